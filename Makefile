@@ -1,0 +1,49 @@
+# make demo: set up, run the daemon on the example job, leave a video in outbox/.
+# make test: set up, run the tests. make check: ruff and mypy.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+STAMP := $(VENV)/.setup
+DEV := $(VENV)/.setup-dev
+
+.PHONY: help setup dev demo run test check bench docs lock clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -2
+
+setup: $(STAMP)
+dev: $(DEV)
+
+$(STAMP): requirements.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh "$(PYTHON)" $(VENV) requirements.lock
+	@touch $@
+
+$(DEV): $(STAMP) requirements-dev.lock
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(STAMP)
+	@$(VENV)/bin/python tools/demo.py
+
+run: $(STAMP)
+	@$(VENV)/bin/avatar run
+
+test: $(DEV)
+	@$(VENV)/bin/python -m pytest
+
+check: $(DEV)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/python tools/manifest_docs.py --check
+
+bench: $(DEV)
+	@$(VENV)/bin/python benchmarks/pipeline.py
+
+docs: $(DEV)
+	@$(VENV)/bin/python tools/manifest_docs.py
+
+lock:
+	@$(PYTHON) tools/lock.py
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,107 @@
+"""Who waits where, in memory: a small ticket for each queued job, so that a claim costs the same however many wait.
+
+The disk is the truth; this is its index. Records are read from disk when a job is taken.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from daemon.job import STAGES, Job, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A queued job. Order: priority (higher first), then the time it was accepted, then its id."""
+
+    id: str
+    stage: Stage
+    priority: int
+    accepted: float
+    since: float
+    not_before: float
+
+    @property
+    def rank(self) -> tuple[int, float, str]:
+        return (-self.priority, self.accepted, self.id)
+
+
+class Board:
+    """Queues of tickets, one a stage. Removed tickets stay in the heaps until they come up, and are then skipped."""
+
+    def __init__(self) -> None:
+        self._tickets: dict[str, Ticket] = {}
+        self._heaps: dict[Stage, list[tuple[tuple[int, float, str], Ticket]]] = {stage: [] for stage in STAGES}
+        self._counts: dict[Stage, int] = dict.fromkeys(STAGES, 0)
+        self._delayed: list[tuple[float, str, Ticket]] = []
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._tickets
+
+    def add(self, job: Job) -> None:
+        """A job came to stand in the queue of `job.stage`."""
+        if job.stage is None:
+            raise ValueError(f"{job.id} has no stage to wait for")
+        self.remove(job.id)
+        ticket = Ticket(job.id, job.stage, job.priority, job.accepted, job.since, job.not_before)
+        self._tickets[job.id] = ticket
+        self._counts[job.stage] += 1
+        if job.not_before > 0:
+            heapq.heappush(self._delayed, (job.not_before, job.id, ticket))
+        else:
+            heapq.heappush(self._heaps[job.stage], (ticket.rank, ticket))
+
+    def remove(self, job_id: str) -> Ticket | None:
+        """Take a job out of its queue."""
+        ticket = self._tickets.pop(job_id, None)
+        if ticket is not None:
+            self._counts[ticket.stage] -= 1
+        return ticket
+
+    def _live(self, ticket: Ticket) -> bool:
+        return self._tickets.get(ticket.id) is ticket
+
+    def head(self, stage: Stage, now: float) -> Ticket | None:
+        """The next job of a stage, left in place; jobs whose delay is not over are passed over."""
+        self._wake(now)
+        heap = self._heaps[stage]
+        while heap and not self._live(heap[0][1]):
+            heapq.heappop(heap)
+        return heap[0][1] if heap else None
+
+    def _wake(self, now: float) -> None:
+        while self._delayed and (self._delayed[0][0] <= now or not self._live(self._delayed[0][2])):
+            ticket = heapq.heappop(self._delayed)[2]
+            if self._live(ticket):
+                heapq.heappush(self._heaps[ticket.stage], (ticket.rank, ticket))
+
+    def next_wake(self) -> float | None:
+        """When the next delay ends (seconds since the epoch)."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def count(self, stage: Stage) -> int:
+        return self._counts[stage]
+
+    def tickets(self) -> Iterator[Ticket]:
+        """All waiting jobs, in no order; safe to call from another thread."""
+        return iter(list(self._tickets.values()))
+
+    def front(self, stage: Stage, n: int) -> list[Ticket]:
+        """The first jobs of a stage in order."""
+        found: list[Ticket] = []
+        for _, ticket in heapq.nsmallest(n + 16, self._heaps[stage]):
+            if self._live(ticket):
+                found.append(ticket)
+        return found[:n]
+
+    def position(self, job_id: str) -> int | None:
+        """How many jobs of the same stage go before this one; counting costs one pass."""
+        ticket = self._tickets.get(job_id)
+        if ticket is None:
+            return None
+        return sum(1 for other in self._tickets.values() if other.stage == ticket.stage and other.rank < ticket.rank)

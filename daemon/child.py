@@ -1,0 +1,210 @@
+"""A stage worker in a process of its own, spoken to in JSON lines.
+
+The child takes the crash, the hang and the memory that a stage may cost; the daemon only loses a child. It leads its own
+process group, so that ending it ends the ffmpeg it started as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+
+log = structlog.get_logger()
+
+Message = dict[str, Any]
+
+#: Longest line taken from a child; facts are small, so more than this is a fault.
+LINE_LIMIT = 4 * 2**20
+#: How often a working child's memory is looked at, in s.
+MEMORY_LOOK_S = 0.5
+LAST_LINES = 40
+
+
+class ChildDied(Exception):  # noqa: N818 (it says what happened)
+    """The child ended in the middle of a job. `reason` is a sentence; `tail` its last log lines."""
+
+    def __init__(self, reason: str, code: str, tail: list[str]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.tail = tail
+
+
+class Child:
+    """One worker process. `run` does one stage of one job; the process stays for the next."""
+
+    def __init__(self, lane: str, settings: Settings, on_event: Callable[[Message], None]) -> None:
+        self.lane = lane
+        self._settings = settings
+        self._on_event = on_event
+        self._process: asyncio.subprocess.Process | None = None
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tail: deque[str] = deque(maxlen=LAST_LINES)
+        self._memory_limit_mb = settings.lanes.memory_mb or machine_memory_mb() / 2
+        self.heard = time.monotonic()
+        self.last_stage: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self.alive and self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start the process; it says `ready` when it can take work."""
+        self._messages = asyncio.Queue()
+        self._tail.clear()
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "stages.worker",
+            "--lane",
+            self.lane,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LINE_LIMIT,
+            start_new_session=True,
+            cwd="/",
+        )
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
+        self.heard = time.monotonic()
+        await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
+
+    async def _send(self, message: Message) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise ChildDied("The worker is not running.", "worker-crashed", [])
+        with contextlib.suppress(ConnectionError):  # its end is noticed by whoever waits for the answer
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError, ConnectionError):  # ValueError: a line past the limit
+            while line := await self._process.stdout.readline():
+                self.heard = time.monotonic()
+                with contextlib.suppress(ValueError):
+                    message = json.loads(line)
+                    if message.get("event") != "heartbeat":
+                        self._messages.put_nowait(message)
+        self._messages.put_nowait(None)
+
+    async def _read_log(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(65536):
+            for line in chunk.decode("utf-8", "replace").splitlines():
+                self._tail.append(line[:500])
+                log.debug("worker", lane=self.lane, line=line[:500])
+
+    async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
+        """Do one stage; returns the result message.
+
+        Raises:
+            AvatarError: the stage said what went wrong.
+            ChildDied: the process ended, hung, or took too much memory, and is gone.
+        """
+        if not self.alive:
+            await self.start()
+        self.last_stage = str(request["stage"])
+        self.heard = time.monotonic()
+        await self._send({"op": "run", **request})
+        deadline = time.monotonic() + timeout_s
+        while True:
+            message = await self._next(deadline, timeout_s)
+            match message.get("event"):
+                case "progress":
+                    on_progress(float(message["value"]))
+                case "result":
+                    return message
+                case "error":
+                    raise _error(message)
+                case _:
+                    self._on_event(message)
+
+    async def _next(self, deadline: float, timeout_s: float) -> Message:
+        """The next message; looks at time, silence and memory while it waits."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(self._messages.get(), MEMORY_LOOK_S)
+                if message is None:
+                    raise await self._died()
+                return message
+            now = time.monotonic()
+            if now > deadline:
+                raise await self._end(f"The stage took longer than its {timeout_s:.0f} s.", "stage-timeout")
+            if now - self.heard > self._settings.lanes.silence_s:
+                raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
+            if (used := self.memory_mb()) > self._memory_limit_mb:
+                raise await self._end(
+                    f"The worker took {used:.0f} MB of memory; {self._memory_limit_mb:.0f} MB are allowed.",
+                    "worker-memory",
+                )
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process, in MB (10^6 bytes)."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0.0
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    async def _died(self) -> ChildDied:
+        code = await self._process.wait() if self._process else 0
+        await self.stop(0)
+        what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return ChildDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
+
+    async def _end(self, reason: str, code: str) -> ChildDied:
+        await self.stop(0)
+        return ChildDied(reason, code, list(self._tail))
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """End the process: its input is closed, and after `grace_s` it and all it started are killed."""
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        if grace_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), grace_s)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        # The pipes may outlive the process in what it started; the readers get a moment for the last lines.
+        _, late = await asyncio.wait(self._tasks, timeout=1.0) if self._tasks else (set(), set())
+        for task in late:
+            task.cancel()
+        self._process = None
+
+
+def machine_memory_mb() -> float:
+    """Memory of this machine, in MB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _error(message: Message) -> AvatarError:
+    kinds: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+    kind = kinds.get(str(message.get("fault")), UnknownError)
+    return kind(
+        str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))
+    )

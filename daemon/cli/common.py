@@ -1,0 +1,102 @@
+"""What the commands share: finding the configuration, printing, asking the daemon."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from daemon import fs
+from daemon.config import Settings
+from daemon.control import send
+from daemon.errors import AvatarError, ConfigError
+from daemon.lock import holder
+from daemon.spool import Spool
+
+#: Where the configuration is looked for, in this order, when it is not named.
+PLACES = ("config.yaml", "/etc/avatard/config.yaml")
+ANSWER_S = 15.0  # how long an answer is waited for
+LOOK_S = 0.05
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+config_option = click.option(
+    "--config",
+    "-c",
+    envvar="AVATAR_CONFIG",
+    metavar="FILE",
+    help="Default: ./config.yaml, then /etc/avatard/config.yaml.",
+)
+
+
+def json_option(function: Callable[P, R]) -> Callable[P, R]:
+    """Add `--json` to a command."""
+    decorated: Callable[P, R] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+    return functools.wraps(function)(decorated)
+
+
+class Shell:
+    """The command line's view of one installation."""
+
+    def __init__(self, config: str | None) -> None:
+        self._config = config
+
+    @functools.cached_property
+    def config_path(self) -> Path:
+        if self._config:
+            return Path(self._config)
+        for place in PLACES:
+            if Path(place).exists():
+                return Path(place)
+        raise ConfigError("config-missing", f"There is no {' nor '.join(PLACES)}.", "Name one with --config.")
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        return Settings.load(self.config_path)
+
+    @functools.cached_property
+    def spool(self) -> Spool:
+        return Spool(self.settings.paths.spool)
+
+    def daemon(self) -> dict[str, Any] | None:
+        """Who runs the daemon on this spool, if anybody."""
+        return holder(self.spool.lock)
+
+    def ask(self, op: str, **data: Any) -> dict[str, Any]:
+        """Send a request. While the daemon runs its answer is waited for; otherwise it is obeyed at the next start.
+
+        Raises:
+            AvatarError: the daemon refused, with its code; or no answer came in time.
+        """
+        self.spool.control.mkdir(parents=True, exist_ok=True)
+        answer = send(self.spool.control, op, by=getpass.getuser(), **data)
+        deadline = time.monotonic() + ANSWER_S
+        while self.daemon() is not None:
+            if answer.exists():
+                reply: dict[str, Any] = json.loads(answer.read_bytes())
+                fs.remove(answer)
+                if not reply["ok"]:
+                    raise AvatarError(reply["code"], reply["message"], reply["hint"])
+                return reply
+            if time.monotonic() > deadline:
+                raise AvatarError(
+                    "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."
+                )
+            time.sleep(LOOK_S)
+        return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
+
+
+def show(value: Any, as_json: bool, text: Callable[[], None]) -> None:
+    """Print JSON, or call `text` to print for people."""
+    if as_json:
+        click.echo(json.dumps(value, ensure_ascii=False, indent=None if os.environ.get("AVATAR_JSON_LINES") else 1))
+    else:
+        text()

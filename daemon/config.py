@@ -1,0 +1,180 @@
+"""config.yaml: every setting, typed, with its default. Paths are relative to the file's own folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+
+from daemon.errors import ConfigError
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base", Path.cwd())
+    return Path(os.path.normpath(Path(base) / path.expanduser()))
+
+
+Folder = Annotated[Path, AfterValidator(_resolve)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Paths(_Section):
+    inbox: Folder = Path("inbox")
+    outbox: Folder = Path("outbox")
+    spool: Folder = Path("spool")
+    cache: Folder = Path("spool/cache")
+    models: Folder = Path("spool/models")
+
+
+class Intake(_Section):
+    settle_s: float = Field(2.0, ge=0.05, description="A file must look the same on two looks this far apart.")
+    scan_s: float = Field(30.0, ge=0.1, description="Full scan of the inbox, whatever the notifications say.")
+    companion_wait_s: float = Field(900.0, ge=0, description="How long a manifest waits for the files it names.")
+    empty_wait_s: float = Field(
+        30.0, ge=0, description="How long an empty file may still be filled; then it is taken as it is."
+    )
+    watch: Literal["auto", "inotify", "poll"] = Field("auto", description="auto polls on network and FUSE mounts.")
+    poll_s: float = Field(2.0, ge=0.1)
+    max_manifest_bytes: int = Field(262_144, ge=1024)
+    max_documents: int = Field(1000, ge=1, description="Jobs in one manifest file.")
+    max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound taken in.")
+    max_text_chars: int = Field(5000, ge=1)
+    reserve_mb: int = Field(500, ge=0, description="No new jobs are taken in with less free space on the spool's disk.")
+
+
+class Retry(_Section):
+    attempts: int = Field(3, ge=1, description="Tries of a stage before the job is failed.")
+    crashes: int = Field(3, ge=1, description="Processes a job may kill before it is quarantined.")
+    interruptions: int = Field(
+        10, ge=1, description="Times the whole daemon may die during a job before it is quarantined."
+    )
+    first_delay_s: float = Field(5.0, ge=0, description="Doubles at each try, with up to half as much again of chance.")
+    max_delay_s: float = Field(300.0, ge=0)
+
+
+class GpuLane(_Section):
+    stick_jobs: int = Field(16, ge=1, description="Jobs in a row for the loaded model while others wait.")
+    stick_s: float = Field(120.0, ge=0, description="How long others wait at most before the model is changed.")
+
+
+class CpuLane(_Section):
+    processes: int = Field(0, ge=0, le=64, description="0: half the cores, at least 2.")
+
+
+class Timeout(_Section):
+    base_s: float = Field(60.0, gt=0)
+    per_audio_s: float = Field(20.0, ge=0, description="Added for each second of speech.")
+
+
+class Lanes(_Section):
+    gpu: GpuLane = GpuLane()
+    cpu: CpuLane = CpuLane()
+    timeout: Timeout = Timeout()
+    heartbeat_s: float = Field(2.0, gt=0)
+    silence_s: float = Field(60.0, gt=0, description="A child that says nothing this long is ended.")
+    memory_mb: int = Field(0, ge=0, description="A child that takes more memory is ended; 0: half the machine's.")
+    idle_s: float = Field(300.0, gt=0, description="A child without work ends after this long and frees its memory.")
+    drain_s: float = Field(20.0, ge=0, description="On SIGTERM, how long running stages may still take.")
+    pause_s: float = Field(
+        15.0, gt=0, description="First look again after a machine fault; doubles up to ten times this."
+    )
+
+
+class FaceStage(_Section):
+    min_face_px: int = Field(128, ge=32)
+    min_confidence: float = Field(0.5, ge=0, le=1)
+    max_yaw_deg: float = Field(25.0, gt=0, le=90)
+    max_tilt_deg: float = Field(15.0, gt=0, le=90)
+    max_pixels: int = Field(100_000_000, ge=10_000, description="Pictures larger than this are refused unread.")
+    max_side_px: int = Field(
+        1080, ge=128, le=4096, description="Longest side of the video; larger pictures are scaled down."
+    )
+
+
+class TtsStage(_Section):
+    engine: Literal["auto", "hibari"] = "auto"
+    voice: str = "heart"
+    sentence_pause_s: float = Field(0.30, ge=0, le=5)
+    paragraph_pause_s: float = Field(0.60, ge=0, le=5)
+    lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
+    tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
+    max_audio_s: float = Field(3600.0, gt=0)
+
+
+class LipsyncStage(_Section):
+    engine: Literal["auto", "warp"] = "auto"
+
+
+class EncodeStage(_Section):
+    preset: dict[str, str] = {"low": "ultrafast", "medium": "veryfast", "high": "medium"}
+    crf: dict[str, int] = {"low": 26, "medium": 21, "high": 17}
+    audio_kbps: int = Field(160, ge=32, le=512)
+    threads: int = Field(0, ge=0, description="Threads for the encoder; 0 lets it choose.")
+    label: str = Field("AI-generated video", description="Written into the MP4's metadata.")
+
+
+class Stages(_Section):
+    face: FaceStage = FaceStage()
+    tts: TtsStage = TtsStage()
+    lipsync: LipsyncStage = LipsyncStage()
+    encode: EncodeStage = EncodeStage()
+
+
+class Metrics(_Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(9464, ge=0, le=65535, description="0: any free port (written to spool/metrics.port).")
+
+
+class Log(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto: console on a terminal, JSON otherwise."
+    )
+
+
+class Settings(_Section):
+    paths: Paths = Paths()
+    intake: Intake = Intake()
+    retry: Retry = Retry()
+    lanes: Lanes = Lanes()
+    stages: Stages = Stages()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a config file.
+
+        Raises:
+            ConfigError: with the file, the key and what would be right.
+        """
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise ConfigError(
+                "config-unreadable", f"{path}: {exc.strerror}.", "Name a readable file with --config."
+            ) from exc
+        except (yaml.YAMLError, UnicodeDecodeError) as exc:
+            raise ConfigError(
+                "config-invalid", f"{path} is not valid YAML: {exc}", "Mend it, or start from config.yaml."
+            ) from exc
+        return cls.parse(raw or {}, path)
+
+    @classmethod
+    def parse(cls, raw: Any, path: Path) -> Self:
+        """Check already loaded settings; relative folders are taken from `path`'s folder."""
+        try:
+            return cls.model_validate(raw, context={"base": path.absolute().parent})
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "the file"
+            raise ConfigError(
+                "config-invalid", f"{path}: {key}: {first['msg']}.", "See config.yaml for what is allowed."
+            ) from exc

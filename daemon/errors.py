@@ -1,0 +1,81 @@
+"""The errors a person may meet. Each carries a stable kebab-case code, one clear sentence, and what to do next.
+
+Whose fault it is decides what happens to the job (docs/spool.md, promise 4), so the class says it.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar, Literal
+
+Fault = Literal["job", "machine", "unknown"]
+
+#: OS errors that are the machine's state, not the job's doing: the lane pauses and the job is not charged.
+MACHINE_ERRNOS = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ESTALE,
+        errno.ENODEV,
+        errno.ENOTCONN,
+    }
+)
+
+
+class AvatarError(Exception):
+    """Root of all errors that carry a code.
+
+    Args:
+        code: stable, kebab-case, listed in docs/errors.md.
+        message: one sentence: what is wrong, and where.
+        hint: one sentence: what would be right.
+    """
+
+    fault: ClassVar[Fault] = "unknown"
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class JobError(AvatarError):
+    """The job's own fault (bad text, no face): fails at once, is not retried."""
+
+    fault = "job"
+
+
+class MachineError(AvatarError):
+    """The machine's fault (disk full, model file missing): the lane pauses, the job keeps its place uncharged."""
+
+    fault = "machine"
+
+
+class UnknownError(AvatarError):
+    """Nobody's fault that we can name: retried with backoff, then failed."""
+
+
+class ConfigError(AvatarError):
+    """config.yaml is not usable; the command exits with EX_CONFIG (78)."""
+
+
+def from_exception(exc: BaseException) -> AvatarError:
+    """Sort any exception into the three faults; an AvatarError is returned as it is."""
+    if isinstance(exc, AvatarError):
+        return exc
+    if isinstance(exc, MemoryError):
+        return MachineError("out-of-memory", "The machine ran out of memory.", "Free memory or lower the limits.")
+    if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
+        code = "disk-full" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "io-error"
+        where = f" at {exc.filename}" if exc.filename else ""
+        return MachineError(code, f"{exc.strerror}{where}.", "Free space or mend the disk; the work goes on by itself.")
+    return UnknownError("internal-error", f"{type(exc).__name__}: {exc}", "See the log for the traceback.")

@@ -1,0 +1,219 @@
+"""The states of a job and the only ways between them. Knows no process and no model.
+
+Every change is decided first (on the record), then made durable by one hop. A hop that fails because of the machine (disk
+full, I/O error) is tried again until it goes through: the job stands still meanwhile, in a state that recovery knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon import fs
+from daemon.bell import Bell
+from daemon.board import Board, Ticket
+from daemon.child import ChildDied
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.events import Events
+from daemon.job import Job, State
+from daemon.spool import Spool
+
+log = structlog.get_logger()
+
+CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
+
+#: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
+KEPT = frozenset({"job.json", "manifest.yaml"})
+#: A failed job keeps what a retry needs as well.
+KEPT_FAILED = KEPT | {"source.image", "source.audio"}
+
+
+class Flow:
+    """Moves jobs between states: on the disk, on the board, and in the events."""
+
+    def __init__(self, settings: Settings, spool: Spool, board: Board, events: Events) -> None:
+        self.settings = settings
+        self.spool = spool
+        self.board = board
+        self.events = events
+        self.changed = Bell()
+        self.running: dict[str, Job] = {}
+
+    # -- into and out of a stage ---------------------------------------------------------------------------------
+
+    async def take(self, ticket: Ticket) -> tuple[Job, Path] | None:
+        """Start an attempt: counted on disk before anything runs. None: the record could not be read."""
+        self.board.remove(ticket.id)
+        source = self.spool.ready(ticket.stage) / ticket.id
+        try:
+            job = self.spool.load(source)
+        except ValueError as exc:
+            await self.unreadable(source, str(exc))
+            return None
+        now = time.time()
+        job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += max(0.0, now - job.since)
+        job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
+        job.state, job.not_before, job.since = "running", 0.0, now
+        self.running[job.id] = job
+        directory = await self._hop(job, source)
+        self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
+        return job, directory
+
+    async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
+        """The stage is done: on to the next one, or to the end."""
+        assert job.stage is not None
+        job.facts[job.stage] = facts
+        job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
+        if job.stage == "deliver":
+            job.outputs = facts
+        self._ended(job, "done")
+        if job.next_stage is None:
+            await self.finish(job, directory, "done")
+            return
+        job.stage = job.next_stage
+        await self.enqueue(job, directory)
+
+    async def enqueue(self, job: Job, directory: Path) -> None:
+        """Stand the job into the queue of its stage."""
+        job.state, job.since = "queued", time.time()
+        await self._hop(job, directory)
+        self.running.pop(job.id, None)
+        self.board.add(job)
+        self.events.job_changed(job)
+        self.changed.ring()
+
+    async def finish(self, job: Job, directory: Path, state: State, error: AvatarError | None = None) -> None:
+        """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
+        job.state, job.finished = state, time.time()
+        if error is not None:
+            job.error = {
+                "code": error.code,
+                "message": error.message,
+                "hint": error.hint,
+                "fault": error.fault,
+                "stage": job.stage,
+            }
+        self.board.remove(job.id)
+        await self._insist(lambda: self.events.before_finish(job))
+        place = await self._hop(job, directory)
+        self.running.pop(job.id, None)
+        self.events.job_finished(job)
+        prune(place, KEPT if state == "done" else KEPT_FAILED)
+        self.changed.ring()
+
+    # -- what happens when a stage does not end well -------------------------------------------------------------
+
+    async def failed(self, job: Job, directory: Path, error: AvatarError) -> None:
+        """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
+        assert job.stage is not None
+        job.note("error", stage=job.stage, code=error.code, message=error.message)
+        tries = job.attempts.get(job.stage, 0)
+        if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
+            self._ended(job, "failed")
+            await self.finish(job, directory, "failed", error)
+            return
+        self._ended(job, "retried")
+        job.not_before = time.time() + self._backoff(tries)
+        await self.enqueue(job, directory)
+
+    async def crashed(self, job: Job, directory: Path, death: ChildDied) -> None:
+        """The job's process died. Three times, and the job is quarantined with the last log lines."""
+        assert job.stage is not None
+        job.crashes += 1
+        job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
+        self._ended(job, "timeout" if death.code == "stage-timeout" else "crashed")
+        if job.crashes >= self.settings.retry.crashes:
+            reason = f"The job ended its process {job.crashes} times and is quarantined. Last: {death.reason}"
+            await self.finish(job, directory, "failed", quarantined(reason))
+            return
+        job.not_before = time.time() + self._backoff(job.crashes)
+        await self.enqueue(job, directory)
+
+    async def cancelled(self, job: Job, directory: Path) -> None:
+        """A person asked for the end of a running job; its child is gone already."""
+        self._ended(job, "cancelled")
+        await self.finish(job, directory, "cancelled", CANCELLED)
+
+    async def put_back(self, job: Job, directory: Path, result: str = "paused") -> None:
+        """Back into the same queue, not charged: the machine was at fault, or the daemon stops."""
+        assert job.stage is not None
+        job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
+        self._ended(job, result)
+        await self.enqueue(job, directory)
+
+    def _ended(self, job: Job, result: str) -> None:
+        assert job.stage is not None
+        seconds = max(0.0, time.time() - job.since)
+        job.timings[job.stage]["run"] += seconds
+        self.events.stage_ended(job, job.stage, result, seconds)
+
+    def _backoff(self, tries: int) -> float:
+        retry = self.settings.retry
+        delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
+        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together do not come back together
+
+    async def unreadable(self, directory: Path, why: str) -> None:
+        """A job without a readable record is set aside among the failed; it stops nobody."""
+        job = Job(id=directory.name, name=directory.name, source="", state="failed", accepted=time.time())
+        job.error = {
+            "code": "job-unreadable",
+            "fault": "machine",
+            "stage": None,
+            "message": f"The job's record cannot be read: {why}.",
+            "hint": "Drop the manifest again.",
+        }
+        log.error("job record unreadable", job_id=job.id, why=why)
+        await self.finish(job, directory, "failed")
+
+    # -- durable steps --------------------------------------------------------------------------------------------
+
+    async def _hop(self, job: Job, source: Path) -> Path:
+        target = self.spool.place(job)
+
+        def hop() -> None:
+            if source.exists() or not target.exists():
+                self.spool.hop(job, source)
+            else:  # the rename went through in an earlier try, the flush after it did not
+                fs.OPS.sync_dir(target.parent)
+
+        await self._insist(hop)
+        return target
+
+    async def _insist(self, step: Callable[[], None]) -> None:
+        """Do a durable step, again and again while the machine is at fault."""
+        delay = 0.5
+        while True:
+            try:
+                step()
+                return
+            except OSError as exc:
+                error = from_exception(exc)
+                if not isinstance(error, MachineError):
+                    raise
+                self.events.lane_paused("spool", error, delay)
+                await asyncio.sleep(delay)
+                self.events.lane_resumed("spool")
+                delay = min(delay * 2, self.settings.lanes.pause_s)
+
+
+def quarantined(reason: str) -> AvatarError:
+    return JobError(
+        "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
+    )
+
+
+def prune(directory: Path, keep: frozenset[str]) -> None:
+    """Remove a finished job's bulky files. What cannot be removed now is left to the retention."""
+    for path in sorted(directory.iterdir()):
+        if path.name not in keep:
+            try:
+                fs.remove(path)
+            except OSError as exc:
+                log.warning("cannot prune", path=str(path), error=str(exc))

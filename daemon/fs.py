@@ -1,0 +1,181 @@
+"""The one seam through which spool, inbox and outbox are changed.
+
+Everything durable rests on a few calls, so they stand here, once, and a test can replace `OPS` to make the third rename
+fail or to stop the world between two of them. Order of use for a new file: write it under a temporary name, `sync_file`,
+`rename`, `sync_dir` (docs/spool.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+#: What link(2) says where hard links do not exist (FAT, some SMB and FUSE mounts).
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class Ops:
+    """The operating-system calls. Tests subclass this; nothing else changes a file."""
+
+    def mkdir(self, path: Path) -> None:
+        path.mkdir(mode=0o770)
+
+    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+        """Create or truncate `path`, write `data`, flush it to the disk."""
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def copy(self, source_fd: int, target: Path, limit: int) -> int:
+        """Copy an open file to a new one and flush it. Returns bytes copied; stops past `limit`."""
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+        try:
+            total = 0
+            while total <= limit and (chunk := os.read(source_fd, 1 << 20)):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(fd, view) :]
+                total += len(chunk)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return total
+
+    def rename(self, source: Path, target: Path) -> None:
+        os.rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        os.link(source, target, follow_symlinks=False)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
+
+    def rmtree(self, path: Path) -> None:
+        shutil.rmtree(path)
+
+    def sync_file(self, path: Path) -> None:
+        _sync(path, os.O_RDONLY)
+
+    def sync_dir(self, path: Path) -> None:
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+OPS: Ops = Ops()
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename, and believe the disk rather than the answer: NFS may report a failure for a rename that happened."""
+    before = os.lstat(source)
+    try:
+        OPS.rename(source, target)
+    except OSError:
+        if source.exists() or not same_file(target, before):
+            raise
+
+
+def same_file(path: Path, info: os.stat_result) -> bool:
+    """Whether `path` is the very file `info` was taken of."""
+    try:
+        now = os.lstat(path)
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (info.st_dev, info.st_ino)
+
+
+def move(source: Path, target: Path) -> None:
+    """Durably move a file or directory to another directory of the same filesystem."""
+    rename(source, target)
+    OPS.sync_dir(target.parent)
+
+
+def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Atomically replace a file's content; afterwards it is the old or the new one, never a part.
+
+    Without `durable` that holds for readers and for killed processes, but a power cut may bring the old content back.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    OPS.write(temporary, data, sync=durable)
+    rename(temporary, path)
+    if durable:
+        OPS.sync_dir(path.parent)
+
+
+def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """`replace_bytes` for JSON."""
+    replace_bytes(path, dump_json(value), durable=durable)
+
+
+def dump_json(value: Any) -> bytes:
+    """JSON for people to read; escaped throughout only where a file name is not valid Unicode."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def publish(temporary: Path, target: Path) -> bool:
+    """Give a finished, flushed file its name, never replacing what is there. False: the name is taken."""
+    try:
+        OPS.link(temporary, target)
+    except FileExistsError:
+        # As with rename, NFS may repeat a link that already happened and call it a failure.
+        if not same_file(target, os.lstat(temporary)):
+            return False
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            return False
+        rename(temporary, target)
+        OPS.sync_dir(target.parent)
+        return True
+    OPS.unlink(temporary)
+    OPS.sync_dir(target.parent)
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file or tree if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            OPS.rmtree(path)
+        else:
+            OPS.unlink(path)
+
+
+@contextlib.contextmanager
+def artifact(path: Path) -> Iterator[Path]:
+    """Write an artifact by temporary name: yields the name to write, then flushes and renames it to `path`.
+
+    The temporary name keeps the ending (encoders choose a format by it). On an error nothing is left behind.
+    """
+    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    try:
+        yield temporary
+        OPS.sync_file(temporary)
+        rename(temporary, path)
+        OPS.sync_dir(path.parent)
+    except BaseException:
+        remove(temporary)
+        raise

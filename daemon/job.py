@@ -1,0 +1,123 @@
+"""One job: its identity, its record on disk (`job.json`), and the stages it goes through."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+Stage = Literal["face", "tts", "lipsync", "encode", "deliver"]
+State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
+
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+#: States a job does not leave by itself.
+FINISHED: Final = frozenset[State]({"done", "failed", "cancelled"})
+
+#: The stages of each kind of job. The cheap check comes first.
+PIPELINES: Final[dict[str, tuple[Stage, ...]]] = {
+    "video": STAGES,
+    "speech": ("tts", "deliver"),
+    "detect": ("face", "deliver"),
+}
+
+JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
+SCHEMA = 1
+#: Entries of `history` kept in a record; a job that fails for days must not grow without bound.
+HISTORY = 50
+
+
+def new_id() -> str:
+    """`job-YYYYmmddTHHMMSSZ-xxxxxxxx`: sorts by time, the tail is chance."""
+    return f"job-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def document_id(claim: str, document: int) -> str:
+    """The id of the n-th job of one manifest file: the same after a crash, so that none is accepted twice."""
+    if document == 0:
+        return claim
+    tail = hashlib.sha256(f"{claim}/{document}".encode()).hexdigest()[:8]
+    return f"{claim[:-8]}{tail}"
+
+
+@dataclass(slots=True)
+class Job:
+    """The record of a job. Times are seconds since the epoch; durations are seconds.
+
+    Attributes:
+        name: the results' name in the outbox, without ending; reserved when the job is accepted.
+        source: the manifest's path in the inbox, as dropped; `document` counts the documents in it from 0.
+        manifest: the checked manifest.
+        since: when the job came to stand in its present queue.
+        attempts: starts of each stage, counted on disk before the start.
+        crashes: child processes that died while they worked on this job.
+        interruptions: times the daemon itself died while this job was running.
+        facts: what each finished stage reported; `timings`: seconds waited and run, by stage.
+    """
+
+    id: str
+    name: str
+    source: str
+    document: int = 0
+    manifest: dict[str, Any] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    stage: Stage | None = None
+    state: State = "queued"
+    accepted: float = 0.0
+    since: float = 0.0
+    finished: float | None = None
+    priority: int = 0
+    attempts: dict[str, int] = field(default_factory=dict)
+    crashes: int = 0
+    interruptions: int = 0
+    not_before: float = 0.0
+    error: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    held: dict[str, Any] | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def next_stage(self) -> Stage | None:
+        """The stage after the present one, or None at the end."""
+        if self.stage is None:
+            return self.stages[0]
+        at = self.stages.index(self.stage) + 1
+        return self.stages[at] if at < len(self.stages) else None
+
+    @property
+    def audio_s(self) -> float:
+        """Length of the speech, once the tts stage knows it."""
+        return float(self.facts.get("tts", {}).get("audio_s", 0.0))
+
+    def note(self, event: str, **data: Any) -> None:
+        """Add a line to the job's history."""
+        self.history = [*self.history, {"at": round(time.time(), 3), "event": event, **data}][-HISTORY:]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Job:
+        """Read a record.
+
+        Raises:
+            ValueError: when it is not one of ours.
+        """
+        raw = json.loads(data)
+        if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
+            raise ValueError("not a job record of this version")
+        try:
+            job = cls(**raw)
+        except TypeError as exc:
+            raise ValueError(f"not a job record: {exc}") from exc
+        job.stages = tuple(job.stages)
+        if not JOB_ID.fullmatch(job.id):
+            raise ValueError(f"not a job id: {job.id!r}")
+        return job

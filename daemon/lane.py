@@ -1,0 +1,187 @@
+"""A lane: a few slots, each with one child process, that take jobs from the board by the lane's policy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from daemon.board import Ticket
+from daemon.child import Child, ChildDied, Message
+from daemon.errors import AvatarError, MachineError
+from daemon.flow import Flow
+from daemon.job import Job
+
+log = structlog.get_logger()
+
+#: Characters spoken in a second, for a guess at the length before the voice has been made.
+CHARS_PER_S = 14.0
+#: Bytes of sound in a second at the low end of what people bring (64 kbit/s), for the same guess.
+AUDIO_BYTES_PER_S = 8000.0
+
+#: Picks the next ticket for a slot, given what the slot's child did last.
+Choose = Callable[["Slot", float], Ticket | None]
+
+
+@dataclass
+class Pause:
+    """Why and until when a lane stands still. Times are monotonic seconds."""
+
+    error: AvatarError
+    until: float
+    delay_s: float
+
+
+@dataclass
+class Slot:
+    """One child and the job it has."""
+
+    child: Child
+    job: Job | None = None
+    run_length: int = 0
+    cancelled: bool = False
+    idle_since: float = field(default_factory=time.monotonic)
+
+
+class Lane:
+    """Runs stages in children. One slot is the gpu lane; several are the cpu lane."""
+
+    def __init__(self, name: str, slots: int, flow: Flow, choose: Choose) -> None:
+        self.name = name
+        self.flow = flow
+        self.slots = [Slot(Child(name, flow.settings, self._heard)) for _ in range(slots)]
+        self.pause: Pause | None = None
+        self.draining = False
+        self._choose = choose
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._loop(slot), name=f"{self.name}-{i}") for i, slot in enumerate(self.slots)
+        ]
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new, give running stages `grace_s`, then end the children and put their jobs back."""
+        self.draining = True
+        self.flow.changed.ring()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+            for slot in self.slots:
+                await slot.child.stop(0 if slot.job else 2.0)
+            _, late = await asyncio.wait(self._tasks, timeout=10)
+            for task in late:
+                task.cancel()
+
+    async def cancel(self, job_id: str) -> bool:
+        """End the stage that works on a job, if it is this lane's."""
+        for slot in self.slots:
+            if slot.job is not None and slot.job.id == job_id:
+                slot.cancelled = True
+                await slot.child.stop(0)
+                return True
+        return False
+
+    # -- one slot ----------------------------------------------------------------------------------------------
+
+    async def _loop(self, slot: Slot) -> None:
+        while not self.draining:
+            ticket = None if self._paused() else self._choose(slot, time.time())
+            if ticket is None:
+                await self._rest(slot)
+                continue
+            slot.run_length = slot.run_length + 1 if slot.child.last_stage == ticket.stage else 1
+            try:
+                await self._work(slot, ticket)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                # A fault in the daemon's own code must not end the lane; recovery or the next scan finds the job.
+                log.exception("lane step failed", lane=self.name, job_id=ticket.id)
+                await asyncio.sleep(1.0)
+            finally:
+                slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
+
+    async def _rest(self, slot: Slot) -> None:
+        """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
+        waits = [30.0]
+        if (due := self.flow.board.next_wake()) is not None:
+            waits.append(due - time.time())
+        if self.pause is not None:
+            waits.append(self.pause.until - time.monotonic())
+        await self.flow.changed.wait(max(0.02, min(waits)))
+        idle = time.monotonic() - slot.idle_since
+        if slot.child.alive and idle > self.flow.settings.lanes.idle_s:
+            await slot.child.stop()
+
+    async def _work(self, slot: Slot, ticket: Ticket) -> None:
+        taken = await self.flow.take(ticket)
+        if taken is None:
+            return
+        job, directory = taken
+        slot.job = job
+        try:
+            result = await slot.child.run(
+                {
+                    "job": job.id,
+                    "name": job.name,
+                    "stage": ticket.stage,
+                    "dir": str(directory),
+                    "manifest": job.manifest,
+                },
+                self._timeout_s(job, directory),
+                lambda value: self.flow.events.stage_progress(job, ticket.stage, value),
+            )
+        except ChildDied as death:
+            await self._after_death(slot, job, directory, death)
+        except MachineError as error:
+            self._pause(error)
+            await self.flow.put_back(job, directory)
+        except AvatarError as error:
+            await self.flow.failed(job, directory, error)
+        else:
+            self._works_again()
+            await self.flow.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
+
+    async def _after_death(self, slot: Slot, job: Job, directory: Path, death: ChildDied) -> None:
+        if slot.cancelled:
+            await self.flow.cancelled(job, directory)
+        elif self.draining:
+            await self.flow.put_back(job, directory, "returned")
+        else:
+            self.flow.events.child_died(self.name, death.code)
+            await self.flow.crashed(job, directory, death)
+
+    def _timeout_s(self, job: Job, directory: Path) -> float:
+        """Grows with the length of the speech, or with a guess at it."""
+        audio_s = job.audio_s or len(str(job.manifest.get("text") or "")) / CHARS_PER_S
+        with contextlib.suppress(OSError):
+            audio_s = max(
+                audio_s, (directory / "source.audio").stat().st_size / AUDIO_BYTES_PER_S if not job.audio_s else 0
+            )
+        timeout = self.flow.settings.lanes.timeout
+        return timeout.base_s + timeout.per_audio_s * audio_s
+
+    # -- pauses ------------------------------------------------------------------------------------------------
+
+    def _paused(self) -> bool:
+        return self.pause is not None and time.monotonic() < self.pause.until
+
+    def _pause(self, error: AvatarError) -> None:
+        base = self.flow.settings.lanes.pause_s
+        delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
+        self.pause = Pause(error, time.monotonic() + delay, delay)
+        self.flow.events.lane_paused(self.name, error, delay)
+
+    def _works_again(self) -> None:
+        if self.pause is not None:
+            self.pause = None
+            self.flow.events.lane_resumed(self.name)
+
+    def _heard(self, message: Message) -> None:
+        if message.get("event") == "model":
+            self.flow.events.model_loaded(str(message["stage"]), str(message["model"]), float(message["seconds"]))

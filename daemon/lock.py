@@ -1,0 +1,78 @@
+"""One daemon per spool: a flock that dies with its process, and says who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import AvatarError
+
+
+class SpoolLock:
+    """Held from start to end of the daemon. The kernel gives it back however the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            AvatarError: `spool-locked`, naming the holder.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            owner = holder(self.path) or {}
+            raise AvatarError(
+                "spool-locked",
+                f"Another daemon uses this spool: process {owner.get('pid', '?')} on {owner.get('host', '?')}.",
+                "Stop it first, or give this one a spool of its own.",
+            ) from None
+        boot = Path("/proc/sys/kernel/random/boot_id")
+        record = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.time(),
+            "boot": boot.read_text().strip() if boot.exists() else "",
+        }
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(record).encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock now; None when nobody does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _record(fd)
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _record(fd: int) -> dict[str, Any]:
+    try:
+        record = json.loads(os.pread(fd, 4096, 0))
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,245 @@
+"""The daemon: puts the parts together, runs until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from daemon import fs
+from daemon.bell import Bell
+from daemon.board import Board, Ticket
+from daemon.claims import Claims
+from daemon.config import Settings
+from daemon.control import Control
+from daemon.errors import ConfigError, MachineError, from_exception
+from daemon.estimate import Estimator
+from daemon.events import Events
+from daemon.flow import Flow
+from daemon.intake import Intake
+from daemon.job import Stage
+from daemon.lane import Lane, Slot
+from daemon.lock import SpoolLock
+from daemon.logs import LogWriter
+from daemon.metrics import Metrics, MetricsServer
+from daemon.outbox import Outbox
+from daemon.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
+from daemon.recovery import recover
+from daemon.spool import Spool
+from daemon.status import StatusWriter
+from daemon.watcher import Watcher
+
+log = structlog.get_logger()
+
+#: A burst of notifications is answered by one look, this long after the first, in s.
+DEBOUNCE_S = 0.05
+#: How many jobs at the head of each queue have their place kept up to date in their status, and how often, in s.
+POSITIONS, POSITIONS_S = 20, 5.0
+
+
+class Service:
+    """One daemon on one spool."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.spool = Spool(settings.paths.spool)
+        self.outbox = Outbox(settings.paths.outbox)
+        self.board = Board()
+        self.events = Events()
+        self.flow = Flow(settings, self.spool, self.board, self.events)
+        self.claims = Claims(settings, self.spool, self.outbox, self.board, self.events)
+        self.intake = Intake(settings, self.spool, self.outbox, self.claims, self.events)
+        cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
+        self.gpu = Lane("gpu", 1, self.flow, self._choose_gpu)
+        self.cpu = Lane("cpu", cpus, self.flow, self._choose_cpu)
+        self.lanes = [self.gpu, self.cpu]
+        self.control = Control(self.spool.control, self.flow, self.lanes)
+        self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
+        estimator = Estimator()
+        self.status = StatusWriter(self.outbox, estimator)
+        for subscriber in (estimator, self.status, self.metrics, LogWriter()):
+            self.events.add(subscriber)
+        self._stop = asyncio.Event()
+        self._wake = Bell()
+        self._beat = time.monotonic()
+        self._intake_delay = 0.0
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Run until SIGTERM or SIGINT. `ready` is called when recovery is over and work is taken.
+
+        Raises:
+            AvatarError: the spool is locked by another daemon, or a folder cannot be used.
+        """
+        self._make_folders()
+        lock = SpoolLock(self.spool.lock)
+        lock.acquire()
+        try:
+            await self._serve(ready)
+        finally:
+            lock.release()
+
+    def _make_folders(self) -> None:
+        paths = self.settings.paths
+        try:
+            for folder in (paths.inbox, paths.outbox, paths.cache, self.claims.root):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.spool.create()
+        except OSError as exc:
+            raise ConfigError(
+                "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
+            ) from exc
+        if paths.inbox.stat().st_dev != self.claims.root.stat().st_dev:
+            raise ConfigError(
+                "inbox-split", f"{self.claims.root} is on another filesystem than the inbox.", "Unmount it."
+            )
+
+    async def _serve(self, ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._wake.bind()
+        watcher = Watcher(self._wake.ring_threadsafe)
+        # Watching begins before the first scan, so nothing can fall between the two.
+        watcher.watch(self.settings.paths.inbox, self.settings.intake.watch, recursive=True)
+        watcher.watch(self.spool.control, "auto", recursive=False)
+        watcher.start()
+        server: MetricsServer | None = None
+        try:
+            interrupted = await recover(self.flow, self.outbox)
+            self.claims.recover()
+            self.intake.recover()
+            server = self._start_metrics()
+            log.info(
+                "ready",
+                pid=os.getpid(),
+                waiting=len(self.board),
+                recovered=interrupted,
+                inbox=str(self.settings.paths.inbox),
+                notified=watcher.watching[self.settings.paths.inbox],
+            )
+            for lane in self.lanes:
+                lane.start()
+            ready()
+            await self._work(polling=not watcher.watching[self.settings.paths.inbox])
+        finally:
+            watcher.stop()
+            if server is not None:
+                server.stop()
+
+    def _start_metrics(self) -> MetricsServer | None:
+        settings = self.settings.metrics
+        if not settings.enabled:
+            return None
+        try:
+            server = MetricsServer(self.metrics.registry, self.healthy, settings.host, settings.port)
+        except OSError as exc:
+            raise ConfigError(
+                "metrics-port",
+                f"Port {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
+                "Choose another metrics.port, or 0 for any free one.",
+            ) from exc
+        fs.replace_json(self.spool.root / "metrics.json", {"host": settings.host, "port": server.port}, durable=False)
+        return server
+
+    async def _work(self, *, polling: bool) -> None:
+        tasks = [asyncio.create_task(self._scan_loop(polling)), asyncio.create_task(self._position_loop())]
+        stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping", running=len(self.flow.running))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes))
+        for task in done - {stopping}:
+            task.result()  # a loop that ended by itself ended by a fault: let it be seen
+        log.info("stopped")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the loop turns, and a word for people."""
+        late = time.monotonic() - self._beat
+        paused = [lane.name for lane in self.lanes if lane.pause]
+        return late < 2 * self.settings.intake.scan_s + 30, f"ok, paused: {', '.join(paused)}" if paused else "ok"
+
+    # -- the inbox -----------------------------------------------------------------------------------------------
+
+    async def _scan_loop(self, polling: bool) -> None:
+        while True:
+            self._beat = time.monotonic()
+            try:
+                await self.control.obey()
+                await self._take_drops()
+                self._intake_well()
+            except (OSError, MachineError) as exc:
+                self._intake_ill(exc)
+            await self._wake.wait(self._until_next_look(polling))
+            await asyncio.sleep(DEBOUNCE_S)
+
+    async def _take_drops(self) -> None:
+        for drop in self.intake.scan():
+            self.intake.check_room()
+            if self.intake.take(drop):
+                self.flow.changed.ring()
+            await asyncio.sleep(0)  # a big burst must not keep the lanes waiting
+
+    def _until_next_look(self, polling: bool) -> float:
+        intake = self.settings.intake
+        if self._intake_delay:
+            return self._intake_delay
+        if self.intake.inbox.unsettled():
+            return min(intake.settle_s, intake.scan_s)
+        return min(intake.poll_s, intake.scan_s) if polling else intake.scan_s
+
+    def _intake_ill(self, exc: OSError | MachineError) -> None:
+        self._intake_delay = min(max(1.0, self._intake_delay * 2), self.settings.intake.scan_s)
+        self.events.lane_paused("intake", from_exception(exc), self._intake_delay)
+
+    def _intake_well(self) -> None:
+        if self._intake_delay:
+            self._intake_delay = 0.0
+            self.events.lane_resumed("intake")
+
+    # -- the lanes -----------------------------------------------------------------------------------------------
+
+    def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
+        heads = {stage: head for stage in stages if (head := self.board.head(stage, now)) is not None}
+        return {s: Waiting(self.board.count(s), h.since, h.priority) for s, h in heads.items()}, heads
+
+    def _choose_gpu(self, slot: Slot, now: float) -> Ticket | None:
+        queues, heads = self._queues(GPU_STAGES, now)
+        loaded = next((s for s in GPU_STAGES if s == slot.child.last_stage), None)
+        limits = self.settings.lanes.gpu
+        stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
+        return heads[stage] if stage else None
+
+    def _choose_cpu(self, slot: Slot, now: float) -> Ticket | None:
+        queues, heads = self._queues(CPU_STAGES, now)
+        encoding = sum(1 for other in self.cpu.slots if other is not slot and other.job and other.job.stage == "encode")
+        ahead = sum(self.board.count(stage) for stage in GPU_STAGES)
+        stage = choose_cpu(queues, encoding, len(self.cpu.slots), ahead)
+        return heads[stage] if stage else None
+
+    async def _position_loop(self) -> None:
+        """Keep the place in the queue fresh in the status of the jobs near its head."""
+        known: dict[str, int] = {}
+        while True:
+            fresh: dict[str, int] = {}
+            for stage in (*GPU_STAGES, *CPU_STAGES):
+                for place, ticket in enumerate(self.board.front(stage, POSITIONS), start=1):
+                    fresh[ticket.id] = place
+                    if known.get(ticket.id) != place:
+                        with contextlib.suppress(ValueError):
+                            job = self.spool.load(self.spool.ready(stage) / ticket.id)
+                            if ticket.id in self.board:
+                                self.status.queue_position(job, place)
+            known = fresh
+            await asyncio.sleep(POSITIONS_S)

@@ -1,0 +1,112 @@
+"""The spool: folders are the queue, a job is one directory, a change of state is one rename (docs/spool.md).
+
+A hop writes the record inside the directory first and then renames the directory. A crash between the two leaves the job
+where it was with a record that is one step ahead; `Spool.load` therefore believes the folder, never the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon import fs
+from daemon.job import JOB_ID, STAGES, Job, Stage, State
+
+#: Where jobs rest, beside the stages' own ready and active folders.
+RESTING: tuple[State, ...] = ("held", "failed", "done")
+
+
+class Spool:
+    """Paths and moves. Keeps nothing in memory and decides nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock = root / "lock"
+        self.tmp = root / "tmp"
+        self.waiting = root / "waiting"
+        self.control = root / "control"
+
+    def create(self) -> None:
+        """Make the folders that are missing."""
+        for folder in self.folders():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o770)
+
+    def folders(self) -> list[Path]:
+        stages = [self.root / stage / side for stage in STAGES for side in ("ready", "active")]
+        return [self.tmp, self.waiting, self.control, *stages, *(self.root / name for name in RESTING)]
+
+    def ready(self, stage: Stage) -> Path:
+        return self.root / stage / "ready"
+
+    def active(self, stage: Stage) -> Path:
+        return self.root / stage / "active"
+
+    def resting(self, state: State) -> Path:
+        """The folder of held, failed or done jobs; a cancelled job rests with the failed ones."""
+        return self.root / ("failed" if state == "cancelled" else state)
+
+    def place(self, job: Job) -> Path:
+        """The directory in which a job in this state and stage lives."""
+        if job.state == "running" and job.stage:
+            return self.active(job.stage) / job.id
+        if job.state == "queued" and job.stage:
+            return self.ready(job.stage) / job.id
+        return self.resting(job.state) / job.id
+
+    def find(self, job_id: str) -> Path | None:
+        """Where a job is now, by looking at the disk."""
+        for folder in self.folders()[3:]:
+            path = folder / job_id
+            if path.is_dir():
+                return path
+        return None
+
+    def save(self, job: Job, directory: Path, *, durable: bool = True) -> None:
+        """Write the record into the job's directory. A hop that follows makes the new name durable too."""
+        path = directory / "job.json"
+        temporary = directory / ".job.json.tmp"
+        fs.OPS.write(temporary, fs.dump_json(job.to_json()), sync=durable)
+        fs.rename(temporary, path)
+
+    def hop(self, job: Job, source: Path) -> Path:
+        """Write the record and move the directory from `source` to where the record says. Two fsyncs."""
+        self.save(job, source)
+        target = self.place(job)
+        fs.move(source, target)
+        return target
+
+    def load(self, directory: Path) -> Job:
+        """Read a job's record; stage and state come from the folder it lies in.
+
+        Raises:
+            ValueError: the record is missing or is not one of ours.
+        """
+        try:
+            job = Job.from_bytes((directory / "job.json").read_bytes())
+        except OSError as exc:
+            raise ValueError(f"no readable job.json: {exc.strerror}") from exc
+        if job.id != directory.name:
+            raise ValueError(f"the record is of {job.id}")
+        self._believe(job, directory)
+        return job
+
+    def _believe(self, job: Job, directory: Path) -> None:
+        side, above = directory.parent.name, directory.parent.parent.name
+        if side in ("ready", "active"):
+            job.stage = next(stage for stage in STAGES if stage == above)
+            job.state = "queued" if side == "ready" else "running"
+        elif side == "done":
+            job.state = "done"
+        elif side == "held":
+            job.state = "held"
+        elif job.state not in ("failed", "cancelled"):
+            job.state = "failed"
+
+    def jobs(self, folder: Path) -> Iterator[Path]:
+        """Job directories in one folder, in no order; anything else there is passed over."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if JOB_ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)

@@ -1,0 +1,45 @@
+"""What a stage is given: the job's folder, what was asked for, the settings, and a way to report progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daemon.config import Settings
+from daemon.manifest import Manifest
+
+#: JSON object of facts for the status file: engine, why it was chosen, figures, warnings.
+Facts = dict[str, Any]
+
+
+def _ignore(_: float) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Context:
+    """One stage's view of one job.
+
+    Attributes:
+        job_id: for seeds and temporary names.
+        name: the results' name in the outbox, without ending.
+        job_dir: artifacts are read and written here, new ones through `daemon.fs.artifact`.
+        manifest: what was asked for; `image` and `audio` are in `job_dir` as `source.image` and `source.audio`.
+        settings: the daemon's settings.
+        progress: takes the finished part, 0 to 1; call it as often as you like.
+        warnings: sentences for the person, shown in the status of a finished job.
+    """
+
+    job_id: str
+    name: str
+    job_dir: Path
+    manifest: Manifest
+    settings: Settings
+    progress: Callable[[float], None] = _ignore
+    warnings: list[str] = field(default_factory=list)
+
+    def path(self, name: str) -> Path:
+        """An artifact's place in the job directory."""
+        return self.job_dir / name

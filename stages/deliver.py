@@ -1,0 +1,88 @@
+"""The last stage: the results appear in the outbox, whole or not at all, and once.
+
+Each result is copied under a dot name on the outbox's own filesystem and flushed. Then the intention is written down in the
+job's folder (`delivery.json`), and only then are the names given. After a crash a part that is gone has got its name already,
+even if somebody took the result away in the meantime; a part that is still there gets its name now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from daemon import fs
+from stages.context import Context, Facts
+
+#: Artifact and ending of its result, by kind of job. What people wait for comes last.
+RESULTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "video": (("poster.jpg", ".jpg"), ("captions.srt", ".srt"), ("captions.vtt", ".vtt"), ("video.mp4", ".mp4")),
+    "speech": (("speech.wav", ".wav"),),
+    "detect": (("face.json", ".face.json"),),
+}
+CHUNK = 1 << 20  # bytes
+
+
+def run(ctx: Context) -> Facts:
+    """Publish the results. Returns {"outputs": [{"file", "bytes", "sha256"}]}, the main result last."""
+    plan = ctx.path("delivery.json")
+    if plan.exists():
+        outputs: list[dict[str, Any]] = json.loads(plan.read_bytes())
+    else:
+        outputs = _copy_all(ctx)
+        fs.replace_json(plan, outputs)
+    for output in outputs:
+        _name(ctx, output, outputs, plan)
+    return {"outputs": [{key: output[key] for key in ("file", "bytes", "sha256")} for output in outputs]}
+
+
+def _copy_all(ctx: Context) -> list[dict[str, Any]]:
+    """Copy every result to a dot name in the outbox, flushed; a half-made copy of an earlier try is replaced."""
+    outbox = ctx.settings.paths.outbox
+    found = [(name, ending) for name, ending in RESULTS[ctx.manifest.kind] if ctx.path(name).exists()]
+    total = sum(ctx.path(name).stat().st_size for name, _ in found) or 1
+    outputs: list[dict[str, Any]] = []
+    done = 0
+    for name, ending in found:
+        part = outbox / f".{ctx.job_id}{ending}.part"
+        fs.remove(part)
+        size, digest = _copy(ctx.path(name), part)
+        done += size
+        ctx.progress(done / total)
+        outputs.append(
+            {"file": f"{ctx.name}{ending}", "ending": ending, "part": part.name, "bytes": size, "sha256": digest}
+        )
+    fs.OPS.sync_dir(outbox)
+    return outputs
+
+
+def _copy(source: Path, part: Path) -> tuple[int, str]:
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        fs.OPS.copy(fd, part, size)
+        digest = hashlib.sha256()
+        os.lseek(fd, 0, os.SEEK_SET)
+        while chunk := os.read(fd, CHUNK):
+            digest.update(chunk)
+    except OSError:
+        fs.remove(part)
+        raise
+    finally:
+        os.close(fd)
+    return size, digest.hexdigest()
+
+
+def _name(ctx: Context, output: dict[str, Any], outputs: list[dict[str, Any]], plan: Path) -> None:
+    """Give one part its name; where the name is taken, the job id is appended, and that is written down first."""
+    outbox = ctx.settings.paths.outbox
+    part = outbox / output["part"]
+    if not part.exists():
+        return
+    if not fs.publish(part, outbox / output["file"]):
+        output["file"] = f"{ctx.name}-{ctx.job_id}{output['ending']}"
+        fs.replace_json(plan, outputs)
+        if not fs.publish(part, outbox / output["file"]):
+            raise FileExistsError(f"{output['file']} is in the outbox already")

@@ -1,0 +1,164 @@
+"""Words with times → caption cues that can be read, as SubRip, WebVTT, or a script to burn in.
+
+The limits are those that broadcasters and streaming services agree on: two lines of 42 characters, at most 6 s a cue,
+breaks where the sentence breathes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+MAX_LINES = 2
+MAX_LINE_CHARS = 42
+MAX_CUE_S = 6.0
+#: Shortest time a cue stays, where the next one allows it.
+MIN_CUE_S = 1.0
+#: A cue stays this long after its last word, where the next one allows it.
+LINGER_S = 0.3
+#: Two cues never touch; a blink between them shows that the text changed.
+GAP_S = 0.04
+#: A pause this long always ends a cue.
+PAUSE_S = 1.2
+
+#: Signs inside a sentence after which a reader may pause. A full stop there belongs to an abbreviation.
+_BREATH_MARKS = ",;:—–!?…"
+_CLOSERS = "\"'”’»)]"
+
+
+@dataclass(frozen=True)
+class Cue:
+    """What stands on the picture from `start` to `end` (s), one string a line."""
+
+    start: float
+    end: float
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A word, or a part of one that is longer than a line."""
+
+    text: str
+    start: float
+    end: float
+    sentence: int
+    glued: bool  # to the one before, without a space
+
+
+def cues(words: Sequence[dict[str, Any]], line_chars: int = MAX_LINE_CHARS) -> list[Cue]:
+    """Group words (timing.json's `words`) into cues, in order and without overlap."""
+    found: list[tuple[list[_Piece], tuple[str, ...]]] = []
+    for _, sentence in groupby(_pieces(words, line_chars), key=lambda piece: piece.sentence):
+        found += _cut(list(sentence), line_chars)
+    starts = [pieces[0].start for pieces, _ in found]
+    return [
+        Cue(start, _end(start, pieces[-1].end, following), lines)
+        for (pieces, lines), start, following in zip(found, starts, [*starts[1:], float("inf")], strict=True)
+    ]
+
+
+def _end(start: float, spoken: float, following: float) -> float:
+    wanted = min(max(spoken + LINGER_S, start + MIN_CUE_S), start + MAX_CUE_S)
+    return max(min(wanted, following - GAP_S), min(start + GAP_S, following))
+
+
+def _pieces(words: Sequence[dict[str, Any]], limit: int) -> Iterator[_Piece]:
+    for word in words:
+        text, start, end = str(word["text"]), float(word["start"]), float(word["end"])
+        # "Smith —" is one word of the timing, but may be broken at its space.
+        parts = [(part, at == 0) for bit in text.split() for at, part in enumerate(_slices(bit, limit))]
+        step = (end - start) / max(1, len(parts))
+        for number, (part, first) in enumerate(parts):
+            begin = start + number * step
+            yield _Piece(part, begin, begin + step, int(word["sentence"]), not first)
+
+
+def _slices(text: str, limit: int) -> list[str]:
+    return [text[at : at + limit] for at in range(0, len(text), limit)]
+
+
+def _cut(pieces: list[_Piece], limit: int) -> list[tuple[list[_Piece], tuple[str, ...]]]:
+    """Cheapest way to cut one sentence into cues, found backwards by dynamic programming."""
+    count = len(pieces)
+    best: list[tuple[float, int, tuple[str, ...]]] = [(0.0, count, ())] * (count + 1)
+    for start in range(count - 1, -1, -1):
+        options = []
+        for stop in range(start + 1, count + 1):
+            lines = _lines(pieces[start:stop], limit)
+            if stop > start + 1 and (lines is None or not _together(pieces[start:stop])):
+                break
+            cost = _cost(pieces, start, stop, limit) + best[stop][0]
+            options.append((cost, stop, lines or (pieces[start].text,)))
+        best[start] = min(options)
+    found, start = [], 0
+    while start < count:
+        _, stop, lines = best[start]
+        found.append((pieces[start:stop], lines))
+        start = stop
+    return found
+
+
+def _together(pieces: Sequence[_Piece]) -> bool:
+    long = pieces[-1].end - pieces[0].start > MAX_CUE_S
+    return not long and pieces[-1].start - pieces[-2].end < PAUSE_S
+
+
+def _cost(pieces: Sequence[_Piece], start: int, stop: int, limit: int) -> float:
+    """1 for every cue, more for a nearly empty one and for an end where nobody breathes."""
+    length = len(_text(pieces[start:stop]))
+    thin = max(0.0, 1.0 - length / limit)
+    if stop == len(pieces):
+        return 1.0 + thin
+    pause = pieces[stop].start - pieces[stop - 1].end
+    breath = 0.0 if _ends_with(pieces[stop - 1].text, _BREATH_MARKS) else 0.6 if pause < 0.15 else 0.2
+    return 1.0 + thin + breath + (2.0 if pieces[stop].glued else 0.0)
+
+
+def _text(pieces: Sequence[_Piece]) -> str:
+    return "".join(piece.text if piece.glued else f" {piece.text}" for piece in pieces).lstrip(" ")
+
+
+def _ends_with(text: str, marks: str) -> bool:
+    return text.rstrip(_CLOSERS)[-1:] in tuple(marks)
+
+
+def _lines(pieces: Sequence[_Piece], limit: int) -> tuple[str, ...] | None:
+    """The pieces in one line, or in two of nearly equal length; None if they do not fit."""
+    whole = _text(pieces)
+    if len(whole) <= limit:
+        return (whole,)
+    options = []
+    for at in range(1, len(pieces)):
+        upper, lower = _text(pieces[:at]), _text(pieces[at:])
+        if max(len(upper), len(lower)) <= limit:
+            bonus = 8 if _ends_with(upper, _BREATH_MARKS) else 0
+            options.append((abs(len(upper) - len(lower)) - bonus, (upper, lower)))
+    return min(options)[1] if options else None
+
+
+def srt(found: Sequence[Cue]) -> str:
+    """SubRip text."""
+    blocks = []
+    for number, cue in enumerate(found, 1):
+        # "-->" inside a line would be read as a time.
+        lines = "\n".join(line.replace("-->", "→") for line in cue.lines)
+        blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{lines}\n")
+    return "\n".join(blocks)
+
+
+def vtt(found: Sequence[Cue]) -> str:
+    """WebVTT text."""
+    blocks = ["WEBVTT\n"]
+    for cue in found:
+        lines = "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{lines}\n")
+    return "\n".join(blocks)
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"

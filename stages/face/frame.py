@@ -1,0 +1,94 @@
+"""The face's own frame of reference: where a pixel lies relative to the mouth, in the face's directions and sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.face import mesh
+from stages.face.mesh import FloatArray
+
+#: A mouth is about this part of the face's width; the scale of movements is halfway (geometrically) between the mouth's
+#: own width and this, so that neither a broad smile nor a doll's mouth overdoes them.
+_USUAL_MOUTH = 0.36
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """Local coordinates of a face.
+
+    Attributes:
+        origin: middle of the lip line, px.
+        across, down: unit vectors along the mouth and toward the chin.
+        unit: the scale of mouth movements, px.
+        face_width, face_height: of the mesh, px.
+        half_mouth: distance of the left and right inner corner from the origin along `across`, px.
+        half_face: distance of the jaw's contour at mouth height, left and right, px.
+        nose, chin: `down` coordinate of the nose's base (negative) and the chin, px.
+        upper_lip, lower_lip: thickness of the lips at the middle, px.
+    """
+
+    origin: npt.NDArray[np.float64]
+    across: npt.NDArray[np.float64]
+    down: npt.NDArray[np.float64]
+    unit: float
+    face_width: float
+    face_height: float
+    half_mouth: tuple[float, float]
+    half_face: tuple[float, float]
+    nose: float
+    chin: float
+    upper_lip: float
+    lower_lip: float
+
+    @classmethod
+    def of(cls, landmarks: FloatArray) -> FaceFrame:
+        """Measure a mesh, [478, 3] px."""
+        points = landmarks[:, :2].astype(np.float64)
+        across = sum((points[right] - points[left] for left, right in mesh.MIRRORED), np.zeros(2))
+        across /= np.linalg.norm(across)
+        down = np.array([-across[1], across[0]])
+        origin = (points[13] + points[14]) / 2
+        local = (points - origin) @ np.stack([across, down], axis=1)
+        face_width = float(np.ptp(local[list(mesh.OVAL), 0]))
+        mouth = mesh.mouth_width(landmarks)
+        return cls(
+            origin=origin,
+            across=across,
+            down=down,
+            unit=float(np.sqrt(mouth * _USUAL_MOUTH * face_width)),
+            face_width=face_width,
+            face_height=float(local[mesh.CHIN, 1] - local[mesh.FOREHEAD, 1]),
+            half_mouth=(float(max(-local[78, 0], 0.2 * mouth)), float(max(local[308, 0], 0.2 * mouth))),
+            half_face=(float(max(-local[58, 0], 0.6 * mouth)), float(max(local[288, 0], 0.6 * mouth))),
+            nose=float(local[mesh.NOSE_BASE, 1]),
+            chin=float(local[mesh.CHIN, 1]),
+            upper_lip=float(max(local[13, 1] - local[0, 1], 0.03 * mouth)),
+            lower_lip=float(max(local[17, 1] - local[14, 1], 0.05 * mouth)),
+        )
+
+    def local(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Picture px [..., 2] to local px: along the mouth (to the picture's right), toward the chin."""
+        return np.asarray((points - self.origin) @ np.stack([self.across, self.down], axis=1), np.float64)
+
+    def picture(self, local: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The inverse of `local`."""
+        return np.asarray(local @ np.stack([self.across, self.down]) + self.origin, np.float64)
+
+    def along_mouth(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Local x as a part of the half mouth on its side: -1 at the left corner, 1 at the right."""
+        return np.where(x < 0, x / self.half_mouth[0], x / self.half_mouth[1])
+
+    def beyond_mouth(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """0 from corner to corner, 1 at the jaw's contour, growing on outside."""
+        left = (-x - self.half_mouth[0]) / max(self.half_face[0] - self.half_mouth[0], 0.15 * self.unit)
+        right = (x - self.half_mouth[1]) / max(self.half_face[1] - self.half_mouth[1], 0.15 * self.unit)
+        return np.asarray(np.maximum(np.where(x < 0, left, right), 0.0), np.float64)
+
+
+def smoothstep(value: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """0 below 0, 1 above 1, with level ends between."""
+    clipped = np.clip(value, 0.0, 1.0)
+    return np.asarray(clipped * clipped * (3.0 - 2.0 * clipped), np.float64)

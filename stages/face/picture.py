@@ -1,0 +1,137 @@
+"""From the bytes a person dropped to an upright 8-bit sRGB picture, or to an error that says what the file is instead."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from daemon.errors import JobError
+
+#: Decoders that are ever tried; Pillow knows forty, and each is attack surface.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+_READABLE = "Use a PNG, JPEG, WebP, TIFF, BMP or GIF picture."
+#: Transparent pixels are shown over this light grey.
+NEUTRAL = (222, 222, 222)
+#: Pictures longer than this are halved, thirded … on reading: no video is larger, and 100 Mpx would take gigabytes.
+WORK_SIDE_PX = 4096
+
+_SIGNATURES = (
+    (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive or office document"), (b"\x1f\x8b", "a gzip archive"),
+    (b"<svg", "an SVG drawing"), (b"<!DOCTYPE html", "a web page"), (b"<html", "a web page"), (b"ID3", "an MP3 sound"),
+    (b"OggS", "an Ogg sound"), (b"fLaC", "a FLAC sound"), (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"8BPS", "a Photoshop document"), (b"%!PS", "a PostScript document"), (b"\x7fELF", "a program"),
+)  # fmt: skip
+
+
+def read(path: Path, max_pixels: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Read a picture of any supported kind.
+
+    Returns:
+        The picture, RGB [height, width, 3], and how many of the file's pixels one of its pixels stands for (>= 1).
+
+    Raises:
+        JobError: image-empty, image-unreadable, image-truncated, image-too-large.
+    """
+    if path.stat().st_size == 0:
+        raise JobError("image-empty", "The picture file is empty (0 bytes).", "Copy the picture again.")
+    image = _open(path, max_pixels)
+    full_side = max(image.size)
+    try:
+        image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))  # a JPEG can be decoded at a half or a quarter
+        image.load()
+    except Exception as exc:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError
+        raise JobError(
+            "image-truncated", f"The picture breaks off or is damaged inside ({exc}).", "Copy or export the picture again."
+        ) from exc
+    image = image.reduce(-(-max(image.size) // WORK_SIDE_PX)) if max(image.size) > WORK_SIDE_PX else image
+    scale = full_side / max(image.size)
+    return np.asarray(_upright_srgb(image)), scale
+
+
+def _open(path: Path, max_pixels: int) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = None  # our own limit is checked below, from the header, before anything is decoded
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError as exc:
+        raise JobError("image-unreadable", f"The picture file is {looks_like(path)}.", _READABLE) from exc
+    except Exception as exc:  # a damaged header makes a decoder raise nearly anything
+        raise JobError("image-unreadable", f"The picture's header is damaged ({exc}).", _READABLE) from exc
+    width, height = image.size
+    if width * height > max_pixels:
+        raise JobError(
+            "image-too-large",
+            f"The picture has {width} × {height} = {width * height:,} pixels; at most {max_pixels:,} are read.",
+            "Scale the picture down first; 1080 px on the long side are enough.",
+        )
+    return image
+
+
+def looks_like(path: Path) -> str:
+    """What a file that is no picture seems to be, as a noun phrase."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    start = head.lstrip()
+    for signature, name in _SIGNATURES:
+        if start[: len(signature)].lower() == signature.lower():
+            return f"{name}, not a picture"
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        return "an HEIC or AVIF picture, a format that is not read" if brand[:3] in (b"hei", b"mif", b"avi") else (
+            "an MP4 video or sound, not a picture")  # fmt: skip
+    if head[:4] == b"RIFF":
+        return "a WAV or AVI file, not a picture"
+    if _is_text(head):
+        return "a text file, not a picture"
+    return "not a picture of a known format"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head[:4000].decode("utf-8", "strict") if len(head) < 4000 else head[:4000].decode("utf-8", "ignore")
+    except UnicodeDecodeError:
+        return False
+    return all(char.isprintable() or char.isspace() for char in text)
+
+
+def _upright_srgb(image: Image.Image) -> Image.Image:
+    orientation = image.getexif().get(0x0112, 1)
+    profile = image.info.get("icc_profile")
+    image = _eight_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (*NEUTRAL, 255))
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    if profile:
+        image = _to_srgb(image, profile)
+    image = image.convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()
+    return ImageOps.exif_transpose(image)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit and float greys to 8 bit; Pillow itself would clip them to white."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        values = np.asarray(image).astype(np.float64)
+        top = 65535.0 if values.max() > 255 else (255.0 if values.max() > 1 else 1.0)
+        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    return image
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile, or one for another kind of pixel: the numbers as they are
+    return converted if converted is not None else image

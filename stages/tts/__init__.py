@@ -1,0 +1,27 @@
+"""The tts stage: what is said becomes speech.wav and timing.json."""
+
+from __future__ import annotations
+
+from stages.context import Context, Facts
+
+
+def run(ctx: Context) -> Facts:
+    """Speak the manifest's text, or decode the sound file it brings.
+
+    Writes `speech.wav` (16-bit mono) and `timing.json`.
+
+    Raises:
+        JobError: what is asked for cannot be said or read; the codes are listed in `check`, `speak` and `brought`.
+        MachineError: the voice or ffmpeg is missing.
+    """
+    # Each branch loads only what it needs; importing the package loads nothing.
+    if ctx.manifest.text is None:
+        from stages.tts.brought import bring
+
+        facts = bring(ctx)
+    else:
+        from stages.tts.speak import speak
+
+        facts = speak(ctx)
+    ctx.progress(1.0)
+    return facts

@@ -1,0 +1,68 @@
+"""Which written word each spoken word comes from.
+
+The voice's text front end rewrites: "7:30 pm" becomes "seven thirty P.M.", "Dr." becomes "Doctor", "Rs 500" becomes
+"500 rupees". Words that stayed are anchors; between them a small dynamic programme keeps the order and lets figures and
+signs, which is what expands, take the words that nothing resembles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+#: Cost of leaving a written word without any spoken one; a signless word rather takes a poor match.
+_SKIP = 0.7
+#: Cost of one spoken word under a written word that holds a figure or sign, whatever the two look like.
+_EXPANSION = 0.35
+
+
+def align(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
+    """For each spoken word the index of its written word: never decreasing, each in `range(len(written))`.
+
+    Raises:
+        ValueError: if there are spoken words but no written ones.
+    """
+    if spoken and not written:
+        raise ValueError("spoken words need a written one to belong to")
+    left, right = [_key(word) for word in written], [_key(word) for word in spoken]
+    owners: list[int] = []
+    for kind, i, i_end, j, j_end in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        if kind == "equal":
+            owners += range(i, i_end)
+        elif kind == "insert":  # goes with the word before: "$5 million" → "5 million | dollars"
+            owners += [max(0, i - 1)] * (j_end - j)
+        elif kind == "replace":
+            owners += [i + step for step in _between(written[i:i_end], spoken[j:j_end])]
+    return owners
+
+
+def _key(word: str) -> str:
+    return "".join(char for char in word.casefold() if char.isalnum()) or word
+
+
+def _cost(written: str, spoken: str) -> float:
+    likeness = SequenceMatcher(None, _key(written), _key(spoken), autojunk=False).ratio()
+    return min(1.0 - likeness, 1.0 if written.isalpha() else _EXPANSION)
+
+
+def _between(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
+    """Cheapest order-keeping assignment of `spoken` to `written`; a written word may get several words, or none."""
+    rows = len(written)
+    # best[i]: cheapest cost so far with the last spoken word on written word i; trail: where its predecessor was.
+    best = [_SKIP * i + _cost(written[i], spoken[0]) for i in range(rows)]
+    trail: list[list[int]] = []
+    for word in spoken[1:]:
+        came, now = [], []
+        for i in range(rows):
+            costs = [best[k] + (_SKIP * (i - k - 1) if k < i else 0.0) for k in range(i + 1)]
+            k = min(range(i + 1), key=costs.__getitem__)
+            came.append(k)
+            now.append(costs[k] + _cost(written[i], word))
+        best = now
+        trail.append(came)
+    i = min(range(rows), key=lambda row: best[row] + _SKIP * (rows - 1 - row))
+    owners = [i]
+    for came in reversed(trail):
+        i = came[i]
+        owners.append(i)
+    return owners[::-1]

@@ -1,0 +1,51 @@
+"""Which letters an English voice can read. Cheap: no numpy, no model."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+#: First word of a letter's Unicode name → what people call the script. Scripts not listed go by their Unicode name.
+_SCRIPTS = {
+    "CJK": "Chinese",
+    "KANGXI": "Chinese",
+    "BOPOMOFO": "Chinese",
+    "HIRAGANA": "Japanese",
+    "KATAKANA": "Japanese",
+    "HANGUL": "Korean",
+}
+#: Letters of other blocks that English text uses: ª and º, the micro sign and ohm, all of which the voice reads.
+_ENGLISH_TOO = frozenset("ªºµΩ")
+
+
+@lru_cache(maxsize=4096)
+def script_of(letter: str) -> str:
+    """Script of one letter, such as "Latin", "Cyrillic" or "Chinese"; "" for what is not a letter."""
+    if not letter.isalpha():
+        return ""
+    if letter in _ENGLISH_TOO:
+        return "Latin"
+    first = unicodedata.name(letter, "").partition(" ")[0]
+    if first in ("LATIN", "FEMININE", "MASCULINE"):
+        return "Latin"
+    return _SCRIPTS.get(first, first.capitalize() or "an unknown script")
+
+
+@lru_cache(maxsize=4096)
+def plain(char: str) -> str:
+    """A styled or full-width character as its plain self ("𝓐" → "A", "７" → "7"); any other unchanged."""
+    if unicodedata.decomposition(char).startswith(("<font>", "<wide>", "<narrow>")):
+        return unicodedata.normalize("NFKC", char)
+    if unicodedata.category(char) == "Nd":
+        return str(unicodedata.decimal(char))
+    return char
+
+
+def plain_text(text: str) -> str:
+    """`plain` of every character, with accents composed (NFC), as lexicons write them."""
+    return "".join(map(plain, unicodedata.normalize("NFC", text)))
+
+
+def can_say(text: str) -> bool:
+    """Whether anything in `text` has a reading: a Latin letter or a digit."""
+    return any(char.isdigit() or script_of(char) == "Latin" for char in plain_text(text))

@@ -1,0 +1,98 @@
+"""`make demo`: start the daemon on config.yaml, drop the example job as a person would, show progress, leave the video."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from daemon.cli.common import Shell
+from daemon.cli.submit import follow
+from daemon.errors import AvatarError
+from daemon.outbox import ENDINGS
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 30.0
+
+
+def free_name(outbox: Path, stem: str) -> str:
+    """`hello`, or `hello-2`, `hello-3` … when earlier results are there: nothing is overwritten."""
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        if not any((outbox / f"{name}{ending}").exists() for ending in ENDINGS):
+            return name
+        number += 1
+
+
+def start(shell: Shell) -> subprocess.Popen[bytes] | None:
+    """Start the daemon unless one runs already."""
+    if shell.daemon() is not None:
+        print("demo: a daemon runs already on this spool; using it")
+        return None
+    log = ROOT / "spool" / "demo.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("wb") as out:
+        daemon = subprocess.Popen([sys.executable, "-m", "daemon"], cwd=ROOT, stdout=out, stderr=out)
+    print(f"demo: daemon started (process {daemon.pid}, log in {log.relative_to(ROOT)})")
+    return daemon
+
+
+def drop(shell: Shell) -> Path:
+    """Copy the example into the inbox, picture first; returns the status file to watch."""
+    paths = shell.settings.paths
+    for folder in (paths.inbox, paths.outbox):
+        folder.mkdir(parents=True, exist_ok=True)
+    name = free_name(paths.outbox, "hello")
+    shutil.copyfile(ROOT / "examples" / "portrait.png", paths.inbox / "portrait.png")
+    shutil.copyfile(ROOT / "examples" / "hello.yaml", paths.inbox / f"{name}.yaml")
+    print(f"demo: dropped inbox/{name}.yaml and inbox/portrait.png")
+    return paths.outbox / f"{name}.json"
+
+
+def main() -> int:
+    shell = Shell(str(ROOT / "config.yaml"))
+    daemon = start(shell)
+    try:
+        return watch(shell, drop(shell), daemon)
+    finally:
+        if daemon is not None:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(60)
+
+
+def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) -> int:
+    final: dict[str, object] = {}
+    if daemon is not None:
+        wait_for_lock(shell, daemon)
+    for final in follow(shell, status, 600):
+        print(f"demo: {final['state']:8} {final['stage'] or '':8} {float(str(final['progress'])):4.0%}", flush=True)
+    if final.get("state") != "done":
+        print(f"demo: failed: {final.get('error')}", file=sys.stderr)
+        return 1
+    print(
+        f"demo: done. The video is {status.with_suffix('.mp4').relative_to(ROOT)}, its status {status.relative_to(ROOT)}"
+    )
+    return 0
+
+
+def wait_for_lock(shell: Shell, daemon: subprocess.Popen[bytes]) -> None:
+    """Until the daemon holds its spool, or has ended with an error."""
+    import time
+
+    deadline = time.monotonic() + START_S
+    while shell.daemon() is None:
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(
+                (ROOT / "spool" / "demo.log").read_text(errors="replace") or "demo: the daemon did not start"
+            )
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except AvatarError as exc:
+        sys.exit(f"demo: {exc}")

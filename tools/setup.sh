@@ -1,0 +1,29 @@
+#!/bin/sh
+# Makes the virtual environment and installs exactly what the lock names. Usage: setup.sh PYTHON VENV LOCK
+set -eu
+python=$1 venv=$2 lock=$3
+
+case "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)" in
+3.11 | 3.12) ;;
+*)
+	echo "setup: Python 3.11 or 3.12 is needed; found '${python:-none}'. Install python3.11, or name it: make PYTHON=/path/to/python3.11" >&2
+	exit 1
+	;;
+esac
+
+# Debian ships venv apart from Python; as root the set-up fetches it by itself.
+if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "setup: installing python3-venv"
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+	else
+		echo "setup: this Python has no venv. As root: apt-get install python3-venv" >&2
+		exit 1
+	fi
+fi
+
+echo "setup: installing into $venv (once, about a minute)"
+"$python" -m venv "$venv"
+# --no-deps: the lock names all that is needed and leaves out what is declared upstream but never imported.
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
