@@ -34,13 +34,13 @@ check: $(DEV)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/python tools/manifest_docs.py --check
+	@$(VENV)/bin/python tools/docs.py --check
 
 bench: $(DEV)
 	@$(VENV)/bin/python benchmarks/pipeline.py
 
 docs: $(DEV)
-	@$(VENV)/bin/python tools/manifest_docs.py
+	@$(VENV)/bin/python tools/docs.py
 
 lock:
 	@$(PYTHON) tools/lock.py

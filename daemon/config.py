@@ -25,11 +25,11 @@ class _Section(BaseModel):
 
 
 class Paths(_Section):
-    inbox: Folder = Path("inbox")
-    outbox: Folder = Path("outbox")
-    spool: Folder = Path("spool")
-    cache: Folder = Path("spool/cache")
-    models: Folder = Path("spool/models")
+    inbox: Folder = Field(Path("inbox"), description="Where jobs are dropped.")
+    outbox: Folder = Field(Path("outbox"), description="Where results appear.")
+    spool: Folder = Field(Path("spool"), description="The queue; on a local disk with a journal.")
+    cache: Folder = Field(Path("spool/cache"), description="What can be made again: rigs of portraits.")
+    models: Folder = Field(Path("spool/models"), description="Model files of the engines that need some.")
 
 
 class Intake(_Section):
@@ -40,11 +40,11 @@ class Intake(_Section):
         30.0, ge=0, description="How long an empty file may still be filled; then it is taken as it is."
     )
     watch: Literal["auto", "inotify", "poll"] = Field("auto", description="auto polls on network and FUSE mounts.")
-    poll_s: float = Field(2.0, ge=0.1)
-    max_manifest_bytes: int = Field(262_144, ge=1024)
+    poll_s: float = Field(2.0, ge=0.1, description="Time between looks where changes are not announced.")
+    max_manifest_bytes: int = Field(262_144, ge=1024, description="A larger manifest is refused unread.")
     max_documents: int = Field(1000, ge=1, description="Jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound taken in.")
-    max_text_chars: int = Field(5000, ge=1)
+    max_text_chars: int = Field(5000, ge=1, description="Longest text of one job.")
     reserve_mb: int = Field(500, ge=0, description="No new jobs are taken in with less free space on the spool's disk.")
 
 
@@ -55,7 +55,7 @@ class Retry(_Section):
         10, ge=1, description="Times the whole daemon may die during a job before it is quarantined."
     )
     first_delay_s: float = Field(5.0, ge=0, description="Doubles at each try, with up to half as much again of chance.")
-    max_delay_s: float = Field(300.0, ge=0)
+    max_delay_s: float = Field(300.0, ge=0, description="The delay grows no further than this.")
 
 
 class GpuLane(_Section):
@@ -68,7 +68,7 @@ class CpuLane(_Section):
 
 
 class Timeout(_Section):
-    base_s: float = Field(60.0, gt=0)
+    base_s: float = Field(60.0, gt=0, description="A stage may take this long, whatever the length of the speech.")
     per_audio_s: float = Field(20.0, ge=0, description="Added for each second of speech.")
 
 
@@ -76,7 +76,7 @@ class Lanes(_Section):
     gpu: GpuLane = GpuLane()
     cpu: CpuLane = CpuLane()
     timeout: Timeout = Timeout()
-    heartbeat_s: float = Field(2.0, gt=0)
+    heartbeat_s: float = Field(2.0, gt=0, description="How often a child says that it lives.")
     silence_s: float = Field(60.0, gt=0, description="A child that says nothing this long is ended.")
     memory_mb: int = Field(0, ge=0, description="A child that takes more memory is ended; 0: half the machine's.")
     idle_s: float = Field(300.0, gt=0, description="A child without work ends after this long and frees its memory.")
@@ -87,10 +87,14 @@ class Lanes(_Section):
 
 
 class FaceStage(_Section):
-    min_face_px: int = Field(128, ge=32)
-    min_confidence: float = Field(0.5, ge=0, le=1)
-    max_yaw_deg: float = Field(25.0, gt=0, le=90)
-    max_tilt_deg: float = Field(15.0, gt=0, le=90)
+    min_face_px: int = Field(
+        128, ge=32, description="Narrowest face that still animates well, in pixels of the picture as dropped."
+    )
+    min_confidence: float = Field(0.5, ge=0, le=1, description="Below this the detector is guessing.")
+    max_yaw_deg: float = Field(
+        25.0, gt=0, le=90, description="A face turned further away shows too little of its far side."
+    )
+    max_tilt_deg: float = Field(15.0, gt=0, le=90, description="A head tilted further distorts when it moves.")
     max_pixels: int = Field(100_000_000, ge=10_000, description="Pictures larger than this are refused unread.")
     max_side_px: int = Field(
         1080, ge=128, le=4096, description="Longest side of the video; larger pictures are scaled down."
@@ -98,23 +102,32 @@ class FaceStage(_Section):
 
 
 class TtsStage(_Section):
-    engine: Literal["auto", "hibari"] = "auto"
-    voice: str = "heart"
-    sentence_pause_s: float = Field(0.30, ge=0, le=5)
-    paragraph_pause_s: float = Field(0.60, ge=0, le=5)
+    engine: Literal["auto", "hibari"] = Field(
+        "auto", description="Which engine speaks; auto takes the best one that is there."
+    )
+    voice: str = Field("heart", description="What `voice: default` means.")
+    sentence_pause_s: float = Field(0.30, ge=0, le=5, description="Silence between sentences.")
+    paragraph_pause_s: float = Field(0.60, ge=0, le=5, description="Silence between paragraphs.")
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
-    max_audio_s: float = Field(3600.0, gt=0)
+    max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
 
 
 class LipsyncStage(_Section):
-    engine: Literal["auto", "warp"] = "auto"
+    engine: Literal["auto", "warp"] = Field(
+        "auto", description="Which engine moves the mouth; auto takes the best one that is there."
+    )
 
 
 class EncodeStage(_Section):
-    preset: dict[str, str] = {"low": "ultrafast", "medium": "veryfast", "high": "medium"}
-    crf: dict[str, int] = {"low": 26, "medium": 21, "high": 17}
-    audio_kbps: int = Field(160, ge=32, le=512)
+    preset: dict[str, str] = Field(
+        {"low": "ultrafast", "medium": "veryfast", "high": "medium"}, description="x264's effort for each quality."
+    )
+    crf: dict[str, int] = Field(
+        {"low": 26, "medium": 21, "high": 17},
+        description="x264's constant rate factor for each quality; lower is better and larger.",
+    )
+    audio_kbps: int = Field(160, ge=32, le=512, description="AAC bit rate.")
     threads: int = Field(0, ge=0, description="Threads for the encoder; 0 lets it choose.")
     label: str = Field("AI-generated video", description="Written into the MP4's metadata.")
 
@@ -127,13 +140,13 @@ class Stages(_Section):
 
 
 class Metrics(_Section):
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: int = Field(9464, ge=0, le=65535, description="0: any free port (written to spool/metrics.port).")
+    enabled: bool = Field(True, description="Whether /metrics and /healthz are served.")
+    host: str = Field("127.0.0.1", description="Loopback: put a proxy in front to show them elsewhere.")
+    port: int = Field(9464, ge=0, le=65535, description="0: any free port (written to spool/metrics.json).")
 
 
 class Log(_Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
     format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto: console on a terminal, JSON otherwise."
     )

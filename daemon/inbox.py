@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -64,9 +64,10 @@ def ignored(name: str) -> bool:
 class Inbox:
     """Remembers what each file looked like, and since when."""
 
-    def __init__(self, root: Path, settings: Intake) -> None:
+    def __init__(self, root: Path, settings: Intake, clock: Callable[[], float] = time.monotonic) -> None:
         self.root = root
         self._settings = settings
+        self._clock = clock
         self._seen: dict[str, tuple[Look, float]] = {}
         self._touched: set[str] = set()
 
@@ -104,7 +105,7 @@ class Inbox:
         return look is not None and self._still(name, look)
 
     def _still(self, name: str, look: Look) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         self._touched.add(name)
         known = self._seen.get(name)
         if known is None or known[0] != look:
@@ -116,7 +117,7 @@ class Inbox:
 
     def unsettled(self) -> bool:
         """Whether a file was seen that may become still soon, so that the next look should not wait for the full scan."""
-        now = time.monotonic()
+        now = self._clock()
         soon = max(self._settings.settle_s, self._settings.empty_wait_s)
         return any(now - since < soon + self._settings.scan_s for _, since in self._seen.values())
 

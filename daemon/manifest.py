@@ -1,7 +1,7 @@
 """The manifest: what a person may ask for, as one typed model.
 
 From this model come the validation messages (`daemon.parse`), the JSON Schema for editors (`avatar schema`) and
-docs/manifest.md (`tools/manifest_docs.py`).
+docs/manifest.md (`tools/docs.py`).
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ class Manifest(_Strict):
     text: str | None = Field(None, min_length=1, description="What is said, as plain text.")
     audio: FileName | None = Field(None, description="A sound file next to the manifest, in place of text.")
     voice: str = Field(
-        "default", min_length=1, max_length=100, description="Voice to speak with; `avatar voices` lists them."
+        "default",
+        min_length=1,
+        max_length=100,
+        description="Voice to speak with; the default is hibari's heart (US English, female).",
     )
     language: str = Field(
         "en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the text, such as en."

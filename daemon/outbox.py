@@ -35,6 +35,7 @@ class Outbox:
         stem = clean_stem(wanted)
         for name in (stem, f"{stem}-{job_id}"):
             if self._owner(name) == job_id:
+                self.write(name, {**status, "name": name}, durable=True)
                 return name
         for name in (stem, f"{stem}-{job_id}"):
             if not self._taken(name) and self._create(name, {**status, "name": name}, job_id):

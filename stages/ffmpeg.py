@@ -21,8 +21,6 @@ from daemon.errors import AvatarError, MachineError, UnknownError
 FFMPEG_ENV = "AVATAR_FFMPEG"
 #: Lines of ffmpeg's stderr that are kept for the error message.
 _KEPT_LINES = 12
-#: Seconds a finished or killed ffmpeg may take to go.
-_EXIT_S = 120.0
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: between fork and exec nothing may be imported or allocated.
@@ -119,11 +117,8 @@ class Ffmpeg:
         """Close the input, wait for the end, and give the exit status (negative: the signal that ended it)."""
         if self._process.stdin is not None:
             _close(self._process.stdin)
-        try:
-            status = self._process.wait(_EXIT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            status = -signal.SIGKILL
+        # No time limit: the last step rewrites the whole file, and a hang is ended by the stage's own timeout.
+        status = self._process.wait()
         self._drain.join()
         return status
 

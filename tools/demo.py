@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from daemon.cli.common import Shell
@@ -80,8 +81,6 @@ def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) ->
 
 def wait_for_lock(shell: Shell, daemon: subprocess.Popen[bytes]) -> None:
     """Until the daemon holds its spool, or has ended with an error."""
-    import time
-
     deadline = time.monotonic() + START_S
     while shell.daemon() is None:
         if daemon.poll() is not None or time.monotonic() > deadline:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 POINTS = 478
+#: Lid openness (see `lids`) below which an eye is closed in the picture itself.
+CLOSED_EYE = 0.08
 
 UPPER_LIP_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 LOWER_LIP_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)

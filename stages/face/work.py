@@ -18,8 +18,6 @@ from stages.face.pose import Pose
 from stages.face.rig import load_rig
 
 _VERSION = 1
-#: Below this the eyes are closed in the picture itself, and no blink is painted over them.
-CLOSED_EYE = 0.08
 _SMALL_OUTPUT_PX = 96
 
 
@@ -69,7 +67,7 @@ def _warn(ctx: Context, face: Face, count: int) -> None:
         ctx.warnings.append(
             f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth."
         )
-    if max(mesh.lids(face.landmarks)) < CLOSED_EYE:
+    if max(mesh.lids(face.landmarks)) < mesh.CLOSED_EYE:
         ctx.warnings.append("The eyes are closed in the picture, so there are no blinks.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 #: Cost of leaving a written word without any spoken one; a signless word rather takes a poor match.
 _SKIP = 0.7
@@ -40,6 +41,7 @@ def _key(word: str) -> str:
     return "".join(char for char in word.casefold() if char.isalnum()) or word
 
 
+@lru_cache(maxsize=4096)
 def _cost(written: str, spoken: str) -> float:
     likeness = SequenceMatcher(None, _key(written), _key(spoken), autojunk=False).ratio()
     return min(1.0 - likeness, 1.0 if written.isalpha() else _EXPANSION)
@@ -53,11 +55,12 @@ def _between(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
     trail: list[list[int]] = []
     for word in spoken[1:]:
         came, now = [], []
+        ahead, ahead_from = float("inf"), 0  # cheapest way to come from a written word further left
         for i in range(rows):
-            costs = [best[k] + (_SKIP * (i - k - 1) if k < i else 0.0) for k in range(i + 1)]
-            k = min(range(i + 1), key=costs.__getitem__)
-            came.append(k)
-            now.append(costs[k] + _cost(written[i], word))
+            stays = best[i] <= ahead
+            came.append(i if stays else ahead_from)
+            now.append(min(best[i], ahead) + _cost(written[i], word))
+            ahead, ahead_from = min((ahead + _SKIP, ahead_from), (best[i], i))
         best = now
         trail.append(came)
     i = min(range(rows), key=lambda row: best[row] + _SKIP * (rows - 1 - row))

@@ -18,6 +18,9 @@ MIN_AUDIO_S = 0.1
 #: A file whose loudest sample is below this is silent. dB of full scale
 SILENT_DB = -60.0
 
+#: Speech below this is hard to hear beside other videos. dB of full scale
+QUIET_DB = -40.0
+
 #: Formats that hold their own sound. Playlists (hls, concat, ffmetadata, …) would open other files and are not here.
 _DEMUXERS = (
     "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
@@ -44,6 +47,8 @@ def bring(ctx: Context) -> Facts:
         if meter.peak < 10.0 ** (SILENT_DB / 20.0):
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
+    if meter.loudness_db < QUIET_DB:
+        ctx.warnings.append(f"The sound is very quiet ({meter.loudness_db:.0f} dB); it is kept as it is.")
     if complaints:
         ctx.warnings.append("The sound file is damaged in places; what could be read of it is used.")
     save_timing(ctx.path("timing.json"), _timing(seconds, ctx.manifest.language))
@@ -82,7 +87,6 @@ def _decode(ctx: Context, target: Path, meter: Meter) -> tuple[int, str]:
                 check_length(samples, limit, SAMPLE_RATE)
                 meter.add(np.frombuffer(data, "<i2").astype(np.float32) / 32768.0)
                 sink.writeframesraw(data)
-                ctx.progress(0.9 * samples / limit)
         status = ffmpeg.finish()
     if status != 0:
         raise _unreadable(status, ffmpeg.log)

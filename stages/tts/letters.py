@@ -16,12 +16,14 @@ _SCRIPTS = {
 }
 #: Letters of other blocks that English text uses: ª and º, the micro sign and ohm, all of which the voice reads.
 _ENGLISH_TOO = frozenset("ªºµΩ")
+#: Digits that are not read as such: "x²" is "x squared".
+_SAID_AS_POWERS = frozenset("²³")
 
 
 @lru_cache(maxsize=4096)
 def script_of(letter: str) -> str:
-    """Script of one letter, such as "Latin", "Cyrillic" or "Chinese"; "" for what is not a letter."""
-    if not letter.isalpha():
+    """Script of one letter, such as "Latin", "Cyrillic" or "Chinese"; "" for what is no letter or only modifies one."""
+    if not letter.isalpha() or unicodedata.category(letter) == "Lm":
         return ""
     if letter in _ENGLISH_TOO:
         return "Latin"
@@ -33,12 +35,13 @@ def script_of(letter: str) -> str:
 
 @lru_cache(maxsize=4096)
 def plain(char: str) -> str:
-    """A styled or full-width character as its plain self ("𝓐" → "A", "７" → "7"); any other unchanged."""
-    if unicodedata.decomposition(char).startswith(("<font>", "<wide>", "<narrow>")):
-        return unicodedata.normalize("NFKC", char)
-    if unicodedata.category(char) == "Nd":
-        return str(unicodedata.decimal(char))
-    return char
+    """A styled or full-width character as its plain self ("𝓐" → "A", "７" → "7", "⑦" → "7", "Ⅳ" → "IV")."""
+    if char in _SAID_AS_POWERS:
+        return char
+    if char.isdigit():
+        return str(unicodedata.digit(char))
+    styled = unicodedata.decomposition(char).startswith(("<font>", "<wide>", "<narrow>"))
+    return unicodedata.normalize("NFKC", char) if styled or unicodedata.category(char) == "Nl" else char
 
 
 def plain_text(text: str) -> str:

@@ -23,8 +23,8 @@ NO_WORD = -1
 _LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
 # Square brackets are markup to the front end ("[word](/phonemes/)"); a person means brackets.
 _BRACKETS = str.maketrans("[]", "()")
-#: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji and their modifiers.
-_MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me"})
+#: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji, modifiers of letters.
+_MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
 _READ_SYMBOLS = frozenset("°№©®™^`´")
 
 

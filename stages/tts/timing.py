@@ -108,6 +108,10 @@ def audible_span(samples: Samples, phones: Sequence[Phone]) -> tuple[int, int]:
     return begin, max(begin, min(len(samples), round((last + 0.06) * SAMPLE_RATE)))
 
 
+def _readable(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
 def spoken_words(
     sentences: Sequence[Sentence], phones: Iterable[Phone]
 ) -> tuple[list[Sentence], list[Word], list[Phone]]:
@@ -133,7 +137,7 @@ def spoken_words(
                 words.append(Word(carried + text, mine[0].start, mine[-1].end, -1))
                 owners.append(number)
                 carried = ""
-            elif owners[-1:] == [number] and (index > last_sound or not any(map(str.isalnum, text))):
+            elif not carried and owners[-1:] == [number] and (index > last_sound or not _readable(text)):
                 words[-1] = replace(words[-1], text=f"{words[-1].text} {text}")
             else:  # "Rs" in "Rs 500", which is said "500 rupees"
                 carried += f"{text} "

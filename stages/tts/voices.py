@@ -63,12 +63,19 @@ def find_voice(name: str, default: str) -> Voice:
 
     Raises:
         JobError: `voice-unknown`, naming the nearest and all that exist.
+        MachineError: `voice-missing`: the default voice, or the whole engine, is not installed.
     """
     wanted = name.strip().casefold()
     installed = voices()
     voice = installed.get(default if wanted == DEFAULT else wanted)
     if voice is not None:
         return voice
+    if wanted == DEFAULT:
+        raise MachineError(
+            "voice-missing",
+            f"The voice '{default}' that config.yaml names is not installed.",
+            f"Set `stages.tts.voice` to one of: {', '.join(installed)}.",
+        )
     hint = f"Installed voices: {DEFAULT}, {', '.join(installed)}."
     if wanted in _registry():
         raise JobError("voice-unknown", f"The voice '{name}' is not installed here.", hint)

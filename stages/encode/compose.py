@@ -1,0 +1,188 @@
+"""The frames of a video: the portrait, moved by the track through the rig.
+
+Per frame the fields are summed on the coarse grid, turned round, and the portrait is sampled once; the mouth's box is
+done at full resolution with its two layers and the painted interior. Nothing is kept from frame to frame.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from daemon.errors import UnknownError
+from stages.context import Context
+from stages.encode.eyes import Eye
+from stages.encode.mouth import Interior, Opening
+from stages.encode.warp import Basis, Inverter, Sampler, at_points, support
+from stages.face.rig import Rig, load_rig
+from stages.lipsync.track import HEAD, NAMES, Track
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+#: How the portrait is sampled, by the manifest's quality: cubic keeps skin and grain, linear is four times as fast.
+_SAMPLING = {"low": cv2.INTER_LINEAR, "medium": cv2.INTER_CUBIC, "high": cv2.INTER_CUBIC}
+
+
+class Composer:
+    """Renders a track over a portrait. Frames come in order, in constant memory."""
+
+    def __init__(self, portrait: Picture, rig: Rig, track: Track, interpolation: int = cv2.INTER_CUBIC) -> None:
+        """Prepare the rendering of `track` over a BGR `portrait` with its `rig`."""
+        cv2.setNumThreads(1)  # frames are many: jobs run beside each other, not pixels
+        self.height, self.width = portrait.shape[:2]
+        self.frame_count = len(track.values)
+        self._portrait = portrait
+        self._painted = portrait.copy()
+        self._rig, self._track = rig, track
+        self._eyes = [Eye(lid, portrait) for lid in rig.lids]
+        self._interior = Interior(rig.oral, rig.tones, rig.frame)
+        self._plan(interpolation)
+
+    @classmethod
+    def open(cls, ctx: Context) -> Composer:
+        """From a job's `portrait.png`, `face.json` and `motion.npz`; the rig comes from the cache or is built.
+
+        Raises:
+            UnknownError: an artifact is missing or damaged; its stage must run again.
+        """
+        portrait = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
+        if portrait is None:
+            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", "Retry the job.")
+        landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
+        rig = load_rig(ctx.settings.paths.cache, cv2.cvtColor(portrait, cv2.COLOR_BGR2RGB), landmarks)
+        return cls(portrait, rig, Track.load(ctx.path("motion.npz")), _SAMPLING[ctx.manifest.quality])
+
+    def _plan(self, interpolation: int) -> None:
+        """Keep only the fields this track uses, and only where they are not zero."""
+        rig, values = self._rig, self._track.values
+        used = [name for name in rig.names if np.any(values[:, NAMES.index(name)])]
+        self._head_names = [name for name in used if name in HEAD]
+        self._face_names = [name for name in used if name not in HEAD]
+        head = [rig.names.index(name) for name in self._head_names]
+        face = [rig.names.index(name) for name in self._face_names]
+        both = np.concatenate([rig.lower[head + face], rig.upper[face]])
+        # A point may come from outside the support by as much as it moves: a few cells of margin.
+        self._cells = support(both, margin=3)
+        self._face_cells = support(np.concatenate([rig.lower[face], rig.upper[face]]), margin=3)
+        if self._cells is None:
+            return
+        size = (self.width, self.height)
+        self._head = Basis(rig.upper[head], self._cells)
+        self._inverter = Inverter(self._cells, rig.step)
+        self._sampler = Sampler(self._cells, rig.step, size, interpolation)
+        self._interpolation = interpolation
+        if self._face_cells is not None:
+            self._lower = Basis(rig.lower[face], self._face_cells)
+            self._upper = Basis(rig.upper[face], self._face_cells)
+            self._face_inverter = Inverter(self._face_cells, rig.step)
+            self._face_points = _points(self._face_cells.slices, rig.step)
+
+    def frames(self) -> Iterator[Picture]:
+        """Frames in order, BGR uint8 [height, width, 3], C-contiguous; each is valid until the next is asked for."""
+        buffer = self._portrait.copy()
+        for row in self._track.values:
+            self._render(row, buffer)
+            yield buffer
+
+    def _render(self, row: FloatArray, buffer: Picture) -> None:
+        parameters = dict(zip(NAMES, row.tolist(), strict=True))
+        boxes = self._blink(parameters)
+        if self._cells is not None:
+            self._move(parameters, buffer)
+        else:  # nothing but lids moves in this track
+            for eye in self._eyes:
+                buffer[eye.slices] = self._painted[eye.slices]
+        for box in boxes:
+            self._painted[box] = self._portrait[box]
+
+    def _blink(self, parameters: dict[str, float]) -> list[tuple[slice, slice]]:
+        """Paint lids into the working portrait; returns the boxes to put back afterwards."""
+        boxes = []
+        for eye, name in zip(self._eyes, ("blink_left", "blink_right"), strict=False):
+            if parameters[name] > 0:
+                self._painted[eye.slices] = eye.paint(parameters[name])
+                boxes.append(eye.slices)
+        return boxes
+
+    def _move(self, parameters: dict[str, float], buffer: Picture) -> None:
+        assert self._cells is not None
+        head = self._head.sum(np.array([parameters[name] for name in self._head_names], np.float32))
+        if self._face_cells is None:
+            buffer[self._sampler.slices] = self._sampler.sample(self._painted, self._inverter.invert(head))
+            return
+        weights = np.array([parameters[name] for name in self._face_names], np.float32)
+        inner = self._face_cells.within(self._cells)
+        head_here = head[inner]
+        upper, lower = head_here + self._upper.sum(weights), head_here + self._lower.sum(weights)
+        whole = head.copy()
+        whole[inner] = upper
+        backward = self._inverter.invert(whole)
+        upper_back, lower_back = backward[inner].copy(), self._face_inverter.invert(lower)
+        opening = self._opening(upper, lower)
+        side = _coarse_side(opening, self._face_points)[..., None]
+        backward[inner] = upper_back + side * (lower_back - upper_back)
+        buffer[self._sampler.slices] = self._sampler.sample(self._painted, backward)
+        self._mouth(parameters, buffer, opening, (upper_back, lower_back), head)
+
+    def _opening(self, upper: FloatArray, lower: FloatArray) -> Opening:
+        rig = self._rig
+        assert self._face_cells is not None
+        top = rig.curve_upper + at_points(upper, self._face_cells, rig.step, rig.curve_upper)
+        bottom = rig.curve_lower + at_points(lower, self._face_cells, rig.step, rig.curve_lower)
+        return Opening.between(top, bottom, rig.frame.unit, (self.width, self.height))
+
+    def _mouth(
+        self,
+        parameters: dict[str, float],
+        buffer: Picture,
+        opening: Opening,
+        backward: tuple[FloatArray, FloatArray],
+        head: FloatArray,
+    ) -> None:
+        """The mouth's box at full resolution: both layers cut at the lip line, and the interior between them."""
+        assert self._face_cells is not None
+        points = opening.points()
+        upper, lower = (at_points(field, self._face_cells, self._rig.step, points) for field in backward)
+        places = points + upper + opening.side()[..., None] * (lower - upper)
+        lips = cv2.remap(self._painted, places, None, self._interpolation, borderMode=cv2.BORDER_REPLICATE)
+        cover = opening.cover()
+        if cover.any():
+            unit = self._rig.frame.unit
+            seen = self._interior.paint(
+                opening, self._head_matrix(head), parameters["jaw"] * 0.58 * unit, parameters["lower_lip"] * 0.13 * unit,
+                parameters["tongue"],
+            )  # fmt: skip
+            mixed = lips + cover[..., None] * (seen - lips)
+            lips = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+        buffer[opening.slices] = lips
+
+    def _head_matrix(self, head: FloatArray) -> FloatArray:
+        """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
+        assert self._cells is not None
+        frame = self._rig.frame
+        local = np.array([[0, 0], [0.5 * frame.unit, 0], [0, 0.5 * frame.unit]])
+        source = frame.picture(local).astype(np.float32)
+        target = source + at_points(head, self._cells, self._rig.step, source)
+        return np.asarray(cv2.getAffineTransform(source, target), np.float32)
+
+
+def _points(cells: tuple[slice, slice], step: int) -> FloatArray:
+    """Portrait points of a block of cells, [rows, columns, 2]."""
+    rows, columns = cells
+    x, y = np.meshgrid(
+        np.arange(columns.start, columns.stop) * step + (step - 1) / 2, np.arange(rows.start, rows.stop) * step + (step - 1) / 2
+    )
+    return np.dstack([x, y]).astype(np.float32)
+
+
+def _coarse_side(opening: Opening, points: FloatArray) -> FloatArray:
+    """Which layer a grid point belongs to, 0 upper to 1 lower, continued beyond the mouth's box."""
+    columns = np.arange(opening.left, opening.right, dtype=np.float32)
+    middle = np.interp(points[0, :, 0], columns, opening.middle)
+    softness = np.interp(points[0, :, 0], columns, opening.softness)
+    return np.clip((points[..., 1] - middle) / softness + 0.5, 0, 1).astype(np.float32)

@@ -1,0 +1,143 @@
+"""The opening between the lips in one frame, and what is seen through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.frame import FaceFrame
+from stages.face.oral import Oral
+from stages.face.tones import Tones
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+#: How far the jaw layer and the tongue follow the chin, and how far a raised tongue comes up, in units.
+_TONGUE_FOLLOWS, _TONGUE_LIFT = 0.74, 0.14
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The mouth's box in one frame.
+
+    Attributes:
+        left, top, right, bottom: px.
+        upper, lower: height of the lips' edges in each of the box's columns, px.
+        middle: the height at which the box is cut into its two layers.
+        softness: px over which one layer passes into the other; grows outside the corners.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    upper: FloatArray
+    lower: FloatArray
+    middle: FloatArray
+    softness: FloatArray
+
+    @classmethod
+    def between(cls, upper: FloatArray, lower: FloatArray, unit: float, size: tuple[int, int]) -> Opening:
+        """From the lips' edges [n, 2] px as they lie in the frame of `size` (width, height)."""
+        margin = 0.30 * unit + 4
+        width, height = size
+        left, right = min(upper[0, 0], lower[0, 0]), max(upper[-1, 0], lower[-1, 0])
+        x0, x1 = int(max(left - margin, 0)), int(min(right + margin + 1, width))
+        y0 = int(max(min(upper[:, 1].min(), lower[:, 1].min()) - 6, 0))
+        y1 = int(min(max(upper[:, 1].max(), lower[:, 1].max()) + 7, height))
+        x = np.arange(x0, x1, dtype=np.float32)
+        top = np.interp(x, np.maximum.accumulate(upper[:, 0]), upper[:, 1])
+        bottom = np.interp(x, np.maximum.accumulate(lower[:, 0]), lower[:, 1])
+        middle = (top + bottom) / 2
+        outside = np.maximum(np.maximum(left - x, x - right), 0.0)
+        open_ = (x >= left) & (x <= right)
+        top, bottom = np.where(open_, top, middle), np.where(open_, np.maximum(bottom, top), middle)
+        return cls(
+            x0, y0, x1, y1, *(v.astype(np.float32) for v in (top, bottom, middle, 0.7 + 0.8 * outside))
+        )
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def rows(self) -> FloatArray:
+        return np.arange(self.top, self.bottom, dtype=np.float32)[:, None]
+
+    def points(self) -> FloatArray:
+        """The box's pixels, [height, width, 2]."""
+        x, y = np.meshgrid(
+            np.arange(self.left, self.right, dtype=np.float32), np.arange(self.top, self.bottom, dtype=np.float32)
+        )
+        return np.dstack([x, y])
+
+    def side(self) -> FloatArray:
+        """0 where the upper layer is shown, 1 where the lower one is, [height, width]."""
+        return np.clip((self.rows() - self.middle) / self.softness + 0.5, 0, 1).astype(np.float32)
+
+    def cover(self) -> FloatArray:
+        """How much of each pixel lies between the lips, [height, width]; exact in the vertical."""
+        rows = self.rows()
+        return np.clip(
+            np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper), 0, 1
+        ).astype(np.float32)
+
+
+class Interior:
+    """Paints the inside of the mouth into an opening, BGR."""
+
+    def __init__(self, oral: Oral, tones: Tones, frame: FaceFrame) -> None:
+        self._oral, self._frame = oral, frame
+        self._cavity = tones.cavity[::-1].astype(np.float32)
+        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
+        self._grain = tones.grain
+
+    def paint(self, opening: Opening, head: FloatArray, jaw: float, lip: float, tongue: float) -> FloatArray:
+        """What is seen through the opening, [height, width, 3].
+
+        Args:
+            head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
+            jaw: how far the chin has dropped, px.
+            lip: how far the lower lip has gone down on its own, px: the teeth behind it do not follow.
+            tongue: 0 to 1, the tongue's tip raised.
+        """
+        unit = self._frame.unit
+        seen = np.broadcast_to(self._cavity, (opening.bottom - opening.top, opening.right - opening.left, 3)).copy()
+        lift = _TONGUE_LIFT * unit * tongue
+        self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * jaw - lift)
+        self._over(seen, "jaw", opening, head, jaw)
+        if not self._oral.own_teeth:
+            self._over(seen, "skull", opening, head, 0.0)
+        seen *= self._shade(opening)[..., None]
+        if self._oral.own_teeth:
+            self._over(seen, "skull", opening, head, 0.0)
+        return seen
+
+    def _over(self, seen: FloatArray, name: str, opening: Opening, head: FloatArray, drop: float) -> None:
+        x, y = self._oral.origin
+        shift = self._frame.down * drop
+        matrix = head.astype(np.float64).copy()
+        matrix[:, 2] += matrix[:, :2] @ (np.array([x, y]) + shift) - np.array([opening.left, opening.top])
+        size = (seen.shape[1], seen.shape[0])
+        layer = cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR)
+        seen *= 1.0 - layer[..., 3:] * np.float32(1 / 255)
+        seen += layer[..., :3]
+
+    def _shade(self, opening: Opening) -> FloatArray:
+        """Light falls in from the front: dark under the upper lip and toward the corners."""
+        unit = np.float32(self._frame.unit)
+        rows = opening.rows()
+        under = np.clip((rows - opening.upper) / (0.09 * unit), 0, 1)
+        above = np.clip((opening.lower - rows) / (0.05 * unit), 0, 1)
+        height = np.clip((opening.lower - opening.upper) / (0.16 * unit), 0, 1)
+        corners = 0.35 + 0.65 * height
+        return ((0.52 + 0.48 * np.sqrt(under)) * (0.75 + 0.25 * above) * corners).astype(np.float32)
+
+
+def _premultiplied(layer: npt.NDArray[np.uint8]) -> FloatArray:
+    """RGBA uint8 to BGRA float32 with the colour multiplied by the cover (0 to 255)."""
+    values = layer[..., [2, 1, 0, 3]].astype(np.float32)
+    values[..., :3] *= values[..., 3:] / 255
+    return values

@@ -1,0 +1,117 @@
+"""Summing displacement fields, turning them round, and sampling the portrait through them: once per pixel and frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A block of grid cells: first row and column, and one past the last."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def within(self, outer: Cells) -> tuple[slice, slice]:
+        """This block's slices inside an array that covers `outer`."""
+        return (
+            slice(self.top - outer.top, self.bottom - outer.top),
+            slice(self.left - outer.left, self.right - outer.left),
+        )
+
+
+def support(fields: FloatArray, margin: int) -> Cells | None:
+    """The block outside which all of `fields` [k, rows, columns, 2] are zero, widened by `margin` cells; None: nothing moves."""
+    moved = np.abs(fields).max(axis=(0, 3)) > 0 if len(fields) else np.zeros(fields.shape[1:3], bool)
+    rows, columns = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
+    if not len(rows):
+        return None
+    height, width = moved.shape
+    return Cells(
+        max(int(rows[0]) - margin, 0),
+        max(int(columns[0]) - margin, 0),
+        min(int(rows[-1]) + 1 + margin, height),
+        min(int(columns[-1]) + 1 + margin, width),
+    )
+
+
+class Basis:
+    """Fields over one block of cells, ready to be summed by a single matrix product."""
+
+    def __init__(self, fields: FloatArray, cells: Cells) -> None:
+        self.cells = cells
+        self._matrix = np.ascontiguousarray(fields[:, *cells.slices]).reshape(len(fields), -1)
+
+    def sum(self, weights: FloatArray) -> FloatArray:
+        """Displacement in px, [rows, columns, 2], for one weight per field."""
+        return (weights @ self._matrix).reshape(*self.cells.shape, 2)
+
+
+class Inverter:
+    """Turns "where does this point go" into "where does this pixel come from" on one block of cells."""
+
+    def __init__(self, cells: Cells, step: int) -> None:
+        rows, columns = cells.shape
+        x, y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+        self._identity = np.dstack([x, y])
+        self._per_cell = np.float32(1.0 / step)
+
+    def invert(self, forward: FloatArray, iterations: int = 3) -> FloatArray:
+        """Displacement to add to a destination point to reach its source; fixed-point iteration from -forward."""
+        backward = -forward
+        for _ in range(iterations):
+            places = self._identity + backward * self._per_cell
+            backward = -cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(backward, np.float32)
+
+
+class Sampler:
+    """Enlarges a block's displacement to pixels and samples the portrait through it."""
+
+    def __init__(self, cells: Cells, step: int, size: tuple[int, int], interpolation: int) -> None:
+        width, height = size
+        self.left, self.top = cells.left * step, cells.top * step
+        self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
+        self._enlarged = (cells.shape[1] * step, cells.shape[0] * step)
+        self._interpolation = interpolation
+        x, y = np.meshgrid(
+            np.arange(self.left, self.right, dtype=np.float32), np.arange(self.top, self.bottom, dtype=np.float32)
+        )
+        self._identity = np.dstack([x, y])
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def sample(self, portrait: Picture, backward: FloatArray) -> Picture:
+        """The block's pixels, [height, width, 3]."""
+        fine = cv2.resize(backward, self._enlarged, interpolation=cv2.INTER_LINEAR)
+        places = fine[: self.bottom - self.top, : self.right - self.left] + self._identity
+        return np.asarray(
+            cv2.remap(portrait, places, None, self._interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
+
+
+def at_points(field: FloatArray, cells: Cells, step: int, points: FloatArray) -> FloatArray:
+    """A block's field [rows, columns, 2] at portrait points [..., 2], bilinear."""
+    places = (points - np.float32((step - 1) / 2)) * np.float32(1.0 / step) - np.array([cells.left, cells.top], np.float32)
+    flat = places.reshape(-1, 1, 2) if places.ndim == 2 else places
+    values = cv2.remap(field, flat.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values, np.float32).reshape(points.shape)

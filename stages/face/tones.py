@@ -1,0 +1,85 @@
+"""Colours read from the portrait, so that what is painted into it fits its light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face import mesh
+from stages.face.mesh import FloatArray
+
+Picture = npt.NDArray[np.uint8]
+Colour = npt.NDArray[np.float64]
+
+#: Luma of an RGB colour (BT.601).
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def luma(colour: Colour) -> float:
+    return float(colour @ _LUMA)
+
+
+@dataclass(frozen=True)
+class Tones:
+    """RGB colours, 0 to 255, and the strength of the picture's grain (standard deviation)."""
+
+    skin: Colour
+    lip: Colour
+    teeth: Colour
+    cavity: Colour
+    tongue: Colour
+    grain: float
+
+    @classmethod
+    def of(cls, portrait: Picture, landmarks: FloatArray) -> Tones:
+        """Measure an RGB portrait."""
+        skin = np.median(np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in mesh.CHEEKS]), axis=0)
+        lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
+        teeth = _teeth(skin, _eye_white(portrait, landmarks))
+        cavity = 0.16 * (0.6 * lip + 0.4 * luma(lip) * np.array([1.25, 0.8, 0.75]))
+        tongue = 0.62 * (0.7 * lip + 0.3 * luma(skin) * np.array([1.2, 0.72, 0.7]))
+        return cls(skin, lip, teeth, cavity, tongue, _grain(portrait, landmarks))
+
+
+def _around(portrait: Picture, point: FloatArray, size: float, landmarks: FloatArray) -> Colour:
+    """Pixels of a small square, [n, 3]; its half side is a part of the face's width."""
+    radius = max(1, round(size * float(np.ptp(landmarks[list(mesh.OVAL), 0]))))
+    x, y = round(float(point[0])), round(float(point[1]))
+    patch = portrait[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+    return patch.reshape(-1, 3).astype(np.float64)
+
+
+def _inside(portrait: Picture, landmarks: FloatArray, *rims: tuple[int, ...]) -> Colour:
+    """Pixels between two rims, [n, 3]."""
+    outline = np.concatenate([landmarks[list(rims[0]), :2], landmarks[list(rims[1])[::-1], :2]])
+    mask = np.zeros(portrait.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    pixels = portrait[mask > 0].astype(np.float64)
+    return pixels if len(pixels) else portrait.reshape(-1, 3).astype(np.float64)
+
+
+def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
+    """Luma of the brightest quarter inside the eyes: what a white thing looks like in this picture's light."""
+    values = [_inside(portrait, landmarks, upper, lower) @ _LUMA for upper, lower, _ in mesh.EYES]
+    return float(np.percentile(np.concatenate(values), 85))
+
+
+def _teeth(skin: Colour, white: float) -> Colour:
+    """Teeth are about as bright as the eyes' white, never far from the skin; a little warm, in the picture's own cast."""
+    level = float(np.clip(0.95 * white, 0.82 * luma(skin), min(1.45 * luma(skin) + 12, 222.0)))
+    cast = skin / max(luma(skin), 1.0)
+    return level * (0.8 * np.array([1.03, 1.0, 0.93]) + 0.2 * cast)
+
+
+def _grain(portrait: Picture, landmarks: FloatArray) -> float:
+    cheek = landmarks[list(mesh.CHEEKS), :2]
+    x0, y0 = np.maximum(cheek.min(axis=0).astype(int), 0)
+    x1, y1 = cheek.max(axis=0).astype(int) + 1
+    patch = portrait[y0:y1, x0:x1].astype(np.float32)
+    if patch.size == 0:
+        return 0.0
+    fine = patch - cv2.GaussianBlur(patch, (0, 0), 1.5)
+    return float(np.clip(1.4826 * np.median(np.abs(fine)), 0.0, 6.0))

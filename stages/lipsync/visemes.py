@@ -1,0 +1,90 @@
+"""What the mouth does for each sound: visemes, their shapes, and how firmly each parameter is held.
+
+Phones are misaki's alphabet (the one the default voice speaks in). The shapes follow the classes that ARKit-style
+animation uses; the strengths were set by looking at frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+#: Parameter -> value at the middle of the sound.
+Shape = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Viseme:
+    """One mouth shape.
+
+    Attributes:
+        shape: parameters that are not 0.
+        jaw: how firmly the jaw is held against the neighbours, 0 to about 2 (dominance).
+        lips: the same for the lips' own parameters.
+        rounding: the same for pucker and wide: for tongue sounds nearly 0, so a neighbour's rounding runs through them.
+        seal: "lips" or "teeth" for sounds that cannot be made without touching; these are enforced after all smoothing.
+        spread_s: how early the shape sets in and how late it goes, relative to others: lip-heavy sounds take longer.
+    """
+
+    shape: Shape = field(default_factory=dict)
+    jaw: float = 1.0
+    lips: float = 1.0
+    rounding: float = 1.0
+    seal: str = ""
+    spread_s: float = 0.045
+
+
+REST = Viseme({}, jaw=1.2, lips=1.2, rounding=0.8, spread_s=0.06)
+
+_AA = Viseme({"jaw": 0.62, "lower_lip": 0.30, "upper_lip": 0.22})
+_AE = Viseme({"jaw": 0.54, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.28})
+_AH = Viseme({"jaw": 0.44, "lower_lip": 0.30, "upper_lip": 0.15})
+_SCHWA = Viseme({"jaw": 0.26, "lower_lip": 0.28, "upper_lip": 0.12}, jaw=0.7, lips=0.7, rounding=0.4)
+_AO = Viseme({"jaw": 0.50, "pucker": 0.50, "lower_lip": 0.32, "upper_lip": 0.20})
+_EH = Viseme({"jaw": 0.42, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.24})
+_ER = Viseme({"jaw": 0.24, "pucker": 0.50, "lower_lip": 0.38, "upper_lip": 0.24}, spread_s=0.055)
+_IH = Viseme({"jaw": 0.26, "wide": 0.45, "lower_lip": 0.45, "upper_lip": 0.24}, jaw=0.9, lips=0.9)
+_IY = Viseme({"jaw": 0.17, "wide": 0.90, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15})
+_UH = Viseme({"jaw": 0.24, "pucker": 0.65, "lower_lip": 0.32, "upper_lip": 0.18}, spread_s=0.055)
+_UW = Viseme({"jaw": 0.16, "pucker": 1.0, "lower_lip": 0.38, "upper_lip": 0.24}, rounding=1.5, spread_s=0.06)
+_OH = Viseme({"jaw": 0.40, "pucker": 0.80, "lower_lip": 0.32, "upper_lip": 0.18}, rounding=1.3, spread_s=0.055)
+_PP = Viseme({"press": 0.75}, jaw=1.6, lips=1.6, rounding=0.3, seal="lips")
+_FF = Viseme({"tuck": 0.80, "upper_lip": 0.60, "jaw": 0.05}, jaw=1.5, lips=1.5, rounding=0.3, seal="teeth")
+_TH = Viseme({"jaw": 0.16, "lower_lip": 0.42, "upper_lip": 0.26, "tongue": 0.8}, jaw=0.9, lips=0.7, rounding=0.2)
+_DD = Viseme({"jaw": 0.15, "lower_lip": 0.40, "upper_lip": 0.20, "tongue": 0.9}, jaw=0.8, lips=0.5, rounding=0.15)
+_LL = Viseme({"jaw": 0.24, "lower_lip": 0.34, "upper_lip": 0.16, "tongue": 1.0}, jaw=0.8, lips=0.5, rounding=0.15)
+_SS = Viseme({"jaw": 0.07, "wide": 0.45, "lower_lip": 0.58, "upper_lip": 0.36}, jaw=1.3, lips=1.0, rounding=0.5)
+_SH = Viseme({"jaw": 0.09, "pucker": 0.60, "lower_lip": 0.58, "upper_lip": 0.42}, jaw=1.3, rounding=1.2, spread_s=0.06)
+_KK = Viseme({"jaw": 0.22, "lower_lip": 0.30, "upper_lip": 0.10}, jaw=0.5, lips=0.35, rounding=0.1)
+_HH = Viseme({"jaw": 0.28, "lower_lip": 0.25}, jaw=0.25, lips=0.2, rounding=0.05)
+
+#: Phone -> its visemes in time; a diphthong has two, of which the first takes FIRST_PART of the time.
+PHONES: dict[str, tuple[Viseme, ...]] = {
+    **dict.fromkeys(("ɑ", "a", "ɐ"), (_AA,)),
+    **dict.fromkeys(("æ",), (_AE,)),
+    **dict.fromkeys(("ʌ",), (_AH,)),
+    **dict.fromkeys(("ə", "ᵊ", "ɨ", "ᵻ"), (_SCHWA,)),
+    **dict.fromkeys(("ɔ", "ɒ"), (_AO,)),
+    **dict.fromkeys(("ɛ", "e", "œ", "ø"), (_EH,)),
+    **dict.fromkeys(("ɜ", "ɚ", "ɹ", "ɜɹ", "r", "ɻ"), (_ER,)),
+    **dict.fromkeys(("ɪ",), (_IH,)),
+    **dict.fromkeys(("i", "j"), (_IY,)),
+    **dict.fromkeys(("ʊ",), (_UH,)),
+    **dict.fromkeys(("u", "w", "y", "ɥ"), (_UW,)),
+    **dict.fromkeys(("o",), (_OH,)),
+    "A": (_EH, _IY), "I": (_AA, _IH), "O": (_OH, _UH), "Q": (_SCHWA, _UH), "W": (_AA, _UW), "Y": (_AO, _IH),
+    **dict.fromkeys(("p", "b", "m", "β", "ɸ"), (_PP,)),
+    **dict.fromkeys(("f", "v", "ʋ"), (_FF,)),
+    **dict.fromkeys(("θ", "ð"), (_TH,)),
+    **dict.fromkeys(("t", "d", "n", "ɾ", "T", "ɖ", "ʈ", "ɳ", "ɲ"), (_DD,)),
+    **dict.fromkeys(("l", "ʎ"), (_LL,)),
+    **dict.fromkeys(("s", "z", "ʦ", "ʣ", "ɕ", "ç"), (_SS,)),
+    **dict.fromkeys(("ʃ", "ʒ", "ʧ", "ʤ", "ʂ", "ʨ", "ʥ"), (_SH,)),
+    **dict.fromkeys(("k", "ɡ", "g", "ŋ", "x", "ɣ", "c", "q", "χ", "ʁ"), (_KK,)),
+    **dict.fromkeys(("h", "ʔ"), (_HH,)),
+}  # fmt: skip
+
+FIRST_PART = 0.6
+#: What an unknown phone does: the mouth of an unstressed vowel.
+UNKNOWN = (_SCHWA,)
+#: Vowels carry stress and take the voice's intensity.
+VOWELS = frozenset("ɑaɐæʌəᵊɨᵻɔɒɛeœøɜɚɪiʊuoyAIOQWY") | {"ɜɹ"}

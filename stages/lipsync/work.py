@@ -1,0 +1,131 @@
+"""The steps of the lipsync stage: listen, shape the mouth, enforce its touches, add life, write the track."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.errors import UnknownError
+from stages.context import Context, Facts
+from stages.lipsync import speak
+from stages.lipsync.life import Liveliness, enliven
+from stages.lipsync.sound import RATE, Sound, listen
+from stages.lipsync.track import MOUTH, NAMES, Track
+from stages.lipsync.visemes import VOWELS
+from stages.lipsync.voice import mouth_of_sound
+
+Times = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float32]
+
+#: At expressiveness 0 the mouth still moves by this part: it must be seen to speak.
+_LEAST_MOUTH = 0.45
+#: The mouth comes to the rest pose over this at both ends, even where the sound starts or stops in full speech.
+_END_S = 0.08
+_PAUSE_S = 0.12
+
+
+def make_track(ctx: Context) -> Facts:
+    """See `stages.lipsync.run`."""
+    sound = listen(ctx.path("speech.wav"))
+    timing = _timing(ctx)
+    ctx.progress(0.3)
+    fps = ctx.manifest.frame_rate
+    frames = math.ceil(sound.duration * fps)
+    exact = timing["method"] == "exact" and bool(timing["phones"])
+    mouth = _from_phones(timing["phones"], sound, frames, fps) if exact else _from_sound(sound, frames, fps)
+    ctx.progress(0.7)
+    motion = ctx.manifest.motion
+    values = np.zeros((frames, len(NAMES)), np.float32)
+    values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
+    seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
+    accents, pauses = (_marks(timing["phones"]) if exact else _peaks(sound))
+    enliven(
+        values, fps, float(sound.duration), accents, pauses,
+        Liveliness(motion.head, motion.blink, motion.expressiveness, seed),
+    )  # fmt: skip
+    _rest_at_ends(values, fps, float(sound.duration))
+    Track(values, fps, seed).save(ctx.path("motion.npz"))
+    return {
+        "engine": "warp",
+        "why": "the portrait is warped by its own landmarks; no model file is needed",
+        "method": "phones" if exact else "energy",
+        "frames": frames,
+        "seed": seed,
+    }
+
+
+def _timing(ctx: Context) -> dict[str, Any]:
+    try:
+        timing = json.loads(ctx.path("timing.json").read_bytes())
+        return {"method": timing["method"], "phones": list(timing["phones"])}
+    except (ValueError, KeyError, TypeError) as exc:
+        raise UnknownError("timing-unreadable", f"timing.json cannot be read ({exc}).", "Retry the job.") from exc
+
+
+def _seed(job_id: str) -> int:
+    """A job's own seed: the same job moves the same way when it is run again."""
+    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
+
+
+def _from_phones(phones: list[dict[str, Any]], sound: Sound, frames: int, fps: Fraction) -> FloatArray:
+    duration = float(sound.duration)
+    segments = speak.segments_of(phones, duration)
+    course = speak.blend(segments, duration)
+    speak.scale_by_voice(course, sound)
+    mouth = speak.to_frames(speak.smooth_columns(course), frames, fps)
+    speak.settle(mouth, segments, fps)
+    speak.seal(mouth, segments, fps)
+    speak.hold_closed(mouth, fps, (float(phones[0]["start"]), float(phones[-1]["end"])))
+    return mouth
+
+
+def _from_sound(sound: Sound, frames: int, fps: Fraction) -> FloatArray:
+    mouth = speak.to_frames(mouth_of_sound(sound), frames, fps)
+    heard = np.flatnonzero(sound.loudness > 0)
+    if len(heard):
+        speak.hold_closed(mouth, fps, (heard[0] / RATE, heard[-1] / RATE))
+    return mouth
+
+
+def _express(mouth: FloatArray, amount: float) -> FloatArray:
+    """Scale how far the mouth moves; its touches (press, tuck, close) stay touches."""
+    factor = _LEAST_MOUTH + (1 - _LEAST_MOUTH) * amount
+    scaled = mouth * np.float32(factor)
+    for name in ("press", "tuck", "close", "tongue"):
+        scaled[:, MOUTH.index(name)] = mouth[:, MOUTH.index(name)]
+    return np.clip(scaled, 0, 1.3)
+
+
+def _marks(phones: list[dict[str, Any]]) -> tuple[Times, Times]:
+    """Times of the stressed vowels, and of the starts of pauses."""
+    accents = [p["start"] for p in phones if p["phone"] in VOWELS and int(p.get("stress") or 0) == 1]
+    pauses = [
+        before["end"] for before, after in zip(phones, phones[1:], strict=False) if after["start"] - before["end"] > _PAUSE_S
+    ]
+    return np.array(accents, np.float64), np.array(pauses, np.float64)
+
+
+def _peaks(sound: Sound) -> tuple[Times, Times]:
+    """The same from loudness alone: its peaks, and where it falls silent."""
+    level = sound.loudness
+    if len(level) < 3:
+        return np.zeros(0), np.zeros(0)
+    peak = (level[1:-1] > 0.6) & (level[1:-1] >= level[:-2]) & (level[1:-1] > level[2:])
+    silent = level == 0
+    falls = np.flatnonzero(~silent[:-1] & silent[1:]) + 1
+    return (np.flatnonzero(peak) + 1) / RATE, falls / RATE
+
+
+def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:
+    """The first and the last frame are the portrait itself, so that clips can be joined and looped."""
+    time = speak.frame_times(len(values), fps)
+    edge = np.clip(np.minimum(time, duration - time) / _END_S, 0, 1).astype(np.float32)
+    values *= edge[:, None]
+    if len(values):
+        values[[0, -1]] = 0.0

@@ -1,0 +1,166 @@
+"""A real daemon in a folder of its own, driven as people drive it: by files and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTRAIT = ROOT / "examples" / "portrait.png"
+FINISHED = {"done", "failed", "cancelled"}
+#: Only ends a test that hangs; no test measures time by it.
+PATIENCE_S = 240.0
+
+FAST: dict[str, Any] = {
+    "paths": {"inbox": "inbox", "outbox": "outbox", "spool": "spool", "cache": "spool/cache"},
+    "intake": {"settle_s": 0.2, "empty_wait_s": 0.4, "scan_s": 5.0, "reserve_mb": 1},
+    "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
+    "lanes": {"pause_s": 0.3, "drain_s": 10.0},
+    "metrics": {"port": 0},
+    "log": {"format": "json"},
+}
+
+
+T = TypeVar("T")
+
+
+def wait_for(what: str, look: Callable[[], T | bool | None], patience_s: float = PATIENCE_S) -> T:
+    """Look until there is something to see; fails naming what never came."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        if seen := look():
+            return seen  # type: ignore[return-value]
+        time.sleep(0.02)
+    pytest.fail(f"waited in vain for {what}")
+
+
+class Installation:
+    """One set of folders, and the daemon on them."""
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        self.root = root
+        self.inbox, self.outbox, self.spool = root / "inbox", root / "outbox", root / "spool"
+        self.config = root / "config.yaml"
+        merged = {key: {**FAST.get(key, {}), **settings.get(key, {})} for key in {*FAST, *settings}}
+        self.config.write_text(yaml.safe_dump(merged))
+        for folder in (self.inbox, self.outbox):
+            folder.mkdir(exist_ok=True)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = root / "daemon.log"
+
+    def start(self) -> None:
+        """Start the daemon and wait until it says that it is ready."""
+        seen = self.ready_lines()
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "daemon", "--config", str(self.config)]
+            self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log)
+        wait_for(
+            "the daemon to be ready",
+            lambda: self.ready_lines() > seen or (self.process and self.process.poll() is not None),
+        )
+        assert self.process.poll() is None, self.log.read_text()
+
+    def ready_lines(self) -> int:
+        return len(self.events("ready"))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Log lines of one event."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        parsed = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [line for line in parsed if line.get("event") == name]
+
+    def kill(self) -> None:
+        """SIGKILL, as the OOM killer or an impatient operator would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def drop(self, name: str, manifest: str | bytes | dict[str, Any], **files: bytes | Path) -> None:
+        """Put files and then a manifest into the inbox; `files` by name, with __ for the dot."""
+        for file, content in files.items():
+            data = content.read_bytes() if isinstance(content, Path) else content
+            (self.inbox / file.replace("__", ".")).write_bytes(data)
+        if isinstance(manifest, dict):
+            manifest = yaml.safe_dump(manifest)
+        (self.inbox / name).write_bytes(manifest.encode() if isinstance(manifest, str) else manifest)
+
+    def status(self, name: str) -> dict[str, Any] | None:
+        try:
+            value: dict[str, Any] = json.loads((self.outbox / f"{name}.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        return value
+
+    def finished(self, name: str) -> dict[str, Any]:
+        """The status of a job once it is at its end."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.status(name)
+            return status if status and status["state"] in FINISHED else None
+
+        return wait_for(f"{name} to finish", look)
+
+    def reaches(self, name: str, state: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            status = self.status(name)
+            return status if status and status["state"] == state else None
+
+        return wait_for(f"{name} to be {state}", look)
+
+    def avatar(self, *args: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this installation."""
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(self.config), *args]
+        result = subprocess.run(
+            command, capture_output=True, text=True, cwd=self.root, check=False, env={**os.environ, "COLUMNS": "200"}
+        )
+        assert code is None or result.returncode == code, result.stdout + result.stderr
+        return result
+
+    def jobs(self, *folders: str) -> list[str]:
+        """Names of the job directories below spool folders such as `failed` or `tts/ready`."""
+        return sorted(path.name for folder in folders for path in (self.spool / folder).glob("job-*"))
+
+    def all_jobs(self) -> list[str]:
+        return sorted(path.parent.name for path in self.spool.rglob("job.json"))
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
+    """Makes installations; whatever daemon is still running at the end is ended."""
+    made: list[Installation] = []
+
+    def make(**settings: Any) -> Installation:
+        root = tmp_path / f"i{len(made)}"
+        root.mkdir()
+        made.append(Installation(root, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process is not None and one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def house(installation: Callable[..., Installation]) -> Installation:
+    """A running daemon with short waits."""
+    one = installation()
+    one.start()
+    return one
