@@ -39,7 +39,7 @@ class Intake:
         started = time.monotonic()
         drops = self.inbox.look()
         self._forget_gone({drop.name for drop in drops})
-        ready = [drop for drop in drops if drop.settled and self._complete(drop)]
+        ready = [drop for drop in drops if (self._complete(drop) if drop.settled else self._look_ahead(drop))]
         self.events.scanned(time.monotonic() - started, len(drops))
         return sorted(ready, key=lambda drop: (drop.look.mtime_ns, drop.name))
 
@@ -104,6 +104,12 @@ class Intake:
             return False
         since = self._wait(drop, [printable(os.path.basename(name)) for name in moving])
         return time.time() - since >= self.settings.intake.companion_wait_s
+
+    def _look_ahead(self, drop: Drop) -> bool:
+        """Take the first look at the files of a manifest that has not settled, so that all settle in the same time."""
+        for name in self._companions(drop):
+            self.inbox.still(name)
+        return False
 
     def _companions(self, drop: Drop) -> list[str]:
         base = os.path.dirname(drop.name)

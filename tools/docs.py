@@ -90,7 +90,11 @@ def type_of(schema: dict[str, Any]) -> str:
 
 def row(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
     default = field.get_default(call_default_factory=True)
-    shown = "" if default is None or isinstance(default, (BaseModel, dict)) or default != default else f"`{scalar(default)}`"
+    shown = (
+        ""
+        if default is None or isinstance(default, (BaseModel, dict)) or default != default
+        else f"`{scalar(default)}`"
+    )
     return f"| `{name}` | {type_of(schema)} | {shown} | {field.description} |"
 
 
@@ -105,7 +109,11 @@ def manifest_page() -> str:
     for title, names in GROUPS.items():
         parts += [f"## {title}\n", *table(Manifest, names, schema["properties"]), ""]
         if "motion" in names:
-            parts += ["### motion\n", *table(Motion, tuple(Motion.model_fields), schema["$defs"]["Motion"]["properties"], "motion."), ""]
+            parts += [
+                "### motion\n",
+                *table(Motion, tuple(Motion.model_fields), schema["$defs"]["Motion"]["properties"], "motion."),
+                "",
+            ]
     missing = set(Manifest.model_fields) - {name for names in GROUPS.values() for name in names}
     if missing:
         raise SystemExit(f"docs: no group for {', '.join(sorted(missing))}")

@@ -36,7 +36,9 @@ for command in (run.run, submit.submit, jobs.jobs, jobs.status, validate.validat
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; never shows a traceback for an error that has a code."""
     try:
-        cli.main(args=list(args) if args is not None else None, standalone_mode=False)
+        # Outside its standalone mode click returns the code of an Exit instead of raising it.
+        code = cli.main(args=list(args) if args is not None else None, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)

@@ -18,6 +18,7 @@ from stages.context import Context
 from stages.encode.eyes import Eye
 from stages.encode.mouth import Interior, Opening
 from stages.encode.warp import Basis, Inverter, Sampler, at_points, support
+from stages.face.expressions import JAW, LOWER_CLOSES
 from stages.face.rig import Rig, load_rig
 from stages.lipsync.track import HEAD, NAMES, Track
 
@@ -26,6 +27,9 @@ Picture = npt.NDArray[np.uint8]
 
 #: How the portrait is sampled, by the manifest's quality: cubic keeps skin and grain, linear is four times as fast.
 _SAMPLING = {"low": cv2.INTER_LINEAR, "medium": cv2.INTER_CUBIC, "high": cv2.INTER_CUBIC}
+
+#: Parameters that show a mouth is speaking.
+_SPEAKING = ("jaw", "close", "upper_lip", "lower_lip")
 
 
 class Composer:
@@ -40,6 +44,7 @@ class Composer:
         self._painted = portrait.copy()
         self._rig, self._track = rig, track
         self._eyes = [Eye(lid, portrait) for lid in rig.lids]
+        self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._interior = Interior(rig.oral, rig.tones, rig.frame)
         self._plan(interpolation)
 
@@ -152,12 +157,12 @@ class Composer:
         lips = cv2.remap(self._painted, places, None, self._interpolation, borderMode=cv2.BORDER_REPLICATE)
         cover = opening.cover()
         if cover.any():
-            unit = self._rig.frame.unit
-            seen = self._interior.paint(
-                opening, self._head_matrix(head), parameters["jaw"] * 0.58 * unit, parameters["lower_lip"] * 0.13 * unit,
-                parameters["tongue"],
-            )  # fmt: skip
-            mixed = lips + cover[..., None] * (seen - lips)
+            moved = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
+            drop = parameters["jaw"] * JAW * self._rig.frame.unit - parameters["close"] * LOWER_CLOSES * self._gap
+            seen = self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"], moved)
+            mixed = lips.astype(np.float32)
+            self._interior.shade_lips(opening, mixed)
+            mixed += cover[..., None] * (seen - mixed)
             lips = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
         buffer[opening.slices] = lips
 

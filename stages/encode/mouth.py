@@ -16,7 +16,9 @@ FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 #: How far the jaw layer and the tongue follow the chin, and how far a raised tongue comes up, in units.
-_TONGUE_FOLLOWS, _TONGUE_LIFT = 0.74, 0.14
+_TONGUE_FOLLOWS, _TONGUE_LIFT = 0.60, 0.12
+#: Shade inside a mouth is warm: blue (first) goes before red.
+_WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Opening:
         """From the lips' edges [n, 2] px as they lie in the frame of `size` (width, height)."""
         margin = 0.30 * unit + 4
         width, height = size
+        lower = _tapered(upper, lower)
         left, right = min(upper[0, 0], lower[0, 0]), max(upper[-1, 0], lower[-1, 0])
         x0, x1 = int(max(left - margin, 0)), int(min(right + margin + 1, width))
         y0 = int(max(min(upper[:, 1].min(), lower[:, 1].min()) - 6, 0))
@@ -91,31 +94,49 @@ class Interior:
     def __init__(self, oral: Oral, tones: Tones, frame: FaceFrame) -> None:
         self._oral, self._frame = oral, frame
         self._cavity = tones.cavity[::-1].astype(np.float32)
-        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
-        self._grain = tones.grain
+        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull", "rest")}
+        #: A picture that shows the mouth open has its lips' edges already.
+        self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
-    def paint(self, opening: Opening, head: FloatArray, jaw: float, lip: float, tongue: float) -> FloatArray:
+    def paint(self, opening: Opening, head: FloatArray, jaw: float, tongue: float, moved: float) -> FloatArray:
         """What is seen through the opening, [height, width, 3].
 
         Args:
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
             jaw: how far the chin has dropped, px.
-            lip: how far the lower lip has gone down on its own, px: the teeth behind it do not follow.
             tongue: 0 to 1, the tongue's tip raised.
+            moved: 0 with the mouth as in the picture, 1 when it speaks: then an interior that the picture shows gives
+                way to its teeth alone.
         """
         unit = self._frame.unit
-        seen = np.broadcast_to(self._cavity, (opening.bottom - opening.top, opening.right - opening.left, 3)).copy()
+        depth = np.clip((opening.rows() - opening.upper) / (0.45 * unit), 0, 1)
+        seen = (0.55 + 1.1 * depth)[..., None] * self._cavity
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * jaw - lift)
         self._over(seen, "jaw", opening, head, jaw)
-        if not self._oral.own_teeth:
-            self._over(seen, "skull", opening, head, 0.0)
-        seen *= self._shade(opening)[..., None]
-        if self._oral.own_teeth:
-            self._over(seen, "skull", opening, head, 0.0)
-        return seen
+        shade = self._shade(opening)
+        seen *= shade**_WARMTH
+        self._over(seen, "skull", opening, head, 0.0, np.sqrt(shade) ** _WARMTH)
+        if self._oral.own_teeth and moved < 1.0:
+            still = seen.copy()
+            self._over(still, "rest", opening, head, 0.0)
+            seen += (1.0 - moved) * (still - seen)
+        return np.asarray(seen, np.float32)
 
-    def _over(self, seen: FloatArray, name: str, opening: Opening, head: FloatArray, drop: float) -> None:
+    def shade_lips(self, opening: Opening, lips: FloatArray) -> None:
+        """Where the mouth is open the lips turn inward: their edges are darkened, in place."""
+        unit = np.float32(self._frame.unit)
+        rows = opening.rows()
+        height = np.clip((opening.lower - opening.upper) / (0.08 * unit), 0, 1)
+        above = np.clip(1 - (opening.upper - rows) / (0.05 * unit), 0, 1) * (rows < opening.upper + 1)
+        below = np.clip(1 - (rows - opening.lower) / (0.035 * unit), 0, 1) * (rows > opening.lower - 1)
+        amount = self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
+        lips *= (1 - amount)[..., None] ** _WARMTH
+
+    def _over(
+        self, seen: FloatArray, name: str, opening: Opening, head: FloatArray, drop: float, light: FloatArray | None = None
+    ) -> None:
+        """Lay a layer over what is seen, in place: carried by the head, `drop` px toward the chin, shaded by `light`."""
         x, y = self._oral.origin
         shift = self._frame.down * drop
         matrix = head.astype(np.float64).copy()
@@ -123,17 +144,24 @@ class Interior:
         size = (seen.shape[1], seen.shape[0])
         layer = cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR)
         seen *= 1.0 - layer[..., 3:] * np.float32(1 / 255)
-        seen += layer[..., :3]
+        seen += layer[..., :3] if light is None else layer[..., :3] * light
 
     def _shade(self, opening: Opening) -> FloatArray:
-        """Light falls in from the front: dark under the upper lip and toward the corners."""
+        """Light falls in from the front: darker under the upper lip and toward the corners, [height, width, 1]."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
-        under = np.clip((rows - opening.upper) / (0.09 * unit), 0, 1)
+        under = np.clip((rows - opening.upper) / (0.07 * unit), 0, 1)
         above = np.clip((opening.lower - rows) / (0.05 * unit), 0, 1)
-        height = np.clip((opening.lower - opening.upper) / (0.16 * unit), 0, 1)
-        corners = 0.35 + 0.65 * height
-        return ((0.52 + 0.48 * np.sqrt(under)) * (0.75 + 0.25 * above) * corners).astype(np.float32)
+        height = np.clip((opening.lower - opening.upper) / (0.07 * unit), 0, 1)
+        shade = (0.62 + 0.38 * np.sqrt(under)) * (0.8 + 0.2 * above) * (0.55 + 0.45 * height)
+        return shade[..., None].astype(np.float32)
+
+
+def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
+    """The lower edge brought to the upper one at both corners, where the coarse fields leave a blunt end."""
+    index = np.arange(len(upper))
+    from_end = np.minimum(index, index[::-1]) / 7.0
+    return (upper + np.sqrt(np.minimum(from_end, 1.0))[:, None] * (lower - upper)).astype(np.float32)
 
 
 def _premultiplied(layer: npt.NDArray[np.uint8]) -> FloatArray:

@@ -19,11 +19,16 @@ from stages.face.mesh import FloatArray
 Grid = npt.NDArray[np.float64]
 
 #: At full strength, in units. Speech uses about half of the jaw's range.
-_JAW, _LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.58, 0.13, 0.10, 0.10, 0.17
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.10, 0.16
+_JAW_NARROWS = 0.08
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
-_BROW = 0.055  # of the face's width
+_BROW = 0.034  # of the face's width
+#: A mouth that is open in the picture is closed by the lower lip rising by this part of the gap; the upper one does the rest.
+LOWER_CLOSES = 0.6
 #: The corners of the mouth follow the jaw by this part.
 _CORNER = 0.36
+#: The chin moves a little less than the lower lip: the jaw turns about its hinge, away from the camera.
+_CHIN = 0.86
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Expressions:
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
         inside = np.clip(1.0 - np.abs(self._t) ** 2.2, 0.0, 1.0)
         #: The opening's outline: 1 at the middle, 0 at the corners, round in between.
-        self._lens = inside**0.72
+        self._lens = inside**0.78
         self._outside = smoothstep((np.abs(self._t) - 0.88) / 0.12)
 
     def all(self) -> dict[str, Field]:
@@ -91,14 +96,22 @@ class Expressions:
         skin = _CORNER * (1.0 - self._lens) * (1.0 - smoothstep(self._beyond / 1.15))
         fade_up = self._fade_up()
         side = np.where(self._x < 0, frame.half_face[0], frame.half_face[1])
-        rigid = 1.0 - smoothstep((np.abs(self._x) / side - 0.1) / 1.0)
+        rigid = _CHIN * (1.0 - smoothstep((np.abs(self._x) / side - 0.25) / 1.0))
         to_chin = smoothstep((self._below - 0.5 * frame.lower_lip) / (0.62 * frame.chin))
         below = (1 - to_chin) * (skin + self._lens) + to_chin * rigid
         below *= 1.0 - smoothstep((self._y - frame.chin) / (1.1 * frame.unit))
         ring = np.where(self._above < 0, skin * fade_up, below)  # what both layers agree on beyond the corners
         lower = np.where(self._below < 0, self._mix(skin + self._lens, ring), below)
         upper = np.where(self._above > 0, self._mix(skin, ring), skin * fade_up)
-        return self._vertical(_JAW * frame.unit * lower, _JAW * frame.unit * upper)
+        field = self._vertical(JAW * frame.unit * lower, JAW * frame.unit * upper)
+        narrower = -_JAW_NARROWS * frame.unit * self._toward_middle(0.8)
+        field.lower[..., 0], field.upper[..., 0] = narrower, narrower
+        return field
+
+    def _toward_middle(self, height: float) -> Grid:
+        """-1 at the left corner, 1 at the right, fading over the cheeks and above and below (`height`, units)."""
+        fade = np.exp(-((self._y / (height * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.2))
+        return np.asarray(np.sin(np.clip(self._t, -1, 1) * np.pi / 2) * fade)
 
     def _mix(self, hidden: Grid, ring: Grid) -> Grid:
         """Under the other lip a layer goes on as `hidden`; beyond the corners it is `ring`."""
@@ -106,7 +119,7 @@ class Expressions:
 
     def _lower_lip(self) -> Field:
         fade = 1.0 - smoothstep((self._below - 0.7 * self._frame.lower_lip) / (0.7 * self._frame.chin))
-        return self._vertical(_LOWER_LIP * self._frame.unit * self._lens**0.8 * fade, self._zero()[..., 0])
+        return self._vertical(LOWER_LIP * self._frame.unit * self._lens**0.6 * fade, self._zero()[..., 0])
 
     def _upper_lip(self) -> Field:
         room = max(abs(self._frame.nose) - 0.7 * self._frame.upper_lip, 0.1 * self._frame.unit)
@@ -123,14 +136,19 @@ class Expressions:
 
     def _pucker(self) -> Field:
         """Corners in, lips fuller: the lens they come through is rounder by itself."""
-        unit = self._frame.unit
-        fade = np.exp(-((self._y / (0.7 * unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.2))
-        across = -_PUCKER * unit * np.sin(np.clip(self._t, -1, 1) * np.pi / 2) * fade
         lower, upper = self._zero(), self._zero()
-        lower[..., 0] = upper[..., 0] = across
-        lower[..., 1] = 0.22 * self._thickening(self._below, self._frame.lower_lip)
-        upper[..., 1] = 0.22 * self._thickening(self._above, self._frame.upper_lip)
+        lower[..., 0] = upper[..., 0] = -_PUCKER * self._frame.unit * self._toward_middle(0.7)
+        level = self._level()
+        lower[..., 1] = 0.20 * self._thickening(self._below, self._frame.lower_lip) + level
+        upper[..., 1] = 0.20 * self._thickening(self._above, self._frame.upper_lip) + level
         return Field(lower, upper)
+
+    def _level(self) -> Grid:
+        """Brings corners that a smile has drawn up (or a frown down) halfway to the height of the lips' middle."""
+        corner = np.where(self._x < 0, self._landmarks[78, 1], self._landmarks[308, 1])
+        middle = (self._landmarks[13, 1] + self._landmarks[14, 1]) / 2
+        fade = np.exp(-((self._y / (0.5 * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
+        return np.asarray(0.5 * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip; as a shift it makes the lip thicker by its factor."""
@@ -154,7 +172,7 @@ class Expressions:
         frame = self._frame
         fade_down = 1.0 - 0.75 * smoothstep((self._below - 0.6 * frame.lower_lip) / (0.75 * frame.chin))
         fade_down *= 1.0 - smoothstep((self._y - frame.chin) / frame.unit)
-        return self._vertical(-0.6 * self._gap * fade_down, 0.4 * self._gap * self._fade_up())
+        return self._vertical(-LOWER_CLOSES * self._gap * fade_down, (1 - LOWER_CLOSES) * self._gap * self._fade_up())
 
     def _smile(self) -> Field:
         unit = self._frame.unit

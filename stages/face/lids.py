@@ -16,9 +16,11 @@ Picture = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float32]
 
 #: In eye widths: how far above the lid's edge lashes reach, and the eye's surroundings that are painted.
-_LASHES, _AROUND = 0.10, 0.30
+_LASHES, _AROUND = 0.14, 0.32
 #: The lids meet this part of the opening above the lower lid: it rises a little.
 LOWER_LID_RISE = 0.14
+#: The mesh's corners lie a little inside the eye's; this part of the eye's width is added on both sides.
+_CORNERS = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Lid:
     Attributes:
         origin: top left portrait pixel of the box.
         skin: what the closed lid looks like, RGB float32 [height, width, 3].
+        stray: eyeball that shows outside the mesh's lids, 0 to 1, [height, width]: drawn eyes are larger than real ones.
         upper, lower: height of the lids' edges in each column, px in the box; equal where there is no eye.
         lashes: how dark the lid's edge is, 0 to 1, [reach, width]: row r lies r - offset px below the edge.
         offset: rows of `lashes` above the edge.
@@ -36,6 +39,7 @@ class Lid:
 
     origin: tuple[int, int]
     skin: Grid
+    stray: Grid
     upper: Grid
     lower: Grid
     lashes: Grid
@@ -61,7 +65,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: Tones)
     skin = _skin(box, top, bottom, lash_height, eye_width, tones)
     lashes, colour = _lash_strip(box, skin, top, lash_height)
     return Lid(
-        (int(x0), int(y0)), skin, top.astype(np.float32), bottom.astype(np.float32), lashes, round(lash_height), colour
+        (int(x0), int(y0)), skin, _stray(box, skin, top, bottom, eye_width), top.astype(np.float32), bottom.astype(np.float32), lashes, round(lash_height), colour
     )
 
 
@@ -72,7 +76,8 @@ def _edge(points: FloatArray, columns: npt.NDArray[np.float64]) -> npt.NDArray[n
     weights = np.ones(len(ordered))
     weights[[0, -1]] = 4.0
     curve = np.polynomial.Polynomial.fit((ordered[:, 0] - middle) / half, ordered[:, 1], 4, w=weights)
-    return np.asarray(curve(np.clip((columns - middle) / half, -1, 1)))
+    inside = (columns - middle) / (half * (1 + 2 * _CORNERS))
+    return np.asarray(curve(np.clip(inside, -1, 1)))
 
 
 def _skin(
@@ -80,17 +85,39 @@ def _skin(
 ) -> Grid:
     """The eye filled in smoothly from the skin around it, rounded by light, with the picture's grain."""
     rows = np.arange(box.shape[0])[:, None]
-    eye = (rows > top[None] - lash_height) & (rows < bottom[None] + 0.10 * eye_width) & (bottom - top > 0.5)[None]
+    there = (bottom - top > 0.5)[None]
+    eye = (rows > top[None] - lash_height) & (rows < bottom[None] + 0.12 * eye_width) & there
     known = 1.0 - cv2.dilate(eye.astype(np.float32), np.ones((3, 3), np.uint8))
-    filled = _fill(box, known)
+    filled = _fill(box, known * _bare(box, known))
     middle = (top + bottom)[None] / 2
-    ball = np.exp(-(((rows - middle) / (0.28 * eye_width)) ** 2)) * known.min(axis=0, initial=1.0)[None]
+    ball = np.exp(-(((rows - middle) / (0.24 * eye_width)) ** 2)) * there
     closing = bottom - LOWER_LID_RISE * (bottom - top)
     near_edge = np.exp(-(((rows - closing[None]) / (0.05 * eye_width)) ** 2))
     inside = cv2.GaussianBlur(1.0 - known, (0, 0), max(0.03 * eye_width, 0.8))
-    light = 1.0 + inside * (0.05 * (ball if ball.any() else 0.0) - 0.10 * near_edge)
-    grain = np.random.default_rng(1).normal(0.0, tones.grain, box.shape[:2]).astype(np.float32)
+    light = 1.0 + inside * (0.06 * ball - 0.08 * near_edge)
+    grain = np.random.default_rng(1).normal(0.0, 1.0, box.shape[:2]).astype(np.float32)
+    grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * (1.5 * tones.grain)
     return np.clip(filled * light[..., None] + (grain * inside)[..., None], 0, 255).astype(np.float32)
+
+
+def _bare(box: Grid, known: Grid) -> Grid:
+    """1 on bare skin, 0 on what is much darker than the rest: lashes, creases, brows."""
+    level = box.mean(axis=-1)
+    usual = float(np.percentile(level[known > 0.5], 60)) if (known > 0.5).any() else 255.0
+    return np.clip((level - 0.66 * usual) / (0.22 * usual), 0.02, 1.0).astype(np.float32)
+
+
+def _stray(
+    box: Grid, skin: Grid, top: npt.NDArray[np.float64], bottom: npt.NDArray[np.float64], eye_width: float
+) -> Grid:
+    """What close around the eye is brighter or bluer than skin: white of the eye beyond the mesh's lids."""
+    rows = np.arange(box.shape[0])[:, None]
+    inside = ((rows > top[None]) & (rows < bottom[None]) & (bottom - top > 1.0)[None]).astype(np.float32)
+    reach = 2 * round(0.09 * eye_width) + 1
+    around = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    whiter = np.clip((box[..., 2] - skin[..., 2] - 18.0) / 20.0, 0, 1)  # blue: the white's difference from any skin
+    wide = cv2.dilate(whiter.astype(np.float32) * around, np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.GaussianBlur(wide * around, (0, 0), 0.8), np.float32)
 
 
 def _fill(box: Grid, known: Grid) -> Grid:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,8 @@ SAMPLES = 81
 CLOSED_GAP = 0.035
 #: How far the darkest line is looked for around the mesh's, in mouth widths.
 _SEARCH = 0.035
+#: The seam between lip and teeth is left to the interior, in mouth widths: else specks of teeth stay on closed lips.
+_HEM = 0.010
 
 
 def lip_curves(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: FaceFrame) -> tuple[FloatArray, FloatArray]:
@@ -23,7 +27,13 @@ def lip_curves(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: Fa
     upper = _smooth_curve(frame.local(landmarks[list(mesh.UPPER_LIP_INNER), :2]))
     lower = _smooth_curve(frame.local(landmarks[list(mesh.LOWER_LIP_INNER), :2]))
     if mesh.lip_gap(landmarks) < CLOSED_GAP:
-        upper = lower = _darkest_line(portrait, (upper + lower) / 2, frame, mesh.mouth_width(landmarks))
+        upper = lower = _follow(portrait, (upper + lower) / 2, frame, mesh.mouth_width(landmarks), _darkness)
+    else:
+        upper = _follow(portrait, upper, frame, mesh.mouth_width(landmarks), _evenness)
+        lower = _follow(portrait, lower, frame, mesh.mouth_width(landmarks), _evenness)
+        hem = np.sin(np.linspace(0, np.pi, SAMPLES)) ** 0.5 * (_HEM * mesh.mouth_width(landmarks))
+        upper[:, 1] -= hem
+        lower[:, 1] += hem
     return frame.picture(upper).astype(np.float32), frame.picture(lower).astype(np.float32)
 
 
@@ -46,22 +56,36 @@ def _round_off(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.
     return np.asarray(base + smoothed[len(values) - 1 : 2 * len(values) - 1])
 
 
-def _darkest_line(
-    portrait: npt.NDArray[np.uint8], line: npt.NDArray[np.float64], frame: FaceFrame, mouth_width: float
+def _follow(
+    portrait: npt.NDArray[np.uint8],
+    line: npt.NDArray[np.float64],
+    frame: FaceFrame,
+    mouth_width: float,
+    cost_of: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float64]:
-    """Closed lips meet in a dark line: find it near the mesh's line by dynamic programming."""
+    """Find what the picture shows near the mesh's line, by dynamic programming over a band around it."""
     offsets = np.linspace(-_SEARCH, _SEARCH, 25) * mouth_width
     grid = line[:, None, :] + np.stack([np.zeros_like(offsets), offsets], axis=1)[None]
     places = frame.picture(grid).astype(np.float32)
-    luma = cv2.GaussianBlur(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY), (0, 0), max(mouth_width / 250, 0.6))
-    values = cv2.remap(luma, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
-    cost = values - values.mean(axis=1, keepdims=True)
-    cost += 0.15 * np.ptp(values) * (offsets / offsets[-1]) ** 2  # the mesh is right unless the picture says otherwise
-    path = _cheapest_path(cost)
+    soft = cv2.GaussianBlur(portrait, (0, 0), max(mouth_width / 250, 0.6))
+    band = cv2.remap(soft, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+    cost = cost_of(band)
+    cost += 0.15 * np.ptp(cost) * (offsets / offsets[-1]) ** 2  # the mesh is right unless the picture says otherwise
     found = line.copy()
-    found[:, 1] += offsets[path]
+    found[:, 1] += offsets[_cheapest_path(cost)]
     found[:, 1] = _round_off(found[:, 1], 2.5)
     return found
+
+
+def _darkness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Closed lips meet in a dark line."""
+    level = band.mean(axis=-1)
+    return np.asarray(level - level.mean(axis=1, keepdims=True))
+
+
+def _evenness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A lip ends where the colour changes most."""
+    return np.asarray(-np.abs(np.gradient(band, axis=1)).sum(axis=-1))
 
 
 def _cheapest_path(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

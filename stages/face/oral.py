@@ -6,7 +6,7 @@ teeth belong to the skull; lower teeth and tongue go with the jaw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,15 +25,20 @@ _TOOTH_WIDTHS = (0.150, 0.115, 0.105, 0.080, 0.070, 0.060)
 _TOOTH_SHORTER = (0.0, 0.016, 0.004, 0.022, 0.03, 0.04)
 _LOWER_WIDTHS = (0.095, 0.095, 0.10, 0.085, 0.075, 0.07)
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, in units.
-_UPPER_EDGE, _LOWER_EDGE = 0.075, 0.03
+_UPPER_EDGE, _LOWER_EDGE = 0.075, 0.035
 
 
 @dataclass(frozen=True)
 class Oral:
-    """Layers over the box whose top left portrait pixel is `origin`, RGBA uint8 [height, width, 4]."""
+    """Layers over the box whose top left portrait pixel is `origin`, RGBA uint8 [height, width, 4].
+
+    skull: upper teeth, painted or the picture's own; rest: all that an open mouth shows in the picture, else empty;
+    jaw: lower teeth; own_teeth: whether skull and rest are the picture's.
+    """
 
     origin: tuple[int, int]
     skull: Rgba
+    rest: Rgba
     jaw: Rgba
     tongue: Rgba
     own_teeth: bool
@@ -55,13 +60,36 @@ def paint_oral(
     below_lower = (local[..., 1] - _straightened(local[..., 0], lower)) / frame.unit
     arch = min(frame.half_mouth) / frame.unit
     own = float(np.max(lower[:, 1] - upper[:, 1])) > CLOSED_GAP * 2 * arch * frame.unit
-    skull = (
-        _own_interior(portrait, (x0, y0), across.shape, curves)
-        if own
-        else _teeth(across, below_upper, arch, tones, _TOOTH_WIDTHS, _UPPER_EDGE, up=True)
-    )
     jaw = _teeth(across, below_lower, arch, tones, _LOWER_WIDTHS, _LOWER_EDGE, up=False)
-    return Oral((int(x0), int(y0)), skull, jaw, _tongue(across, below_lower, arch, tones), own)
+    tongue = _tongue(across, below_lower, arch, tones)
+    if own:
+        rest = _own_interior(portrait, (x0, y0), across.shape, curves)
+        teeth = _own_teeth(rest, tones)
+        edge = _lower_end(teeth, across, below_upper) / max(arch / 0.5, 0.1) ** 0.5
+        behind = _teeth(across, below_upper, arch, _like(teeth, tones), _TOOTH_WIDTHS, edge - 0.012, up=True)
+        return Oral((int(x0), int(y0)), _laid_over(behind, teeth), rest, jaw, tongue, True)
+    skull = _teeth(across, below_upper, arch, tones, _TOOTH_WIDTHS, _UPPER_EDGE, up=True)
+    return Oral((int(x0), int(y0)), skull, np.zeros_like(skull), jaw, tongue, False)
+
+
+def _lower_end(teeth: Rgba, across: Grid, below: Grid) -> float:
+    """How far below the upper lip the picture's own front teeth end, in units."""
+    front = (teeth[..., 3] > 128) & (np.abs(across) < 0.2)
+    return float(np.percentile(below[front], 92)) if front.any() else _UPPER_EDGE
+
+
+def _like(teeth: Rgba, tones: Tones) -> Tones:
+    """The tones with the colour of the picture's own teeth."""
+    shown = teeth[..., :3][teeth[..., 3] > 200]
+    return replace(tones, teeth=0.9 * np.median(shown, axis=0)) if len(shown) else tones
+
+
+def _laid_over(under: Rgba, over: Rgba) -> Rgba:
+    """One RGBA layer over another."""
+    low, high = under[..., 3:].astype(np.float64) / 255, over[..., 3:].astype(np.float64) / 255
+    cover = high + low * (1 - high)
+    colour = over[..., :3] * high + under[..., :3] * low * (1 - high)
+    return _rgba(colour / np.maximum(cover, 1e-3), cover[..., 0])
 
 
 def _straightened(x: Grid, curve: npt.NDArray[np.float64]) -> Grid:
@@ -83,31 +111,35 @@ def _teeth(
     shorter = np.asarray(_TOOTH_SHORTER)[number] if up else 0.006 * number
     bow = 0.10 * distance**2  # the row rises toward the back
     free_edge = edge * scale**0.5 - (shorter + bow + 0.014 * inside**3.5) * scale if up else edge + 0.05 * distance**2 + 0.010 * inside**3
-    sharp = 0.010
+    sharp = 0.016
     cover = smoothstep(((free_edge - below) if up else (below - free_edge)) / sharp + 0.5)
     cover *= 1.0 - smoothstep((distance - bounds[-1] + 0.06) / 0.06)
     depth = (free_edge - below) if up else (below - free_edge)
     light = (1.0 - 0.70 * smoothstep(distance / 0.52) ** 1.2) * (0.94 + 0.06 * np.cos(inside * np.pi / 2))
-    light *= 1.0 - 0.30 * smoothstep((inside - 0.80) / 0.2) * (1.0 if up else 0.9)  # the seams between teeth
+    light *= 1.0 - 0.15 * smoothstep((inside - 0.78) / 0.22)  # the seams between teeth
     light *= 1.0 - 0.22 * smoothstep(depth / 0.16)  # toward the gums
     light *= 0.95 + 0.05 * smoothstep(depth / 0.02)
     if not up:
         light *= 0.80
     colour = tones.teeth[None, None] * light[..., None]
     warm = np.array([1.0, 0.985, 0.95]) ** (1.0 + 2.0 * distance[..., None])
-    return _rgba(colour * warm, cover)
+    return _softened(_rgba(colour * warm, cover), 0.006 * arch / 0.5)
+
+
+def _softened(layer: Rgba, sigma: float) -> Rgba:
+    return np.asarray(cv2.GaussianBlur(layer, (0, 0), max(sigma * layer.shape[1] / 1.3, 0.4)), np.uint8)
 
 
 def _tongue(across: Grid, below: Grid, arch: float, tones: Tones) -> Rgba:
     """A rounded mass behind the lower teeth, its top just below the lip line of a closed mouth."""
-    width = 0.86 * arch
+    width = 0.90 * arch
     radius = np.clip(np.abs(across) / width, 0, 1)
-    top = 0.03 + 0.14 * radius**2.2
+    top = -0.03 + 0.12 * radius**2.2
     depth = below - top
-    cover = smoothstep(depth / 0.035) * (1.0 - smoothstep((radius - 0.82) / 0.18))
-    light = 0.62 + 0.38 * smoothstep(depth / 0.16)
-    light *= 1.0 - 0.38 * radius**2
-    light *= 1.0 - 0.12 * np.exp(-((across / 0.05) ** 2)) * smoothstep(depth / 0.1)  # its middle groove
+    cover = smoothstep(depth / 0.10) * (1.0 - smoothstep((radius - 0.80) / 0.2))
+    light = 0.45 + 0.55 * smoothstep(depth / 0.24)
+    light *= 1.0 - 0.35 * radius**2
+    light *= 1.0 - 0.10 * np.exp(-((across / 0.06) ** 2)) * smoothstep(depth / 0.1)  # its middle groove
     return _rgba(tones.tongue[None, None] * light[..., None], cover)
 
 
@@ -123,6 +155,33 @@ def _own_interior(
     x, y = origin[0] + max(shape), origin[1] + max(shape)
     patch = padded[y : y + shape[0], x : x + shape[1]]
     return np.dstack([patch, cover])
+
+
+def _own_teeth(rest: Rgba, tones: Tones) -> Rgba:
+    """The teeth among what the picture shows: bright, and less red than the lips."""
+    colour = rest[..., :3].astype(np.float64)
+    inside = rest[..., 3] > 200
+    if not inside.any():
+        return rest
+    redness = (colour[..., 0] - colour[..., 1]) / np.maximum(colour.sum(axis=-1), 1.0)
+    lip = float((tones.lip[0] - tones.lip[1]) / max(tones.lip.sum(), 1.0))
+    level = colour.mean(axis=-1)
+    bright = float(np.percentile(level[inside], 85))
+    pale = float(np.percentile(redness[inside & (level > 0.8 * bright)], 50)) if inside.any() else 0.0
+    teeth = smoothstep((0.5 * (lip + pale) - redness) / max(0.35 * (lip - pale), 1e-3) + 0.5)
+    teeth *= smoothstep((level / max(bright, 1.0) - 0.38) / 0.2) * inside
+    solid = _largest(cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)))
+    solid = cv2.GaussianBlur(cv2.erode(solid, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
+    return np.dstack([rest[..., :3], np.clip(solid * rest[..., 3] + 0.5, 0, 255).astype(np.uint8)])
+
+
+def _largest(mask: Grid) -> Grid:
+    """The mask's largest connected part: specks beside the row of teeth are left out."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
+    if count < 2:
+        return mask
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return mask * cv2.dilate((labels == largest).astype(np.float64), np.ones((3, 3)))
 
 
 def _rgba(colour: Grid, cover: Grid) -> Rgba:

@@ -24,7 +24,7 @@ from stages.face.oral import Oral, paint_oral
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
-VERSION = 1
+VERSION = 4
 #: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
 _COARSEST, _CELLS_PER_FACE = 4, 80
 

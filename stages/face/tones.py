@@ -40,7 +40,7 @@ class Tones:
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
         teeth = _teeth(skin, _eye_white(portrait, landmarks))
         cavity = 0.16 * (0.6 * lip + 0.4 * luma(lip) * np.array([1.25, 0.8, 0.75]))
-        tongue = 0.62 * (0.7 * lip + 0.3 * luma(skin) * np.array([1.2, 0.72, 0.7]))
+        tongue = 0.74 * (0.7 * lip + 0.3 * luma(skin) * np.array([1.2, 0.72, 0.7]))
         return cls(skin, lip, teeth, cavity, tongue, _grain(portrait, landmarks))
 
 

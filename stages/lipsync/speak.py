@@ -30,6 +30,8 @@ _REACH_S = 0.3
 _JAW = MOUTH.index("jaw")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")
+#: How far a mouth that is open in the picture is closed by a touch: to the teeth, its own must stay seen.
+_TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.45}
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def seal(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
         if not len(inside):
             inside = np.array([int(np.abs(time - (start + end) / 2).argmin())])
         frames[inside] = _target(Segment(0, 0, segment.viseme))
-        frames[inside, _CLOSE] = 1.0
+        frames[inside, _CLOSE] = _TOUCH_CLOSE[segment.viseme.seal]
 
 
 def hold_closed(frames: FloatArray, fps: Fraction, speaking: tuple[float, float]) -> None:
@@ -166,4 +168,4 @@ def hold_closed(frames: FloatArray, fps: Fraction, speaking: tuple[float, float]
     rise = np.clip((time - speaking[0] + 0.24) / 0.2, 0, 1)
     fall = np.clip((speaking[1] + 0.34 - time) / 0.3, 0, 1)
     ramp = np.minimum(rise, fall)
-    frames[:, _CLOSE] = np.maximum(frames[:, _CLOSE], ramp * ramp * (3 - 2 * ramp))
+    frames[:, _CLOSE] = ramp * ramp * (3 - 2 * ramp)

@@ -80,8 +80,8 @@ def _from_phones(phones: list[dict[str, Any]], sound: Sound, frames: int, fps: F
     speak.scale_by_voice(course, sound)
     mouth = speak.to_frames(speak.smooth_columns(course), frames, fps)
     speak.settle(mouth, segments, fps)
-    speak.seal(mouth, segments, fps)
     speak.hold_closed(mouth, fps, (float(phones[0]["start"]), float(phones[-1]["end"])))
+    speak.seal(mouth, segments, fps)
     return mouth
 
 

@@ -21,6 +21,8 @@ NO_WORD = -1
 
 # Longer figures have no name in the front end (it ends at decillions) and are read figure by figure.
 _LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
+# The front end's patterns take time that grows with the square of a word's length, and its models only know real words.
+_LONG_WORD = re.compile(r"(\S{48})(?=\S)")
 # Square brackets are markup to the front end ("[word](/phonemes/)"); a person means brackets.
 _BRACKETS = str.maketrans("[]", "()")
 #: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji, modifiers of letters.
@@ -91,7 +93,8 @@ class Reader:
         self.left_out.update(f"{script} letters" for script in scripts)
         dropped = set(mute) | {char for char in text if script_of(char) in scripts}
         text = "".join(char for char in text if char not in dropped)
-        return _LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text).strip()
+        text = _LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
+        return _LONG_WORD.sub(r"\1 ", text).strip()
 
 
 @lru_cache(maxsize=1)

@@ -175,7 +175,6 @@ def test_ffmpeg_dies_with_its_stage() -> None:
         "print(f.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
-    pid = int(done.stdout)
     # Then that ffmpeg is gone too
     with contextlib.suppress(ProcessLookupError):
         ended = os.pidfd_open(int(done.stdout))
