@@ -6,6 +6,7 @@ The disk is the truth; this is its index. Records are read from disk when a job 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,14 +29,19 @@ class Ticket:
         return (-self.priority, self.accepted, self.id)
 
 
+_Entry = tuple[tuple[int, float, str], int, Ticket]
+
+
 class Board:
     """Queues of tickets, one a stage. Removed tickets stay in the heaps until they come up, and are then skipped."""
 
     def __init__(self) -> None:
         self._tickets: dict[str, Ticket] = {}
-        self._heaps: dict[Stage, list[tuple[tuple[int, float, str], Ticket]]] = {stage: [] for stage in STAGES}
+        self._heaps: dict[Stage, list[_Entry]] = {stage: [] for stage in STAGES}
         self._counts: dict[Stage, int] = dict.fromkeys(STAGES, 0)
-        self._delayed: list[tuple[float, str, Ticket]] = []
+        self._delayed: list[tuple[float, int, Ticket]] = []
+        # A job may stand in a heap twice, once no longer valid; the number keeps the comparison off the tickets.
+        self._number = itertools.count()
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -52,9 +58,9 @@ class Board:
         self._tickets[job.id] = ticket
         self._counts[job.stage] += 1
         if job.not_before > 0:
-            heapq.heappush(self._delayed, (job.not_before, job.id, ticket))
+            heapq.heappush(self._delayed, (job.not_before, next(self._number), ticket))
         else:
-            heapq.heappush(self._heaps[job.stage], (ticket.rank, ticket))
+            heapq.heappush(self._heaps[job.stage], (ticket.rank, next(self._number), ticket))
 
     def remove(self, job_id: str) -> Ticket | None:
         """Take a job out of its queue."""
@@ -70,15 +76,15 @@ class Board:
         """The next job of a stage, left in place; jobs whose delay is not over are passed over."""
         self._wake(now)
         heap = self._heaps[stage]
-        while heap and not self._live(heap[0][1]):
+        while heap and not self._live(heap[0][2]):
             heapq.heappop(heap)
-        return heap[0][1] if heap else None
+        return heap[0][2] if heap else None
 
     def _wake(self, now: float) -> None:
         while self._delayed and (self._delayed[0][0] <= now or not self._live(self._delayed[0][2])):
             ticket = heapq.heappop(self._delayed)[2]
             if self._live(ticket):
-                heapq.heappush(self._heaps[ticket.stage], (ticket.rank, ticket))
+                heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._number), ticket))
 
     def next_wake(self) -> float | None:
         """When the next delay ends (seconds since the epoch)."""
@@ -94,7 +100,7 @@ class Board:
     def front(self, stage: Stage, n: int) -> list[Ticket]:
         """The first jobs of a stage in order."""
         found: list[Ticket] = []
-        for _, ticket in heapq.nsmallest(n + 16, self._heaps[stage]):
+        for *_, ticket in heapq.nsmallest(n + 16, self._heaps[stage]):
             if self._live(ticket):
                 found.append(ticket)
         return found[:n]

@@ -63,6 +63,9 @@ class Claims:
         directory = self.root / claim
         taken = directory / "manifest.yaml"
         fs.OPS.mkdir(directory)
+        # The name is noted before the rename, which takes it away.
+        fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"))
+        fs.OPS.sync_dir(self.root)
         try:
             fs.rename(self.settings.paths.inbox / drop.name, taken)
         except FileNotFoundError:
@@ -71,9 +74,7 @@ class Claims:
         if Look.at(taken) != drop.look and fs.publish(taken, self.settings.paths.inbox / drop.name):
             fs.remove(directory)  # it was exchanged at the last moment: look again
             return None
-        fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"))
         fs.OPS.sync_dir(directory)
-        fs.OPS.sync_dir(self.root)
         return self.accept(directory)
 
     def recover(self) -> int:
@@ -115,7 +116,7 @@ class Claims:
     def _source(self, directory: Path) -> str:
         try:
             return (directory / "source").read_bytes().decode("utf-8", "surrogateescape")
-        except OSError:  # the crash came between the rename and this note: the name is lost, the job is not
+        except OSError:  # somebody was in here: the name is lost, the job is not
             return f"{directory.name}.yaml"
 
     def _job(self, job_id: str, source: str, number: int, total: int, item: Manifest | JobError) -> Job:

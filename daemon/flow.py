@@ -30,7 +30,7 @@ log = structlog.get_logger()
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
 
 #: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
-KEPT = frozenset({"job.json", "manifest.yaml"})
+KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 #: A failed job keeps what a retry needs as well.
 KEPT_FAILED = KEPT | {"source.image", "source.audio"}
 
@@ -102,10 +102,13 @@ class Flow:
             }
         self.board.remove(job.id)
         await self._insist(lambda: self.events.before_finish(job))
+        if state == "done":  # before the hop: nobody comes back to a job that is done
+            await self._insist(lambda: prune(directory, KEPT))
         place = await self._hop(job, directory)
         self.running.pop(job.id, None)
         self.events.job_finished(job)
-        prune(place, KEPT if state == "done" else KEPT_FAILED)
+        if state != "done":
+            await self._insist(lambda: prune(place, KEPT_FAILED))
         self.changed.ring()
 
     # -- what happens when a stage does not end well -------------------------------------------------------------
@@ -188,7 +191,7 @@ class Flow:
 
     async def _insist(self, step: Callable[[], None]) -> None:
         """Do a durable step, again and again while the machine is at fault."""
-        delay = 0.5
+        delay = min(0.5, self.settings.lanes.pause_s)
         while True:
             try:
                 step()
@@ -210,10 +213,7 @@ def quarantined(reason: str) -> AvatarError:
 
 
 def prune(directory: Path, keep: frozenset[str]) -> None:
-    """Remove a finished job's bulky files. What cannot be removed now is left to the retention."""
+    """Remove a finished job's bulky files."""
     for path in sorted(directory.iterdir()):
         if path.name not in keep:
-            try:
-                fs.remove(path)
-            except OSError as exc:
-                log.warning("cannot prune", path=str(path), error=str(exc))
+            fs.remove(path)

@@ -138,19 +138,23 @@ def publish(temporary: Path, target: Path) -> bool:
     """Give a finished, flushed file its name, never replacing what is there. False: the name is taken."""
     try:
         OPS.link(temporary, target)
-    except FileExistsError:
-        # As with rename, NFS may repeat a link that already happened and call it a failure.
-        if not same_file(target, os.lstat(temporary)):
-            return False
     except OSError as exc:
-        if exc.errno not in _NO_LINKS:
-            raise
-        if os.path.lexists(target):
-            return False
-        rename(temporary, target)
-        OPS.sync_dir(target.parent)
-        return True
+        # As with rename: NFS may repeat a link that already happened and call it a failure.
+        if not same_file(target, os.lstat(temporary)):
+            if isinstance(exc, FileExistsError):
+                return False
+            if exc.errno not in _NO_LINKS:
+                raise
+            return _publish_without_links(temporary, target)
     OPS.unlink(temporary)
+    OPS.sync_dir(target.parent)
+    return True
+
+
+def _publish_without_links(temporary: Path, target: Path) -> bool:
+    if os.path.lexists(target):
+        return False
+    rename(temporary, target)
     OPS.sync_dir(target.parent)
     return True
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from daemon import fs
-from daemon.flow import Flow, quarantined
+from daemon.flow import KEPT_FAILED, Flow, prune, quarantined
 from daemon.job import STAGES, Job
 from daemon.outbox import Outbox
 
@@ -30,6 +30,8 @@ async def recover(flow: Flow, outbox: Outbox) -> int:
         for directory in flow.spool.jobs(flow.spool.ready(stage)):
             if directory.name not in flow.board:
                 await _index(flow, directory)
+    for directory in flow.spool.jobs(flow.spool.resting("failed")):
+        prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
     delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready("deliver")))
     for litter in outbox.litter(delivering):
         fs.remove(litter)

@@ -63,7 +63,7 @@ def ass(found: Sequence[Cue], width: int, height: int) -> str:
             "ScriptType: v4.00+",
             f"PlayResX: {width}",
             f"PlayResY: {height}",
-            "WrapStyle: 2",
+            "WrapStyle: 0",
             "ScaledBorderAndShadow: yes",
             "",
             "[V4+ Styles]",

@@ -20,6 +20,7 @@ from stages.encode.mouth import Interior, Opening
 from stages.encode.warp import Basis, Inverter, Sampler, at_points, support
 from stages.face.expressions import JAW, LOWER_CLOSES
 from stages.face.rig import Rig, load_rig
+from stages.face.sampling import sample
 from stages.lipsync.track import HEAD, NAMES, Track
 
 FloatArray = npt.NDArray[np.float32]
@@ -154,7 +155,7 @@ class Composer:
         points = opening.points()
         upper, lower = (at_points(field, self._face_cells, self._rig.step, points) for field in backward)
         places = points + upper + opening.side()[..., None] * (lower - upper)
-        lips = cv2.remap(self._painted, places, None, self._interpolation, borderMode=cv2.BORDER_REPLICATE)
+        lips = sample(self._painted, places, self._interpolation)
         cover = opening.cover()
         if cover.any():
             moved = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
@@ -180,7 +181,8 @@ def _points(cells: tuple[slice, slice], step: int) -> FloatArray:
     """Portrait points of a block of cells, [rows, columns, 2]."""
     rows, columns = cells
     x, y = np.meshgrid(
-        np.arange(columns.start, columns.stop) * step + (step - 1) / 2, np.arange(rows.start, rows.stop) * step + (step - 1) / 2
+        np.arange(columns.start, columns.stop) * step + (step - 1) / 2,
+        np.arange(rows.start, rows.stop) * step + (step - 1) / 2,
     )
     return np.dstack([x, y]).astype(np.float32)
 

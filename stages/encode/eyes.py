@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.lids import LOWER_LID_RISE, Lid
+from stages.face.sampling import sample
 
 Picture = npt.NDArray[np.uint8]
 
@@ -39,12 +40,16 @@ class Eye:
         soft = max(self._offset * 0.5, 1.0)
         from_top = np.clip((self._rows - (self._upper - self._offset * 1.1 * self._tapered)) / soft, 0, 1)
         over = from_top * np.clip(edge - self._rows + 0.5, 0, 1)
-        under = np.clip(self._rows - (self._lower - rise) + 0.5, 0, 1) * np.clip((self._lower - self._rows) / soft + 1, 0, 1)
+        under = np.clip(self._rows - (self._lower - rise) + 0.5, 0, 1) * np.clip(
+            (self._lower - self._rows) / soft + 1, 0, 1
+        )
         appear = min(1.0, blink / 0.12)
-        cover = np.maximum(np.maximum(over, under) * appear * self._present, self._stray * max(0.0, 2.0 * blink - 1.0))[..., None]
+        cover = np.maximum(np.maximum(over, under) * appear * self._present, self._stray * max(0.0, 2.0 * blink - 1.0))[
+            ..., None
+        ]
         painted = self._open + cover * (self._skin - self._open)
         places_y = (self._rows - edge + self._offset).astype(np.float32)
-        lashes = cv2.remap(self._lashes, self._columns, places_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        lashes = sample(self._lashes, np.dstack([self._columns, places_y]), outside=cv2.BORDER_CONSTANT)
         line = (lashes * appear * self._tapered)[..., None]
         painted += line * (self._lash_colour - painted)
         return np.clip(painted + 0.5, 0, 255).astype(np.uint8)

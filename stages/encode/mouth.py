@@ -58,9 +58,7 @@ class Opening:
         outside = np.maximum(np.maximum(left - x, x - right), 0.0)
         open_ = (x >= left) & (x <= right)
         top, bottom = np.where(open_, top, middle), np.where(open_, np.maximum(bottom, top), middle)
-        return cls(
-            x0, y0, x1, y1, *(v.astype(np.float32) for v in (top, bottom, middle, 0.7 + 0.8 * outside))
-        )
+        return cls(x0, y0, x1, y1, *(v.astype(np.float32) for v in (top, bottom, middle, 0.7 + 0.8 * outside)))
 
     @property
     def slices(self) -> tuple[slice, slice]:
@@ -83,9 +81,7 @@ class Opening:
     def cover(self) -> FloatArray:
         """How much of each pixel lies between the lips, [height, width]; exact in the vertical."""
         rows = self.rows()
-        return np.clip(
-            np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper), 0, 1
-        ).astype(np.float32)
+        return np.clip(np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper), 0, 1).astype(np.float32)
 
 
 class Interior:
@@ -134,7 +130,13 @@ class Interior:
         lips *= (1 - amount)[..., None] ** _WARMTH
 
     def _over(
-        self, seen: FloatArray, name: str, opening: Opening, head: FloatArray, drop: float, light: FloatArray | None = None
+        self,
+        seen: FloatArray,
+        name: str,
+        opening: Opening,
+        head: FloatArray,
+        drop: float,
+        light: FloatArray | None = None,
     ) -> None:
         """Lay a layer over what is seen, in place: carried by the head, `drop` px toward the chin, shaded by `light`."""
         x, y = self._oral.origin

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.sampling import sample
+
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
@@ -78,7 +80,7 @@ class Inverter:
         backward = -forward
         for _ in range(iterations):
             places = self._identity + backward * self._per_cell
-            backward = -cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            backward = -sample(forward, places)
         return np.asarray(backward, np.float32)
 
 
@@ -104,14 +106,14 @@ class Sampler:
         """The block's pixels, [height, width, 3]."""
         fine = cv2.resize(backward, self._enlarged, interpolation=cv2.INTER_LINEAR)
         places = fine[: self.bottom - self.top, : self.right - self.left] + self._identity
-        return np.asarray(
-            cv2.remap(portrait, places, None, self._interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8
-        )
+        return np.asarray(sample(portrait, places, self._interpolation), np.uint8)
 
 
 def at_points(field: FloatArray, cells: Cells, step: int, points: FloatArray) -> FloatArray:
     """A block's field [rows, columns, 2] at portrait points [..., 2], bilinear."""
-    places = (points - np.float32((step - 1) / 2)) * np.float32(1.0 / step) - np.array([cells.left, cells.top], np.float32)
+    places = (points - np.float32((step - 1) / 2)) * np.float32(1.0 / step) - np.array(
+        [cells.left, cells.top], np.float32
+    )
     flat = places.reshape(-1, 1, 2) if places.ndim == 2 else places
-    values = cv2.remap(field, flat.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    values = sample(field, flat.astype(np.float32))
     return np.asarray(values, np.float32).reshape(points.shape)

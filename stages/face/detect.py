@@ -98,9 +98,7 @@ def _read_mesh(picture: npt.NDArray[np.uint8], hit: Detection, models: Landmarke
     return face if same else None
 
 
-def _mesh_in_crop(
-    picture: npt.NDArray[np.uint8], hit: Detection, size: float, models: Landmarker
-) -> FloatArray | None:
+def _mesh_in_crop(picture: npt.NDArray[np.uint8], hit: Detection, size: float, models: Landmarker) -> FloatArray | None:
     """Landmarks read from an enlarged square crop around the face, mapped back to the picture."""
     side = size * max(hit.width, hit.height)
     factor = _MESH_PX / side

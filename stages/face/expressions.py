@@ -195,7 +195,9 @@ class Expressions:
         middle = (line[0, 0] + line[-1, 0]) / 2
         across = 1.0 - smoothstep((np.abs(self._x - middle) / width - 0.35) / 0.55)
         over_lid = smoothstep((lid - 0.1 * (lid - height) - self._y) / np.maximum(0.8 * (lid - height), 1.0))
-        forehead = 1.0 - smoothstep((height - self._y - 0.06 * self._frame.face_height) / (0.30 * self._frame.face_height))
+        forehead = 1.0 - smoothstep(
+            (height - self._y - 0.06 * self._frame.face_height) / (0.30 * self._frame.face_height)
+        )
         shift = self._zero()
         shift[..., 1] = -_BROW * self._frame.face_width * across * over_lid * forehead
         return Field(shift, shift.copy())

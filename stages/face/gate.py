@@ -13,7 +13,8 @@ from stages.face.detect import Face
 from stages.face.pose import Pose, pose_of
 
 #: Without these inside the picture there is nothing to animate: lids, lips, chin.
-_NEEDED = tuple(index for eye in mesh.EYES for lid in eye[:2] for index in lid) + (
+_NEEDED = (
+    *(index for eye in mesh.EYES for lid in eye[:2] for index in lid),
     *mesh.UPPER_LIP_OUTER,
     *mesh.LOWER_LIP_OUTER,
     mesh.CHIN,
@@ -85,7 +86,8 @@ def _check_pose(pose: Pose, limits: FaceStage) -> Pose:
         side = "right" if pose.yaw > 0 else "left"
         raise JobError(
             "face-turned",
-            f"The head is turned {abs(pose.yaw):.0f}° to the picture's {side}; at most {limits.max_yaw_deg:.0f}° can be animated.",
+            f"The head is turned {abs(pose.yaw):.0f}° to the picture's {side}; "
+            f"at most {limits.max_yaw_deg:.0f}° can be animated.",
             "Use a picture that shows the face more from the front.",
         )
     if pose.tilt > limits.max_tilt_deg:

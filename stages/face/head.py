@@ -26,7 +26,9 @@ class Head:
         local = frame.local(points)
         self._x, self._y = local[..., 0], local[..., 1]
         width, height = size
-        edge = np.minimum.reduce([points[..., 0], points[..., 1], width - 1 - points[..., 0], height - 1 - points[..., 1]])
+        edge = np.minimum.reduce(
+            [points[..., 0], points[..., 1], width - 1 - points[..., 0], height - 1 - points[..., 1]]
+        )
         self._still_border = smoothstep(edge / (_BORDER * min(width, height)))
         self._bottom = smoothstep((height - 1 - points[..., 1]) / (0.18 * height))
         self._sides = smoothstep(np.minimum(points[..., 0], width - 1 - points[..., 0]) / (0.12 * width))
@@ -74,7 +76,9 @@ def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
     near = _near(local, places, spread)
     total, weighted = near.sum(axis=-1), near @ heights
     middle = frame.chin - 0.66 * frame.face_height
-    reach = (local[..., 0] / (0.6 * frame.face_width)) ** 2 + ((local[..., 1] - middle) / (0.78 * frame.face_height)) ** 2
+    reach = (local[..., 0] / (0.6 * frame.face_width)) ** 2 + (
+        (local[..., 1] - middle) / (0.78 * frame.face_height)
+    ) ** 2
     ellipsoid = 0.6 * frame.face_width * np.sqrt(np.clip(1.0 - reach, 0.0, 1.0))
     ellipsoid *= smoothstep((1.0 - reach) / 0.3)  # level at the silhouette: no crease in the background
     return np.asarray((weighted + 0.6 * ellipsoid) / (total + 0.6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.sampling import blur, sample
 from stages.face.tones import Tones
 
 Picture = npt.NDArray[np.uint8]
@@ -65,7 +67,14 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: Tones)
     skin = _skin(box, top, bottom, lash_height, eye_width, tones)
     lashes, colour = _lash_strip(box, skin, top, lash_height)
     return Lid(
-        (int(x0), int(y0)), skin, _stray(box, skin, top, bottom, eye_width), top.astype(np.float32), bottom.astype(np.float32), lashes, round(lash_height), colour
+        (int(x0), int(y0)),
+        skin,
+        _stray(box, skin, top, bottom, eye_width),
+        top.astype(np.float32),
+        bottom.astype(np.float32),
+        lashes,
+        round(lash_height),
+        colour,
     )
 
 
@@ -75,13 +84,19 @@ def _edge(points: FloatArray, columns: npt.NDArray[np.float64]) -> npt.NDArray[n
     middle, half = (ordered[0, 0] + ordered[-1, 0]) / 2, max((ordered[-1, 0] - ordered[0, 0]) / 2, 1.0)
     weights = np.ones(len(ordered))
     weights[[0, -1]] = 4.0
-    curve = np.polynomial.Polynomial.fit((ordered[:, 0] - middle) / half, ordered[:, 1], 4, w=weights)
+    fit: Any = np.polynomial.Polynomial.fit
+    curve = fit((ordered[:, 0] - middle) / half, ordered[:, 1], 4, w=weights)
     inside = (columns - middle) / (half * (1 + 2 * _CORNERS))
     return np.asarray(curve(np.clip(inside, -1, 1)))
 
 
 def _skin(
-    box: Grid, top: npt.NDArray[np.float64], bottom: npt.NDArray[np.float64], lash_height: float, eye_width: float, tones: Tones
+    box: Grid,
+    top: npt.NDArray[np.float64],
+    bottom: npt.NDArray[np.float64],
+    lash_height: float,
+    eye_width: float,
+    tones: Tones,
 ) -> Grid:
     """The eye filled in smoothly from the skin around it, rounded by light, with the picture's grain."""
     rows = np.arange(box.shape[0])[:, None]
@@ -93,10 +108,10 @@ def _skin(
     ball = np.exp(-(((rows - middle) / (0.24 * eye_width)) ** 2)) * there
     closing = bottom - LOWER_LID_RISE * (bottom - top)
     near_edge = np.exp(-(((rows - closing[None]) / (0.05 * eye_width)) ** 2))
-    inside = cv2.GaussianBlur(1.0 - known, (0, 0), max(0.03 * eye_width, 0.8))
+    inside = blur(1.0 - known, max(0.03 * eye_width, 0.8))
     light = 1.0 + inside * (0.06 * ball - 0.08 * near_edge)
     grain = np.random.default_rng(1).normal(0.0, 1.0, box.shape[:2]).astype(np.float32)
-    grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * (1.5 * tones.grain)
+    grain = blur(grain, 0.6) * (1.5 * tones.grain)
     return np.clip(filled * light[..., None] + (grain * inside)[..., None], 0, 255).astype(np.float32)
 
 
@@ -117,7 +132,7 @@ def _stray(
     around = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     whiter = np.clip((box[..., 2] - skin[..., 2] - 18.0) / 20.0, 0, 1)  # blue: the white's difference from any skin
     wide = cv2.dilate(whiter.astype(np.float32) * around, np.ones((3, 3), np.uint8))
-    return np.asarray(cv2.GaussianBlur(wide * around, (0, 0), 0.8), np.float32)
+    return np.asarray(blur(wide * around, 0.8), np.float32)
 
 
 def _fill(box: Grid, known: Grid) -> Grid:
@@ -137,8 +152,8 @@ def _lash_strip(box: Grid, skin: Grid, top: npt.NDArray[np.float64], lash_height
     reach = np.arange(-offset, max(2, offset // 2) + 1)
     columns = np.broadcast_to(np.arange(box.shape[1], dtype=np.float32), (len(reach), box.shape[1]))
     rows = (top[None] + reach[:, None]).astype(np.float32)
-    shown = cv2.remap(box, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    bare = cv2.remap(skin, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = np.dstack([columns, rows])
+    shown, bare = sample(box, places), sample(skin, places)
     dark_luma, bare_luma = shown.mean(axis=-1), bare.mean(axis=-1)
     colour = shown[dark_luma <= np.percentile(dark_luma, 12)].mean(axis=0)
     colour = np.minimum(colour, 0.62 * bare.mean(axis=(0, 1)))

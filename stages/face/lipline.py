@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.frame import FaceFrame
 from stages.face.mesh import FloatArray
+from stages.face.sampling import blur, sample
 
 #: Points of a curve, corner to corner.
 SAMPLES = 81
@@ -22,7 +22,9 @@ _SEARCH = 0.035
 _HEM = 0.010
 
 
-def lip_curves(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: FaceFrame) -> tuple[FloatArray, FloatArray]:
+def lip_curves(
+    portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: FaceFrame
+) -> tuple[FloatArray, FloatArray]:
     """Lower edge of the upper lip and upper edge of the lower lip, [SAMPLES, 2] px each, in an RGB portrait."""
     upper = _smooth_curve(frame.local(landmarks[list(mesh.UPPER_LIP_INNER), :2]))
     lower = _smooth_curve(frame.local(landmarks[list(mesh.LOWER_LIP_INNER), :2]))
@@ -67,8 +69,8 @@ def _follow(
     offsets = np.linspace(-_SEARCH, _SEARCH, 25) * mouth_width
     grid = line[:, None, :] + np.stack([np.zeros_like(offsets), offsets], axis=1)[None]
     places = frame.picture(grid).astype(np.float32)
-    soft = cv2.GaussianBlur(portrait, (0, 0), max(mouth_width / 250, 0.6))
-    band = cv2.remap(soft, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+    soft = blur(portrait, max(mouth_width / 250, 0.6))
+    band = sample(soft, places).astype(np.float64)
     cost = cost_of(band)
     cost += 0.15 * np.ptp(cost) * (offsets / offsets[-1]) ** 2  # the mesh is right unless the picture says otherwise
     found = line.copy()

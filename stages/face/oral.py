@@ -15,6 +15,7 @@ import numpy.typing as npt
 from stages.face.frame import FaceFrame, smoothstep
 from stages.face.lipline import CLOSED_GAP
 from stages.face.mesh import FloatArray
+from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 Grid = npt.NDArray[np.float64]
@@ -94,7 +95,9 @@ def _laid_over(under: Rgba, over: Rgba) -> Rgba:
 
 def _straightened(x: Grid, curve: npt.NDArray[np.float64]) -> Grid:
     """The lip line's height, with half of its bow taken out: rows of teeth are straighter than lips."""
-    return 0.5 * np.interp(x, curve[:, 0], curve[:, 1]) + 0.5 * float(np.mean(curve[len(curve) // 3 : -len(curve) // 3, 1]))
+    return 0.5 * np.interp(x, curve[:, 0], curve[:, 1]) + 0.5 * float(
+        np.mean(curve[len(curve) // 3 : -len(curve) // 3, 1])
+    )
 
 
 def _teeth(
@@ -110,7 +113,11 @@ def _teeth(
     inside = np.clip(np.abs(distance - middle) / half, 0, 1)
     shorter = np.asarray(_TOOTH_SHORTER)[number] if up else 0.006 * number
     bow = 0.10 * distance**2  # the row rises toward the back
-    free_edge = edge * scale**0.5 - (shorter + bow + 0.014 * inside**3.5) * scale if up else edge + 0.05 * distance**2 + 0.010 * inside**3
+    free_edge = (
+        edge * scale**0.5 - (shorter + bow + 0.014 * inside**3.5) * scale
+        if up
+        else edge + 0.05 * distance**2 + 0.010 * inside**3
+    )
     sharp = 0.016
     cover = smoothstep(((free_edge - below) if up else (below - free_edge)) / sharp + 0.5)
     cover *= 1.0 - smoothstep((distance - bounds[-1] + 0.06) / 0.06)
@@ -127,7 +134,7 @@ def _teeth(
 
 
 def _softened(layer: Rgba, sigma: float) -> Rgba:
-    return np.asarray(cv2.GaussianBlur(layer, (0, 0), max(sigma * layer.shape[1] / 1.3, 0.4)), np.uint8)
+    return np.asarray(blur(layer, max(sigma * layer.shape[1] / 1.3, 0.4)), np.uint8)
 
 
 def _tongue(across: Grid, below: Grid, arch: float, tones: Tones) -> Rgba:
@@ -144,7 +151,10 @@ def _tongue(across: Grid, below: Grid, arch: float, tones: Tones) -> Rgba:
 
 
 def _own_interior(
-    portrait: npt.NDArray[np.uint8], origin: tuple[int, int], shape: tuple[int, ...], curves: tuple[FloatArray, FloatArray]
+    portrait: npt.NDArray[np.uint8],
+    origin: tuple[int, int],
+    shape: tuple[int, ...],
+    curves: tuple[FloatArray, FloatArray],
 ) -> Rgba:
     """What the picture itself shows between its lips."""
     outline = np.concatenate([curves[0], curves[1][::-1]]) - np.array(origin, np.float32)
@@ -171,7 +181,7 @@ def _own_teeth(rest: Rgba, tones: Tones) -> Rgba:
     teeth = smoothstep((0.5 * (lip + pale) - redness) / max(0.35 * (lip - pale), 1e-3) + 0.5)
     teeth *= smoothstep((level / max(bright, 1.0) - 0.38) / 0.2) * inside
     solid = _largest(cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)))
-    solid = cv2.GaussianBlur(cv2.erode(solid, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
+    solid = blur(cv2.erode(solid, np.ones((3, 3), np.uint8)), 0.8)
     return np.dstack([rest[..., :3], np.clip(solid * rest[..., 3] + 0.5, 0, 255).astype(np.uint8)])
 
 

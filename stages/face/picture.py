@@ -46,7 +46,9 @@ def read(path: Path, max_pixels: int) -> tuple[npt.NDArray[np.uint8], float]:
         image.load()
     except Exception as exc:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError
         raise JobError(
-            "image-truncated", f"The picture breaks off or is damaged inside ({exc}).", "Copy or export the picture again."
+            "image-truncated",
+            f"The picture breaks off or is damaged inside ({exc}).",
+            "Copy or export the picture again.",
         ) from exc
     image = image.reduce(-(-max(image.size) // WORK_SIDE_PX)) if max(image.size) > WORK_SIDE_PX else image
     scale = full_side / max(image.size)

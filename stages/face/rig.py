@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +20,7 @@ from stages.face.lids import Lid, paint_lid
 from stages.face.lipline import lip_curves
 from stages.face.mesh import FloatArray
 from stages.face.oral import Oral, paint_oral
+from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
@@ -88,7 +88,7 @@ def _grid(width: int, height: int, step: int) -> npt.NDArray[np.float64]:
 def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame, expressions: int) -> FloatArray:
     """Face directions to picture directions; expressions are rounded off by a cell, and what is invisible becomes 0."""
     turned = [part @ np.stack([frame.across, frame.down]) for part in parts]
-    smooth = [cv2.GaussianBlur(part, (0, 0), 1.2) if i < expressions else part for i, part in enumerate(turned)]
+    smooth = [blur(part, 1.2) if i < expressions else part for i, part in enumerate(turned)]
     fields_ = np.stack(smooth).astype(np.float16).astype(np.float32)
     fields_[np.abs(fields_) < 0.02] = 0.0
     return fields_

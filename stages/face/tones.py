@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
+from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
 Colour = npt.NDArray[np.float64]
@@ -36,7 +37,9 @@ class Tones:
     @classmethod
     def of(cls, portrait: Picture, landmarks: FloatArray) -> Tones:
         """Measure an RGB portrait."""
-        skin = np.median(np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in mesh.CHEEKS]), axis=0)
+        skin = np.median(
+            np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in mesh.CHEEKS]), axis=0
+        )
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
         teeth = _teeth(skin, _eye_white(portrait, landmarks))
         cavity = 0.16 * (0.6 * lip + 0.4 * luma(lip) * np.array([1.25, 0.8, 0.75]))
@@ -81,5 +84,5 @@ def _grain(portrait: Picture, landmarks: FloatArray) -> float:
     patch = portrait[y0:y1, x0:x1].astype(np.float32)
     if patch.size == 0:
         return 0.0
-    fine = patch - cv2.GaussianBlur(patch, (0, 0), 1.5)
+    fine = patch - blur(patch, 1.5)
     return float(np.clip(1.4826 * np.median(np.abs(fine)), 0.0, 6.0))

@@ -62,7 +62,9 @@ def _frame(ctx: Context, face: Face, width: int, height: int) -> geometry.Frame:
 
 def _warn(ctx: Context, face: Face, count: int) -> None:
     if count > 1 and ctx.manifest.face == "largest":
-        ctx.warnings.append(f"The picture shows {count} faces; the most prominent one was taken. Set face to choose another.")
+        ctx.warnings.append(
+            f"The picture shows {count} faces; the most prominent one was taken. Set face to choose another."
+        )
     if face.box[2] < _SMALL_OUTPUT_PX:
         ctx.warnings.append(
             f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth."

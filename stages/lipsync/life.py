@@ -6,6 +6,7 @@ asymmetric closure); nods start a little before the accent they go with (House, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -41,9 +42,7 @@ class Liveliness:
     seed: int
 
 
-def enliven(
-    values: FloatArray, fps: Fraction, duration: float, accents: Times, pauses: Times, how: Liveliness
-) -> None:
+def enliven(values: FloatArray, fps: Fraction, duration: float, accents: Times, pauses: Times, how: Liveliness) -> None:
     """Fill the head, brow and lid columns of a track in place.
 
     Args:
@@ -51,7 +50,9 @@ def enliven(
         accents: times of stressed syllables, s.
         pauses: times at which a blink would be natural (starts of pauses), s.
     """
-    streams = [np.random.default_rng([how.seed, part]) for part in range(4)]  # one part's chance leaves the others alone
+    streams = [
+        np.random.default_rng([how.seed, part]) for part in range(4)
+    ]  # one part's chance leaves the others alone
     time = frame_times(len(values), fps)
     ease = _ease(time, duration, _EASE_S)
     _sway(values, time, ease, how.head, streams[0])
@@ -71,12 +72,12 @@ def _ease(time: Times, duration: float, length: float) -> Times:
 def _sway(values: FloatArray, time: Times, ease: Times, amount: float, chance: np.random.Generator) -> None:
     """Band-limited wandering: a few slow waves of random pitch and phase, slower ones larger."""
     for name, reach in _SWAY.items():
-        hertz = np.exp(chance.uniform(*np.log(_SWAY_HZ), _SWAY_WAVES))
+        hertz = np.exp(chance.uniform(math.log(_SWAY_HZ[0]), math.log(_SWAY_HZ[1]), _SWAY_WAVES))
         phase = chance.uniform(0, 2 * np.pi, _SWAY_WAVES)
         size = (1 / hertz) ** 0.5
-        wave = sum(
-            s * np.sin(2 * np.pi * h * time + p) for s, h, p in zip(size, hertz, phase, strict=True)
-        ) / (0.6 * size.sum())
+        wave = sum(s * np.sin(2 * np.pi * h * time + p) for s, h, p in zip(size, hertz, phase, strict=True)) / (
+            0.6 * size.sum()
+        )
         values[:, NAMES.index(name)] += amount * reach * np.tanh(wave) * ease
     # A head that turns leans along a little.
     values[:, NAMES.index("head_roll")] += 0.15 * values[:, NAMES.index("head_yaw")]

@@ -52,7 +52,9 @@ def listen(path: Path) -> Sound:
                 raise wave.Error("not 16 bits a sample")
             bands = np.concatenate([np.zeros((0, len(_BANDS)), np.float32), *_read_bands(file, rate)])
     except (wave.Error, EOFError) as exc:
-        raise UnknownError("speech-unreadable", f"{path.name} is not the WAV that was written ({exc}).", "Retry.") from exc
+        raise UnknownError(
+            "speech-unreadable", f"{path.name} is not the WAV that was written ({exc}).", "Retry."
+        ) from exc
     return Sound(Fraction(count, rate), _loudness(bands), bands)
 
 
@@ -85,7 +87,9 @@ def _bands(frames: FloatArray, rate: int) -> FloatArray:
     size = frames.shape[1]
     power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2 / size
     hertz = np.fft.rfftfreq(size, 1 / rate)
-    return np.stack([power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in _BANDS], axis=1).astype(np.float32)
+    return np.stack([power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in _BANDS], axis=1).astype(
+        np.float32
+    )
 
 
 def _loudness(bands: FloatArray) -> FloatArray:

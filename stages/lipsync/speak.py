@@ -56,7 +56,9 @@ def segments_of(phones: list[dict[str, Any]], duration: float) -> list[Segment]:
             segments.append(Segment(clock, start, REST))
         following = float(phones[index + 1]["start"]) if index + 1 < len(phones) else duration
         gap = following - end
-        end = following if 0 < gap <= _HOLD_S and index + 1 < len(phones) else min(end + _RELEASE_S, max(following, end))
+        end = (
+            following if 0 < gap <= _HOLD_S and index + 1 < len(phones) else min(end + _RELEASE_S, max(following, end))
+        )
         segments += _visemes(phone, start, end)
         clock = end
     if duration > clock:
@@ -104,13 +106,13 @@ def _target(segment: Segment) -> FloatArray:
 
 
 def scale_by_voice(mouth: FloatArray, sound: Sound) -> None:
-    """Louder speech opens the jaw further (0.65 to 1.15), in place."""
+    """Louder speech opens the jaw further (0.55 to 1.15), in place."""
     if not len(sound.loudness):
         return
     time = np.arange(len(mouth)) / GRID
     slow = _smooth(sound.loudness, 0.08 * RATE)
     level = np.interp(time, np.arange(len(slow)) / RATE, slow)
-    mouth[:, _JAW] *= (0.65 + 0.5 * np.clip(level / 0.8, 0, 1)).astype(np.float32)
+    mouth[:, _JAW] *= (0.55 + 0.6 * np.clip(level / 0.8, 0, 1)).astype(np.float32)
 
 
 def _smooth(values: FloatArray, sigma: float) -> FloatArray:
@@ -126,15 +128,15 @@ def smooth_columns(mouth: FloatArray, sigma_s: float = 0.012) -> FloatArray:
 
 
 def to_frames(mouth: FloatArray, frames: int, fps: Fraction) -> FloatArray:
-    """The grid at the middle of every frame's time on screen, [frames, len(MOUTH)]."""
+    """The grid at every frame's time, [frames, len(MOUTH)]."""
     time = frame_times(frames, fps)
     grid = np.arange(len(mouth)) / GRID
     return np.stack([np.interp(time, grid, column) for column in mouth.T], axis=1).astype(np.float32)
 
 
 def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
-    """Middle of each frame's time on screen, s."""
-    return (np.arange(frames) + 0.5) * float(1 / fps)
+    """When each frame comes on screen, s."""
+    return np.arange(frames) * float(1 / fps)
 
 
 def settle(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
@@ -163,7 +165,7 @@ def seal(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
 
 
 def hold_closed(frames: FloatArray, fps: Fraction, speaking: tuple[float, float]) -> None:
-    """A mouth that is open in the picture is closed for speaking, in place; it opens again before the first and after the last sound."""
+    """Close a mouth that is open in the picture while it speaks, in place; at both ends it is as in the picture."""
     time = frame_times(len(frames), fps)
     rise = np.clip((time - speaking[0] + 0.24) / 0.2, 0, 1)
     fall = np.clip((speaking[1] + 0.34 - time) / 0.3, 0, 1)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def make_track(ctx: Context) -> Facts:
     values = np.zeros((frames, len(NAMES)), np.float32)
     values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
-    accents, pauses = (_marks(timing["phones"]) if exact else _peaks(sound))
+    accents, pauses = _marks(timing["phones"]) if exact else _peaks(sound)
     enliven(
         values, fps, float(sound.duration), accents, pauses,
         Liveliness(motion.head, motion.blink, motion.expressiveness, seed),
@@ -105,9 +106,7 @@ def _express(mouth: FloatArray, amount: float) -> FloatArray:
 def _marks(phones: list[dict[str, Any]]) -> tuple[Times, Times]:
     """Times of the stressed vowels, and of the starts of pauses."""
     accents = [p["start"] for p in phones if p["phone"] in VOWELS and int(p.get("stress") or 0) == 1]
-    pauses = [
-        before["end"] for before, after in zip(phones, phones[1:], strict=False) if after["start"] - before["end"] > _PAUSE_S
-    ]
+    pauses = [before["end"] for before, after in pairwise(phones) if after["start"] - before["end"] > _PAUSE_S]
     return np.array(accents, np.float64), np.array(pauses, np.float64)
 
 

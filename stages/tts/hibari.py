@@ -72,6 +72,8 @@ class Hibari:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Every sentence has another length: pools kept for each would only grow.
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         try:
             model = _with_durations(voice.model.read_bytes())
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

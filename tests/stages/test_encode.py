@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 from fractions import Fraction
@@ -168,18 +169,21 @@ def test_no_ffmpeg_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_ffmpeg_dies_with_its_stage() -> None:
-    # Given a process that starts an ffmpeg which waits for input, and then is killed
+    # Given a process that starts an endless ffmpeg, and then is killed
     code = (
         "import os, signal, pathlib; from stages.ffmpeg import Ffmpeg, ffmpeg_path;"
-        "f = Ffmpeg([ffmpeg_path(), '-f', 's16le', '-i', 'pipe:0', '-f', 'null', '-'], pathlib.Path('/'), feed=True);"
+        "f = Ffmpeg([ffmpeg_path(), '-re', '-f', 'lavfi', '-i', 'anullsrc', '-f', 'null', '-'], pathlib.Path('/'));"
         "print(f.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
     # Then that ffmpeg is gone too
     with contextlib.suppress(ProcessLookupError):
-        ended = os.pidfd_open(int(done.stdout))
-        assert select.select([ended], [], [], 30)[0]
-        os.close(ended)
+        process = os.pidfd_open(int(done.stdout))
+        ended = select.select([process], [], [], 30)[0]
+        if not ended:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        os.close(process)
+        assert ended
 
 
 def test_a_damaged_video_is_noticed(tmp_path: Path) -> None:

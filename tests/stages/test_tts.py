@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import stages.tts
@@ -198,6 +198,7 @@ _BITS = (
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(re.split(" ", _BITS)), min_size=1, max_size=25), st.sampled_from([" ", "\n", ".\n\n"]))
+@example(["it", "日本", "\u200b", "went"], " ")
 def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None:
     # Given any mixture of words, figures, signs and scripts
     text = join.join(bits)
@@ -355,3 +356,11 @@ def test_what_is_no_sound_file_is_refused(tmp_path: Path, content: bytes) -> Non
     ctx = job(tmp_path, audio="speech.wav")
     ctx.path("source.audio").write_bytes(content)
     assert refused(ctx).code == "audio-unreadable"
+
+
+@pytest.mark.parametrize("word", ["aB", "'a", "a-", "7:30", "($", "= "])
+def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
+    # Given 5,000 characters without the shape of language, which would keep greedy patterns busy for hours
+    words = (word * 5000)[:5000].split()
+    # Then they are read (a hang would run into the test's time limit)
+    assert Reader().read(words[:100]).chars
