@@ -147,7 +147,6 @@ class Claims:
         try:
             if isinstance(item, JobError):
                 raise item
-            self._check_text(item)
             self._snapshot(item, source, building)
         except JobError as exc:
             job.state, job.stage, job.finished = "failed", None, time.time()
@@ -161,17 +160,6 @@ class Claims:
         if job.state == "failed":
             self.events.job_finished(job)
         return job
-
-    def _check_text(self, manifest: Manifest) -> None:
-        text, limit = manifest.text, self.settings.intake.max_text_chars
-        if text is not None and not text.strip():
-            raise JobError("text-empty", "`text` is blank.", "Write what is to be said.")
-        if text is not None and len(text) > limit:
-            raise JobError(
-                "text-too-long",
-                f"`text` has {len(text)} characters; at most {limit} are allowed.",
-                "Split it into several jobs, or raise intake.max_text_chars.",
-            )
 
     def _snapshot(self, manifest: Manifest, source: str, building: Path) -> None:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""

@@ -56,11 +56,12 @@ class Composer:
         Raises:
             UnknownError: an artifact is missing or damaged; its stage must run again.
         """
-        portrait = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
-        if portrait is None:
+        picture = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
+        if picture is None:
             raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", "Retry the job.")
+        portrait = np.asarray(picture, np.uint8)
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
-        rig = load_rig(ctx.settings.paths.cache, cv2.cvtColor(portrait, cv2.COLOR_BGR2RGB), landmarks)
+        rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
         return cls(portrait, rig, Track.load(ctx.path("motion.npz")), _SAMPLING[ctx.manifest.quality])
 
     def _plan(self, interpolation: int) -> None:
@@ -157,15 +158,20 @@ class Composer:
         places = points + upper + opening.side()[..., None] * (lower - upper)
         lips = sample(self._painted, places, self._interpolation)
         cover = opening.cover()
-        if cover.any():
-            moved = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
-            drop = parameters["jaw"] * JAW * self._rig.frame.unit - parameters["close"] * LOWER_CLOSES * self._gap
-            seen = self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"], moved)
+        closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
+        if cover.any() or closed > 0:
             mixed = lips.astype(np.float32)
+            self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed)
-            mixed += cover[..., None] * (seen - mixed)
-            lips = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+            mixed += cover[..., None] * (self._inside(parameters, opening, head) - mixed)
+            lips = np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
         buffer[opening.slices] = lips
+
+    def _inside(self, parameters: dict[str, float], opening: Opening, head: FloatArray) -> FloatArray:
+        """What is seen between the lips."""
+        moved = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
+        drop = parameters["jaw"] * JAW * self._rig.frame.unit - parameters["close"] * LOWER_CLOSES * self._gap
+        return self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"], moved)
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""

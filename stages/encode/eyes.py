@@ -52,4 +52,4 @@ class Eye:
         lashes = sample(self._lashes, np.dstack([self._columns, places_y]), outside=cv2.BORDER_CONSTANT)
         line = (lashes * appear * self._tapered)[..., None]
         painted += line * (self._lash_colour - painted)
-        return np.clip(painted + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(painted + 0.5, 0, 255), np.uint8)

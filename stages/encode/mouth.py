@@ -81,7 +81,8 @@ class Opening:
     def cover(self) -> FloatArray:
         """How much of each pixel lies between the lips, [height, width]; exact in the vertical."""
         rows = self.rows()
-        return np.clip(np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper), 0, 1).astype(np.float32)
+        overlap = np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper)
+        return np.asarray(np.clip(overlap, 0, 1), np.float32)
 
 
 class Interior:
@@ -129,6 +130,13 @@ class Interior:
         amount = self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
         lips *= (1 - amount)[..., None] ** _WARMTH
 
+    def draw_contact(self, opening: Opening, lips: FloatArray, closed: float) -> None:
+        """Where lips that are apart in the picture have been brought together, draw the dark line they meet in, in place."""
+        unit = np.float32(self._frame.unit)
+        touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * (opening.softness < 1)
+        line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
+        lips *= (1 - 0.45 * closed * touching * line)[..., None] ** _WARMTH
+
     def _over(
         self,
         seen: FloatArray,
@@ -156,14 +164,14 @@ class Interior:
         above = np.clip((opening.lower - rows) / (0.05 * unit), 0, 1)
         height = np.clip((opening.lower - opening.upper) / (0.07 * unit), 0, 1)
         shade = (0.62 + 0.38 * np.sqrt(under)) * (0.8 + 0.2 * above) * (0.55 + 0.45 * height)
-        return shade[..., None].astype(np.float32)
+        return np.asarray(shade[..., None], np.float32)
 
 
 def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
     """The lower edge brought to the upper one at both corners, where the coarse fields leave a blunt end."""
     index = np.arange(len(upper))
     from_end = np.minimum(index, index[::-1]) / 7.0
-    return (upper + np.sqrt(np.minimum(from_end, 1.0))[:, None] * (lower - upper)).astype(np.float32)
+    return np.asarray(upper + np.sqrt(np.minimum(from_end, 1.0))[:, None] * (lower - upper), np.float32)
 
 
 def _premultiplied(layer: npt.NDArray[np.uint8]) -> FloatArray:

@@ -63,7 +63,7 @@ class Basis:
 
     def sum(self, weights: FloatArray) -> FloatArray:
         """Displacement in px, [rows, columns, 2], for one weight per field."""
-        return (weights @ self._matrix).reshape(*self.cells.shape, 2)
+        return np.asarray((weights @ self._matrix).reshape(*self.cells.shape, 2), np.float32)
 
 
 class Inverter:

@@ -106,11 +106,11 @@ def _mesh_in_crop(picture: npt.NDArray[np.uint8], hit: Detection, size: float, m
     matrix = np.array([[factor, 0, -left * factor], [0, factor, -top * factor]])
     smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     if factor < 1:  # warpAffine does not average: shrink first
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=smooth)
+        picture = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=smooth), np.uint8)
         matrix[:, :2] = np.eye(2)
         smooth = cv2.INTER_LINEAR
     crop = cv2.warpAffine(picture, matrix, (_MESH_PX, _MESH_PX), flags=smooth, borderValue=(127, 127, 127))
-    mesh = models.mesh(crop)
+    mesh = models.mesh(np.asarray(crop, np.uint8))
     if mesh is None:
         return None
     return (mesh / factor + np.array([left, top, 0.0], np.float32)).astype(np.float32)

@@ -108,10 +108,17 @@ class Expressions:
         field.lower[..., 0], field.upper[..., 0] = narrower, narrower
         return field
 
+    def _spread(self, height: float) -> Grid:
+        """1 at the lips, fading over the cheeks, below (within `height` units) and above, where the nose stays as it is."""
+        below = np.exp(-((np.maximum(self._y, 0) / (height * self._frame.unit)) ** 2))
+        side = smoothstep(np.abs(self._t) - 0.6)  # beside the nose the cheek goes along
+        reach = (0.85 + 0.9 * side) * abs(self._frame.nose)
+        above = 1.0 - smoothstep(-self._y / reach)
+        return np.asarray(below * above * (1.0 - smoothstep(self._beyond / 1.2)))
+
     def _toward_middle(self, height: float) -> Grid:
-        """-1 at the left corner, 1 at the right, fading over the cheeks and above and below (`height`, units)."""
-        fade = np.exp(-((self._y / (height * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.2))
-        return np.asarray(np.sin(np.clip(self._t, -1, 1) * np.pi / 2) * fade)
+        """-1 at the left corner, 1 at the right, fading all round."""
+        return np.asarray(np.sin(np.clip(self._t, -1, 1) * np.pi / 2) * self._spread(height))
 
     def _mix(self, hidden: Grid, ring: Grid) -> Grid:
         """Under the other lip a layer goes on as `hidden`; beyond the corners it is `ring`."""
@@ -128,10 +135,10 @@ class Expressions:
 
     def _wide(self) -> Field:
         unit = self._frame.unit
-        fade = np.exp(-((self._y / (0.85 * unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
+        spread = self._spread(0.85)
         shift = self._zero()
-        shift[..., 0] = _WIDE * unit * np.clip(self._t, -1, 1) * fade
-        shift[..., 1] = -0.10 * self._y * np.exp(-((self._y / (0.35 * unit)) ** 2)) * fade
+        shift[..., 0] = _WIDE * unit * np.clip(self._t, -1, 1) * spread
+        shift[..., 1] = -0.10 * self._y * np.exp(-((self._y / (0.35 * unit)) ** 2)) * spread
         return Field(shift, shift.copy())
 
     def _pucker(self) -> Field:
@@ -152,7 +159,7 @@ class Expressions:
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip; as a shift it makes the lip thicker by its factor."""
-        return distance * np.exp(-((distance / (1.7 * thickness)) ** 2)) * np.sqrt(self._lens)
+        return np.asarray(distance * np.exp(-((distance / (1.7 * thickness)) ** 2)) * np.sqrt(self._lens))
 
     def _press(self) -> Field:
         lower = -0.24 * self._thickening(self._below, self._frame.lower_lip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,26 +70,26 @@ class FaceFrame:
             lower_lip=float(max(local[17, 1] - local[14, 1], 0.05 * mouth)),
         )
 
-    def local(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def local(self, points: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Picture px [..., 2] to local px: along the mouth (to the picture's right), toward the chin."""
         return np.asarray((points - self.origin) @ np.stack([self.across, self.down], axis=1), np.float64)
 
-    def picture(self, local: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def picture(self, local: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """The inverse of `local`."""
         return np.asarray(local @ np.stack([self.across, self.down]) + self.origin, np.float64)
 
-    def along_mouth(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def along_mouth(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Local x as a part of the half mouth on its side: -1 at the left corner, 1 at the right."""
         return np.where(x < 0, x / self.half_mouth[0], x / self.half_mouth[1])
 
-    def beyond_mouth(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def beyond_mouth(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """0 from corner to corner, 1 at the jaw's contour, growing on outside."""
         left = (-x - self.half_mouth[0]) / max(self.half_face[0] - self.half_mouth[0], 0.15 * self.unit)
         right = (x - self.half_mouth[1]) / max(self.half_face[1] - self.half_mouth[1], 0.15 * self.unit)
         return np.asarray(np.maximum(np.where(x < 0, left, right), 0.0), np.float64)
 
 
-def smoothstep(value: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def smoothstep(value: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """0 below 0, 1 above 1, with level ends between."""
     clipped = np.clip(value, 0.0, 1.0)
     return np.asarray(clipped * clipped * (3.0 - 2.0 * clipped), np.float64)

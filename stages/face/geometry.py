@@ -38,7 +38,7 @@ class Frame:
         across, down = self.width / self.crop_width, self.height / self.crop_height
         # Pixel centres: (x + 1/2) scales, not x.
         shifted = (landmarks - np.array([self.x - 0.5, self.y - 0.5, 0.0])) * np.array([across, down, across])
-        return (shifted - np.array([0.5, 0.5, 0.0])).astype(np.float32)
+        return np.asarray(shifted - np.array([0.5, 0.5, 0.0]), np.float32)
 
 
 def frame_for(

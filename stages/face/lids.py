@@ -112,14 +112,14 @@ def _skin(
     light = 1.0 + inside * (0.06 * ball - 0.08 * near_edge)
     grain = np.random.default_rng(1).normal(0.0, 1.0, box.shape[:2]).astype(np.float32)
     grain = blur(grain, 0.6) * (1.5 * tones.grain)
-    return np.clip(filled * light[..., None] + (grain * inside)[..., None], 0, 255).astype(np.float32)
+    return np.asarray(np.clip(filled * light[..., None] + (grain * inside)[..., None], 0, 255), np.float32)
 
 
 def _bare(box: Grid, known: Grid) -> Grid:
     """1 on bare skin, 0 on what is much darker than the rest: lashes, creases, brows."""
     level = box.mean(axis=-1)
     usual = float(np.percentile(level[known > 0.5], 60)) if (known > 0.5).any() else 255.0
-    return np.clip((level - 0.66 * usual) / (0.22 * usual), 0.02, 1.0).astype(np.float32)
+    return np.asarray(np.clip((level - 0.66 * usual) / (0.22 * usual), 0.02, 1.0), np.float32)
 
 
 def _stray(

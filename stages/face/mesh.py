@@ -40,9 +40,9 @@ def lids(landmarks: FloatArray) -> list[float]:
     """How far each eye is open: lid distance over eye width, about 0.3 in an open eye. `landmarks` is [478, 2 or 3]."""
     openness = []
     for upper, lower, _ in EYES:
-        height = np.linalg.norm(landmarks[upper[4], :2] - landmarks[lower[4], :2])
-        width = np.linalg.norm(landmarks[upper[0], :2] - landmarks[upper[-1], :2])
-        openness.append(float(height / max(width, 1e-6)))
+        height = float(np.linalg.norm(landmarks[upper[4], :2] - landmarks[lower[4], :2]))
+        width = float(np.linalg.norm(landmarks[upper[0], :2] - landmarks[upper[-1], :2]))
+        openness.append(height / max(width, 1e-6))
     return openness
 
 

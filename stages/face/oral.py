@@ -16,7 +16,7 @@ from stages.face.frame import FaceFrame, smoothstep
 from stages.face.lipline import CLOSED_GAP
 from stages.face.mesh import FloatArray
 from stages.face.sampling import blur
-from stages.face.tones import Tones
+from stages.face.tones import Tones, luma
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
@@ -25,6 +25,8 @@ Rgba = npt.NDArray[np.uint8]
 _TOOTH_WIDTHS = (0.150, 0.115, 0.105, 0.080, 0.070, 0.060)
 _TOOTH_SHORTER = (0.0, 0.016, 0.004, 0.022, 0.03, 0.04)
 _LOWER_WIDTHS = (0.095, 0.095, 0.10, 0.085, 0.075, 0.07)
+#: An open mouth whose brightest parts are below this part of a tooth's brightness shows no teeth.
+_DARK = 0.55
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, in units.
 _UPPER_EDGE, _LOWER_EDGE = 0.075, 0.035
 
@@ -157,14 +159,14 @@ def _own_interior(
     curves: tuple[FloatArray, FloatArray],
 ) -> Rgba:
     """What the picture itself shows between its lips."""
-    outline = np.concatenate([curves[0], curves[1][::-1]]) - np.array(origin, np.float32)
+    outline: FloatArray = np.concatenate([curves[0], curves[1][::-1]]) - np.array(origin, np.float32)
     cover = np.zeros(shape, np.uint8)
-    cv2.fillPoly(cover, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
-    cover = cv2.dilate(cover, np.ones((3, 3), np.uint8))  # at rest no darkness shines through the edge
+    cv2.fillPoly(cover, [np.round(outline * 16).astype(np.int32)], (255,), lineType=cv2.LINE_AA, shift=4)
     padded = cv2.copyMakeBorder(portrait, *(4 * (max(shape),)), borderType=cv2.BORDER_REPLICATE)
     x, y = origin[0] + max(shape), origin[1] + max(shape)
     patch = padded[y : y + shape[0], x : x + shape[1]]
-    return np.dstack([patch, cover])
+    # A pixel more all round: at rest no darkness shines through the edge.
+    return np.dstack([patch, cv2.dilate(cover, np.ones((3, 3), np.uint8))]).astype(np.uint8)
 
 
 def _own_teeth(rest: Rgba, tones: Tones) -> Rgba:
@@ -177,11 +179,13 @@ def _own_teeth(rest: Rgba, tones: Tones) -> Rgba:
     lip = float((tones.lip[0] - tones.lip[1]) / max(tones.lip.sum(), 1.0))
     level = colour.mean(axis=-1)
     bright = float(np.percentile(level[inside], 85))
-    pale = float(np.percentile(redness[inside & (level > 0.8 * bright)], 50)) if inside.any() else 0.0
+    if bright < _DARK * luma(tones.teeth):
+        return np.dstack([rest[..., :3], np.zeros_like(rest[..., 3])])
+    pale = float(np.percentile(redness[inside & (level > 0.8 * bright)], 50))
     teeth = smoothstep((0.5 * (lip + pale) - redness) / max(0.35 * (lip - pale), 1e-3) + 0.5)
     teeth *= smoothstep((level / max(bright, 1.0) - 0.38) / 0.2) * inside
-    solid = _largest(cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)))
-    solid = blur(cv2.erode(solid, np.ones((3, 3), np.uint8)), 0.8)
+    whole = _largest(np.asarray(cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.float64))
+    solid = blur(np.asarray(cv2.erode(whole, np.ones((3, 3), np.uint8))), 0.8)
     return np.dstack([rest[..., :3], np.clip(solid * rest[..., 3] + 0.5, 0, 255).astype(np.uint8)])
 
 

@@ -24,7 +24,7 @@ from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
-VERSION = 4
+VERSION = 7
 #: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
 _COARSEST, _CELLS_PER_FACE = 4, 80
 
@@ -89,7 +89,7 @@ def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame, expressi
     """Face directions to picture directions; expressions are rounded off by a cell, and what is invisible becomes 0."""
     turned = [part @ np.stack([frame.across, frame.down]) for part in parts]
     smooth = [blur(part, 1.2) if i < expressions else part for i, part in enumerate(turned)]
-    fields_ = np.stack(smooth).astype(np.float16).astype(np.float32)
+    fields_: FloatArray = np.stack(smooth).astype(np.float16).astype(np.float32)
     fields_[np.abs(fields_) < 0.02] = 0.0
     return fields_
 

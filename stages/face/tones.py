@@ -42,7 +42,8 @@ class Tones:
         )
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
         teeth = _teeth(skin, _eye_white(portrait, landmarks))
-        cavity = 0.16 * (0.6 * lip + 0.4 * luma(lip) * np.array([1.25, 0.8, 0.75]))
+        cavity = 0.17 * (0.6 * lip + 0.4 * luma(lip) * np.array([1.25, 0.8, 0.75]))
+        cavity += 0.6 * _darkest(portrait, landmarks) * np.array([1.15, 0.95, 0.9])
         tongue = 0.74 * (0.7 * lip + 0.3 * luma(skin) * np.array([1.2, 0.72, 0.7]))
         return cls(skin, lip, teeth, cavity, tongue, _grain(portrait, landmarks))
 
@@ -59,9 +60,17 @@ def _inside(portrait: Picture, landmarks: FloatArray, *rims: tuple[int, ...]) ->
     """Pixels between two rims, [n, 3]."""
     outline = np.concatenate([landmarks[list(rims[0]), :2], landmarks[list(rims[1])[::-1], :2]])
     mask = np.zeros(portrait.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], (1,))
     pixels = portrait[mask > 0].astype(np.float64)
     return pixels if len(pixels) else portrait.reshape(-1, 3).astype(np.float64)
+
+
+def _darkest(portrait: Picture, landmarks: FloatArray) -> float:
+    """Luma of the face's dark places: a faded picture's blackest black is grey."""
+    low, high = landmarks[list(mesh.OVAL), :2].min(axis=0), landmarks[list(mesh.OVAL), :2].max(axis=0)
+    x0, y0 = np.maximum(low.astype(int), 0)
+    x1, y1 = high.astype(int) + 1
+    return float(np.percentile(portrait[y0:y1, x0:x1].reshape(-1, 3) @ _LUMA, 2))
 
 
 def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
@@ -72,9 +81,9 @@ def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
 
 def _teeth(skin: Colour, white: float) -> Colour:
     """Teeth are about as bright as the eyes' white, never far from the skin; a little warm, in the picture's own cast."""
-    level = float(np.clip(0.95 * white, 0.82 * luma(skin), min(1.45 * luma(skin) + 12, 222.0)))
+    level = float(np.clip(1.03 * white, 0.88 * luma(skin), min(1.45 * luma(skin) + 12, 222.0)))
     cast = skin / max(luma(skin), 1.0)
-    return level * (0.8 * np.array([1.03, 1.0, 0.93]) + 0.2 * cast)
+    return level * (0.65 * np.array([1.03, 1.0, 0.94]) + 0.35 * cast)
 
 
 def _grain(portrait: Picture, landmarks: FloatArray) -> float:

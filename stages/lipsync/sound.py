@@ -87,9 +87,8 @@ def _bands(frames: FloatArray, rate: int) -> FloatArray:
     size = frames.shape[1]
     power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2 / size
     hertz = np.fft.rfftfreq(size, 1 / rate)
-    return np.stack([power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in _BANDS], axis=1).astype(
-        np.float32
-    )
+    energy = [power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in _BANDS]
+    return np.asarray(np.stack(energy, axis=1), np.float32)
 
 
 def _loudness(bands: FloatArray) -> FloatArray:
