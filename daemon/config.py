@@ -139,6 +139,19 @@ class Stages(_Section):
     encode: EncodeStage = EncodeStage()
 
 
+class Retention(_Section):
+    every_s: float = Field(3600.0, gt=0, description="How often what is too old or too much is cleared.")
+    done_days: float = Field(30.0, ge=0, description="Records of finished jobs are kept this long.")
+    failed_days: float = Field(90.0, ge=0, description="Failed jobs, which can still be retried, are kept this long.")
+    done_mb: int = Field(1000, ge=0, description="Most space for finished jobs; the oldest go first.")
+    failed_mb: int = Field(10_000, ge=0, description="Most space for failed jobs; the oldest go first.")
+    cache_mb: int = Field(2000, ge=0, description="Most space for rigs of portraits; the longest unused go first.")
+    outbox_days: float = Field(
+        0.0, ge=0, description="Results are removed after this long; 0: never, people take them."
+    )
+    outbox_mb: int = Field(0, ge=0, description="Most space for results; 0: no limit.")
+
+
 class Metrics(_Section):
     enabled: bool = Field(True, description="Whether /metrics and /healthz are served.")
     host: str = Field("127.0.0.1", description="Loopback: put a proxy in front to show them elsewhere.")
@@ -158,6 +171,7 @@ class Settings(_Section):
     retry: Retry = Retry()
     lanes: Lanes = Lanes()
     stages: Stages = Stages()
+    retention: Retention = Retention()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

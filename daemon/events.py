@@ -9,6 +9,7 @@ import structlog
 
 from daemon.errors import AvatarError
 from daemon.job import Job, Stage
+from daemon.pauses import Pause, Scope
 
 log = structlog.get_logger()
 
@@ -51,6 +52,12 @@ class Subscriber:
 
     def lane_resumed(self, lane: str) -> None:
         """A paused lane works again."""
+
+    def queue_paused(self, scope: Scope, pause: Pause) -> None:
+        """A person stopped the lanes or the intake."""
+
+    def queue_resumed(self, scope: Scope) -> None:
+        """Such a pause is over."""
 
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
         """A child loaded a model."""

@@ -81,11 +81,12 @@ class Flow:
         await self.enqueue(job, directory)
 
     async def enqueue(self, job: Job, directory: Path) -> None:
-        """Stand the job into the queue of its stage."""
-        job.state, job.since = "queued", time.time()
+        """Stand the job into the queue of its stage; a job that somebody holds goes to rest instead."""
+        job.state, job.since = ("held" if job.held else "queued"), time.time()
         await self._hop(job, directory)
         self.running.pop(job.id, None)
-        self.board.add(job)
+        if job.state == "queued":
+            self.board.add(job)
         self.events.job_changed(job)
         self.changed.ring()
 
@@ -109,6 +110,40 @@ class Flow:
         self.events.job_finished(job)
         if state != "done":
             await self._insist(lambda: prune(place, KEPT_FAILED))
+        self.changed.ring()
+
+    # -- what people ask for --------------------------------------------------------------------------------------
+
+    async def hold(self, job: Job, directory: Path, by: str, reason: str) -> None:
+        """Keep a job back. One that runs ends its stage first; that it is to be held is on disk at once."""
+        job.held = {"by": by, "reason": reason, "since": time.time()}
+        job.note("held", by=by, reason=reason)
+        if job.id in self.running:
+            await self._insist(lambda: self.spool.save(job, directory))
+            self.events.job_changed(job)
+            return
+        self.board.remove(job.id)
+        await self.enqueue(job, directory)
+
+    async def release(self, job: Job, directory: Path, by: str) -> None:
+        """Let a held job go on where it stood."""
+        job.held = None
+        job.note("released", by=by)
+        if job.id in self.running:
+            await self._insist(lambda: self.spool.save(job, directory))
+            self.events.job_changed(job)
+            return
+        await self.enqueue(job, directory)
+
+    async def prioritise(self, job: Job, directory: Path, priority: int, by: str) -> None:
+        """Give a job another place among those that wait."""
+        job.note("priority", by=by, before=job.priority, now=priority)
+        job.priority = priority
+        await self._insist(lambda: self.spool.save(job, directory))
+        await self._insist(lambda: fs.OPS.sync_dir(directory))
+        if job.state == "queued":
+            self.board.add(job)
+        self.events.job_changed(job)
         self.changed.ring()
 
     # -- what happens when a stage does not end well -------------------------------------------------------------

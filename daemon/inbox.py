@@ -17,6 +17,8 @@ from typing import NamedTuple
 from daemon.config import Intake
 
 MANIFESTS = (".yaml", ".yml")
+#: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
+WISHES = (".cancel", ".hold", ".release")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 MAX_DEPTH = 4  # folders below the inbox that are looked into
@@ -70,13 +72,19 @@ class Inbox:
         self._clock = clock
         self._seen: dict[str, tuple[Look, float]] = {}
         self._touched: set[str] = set()
+        #: Files such as `hello.cancel` found by the last look: wishes of people who have only the folder.
+        self.wishes: list[str] = []
 
     def look(self) -> list[Drop]:
         """One look at every manifest. What was not asked about since the last look is forgotten."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in self._touched}
         self._touched = set()
+        self.wishes = []
         drops = []
         for name in self._names(str(self.root), "", 0):
+            if name.lower().endswith(WISHES):
+                self.wishes.append(name)
+                continue
             look = Look.at(self.root / name)
             if look is not None:
                 drops.append(Drop(name, look, self._still(name, look)))
@@ -90,7 +98,7 @@ class Inbox:
                 if entry.is_dir(follow_symlinks=False):
                     if depth < MAX_DEPTH:
                         yield from self._below(entry, prefix, depth)
-                elif entry.name.lower().endswith(MANIFESTS):
+                elif entry.name.lower().endswith((*MANIFESTS, *WISHES)):
                     yield prefix + entry.name
 
     def _below(self, entry: os.DirEntry[str], prefix: str, depth: int) -> Iterator[str]:

@@ -136,21 +136,26 @@ class Lane:
                 self._timeout_s(job, directory),
                 lambda value: self.flow.events.stage_progress(job, ticket.stage, value),
             )
-        except ChildDied as death:
-            await self._after_death(slot, job, directory, death)
-        except MachineError as error:
-            self._pause(error)
-            await self.flow.put_back(job, directory)
-        except AvatarError as error:
-            await self.flow.failed(job, directory, error)
+        except (ChildDied, AvatarError) as trouble:
+            # Cancelling ends the child; whatever it said last no longer matters.
+            if slot.cancelled:
+                await self.flow.cancelled(job, directory)
+            elif isinstance(trouble, ChildDied):
+                await self._after_death(job, directory, trouble)
+            elif isinstance(trouble, MachineError):
+                self._pause(trouble)
+                await self.flow.put_back(job, directory)
+            else:
+                await self.flow.failed(job, directory, trouble)
         else:
             self._works_again()
-            await self.flow.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
+            if slot.cancelled:
+                await self.flow.cancelled(job, directory)
+            else:
+                await self.flow.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
 
-    async def _after_death(self, slot: Slot, job: Job, directory: Path, death: ChildDied) -> None:
-        if slot.cancelled:
-            await self.flow.cancelled(job, directory)
-        elif self.draining:
+    async def _after_death(self, job: Job, directory: Path, death: ChildDied) -> None:
+        if self.draining:
             await self.flow.put_back(job, directory, "returned")
         else:
             self.flow.events.child_died(self.name, death.code)

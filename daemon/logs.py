@@ -11,6 +11,7 @@ from daemon.config import Log
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.job import Job, Stage
+from daemon.pauses import Pause, Scope
 
 
 def configure(settings: Log) -> None:
@@ -89,6 +90,12 @@ class LogWriter(Subscriber):
 
     def lane_resumed(self, lane: str) -> None:
         self._log.info("lane resumed", lane=lane)
+
+    def queue_paused(self, scope: Scope, pause: Pause) -> None:
+        self._log.warning("paused", scope=scope, by=pause.by, reason=pause.reason, until=pause.until)
+
+    def queue_resumed(self, scope: Scope) -> None:
+        self._log.info("resumed", scope=scope)
 
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
         self._log.info("model loaded", stage=stage, model=model, seconds=seconds)

@@ -21,6 +21,7 @@ from daemon.board import Board
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.job import STAGES, Job, Stage
+from daemon.pauses import SCOPES, Pause, Scope
 
 #: A stage takes from a tenth of a second to an hour.
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -79,6 +80,12 @@ class Metrics(Subscriber):
         self.pauses = Counter(
             "avatar_lane_pauses", "Pauses of a lane, by reason.", ["lane", "reason"], registry=registry
         )
+        self.ordered = Gauge(
+            "avatar_queue_paused_timestamp_seconds",
+            "Since when people have stopped the lanes or the intake; 0: not.",
+            ["scope"],
+            registry=registry,
+        )
         self.models = Counter("avatar_model_loads", "Models loaded by a worker.", ["stage"], registry=registry)
         self.load_s = Histogram(
             "avatar_model_load_seconds", "Time to load a model.", ["stage"], buckets=SECONDS, registry=registry
@@ -121,6 +128,8 @@ class Metrics(Subscriber):
                 self.ended.labels(stage, result)
         for lane in LANES:
             self.paused.labels(lane)
+        for scope in SCOPES:
+            self.ordered.labels(scope)
         for lane in ("gpu", "cpu"):
             self.deaths.labels(lane)
 
@@ -159,6 +168,12 @@ class Metrics(Subscriber):
 
     def lane_resumed(self, lane: str) -> None:
         self.paused.labels(lane).set(0)
+
+    def queue_paused(self, scope: Scope, pause: Pause) -> None:
+        self.ordered.labels(scope).set(pause.since)
+
+    def queue_resumed(self, scope: Scope) -> None:
+        self.ordered.labels(scope).set(0)
 
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
         self.models.labels(stage).inc()

@@ -34,7 +34,7 @@ class Outbox:
         """
         stem = clean_stem(wanted)
         for name in (stem, f"{stem}-{job_id}"):
-            if self._owner(name) == job_id:
+            if self.owner(name) == job_id:
                 self.write(name, {**status, "name": name}, durable=True)
                 return name
         for name in (stem, f"{stem}-{job_id}"):
@@ -42,7 +42,8 @@ class Outbox:
                 return name
         raise FileExistsError(f"{stem}-{job_id} is taken in the outbox")
 
-    def _owner(self, name: str) -> str | None:
+    def owner(self, name: str) -> str | None:
+        """The job a result name belongs to, by its status file."""
         try:
             fd = os.open(self.root / f"{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -71,7 +72,7 @@ class Outbox:
 
     def withdraw(self, name: str, job_id: str) -> None:
         """Remove the status of a job that never came to be."""
-        if self._owner(name) == job_id:
+        if self.owner(name) == job_id:
             fs.remove(self.root / f"{name}.json")
 
     def litter(self, live: frozenset[str]) -> list[Path]:

@@ -29,9 +29,13 @@ from daemon.lock import SpoolLock
 from daemon.logs import LogWriter
 from daemon.metrics import Metrics, MetricsServer
 from daemon.outbox import Outbox
+from daemon.pauses import SCOPES, Pauses
 from daemon.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
 from daemon.recovery import recover
+from daemon.requests import Requests
+from daemon.retention import BATCH, Retention
 from daemon.spool import Spool
+from daemon.statefile import StateFile
 from daemon.status import StatusWriter
 from daemon.watcher import Watcher
 
@@ -41,6 +45,7 @@ log = structlog.get_logger()
 DEBOUNCE_S = 0.05
 #: How many jobs at the head of each queue have their place kept up to date in their status, and how often, in s.
 POSITIONS, POSITIONS_S = 20, 5.0
+PAUSES_S = 1.0  # between two looks at the pauses' ends
 
 
 class Service:
@@ -59,11 +64,14 @@ class Service:
         self.gpu = Lane("gpu", 1, self.flow, self._choose_gpu)
         self.cpu = Lane("cpu", cpus, self.flow, self._choose_cpu)
         self.lanes = [self.gpu, self.cpu]
-        self.control = Control(self.spool.control, self.flow, self.lanes)
+        self.pauses = Pauses(self.spool.root / "paused.json")
+        requests = Requests(self.flow, self.lanes, self.pauses, self.events)
+        self.control = Control(self.spool.control, settings.paths.inbox, self.outbox, requests)
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
-        for subscriber in (estimator, self.status, self.metrics, LogWriter()):
+        self.state = StateFile(self.spool.root / "state.json")
+        for subscriber in (estimator, self.status, self.metrics, LogWriter(), self.state):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
         self._wake = Bell()
@@ -106,6 +114,10 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         self._wake.bind()
+        self.state.write()
+        for scope in SCOPES:
+            if (pause := self.pauses.active(scope)) is not None:
+                self.events.queue_paused(scope, pause)
         watcher = Watcher(self._wake.ring_threadsafe)
         # Watching begins before the first scan, so nothing can fall between the two.
         watcher.watch(self.settings.paths.inbox, self.settings.intake.watch, recursive=True)
@@ -150,7 +162,8 @@ class Service:
         return server
 
     async def _work(self, *, polling: bool) -> None:
-        tasks = [asyncio.create_task(self._scan_loop(polling)), asyncio.create_task(self._position_loop())]
+        loops = (self._scan_loop(polling), self._position_loop(), self._retention_loop(), self._pause_loop())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping", running=len(self.flow.running))
@@ -178,6 +191,7 @@ class Service:
             try:
                 await self.control.obey()
                 await self._take_drops()
+                await self.control.grant(self.intake.inbox.wishes)
                 self._intake_well()
             except (OSError, MachineError) as exc:
                 self._intake_ill(exc)
@@ -186,10 +200,28 @@ class Service:
 
     async def _take_drops(self) -> None:
         for drop in self.intake.scan():
+            if self.pauses.active("intake"):
+                return
             self.intake.check_room()
             if self.intake.take(drop):
                 self.flow.changed.ring()
             await asyncio.sleep(0)  # a big burst must not keep the lanes waiting
+
+    async def _pause_loop(self) -> None:
+        """End the pauses whose time is over."""
+        while True:
+            for scope in self.pauses.expire():
+                self.events.queue_resumed(scope)
+                self.flow.changed.ring()
+                self._wake.ring()
+            await asyncio.sleep(PAUSES_S)
+
+    async def _retention_loop(self) -> None:
+        retention = Retention(self.settings, self.spool)
+        while True:
+            # In a thread: a directory of a year's jobs takes a while to read.
+            cleared = await asyncio.to_thread(retention.clear)
+            await asyncio.sleep(1.0 if cleared == BATCH else self.settings.retention.every_s)
 
     def _until_next_look(self, polling: bool) -> float:
         intake = self.settings.intake
@@ -215,6 +247,8 @@ class Service:
         return {s: Waiting(self.board.count(s), h.since, h.priority) for s, h in heads.items()}, heads
 
     def _choose_gpu(self, slot: Slot, now: float) -> Ticket | None:
+        if self.pauses.active("lanes"):
+            return None
         queues, heads = self._queues(GPU_STAGES, now)
         loaded = next((s for s in GPU_STAGES if s == slot.child.last_stage), None)
         limits = self.settings.lanes.gpu
@@ -222,6 +256,8 @@ class Service:
         return heads[stage] if stage else None
 
     def _choose_cpu(self, slot: Slot, now: float) -> Ticket | None:
+        if self.pauses.active("lanes"):
+            return None
         queues, heads = self._queues(CPU_STAGES, now)
         encoding = sum(1 for other in self.cpu.slots if other is not slot and other.job and other.job.stage == "encode")
         ahead = sum(self.board.count(stage) for stage in GPU_STAGES)

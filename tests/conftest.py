@@ -56,14 +56,20 @@ class Installation:
         for folder in (self.inbox, self.outbox):
             folder.mkdir(exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment = dict(os.environ)
         self.log = root / "daemon.log"
+
+    def launch(self) -> None:
+        """Start the daemon; wait for nothing."""
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "daemon", "--config", str(self.config)]
+            self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, env=self.environment)
 
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready."""
         seen = self.ready_lines()
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "daemon", "--config", str(self.config)]
-            self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log)
+        self.launch()
+        assert self.process is not None
         wait_for(
             "the daemon to be ready",
             lambda: self.ready_lines() > seen or (self.process and self.process.poll() is not None),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,6 +15,7 @@ import click
 from daemon.cli.common import Shell, json_option, show
 from daemon.errors import AvatarError
 from daemon.job import STAGES, Job
+from daemon.pauses import read
 from daemon.spool import RESTING, Spool
 from daemon.status import describe, iso
 
@@ -82,18 +86,26 @@ def find(spool: Spool, wanted: str) -> Job:
     return max(named, key=lambda job: job.accepted)
 
 
-def _request(name: str, doc: str) -> click.Command:
+def _request(name: str, doc: str, *options: Callable[..., Any]) -> click.Command:
     @json_option
     @click.pass_obj
-    def command(shell: Shell, job_ids: tuple[str, ...], as_json: bool) -> None:
-        answers = [shell.ask(name, job=find(shell.spool, job_id).id) for job_id in job_ids]
+    def command(shell: Shell, /, job_ids: tuple[str, ...], as_json: bool, **data: Any) -> None:
+        answers = [shell.ask(name, job=find(shell.spool, job_id).id, **data) for job_id in job_ids]
         show(answers, as_json, lambda: click.echo("\n".join(answer["message"] for answer in answers)))
 
-    return click.command(name, help=doc)(click.argument("job_ids", nargs=-1, required=True)(command))
+    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True)(command)
+    for option in options:
+        made = option(made)
+    return click.command(name, help=doc)(made)
 
 
+_reason = click.option("--reason", "-r", default="", help="Why; people see it in the status.")
+_priority = click.option("--to", "priority", type=click.IntRange(-100, 100), required=True, help="Higher goes first.")
 jobs.add_command(_request("cancel", "End jobs, waiting or running (by id or by name)."))
 jobs.add_command(_request("retry", "Start failed or cancelled jobs again (by id or by name)."))
+jobs.add_command(_request("hold", "Keep jobs back; one that runs ends its stage first.", _reason))
+jobs.add_command(_request("release", "Let held jobs go on."))
+jobs.add_command(_request("priority", "Give jobs another place among those that wait.", _priority))
 
 
 @click.command()
@@ -105,6 +117,10 @@ def status(shell: Shell, as_json: bool) -> None:
     queues = {stage: {side: _count(shell, stage, side) for side in ("ready", "active")} for stage in STAGES}
     rest: dict[str, int] = {str(name): sum(1 for _ in shell.spool.jobs(shell.spool.root / name)) for name in RESTING}
     value: dict[str, Any] = {
+        "paused": {
+            scope: asdict(pause) for scope, pause in read(shell.spool.root / "paused.json").items() if not pause.over
+        },
+        "paused_lanes": _paused_lanes(shell) if owner else {},
         "daemon": owner,
         "queues": queues,
         **rest,
@@ -118,6 +134,13 @@ def status(shell: Shell, as_json: bool) -> None:
             else "does not run"
         )
         click.echo(f"daemon   {running}")
+        for scope, pause in value["paused"].items():
+            end = f" until {iso(pause['until'])}" if pause["until"] else ""
+            click.echo(
+                f"PAUSED   {scope} by {pause['by']} since {iso(pause['since'])}{end}: {pause['reason'] or 'no reason given'}"
+            )
+        for lane, fault in value["paused_lanes"].items():
+            click.echo(f"WAITING  {lane} since {iso(fault['since'])}: {fault['message']} {fault['hint']}")
         for stage, sides in queues.items():
             click.echo(f"{stage:8} {sides['ready']} waiting, {sides['active']} running")
         click.echo(
@@ -127,6 +150,54 @@ def status(shell: Shell, as_json: bool) -> None:
     show({**value, "at": iso(time.time())}, as_json, text)
     if owner is None:
         raise click.exceptions.Exit(69)
+
+
+def _paused_lanes(shell: Shell) -> dict[str, Any]:
+    try:
+        lanes: dict[str, Any] = json.loads((shell.spool.root / "state.json").read_bytes())["paused_lanes"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return lanes
+
+
+@click.command()
+@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
+@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+@json_option
+@click.pass_obj
+def pause(shell: Shell, reason: str, duration: str | None, as_json: bool) -> None:
+    """Start nothing new; what runs ends its stage. Jobs are still taken in."""
+    answer = shell.ask("pause", scope="lanes", reason=reason, for_s=_seconds(duration))
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+@click.command()
+@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
+@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+@json_option
+@click.pass_obj
+def drain(shell: Shell, reason: str, duration: str | None, as_json: bool) -> None:
+    """Take nothing new out of the inbox; what has been taken in is finished."""
+    answer = shell.ask("pause", scope="intake", reason=reason, for_s=_seconds(duration))
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def resume(shell: Shell, as_json: bool) -> None:
+    """End every pause and drain."""
+    answer = shell.ask("resume")
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+def _seconds(duration: str | None) -> float | None:
+    if duration is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", duration.strip())
+    if match is None:
+        raise click.BadParameter(f"{duration!r} is not a time such as 90s, 15m, 8h or 2d", param_hint="--for")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def _count(shell: Shell, stage: str, side: str) -> int:

@@ -1,0 +1,170 @@
+"""What people may ask for: each request by name, with what it takes, and what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import JobError
+from daemon.events import Events
+from daemon.flow import CANCELLED, Flow
+from daemon.job import FINISHED, JOB_ID, Job
+from daemon.lane import Lane
+from daemon.pauses import SCOPES, Pause, Pauses, Scope
+
+Request = dict[str, Any]
+
+MAX_PRIORITY = 100
+MAX_REASON = 200  # characters kept of what a person writes
+
+
+class Requests:
+    """The operations; `do` runs one and gives back a sentence."""
+
+    def __init__(self, flow: Flow, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
+        self._flow = flow
+        self._lanes = lanes
+        self._pauses = pauses
+        self._events = events
+        self._known: dict[str, Callable[[Request], Awaitable[str]]] = {
+            "cancel": self._cancel,
+            "hold": self._hold,
+            "release": self._release,
+            "retry": self._retry,
+            "priority": self._priority,
+            "pause": self._pause,
+            "resume": self._resume,
+        }
+
+    async def do(self, request: Request) -> str:
+        """Run one request.
+
+        Raises:
+            JobError: it is unknown, or does not fit the job.
+        """
+        operation = self._known.get(str(request.get("op")))
+        if operation is None:
+            raise JobError(
+                "control-unknown", f"{request.get('op')!r} is not a request.", f"Known: {', '.join(self._known)}."
+            )
+        return await operation(request)
+
+    # -- one job -------------------------------------------------------------------------------------------------
+
+    async def _cancel(self, request: Request) -> str:
+        job_id = _job_id(request)
+        for lane in self._lanes:
+            if await lane.cancel(job_id):
+                return f"{job_id} is being cancelled."
+        job, directory = self._find(job_id)
+        self._unfinished(job)
+        self._flow.board.remove(job_id)
+        await self._flow.finish(job, directory, "cancelled", CANCELLED)
+        return f"{job_id} is cancelled."
+
+    async def _hold(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        self._unfinished(job)
+        if job.held:
+            return f"{job.id} is held already."
+        await self._flow.hold(job, directory, _by(request), _reason(request))
+        return f"{job.id} will be held after its present stage." if job.state == "running" else f"{job.id} is held."
+
+    async def _release(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        if not job.held:
+            raise JobError("job-not-held", f"{job.id} is not held.", "")
+        await self._flow.release(job, directory, _by(request))
+        return f"{job.id} goes on."
+
+    async def _priority(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        self._unfinished(job)
+        value = request.get("priority")
+        if not isinstance(value, int) or abs(value) > MAX_PRIORITY:
+            raise JobError(
+                "control-invalid",
+                f"{value!r} is not a priority.",
+                f"It is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
+            )
+        await self._flow.prioritise(job, directory, value, _by(request))
+        return f"{job.id} has priority {value}."
+
+    async def _retry(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        if job.state not in ("failed", "cancelled"):
+            raise JobError(
+                "job-not-failed", f"{job.id} is {job.state}; only failed and cancelled jobs can be retried.", ""
+            )
+        if not job.stages:
+            raise JobError(
+                "job-not-accepted",
+                f"{job.id} was refused when it was taken in.",
+                "Mend its manifest and drop it again.",
+            )
+        job.note("retry", by=_by(request))
+        job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
+        job.not_before, job.stage = 0.0, job.stages[0]
+        await self._flow.enqueue(job, directory)
+        return f"{job.id} starts again."
+
+    def _find(self, job_id: str) -> tuple[Job, Path]:
+        directory = self._flow.spool.find(job_id)
+        if directory is None:
+            raise JobError("job-unknown", f"There is no job {job_id}.", "`avatar jobs list` shows those there are.")
+        if job_id in self._flow.running:  # the record in memory is the one that will be written next
+            return self._flow.running[job_id], directory
+        try:
+            return self._flow.spool.load(directory), directory
+        except ValueError as exc:
+            raise JobError("job-unreadable", f"The record of {job_id} cannot be read: {exc}.", "") from exc
+
+    def _unfinished(self, job: Job) -> None:
+        if job.state in FINISHED:
+            raise JobError("job-finished", f"{job.id} is {job.state} already.", "")
+
+    # -- the whole queue -----------------------------------------------------------------------------------------
+
+    async def _pause(self, request: Request) -> str:
+        scope = _scope(request)
+        seconds = request.get("for_s")
+        if seconds is not None and (not isinstance(seconds, int | float) or not 0 < seconds < 1e9):
+            raise JobError("control-invalid", f"{seconds!r} is not a time in seconds.", "Give a number above 0.")
+        now = time.time()
+        pause = Pause(_by(request), _reason(request), now, now + seconds if seconds else None)
+        self._pauses.begin(scope, pause)
+        self._events.queue_paused(scope, pause)
+        return f"{scope} paused."
+
+    async def _resume(self, request: Request) -> str:
+        scopes = [_scope(request)] if request.get("scope") else list(SCOPES)
+        ended = [scope for scope in scopes if self._pauses.end(scope) is not None]
+        for scope in ended:
+            self._events.queue_resumed(scope)
+        self._flow.changed.ring()
+        return f"{' and '.join(ended)} resumed." if ended else "Nothing was paused."
+
+
+def _job_id(request: Request) -> str:
+    job_id = str(request.get("job"))
+    if not JOB_ID.fullmatch(job_id):
+        raise JobError("job-unknown", f"{job_id!r} is not a job id.", "It looks like job-20260102T030405Z-0a1b2c3d.")
+    return job_id
+
+
+def _scope(request: Request) -> Scope:
+    wanted = request.get("scope", "lanes")
+    for scope in SCOPES:
+        if scope == wanted:
+            return scope
+    raise JobError("control-invalid", f"{wanted!r} cannot be paused.", f"Known: {', '.join(SCOPES)}.")
+
+
+def _by(request: Request) -> str:
+    return str(request.get("by") or "unknown")[:MAX_REASON]
+
+
+def _reason(request: Request) -> str:
+    return str(request.get("reason") or "")[:MAX_REASON]
