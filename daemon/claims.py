@@ -1,14 +1,20 @@
-"""Taking a manifest out of the inbox, once, and making its jobs.
+"""Taking manifests out of the inbox, once, and making their jobs.
 
-The claim is one rename into `.claimed/<job>/` on the inbox's own filesystem. From there each job is built in `spool/tmp` and
-published by one rename; the claim is removed last. A crash in between leaves the claim, and `accept` goes on from it: job ids
-follow from the claim's, so a job that is already in the spool is not made again.
+The claim is one rename into `.claimed/<job>/` on the inbox's own filesystem. From there each job is built in `spool/tmp`,
+published by one rename, and then acknowledged by its status in the outbox; the claim is removed last. A crash in between leaves
+the claim, and `accept` goes on from it: job ids follow from the claim's, so that none is made twice.
+
+Every step is taken for a whole batch before it is flushed: a burst costs a few flushes for each batch, not for each job.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -19,17 +25,35 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.events import Events
 from daemon.inbox import Drop, Look
-from daemon.job import JOB_ID, PIPELINES, Job, document_id
+from daemon.job import PIPELINES, Job, document_id
 from daemon.manifest import Manifest
-from daemon.outbox import Outbox
+from daemon.outbox import Outbox, Wish
 from daemon.parse import parse
 from daemon.safeopen import open_inside
+from daemon.snapshots import Snapshots
 from daemon.spool import Spool
 from daemon.status import describe
 
 log = structlog.get_logger()
 
 CLAIMED = ".claimed"
+MAX_NAME_BYTES = 4096  # PATH_MAX
+#: Jobs that are built between two flushes.
+BATCH = 100
+#: What rename says of a manifest that we may not take, or that somebody has open on a file server.
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})
+
+
+@dataclass
+class _Build:
+    """A job on its way into the spool. `wanted`: the name it asks for."""
+
+    job: Job
+    item: Manifest | JobError
+    source: str
+    data: bytes
+    wanted: str
+    place: Path | None = None
 
 
 def read_manifest(root: Path, name: str, limit: int) -> bytes:
@@ -49,6 +73,17 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
     return data
 
 
+def parse_safely(data: bytes, max_documents: int) -> list[Manifest | JobError]:
+    """`parse`, with one error in place of the whole file where it cannot be read, whatever the reason."""
+    try:
+        return parse(data, max_documents)
+    except JobError as exc:
+        return [exc]
+    except Exception as exc:  # no input may stop the daemon, not even one that meets a fault of ours
+        log.exception("manifest reader failed")
+        return [JobError("manifest-unreadable", f"The manifest cannot be read ({type(exc).__name__}).", "Simplify it.")]
+
+
 class Claims:
     def __init__(self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events) -> None:
         self.settings = settings
@@ -57,74 +92,130 @@ class Claims:
         self.board = board
         self.events = events
         self.root = settings.paths.inbox / CLAIMED
+        self.snapshots = Snapshots()
+        #: Manifests that could not be taken, by name, and why.
+        self.refused: dict[str, str] = {}
+        #: Jobs of this process that are in the spool, but whose status could not be written yet.
+        self._unsaid: set[str] = set()
 
-    def take(self, drop: Drop, claim: str) -> list[Job] | None:
-        """Claim a drop under the id `claim` and make its jobs; None when it is gone, or is not what was looked at."""
-        directory = self.root / claim
+    # -- out of the inbox ----------------------------------------------------------------------------------------
+
+    def take(self, wanted: Sequence[tuple[Drop, str]]) -> list[Job]:
+        """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left."""
+        self.snapshots.forget_unused()
+        directories = [self.root / claim for _, claim in wanted]
+        for (drop, _), directory in zip(wanted, directories, strict=True):
+            fs.OPS.mkdir(directory)
+            # The name is noted before the rename, which takes it away.
+            fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
+        fs.OPS.sync_all([*(directory / "source" for directory in directories), *directories, self.root])
+        taken = [
+            directory for (drop, _), directory in zip(wanted, directories, strict=True) if self._claim(drop, directory)
+        ]
+        if not taken:
+            return []
+        # Who dropped it may not have flushed it, and it is ours now.
+        manifests = [path for directory in taken if _flushable(path := directory / "manifest.yaml")]
+        fs.OPS.sync_all([*manifests, *taken])
+        return self.accept(taken)
+
+    def _claim(self, drop: Drop, directory: Path) -> bool:
         taken = directory / "manifest.yaml"
-        fs.OPS.mkdir(directory)
-        # The name is noted before the rename, which takes it away.
-        fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"))
-        fs.OPS.sync_dir(self.root)
         try:
             fs.rename(self.settings.paths.inbox / drop.name, taken)
         except FileNotFoundError:
             fs.remove(directory)
-            return None
-        if Look.at(taken) != drop.look and fs.publish(taken, self.settings.paths.inbox / drop.name):
-            fs.remove(directory)  # it was exchanged at the last moment: look again
-            return None
-        fs.OPS.sync_dir(directory)
-        return self.accept(directory)
+            return False
+        except OSError as exc:
+            if exc.errno not in _REFUSED:
+                raise
+            fs.remove(directory)
+            self.refused[drop.name] = os.strerror(exc.errno)
+            return False
+        if drop.look.same_content(Look.at(taken)):
+            return True
+        # It was exchanged in the last moment: back with it, and look again. Its name may be another one's by now.
+        names = (drop.name, f"{directory.name}.yaml")
+        if any(fs.publish(taken, self.settings.paths.inbox / name) for name in names):
+            fs.remove(directory)
+            return False
+        return True
 
     def recover(self) -> int:
-        """Go on with every claim a crash left behind. Returns how many."""
-        claims = [path for path in sorted(self.root.iterdir()) if JOB_ID.fullmatch(path.name) and path.is_dir()]
+        """Go on with every claim that a crash or a full disk left behind. Returns how many."""
+        self._own_root()
+        claims = list(self.spool.jobs(self.root))
+        whole = [directory for directory in claims if os.path.lexists(directory / "manifest.yaml")]
         for directory in claims:
-            if os.path.lexists(directory / "manifest.yaml"):
-                self.accept(directory)
-            else:
+            if directory not in whole:
                 fs.remove(directory)
+        whole.sort()
+        for start in range(0, len(whole), BATCH):
+            self.accept(whole[start : start + BATCH])
         return len(claims)
 
-    def accept(self, directory: Path) -> list[Job]:
-        """Make the jobs of a claimed manifest, each once, and remove the claim."""
-        source = self._source(directory)
+    def _own_root(self) -> None:
+        """Have a folder of our own for claims: people can write in the inbox, and may have put a link in its place."""
         try:
-            data = read_manifest(directory, "manifest.yaml", self.settings.intake.max_manifest_bytes)
-        except JobError as exc:
-            data = b""
-            items: list[Manifest | JobError] = [exc]
-        else:
-            items = self._parse(data)
+            if stat.S_ISDIR(os.lstat(self.root).st_mode):
+                return
+            fs.remove(self.root)
+        except FileNotFoundError:
+            pass
+        fs.OPS.mkdir(self.root)
+
+    # -- into the spool ------------------------------------------------------------------------------------------
+
+    def accept(self, directories: Sequence[Path]) -> list[Job]:
+        """Make the jobs of claimed manifests, each once, and remove the claims."""
+        builds = [build for directory in directories for build in self._read(directory)]
         jobs = []
-        for number, item in enumerate(items):
-            job_id = document_id(directory.name, number)
-            if self.spool.find(job_id) is None:
-                job = self._job(job_id, source, number, len(items), item)
-                jobs.append(self._publish(job, item, source, data))
-        fs.remove(directory)
-        fs.OPS.sync_dir(self.root)
+        for start in range(0, len(builds), BATCH):
+            jobs += self._settle(builds[start : start + BATCH])
+        for directory in directories:
+            fs.remove(directory)
+        if directories:
+            fs.OPS.sync_dir(self.root)
         return jobs
 
-    def _parse(self, data: bytes) -> list[Manifest | JobError]:
+    def _settle(self, builds: Sequence[_Build]) -> list[Job]:
+        new, told = [], []
+        for build in builds:
+            place = self.spool.find(build.job.id)
+            if place is None:
+                new.append(build)
+            elif (known := self._unacknowledged(place)) is not None:
+                build.job, build.place = known, place
+                told.append(build)
+        if new:
+            self._publish(new)
+        if new or told:
+            self._acknowledge([*new, *told])
+        return [build.job for build in (*new, *told)]
+
+    def _read(self, directory: Path) -> list[_Build]:
+        source = self._source(directory)
+        data = b""
         try:
-            return parse(data, self.settings.intake.max_documents)
+            data = read_manifest(directory, "manifest.yaml", self.settings.intake.max_manifest_bytes)
+            items = parse_safely(data, self.settings.intake.max_documents)
         except JobError as exc:
-            return [exc]
+            items = [exc]
+        return [self._build(directory.name, source, number, items, data) for number in range(len(items))]
 
     def _source(self, directory: Path) -> str:
         try:
-            return (directory / "source").read_bytes().decode("utf-8", "surrogateescape")
-        except OSError:  # somebody was in here: the name is lost, the job is not
-            return f"{directory.name}.yaml"
+            name = read_manifest(directory, "source", MAX_NAME_BYTES).decode("utf-8", "surrogateescape")
+        except JobError:  # somebody was in here: the name is lost, the job is not
+            name = ""
+        return name if name and "\0" not in name else f"{directory.name}.yaml"
 
-    def _job(self, job_id: str, source: str, number: int, total: int, item: Manifest | JobError) -> Job:
-        now = time.time()
+    def _build(self, claim: str, source: str, number: int, items: list[Manifest | JobError], data: bytes) -> _Build:
+        now, item = time.time(), items[number]
         stem = os.path.splitext(os.path.basename(source))[0]
         job = Job(
-            id=job_id,
-            name=f"{stem}-{number + 1}" if total > 1 else stem,
+            id=document_id(claim, number),
+            name=f"{stem}-{number + 1}" if len(items) > 1 else stem,
             source=printable(source),
             document=number,
             accepted=now,
@@ -136,44 +227,84 @@ class Claims:
             job.stages = PIPELINES[item.kind]
             job.stage = job.stages[0]
             job.priority = item.priority
-        return job
+        return _Build(job, item, source, data, wanted=job.name)
 
-    def _publish(self, job: Job, item: Manifest | JobError, source: str, data: bytes) -> Job:
-        """Build the job's directory, reserve its name, and make it appear in its queue (or among the failed)."""
-        building = self.spool.tmp / job.id
+    def _publish(self, builds: Sequence[_Build]) -> None:
+        """Build the jobs' directories and make them appear in their queues (or among the failed)."""
+        written = [path for build in builds for path in self._write(build)]
+        fs.OPS.sync_all(written)
+        for build in builds:
+            self._unsaid.add(build.job.id)
+            build.place = self.spool.place(build.job)
+            fs.rename(self.spool.tmp / build.job.id, build.place)
+
+    def _write(self, build: _Build) -> list[Path]:
+        """Make a job's directory in `spool/tmp`; returns what is to be flushed."""
+        job, building = build.job, self.spool.tmp / build.job.id
         fs.remove(building)
         fs.OPS.mkdir(building)
-        fs.OPS.write(building / "manifest.yaml", data)
+        fs.OPS.write(building / "manifest.yaml", build.data, sync=False)
+        copies: list[Path] = []
         try:
-            if isinstance(item, JobError):
-                raise item
-            self._snapshot(item, source, building)
+            if isinstance(build.item, JobError):
+                raise build.item
+            copies = self._snapshot(build.item, build.source, building)
         except JobError as exc:
             job.state, job.stage, job.finished = "failed", None, time.time()
             job.error = {"code": exc.code, "message": exc.message, "hint": exc.hint, "fault": "job", "stage": "intake"}
-        job.name = self.outbox.reserve(job.name, job.id, describe(job))
-        fs.OPS.sync_dir(building)
-        self.spool.hop(job, building)
-        if job.state == "queued":
-            self.board.add(job)
-        self.events.job_accepted(job)
-        if job.state == "failed":
-            self.events.job_finished(job)
-        return job
+        job.name = self.outbox.choose(build.wanted, job.id)
+        fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
+        return [building / "manifest.yaml", *copies, building / "job.json", building]
 
-    def _snapshot(self, manifest: Manifest, source: str, building: Path) -> None:
+    def _acknowledge(self, builds: Sequence[_Build]) -> None:
+        """Reserve the jobs' names in the outbox, which tells people that they are accepted: now that they cannot be lost."""
+        fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
+        names = self.outbox.reserve_all([Wish(build.wanted, build.job.id, describe(build.job)) for build in builds])
+        for build, name in zip(builds, names, strict=True):
+            self._name(build, name)
+            self._unsaid.discard(build.job.id)
+            if build.job.state == "queued":
+                self.board.add(build.job)
+            self.events.job_accepted(build.job)
+            if build.job.state == "failed":
+                self.events.job_finished(build.job)
+
+    def _name(self, build: _Build, name: str) -> None:
+        """Correct the record where somebody took the name that was chosen."""
+        if name != build.job.name and build.place is not None:
+            build.job.name = name
+            self.spool.save(build.job, build.place)
+            fs.OPS.sync_dir(build.place)
+
+    def _unacknowledged(self, place: Path) -> Job | None:
+        """The job, where a crash or a full disk came between its hop into the spool and its status in the outbox."""
+        try:
+            job = self.spool.load(place)
+        except ValueError:
+            return None  # recovery sets it aside
+        if job.id in self._unsaid:
+            return job
+        resting = job.state == "failed" or job.id in self.board
+        return job if resting and self.outbox.owner(job.name) != job.id else None
+
+    def _snapshot(self, manifest: Manifest, source: str, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
-        limit = self.settings.intake.max_file_bytes
+        copies = []
         for name, target in ((manifest.image, "source.image"), (manifest.audio, "source.audio")):
-            if name is None:
-                continue
-            with open_inside(self.settings.paths.inbox, os.path.join(os.path.dirname(source), name)) as fd:
-                if fs.OPS.copy(fd, building / target, limit) > limit:
-                    raise JobError(
-                        "file-too-large", f"{name} is larger than {limit // 2**20} MiB.", "Use a smaller file."
-                    )
+            if name is not None:
+                path = os.path.join(os.path.dirname(source), name)
+                with open_inside(self.settings.paths.inbox, path) as fd:
+                    self.snapshots.take(fd, building / target, self.settings.intake.max_file_bytes, name)
+                copies.append(building / target)
+        return copies
 
 
 def printable(name: str) -> str:
     """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _flushable(path: Path) -> bool:
+    """Whether we can open it to flush it: what is no file, or not ours to read, fails later with a reason."""
+    look = Look.at(path)
+    return look is not None and look.size >= 0 and os.access(path, os.R_OK)

@@ -8,17 +8,24 @@ fail or to stop the world between two of them. Order of use for a new file: writ
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 #: What link(2) says where hard links do not exist (FAT, some SMB and FUSE mounts).
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+#: From this many on, one flush of the whole filesystem is cheaper than a flush of each file.
+MANY = 12
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Ops:
@@ -28,8 +35,14 @@ class Ops:
         path.mkdir(mode=0o770)
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
-        """Create or truncate `path`, write `data`, flush it to the disk."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+        """Make a new file `path` of `data`, flushed to the disk. What stood there is removed, never opened: it may be a
+        link to another file, or a pipe.
+        """
+        try:
+            fd = os.open(path, _NEW, 0o660)
+        except FileExistsError:
+            remove(path)
+            fd = os.open(path, _NEW, 0o660)
         try:
             view = memoryview(data)
             while view:
@@ -39,17 +52,18 @@ class Ops:
         finally:
             os.close(fd)
 
-    def copy(self, source_fd: int, target: Path, limit: int) -> int:
-        """Copy an open file to a new one and flush it. Returns bytes copied; stops past `limit`."""
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
+        """Copy an open file from its beginning to a new one and flush it. Returns bytes copied; stops past `limit`."""
+        fd = os.open(target, _NEW, 0o660)
         try:
-            total = 0
+            total = os.lseek(source_fd, 0, os.SEEK_SET)
             while total <= limit and (chunk := os.read(source_fd, 1 << 20)):
                 view = memoryview(chunk)
                 while view:
                     view = view[os.write(fd, view) :]
                 total += len(chunk)
-            os.fsync(fd)
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)
         return total
@@ -59,6 +73,10 @@ class Ops:
 
     def link(self, source: Path, target: Path) -> None:
         os.link(source, target, follow_symlinks=False)
+
+    def link_open(self, fd: int, target: Path) -> None:
+        """Give an open file one more name."""
+        os.link(f"/proc/self/fd/{fd}", target, follow_symlinks=True)
 
     def unlink(self, path: Path) -> None:
         path.unlink()
@@ -72,9 +90,28 @@ class Ops:
     def sync_dir(self, path: Path) -> None:
         _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
+    def sync_all(self, paths: Sequence[Path]) -> None:
+        """Flush files and directories; many of them by one call for each filesystem they lie on."""
+        if len(paths) < MANY:
+            for path in paths:
+                _sync(path, os.O_RDONLY)
+            return
+        for path in {os.lstat(path).st_dev: path for path in paths}.values():
+            _sync_filesystem(path if path.is_dir() else path.parent)
+
+
+def _sync_filesystem(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(fd)
+
 
 def _sync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags | os.O_CLOEXEC)
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
@@ -90,7 +127,7 @@ def rename(source: Path, target: Path) -> None:
     try:
         OPS.rename(source, target)
     except OSError:
-        if source.exists() or not same_file(target, before):
+        if os.path.lexists(source) or not same_file(target, before):
             raise
 
 
@@ -109,12 +146,12 @@ def move(source: Path, target: Path) -> None:
     OPS.sync_dir(target.parent)
 
 
-def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+def replace_bytes(path: Path, data: bytes, *, durable: bool = True, temporary: Path | None = None) -> None:
     """Atomically replace a file's content; afterwards it is the old or the new one, never a part.
 
     Without `durable` that holds for readers and for killed processes, but a power cut may bring the old content back.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary or path.with_name(f".{path.name}.tmp")
     OPS.write(temporary, data, sync=durable)
     rename(temporary, path)
     if durable:
@@ -134,8 +171,11 @@ def dump_json(value: Any) -> bytes:
         return json.dumps(value, indent=1).encode() + b"\n"
 
 
-def publish(temporary: Path, target: Path) -> bool:
-    """Give a finished, flushed file its name, never replacing what is there. False: the name is taken."""
+def publish(temporary: Path, target: Path, *, sync: bool = True) -> bool:
+    """Give a finished, flushed file its name, never replacing what is there. False: the name is taken.
+
+    Without `sync` the caller flushes the directory.
+    """
     try:
         OPS.link(temporary, target)
     except OSError as exc:
@@ -145,17 +185,13 @@ def publish(temporary: Path, target: Path) -> bool:
                 return False
             if exc.errno not in _NO_LINKS:
                 raise
-            return _publish_without_links(temporary, target)
-    OPS.unlink(temporary)
-    OPS.sync_dir(target.parent)
-    return True
-
-
-def _publish_without_links(temporary: Path, target: Path) -> bool:
-    if os.path.lexists(target):
-        return False
-    rename(temporary, target)
-    OPS.sync_dir(target.parent)
+            if os.path.lexists(target):
+                return False
+            rename(temporary, target)
+    if os.path.lexists(temporary):
+        OPS.unlink(temporary)
+    if sync:
+        OPS.sync_dir(target.parent)
     return True
 
 

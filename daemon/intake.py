@@ -5,22 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from daemon import fs
-from daemon.claims import Claims, printable, read_manifest
+from daemon.anchor import Anchor
+from daemon.claims import Claims, parse_safely, printable, read_manifest
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError
 from daemon.events import Events
-from daemon.inbox import Drop, Inbox
+from daemon.inbox import Drop, Inbox, Look
 from daemon.job import Job, new_id
 from daemon.manifest import Manifest
 from daemon.outbox import Outbox
-from daemon.parse import parse
 from daemon.spool import Spool
 from daemon.status import describe
 
 #: A file that still changes after this many settle times is worth a status.
 PATIENCE = 5
+#: Drops taken, or looked into, in one go; between two the daemon does its other work.
+BATCH = 64
+#: No two looks follow each other faster than this, in s, but for a notification.
+LEAST_S = 0.01
+#: A manifest that could not be taken is tried again after this long, in s.
+REFUSED_S = 30.0
+
+
+class _Peek(NamedTuple):
+    """What was read of a manifest that waits: its files, by their path below the inbox, and the name it asks for."""
+
+    look: Look
+    files: list[str]
+    output: str | None
 
 
 class Intake:
@@ -31,29 +47,86 @@ class Intake:
         self.claims = claims
         self.events = events
         self.inbox = Inbox(settings.paths.inbox, settings.intake)
+        self.anchor = Anchor(settings.paths.inbox, spool.root / "inbox.json")
+        self._recovered = False
         self._waiting: dict[str, Job] = {}
         self._moving: dict[str, float] = {}
+        self._peeks: dict[str, _Peek] = {}
+        self._refused: dict[str, float] = {}
 
-    def scan(self) -> list[Drop]:
-        """Look at the whole inbox once; returns the drops that may be taken now, oldest first."""
+    def resume(self) -> int:
+        """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
+
+        Raises:
+            MachineError: `inbox-missing`.
+        """
+        with self.anchor.held():
+            claims = self.claims.recover()
+            if not self._recovered:
+                self.recover()
+                self._recovered = True
+            return claims
+
+    def look(self) -> list[Drop]:
+        """Look at the whole inbox once. Touches nothing but the inbox and may take long, so it may run in a thread.
+
+        Raises:
+            MachineError: `inbox-missing`.
+        """
         started = time.monotonic()
-        drops = self.inbox.look()
-        self._forget_gone({drop.name for drop in drops})
-        ready = [drop for drop in drops if (self._complete(drop) if drop.settled else self._look_ahead(drop))]
+        with self.anchor.held():
+            drops = self.inbox.look()
         self.events.scanned(time.monotonic() - started, len(drops))
-        return sorted(ready, key=lambda drop: (drop.look.mtime_ns, drop.name))
+        return drops
 
-    def take(self, drop: Drop) -> list[Job]:
-        """Claim one drop and make its jobs."""
-        waiting = self._waiting.get(drop.name)
-        jobs = self.claims.take(drop, waiting.id if waiting else new_id())
-        if jobs is None:
+    def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
+        """Batches of the drops that may be taken now, oldest first; an empty one where there was much to think about."""
+        drops = self.look() if drops is None else drops
+        self._forget_gone({drop.name for drop in drops})
+        settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
+        for start in range(0, len(settled), BATCH):
+            yield [drop for drop in settled[start : start + BATCH] if self._complete(drop)]
+
+    def take(self, drops: Sequence[Drop]) -> list[Job]:
+        """Claim drops and make their jobs.
+
+        Raises:
+            MachineError: `inbox-missing`.
+        """
+        if not drops:
             return []
-        self.inbox.forget(drop.name)
-        if waiting:
-            del self._waiting[drop.name]
-            self._unwait(waiting, withdraw=all(job.name != waiting.name for job in jobs))
+        with self.anchor.held():
+            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops])
+        for drop in drops:
+            if drop.name in self.claims.refused:
+                self._refuse(drop)
+            else:
+                self._let_go(drop)
         return jobs
+
+    def _id(self, drop: Drop) -> str:
+        """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
+        self._settle(drop.name)
+        return self._waiting[drop.name].id if drop.name in self._waiting else new_id()
+
+    def _let_go(self, drop: Drop) -> None:
+        self.inbox.forget(drop.name)
+        self._peeks.pop(drop.name, None)
+        self._settle(drop.name)
+
+    def _settle(self, name: str) -> None:
+        """End the waiting of a manifest whose job is in the spool."""
+        waiting = self._waiting.get(name)
+        if waiting is not None and self.spool.find(waiting.id) is not None:
+            del self._waiting[name]
+            self._unwait(waiting, withdraw=self._vain(waiting))
+
+    def _refuse(self, drop: Drop) -> None:
+        """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
+        why = self.claims.refused.pop(drop.name)
+        self._refused[drop.name] = time.monotonic() + REFUSED_S
+        warning = f"The manifest cannot be moved out of its folder ({why}); give the service the right to write there."
+        self._wait(drop, [], [warning])
 
     def check_room(self) -> None:
         """Refuse new claims while the spool's disk is nearly full.
@@ -70,6 +143,14 @@ class Intake:
                 "Free some space; new jobs are then taken in by themselves.",
             )
 
+    def next_look(self) -> float:
+        """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
+        limits, now = self.settings.intake, time.time()
+        due = [limits.scan_s, *(job.since + limits.companion_wait_s - now for job in self._waiting.values())]
+        if (still := self.inbox.next_still()) is not None:
+            due.append(still)
+        return max(LEAST_S, min(wait for wait in due if wait > 0))
+
     # -- waiting for the files a manifest names ------------------------------------------------------------------
 
     def recover(self) -> None:
@@ -81,54 +162,50 @@ class Intake:
                 fs.remove(path)
                 continue
             source = str(job.facts.get("path", ""))
-            if source and os.path.lexists(self.settings.paths.inbox / source):
+            there = source and os.path.lexists(self.settings.paths.inbox / source)
+            if there and self.spool.find(job.id) is None:
                 self._waiting[source] = job
             else:
-                self._unwait(job, withdraw=self.spool.find(job.id) is None)
+                self._unwait(job, withdraw=self._vain(job))
 
     def _complete(self, drop: Drop) -> bool:
         """Whether every file the manifest names is there and still. One that is wrong altogether is taken, and fails."""
-        names = self._companions(drop)
-        moving = [name for name in names if not self.inbox.still(name)]
-        if not moving:
+        if time.monotonic() < self._refused.get(drop.name, 0.0):
+            return False
+        unready = [name for name in self._peek(drop).files if not self.inbox.still(name)]
+        if not unready:
             self._moving.pop(drop.name, None)
             return True
         # Files that are there need a second look like every other; that alone is not worth telling.
         first = self._moving.setdefault(drop.name, time.monotonic())
-        absent = any(not os.path.lexists(self.settings.paths.inbox / name) for name in moving)
-        if (
-            drop.name not in self._waiting
-            and not absent
-            and time.monotonic() - first < self.settings.intake.settle_s * PATIENCE
-        ):
+        moving = [name for name in unready if os.path.lexists(self.settings.paths.inbox / name)]
+        patient = time.monotonic() - first < self.settings.intake.settle_s * PATIENCE
+        if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
-        since = self._wait(drop, [printable(os.path.basename(name)) for name in moving])
-        return time.time() - since >= self.settings.intake.companion_wait_s
+        since = self._wait(drop, [printable(os.path.basename(name)) for name in unready])
+        # A file that is still being written is never taken, however long it takes.
+        return not moving and time.time() - since >= self.settings.intake.companion_wait_s
 
-    def _look_ahead(self, drop: Drop) -> bool:
-        """Take the first look at the files of a manifest that has not settled, so that all settle in the same time."""
-        for name in self._companions(drop):
-            self.inbox.still(name)
-        return False
+    def _peek(self, drop: Drop) -> _Peek:
+        """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
+        known = self._peeks.get(drop.name)
+        if known is None or known.look != drop.look:
+            manifests = self._manifests(drop)
+            base = os.path.dirname(drop.name)
+            files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
+            known = _Peek(drop.look, list(files), next((m.output for m in manifests if m.output), None))
+            self._peeks[drop.name] = known
+        return known
 
-    def _companions(self, drop: Drop) -> list[str]:
-        base = os.path.dirname(drop.name)
-        return list(
-            dict.fromkeys(os.path.join(base, name) for manifest in self._peek(drop) for name in manifest.files())
-        )
-
-    def _peek(self, drop: Drop) -> list[Manifest]:
-        """The jobs of a manifest that still lies in the inbox, without the wrong ones."""
+    def _manifests(self, drop: Drop) -> list[Manifest]:
         limits = self.settings.intake
         try:
-            items = parse(
-                read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes), limits.max_documents
-            )
+            data = read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes)
         except (AvatarError, OSError):
             return []
-        return [item for item in items if isinstance(item, Manifest)]
+        return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
 
-    def _wait(self, drop: Drop, missing: list[str]) -> float:
+    def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
         """Note durably that a manifest waits, so that a restart keeps its name and its clock. Returns since when."""
         job = self._waiting.get(drop.name)
         if job is None:
@@ -137,20 +214,33 @@ class Intake:
                 id=new_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
             )
             job.facts = {"path": drop.name, "missing": missing}
-            wanted = next((m.output for m in self._peek(drop) if m.output), None) or drop.stem
-            job.name = self.outbox.reserve(wanted, job.id, describe(job))
+            job.warnings = list(warnings)
+            job.name = self.outbox.reserve(self._peek(drop).output or drop.stem, job.id, describe(job))
             fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json())
             self._waiting[drop.name] = job
             self.events.job_waiting(job, missing)
-        elif job.facts["missing"] != missing:
-            job.facts["missing"] = missing
+        elif (job.facts["missing"], job.warnings) != (missing, list(warnings)):
+            job.facts["missing"], job.warnings = missing, list(warnings)
             self.events.job_waiting(job, missing)
         return job.since
 
     def _forget_gone(self, present: set[str]) -> None:
-        self._moving = {name: since for name, since in self._moving.items() if name in present}
+        for memory in (self._moving, self._peeks, self._refused):
+            for name in [name for name in memory if name not in present]:
+                del memory[name]
         for name in [name for name in self._waiting if name not in present]:
-            self._unwait(self._waiting.pop(name), withdraw=True)
+            job = self._waiting.pop(name)
+            self._unwait(job, withdraw=self._vain(job))
+
+    def _vain(self, job: Job) -> bool:
+        """Whether the name a manifest waited under is no job's: it was taken away, or its jobs have other names."""
+        place = self.spool.find(job.id)
+        if place is None:
+            return True
+        try:
+            return self.spool.load(place).name != job.name
+        except ValueError:
+            return False
 
     def _unwait(self, job: Job, *, withdraw: bool) -> None:
         if withdraw:

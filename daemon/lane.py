@@ -13,7 +13,7 @@ import structlog
 
 from daemon.board import Ticket
 from daemon.child import Child, ChildDied, Message
-from daemon.errors import AvatarError, MachineError
+from daemon.errors import AvatarError, MachineError, from_exception
 from daemon.flow import Flow
 from daemon.job import Job
 
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 CHARS_PER_S = 14.0
 #: Bytes of sound in a second at the low end of what people bring (64 kbit/s), for the same guess.
 AUDIO_BYTES_PER_S = 8000.0
+#: Longest rest of a lane without work, and what is added so that a moment has surely come when it wakes, in s.
+REST_S, TICK_S = 30.0, 0.01
 
 #: Picks the next ticket for a slot, given what the slot's child did last.
 Choose = Callable[["Slot", float], Ticket | None]
@@ -99,21 +101,28 @@ class Lane:
                 await self._work(slot, ticket)
             except asyncio.CancelledError:
                 raise
-            except Exception:
-                # A fault in the daemon's own code must not end the lane; recovery or the next scan finds the job.
+            except Exception as exc:
+                # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
-                await asyncio.sleep(1.0)
+                await self._salvage(slot, ticket, from_exception(exc))
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
+    async def _salvage(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
+        """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
+        self.flow.running.pop(ticket.id, None)
+        directory = self.flow.spool.active(ticket.stage) / ticket.id
+        try:
+            await self.flow.failed(slot.job or self.flow.spool.load(directory), directory, error)
+        except Exception:
+            log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
+
     async def _rest(self, slot: Slot) -> None:
         """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
-        waits = [30.0]
-        if (due := self.flow.board.next_wake()) is not None:
-            waits.append(due - time.time())
-        if self.pause is not None:
-            waits.append(self.pause.until - time.monotonic())
-        await self.flow.changed.wait(max(0.02, min(waits)))
+        due, pause = self.flow.board.next_wake(), self.pause
+        moments = [REST_S, due - time.time() if due else 0.0, pause.until - time.monotonic() if pause else 0.0]
+        # What is past already did not give this lane anything to do, so it is no reason to look again.
+        await self.flow.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         idle = time.monotonic() - slot.idle_since
         if slot.child.alive and idle > self.flow.settings.lanes.idle_s:
             await slot.child.stop()

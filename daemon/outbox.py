@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import secrets
 import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon import fs
 
 #: Endings that belong to one result name; a name is taken when any of them is there.
 ENDINGS = (".json", ".mp4", ".wav", ".jpg", ".srt", ".vtt", ".face.json")
 ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
+#: More than any status: a manifest's metadata, escaped.
+MAX_STATUS_BYTES = 8 * 2**20
 MAX_STEM_BYTES = 180  # leaves room for a job id and an ending within the 255 bytes of a file name
 
 
@@ -23,52 +28,112 @@ def clean_stem(name: str) -> str:
     return text.encode()[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
+class Wish(NamedTuple):
+    """A job that is to get a name: `wanted`, or one like it."""
+
+    wanted: str
+    job: str
+    status: dict[str, Any]
+
+
+def _candidates(wanted: str, job_id: str) -> Iterator[str]:
+    """Names for a job's results, best first, without end: people can put files under any name."""
+    stem = clean_stem(wanted)
+    yield stem
+    yield f"{stem}-{job_id}"
+    while True:
+        yield f"{stem}-{job_id}-{secrets.token_hex(2)}"
+
+
+def _read(fd: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit and (chunk := os.read(fd, 1 << 20)):
+        data += chunk
+    return data
+
+
 class Outbox:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def reserve(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
-        """Take a name for a job by putting its first status file there; a taken name gets the job id appended.
+    def choose(self, wanted: str, job_id: str) -> str:
+        """The name that `reserve` would give a job, as things are now."""
+        names = _candidates(wanted, job_id)
+        return next(name for name in names if not self._taken(name) or self.owner(name) == job_id)
 
-        Asked again for the same job (after a crash), it gives the same name.
+    def reserve(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
+        """`reserve_all` for one job."""
+        return self.reserve_all([Wish(wanted, job_id, status)])[0]
+
+    def reserve_all(self, wishes: Sequence[Wish]) -> list[str]:
+        """Take names for jobs by putting their first status files there; a taken name gets the job id appended.
+
+        Asked again for the same job (after a crash), it gives the same name. Flushed together: in a burst a flush for each
+        would be what takes most of the time.
         """
-        stem = clean_stem(wanted)
-        for name in (stem, f"{stem}-{job_id}"):
-            if self.owner(name) == job_id:
-                self.write(name, {**status, "name": name}, durable=True)
-                return name
-        for name in (stem, f"{stem}-{job_id}"):
-            if not self._taken(name) and self._create(name, {**status, "name": name}, job_id):
-                return name
-        raise FileExistsError(f"{stem}-{job_id} is taken in the outbox")
+        names: list[str] = []
+        written: list[Path] = []
+        try:
+            for wish in wishes:
+                names.append(self._own(wish) or self._free(wish, names))
+                written.append(self._temporary(wish.job))
+                self._write_new(wish, names[-1], written[-1])
+            fs.OPS.sync_all(written)
+            for number, (wish, temporary) in enumerate(zip(wishes, written, strict=True)):
+                names[number] = self._give(wish, names[number], temporary)
+        except OSError:
+            for temporary in written:
+                fs.remove(temporary)
+            raise
+        fs.OPS.sync_dir(self.root)
+        return names
+
+    def _own(self, wish: Wish) -> str | None:
+        first = itertools.islice(_candidates(wish.wanted, wish.job), 2)
+        return next((name for name in first if self.owner(name) == wish.job), None)
+
+    def _free(self, wish: Wish, given: Sequence[str]) -> str:
+        names = _candidates(wish.wanted, wish.job)
+        return next(name for name in names if name not in given and not self._taken(name))
+
+    def _write_new(self, wish: Wish, name: str, temporary: Path, *, sync: bool = False) -> None:
+        fs.OPS.write(temporary, fs.dump_json({**wish.status, "name": name}), sync=sync)
+
+    def _give(self, wish: Wish, name: str, temporary: Path) -> str:
+        """Give a written status its name; where somebody took the name in the last moment, the next one."""
+        if self.owner(name) == wish.job:
+            fs.rename(temporary, self.root / f"{name}.json")
+            return name
+        while not fs.publish(temporary, self.root / f"{name}.json", sync=False):
+            name = self._free(wish, [name])
+            self._write_new(wish, name, temporary, sync=True)
+        return name
+
+    def _temporary(self, job_id: str) -> Path:
+        """A name nobody can guess, so that nobody can put a link there; it is litter when the daemon starts."""
+        return self.root / f".{job_id}.{secrets.token_hex(6)}.json.tmp"
 
     def owner(self, name: str) -> str | None:
-        """The job a result name belongs to, by its status file."""
+        """The job a result name belongs to, by its status file. People can write there: anything may be in it."""
         try:
             fd = os.open(self.root / f"{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
-        with os.fdopen(fd, "rb") as file:
-            try:
-                record = json.loads(file.read(1 << 20))
-            except (ValueError, OSError):
-                return None
+        try:
+            record = json.loads(_read(fd, MAX_STATUS_BYTES))
+        except (ValueError, OSError, RecursionError):
+            return None
+        finally:
+            os.close(fd)
         return str(record.get("job")) if isinstance(record, dict) else None
 
     def _taken(self, name: str) -> bool:
         return any(os.path.lexists(self.root / f"{name}{ending}") for ending in ENDINGS)
 
-    def _create(self, name: str, status: dict[str, Any], job_id: str) -> bool:
-        temporary = self.root / f".{job_id}.json.tmp"
-        fs.OPS.write(temporary, fs.dump_json(status))
-        if fs.publish(temporary, self.root / f"{name}.json"):
-            return True
-        fs.remove(temporary)
-        return False
-
     def write(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
         """Replace a job's status file."""
-        fs.replace_json(self.root / f"{name}.json", status, durable=durable)
+        temporary = self._temporary(str(status["job"]))
+        fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
 
     def withdraw(self, name: str, job_id: str) -> None:
         """Remove the status of a job that never came to be."""
@@ -76,5 +141,6 @@ class Outbox:
             fs.remove(self.root / f"{name}.json")
 
     def litter(self, live: frozenset[str]) -> list[Path]:
-        """Temporary files of jobs that are not being delivered any more."""
-        return [path for path in self.root.glob(".job-*") if path.name[1 : 1 + ID_LENGTH] not in live]
+        """Temporary files, but for the parts of jobs that are being delivered. To be asked at start only."""
+        found = self.root.glob(".job-*")
+        return [path for path in found if path.suffix == ".tmp" or path.name[1 : 1 + ID_LENGTH] not in live]

@@ -97,14 +97,14 @@ class Service:
     def _make_folders(self) -> None:
         paths = self.settings.paths
         try:
-            for folder in (paths.inbox, paths.outbox, paths.cache, self.claims.root):
+            for folder in (paths.outbox, paths.cache):  # the inbox is not made where it is only not mounted: `Anchor`
                 folder.mkdir(parents=True, exist_ok=True)
             self.spool.create()
         except OSError as exc:
             raise ConfigError(
                 "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
             ) from exc
-        if paths.inbox.stat().st_dev != self.claims.root.stat().st_dev:
+        if self.claims.root.is_dir() and paths.inbox.stat().st_dev != self.claims.root.stat().st_dev:
             raise ConfigError(
                 "inbox-split", f"{self.claims.root} is on another filesystem than the inbox.", "Unmount it."
             )
@@ -126,8 +126,7 @@ class Service:
         server: MetricsServer | None = None
         try:
             interrupted = await recover(self.flow, self.outbox)
-            self.claims.recover()
-            self.intake.recover()
+            self._open_inbox()
             server = self._start_metrics()
             log.info(
                 "ready",
@@ -135,16 +134,27 @@ class Service:
                 waiting=len(self.board),
                 recovered=interrupted,
                 inbox=str(self.settings.paths.inbox),
-                notified=watcher.watching[self.settings.paths.inbox],
+                notified=watcher.trusted(self.settings.paths.inbox),
             )
             for lane in self.lanes:
                 lane.start()
             ready()
-            await self._work(polling=not watcher.watching[self.settings.paths.inbox])
+            await self._work(watcher)
         finally:
             watcher.stop()
             if server is not None:
                 server.stop()
+
+    def _open_inbox(self) -> None:
+        """Go on with what lies claimed or waiting in the inbox; where it is not mounted, when it is."""
+        try:
+            self.intake.resume()
+        except MachineError as exc:
+            log.error("inbox missing", code=exc.code, message=exc.message)
+        except PermissionError as exc:
+            raise ConfigError(
+                "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
+            ) from exc
 
     def _start_metrics(self) -> MetricsServer | None:
         settings = self.settings.metrics
@@ -161,8 +171,8 @@ class Service:
         fs.replace_json(self.spool.root / "metrics.json", {"host": settings.host, "port": server.port}, durable=False)
         return server
 
-    async def _work(self, *, polling: bool) -> None:
-        loops = (self._scan_loop(polling), self._position_loop(), self._retention_loop(), self._pause_loop())
+    async def _work(self, watcher: Watcher) -> None:
+        loops = (self._scan_loop(watcher), self._position_loop(), self._retention_loop(), self._pause_loop())
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -185,9 +195,11 @@ class Service:
 
     # -- the inbox -----------------------------------------------------------------------------------------------
 
-    async def _scan_loop(self, polling: bool) -> None:
+    async def _scan_loop(self, watcher: Watcher) -> None:
         while True:
             self._beat = time.monotonic()
+            heard = self._wake.rings
+            watcher.refresh(self.settings.paths.inbox)
             try:
                 await self.control.obey()
                 await self._take_drops()
@@ -195,16 +207,21 @@ class Service:
                 self._intake_well()
             except (OSError, MachineError) as exc:
                 self._intake_ill(exc)
-            await self._wake.wait(self._until_next_look(polling))
+            await self._wake.wait(self._until_next_look(watcher), heard)
             await asyncio.sleep(DEBOUNCE_S)
 
     async def _take_drops(self) -> None:
-        for drop in self.intake.scan():
+        if self.intake.resume():  # what a full disk has cut short
+            self.flow.changed.ring()
+        # In a thread: a file server may take its time to answer, and a burst takes a while to look at.
+        drops = await asyncio.to_thread(self.intake.look)
+        for batch in self.intake.scan(drops):
             if self.pauses.active("intake"):
                 return
             self.intake.check_room()
-            if self.intake.take(drop):
+            if self.intake.take(batch):
                 self.flow.changed.ring()
+            self._beat = time.monotonic()
             await asyncio.sleep(0)  # a big burst must not keep the lanes waiting
 
     async def _pause_loop(self) -> None:
@@ -223,13 +240,11 @@ class Service:
             cleared = await asyncio.to_thread(retention.clear)
             await asyncio.sleep(1.0 if cleared == BATCH else self.settings.retention.every_s)
 
-    def _until_next_look(self, polling: bool) -> float:
-        intake = self.settings.intake
+    def _until_next_look(self, watcher: Watcher) -> float:
         if self._intake_delay:
             return self._intake_delay
-        if self.intake.inbox.unsettled():
-            return min(intake.settle_s, intake.scan_s)
-        return min(intake.poll_s, intake.scan_s) if polling else intake.scan_s
+        announced = watcher.trusted(self.settings.paths.inbox)
+        return min(self.intake.next_look(), self.settings.intake.scan_s if announced else self.settings.intake.poll_s)
 
     def _intake_ill(self, exc: OSError | MachineError) -> None:
         self._intake_delay = min(max(1.0, self._intake_delay * 2), self.settings.intake.scan_s)

@@ -4,54 +4,69 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import ObservedWatch
+
+from daemon.claims import CLAIMED
+from daemon.mounts import mount_of
 
 log = structlog.get_logger()
 
-#: Filesystems on which inotify does not see what other hosts or processes do.
+Mode = Literal["auto", "inotify", "poll"]
+
+#: Filesystems that others change behind this kernel's back (servers, hosts of virtual machines, members of a cluster), so that
+#: inotify does not see it. An overlay is not among them: what is changed through it is announced.
 REMOTE = frozenset(
     {
+        "9p",
+        "acfs",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "drvfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
         "nfs",
         "nfs4",
-        "cifs",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "prl_fs",
         "smb3",
         "smbfs",
-        "9p",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
         "vboxsf",
         "virtiofs",
-        "overlayfs",
+        "vmhgfs",
+        "unknown",
     }
 )
-FUSE = ("fuse",)
+FUSE = "fuse"  # and fuseblk, fuse.sshfs, fuse.mergerfs …
 
 
 def filesystem_of(path: Path) -> str:
-    """The type of the filesystem a path lies on, from /proc/self/mountinfo."""
-    best, kind = "", "unknown"
-    real = os.path.realpath(path)
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        for line in table:
-            left, _, right = line.partition(" - ")
-            mount = left.split()[4].encode().decode("unicode_escape")
-            inside = real == mount or real.startswith(mount.rstrip("/") + "/")
-            if inside and len(mount) >= len(best):
-                best, kind = mount, right.split()[0]
-    return kind
+    """The type of the filesystem a path lies on, as mountinfo(5) names it."""
+    return mount_of(path).kind
+
+
+def announces(kind: str) -> bool:
+    """Whether inotify tells the whole truth on a filesystem of this type."""
+    return kind not in REMOTE and not kind.startswith(FUSE)
 
 
 def can_notify(path: Path) -> bool:
     """Whether inotify tells the whole truth about a folder."""
-    kind = filesystem_of(path)
-    return kind not in REMOTE and not kind.startswith(FUSE)
+    return announces(filesystem_of(path))
 
 
 class _Hint(FileSystemEventHandler):
@@ -59,9 +74,24 @@ class _Hint(FileSystemEventHandler):
         self._wake = wake
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        # What we do ourselves (opening, reading) is no news.
-        if event.event_type not in ("opened", "closed_no_write"):
-            self._wake()
+        # What we do ourselves (opening, reading, claiming) is no news.
+        if event.event_type in ("opened", "closed_no_write") or _ours(event.src_path):
+            return
+        if event.event_type == "moved" and _ours(event.dest_path):
+            return
+        self._wake()
+
+
+def _ours(path: bytes | str) -> bool:
+    return f"{os.sep}{CLAIMED}{os.sep}" in os.fsdecode(path)
+
+
+@dataclass
+class _Watch:
+    mode: Mode
+    recursive: bool
+    place: tuple[int, int] | None = None
+    handle: ObservedWatch | None = None
 
 
 class Watcher:
@@ -70,18 +100,34 @@ class Watcher:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._observer = Observer()
         self._handler = _Hint(wake)
-        self.watching: dict[Path, bool] = {}
+        self._watches: dict[Path, _Watch] = {}
 
-    def watch(self, path: Path, mode: Literal["auto", "inotify", "poll"], *, recursive: bool) -> None:
+    def watch(self, path: Path, mode: Mode, *, recursive: bool) -> None:
         """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes."""
-        trusted = mode == "inotify" or (mode == "auto" and can_notify(path))
-        if trusted:
+        self._watches[path] = _Watch(mode, recursive)
+        self.refresh(path)
+
+    def trusted(self, path: Path) -> bool:
+        """Whether changes of a watched folder are announced."""
+        return self._watches[path].handle is not None
+
+    def refresh(self, path: Path) -> None:
+        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again."""
+        watch = self._watches[path]
+        try:
+            info = os.stat(path)
+        except OSError:
+            return  # gone; whatever comes in its place is another one
+        if watch.place == (info.st_dev, info.st_ino):
+            return
+        if watch.handle is not None:
+            self._observer.unschedule(watch.handle)
+        watch.place, watch.handle = (info.st_dev, info.st_ino), None
+        if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
             try:
-                self._observer.schedule(self._handler, str(path), recursive=recursive)
+                watch.handle = self._observer.schedule(self._handler, str(path), recursive=watch.recursive)
             except OSError as exc:  # out of inotify watches: polling goes on
                 log.warning("inotify not available, polling", path=str(path), error=str(exc))
-                trusted = False
-        self.watching[path] = trusted
 
     def start(self) -> None:
         self._observer.start()

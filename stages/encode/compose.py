@@ -17,11 +17,11 @@ from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.eyes import Eye
 from stages.encode.mouth import Interior, Opening
-from stages.encode.warp import Basis, Inverter, Sampler, at_points, support
+from stages.encode.warp import Basis, Inverter, Sampler, at_points
 from stages.face.expressions import JAW, LOWER_CLOSES
 from stages.face.rig import Rig, load_rig
 from stages.face.sampling import sample
-from stages.lipsync.track import HEAD, NAMES, Track
+from stages.lipsync.track import NAMES, Track
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -67,27 +67,23 @@ class Composer:
     def _plan(self, interpolation: int) -> None:
         """Keep only the fields this track uses, and only where they are not zero."""
         rig, values = self._rig, self._track.values
-        used = [name for name in rig.names if np.any(values[:, NAMES.index(name)])]
-        self._head_names = [name for name in used if name in HEAD]
-        self._face_names = [name for name in used if name not in HEAD]
-        head = [rig.names.index(name) for name in self._head_names]
-        face = [rig.names.index(name) for name in self._face_names]
-        both = np.concatenate([rig.lower[head + face], rig.upper[face]])
-        # A point may come from outside the support by as much as it moves: a few cells of margin.
-        self._cells = support(both, margin=3)
-        self._face_cells = support(np.concatenate([rig.lower[face], rig.upper[face]]), margin=3)
+        self._head_names, head = _used(rig.head_names, rig.head, values)
+        self._face_names, lower = _used(rig.face_names, rig.lower, values)
+        _, upper = _used(rig.face_names, rig.upper, values)
+        # A point may come from outside of what moves by as much as it moves: a few cells of margin.
+        face = rig.face_cells.moving(np.concatenate([lower, upper]), margin=3)
+        cells = rig.head_cells.moving(head, margin=3)
+        self._face_cells, self._cells = face, cells.union(face) if cells and face else cells or face
         if self._cells is None:
             return
-        size = (self.width, self.height)
-        self._head = Basis(rig.upper[head], self._cells)
+        self._head = Basis(head, rig.head_cells, self._cells)
         self._inverter = Inverter(self._cells, rig.step)
-        self._sampler = Sampler(self._cells, rig.step, size, interpolation)
+        self._sampler = Sampler(self._cells, rig.step, (self.width, self.height), interpolation)
         self._interpolation = interpolation
-        if self._face_cells is not None:
-            self._lower = Basis(rig.lower[face], self._face_cells)
-            self._upper = Basis(rig.upper[face], self._face_cells)
-            self._face_inverter = Inverter(self._face_cells, rig.step)
-            self._face_points = _points(self._face_cells.slices, rig.step)
+        if face is not None:
+            self._lower, self._upper = Basis(lower, rig.face_cells, face), Basis(upper, rig.face_cells, face)
+            self._face_inverter = Inverter(face, rig.step)
+            self._face_points = face.points(rig.step).astype(np.float32)
 
     def frames(self) -> Iterator[Picture]:
         """Frames in order, BGR uint8 [height, width, 3], C-contiguous; each is valid until the next is asked for."""
@@ -157,21 +153,22 @@ class Composer:
         upper, lower = (at_points(field, self._face_cells, self._rig.step, points) for field in backward)
         places = points + upper + opening.side()[..., None] * (lower - upper)
         lips = sample(self._painted, places, self._interpolation)
-        cover = opening.cover()
+        # An open mouth in the picture is shown as it is until it begins to speak.
+        speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
+        cover = opening.cover() * np.float32(speaking)
         closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
         if cover.any() or closed > 0:
             mixed = lips.astype(np.float32)
             self._interior.draw_contact(opening, mixed, closed)
-            self._interior.shade_lips(opening, mixed)
+            self._interior.shade_lips(opening, mixed, speaking)
             mixed += cover[..., None] * (self._inside(parameters, opening, head) - mixed)
             lips = np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
         buffer[opening.slices] = lips
 
     def _inside(self, parameters: dict[str, float], opening: Opening, head: FloatArray) -> FloatArray:
         """What is seen between the lips."""
-        moved = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
         drop = parameters["jaw"] * JAW * self._rig.frame.unit - parameters["close"] * LOWER_CLOSES * self._gap
-        return self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"], moved)
+        return self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"])
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
@@ -183,14 +180,10 @@ class Composer:
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
 
 
-def _points(cells: tuple[slice, slice], step: int) -> FloatArray:
-    """Portrait points of a block of cells, [rows, columns, 2]."""
-    rows, columns = cells
-    x, y = np.meshgrid(
-        np.arange(columns.start, columns.stop) * step + (step - 1) / 2,
-        np.arange(rows.start, rows.stop) * step + (step - 1) / 2,
-    )
-    return np.dstack([x, y]).astype(np.float32)
+def _used(names: tuple[str, ...], fields: FloatArray, values: FloatArray) -> tuple[list[str], FloatArray]:
+    """The names that a track ever moves, and their fields."""
+    index = [i for i, name in enumerate(names) if np.any(values[:, NAMES.index(name)])]
+    return [names[i] for i in index], fields[index]
 
 
 def _coarse_side(opening: Opening, points: FloatArray) -> FloatArray:

@@ -90,20 +90,19 @@ class Interior:
 
     def __init__(self, oral: Oral, tones: Tones, frame: FaceFrame) -> None:
         self._oral, self._frame = oral, frame
+        self._warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
         self._cavity = tones.cavity[::-1].astype(np.float32)
-        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull", "rest")}
+        self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
         #: A picture that shows the mouth open has its lips' edges already.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
-    def paint(self, opening: Opening, head: FloatArray, jaw: float, tongue: float, moved: float) -> FloatArray:
+    def paint(self, opening: Opening, head: FloatArray, jaw: float, tongue: float) -> FloatArray:
         """What is seen through the opening, [height, width, 3].
 
         Args:
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
             jaw: how far the chin has dropped, px.
             tongue: 0 to 1, the tongue's tip raised.
-            moved: 0 with the mouth as in the picture, 1 when it speaks: then an interior that the picture shows gives
-                way to its teeth alone.
         """
         unit = self._frame.unit
         depth = np.clip((opening.rows() - opening.upper) / (0.45 * unit), 0, 1)
@@ -112,30 +111,26 @@ class Interior:
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * jaw - lift)
         self._over(seen, "jaw", opening, head, jaw)
         shade = self._shade(opening)
-        seen *= shade**_WARMTH
-        self._over(seen, "skull", opening, head, 0.0, np.sqrt(shade) ** _WARMTH)
-        if self._oral.own_teeth and moved < 1.0:
-            still = seen.copy()
-            self._over(still, "rest", opening, head, 0.0)
-            seen += (1.0 - moved) * (still - seen)
+        seen *= shade**self._warmth
+        self._over(seen, "skull", opening, head, 0.0, np.sqrt(shade) ** self._warmth)
         return np.asarray(seen, np.float32)
 
-    def shade_lips(self, opening: Opening, lips: FloatArray) -> None:
-        """Where the mouth is open the lips turn inward: their edges are darkened, in place."""
+    def shade_lips(self, opening: Opening, lips: FloatArray, amount: float) -> None:
+        """Where the mouth is open the lips turn inward: their edges are darkened by `amount`, in place."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
         height = np.clip((opening.lower - opening.upper) / (0.08 * unit), 0, 1)
         above = np.clip(1 - (opening.upper - rows) / (0.05 * unit), 0, 1) * (rows < opening.upper + 1)
         below = np.clip(1 - (rows - opening.lower) / (0.035 * unit), 0, 1) * (rows > opening.lower - 1)
-        amount = self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
-        lips *= (1 - amount)[..., None] ** _WARMTH
+        dark = np.float32(amount) * self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
+        lips *= (1 - dark)[..., None] ** self._warmth
 
     def draw_contact(self, opening: Opening, lips: FloatArray, closed: float) -> None:
         """Where lips that are apart in the picture have been brought together, draw the dark line they meet in, in place."""
         unit = np.float32(self._frame.unit)
         touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * (opening.softness < 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
-        lips *= (1 - 0.45 * closed * touching * line)[..., None] ** _WARMTH
+        lips *= (1 - 0.32 * closed * touching * line)[..., None] ** self._warmth
 
     def _over(
         self,

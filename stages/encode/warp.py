@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.cells import Cells
 from stages.face.sampling import sample
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Cells:
-    """A block of grid cells: first row and column, and one past the last."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    def within(self, outer: Cells) -> tuple[slice, slice]:
-        """This block's slices inside an array that covers `outer`."""
-        return (
-            slice(self.top - outer.top, self.bottom - outer.top),
-            slice(self.left - outer.left, self.right - outer.left),
-        )
-
-
-def support(fields: FloatArray, margin: int) -> Cells | None:
-    """The block outside which all of `fields` [k, rows, columns, 2] are zero, widened by `margin` cells; None: nothing moves."""
-    moved = np.abs(fields).max(axis=(0, 3)) > 0 if len(fields) else np.zeros(fields.shape[1:3], bool)
-    rows, columns = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
-    if not len(rows):
-        return None
-    height, width = moved.shape
-    return Cells(
-        max(int(rows[0]) - margin, 0),
-        max(int(columns[0]) - margin, 0),
-        min(int(rows[-1]) + 1 + margin, height),
-        min(int(columns[-1]) + 1 + margin, width),
-    )
-
-
 class Basis:
     """Fields over one block of cells, ready to be summed by a single matrix product."""
 
-    def __init__(self, fields: FloatArray, cells: Cells) -> None:
+    def __init__(self, fields: FloatArray, covered: Cells, cells: Cells) -> None:
+        """Take the part `cells` of fields [k, rows, columns, 2] that cover `covered`."""
         self.cells = cells
-        self._matrix = np.ascontiguousarray(fields[:, *cells.slices]).reshape(len(fields), -1)
+        size = cells.shape[0] * cells.shape[1] * 2
+        self._matrix = np.ascontiguousarray(fields[:, *cells.within(covered)]).reshape(len(fields), size)
 
     def sum(self, weights: FloatArray) -> FloatArray:
         """Displacement in px, [rows, columns, 2], for one weight per field."""

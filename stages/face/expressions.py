@@ -19,7 +19,7 @@ from stages.face.mesh import FloatArray
 Grid = npt.NDArray[np.float64]
 
 #: At full strength, in units. Speech uses about half of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.10, 0.16
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.115, 0.16
 _JAW_NARROWS = 0.08
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 _BROW = 0.034  # of the face's width
@@ -62,6 +62,17 @@ class Expressions:
 
     def all(self) -> dict[str, Field]:
         """Every field by its parameter's name."""
+        fields = self._fields()
+        return {name: self._trimmed(field) for name, field in fields.items()}
+
+    def _trimmed(self, field: Field) -> Field:
+        """A layer ends a little under the other lip, where it is never seen."""
+        inside, unit = 1.0 - self._outside, self._frame.unit
+        lower = 1.0 - inside * smoothstep((-self._below / unit - 0.4) / 0.3)
+        upper = 1.0 - inside * smoothstep((self._above / unit - 0.4) / 0.3)
+        return Field(field.lower * lower[..., None], field.upper * upper[..., None])
+
+    def _fields(self) -> dict[str, Field]:
         return {
             "jaw": self._jaw(),
             "lower_lip": self._lower_lip(),
@@ -129,9 +140,12 @@ class Expressions:
         return self._vertical(LOWER_LIP * self._frame.unit * self._lens**0.6 * fade, self._zero()[..., 0])
 
     def _upper_lip(self) -> Field:
-        room = max(abs(self._frame.nose) - 0.7 * self._frame.upper_lip, 0.1 * self._frame.unit)
-        fade = 1.0 - smoothstep((-self._above - 0.7 * self._frame.upper_lip) / room)
-        return self._vertical(self._zero()[..., 0], -_UPPER_LIP * self._frame.unit * self._lens**0.8 * fade)
+        frame = self._frame
+        room = max(abs(frame.nose) - 0.7 * frame.upper_lip, 0.1 * frame.unit)
+        fade = 1.0 - smoothstep((-self._above - 0.7 * frame.upper_lip) / room)
+        # A smile has raised it already: further up there are no teeth to show.
+        left = 1.0 - 0.8 * min(float(self._gap.max()) / (0.15 * frame.unit), 1.0)
+        return self._vertical(self._zero()[..., 0], -_UPPER_LIP * left * frame.unit * self._lens**0.8 * fade)
 
     def _wide(self) -> Field:
         unit = self._frame.unit

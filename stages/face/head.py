@@ -60,7 +60,10 @@ class Head:
 
     def _chest(self) -> Grid:
         start = self._frame.chin + 0.12 * self._frame.face_height
-        return smoothstep((self._y - start) / (0.5 * self._frame.face_height)) * self._bottom * self._sides
+        rise = smoothstep((self._y - start) / (0.5 * self._frame.face_height))
+        fall = 1.0 - smoothstep((self._y - self._frame.chin) / self._frame.face_height - 1.0)
+        aside = 1.0 - smoothstep(np.abs(self._x) / self._frame.face_width - 1.2)
+        return np.asarray(rise * fall * aside * self._bottom * self._sides)
 
 
 def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:

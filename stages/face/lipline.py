@@ -36,7 +36,16 @@ def lip_curves(
         hem = np.sin(np.linspace(0, np.pi, SAMPLES)) ** 0.5 * (_HEM * mesh.mouth_width(landmarks))
         upper[:, 1] -= hem
         lower[:, 1] += hem
+    _meet_at_corners(upper, lower)
     return frame.picture(upper).astype(np.float32), frame.picture(lower).astype(np.float32)
+
+
+def _meet_at_corners(upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]) -> None:
+    """Bring both curves together over their last samples, in place: outside the corners there is no gap."""
+    index = np.arange(SAMPLES)
+    apart = np.minimum(np.minimum(index, index[::-1]) / 5.0, 1.0)
+    middle, half = (upper[:, 1] + lower[:, 1]) / 2, (lower[:, 1] - upper[:, 1]) / 2 * np.sqrt(apart)
+    upper[:, 1], lower[:, 1] = middle - half, middle + half
 
 
 def _smooth_curve(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -35,13 +35,11 @@ _UPPER_EDGE, _LOWER_EDGE = 0.075, 0.035
 class Oral:
     """Layers over the box whose top left portrait pixel is `origin`, RGBA uint8 [height, width, 4].
 
-    skull: upper teeth, painted or the picture's own; rest: all that an open mouth shows in the picture, else empty;
-    jaw: lower teeth; own_teeth: whether skull and rest are the picture's.
+    skull: upper teeth, painted or the picture's own; jaw: lower teeth; own_teeth: whether the picture shows an open mouth.
     """
 
     origin: tuple[int, int]
     skull: Rgba
-    rest: Rgba
     jaw: Rgba
     tongue: Rgba
     own_teeth: bool
@@ -66,13 +64,12 @@ def paint_oral(
     jaw = _teeth(across, below_lower, arch, tones, _LOWER_WIDTHS, _LOWER_EDGE, up=False)
     tongue = _tongue(across, below_lower, arch, tones)
     if own:
-        rest = _own_interior(portrait, (x0, y0), across.shape, curves)
-        teeth = _own_teeth(rest, tones)
+        teeth = _own_teeth(_own_interior(portrait, (x0, y0), across.shape, curves), tones)
         edge = _lower_end(teeth, across, below_upper) / max(arch / 0.5, 0.1) ** 0.5
         behind = _teeth(across, below_upper, arch, _like(teeth, tones), _TOOTH_WIDTHS, edge - 0.012, up=True)
-        return Oral((int(x0), int(y0)), _laid_over(behind, teeth), rest, jaw, tongue, True)
+        return Oral((int(x0), int(y0)), _laid_over(behind, teeth), jaw, tongue, True)
     skull = _teeth(across, below_upper, arch, tones, _TOOTH_WIDTHS, _UPPER_EDGE, up=True)
-    return Oral((int(x0), int(y0)), skull, np.zeros_like(skull), jaw, tongue, False)
+    return Oral((int(x0), int(y0)), skull, jaw, tongue, False)
 
 
 def _lower_end(teeth: Rgba, across: Grid, below: Grid) -> float:
@@ -124,14 +121,14 @@ def _teeth(
     cover = smoothstep(((free_edge - below) if up else (below - free_edge)) / sharp + 0.5)
     cover *= 1.0 - smoothstep((distance - bounds[-1] + 0.06) / 0.06)
     depth = (free_edge - below) if up else (below - free_edge)
-    light = (1.0 - 0.70 * smoothstep(distance / 0.52) ** 1.2) * (0.94 + 0.06 * np.cos(inside * np.pi / 2))
+    light = (1.0 - 0.58 * smoothstep(distance / 0.52) ** 1.2) * (0.94 + 0.06 * np.cos(inside * np.pi / 2))
     light *= 1.0 - 0.15 * smoothstep((inside - 0.78) / 0.22)  # the seams between teeth
     light *= 1.0 - 0.22 * smoothstep(depth / 0.16)  # toward the gums
     light *= 0.95 + 0.05 * smoothstep(depth / 0.02)
     if not up:
         light *= 0.80
     colour = tones.teeth[None, None] * light[..., None]
-    warm = np.array([1.0, 0.985, 0.95]) ** (1.0 + 2.0 * distance[..., None])
+    warm = np.array([1.0, 0.985, 0.95]) ** (tones.warmth * (1.0 + 2.0 * distance[..., None]))
     return _softened(_rgba(colour * warm, cover), 0.006 * arch / 0.5)
 
 
@@ -165,28 +162,27 @@ def _own_interior(
     padded = cv2.copyMakeBorder(portrait, *(4 * (max(shape),)), borderType=cv2.BORDER_REPLICATE)
     x, y = origin[0] + max(shape), origin[1] + max(shape)
     patch = padded[y : y + shape[0], x : x + shape[1]]
-    # A pixel more all round: at rest no darkness shines through the edge.
-    return np.dstack([patch, cv2.dilate(cover, np.ones((3, 3), np.uint8))]).astype(np.uint8)
+    return np.dstack([patch, cover])
 
 
-def _own_teeth(rest: Rgba, tones: Tones) -> Rgba:
+def _own_teeth(shown: Rgba, tones: Tones) -> Rgba:
     """The teeth among what the picture shows: bright, and less red than the lips."""
-    colour = rest[..., :3].astype(np.float64)
-    inside = rest[..., 3] > 200
+    colour = shown[..., :3].astype(np.float64)
+    inside = shown[..., 3] > 200
     if not inside.any():
-        return rest
+        return shown
     redness = (colour[..., 0] - colour[..., 1]) / np.maximum(colour.sum(axis=-1), 1.0)
     lip = float((tones.lip[0] - tones.lip[1]) / max(tones.lip.sum(), 1.0))
     level = colour.mean(axis=-1)
     bright = float(np.percentile(level[inside], 85))
     if bright < _DARK * luma(tones.teeth):
-        return np.dstack([rest[..., :3], np.zeros_like(rest[..., 3])])
+        return np.dstack([shown[..., :3], np.zeros_like(shown[..., 3])])
     pale = float(np.percentile(redness[inside & (level > 0.8 * bright)], 50))
     teeth = smoothstep((0.5 * (lip + pale) - redness) / max(0.35 * (lip - pale), 1e-3) + 0.5)
     teeth *= smoothstep((level / max(bright, 1.0) - 0.38) / 0.2) * inside
     whole = _largest(np.asarray(cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.float64))
     solid = blur(np.asarray(cv2.erode(whole, np.ones((3, 3), np.uint8))), 0.8)
-    return np.dstack([rest[..., :3], np.clip(solid * rest[..., 3] + 0.5, 0, 255).astype(np.uint8)])
+    return np.dstack([shown[..., :3], np.clip(solid * shown[..., 3] + 0.5, 0, 255).astype(np.uint8)])
 
 
 def _largest(mask: Grid) -> Grid:

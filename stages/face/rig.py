@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from daemon.fs import artifact
 from stages.face import mesh
+from stages.face.cells import Cells
 from stages.face.expressions import Expressions
 from stages.face.frame import FaceFrame
 from stages.face.head import Head
@@ -24,9 +25,14 @@ from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
-VERSION = 7
+VERSION = 1
 #: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
-_COARSEST, _CELLS_PER_FACE = 4, 80
+_FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 80
+#: What the head's fields cover, in face widths to each side and face heights above and below the chin; nothing moves
+#: farther out. Faces are a small part of some pictures.
+_ASIDE, _ABOVE, _BELOW = 2.3, 2.1, 2.2
+#: The same for the expressions.
+_FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW = 0.95, 1.3, 0.7
 
 
 @dataclass(frozen=True)
@@ -34,17 +40,22 @@ class Rig:
     """A portrait ready to move.
 
     Attributes:
-        step: px per grid cell; cell (r, c) stands for the portrait's point step * (c, r) + (step - 1) / 2.
-        names: the parameters the fields belong to.
-        lower, upper: displacement at full strength, px, float32 [len(names), rows, columns, 2].
+        step: px per grid cell, see `Cells`.
+        face_names, face_cells: the expressions' parameters, and the block their fields cover.
+        lower, upper: displacement of either layer at full strength, px, float32 [expressions, rows, columns, 2].
+        head_names, head_cells, head: the same for the head's fields, which both layers share. Covers `face_cells` too.
         curve_upper, curve_lower: the lips' edges, px, [n, 2].
         frame, tones, oral, lids: see there; lids is empty where the eyes are closed in the picture.
     """
 
     step: int
-    names: tuple[str, ...]
+    face_names: tuple[str, ...]
+    face_cells: Cells
     lower: FloatArray
     upper: FloatArray
+    head_names: tuple[str, ...]
+    head_cells: Cells
+    head: FloatArray
     curve_upper: FloatArray
     curve_lower: FloatArray
     frame: FaceFrame
@@ -55,21 +66,24 @@ class Rig:
 
 def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
     """Build the rig of an RGB portrait; takes some tenths of a second."""
-    height, width = portrait.shape[:2]
+    size = portrait.shape[1], portrait.shape[0]
     frame = FaceFrame.of(landmarks)
-    step = int(np.clip(frame.face_width // _CELLS_PER_FACE, 1, _COARSEST))
-    points = _grid(width, height, step)
+    step = int(np.clip(frame.face_width // _CELLS_PER_FACE, _FINEST, _COARSEST))
     curves = lip_curves(portrait, landmarks, frame)
     tones = Tones.of(portrait, landmarks)
-    expressions = Expressions(frame, landmarks, curves, points).all()
-    head = Head(frame, landmarks, (width, height), points).all()
-    lower = [field.lower for field in expressions.values()] + list(head.values())
-    upper = [field.upper for field in expressions.values()] + list(head.values())
+    face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
+    head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
+    expressions = Expressions(frame, landmarks, curves, face_cells.points(step)).all()
+    head = Head(frame, landmarks, size, head_cells.points(step)).all()
     return Rig(
         step=step,
-        names=(*expressions, *head),
-        lower=_to_picture(lower, frame, len(expressions)),
-        upper=_to_picture(upper, frame, len(expressions)),
+        face_names=tuple(expressions),
+        face_cells=face_cells,
+        lower=_to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame),
+        upper=_to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame),
+        head_names=tuple(head),
+        head_cells=head_cells,
+        head=_to_picture(list(head.values()), frame),
         curve_upper=curves[0],
         curve_lower=curves[1],
         frame=frame,
@@ -79,19 +93,18 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
     )
 
 
-def _grid(width: int, height: int, step: int) -> npt.NDArray[np.float64]:
-    columns, rows = -(-width // step), -(-height // step)
-    x, y = np.meshgrid(np.arange(columns) * step + (step - 1) / 2, np.arange(rows) * step + (step - 1) / 2)
-    return np.stack([x, y], axis=-1)
+def _block(frame: FaceFrame, step: int, size: tuple[int, int], aside: float, above: float, below: float) -> Cells:
+    """The block of so many face widths to each side and face heights above and below the chin."""
+    x, y = aside * frame.face_width, np.array([-above, below]) * frame.face_height + frame.chin
+    corners = frame.picture(np.array([[-x, y[0]], [x, y[0]], [-x, y[1]], [x, y[1]]]))
+    return Cells.around(corners.min(axis=0), corners.max(axis=0), step, size)
 
 
-def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame, expressions: int) -> FloatArray:
-    """Face directions to picture directions; expressions are rounded off by a cell, and what is invisible becomes 0."""
-    turned = [part @ np.stack([frame.across, frame.down]) for part in parts]
-    smooth = [blur(part, 1.2) if i < expressions else part for i, part in enumerate(turned)]
-    fields_: FloatArray = np.stack(smooth).astype(np.float16).astype(np.float32)
-    fields_[np.abs(fields_) < 0.02] = 0.0
-    return fields_
+def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> FloatArray:
+    """Face directions to picture directions; what is invisible becomes 0."""
+    turned: FloatArray = (np.stack(parts) @ np.stack([frame.across, frame.down])).astype(np.float16).astype(np.float32)
+    turned[np.abs(turned) < 0.02] = 0.0
+    return turned
 
 
 def _lids(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, tones: Tones) -> tuple[Lid, ...]:
@@ -118,16 +131,20 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
     return rig
 
 
-_NESTED: dict[str, type[Any]] = {"frame": FaceFrame, "tones": Tones, "oral": Oral}
+_NESTED: dict[str, type[Any]] = {
+    "frame": FaceFrame, "tones": Tones, "oral": Oral, "face_cells": Cells, "head_cells": Cells
+}  # fmt: skip
+_FIELDS = ("lower", "upper", "head")
 
 
 def _pack(rig: Rig) -> dict[str, Any]:
     """Arrays by dotted name; fields as half floats (1/100 px)."""
-    flat: dict[str, Any] = {
-        "step": rig.step, "names": np.array(rig.names), "lower": rig.lower.astype(np.float16),
-        "upper": rig.upper.astype(np.float16), "curve_upper": rig.curve_upper, "curve_lower": rig.curve_lower,
-        "lids": len(rig.lids),
-    }  # fmt: skip
+    flat: dict[str, Any] = {name: getattr(rig, name).astype(np.float16) for name in _FIELDS}
+    flat |= {
+        name: np.array(getattr(rig, name))
+        for name in ("step", "face_names", "head_names", "curve_upper", "curve_lower")
+    }
+    flat["lids"] = len(rig.lids)
     parts = [(name, getattr(rig, name)) for name in _NESTED] + [(f"lid{i}", lid) for i, lid in enumerate(rig.lids)]
     for name, part in parts:
         flat.update({f"{name}.{field.name}": np.asarray(getattr(part, field.name)) for field in fields(part)})
@@ -140,12 +157,12 @@ def _unpack(data: Any) -> Rig:
 
     return Rig(
         step=int(data["step"]),
-        names=tuple(str(name) for name in data["names"]),
-        lower=data["lower"].astype(np.float32),
-        upper=data["upper"].astype(np.float32),
+        face_names=tuple(str(name) for name in data["face_names"]),
+        head_names=tuple(str(name) for name in data["head_names"]),
         curve_upper=data["curve_upper"],
         curve_lower=data["curve_lower"],
         lids=tuple(part(Lid, f"lid{i}") for i in range(int(data["lids"]))),
+        **{name: data[name].astype(np.float32) for name in _FIELDS},
         **{name: part(kind, name) for name, kind in _NESTED.items()},
     )
 

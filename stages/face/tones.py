@@ -25,13 +25,14 @@ def luma(colour: Colour) -> float:
 
 @dataclass(frozen=True)
 class Tones:
-    """RGB colours, 0 to 255, and the strength of the picture's grain (standard deviation)."""
+    """RGB colours, 0 to 255; how coloured the picture is, 0 (grey) to 1; the strength of its grain (standard deviation)."""
 
     skin: Colour
     lip: Colour
     teeth: Colour
     cavity: Colour
     tongue: Colour
+    warmth: float
     grain: float
 
     @classmethod
@@ -41,11 +42,17 @@ class Tones:
             np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in mesh.CHEEKS]), axis=0
         )
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
-        teeth = _teeth(skin, _eye_white(portrait, landmarks))
-        cavity = 0.17 * (0.6 * lip + 0.4 * luma(lip) * np.array([1.25, 0.8, 0.75]))
-        cavity += 0.6 * _darkest(portrait, landmarks) * np.array([1.15, 0.95, 0.9])
-        tongue = 0.74 * (0.7 * lip + 0.3 * luma(skin) * np.array([1.2, 0.72, 0.7]))
-        return cls(skin, lip, teeth, cavity, tongue, _grain(portrait, landmarks))
+        warmth = float(np.clip(np.ptp(skin) / max(luma(skin), 1.0) / 0.15, 0.0, 1.0))
+        teeth = _teeth(skin, _eye_white(portrait, landmarks), warmth)
+        cavity = 0.17 * (0.6 * lip + 0.4 * luma(lip) * _tint(1.25, 0.8, 0.75, warmth))
+        cavity += 0.6 * _darkest(portrait, landmarks) * _tint(1.15, 0.95, 0.9, warmth)
+        tongue = 0.74 * (0.7 * lip + 0.3 * luma(skin) * _tint(1.2, 0.72, 0.7, warmth))
+        return cls(skin, lip, teeth, cavity, tongue, warmth, _grain(portrait, landmarks))
+
+
+def _tint(red: float, green: float, blue: float, warmth: float) -> Colour:
+    """A tint, the weaker the greyer the picture: in an old photograph the mouth is grey too."""
+    return 1.0 + warmth * (np.array([red, green, blue]) - 1.0)
 
 
 def _around(portrait: Picture, point: FloatArray, size: float, landmarks: FloatArray) -> Colour:
@@ -79,11 +86,11 @@ def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
     return float(np.percentile(np.concatenate(values), 85))
 
 
-def _teeth(skin: Colour, white: float) -> Colour:
+def _teeth(skin: Colour, white: float, warmth: float) -> Colour:
     """Teeth are about as bright as the eyes' white, never far from the skin; a little warm, in the picture's own cast."""
     level = float(np.clip(1.03 * white, 0.88 * luma(skin), min(1.45 * luma(skin) + 12, 222.0)))
     cast = skin / max(luma(skin), 1.0)
-    return level * (0.65 * np.array([1.03, 1.0, 0.94]) + 0.35 * cast)
+    return level * (0.65 * _tint(1.03, 1.0, 0.94, warmth) + 0.35 * cast)
 
 
 def _grain(portrait: Picture, landmarks: FloatArray) -> float:

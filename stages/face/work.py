@@ -34,7 +34,7 @@ def measure_face(ctx: Context) -> Facts:
     ctx.progress(0.5)
     frame = _frame(ctx, face, width, height)
     portrait = frame.render(source)
-    measured = Face(face.score, frame.to_output(face.landmarks))
+    measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
     _warn(ctx, measured, len(faces))
     record = _record(measured, pose, portrait, face.box[2] * scale, len(faces))
     _write_picture(ctx, portrait)

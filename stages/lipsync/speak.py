@@ -25,7 +25,7 @@ GRID = 200
 #: A phone is held until the next one over a gap up to this; over a longer one the mouth comes to rest.
 _HOLD_S, _RELEASE_S = 0.24, 0.06
 #: A shape sets in by this part of its viseme's spread, and fades by the whole: mouths open fast and close slowly.
-_ONSET = 0.75
+_ONSET = 0.6
 _REACH_S = 0.3
 _JAW = MOUTH.index("jaw")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
@@ -110,7 +110,7 @@ def scale_by_voice(mouth: FloatArray, sound: Sound) -> None:
     if not len(sound.loudness):
         return
     time = np.arange(len(mouth)) / GRID
-    slow = _smooth(sound.loudness, 0.08 * RATE)
+    slow = _smooth(sound.loudness, 0.05 * RATE)
     level = np.interp(time, np.arange(len(slow)) / RATE, slow)
     mouth[:, _JAW] *= (0.55 + 0.6 * np.clip(level / 0.8, 0, 1)).astype(np.float32)
 
@@ -140,13 +140,13 @@ def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
 
 
 def settle(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
-    """In pauses the mouth is at rest, not nearly so, in place: what a fading shape leaves over goes to 0 in 80 ms."""
+    """In pauses the mouth is at rest, not nearly so, in place: what a fading shape leaves over goes to 0 in 140 ms."""
     time = frame_times(len(frames), fps)
     for segment in segments:
         if segment.viseme is REST and segment.end - segment.start > 0.1:
             inside = (time > segment.start) & (time < segment.end)
             away = np.minimum(time[inside] - segment.start, segment.end - time[inside] + 0.02)
-            frames[inside] *= np.clip(1.0 - away / 0.10, 0, 1)[:, None].astype(np.float32)
+            frames[inside] *= np.clip(1.0 - away / 0.14, 0, 1)[:, None].astype(np.float32)
 
 
 def seal(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:

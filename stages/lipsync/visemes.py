@@ -33,7 +33,8 @@ class Viseme:
     spread_s: float = 0.045
 
 
-REST = Viseme({}, jaw=1.2, lips=1.2, rounding=0.8, spread_s=0.06)
+#: A resting mouth gives way at once, and takes over slowly.
+REST = Viseme({}, jaw=1.2, lips=1.2, rounding=0.8, spread_s=0.03)
 
 _AA = Viseme({"jaw": 0.62, "lower_lip": 0.30, "upper_lip": 0.22})
 _AE = Viseme({"jaw": 0.54, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.28})
@@ -44,9 +45,9 @@ _EH = Viseme({"jaw": 0.42, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.24})
 _ER = Viseme({"jaw": 0.24, "pucker": 0.50, "lower_lip": 0.38, "upper_lip": 0.24}, spread_s=0.055)
 _IH = Viseme({"jaw": 0.26, "wide": 0.45, "lower_lip": 0.45, "upper_lip": 0.24}, jaw=0.9, lips=0.9)
 _IY = Viseme({"jaw": 0.17, "wide": 0.90, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15})
-_UH = Viseme({"jaw": 0.24, "pucker": 0.65, "lower_lip": 0.32, "upper_lip": 0.18}, spread_s=0.055)
-_UW = Viseme({"jaw": 0.16, "pucker": 1.0, "lower_lip": 0.38, "upper_lip": 0.24}, rounding=1.5, spread_s=0.06)
-_OH = Viseme({"jaw": 0.40, "pucker": 0.80, "lower_lip": 0.32, "upper_lip": 0.18}, rounding=1.3, spread_s=0.055)
+_UH = Viseme({"jaw": 0.24, "pucker": 0.65, "lower_lip": 0.30, "upper_lip": 0.12}, spread_s=0.055)
+_UW = Viseme({"jaw": 0.20, "pucker": 1.0, "lower_lip": 0.32, "upper_lip": 0.08}, rounding=1.5, spread_s=0.06)
+_OH = Viseme({"jaw": 0.40, "pucker": 0.80, "lower_lip": 0.32, "upper_lip": 0.12}, rounding=1.3, spread_s=0.055)
 _PP = Viseme({"press": 0.75}, jaw=1.6, lips=1.6, rounding=0.3, seal="lips")
 _FF = Viseme({"tuck": 0.80, "upper_lip": 0.60, "jaw": 0.05}, jaw=1.5, lips=1.5, rounding=0.3, seal="teeth")
 _TH = Viseme({"jaw": 0.16, "lower_lip": 0.42, "upper_lip": 0.26, "tongue": 0.8}, jaw=0.9, lips=0.7, rounding=0.2)

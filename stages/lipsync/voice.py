@@ -1,7 +1,7 @@
 """Mouth parameters straight from the sound, for speech whose words are not known.
 
 Loudness opens the jaw; where the energy lies tells open vowels from close ones, front ones (spread lips) from back ones
-(rounded lips), and hiss (teeth together). Short dips between voiced stretches are taken for closed lips.
+(rounded lips), hum (lips nearly closed) and hiss (teeth together). Whether lips really touch cannot be heard.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ def mouth_of_sound(sound: Sound) -> FloatArray:
     base, close, open_, front, hiss = (sound.bands[:, band] for band in range(5))
     voiced = base + close + open_ + front + 1e-9
     openness = np.clip(1.6 * open_ / (open_ + close + 0.15 * base + 1e-9), 0, 1)
-    frontness = np.clip(14.0 * front / (voiced + 1e-9), 0, 1)
+    frontness = np.clip(1.8 * front / (front + open_ + 0.003 * voiced), 0, 1)
+    humming = np.clip(1.6 - 40.0 * (open_ + 3 * front) / voiced, 0, 1)  # as through closed lips
     hissing = np.clip(1.5 * hiss / (voiced + hiss) - 0.25, 0, 1)
-    spread = np.clip(frontness - 0.3, 0, 1) * (1 - 0.5 * openness)
-    rounded = np.clip(0.65 - frontness, 0, 1) * (1 - 0.7 * openness)
+    spread = np.clip(frontness - 0.25, 0, 1) * (1 - 0.5 * openness)
+    rounded = np.clip(0.75 - 2 * frontness, 0, 1) * (1 - 0.7 * openness)
     course = {
-        "jaw": level * (0.24 + 0.38 * openness) * (1 - 0.75 * hissing),
-        "lower_lip": np.minimum(1.5 * level, 1) * (0.30 + 0.25 * hissing),
-        "upper_lip": np.minimum(1.5 * level, 1) * (0.18 + 0.2 * hissing),
+        "jaw": level * (0.24 + 0.38 * openness) * (1 - 0.75 * hissing) * (1 - 0.7 * humming),
+        "lower_lip": np.minimum(1.5 * level, 1) * (0.30 + 0.25 * hissing) * (1 - 0.6 * humming),
+        "upper_lip": np.minimum(1.5 * level, 1) * (0.18 + 0.2 * hissing) * (1 - 0.8 * humming),
         "wide": np.minimum(1.6 * level, 1) * (0.75 * spread + 0.3 * hissing),
         "pucker": np.minimum(1.6 * level, 1) * 0.85 * rounded * (1 - hissing),
     }
