@@ -36,6 +36,11 @@ class Face:
         return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
     @property
+    def size_px(self) -> float:
+        """The longer side of the landmarks' box, px: how large a face is, however narrow it is seen."""
+        return max(self.box[2:])
+
+    @property
     def center(self) -> tuple[float, float]:
         x, y, width, height = self.box
         return x + width / 2, y + height / 2

@@ -58,11 +58,11 @@ def check(face: Face, scale: float, width: int, height: int, limits: FaceStage) 
     Raises:
         JobError: face-too-small, face-unsure, face-cut-off, face-turned, face-tilted.
     """
-    face_px = face.box[2] * scale
+    face_px = face.size_px * scale
     if face_px < limits.min_face_px:
         raise JobError(
             "face-too-small",
-            f"The face is {face_px:.0f} px wide; at least {limits.min_face_px} px are needed.",
+            f"The face is {face_px:.0f} px large; at least {limits.min_face_px} px are needed.",
             "Use a larger picture, or a closer one.",
         )
     if face.score < limits.min_confidence:

@@ -36,7 +36,7 @@ def measure_face(ctx: Context) -> Facts:
     portrait = frame.render(source)
     measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
     _warn(ctx, measured, len(faces))
-    record = _record(measured, pose, portrait, face.box[2] * scale, len(faces))
+    record = _record(measured, pose, portrait, face.size_px * scale, len(faces))
     _write_picture(ctx, portrait)
     with artifact(ctx.path("face.json")) as path:
         path.write_bytes(dump_json(record))
@@ -46,7 +46,7 @@ def measure_face(ctx: Context) -> Facts:
     return {
         "engine": "mediapipe",
         "faces_found": len(faces),
-        "face_px": round(face.box[2] * scale),
+        "face_px": round(face.size_px * scale),
         "confidence": round(face.score, 3),
         "pose": record["pose"],
         "width": frame.width,
