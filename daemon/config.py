@@ -88,7 +88,9 @@ class Lanes(_Section):
 
 class FaceStage(_Section):
     min_face_px: int = Field(
-        128, ge=32, description="Smallest face that still animates well: its longer side, in pixels of the picture as dropped."
+        128,
+        ge=32,
+        description="Smallest face that still animates well: its longer side, in pixels of the picture as dropped.",
     )
     min_confidence: float = Field(0.5, ge=0, le=1, description="Below this the detector is guessing.")
     max_yaw_deg: float = Field(
