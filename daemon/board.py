@@ -54,13 +54,19 @@ class Board:
         if job.stage is None:
             raise ValueError(f"{job.id} has no stage to wait for")
         self.remove(job.id)
-        ticket = Ticket(job.id, job.stage, job.priority, job.accepted, job.since, job.not_before)
-        self._tickets[job.id] = ticket
-        self._counts[job.stage] += 1
-        if job.not_before > 0:
-            heapq.heappush(self._delayed, (job.not_before, next(self._number), ticket))
+        self._put(Ticket(job.id, job.stage, job.priority, job.accepted, job.since, job.not_before))
+
+    def restore(self, ticket: Ticket) -> None:
+        """Put a ticket back that was taken off."""
+        self._put(ticket)
+
+    def _put(self, ticket: Ticket) -> None:
+        self._tickets[ticket.id] = ticket
+        self._counts[ticket.stage] += 1
+        if ticket.not_before > 0:
+            heapq.heappush(self._delayed, (ticket.not_before, next(self._number), ticket))
         else:
-            heapq.heappush(self._heaps[job.stage], (ticket.rank, next(self._number), ticket))
+            heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._number), ticket))
 
     def remove(self, job_id: str) -> Ticket | None:
         """Take a job out of its queue."""

@@ -34,7 +34,10 @@ class Problem:
 
 
 class SpoolCheck:
-    def __init__(self, settings: Settings) -> None:
+    """With `live`, what a daemon at work may have there for a moment is not called litter."""
+
+    def __init__(self, settings: Settings, *, live: bool = False) -> None:
+        self._live = live
         self._spool = Spool(settings.paths.spool)
         self._outbox = Outbox(settings.paths.outbox)
         self._paths = settings.paths
@@ -95,7 +98,7 @@ class SpoolCheck:
         if (first := self._seen.setdefault(job.id, path)) != path:
             yield Problem(path, f"the job is also in {first.parent}", "remove this copy", partial(fs.remove, path))
             return
-        for litter in path.glob(".*"):
+        for litter in () if self._live else path.glob(".*"):
             yield Problem(litter, "left by a crash", "remove it", partial(fs.remove, litter))
         if (
             job.name
@@ -122,6 +125,8 @@ class SpoolCheck:
         self._spool.hop(job, path)
 
     def _litter(self) -> Iterator[Problem]:
+        if self._live:
+            return
         if self._spool.tmp.is_dir():
             for path in sorted(self._spool.tmp.iterdir()):
                 yield Problem(path, "left by a crash", "remove it", partial(fs.remove, path))

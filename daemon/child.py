@@ -29,9 +29,10 @@ Message = dict[str, Any]
 
 #: Longest line taken from a child; facts are small, so more than this is a fault.
 LINE_LIMIT = 4 * 2**20
-#: How often a working child's memory is looked at, in s.
-MEMORY_LOOK_S = 0.5
+#: How often a working child's time, silence and memory are looked at, in s.
+LOOK_S = 0.5
 LAST_LINES = 40
+START_S = 120.0  # a cold disk under load
 
 
 class ChildDied(Exception):  # noqa: N818 (it says what happened)
@@ -56,6 +57,7 @@ class Child:
         self._tasks: list[asyncio.Task[None]] = []
         self._tail: deque[str] = deque(maxlen=LAST_LINES)
         self._memory_limit_mb = settings.lanes.memory_mb or machine_memory_mb() / 2
+        self._weighed = 0.0
         self.heard = time.monotonic()
         self.last_stage: str | None = None
 
@@ -77,6 +79,8 @@ class Child:
             "stages.worker",
             "--lane",
             self.lane,
+            "--parent",
+            str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -87,6 +91,19 @@ class Child:
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
         self.heard = time.monotonic()
         await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
+        await self._ready()
+
+    async def _ready(self) -> None:
+        """Wait for the first word. A worker that cannot even start is the installation's fault, not a job's."""
+        with contextlib.suppress(TimeoutError):
+            message = await asyncio.wait_for(self._messages.get(), START_S)
+            if message is not None:
+                return
+        await self.stop(0)
+        last = self._tail[-1] if self._tail else "it said nothing"
+        raise MachineError(
+            "worker-broken", f"The {self.lane} worker does not start: {last}.", "See `avatar doctor`, and the log."
+        )
 
     async def _send(self, message: Message) -> None:
         if self._process is None or self._process.stdin is None:
@@ -98,14 +115,17 @@ class Child:
     async def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, ConnectionError):  # ValueError: a line past the limit
+        try:
             while line := await self._process.stdout.readline():
                 self.heard = time.monotonic()
-                with contextlib.suppress(ValueError):
-                    message = json.loads(line)
-                    if message.get("event") != "heartbeat":
-                        self._messages.put_nowait(message)
-        self._messages.put_nowait(None)
+                message = json.loads(line)
+                if message["event"] != "heartbeat":
+                    self._messages.put_nowait(message)
+        except (ValueError, TypeError, KeyError, ConnectionError) as exc:
+            # A line past the limit, or one that is not ours: nothing after it can be trusted.
+            log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
+        finally:
+            self._messages.put_nowait(None)
 
     async def _read_log(self) -> None:
         assert self._process is not None
@@ -141,35 +161,39 @@ class Child:
                     self._on_event(message)
 
     async def _next(self, deadline: float, timeout_s: float) -> Message:
-        """The next message; looks at time, silence and memory while it waits."""
+        """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
         while True:
+            await self._look(deadline, timeout_s)
             with contextlib.suppress(TimeoutError):
-                message = await asyncio.wait_for(self._messages.get(), MEMORY_LOOK_S)
+                message = await asyncio.wait_for(self._messages.get(), LOOK_S)
                 if message is None:
                     raise await self._died()
                 return message
-            now = time.monotonic()
-            if now > deadline:
-                raise await self._end(f"The stage took longer than its {timeout_s:.0f} s.", "stage-timeout")
-            if now - self.heard > self._settings.lanes.silence_s:
-                raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
-            if (used := self.memory_mb()) > self._memory_limit_mb:
-                raise await self._end(
-                    f"The worker took {used:.0f} MB of memory; {self._memory_limit_mb:.0f} MB are allowed.",
-                    "worker-memory",
-                )
+
+    async def _look(self, deadline: float, timeout_s: float) -> None:
+        now = time.monotonic()
+        if now > deadline:
+            raise await self._end(f"The stage took longer than its {timeout_s:.0f} s.", "stage-timeout")
+        if now - self.heard > self._settings.lanes.silence_s:
+            raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
+        if now - self._weighed < LOOK_S:
+            return
+        self._weighed = now
+        if (used := self.memory_mb()) > self._memory_limit_mb:
+            raise await self._end(
+                f"The worker took {used:.0f} MB of memory; {self._memory_limit_mb:.0f} MB are allowed.", "worker-memory"
+            )
 
     def memory_mb(self) -> float:
-        """Resident memory of the process, in MB (10^6 bytes)."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        except (OSError, ValueError, IndexError):
+        """Resident memory of the process and of what it started, in MB (10^6 bytes)."""
+        if self.pid is None:
             return 0.0
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(map(_resident_pages, [self.pid, *_children(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     async def _died(self) -> ChildDied:
-        code = await self._process.wait() if self._process else 0
-        await self.stop(0)
+        process = self._process
+        await self.stop(0.5)  # it may have closed its end without ending
+        code = (process.returncode or 0) if process else 0
         what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         return ChildDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
 
@@ -195,6 +219,22 @@ class Child:
         for task in late:
             task.cancel()
         self._process = None
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _children(pid: int) -> list[int]:
+    """Processes started by any thread of a process."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 def machine_memory_mb() -> float:

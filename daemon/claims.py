@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import structlog
 from daemon import fs
 from daemon.board import Board
 from daemon.config import Settings
-from daemon.errors import JobError
+from daemon.errors import JobError, visible
 from daemon.events import Events
 from daemon.inbox import Drop, Look
 from daemon.job import PIPELINES, Job, document_id
@@ -117,7 +117,7 @@ class Claims:
         # Who dropped it may not have flushed it, and it is ours now.
         manifests = [path for directory in taken if _flushable(path := directory / "manifest.yaml")]
         fs.OPS.sync_all([*manifests, *taken])
-        return self.accept(taken)
+        return self.accept(taken, new=True)
 
     def _claim(self, drop: Drop, directory: Path) -> bool:
         taken = directory / "manifest.yaml"
@@ -166,32 +166,35 @@ class Claims:
 
     # -- into the spool ------------------------------------------------------------------------------------------
 
-    def accept(self, directories: Sequence[Path]) -> list[Job]:
-        """Make the jobs of claimed manifests, each once, and remove the claims."""
+    def accept(self, directories: Sequence[Path], *, new: bool = False) -> list[Job]:
+        """Make the jobs of claimed manifests, each once, and remove the claims. `new`: none of them can be in the spool yet."""
         builds = [build for directory in directories for build in self._read(directory)]
         jobs = []
         for start in range(0, len(builds), BATCH):
-            jobs += self._settle(builds[start : start + BATCH])
+            batch = builds[start : start + BATCH]
+            jobs += self._settle(batch if new else [build for build in batch if self._due(build)])
         for directory in directories:
             fs.remove(directory)
         if directories:
             fs.OPS.sync_dir(self.root)
         return jobs
 
+    def _due(self, build: _Build) -> bool:
+        """Whether something is left to do for a job that an earlier try may have made."""
+        build.place = self.spool.find(build.job.id)
+        if build.place is None:
+            return True
+        known = self._unacknowledged(build.place)
+        build.job = known or build.job
+        return known is not None
+
     def _settle(self, builds: Sequence[_Build]) -> list[Job]:
-        new, told = [], []
-        for build in builds:
-            place = self.spool.find(build.job.id)
-            if place is None:
-                new.append(build)
-            elif (known := self._unacknowledged(place)) is not None:
-                build.job, build.place = known, place
-                told.append(build)
+        new = [build for build in builds if build.place is None]
         if new:
             self._publish(new)
-        if new or told:
-            self._acknowledge([*new, *told])
-        return [build.job for build in (*new, *told)]
+        if builds:
+            self._acknowledge(builds, {build.job.id for build in new})
+        return [build.job for build in builds]
 
     def _read(self, directory: Path) -> list[_Build]:
         source = self._source(directory)
@@ -256,10 +259,15 @@ class Claims:
         fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
 
-    def _acknowledge(self, builds: Sequence[_Build]) -> None:
-        """Reserve the jobs' names in the outbox, which tells people that they are accepted: now that they cannot be lost."""
+    def _acknowledge(self, builds: Sequence[_Build], new: Set[str]) -> None:
+        """Reserve the jobs' names in the outbox, which tells people that they are accepted: now that they cannot be lost.
+
+        `new`: ids of those whose name was chosen just now; the others may have a name since an earlier try.
+        """
         fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
-        names = self.outbox.reserve_all([Wish(build.wanted, build.job.id, describe(build.job)) for build in builds])
+        chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
+        wishes = [Wish(b.wanted, b.job.id, describe(b.job), chosen.get(b.job.id)) for b in builds]
+        names = self.outbox.reserve_all(wishes)
         for build, name in zip(builds, names, strict=True):
             self._name(build, name)
             self._unsaid.discard(build.job.id)
@@ -300,8 +308,8 @@ class Claims:
 
 
 def printable(name: str) -> str:
-    """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`, and what cannot be shown likewise."""
+    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def _flushable(path: Path) -> bool:

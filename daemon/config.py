@@ -199,6 +199,8 @@ class Settings(_Section):
     @classmethod
     def parse(cls, raw: Any, path: Path) -> Self:
         """Check already loaded settings; relative folders are taken from `path`'s folder."""
+        if isinstance(raw, dict) and raw.get("paths") is None:
+            raw = {**raw, "paths": {}}  # so that the default folders, too, are taken from the file's own
         try:
             return cls.model_validate(raw, context={"base": path.absolute().parent})
         except ValidationError as exc:

@@ -18,7 +18,8 @@ from typing import Any
 import structlog
 
 from daemon import fs
-from daemon.errors import AvatarError, JobError
+from daemon.claims import read_manifest
+from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.inbox import MANIFESTS
 from daemon.outbox import Outbox, clean_stem
 from daemon.requests import Requests
@@ -36,6 +37,8 @@ class Control:
         self._inbox = inbox
         self._outbox = outbox
         self._requests = requests
+        #: Wishes that were granted, but may not be taken away.
+        self._stuck: set[str] = set()
 
     async def obey(self) -> None:
         """Do what the requests in `spool/control` ask, oldest first."""
@@ -49,15 +52,24 @@ class Control:
     async def _answer(self, path: Path) -> None:
         try:
             answer = {"ok": True, "message": await self._requests.do(_read(path))}
-        except AvatarError as exc:
-            answer = {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
+        except Exception as exc:  # whatever it was, the one who asked is told, and the next one is heard
+            error = from_exception(exc)
+            answer = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
         log.info("control", request=path.stem, **answer)
-        fs.replace_json(path.with_suffix(".answer"), answer)
+        try:
+            fs.replace_json(path.with_suffix(".answer"), answer)
+        except OSError as exc:
+            if isinstance(from_exception(exc), MachineError):
+                raise
+            log.warning("no answer", request=path.stem, error=str(exc))  # a folder of that name, or too long a name
         fs.remove(path)
 
     async def grant(self, wishes: list[str]) -> None:
         """Do what files such as `hello.cancel` in the inbox ask, and take them away."""
+        self._stuck &= set(wishes)
         for name in wishes:
+            if name in self._stuck:
+                continue
             stem, op = os.path.splitext(name)
             if any(os.path.lexists(self._inbox / f"{stem}{ending}") for ending in MANIFESTS):
                 continue  # its job has not been taken in yet
@@ -67,15 +79,18 @@ class Control:
             except AvatarError as exc:
                 told = str(exc)
             log.info("wish", name=os.path.basename(name), answer=told)
-            fs.remove(self._inbox / name)
+            try:
+                fs.remove(self._inbox / name)
+            except PermissionError as exc:
+                self._stuck.add(name)  # granted once is enough
+                log.warning("wish stays", name=os.path.basename(name), error=str(exc))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        if not path.is_symlink() and path.is_file() and path.stat().st_size <= MAX_REQUEST_BYTES:
-            value = json.loads(path.read_bytes())
-            if isinstance(value, dict):
-                return value
+    with contextlib.suppress(JobError, OSError, ValueError, RecursionError):
+        value = json.loads(read_manifest(path.parent, path.name, MAX_REQUEST_BYTES))
+        if isinstance(value, dict):
+            return value
     raise JobError("control-invalid", f"{path.name} is not a request.", "A request is a small JSON object with `op`.")
 
 

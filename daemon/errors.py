@@ -13,6 +13,7 @@ Fault = Literal["job", "machine", "unknown"]
 #: OS errors that are the machine's state, not the job's doing: the lane pauses and the job is not charged.
 MACHINE_ERRNOS = frozenset(
     {
+        errno.EAGAIN,
         errno.ENOSPC,
         errno.EDQUOT,
         errno.EIO,
@@ -39,10 +40,8 @@ class AvatarError(Exception):
     fault: ClassVar[Fault] = "unknown"
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
+        self.code, self.message, self.hint = code, visible(message), visible(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -68,12 +67,19 @@ class ConfigError(AvatarError):
     """config.yaml is not usable; the command exits with EX_CONFIG (78)."""
 
 
+def visible(text: str) -> str:
+    """Text to be shown to people: what a stranger put into it cannot move a terminal's cursor or hide itself."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def from_exception(exc: BaseException) -> AvatarError:
     """Sort any exception into the three faults; an AvatarError is returned as it is."""
     if isinstance(exc, AvatarError):
         return exc
     if isinstance(exc, MemoryError):
         return MachineError("out-of-memory", "The machine ran out of memory.", "Free memory or lower the limits.")
+    if isinstance(exc, ImportError):
+        return MachineError("install-broken", f"Part of the installation is missing: {exc}.", "Run the set-up again.")
     if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
         code = "disk-full" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "io-error"
         where = f" at {exc.filename}" if exc.filename else ""

@@ -7,9 +7,11 @@ full, I/O error) is tried again until it goes through: the job stands still mean
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.events import Events
 from daemon.job import Job, State
+from daemon.outbox import Outbox
 from daemon.spool import Spool
 
 log = structlog.get_logger()
@@ -32,7 +35,7 @@ CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest a
 #: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 #: A failed job keeps what a retry needs as well.
-KEPT_FAILED = KEPT | {"source.image", "source.audio"}
+KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", "source.image", "source.audio"})
 
 
 class Flow:
@@ -57,6 +60,9 @@ class Flow:
         except ValueError as exc:
             await self.unreadable(source, str(exc))
             return None
+        except OSError:
+            self.board.restore(replace(ticket, not_before=time.time() + self.settings.lanes.pause_s))
+            raise
         now = time.time()
         job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += max(0.0, now - job.since)
         job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
@@ -92,7 +98,7 @@ class Flow:
 
     async def finish(self, job: Job, directory: Path, state: State, error: AvatarError | None = None) -> None:
         """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
-        job.state, job.finished = state, time.time()
+        job.state, job.finished, job.held = state, time.time(), None
         if error is not None:
             job.error = {
                 "code": error.code,
@@ -183,6 +189,9 @@ class Flow:
         """Back into the same queue, not charged: the machine was at fault, or the daemon stops."""
         assert job.stage is not None
         job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
+        if result == "paused":
+            # Behind the others for a while: were this job itself too much for the machine, it would stand in their way.
+            job.not_before = time.time() + self.settings.lanes.pause_s
         self._ended(job, result)
         await self.enqueue(job, directory)
 
@@ -199,7 +208,8 @@ class Flow:
 
     async def unreadable(self, directory: Path, why: str) -> None:
         """A job without a readable record is set aside among the failed; it stops nobody."""
-        job = Job(id=directory.name, name=directory.name, source="", state="failed", accepted=time.time())
+        name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
+        job = Job(id=directory.name, name=name, source="", state="failed", accepted=time.time())
         job.error = {
             "code": "job-unreadable",
             "fault": "machine",
@@ -208,6 +218,8 @@ class Flow:
             "hint": "Drop the manifest again.",
         }
         log.error("job record unreadable", job_id=job.id, why=why)
+        with contextlib.suppress(FileNotFoundError):
+            fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
         await self.finish(job, directory, "failed")
 
     # -- durable steps --------------------------------------------------------------------------------------------
@@ -226,19 +238,22 @@ class Flow:
 
     async def _insist(self, step: Callable[[], None]) -> None:
         """Do a durable step, again and again while the machine is at fault."""
-        delay = min(0.5, self.settings.lanes.pause_s)
+        delay, paused = min(0.5, self.settings.lanes.pause_s), False
         while True:
             try:
                 step()
-                return
-            except OSError as exc:
+            except (OSError, MachineError) as exc:
                 error = from_exception(exc)
                 if not isinstance(error, MachineError):
                     raise
                 self.events.lane_paused("spool", error, delay)
+                paused = True
                 await asyncio.sleep(delay)
-                self.events.lane_resumed("spool")
                 delay = min(delay * 2, self.settings.lanes.pause_s)
+            else:
+                if paused:
+                    self.events.lane_resumed("spool")
+                return
 
 
 def quarantined(reason: str) -> AvatarError:

@@ -23,6 +23,9 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 #: From this many on, one flush of the whole filesystem is cheaper than a flush of each file.
 MANY = 12
 
+#: Files of news are padded to a multiple of this, so that longer news fit into their place.
+NEWS_BYTES = 4096
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,6 +55,14 @@ class Ops:
         finally:
             os.close(fd)
 
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """Write over the beginning of a file, in the room it has."""
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.pwrite(fd, data[: os.fstat(fd).st_size], 0)
+        finally:
+            os.close(fd)
+
     def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
         """Copy an open file from its beginning to a new one and flush it. Returns bytes copied; stops past `limit`."""
         fd = os.open(target, _NEW, 0o660)
@@ -76,7 +87,8 @@ class Ops:
 
     def link_open(self, fd: int, target: Path) -> None:
         """Give an open file one more name."""
-        os.link(f"/proc/self/fd/{fd}", target, follow_symlinks=True)
+        # With a directory given (which an absolute path does not use) Python calls linkat(2); link(2) would not follow.
+        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
 
     def unlink(self, path: Path) -> None:
         path.unlink()
@@ -152,8 +164,13 @@ def replace_bytes(path: Path, data: bytes, *, durable: bool = True, temporary: P
     Without `durable` that holds for readers and for killed processes, but a power cut may bring the old content back.
     """
     temporary = temporary or path.with_name(f".{path.name}.tmp")
-    OPS.write(temporary, data, sync=durable)
-    rename(temporary, path)
+    try:
+        OPS.write(temporary, data, sync=durable)
+        rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            remove(temporary)  # a full disk has no room for half a file
+        raise
     if durable:
         OPS.sync_dir(path.parent)
 
@@ -161,6 +178,20 @@ def replace_bytes(path: Path, data: bytes, *, durable: bool = True, temporary: P
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """`replace_bytes` for JSON."""
     replace_bytes(path, dump_json(value), durable=durable)
+
+
+def tell_json(path: Path, value: Any) -> None:
+    """Put news for people on disk: no truth rests on it, and a machine at fault does not stop it.
+
+    On a full disk there is no room for a new file, so the old one, which is padded, is written over in place.
+    """
+    data = dump_json(value)
+    data += b" " * (-len(data) % NEWS_BYTES)
+    try:
+        replace_bytes(path, data, durable=False)
+    except OSError:
+        with contextlib.suppress(OSError):
+            OPS.overwrite(path, data)
 
 
 def dump_json(value: Any) -> bytes:

@@ -80,7 +80,8 @@ class Inbox:
         self.root = root
         self._settings = settings
         self._clock = clock
-        self._now = clock()
+        #: The time of the last look.
+        self.now = clock()
         self._seen: dict[str, tuple[Look, float]] = {}
         self._asked: set[str] = set()
         #: Files such as `hello.cancel` found by the last look: wishes of people who have only the folder.
@@ -88,7 +89,7 @@ class Inbox:
 
     def look(self) -> list[Drop]:
         """One look at every file; returns the manifests."""
-        self._now = self._clock()
+        self.now = self._clock()
         before, self._seen = self._seen, {}
         drops, wishes = [], []
         for name, look in self._files(str(self.root), "", 0):
@@ -118,7 +119,7 @@ class Inbox:
 
     def _note(self, name: str, look: Look, before: dict[str, tuple[Look, float]]) -> None:
         known = before.get(name)
-        self._seen[name] = known if known is not None and known[0] == look else (look, self._now)
+        self._seen[name] = known if known is not None and known[0] == look else (look, self.now)
 
     def still(self, name: str) -> bool:
         """Whether a file that a manifest names is there and has stopped changing. Links count as still: opening refuses them."""
@@ -137,7 +138,7 @@ class Inbox:
         look, since = self._seen[name]
         # Some programs create a file long before they fill it.
         wait = self._settings.empty_wait_s if look.size == 0 else self._settings.settle_s
-        return since + wait - self._now
+        return since + wait - self.now
 
     def next_still(self) -> float | None:
         """Seconds from the last look until the next file has stood still for long enough; None when none is to."""

@@ -124,7 +124,7 @@ class Intake:
     def _refuse(self, drop: Drop) -> None:
         """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
         why = self.claims.refused.pop(drop.name)
-        self._refused[drop.name] = time.monotonic() + REFUSED_S
+        self._refused[drop.name] = self.inbox.now + REFUSED_S
         warning = f"The manifest cannot be moved out of its folder ({why}); give the service the right to write there."
         self._wait(drop, [], [warning])
 
@@ -170,16 +170,16 @@ class Intake:
 
     def _complete(self, drop: Drop) -> bool:
         """Whether every file the manifest names is there and still. One that is wrong altogether is taken, and fails."""
-        if time.monotonic() < self._refused.get(drop.name, 0.0):
+        if self.inbox.now < self._refused.get(drop.name, 0.0):
             return False
         unready = [name for name in self._peek(drop).files if not self.inbox.still(name)]
         if not unready:
             self._moving.pop(drop.name, None)
             return True
         # Files that are there need a second look like every other; that alone is not worth telling.
-        first = self._moving.setdefault(drop.name, time.monotonic())
+        first = self._moving.setdefault(drop.name, self.inbox.now)
         moving = [name for name in unready if os.path.lexists(self.settings.paths.inbox / name)]
-        patient = time.monotonic() - first < self.settings.intake.settle_s * PATIENCE
+        patient = self.inbox.now - first < self.settings.intake.settle_s * PATIENCE
         if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
         since = self._wait(drop, [printable(os.path.basename(name)) for name in unready])

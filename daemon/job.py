@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -10,6 +11,8 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
+
+from pydantic import TypeAdapter
 
 Stage = Literal["face", "tts", "lipsync", "encode", "deliver"]
 State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
@@ -42,6 +45,11 @@ def document_id(claim: str, document: int) -> str:
         return claim
     tail = hashlib.sha256(f"{claim}/{document}".encode()).hexdigest()[:8]
     return f"{claim[:-8]}{tail}"
+
+
+@functools.cache
+def _record() -> TypeAdapter[Job]:
+    return TypeAdapter(Job)
 
 
 @dataclass(slots=True)
@@ -110,14 +118,13 @@ class Job:
         Raises:
             ValueError: when it is not one of ours.
         """
-        raw = json.loads(data)
+        try:
+            raw = json.loads(data)
+        except RecursionError as exc:
+            raise ValueError("nested too deeply") from exc
         if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
             raise ValueError("not a job record of this version")
-        try:
-            job = cls(**raw)
-        except TypeError as exc:
-            raise ValueError(f"not a job record: {exc}") from exc
-        job.stages = tuple(job.stages)
+        job: Job = _record().validate_python(raw)  # its ValidationError is a ValueError
         if not JOB_ID.fullmatch(job.id):
             raise ValueError(f"not a job id: {job.id!r}")
         return job

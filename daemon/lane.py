@@ -13,9 +13,9 @@ import structlog
 
 from daemon.board import Ticket
 from daemon.child import Child, ChildDied, Message
-from daemon.errors import AvatarError, MachineError, from_exception
+from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.flow import Flow
-from daemon.job import Job
+from daemon.job import Job, Stage
 
 log = structlog.get_logger()
 
@@ -35,6 +35,7 @@ class Pause:
     """Why and until when a lane stands still. Times are monotonic seconds."""
 
     error: AvatarError
+    began: float
     until: float
     delay_s: float
 
@@ -53,8 +54,9 @@ class Slot:
 class Lane:
     """Runs stages in children. One slot is the gpu lane; several are the cpu lane."""
 
-    def __init__(self, name: str, slots: int, flow: Flow, choose: Choose) -> None:
+    def __init__(self, name: str, slots: int, flow: Flow, stages: tuple[Stage, ...], choose: Choose) -> None:
         self.name = name
+        self.stages = stages
         self.flow = flow
         self.slots = [Slot(Child(name, flow.settings, self._heard)) for _ in range(slots)]
         self.pause: Pause | None = None
@@ -83,6 +85,10 @@ class Lane:
         """End the stage that works on a job, if it is this lane's."""
         for slot in self.slots:
             if slot.job is not None and slot.job.id == job_id:
+                if slot.job.stage == "deliver":
+                    raise JobError(
+                        "job-finished", f"{job_id} is being delivered already.", "Take the result away instead."
+                    )
                 slot.cancelled = True
                 await slot.child.stop(0)
                 return True
@@ -112,13 +118,23 @@ class Lane:
         """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
         self.flow.running.pop(ticket.id, None)
         directory = self.flow.spool.active(ticket.stage) / ticket.id
+        if slot.job is None:  # it could not even be taken, and stands in its queue
+            self._pause(error)
+            return
         try:
-            await self.flow.failed(slot.job or self.flow.spool.load(directory), directory, error)
+            job = slot.job
+            if isinstance(error, MachineError):
+                self._pause(error)
+                await self.flow.put_back(job, directory)
+            else:
+                await self.flow.failed(job, directory, error)
         except Exception:
             log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
 
     async def _rest(self, slot: Slot) -> None:
         """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
+        if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
+            self._works_again()  # the pause is over and nothing is left that could prove it
         due, pause = self.flow.board.next_wake(), self.pause
         moments = [REST_S, due - time.time() if due else 0.0, pause.until - time.monotonic() if pause else 0.0]
         # What is past already did not give this lane anything to do, so it is no reason to look again.
@@ -132,7 +148,7 @@ class Lane:
         if taken is None:
             return
         job, directory = taken
-        slot.job = job
+        slot.job, began = job, time.monotonic()
         try:
             result = await slot.child.run(
                 {
@@ -157,7 +173,8 @@ class Lane:
             else:
                 await self.flow.failed(job, directory, trouble)
         else:
-            self._works_again()
+            if self.pause is None or self.pause.began < began:
+                self._works_again()
             if slot.cancelled:
                 await self.flow.cancelled(job, directory)
             else:
@@ -180,6 +197,9 @@ class Lane:
         timeout = self.flow.settings.lanes.timeout
         return timeout.base_s + timeout.per_audio_s * audio_s
 
+    def _waiting(self) -> bool:
+        return any(self.flow.board.count(stage) for stage in self.stages)
+
     # -- pauses ------------------------------------------------------------------------------------------------
 
     def _paused(self) -> bool:
@@ -188,7 +208,8 @@ class Lane:
     def _pause(self, error: AvatarError) -> None:
         base = self.flow.settings.lanes.pause_s
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
-        self.pause = Pause(error, time.monotonic() + delay, delay)
+        now = time.monotonic()
+        self.pause = Pause(error, now, now + delay, delay)
         self.flow.events.lane_paused(self.name, error, delay)
 
     def _works_again(self) -> None:

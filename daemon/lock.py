@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import AvatarError
+
+TRIES, TRY_S = 20, 0.05
 
 
 class SpoolLock:
@@ -27,16 +30,14 @@ class SpoolLock:
             AvatarError: `spool-locked`, naming the holder.
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(fd):
             os.close(fd)
             owner = holder(self.path) or {}
             raise AvatarError(
                 "spool-locked",
                 f"Another daemon uses this spool: process {owner.get('pid', '?')} on {owner.get('host', '?')}.",
                 "Stop it first, or give this one a spool of its own.",
-            ) from None
+            )
         boot = Path("/proc/sys/kernel/random/boot_id")
         record = {
             "pid": os.getpid(),
@@ -44,14 +45,28 @@ class SpoolLock:
             "since": time.time(),
             "boot": boot.read_text().strip() if boot.exists() else "",
         }
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(record).encode(), 0)
         self._fd = fd
+        data = json.dumps(record).encode()
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            os.pwrite(fd, data, 0)
+            os.ftruncate(fd, len(data))
 
     def release(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _take(fd: int) -> bool:
+    """Whether the lock could be had. Who only asks for its holder has it for an instant, so a few tries are made."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(TRY_S)
+        else:
+            return True
+    return False
 
 
 def holder(path: Path) -> dict[str, Any] | None:

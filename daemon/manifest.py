@@ -23,7 +23,9 @@ FRAME_RATES: dict[str, Fraction] = {
     "59.94": Fraction(60000, 1001),
     "60": Fraction(60),
 }
+MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
 MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
+MAX_ASPECT = 4  # longer side over shorter side
 
 _SIZE = re.compile(r"(\d{2,5})\s*[x×]\s*(\d{2,5})")
 _ASPECT = re.compile(r"(\d{1,3})\s*:\s*(\d{1,3})")
@@ -53,8 +55,8 @@ def _size(value: object) -> str:
 
 def _aspect(value: object) -> str:
     match = _ASPECT.fullmatch(str(value).strip())
-    if match is None or "0" in match.groups():
-        raise ValueError("must be WIDTH:HEIGHT, such as 9:16")
+    if match is None or not 1 / MAX_ASPECT <= int(match[1]) / max(1, int(match[2])) <= MAX_ASPECT or int(match[2]) == 0:
+        raise ValueError(f"must be WIDTH:HEIGHT, such as 9:16, and at most {MAX_ASPECT}:1 or 1:{MAX_ASPECT}")
     return f"{int(match[1])}:{int(match[2])}"
 
 
@@ -73,6 +75,8 @@ def _file_name(value: object) -> str:
         raise ValueError("must name a file")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
         raise ValueError("must be a file next to the manifest, not a path elsewhere")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
     if any(part.startswith(".") and part != "." for part in parts):
         raise ValueError("must not name a hidden file or folder")
     return "/".join(part for part in parts if part not in ("", "."))

@@ -29,11 +29,12 @@ def clean_stem(name: str) -> str:
 
 
 class Wish(NamedTuple):
-    """A job that is to get a name: `wanted`, or one like it."""
+    """A job that is to get a name: `wanted`, or one like it. `chosen`: what `choose` said, where it was asked."""
 
     wanted: str
     job: str
     status: dict[str, Any]
+    chosen: str | None = None
 
 
 def _candidates(wanted: str, job_id: str) -> Iterator[str]:
@@ -57,9 +58,10 @@ class Outbox:
         self.root = root
 
     def choose(self, wanted: str, job_id: str) -> str:
-        """The name that `reserve` would give a job, as things are now."""
-        names = _candidates(wanted, job_id)
-        return next(name for name in names if not self._taken(name) or self.owner(name) == job_id)
+        """The name that `reserve` would give a job, as things are now: one it has already, or the first that is free."""
+        first = itertools.islice(_candidates(wanted, job_id), 2)
+        owned = (name for name in first if self.owner(name) == job_id)
+        return next(owned, None) or self._free(wanted, job_id)
 
     def reserve(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
         """`reserve_all` for one job."""
@@ -75,7 +77,7 @@ class Outbox:
         written: list[Path] = []
         try:
             for wish in wishes:
-                names.append(self._own(wish) or self._free(wish, names))
+                names.append(wish.chosen or self.choose(wish.wanted, wish.job))
                 written.append(self._temporary(wish.job))
                 self._write_new(wish, names[-1], written[-1])
             fs.OPS.sync_all(written)
@@ -88,13 +90,8 @@ class Outbox:
         fs.OPS.sync_dir(self.root)
         return names
 
-    def _own(self, wish: Wish) -> str | None:
-        first = itertools.islice(_candidates(wish.wanted, wish.job), 2)
-        return next((name for name in first if self.owner(name) == wish.job), None)
-
-    def _free(self, wish: Wish, given: Sequence[str]) -> str:
-        names = _candidates(wish.wanted, wish.job)
-        return next(name for name in names if name not in given and not self._taken(name))
+    def _free(self, wanted: str, job_id: str) -> str:
+        return next(name for name in _candidates(wanted, job_id) if not self._taken(name))
 
     def _write_new(self, wish: Wish, name: str, temporary: Path, *, sync: bool = False) -> None:
         fs.OPS.write(temporary, fs.dump_json({**wish.status, "name": name}), sync=sync)
@@ -105,13 +102,18 @@ class Outbox:
             fs.rename(temporary, self.root / f"{name}.json")
             return name
         while not fs.publish(temporary, self.root / f"{name}.json", sync=False):
-            name = self._free(wish, [name])
+            name = self._free(wish.wanted, wish.job)
             self._write_new(wish, name, temporary, sync=True)
         return name
 
     def _temporary(self, job_id: str) -> Path:
         """A name nobody can guess, so that nobody can put a link there; it is litter when the daemon starts."""
         return self.root / f".{job_id}.{secrets.token_hex(6)}.json.tmp"
+
+    def name_of(self, job_id: str) -> str | None:
+        """The result name of a job whose record is lost; reads every status file."""
+        names = (path.name.removesuffix(".json") for path in self.root.glob("*.json"))
+        return next((name for name in names if self.owner(name) == job_id), None)
 
     def owner(self, name: str) -> str | None:
         """The job a result name belongs to, by its status file. People can write there: anything may be in it."""
@@ -128,7 +130,8 @@ class Outbox:
         return str(record.get("job")) if isinstance(record, dict) else None
 
     def _taken(self, name: str) -> bool:
-        return any(os.path.lexists(self.root / f"{name}{ending}") for ending in ENDINGS)
+        stem = os.path.join(self.root, name)
+        return any(os.path.lexists(stem + ending) for ending in ENDINGS)
 
     def write(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
         """Replace a job's status file."""

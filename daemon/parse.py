@@ -66,8 +66,8 @@ def _one(document: Document) -> Manifest | JobError:
 def _explain(errors: list[ErrorDetails], document: Document) -> JobError:
     """One error for the whole document: the first problem in full, unknown keys before wrong values."""
     errors = sorted(errors, key=lambda e: (e["type"] != "extra_forbidden", e["loc"] == ()))
-    sentences = [_sentence(error, document) for error in errors]
-    more = f" (and {len(errors) - 1} more: {' '.join(s for s, _ in sentences[1:4])})" if len(errors) > 1 else ""
+    sentences = [_sentence(error, document) for error in errors[:4]]
+    more = f" (and {len(errors) - 1} more: {' '.join(s for s, _ in sentences[1:])})" if len(errors) > 1 else ""
     code = "manifest-unknown-key" if errors[0]["type"] == "extra_forbidden" else "manifest-invalid"
     return JobError(code, sentences[0][0] + more, sentences[0][1])
 

@@ -6,6 +6,7 @@ is taken out of the inbox: a drain). They are kept in `spool/paused.json`, so th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -45,23 +46,25 @@ class Pauses:
     def expire(self) -> list[Scope]:
         """Forget the pauses whose time is over; returns which."""
         over = [scope for scope, pause in self._now.items() if pause.over]
-        for scope in over:
-            self.end(scope)
+        if over:
+            now = {scope: pause for scope, pause in self._now.items() if scope not in over}
+            with contextlib.suppress(OSError):  # the file says when they end; nobody reads more into it
+                self._change(now)
+            self._now = now
         return over
 
     def begin(self, scope: Scope, pause: Pause) -> None:
-        self._now = {**self._now, scope: pause}
-        self._write()
+        self._change({**self._now, scope: pause})
 
     def end(self, scope: Scope) -> Pause | None:
         """End a pause; returns the one there was."""
         ended = self._now.get(scope)
-        self._now = {other: pause for other, pause in self._now.items() if other != scope}
-        self._write()
+        self._change({other: pause for other, pause in self._now.items() if other != scope})
         return ended
 
-    def _write(self) -> None:
-        fs.replace_json(self._path, {scope: asdict(pause) for scope, pause in self._now.items()})
+    def _change(self, now: dict[Scope, Pause]) -> None:
+        fs.replace_json(self._path, {scope: asdict(pause) for scope, pause in now.items()})
+        self._now = now
 
 
 def read(path: Path) -> dict[Scope, Pause]:
@@ -69,5 +72,5 @@ def read(path: Path) -> dict[Scope, Pause]:
     try:
         raw: dict[str, Any] = json.loads(path.read_bytes())
         return {scope: Pause(**raw[scope]) for scope in SCOPES if scope in raw}
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}

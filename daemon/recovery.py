@@ -34,7 +34,7 @@ async def recover(flow: Flow, outbox: Outbox) -> int:
         prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
     delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready("deliver")))
     for litter in outbox.litter(delivering):
-        fs.remove(litter)
+        _discard(litter)
     return interrupted
 
 
@@ -42,12 +42,23 @@ async def _load(flow: Flow, directory: Path) -> Job | None:
     try:
         return flow.spool.load(directory)
     except ValueError as exc:
-        await flow.unreadable(directory, str(exc))
+        try:
+            await flow.unreadable(directory, str(exc))
+        except OSError:
+            log.exception("job left where it is", job_id=directory.name)
+        return None
+    except OSError as exc:
+        log.error("job left where it is", job_id=directory.name, error=str(exc))
         return None
 
 
 async def _index(flow: Flow, directory: Path) -> None:
-    if (job := await _load(flow, directory)) is not None:
+    job = await _load(flow, directory)
+    if job is None:
+        return
+    if job.held:  # the crash came between the order and the move
+        await flow.enqueue(job, directory)
+    else:
         flow.board.add(job)
 
 
@@ -75,7 +86,11 @@ async def _resume(flow: Flow, directory: Path) -> None:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        try:
-            fs.remove(path)
-        except OSError as exc:
-            log.warning("litter stays", path=str(path), error=str(exc))
+        _discard(path)
+
+
+def _discard(path: Path) -> None:
+    try:
+        fs.remove(path)
+    except PermissionError as exc:  # somebody else's, and no reason not to start
+        log.warning("litter stays", path=str(path), error=str(exc))

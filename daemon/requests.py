@@ -67,14 +67,15 @@ class Requests:
     async def _hold(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
         self._unfinished(job)
-        if job.held:
+        if job.held and job.state != "queued":
             return f"{job.id} is held already."
         await self._flow.hold(job, directory, _by(request), _reason(request))
         return f"{job.id} will be held after its present stage." if job.state == "running" else f"{job.id} is held."
 
     async def _release(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
-        if not job.held:
+        self._unfinished(job)
+        if not job.held and job.state != "held":
             raise JobError("job-not-held", f"{job.id} is not held.", "")
         await self._flow.release(job, directory, _by(request))
         return f"{job.id} goes on."

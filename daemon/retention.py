@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -62,13 +64,13 @@ class Retention:
         ]
         if limits.outbox_days or limits.outbox_mb:
             things += surplus(results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb)
-        for thing in things[:BATCH]:
-            self._remove(thing)
+        removed = sum(map(self._remove, things[:BATCH]))
         if things:
-            log.info("retention", removed=min(len(things), BATCH), left=max(0, len(things) - BATCH))
-        return min(len(things), BATCH)
+            log.info("retention", removed=removed, left=len(things) - removed)
+        return removed
 
-    def _remove(self, thing: Thing) -> None:
+    def _remove(self, thing: Thing) -> bool:
+        gone = True
         for path in thing.paths:
             try:
                 if path.is_dir():  # out of sight first, so that nobody meets a job that is half gone
@@ -79,21 +81,24 @@ class Retention:
                     fs.remove(path)
             except OSError as exc:
                 log.warning("retention failed", path=str(path), error=str(exc))
+                gone = False
+        return gone
 
     def _jobs(self, name: str) -> Iterator[Thing]:
         for directory in self._spool.jobs(self._spool.root / name):
             try:
                 files = list(os.scandir(directory))
                 yield Thing((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
-            except FileNotFoundError:
-                continue  # retried, and gone on its way
+            except OSError:
+                continue  # retried, and gone on its way; or not ours to read
 
 
 def _files(folder: Path) -> Iterator[Thing]:
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            info = path.stat()
-            yield Thing((path,), max(info.st_atime, info.st_mtime), info.st_size)
+        with contextlib.suppress(OSError):  # renamed or taken away meanwhile
+            info = path.lstat()
+            if stat.S_ISREG(info.st_mode):
+                yield Thing((path,), max(info.st_atime, info.st_mtime), info.st_size)
 
 
 def results(outbox: Path) -> Iterator[Thing]:
@@ -104,9 +109,13 @@ def results(outbox: Path) -> Iterator[Thing]:
             record = json.loads(status.read_bytes())
             if status.is_symlink() or not isinstance(record, dict) or record.get("state") not in FINISHED:
                 continue
-            files = [outbox / str(output["file"]) for output in record.get("outputs", [])]
+            names = [str(output["file"]) for output in record.get("outputs", [])]
+            mine = (stem, f"{stem}-{record.get('job')}")
+            present = [status, *(outbox / name for name in names if _belongs(name, mine) and (outbox / name).is_file())]
+            yield Thing(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        mine = {outbox / f"{stem}{ending}" for ending in ENDINGS}
-        present = [status, *(path for path in files if path in mine and path.is_file())]
-        yield Thing(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
+
+
+def _belongs(name: str, stems: tuple[str, ...]) -> bool:
+    return "/" not in name and any(name == f"{stem}{ending}" for stem in stems for ending in ENDINGS)

@@ -61,8 +61,8 @@ class Service:
         self.claims = Claims(settings, self.spool, self.outbox, self.board, self.events)
         self.intake = Intake(settings, self.spool, self.outbox, self.claims, self.events)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
-        self.gpu = Lane("gpu", 1, self.flow, self._choose_gpu)
-        self.cpu = Lane("cpu", cpus, self.flow, self._choose_cpu)
+        self.gpu = Lane("gpu", 1, self.flow, GPU_STAGES, self._choose_gpu)
+        self.cpu = Lane("cpu", cpus, self.flow, CPU_STAGES, self._choose_cpu)
         self.lanes = [self.gpu, self.cpu]
         self.pauses = Pauses(self.spool.root / "paused.json")
         requests = Requests(self.flow, self.lanes, self.pauses, self.events)
@@ -125,9 +125,10 @@ class Service:
         watcher.start()
         server: MetricsServer | None = None
         try:
+            # Before recovery, which waits for room where the disk is full: people must be able to see why.
+            server = self._start_metrics()
             interrupted = await recover(self.flow, self.outbox)
             self._open_inbox()
-            server = self._start_metrics()
             log.info(
                 "ready",
                 pid=os.getpid(),
@@ -155,6 +156,10 @@ class Service:
             raise ConfigError(
                 "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
             ) from exc
+        except OSError as exc:  # no room to go on with what was claimed: the first look tries again
+            if not isinstance(from_exception(exc), MachineError):
+                raise
+            self._intake_ill(exc)
 
     def _start_metrics(self) -> MetricsServer | None:
         settings = self.settings.metrics
@@ -168,11 +173,17 @@ class Service:
                 f"Port {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
                 "Choose another metrics.port, or 0 for any free one.",
             ) from exc
-        fs.replace_json(self.spool.root / "metrics.json", {"host": settings.host, "port": server.port}, durable=False)
+        fs.tell_json(self.spool.root / "metrics.json", {"host": settings.host, "port": server.port})
         return server
 
     async def _work(self, watcher: Watcher) -> None:
-        loops = (self._scan_loop(watcher), self._position_loop(), self._retention_loop(), self._pause_loop())
+        loops = (
+            self._scan_loop(watcher),
+            self._position_loop(),
+            self._retention_loop(),
+            self._pause_loop(),
+            self._control_loop(),
+        )
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -201,13 +212,25 @@ class Service:
             heard = self._wake.rings
             watcher.refresh(self.settings.paths.inbox)
             try:
-                await self.control.obey()
                 await self._take_drops()
                 await self.control.grant(self.intake.inbox.wishes)
                 self._intake_well()
-            except (OSError, MachineError) as exc:
+            except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
+                if not isinstance(from_exception(exc), MachineError):
+                    log.exception("intake failed")
                 self._intake_ill(exc)
             await self._wake.wait(self._until_next_look(watcher), heard)
+            await asyncio.sleep(DEBOUNCE_S)
+
+    async def _control_loop(self) -> None:
+        """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
+        while True:
+            heard = self._wake.rings
+            try:
+                await self.control.obey()
+            except Exception:
+                log.exception("control failed")
+            await self._wake.wait(self.settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
 
     async def _take_drops(self) -> None:
@@ -227,17 +250,24 @@ class Service:
     async def _pause_loop(self) -> None:
         """End the pauses whose time is over."""
         while True:
-            for scope in self.pauses.expire():
-                self.events.queue_resumed(scope)
-                self.flow.changed.ring()
-                self._wake.ring()
+            try:
+                for scope in self.pauses.expire():
+                    self.events.queue_resumed(scope)
+                    self.flow.changed.ring()
+                    self._wake.ring()
+            except OSError as exc:  # no room to note it: it is over all the same, and noted later
+                log.warning("end of a pause not noted", error=str(exc))
             await asyncio.sleep(PAUSES_S)
 
     async def _retention_loop(self) -> None:
         retention = Retention(self.settings, self.spool)
         while True:
             # In a thread: a directory of a year's jobs takes a while to read.
-            cleared = await asyncio.to_thread(retention.clear)
+            try:
+                cleared = await asyncio.to_thread(retention.clear)
+            except Exception:  # something went away, or the machine is at fault: later, then
+                log.exception("retention failed")
+                cleared = 0
             await asyncio.sleep(1.0 if cleared == BATCH else self.settings.retention.every_s)
 
     def _until_next_look(self, watcher: Watcher) -> float:
@@ -246,7 +276,7 @@ class Service:
         announced = watcher.trusted(self.settings.paths.inbox)
         return min(self.intake.next_look(), self.settings.intake.scan_s if announced else self.settings.intake.poll_s)
 
-    def _intake_ill(self, exc: OSError | MachineError) -> None:
+    def _intake_ill(self, exc: Exception) -> None:
         self._intake_delay = min(max(1.0, self._intake_delay * 2), self.settings.intake.scan_s)
         self.events.lane_paused("intake", from_exception(exc), self._intake_delay)
 
@@ -281,16 +311,15 @@ class Service:
 
     async def _position_loop(self) -> None:
         """Keep the place in the queue fresh in the status of the jobs near its head."""
-        known: dict[str, int] = {}
+        known: dict[Ticket, int] = {}
         while True:
-            fresh: dict[str, int] = {}
+            fresh: dict[Ticket, int] = {}
             for stage in (*GPU_STAGES, *CPU_STAGES):
                 for place, ticket in enumerate(self.board.front(stage, POSITIONS), start=1):
-                    fresh[ticket.id] = place
-                    if known.get(ticket.id) != place:
-                        with contextlib.suppress(ValueError):
+                    fresh[ticket] = place
+                    if known.get(ticket) != place:
+                        with contextlib.suppress(ValueError, OSError):  # it moves on while we look
                             job = self.spool.load(self.spool.ready(stage) / ticket.id)
-                            if ticket.id in self.board:
-                                self.status.queue_position(job, place)
+                            self.status.queue_position(job, place)
             known = fresh
             await asyncio.sleep(POSITIONS_S)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon import fs
+from daemon.errors import MACHINE_ERRNOS
 from daemon.job import JOB_ID, STAGES, Job, Stage, State
 
 #: Where jobs rest, beside the stages' own ready and active folders.
@@ -82,10 +83,13 @@ class Spool:
 
         Raises:
             ValueError: the record is missing or is not one of ours.
+            OSError: the machine cannot read now.
         """
         try:
             job = Job.from_bytes((directory / "job.json").read_bytes())
         except OSError as exc:
+            if exc.errno in MACHINE_ERRNOS:  # says nothing about the record
+                raise
             raise ValueError(f"no readable job.json: {exc.strerror}") from exc
         if job.id != directory.name:
             raise ValueError(f"the record is of {job.id}")

@@ -36,4 +36,4 @@ class StateFile(Subscriber):
 
     def write(self) -> None:
         """Put the present state on disk; it is news, not truth, and need not survive a power cut."""
-        fs.replace_json(self._path, {"paused_lanes": self._paused}, durable=False)
+        fs.tell_json(self._path, {"paused_lanes": self._paused})

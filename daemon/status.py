@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, MachineError
 from daemon.estimate import Estimator
 from daemon.events import Subscriber
 from daemon.job import Job, Stage
@@ -91,6 +91,8 @@ class StatusWriter(Subscriber):
     def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
         progress = self._estimator.progress(job, part)
         eta = self._estimator.eta_s(job, part)
+        if eta is not None and position is not None and job.stage is not None:
+            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
         self._outbox.write(job.name, describe(job, progress, eta, position), durable=durable)
 
     def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
@@ -122,7 +124,16 @@ class StatusWriter(Subscriber):
             self._try(job, value)
 
     def before_finish(self, job: Job) -> None:
-        self._write(job, durable=True)
+        try:
+            self._write(job, durable=True)
+        except (FileNotFoundError, PermissionError, NotADirectoryError) as exc:
+            raise MachineError(
+                "outbox-unusable",
+                f"{exc.filename}: {exc.strerror}.",
+                "Bring the outbox back; the work goes on by itself.",
+            ) from exc
+        except (IsADirectoryError, FileExistsError) as exc:  # somebody put a folder in its place
+            log.warning("status not written", job_id=job.id, error=str(exc))
 
     def job_finished(self, job: Job) -> None:
         self._written.pop(job.id, None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon import fs
+from daemon.errors import MachineError
 from stages.context import Context, Facts
 
 #: Artifact and ending of its result, by kind of job. What people wait for comes last.
@@ -27,6 +28,12 @@ CHUNK = 1 << 20  # bytes
 
 def run(ctx: Context) -> Facts:
     """Publish the results. Returns {"outputs": [{"file", "bytes", "sha256"}]}, the main result last."""
+    if not os.access(ctx.settings.paths.outbox, os.W_OK | os.X_OK):
+        raise MachineError(
+            "outbox-unusable",
+            f"{ctx.settings.paths.outbox} is not there, or may not be written.",
+            "Bring the outbox back; the work goes on by itself.",
+        )
     plan = ctx.path("delivery.json")
     if plan.exists():
         outputs: list[dict[str, Any]] = json.loads(plan.read_bytes())
@@ -45,16 +52,21 @@ def _copy_all(ctx: Context) -> list[dict[str, Any]]:
     total = sum(ctx.path(name).stat().st_size for name, _ in found) or 1
     outputs: list[dict[str, Any]] = []
     done = 0
-    for name, ending in found:
-        part = outbox / f".{ctx.job_id}{ending}.part"
-        fs.remove(part)
-        size, digest = _copy(ctx.path(name), part)
-        done += size
-        ctx.progress(done / total)
-        outputs.append(
-            {"file": f"{ctx.name}{ending}", "ending": ending, "part": part.name, "bytes": size, "sha256": digest}
-        )
-    fs.OPS.sync_dir(outbox)
+    parts = [outbox / f".{ctx.job_id}{ending}.part" for _, ending in found]
+    try:
+        for (name, ending), part in zip(found, parts, strict=True):
+            fs.remove(part)
+            size, digest = _copy(ctx.path(name), part)
+            done += size
+            ctx.progress(done / total)
+            outputs.append(
+                {"file": f"{ctx.name}{ending}", "ending": ending, "part": part.name, "bytes": size, "sha256": digest}
+            )
+        fs.OPS.sync_dir(outbox)
+    except OSError:
+        for part in parts:  # a full outbox needs the room
+            fs.remove(part)
+        raise
     return outputs
 
 
@@ -67,9 +79,6 @@ def _copy(source: Path, part: Path) -> tuple[int, str]:
         os.lseek(fd, 0, os.SEEK_SET)
         while chunk := os.read(fd, CHUNK):
             digest.update(chunk)
-    except OSError:
-        fs.remove(part)
-        raise
     finally:
         os.close(fd)
     return size, digest.hexdigest()

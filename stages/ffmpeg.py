@@ -145,7 +145,7 @@ def failure(status: int, log: str, what: str) -> AvatarError:
     """The error for an ffmpeg that ended badly: whose fault it is, told by its last words."""
     words = log.lower()
     if "no space left on device" in words or "disk quota exceeded" in words:
-        return MachineError("disk-full", f"The disk is full: {what} could not be written.", "Free some space.")
+        return MachineError("disk-full", f"The disk is full: {what}.", "Free some space.")
     if "cannot allocate memory" in words:
         return MachineError("out-of-memory", f"ffmpeg ran out of memory: {what}.", "Free memory or ask for less.")
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"

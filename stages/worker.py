@@ -7,12 +7,15 @@ Answers: ready, heartbeat, progress, model, result, error (see docs/worker.md).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -21,7 +24,7 @@ from typing import Any
 
 from daemon import fs
 from daemon.config import Settings
-from daemon.errors import from_exception
+from daemon.errors import AvatarError, MachineError, from_exception
 from daemon.manifest import Manifest
 from stages.context import Context, Facts
 
@@ -29,6 +32,8 @@ STAGES = frozenset({"face", "tts", "lipsync", "encode", "deliver"})
 PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Least time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
+#: A disk with less room is full: no stage's results fit into this.
+FULL_BYTES = 1 << 20
 
 
 class Wire:
@@ -45,11 +50,10 @@ class Wire:
             self._out.write(line)
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the daemon ends, so that no orphan writes into a job taken up again."""
-    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent or parent == 1:
+    if os.getppid() != parent:  # it ended before the kernel was asked
         os._exit(1)
 
 
@@ -95,6 +99,21 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
     return result
 
 
+def whose_fault(exc: Exception, settings: Settings) -> AvatarError:
+    """The error to report. Libraries often do not say why a write failed: where a disk is full, that was it."""
+    error = from_exception(exc)
+    if error.fault != "unknown":
+        return error
+    paths = settings.paths
+    for folder in (paths.spool, paths.cache, paths.outbox, Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(folder).free < FULL_BYTES:
+                return MachineError(
+                    "disk-full", f"The disk of {folder} is full: {error.message}", "Free some space; the work goes on."
+                )
+    return error
+
+
 def serve(wire: Wire) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
@@ -109,7 +128,7 @@ def serve(wire: Wire) -> None:
             wire.send("result", job=request["job"], **perform(request, settings, wire))
         except Exception as exc:
             traceback.print_exc()
-            error = from_exception(exc)
+            error = whose_fault(exc, settings)
             wire.send(
                 "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint
             )
@@ -118,9 +137,10 @@ def serve(wire: Wire) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lane", required=True)
-    parser.parse_args()
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the daemon")
+    parent = parser.parse_args().parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
-    die_with_parent()
+    die_with_parent(parent)
     serve(Wire())
 
 

@@ -62,6 +62,8 @@ class Installation:
     def launch(self) -> None:
         """Start the daemon; wait for nothing."""
         with self.log.open("ab") as log:
+            log.write(b"\n")  # the one before may have been killed in the middle of a line
+            log.flush()
             command = [sys.executable, "-m", "daemon", "--config", str(self.config)]
             self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, env=self.environment)
 
@@ -82,8 +84,7 @@ class Installation:
     def events(self, name: str) -> list[dict[str, Any]]:
         """Log lines of one event."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        parsed = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        return [line for line in parsed if line.get("event") == name]
+        return [line for line in map(_parsed, lines) if line.get("event") == name]
 
     def kill(self) -> None:
         """SIGKILL, as the OOM killer or an impatient operator would."""
@@ -144,6 +145,14 @@ class Installation:
 
     def all_jobs(self) -> list[str]:
         return sorted(path.parent.name for path in self.spool.rglob("job.json"))
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:  # not ours, or cut off by a kill
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @pytest.fixture

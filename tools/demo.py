@@ -15,6 +15,7 @@ from daemon.errors import AvatarError
 from daemon.outbox import ENDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
+LOG = ROOT / "spool" / "demo.log"
 START_S = 30.0
 
 
@@ -33,23 +34,23 @@ def start(shell: Shell) -> subprocess.Popen[bytes] | None:
     if shell.daemon() is not None:
         print("demo: a daemon runs already on this spool; using it")
         return None
-    log = ROOT / "spool" / "demo.log"
-    log.parent.mkdir(exist_ok=True)
-    with log.open("wb") as out:
+    LOG.parent.mkdir(exist_ok=True)
+    with LOG.open("wb") as out:
         daemon = subprocess.Popen([sys.executable, "-m", "daemon"], cwd=ROOT, stdout=out, stderr=out)
-    print(f"demo: daemon started (process {daemon.pid}, log in {log.relative_to(ROOT)})")
+    print(f"demo: daemon started (process {daemon.pid}, log in {LOG.relative_to(ROOT)})")
     return daemon
 
 
 def drop(shell: Shell) -> Path:
     """Copy the example into the inbox, picture first; returns the status file to watch."""
     paths = shell.settings.paths
-    for folder in (paths.inbox, paths.outbox):
-        folder.mkdir(parents=True, exist_ok=True)
+    folder = paths.inbox / "example"  # a folder of its own, so that nobody's portrait.png is overwritten
+    for needed in (folder, paths.outbox):
+        needed.mkdir(parents=True, exist_ok=True)
     name = free_name(paths.outbox, "hello")
-    shutil.copyfile(ROOT / "examples" / "portrait.png", paths.inbox / "portrait.png")
-    shutil.copyfile(ROOT / "examples" / "hello.yaml", paths.inbox / f"{name}.yaml")
-    print(f"demo: dropped inbox/{name}.yaml and inbox/portrait.png")
+    shutil.copyfile(ROOT / "examples" / "portrait.png", folder / "portrait.png")
+    shutil.copyfile(ROOT / "examples" / "hello.yaml", folder / f"{name}.yaml")
+    print(f"demo: dropped inbox/example/{name}.yaml and inbox/example/portrait.png")
     return paths.outbox / f"{name}.json"
 
 
@@ -68,8 +69,13 @@ def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) ->
     final: dict[str, object] = {}
     if daemon is not None:
         wait_for_lock(shell, daemon)
-    for final in follow(shell, status, 600):
-        print(f"demo: {final['state']:8} {final['stage'] or '':8} {float(str(final['progress'])):4.0%}", flush=True)
+    try:
+        for final in follow(shell, status, 600):
+            print(f"demo: {final['state']:8} {final['stage'] or '':8} {float(str(final['progress'])):4.0%}", flush=True)
+    except AvatarError:
+        if daemon is not None and daemon.poll() is not None:  # its own last words say more than that it is gone
+            raise SystemExit(LOG.read_text(errors="replace")) from None
+        raise
     if final.get("state") != "done":
         print(f"demo: failed: {final.get('error')}", file=sys.stderr)
         return 1
@@ -84,9 +90,7 @@ def wait_for_lock(shell: Shell, daemon: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_S
     while shell.daemon() is None:
         if daemon.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(
-                (ROOT / "spool" / "demo.log").read_text(errors="replace") or "demo: the daemon did not start"
-            )
+            raise SystemExit(LOG.read_text(errors="replace") or "demo: the daemon did not start")
         time.sleep(0.05)
 
 

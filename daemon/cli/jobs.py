@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -45,13 +46,26 @@ def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
     )
 
     def text() -> None:
+        if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
+            for job in found:
+                fields = (
+                    job.id,
+                    job.name,
+                    job.state,
+                    job.stage or "-",
+                    iso(job.accepted) or "-",
+                    (job.error or {}).get("code", "-"),
+                )
+                click.echo("\t".join(fields))
+            return
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table("job", "name", "state", "stage", "accepted", "what", box=None)
         for job in found:
             what = job.error["code"] if job.error else ""
-            table.add_row(job.id, job.name, job.state, job.stage or "", iso(job.accepted), what)
+            table.add_row(job.id, escape(job.name), job.state, job.stage or "", iso(job.accepted), what)
         Console().print(table if found else "No jobs.")
 
     show([describe(job) for job in found], as_json, text)

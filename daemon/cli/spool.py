@@ -21,7 +21,8 @@ def spool() -> None:
 def check(shell: Shell, dry_run: bool, as_json: bool) -> None:
     """Find what is not in a legal state, and repair it. Exit code 1 when something is left for a person."""
     if dry_run or not shell.spool.root.is_dir():
-        found = [(problem, False) for problem in SpoolCheck(shell.settings).problems()]
+        live = shell.daemon() is not None
+        found = [(problem, False) for problem in SpoolCheck(shell.settings, live=live).problems()]
     else:
         lock = SpoolLock(shell.spool.lock)
         lock.acquire()

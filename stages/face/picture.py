@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
-from daemon.errors import JobError
+from daemon.errors import JobError, MachineError, from_exception
 
 #: Decoders that are ever tried; Pillow knows forty, and each is attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -19,6 +20,19 @@ _READABLE = "Use a PNG, JPEG, WebP, TIFF, BMP or GIF picture."
 NEUTRAL = (222, 222, 222)
 #: Pictures longer than this are halved, thirded … on reading: no video is larger, and 100 Mpx would take gigabytes.
 WORK_SIDE_PX = 4096
+_ROWS = 256  # converted at a time
+
+#: What makes a picture upright, by its EXIF orientation; None for the one that is.
+_TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _SIGNATURES = (
     (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive or office document"), (b"\x1f\x8b", "a gzip archive"),
@@ -44,15 +58,19 @@ def read(path: Path, max_pixels: int) -> tuple[npt.NDArray[np.uint8], float]:
     try:
         image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))  # a JPEG can be decoded at a half or a quarter
         image.load()
+        orientation = _orientation(image)
+        image = _averageable(image)
+        image = image.reduce(-(-max(image.size) // WORK_SIDE_PX)) if max(image.size) > WORK_SIDE_PX else image
+        scale = full_side / max(image.size)
+        return np.asarray(_upright_srgb(image, orientation)), scale
     except Exception as exc:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError
+        if isinstance(from_exception(exc), MachineError):
+            raise
         raise JobError(
             "image-truncated",
             f"The picture breaks off or is damaged inside ({exc}).",
             "Copy or export the picture again.",
         ) from exc
-    image = image.reduce(-(-max(image.size) // WORK_SIDE_PX)) if max(image.size) > WORK_SIDE_PX else image
-    scale = full_side / max(image.size)
-    return np.asarray(_upright_srgb(image)), scale
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
@@ -64,6 +82,8 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     except UnidentifiedImageError as exc:
         raise JobError("image-unreadable", f"The picture file is {looks_like(path)}.", _READABLE) from exc
     except Exception as exc:  # a damaged header makes a decoder raise nearly anything
+        if isinstance(from_exception(exc), MachineError):
+            raise
         raise JobError("image-unreadable", f"The picture's header is damaged ({exc}).", _READABLE) from exc
     width, height = image.size
     if width * height > max_pixels:
@@ -102,8 +122,26 @@ def _is_text(head: bytes) -> bool:
     return all(char.isprintable() or char.isspace() for char in text)
 
 
-def _upright_srgb(image: Image.Image) -> Image.Image:
-    orientation = image.getexif().get(0x0112, 1)
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, by the EXIF tag; 1 (upright) where the tags are nonsense, which spoils no picture."""
+    with contextlib.suppress(Exception):
+        value = image.getexif().get(0x0112, 1)
+        return value if value in _TURNS else 1
+    return 1
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """Pixels whose values can be averaged: not numbers in a palette, not bits."""
+    if image.mode.startswith("I;16"):
+        return _eight_bit(image)
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image
+
+
+def _upright_srgb(image: Image.Image, orientation: int) -> Image.Image:
     profile = image.info.get("icc_profile")
     image = _eight_bit(image)
     if image.has_transparency_data:
@@ -113,21 +151,22 @@ def _upright_srgb(image: Image.Image) -> Image.Image:
     if profile:
         image = _to_srgb(image, profile)
     image = image.convert("RGB")
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    image.info["exif"] = exif.tobytes()
-    return ImageOps.exif_transpose(image)
+    turn = _TURNS.get(orientation)
+    return image.transpose(turn) if turn is not None else image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit and float greys to 8 bit; Pillow itself would clip them to white."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        top = 65535.0 if values.max() > 255 else (255.0 if values.max() > 1 else 1.0)
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
-    return image
+    """16-bit and float greys to 8 bit; Pillow itself would clip them to white. A few rows at a time: the picture may be large."""
+    if not image.mode.startswith("I;16") and image.mode not in ("I", "F"):
+        return image
+    values = np.asarray(image)
+    peak = float(np.fmax.reduce(values, axis=None, initial=0.0))
+    top = 65535.0 if peak > 255 or image.mode.startswith("I;16") else (255.0 if peak > 1 else 1.0)
+    result = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _ROWS):
+        rows = np.nan_to_num(values[start : start + _ROWS].astype(np.float64))
+        result[start : start + _ROWS] = np.clip(rows * (255.0 / top), 0, 255)
+    return Image.fromarray(result)
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

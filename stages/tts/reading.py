@@ -59,6 +59,8 @@ class Reader:
         kept = [index for index, form in enumerate(spoken) if form]
         try:
             groups = self._groups(" ".join(spoken[index] for index in kept))
+        except (MemoryError, OSError):
+            raise  # the machine's fault, not the text's
         except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
             raise JobError(
                 "text-unspeakable",
