@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import urllib.request
@@ -31,6 +32,15 @@ def metric(house: Installation, name: str, **labels: str) -> float:
         families = text_string_to_metric_families(answer.read().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
     return sum(sample.value for sample in samples if sample.labels == labels)
+
+
+def disk_full(house: Installation, lane: str) -> float:
+    """How often a lane was paused because a disk was full."""
+    return metric(house, "avatar_lane_pauses_total", lane=lane, reason="disk-full")
+
+
+def paused_again(house: Installation, lane: str, before: float) -> bool:
+    return disk_full(house, lane) > before
 
 
 def pauses(house: Installation, code: str) -> list[str]:
@@ -68,17 +78,12 @@ def test_a_full_spool_pauses_each_stage_and_charges_nobody(small: Any) -> None:
     for stage, room in ROOM_KB.items():
         gates.reached(stage)
         lane = "gpu" if stage in ("tts", "lipsync") else "cpu"
-        before = metric(house, "avatar_lane_pauses_total", lane=lane, reason="disk-full")
+        before = disk_full(house, lane)
         # When the disk fills up there
         plate.fill(room)
         gates.open(stage)
         # Then the lane pauses and says why, in the log, the metrics and the status
-        wait_for(
-            f"{stage} to pause the {lane} lane",
-            lambda lane=lane, before=before: (
-                metric(house, "avatar_lane_pauses_total", lane=lane, reason="disk-full") > before
-            ),
-        )
+        wait_for(f"{stage} to pause the {lane} lane", functools.partial(paused_again, house, lane, before))
         assert metric(house, "avatar_lane_paused", lane=lane) == 1
         assert lane in pauses(house, "disk-full")
         told = house.avatar("status").stdout
@@ -91,6 +96,7 @@ def test_a_full_spool_pauses_each_stage_and_charges_nobody(small: Any) -> None:
     assert status["state"] == "done"
     assert "attempts" not in status
     wait_for("the job to rest", lambda: status["job"] in house.jobs("done"))
+    wait_for("the job to rest", lambda: house.jobs("done"))
     record = json.loads((house.spool / "done" / status["job"] / "job.json").read_bytes())
     assert record["attempts"] == dict.fromkeys(ROOM_KB, 1)
     wait_for("the lanes to go on", lambda: metric(house, "avatar_lane_paused", lane="cpu") == 0)
@@ -109,7 +115,7 @@ def test_a_full_outbox_gets_no_half_result(small: Any) -> None:
     plate.fill(60)
     gates.open("deliver")
     # When it is delivered / Then the lane pauses; what can be seen is nothing, and what cannot be seen is not left behind
-    wait_for("the pause", lambda: metric(house, "avatar_lane_pauses_total", lane="cpu", reason="disk-full") >= 2)
+    wait_for("the pause", lambda: disk_full(house, "cpu") >= 2)
     wait_for("the parts to go", lambda: {path.suffix for path in house.outbox.iterdir()} <= {".json", ""})
     # And with room it comes, whole
     plate.free()
