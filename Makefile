@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 STAMP := $(VENV)/.setup
 DEV := $(VENV)/.setup-dev
+TORCH := $(VENV)/.setup-torch
 
 .PHONY: help setup dev demo run test check bench docs lock clean
 
@@ -11,7 +12,7 @@ help:
 	@sed -n 's/^# //p' Makefile | head -2
 
 setup: $(STAMP)
-dev: $(DEV)
+dev: $(DEV) $(TORCH)
 
 $(STAMP): requirements.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" $(VENV) requirements.lock
@@ -21,16 +22,22 @@ $(DEV): $(STAMP) requirements-dev.lock
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# Not locked by hash: which build of torch this is (CPU, CUDA 12, CUDA 13) depends on the index pip is set up with.
+$(TORCH): $(STAMP) requirements-musetalk.in
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-musetalk.in
+	@touch $@
+
 demo: $(STAMP)
 	@$(VENV)/bin/python tools/demo.py
 
 run: $(STAMP)
 	@$(VENV)/bin/avatar run
 
-test: $(DEV)
+test: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest
 
-check: $(DEV)
+check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy

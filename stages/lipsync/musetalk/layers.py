@@ -1,0 +1,78 @@
+"""Building blocks that the image autoencoder and the UNet share. Attribute names follow the keys of the published files."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Resnet(nn.Module):
+    """Two 3 × 3 convolutions with GroupNorm and SiLU around a shortcut.
+
+    The UNet's copies also take a time embedding; its step is always 0, so the weights loader adds that constant to
+    `conv1.bias` (`weights.fold_time`) and nothing is left of it here.
+    """
+
+    def __init__(self, channels: int, out_channels: int, groups: int, eps: float) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, channels, eps=eps)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(channels, out_channels, 1) if channels != out_channels else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(x)))
+        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        return torch.add(self.conv_shortcut(x), hidden)
+
+
+class Upsample(nn.Module):
+    """Twice the size by repeating pixels, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        enlarged: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return enlarged
+
+
+class Downsample(nn.Module):
+    """Half the size by a strided convolution; the autoencoder pads right and below only, the UNet all round."""
+
+    def __init__(self, channels: int, *, all_round: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if all_round else 0)
+        self._all_round = all_round
+
+    def forward(self, x: Tensor) -> Tensor:
+        halved: Tensor = self.conv(x if self._all_round else functional.pad(x, (0, 1, 0, 1)))
+        return halved
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Scaled dot-product attention over [batch, tokens, channels]; a query for one serves a whole batch of keys."""
+
+    def split(x: Tensor) -> Tensor:
+        parts: Tensor = x.unflatten(-1, (heads, -1)).transpose(1, 2)
+        return parts
+
+    q, k, v = split(query), split(key), split(value)
+    if q.shape[0] != k.shape[0]:
+        q = q.expand(k.shape[0], -1, -1, -1)
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """[batch, channels, height, width] to [batch, height · width, channels]."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def to_image(x: Tensor, like: Tensor) -> Tensor:
+    """The reverse of `to_tokens`, with the height and width of `like`; channels last in memory, as the engine wants it."""
+    height, width = like.shape[-2:]
+    image: Tensor = x.transpose(1, 2).unflatten(2, (height, width))
+    return image
