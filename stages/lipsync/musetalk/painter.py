@@ -135,14 +135,15 @@ class Painter:
         good = np.concatenate([usable for _, usable in done])
         if good.all():
             return np.concatenate([patches for patches, _ in done])
-        if self.place.dtype == torch.float32:
+        if all(part.dtype == torch.float32 for part in parts):
             raise UnknownError(
                 "patch-broken",
                 "The network painted nothing usable, even in float32.",
                 "Check its files with `avatar models verify musetalk`, or use `stages.lipsync.engine: warp`.",
             )
         self.repainted += int((~good).sum())
-        self._to_float32()
+        if self.place.dtype != torch.float32:  # it may be already: this group was begun before the last one was seen
+            self._to_float32()
         return self._finish(latents, tokens, self._start(latents, tokens))
 
     def _prepared(self, latents: Tensor) -> Step:

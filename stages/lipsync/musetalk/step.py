@@ -17,9 +17,16 @@ _FLAT = 2
 
 
 class Pending:
-    """A result on its way from the device."""
+    """A result on its way from the device.
 
-    def __init__(self, patches: Tensor, good: Tensor, count: int, done: torch.cuda.Event | None) -> None:
+    Attributes:
+        dtype: the precision it is computed in.
+    """
+
+    def __init__(
+        self, patches: Tensor, good: Tensor, count: int, dtype: torch.dtype, done: torch.cuda.Event | None = None
+    ) -> None:
+        self.dtype = dtype
         self._patches, self._good, self._count, self._done = patches, good, count, done
 
     def get(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
@@ -51,7 +58,7 @@ class Step:
         self._tokens[:count] = tokens
         self._tokens[count:] = 0
         if self._graph is None:
-            return Pending(*self._compute(), count, None)
+            return Pending(*self._compute(), count, self.latents.dtype)
         self._graph.replay()
         # Pinned memory is filled while the next batch is computed; each result has its own.
         patches, good = (
@@ -60,7 +67,7 @@ class Step:
         )
         done = torch.cuda.Event()
         done.record()
-        return Pending(patches, good, count, done)
+        return Pending(patches, good, count, self.latents.dtype, done)
 
     @torch.inference_mode()
     def _record(self) -> None:
@@ -78,6 +85,6 @@ class Step:
     def _compute(self) -> tuple[Tensor, Tensor]:
         decoded = self._vae.decode(self._unet(self.latents, self._tokens)).float()
         patches = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-        low, high = patches.amin(dim=(1, 2, 3)), patches.amax(dim=(1, 2, 3))
-        good = decoded.isfinite().all(dim=3).all(dim=2).all(dim=1) & (high - low > _FLAT)
+        spread = (patches.amax(dim=(2, 3)) - patches.amin(dim=(2, 3))).amax(dim=1)
+        good = decoded.isfinite().flatten(1).all(dim=1) & (spread > _FLAT)
         return patches.permute(0, 2, 3, 1).contiguous(), good
