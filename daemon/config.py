@@ -115,10 +115,20 @@ class TtsStage(_Section):
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
 
 
-class LipsyncStage(_Section):
-    engine: Literal["auto", "warp"] = Field(
-        "auto", description="Which engine moves the mouth; auto takes the best one that is there."
+class Musetalk(_Section):
+    version: Literal["1.5", "1.0"] = Field("1.5", description="Which of the published networks.")
+    precision: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="auto: the fastest that the hardware has; broken frames are redone in float32."
     )
+    memory_mb: int = Field(5600, ge=2500, description="GPU memory that the batch is chosen for.")
+    batch: int = Field(0, ge=0, le=256, description="Frames at once; 0: by memory. Halved where memory ends.")
+
+
+class LipsyncStage(_Section):
+    engine: Literal["auto", "warp", "musetalk"] = Field(
+        "auto", description="Which engine moves the mouth; auto: musetalk where its files and a GPU are, else warp."
+    )
+    musetalk: Musetalk = Musetalk()
 
 
 class EncodeStage(_Section):

@@ -132,6 +132,8 @@ def serve(wire: Wire) -> None:
             wire.send(
                 "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint
             )
+            if error.code == "gpu-lost":  # CUDA never works again in a process that has lost it; the next one is fresh
+                return
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import click
 
+from daemon import models
 from daemon.cli.common import Shell, json_option, show
 from daemon.config import Settings
 from daemon.watcher import can_notify, filesystem_of
@@ -71,6 +72,17 @@ def _packages(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "good", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(name, "bad", f"missing ({use})", "Run the set-up again: `make setup`.")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    found = models.survey("musetalk", settings.paths.models)
+    lacking = [look.file.path for look in found if not look.usable]
+    yield Finding(
+        "musetalk's model files",
+        "note" if lacking else "good",
+        f"{len(lacking)} of {len(found)} missing or damaged" if lacking else str(settings.paths.models),
+        "Only for the engine musetalk: `avatar models fetch`, `avatar models list`." if lacking else "",
+    )
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
@@ -131,7 +143,15 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
     pynvml.nvmlShutdown()
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _ffmpeg, _packages, _folders, _disk, _gpu)
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _python,
+    _ffmpeg,
+    _packages,
+    _models,
+    _folders,
+    _disk,
+    _gpu,
+)
 
 
 @click.command()

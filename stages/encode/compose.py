@@ -21,6 +21,7 @@ from stages.encode.warp import Basis, Inverter, Sampler, at_points
 from stages.face.expressions import JAW, LOWER_CLOSES
 from stages.face.rig import Rig, load_rig
 from stages.face.sampling import sample
+from stages.lipsync.patches import Patches
 from stages.lipsync.track import NAMES, Track
 
 FloatArray = npt.NDArray[np.float32]
@@ -36,8 +37,15 @@ _SPEAKING = ("jaw", "close", "upper_lip", "lower_lip")
 class Composer:
     """Renders a track over a portrait. Frames come in order, in constant memory."""
 
-    def __init__(self, portrait: Picture, rig: Rig, track: Track, interpolation: int = cv2.INTER_CUBIC) -> None:
-        """Prepare the rendering of `track` over a BGR `portrait` with its `rig`."""
+    def __init__(
+        self,
+        portrait: Picture,
+        rig: Rig,
+        track: Track,
+        interpolation: int = cv2.INTER_CUBIC,
+        patches: Patches | None = None,
+    ) -> None:
+        """Prepare the rendering of `track`, and of painted mouths if there are any, over a BGR `portrait` with its `rig`."""
         cv2.setNumThreads(1)  # frames are many: jobs run beside each other, not pixels
         self.height, self.width = portrait.shape[:2]
         self.frame_count = len(track.values)
@@ -47,6 +55,7 @@ class Composer:
         self._eyes = [Eye(lid, portrait) for lid in rig.lids]
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._interior = Interior(rig.oral, rig.tones, rig.frame)
+        self._patches = patches
         self._plan(interpolation)
 
     @classmethod
@@ -62,7 +71,8 @@ class Composer:
         portrait = np.asarray(picture, np.uint8)
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
-        return cls(portrait, rig, Track.load(ctx.path("motion.npz")), _SAMPLING[ctx.manifest.quality])
+        track, patches = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
+        return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], patches)
 
     def _plan(self, interpolation: int) -> None:
         """Keep only the fields this track uses, and only where they are not zero."""
@@ -88,13 +98,17 @@ class Composer:
     def frames(self) -> Iterator[Picture]:
         """Frames in order, BGR uint8 [height, width, 3], C-contiguous; each is valid until the next is asked for."""
         buffer = self._portrait.copy()
-        for row in self._track.values:
-            self._render(row, buffer)
+        for index, row in enumerate(self._track.values):
+            self._render(index, row, buffer)
             yield buffer
 
-    def _render(self, row: FloatArray, buffer: Picture) -> None:
+    def _render(self, index: int, row: FloatArray, buffer: Picture) -> None:
         parameters = dict(zip(NAMES, row.tolist(), strict=True))
         boxes = self._blink(parameters)
+        if self._patches is not None:  # painted before the head is moved, so that the picture is sampled only once
+            self._patches.paint(index, self._painted)
+            boxes.append(self._patches.slices)
+            buffer[self._patches.slices] = self._painted[self._patches.slices]
         if self._cells is not None:
             self._move(parameters, buffer)
         else:  # nothing but lids moves in this track

@@ -1,6 +1,7 @@
 """The lipsync stage: speech becomes a motion track, the parameters that move the portrait in every frame.
 
-Reads `speech.wav` and `timing.json`; writes `motion.npz`.
+Reads `speech.wav` and `timing.json`; writes `motion.npz`. With the engine `musetalk` it reads `portrait.png` and
+`face.json` too, and writes the painted mouths, `mouth.raw` and `mouth.npz`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from stages.context import Context, Facts
 
 
 def run(ctx: Context) -> Facts:
-    """Do the stage's work with the `warp` engine, which needs no model file.
+    """Do the stage's work with the engine that the settings and the machine give.
 
     Raises:
         UnknownError: `speech.wav` or `timing.json` is damaged; the tts stage must run again.
+        JobError, MachineError: see `musetalk.work.paint_mouths` and `engines.choose`.
     """
+    from stages.lipsync.engines import choose, look
     from stages.lipsync.work import make_track
 
-    return make_track(ctx)
+    choice = choose(ctx.settings.stages.lipsync.engine, look(ctx.settings))
+    return {"engine": choice.engine, "why": choice.why, **make_track(ctx, choice.engine)}

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from daemon import fs
 from daemon.errors import UnknownError
 from stages.context import Context, Facts
-from stages.lipsync import speak
+from stages.lipsync import patches, speak
+from stages.lipsync.engines import Engine
 from stages.lipsync.life import Liveliness, enliven
 from stages.lipsync.sound import RATE, Sound, listen
 from stages.lipsync.track import MOUTH, NAMES, Track
@@ -31,8 +33,8 @@ _END_S = 0.08
 _PAUSE_S = 0.12
 
 
-def make_track(ctx: Context) -> Facts:
-    """See `stages.lipsync.run`."""
+def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
+    """See `stages.lipsync.run`. With `musetalk` the mouth is painted: the track then moves all but it."""
     sound = listen(ctx.path("speech.wav"))
     timing = _timing(ctx)
     ctx.progress(0.3)
@@ -43,7 +45,8 @@ def make_track(ctx: Context) -> Facts:
     ctx.progress(0.7)
     motion = ctx.manifest.motion
     values = np.zeros((frames, len(NAMES)), np.float32)
-    values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
+    if engine == "warp":
+        values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
     accents, pauses = _marks(timing["phones"]) if exact else _peaks(sound)
     enliven(
@@ -53,12 +56,22 @@ def make_track(ctx: Context) -> Facts:
     _rest_at_ends(values, fps, float(sound.duration))
     Track(values, fps, seed).save(ctx.path("motion.npz"))
     return {
-        "engine": "warp",
-        "why": "the portrait is warped by its own landmarks; no model file is needed",
+        **_painted(ctx, engine, sound, frames),
         "method": "phones" if exact else "energy",
         "frames": frames,
         "seed": seed,
     }
+
+
+def _painted(ctx: Context, engine: Engine, sound: Sound, frames: int) -> Facts:
+    """The painted mouths, or none; an earlier try with the other engine may have left some."""
+    if engine == "warp":
+        for name in (patches.REST, patches.PIXELS):
+            fs.remove(ctx.path(name))
+        return {}
+    from stages.lipsync.musetalk.work import paint_mouths
+
+    return paint_mouths(ctx, sound, frames)
 
 
 def _timing(ctx: Context) -> dict[str, Any]:
