@@ -16,10 +16,13 @@ from stages.lipsync.musetalk import box as boxes
 from stages.lipsync.musetalk import painter as painting
 from stages.lipsync.musetalk import paste, region, weights, windows
 from stages.lipsync.musetalk.device import Place
+from stages.lipsync.musetalk.layers import Resnet
 from stages.lipsync.musetalk.mel import log_mel
 from stages.lipsync.musetalk.painter import Painter
 from stages.lipsync.musetalk.speech import Speech
-from stages.lipsync.musetalk.unet import UNet
+from stages.lipsync.musetalk.unet import UNet, UNetShape
+from stages.lipsync.musetalk.vae import Vae, VaeShape
+from stages.lipsync.musetalk.whisper import WhisperEncoder, WhisperShape
 from tests.stages.musetalk_golden import INPUTS, MODELS, Array, arrays, box, distance, near, picture, tables
 
 CPU = torch.device("cpu")
@@ -277,3 +280,21 @@ def test_colours_in_the_other_order_are_caught(painters: dict[str, Painter]) -> 
     golden = arrays("v15")
     assert not near("v15.latents_mode", painters["v15"].latents(golden["crop256"][..., ::-1]))
     assert distance(golden["recon"][..., ::-1], golden["recon"])["mean"] > 1
+
+
+# -- the published size ----------------------------------------------------------------------------------------
+
+
+def test_full_size_networks_have_the_published_number_of_parameters() -> None:
+    with torch.device("meta"):
+        unet = UNet(UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32))
+        vae, whisper = Vae(VaeShape(channels=(128, 256, 512, 512), groups=32)), WhisperEncoder(WhisperShape())
+    # The time embedding is folded away; in the file it is two layers, and one more in each ResNet.
+    resnets = [layer.conv1.out_channels for layer in unet.modules() if isinstance(layer, Resnet)]
+    folded = 320 * 1280 + 1280 + 1280 * 1280 + 1280 + sum(1280 * width + width for width in resnets)
+    assert len(resnets) == 22
+    assert sum(part.numel() for part in unet.parameters()) + folded == 849_947_844
+    assert len(unet.state_dict()) + 4 + 2 * 22 == 686
+    assert sum(part.numel() for part in vae.parameters()) == 83_653_863
+    assert len(vae.state_dict()) == 248
+    assert round(sum(part.numel() for part in whisper.parameters()) / 1e6, 2) == 8.21
