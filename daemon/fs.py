@@ -165,7 +165,8 @@ def replace_bytes(path: Path, data: bytes, *, durable: bool = True, temporary: P
     """
     temporary = temporary or path.with_name(f".{path.name}.tmp")
     try:
-        OPS.write(temporary, data, sync=durable)
+        # Flushed in any case: where the name came to the disk before the content, a power cut would leave zeros.
+        OPS.write(temporary, data)
         rename(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
