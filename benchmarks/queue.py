@@ -92,6 +92,10 @@ class Counting(fs.Ops):
         self.flushes += sync
         super().write(path, data, sync)
 
+    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        self.flushes += sync
+        super().rewrite(path, data, sync)
+
     def sync_dir(self, path: Path) -> None:
         self.flushes += 1
         super().sync_dir(path)
@@ -102,6 +106,9 @@ class Unflushed(fs.Ops):
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
         super().write(path, data, sync=False)
+
+    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        super().rewrite(path, data, sync=False)
 
     def sync_dir(self, path: Path) -> None:
         """Nothing to wait for."""

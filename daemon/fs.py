@@ -29,6 +29,10 @@ NEWS_BYTES = 4096
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_HERE = -100  # AT_FDCWD: relative names are of the working folder
+_RENAME_EXCHANGE = 2
+#: What renameat2(2) says where it cannot exchange (NFS, old kernels), or where there is nothing to exchange with.
+_NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.ENOENT})
 
 
 class Ops:
@@ -62,6 +66,25 @@ class Ops:
             os.pwrite(fd, data[: os.fstat(fd).st_size], 0)
         finally:
             os.close(fd)
+
+    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        """Write a file anew in its place and flush it; it must be there, and nobody may need what was in it."""
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            view, at = memoryview(data), 0
+            while at < len(data):
+                at += os.pwrite(fd, view[at:], at)
+            os.ftruncate(fd, len(data))
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def exchange(self, one: Path, other: Path) -> None:
+        """Let two files change names in one step."""
+        if _libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(one))
 
     def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
         """Copy an open file from its beginning to a new one and flush it. Returns bytes copied; stops past `limit`."""
@@ -143,6 +166,20 @@ def rename(source: Path, target: Path) -> None:
             raise
 
 
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files change names, and believe the disk as `rename` does. False: it cannot be done here."""
+    before = os.lstat(one)
+    try:
+        OPS.exchange(one, other)
+    except OSError as exc:
+        if same_file(other, before):
+            return True
+        if exc.errno not in _NO_EXCHANGE:
+            raise
+        return False
+    return True
+
+
 def same_file(path: Path, info: os.stat_result) -> bool:
     """Whether `path` is the very file `info` was taken of."""
     try:
@@ -201,6 +238,15 @@ def dump_json(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def dump_lines(value: dict[str, Any]) -> bytes:
+    """The same with one line for each key: for what is written often, as indenting takes ten times longer."""
+    try:
+        lines = [f"{json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()]
+        return ("{" + ",\n ".join(lines) + "}\n").encode()
+    except UnicodeEncodeError:
+        return dump_json(value)
 
 
 def publish(temporary: Path, target: Path, *, sync: bool = True) -> bool:

@@ -15,12 +15,14 @@ from daemon import fs
 from daemon.errors import MACHINE_ERRNOS
 from daemon.job import JOB_ID, STAGES, Job, Stage, State
 
+#: The record before the present one, or the one to come; never read.
+SPARE = ".job.json.tmp"
 #: Where jobs rest, beside the stages' own ready and active folders.
 RESTING: tuple[State, ...] = ("held", "failed", "done")
 
 
 class Spool:
-    """Paths and moves. Keeps nothing in memory and decides nothing."""
+    """Paths and moves. Decides nothing, and keeps nothing in memory that matters."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -28,6 +30,8 @@ class Spool:
         self.tmp = root / "tmp"
         self.waiting = root / "waiting"
         self.control = root / "control"
+        #: Jobs whose last hop, flushed, has left the record before it as a spare.
+        self._spares: set[str] = set()
 
     def create(self) -> None:
         """Make the folders that are missing."""
@@ -66,17 +70,38 @@ class Spool:
 
     def save(self, job: Job, directory: Path, *, durable: bool = True) -> None:
         """Write the record into the job's directory. A hop that follows makes the new name durable too."""
-        path = directory / "job.json"
-        temporary = directory / ".job.json.tmp"
-        fs.OPS.write(temporary, fs.dump_json(job.to_json()), sync=durable)
-        fs.rename(temporary, path)
+        temporary = directory / SPARE
+        fs.OPS.write(temporary, fs.dump_lines(job.to_json()), sync=durable)
+        fs.rename(temporary, directory / "job.json")
 
     def hop(self, job: Job, source: Path) -> Path:
-        """Write the record and move the directory from `source` to where the record says. Two fsyncs."""
-        self.save(job, source)
+        """Write the record and move the directory from `source` to where the record says. Two fsyncs.
+
+        While a job is on its way, the record goes into a spare file and the two change names: no file is made and none
+        removed, which halves what the disk has to do and needs no room on a full one. The spare may be written over only
+        when that exchange has been flushed, by the end of the same hop; where that is not known, a new file is made.
+        """
+        on_its_way = job.state in ("queued", "running")
+        temporary, data = source / SPARE, fs.dump_lines(job.to_json())
+        if not self._reuse(job.id, temporary, data):
+            fs.OPS.write(temporary, data)
+        if not (on_its_way and fs.exchange(temporary, source / "job.json")):
+            fs.rename(temporary, source / "job.json")
         target = self.place(job)
         fs.move(source, target)
+        if on_its_way:
+            self._spares.add(job.id)
         return target
+
+    def _reuse(self, job_id: str, spare: Path, data: bytes) -> bool:
+        if job_id not in self._spares:
+            return False
+        self._spares.discard(job_id)
+        try:
+            fs.OPS.rewrite(spare, data)
+        except FileNotFoundError:  # cleared away, or used up by `save`
+            return False
+        return True
 
     def load(self, directory: Path) -> Job:
         """Read a job's record; stage and state come from the folder it lies in.

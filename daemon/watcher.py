@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,9 @@ REMOTE = frozenset(
         "unknown",
     }
 )
+#: How long notifications are not trusted after some were lost, in s.
+DOUBT_S = 5.0
+_LIBRARY = "watchdog.observers"
 FUSE = "fuse"  # and fuseblk, fuse.sshfs, fuse.mergerfs …
 
 
@@ -82,6 +87,19 @@ class _Hint(FileSystemEventHandler):
         self._wake()
 
 
+class _Loss(logging.Handler):
+    """Hears of notifications that were lost. The library throws away what it still holds when the kernel's queue overflows and
+    tells nobody but its log, so that is where one hears of it; a warning about something else costs one needless look.
+    """
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._lost = lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lost()
+
+
 def _ours(path: bytes | str) -> bool:
     return f"{os.sep}{CLAIMED}{os.sep}" in os.fsdecode(path)
 
@@ -100,7 +118,10 @@ class Watcher:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._observer = Observer()
         self._handler = _Hint(wake)
+        self._loss = _Loss(self._lost)
+        self._wake = wake
         self._watches: dict[Path, _Watch] = {}
+        self._doubt_until = 0.0
 
     def watch(self, path: Path, mode: Mode, *, recursive: bool) -> None:
         """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes."""
@@ -109,7 +130,12 @@ class Watcher:
 
     def trusted(self, path: Path) -> bool:
         """Whether changes of a watched folder are announced."""
-        return self._watches[path].handle is not None
+        return self._watches[path].handle is not None and time.monotonic() >= self._doubt_until
+
+    def _lost(self) -> None:
+        # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
+        self._doubt_until = time.monotonic() + DOUBT_S
+        self._wake()
 
     def refresh(self, path: Path) -> None:
         """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again."""
@@ -130,9 +156,11 @@ class Watcher:
                 log.warning("inotify not available, polling", path=str(path), error=str(exc))
 
     def start(self) -> None:
+        logging.getLogger(_LIBRARY).addHandler(self._loss)
         self._observer.start()
 
     def stop(self) -> None:
+        logging.getLogger(_LIBRARY).removeHandler(self._loss)
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join(5)

@@ -82,6 +82,17 @@ class Watched(fs.Ops):
             lambda: path.write_bytes(data[: len(data) // 2]),
         )
 
+    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        self._do(
+            "rewrite",
+            path,
+            lambda: fs.Ops.rewrite(self, path, data, sync),
+            lambda: path.write_bytes(data[: len(data) // 2]),
+        )
+
+    def exchange(self, one: Path, other: Path) -> None:
+        self._do("exchange", other, lambda: fs.Ops.exchange(self, one, other))
+
     def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
         result: int = self._do(
             "copy", target, lambda: fs.Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
@@ -289,7 +300,7 @@ def test_every_call_may_be_the_last(settings: Settings, how: str) -> None:
     calls = all_calls(settings)
     assert len(calls) > 100
     for at, call in enumerate(calls):
-        if how == "lies" and call.split()[0] not in ("rename", "link"):
+        if how == "lies" and call.split()[0] not in ("rename", "exchange", "link"):
             continue
         # When the world ends (or lies) at that one, and a new process starts (twice, for what only a second start clears)
         clean(settings)

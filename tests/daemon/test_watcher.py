@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +95,39 @@ def test_a_folder_that_was_exchanged_is_watched_anew(tmp_path: Path) -> None:
         assert watcher.trusted(folder)
     finally:
         watcher.stop()
+
+
+#: Watches a folder; says when it is watched, and when notifications are not trusted any more.
+WATCHING = """
+import sys, threading
+from pathlib import Path
+from daemon.watcher import Watcher
+folder, news = Path(sys.argv[1]), threading.Event()
+watcher = Watcher(news.set)
+watcher.watch(folder, "inotify", recursive=True)
+watcher.start()
+print("watching", flush=True)
+while watcher.trusted(folder):
+    news.wait(60) or sys.exit("not told")
+    news.clear()
+print("doubting", flush=True)
+watcher.stop()
+"""
+
+
+def test_lost_notifications_are_told_and_not_trusted_for_a_while(tmp_path: Path) -> None:
+    # Given a watcher that is asleep while more happens than the kernel keeps for it
+    limit = Path("/proc/sys/fs/inotify/max_queued_events")
+    with subprocess.Popen([sys.executable, "-c", WATCHING, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watching\n"
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        for number in range(int(limit.read_text()) // 3 + 10):  # made, opened, closed
+            (tmp_path / f"{number}.yaml").touch()
+        # When it wakes / Then it is told of the loss, and knows that it cannot rely on what it hears
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.readline() == "doubting\n"
 
 
 def test_what_the_daemon_does_itself_is_no_news() -> None:
