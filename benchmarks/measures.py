@@ -1,0 +1,200 @@
+"""What a finished talking-head video is measured by, from its own frames and the times of what is said in it.
+
+Lip, brow, silent-lip, sync and head figures are those of THEval (arXiv 2511.04520), computed anew from its definitions; its
+values for real videos are in `REAL`, and a score is 1 - |figure - real| / real. Two stand-ins: speech and silence come from the
+known times of the words and not from a voice detector, and the head's pose from the mesh and not from a network of its own. Head
+motion counts pixels of the video as it is, so it grows with the frame's size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.encode.probe import probe
+from stages.face import mesh
+from stages.face.pose import pose_of
+
+FloatArray = npt.NDArray[np.float32]
+Series = npt.NDArray[np.float64]
+
+#: Mean over real videos (THEval's examples/gt_metrics.csv).
+REAL = {"lip_dynamics": 1.7166, "head_motion": 18.4676, "brow": 0.006777, "silent_lip": 0.0263, "sync": 0.2528}
+#: Side that frames are brought to for lips, px.
+SMALL = 256
+#: A pause shorter than this is no silence, s.
+SILENCE_S = 0.3
+#: Window of the loudness that the mouth's opening is compared with, s.
+WINDOW_S = 0.05
+#: Shifts at which the lag is looked for, in frames.
+LAGS = range(-8, 9)
+
+_UPPER = (191, 80, 81, 82, 13, 312, 311, 310)
+_LOWER = (95, 88, 178, 87, 14, 317, 402, 318)
+_LIPS = tuple(sorted({*mesh.UPPER_LIP_OUTER, *mesh.LOWER_LIP_OUTER, *mesh.UPPER_LIP_INNER, *mesh.LOWER_LIP_INNER}))
+_BROWS = ((46, 52, 53, 55, 63, 65, 66, 70, 105, 107), (276, 282, 283, 285, 293, 295, 296, 300, 334, 336))
+_LIDS = tuple(tuple(sorted({*upper, *lower})) for upper, lower, _ in mesh.EYES)
+_OPEN = frozenset("ɑæOAIWʌ")
+_CLOSED = frozenset("pbm")
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A video's faces: landmarks of every frame, [frames, 478, 3] px, of the frames as they are and brought to `SMALL`."""
+
+    full: FloatArray
+    small: FloatArray
+    fps: float
+    size: tuple[int, int]
+
+
+def faces_of(video: Path) -> Faces:
+    """Follow the face through a video with mediapipe's mesh.
+
+    Raises:
+        ValueError: a frame shows no face.
+    """
+    import mediapipe
+
+    solutions: Any = mediapipe.solutions
+    meshes = [solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2)]
+    stream = probe(video).stream("video")
+    assert stream is not None
+    capture = cv2.VideoCapture(str(video))
+    found: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+    width = height = 0
+    while True:
+        more, frame = capture.read()
+        if not more:
+            break
+        height, width = frame.shape[:2]
+        for index, picture in enumerate((frame, cv2.resize(frame, (SMALL, SMALL)))):
+            faces = meshes[index].process(picture[..., ::-1].copy()).multi_face_landmarks
+            if not faces:
+                raise ValueError(f"{video.name}: no face in frame {len(found[0])}")
+            points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32)
+            across, down = (width, height) if index == 0 else (SMALL, SMALL)
+            found[index].append(points * np.array([across, down, across], np.float32))
+    capture.release()
+    return Faces(np.stack(found[0]), np.stack(found[1]), stream.samples / float(stream.duration), (width, height))
+
+
+def score(name: str, value: float) -> float:
+    """1 for the value of real videos, less the further from it."""
+    return 1.0 - abs(value - REAL[name]) / REAL[name]
+
+
+def lip_dynamics(faces: Faces) -> float:
+    """Mean over all pairs of lip points of how much their distance varies, px at `SMALL`."""
+    points = faces.small[:, _LIPS, :2]
+    pairs = np.array(list(combinations(range(len(_LIPS)), 2)))
+    distances = np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1)
+    return float(distances.std(axis=0).mean())
+
+
+def head_motion(faces: Faces) -> float:
+    """How far and how unevenly the head turns (degrees), and how far the face travels (px of the video)."""
+    poses = np.array([pose_of(points) for points in faces.full])
+    spread = poses.std(axis=0).mean()
+    unevenness = np.diff(poses, axis=0).var(axis=0).mean()
+    oval = faces.full[:, mesh.OVAL, :2]
+    middle = (oval.min(axis=1) + oval.max(axis=1)) / 2
+    return float(np.sqrt(spread * unevenness + middle.var(axis=0).mean()))
+
+
+def brow(faces: Faces) -> float:
+    """Mean change from frame to frame of the distance between brow and eye, in parts of the distance of the eyes."""
+    eyes = [faces.full[:, points, :2].mean(axis=1) for points in _LIDS]
+    scale = np.linalg.norm(eyes[0] - eyes[1], axis=1)
+    changes = [
+        np.abs(np.diff(np.linalg.norm(faces.full[:, points, :2].mean(axis=1) - eye, axis=1) / scale))
+        for points, eye in zip(_BROWS, eyes, strict=True)
+    ]
+    return float(np.mean(changes))
+
+
+def opening(points: FloatArray) -> Series:
+    """Mean height of the gap between the inner lips in every frame, in parts of the distance of the outer eye corners."""
+    heights = np.abs(points[:, _UPPER, 1] - points[:, _LOWER, 1]).mean(axis=1)
+    return np.asarray(heights / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=1), np.float64)
+
+
+def silent_lip(faces: Faces, words: list[dict[str, Any]]) -> float:
+    """Median distance of the opening from its mean, over the frames of pauses of `SILENCE_S` and more; nan without any."""
+    gap = opening(faces.small)[_silent(words, len(faces.small), faces.fps)]
+    return float(np.median(np.abs(gap - gap.mean()))) if len(gap) > 1 else float("nan")
+
+
+def _silent(words: list[dict[str, Any]], frames: int, fps: float) -> npt.NDArray[np.bool_]:
+    silent = ~_spoken(words, frames, fps)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]]).astype(int)))
+    for start, end in edges.reshape(-1, 2):
+        if end - start < SILENCE_S * fps:
+            silent[start:end] = False
+    return silent
+
+
+def _spoken(words: list[dict[str, Any]], frames: int, fps: float) -> npt.NDArray[np.bool_]:
+    spoken = np.zeros(frames, bool)
+    for word in words:
+        spoken[int(word["start"] * fps) : int(word["end"] * fps) + 1] = True
+    return spoken
+
+
+def sync(faces: Faces, words: list[dict[str, Any]], sound: Series, rate: int) -> float:
+    """Mean distance of opening and loudness while something is said, both brought to 0…1."""
+    gap = opening(faces.full)
+    count = round(WINDOW_S * rate)
+    windows = sound[: len(sound) // count * count].reshape(-1, count)
+    level = np.interp(
+        np.arange(len(gap)) / faces.fps, np.arange(len(windows)) * WINDOW_S, np.sqrt((windows**2).mean(axis=1))
+    )
+    spoken = _spoken(words, len(gap), faces.fps)
+    return float(np.abs(_unit(gap[spoken]) - _unit(level[spoken])).mean())
+
+
+def _unit(values: Series) -> Series:
+    return np.asarray((values - values.min()) / max(float(values.max() - values.min()), 1e-8))
+
+
+def lag(faces: Faces, phones: list[dict[str, Any]]) -> tuple[int, float]:
+    """The shift of the picture (frames, > 0: late) at which open vowels are most open beside P, B and M; and by how much then.
+
+    Loudness is a weak judge of sync, phone times are not: this one finds shifts that were put in on purpose.
+    """
+    gap = opening(faces.full)
+    time = np.arange(len(gap)) / faces.fps
+    contrast = {}
+    for shift in LAGS:
+        means = []
+        for kind in (_OPEN, _CLOSED):
+            at = [(p["start"] + p["end"]) / 2 + shift / faces.fps for p in phones if p["phone"] in kind]
+            means.append(float(np.interp(at, time, gap).mean()) if at else 0.0)
+        contrast[shift] = means[0] - means[1]
+    best = max(contrast, key=lambda shift: contrast[shift])
+    return best, contrast[best]
+
+
+def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[float]:
+    """For each P, B and M the least gap of the lips while it sounds (a frame of grace), in parts of the mouth's width."""
+    gaps = np.array([mesh.lip_gap(points) for points in faces.full])
+    found = []
+    for phone in phones:
+        if phone["phone"] in _CLOSED:
+            first, last = int(phone["start"] * faces.fps) - 1, int(np.ceil(phone["end"] * faces.fps))
+            if last < len(gaps):  # the control's sound may be longer
+                found.append(float(gaps[max(first, 0) : last + 1].min()))
+    return found
+
+
+def blinks_per_minute(faces: Faces) -> float:
+    """How often both lids shut."""
+    lids = np.array([min(mesh.lids(points)) for points in faces.full])
+    shut = lids < 0.5 * np.median(lids)
+    return float((np.diff(shut.astype(int)) == 1).sum() / (len(lids) / faces.fps) * 60)
