@@ -2,8 +2,9 @@
 
 Lip, brow, silent-lip, sync and head figures are those of THEval (arXiv 2511.04520), computed anew from its definitions; its
 values for real videos are in `REAL`, and a score is 1 - |figure - real| / real. Two stand-ins: speech and silence come from the
-known times of the words and not from a voice detector, and the head's pose from the mesh and not from a network of its own. Head
-motion counts pixels of the video as it is, so it grows with the frame's size.
+known times of the words and not from a voice detector, and the head's pose from the mesh and not from a network of its own.
+Lips and head are counted in pixels there, of videos that show a head; so here they are measured on a head's crop, brought to
+`SMALL` for the lips and to `HEAD` for the head: else a performance would score by how small the figure stands in its picture.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ Series = npt.NDArray[np.float64]
 REAL = {"lip_dynamics": 1.7166, "head_motion": 18.4676, "brow": 0.006777, "silent_lip": 0.0263, "sync": 0.2528}
 #: Side that frames are brought to for lips, px.
 SMALL = 256
+#: Side of a head's crop in widths of the face, as in portrait collections; what it is brought to for head motion, px.
+CROP, HEAD = 2.2, 720
 #: A pause shorter than this is no silence, s.
 SILENCE_S = 0.3
 #: Window of the loudness that the mouth's opening is compared with, s.
@@ -46,12 +49,14 @@ _CLOSED = frozenset("pbm")
 
 @dataclass(frozen=True)
 class Faces:
-    """A video's faces: landmarks of every frame, [frames, 478, 3] px, of the frames as they are and brought to `SMALL`."""
+    """A video's faces: landmarks of every frame, [frames, 478, 3] px, of the frames as they are, and of a head's crop (always the
+    same one, `side` px of the frame) brought to `SMALL`.
+    """
 
     full: FloatArray
     small: FloatArray
+    side: int
     fps: float
-    size: tuple[int, int]
 
 
 def faces_of(video: Path) -> Faces:
@@ -63,26 +68,42 @@ def faces_of(video: Path) -> Faces:
     import mediapipe
 
     solutions: Any = mediapipe.solutions
-    meshes = [solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2)]
+    whole, cropped = (solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2))
     stream = probe(video).stream("video")
     assert stream is not None
     capture = cv2.VideoCapture(str(video))
-    found: tuple[list[FloatArray], list[FloatArray]] = ([], [])
-    width = height = 0
+    full: list[FloatArray] = []
+    small: list[FloatArray] = []
+    crop = slice(0), slice(0)
     while True:
         more, frame = capture.read()
         if not more:
             break
-        height, width = frame.shape[:2]
-        for index, picture in enumerate((frame, cv2.resize(frame, (SMALL, SMALL)))):
-            faces = meshes[index].process(picture[..., ::-1].copy()).multi_face_landmarks
-            if not faces:
-                raise ValueError(f"{video.name}: no face in frame {len(found[0])}")
-            points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32)
-            across, down = (width, height) if index == 0 else (SMALL, SMALL)
-            found[index].append(points * np.array([across, down, across], np.float32))
+        full.append(_landmarks(whole, frame))
+        if len(full) == 1:
+            crop = _crop(full[0], frame.shape[1], frame.shape[0])
+        small.append(_landmarks(cropped, cv2.resize(frame[crop], (SMALL, SMALL), interpolation=cv2.INTER_AREA)))
     capture.release()
-    return Faces(np.stack(found[0]), np.stack(found[1]), stream.samples / float(stream.duration), (width, height))
+    rate = stream.samples / float(stream.duration)
+    return Faces(np.stack(full), np.stack(small), crop[0].stop - crop[0].start, rate)
+
+
+def _landmarks(face_mesh: Any, frame: npt.NDArray[Any]) -> FloatArray:
+    faces = face_mesh.process(np.ascontiguousarray(frame[..., ::-1])).multi_face_landmarks
+    if not faces:
+        raise ValueError("a frame shows no face")
+    height, width = frame.shape[:2]
+    points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32)
+    return points * np.array([width, height, width], np.float32)
+
+
+def _crop(points: FloatArray, width: int, height: int) -> tuple[slice, slice]:
+    """A square around the face, as large as fits."""
+    oval = points[mesh.OVAL, :2]
+    side = int(min(CROP * np.ptp(oval[:, 0]), width, height))
+    middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    left, top = (int(np.clip(at - side / 2, 0, most - side)) for at, most in zip(middle, (width, height), strict=True))
+    return slice(top, top + side), slice(left, left + side)
 
 
 def score(name: str, value: float) -> float:
@@ -99,12 +120,12 @@ def lip_dynamics(faces: Faces) -> float:
 
 
 def head_motion(faces: Faces) -> float:
-    """How far and how unevenly the head turns (degrees), and how far the face travels (px of the video)."""
+    """How far and how unevenly the head turns (degrees), and how far the face travels (px of a head's crop of `HEAD`)."""
     poses = np.array([pose_of(points) for points in faces.full])
     spread = poses.std(axis=0).mean()
     unevenness = np.diff(poses, axis=0).var(axis=0).mean()
     oval = faces.full[:, mesh.OVAL, :2]
-    middle = (oval.min(axis=1) + oval.max(axis=1)) / 2
+    middle = (oval.min(axis=1) + oval.max(axis=1)) / 2 * (HEAD / faces.side)
     return float(np.sqrt(spread * unevenness + middle.var(axis=0).mean()))
 
 

@@ -175,7 +175,7 @@ def moved_outside(room: Room, picture: Path) -> int:
     side = 0.12 * (high - low)
     outside = np.ones(portrait.shape[:2], bool)
     left, top = np.floor(low - side).astype(int)
-    right, bottom = np.ceil(high + side * np.array([1, 2])).astype(int)
+    right, bottom = np.ceil(high + side * np.array([1, 3])).astype(int)
     outside[max(top, 0) : bottom, max(left, 0) : right] = False
     changed = np.zeros(portrait.shape[:2], bool)
     for frame in Composer.open(ctx).frames():

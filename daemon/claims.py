@@ -298,7 +298,12 @@ class Claims:
     def _snapshot(self, manifest: Manifest, source: str, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
         copies = []
-        for name, target in ((manifest.image, "source.image"), (manifest.audio, "source.audio")):
+        sources = (
+            (manifest.image, "source.image"),
+            (manifest.audio, "source.audio"),
+            (manifest.background_file, "source.background"),
+        )
+        for name, target in sources:
             if name is not None:
                 path = os.path.join(os.path.dirname(source), name)
                 with open_inside(self.settings.paths.inbox, path) as fd:

@@ -35,7 +35,9 @@ CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest a
 #: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 #: A failed job keeps what a retry needs as well.
-KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", "source.image", "source.audio"})
+KEPT_FAILED = frozenset(
+    {"job.json", "job.json.bad", "manifest.yaml", "source.image", "source.audio", "source.background"}
+)
 
 
 class Flow:

@@ -82,8 +82,22 @@ def _file_name(value: object) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
+#: Backgrounds that are no colour and no file; `green` is the usual key colour.
+BACKGROUNDS = ("keep", "blur", "green", "transparent")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def _background(value: object) -> str:
+    text = str(value).strip()
+    if text in BACKGROUNDS or _COLOUR.fullmatch(text):
+        return text.lower()
+    if text.startswith("#") or "." not in text:
+        raise ValueError(f"must be {', '.join(BACKGROUNDS)}, a colour such as #1a2b3c, or a picture file")
+    return _file_name(value)
+
+
 def _output_name(value: object) -> str:
-    text = str(value).strip().removesuffix(".mp4")
+    text = str(value).strip().removesuffix(".mp4").removesuffix(".webm")
     if not text or text.startswith(".") or any(c in text for c in "/\\\0") or not text.isprintable():
         raise ValueError("must be a plain file name without folders")
     if len(text.encode()) > 200:
@@ -101,6 +115,7 @@ Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
 Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
+Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 
@@ -114,6 +129,10 @@ class Motion(_Strict):
 
     head: float = Field(1.0, ge=0, le=2, description="Head sway and nods; 0 locks the head.")
     blink: float = Field(1.0, ge=0, le=2, description="Blinks; 0 turns them off. They stay when the head is locked.")
+    brow: float = Field(1.0, ge=0, le=2, description="Brows that rise with accents; 0 keeps them still.")
+    breath: float = Field(
+        1.0, ge=0, le=2, description="The chest's lift, and lips that part before a phrase; 0 for none."
+    )
     expressiveness: float = Field(1.0, ge=0, le=2, description="How far the mouth and brows move.")
     seed: int | None = Field(
         None, ge=0, le=2**31 - 1, description="Same seed, same movement; default: from the job id."
@@ -152,7 +171,12 @@ class Manifest(_Strict):
         description="WIDTHxHEIGHT of the video in px; the picture is fitted and cropped. Default: the picture's own.",
     )
     aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT; the picture is cropped around the face.")
-    motion: Motion = Field(default_factory=Motion, description="Head motion, blinks, expressiveness, seed.")
+    background: Background = Field(
+        "keep",
+        description="What is behind the person: keep, blur, green, transparent (a WebM with alpha), a colour such as "
+        "#1a2b3c (in quotes: # begins a comment), or a picture file next to the manifest.",
+    )
+    motion: Motion = Field(default_factory=Motion, description="Head, blinks, brows, breath, expressiveness, seed.")
     captions: Literal["none", "srt", "vtt", "burn"] = Field(
         "none", description="Caption file beside the video, or burned into it."
     )
@@ -187,9 +211,15 @@ class Manifest(_Strict):
         """Frames per second, exact."""
         return FRAME_RATES[self.fps]
 
+    @property
+    def background_file(self) -> str | None:
+        """The picture that takes the place of the background, if it is one."""
+        no_file = self.background in BACKGROUNDS or self.background.startswith("#")
+        return None if no_file or self.kind != "video" else self.background
+
     def files(self) -> list[str]:
         """Names of the files this job needs beside its manifest."""
-        return [name for name in (self.image, self.audio) if name is not None]
+        return [name for name in (self.image, self.audio, self.background_file) if name is not None]
 
 
 def json_schema() -> dict[str, Any]:

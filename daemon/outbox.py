@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from daemon import fs
 
 #: Endings that belong to one result name; a name is taken when any of them is there.
-ENDINGS = (".json", ".mp4", ".wav", ".jpg", ".srt", ".vtt", ".face.json")
+ENDINGS = (".json", ".mp4", ".webm", ".wav", ".jpg", ".srt", ".vtt", ".face.json")
 ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
 #: More than any status: a manifest's metadata, escaped.
 MAX_STATUS_BYTES = 8 * 2**20

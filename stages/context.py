@@ -26,7 +26,8 @@ class Context:
         job_id: for seeds and temporary names.
         name: the results' name in the outbox, without ending.
         job_dir: artifacts are read and written here, new ones through `daemon.fs.artifact`.
-        manifest: what was asked for; `image` and `audio` are in `job_dir` as `source.image` and `source.audio`.
+        manifest: what was asked for; the files it names are in `job_dir` as `source.image`, `source.audio` and
+            `source.background`.
         settings: the daemon's settings.
         progress: takes the finished part, 0 to 1; call it as often as you like.
         warnings: sentences for the person, shown in the status of a finished job.

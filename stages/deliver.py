@@ -19,7 +19,13 @@ from stages.context import Context, Facts
 
 #: Artifact and ending of its result, by kind of job. What people wait for comes last.
 RESULTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "video": (("poster.jpg", ".jpg"), ("captions.srt", ".srt"), ("captions.vtt", ".vtt"), ("video.mp4", ".mp4")),
+    "video": (
+        ("poster.jpg", ".jpg"),
+        ("captions.srt", ".srt"),
+        ("captions.vtt", ".vtt"),
+        ("video.mp4", ".mp4"),
+        ("video.webm", ".webm"),
+    ),
     "speech": (("speech.wav", ".wav"),),
     "detect": (("face.json", ".face.json"),),
 }

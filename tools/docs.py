@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
     "Who": ("image", "face"),
-    "Look": ("quality", "fps", "size", "aspect", "motion", "captions"),
+    "Look": ("quality", "fps", "size", "aspect", "background", "motion", "captions"),
     "Handling": ("kind", "priority", "output", "metadata"),
 }
 

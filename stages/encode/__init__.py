@@ -1,4 +1,4 @@
-"""The encode stage: frames and speech become video.mp4, poster.jpg and captions."""
+"""The encode stage: frames and speech become video.mp4 (or video.webm), poster.jpg and captions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 #: A picture moved by a trained voice's speech; moved by speech that was brought.
 _WITH_VOICE, _WITH_SOUND = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
 _POSTER_QUALITY = 90
+#: WebM knows the length of its sound in whole packets only.
+_OPUS_PACKET_S = Fraction(1, 50)
 #: Working folder of a burn-in, inside the job's. Filters take names from it, so that no path needs escaping.
 _BURN = ".burn"
 
@@ -31,7 +33,8 @@ _BURN = ".burn"
 def run(ctx: Context) -> Facts:
     """Draw, encode and check the video.
 
-    Reads `speech.wav`, `timing.json` and what `compose` needs. Writes `video.mp4`, `poster.jpg` and, as the manifest
+    Reads `speech.wav`, `timing.json` and what `compose` needs. Writes `video.mp4` (`video.webm` where the background
+    is transparent), `poster.jpg` and, as the manifest
     asks, `captions.srt` or `captions.vtt`.
 
     Raises:
@@ -50,7 +53,8 @@ def write_video(ctx: Context, source: FrameSource) -> Facts:
     timing = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
     cues, captions = _captions(ctx, timing, source)
     poster: list[Frame] = []
-    with _burning(ctx, cues, source) as subtitles, artifact(ctx.path("video.mp4")) as temporary:
+    name = "video.webm" if source.transparent else "video.mp4"
+    with _burning(ctx, cues, source) as subtitles, artifact(ctx.path(name)) as temporary:
         recipe = _recipe(ctx, timing, subtitles)
         speech = ctx.path("speech.wav").absolute()
         target = temporary.absolute()
@@ -69,14 +73,14 @@ def write_video(ctx: Context, source: FrameSource) -> Facts:
     video = movie.stream("video")
     assert video is not None
     return {
-        "encoder": "libx264",
+        "encoder": "libvpx-vp9" if source.transparent else "libx264",
         "why": f"quality {ctx.manifest.quality}: preset {recipe.preset}, crf {recipe.crf}",
         "width": source.width,
         "height": source.height,
         "fps": ctx.manifest.fps,
         "frames": video.samples,
         "duration_s": round(float(video.duration), 3),
-        "bytes": ctx.path("video.mp4").stat().st_size,
+        "bytes": ctx.path(name).stat().st_size,
         "captions": captions,
     }
 
@@ -146,13 +150,14 @@ def _checked(path: Path, source: FrameSource, fps: Fraction, speech_s: float) ->
         UnknownError: `video-invalid`.
     """
     from stages.encode.probe import probe
+    from stages.encode.webm import probe_webm
 
     try:
-        movie = probe(path)
+        movie = probe_webm(path) if source.transparent else probe(path)
     except ValueError as exc:
         raise UnknownError("video-invalid", f"The encoded video is not whole: {exc}.", "It is tried again.") from exc
     video, audio = movie.stream("video"), movie.stream("audio")
-    frame = 1 / fps
+    frame = 1 / fps + (_OPUS_PACKET_S if source.transparent else 0)
     faults = [] if video and audio else ["a track is missing"]
     if video and audio:
         if video.samples != source.frame_count:

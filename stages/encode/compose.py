@@ -1,7 +1,8 @@
 """The frames of a video: the portrait, moved by the track through the rig.
 
-Per frame the fields are summed on the coarse grid, turned round, and the portrait is sampled once; the mouth's box is
-done at full resolution with its two layers and the painted interior. Nothing is kept from frame to frame.
+Per frame the fields are summed on the coarse grid, turned round, and the portrait is sampled once, with its matte, before a
+background that stands still; the mouth's box is done at full resolution with its two layers and the painted interior. Nothing is
+kept from frame to frame.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy.typing as npt
 from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.eyes import Eye
+from stages.encode.layers import Box, Layers, unmultiplied
 from stages.encode.mouth import Interior, Opening
 from stages.encode.warp import Basis, Inverter, Sampler, at_points
+from stages.face.backdrop import backdrop_of
 from stages.face.expressions import JAW, LOWER_CLOSES
 from stages.face.rig import Rig, load_rig
 from stages.face.sampling import sample
@@ -44,15 +47,24 @@ class Composer:
         track: Track,
         interpolation: int = cv2.INTER_CUBIC,
         patches: Patches | None = None,
+        backdrop: Picture | None = None,
+        see_through: bool = False,
     ) -> None:
-        """Prepare the rendering of `track`, and of painted mouths if there are any, over a BGR `portrait` with its `rig`."""
+        """Prepare the rendering of `track`, and of painted mouths if there are any, over a BGR `portrait` with its `rig`.
+
+        `backdrop`, BGR of the portrait's size, takes the place of its background. With `see_through` frames are BGRA, and the
+        backdrop must be black.
+        """
         cv2.setNumThreads(1)  # frames are many: jobs run beside each other, not pixels
         self.height, self.width = portrait.shape[:2]
         self.frame_count = len(track.values)
-        self._portrait = portrait
-        self._painted = portrait.copy()
+        self._layers = Layers(portrait, rig.matte, backdrop)
+        self.transparent = see_through
+        self._alpha = rig.matte.alpha.copy() if see_through else None
+        #: The figure as it is now, and as it is at rest: lids and mouths are painted into the first, and taken out again.
+        self._painted, self._figure = self._layers.figure.copy(), self._layers.figure
+        self._eyes = [Eye(lid, self._figure[..., :3]) for lid in rig.lids]
         self._rig, self._track = rig, track
-        self._eyes = [Eye(lid, portrait) for lid in rig.lids]
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._interior = Interior(rig.oral, rig.tones, rig.frame)
         self._patches = patches
@@ -72,7 +84,9 @@ class Composer:
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
         track, patches = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
-        return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], patches)
+        backdrop = backdrop_of(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
+        see_through = ctx.manifest.background == "transparent"
+        return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], patches, backdrop, see_through)
 
     def _plan(self, interpolation: int) -> None:
         """Keep only the fields this track uses, and only where they are not zero."""
@@ -96,33 +110,38 @@ class Composer:
             self._face_points = face.points(rig.step).astype(np.float32)
 
     def frames(self) -> Iterator[Picture]:
-        """Frames in order, BGR uint8 [height, width, 3], C-contiguous; each is valid until the next is asked for."""
-        buffer = self._portrait.copy()
+        """Frames in order, BGR or BGRA uint8 [height, width, 3 or 4], C-contiguous; each is valid until the next is asked for."""
+        buffer = self._layers.still.copy()
         for index, row in enumerate(self._track.values):
             self._render(index, row, buffer)
-            yield buffer
+            yield buffer if self._alpha is None else unmultiplied(buffer, self._alpha)
 
     def _render(self, index: int, row: FloatArray, buffer: Picture) -> None:
         parameters = dict(zip(NAMES, row.tolist(), strict=True))
         boxes = self._blink(parameters)
         if self._patches is not None:  # painted before the head is moved, so that the picture is sampled only once
-            self._patches.paint(index, self._painted)
+            self._patches.paint(index, self._painted[..., :3])
             boxes.append(self._patches.slices)
-            buffer[self._patches.slices] = self._painted[self._patches.slices]
+            self._show(self._painted[self._patches.slices], self._patches.slices, buffer)
         if self._cells is not None:
             self._move(parameters, buffer)
         else:  # nothing but lids moves in this track
             for eye in self._eyes:
-                buffer[eye.slices] = self._painted[eye.slices]
+                self._show(self._painted[eye.slices], eye.slices, buffer)
         for box in boxes:
-            self._painted[box] = self._portrait[box]
+            self._painted[box] = self._figure[box]
 
-    def _blink(self, parameters: dict[str, float]) -> list[tuple[slice, slice]]:
+    def _show(self, figure: Picture, box: Box, buffer: Picture) -> None:
+        buffer[box] = self._layers.flat(figure, box)
+        if self._alpha is not None:
+            self._alpha[box] = figure[..., 3]
+
+    def _blink(self, parameters: dict[str, float]) -> list[Box]:
         """Paint lids into the working portrait; returns the boxes to put back afterwards."""
         boxes = []
         for eye, name in zip(self._eyes, ("blink_left", "blink_right"), strict=False):
             if parameters[name] > 0:
-                self._painted[eye.slices] = eye.paint(parameters[name])
+                self._painted[eye.slices][..., :3] = eye.paint(parameters[name])
                 boxes.append(eye.slices)
         return boxes
 
@@ -130,7 +149,8 @@ class Composer:
         assert self._cells is not None
         head = self._head.sum(np.array([parameters[name] for name in self._head_names], np.float32))
         if self._face_cells is None:
-            buffer[self._sampler.slices] = self._sampler.sample(self._painted, self._inverter.invert(head))
+            moved = self._sampler.sample(self._painted, self._inverter.invert(head))
+            self._show(moved, self._sampler.slices, buffer)
             return
         weights = np.array([parameters[name] for name in self._face_names], np.float32)
         inner = self._face_cells.within(self._cells)
@@ -143,7 +163,7 @@ class Composer:
         opening = self._opening(upper, lower)
         side = _coarse_side(opening, self._face_points)[..., None]
         backward[inner] = upper_back + side * (lower_back - upper_back)
-        buffer[self._sampler.slices] = self._sampler.sample(self._painted, backward)
+        self._show(self._sampler.sample(self._painted, backward), self._sampler.slices, buffer)
         self._mouth(parameters, buffer, opening, (upper_back, lower_back), head)
 
     def _opening(self, upper: FloatArray, lower: FloatArray) -> Opening:
@@ -166,7 +186,7 @@ class Composer:
         points = opening.points()
         upper, lower = (at_points(field, self._face_cells, self._rig.step, points) for field in backward)
         places = points + upper + opening.side()[..., None] * (lower - upper)
-        lips = sample(self._painted, places, self._interpolation)
+        lips = self._layers.flat(sample(self._painted, places, self._interpolation), opening.slices)
         # An open mouth in the picture is shown as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
         cover = opening.cover() * np.float32(speaking)

@@ -1,4 +1,7 @@
-"""The one ffmpeg command that turns raw frames and a WAV into the MP4, and the loop that feeds it."""
+"""The one ffmpeg command that turns raw frames and a WAV into the video, and the loop that feeds it.
+
+An MP4 (H.264, AAC), or, for frames with alpha, a WebM (VP9, Opus): the one such format that browsers and editors both read.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,11 @@ MOVIE_SCALE = 240_000
 #: Seconds between two pictures that can be jumped to.
 _SEEK_S = 5
 
+#: libvpx's speed for x264's presets, and for all others; it is far slower than x264 at the same name.
+_VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "medium": 5, "slow": 4}, 6
+#: VP9's rate factor for the same look, above x264's.
+_VP9_CRF = 10
+
 Frame = npt.NDArray[np.uint8]
 
 
@@ -31,9 +39,12 @@ class FrameSource(Protocol):
     width: int
     height: int
     frame_count: int
+    transparent: bool
 
     def frames(self) -> Iterator[Frame]:
-        """`frame_count` BGR frames of `height` × `width` × 3 bytes, each valid until the next is asked for."""
+        """`frame_count` BGR frames of `height` × `width` × 3 bytes (BGRA, 4, where `transparent`), each valid until the next
+        is asked for.
+        """
         ...
 
 
@@ -63,14 +74,19 @@ def command(source: FrameSource, speech: Path, target: Path, recipe: Recipe) -> 
     """The ffmpeg command line. Sound is padded with silence to the exact length of the picture."""
     rate = f"{recipe.fps.numerator}/{recipe.fps.denominator}"
     picture = ffmpeg.input(
-        "pipe:0", format="rawvideo", pixel_format="bgr24", video_size=(source.width, source.height), framerate=rate
+        "pipe:0",
+        format="rawvideo",
+        pixel_format="bgra" if source.transparent else "bgr24",
+        video_size=(source.width, source.height),
+        framerate=rate,
     ).video
     if recipe.subtitles is not None:
-        picture = picture.filter("ass", filename=recipe.subtitles[0], fontsdir=recipe.subtitles[1])
+        names = {"filename": recipe.subtitles[0], "fontsdir": recipe.subtitles[1]}
+        picture = picture.filter("ass", **names, alpha=int(source.transparent))
     # Tags alone do not convert: without this the colours would be BT.601's under BT.709's name.
     picture = picture.filter(
         "scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int"
-    ).filter("format", "yuv420p")
+    ).filter("format", "yuva420p" if source.transparent else "yuv420p")
     sound = ffmpeg.input(f"file:{speech}", format="wav").audio
     samples = round(Fraction(source.frame_count * AUDIO_RATE) / recipe.fps)
     sound = sound.filter("aresample", AUDIO_RATE).filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
@@ -81,17 +97,13 @@ def command(source: FrameSource, speech: Path, target: Path, recipe: Recipe) -> 
 
 def _options(source: FrameSource, recipe: Recipe, rate: str) -> dict[str, object]:
     options: dict[str, object] = {
-        "vcodec": "libx264",
-        "preset": recipe.preset,
-        "crf": recipe.crf,
-        "pix_fmt": "yuv420p",
+        **(_webm(recipe) if source.transparent else _mp4(recipe)),
         "r": rate,
         "g": max(1, round(recipe.fps * _SEEK_S)),
         "color_range": "tv",
         "colorspace": "bt709",
         "color_primaries": "bt709",
         "color_trc": "bt709",
-        "acodec": "aac",
         "audio_bitrate": f"{recipe.audio_kbps}k",
         "ar": AUDIO_RATE,
         "ac": 1,
@@ -100,13 +112,38 @@ def _options(source: FrameSource, recipe: Recipe, rate: str) -> dict[str, object
         "fflags": "+bitexact",
         "flags": "+bitexact",
         "map_metadata": -1,
-        "movflags": "+faststart",
-        "movie_timescale": MOVIE_SCALE,
-        "format": "mp4",
     }
     for number, (key, value) in enumerate(recipe.tags.items()):
         options[f"metadata:g:{number}"] = f"{key}={value}"
     return options
+
+
+def _mp4(recipe: Recipe) -> dict[str, object]:
+    return {
+        "vcodec": "libx264",
+        "preset": recipe.preset,
+        "crf": recipe.crf,
+        "pix_fmt": "yuv420p",
+        "acodec": "aac",
+        "movflags": "+faststart",
+        "movie_timescale": MOVIE_SCALE,
+        "format": "mp4",
+    }
+
+
+def _webm(recipe: Recipe) -> dict[str, object]:
+    return {
+        "vcodec": "libvpx-vp9",
+        "deadline": "realtime",
+        "cpu-used": _VP9_EFFORT.get(recipe.preset, _VP9_USUAL),
+        "row-mt": 1,
+        "crf": recipe.crf + _VP9_CRF,
+        "b:v": 0,
+        "auto-alt-ref": 0,  # with it the alpha plane is dropped
+        "pix_fmt": "yuva420p",
+        "acodec": "libopus",
+        "format": "webm",
+    }
 
 
 def encode(

@@ -22,7 +22,7 @@ Grid = npt.NDArray[np.float64]
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.115, 0.16
 _JAW_NARROWS = 0.08
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
-_BROW = 0.034  # of the face's width
+_BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the lower lip rising by this part of the gap; the upper one does the rest.
 LOWER_CLOSES = 0.6
 #: The corners of the mouth follow the jaw by this part.

@@ -16,13 +16,19 @@ _DEGREE = np.pi / 180
 _BORDER = 0.15
 #: The chest rises by this part of the face's width; about 0.6 % of the shoulders'.
 _BREATH = 0.016
+#: Where the background goes along, a lean is this much smaller.
+_UNSPLIT = 0.3
 
 
 class Head:
     """Head fields on a grid of picture points, [rows, columns, 2] px, in the face's directions, at 1 degree or 1 width."""
 
-    def __init__(self, frame: FaceFrame, landmarks: FloatArray, size: tuple[int, int], points: Grid) -> None:
+    def __init__(
+        self, frame: FaceFrame, landmarks: FloatArray, size: tuple[int, int], points: Grid, split: bool = True
+    ) -> None:
+        """`split`: person and background are two layers; else what moves takes the background around it along."""
         self._frame = frame
+        self._split = split
         local = frame.local(points)
         self._x, self._y = local[..., 0], local[..., 1]
         width, height = size
@@ -46,6 +52,7 @@ class Head:
             "head_roll": _DEGREE * np.stack([-(self._y - pivot), self._x], axis=-1) * self._carried[..., None],
             "head_x": np.stack([frame.face_width * self._carried, zero], axis=-1),
             "head_y": np.stack([zero, frame.face_width * self._carried], axis=-1),
+            "lean": np.stack([frame.face_width * self._leaning(), zero], axis=-1),
             "breath": np.stack([zero, -_BREATH * frame.face_width * self._chest()], axis=-1),
         }
 
@@ -57,6 +64,16 @@ class Head:
         around = 1.0 - smoothstep((reach - 1.0) / 0.95)
         neck = 1.0 - smoothstep((self._y - 0.85 * frame.chin) / (0.62 * frame.face_height))
         return around * neck
+
+    def _leaning(self) -> Grid:
+        """1 at the head, falling over shoulders and chest: the body leans from the hips, out of the picture."""
+        if not self._split:  # the background would lean along
+            return _UNSPLIT * self._carried
+        frame = self._frame
+        below = 1.0 - smoothstep((self._y - 0.6 * frame.chin) / (1.9 * frame.face_height))
+        above = 1.0 - smoothstep(((frame.chin - self._y) / frame.face_height - 1.6) / 0.45)
+        aside = 1.0 - smoothstep((np.abs(self._x) / frame.face_width - 1.4) / 0.8)
+        return np.asarray(below * above * aside * self._sides)
 
     def _chest(self) -> Grid:
         start = self._frame.chin + 0.12 * self._frame.face_height

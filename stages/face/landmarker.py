@@ -1,4 +1,5 @@
-"""The one place that knows mediapipe: face detection and the 478-point mesh, from the models inside its wheel.
+"""The one place that knows mediapipe: face detection, the 478-point mesh, and person against background, from the models
+inside its wheel.
 
 mediapipe 0.10.21 is the last release whose wheel carries the models; a later one would need its Tasks API here, and nowhere else.
 """
@@ -20,6 +21,8 @@ _FLOOR = 0.2
 #: mediapipe's full-range model. It finds faces from 5 % of the picture's side up, and unlike the short-range one
 #: (0.72 on a dog, measured) it does not take animals for people.
 _FULL_RANGE = 1
+#: Its segmentation for pictures of any shape (256 × 256), not the faster one for wide ones.
+_SQUARE = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Landmarker:
         self._detector = solutions.face_detection.FaceDetection(
             model_selection=_FULL_RANGE, min_detection_confidence=_FLOOR
         )
+        self._segmenter = solutions.selfie_segmentation.SelfieSegmentation(model_selection=_SQUARE)
         self._mesh = solutions.face_mesh.FaceMesh(
             static_image_mode=True, max_num_faces=1, refine_landmarks=True, min_detection_confidence=_FLOOR
         )
@@ -75,6 +79,11 @@ class Landmarker:
             return None
         points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32)
         return points * np.array([width, height, width], np.float32)
+
+    def person(self, picture: npt.NDArray[np.uint8]) -> FloatArray:
+        """How surely each pixel of an RGB picture shows a person, 0 to 1, [height, width]; soft, a few px coarse."""
+        mask = self._segmenter.process(np.ascontiguousarray(picture)).segmentation_mask
+        return np.asarray(mask, np.float32)
 
 
 @cache

@@ -17,15 +17,17 @@ from stages.face.cells import Cells
 from stages.face.expressions import Expressions
 from stages.face.frame import FaceFrame
 from stages.face.head import Head
+from stages.face.landmarker import landmarker
 from stages.face.lids import Lid, paint_lid
 from stages.face.lipline import lip_curves
+from stages.face.matte import Matte, split
 from stages.face.mesh import FloatArray
 from stages.face.oral import Oral, paint_oral
 from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
-VERSION = 1
+VERSION = 4
 #: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 80
 #: What the head's fields cover, in face widths to each side and face heights above and below the chin; nothing moves
@@ -45,7 +47,8 @@ class Rig:
         lower, upper: displacement of either layer at full strength, px, float32 [expressions, rows, columns, 2].
         head_names, head_cells, head: the same for the head's fields, which both layers share. Covers `face_cells` too.
         curve_upper, curve_lower: the lips' edges, px, [n, 2].
-        frame, tones, oral, lids: see there; lids is empty where the eyes are closed in the picture.
+        frame, tones, oral, matte, lids: see there; lids is empty where the eyes are closed in the picture, matte where the
+            picture cannot be split into person and background.
     """
 
     step: int
@@ -61,6 +64,7 @@ class Rig:
     frame: FaceFrame
     tones: Tones
     oral: Oral
+    matte: Matte
     lids: tuple[Lid, ...]
 
 
@@ -74,7 +78,8 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
     face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
     head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
     expressions = Expressions(frame, landmarks, curves, face_cells.points(step)).all()
-    head = Head(frame, landmarks, size, head_cells.points(step)).all()
+    matte = split(portrait, landmarks, landmarker().person(portrait))
+    head = Head(frame, landmarks, size, head_cells.points(step), bool(matte)).all()
     return Rig(
         step=step,
         face_names=tuple(expressions),
@@ -89,6 +94,7 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         frame=frame,
         tones=tones,
         oral=paint_oral(portrait, frame, curves, tones),
+        matte=matte,
         lids=_lids(portrait, landmarks, tones),
     )
 
@@ -132,7 +138,7 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
 
 
 _NESTED: dict[str, type[Any]] = {
-    "frame": FaceFrame, "tones": Tones, "oral": Oral, "face_cells": Cells, "head_cells": Cells
+    "frame": FaceFrame, "tones": Tones, "oral": Oral, "matte": Matte, "face_cells": Cells, "head_cells": Cells
 }  # fmt: skip
 _FIELDS = ("lower", "upper", "head")
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from daemon.fs import artifact, dump_json
 from stages.context import Context, Facts
-from stages.face import geometry, mesh, picture
+from stages.face import backdrop, geometry, mesh, picture
 from stages.face.detect import Face, find_faces
 from stages.face.gate import check, choose
 from stages.face.landmarker import landmarker
@@ -42,7 +42,8 @@ def measure_face(ctx: Context) -> Facts:
         path.write_bytes(dump_json(record))
     ctx.progress(0.7)
     if ctx.manifest.kind == "video":
-        load_rig(ctx.settings.paths.cache, portrait, measured.landmarks)
+        rig = load_rig(ctx.settings.paths.cache, portrait, measured.landmarks)
+        backdrop.prepare(ctx, bool(rig.matte), frame.width, frame.height)
     return {
         "engine": "mediapipe",
         "faces_found": len(faces),

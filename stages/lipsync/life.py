@@ -20,13 +20,15 @@ FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 #: Sway: largest excursion of each parameter (degrees, or parts of the face's width) and its band in Hz.
-_SWAY = {"head_yaw": 2.1, "head_pitch": 1.1, "head_roll": 0.9, "head_x": 0.006, "head_y": 0.004}
+_SWAY = {"head_yaw": 3.2, "head_pitch": 1.8, "head_roll": 1.3, "head_x": 0.012, "head_y": 0.035, "lean": 0.10}
 _SWAY_HZ = (0.09, 0.55)
+#: Degrees that the head tilts when the body leans by a face's width.
+_TILT_DEG = 14.0
 _SWAY_WAVES = 7
 #: The head is still at both ends of the clip and comes into motion within this.
-_EASE_S = 0.7
+_EASE_S = 1.0
 _NOD_DEG, _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 2.4, 0.4, 0.8, 0.08
-_BROW_CHANCE = 0.45
+_BROW_CHANCE = 0.85
 _BLINK_MEAN_S, _BLINK_SPREAD, _BLINK_MIN_S, _DOUBLE_CHANCE = 3.3, 0.45, 0.9, 0.15
 _BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.08, 0.04, 0.16
 _BREATH_HZ = 0.25
@@ -38,6 +40,8 @@ class Liveliness:
 
     head: float
     blink: float
+    brow: float
+    breath: float
     expressiveness: float
     seed: int
 
@@ -50,17 +54,23 @@ def enliven(values: FloatArray, fps: Fraction, duration: float, accents: Times, 
         accents: times of stressed syllables, s.
         pauses: times at which a blink would be natural (starts of pauses), s.
     """
+    head = _most(how.head)
     streams = [
         np.random.default_rng([how.seed, part]) for part in range(4)
     ]  # one part's chance leaves the others alone
     time = frame_times(len(values), fps)
     ease = _ease(time, duration, _EASE_S)
-    _sway(values, time, ease, how.head, streams[0])
-    nodded = _nods(values, time, ease, accents, how.head, streams[1])
-    _brows(values, time, ease, nodded, how.expressiveness, streams[2])
+    _sway(values, time, ease, head, streams[0])
+    nodded = _nods(values, time, ease, accents, head, streams[1])
+    _brows(values, time, ease, accents, nodded, how.brow * how.expressiveness, streams[2])
     _blinks(values, time, duration, pauses, how.blink, streams[3])
     breath = (0.5 - 0.5 * np.cos(2 * np.pi * _BREATH_HZ * time)) * ease
-    values[:, NAMES.index("breath")] = breath * min(how.head, 1.0)
+    values[:, NAMES.index("breath")] = breath * how.breath * min(how.head, 1.0)
+
+
+def _most(amount: float) -> float:
+    """Up to 1 as asked; from there to 2 by less: one picture cannot turn much further."""
+    return amount if amount <= 1 else 1 + 0.4 * (amount - 1)
 
 
 def _ease(time: Times, duration: float, length: float) -> Times:
@@ -79,8 +89,9 @@ def _sway(values: FloatArray, time: Times, ease: Times, amount: float, chance: n
             0.6 * size.sum()
         )
         values[:, NAMES.index(name)] += amount * reach * np.tanh(wave) * ease
-    # A head that turns leans along a little.
+    # A head that turns or leans tilts along a little.
     values[:, NAMES.index("head_roll")] += 0.15 * values[:, NAMES.index("head_yaw")]
+    values[:, NAMES.index("head_roll")] += _TILT_DEG * values[:, NAMES.index("lean")]
 
 
 def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
@@ -108,16 +119,25 @@ def _nods(
 
 
 def _brows(
-    values: FloatArray, time: Times, ease: Times, accents: list[float], amount: float, chance: np.random.Generator
+    values: FloatArray,
+    time: Times,
+    ease: Times,
+    accents: Times,
+    nodded: list[float],
+    amount: float,
+    chance: np.random.Generator,
 ) -> None:
-    """Brows go up with some of the nods, and drift a little in between."""
+    """Brows flash with the accents, higher with those that got a nod, and drift a little in between."""
     raised = np.zeros_like(time)
-    for accent in accents:
-        if chance.random() < _BROW_CHANCE:
-            raised = np.maximum(raised, _bump(time, accent - 0.1, 0.14, 0.34) * chance.uniform(0.25, 0.55))
-    phase, hertz = chance.uniform(0, 2 * np.pi, 2), chance.uniform(0.07, 0.16, 2)
+    for accent in accents.tolist():
+        lot, size = chance.random(), chance.random()
+        if accent in nodded:
+            raised = np.maximum(raised, _bump(time, accent - 0.1, 0.14, 0.34) * (0.45 + 0.45 * size))
+        elif lot < _BROW_CHANCE:
+            raised = np.maximum(raised, _bump(time, accent - 0.08, 0.12, 0.26) * (0.2 + 0.35 * size))
+    phase, hertz = chance.uniform(0, 2 * np.pi, 2), chance.uniform(0.12, 0.3, 2)
     for name, p, h in zip(("brow_left", "brow_right"), phase, hertz, strict=True):
-        drift = 0.05 * (1 + np.sin(2 * np.pi * h * time + p))
+        drift = 0.06 * (1 + np.sin(2 * np.pi * h * time + p))
         values[:, NAMES.index(name)] += amount * (raised + drift) * ease
 
 

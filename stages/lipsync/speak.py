@@ -27,6 +27,9 @@ _HOLD_S, _RELEASE_S = 0.24, 0.06
 #: A shape sets in by this part of its viseme's spread, and fades by the whole: mouths open fast and close slowly.
 _ONSET = 0.6
 _REACH_S = 0.3
+#: Before it goes on after a pause of at least so long, the mouth takes a breath for so long, with the lips so far apart. s, s
+_BREATH_LEAST_S, _BREATH_S = 0.22, 0.42
+_BREATH_SHAPE = {"jaw": 0.17, "lower_lip": 0.2, "upper_lip": 0.06}
 _JAW = MOUTH.index("jaw")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")
@@ -147,6 +150,23 @@ def settle(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
             inside = (time > segment.start) & (time < segment.end)
             away = np.minimum(time[inside] - segment.start, segment.end - time[inside] + 0.02)
             frames[inside] *= np.clip(1.0 - away / 0.14, 0, 1)[:, None].astype(np.float32)
+
+
+def inhale(frames: FloatArray, segments: list[Segment], fps: Fraction, amount: float) -> None:
+    """Part the lips for a breath before speech goes on, in place: only so long before that, so that long silences stay still."""
+    time = frame_times(len(frames), fps)
+    for segment in segments[:-1]:  # after the last one nothing is said
+        length = segment.end - segment.start
+        if segment.viseme is not REST or length < _BREATH_LEAST_S:
+            continue
+        start = max(segment.start + 0.08, segment.end - _BREATH_S)
+        part = np.clip((time - start) / (segment.end - start), 0, 1)
+        breath = (
+            amount * np.sin(np.pi * np.minimum(part * 1.15, 1.0)) * ((time >= segment.start) & (time < segment.end))
+        )
+        for name, size in _BREATH_SHAPE.items():
+            column = frames[:, MOUTH.index(name)]
+            np.maximum(column, (size * breath).astype(np.float32), out=column)
 
 
 def seal(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:

@@ -22,8 +22,9 @@ from daemon.fs import artifact
 MOUTH = ("jaw", "lower_lip", "upper_lip", "wide", "pucker", "press", "tuck", "close", "smile", "tongue")
 #: Brows up, lids down; left and right are the picture's.
 EYES = ("brow_left", "brow_right", "blink_left", "blink_right")
-#: Degrees, degrees, degrees, parts of the face's width (x, y), and the chest's lift, 0 to 1.
-HEAD = ("head_yaw", "head_pitch", "head_roll", "head_x", "head_y", "breath")
+#: Degrees, degrees, degrees, parts of the face's width (the head's x and y; the whole body's leaning), and the chest's lift,
+#: 0 to 1.
+HEAD = ("head_yaw", "head_pitch", "head_roll", "head_x", "head_y", "lean", "breath")
 NAMES = MOUTH + EYES + HEAD
 
 

@@ -28,6 +28,8 @@ FloatArray = npt.NDArray[np.float32]
 
 #: At expressiveness 0 the mouth still moves by this part: it must be seen to speak.
 _LEAST_MOUTH = 0.45
+#: At expressiveness 1, of the shapes that a clear speaker makes: what real videos show on average.
+_USUAL_MOUTH = 0.84
 #: The mouth comes to the rest pose over this at both ends, even where the sound starts or stops in full speech.
 _END_S = 0.08
 _PAUSE_S = 0.12
@@ -41,17 +43,18 @@ def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
     fps = ctx.manifest.frame_rate
     frames = math.ceil(sound.duration * fps)
     exact = timing["method"] == "exact" and bool(timing["phones"])
-    mouth = _from_phones(timing["phones"], sound, frames, fps) if exact else _from_sound(sound, frames, fps)
-    ctx.progress(0.7)
     motion = ctx.manifest.motion
+    phones = timing["phones"] if exact else []
+    mouth = _from_phones(phones, sound, frames, fps, motion.breath) if exact else _from_sound(sound, frames, fps)
+    ctx.progress(0.7)
     values = np.zeros((frames, len(NAMES)), np.float32)
     if engine == "warp":
         values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
-    accents, pauses = _marks(timing["phones"]) if exact else _peaks(sound)
+    accents, pauses = _marks(phones) if exact else _peaks(sound)
     enliven(
         values, fps, float(sound.duration), accents, pauses,
-        Liveliness(motion.head, motion.blink, motion.expressiveness, seed),
+        Liveliness(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
     )  # fmt: skip
     _rest_at_ends(values, fps, float(sound.duration))
     Track(values, fps, seed).save(ctx.path("motion.npz"))
@@ -87,13 +90,14 @@ def _seed(job_id: str) -> int:
     return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
 
 
-def _from_phones(phones: list[dict[str, Any]], sound: Sound, frames: int, fps: Fraction) -> FloatArray:
+def _from_phones(phones: list[dict[str, Any]], sound: Sound, frames: int, fps: Fraction, breath: float) -> FloatArray:
     duration = float(sound.duration)
     segments = speak.segments_of(phones, duration)
     course = speak.blend(segments, duration)
     speak.scale_by_voice(course, sound)
     mouth = speak.to_frames(speak.smooth_columns(course), frames, fps)
     speak.settle(mouth, segments, fps)
+    speak.inhale(mouth, segments, fps, breath)
     speak.hold_closed(mouth, fps, (float(phones[0]["start"]), float(phones[-1]["end"])))
     speak.seal(mouth, segments, fps)
     return mouth
@@ -109,7 +113,7 @@ def _from_sound(sound: Sound, frames: int, fps: Fraction) -> FloatArray:
 
 def _express(mouth: FloatArray, amount: float) -> FloatArray:
     """Scale how far the mouth moves; its touches (press, tuck, close) stay touches."""
-    factor = _LEAST_MOUTH + (1 - _LEAST_MOUTH) * amount
+    factor = _USUAL_MOUTH * (_LEAST_MOUTH + (1 - _LEAST_MOUTH) * amount)
     scaled = mouth * np.float32(factor)
     for name in ("press", "tuck", "close", "tongue"):
         scaled[:, MOUTH.index(name)] = mouth[:, MOUTH.index(name)]

@@ -64,6 +64,7 @@ class Stripes:
 
     def __init__(self, ctx: Context, width: int = 128, height: int = 96, stop_after: int | None = None) -> None:
         self.width, self.height = width, height
+        self.transparent = False
         self.frame_count = ceil(Fraction(timing(ctx)["duration"]) * ctx.manifest.frame_rate)
         self.stop_after = stop_after
         self.background = (90, 120, 150)  # BGR

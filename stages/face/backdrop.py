@@ -1,0 +1,73 @@
+"""What takes the place of the portrait's background: checked and brought to size early, drawn by the encode stage."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from daemon.errors import JobError, UnknownError
+from daemon.fs import artifact
+from stages.context import Context
+from stages.face import picture
+from stages.face.geometry import frame_for
+from stages.face.sampling import blur
+
+Picture = npt.NDArray[np.uint8]
+
+_FILE = "background.png"
+#: The usual key colour for video, RGB.
+_KEY = (0, 177, 64)
+#: Blur of the portrait's own background, in parts of its shorter side: as if the lens were wide open.
+_BLUR = 0.028
+
+
+def prepare(ctx: Context, split: bool, width: int, height: int) -> None:
+    """Check the manifest's background, and write the picture that is to be it as `background.png`, cropped to the video's shape.
+
+    Args:
+        split: whether the portrait could be split into person and background.
+
+    Raises:
+        JobError: `background-inseparable`, or what reading a picture raises, said of the background.
+    """
+    if ctx.manifest.background == "keep":
+        return
+    if not split:
+        raise JobError(
+            "background-inseparable",
+            "The person in the picture could not be told from the background.",
+            "Use `background: keep`, or a picture in which the person stands out.",
+        )
+    if ctx.manifest.background_file is None:
+        return
+    try:
+        source, _ = picture.read(ctx.path("source.background"), ctx.settings.stages.face.max_pixels)
+    except JobError as exc:
+        raise JobError(exc.code, f"background: {exc.message}", exc.hint) from exc
+    middle = (source.shape[1] / 2, source.shape[0] / 2)
+    fitted = frame_for((source.shape[1], source.shape[0]), middle, (width, height), None, max(width, height))
+    encoded = cv2.imencode(".png", fitted.render(source)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
+    with artifact(ctx.path(_FILE)) as path:
+        path.write_bytes(encoded.tobytes())
+
+
+def backdrop_of(ctx: Context, plate: Picture) -> Picture | None:
+    """The background to draw, BGR like `plate` (the portrait's own, without the person); None: its own, as it is.
+
+    Raises:
+        UnknownError: `background.png` is damaged; the face stage must run again.
+    """
+    wanted = ctx.manifest.background
+    if wanted == "keep":
+        return None
+    if wanted == "blur":
+        return np.asarray(blur(plate, _BLUR * min(plate.shape[:2])), np.uint8)
+    if ctx.manifest.background_file is not None:
+        found = cv2.imread(str(ctx.path(_FILE)), cv2.IMREAD_COLOR)
+        if found is None or found.shape != plate.shape:
+            raise UnknownError("portrait-unreadable", f"{_FILE} cannot be read.", "Retry the job.")
+        return np.asarray(found, np.uint8)
+    colours = {"green": _KEY, "transparent": (0, 0, 0)}
+    red, green, blue = colours.get(wanted) or tuple(bytes.fromhex(wanted[1:]))
+    return np.full_like(plate, (blue, green, red))
