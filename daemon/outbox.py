@@ -138,6 +138,13 @@ class Outbox:
         temporary = self._temporary(str(status["job"]))
         fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
 
+    def tell(self, name: str, sentence: str) -> None:
+        """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""
+        temporary = self._temporary("job-wish")
+        fs.OPS.write(temporary, sentence.encode() + b"\n")
+        while not fs.publish(temporary, self.root / f"{name}.txt"):
+            name = f"{name}-{secrets.token_hex(2)}"
+
     def withdraw(self, name: str, job_id: str) -> None:
         """Remove the status of a job that never came to be."""
         if self.owner(name) == job_id:

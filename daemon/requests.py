@@ -10,6 +10,7 @@ from typing import Any
 from daemon.errors import JobError
 from daemon.events import Events
 from daemon.flow import CANCELLED, Flow
+from daemon.intake import Intake
 from daemon.job import FINISHED, JOB_ID, Job
 from daemon.lane import Lane
 from daemon.pauses import SCOPES, Pause, Pauses, Scope
@@ -23,8 +24,9 @@ MAX_REASON = 200  # characters kept of what a person writes
 class Requests:
     """The operations; `do` runs one and gives back a sentence."""
 
-    def __init__(self, flow: Flow, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
+    def __init__(self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
         self._flow = flow
+        self._intake = intake
         self._lanes = lanes
         self._pauses = pauses
         self._events = events
@@ -54,7 +56,11 @@ class Requests:
     # -- one job -------------------------------------------------------------------------------------------------
 
     async def _cancel(self, request: Request) -> str:
+        if (name := request.get("manifest")) is not None:
+            return self._withdraw(str(name))
         job_id = _job_id(request)
+        if (name := self._intake.waiting(job_id)) is not None:
+            return self._withdraw(name)
         for lane in self._lanes:
             if await lane.cancel(job_id):
                 return f"{job_id} is being cancelled."
@@ -63,6 +69,15 @@ class Requests:
         self._flow.board.remove(job_id)
         await self._flow.finish(job, directory, "cancelled", CANCELLED)
         return f"{job_id} is cancelled."
+
+    def _withdraw(self, name: str) -> str:
+        """Cancel a manifest that is still in the inbox; `name` is its path there."""
+        job = self._intake.cancel(name)
+        if job is None:
+            raise JobError(
+                "control-invalid", f"{name!r} is not a manifest.", "Name a .yaml file by its path below the inbox."
+            )
+        return f"{name} is cancelled, as {job.id}."
 
     async def _hold(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
@@ -113,6 +128,12 @@ class Requests:
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._flow.spool.find(job_id)
+        if directory is None and (name := self._intake.waiting(job_id)) is not None:
+            raise JobError(
+                "job-waiting",
+                f"{name} is still in the inbox, and waits for its files.",
+                "It can only be cancelled there.",
+            )
         if directory is None:
             raise JobError("job-unknown", f"There is no job {job_id}.", "`avatar jobs list` shows those there are.")
         if job_id in self._flow.running:  # the record in memory is the one that will be written next

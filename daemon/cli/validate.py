@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from daemon.claims import read_manifest
 from daemon.cli.common import Shell, json_option, show
 from daemon.errors import JobError
 from daemon.manifest import Manifest, json_schema
 from daemon.parse import parse
+from daemon.reading import read_manifest
 from daemon.safeopen import open_inside
 
 
