@@ -48,8 +48,11 @@ class Control:
             error = from_exception(exc)
             answer = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
         log.info("control", request=path.stem, **answer)
+        if answer["ok"]:  # who has the answer may rely on it: a power cut must not bring the request back
+            fs.remove(path)
+            fs.OPS.sync_dir(self._folder)
         try:
-            fs.replace_json(path.with_suffix(".answer"), answer)
+            fs.replace_json(path.with_suffix(".answer"), answer, durable=False)
         except OSError as exc:
             if isinstance(from_exception(exc), MachineError):
                 raise
