@@ -23,7 +23,7 @@ from daemon.requests import Requests
 log = structlog.get_logger()
 
 MAX_REQUEST_BYTES = 65_536
-#: Answers nobody fetched are cleared after this long, in s.
+#: Answers nobody fetched, and requests nobody finished writing, are cleared after this long, in s.
 ANSWER_S = 3600.0
 
 
@@ -38,8 +38,8 @@ class Control:
         for path in sorted(self._folder.iterdir(), key=_age):
             if path.suffix == ".json" and not path.name.startswith("."):
                 await self._answer(path)
-            elif path.suffix == ".answer" and now - _age(path) > ANSWER_S:
-                fs.remove(path)
+            elif path.suffix in (".answer", ".tmp") and now - _age(path) > ANSWER_S:
+                fs.remove(path)  # nobody fetched it, or whoever wrote it was killed
 
     async def _answer(self, path: Path) -> None:
         try:

@@ -203,6 +203,8 @@ class Intake:
 
     def recover(self) -> None:
         """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox."""
+        for path in self.spool.waiting.glob(".*.tmp"):
+            fs.remove(path)  # left by a crash
         for path in sorted(self.spool.waiting.glob("job-*.json")):
             try:
                 job = Job.from_bytes(path.read_bytes())
