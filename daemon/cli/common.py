@@ -65,6 +65,13 @@ class Shell:
     def settings(self) -> Settings:
         return Settings.load(self.config_path)
 
+    @property
+    def settings_or_defaults(self) -> Settings:
+        """The settings; the defaults where there is no configuration and none was named."""
+        if self._config or any(Path(place).exists() for place in PLACES):
+            return self.settings
+        return Settings.parse({}, Path(PLACES[0]))
+
     @functools.cached_property
     def spool(self) -> Spool:
         return Spool(self.settings.paths.spool)
