@@ -21,7 +21,7 @@ from daemon.status import describe
 
 #: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are litter.
 KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", *STAGES, *RESTING}
-KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json"}
+KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SpoolCheck:
     def __init__(self, settings: Settings, *, live: bool = False) -> None:
         self._live = live
         self._spool = Spool(settings.paths.spool)
-        self._outbox = Outbox(settings.paths.outbox)
+        self._outbox = Outbox(settings.paths.outbox, settings.paths.spool / "outbox.json")
         self._paths = settings.paths
         self._seen: dict[str, Path] = {}
 

@@ -61,8 +61,9 @@ class Intake:
         """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
 
         Raises:
-            MachineError: `inbox-missing`.
+            MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).
         """
+        self.outbox.check()
         with self.anchor.held():
             claims = self.claims.recover()
             if not self._recovered:

@@ -55,7 +55,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.spool = Spool(settings.paths.spool)
-        self.outbox = Outbox(settings.paths.outbox)
+        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         self.board = Board()
         self.events = Events()
         self.flow = Flow(settings, self.spool, self.board, self.events)
@@ -153,7 +153,7 @@ class Service:
         try:
             self.intake.resume()
         except MachineError as exc:
-            log.error("inbox missing", code=exc.code, message=exc.message)
+            log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
             raise ConfigError(
                 "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from daemon import models
+from daemon.anchor import Anchor
 from daemon.cli.imports import try_all
 from daemon.config import Settings
+from daemon.errors import MachineError
 from daemon.memory import limit_mb, machine_mb, memory_mb
 from daemon.watcher import can_notify, filesystem_of
 
@@ -94,12 +96,18 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     for name in ("inbox", "outbox", "spool", "cache"):
         path: Path = getattr(settings.paths, name)
         yield _folder(name, path)
+    kinds: tuple[Literal["inbox", "outbox"], ...] = ("inbox", "outbox")
+    for kind in kinds:
+        try:
+            Anchor(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
+        except MachineError as exc:
+            yield Finding(f"{kind} mount", "bad", exc.message, exc.hint)
     if settings.paths.inbox.is_dir():
-        kind, notified = filesystem_of(settings.paths.inbox), can_notify(settings.paths.inbox)
+        system, notified = filesystem_of(settings.paths.inbox), can_notify(settings.paths.inbox)
         yield Finding(
             "inbox filesystem",
             "good" if notified else "note",
-            kind,
+            system,
             "" if notified else f"Changes there are not announced; it is looked at every {settings.intake.poll_s:g} s.",
         )
 

@@ -25,7 +25,7 @@ PLACES = ("config.yaml", "/etc/avatard/config.yaml")
 ANSWER_S = 15.0  # how long an answer is waited for
 LOOK_S = 0.05
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
-EXIT_CODES = {"job-unknown": 3, "daemon-absent": 69, "spool-locked": 75, "answer-late": 75}
+EXIT_CODES = {"job-unknown": 3, "daemon-absent": 69, "spool-locked": 75, "answer-late": 75, "daemon-unknown": 77}
 EXIT_IO, EXIT_NOPERM, EXIT_CONFIG, EXIT_PIPE = 74, 77, 78, 141
 
 P = ParamSpec("P")
@@ -77,8 +77,26 @@ class Shell:
         return Spool(self.settings.paths.spool)
 
     def daemon(self) -> dict[str, Any] | None:
-        """Who runs the daemon on this spool, if anybody."""
-        return holder(self.spool.lock)
+        """Who runs the daemon on this spool, if anybody.
+
+        Raises:
+            AvatarError: `daemon-unknown`.
+        """
+        try:
+            return holder(self.spool.lock)
+        except OSError as exc:
+            raise AvatarError(
+                "daemon-unknown",
+                f"Whether the daemon runs cannot be told: {self.spool.lock}: {exc.strerror}.",
+                "Run it as the service's user, as one of its group, or as root.",
+            ) from exc
+
+    def may_run(self) -> bool:
+        """Whether a daemon runs, as far as can be told."""
+        try:
+            return self.daemon() is not None
+        except AvatarError:
+            return True
 
     def ask(self, op: str, **data: Any) -> dict[str, Any]:
         """Send a request. While the daemon runs its answer is waited for; otherwise it is obeyed at the next start.
@@ -89,7 +107,7 @@ class Shell:
         self.spool.control.mkdir(parents=True, exist_ok=True)
         answer = send(self.spool.control, op, by=user(), **data)
         deadline = time.monotonic() + ANSWER_S
-        while not answer.exists() and self.daemon() is not None:
+        while not answer.exists() and self.may_run():
             if time.monotonic() > deadline:
                 raise AvatarError(
                     "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."

@@ -8,6 +8,7 @@ import click
 
 from daemon.cli.checks import Finding, findings
 from daemon.cli.common import Shell, json_option, show
+from daemon.errors import AvatarError
 
 
 @click.command()
@@ -16,15 +17,7 @@ from daemon.cli.common import Shell, json_option, show
 def doctor(shell: Shell, as_json: bool) -> None:
     """Check ffmpeg, models, folders, rights, free disk and GPU. Exit code 1 when something is bad."""
     found = list(findings(shell.settings))
-    owner = shell.daemon()
-    found.append(
-        Finding(
-            "daemon",
-            "good" if owner else "note",
-            f"process {owner.get('pid')}" if owner else "does not run",
-            "" if owner else "Start it with `avatar run` or `systemctl start avatard`.",
-        )
-    )
+    found.append(_daemon(shell))
 
     def text() -> None:
         marks = {
@@ -40,3 +33,13 @@ def doctor(shell: Shell, as_json: bool) -> None:
     show([asdict(finding) for finding in found], as_json, text)
     if any(finding.verdict == "bad" for finding in found):
         raise click.exceptions.Exit(1)
+
+
+def _daemon(shell: Shell) -> Finding:
+    try:
+        owner = shell.daemon()
+    except AvatarError as exc:
+        return Finding("daemon", "note", exc.message, exc.hint)
+    if owner:
+        return Finding("daemon", "good", f"process {owner.get('pid')}")
+    return Finding("daemon", "note", "does not run", "Start it with `avatar run` or `systemctl start avatard`.")

@@ -118,7 +118,7 @@ def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, A
             yield now
         if now is not None and now["state"] in FINISHED:
             return
-        if shell.daemon() is None:
+        if not shell.may_run():
             raise AvatarError(
                 "daemon-absent",
                 "The daemon does not run.",

@@ -178,6 +178,12 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     assert told.returncode == 0, told.stderr
     (request,) = control.glob("*.json")
     assert json.loads(request.read_bytes())["by"] == "uid 54321"
+    # And where they may not look, that is what is said, and not that nothing runs
+    lock = one.spool / "lock"
+    lock.touch(0o600)
+    told = avatar("status")
+    assert told.returncode == 77
+    assert "cannot be told" in told.stderr
     # And where they may not write, they are told in one sentence
     control.chmod(0o755)
     told = avatar("pause")
