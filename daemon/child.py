@@ -22,6 +22,7 @@ import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from daemon.memory import memory_mb
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class Child:
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._tail: deque[str] = deque(maxlen=LAST_LINES)
-        self._memory_limit_mb = settings.lanes.memory_mb or machine_memory_mb() / 2
+        self._memory_limit_mb = settings.lanes.memory_mb or memory_mb() / 2
         self._weighed = 0.0
         self.heard = time.monotonic()
         self.last_stage: str | None = None
@@ -235,11 +236,6 @@ def _children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, path.read_text().split())
     return found
-
-
-def machine_memory_mb() -> float:
-    """Memory of this machine, in MB."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _error(message: Message) -> AvatarError:

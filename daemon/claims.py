@@ -22,13 +22,13 @@ import structlog
 from daemon import fs
 from daemon.board import Board
 from daemon.config import Settings
-from daemon.errors import JobError, visible
+from daemon.errors import JobError
 from daemon.events import Events
 from daemon.inbox import Drop, Look
-from daemon.job import PIPELINES, Job, document_id
+from daemon.job import FINISHED, PIPELINES, Job, document_id
 from daemon.manifest import Manifest
 from daemon.outbox import Outbox, Wish
-from daemon.parse import parse
+from daemon.reading import parse_safely, printable, read_manifest
 from daemon.safeopen import open_inside
 from daemon.snapshots import Snapshots
 from daemon.spool import Spool
@@ -37,6 +37,11 @@ from daemon.status import describe
 log = structlog.get_logger()
 
 CLAIMED = ".claimed"
+#: In a claim whose manifest somebody cancelled while it lay in the inbox.
+CANCELLED = "cancelled"
+WITHDRAWN = JobError(
+    "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
+)
 MAX_NAME_BYTES = 4096  # PATH_MAX
 #: Jobs that are built between two flushes.
 BATCH = 100
@@ -56,34 +61,6 @@ class _Build:
     place: Path | None = None
 
 
-def read_manifest(root: Path, name: str, limit: int) -> bytes:
-    """The bytes of a manifest below `root`.
-
-    Raises:
-        JobError: it is a link, not a file, or larger than `limit` bytes.
-    """
-    data = b""
-    with open_inside(root, name) as fd:
-        while len(data) <= limit and (chunk := os.read(fd, limit + 1)):
-            data += chunk
-    if len(data) > limit:
-        raise JobError(
-            "manifest-too-large", f"The manifest is larger than {limit} bytes.", "Split it, or shorten the text."
-        )
-    return data
-
-
-def parse_safely(data: bytes, max_documents: int) -> list[Manifest | JobError]:
-    """`parse`, with one error in place of the whole file where it cannot be read, whatever the reason."""
-    try:
-        return parse(data, max_documents)
-    except JobError as exc:
-        return [exc]
-    except Exception as exc:  # no input may stop the daemon, not even one that meets a fault of ours
-        log.exception("manifest reader failed")
-        return [JobError("manifest-unreadable", f"The manifest cannot be read ({type(exc).__name__}).", "Simplify it.")]
-
-
 class Claims:
     def __init__(self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events) -> None:
         self.settings = settings
@@ -100,14 +77,19 @@ class Claims:
 
     # -- out of the inbox ----------------------------------------------------------------------------------------
 
-    def take(self, wanted: Sequence[tuple[Drop, str]]) -> list[Job]:
-        """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left."""
+    def take(self, wanted: Sequence[tuple[Drop, str]], *, cancelled: bool = False) -> list[Job]:
+        """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
+
+        `cancelled`: each manifest becomes one job that is cancelled already, whatever is in it.
+        """
         self.snapshots.forget_unused()
         directories = [self.root / claim for _, claim in wanted]
         for (drop, _), directory in zip(wanted, directories, strict=True):
             fs.OPS.mkdir(directory)
             # The name is noted before the rename, which takes it away.
             fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
+            if cancelled:
+                fs.OPS.write(directory / CANCELLED, b"", sync=False)
         fs.OPS.sync_all([*(directory / "source" for directory in directories), *directories, self.root])
         taken = [
             directory for (drop, _), directory in zip(wanted, directories, strict=True) if self._claim(drop, directory)
@@ -202,6 +184,8 @@ class Claims:
         try:
             data = read_manifest(directory, "manifest.yaml", self.settings.intake.max_manifest_bytes)
             items = parse_safely(data, self.settings.intake.max_documents)
+            if os.path.lexists(directory / CANCELLED):
+                items = [WITHDRAWN]
         except JobError as exc:
             items = [exc]
         return [self._build(directory.name, source, number, items, data) for number in range(len(items))]
@@ -253,7 +237,7 @@ class Claims:
                 raise build.item
             copies = self._snapshot(build.item, build.source, building)
         except JobError as exc:
-            job.state, job.stage, job.finished = "failed", None, time.time()
+            job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             job.error = {"code": exc.code, "message": exc.message, "hint": exc.hint, "fault": "job", "stage": "intake"}
         job.name = self.outbox.choose(build.wanted, job.id)
         fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
@@ -274,7 +258,7 @@ class Claims:
             if build.job.state == "queued":
                 self.board.add(build.job)
             self.events.job_accepted(build.job)
-            if build.job.state == "failed":
+            if build.job.state in FINISHED:
                 self.events.job_finished(build.job)
 
     def _name(self, build: _Build, name: str) -> None:
@@ -292,7 +276,7 @@ class Claims:
             return None  # recovery sets it aside
         if job.id in self._unsaid:
             return job
-        resting = job.state == "failed" or job.id in self.board
+        resting = job.state in FINISHED or job.id in self.board
         return job if resting and self.outbox.owner(job.name) != job.id else None
 
     def _snapshot(self, manifest: Manifest, source: str, building: Path) -> list[Path]:
@@ -310,11 +294,6 @@ class Claims:
                     self.snapshots.take(fd, building / target, self.settings.intake.max_file_bytes, name)
                 copies.append(building / target)
         return copies
-
-
-def printable(name: str) -> str:
-    """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`, and what cannot be shown likewise."""
-    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def _flushable(path: Path) -> bool:

@@ -78,7 +78,11 @@ class Lanes(_Section):
     timeout: Timeout = Timeout()
     heartbeat_s: float = Field(2.0, gt=0, description="How often a child says that it lives.")
     silence_s: float = Field(60.0, gt=0, description="A child that says nothing this long is ended.")
-    memory_mb: int = Field(0, ge=0, description="A child that takes more memory is ended; 0: half the machine's.")
+    memory_mb: int = Field(
+        0,
+        ge=0,
+        description="A child that takes more memory is ended; 0: half the machine's, or of what its control group allows.",
+    )
     idle_s: float = Field(300.0, gt=0, description="A child without work ends after this long and frees its memory.")
     drain_s: float = Field(20.0, ge=0, description="On SIGTERM, how long running stages may still take.")
     pause_s: float = Field(

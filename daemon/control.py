@@ -1,15 +1,13 @@
 """Requests to the daemon, as files: obeyed at once, or at the next start.
 
 In `spool/control` a request is `NAME.json` ({"op", "job", …}), put there by rename; the answer appears as `NAME.answer`, and the
-request goes. In the inbox people without a shell put `hello.cancel`, `hello.hold` or `hello.release` beside their files; such a
-wish waits until the job it names has been taken in.
+request goes. (What people without a shell put into the inbox: `daemon/wishes.py`.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import time
 from pathlib import Path
@@ -18,27 +16,21 @@ from typing import Any
 import structlog
 
 from daemon import fs
-from daemon.claims import read_manifest
-from daemon.errors import AvatarError, JobError, MachineError, from_exception
-from daemon.inbox import MANIFESTS
-from daemon.outbox import Outbox, clean_stem
+from daemon.errors import JobError, MachineError, from_exception
+from daemon.reading import read_manifest
 from daemon.requests import Requests
 
 log = structlog.get_logger()
 
 MAX_REQUEST_BYTES = 65_536
-#: Answers nobody fetched are cleared after this long, in s.
+#: Answers nobody fetched, and requests nobody finished writing, are cleared after this long, in s.
 ANSWER_S = 3600.0
 
 
 class Control:
-    def __init__(self, folder: Path, inbox: Path, outbox: Outbox, requests: Requests) -> None:
+    def __init__(self, folder: Path, requests: Requests) -> None:
         self._folder = folder
-        self._inbox = inbox
-        self._outbox = outbox
         self._requests = requests
-        #: Wishes that were granted, but may not be taken away.
-        self._stuck: set[str] = set()
 
     async def obey(self) -> None:
         """Do what the requests in `spool/control` ask, oldest first."""
@@ -46,8 +38,8 @@ class Control:
         for path in sorted(self._folder.iterdir(), key=_age):
             if path.suffix == ".json" and not path.name.startswith("."):
                 await self._answer(path)
-            elif path.suffix == ".answer" and now - _age(path) > ANSWER_S:
-                fs.remove(path)
+            elif path.suffix in (".answer", ".tmp") and now - _age(path) > ANSWER_S:
+                fs.remove(path)  # nobody fetched it, or whoever wrote it was killed
 
     async def _answer(self, path: Path) -> None:
         try:
@@ -56,34 +48,16 @@ class Control:
             error = from_exception(exc)
             answer = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
         log.info("control", request=path.stem, **answer)
+        if answer["ok"]:  # who has the answer may rely on it: a power cut must not bring the request back
+            fs.remove(path)
+            fs.OPS.sync_dir(self._folder)
         try:
-            fs.replace_json(path.with_suffix(".answer"), answer)
+            fs.replace_json(path.with_suffix(".answer"), answer, durable=False)
         except OSError as exc:
             if isinstance(from_exception(exc), MachineError):
                 raise
             log.warning("no answer", request=path.stem, error=str(exc))  # a folder of that name, or too long a name
         fs.remove(path)
-
-    async def grant(self, wishes: list[str]) -> None:
-        """Do what files such as `hello.cancel` in the inbox ask, and take them away."""
-        self._stuck &= set(wishes)
-        for name in wishes:
-            if name in self._stuck:
-                continue
-            stem, op = os.path.splitext(name)
-            if any(os.path.lexists(self._inbox / f"{stem}{ending}") for ending in MANIFESTS):
-                continue  # its job has not been taken in yet
-            try:
-                job = self._outbox.owner(clean_stem(os.path.basename(stem)))
-                told = await self._requests.do({"op": op[1:].lower(), "job": job, "by": "shared folder"})
-            except AvatarError as exc:
-                told = str(exc)
-            log.info("wish", name=os.path.basename(name), answer=told)
-            try:
-                fs.remove(self._inbox / name)
-            except PermissionError as exc:
-                self._stuck.add(name)  # granted once is enough
-                log.warning("wish stays", name=os.path.basename(name), error=str(exc))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Flow:
         job.held = {"by": by, "reason": reason, "since": time.time()}
         job.note("held", by=by, reason=reason)
         if job.id in self.running:
-            await self._insist(lambda: self.spool.save(job, directory))
+            await self._save(job, directory)
             self.events.job_changed(job)
             return
         self.board.remove(job.id)
@@ -138,7 +138,7 @@ class Flow:
         job.held = None
         job.note("released", by=by)
         if job.id in self.running:
-            await self._insist(lambda: self.spool.save(job, directory))
+            await self._save(job, directory)
             self.events.job_changed(job)
             return
         await self.enqueue(job, directory)
@@ -147,8 +147,7 @@ class Flow:
         """Give a job another place among those that wait."""
         job.note("priority", by=by, before=job.priority, now=priority)
         job.priority = priority
-        await self._insist(lambda: self.spool.save(job, directory))
-        await self._insist(lambda: fs.OPS.sync_dir(directory))
+        await self._save(job, directory)
         if job.state == "queued":
             self.board.add(job)
         self.events.job_changed(job)
@@ -225,6 +224,11 @@ class Flow:
         await self.finish(job, directory, "failed")
 
     # -- durable steps --------------------------------------------------------------------------------------------
+
+    async def _save(self, job: Job, directory: Path) -> None:
+        """Write the record where the job is."""
+        await self._insist(lambda: self.spool.save(job, directory))
+        await self._insist(lambda: fs.OPS.sync_dir(directory))
 
     async def _hop(self, job: Job, source: Path) -> Path:
         target = self.spool.place(job)

@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 from daemon import fs
 from daemon.anchor import Anchor
-from daemon.claims import Claims, parse_safely, printable, read_manifest
+from daemon.claims import Claims
 from daemon.config import Settings
-from daemon.errors import AvatarError, MachineError
+from daemon.errors import AvatarError, JobError, MachineError
 from daemon.events import Events
-from daemon.inbox import Drop, Inbox, Look
+from daemon.inbox import MANIFESTS, Drop, Inbox, Look
 from daemon.job import Job, new_id
 from daemon.manifest import Manifest
-from daemon.outbox import Outbox
+from daemon.outbox import Outbox, clean_stem
+from daemon.reading import parse_safely, printable, read_manifest
+from daemon.safeopen import open_inside
 from daemon.spool import Spool
 from daemon.status import describe
 
@@ -32,11 +34,11 @@ REFUSED_S = 30.0
 
 
 class _Peek(NamedTuple):
-    """What was read of a manifest that waits: its files, by their path below the inbox, and the name it asks for."""
+    """What was read of a manifest that waits: its files, by their path below the inbox, and the names it asks for."""
 
     look: Look
     files: list[str]
-    output: str | None
+    outputs: list[str]
 
 
 class Intake:
@@ -53,13 +55,15 @@ class Intake:
         self._moving: dict[str, float] = {}
         self._peeks: dict[str, _Peek] = {}
         self._refused: dict[str, float] = {}
+        self._present: list[Drop] = []
 
     def resume(self) -> int:
         """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
 
         Raises:
-            MachineError: `inbox-missing`.
+            MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).
         """
+        self.outbox.check()
         with self.anchor.held():
             claims = self.claims.recover()
             if not self._recovered:
@@ -77,6 +81,7 @@ class Intake:
         with self.anchor.held():
             drops = self.inbox.look()
         self.events.scanned(time.monotonic() - started, len(drops))
+        self._present = drops
         return drops
 
     def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
@@ -128,6 +133,50 @@ class Intake:
         warning = f"The manifest cannot be moved out of its folder ({why}); give the service the right to write there."
         self._wait(drop, [], [warning])
 
+    # -- what people ask for while a manifest is still theirs ----------------------------------------------------
+
+    def waiting(self, job_id: str) -> str | None:
+        """The path below the inbox of the manifest that waits for its files under this id."""
+        return next((name for name, job in self._waiting.items() if job.id == job_id), None)
+
+    def expected(self, *, read: bool = False) -> dict[str, list[str]]:
+        """Manifests of the last look by the result names that are known to come from them; a file of several jobs gives
+        more names than its own, with a number each. `read`: look also into those that have not been read yet.
+        """
+        names: dict[str, list[str]] = {}
+        for drop in self._present:
+            peek = self._peek(drop) if read else self._peeks.get(drop.name)
+            for name in {drop.stem, *(peek.outputs if peek else ())}:
+                names.setdefault(clean_stem(name), []).append(drop.name)
+        return names
+
+    def cancel(self, name: str) -> Job | None:
+        """Take a manifest out of the inbox and make a cancelled job of it, durably. None: it is no manifest.
+
+        Args:
+            name: its path below the inbox.
+
+        Raises:
+            JobError: it is not in the inbox (any more), or may not be moved.
+            MachineError: `inbox-missing`.
+        """
+        jobs: list[Job] = []
+        with self.anchor.held():
+            while not jobs and name not in self.claims.refused and name.lower().endswith(MANIFESTS):
+                with open_inside(self.settings.paths.inbox, name):  # JobError when it is gone, or no file of its own
+                    look = Look.at(self.settings.paths.inbox / name)
+                if look is not None:  # else exchanged in this moment, as when `take` gives nothing
+                    drop = Drop(name, look, True)
+                    jobs = self.claims.take([(drop, self._id(drop))], cancelled=True)
+        if name in self.claims.refused:
+            why = self.claims.refused.pop(name)
+            raise JobError("manifest-stuck", f"{name} cannot be moved out of its folder ({why}).", "Remove it by hand.")
+        self._peeks.pop(name, None)
+        self._settle(name)
+        return jobs[0] if jobs else None
+
+    # -- when to look again --------------------------------------------------------------------------------------
+
     def check_room(self) -> None:
         """Refuse new claims while the spool's disk is nearly full.
 
@@ -155,6 +204,8 @@ class Intake:
 
     def recover(self) -> None:
         """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox."""
+        for path in self.spool.waiting.glob(".*.tmp"):
+            fs.remove(path)  # left by a crash
         for path in sorted(self.spool.waiting.glob("job-*.json")):
             try:
                 job = Job.from_bytes(path.read_bytes())
@@ -193,7 +244,7 @@ class Intake:
             manifests = self._manifests(drop)
             base = os.path.dirname(drop.name)
             files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
-            known = _Peek(drop.look, list(files), next((m.output for m in manifests if m.output), None))
+            known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output])
             self._peeks[drop.name] = known
         return known
 
@@ -215,12 +266,14 @@ class Intake:
             )
             job.facts = {"path": drop.name, "missing": missing}
             job.warnings = list(warnings)
-            job.name = self.outbox.reserve(self._peek(drop).output or drop.stem, job.id, describe(job))
+            wanted = next(iter(self._peek(drop).outputs), drop.stem)
+            job.name = self.outbox.reserve(wanted, job.id, describe(job))
             fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json())
             self._waiting[drop.name] = job
             self.events.job_waiting(job, missing)
         elif (job.facts["missing"], job.warnings) != (missing, list(warnings)):
             job.facts["missing"], job.warnings = missing, list(warnings)
+            fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json(), durable=False)
             self.events.job_waiting(job, missing)
         return job.since
 

@@ -70,10 +70,14 @@ def _take(fd: int) -> bool:
 
 
 def holder(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock now; None when nobody does."""
+    """Who holds the lock now; None when nobody does.
+
+    Raises:
+        PermissionError: it cannot be told.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

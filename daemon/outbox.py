@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon import fs
+from daemon.anchor import Anchor
 
 #: Endings that belong to one result name; a name is taken when any of them is there.
 ENDINGS = (".json", ".mp4", ".webm", ".wav", ".jpg", ".srt", ".vtt", ".face.json")
@@ -54,8 +55,22 @@ def _read(fd: int, limit: int) -> bytes:
 
 
 class Outbox:
-    def __init__(self, root: Path) -> None:
+    """Args:
+    memory: where the spool remembers this outbox; given, nothing is written while another folder stands in its place.
+    """
+
+    def __init__(self, root: Path, memory: Path | None = None) -> None:
         self.root = root
+        self._anchor = Anchor(root, memory, "outbox") if memory else None
+
+    def check(self) -> None:
+        """Make sure that the outbox is there.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        if self._anchor is not None:
+            self._anchor.check()
 
     def choose(self, wanted: str, job_id: str) -> str:
         """The name that `reserve` would give a job, as things are now: one it has already, or the first that is free."""
@@ -73,6 +88,7 @@ class Outbox:
         Asked again for the same job (after a crash), it gives the same name. Flushed together: in a burst a flush for each
         would be what takes most of the time.
         """
+        self.check()
         names: list[str] = []
         written: list[Path] = []
         try:
@@ -134,9 +150,22 @@ class Outbox:
         return any(os.path.lexists(stem + ending) for ending in ENDINGS)
 
     def write(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
-        """Replace a job's status file."""
+        """Replace a job's status file.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        self.check()
         temporary = self._temporary(str(status["job"]))
         fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+
+    def tell(self, name: str, sentence: str) -> None:
+        """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""
+        self.check()
+        temporary = self._temporary("job-wish")
+        fs.OPS.write(temporary, sentence.encode() + b"\n")
+        while not fs.publish(temporary, self.root / f"{name}.txt"):
+            name = f"{name}-{secrets.token_hex(2)}"
 
     def withdraw(self, name: str, job_id: str) -> None:
         """Remove the status of a job that never came to be."""

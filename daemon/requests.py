@@ -7,24 +7,29 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import JobError
+from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.flow import CANCELLED, Flow
+from daemon.intake import Intake
 from daemon.job import FINISHED, JOB_ID, Job
 from daemon.lane import Lane
 from daemon.pauses import SCOPES, Pause, Pauses, Scope
+from daemon.status import iso
 
 Request = dict[str, Any]
 
 MAX_PRIORITY = 100
+#: How long a cancelled job may take to leave its stage until the one who asked is told to wait, in s.
+CANCEL_S = 10.0
 MAX_REASON = 200  # characters kept of what a person writes
 
 
 class Requests:
     """The operations; `do` runs one and gives back a sentence."""
 
-    def __init__(self, flow: Flow, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
+    def __init__(self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
         self._flow = flow
+        self._intake = intake
         self._lanes = lanes
         self._pauses = pauses
         self._events = events
@@ -54,15 +59,47 @@ class Requests:
     # -- one job -------------------------------------------------------------------------------------------------
 
     async def _cancel(self, request: Request) -> str:
+        if (name := request.get("manifest")) is not None:
+            return self._withdraw(str(name))
         job_id = _job_id(request)
+        if (name := self._intake.waiting(job_id)) is not None:
+            return self._withdraw(name)
         for lane in self._lanes:
             if await lane.cancel(job_id):
-                return f"{job_id} is being cancelled."
+                return await self._cancelled(job_id)
         job, directory = self._find(job_id)
         self._unfinished(job)
         self._flow.board.remove(job_id)
         await self._flow.finish(job, directory, "cancelled", CANCELLED)
         return f"{job_id} is cancelled."
+
+    async def _cancelled(self, job_id: str) -> str:
+        """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
+        deadline = time.monotonic() + CANCEL_S
+        while True:
+            heard = self._flow.changed.rings
+            if job_id not in self._flow.running:
+                break
+            if time.monotonic() > deadline:
+                raise UnknownError(
+                    "answer-late",
+                    f"{job_id} is being cancelled; the disk has not taken it yet.",
+                    "`avatar status` says why.",
+                )
+            await self._flow.changed.wait(1.0, heard)
+        job, _ = self._find(job_id)
+        if job.state != "cancelled":
+            raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
+        return f"{job_id} is cancelled."
+
+    def _withdraw(self, name: str) -> str:
+        """Cancel a manifest that is still in the inbox; `name` is its path there."""
+        job = self._intake.cancel(name)
+        if job is None:
+            raise JobError(
+                "control-invalid", f"{name!r} is not a manifest.", "Name a .yaml file by its path below the inbox."
+            )
+        return f"{name} is cancelled, as {job.id}."
 
     async def _hold(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
@@ -113,6 +150,12 @@ class Requests:
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._flow.spool.find(job_id)
+        if directory is None and (name := self._intake.waiting(job_id)) is not None:
+            raise JobError(
+                "job-waiting",
+                f"{name} is still in the inbox, and waits for its files.",
+                "It can only be cancelled there.",
+            )
         if directory is None:
             raise JobError("job-unknown", f"There is no job {job_id}.", "`avatar jobs list` shows those there are.")
         if job_id in self._flow.running:  # the record in memory is the one that will be written next
@@ -133,6 +176,13 @@ class Requests:
         seconds = request.get("for_s")
         if seconds is not None and (not isinstance(seconds, int | float) or not 0 < seconds < 1e9):
             raise JobError("control-invalid", f"{seconds!r} is not a time in seconds.", "Give a number above 0.")
+        present = self._pauses.active(scope)
+        if present is not None and present.by != _by(request) and request.get("force") is not True:
+            raise JobError(
+                "pause-held",
+                f"The {scope} are paused already, by {present.by} since {iso(present.since)}: {present.reason or 'no reason'}.",
+                "`--force` takes the pause over.",
+            )
         now = time.time()
         pause = Pause(_by(request), _reason(request), now, now + seconds if seconds else None)
         self._pauses.begin(scope, pause)
@@ -141,11 +191,12 @@ class Requests:
 
     async def _resume(self, request: Request) -> str:
         scopes = [_scope(request)] if request.get("scope") else list(SCOPES)
-        ended = [scope for scope in scopes if self._pauses.end(scope) is not None]
-        for scope in ended:
+        ended = [(scope, pause) for scope in scopes if (pause := self._pauses.end(scope)) is not None]
+        for scope, _ in ended:
             self._events.queue_resumed(scope)
         self._flow.changed.ring()
-        return f"{' and '.join(ended)} resumed." if ended else "Nothing was paused."
+        told = " and ".join(f"{scope} (paused by {pause.by})" for scope, pause in ended)
+        return f"{told} resumed." if ended else "Nothing was paused."
 
 
 def _job_id(request: Request) -> str:

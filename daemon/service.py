@@ -38,6 +38,7 @@ from daemon.spool import Spool
 from daemon.statefile import StateFile
 from daemon.status import StatusWriter
 from daemon.watcher import Watcher
+from daemon.wishes import Wishes
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.spool = Spool(settings.paths.spool)
-        self.outbox = Outbox(settings.paths.outbox)
+        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         self.board = Board()
         self.events = Events()
         self.flow = Flow(settings, self.spool, self.board, self.events)
@@ -65,8 +66,9 @@ class Service:
         self.cpu = Lane("cpu", cpus, self.flow, CPU_STAGES, self._choose_cpu)
         self.lanes = [self.gpu, self.cpu]
         self.pauses = Pauses(self.spool.root / "paused.json")
-        requests = Requests(self.flow, self.lanes, self.pauses, self.events)
-        self.control = Control(self.spool.control, settings.paths.inbox, self.outbox, requests)
+        requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events)
+        self.control = Control(self.spool.control, requests)
+        self.wishes = Wishes(self.intake, self.outbox, requests)
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
@@ -151,7 +153,7 @@ class Service:
         try:
             self.intake.resume()
         except MachineError as exc:
-            log.error("inbox missing", code=exc.code, message=exc.message)
+            log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
             raise ConfigError(
                 "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
@@ -213,7 +215,7 @@ class Service:
             watcher.refresh(self.settings.paths.inbox)
             try:
                 await self._take_drops()
-                await self.control.grant(self.intake.inbox.wishes)
+                await self.wishes.grant()
                 self._intake_well()
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
                 if not isinstance(from_exception(exc), MachineError):

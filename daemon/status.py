@@ -98,7 +98,7 @@ class StatusWriter(Subscriber):
     def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
         try:
             self._write(job, part, position)
-        except OSError as exc:
+        except (OSError, MachineError) as exc:
             log.warning("status not written", job_id=job.id, error=str(exc))
 
     def queue_position(self, job: Job, position: int) -> None:

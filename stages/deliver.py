@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon import fs
+from daemon.anchor import Anchor
 from daemon.errors import MachineError
 from stages.context import Context, Facts
 
@@ -40,6 +41,13 @@ def run(ctx: Context) -> Facts:
             f"{ctx.settings.paths.outbox} is not there, or may not be written.",
             "Bring the outbox back; the work goes on by itself.",
         )
+    paths = ctx.settings.paths
+    with Anchor(paths.outbox, paths.spool / "outbox.json", "outbox").held(adopt=False):
+        outputs = _deliver(ctx)
+    return {"outputs": [{key: output[key] for key in ("file", "bytes", "sha256")} for output in outputs]}
+
+
+def _deliver(ctx: Context) -> list[dict[str, Any]]:
     plan = ctx.path("delivery.json")
     if plan.exists():
         outputs: list[dict[str, Any]] = json.loads(plan.read_bytes())
@@ -48,7 +56,7 @@ def run(ctx: Context) -> Facts:
         fs.replace_json(plan, outputs)
     for output in outputs:
         _name(ctx, output, outputs, plan)
-    return {"outputs": [{key: output[key] for key in ("file", "bytes", "sha256")} for output in outputs]}
+    return outputs
 
 
 def _copy_all(ctx: Context) -> list[dict[str, Any]]:

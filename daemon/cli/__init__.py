@@ -1,26 +1,40 @@
 """The command `avatar`. Reads the spool and the outbox; whatever changes something is a request to the daemon.
 
 Exit codes (docs/cli.md): 0 done, 1 the answer is no (job failed, check found something, manifest wrong), 2 wrong usage,
-3 no such job, 69 the daemon does not run, 75 another daemon holds the spool or the answer did not come in time, 78 the
-configuration is wrong.
+3 no such job, 69 the daemon does not run, 74 the disk is at fault, 75 another daemon holds the spool or the answer did not
+come in time, 77 a right is missing, 78 the configuration is wrong, 141 whoever read the output has gone.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from daemon import __version__
-from daemon.cli import doctor, jobs, models, run, spool, submit, validate
-from daemon.cli.common import Shell, config_option
-from daemon.errors import AvatarError, ConfigError
-
-CODES = {"spool-locked": 75, "answer-late": 75, "daemon-absent": 69, "job-unknown": 3}
+from daemon.cli import doctor, jobs, models, queue, run, spool, submit, validate
+from daemon.cli.common import EXIT_IO, EXIT_NOPERM, EXIT_PIPE, Shell, config_option, exit_code, tell_error
+from daemon.errors import AvatarError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _ReaderGoneError(Exception):
+    """Whoever read the output has gone, as in `avatar jobs list | head`."""
+
+
+class _Commands(click.Group):
+    """Keeps a broken pipe from click, which would call it a failure of the command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise _ReaderGoneError from exc
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="avatar")
 @config_option
 @click.pass_context
@@ -30,7 +44,7 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    run.run, submit.submit, jobs.jobs, jobs.status, jobs.pause, jobs.drain, jobs.resume,
+    run.run, submit.submit, jobs.jobs, queue.status, queue.pause, queue.drain, queue.resume,
     validate.validate, validate.schema, doctor.doctor, models.models, spool.spool,
 )  # fmt: skip
 for command in COMMANDS:
@@ -38,7 +52,7 @@ for command in COMMANDS:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line; never shows a traceback for an error that has a code."""
+    """Run the command line; never shows a traceback for what is not a fault of ours."""
     try:
         # Outside its standalone mode click returns the code of an Exit instead of raising it.
         code = cli.main(args=list(args) if args is not None else None, standalone_mode=False)
@@ -49,7 +63,18 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.Abort:
         sys.exit(130)
     except AvatarError as exc:
-        click.echo(f"avatar: {exc.message}", err=True)
-        if exc.hint:
-            click.echo(f"        {exc.hint}", err=True)
-        sys.exit(78 if isinstance(exc, ConfigError) else CODES.get(exc.code, 1))
+        tell_error(exc)
+        sys.exit(exit_code(exc))
+    except _ReaderGoneError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has nowhere to go
+        sys.exit(EXIT_PIPE)
+    except PermissionError as exc:
+        user = f"user {os.getuid()} may not"
+        tell_error(
+            AvatarError("", f"{exc.filename}: {user}: {exc.strerror}.", "Run it as the service's user, or as root.")
+        )
+        sys.exit(EXIT_NOPERM)
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        tell_error(AvatarError("", f"{where}{exc.strerror or exc}.", "`avatar doctor` looks at disks and folders."))
+        sys.exit(EXIT_IO)

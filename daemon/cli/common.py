@@ -24,6 +24,9 @@ from daemon.spool import Spool
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
 ANSWER_S = 15.0  # how long an answer is waited for
 LOOK_S = 0.05
+#: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
+EXIT_CODES = {"job-unknown": 3, "daemon-absent": 69, "spool-locked": 75, "answer-late": 75, "daemon-unknown": 77}
+EXIT_IO, EXIT_NOPERM, EXIT_CONFIG, EXIT_PIPE = 74, 77, 78, 141
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,13 +65,38 @@ class Shell:
     def settings(self) -> Settings:
         return Settings.load(self.config_path)
 
+    @property
+    def settings_or_defaults(self) -> Settings:
+        """The settings; the defaults where there is no configuration and none was named."""
+        if self._config or any(Path(place).exists() for place in PLACES):
+            return self.settings
+        return Settings.parse({}, Path(PLACES[0]))
+
     @functools.cached_property
     def spool(self) -> Spool:
         return Spool(self.settings.paths.spool)
 
     def daemon(self) -> dict[str, Any] | None:
-        """Who runs the daemon on this spool, if anybody."""
-        return holder(self.spool.lock)
+        """Who runs the daemon on this spool, if anybody.
+
+        Raises:
+            AvatarError: `daemon-unknown`.
+        """
+        try:
+            return holder(self.spool.lock)
+        except OSError as exc:
+            raise AvatarError(
+                "daemon-unknown",
+                f"Whether the daemon runs cannot be told: {self.spool.lock}: {exc.strerror}.",
+                "Run it as the service's user, as one of its group, or as root.",
+            ) from exc
+
+    def may_run(self) -> bool:
+        """Whether a daemon runs, as far as can be told."""
+        try:
+            return self.daemon() is not None
+        except AvatarError:
+            return True
 
     def ask(self, op: str, **data: Any) -> dict[str, Any]:
         """Send a request. While the daemon runs its answer is waited for; otherwise it is obeyed at the next start.
@@ -77,26 +105,50 @@ class Shell:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
         self.spool.control.mkdir(parents=True, exist_ok=True)
-        answer = send(self.spool.control, op, by=getpass.getuser(), **data)
+        answer = send(self.spool.control, op, by=user(), **data)
         deadline = time.monotonic() + ANSWER_S
-        while self.daemon() is not None:
-            if answer.exists():
-                reply: dict[str, Any] = json.loads(answer.read_bytes())
-                fs.remove(answer)
-                if not reply["ok"]:
-                    raise AvatarError(reply["code"], reply["message"], reply["hint"])
-                return reply
+        while not answer.exists() and self.may_run():
             if time.monotonic() > deadline:
                 raise AvatarError(
                     "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."
                 )
             time.sleep(LOOK_S)
+        if answer.exists():
+            reply: dict[str, Any] = json.loads(answer.read_bytes())
+            fs.remove(answer)
+            if not reply["ok"]:
+                raise AvatarError(reply["code"], reply["message"], reply["hint"])
+            return reply
+        if not answer.with_suffix(".json").exists():
+            raise AvatarError(
+                "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
+            )
         return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
+
+
+def user() -> str:
+    """Who asks: the user's name, or the number where there is no name for it (as in containers)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def exit_code(exc: AvatarError) -> int:
+    """The exit code of a command that ended with this error."""
+    return EXIT_CONFIG if isinstance(exc, ConfigError) else EXIT_CODES.get(exc.code, 1)
+
+
+def tell_error(exc: AvatarError) -> None:
+    """Say what is wrong, and what would be right, on standard error."""
+    click.echo(f"avatar: {exc.message}", err=True)
+    if exc.hint:
+        click.echo(f"        {exc.hint}", err=True)
 
 
 def show(value: Any, as_json: bool, text: Callable[[], None]) -> None:
     """Print JSON, or call `text` to print for people."""
     if as_json:
-        click.echo(json.dumps(value, ensure_ascii=False, indent=None if os.environ.get("AVATAR_JSON_LINES") else 1))
+        click.echo(json.dumps(value, ensure_ascii=False, indent=1))
     else:
         text()

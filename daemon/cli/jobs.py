@@ -1,47 +1,37 @@
-"""`avatar jobs …` and `avatar status`: what is in the spool, and requests about it."""
+"""`avatar jobs …`: which jobs there are, and requests about them."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import re
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
+from daemon.cli.find import all_jobs, find
 from daemon.errors import AvatarError
-from daemon.job import STAGES, Job
-from daemon.pauses import read
-from daemon.spool import RESTING, Spool
+from daemon.job import Job
 from daemon.status import describe, iso
 
-
-def all_jobs(spool: Spool) -> Iterator[Job]:
-    """Every job with a readable record, as the disk has it at this moment."""
-    for folder in spool.folders()[3:]:
-        for path in spool.jobs(folder):
-            with contextlib.suppress(ValueError):  # it moved on while we looked
-                yield spool.load(path)
+STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
+#: What is said of a manifest that the daemon has not looked into.
+NOT_YET = "It is taken in when it has stopped changing and the daemon has looked at it."
 
 
 @click.group()
 def jobs() -> None:
-    """List, show, cancel and retry jobs."""
+    """List, show, cancel, hold and retry jobs."""
 
 
 @jobs.command("list")
-@click.option("--state", multiple=True, type=click.Choice(["queued", "running", "held", "done", "failed", "cancelled"]))
+@click.option("--state", multiple=True, type=click.Choice(STATES))
 @json_option
 @click.pass_obj
 def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
-    """All jobs, oldest first."""
+    """All jobs, oldest first; also the manifests that wait in the inbox."""
     found = sorted(
-        (job for job in all_jobs(shell.spool) if not state or job.state in state),
+        (job for job in all_jobs(shell) if not state or job.state in state),
         key=lambda job: (job.accepted, job.id),
     )
 
@@ -49,12 +39,12 @@ def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
         if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
             for job in found:
                 fields = (
-                    job.id,
+                    job.id or "-",
                     job.name,
                     job.state,
                     job.stage or "-",
                     iso(job.accepted) or "-",
-                    (job.error or {}).get("code", "-"),
+                    _what(job) or "-",
                 )
                 click.echo("\t".join(fields))
             return
@@ -64,11 +54,21 @@ def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
 
         table = Table("job", "name", "state", "stage", "accepted", "what", box=None)
         for job in found:
-            what = job.error["code"] if job.error else ""
-            table.add_row(job.id, escape(job.name), job.state, job.stage or "", iso(job.accepted), what)
+            table.add_row(job.id, escape(job.name), job.state, job.stage or "", iso(job.accepted), escape(_what(job)))
         Console().print(table if found else "No jobs.")
 
-    show([describe(job) for job in found], as_json, text)
+    show([_describe(job) for job in found], as_json, text)
+
+
+def _what(job: Job) -> str:
+    """What keeps a job: an error's code, or the files its manifest waits for."""
+    if job.error:
+        return str(job.error["code"])
+    return f"waits for {', '.join(job.facts['missing'])}" if job.facts.get("missing") else ""
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    return describe(job) if job.id else {**describe(job), "job": None, "next": NOT_YET}
 
 
 @jobs.command("show")
@@ -77,40 +77,59 @@ def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
     """Everything known about one job (by id or by name)."""
-    job = find(shell.spool, job_id)
+    job = find(shell, job_id)
 
     def text() -> None:
         from rich.console import Console
         from rich.pretty import pprint
 
-        pprint({**describe(job), "history": job.history}, console=Console(), expand_all=True)
+        pprint({**_describe(job), "history": job.history}, console=Console(), expand_all=True)
 
-    show({**describe(job), "history": job.history, "manifest": job.manifest}, as_json, text)
-
-
-def find(spool: Spool, wanted: str) -> Job:
-    """A job by id, or the latest of that name.
-
-    Raises:
-        AvatarError: `job-unknown`.
-    """
-    named = [job for job in all_jobs(spool) if wanted in (job.id, job.name)]
-    if not named:
-        raise AvatarError("job-unknown", f"There is no job {wanted}.", "`avatar jobs list` shows those there are.")
-    return max(named, key=lambda job: job.accepted)
+    show({**_describe(job), "history": job.history, "manifest": job.manifest}, as_json, text)
 
 
-def _request(name: str, doc: str, *options: Callable[..., Any]) -> click.Command:
+def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
+    """How a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled."""
+    job = find(shell, wanted)
+    if job.id:
+        return {"job": job.id}
+    if op != "cancel":
+        raise AvatarError(
+            "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "It can only be cancelled there."
+        )
+    return {"manifest": str(job.facts["path"])}
+
+
+def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
     @json_option
     @click.pass_obj
     def command(shell: Shell, /, job_ids: tuple[str, ...], as_json: bool, **data: Any) -> None:
-        answers = [shell.ask(name, job=find(shell.spool, job_id).id, **data) for job_id in job_ids]
-        show(answers, as_json, lambda: click.echo("\n".join(answer["message"] for answer in answers)))
+        answers: list[dict[str, Any]] = []
+        errors: list[AvatarError] = []
+        for wanted in job_ids:  # one that cannot be does not keep the others from it
+            try:
+                answers.append({"for": wanted, **shell.ask(op, **_target(shell, op, wanted), **data)})
+            except AvatarError as exc:
+                errors.append(exc)
+                told = {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
+                answers.append({"for": wanted, **told})
+
+        def text() -> None:
+            for answer in answers:
+                if answer["ok"]:
+                    click.echo(answer["message"])
+
+        show(answers, as_json, text)
+        for error in errors:
+            tell_error(error)
+        codes = {exit_code(error) for error in errors}
+        if codes:
+            raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 1)
 
     made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True)(command)
     for option in options:
         made = option(made)
-    return click.command(name, help=doc)(made)
+    return click.command(op, help=doc)(made)
 
 
 _reason = click.option("--reason", "-r", default="", help="Why; people see it in the status.")
@@ -120,99 +139,3 @@ jobs.add_command(_request("retry", "Start failed or cancelled jobs again (by id 
 jobs.add_command(_request("hold", "Keep jobs back; one that runs ends its stage first.", _reason))
 jobs.add_command(_request("release", "Let held jobs go on."))
 jobs.add_command(_request("priority", "Give jobs another place among those that wait.", _priority))
-
-
-@click.command()
-@json_option
-@click.pass_obj
-def status(shell: Shell, as_json: bool) -> None:
-    """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
-    owner = shell.daemon()
-    queues = {stage: {side: _count(shell, stage, side) for side in ("ready", "active")} for stage in STAGES}
-    rest: dict[str, int] = {str(name): sum(1 for _ in shell.spool.jobs(shell.spool.root / name)) for name in RESTING}
-    value: dict[str, Any] = {
-        "paused": {
-            scope: asdict(pause) for scope, pause in read(shell.spool.root / "paused.json").items() if not pause.over
-        },
-        "paused_lanes": _paused_lanes(shell) if owner else {},
-        "daemon": owner,
-        "queues": queues,
-        **rest,
-        "waiting": len(list(shell.spool.waiting.glob("job-*.json"))),
-    }
-
-    def text() -> None:
-        running = (
-            f"runs since {iso(owner['since'])} as process {owner['pid']}"
-            if owner and "pid" in owner
-            else "does not run"
-        )
-        click.echo(f"daemon   {running}")
-        for scope, pause in value["paused"].items():
-            end = f" until {iso(pause['until'])}" if pause["until"] else ""
-            click.echo(
-                f"PAUSED   {scope} by {pause['by']} since {iso(pause['since'])}{end}: {pause['reason'] or 'no reason given'}"
-            )
-        for lane, fault in value["paused_lanes"].items():
-            click.echo(f"WAITING  {lane} since {iso(fault['since'])}: {fault['message']} {fault['hint']}")
-        for stage, sides in queues.items():
-            click.echo(f"{stage:8} {sides['ready']} waiting, {sides['active']} running")
-        click.echo(
-            ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
-        )
-
-    show({**value, "at": iso(time.time())}, as_json, text)
-    if owner is None:
-        raise click.exceptions.Exit(69)
-
-
-def _paused_lanes(shell: Shell) -> dict[str, Any]:
-    try:
-        lanes: dict[str, Any] = json.loads((shell.spool.root / "state.json").read_bytes())["paused_lanes"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return lanes
-
-
-@click.command()
-@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
-@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
-@json_option
-@click.pass_obj
-def pause(shell: Shell, reason: str, duration: str | None, as_json: bool) -> None:
-    """Start nothing new; what runs ends its stage. Jobs are still taken in."""
-    answer = shell.ask("pause", scope="lanes", reason=reason, for_s=_seconds(duration))
-    show(answer, as_json, lambda: click.echo(answer["message"]))
-
-
-@click.command()
-@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
-@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
-@json_option
-@click.pass_obj
-def drain(shell: Shell, reason: str, duration: str | None, as_json: bool) -> None:
-    """Take nothing new out of the inbox; what has been taken in is finished."""
-    answer = shell.ask("pause", scope="intake", reason=reason, for_s=_seconds(duration))
-    show(answer, as_json, lambda: click.echo(answer["message"]))
-
-
-@click.command()
-@json_option
-@click.pass_obj
-def resume(shell: Shell, as_json: bool) -> None:
-    """End every pause and drain."""
-    answer = shell.ask("resume")
-    show(answer, as_json, lambda: click.echo(answer["message"]))
-
-
-def _seconds(duration: str | None) -> float | None:
-    if duration is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", duration.strip())
-    if match is None:
-        raise click.BadParameter(f"{duration!r} is not a time such as 90s, 15m, 8h or 2d", param_hint="--for")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-
-
-def _count(shell: Shell, stage: str, side: str) -> int:
-    return sum(1 for _ in shell.spool.jobs(shell.spool.root / stage / side))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -14,28 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from daemon import fs
 from daemon.cli.common import Shell, json_option, show
-from daemon.errors import AvatarError, JobError
+from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, shared_name
+from daemon.errors import AvatarError
 from daemon.job import FINISHED
-from daemon.outbox import ENDINGS
-from daemon.parse import parse
+from daemon.outbox import clean_stem
 
 LOOK_S = 0.2
 
 
+_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
 @click.command()
-@click.argument("text")
-@click.option(
-    "--image", "-i", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The portrait."
-)
+@click.argument("text", required=False)
+@click.option("--image", "-i", type=_file, help="The portrait.")
+@click.option("--audio", "-a", type=_file, help="A sound file to be spoken to, in place of TEXT.")
 @click.option("--name", "-n", help="Name of the result; default: from the text.")
 @click.option(
     "--set",
     "-s",
-    "settings",
+    "pairs",
     multiple=True,
     metavar="KEY=VALUE",
     help="Any other key of the manifest, such as fps=30 or motion.head=0.",
@@ -46,27 +43,35 @@ LOOK_S = 0.2
 @click.pass_obj
 def submit(
     shell: Shell,
-    text: str,
-    image: Path,
+    text: str | None,
+    image: Path | None,
+    audio: Path | None,
     name: str | None,
-    settings: tuple[str, ...],
+    pairs: tuple[str, ...],
     wait: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Hand in a job: TEXT spoken by the face in --image. TEXT may be - for standard input."""
-    words = sys.stdin.read() if text == "-" else text
+    """Hand in a job: TEXT (or --audio) spoken by the face in --image. TEXT may be - for standard input."""
     inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
-    picture = _share(image, inbox)
-    manifest = _manifest(words, picture, settings)
-    stem = name or f"{_slug(words)}-{secrets.token_hex(3)}"
-    if any((outbox / f"{stem}{ending}").exists() for ending in ENDINGS) or (inbox / f"{stem}.yaml").exists():
-        raise AvatarError("name-taken", f"{stem} is in use already.", "Choose another --name.")
-    fs.replace_bytes(inbox / f"{stem}.yaml", yaml.safe_dump(manifest, allow_unicode=True, sort_keys=False).encode())
-    status = outbox / f"{stem}.json"
+    manifest = settings_of(pairs)
+    _complete(manifest, text, image, audio)
+    files = {key: path for key, path in (("image", image), ("audio", audio)) if path is not None}
+    manifest = {**manifest, **{key: shared_name(path) for key, path in files.items()}}
+    check(manifest)
+    stem = (
+        plain_name(name)
+        if name is not None
+        else made_up_name(str(manifest.get("text") or (audio or image or Path()).stem))
+    )
+    inbox.mkdir(parents=True, exist_ok=True)
+    for key, path in files.items():
+        share(path, inbox / manifest[key])
+    handed_in = hand_in(manifest, stem, inbox, outbox)
+    status = outbox / f"{clean_stem(str(manifest.get('output', stem)))}.json"
     if not wait:
         show(
-            {"manifest": str(inbox / f"{stem}.yaml"), "status": str(status)},
+            {"manifest": str(handed_in), "status": str(status)},
             as_json,
             lambda: click.echo(f"Handed in. Watch {status}"),
         )
@@ -77,35 +82,17 @@ def submit(
         raise click.exceptions.Exit(1)
 
 
-def _share(image: Path, inbox: Path) -> str:
-    """Put the picture into the inbox under a name made from its content, once however often it is used."""
-    data = image.read_bytes()
-    name = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', image.stem)[:40]}-{hashlib.sha256(data).hexdigest()[:8]}{image.suffix.lower()}"
-    if not (inbox / name).exists():
-        inbox.mkdir(parents=True, exist_ok=True)
-        fs.replace_bytes(inbox / name, data)
-    return name
-
-
-def _manifest(text: str, picture: str, settings: tuple[str, ...]) -> dict[str, Any]:
-    manifest: dict[str, Any] = {"text": text, "image": picture}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
-        target = manifest
-        *groups, last = key.split(".")
-        for group in groups:
-            target = target.setdefault(group, {})
-        target[last] = value
-    checked = parse(yaml.safe_dump(manifest, allow_unicode=True).encode())[0]
-    if isinstance(checked, JobError):
-        raise checked
-    return manifest
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:32].strip("-") or "job"
+def _complete(manifest: dict[str, Any], text: str | None, image: Path | None, audio: Path | None) -> None:
+    """Put the text in, and see that what the kind of job needs was given."""
+    kind = manifest.get("kind", "video")
+    if text is not None:
+        manifest["text"] = sys.stdin.read() if text == "-" else text
+    if text is not None and audio is not None:
+        raise click.UsageError("TEXT and --audio are both given: keep the one that is to be heard.")
+    if kind != "detect" and text is None and audio is None:
+        raise click.UsageError("Say what is to be heard: TEXT, or --audio FILE.")
+    if kind != "speech" and image is None:
+        raise click.UsageError("Say whose face it is: --image FILE.")
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -131,7 +118,7 @@ def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, A
             yield now
         if now is not None and now["state"] in FINISHED:
             return
-        if shell.daemon() is None:
+        if not shell.may_run():
             raise AvatarError(
                 "daemon-absent",
                 "The daemon does not run.",

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from daemon.claims import read_manifest
 from daemon.cli.common import Shell, json_option, show
 from daemon.errors import JobError
 from daemon.manifest import Manifest, json_schema
 from daemon.parse import parse
+from daemon.reading import read_manifest
 from daemon.safeopen import open_inside
 
 
@@ -22,7 +22,8 @@ from daemon.safeopen import open_inside
 @click.pass_obj
 def validate(shell: Shell, file: Path, as_json: bool) -> None:
     """Check a manifest and the files it names, without handing it in. Exit code 1 when something is wrong."""
-    results = check(file, shell.settings.intake.max_manifest_bytes, shell.settings.intake.max_documents)
+    limits = shell.settings_or_defaults.intake
+    results = check(file, limits.max_manifest_bytes, limits.max_documents)
 
     def text() -> None:
         for number, result in enumerate(results, start=1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,3 +26,21 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Disk]]:
     yield make
     for one in made:
         one.unmount()
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
+    """Mounts small filesystems in memory; whatever is still mounted at the end is unmounted."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a filesystem")
+    points: list[Path] = []
+
+    def mount(point: Path) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(point)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not allowed here")
+        points.append(point)
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)

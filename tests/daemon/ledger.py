@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from daemon import fs
+from daemon.anchor import MARK
 from tests.conftest import FINISHED, PORTRAIT, Installation, wait_for
 
 ENDINGS: dict[str, list[str]] = {
@@ -81,7 +82,7 @@ class Ledger:
     def count(self) -> None:
         """Everything that was dropped is there: whole, once, and nothing else is."""
         house = self.house
-        found = sorted(path.name for path in house.outbox.iterdir())
+        found = sorted(path.name for path in house.outbox.iterdir() if path.name != MARK)
         assert found == sorted(name + ending for name, kind in self.dropped.items() for ending in ENDINGS[kind])
         ids = {self._check(name) for name in self.dropped}
         assert len(ids) == len(self.dropped)
@@ -122,6 +123,6 @@ def litter(house: Installation) -> list[Path]:
     """Files and folders that a finished run has no business to leave."""
     places = [house.spool / name for name in ("tmp", "waiting")] + [house.inbox / ".claimed"]
     left = [path for place in places for path in place.iterdir()]
-    hidden = [path for root in (house.outbox, house.spool) for path in root.rglob(".*")]
+    hidden = [path for root in (house.outbox, house.spool) for path in root.rglob(".*") if path.name != MARK]
     temporary = [path for path in house.spool.rglob("*.tmp*") if path.name != "tmp"]
     return left + hidden + temporary

@@ -121,7 +121,7 @@ def test_a_full_outbox_gets_no_half_result(small: Any) -> None:
     plate.free()
     status = house.finished("hello")
     assert (status["state"], status.get("attempts")) == ("done", None)
-    assert sorted(path.name for path in house.outbox.glob("*.*")) == ["hello.jpg", "hello.json", "hello.mp4"]
+    assert sorted(path.name for path in house.outbox.glob("[!.]*")) == ["hello.jpg", "hello.json", "hello.mp4"]
     assert house.stop() == 0
 
 

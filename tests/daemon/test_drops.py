@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,24 +25,6 @@ def room(tmp_path: Path) -> Room:
     one = Room(tmp_path)
     one.look()
     return one
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
-    """Mounts small filesystems in memory; whatever is still mounted at the end is unmounted."""
-    if not ROOT:
-        pytest.skip("only root can mount a filesystem")
-    points: list[Path] = []
-
-    def mount(point: Path) -> None:
-        command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(point)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("mounting is not allowed here")
-        points.append(point)
-
-    yield mount
-    for point in points:
-        subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
 
 
 def names(room: Room) -> list[str]:

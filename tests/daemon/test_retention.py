@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from daemon.check import SpoolCheck
+from daemon.control import ANSWER_S
 from daemon.retention import DAY_S, Thing, results, surplus
 from tests.conftest import Installation
+from tests.daemon.room import Room
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -82,12 +90,19 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
     (copy / "job.json").write_bytes((ready / jobs["b"] / "job.json").read_bytes())
     (one.spool / "tmp" / "job-20260101T000000Z-00000000").mkdir()
     (one.outbox / "b.json").unlink()
+    # And an empty claim, a request and a note that nobody finished writing
+    litter = [one.inbox / ".claimed" / "job-20260101T000000Z-00000000"]
+    litter[0].mkdir()
+    for folder, name in (("control", ".1.json.tmp"), ("waiting", ".job-1.json.tmp"), (".", ".paused.json.tmp")):
+        litter.append(one.spool / folder / name)
+        litter[-1].write_text("{")
     # When it is checked dry / Then all is told and nothing changed
     told = json.loads(one.avatar("spool", "check", "--dry-run", "--json", code=1).stdout)
-    assert len(told) == 4
+    assert len(told) == 8
     assert copy.exists()
     # When it is repaired / Then nothing is left to tell, and the sound job runs
     one.avatar("spool", "check")
+    assert [path for path in litter if path.exists()] == []
     assert "in order" in one.avatar("spool", "check").stdout
     assert one.jobs("failed") == [jobs["a"]]
     one.start()
@@ -95,3 +110,64 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
     assert one.finished("b")["state"] == "done"
     # And a spool in use is not repaired under the daemon's hands
     assert "spool" in one.avatar("spool", "check", code=75).stderr
+
+
+def test_one_repair_that_fails_keeps_no_other_from_it(installation: Callable[..., Installation]) -> None:
+    # Given litter that cannot be removed, and litter after it that can
+    one = installation()
+    one.start()
+    one.stop()
+    stuck, litter = one.spool / "tmp" / "a", one.spool / "tmp" / "b"
+    stuck.mkdir()
+    (stuck / "file").touch()
+    litter.mkdir()
+    if subprocess.run(["chattr", "+i", str(stuck)], capture_output=True, check=False).returncode:
+        pytest.skip("no folder can be made immutable here")
+    try:
+        told = one.avatar("spool", "check", code=1).stdout
+    finally:
+        subprocess.run(["chattr", "-i", str(stuck)], check=True)
+    # Then that is told, with the exit code of what is left to a person
+    assert "a: left by a crash; failed" in told
+    assert "2 found, 1 repaired" in told
+    assert not litter.exists()
+    one.avatar("spool", "check")
+
+
+def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not(tmp_path: Path) -> None:
+    # Given a power cut after the record of a hold, and of a release, and before the job's move
+    room = Room(tmp_path)
+    for name in ("kept", "released", "copied"):
+        room.put(f"{name}.yaml")
+    kept, released, copied = sorted(room.settle(), key=lambda job: ("kept", "released", "copied").index(job.name))
+    hold = {"by": "anna", "reason": "", "since": 1.0}
+    kept.held = hold
+    room.spool.save(kept, room.spool.ready("tts") / kept.id)
+    released.state = "held"
+    room.spool.hop(released, room.spool.ready("tts") / released.id)
+    # And a finished job of which a backup brought an earlier state back
+    done = room.spool.root / "done" / copied.id
+    shutil.copytree(room.spool.ready("tts") / copied.id, done)
+    # When it is repaired
+    for problem in list(SpoolCheck(room.settings).problems()):
+        assert problem.repair is not None, problem
+        problem.repair()
+    # Then each is where it should be, once, and its status says so
+    places = {
+        path.parent.relative_to(room.spool.root).as_posix() for path in room.spool.root.rglob("job-*") if path.is_dir()
+    }
+    assert places == {"held", "tts/ready", "done"}
+    assert [path.name for path in room.spool.jobs(room.spool.root / "held")] == [kept.id]
+    assert [path.name for path in room.spool.jobs(room.spool.ready("tts"))] == [released.id]
+    assert json.loads((room.outbox / "kept.json").read_bytes())["state"] == "held"
+    assert list(SpoolCheck(room.settings).problems()) == []
+
+
+def test_a_request_nobody_finished_writing_is_cleared_when_it_is_old(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    old, young = (room.spool.control / f".{name}.json.tmp" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_text("{")
+    os.utime(old, (time.time() - 2 * ANSWER_S,) * 2)
+    asyncio.run(room.service.control.obey())
+    assert (old.exists(), young.exists()) == (False, True)

@@ -1,0 +1,124 @@
+"""Handing in a job as a person would: first the files it names, then its manifest, each whole and under its own name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from daemon import fs
+from daemon.errors import AvatarError, JobError
+from daemon.inbox import ignored
+from daemon.outbox import ENDINGS, clean_stem
+from daemon.parse import parse
+
+
+def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """The part of a manifest that `--set KEY=VALUE …` describes; dots in a key lead into groups.
+
+    Raises:
+        click.BadParameter: no KEY=VALUE, or a key given both a value and keys below it.
+    """
+    manifest: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not all(key.split(".")):
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as fps=30 or motion.head=0", param_hint="--set")
+        if not value:
+            raise click.BadParameter(f"{pair!r} has no value; leave it out for the default", param_hint="--set")
+        *groups, last = key.split(".")
+        target = manifest
+        for group in groups:
+            target = target.setdefault(group, {})
+            if not isinstance(target, dict):
+                raise click.BadParameter(f"{group} has a value already, so {key} cannot be set", param_hint="--set")
+        if isinstance(target.get(last), dict):
+            raise click.BadParameter(f"keys below {key} are set already, so it has no value itself", param_hint="--set")
+        target[last] = value
+    return manifest
+
+
+def check(manifest: dict[str, Any]) -> None:
+    """Refuse what the daemon would refuse.
+
+    Raises:
+        JobError: what is wrong with the manifest.
+    """
+    checked = parse(_dump(manifest))[0]
+    if isinstance(checked, JobError):
+        raise checked
+
+
+def plain_name(name: str) -> str:
+    """The name of a result, if it can be one as it stands.
+
+    Raises:
+        click.BadParameter: naming one that can.
+    """
+    clean = clean_stem(name)
+    if clean != name or ignored(f"{name}.yaml"):
+        raise click.BadParameter(
+            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$')!r} can", param_hint="--name"
+        )
+    return name
+
+
+def made_up_name(words: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:32].strip("-")
+    return f"{slug or 'job'}-{secrets.token_hex(3)}"
+
+
+def shared_name(path: Path) -> str:
+    """The name a picture or sound gets in the inbox: made from its content, so that it is there once, however often used."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem)[:40]}-{digest[:8]}{path.suffix.lower()}"
+
+
+def share(path: Path, target: Path) -> None:
+    """Copy a picture or sound into the inbox, whole or not at all; somebody else may be doing the same just now."""
+    if target.exists():
+        return
+    temporary = _temporary(target.parent)
+    try:
+        with path.open("rb") as file:
+            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
+        fs.publish(temporary, target)
+    finally:
+        fs.remove(temporary)
+
+
+def hand_in(manifest: dict[str, Any], stem: str, inbox: Path, outbox: Path) -> Path:
+    """Put the manifest into the inbox; returns where.
+
+    Raises:
+        AvatarError: `name-taken`.
+    """
+    target = inbox / f"{stem}.yaml"
+    temporary = _temporary(inbox)
+    result = clean_stem(str(manifest.get("output", stem)))
+    free = not any(os.path.lexists(outbox / f"{result}{ending}") for ending in ENDINGS)
+    try:
+        fs.OPS.write(temporary, _dump(manifest))
+        if not (free and fs.publish(temporary, target)):
+            raise AvatarError(
+                "name-taken", f"{result if not free else stem} is in use already.", "Choose another --name."
+            )
+    finally:
+        fs.remove(temporary)
+    return target
+
+
+def _dump(manifest: dict[str, Any]) -> bytes:
+    return yaml.safe_dump(manifest, allow_unicode=True, sort_keys=False).encode()
+
+
+def _temporary(folder: Path) -> Path:
+    """A name that the daemon passes over and nobody else uses."""
+    return folder / f".{secrets.token_hex(8)}.tmp"

@@ -1,0 +1,115 @@
+"""`avatar status`, and what stops and starts the whole queue: `pause`, `drain`, `resume`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from daemon.cli.common import Shell, json_option, show
+from daemon.job import STAGES
+from daemon.pauses import read
+from daemon.spool import RESTING
+from daemon.status import iso
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def status(shell: Shell, as_json: bool) -> None:
+    """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
+    owner = shell.daemon()
+    queues = {stage: {side: _count(shell, stage, side) for side in ("ready", "active")} for stage in STAGES}
+    rest: dict[str, int] = {str(name): sum(1 for _ in shell.spool.jobs(shell.spool.root / name)) for name in RESTING}
+    value: dict[str, Any] = {
+        "paused": {
+            scope: asdict(pause) for scope, pause in read(shell.spool.root / "paused.json").items() if not pause.over
+        },
+        "paused_lanes": _paused_lanes(shell) if owner else {},
+        "daemon": owner,
+        "queues": queues,
+        **rest,
+        "waiting": len(list(shell.spool.waiting.glob("job-*.json"))),
+    }
+
+    def text() -> None:
+        running = (
+            f"runs since {iso(owner['since'])} as process {owner['pid']}"
+            if owner and "pid" in owner
+            else "does not run"
+        )
+        click.echo(f"daemon   {running}")
+        for scope, pause in value["paused"].items():
+            end = f" until {iso(pause['until'])}" if pause["until"] else ""
+            click.echo(
+                f"PAUSED   {scope} by {pause['by']} since {iso(pause['since'])}{end}: {pause['reason'] or 'no reason given'}"
+            )
+        for lane, fault in value["paused_lanes"].items():
+            click.echo(f"WAITING  {lane} since {iso(fault['since'])}: {fault['message']} {fault['hint']}")
+        for stage, sides in queues.items():
+            click.echo(f"{stage:8} {sides['ready']} waiting, {sides['active']} running")
+        click.echo(
+            ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
+        )
+
+    show({**value, "at": iso(time.time())}, as_json, text)
+    if owner is None:
+        raise click.exceptions.Exit(69)
+
+
+def _paused_lanes(shell: Shell) -> dict[str, Any]:
+    try:
+        lanes: dict[str, Any] = json.loads((shell.spool.root / "state.json").read_bytes())["paused_lanes"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return lanes
+
+
+@click.command()
+@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
+@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+@click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
+@json_option
+@click.pass_obj
+def pause(shell: Shell, reason: str, duration: str | None, force: bool, as_json: bool) -> None:
+    """Start nothing new; what runs ends its stage. Jobs are still taken in."""
+    answer = shell.ask("pause", scope="lanes", reason=reason, for_s=_seconds(duration), force=force)
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+@click.command()
+@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
+@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+@click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
+@json_option
+@click.pass_obj
+def drain(shell: Shell, reason: str, duration: str | None, force: bool, as_json: bool) -> None:
+    """Take nothing new out of the inbox; what has been taken in is finished."""
+    answer = shell.ask("pause", scope="intake", reason=reason, for_s=_seconds(duration), force=force)
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def resume(shell: Shell, as_json: bool) -> None:
+    """End every pause and drain."""
+    answer = shell.ask("resume")
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+def _seconds(duration: str | None) -> float | None:
+    if duration is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", duration.strip())
+    if match is None:
+        raise click.BadParameter(f"{duration!r} is not a time such as 90s, 15m, 8h or 2d", param_hint="--for")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def _count(shell: Shell, stage: str, side: str) -> int:
+    return sum(1 for _ in shell.spool.jobs(shell.spool.root / stage / side))

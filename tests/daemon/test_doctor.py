@@ -1,0 +1,85 @@
+"""`avatar doctor`: whatever is broken is a finding with a remedy, and never the end of the doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Installation
+
+#: A driver that goes away between two questions; there is no GPU here to be lost.
+LOST_GPU = """
+class NVMLError(Exception): pass
+def nvmlInit(): pass
+def nvmlDeviceGetCount(): return 1
+def nvmlDeviceGetHandleByIndex(index): raise NVMLError("GPU is lost")
+def nvmlShutdown(): raise NVMLError("GPU is lost")
+"""
+
+
+def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
+    return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code).stdout)}
+
+
+def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told(
+    installation: Callable[..., Installation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a library that ends its process, one that is broken, and a driver that lost its GPU
+    one = installation()
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "mediapipe.py").write_text("import os; os.abort()")
+    (modules / "onnxruntime.py").write_text("raise ImportError('libfoo.so.1: cannot open shared object file')")
+    (modules / "pynvml.py").write_text(LOST_GPU)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(ROOT)]))
+    found = findings(one, code=1)
+    # Then each is said, with what to do, and what is whole is good
+    assert "signal 6" in found["engine faces"]["found"]
+    assert "libfoo.so.1" in found["engine voice"]["found"]
+    assert "GPU is lost" in found["gpu"]["found"]
+    assert all(found[what]["remedy"] for what in ("engine faces", "engine voice", "gpu"))
+    assert found["engine encoder"]["verdict"] == "good"
+
+
+def test_model_files_count_as_the_configured_engine_needs_them(installation: Callable[..., Installation]) -> None:
+    # Given an installation that lives without the files, and one that asks for their engine
+    assert findings(installation(), code=0)["musetalk's model files"]["verdict"] == "note"
+    one = installation(stages={"lipsync": {"engine": "musetalk", "musetalk": {"version": "1.0"}}})
+    assert findings(one, code=1)["musetalk-v1's model files"]["verdict"] == "bad"
+    # And a file that was cut off is bad whatever is asked for
+    one = installation()
+    torn = one.spool / "models" / "sd-vae" / "config.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text('{"torn')
+    found = findings(one, code=1)["musetalk's model files"]
+    assert "sd-vae/config.json" in found["found"]
+    assert "fetch" in found["remedy"]
+
+
+def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installation]) -> None:
+    one = installation(intake={"reserve_mb": 10**9}, lanes={"memory_mb": 10**9})
+    one.spool.mkdir()
+    found = findings(one, code=1)
+    assert (found["free disk (spool)"]["verdict"], found["memory"]["verdict"]) == ("bad", "bad")
+
+
+def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
+
+    def validate(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "daemon.cli", *options, "validate", "good.yaml"]
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    if Path("/etc/avatard/config.yaml").exists():
+        pytest.skip("this machine has a configuration")
+    assert validate().stdout == "good.yaml: good\n"
+    # But one that was named must be there
+    assert validate("--config", "gone.yaml").returncode == 78
