@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from daemon.errors import MachineError, UnknownError
-from stages.lipsync.musetalk import weights
+from stages.lipsync.musetalk import vram, weights
 from stages.lipsync.musetalk.belt import Belt, Pending
-from stages.lipsync.musetalk.device import Place, choose_batch, choose_place, memory_report, trouble
+from stages.lipsync.musetalk.device import Place, choose_place, trouble
 from stages.lipsync.musetalk.paste import SIDE
 from stages.lipsync.musetalk.speech import Ear
 from stages.lipsync.musetalk.step import Step
@@ -68,9 +68,11 @@ class Painter:
         unet = weights.load_unet(paths["unet"], paths["unet_config"])
         vae = weights.load_vae(paths["vae"], paths["vae_config"])
         encoder = weights.load_whisper(paths["whisper"], paths["whisper_config"])
-        size = sum(part.numel() for net in (unet, vae) for part in net.parameters()) * place.dtype.itemsize
+        numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
         with trouble():
-            batch = batch or choose_batch(place, budget_mb << 20, size)
+            memory = vram.look(place.device) if place.device.type == "cuda" else None
+            vram.keep_within(place, budget_mb * vram.MB)
+            batch = batch or vram.fitting_batch(place.dtype, numbers, budget_mb * vram.MB, memory)
             return cls(unet, vae, Ear(encoder, place.device), place, batch)
 
     @torch.inference_mode()
@@ -179,11 +181,17 @@ class Painter:
             if cuda:
                 torch.cuda.empty_cache()
 
-    def memory(self) -> dict[str, int]:
-        """See `memory_report`."""
-        return memory_report(self.place)
+    @property
+    def recorded(self) -> str:
+        """How passes are computed: see `Step.how`."""
+        return self._belt.step.how if self._belt else ""
 
-    def unload(self) -> None:
-        """Give all memory back to the device; the object is of no use afterwards."""
+    def memory(self) -> dict[str, int]:
+        """See `vram.report`."""
+        return vram.report(self.place)
+
+    def unload(self) -> dict[str, int]:
+        """Give all memory back to the device and report what is left; the object is of no use afterwards."""
         del self._unet, self._vae, self.ear
         self._forget_step()
+        return self.memory()
