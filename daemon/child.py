@@ -154,6 +154,10 @@ class Child:
             match message.get("event"):
                 case "progress":
                     on_progress(float(message["value"]))
+                case "left":  # the stage knows better than the guess from the speech's length; a hang it cannot report
+                    needs = 2 * float(message["value"]) + self._settings.lanes.timeout.base_s
+                    deadline = max(deadline, time.monotonic() + needs)
+                    self._on_event(message)
                 case "result":
                     return message
                 case "error":

@@ -126,6 +126,19 @@ class Musetalk(_Section):
     )
     memory_mb: int = Field(5600, ge=2500, description="GPU memory that the batch is chosen for.")
     batch: int = Field(0, ge=0, le=256, description="Frames at once; 0: by memory. Halved where memory ends.")
+    mask: Literal["landmarks", "parsing"] = Field(
+        "landmarks",
+        description="What the painted part is cut out by; parsing: a network whose training data is not for commerce.",
+    )
+    bbox_shift: int = Field(
+        0,
+        ge=-100,
+        le=100,
+        description="Version 1.0 only: px that the face's middle is moved down; more opens the mouth.",
+    )
+    patience: float = Field(
+        300.0, gt=0, description="Longest painting accepted, in s for each s of speech; a processor needs 50 to 200."
+    )
 
 
 class LipsyncStage(_Section):

@@ -23,8 +23,13 @@ class Estimator(Subscriber):
 
     def __init__(self) -> None:
         self._factor: dict[Stage, float] = dict.fromkeys(FIRST, 1.0)
+        self._left: dict[str, float] = {}  # s, by job, where a running stage has said it
+
+    def stage_left(self, job_id: str, seconds: float) -> None:
+        self._left[job_id] = seconds
 
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
+        self._left.pop(job.id, None)
         if result == "done":
             ratio = seconds / max(1e-3, self._guess(job, stage))
             self._factor[stage] += GAIN * (min(max(ratio, 0.05), 20.0) - self._factor[stage])
@@ -43,6 +48,8 @@ class Estimator(Subscriber):
         times = {stage: self.stage_s(job, stage) for stage in job.stages}
         if job.stage is None or job.stage not in times:
             return 0.0, sum(times.values())
+        if job.id in self._left and part < 1:
+            times[job.stage] = self._left[job.id] / (1 - part)
         before = job.stages[: job.stages.index(job.stage)]
         return sum(times[stage] for stage in before) + part * times[job.stage], sum(times.values())
 

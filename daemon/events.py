@@ -38,6 +38,9 @@ class Subscriber:
     def stage_progress(self, job: Job, stage: Stage, value: float) -> None:
         """The finished part of the running stage, 0 to 1."""
 
+    def stage_left(self, job_id: str, seconds: float) -> None:
+        """A running stage measured how long it still takes."""
+
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
         """A stage ended: `done`, `failed`, `retried`, `crashed`, `timeout`, `paused`, `cancelled` or `returned`."""
 

@@ -220,3 +220,5 @@ class Lane:
     def _heard(self, message: Message) -> None:
         if message.get("event") == "model":
             self.flow.events.model_loaded(str(message["stage"]), str(message["model"]), float(message["seconds"]))
+        elif message.get("event") == "left":
+            self.flow.events.stage_left(str(message["job"]), float(message["value"]))

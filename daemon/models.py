@@ -86,6 +86,16 @@ _SHARED = (
     )),
 )  # fmt: skip
 
+_PARSER = Part(
+    "parser", "the public implementation's face-parsing network, for `stages.lipsync.musetalk.mask: parsing`",
+    "code MIT; trained on CelebAMask-HQ, a data set for non-commercial use", (
+        ModelFile("face-parse-bisent/79999_iter.safetensors"),
+        ModelFile("face-parse-bisent/79999_iter.pth", "ManyOtherFunctions/face-parse-bisent",
+                  "0073b233a5a3c4b1377d4dbf49245017938a72b5", "79999_iter.pth",
+                  53_289_463, "468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567"),
+    ),
+)  # fmt: skip
+
 
 def _unet(version: str, folder: str, weights: str, size: int, sha256: str) -> tuple[Part, ...]:
     stem = weights.rsplit(".", 1)[0]
@@ -105,6 +115,7 @@ ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk": _unet("1.5", "musetalkV15", "unet.pth", 3_400_074_924,
                       "7ebf6c98c181e20838e4c0054e96e944ac60d5d692cc01db42839fe11b787007") + _SHARED,
     "musetalk-v1": _unet("1.0", "musetalk", "pytorch_model.bin", 3_400_076_549, "") + _SHARED,
+    "face-parsing": (_PARSER,),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from daemon.manifest import Manifest
 Facts = dict[str, Any]
 
 
-def _ignore(_: float) -> None:
+def _ignore(*_: object) -> None:
     return None
 
 
@@ -30,6 +30,8 @@ class Context:
             `source.background`.
         settings: the daemon's settings.
         progress: takes the finished part, 0 to 1; call it as often as you like.
+        left: takes a stage's own estimate of the seconds it still needs; it is shown, and the stage is given the time.
+        loaded: takes the name of a model that was loaded just now, and the seconds it took.
         warnings: sentences for the person, shown in the status of a finished job.
     """
 
@@ -39,6 +41,8 @@ class Context:
     manifest: Manifest
     settings: Settings
     progress: Callable[[float], None] = _ignore
+    left: Callable[[float], None] = _ignore
+    loaded: Callable[[str, float], None] = _ignore
     warnings: list[str] = field(default_factory=list)
 
     def path(self, name: str) -> Path:

@@ -78,25 +78,47 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
     if report.exists():
         saved: dict[str, Any] = json.loads(report.read_bytes())
         return saved
-    sent = 0.0
+    sent = {"progress": 0.0, "left": 0.0}
+
+    def tell(event: str, value: float) -> None:
+        now = time.monotonic()
+        if now - sent[event] >= PROGRESS_S:
+            sent[event] = now
+            wire.send(event, job=request["job"], value=round(value, 4))
 
     def progress(value: float) -> None:
-        nonlocal sent
-        now = time.monotonic()
-        if now - sent >= PROGRESS_S:
-            sent = now
-            wire.send("progress", value=round(min(max(value, 0.0), 1.0), 4))
+        tell("progress", min(max(value, 0.0), 1.0))
+
+    def left(seconds: float) -> None:
+        tell("left", max(seconds, 0.0))
+
+    def loaded(model: str, seconds: float) -> None:
+        wire.send("model", stage=stage, model=model, seconds=round(seconds, 3))
 
     manifest = Manifest.model_validate(request["manifest"])
-    context = Context(str(request["job"]), str(request["name"]), directory, manifest, settings, progress)
+    context = Context(str(request["job"]), str(request["name"]), directory, manifest, settings, progress, left, loaded)
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
     if (load_s := time.monotonic() - started) > 0.05:
         wire.send("model", stage=stage, model=stage, seconds=round(load_s, 3))
-    facts: Facts = module.run(context)
+    try:
+        facts: Facts = module.run(context)
+    except MachineError as exc:
+        if exc.code != "gpu-memory" or not make_room(stage):
+            raise
+        facts = module.run(context)
     result = {"facts": facts, "warnings": context.warnings}
     fs.replace_json(report, result)
     return result
+
+
+def make_room(stage: str) -> bool:
+    """Have all other stages give their models' memory back; False where none had any."""
+    others: list[Any] = [sys.modules.get(f"stages.{name}") for name in sorted(STAGES - {stage})]
+    reports: list[Facts] = [module.release() for module in others if hasattr(module, "release")]
+    for report in filter(None, reports):
+        print(f"unloaded to make room: {report}", file=sys.stderr)
+    return any(reports)
 
 
 def whose_fault(exc: Exception, settings: Settings) -> AvatarError:

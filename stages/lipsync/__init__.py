@@ -6,6 +6,8 @@ Reads `speech.wav` and `timing.json`; writes `motion.npz`. With the engine `muse
 
 from __future__ import annotations
 
+import sys
+
 from stages.context import Context, Facts
 
 
@@ -21,3 +23,9 @@ def run(ctx: Context) -> Facts:
 
     choice = choose(ctx.settings.stages.lipsync.engine, look(ctx.settings))
     return {"engine": choice.engine, "why": choice.why, **make_track(ctx, choice.engine)}
+
+
+def release() -> Facts:
+    """Give a loaded engine's memory back; what is held and free afterwards, empty where none was loaded."""
+    work = sys.modules.get("stages.lipsync.musetalk.work")
+    return work.unload() if work else {}

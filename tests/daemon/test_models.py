@@ -48,15 +48,13 @@ def states(root: Path, engine: str = "musetalk", deep: bool = True) -> dict[str,
 
 
 def test_published_files_are_described_by_size_and_hash() -> None:
+    roles = ["unet", "unet_config", "vae", "vae_config", "whisper", "whisper_config"]
+    assert {name: [part.role for part in parts] for name, parts in models.ENGINES.items()} == {
+        "musetalk": roles,
+        "musetalk-v1": roles,
+        "face-parsing": ["parser"],
+    }
     for parts in models.ENGINES.values():
-        assert [part.role for part in parts] == [
-            "unet",
-            "unet_config",
-            "vae",
-            "vae_config",
-            "whisper",
-            "whisper_config",
-        ]
         for part in parts:
             assert part.licence
             assert re.fullmatch(r"[0-9a-f]{40}", part.published.revision)

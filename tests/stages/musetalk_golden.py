@@ -11,10 +11,19 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from stages.lipsync.musetalk.device import Place
+from stages.lipsync.musetalk.painter import Painter
 
 HOME = Path(__file__).resolve().parent.parent / "data" / "musetalk-tiny"
 MODELS, INPUTS = HOME / "models", HOME / "inputs"
 Array = npt.NDArray[Any]
+
+
+def load_painter(dtype: torch.dtype = torch.float32, batch: int = 4) -> Painter:
+    """The tiny engine on the processor."""
+    return Painter.load("musetalk", MODELS, Place(torch.device("cpu"), dtype), batch=batch)
 
 
 @functools.cache

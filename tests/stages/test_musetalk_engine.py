@@ -15,11 +15,11 @@ import torch
 from daemon.errors import MachineError, UnknownError
 from stages.lipsync.musetalk import painter as painting
 from stages.lipsync.musetalk import weights, windows
-from stages.lipsync.musetalk.device import Place
 from stages.lipsync.musetalk.painter import Painter
 from stages.lipsync.musetalk.speech import Speech
-from stages.lipsync.musetalk.step import Pending, Step
+from stages.lipsync.musetalk.step import Step
 from tests.stages.musetalk_golden import INPUTS, MODELS, arrays
+from tests.stages.musetalk_golden import load_painter as load
 
 CPU = torch.device("cpu")
 
@@ -30,10 +30,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)  # the networks are tiny
     yield
     torch.set_num_threads(before)
-
-
-def load(dtype: torch.dtype = torch.float32, batch: int = 4) -> Painter:
-    return Painter.load("musetalk", MODELS, Place(CPU, dtype), batch=batch)
 
 
 def tokens() -> torch.Tensor:
@@ -166,7 +162,7 @@ def test_one_flat_colour_is_no_mouth() -> None:
 class _LittleMemory(Step):
     most = 1
 
-    def run(self, tokens: torch.Tensor) -> Pending:
+    def run(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.batch > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return super().run(tokens)
@@ -192,7 +188,7 @@ def test_no_memory_for_one_frame_is_the_machines_fault(monkeypatch: pytest.Monke
 
 
 def test_a_gpu_that_disappears_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(step: Step, tokens: torch.Tensor) -> Pending:
+    def lost(step: Step, tokens: torch.Tensor) -> None:
         raise RuntimeError("CUDA error: unspecified launch failure\nmore")
 
     monkeypatch.setattr(Step, "run", lost)

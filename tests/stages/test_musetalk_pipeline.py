@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import ImageDraw
 
 from daemon.config import Settings
 from daemon.errors import MachineError, UnknownError
@@ -20,8 +24,10 @@ from stages.context import Context, Facts
 from stages.encode.compose import Composer
 from stages.lipsync import engines, patches
 from stages.lipsync.engines import Machine, choose
-from stages.lipsync.musetalk import work
+from stages.lipsync.musetalk import region, work
 from stages.lipsync.musetalk.box import CHIN_MARGIN, portrait_box
+from stages.lipsync.musetalk.parsing import FaceParser
+from stages.lipsync.musetalk.portrait import Portraits
 from stages.lipsync.patches import Patches
 from stages.lipsync.sound import Sound
 from stages.lipsync.track import MOUTH, Track
@@ -171,20 +177,134 @@ def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
     assert 0 <= box[1] < box[3] <= 204
 
 
-def test_painting_that_cannot_end_in_time_says_how_long_it_would_take(tmp_path: Path) -> None:
-    ctx = picture_jobs.job(tmp_path / "job", picture_jobs.drawn())
-    settings = ctx.settings.model_dump(mode="json")
-    settings["paths"]["models"] = str(MODELS)
-    settings["stages"]["lipsync"] |= {"engine": "musetalk"}
-    settings["lanes"]["timeout"] = {"base_s": 0.001, "per_audio_s": 0.0}
-    ctx = Context(ctx.job_id, ctx.name, ctx.job_dir, ctx.manifest, Settings.model_validate(settings))
-    face.run(ctx)
-    picture_jobs.say(ctx, PHONES, 1.2)
+def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(tmp_path: Path) -> None:
+    # Given a job for the processor
+    ctx, facts = speaking(tmp_path / "job")
+    left: list[float] = []
+    # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
+    again = replace(ctx, left=left.append)
+    lipsync.run(again)
+    assert left[-1] == 0
+    assert left[0] > 0
+    assert facts["frames_per_s"] > 0
+    # When less time is accepted than it takes, then it ends after the first group and says what it would take
+    ctx.path(patches.PIXELS).unlink()
     with pytest.raises(MachineError) as error:
-        lipsync.run(ctx)
+        lipsync.run(replace(ctx, settings=with_musetalk(ctx.settings, patience=1e-6)))
     assert error.value.code == "engine-too-slow"
-    assert "lanes.timeout.per_audio_s" in error.value.hint
+    assert "minutes for this speech" in error.value.message
+    assert "stages.lipsync.musetalk.patience" in error.value.hint
     assert not ctx.path(patches.PIXELS).exists()
+
+
+def with_musetalk(settings: Settings, **changes: Any) -> Settings:
+    changed = settings.model_dump(mode="json")
+    changed["stages"]["lipsync"]["musetalk"] |= changes
+    return Settings.model_validate(changed)
+
+
+def test_a_portrait_is_looked_at_once(spoken: tuple[Context, Facts], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an engine that has seen a portrait
+    ctx, _ = spoken
+    engine = work._engine(ctx)
+    first = engine.portraits.of(ctx)
+    # When the next job has the same one, then nothing of it is worked out again; the network's eye is not even opened
+    monkeypatch.setattr(engine.painter, "latents", None)
+    assert engine.portraits.of(ctx) is first
+    # When another is asked about, it is looked at
+    cut = json.loads(ctx.path("face.json").read_bytes())
+    cut["landmarks"] = (np.array(cut["landmarks"]) + 1).tolist()
+    other = replace(ctx, job_dir=ctx.job_dir.parent / "other")
+    shutil.copytree(ctx.job_dir, other.job_dir)
+    other.path("face.json").write_text(json.dumps(cut))
+    with pytest.raises(TypeError):
+        engine.portraits.of(other)
+
+
+def test_the_shift_moves_the_box_of_the_older_version_alone(spoken: tuple[Context, Facts]) -> None:
+    ctx, _ = spoken
+
+    def box(version: str, shift: int) -> tuple[int, int, int, int]:
+        wish = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
+        return Portraits(work._engine(ctx).painter, wish, MODELS).of(ctx).where.box
+
+    plain, shifted = box("1.0", 0), box("1.0", 7)
+    assert shifted[1] - plain[1] == 14  # the middle moves by 7, and the chin stays
+    assert (plain[0], *plain[2:]) == (shifted[0], *shifted[2:])
+    assert box("1.5", 7) == box("1.5", 0)
+
+
+def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
+    spoken: tuple[Context, Facts], tmp_path: Path
+) -> None:
+    # Given that the network's mask is chosen and its file is not there
+    ctx, _ = spoken
+    painter = work._engine(ctx).painter
+    wish = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
+    with pytest.raises(MachineError, match=r"79999_iter\.pth is not there") as error:
+        Portraits(painter, wish, tmp_path).of(ctx)
+    assert error.value.code == "model-missing"
+    # When a file with its tensors is there, one that takes everything for skin
+    torch.manual_seed(0)
+    parser = FaceParser()
+    parser.conv_out.conv_out.weight.data.zero_()
+    (tmp_path / "face-parse-bisent").mkdir()
+    torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
+    seen_nothing = Portraits(painter, wish, tmp_path).of(ctx)
+    # Then class 0, no face, is its answer: the landmarks' mask is taken, and that is said
+    assert "saw no mouth" in seen_nothing.remark
+    assert np.array_equal(seen_nothing.where.mask, work._engine(ctx).portraits.of(ctx).where.mask)
+    # and where it answers skin everywhere, the whole lower half is painted
+    parser.conv_out.conv.bn.bias.data.fill_(1.0)
+    parser.conv_out.conv.bn.weight.data.zero_()
+    parser.conv_out.conv_out.weight.data[region.SKIN] = 1.0
+    torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
+    seen_skin = Portraits(painter, wish, tmp_path).of(ctx)
+    assert seen_skin.remark == ""
+    x1, _, x2, _ = seen_skin.where.box
+    assert (seen_skin.where.mask[seen_skin.where.mask.shape[0] // 2] == 255).sum() > 0.5 * (x2 - x1)
+    assert seen_skin.where.mask.sum() > seen_nothing.where.mask.sum()
+
+
+def test_the_parsing_network_has_the_published_files_tensors() -> None:
+    # 53,289,463 bytes published; without the heads that served its training and the counters 52,650,752 of tensors
+    state = FaceParser().state_dict()
+    kept = {name: value for name, value in state.items() if not name.startswith(("conv_out16", "conv_out32"))}
+    assert len(state) == 191
+    assert sum(value.nbytes for name, value in kept.items() if not name.endswith("tracked")) == 52_650_752
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1])
+def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seconds: float) -> None:
+    ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
+    picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
+    facts = lipsync.run(ctx)
+    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    assert facts["frames"] == len(frames) == math.ceil(seconds * 25)
+    assert np.array_equal(frames[0], cv2.imread(str(ctx.path("portrait.png"))))
+
+
+def test_a_covered_mouth_is_painted_where_it_must_be(tmp_path: Path) -> None:
+    # Given a portrait whose mouth is behind a flat mask
+    picture = picture_jobs.drawn().copy()
+    plain, _ = speaking(tmp_path / "plain")
+    landmarks = np.array(json.loads(plain.path("face.json").read_bytes())["landmarks"])[:, :2]
+    lips = landmarks[[61, 291, 0, 17]]
+    low, high = lips.min(axis=0) - 30, lips.max(axis=0) + 30
+    ImageDraw.Draw(picture).rectangle((*low.tolist(), *high.tolist()), fill=(90, 140, 150))
+    ctx = picture_jobs.job(tmp_path / "job", picture)
+    ctx = replace(ctx, settings=plain.settings)
+    face.run(ctx)
+    # When it speaks, then the mouth is inside the picture, near where it would be, and nothing breaks
+    picture_jobs.say(ctx, PHONES, 1.2)
+    lipsync.run(ctx)
+    painted = Patches.load(ctx.job_dir)
+    assert painted is not None
+    x1, y1, x2, y2 = painted.where.roi
+    middle = (low + high) / 2
+    assert x1 < middle[0] < x2
+    assert y1 < middle[1] < y2
+    assert len(list(Composer.open(ctx).frames())) == 30
 
 
 def test_cut_patches_are_noticed(spoken: tuple[Context, Facts], tmp_path: Path) -> None:

@@ -73,13 +73,13 @@ def face_box(anchors: Anchors, shift: int = 0, fallback: Box | None = None) -> B
     return box
 
 
-def portrait_box(landmarks: FloatArray, size: tuple[int, int], *, chin_margin: float) -> Box:
-    """The box of a portrait of `size` (width, height), inside of it.
+def portrait_box(landmarks: FloatArray, size: tuple[int, int], *, chin_margin: float, shift: int = 0) -> Box:
+    """The box of a portrait of `size` (width, height), inside of it; `shift` as in `face_box`.
 
     Raises:
         JobError: `face-cut-off` where so little of the lower face is in the picture that there is nothing to paint.
     """
-    x1, y1, x2, y2 = face_box(anchors_of_mesh(landmarks))
+    x1, y1, x2, y2 = face_box(anchors_of_mesh(landmarks), shift)
     margin = round(chin_margin * (y2 - y1))
     inside = max(x1, 0), y1, min(x2, size[0]), min(y2 + margin, size[1])
     if min(inside[2] - inside[0], inside[3] - inside[1]) < _LEAST_SIDE:

@@ -1,4 +1,4 @@
-"""Where the network runs, in which precision, and how many frames at once."""
+"""Where the network runs, in which precision, and what goes wrong there, in our own terms."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ import torch
 from daemon.errors import MachineError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-
-#: Memory of one frame's activations at their largest (the decoder's last level), in bytes per byte of a number: the
-#: published network has four maps of 256 × 256 × 256 numbers there.
-_FRAME_BYTES = 4 * 256 * 256 * 256
-#: Left alone on the device: the driver's own context and what libraries take for workspace.
-_OVERHEAD_BYTES = 700 * 2**20
-#: More frames at once gain nothing on a processor; on a GPU gains end near here.
-_MOST_CPU, _MOST_CUDA = 4, 64
 
 
 @dataclass(frozen=True)
@@ -61,29 +53,6 @@ def _cpu_multiplies_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def choose_batch(place: Place, budget_bytes: int, weight_bytes: int) -> int:
-    """How many frames fit beside the weights, in what is free on the GPU and within the budget; a power of two."""
-    if place.device.type != "cuda":
-        return _MOST_CPU
-    free, _ = torch.cuda.mem_get_info(place.device)
-    room = min(free, budget_bytes - _OVERHEAD_BYTES - weight_bytes)
-    frames = max(1, room // (_FRAME_BYTES * place.dtype.itemsize))
-    return int(min(_MOST_CUDA, 2 ** (int(frames).bit_length() - 1)))
-
-
-def memory_report(place: Place) -> dict[str, int]:
-    """MB on the GPU: now, and at most since `reset`; empty on a processor."""
-    if place.device.type != "cuda":
-        return {}
-    free, total = torch.cuda.mem_get_info(place.device)
-    return {
-        "vram_mb": torch.cuda.memory_reserved(place.device) >> 20,
-        "vram_peak_mb": torch.cuda.max_memory_reserved(place.device) >> 20,
-        "vram_free_mb": free >> 20,
-        "vram_total_mb": total >> 20,
-    }
-
-
 @contextlib.contextmanager
 def trouble() -> Iterator[None]:
     """Say in our own terms what the device complains of.
@@ -97,7 +66,7 @@ def trouble() -> Iterator[None]:
         raise _no_memory() from exc
     except RuntimeError as exc:
         words = str(exc)
-        if "allocate memory" in words or "out of memory" in words:
+        if any(sign in words for sign in ("allocate memory", "out of memory", "ALLOC_FAILED")):
             raise _no_memory() from exc
         if "CUDA" in words or "cuDNN" in words or "CUBLAS" in words:
             raise MachineError(

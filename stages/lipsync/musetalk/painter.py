@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from daemon.errors import MachineError, UnknownError
-from stages.lipsync.musetalk import weights
-from stages.lipsync.musetalk.device import Place, choose_batch, choose_place, memory_report, trouble
+from stages.lipsync.musetalk import vram, weights
+from stages.lipsync.musetalk.belt import Belt, Pending
+from stages.lipsync.musetalk.device import Place, choose_place, trouble
 from stages.lipsync.musetalk.paste import SIDE
 from stages.lipsync.musetalk.speech import Ear
-from stages.lipsync.musetalk.step import Pending, Step
+from stages.lipsync.musetalk.step import Step
 from stages.lipsync.musetalk.unet import UNet
 from stages.lipsync.musetalk.vae import Vae
 
@@ -43,7 +44,7 @@ class Painter:
         self.place, self.batch, self.repainted = place, batch, 0
         self._unet = unet.to(place.device, place.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(place.device, place.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._step: Step | None = None
+        self._belt: Belt | None = None
         self._portrait: Tensor | None = None
         torch.backends.cudnn.benchmark = True  # shapes are fixed
         torch.backends.cudnn.allow_tf32 = False  # float32 is asked for where less did not do
@@ -67,9 +68,11 @@ class Painter:
         unet = weights.load_unet(paths["unet"], paths["unet_config"])
         vae = weights.load_vae(paths["vae"], paths["vae_config"])
         encoder = weights.load_whisper(paths["whisper"], paths["whisper_config"])
-        size = sum(part.numel() for net in (unet, vae) for part in net.parameters()) * place.dtype.itemsize
+        numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
         with trouble():
-            batch = batch or choose_batch(place, budget_mb << 20, size)
+            memory = vram.look(place.device) if place.device.type == "cuda" else None
+            vram.keep_within(place, budget_mb * vram.MB)
+            batch = batch or vram.fitting_batch(place.dtype, numbers, budget_mb * vram.MB, memory)
             return cls(unet, vae, Ear(encoder, place.device), place, batch)
 
     @torch.inference_mode()
@@ -108,7 +111,8 @@ class Painter:
             MachineError: `gpu-memory`, `gpu-lost`.
         """
         waiting: tuple[Tensor, list[Pending]] | None = None
-        for group in tokens:
+        groups = iter(tokens)
+        while (group := self._heard(groups)) is not None:
             started = group, self._start(latents, group)
             if waiting is not None:
                 yield self._finish(latents, *waiting)
@@ -116,13 +120,18 @@ class Painter:
         if waiting is not None:
             yield self._finish(latents, *waiting)
 
+    def _heard(self, groups: Iterator[Tensor]) -> Tensor | None:
+        """The next group; it is made on the device as well, which may fail there."""
+        with trouble():
+            return next(groups, None)
+
     def _start(self, latents: Tensor, tokens: Tensor) -> list[Pending]:
         """Begin a group in parts of `batch` frames, of fewer where memory runs out."""
         while True:
             try:
                 with trouble():
-                    step = self._prepared(latents)
-                    return [step.run(part) for part in tokens.to(self.place.device).split(step.batch)]
+                    belt = self._prepared(latents)
+                    return [belt.put(part) for part in tokens.to(self.place.device).split(belt.step.batch)]
             except MachineError as exc:
                 if exc.code != "gpu-memory" or self.batch == 1:
                     raise
@@ -146,13 +155,16 @@ class Painter:
             self._to_float32()
         return self._finish(latents, tokens, self._start(latents, tokens))
 
-    def _prepared(self, latents: Tensor) -> Step:
-        """The step for these latents; they are compared by identity, a job makes its own once."""
-        if self._step is None or self._step.batch != self.batch or self._portrait is not latents:
+    def _prepared(self, latents: Tensor) -> Belt:
+        """The belt for these latents; they are compared by identity, a portrait's are made once."""
+        typed = latents.to(self.place.dtype)
+        if self._belt is None or self._belt.step.batch != self.batch:
             self._forget_step()
-            self._portrait = latents
-            self._step = Step(self._unet, self._vae, latents.to(self.place.dtype), self.batch)
-        return self._step
+            self._belt = Belt(Step(self._unet, self._vae, typed, self.batch))
+        elif self._portrait is not latents:
+            self._belt.step.look_at(typed)
+        self._portrait = latents
+        return self._belt
 
     def _to_float32(self) -> None:
         self._forget_step()
@@ -160,16 +172,26 @@ class Painter:
         self._unet, self._vae = self._unet.float(), self._vae.float()
 
     def _forget_step(self) -> None:
-        self._step = self._portrait = None
-        gc.collect()
-        if self.place.device.type == "cuda":
-            torch.cuda.empty_cache()
+        cuda = self.place.device.type == "cuda"
+        with trouble():
+            if cuda:  # the copying queue may still read what is about to be given back
+                torch.cuda.synchronize(self.place.device)
+            self._belt = self._portrait = None
+            gc.collect()
+            if cuda:
+                torch.cuda.empty_cache()
+
+    @property
+    def recorded(self) -> str:
+        """How passes are computed: see `Step.how`."""
+        return self._belt.step.how if self._belt else ""
 
     def memory(self) -> dict[str, int]:
-        """See `memory_report`."""
-        return memory_report(self.place)
+        """See `vram.report`."""
+        return vram.report(self.place)
 
-    def unload(self) -> None:
-        """Give all memory back to the device; the object is of no use afterwards."""
+    def unload(self) -> dict[str, int]:
+        """Give all memory back to the device and report what is left; the object is of no use afterwards."""
         del self._unet, self._vae, self.ear
         self._forget_step()
+        return self.memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from daemon import models
 from daemon.errors import MachineError
+from stages.lipsync.musetalk.parsing import FaceParser
 from stages.lipsync.musetalk.unet import UNet, UNetShape
 from stages.lipsync.musetalk.vae import LATENT_CHANNELS, Vae, VaeShape
 from stages.lipsync.musetalk.whisper import WhisperEncoder, WhisperShape
@@ -73,7 +75,7 @@ def load_unet(weights: Path, config: Path) -> UNet:
         state = fold_time(state, shape.channels[0])
     except (KeyError, RuntimeError) as exc:
         raise _foreign(weights, f"no time embedding as this network has it: {exc}") from exc
-    return _fill(UNet, shape, state, weights)
+    return _fill(lambda: UNet(shape), state, weights)
 
 
 def load_vae(weights: Path, config: Path) -> Vae:
@@ -95,7 +97,7 @@ def load_vae(weights: Path, config: Path) -> Vae:
             state[name] = state[name].flip(0)
     except KeyError as exc:
         raise _foreign(weights, f"it has no {exc}") from exc
-    return _fill(Vae, shape, state, weights)
+    return _fill(lambda: Vae(shape), state, weights)
 
 
 def load_whisper(weights: Path, config: Path) -> WhisperEncoder:
@@ -108,7 +110,12 @@ def load_whisper(weights: Path, config: Path) -> WhisperEncoder:
         raise _foreign(config, "it describes another Whisper than tiny")
     prefix = "model.encoder."
     state = {name[len(prefix) :]: value for name, value in read_state(weights).items() if name.startswith(prefix)}
-    return _fill(WhisperEncoder, shape, state, weights)
+    return _fill(lambda: WhisperEncoder(shape), state, weights)
+
+
+def load_parser(weights: Path) -> FaceParser:
+    """The face-parsing network; it runs on the processor, once for each portrait."""
+    return _fill(FaceParser, read_state(weights), weights)
 
 
 def read_state(path: Path) -> State:
@@ -154,10 +161,10 @@ def _renamed(name: str) -> str:
     return f"{stem}.{_OLD_NAMES[layer]}.{last}" if ".attentions." in name and layer in _OLD_NAMES else name
 
 
-def _fill(kind: type[Network], shape: Any, state: State, path: Path) -> Network:
+def _fill(build: Callable[[], Network], state: State, path: Path) -> Network:
     """Build a network without initialising it, and give it exactly these tensors."""
     with torch.device("meta"):
-        network = kind(shape)
+        network = build()
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as exc:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import MachineError
 from stages.context import Context, Facts
 from stages.lipsync import patches
 from stages.lipsync.engines import catalogue_name
-from stages.lipsync.musetalk import box as boxes
-from stages.lipsync.musetalk import region
 from stages.lipsync.musetalk.device import choose_place
 from stages.lipsync.musetalk.painter import Painter
-from stages.lipsync.musetalk.paste import crop_face
+from stages.lipsync.musetalk.portrait import Portraits
 from stages.lipsync.musetalk.speech import Speech
 from stages.lipsync.sound import RATE as READINGS
 from stages.lipsync.sound import Sound
@@ -30,8 +29,19 @@ Picture = npt.NDArray[np.uint8]
 #: The painted mouth shows from this long before a sound until this long after it, and comes and goes over `_FADE_S`. s
 _BEFORE_S, _AFTER_S, _FADE_S = 0.12, 0.20, 0.12
 
-#: The engine that is loaded, and for what; it stays until another is asked for or the process ends.
-_loaded: tuple[tuple[object, ...], Painter] | None = None
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The engine that is loaded, and for what; it stays until another is asked for or the process ends."""
+
+    key: tuple[object, ...]
+    painter: Painter
+    portraits: Portraits
+    seconds: float
+    memory: dict[str, int]
+
+
+_loaded: _Loaded | None = None
 
 
 def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
@@ -39,18 +49,18 @@ def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
 
     Raises:
         JobError: `face-cut-off`.
-        MachineError: model files or memory are missing, or the stage's time would not suffice.
+        MachineError: model files or memory are missing, the GPU is lost, or the machine is slower than is accepted.
     """
-    started = time.monotonic()
-    painter = _painter(ctx)
-    load_s = time.monotonic() - started
-    portrait, where = _face(ctx)
-    latents = painter.latents(crop_face(portrait, where.box))
-    speech, fps = Speech(ctx.path("speech.wav")), ctx.manifest.frame_rate
+    engine = _engine(ctx)
+    painter, fps = engine.painter, ctx.manifest.frame_rate
+    portrait = engine.portraits.of(ctx)
+    if portrait.remark:
+        ctx.warnings.append(portrait.remark)
     before = painter.repainted
-    groups = painter.patches(latents, painter.ear.tokens(speech, frames, fps, painter.batch))
-    watched = _Watch(ctx, frames, float(sound.duration), started)
-    patches.save(ctx.job_dir, where, strength(sound, frames, fps), watched.over(groups))
+    watched = _Watch(ctx, frames, float(sound.duration))
+    tokens = watched.begun(painter.ear.tokens(Speech(ctx.path("speech.wav")), frames, fps, painter.batch))
+    painted = watched.done(painter.patches(portrait.latents, tokens))
+    patches.save(ctx.job_dir, portrait.where, strength(sound, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:
         ctx.warnings.append(f"{repainted} frames came out broken and were painted again in float32.")
@@ -61,10 +71,12 @@ def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
     return {
         "model": f"MuseTalk {ctx.settings.stages.lipsync.musetalk.version}",
         "device": painter.place.words,
+        "recorded": painter.recorded,
         "batch": painter.batch,
-        "load_s": round(load_s, 2),
+        "load_s": round(engine.seconds, 2),
         "frames_per_s": round(1 / max(watched.per_frame_s, 1e-9), 1),
         "repainted": repainted,
+        **{f"{name}_at_load": value for name, value in engine.memory.items()},
         **painter.memory(),
     }
 
@@ -86,65 +98,63 @@ def strength(sound: Sound, frames: int, fps: Fraction) -> FloatArray:
     return values
 
 
-def unload() -> None:
-    """Give the loaded engine's memory back."""
+def unload() -> Facts:
+    """Give the loaded engine's memory back; says what is held and free afterwards, empty where nothing was loaded."""
     global _loaded
-    if _loaded is not None:
-        _loaded[1].unload()
-        _loaded = None
+    if _loaded is None:
+        return {}
+    painter, _loaded = _loaded.painter, None
+    return {"model": "musetalk", **painter.unload()}
 
 
-def _painter(ctx: Context) -> Painter:
+def _engine(ctx: Context) -> _Loaded:
     global _loaded
     wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
     key = (wish, root)
-    if _loaded is None or _loaded[0] != key:
+    if _loaded is None or _loaded.key != key:
         unload()
+        started = time.monotonic()
         name = catalogue_name(ctx.settings.stages.lipsync)
-        _loaded = key, Painter.load(name, root, choose_place(wish.precision), wish.memory_mb, wish.batch)
-    return _loaded[1]
-
-
-def _face(ctx: Context) -> tuple[Picture, region.Region]:
-    picture = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", "Retry the job.")
-    portrait = np.asarray(picture, np.uint8)
-    size = portrait.shape[1], portrait.shape[0]
-    landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
-    newer = ctx.settings.stages.lipsync.musetalk.version == "1.5"
-    box = boxes.portrait_box(landmarks, size, chin_margin=boxes.CHIN_MARGIN if newer else 0.0)
-    labels = region.landmark_labels(landmarks, region.square_of(box))
-    part = region.shown(labels, "jaw" if newer else "raw")
-    return portrait, region.region(region.soft_mask(part, box), box, size)
+        painter = Painter.load(name, root, choose_place(wish.precision), wish.memory_mb, wish.batch)
+        seconds = time.monotonic() - started
+        ctx.loaded(f"MuseTalk {wish.version}", seconds)
+        _loaded = _Loaded(key, painter, Portraits(painter, wish, root), seconds, painter.memory())
+    return _loaded
 
 
 class _Watch:
-    """Reports progress, and gives up early what the stage's time cannot hold."""
+    """Reports progress and the time that is left, and refuses what is slower than the settings accept."""
 
-    def __init__(self, ctx: Context, frames: int, duration: float, started: float) -> None:
-        limit = ctx.settings.lanes.timeout
+    def __init__(self, ctx: Context, frames: int, duration: float) -> None:
         self._ctx, self._frames, self._duration = ctx, frames, duration
-        self._until = started + limit.base_s + limit.per_audio_s * duration
+        self._started, self._begun = time.monotonic(), 0
         self.per_frame_s = 0.0
 
-    def over(self, groups: Iterable[Picture]) -> Iterator[Picture]:
-        done, started = 0, time.monotonic()
+    def begun(self, tokens: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Count what is being painted: one group more than what is done, and on a processor it is finished, too."""
+        for group in tokens:
+            self._begun += len(group)
+            yield group
+
+    def done(self, groups: Iterable[Picture]) -> Iterator[Picture]:
+        finished = 0
         for group in groups:
             yield group
-            done += len(group)
-            now = time.monotonic()
-            self.per_frame_s = (now - started) / done
-            self._ctx.progress(0.1 + 0.9 * done / self._frames)
-            if now + self.per_frame_s * (self._frames - done) > self._until:
-                self._give_up()
+            first, finished = not finished, finished + len(group)
+            self.per_frame_s = (time.monotonic() - self._started) / self._begun
+            if first:
+                self._check()
+            self._ctx.progress(0.1 + 0.9 * finished / self._frames)
+            self._ctx.left(self.per_frame_s * (self._frames - finished))
 
-    def _give_up(self) -> None:
+    def _check(self) -> None:
+        """Known after the first group: what the whole takes."""
         whole = self.per_frame_s * self._frames
-        raise MachineError(
-            "engine-too-slow",
-            f"Painting takes {self.per_frame_s:.1f} s for each frame here, {whole / 60:.0f} minutes for this speech; "
-            "the stage is not given that long.",
-            "Use a GPU, set `stages.lipsync.engine: warp`, or raise `lanes.timeout.per_audio_s` above "
-            f"{whole / max(self._duration, 0.1):.0f}.",
-        )
+        each = whole / max(self._duration, 1.0)
+        if each > self._ctx.settings.stages.lipsync.musetalk.patience:
+            raise MachineError(
+                "engine-too-slow",
+                f"Painting takes {self.per_frame_s:.1f} s for each frame here, {whole / 60:.0f} minutes for this speech.",
+                "Use a GPU, set `stages.lipsync.engine: warp`, or raise `stages.lipsync.musetalk.patience` "
+                f"above {math.ceil(each)}.",
+            )
