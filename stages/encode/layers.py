@@ -41,8 +41,8 @@ class Layers:
         """A block of the (moved) figure before the background at `box`, BGR."""
         if not self.split:
             return figure
-        colours = np.ascontiguousarray(figure[..., :3])
-        return np.asarray(cv2.add(colours, shade(self._backdrop[box], np.ascontiguousarray(figure[..., 3]))), np.uint8)
+        behind = shade(self._backdrop[box], cv2.extractChannel(figure, 3))
+        return np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_BGRA2BGR), behind), np.uint8)
 
 
 def unmultiplied(colours: Picture, alpha: Picture) -> Picture:

@@ -26,9 +26,9 @@ _RADIUS, _STRICT = 0.012, 4e-4
 #: Most of the face must be seen as a person, else the segmentation has not understood the picture.
 _LEAST_FACE = 0.9
 #: The filled background begins this far from the person, in parts of the shorter side: nearer by, hair shines through.
-_CLEAR = 0.012
+_CLEAR = 0.02
 #: Less of the person than this is none; less of a difference than that is noise. 8-bit levels
-_FAINT, _LITTLE = 8, 10
+_FAINT, _LITTLE = 8, 6
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _push_pull(weighted: FloatArray, weight: FloatArray) -> FloatArray:
     return np.asarray(coarse + known * (own - coarse), np.float32)
 
 
-def shade(background: Picture, alpha: Picture) -> Picture:
+def shade(background: Picture, alpha: cv2.typing.MatLike) -> Picture:
     """(1 - alpha) * background, rounded as the compositor rounds it."""
-    through = cv2.merge([255 - alpha] * 3)
+    through = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR)
     return np.asarray(cv2.multiply(background, through, scale=1 / 255), np.uint8)

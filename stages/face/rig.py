@@ -27,7 +27,7 @@ from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
-VERSION = 4
+VERSION = 5
 #: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 80
 #: What the head's fields cover, in face widths to each side and face heights above and below the chin; nothing moves

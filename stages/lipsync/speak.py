@@ -28,8 +28,8 @@ _HOLD_S, _RELEASE_S = 0.24, 0.06
 _ONSET = 0.6
 _REACH_S = 0.3
 #: Before it goes on after a pause of at least so long, the mouth takes a breath for so long, with the lips so far apart. s, s
-_BREATH_LEAST_S, _BREATH_S = 0.22, 0.42
-_BREATH_SHAPE = {"jaw": 0.17, "lower_lip": 0.2, "upper_lip": 0.06}
+_BREATH_LEAST_S, _BREATH_S = 0.22, 0.55
+_BREATH_SHAPE = {"jaw": 0.23, "lower_lip": 0.26, "upper_lip": 0.08}
 _JAW = MOUTH.index("jaw")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")

@@ -79,7 +79,7 @@ def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_
     breathing = opening(spoken(tmp_path / "job"))
     without = opening(spoken(tmp_path / "other", motion={"breath": 0}))
     # When its middle, and the time before speech goes on, are looked at
-    middle, before = slice(round(1.36 * 25), round(1.56 * 25)), slice(round(1.68 * 25), round(1.85 * 25))
+    middle, before = slice(round(1.32 * 25), round(1.43 * 25)), slice(round(1.68 * 25), round(1.85 * 25))
     # Then nothing of the mouth moves, but the lips part a little for a breath
     assert not breathing[middle].any()
     assert not without[middle].any()

@@ -1,0 +1,105 @@
+"""What the warp engine's frames cost before encoding: `python -m benchmarks.warp [--sizes 512 720 1080] [--rounds 60]`.
+
+Ours beside the usual way, measured by turns in one run, in CPU time of one thread: the face as triangles between its landmarks,
+each with an affine map of its own, drawn as a label for every pixel, and the picture sampled through the maps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.quality import SENTENCES, Room
+from stages.encode.compose import Composer
+from stages.face.sampling import sample
+from stages.lipsync.track import Track
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"
+GOALS = {512: 60.0, 1080: 25.0}  # frames a second and core
+
+
+class Triangles:
+    """The usual way: no hair, no background, no interior of the mouth; only the warp."""
+
+    def __init__(self, portrait: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.float32]) -> None:
+        self._portrait = portrait
+        height, width = portrait.shape[:2]
+        edge = [(x, y) for x in (0, width // 2, width - 1) for y in (0, height // 2, height - 1)]
+        inside = np.clip(landmarks[:468, :2], 1, [width - 2, height - 2])
+        self._points = np.concatenate([inside, np.array(edge, np.float32)]).astype(np.float32)
+        plan = cv2.Subdiv2D((0, 0, width, height))
+        index = {}
+        for number, point in enumerate(self._points):
+            plan.insert((float(point[0]), float(point[1])))
+            index[tuple(np.round(point, 2))] = number
+        corners = np.round(np.asarray(plan.getTriangleList(), np.float32).reshape(-1, 3, 2), 2)
+        found = [[index.get(tuple(corner), -1) for corner in triangle] for triangle in corners]
+        self._triangles = np.array([triangle for triangle in found if min(triangle) >= 0])
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        self._homogeneous = np.dstack([x, y, np.ones_like(x)])
+
+    def frame(self, shift: float) -> npt.NDArray[np.uint8]:
+        """One frame with every landmark moved a little."""
+        moved = self._points + np.float32(shift) * np.sin(self._points[::-1] / 40)
+        moved[-9:] = self._points[-9:]
+        labels = np.zeros(self._portrait.shape[:2], np.int32)
+        maps = np.zeros((len(self._triangles) + 1, 2, 3), np.float32)
+        maps[0] = [[1, 0, 0], [0, 1, 0]]
+        for number, triangle in enumerate(self._triangles, start=1):
+            maps[number] = cv2.getAffineTransform(moved[triangle], self._points[triangle])
+            cv2.fillConvexPoly(labels, np.round(moved[triangle]).astype(np.int32), (number,))
+        places = np.einsum("yxij,yxj->yxi", maps[labels], self._homogeneous)
+        return np.asarray(sample(self._portrait, np.ascontiguousarray(places), cv2.INTER_CUBIC), np.uint8)
+
+
+def timed(step: Callable[[], object]) -> float:
+    started = time.thread_time()
+    step()
+    return time.thread_time() - started
+
+
+def endless(composer: Composer) -> Iterator[npt.NDArray[np.uint8]]:
+    while True:
+        yield from composer.frames()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 720, 1080])
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--portrait", type=Path, default=EXAMPLE)
+    args = parser.parse_args()
+    print("\n| px | ours, frames/s | triangles, frames/s | ratio | goal |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        room = Room(Path(scratch))
+        for size in args.sizes:
+            ctx = room.make(f"at-{size}", args.portrait, ("face", "tts", "lipsync"), text=SENTENCES[0],
+                            size=f"{size}x{size}", motion={"seed": 1})  # fmt: skip
+            portrait = cv2.imread(str(ctx.path("portrait.png")))
+            assert portrait is not None
+            landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
+            usual = Triangles(np.asarray(portrait, np.uint8), landmarks)
+            frames, count = endless(Composer.open(ctx)), len(Track.load(ctx.path("motion.npz")).values)
+            cv2.setNumThreads(1)
+            times: tuple[list[float], list[float]] = ([], [])
+            for number in range(min(args.rounds, count)):
+                times[0].append(timed(frames.__next__))
+                if number % 4 == 0:
+                    times[1].append(timed(partial(usual.frame, 2.0)))
+            ours, theirs = (1 / statistics.median(side) for side in times)
+            goal = f"≥ {GOALS[size]:.0f}" if size in GOALS else ""
+            print(f"| {size} | {ours:.0f} | {theirs:.1f} | {ours / theirs:.1f} | {goal} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
