@@ -127,7 +127,7 @@ class Anchor:
     def _missing(self, why: str) -> MachineError:
         self._sure = False
         return MachineError(
-            f"{self._kind}-missing",
+            "inbox-missing" if self._kind == "inbox" else "outbox-missing",
             f"The {self._kind} {self._folder} is not there: {why}.",
             f"Mount it; nothing was forgotten. If this is the right folder, `touch {self._folder / MARK}`.",
         )

@@ -110,10 +110,3 @@ class Board:
             if self._live(ticket):
                 found.append(ticket)
         return found[:n]
-
-    def position(self, job_id: str) -> int | None:
-        """How many jobs of the same stage go before this one; counting costs one pass."""
-        ticket = self._tickets.get(job_id)
-        if ticket is None:
-            return None
-        return sum(1 for other in self._tickets.values() if other.stage == ticket.stage and other.rank < ticket.rank)

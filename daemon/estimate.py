@@ -13,9 +13,15 @@ FIRST: dict[Stage, tuple[float, float]] = {
     "encode": (1.0, 0.7),
     "deliver": (0.1, 0.01),
 }
-CHARS_PER_S = 14.0  # of speech
+#: Characters spoken in a second, for a guess at the length before the voice has been made.
+CHARS_PER_S = 14.0
 #: Weight of a new measurement against all earlier ones.
 GAIN = 0.3
+
+
+def speech_s(job: Job) -> float:
+    """Length of the speech in s; a guess at it, until the tts stage has made it."""
+    return job.audio_s or len(str(job.manifest.get("text") or "")) / CHARS_PER_S
 
 
 class Estimator(Subscriber):
@@ -36,8 +42,7 @@ class Estimator(Subscriber):
 
     def _guess(self, job: Job, stage: Stage) -> float:
         base, per_s = FIRST[stage]
-        audio_s = job.audio_s or len(str(job.manifest.get("text") or "")) / CHARS_PER_S
-        return base + per_s * audio_s
+        return base + per_s * speech_s(job)
 
     def stage_s(self, job: Job, stage: Stage) -> float:
         """Expected run time of one stage of a job, in s."""

@@ -14,14 +14,13 @@ import structlog
 from daemon.board import Ticket
 from daemon.child import Child, ChildDied, Message
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.estimate import speech_s
 from daemon.flow import Flow
 from daemon.job import Job, Stage
 
 log = structlog.get_logger()
 
-#: Characters spoken in a second, for a guess at the length before the voice has been made.
-CHARS_PER_S = 14.0
-#: Bytes of sound in a second at the low end of what people bring (64 kbit/s), for the same guess.
+#: Bytes of sound in a second at the low end of what people bring (64 kbit/s), for a guess at its length.
 AUDIO_BYTES_PER_S = 8000.0
 #: Longest rest of a lane without work, and what is added so that a moment has surely come when it wakes, in s.
 REST_S, TICK_S = 30.0, 0.01
@@ -189,7 +188,7 @@ class Lane:
 
     def _timeout_s(self, job: Job, directory: Path) -> float:
         """Grows with the length of the speech, or with a guess at it."""
-        audio_s = job.audio_s or len(str(job.manifest.get("text") or "")) / CHARS_PER_S
+        audio_s = speech_s(job)
         with contextlib.suppress(OSError):
             audio_s = max(
                 audio_s, (directory / "source.audio").stat().st_size / AUDIO_BYTES_PER_S if not job.audio_s else 0

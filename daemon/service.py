@@ -203,8 +203,10 @@ class Service:
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns, and a word for people."""
         late = time.monotonic() - self._beat
+        if late >= 2 * self.settings.intake.scan_s + 30:
+            return False, f"stuck: the inbox was last looked at {late:.0f} s ago"
         paused = [lane.name for lane in self.lanes if lane.pause]
-        return late < 2 * self.settings.intake.scan_s + 30, f"ok, paused: {', '.join(paused)}" if paused else "ok"
+        return True, f"ok, paused: {', '.join(paused)}" if paused else "ok"
 
     # -- the inbox -----------------------------------------------------------------------------------------------
 

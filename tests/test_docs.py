@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from daemon.cli import cli
+
 ROOT = Path(__file__).resolve().parent.parent
+#: Ends of the names of what makes an error or a worker's death.
+MAKERS = ("Error", "_end", "ChildDied")
+KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
 
 
 def codes() -> Iterator[str]:
-    """Every code an error is made with anywhere in the source."""
+    """Every code an error or the death of a worker is made with anywhere in the source: in a call, or in a record."""
     for path in [*(ROOT / "daemon").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id.endswith(("Error", "_end"))
-                and node.args
-            ):
-                first = node.args[0]
-                if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                    yield first.value
+            if isinstance(node, ast.Call) and _name(node.func).endswith(MAKERS):
+                yield from (word for argument in node.args for word in _words(argument))
+            elif isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "code":
+                        yield from _words(value)
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _words(node: ast.expr) -> Iterator[str]:
+    """What a value can be: itself, or either side of a choice."""
+    if isinstance(node, ast.IfExp):
+        yield from (*_words(node.body), *_words(node.orelse))
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and KEBAB.fullmatch(node.value):
+        yield node.value
 
 
 def test_every_code_is_explained() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
-    found = {code for code in codes() if code.replace("-", "").isalpha() and code == code.lower() and "-" in code}
-    assert len(found) > 40
+    found = {*codes(), "cancelled", "quarantined"}
+    # Given codes of every way to make one: an error, a death, a record, a choice
+    assert {"manifest-empty", "worker-hung", "job-unreadable", "outbox-missing"} <= found
+    assert len(found) > 70
     assert {code for code in found if f"`{code}`" not in page} == set()
 
 
@@ -38,3 +57,17 @@ def test_generated_pages_are_what_the_models_say() -> None:
         [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_every_command_takes_json_but_those_the_page_names() -> None:
+    sentence = next(line for line in (ROOT / "docs" / "cli.md").read_text().splitlines() if "takes `--json`" in line)
+    named = set(re.findall(r"`([a-z ]+)`", sentence.split(" but ")[1]))
+    assert {name for name, command in commands(cli) if not any(p.name == "as_json" for p in command.params)} == named
+
+
+def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.disk import Disk, unavailable
+from tests.daemon.hostile import CANARY
 
 
 @pytest.fixture
@@ -44,3 +45,17 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
     yield mount
     for point in points:
         subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """A file outside that nobody may read into a result, nor write."""
+    path = tmp_path / "outside" / "canary"
+    path.parent.mkdir()
+    path.write_bytes(CANARY)
+    before = path.stat()
+    yield path
+    after = path.stat()
+    assert path.read_bytes() == CANARY
+    assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
+    assert [entry.name for entry in path.parent.iterdir()] == ["canary"]
