@@ -161,6 +161,8 @@ class Child:
                 case "result":
                     return message
                 case "error":
+                    if message.get("last"):  # it ends now; the next job must not be given to what is left of it
+                        await self.stop()
                     raise _error(message)
                 case _:
                     self._on_event(message)

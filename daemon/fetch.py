@@ -35,7 +35,7 @@ def fetch(engine: str, root: Path, mirror: Path | None, say: Say) -> None:
         file = part.published if mirror is None else _in_mirror(part, mirror)
         target = root / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        say(f"{file.path} ({_words(file.size)}; {part.licence})")
+        say(f"{file.path} ({words(file.size)}; {part.licence})")
         if mirror is not None:
             _copy(mirror / file.path, target, file)
         else:
@@ -48,7 +48,7 @@ def _check_space(root: Path, wanted: list[Part]) -> None:
     need, free = sum(part.published.size for part in wanted), shutil.disk_usage(root).free
     if need > free:
         raise MachineError(
-            "disk-full", f"{_words(need)} are to be fetched, but {root} has {_words(free)} free.", "Free some space."
+            "disk-full", f"{words(need)} are to be fetched, but {root} has {words(free)} free.", "Free some space."
         )
 
 
@@ -105,7 +105,8 @@ def _check(path: Path, file: ModelFile, source: Path) -> None:
         raise MachineError("model-damaged", f"{source} is not what was published: {why}.", "Get it again.")
 
 
-def _words(size: int) -> str:
+def words(size: int) -> str:
+    """A size for people."""
     if size >= 10**9:
         return f"{size / 1e9:.2f} GB"
     return f"{size / 1e6:.1f} MB" if size >= 10**6 else f"{size:,} bytes"

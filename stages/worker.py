@@ -151,10 +151,13 @@ def serve(wire: Wire) -> None:
         except Exception as exc:
             traceback.print_exc()
             error = whose_fault(exc, settings)
+            # CUDA never works again in a process that has lost it; the next one is fresh.
+            last = error.code == "gpu-lost"
             wire.send(
-                "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint
-            )
-            if error.code == "gpu-lost":  # CUDA never works again in a process that has lost it; the next one is fresh
+                "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint,
+                last=last,
+            )  # fmt: skip
+            if last:
                 return
 
 

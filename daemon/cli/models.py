@@ -11,6 +11,7 @@ from rich.progress import Progress
 from daemon import models as catalogue
 from daemon.cli.common import Shell, json_option, show
 from daemon.fetch import fetch as bring
+from daemon.fetch import words
 from daemon.models import Found
 
 _MARKS = {"good": "green", "other": "yellow", "damaged": "red", "missing": "yellow"}
@@ -100,7 +101,7 @@ def _rows(found: list[Found]) -> list[dict[str, Any]]:
 
 
 def _line(look: Found) -> None:
-    size = f"{look.file.size / 1e6:,.1f} MB" if look.file.size else "size not known"
+    size = words(look.file.size) if look.file.size else "size not known"
     click.echo(f"  {click.style(f'{look.state:8}', fg=_MARKS[look.state])} {look.file.path}  ({size})")
     click.echo(f"           {look.part.what}; {look.part.licence}")
     if look.why:

@@ -40,6 +40,12 @@ def trap(stage, ctx):
     if "regicide" in text:
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(10**6)
+    if "unplugged" in text and not (GATES / "unplugged").exists():
+        (GATES / "unplugged").write_text(str(os.getpid()))
+        from stages.lipsync.musetalk.device import trouble
+        import torch
+        with trouble():
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure")
     if "balloon" in text:
         hoard = []
         while True:

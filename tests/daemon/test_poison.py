@@ -106,3 +106,23 @@ def test_a_job_during_which_the_daemon_dies_again_and_again_is_quarantined(insta
     assert notes.count("interrupted") == 3
     house.drop("good.yaml", say("Long live the daemon."))
     assert house.finished("good")["state"] == "done"
+
+
+def test_a_gpu_that_disappears_costs_no_job_a_try_and_the_work_goes_on_in_a_fresh_process(
+    installation: Make, tmp_path: Path
+) -> None:
+    # Given a job during which CUDA ends for the process that works on it, once
+    house = installation(lanes={**PATIENT, "pause_s": 0.5})
+    gates = Gates(house, tmp_path / "seam")
+    house.start()
+    house.drop("speech.yaml", say("The GPU is unplugged."))
+    # Then the job is done, and it was not charged a try
+    status = house.finished("speech")
+    assert status["state"] == "done"
+    assert "attempts" not in status
+    # And the lane was paused for that reason, said so, and went on
+    pauses = [event for event in house.events("lane paused") if event["lane"] == "gpu"]
+    assert [event["code"] for event in pauses] == ["gpu-lost"]
+    assert [event["lane"] for event in house.events("lane resumed")] == ["gpu"]
+    # And the process that lost it is gone
+    assert not Path(f"/proc/{(gates.folder / 'unplugged').read_text()}").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import wave
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,6 +20,7 @@ from stages.lipsync.musetalk import weights, windows
 from stages.lipsync.musetalk.painter import Painter
 from stages.lipsync.musetalk.speech import Speech
 from stages.lipsync.musetalk.step import Step
+from tests.conftest import ROOT
 from tests.stages.musetalk_golden import INPUTS, MODELS, arrays
 from tests.stages.musetalk_golden import load_painter as load
 
@@ -208,3 +211,15 @@ def test_folding_the_time_embedding_leaves_nothing_of_it() -> None:
 
 def test_the_golden_sound_is_16_khz() -> None:
     assert Speech(INPUTS / "audio.wav").samples == 19400
+
+
+def test_a_long_speech_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    # Given the whole way from a WAV to painted mouths on the disk, each length in a process of its own
+    def largest(minutes: int) -> int:
+        folder = tmp_path / str(minutes)
+        folder.mkdir()
+        command = [sys.executable, "-m", "tests.stages.long_speech", str(minutes), str(folder)]
+        return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+    # When the speech is eight times as long / Then its memory is the same
+    assert largest(16) < 1.05 * largest(2)

@@ -71,8 +71,8 @@ class Painter:
         numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
         with trouble():
             memory = vram.look(place.device) if place.device.type == "cuda" else None
-            vram.keep_within(place, budget_mb * vram.MB)
-            batch = batch or vram.fitting_batch(place.dtype, numbers, budget_mb * vram.MB, memory)
+            vram.keep_within(place, budget_mb * 10**6)
+            batch = batch or vram.fitting_batch(place.dtype, numbers, budget_mb * 10**6, memory)
             return cls(unet, vae, Ear(encoder, place.device), place, batch)
 
     @torch.inference_mode()
