@@ -158,6 +158,12 @@ class EncodeStage(_Section):
     )
     audio_kbps: int = Field(160, ge=32, le=512, description="AAC bit rate.")
     threads: int = Field(0, ge=0, description="Threads for the encoder; 0 lets it choose.")
+    processes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes that draw one video's frames; 0: the cores for each process of the cpu lane.",
+    )
     label: str = Field("AI-generated video", description="Written into the MP4's metadata.")
 
 

@@ -42,8 +42,11 @@ def run(ctx: Context) -> Facts:
         UnknownError: `ffmpeg-failed`, `frames-missing`, `video-invalid`.
     """
     from stages.encode.compose import Composer
+    from stages.encode.shares import Shares, processes_for
 
-    return write_video(ctx, Composer.open(ctx))
+    composer = Composer.open(ctx)
+    processes = processes_for(ctx.settings, composer.frame_count)
+    return write_video(ctx, composer if processes == 1 else Shares(ctx, composer, processes))
 
 
 def write_video(ctx: Context, source: FrameSource) -> Facts:

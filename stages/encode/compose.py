@@ -109,11 +109,14 @@ class Composer:
             self._face_inverter = Inverter(face, rig.step)
             self._face_points = face.points(rig.step).astype(np.float32)
 
-    def frames(self) -> Iterator[Picture]:
-        """Frames in order, BGR or BGRA uint8 [height, width, 3 or 4], C-contiguous; each is valid until the next is asked for."""
+    def frames(self, first: int = 0, step: int = 1) -> Iterator[Picture]:
+        """Frames in order, BGR or BGRA uint8 [height, width, 3 or 4], C-contiguous; each is valid until the next is asked for.
+
+        Each is drawn by itself, so `first` and `step` can share them out.
+        """
         buffer = self._layers.still.copy()
-        for index, row in enumerate(self._track.values):
-            self._render(index, row, buffer)
+        for index in range(first, self.frame_count, step):
+            self._render(index, self._track.values[index], buffer)
             yield buffer if self._alpha is None else unmultiplied(buffer, self._alpha)
 
     def _render(self, index: int, row: FloatArray, buffer: Picture) -> None:

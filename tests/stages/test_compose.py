@@ -14,8 +14,10 @@ from PIL import Image
 
 import stages.face
 import stages.lipsync
+from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.shares import Shares
 from stages.face import mesh
 from stages.face.landmarker import landmarker
 from stages.lipsync.track import NAMES, Track
@@ -195,3 +197,26 @@ def test_a_small_face_in_a_large_picture_is_moved_in_place(tmp_path: Path) -> No
     x, _, width, _ = face_of(ctx)["box"]
     assert (frame[:, : int(x - 0.5 * width)] == portrait[:, : int(x - 0.5 * width)]).all()
     assert (frame != portrait).any()
+
+
+def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
+    # Given motion in every part of the face
+    rows = [{**SOUNDS["turn"], "jaw": 0.05 * k, "blink_left": 0.1 * (k % 5), "lean": 0.01 * k} for k in range(7)]
+    alone = show(ready, *rows)
+    # When three processes share the frames
+    together = [frame.copy() for frame in Shares(ready, Composer.open(ready), 3).frames()]
+    # Then each frame is the one that a single process draws, in order
+    assert len(together) == 7
+    assert all((one == other).all() for one, other in zip(alone, together, strict=True))
+
+
+def test_a_drawing_process_that_dies_is_told(ready: Context) -> None:
+    # Given a job whose motion goes missing under the processes
+    show(ready, *[{}] * 4)
+    source = Composer.open(ready)
+    ready.path("motion.npz").unlink()
+    # When / Then
+    with pytest.raises(UnknownError) as told:
+        list(Shares(ready, source, 2).frames())
+    assert told.value.code == "frames-missing"
+    assert "motion.npz" in told.value.message
