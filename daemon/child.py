@@ -225,7 +225,8 @@ class Child:
         _, late = await asyncio.wait(self._tasks, timeout=1.0) if self._tasks else (set(), set())
         for task in late:
             task.cancel()
-        self._process = None
+        if self._process is process:  # else the next one was started meanwhile
+            self._process = None
 
 
 def _resident_pages(pid: int) -> int:

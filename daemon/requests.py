@@ -21,6 +21,7 @@ Request = dict[str, Any]
 MAX_PRIORITY = 100
 #: How long a cancelled job may take to leave its stage until the one who asked is told to wait, in s.
 CANCEL_S = 10.0
+AGAIN_S = 0.5  # between two tries to end its child
 MAX_REASON = 200  # characters kept of what a person writes
 
 
@@ -86,7 +87,9 @@ class Requests:
                     f"{job_id} is being cancelled; the disk has not taken it yet.",
                     "`avatar status` says why.",
                 )
-            await self._flow.changed.wait(1.0, heard)
+            if not await self._flow.changed.wait(AGAIN_S, heard):
+                for lane in self._lanes:  # its child was only just being started when it was first told to end
+                    await lane.cancel(job_id)
         job, _ = self._find(job_id)
         if job.state != "cancelled":
             raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
