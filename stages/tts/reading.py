@@ -99,6 +99,12 @@ class Reader:
         return _LONG_WORD.sub(r"\1 ", text).strip()
 
 
+def left_out(counts: Counter[str]) -> str:
+    """A sentence for the person about what `Reader.left_out` counted."""
+    what = " and ".join(f"{name} ({count} {'word' if count == 1 else 'words'})" for name, count in counts.items())
+    return f"The voice cannot read {what}; the speech goes around them."
+
+
 @lru_cache(maxsize=1)
 def _front_end(british: bool) -> G2P:
     """The front end with its lexicons, loaded once and kept for the jobs that follow in this process."""

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 import stages.tts
 from daemon.errors import JobError
 from stages.context import Context
-from stages.tts.hibari import UNIT_SAMPLES, load_voice
+from stages.tts.durations import UNIT_SAMPLES, phones_of
+from stages.tts.hibari import Hibari
 from stages.tts.reading import Reader
 from stages.tts.sentences import split_text
-from stages.tts.timing import phones_of, spoken_words
+from stages.tts.timing import spoken_words
 from stages.tts.voices import find_voice
 from stages.tts.wav import CEILING_DB, Track
 from tests.stages.sound_jobs import ffmpeg, job, sound, timing
@@ -47,10 +48,10 @@ def refused(ctx: Context) -> JobError:
 
 def test_durations_add_up_to_the_sound_exactly() -> None:
     # Given a voice and a sentence longer than the network takes at once
-    voice = load_voice(find_voice("default", "heart"))
+    voice = Hibari(find_voice("default", "heart"))
     reading = Reader().read(("The tide turns, and the boats turn with it " * 20).split())
     # When it is said
-    utterances = list(voice.say(reading, 1.0, (1,)))
+    utterances = list(voice.utter(reading, 1.0, (1,)))
     # Then it is cut, and each part's durations times 600 samples are its sound
     assert len(utterances) > 1
     for utterance in utterances:
@@ -205,10 +206,10 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
     sentences = split_text(text)
     assert " ".join(sentence.text for sentence in sentences) == " ".join(text.split())
     # When the phones of its sentences are gathered
-    reader, voice = Reader(), load_voice(find_voice("default", "heart"))
+    reader, voice = Reader(), Hibari(find_voice("default", "heart"))
     phones, first, at = [], 0, 0.0
     for sentence in sentences:
-        for utterance in voice.say(reader.read(sentence.words), 1.0, (0,)):
+        for utterance in voice.utter(reader.read(sentence.words), 1.0, (0,)):
             found = phones_of(utterance)
             assert all(a.end <= b.start + 1e-9 and a.word <= b.word for a, b in pairwise(found))
             assert all(0 <= phone.start < phone.end for phone in found)
