@@ -132,7 +132,7 @@ class Manifest(_Strict):
         "default",
         min_length=1,
         max_length=100,
-        description="Voice to speak with; the default is hibari's heart (US English, female).",
+        description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
     )
     language: str = Field(
         "en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the text, such as en."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -79,3 +80,9 @@ class Hibari:
             owners=(NO_WORD, *(owner for _, owner in run), NO_WORD),
             units=tuple(units.tolist()),
         )
+
+
+@lru_cache(maxsize=1)
+def load_voice(voice: Voice) -> Hibari:
+    """The voice, loaded once and kept for the jobs that follow in this process."""
+    return Hibari(voice)

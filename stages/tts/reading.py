@@ -105,7 +105,7 @@ def left_out(counts: Counter[str]) -> str:
     return f"The voice cannot read {what}; the speech goes around them."
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _front_end(british: bool) -> G2P:
     """The front end with its lexicons, loaded once and kept for the jobs that follow in this process."""
     return G2P(british=british)

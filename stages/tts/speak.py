@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.errors import JobError
 from stages.context import Context, Facts
-from stages.tts.check import check_request
+from stages.tts.check import check_text
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.engines import load, resolve
 from stages.tts.sentences import Sentence, pieces, split_text
@@ -23,13 +23,13 @@ def speak(ctx: Context) -> Facts:
     """Say the manifest's text.
 
     Raises:
-        JobError: what `check_request` finds; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
     """
-    check_request(ctx.manifest, ctx.settings)
+    check_text(ctx.manifest.text or "", ctx.settings, ctx.manifest.language)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
-    engine = load(choice)
+    engine = load(choice, ctx.settings)
     sentences = split_text(ctx.manifest.text or "")
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         phones = _say_all(ctx, sentences, engine, track)
@@ -53,10 +53,11 @@ def speak(ctx: Context) -> Facts:
     return {
         "engine": choice.engine,
         "why": choice.why,
-        "voice": choice.voice.name,
+        "voice": choice.voice.id,
         "audio_s": round(track.seconds, 3),
         "words": len(words),
         "sentences": len(said),
+        "method": engine.method,
         "licence": engine.licence,
     }
 

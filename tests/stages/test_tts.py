@@ -15,14 +15,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import stages.tts
+from daemon.config import Settings
 from daemon.errors import JobError
 from stages.context import Context
 from stages.tts.durations import UNIT_SAMPLES, phones_of
-from stages.tts.hibari import Hibari
+from stages.tts.hibari import Hibari, load_voice
 from stages.tts.reading import Reader
 from stages.tts.sentences import split_text
 from stages.tts.timing import spoken_words
-from stages.tts.voices import find_voice
+from stages.tts.voices import catalogue
 from stages.tts.wav import CEILING_DB, Track
 from tests.stages.sound_jobs import ffmpeg, job, sound, timing
 
@@ -34,6 +35,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
     ctx = job(tmp_path_factory.mktemp("said"), text=TEXT)
     stages.tts.run(ctx)
     return ctx
+
+
+def heart() -> Hibari:
+    return load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
 
 
 def refused(ctx: Context) -> JobError:
@@ -48,7 +53,7 @@ def refused(ctx: Context) -> JobError:
 
 def test_durations_add_up_to_the_sound_exactly() -> None:
     # Given a voice and a sentence longer than the network takes at once
-    voice = Hibari(find_voice("default", "heart"))
+    voice = heart()
     reading = Reader().read(("The tide turns, and the boats turn with it " * 20).split())
     # When it is said
     utterances = list(voice.utter(reading, 1.0, (1,)))
@@ -206,7 +211,7 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
     sentences = split_text(text)
     assert " ".join(sentence.text for sentence in sentences) == " ".join(text.split())
     # When the phones of its sentences are gathered
-    reader, voice = Reader(), Hibari(find_voice("default", "heart"))
+    reader, voice = Reader(), heart()
     phones, first, at = [], 0, 0.0
     for sentence in sentences:
         for utterance in voice.utter(reader.read(sentence.words), 1.0, (0,)):
@@ -250,7 +255,7 @@ def test_sentences_end_where_a_reader_ends_them(text: str, starts: list[str]) ->
         ({"text": "你好，世界"}, "text-not-english", "Chinese"),
         ({"text": "a" * 5001}, "text-too-long", "5,001"),
         ({"text": "Hello.", "voice": "hart"}, "voice-unknown", "hart"),
-        ({"text": "Hello.", "voice": "emma"}, "voice-unknown", "emma"),
+        ({"text": "Hello.", "voice": "emma"}, "voice-not-installed", "emma"),
         ({"text": "Guten Tag.", "language": "de"}, "language-unsupported", "de"),
     ],
 )
