@@ -136,12 +136,13 @@ def load(choice: Choice, settings: Settings) -> Engine:
     """The engine, speaking with the chosen voice. What is heavy about it each loader keeps for the jobs that follow.
 
     Raises:
-        MachineError: a model file is missing or broken, or the program of an external engine does not start.
+        MachineError: a model file is missing or broken, or an engine's own program does not start.
     """
-    loader = LOADERS.get(choice.engine)
-    if loader is None:
-        raise MachineError("engine-not-installed", f"There is no engine '{choice.engine}'.", "See docs/engines.md.")
-    return loader(choice.voice, settings)
+    if choice.engine in settings.engines:
+        from stages.tts.remote import Remote
+
+        return Remote(choice.voice, settings)
+    return LOADERS[choice.engine](choice.voice, settings)
 
 
 def _hibari(voice: Voice, _: Settings) -> Engine:
