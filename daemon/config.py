@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from daemon.errors import ConfigError
 
@@ -125,11 +134,24 @@ class TtsStage(_Section):
         "auto", description="hibari, kokoro, a name under `engines`, or auto: the default voice's, else one that can."
     )
     voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
+    lexicon: dict[str, str] = Field(
+        {}, description="How words are said: avatard: AV-uh-tar-dee, nginx: engine ex, or /phonemes/; docs/voices.md."
+    )
     sentence_pause_s: float = Field(0.30, ge=0, le=5, description="Silence between sentences.")
     paragraph_pause_s: float = Field(0.60, ge=0, le=5, description="Silence between paragraphs.")
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+
+    @field_validator("lexicon")
+    @classmethod
+    def _lexicon_fits(cls, lexicon: dict[str, str]) -> dict[str, str]:
+        for word, said in lexicon.items():
+            if not word or len(word.split()) != 1 or word != word.strip(".,;:!?()\"'"):
+                raise ValueError(f"'{word}' is not one word without punctuation")
+            if not said.strip() or len(said) > 200 or (said.startswith("/") and (len(said) < 3 or said[-1] != "/")):
+                raise ValueError(f"'{word}': '{said}' is neither words, nor a respelling, nor /phonemes/")
+        return lexicon
 
 
 class Musetalk(_Section):

@@ -126,7 +126,9 @@ class Manifest(_Strict):
     kind: Literal["video", "speech", "detect"] = Field(
         "video", description="video; speech makes only the sound; detect only checks the picture."
     )
-    text: str | None = Field(None, min_length=1, description="What is said, as plain text.")
+    text: str | None = Field(
+        None, min_length=1, description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md)."
+    )
     audio: FileName | None = Field(None, description="A sound file next to the manifest, in place of text.")
     voice: str = Field(
         "default",

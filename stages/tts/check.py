@@ -9,6 +9,7 @@ from daemon.errors import JobError
 from daemon.manifest import Manifest
 from stages.tts.engines import Choice, resolve
 from stages.tts.letters import can_say, plain_text, script_of, scripts_of
+from stages.tts.marks import check_marks, without_marks
 from stages.tts.voices import primary
 
 
@@ -29,9 +30,11 @@ def check_text(text: str, settings: Settings, language: str) -> None:
     """Whether a voice of this language can say this text.
 
     Raises:
-        JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script` or `text-unspeakable`.
+        JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
+            `text-unspeakable` or `pause-invalid`.
     """
-    if not text.strip():
+    check_marks(text)
+    if not without_marks(text).strip():
         raise JobError("text-empty", "The text is empty.", "Write what is to be said under `text`.")
     limit = settings.intake.max_text_chars
     if len(text) > limit:
@@ -41,7 +44,7 @@ def check_text(text: str, settings: Settings, language: str) -> None:
             "Shorten it, split it into several jobs, or raise `intake.max_text_chars` in config.yaml.",
         )
     readable = scripts_of(language)
-    scripts = Counter(filter(None, map(script_of, plain_text(text))))
+    scripts = Counter(filter(None, map(script_of, plain_text(without_marks(text)))))
     own = sum(scripts.pop(script, 0) for script in readable)
     if scripts.total() > own:
         english = primary(language) == "en"
@@ -52,7 +55,7 @@ def check_text(text: str, settings: Settings, language: str) -> None:
             f"Write the text in {'English' if english else 'that language'}, or bring the speech as a sound file with "
             "`audio`.",
         )
-    if not can_say(text, readable):
+    if not can_say(without_marks(text), readable):
         raise JobError(
             "text-unspeakable", "The text has no letters or digits, only signs.", "Write words that can be spoken."
         )

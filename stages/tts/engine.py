@@ -5,8 +5,8 @@ The stage (`stages.tts.speak`) does the rest for all of them alike: sentences, p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from stages.tts.timing import Phone, Samples
@@ -21,12 +21,15 @@ class Piece:
         language: BCP 47 tag.
         speed: 1 is the voice's own pace; 2 twice as fast.
         seed: of the place in the text, so that an edit elsewhere changes nothing here. What is random uses only this.
+        sounds: index of a word → how the lexicon says it: /phonemes/, or a respelling such as AV-uh-tar. An engine that
+            reads no phonemes says the word itself.
     """
 
     words: tuple[str, ...]
     language: str
     speed: float
     seed: tuple[int, ...]
+    sounds: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

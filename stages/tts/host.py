@@ -27,7 +27,11 @@ def _engine(name: str, voice: str, settings: Settings) -> Engine:
 
 def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
     piece = Piece(
-        tuple(request["words"]), str(request["language"]), float(request["speed"]), tuple(map(int, request["seed"]))
+        words=tuple(request["words"]),
+        language=str(request["language"]),
+        speed=float(request["speed"]),
+        seed=tuple(map(int, request["seed"])),
+        sounds={int(index): str(sound) for index, sound in request["sounds"].items()},
     )
     answers: list[dict[str, Any]] = []
     for part, spoken in enumerate(engine.say(piece)):

@@ -18,7 +18,7 @@ from daemon.errors import MachineError
 from stages.tts.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engine import Piece, Spoken
 from stages.tts.network import open_session, runs
-from stages.tts.reading import NO_WORD, Reader, Reading, left_out
+from stages.tts.reading import NO_WORD, Reader, Reading
 from stages.tts.timing import Samples
 from stages.tts.voices import Voice, lexicon_file
 
@@ -50,10 +50,7 @@ class Kokoro:
 
     def say(self, piece: Piece) -> Iterator[Spoken]:
         """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
-        reader = Reader(self._british)
-        reading = reader.read(piece.words)
-        if reader.left_out:
-            yield Spoken(np.zeros(0, np.float32), (), (left_out(reader.left_out),))
+        reading = Reader(self._british).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
             yield Spoken(utterance.samples, tuple(phones_of(utterance)))
 

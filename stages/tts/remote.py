@@ -100,6 +100,7 @@ class Remote:
                 "words": piece.words,
                 "speed": piece.speed,
                 "seed": piece.seed,
+                "sounds": dict(piece.sounds),
             }
         )
         ended = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any
 
 from daemon.errors import JobError
@@ -11,8 +13,10 @@ from stages.context import Context, Facts
 from stages.tts.check import check_text
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.engines import load, resolve
+from stages.tts.prepare import Prepared, Preparer, left_out
 from stages.tts.sentences import Sentence, pieces, split_text
 from stages.tts.timing import Phone, Samples, audible_span, spoken_words
+from stages.tts.tongue import seems_other
 from stages.tts.wav import Track, save_timing
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
@@ -27,16 +31,21 @@ def speak(ctx: Context) -> Facts:
         MachineError: the voice's files are missing or broken.
     """
     check_text(ctx.manifest.text or "", ctx.settings, ctx.manifest.language)
+    if warning := seems_other(ctx.manifest.text or "", ctx.manifest.language):
+        ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
     engine = load(choice, ctx.settings)
     sentences = split_text(ctx.manifest.text or "")
+    preparer = Preparer(ctx.manifest.language, settings.lexicon)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
-        phones = _say_all(ctx, sentences, engine, track)
+        phones = _say_all(ctx, sentences, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
-        track.pause(settings.tail_s)
+        track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
         track.save(ctx.path("speech.wav"))
+    if preparer.left_out:
+        ctx.warnings.append(left_out(preparer.left_out))
     said, words, phones = spoken_words(sentences, phones)
     timing = {
         "version": 1,
@@ -62,28 +71,54 @@ def speak(ctx: Context) -> Facts:
     }
 
 
-def _say_all(ctx: Context, sentences: Sequence[Sentence], engine: Engine, track: Track) -> list[Phone]:
+def _say_all(
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
+) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
     total = sum(len(sentence.words) for sentence in sentences)
     phones: list[Phone] = []
     pause, first_word = settings.lead_s, 0
     for sentence in sentences:
-        for span in pieces(sentence.words):
-            place = first_word + span.start
-            piece = Piece(sentence.words[span.start : span.stop], ctx.manifest.language, ctx.manifest.speed, (place,))
+        prepared = preparer.prepare(sentence.words)
+        for marked, span in _spans_to_say(sentence, prepared):
+            pause = max(pause, marked)
+            words = prepared.words[span.start : span.stop]
+            owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
+            sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
+            piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
             for samples, found in _say(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
                 track.pause(pause)
                 shift = (track.samples - begin) / track.rate
                 track.add(samples[begin:end])
-                phones += [_moved(phone, shift, place) for phone in found]
+                phones += [_placed(phone, shift, owners[phone.word]) for phone in found]
                 pause = CLAUSE_PAUSE_S
         if phones:
-            pause = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
+            usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
+            pause = max(usual, _pause_after(sentence))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
     return phones
+
+
+def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
+    """Ranges of the prepared words that are said at once, each with the marked pause before it, in s."""
+    cuts: dict[int, float] = {}
+    for words, seconds in sentence.pauses:
+        at = bisect_left(prepared.owners, words)
+        cuts[at] = cuts.get(at, 0.0) + seconds
+    edges = sorted({0, *cuts, len(prepared.words)})
+    for start, stop in pairwise(edges):
+        marked = cuts.get(start, 0.0)
+        for span in pieces(prepared.words[start:stop]):
+            yield marked, range(start + span.start, start + span.stop)
+            marked = 0.0
+
+
+def _pause_after(sentence: Sentence) -> float:
+    """The pause that is marked after the last word, in s."""
+    return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
 
 
 def _say(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
@@ -103,8 +138,8 @@ def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
     return found
 
 
-def _moved(phone: Phone, seconds: float, words: int) -> Phone:
-    return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=phone.word + words)
+def _placed(phone: Phone, seconds: float, word: int) -> Phone:
+    return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=word)
 
 
 def _spans(said: Sequence[Sentence], words: Sequence[Any]) -> list[dict[str, Any]]:
