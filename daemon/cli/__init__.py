@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from daemon import __version__
-from daemon.cli import doctor, jobs, models, run, spool, submit, validate
+from daemon.cli import doctor, jobs, models, run, spool, submit, validate, voice
 from daemon.cli.common import Shell, config_option
 from daemon.errors import AvatarError, ConfigError
 
@@ -31,7 +31,8 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 COMMANDS: tuple[click.Command, ...] = (
     run.run, submit.submit, jobs.jobs, jobs.status, jobs.pause, jobs.drain, jobs.resume,
-    validate.validate, validate.schema, doctor.doctor, models.models, spool.spool,
+    validate.validate, validate.schema, doctor.doctor, models.models, voice.voice,
+    spool.spool,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
