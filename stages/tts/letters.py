@@ -14,6 +14,22 @@ _SCRIPTS = {
     "KATAKANA": "Japanese",
     "HANGUL": "Korean",
 }
+_LATIN = frozenset({"Latin"})
+#: What languages are written in beside Latin letters, as `script_of` names it.
+_READ = {
+    **dict.fromkeys(("ru", "uk", "be", "bg", "sr", "mk", "kk", "mn"), frozenset({"Cyrillic"})),
+    **dict.fromkeys(("ar", "fa", "ur"), frozenset({"Arabic"})),
+    **dict.fromkeys(("hi", "mr", "ne"), frozenset({"Devanagari"})),
+    "bn": frozenset({"Bengali"}),
+    "el": frozenset({"Greek"}),
+    "he": frozenset({"Hebrew"}),
+    "ja": frozenset({"Japanese", "Chinese"}),
+    "ka": frozenset({"Georgian"}),
+    "ko": frozenset({"Korean", "Chinese"}),
+    "ta": frozenset({"Tamil"}),
+    "th": frozenset({"Thai"}),
+    "zh": frozenset({"Chinese"}),
+}
 #: Letters of other blocks that English text uses: ª and º, the micro sign and ohm, all of which the voice reads.
 _ENGLISH_TOO = frozenset("ªºµΩ")
 #: Digits that are not read as such: "x²" is "x squared".
@@ -49,6 +65,11 @@ def plain_text(text: str) -> str:
     return "".join(map(plain, unicodedata.normalize("NFC", text)))
 
 
-def can_say(text: str) -> bool:
-    """Whether anything in `text` has a reading: a Latin letter or a digit."""
-    return any(char.isdigit() or script_of(char) == "Latin" for char in plain_text(text))
+def scripts_of(language: str) -> frozenset[str]:
+    """Scripts that a voice of this language reads; all but a few languages read Latin letters and no others."""
+    return _READ.get(language.casefold().partition("-")[0], _LATIN) | _LATIN
+
+
+def can_say(text: str, scripts: frozenset[str] = _LATIN) -> bool:
+    """Whether anything in `text` has a reading: a letter of these scripts, or a digit."""
+    return any(char.isdigit() or script_of(char) in scripts for char in plain_text(text))

@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from stages.tts.marks import hide_marks, pause_of
+
 #: Longest piece, in characters, that is given to the voice at once; longer sentences are said clause by clause.
 MAX_PIECE_CHARS = 280
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
+_HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
 _LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S")
 _END = re.compile(r"([.!?…。！？]+)[\"'”’»)\]]*$")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’»)\]]*$")
@@ -26,10 +29,15 @@ _CLOCK = frozenset({"a.m", "p.m"})
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words as written, punctuation attached, and whether a longer pause follows."""
+    """Words as written, punctuation attached, whether a longer pause follows, and the pauses that are marked.
+
+    Attributes:
+        pauses: (how many of the words come before it, s).
+    """
 
     words: tuple[str, ...]
     ends_paragraph: bool
+    pauses: tuple[tuple[int, float], ...] = ()
 
     @property
     def text(self) -> str:
@@ -37,13 +45,43 @@ class Sentence:
 
 
 def split_text(text: str) -> list[Sentence]:
-    """Sentences of a text, in order. `" ".join(s.text for s in …) == " ".join(text.split())`."""
+    """Sentences of a text, in order; where nothing is marked `" ".join(s.text for s in …) == " ".join(text.split())`.
+
+    Raises:
+        JobError: `pause-invalid`.
+    """
     found: list[Sentence] = []
-    for paragraph in _PARAGRAPH.split(text.replace("\r\n", "\n").replace("\r", "\n")):
+    for paragraph in _paragraphs(hide_marks(text).replace("\r\n", "\n").replace("\r", "\n")):
         groups = [words for line in _lines(paragraph) for words in _sentences(line.split())]
         last = len(groups) - 1
-        found += [Sentence(tuple(words), number == last) for number, words in enumerate(groups)]
+        for number, group in enumerate(groups):
+            sentence = _unmarked(group, number == last)
+            if sentence.words or not found:
+                found.append(sentence)
+            else:  # nothing but a mark: it belongs to the sentence before it
+                before = found[-1]
+                after = tuple((len(before.words), seconds) for _, seconds in sentence.pauses)
+                ends = before.ends_paragraph or sentence.ends_paragraph
+                found[-1] = Sentence(before.words, ends, before.pauses + after)
     return found
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Parts between empty lines; a heading is one by itself."""
+    for part in _PARAGRAPH.split(text):
+        yield from (piece for piece in _HEADING.split(part) if piece.strip())
+
+
+def _unmarked(group: Sequence[str], ends_paragraph: bool) -> Sentence:
+    words: list[str] = []
+    pauses: list[tuple[int, float]] = []
+    for word in group:
+        seconds = pause_of(word)
+        if seconds is None:
+            words.append(word)
+        else:
+            pauses.append((len(words), seconds))
+    return Sentence(tuple(words), ends_paragraph, tuple(pauses))
 
 
 def _lines(paragraph: str) -> Iterator[str]:

@@ -1,22 +1,24 @@
-"""Text → speech.wav and timing.json, sentence by sentence."""
+"""Text → speech.wav and timing.json, sentence by sentence, with whichever engine was chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any
 
 from daemon.errors import JobError
 from stages.context import Context, Facts
-from stages.tts.check import check_request
-from stages.tts.hibari import SAMPLE_RATE, Hibari, load_voice
-from stages.tts.reading import Reader
+from stages.tts.check import check_text
+from stages.tts.engine import Engine, Piece, Spoken
+from stages.tts.engines import load, resolve
+from stages.tts.prepare import Prepared, Preparer, left_out
 from stages.tts.sentences import Sentence, pieces, split_text
-from stages.tts.timing import Phone, audible_span, phones_of, spoken_words
-from stages.tts.voices import find_voice
+from stages.tts.timing import Phone, Samples, audible_span, spoken_words
+from stages.tts.tongue import seems_other
 from stages.tts.wav import Track, save_timing
 
-ENGINE = "hibari"
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12
 
@@ -25,75 +27,119 @@ def speak(ctx: Context) -> Facts:
     """Say the manifest's text.
 
     Raises:
-        JobError: what `check_request` finds; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
     """
-    check_request(ctx.manifest, ctx.settings)
+    check_text(ctx.manifest.text or "", ctx.settings, ctx.manifest.language)
+    if warning := seems_other(ctx.manifest.text or "", ctx.manifest.language):
+        ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
-    voice = find_voice(ctx.manifest.voice, settings.voice)
+    choice = resolve(ctx.manifest, ctx.settings)
+    engine = load(choice, ctx.settings)
     sentences = split_text(ctx.manifest.text or "")
-    reader = Reader(voice.british)
-    with Track(ctx.job_dir, SAMPLE_RATE, settings.max_audio_s) as track:
-        phones = _say_all(ctx, sentences, reader, load_voice(voice), track)
+    preparer = Preparer(ctx.manifest.language, settings.lexicon)
+    with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
+        phones = _say_all(ctx, sentences, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
-        track.pause(settings.tail_s)
+        track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
         track.save(ctx.path("speech.wav"))
+    if preparer.left_out:
+        ctx.warnings.append(left_out(preparer.left_out))
     said, words, phones = spoken_words(sentences, phones)
     timing = {
         "version": 1,
-        "engine": ENGINE,
-        "method": "exact",
+        "engine": choice.engine,
+        "method": engine.method,
         "sample_rate": track.rate,
         "duration": track.seconds,
-        "language": "en",
+        "language": ctx.manifest.language,
         "sentences": _spans(said, words),
         "words": [_rounded(asdict(word)) for word in words],
         "phones": [_rounded(asdict(phone)) for phone in phones],
     }
     save_timing(ctx.path("timing.json"), timing)
-    if reader.left_out:
-        ctx.warnings.append(_left_out(reader))
     return {
-        "engine": ENGINE,
-        "why": "the built-in voice" if settings.engine == "auto" else "set in config.yaml",
-        "voice": voice.name,
+        "engine": choice.engine,
+        "why": choice.why,
+        "voice": choice.voice.id,
         "audio_s": round(track.seconds, 3),
         "words": len(words),
         "sentences": len(said),
-        "licence": "Apache-2.0",
+        "method": engine.method,
+        "licence": engine.licence,
     }
 
 
-def _say_all(ctx: Context, sentences: Sequence[Sentence], reader: Reader, voice: Hibari, track: Track) -> list[Phone]:
+def _say_all(
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
+) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
     total = sum(len(sentence.words) for sentence in sentences)
     phones: list[Phone] = []
     pause, first_word = settings.lead_s, 0
     for sentence in sentences:
-        for piece in pieces(sentence.words):
-            reading = reader.read([sentence.words[index] for index in piece])
-            seed = (
-                first_word + piece.start,
-            )  # of the place in the text, so that an edit elsewhere changes nothing here
-            for utterance in voice.say(reading, ctx.manifest.speed, seed):
-                found = phones_of(utterance)
-                begin, end = audible_span(utterance.samples, found)
+        prepared = preparer.prepare(sentence.words)
+        for marked, span in _spans_to_say(sentence, prepared):
+            pause = max(pause, marked)
+            words = prepared.words[span.start : span.stop]
+            owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
+            sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
+            piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
+            for samples, found in _say(ctx, piece, engine):
+                begin, end = audible_span(samples, track.rate, found)
                 track.pause(pause)
                 shift = (track.samples - begin) / track.rate
-                track.add(utterance.samples[begin:end])
-                phones += [_moved(phone, shift, first_word + piece.start) for phone in found]
+                track.add(samples[begin:end])
+                phones += [_placed(phone, shift, owners[phone.word]) for phone in found]
                 pause = CLAUSE_PAUSE_S
         if phones:
-            pause = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
+            usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
+            pause = max(usual, _pause_after(sentence))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
     return phones
 
 
-def _moved(phone: Phone, seconds: float, words: int) -> Phone:
-    return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=phone.word + words)
+def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
+    """Ranges of the prepared words that are said at once, each with the marked pause before it, in s."""
+    cuts: dict[int, float] = {}
+    for words, seconds in sentence.pauses:
+        at = bisect_left(prepared.owners, words)
+        cuts[at] = cuts.get(at, 0.0) + seconds
+    edges = sorted({0, *cuts, len(prepared.words)})
+    for start, stop in pairwise(edges):
+        marked = cuts.get(start, 0.0)
+        for span in pieces(prepared.words[start:stop]):
+            yield marked, range(start + span.start, start + span.stop)
+            marked = 0.0
+
+
+def _pause_after(sentence: Sentence) -> float:
+    """The pause that is marked after the last word, in s."""
+    return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
+
+
+def _say(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
+    """Sound and phones of a piece. Phones that the engine does not know are looked for in the sound."""
+    for spoken in engine.say(piece):
+        ctx.warnings.extend(warning for warning in spoken.warnings if warning not in ctx.warnings)
+        if len(spoken.samples):
+            yield spoken.samples, _phones(spoken, piece, engine)
+
+
+def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
+    if spoken.phones is not None:
+        return list(spoken.phones)
+    from stages.tts.forced import align
+
+    found: list[Phone] = align(spoken.samples, engine.sample_rate, piece.words, piece.language)
+    return found
+
+
+def _placed(phone: Phone, seconds: float, word: int) -> Phone:
+    return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=word)
 
 
 def _spans(said: Sequence[Sentence], words: Sequence[Any]) -> list[dict[str, Any]]:
@@ -107,10 +153,3 @@ def _spans(said: Sequence[Sentence], words: Sequence[Any]) -> list[dict[str, Any
 
 def _rounded(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "start": round(entry["start"], 4), "end": round(entry["end"], 4)}
-
-
-def _left_out(reader: Reader) -> str:
-    what = " and ".join(
-        f"{name} ({count} {'word' if count == 1 else 'words'})" for name, count in reader.left_out.items()
-    )
-    return f"The voice cannot read {what}; the speech goes around them."

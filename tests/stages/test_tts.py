@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import stages.tts
+from daemon.config import Settings
 from daemon.errors import JobError
 from stages.context import Context
-from stages.tts.hibari import UNIT_SAMPLES, load_voice
+from stages.tts.durations import UNIT_SAMPLES, phones_of
+from stages.tts.hibari import Hibari, load_voice
+from stages.tts.prepare import Preparer
 from stages.tts.reading import Reader
 from stages.tts.sentences import split_text
-from stages.tts.timing import phones_of, spoken_words
-from stages.tts.voices import find_voice
+from stages.tts.timing import spoken_words
+from stages.tts.voices import catalogue
 from stages.tts.wav import CEILING_DB, Track
 from tests.stages.sound_jobs import ffmpeg, job, sound, timing
 
@@ -33,6 +37,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
     ctx = job(tmp_path_factory.mktemp("said"), text=TEXT)
     stages.tts.run(ctx)
     return ctx
+
+
+def heart() -> Hibari:
+    return load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
 
 
 def refused(ctx: Context) -> JobError:
@@ -47,10 +55,10 @@ def refused(ctx: Context) -> JobError:
 
 def test_durations_add_up_to_the_sound_exactly() -> None:
     # Given a voice and a sentence longer than the network takes at once
-    voice = load_voice(find_voice("default", "heart"))
+    voice = heart()
     reading = Reader().read(("The tide turns, and the boats turn with it " * 20).split())
     # When it is said
-    utterances = list(voice.say(reading, 1.0, (1,)))
+    utterances = list(voice.utter(reading, 1.0, (1,)))
     # Then it is cut, and each part's durations times 600 samples are its sound
     assert len(utterances) > 1
     for utterance in utterances:
@@ -205,11 +213,12 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
     sentences = split_text(text)
     assert " ".join(sentence.text for sentence in sentences) == " ".join(text.split())
     # When the phones of its sentences are gathered
-    reader, voice = Reader(), load_voice(find_voice("default", "heart"))
+    reader, voice, preparer = Reader(), heart(), Preparer("en")
     phones, first, at = [], 0, 0.0
     for sentence in sentences:
-        for utterance in voice.say(reader.read(sentence.words), 1.0, (0,)):
-            found = phones_of(utterance)
+        prepared = preparer.prepare(sentence.words)
+        for utterance in voice.utter(reader.read(prepared.words), 1.0, (0,)):
+            found = [replace(phone, word=prepared.owners[phone.word]) for phone in phones_of(utterance)]
             assert all(a.end <= b.start + 1e-9 and a.word <= b.word for a, b in pairwise(found))
             assert all(0 <= phone.start < phone.end for phone in found)
             phones += [type(p)(p.phone, p.start + at, p.end + at, p.word + first, p.stress) for p in found]
@@ -249,7 +258,7 @@ def test_sentences_end_where_a_reader_ends_them(text: str, starts: list[str]) ->
         ({"text": "你好，世界"}, "text-not-english", "Chinese"),
         ({"text": "a" * 5001}, "text-too-long", "5,001"),
         ({"text": "Hello.", "voice": "hart"}, "voice-unknown", "hart"),
-        ({"text": "Hello.", "voice": "emma"}, "voice-unknown", "emma"),
+        ({"text": "Hello.", "voice": "emma"}, "voice-not-installed", "emma"),
         ({"text": "Guten Tag.", "language": "de"}, "language-unsupported", "de"),
     ],
 )
@@ -363,4 +372,4 @@ def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
     # Given 5,000 characters without the shape of language, which would keep greedy patterns busy for hours
     words = (word * 5000)[:5000].split()
     # Then they are read (a hang would run into the test's time limit)
-    assert Reader().read(words[:100]).chars
+    assert Reader().read(Preparer("en").prepare(words[:100]).words).chars

@@ -1,0 +1,86 @@
+"""Web and mail addresses as people say them: "example dot com slash docs"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The names of the signs in addresses, in one language."""
+
+    dot: str
+    at: str
+    slash: str
+    dash: str
+    underscore: str
+    plus: str = "plus"
+
+
+#: By language. In the others an address is left to the voice.
+SIGNS = {
+    "en": Signs("dot", "at", "slash", "dash", "underscore"),
+    "de": Signs("Punkt", "at", "Schrägstrich", "Bindestrich", "Unterstrich"),
+    "es": Signs("punto", "arroba", "barra", "guion", "guion bajo", "más"),
+    "fr": Signs("point", "arobase", "barre oblique", "tiret", "tiret bas"),
+    "it": Signs("punto", "chiocciola", "barra", "trattino", "trattino basso", "più"),
+    "nl": Signs("punt", "apenstaartje", "schuine streep", "streepje", "liggend streepje"),
+    "pt": Signs("ponto", "arroba", "barra", "hífen", "sublinhado", "mais"),
+}
+#: Parts of a path that are said; people do not read out more.
+_PATH_PARTS = 3
+#: Without "http" or "www" only these endings make a word an address: "etc.and" is none.
+_ENDINGS = "com|org|net|edu|gov|io|dev|ai|app|info|eu|uk|us|de|fr|es|it|nl|ch|at|jp|ca|au|tv|me|co"
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL}){{1,6}}"
+_WEB = re.compile(
+    rf"(?:(?:https?://(?:www\.)?|www\.)({_HOST}|localhost)(?::\d{{1,5}})?"
+    rf"|((?:{_LABEL}\.){{1,5}}(?:{_ENDINGS}))(?![\w-]))((?:/[^\s?#]*)?)(?:[?#]\S*)?",
+    re.IGNORECASE,
+)
+_MAIL = re.compile(rf"(?:mailto:)?([A-Za-z0-9._%+-]{{1,64}})@({_HOST})")
+_TAIL = re.compile(r"[.,;:!?)\]}>\"'”’»]*$")
+
+
+def spoken_address(word: str, language: str) -> list[str] | None:
+    """The words in which an address is said, its closing punctuation kept; None where `word` is no address."""
+    signs = SIGNS.get(language)
+    if signs is None or ("." not in word and "//" not in word) or len(word) > 2000:
+        return None
+    core = word.lstrip("(<[{\"'“‘«")
+    tail = _TAIL.search(core)
+    end = tail.start() if tail else len(core)
+    body, closing = core[:end], "".join(sign for sign in core[end:] if sign in ".,;:!?")
+    if match := _MAIL.fullmatch(body):
+        said = [*_parts(match[1], signs), signs.at, *_host(match[2], signs)]
+    elif match := _WEB.fullmatch(body):
+        said = _host(match[1] or match[2], signs) + _path(match[3], signs)
+    else:
+        return None
+    said[-1] += closing
+    return said
+
+
+def _host(host: str, signs: Signs) -> list[str]:
+    said: list[str] = []
+    labels = host.split(".")
+    for number, label in enumerate(labels):
+        short = number == len(labels) - 1 and len(label) == 2  # "uk", "io": said letter by letter
+        said += ([signs.dot] if number else []) + ([label.upper()] if short else _parts(label, signs))
+    return said
+
+
+def _path(path: str, signs: Signs) -> list[str]:
+    said: list[str] = []
+    for part in [part for part in path.split("/") if part][:_PATH_PARTS]:
+        said += [signs.slash, *_parts(part, signs)]
+    return said
+
+
+def _parts(text: str, signs: Signs) -> list[str]:
+    """Letters and figures as words, the signs between them by name."""
+    names = {".": signs.dot, "-": signs.dash, "_": signs.underscore, "+": signs.plus}
+    pieces = re.findall(r"[^\W\d_]+|\d+|[.\-_+]", text)
+    return [names.get(piece, piece) for piece in pieces] or [text]

@@ -1,0 +1,80 @@
+"""One of our own engines as a program: `python -m stages.tts.host`, run by another virtual environment's Python.
+
+It is the other end of `stages.tts.remote`, and the fullest example of what docs/engines.md describes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, from_exception
+from stages.tts.engine import Engine, Piece
+from stages.tts.engines import Choice, load
+from stages.tts.voices import catalogue
+from stages.tts.wav import to_pcm, wav_writer
+
+
+def _engine(name: str, voice: str, settings: Settings) -> Engine:
+    found = next(one for one in catalogue(settings) if one.id == f"{name}/{voice}")
+    return load(Choice(found, ""), settings)
+
+
+def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
+    piece = Piece(
+        words=tuple(request["words"]),
+        language=str(request["language"]),
+        speed=float(request["speed"]),
+        seed=tuple(map(int, request["seed"])),
+        sounds={int(index): str(sound) for index, sound in request["sounds"].items()},
+    )
+    answers: list[dict[str, Any]] = []
+    for part, spoken in enumerate(engine.say(piece)):
+        name = f"{number}-{part}.wav"
+        with wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
+            sink.writeframes(to_pcm(spoken.samples))
+        phones = None if spoken.phones is None else [vars(phone) for phone in spoken.phones]
+        answers.append({"event": "spoken", "wav": name, "phones": phones, "warnings": spoken.warnings})
+    return [*answers, {"event": "done"}]
+
+
+def _error(error: AvatarError) -> dict[str, Any]:
+    text = {"message": error.message[:500], "hint": error.hint[:500]}
+    return {"event": "error", "fault": error.fault, "code": error.code, **text}
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until the requests end."""
+    settings, name = Settings(), ""
+    for number, line in enumerate(requests):
+        request = json.loads(line)
+        said: list[dict[str, Any]]
+        try:
+            if request["op"] == "init":
+                settings, name = Settings.model_validate(request["settings"]), str(request["engine"])
+                engine = _engine(name, str(request["voice"]), settings)
+                said = [{"event": "ready", "sample_rate": engine.sample_rate, "method": engine.method}]
+            else:
+                said = _say(_engine(name, str(request["voice"]), settings), request, number)
+        except Exception as exc:
+            traceback.print_exc()
+            said = [_error(from_exception(exc))]
+        for answer in said:
+            answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def main() -> None:
+    # Libraries print to stdout, so it is moved aside and stdout becomes stderr.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The engine `kokoro`: Kokoro-82M, many voices from one network. Reads the same phonemes as hibari, whose front end it uses."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from daemon import kokoro_files
+from daemon.errors import MachineError
+from stages.tts.durations import PAD, SAMPLE_RATE, Utterance, phones_of
+from stages.tts.engine import Piece, Spoken
+from stages.tts.network import open_session, runs
+from stages.tts.reading import NO_WORD, Reader, Reading
+from stages.tts.timing import Samples
+from stages.tts.voices import Voice, lexicon_file
+
+#: Phonemes given to the network at once. It takes 510; it was trained on fewer, and rushes when given more.
+MAX_PHONEMES = 400
+#: A style for each number of phonemes, and its length.
+STYLES, STYLE = 510, 256
+MAX_THREADS = 4  # more does not make it faster
+
+_DURATIONS = "/encoder/Clip_output_0"
+
+
+class Kokoro:
+    """One voice of the loaded network.
+
+    Raises:
+        MachineError: `model-missing`, `model-broken`.
+    """
+
+    sample_rate = SAMPLE_RATE
+    method: Literal["exact"] = "exact"
+    licence = kokoro_files.LICENCE
+
+    def __init__(self, voice: Voice, models: Path) -> None:
+        self._british = voice.british
+        self._styles = _styles(voice.model)
+        self._session = _network(models / kokoro_files.NETWORK)
+        self._ids = _alphabet()
+
+    def say(self, piece: Piece) -> Iterator[Spoken]:
+        """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
+        reading = Reader(self._british).read(piece.words, piece.sounds)
+        for utterance in self.utter(reading, piece.speed):
+            yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+
+    def utter(self, reading: Reading, speed: float) -> Iterator[Utterance]:
+        """Sound for a reading: one utterance, or several where it is longer than the network takes."""
+        known = [(char, owner) for char, owner in zip(reading.chars, reading.owners, strict=True) if char in self._ids]
+        for run in runs(known, MAX_PHONEMES):
+            tokens = np.asarray([[0, *(self._ids[char] for char, _ in run), 0]], np.int64)
+            style = self._styles[len(run) - 1][None]
+            sound, units = _ask(self._session, tokens, style, speed)
+            yield Utterance(
+                samples=sound,
+                chars=(PAD, *(char for char, _ in run), PAD),
+                owners=(NO_WORD, *(owner for _, owner in run), NO_WORD),
+                units=tuple(units.tolist()),
+            )
+
+
+def _ask(
+    session: onnxruntime.InferenceSession, tokens: npt.NDArray[np.int64], style: Samples, speed: float
+) -> tuple[Samples, npt.NDArray[np.int64]]:
+    """Sound [n] and the duration of each token [tokens], in units."""
+    feed = {"tokens": tokens, "style": style, "speed": np.asarray([speed], np.float32)}
+    sound, units = session.run(["audio", _DURATIONS], feed)
+    return sound.ravel().astype(np.float32), units.ravel().astype(np.int64)
+
+
+@lru_cache(maxsize=1)
+def _network(path: Path) -> onnxruntime.InferenceSession:
+    """The network, loaded once and kept for the jobs that follow in this process."""
+    try:
+        model = path.read_bytes()
+    except FileNotFoundError as exc:
+        raise _missing(path) from exc
+    try:
+        return open_session(model, _DURATIONS, threads=min(MAX_THREADS, os.cpu_count() or 1))
+    except Exception as exc:  # see `open_session`
+        raise _broken(path, str(exc)) from exc
+
+
+def _styles(path: Path) -> Samples:
+    """float32 [510, 256]: how the voice sounds, for each number of phonemes less one."""
+    try:
+        styles = np.fromfile(path, "<f4")
+    except FileNotFoundError as exc:
+        raise _missing(path) from exc
+    if styles.size != STYLES * STYLE or not np.isfinite(styles).all():
+        raise _broken(path, f"it should hold {STYLES * STYLE:,} numbers")
+    return styles.reshape(STYLES, STYLE).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _alphabet() -> dict[str, int]:
+    ids: dict[str, int] = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+    return ids
+
+
+def _missing(path: Path) -> MachineError:
+    return MachineError("model-missing", f"{path} is not there.", "`avatar models fetch kokoro` brings it.")
+
+
+def _broken(path: Path, why: str) -> MachineError:
+    return MachineError(
+        "model-damaged",
+        f"{path} is not what it should be: {why}.",
+        "Remove it; `avatar models fetch kokoro` brings it.",
+    )

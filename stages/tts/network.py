@@ -1,0 +1,61 @@
+"""Voice networks that read phonemes, asked not only for sound but for how long they made every phoneme.
+
+They round a duration for each phoneme and do not hand it out. Serialised protobuf messages merge when they are
+concatenated, so a few bytes that declare one more graph output, appended to the model file's bytes, are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import onnxruntime
+
+_CLAUSE_MARKS = ";:,.!?—…"
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """A length-delimited protobuf field; payloads here are shorter than 128 bytes, so the length is one byte."""
+    return bytes([number << 3 | 2, len(payload)]) + payload
+
+
+def with_output(model: bytes, name: str) -> bytes:
+    """A serialised ONNX model that hands out one more of its tensors."""
+    # ModelProto.graph = 7, GraphProto.output = 12, ValueInfoProto.name = 1 (onnx.proto3)
+    return model + _field(7, _field(12, _field(1, name.encode())))
+
+
+def open_session(model: bytes, durations: str, threads: int) -> onnxruntime.InferenceSession:
+    """The network, with its tensor `durations` as one more output.
+
+    Raises:
+        Exception: onnxruntime has an exception class for each status, without a common root.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    # Every sentence has another length: pools kept for each would only grow.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    return onnxruntime.InferenceSession(with_output(model, durations), options, providers=["CPUExecutionProvider"])
+
+
+def runs(known: Sequence[tuple[str, int]], limit: int) -> Iterator[list[tuple[str, int]]]:
+    """(character, owner) pairs in runs that the network takes at once: no longer than `limit`, no space at the end."""
+    for start, stop in _cuts("".join(char for char, _ in known), limit):
+        run = list(known[start:stop])
+        while run and run[-1][0] == " ":
+            run.pop()
+        if run:
+            yield run
+
+
+def _cuts(chars: str, limit: int) -> Iterator[tuple[int, int]]:
+    """Cuts of at most `limit` characters: after a clause mark if there is one, else at a space, else anywhere."""
+    start = 0
+    while len(chars) - start > limit:
+        window = chars[start : start + limit]
+        marks = max(window.rfind(mark + " ") for mark in _CLAUSE_MARKS)
+        cut = marks + 2 if marks > limit // 4 else window.rfind(" ") + 1 or limit
+        yield start, start + cut
+        start += cut
+    if start < len(chars):
+        yield start, len(chars)

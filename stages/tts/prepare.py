@@ -1,0 +1,136 @@
+"""Words as written → words as said: marks of layout, addresses, emoji, the lexicon. Numbers are the engines' own affair.
+
+Every spoken word knows its written one, so that captions show what was written.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stages.tts.addresses import spoken_address
+from stages.tts.letters import plain_text, script_of, scripts_of
+
+# Longer figures have no name in the front end (it ends at decillions) and are read figure by figure.
+_LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
+# Front ends' patterns take time that grows with the square of a word's length, and their models only know real words.
+_LONG_WORD = re.compile(r"\S{1,48}")
+#: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji, modifiers of letters.
+_MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
+_READ_SYMBOLS = frozenset("°№©®™^`´")
+
+_BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
+_LAYOUT = re.compile(r"#{1,6}|[-=_*~]{3,}|\|+")
+_SMILEY = re.compile(r"[:;=8xX]['-]?[)(\]\[DPpOo3/|\\]+|<3|\^_?\^")
+_EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
+_LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
+_EDGES = re.compile(r"^(\W*)(.*?)((?:['’]s)?\W*)$", re.DOTALL)
+_LONGEST_ENTRY = 100  # characters
+#: English names of signs that front ends are silent about.
+_SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus "}
+_ENGLISH = {"24/7": "twenty-four seven"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Spoken words of a sentence.
+
+    Attributes:
+        words: as they are said.
+        owners: for each the index of its written word; never decreasing.
+        sounds: index of a spoken word → how the lexicon says it: /phonemes/, or a respelling such as AV-uh-tar.
+    """
+
+    words: tuple[str, ...]
+    owners: tuple[int, ...]
+    sounds: Mapping[int, str]
+
+
+@dataclass
+class Preparer:
+    """Prepares the sentences of one text.
+
+    Attributes:
+        language: BCP 47 tag.
+        lexicon: word → how it is said.
+        left_out: what had no reading and was left out: script or "emoji and signs" → how many words.
+    """
+
+    language: str
+    lexicon: Mapping[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._primary = self.language.casefold().partition("-")[0]
+        self._readable = scripts_of(self.language)
+        known = {**(_ENGLISH if self._primary == "en" else {}), **self.lexicon}
+        self._known = {word.casefold(): said for word, said in known.items()}
+
+    def prepare(self, written: Sequence[str]) -> Prepared:
+        """The spoken words of one sentence; none where nothing in it can be said."""
+        words: list[str] = []
+        owners: list[int] = []
+        sounds: dict[int, str] = {}
+        for index, word in enumerate(written):
+            said, sound = self._said(word, first=not words)
+            if sound:
+                sounds[len(words)] = sound
+            words += said
+            owners += [index] * len(said)
+        return Prepared(tuple(words), tuple(owners), sounds)
+
+    def _said(self, word: str, *, first: bool) -> tuple[list[str], str]:
+        """Spoken words of a written one, and its sound where the lexicon gives it."""
+        if (first and _BULLET.fullmatch(word)) or _LAYOUT.fullmatch(word) or _SMILEY.fullmatch(word):
+            return [], ""
+        text = _LINK.sub("", _EMPHASIS.sub("", word))
+        if text.startswith("[") and "]" not in text:  # a link of several words
+            text = text[1:]
+        edges = _EDGES.match(text) if len(text) <= _LONGEST_ENTRY else None
+        if edges and (entry := self._known.get(edges[2].casefold())):
+            return _from_lexicon(entry, edges[1], edges[2], edges[3])
+        if address := spoken_address(text, self._primary):
+            return address, ""
+        text = self._legible(text)
+        if self._primary == "en":
+            for sign, name in _SIGNS.items():
+                text = text.replace(sign, name)
+        text = _LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
+        return _LONG_WORD.findall(text), ""
+
+    def _legible(self, word: str) -> str:
+        """The word with only what the voice can read; "" if that is nothing. Keeps count of what is lost."""
+        text = plain_text(word)
+        scripts = {script for script in map(script_of, text) if script and script not in self._readable}
+        if scripts == {"Greek"} and sum(map(str.isalpha, text)) == 1:  # "π", "5Ω": voices know their names
+            scripts = set()
+        mute = [char for char in text if unicodedata.category(char) in _MUTE and char not in _READ_SYMBOLS]
+        if any(unicodedata.category(char) == "So" for char in mute):
+            self.left_out["emoji and signs"] += 1
+        self.left_out.update(f"{script} letters" for script in scripts)
+        dropped = set(mute) | {char for char in text if script_of(char) in scripts}
+        return "".join(char for char in text if char not in dropped).strip()
+
+
+def _from_lexicon(entry: str, before: str, word: str, after: str) -> tuple[list[str], str]:
+    """Spoken words, and the sound where the entry gives it. A voice that reads no phonemes gets something to read."""
+    if not is_sound(entry):
+        return f"{before}{entry}{after}".split(), ""
+    return [f"{before}{word if entry.startswith('/') else entry.lower()}{after}"], entry
+
+
+def is_sound(entry: str) -> bool:
+    """Whether a lexicon's entry gives the sound (/phonemes/, AV-uh-tar) and not other words (engine ex)."""
+    if entry.startswith("/"):
+        return True
+    syllables = entry.split("-")
+    return len(syllables) > 1 and all(map(str.isalpha, syllables)) and sum(map(str.isupper, syllables)) == 1
+
+
+def left_out(counts: Counter[str]) -> str:
+    """A sentence for the person about what `Preparer.left_out` counted."""
+    what = " and ".join(f"{name} ({count} {'word' if count == 1 else 'words'})" for name, count in counts.items())
+    return f"The voice cannot read {what}; the speech goes around them."

@@ -1,0 +1,41 @@
+"""Which language a text seems to be in, by its commonest words. Only good for a warning; needs no model."""
+
+from __future__ import annotations
+
+import re
+
+#: Words that fill a third of any text in their language and are rare in the others.
+_COMMON = {
+    "en": "the of and to in is was it for with that on are this be at by have you not they from we his her which she",
+    "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch als wie wir ich sie wird es",
+    "fr": "le la les de des et un une du est que dans pour pas sur avec qui au plus ce il elle nous vous sont je",
+    "es": "el la los las de y que en un una es por con para no se del al lo como más pero su está muy son yo",
+    "it": "il lo la gli le di e che un una è per non con del della sono nel si come più ma anche questo ha al",
+    "pt": "o os as de e que um uma é para com não em do da dos das no na se por mais como mas foi ao são está",
+    "nl": "de het een en van is dat niet op te in zijn voor met aan er ook als maar om hij ze wij ik naar bij dit",
+    "pl": "i w na z nie się jest do to że o jak ale po od za przez dla tym jego tak są czy już tylko być oraz",
+    "cs": "a v na se je že to s z do o jako za pro ale po jsou by tak při byl jsem když nebo jeho které aby",
+    "tr": "ve bir bu için ile da de çok ne gibi daha olarak en o ama var kadar sonra değil her mi ben olan ya",
+    "hu": "a az és hogy nem is egy van ez meg de csak ha már mint volt el még vagy ki lesz ezt kell nagyon",
+}
+_SETS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
+_NAMES = {
+    "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese", "nl": "Dutch",
+    "pl": "Polish", "cs": "Czech", "tr": "Turkish", "hu": "Hungarian",
+}  # fmt: skip
+_WORD = re.compile(r"[^\W\d_]+")
+#: Shorter texts say too little; a language is seen where this part of the words is its own and little of the asked one's.
+_LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
+
+
+def seems_other(text: str, language: str) -> str | None:
+    """A warning where a text seems to be in another language than it is said in; None where all seems well."""
+    words = [word.casefold() for word in _WORD.findall(text)]
+    asked = language.casefold().partition("-")[0]
+    if len(words) < _LEAST_WORDS or asked not in _SETS:
+        return None
+    shares = {name: sum(word in common for word in words) / len(words) for name, common in _SETS.items()}
+    best = max(shares, key=shares.__getitem__)
+    if best == asked or shares[best] < _LEAST_SHARE or shares[best] < _TIMES * shares[asked]:
+        return None
+    return f"The text looks {_NAMES[best]}, but is said as `language: {language}`; if so, set `language: {best}`."

@@ -1,0 +1,190 @@
+"""Voice engines in programs of their own: the documented example works, and a broken one costs a job, not the service."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import stages.tts
+from daemon.errors import JobError, MachineError, UnknownError
+from stages.context import Context
+from tests.conftest import ROOT, Installation, wait_for
+from tests.stages.sound_jobs import job, sound, timing
+
+
+def example(folder: Path) -> Path:
+    """The engine printed in docs/engines.md."""
+    page = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    path = folder / "engine.py"
+    path.write_text(code, encoding="utf-8")
+    return path
+
+
+def engines(script: Path, **more: Any) -> dict[str, Any]:
+    beeps = {"command": [sys.executable, str(script)], "voices": {"low": "en", "high": "en"}, "licence": "CC0-1.0"}
+    return {"beeps": {**beeps, **more}}
+
+
+def test_the_documented_engine_speaks_in_a_real_job_and_ends_with_its_daemon(
+    tmp_path: Path, installation: Callable[..., Installation]
+) -> None:
+    # Given a daemon whose config names the engine of the documentation
+    house = installation(engines=engines(example(tmp_path)))
+    house.start()
+    # When a text is dropped that asks for its voice, and another one
+    for name in ("one", "two"):
+        house.drop(f"{name}.yaml", {"kind": "speech", "text": "Hello there, my friend.", "voice": "beeps/low"})
+    status = house.finished("one")
+    # Then it is spoken by that engine, which says so
+    assert status["state"] == "done", status
+    facts = status["stages"]["tts"]
+    assert (facts["engine"], facts["voice"], facts["method"]) == ("beeps", "beeps/low", "exact")
+    assert (facts["licence"], facts["words"]) == ("CC0-1.0", 4)
+    # And one program said both
+    assert house.finished("two")["state"] == "done"
+    assert house.process is not None
+    daemon = psutil.Process(house.process.pid)
+    programs = [child for child in daemon.children(recursive=True) if str(tmp_path / "engine.py") in child.cmdline()]
+    assert len(programs) == 1
+    # And when the daemon is killed, without any chance to tidy up, the program is gone with it
+    house.kill()
+    wait_for("the program to end", lambda: not programs[0].is_running() or programs[0].status() == "zombie")
+
+
+def test_times_and_sound_of_another_program_arrive_whole(tmp_path: Path) -> None:
+    ctx = job(tmp_path / "job", {"engines": engines(example(tmp_path))}, text="Hello there. My friend!", voice="low")
+    stages.tts.run(ctx)
+    found = timing(ctx)
+    samples, rate = sound(ctx.path("speech.wav"))
+    assert [word["text"] for word in found["words"]] == ["Hello", "there.", "My", "friend!"]
+    assert rate == 16_000
+    for word in found["words"]:
+        first, last = round(word["start"] * rate), round(word["end"] * rate)
+        assert abs(samples[first + 200 : last - 200]).max() > 0.1
+    for before, after in zip(found["words"], found["words"][1:], strict=False):
+        middle = round((before["end"] + after["start"]) / 2 * rate)
+        assert samples[middle] == 0.0
+
+
+def test_an_engine_of_ours_says_the_same_through_another_python(tmp_path: Path) -> None:
+    # Given a text said by hibari in this process, and by hibari under an interpreter of its own
+    text = "Nobody knows the 7:30 train."
+    here = job(tmp_path / "here", text=text)
+    there = job(tmp_path / "there", {"engines": {"hibari": {"python": sys.executable}}}, text=text)
+    stages.tts.run(here)
+    stages.tts.run(there)
+    # Then the times are the same, and the sound but for one rounding more
+    assert timing(here) == timing(there)
+    difference = sound(here.path("speech.wav"))[0] - sound(there.path("speech.wav"))[0]
+    assert abs(difference).max() < 3 / 32768
+
+
+READY = 'print(json.dumps({"event": "ready", "sample_rate": 16000, "method": "exact"}), flush=True); input()\n'
+SAID = """
+def wav(name="p.wav", rate=16000, n=16000):
+    with wave.open(name, "wb") as f:
+        f.setparams((1, 2, rate, 0, "NONE", "")); f.writeframes(b"\\1\\2" * n)
+def spoken(wav="p.wav", **more):
+    print(json.dumps({"event": "spoken", "wav": wav, "phones": [], **more}), flush=True)
+def phone(start, end, word=0):
+    return {"phone": "a", "start": start, "end": end, "word": word, "stress": 0}
+"""
+
+
+def hostile(folder: Path, code: str, *, ready: bool = True, **settings: Any) -> Context:
+    script = folder / "engine.py"
+    start = "input()\n" + READY if ready else ""
+    script.write_text(f"import json, os, sys, time, wave\n{SAID}\n{start}{code}\n")
+    return job(folder / "job", {"engines": engines(script, **settings)}, text="Hello there.", voice="low")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("print('out of ideas', file=sys.stderr); sys.exit(3)", r"ended \(exit code 3\).*out of ideas"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("print('hello', flush=True); time.sleep(99)", "'hello' where a JSON object should be"),
+        ("print('[' * 100000, flush=True); time.sleep(99)", "where a JSON object should be"),
+        ("sys.stdout.write('x' * 3000000); sys.stdout.flush(); time.sleep(99)", "a line of more than"),
+        ("spoken('../../etc/passwd'); time.sleep(99)", "wav"),
+        ("os.symlink('/etc/passwd', 'p.wav'); spoken(); time.sleep(99)", "cannot be used"),
+        ("os.mkfifo('p.wav'); spoken(); time.sleep(99)", "no plain file"),
+        ("spoken('none.wav'); time.sleep(99)", "No such file"),
+        ("open('p.wav', 'w').write('RIFF'); spoken(); time.sleep(99)", "cannot be used"),
+        ("wav(rate=8000); spoken(); time.sleep(99)", "not 16-bit mono at 16000 Hz"),
+        ("open('p.wav', 'w').truncate(10**9); spoken(); time.sleep(99)", "more than 600 s"),
+        ("wav(); spoken(phones=[phone(0.5, 9.0)]); time.sleep(99)", "in a sound of 1 s"),
+        ("wav(); spoken(phones=[phone(0.1, 0.2, 7)]); time.sleep(99)", "word 7, where there are 2"),
+        ("wav(); spoken(phones=[phone(0.5, 0.6), phone(0.1, 0.2)]); time.sleep(99)", "stands before"),
+        ("wav(); spoken(phones=[phone(float('nan'), 1)]); time.sleep(99)", "finite"),
+        ("wav(); spoken(warnings=['x' * 9999]); time.sleep(99)", "warnings"),
+        ("for i in range(9999): wav(f'{i}.wav', n=10); spoken(f'{i}.wav')", "more than 1000 answers"),
+    ],
+)
+def test_what_a_broken_engine_does_is_said_and_bounded(tmp_path: Path, code: str, says: str) -> None:
+    # Given an engine that starts well, and then ends, lies, or floods
+    ctx = hostile(tmp_path, code)
+    # When it is to say something, then the job is told what happened, may be tried again, and leaves nothing behind
+    with pytest.raises(UnknownError) as caught:
+        stages.tts.run(ctx)
+    assert caught.value.code == "engine-failed"
+    assert re.search(says, caught.value.message), caught.value.message
+    assert len(caught.value.message) < 8000
+    assert not ctx.path("speech.wav").exists()
+    assert not [p for p in psutil.Process().children() if str(tmp_path / "engine.py") in p.cmdline()]
+
+
+def test_an_engine_that_hangs_is_ended_and_the_next_job_has_a_new_one(tmp_path: Path) -> None:
+    # Given an engine that hangs at its first sentence, unless it did so before
+    code = (
+        "if not os.path.exists(sys.argv[0] + '.hung'): open(sys.argv[0] + '.hung', 'w'); time.sleep(999)\n"
+        'wav(); spoken(phones=[phone(0, 0.5), phone(0.5, 1, 1)]); print(\'{"event": "done"}\', flush=True); input()'
+    )
+    ctx = hostile(tmp_path, code, say_s=5.0)
+    with pytest.raises(UnknownError, match="took longer"):
+        stages.tts.run(ctx)
+    # When the job is tried again, then a new program says it
+    assert stages.tts.run(ctx)["words"] == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("sys.exit('no such card')", "no such card"),
+        ("input(); print('{}', flush=True); time.sleep(99)", "ready"),
+        ('print(json.dumps({"event": "error", "message": "no licence file"}), flush=True); input()', "no licence file"),
+        ("time.sleep(99)", "took longer"),
+    ],
+)
+def test_an_engine_that_does_not_start_is_the_machines_fault(tmp_path: Path, code: str, says: str) -> None:
+    ctx = hostile(tmp_path, code, ready=False, start_s=5.0)
+    with pytest.raises(MachineError, match=says) as caught:
+        stages.tts.run(ctx)
+    assert caught.value.code == "engine-broken"
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ctx = job(tmp_path, {"engines": {"gone": {"command": ["/no/such"], "voices": {"a": "en"}}}}, text="Hi.", voice="a")
+    with pytest.raises(MachineError, match=r"/no/such: No such file"):
+        stages.tts.run(ctx)
+
+
+def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path) -> None:
+    error = {
+        "event": "error",
+        "fault": "job",
+        "code": "too-rude",
+        "message": "I will not say that.",
+        "hint": "Be kind.",
+    }
+    ctx = hostile(tmp_path, f"print({str(error).replace(chr(39), chr(34))!r}, flush=True); input()")
+    with pytest.raises(JobError) as caught:
+        stages.tts.run(ctx)
+    assert (caught.value.code, caught.value.hint) == ("too-rude", "Be kind.")
