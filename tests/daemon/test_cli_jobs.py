@@ -17,6 +17,8 @@ import pytest
 from daemon import fs
 from daemon.cli.common import ANSWER_S
 from daemon.control import send
+from daemon.events import Subscriber
+from daemon.job import Job, Stage
 from tests.conftest import ROOT, Installation, wait_for
 from tests.daemon.room import DETECT, SPEECH, Room
 from tests.daemon.seam import Gates
@@ -78,7 +80,7 @@ def test_of_several_jobs_each_is_tried_and_answered(house: Installation) -> None
 
 
 def test_a_cancel_that_was_answered_outlives_a_kill(installation: Callable[..., Installation], tmp_path: Path) -> None:
-    # Given a job in a stage that does not end, cancelled as soon as it runs: its worker may only just be starting
+    # Given a job in a stage that does not end, cancelled as soon as it runs
     one = installation()
     gates = Gates(one, tmp_path / "seam")
     gates.shut("tts")
@@ -193,3 +195,37 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     assert str(control) in told.stderr
     assert "Permission denied" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a stage that never ends, and somebody who cancels in the moment its process is asked for
+    room = Room(tmp_path)
+    gates = Gates(Installation(tmp_path), tmp_path / "seam")
+    gates.shut("tts")
+    for key, value in (("PYTHONPATH", str(tmp_path / "seam")), ("TEST_GATES", str(gates.folder))):
+        monkeypatch.setenv(key, value)
+    room.put("hello.yaml")
+    (job,) = room.settle()
+    lane = room.service.gpu
+    answers: list[asyncio.Task[str]] = []
+
+    class Impatient(Subscriber):
+        def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
+            assert not lane.slots[0].child.alive
+            answers.append(asyncio.create_task(room.service.control._requests.do({"op": "cancel", "job": job.id})))
+
+    async def live() -> str:
+        room.service.events.add(Impatient())
+        lane.start()
+        while not answers:
+            await asyncio.sleep(0.01)
+        try:
+            return await answers[0]
+        finally:
+            await lane.drain(0)
+
+    # Then it is ended all the same, and the job is cancelled
+    assert "is cancelled" in asyncio.run(live())
+    assert room.spool.load(room.spool.root / "failed" / job.id).state == "cancelled"
