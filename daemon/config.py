@@ -55,7 +55,7 @@ class Intake(_Section):
     max_manifest_bytes: int = Field(262_144, ge=1024, description="A larger manifest is refused unread.")
     max_documents: int = Field(1000, ge=1, description="Jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound taken in.")
-    max_text_chars: int = Field(5000, ge=1, description="Longest text of one job.")
+    max_text_chars: int = Field(5000, ge=1, description="Longest text of one job that a voice is to say.")
     reserve_mb: int = Field(500, ge=0, description="No new jobs are taken in with less free space on the spool's disk.")
 
 

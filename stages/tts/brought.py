@@ -1,7 +1,11 @@
-"""A sound file that the user brought → speech.wav. The file is hostile until decoded."""
+"""A sound file that the user brought → speech.wav, and its words, where they are told, → timing.json.
+
+The file is hostile until decoded.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,12 @@ from daemon.errors import JobError
 from daemon.fs import artifact
 from stages.context import Context, Facts
 from stages.ffmpeg import Ffmpeg, failure, ffmpeg_path
-from stages.tts.wav import Meter, check_length, save_timing, wav_writer
+from stages.tts.prepare import Preparer
+from stages.tts.record import write_timing
+from stages.tts.sentences import Sentence, split_text
+from stages.tts.timing import Phone
+from stages.tts.voices import primary
+from stages.tts.wav import Meter, check_length, wav_writer
 
 SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
 #: Shorter files hold no word. s
@@ -20,6 +29,9 @@ SILENT_DB = -60.0
 
 #: Speech below this is hard to hear beside other videos. dB of full scale
 QUIET_DB = -40.0
+
+#: Nobody speaks faster than this; a longer text is not what is said.
+MAX_CHARS_PER_S = 40
 
 #: Formats that hold their own sound. Playlists (hls, concat, ffmetadata, …) would open other files and are not here.
 _DEMUXERS = (
@@ -31,6 +43,8 @@ _CHUNK_BYTES = 1 << 17
 
 def bring(ctx: Context) -> Facts:
     """Decode the job's `source.audio`. It is made mono and 48 kHz, and otherwise left as it is.
+
+    Where the manifest has a `text`, its words are looked for in the sound.
 
     Raises:
         JobError: `audio-unreadable`, `audio-empty`, `audio-silent`, `audio-too-long`.
@@ -51,29 +65,64 @@ def bring(ctx: Context) -> Facts:
         ctx.warnings.append(f"The sound is very quiet ({meter.loudness_db:.0f} dB); it is kept as it is.")
     if complaints:
         ctx.warnings.append("The sound file is damaged in places; what could be read of it is used.")
-    save_timing(ctx.path("timing.json"), _timing(seconds, ctx.manifest.language))
+    ctx.progress(0.3)
+    sentences, phones = _words(ctx, seconds)
+    timing = write_timing(
+        ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
+    )
+    known = len({phone["word"] for phone in timing["phones"]})
+    if sentences:
+        _tell(ctx, timing["method"], known, sum(_spoken(word) for one in sentences for word in one.words))
     return {
         "engine": "brought",
         "why": "the job brings its own sound",
+        "method": timing["method"],
         "audio_s": round(seconds, 3),
-        "words": 0,
-        "sentences": 0,
+        "words": len(timing["words"]),
+        "sentences": len(timing["sentences"]),
         "loudness_db": round(meter.loudness_db, 1),
     }
 
 
-def _timing(seconds: float, language: str) -> dict[str, object]:
-    return {
-        "version": 1,
-        "engine": "brought",
-        "method": "energy",
-        "sample_rate": SAMPLE_RATE,
-        "duration": seconds,
-        "language": language,
-        "sentences": [],
-        "words": [],
-        "phones": [],
-    }
+def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
+    """The sentences of the text and where they are heard; nothing where there are none."""
+    text = ctx.manifest.text or ""
+    if len(text) > MAX_CHARS_PER_S * (seconds + 1):
+        ctx.warnings.append(
+            f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."
+        )
+        return [], []
+    sentences = split_text(text)
+    preparer = Preparer(ctx.manifest.language, ctx.settings.stages.tts.lexicon)
+    words: list[str] = []
+    owners: list[int] = []
+    first = 0
+    for sentence in sentences:
+        prepared = preparer.prepare(sentence.words)
+        words += prepared.words
+        owners += [first + owner for owner in prepared.owners]
+        first += len(sentence.words)
+    if not words:
+        return [], []
+    from stages.tts.forced import align_file
+
+    found = align_file(ctx.path("speech.wav"), words, ctx.manifest.language)
+    return sentences, [replace(phone, word=owners[phone.word]) for phone in found]
+
+
+def _tell(ctx: Context, method: str, known: int, total: int) -> None:
+    """Say what was not found."""
+    estimated = "the mouth follows the sound alone, and the times of captions are estimates"
+    if method == "energy" and primary(ctx.manifest.language) != "en":
+        ctx.warnings.append(f"Words are found in a sound in English only, not '{ctx.manifest.language}': {estimated}.")
+    elif method == "energy":
+        ctx.warnings.append(f"The text is not what is said in the sound: {estimated}.")
+    elif known < total:
+        ctx.warnings.append(f"Of the {total} words in `text`, {total - known} were not found in the sound.")
+
+
+def _spoken(word: str) -> bool:
+    return any(map(str.isalnum, word))
 
 
 def _decode(ctx: Context, target: Path, meter: Meter) -> tuple[int, str]:
