@@ -142,6 +142,7 @@ class TtsStage(_Section):
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+    level_audio: bool = Field(False, description="Bring a job's own sound to -16 LUFS too, as all that is spoken is.")
 
     @field_validator("lexicon")
     @classmethod

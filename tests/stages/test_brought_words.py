@@ -15,7 +15,7 @@ from stages.context import Context
 from stages.lipsync.track import Track
 from tests.stages.picture_jobs import job as picture_job
 from tests.stages.picture_jobs import say, track_of
-from tests.stages.sound_jobs import job, timing
+from tests.stages.sound_jobs import ffmpeg, job, timing
 
 TEXT = "Bob's baby bought 12 big blue balloons. Peter Piper made a map for my mother, and Pam may keep it."
 
@@ -99,3 +99,19 @@ def test_the_mouth_moves_where_more_is_said_than_the_text(tmp_path: Path) -> Non
     # Then the mouth follows that speech if words were looked for, and rests if all that is said is known
     assert tracks["aligned"].min() > 0.05
     assert tracks["exact"].max() < 0.01
+
+
+def test_a_recording_keeps_its_level_unless_config_says_otherwise(said: Context, tmp_path: Path) -> None:
+    # Given a recording at a tenth of its level
+    quiet = tmp_path / "quiet.wav"
+    ffmpeg("-i", str(said.path("speech.wav")), "-af", "volume=0.1", str(quiet))
+    facts, warnings = {}, {}
+    for level in (False, True):
+        ctx = job(tmp_path / str(level), {"stages": {"tts": {"level_audio": level}}}, audio="a.wav")
+        shutil.copy(quiet, ctx.path("source.audio"))
+        facts[level], warnings[level] = stages.tts.run(ctx), ctx.warnings
+    # Then it stays quiet, with a word of warning, or is as loud as a voice
+    assert facts[False]["loudness_lufs"] == pytest.approx(-36, abs=0.5)
+    assert "very quiet" in warnings[False][0]
+    assert facts[True]["loudness_lufs"] == pytest.approx(-16, abs=0.3)
+    assert warnings[True] == []
