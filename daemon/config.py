@@ -55,7 +55,7 @@ class Intake(_Section):
     max_manifest_bytes: int = Field(262_144, ge=1024, description="A larger manifest is refused unread.")
     max_documents: int = Field(1000, ge=1, description="Jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound taken in.")
-    max_text_chars: int = Field(5000, ge=1, description="Longest text of one job.")
+    max_text_chars: int = Field(5000, ge=1, description="Longest text of one job that a voice is to say.")
     reserve_mb: int = Field(500, ge=0, description="No new jobs are taken in with less free space on the spool's disk.")
 
 
@@ -146,6 +146,7 @@ class TtsStage(_Section):
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+    level_audio: bool = Field(False, description="Bring a job's own sound to -16 LUFS too, as all that is spoken is.")
 
     @field_validator("lexicon")
     @classmethod

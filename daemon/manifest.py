@@ -146,9 +146,15 @@ class Manifest(_Strict):
         "video", description="video; speech makes only the sound; detect only checks the picture."
     )
     text: str | None = Field(
-        None, min_length=1, description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md)."
+        None,
+        min_length=1,
+        description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md). Beside `audio`: its words.",
     )
-    audio: FileName | None = Field(None, description="A sound file next to the manifest, in place of text.")
+    audio: FileName | None = Field(
+        None,
+        description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
+        "captions, and lips that close where they must.",
+    )
     voice: str = Field(
         "default",
         min_length=1,
@@ -196,12 +202,8 @@ class Manifest(_Strict):
             if self.image is None:
                 raise ValueError("`image` is missing: name a picture file next to the manifest")
             return self
-        if (self.text is None) == (self.audio is None):
-            raise ValueError(
-                "`text` is missing: write what is to be said (or name a sound file with `audio`)"
-                if self.text is None
-                else "`text` and `audio` are both given: keep the one that is to be heard"
-            )
+        if self.text is None and self.audio is None:
+            raise ValueError("`text` is missing: write what is to be said (or name a sound file with `audio`)")
         if self.kind == "video" and self.image is None:
             raise ValueError("`image` is missing: name a picture file next to the manifest")
         if self.size and self.aspect:

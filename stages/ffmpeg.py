@@ -19,8 +19,8 @@ from daemon.errors import AvatarError, MachineError, UnknownError
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
-#: Lines of ffmpeg's stderr that are kept for the error message.
-_KEPT_LINES = 12
+#: Lines of ffmpeg's stderr that are kept: for error messages, and for what its filters print at the end.
+_KEPT_LINES = 24
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: between fork and exec nothing may be imported or allocated.

@@ -98,7 +98,7 @@ def _captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tupl
         return [], "none"
     if not timing["words"]:
         ctx.warnings.append(
-            "There are no captions: only the sound is known, not its words. Give `text` to get captions."
+            "There are no captions: only the sound is known, not its words. Give them in `text`, beside `audio`."
         )
         return [], "none: the words are not known"
     if wanted == "burn":
@@ -133,7 +133,7 @@ def _recipe(ctx: Context, timing: dict[str, Any], subtitles: tuple[str, str] | N
     from stages.encode.ffmpeg import Recipe
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality
-    kind = _WITH_VOICE if timing["method"] == "exact" else _WITH_SOUND
+    kind = _WITH_SOUND if timing["engine"] == "brought" else _WITH_VOICE
     label = f"{settings.label}. Digital source type: {_SOURCE_TYPE}{kind}"
     return Recipe(
         fps=ctx.manifest.frame_rate,

@@ -17,6 +17,7 @@ from daemon.errors import UnknownError
 from stages.context import Context, Facts
 from stages.lipsync import patches, speak
 from stages.lipsync.engines import Engine
+from stages.lipsync.gaps import fill, unknown_speech
 from stages.lipsync.life import Liveliness, enliven
 from stages.lipsync.sound import RATE, Sound, listen
 from stages.lipsync.track import MOUTH, NAMES, Track
@@ -42,16 +43,17 @@ def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
     ctx.progress(0.3)
     fps = ctx.manifest.frame_rate
     frames = math.ceil(sound.duration * fps)
-    exact = timing["method"] == "exact" and bool(timing["phones"])
-    motion = ctx.manifest.motion
-    phones = timing["phones"] if exact else []
-    mouth = _from_phones(phones, sound, frames, fps, motion.breath) if exact else _from_sound(sound, frames, fps)
+    known = timing["method"] != "energy" and bool(timing["phones"])
+    phones, motion = timing["phones"] if known else [], ctx.manifest.motion
+    mouth = _from_phones(phones, sound, frames, fps, motion.breath) if known else _from_sound(sound, frames, fps)
+    if known and timing["method"] == "aligned":
+        fill(mouth, _from_sound(sound, frames, fps), unknown_speech(phones, sound), fps)
     ctx.progress(0.7)
     values = np.zeros((frames, len(NAMES)), np.float32)
     if engine == "warp":
         values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
-    accents, pauses = _marks(phones) if exact else _peaks(sound)
+    accents, pauses = _marks(phones) if known else _peaks(sound)
     enliven(
         values, fps, float(sound.duration), accents, pauses,
         Liveliness(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
@@ -60,7 +62,7 @@ def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
     Track(values, fps, seed).save(ctx.path("motion.npz"))
     return {
         **_painted(ctx, engine, sound, frames),
-        "method": "phones" if exact else "energy",
+        "method": "phones" if known else "energy",
         "frames": frames,
         "seed": seed,
     }

@@ -15,7 +15,7 @@ def run(ctx: Context) -> Facts:
         MachineError: the voice or ffmpeg is missing.
     """
     # Each branch loads only what it needs; importing the package loads nothing.
-    if ctx.manifest.text is None:
+    if ctx.manifest.audio is not None:
         from stages.tts.brought import bring
 
         facts = bring(ctx)

@@ -1,7 +1,11 @@
-"""A sound file that the user brought → speech.wav. The file is hostile until decoded."""
+"""A sound file that the user brought → speech.wav, and its words, where they are told, → timing.json.
+
+The file is hostile until decoded.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,13 @@ from daemon.errors import JobError
 from daemon.fs import artifact
 from stages.context import Context, Facts
 from stages.ffmpeg import Ffmpeg, failure, ffmpeg_path
-from stages.tts.wav import Meter, check_length, save_timing, wav_writer
+from stages.tts.level import TARGET_LUFS, gain_to_target, limit, measure
+from stages.tts.prepare import Preparer
+from stages.tts.record import write_timing
+from stages.tts.sentences import Sentence, split_text
+from stages.tts.timing import Phone
+from stages.tts.voices import primary
+from stages.tts.wav import check_length, to_pcm, wav_blocks, wav_writer
 
 SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
 #: Shorter files hold no word. s
@@ -18,8 +28,11 @@ MIN_AUDIO_S = 0.1
 #: A file whose loudest sample is below this is silent. dB of full scale
 SILENT_DB = -60.0
 
-#: Speech below this is hard to hear beside other videos. dB of full scale
-QUIET_DB = -40.0
+#: Speech below this is hard to hear beside other videos. LUFS
+QUIET_LUFS = -30.0
+
+#: Nobody speaks faster than this; a longer text is not what is said.
+MAX_CHARS_PER_S = 40
 
 #: Formats that hold their own sound. Playlists (hls, concat, ffmetadata, …) would open other files and are not here.
 _DEMUXERS = (
@@ -30,67 +43,120 @@ _CHUNK_BYTES = 1 << 17
 
 
 def bring(ctx: Context) -> Facts:
-    """Decode the job's `source.audio`. It is made mono and 48 kHz, and otherwise left as it is.
+    """Decode the job's `source.audio`. It is made mono and 48 kHz, and otherwise left as it is, unless the settings ask for
+    the usual loudness.
+
+    Where the manifest has a `text`, its words are looked for in the sound.
 
     Raises:
         JobError: `audio-unreadable`, `audio-empty`, `audio-silent`, `audio-too-long`.
     """
-    meter = Meter(SAMPLE_RATE)
-    with artifact(ctx.path("speech.wav")) as temporary:
-        samples, complaints = _decode(ctx, temporary, meter)
+    target = ctx.path("speech.wav")
+    with artifact(target) as temporary:
+        samples, peak, complaints = _decode(ctx, temporary)
         if samples < MIN_AUDIO_S * SAMPLE_RATE:
             raise JobError(
                 "audio-empty",
                 f"The sound file holds {samples / SAMPLE_RATE:.2f} s of sound.",
                 f"Bring at least {MIN_AUDIO_S:g} s of speech.",
             )
-        if meter.peak < 10.0 ** (SILENT_DB / 20.0):
+        if peak < 10.0 ** (SILENT_DB / 20.0):
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
-    if meter.loudness_db < QUIET_DB:
-        ctx.warnings.append(f"The sound is very quiet ({meter.loudness_db:.0f} dB); it is kept as it is.")
+    if ctx.settings.stages.tts.level_audio:
+        _level(target)
+    loudness = measure(wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
+    if loudness < QUIET_LUFS:
+        ctx.warnings.append(
+            f"The sound is very quiet ({loudness:.0f} LUFS; videos have about {TARGET_LUFS:.0f}); it is kept as it is."
+            if np.isfinite(loudness)
+            else "The sound is too quiet or too short to be measured; it is kept as it is."
+        )
     if complaints:
         ctx.warnings.append("The sound file is damaged in places; what could be read of it is used.")
-    save_timing(ctx.path("timing.json"), _timing(seconds, ctx.manifest.language))
+    ctx.progress(0.3)
+    sentences, phones = _words(ctx, seconds)
+    timing = write_timing(
+        ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
+    )
+    known = len({phone["word"] for phone in timing["phones"]})
+    if sentences:
+        _tell(ctx, timing["method"], known, sum(_spoken(word) for one in sentences for word in one.words))
     return {
         "engine": "brought",
         "why": "the job brings its own sound",
+        "method": timing["method"],
         "audio_s": round(seconds, 3),
-        "words": 0,
-        "sentences": 0,
-        "loudness_db": round(meter.loudness_db, 1),
+        "words": len(timing["words"]),
+        "sentences": len(timing["sentences"]),
+        **({"loudness_lufs": round(loudness, 1)} if np.isfinite(loudness) else {}),
     }
 
 
-def _timing(seconds: float, language: str) -> dict[str, object]:
-    return {
-        "version": 1,
-        "engine": "brought",
-        "method": "energy",
-        "sample_rate": SAMPLE_RATE,
-        "duration": seconds,
-        "language": language,
-        "sentences": [],
-        "words": [],
-        "phones": [],
-    }
+def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
+    """The sentences of the text and where they are heard; nothing where there are none."""
+    text = ctx.manifest.text or ""
+    if len(text) > MAX_CHARS_PER_S * (seconds + 1):
+        ctx.warnings.append(
+            f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."
+        )
+        return [], []
+    sentences = split_text(text)
+    preparer = Preparer(ctx.manifest.language, ctx.settings.stages.tts.lexicon)
+    words: list[str] = []
+    owners: list[int] = []
+    first = 0
+    for sentence in sentences:
+        prepared = preparer.prepare(sentence.words)
+        words += prepared.words
+        owners += [first + owner for owner in prepared.owners]
+        first += len(sentence.words)
+    if not words:
+        return [], []
+    from stages.tts.forced import align_file
+
+    found = align_file(ctx.path("speech.wav"), words, ctx.manifest.language)
+    return sentences, [replace(phone, word=owners[phone.word]) for phone in found]
 
 
-def _decode(ctx: Context, target: Path, meter: Meter) -> tuple[int, str]:
-    """Write the decoded sound to `target`. Returns its samples and what ffmpeg complained about."""
+def _tell(ctx: Context, method: str, known: int, total: int) -> None:
+    """Say what was not found."""
+    estimated = "the mouth follows the sound alone, and the times of captions are estimates"
+    if method == "energy" and primary(ctx.manifest.language) != "en":
+        ctx.warnings.append(f"Words are found in a sound in English only, not '{ctx.manifest.language}': {estimated}.")
+    elif method == "energy":
+        ctx.warnings.append(f"The text is not what is said in the sound: {estimated}.")
+    elif known < total:
+        ctx.warnings.append(f"Of the {total} words in `text`, {total - known} were not found in the sound.")
+
+
+def _spoken(word: str) -> bool:
+    return any(map(str.isalnum, word))
+
+
+def _level(path: Path) -> None:
+    """Bring a WAV to the usual loudness."""
+    gain = np.float32(gain_to_target(lambda: wav_blocks(path), SAMPLE_RATE, path.parent))
+    with artifact(path) as temporary, wav_writer(temporary, SAMPLE_RATE) as sink:
+        for block in wav_blocks(path):
+            sink.writeframesraw(to_pcm(limit(block * gain)))
+
+
+def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
+    """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
-    samples = 0
+    samples, peak = 0, 0
     with Ffmpeg(_command(), ctx.job_dir, read=True) as ffmpeg:
         with wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
                 check_length(samples, limit, SAMPLE_RATE)
-                meter.add(np.frombuffer(data, "<i2").astype(np.float32) / 32768.0)
+                peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
         raise _unreadable(status, ffmpeg.log)
-    return samples, ffmpeg.log
+    return samples, peak / 32768, ffmpeg.log
 
 
 def _command() -> list[str]:

@@ -19,7 +19,7 @@ def check_request(manifest: Manifest, settings: Settings) -> Choice | None:
     Raises:
         JobError, MachineError: what `engines.resolve` and `check_text` raise.
     """
-    if manifest.text is None:
+    if manifest.text is None or manifest.audio is not None:
         return None
     choice = resolve(manifest, settings)
     check_text(manifest.text, settings, manifest.language)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from daemon.errors import JobError
 from stages.context import Context, Facts
@@ -14,10 +13,11 @@ from stages.tts.check import check_text
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.engines import load, resolve
 from stages.tts.prepare import Prepared, Preparer, left_out
+from stages.tts.record import write_timing
 from stages.tts.sentences import Sentence, pieces, split_text
-from stages.tts.timing import Phone, Samples, audible_span, spoken_words
+from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.tongue import seems_other
-from stages.tts.wav import Track, save_timing
+from stages.tts.wav import Track
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12
@@ -46,27 +46,18 @@ def speak(ctx: Context) -> Facts:
         track.save(ctx.path("speech.wav"))
     if preparer.left_out:
         ctx.warnings.append(left_out(preparer.left_out))
-    said, words, phones = spoken_words(sentences, phones)
-    timing = {
-        "version": 1,
-        "engine": choice.engine,
-        "method": engine.method,
-        "sample_rate": track.rate,
-        "duration": track.seconds,
-        "language": ctx.manifest.language,
-        "sentences": _spans(said, words),
-        "words": [_rounded(asdict(word)) for word in words],
-        "phones": [_rounded(asdict(phone)) for phone in phones],
-    }
-    save_timing(ctx.path("timing.json"), timing)
+    timing = write_timing(
+        ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
+        sentences, phones,
+    )  # fmt: skip
     return {
         "engine": choice.engine,
         "why": choice.why,
         "voice": choice.voice.id,
         "audio_s": round(track.seconds, 3),
-        "words": len(words),
-        "sentences": len(said),
-        "method": engine.method,
+        "words": len(timing["words"]),
+        "sentences": len(timing["sentences"]),
+        "method": timing["method"],
         "licence": engine.licence,
     }
 
@@ -140,16 +131,3 @@ def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
 
 def _placed(phone: Phone, seconds: float, word: int) -> Phone:
     return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=word)
-
-
-def _spans(said: Sequence[Sentence], words: Sequence[Any]) -> list[dict[str, Any]]:
-    spans, index = [], 0
-    for sentence in said:
-        last = index + len(sentence.words) - 1
-        spans.append(_rounded({"text": sentence.text, "start": words[index].start, "end": words[last].end}))
-        index = last + 1
-    return spans
-
-
-def _rounded(entry: dict[str, Any]) -> dict[str, Any]:
-    return {**entry, "start": round(entry["start"], 4), "end": round(entry["end"], 4)}

@@ -16,6 +16,8 @@ Samples = npt.NDArray[np.float32]
 STEPS_PER_S = 100
 #: What is this far below the loudest moment of an utterance is silence, and so is what is below the floor. dB
 SILENT_DB, FLOOR_DB = -40.0, -65.0
+#: Symbol of a phone that stands for a whole word whose sounds are not known, only about where it is.
+UNKNOWN = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,6 @@ def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:
         ("text: a\nimage: p.png\nsize: 721x720", "manifest-invalid", ("`size`", "even")),
         ("image: p.png", "manifest-invalid", ("`text` is missing",)),
         ("text: a", "manifest-invalid", ("`image` is missing",)),
-        ("text: a\naudio: b.wav\nimage: p.png", "manifest-invalid", ("both given",)),
         ("text: a\ntext: b\nimage: p.png", "yaml-duplicate-key", ("`text`", "line 2")),
         ("text: a: b\nimage: p.png", "yaml-invalid", ("line 1, column 8", "quotes")),
         ("text: !!python/object/apply:os.system [id]\nimage: p.png", "manifest-invalid", ("`text`",)),

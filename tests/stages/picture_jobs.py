@@ -87,7 +87,7 @@ def say(ctx: Context, phones: list[tuple[str, float, float]], duration: float, m
     voice *= np.random.default_rng(0).normal(size=len(time))
     write_sound(ctx.path("speech.wav"), voice)
     timed = (
-        [{"phone": p, "start": s, "end": e, "word": 0, "stress": 1} for p, s, e in phones] if method == "exact" else []
+        [{"phone": p, "start": s, "end": e, "word": 0, "stress": 1} for p, s, e in phones] if method != "energy" else []
     )
     timing = {"version": 1, "method": method, "sample_rate": RATE, "duration": duration, "phones": timed, "words": []}
     ctx.path("timing.json").write_text(json.dumps(timing), encoding="utf-8")

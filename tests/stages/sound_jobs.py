@@ -94,6 +94,13 @@ def beep_job(folder: Path, seconds: float = 1.0, settings: dict[str, Any] | None
         {"text": text, "start": third * number, "end": third * (number + 1), "sentence": 0}
         for number, text in enumerate(["One", "two", "three."])
     ]
-    facts = {"version": 1, "method": "exact", "duration": samples / 48_000, "words": words, "phones": []}
+    facts = {
+        "version": 1,
+        "engine": "hibari",
+        "method": "exact",
+        "duration": samples / 48_000,
+        "words": words,
+        "phones": [],
+    }
     ctx.path("timing.json").write_text(json.dumps(facts))
     return ctx

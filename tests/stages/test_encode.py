@@ -231,7 +231,9 @@ def test_burned_captions_are_in_the_picture_and_nowhere_else(tmp_path: Path) -> 
 def test_captions_without_words_are_a_warning(tmp_path: Path) -> None:
     # Given brought sound, of which no words are known
     ctx = beep_job(tmp_path, captions="srt")
-    ctx.path("timing.json").write_text('{"method": "energy", "duration": 1.0, "words": [], "phones": []}')
+    ctx.path("timing.json").write_text(
+        '{"engine": "brought", "method": "energy", "duration": 1.0, "words": [], "phones": []}'
+    )
     # Then there is a video, no caption file, and the person is told
     write_video(ctx, Stripes(ctx))
     assert ctx.path("video.mp4").exists()

@@ -1,0 +1,159 @@
+"""Where in a sound given words are: a hidden Markov model's search, with the American English model of soundswallower."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+
+import soundswallower
+
+from stages.tts.arpabet import ARPABET, Reading, sounds_of_arpabet
+
+RATE = 16_000  # Hz, 16 bits: what the model hears
+FRAMES_PER_S = 100
+_FRAME_BYTES = RATE // FRAMES_PER_S * 2
+#: Sounds are told apart in parts of about this length, cut between clauses; the tables grow with its square. s
+_PART_S = 12.0
+#: How much less likely than the best a path may become before it is given up: at first, and when nothing was left.
+_BEAMS = (1e-60, 1e-150)
+ATTEMPTS = len(_BEAMS)
+#: Between clauses any other sounds may be heard, and a clause may be missing; neither is likely.
+_OTHER, _MISSING = 1e-4, 1e-20
+
+#: The words of a clause, each with all ways of saying it.
+Clause = Sequence[Sequence[Reading]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A word that was found.
+
+    Attributes:
+        word: its number, counted over all clauses.
+        clause: the number of its clause.
+        reading: how it was said.
+        edges: frames where its sounds begin, and where the last one ends; one more than there are sounds.
+    """
+
+    word: int
+    clause: int
+    reading: Reading
+    edges: tuple[int, ...]
+
+
+class Aligner:
+    """A loaded model with its dictionary. It learns words under the name of their sounds, so that it learns each once."""
+
+    def __init__(self, beam: float) -> None:
+        self._decoder = soundswallower.Decoder(
+            hmm=soundswallower.get_model_path("en-us"),
+            beam=beam, wbeam=beam, pbeam=beam,
+            bestpath=False,
+            loglevel="ERROR", logfn=os.devnull,  # it complains of every sound that does not fit
+        )  # fmt: skip
+        self._others = [self._learn("?", (arpa,)) for arpa in ARPABET]
+
+    def readings(self, word: str, main: Reading) -> tuple[Reading, ...]:
+        """The front end's reading of a word, and those of the dictionary: people say "a", "the", "either" in two ways."""
+        found = {tuple(sound.arpa for sound in main): main}
+        for number in range(1, 5):
+            # The package's own annotation says int; it is the phones, separated by spaces.
+            entry: object = self._decoder.lookup_word(word if number == 1 else f"{word}({number})")
+            if not isinstance(entry, str):
+                break
+            phones = tuple(entry.split())
+            found.setdefault(phones, sounds_of_arpabet(phones, main))
+        return tuple(found.values())
+
+    def find(self, sound: bytes, clauses: Sequence[Clause]) -> list[Heard]:
+        """The words in their order in `sound` (16-bit mono at RATE), with silence, noise or other speech between clauses.
+
+        A clause that is not heard is left out. Empty where nothing in the sound is like the words.
+        """
+        places = self._search(sound, clauses)
+        if len(sound) <= 2 * _PART_S * FRAMES_PER_S * _FRAME_BYTES:
+            return self._with_sounds(places)
+        heard: list[Heard] = []
+        for part, begin, end in _parts(places, len(sound) // _FRAME_BYTES):
+            again = [[(place.reading,) for place in clause] for _, clause in groupby(part, lambda place: place.clause)]
+            found = self._with_sounds(self._search(sound[begin * _FRAME_BYTES : end * _FRAME_BYTES], again))
+            exact = {one.word: tuple(edge + begin for edge in one.edges) for one in found}
+            heard += [replace(place, edges=exact.get(at) or _evenly(place)) for at, place in enumerate(part)]
+        return heard
+
+    def _search(self, sound: bytes, clauses: Sequence[Clause]) -> list[Heard]:
+        """Words with only their outer edges."""
+        decoder = self._decoder
+        names: list[dict[str, Reading]] = []  # of every word, how each of its readings is called
+        first: dict[str, tuple[int, int]] = {}  # name of a clause's first word → clause, word
+        moves: list[tuple[object, ...]] = []
+        for number, clause in enumerate(clauses):
+            here = len(names)
+            moves += [(here, here, _OTHER, other) for other in self._others]
+            moves.append((here, here + len(clause), _MISSING))
+            for at, readings in enumerate(clause):
+                # The first word tells its clause, so that the path found says which clauses it went through.
+                sign = "=" if at else f"={number}:"
+                names.append({self._learn(sign, [one.arpa for one in reading]): reading for reading in readings})
+                moves += [(here + at, here + at + 1, 1.0, name) for name in names[-1]]
+            first.update(dict.fromkeys(names[here], (number, here)))
+        moves += [(len(names), len(names), _OTHER, other) for other in self._others]
+        decoder.set_fsg(decoder.create_fsg("words", 0, len(names), moves))
+        decoder.start_utt()
+        decoder.process_raw(sound, full_utt=True)
+        decoder.end_utt()
+        found: list[Heard] = []
+        number = word = 0
+        for segment in decoder.seg or ():
+            if segment.text.startswith("="):
+                number, word = first.get(segment.text, (number, word))
+                start, length = round(segment.start * FRAMES_PER_S), round(segment.duration * FRAMES_PER_S)
+                found.append(Heard(word, number, names[word][segment.text], (start, start + length)))
+                word += 1
+        return found
+
+    def _with_sounds(self, found: Sequence[Heard]) -> list[Heard]:
+        """The words that the last search found, with the edges of all their sounds."""
+        alignment = self._decoder.alignment if found else None
+        exact: list[tuple[int, ...]] = []
+        # An entry is a view into the search, which moves on: each must be read before the next is asked for.
+        for word in alignment or ():
+            if word.name.startswith("="):
+                edges = [phone.start for phone in word]
+                exact.append((*edges, word.start + word.duration))
+        if len(exact) != len(found):
+            exact = [_evenly(word) for word in found]
+        return [replace(word, edges=edges) for word, edges in zip(found, exact, strict=True)]
+
+    def _learn(self, sign: str, phones: Sequence[str]) -> str:
+        name = sign + "_".join(phones)
+        if self._decoder.lookup_word(name) is None:
+            self._decoder.add_word(name, " ".join(phones), True)
+        return name
+
+
+def _parts(found: Sequence[Heard], frames: int) -> Iterator[tuple[Sequence[Heard], int, int]]:
+    """Runs of whole clauses with the frames to search them in, cut in the middle of what is between two."""
+    first, begin = 0, 0
+    for at in range(1, len(found)):
+        before, after = found[at - 1], found[at]
+        if before.clause != after.clause and after.edges[0] - begin > _PART_S * FRAMES_PER_S:
+            cut = (before.edges[-1] + after.edges[0]) // 2
+            yield found[first:at], begin, cut
+            first, begin = at, cut
+    if found:
+        yield found[first:], begin, frames
+
+
+def _evenly(word: Heard) -> tuple[int, ...]:
+    start, end, count = word.edges[0], word.edges[-1], len(word.reading)
+    return tuple(start + (end - start) * at // count for at in range(count + 1))
+
+
+@lru_cache(maxsize=len(_BEAMS))
+def aligner(attempt: int = 0) -> Aligner:
+    """The model, loaded once and kept; a later attempt, below `ATTEMPTS`, searches wider and takes longer."""
+    return Aligner(_BEAMS[attempt])

@@ -1,0 +1,72 @@
+"""Two alphabets of English sounds: the voice's (misaki's IPA) and the aligner's (ARPAbet, as in the CMU dictionary)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_OF_MISAKI = {
+    **{char: char.upper() for char in "bdfklmnpstvwz"},
+    "A": "EY", "I": "AY", "O": "OW", "Q": "OW", "W": "AW", "Y": "OY",
+    "ɑ": "AA", "ɒ": "AA", "æ": "AE", "a": "AE", "ʌ": "AH", "ɐ": "AH", "ə": "AH", "ᵊ": "AH", "ɔ": "AO", "ɛ": "EH",
+    "ɜ": "ER", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "ʊ": "UH", "u": "UW", "e": "EH", "o": "OW",
+    "T": "T", "ɾ": "T", "ʔ": "T", "ʧ": "CH", "ʤ": "JH", "ʃ": "SH", "ʒ": "ZH", "θ": "TH", "ð": "DH",
+    "ŋ": "NG", "ɡ": "G", "g": "G", "j": "Y", "ɹ": "R", "r": "R", "h": "HH", "x": "K",
+}  # fmt: skip
+_OF_ARPABET = {
+    **{arpa: (misaki,) for misaki, arpa in reversed(_OF_MISAKI.items())},
+    "AA": ("ɑ",), "AE": ("æ",), "AH": ("ʌ",), "EY": ("A",), "OW": ("O",), "T": ("t",), "G": ("ɡ",), "R": ("ɹ",),
+    "ER": ("ə", "ɹ"), "IH": ("ɪ",), "EH": ("ɛ",), "K": ("k",),
+}  # fmt: skip
+_STRESS = {"ˈ": 1, "ˌ": 2}
+#: All of its sounds.
+ARPABET = tuple(_OF_ARPABET)
+VOWELS = frozenset({"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"})
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound as the aligner knows it, the symbols it stands for (ER is "əɹ" in speech, two mouths), its stress."""
+
+    arpa: str
+    symbols: tuple[str, ...]
+    stress: int
+
+
+#: The sounds of a word in one way of saying it.
+Reading = tuple[Sound, ...]
+
+
+def sounds_of(phonemes: str) -> Reading:
+    """Sounds of a word in misaki's alphabet; what is no sound (marks of length, punctuation) is left out."""
+    found: list[Sound] = []
+    stress = 0
+    for char in phonemes:
+        if char in _STRESS:
+            stress = _STRESS[char]
+        elif char == "ɹ" and found and found[-1].symbols in (("ə",), ("ɜ",)):
+            before = found[-1]
+            symbols = ("ɜɹ",) if before.symbols == ("ɜ",) else ("ə", "ɹ")
+            found[-1] = Sound("ER", symbols, before.stress)
+        elif char in _OF_MISAKI:
+            found.append(Sound(_OF_MISAKI[char], (char,), stress))
+            stress = 0
+    return tuple(found)
+
+
+def sounds_of_arpabet(phones: Sequence[str], like: Sequence[Sound]) -> Reading:
+    """Sounds of a dictionary's entry. It has no stress, which is taken from another reading of the same word."""
+    known = [sound.stress for sound in like if sound.arpa in VOWELS]
+    found, vowel = [], 0
+    for arpa in phones:
+        stress = 0
+        if arpa in VOWELS:
+            stress = known[min(vowel, len(known) - 1)] if known else 1
+            vowel += 1
+        symbols = _OF_ARPABET[arpa]
+        if not stress and arpa == "AH":
+            symbols = ("ə",)
+        elif stress and arpa == "ER":
+            symbols = ("ɜɹ",)
+        found.append(Sound(arpa, symbols, stress))
+    return tuple(found)
