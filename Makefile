@@ -6,7 +6,7 @@ STAMP := $(VENV)/.setup
 DEV := $(VENV)/.setup-dev
 TORCH := $(VENV)/.setup-torch
 
-.PHONY: help setup dev demo run test check bench docs lock clean
+.PHONY: help setup dev demo run test check bench docs lock clean install upgrade uninstall
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
@@ -48,6 +48,10 @@ bench: $(DEV)
 
 docs: $(DEV)
 	@$(VENV)/bin/python tools/docs.py
+
+# As root, under systemd. OPTIONS=--cpu-only, OPTIONS=--purge: see tools/install.sh.
+install upgrade uninstall:
+	@tools/install.sh $@ $(OPTIONS)
 
 lock:
 	@$(PYTHON) tools/lock.py

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from daemon.board import Board, Ticket
 from daemon.claims import Claims
 from daemon.config import Settings
 from daemon.control import Control
-from daemon.errors import ConfigError, MachineError, from_exception
+from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
 from daemon.estimate import Estimator
 from daemon.events import Events
 from daemon.flow import Flow
@@ -26,12 +27,15 @@ from daemon.intake import Intake
 from daemon.job import Stage
 from daemon.lane import Lane, Slot
 from daemon.lock import SpoolLock
-from daemon.logs import LogWriter
+from daemon.logs import LogWriter, configure
 from daemon.metrics import Metrics, MetricsServer
+from daemon.notify import Notifier
 from daemon.outbox import Outbox
+from daemon.overseer import Overseer
 from daemon.pauses import SCOPES, Pauses
 from daemon.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
 from daemon.recovery import recover
+from daemon.reload import Change, reload
 from daemon.requests import Requests
 from daemon.retention import BATCH, Retention
 from daemon.spool import Spool
@@ -50,10 +54,12 @@ PAUSES_S = 1.0  # between two looks at the pauses' ends
 
 
 class Service:
-    """One daemon on one spool."""
+    """One daemon on one spool. `config`: the file that is read anew on SIGHUP."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+        settings = settings.model_copy(deep=True)  # a reload changes them in place; defaults are shared otherwise
         self.settings = settings
+        self._config = config
         self.spool = Spool(settings.paths.spool)
         self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         self.board = Board()
@@ -73,7 +79,8 @@ class Service:
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
-        for subscriber in (estimator, self.status, self.metrics, LogWriter(), self.state):
+        self.overseer = Overseer(Notifier(), settings, self.board, self.lanes, self.pauses)
+        for subscriber in (estimator, self.status, self.metrics, LogWriter(), self.state, self.overseer):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
         self._wake = Bell()
@@ -115,6 +122,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.overseer.reload(self._reload))
         self._wake.bind()
         self.state.write()
         for scope in SCOPES:
@@ -129,8 +137,13 @@ class Service:
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
             server = self._start_metrics()
-            interrupted = await recover(self.flow, self.outbox)
-            self._open_inbox()
+            starting = asyncio.create_task(self.overseer.starting())
+            await asyncio.sleep(0)  # let it speak before the work begins
+            try:
+                interrupted = await recover(self.flow, self.outbox)
+                self._open_inbox()
+            finally:
+                starting.cancel()
             log.info(
                 "ready",
                 pid=os.getpid(),
@@ -141,6 +154,7 @@ class Service:
             )
             for lane in self.lanes:
                 lane.start()
+            self.overseer.ready()
             ready()
             await self._work(watcher)
         finally:
@@ -185,11 +199,13 @@ class Service:
             self._retention_loop(),
             self._pause_loop(),
             self._control_loop(),
+            self.overseer.watch(),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping", running=len(self.flow.running))
+        self.overseer.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes))
@@ -199,6 +215,20 @@ class Service:
 
     def stop(self) -> None:
         self._stop.set()
+
+    def _reload(self) -> None:
+        change, error = Change(), None
+        try:
+            if self._config is not None:
+                change = reload(self.settings, self._config)
+        except AvatarError as exc:
+            error = exc
+        self.events.config_read(error, change.applied, change.waiting)
+        if change.applied:
+            configure(self.settings.log)
+            for slot in (slot for lane in self.lanes for slot in lane.slots):
+                slot.child.renew()
+            self._wake.ring()
 
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns, and a word for people."""
