@@ -20,7 +20,7 @@ from daemon.events import Subscriber
 from daemon.job import Job, Stage
 from daemon.lane import Lane
 from daemon.notify import Notifier
-from daemon.pauses import SCOPES, Pauses
+from daemon.pauses import SCOPES, Pause, Pauses, Scope
 
 #: Between two looks at the state, in s; also how often the watchdog is fed at most.
 LOOK_S = 5.0
@@ -41,7 +41,7 @@ class Overseer(Subscriber):
         self._config_error: AvatarError | None = None
         self._intake_error: AvatarError | None = None
         self._said = ""
-        self._ready = False
+        self._ready = self._stopping = False
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -59,6 +59,7 @@ class Overseer(Subscriber):
         self._notifier.tell("READY=1", f"STATUS={self._said}")
 
     def stopping(self, grace_s: float) -> None:
+        self._stopping = True
         self._notifier.tell("STOPPING=1", "STATUS=Stopping: running stages may end, then jobs are given back")
         self._notifier.extend(grace_s + EXTEND_S)
 
@@ -84,6 +85,21 @@ class Overseer(Subscriber):
         finally:
             self.ready()
 
+    def claims(self) -> tuple[bool, str]:
+        """Whether what is dropped now would be taken in and worked on, and if not, why."""
+        if not self._ready:
+            return False, "the spool is being put in order"
+        if self._stopping:
+            return False, "stopping"
+        held = [f"{scope} paused by {pause.by}" for scope, pause in self._ordered().items()]
+        held += [f"{lane.name} lane paused: {lane.pause.error.message}" for lane in self._lanes if lane.pause]
+        if self._intake_error:
+            held.append(self._intake_error.message)
+        return not held, "; ".join(held) or "ready"
+
+    def _ordered(self) -> dict[Scope, Pause]:
+        return {scope: pause for scope in SCOPES if (pause := self._pauses.active(scope)) is not None}
+
     def lives(self) -> bool:
         """Whether every child that has a job was heard of lately."""
         limit, now = max(START_S, 2 * self._settings.lanes.silence_s), time.monotonic()
@@ -97,8 +113,8 @@ class Overseer(Subscriber):
         parts = [f"{len(self._board)} waiting", f"{len(jobs)} running"]
         if jobs:
             parts[-1] += ": " + ", ".join(self._word(job) for job in jobs)
-        ordered = {scope: pause for scope in SCOPES if (pause := self._pauses.active(scope)) is not None}
-        parts += [f"{scope} paused by {p.by}: {p.reason or 'no reason given'}" for scope, p in ordered.items()]
+        ordered = self._ordered().items()
+        parts += [f"{scope} paused by {p.by}: {p.reason or 'no reason given'}" for scope, p in ordered]
         parts += [f"{lane.name} lane paused: {lane.pause.error.message}" for lane in self._lanes if lane.pause]
         if self._intake_error:
             parts.append(f"nothing is taken in: {self._intake_error.message}")

@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 
-from daemon import fs
 from daemon.bell import Bell
 from daemon.board import Board, Ticket
 from daemon.claims import Claims
@@ -23,12 +22,13 @@ from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
 from daemon.estimate import Estimator
 from daemon.events import Events
 from daemon.flow import Flow
+from daemon.heartbeat import Heartbeat
 from daemon.intake import Intake
 from daemon.job import Stage
 from daemon.lane import Lane, Slot
 from daemon.lock import SpoolLock
 from daemon.logs import LogWriter, configure
-from daemon.metrics import Metrics, MetricsServer
+from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.outbox import Outbox
 from daemon.overseer import Overseer
@@ -42,6 +42,7 @@ from daemon.spool import Spool
 from daemon.statefile import StateFile
 from daemon.status import StatusWriter
 from daemon.watcher import Watcher
+from daemon.web import MetricsServer, keep_file, serve
 from daemon.wishes import Wishes
 
 log = structlog.get_logger()
@@ -76,11 +77,20 @@ class Service:
         self.control = Control(self.spool.control, requests)
         self.wishes = Wishes(self.intake, self.outbox, requests)
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
+        self.heartbeat = Heartbeat(settings, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
         self.overseer = Overseer(Notifier(), settings, self.board, self.lanes, self.pauses)
-        for subscriber in (estimator, self.status, self.metrics, LogWriter(), self.state, self.overseer):
+        for subscriber in (
+            estimator,
+            self.status,
+            self.metrics,
+            LogWriter(),
+            self.state,
+            self.overseer,
+            self.heartbeat,
+        ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
         self._wake = Bell()
@@ -136,7 +146,13 @@ class Service:
         server: MetricsServer | None = None
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
-            server = self._start_metrics()
+            server = serve(
+                self.settings.metrics,
+                self.metrics.registry,
+                self.healthy,
+                self.overseer.claims,
+                self.spool.root / "metrics.json",
+            )
             starting = asyncio.create_task(self.overseer.starting())
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
@@ -177,21 +193,6 @@ class Service:
                 raise
             self._intake_ill(exc)
 
-    def _start_metrics(self) -> MetricsServer | None:
-        settings = self.settings.metrics
-        if not settings.enabled:
-            return None
-        try:
-            server = MetricsServer(self.metrics.registry, self.healthy, settings.host, settings.port)
-        except OSError as exc:
-            raise ConfigError(
-                "metrics-port",
-                f"Port {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
-                "Choose another metrics.port, or 0 for any free one.",
-            ) from exc
-        fs.tell_json(self.spool.root / "metrics.json", {"host": settings.host, "port": server.port})
-        return server
-
     async def _work(self, watcher: Watcher) -> None:
         loops = (
             self._scan_loop(watcher),
@@ -200,6 +201,8 @@ class Service:
             self._pause_loop(),
             self._control_loop(),
             self.overseer.watch(),
+            self.heartbeat.loop(),
+            keep_file(self.metrics.registry, self.settings.metrics.textfile),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
