@@ -42,12 +42,14 @@ check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/python tools/docs.py --check
+	@$(VENV)/bin/python tools/dashboards.py --check
 
 bench: $(DEV)
 	@$(VENV)/bin/python benchmarks/pipeline.py
 
 docs: $(DEV)
 	@$(VENV)/bin/python tools/docs.py
+	@$(VENV)/bin/python tools/dashboards.py
 
 # As root, under systemd. OPTIONS=--cpu-only, OPTIONS=--purge: see tools/install.sh.
 install upgrade uninstall:
