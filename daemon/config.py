@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
+from daemon.configwords import explain
 from daemon.errors import ConfigError
 
 
@@ -241,8 +242,5 @@ class Settings(_Section):
         try:
             return cls.model_validate(raw, context={"base": path.absolute().parent})
         except ValidationError as exc:
-            first = exc.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "the file"
-            raise ConfigError(
-                "config-invalid", f"{path}: {key}: {first['msg']}.", "See config.yaml for what is allowed."
-            ) from exc
+            message, hint = explain(exc.errors()[0], cls)
+            raise ConfigError("config-invalid", f"{path}: {message}", hint) from exc

@@ -22,6 +22,7 @@ from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
 from daemon.estimate import Estimator
 from daemon.events import Events
 from daemon.flow import Flow
+from daemon.folders import inbox_refused, prepare
 from daemon.heartbeat import Heartbeat
 from daemon.intake import Intake
 from daemon.job import Stage
@@ -115,17 +116,12 @@ class Service:
 
     def _make_folders(self) -> None:
         paths = self.settings.paths
-        try:
-            for folder in (paths.outbox, paths.cache):  # the inbox is not made where it is only not mounted: `Anchor`
-                folder.mkdir(parents=True, exist_ok=True)
-            self.spool.create()
-        except OSError as exc:
-            raise ConfigError(
-                "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
-            ) from exc
+        prepare(self.settings, self.spool)
         if self.claims.root.is_dir() and paths.inbox.stat().st_dev != self.claims.root.stat().st_dev:
             raise ConfigError(
-                "inbox-split", f"{self.claims.root} is on another filesystem than the inbox.", "Unmount it."
+                "inbox-split",
+                f"paths.inbox: {self.claims.root} is on another filesystem than the inbox.",
+                "Unmount it.",
             )
 
     async def _serve(self, ready: Callable[[], None]) -> None:
@@ -185,9 +181,7 @@ class Service:
         except MachineError as exc:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
-            raise ConfigError(
-                "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
-            ) from exc
+            raise inbox_refused(exc) from exc
         except OSError as exc:  # no room to go on with what was claimed: the first look tries again
             if not isinstance(from_exception(exc), MachineError):
                 raise

@@ -185,6 +185,29 @@ def test_reload_takes_a_good_config_and_refuses_a_bad_one(machine: Machine) -> N
         machine.run("systemctl", "restart", "avatard")
 
 
+def test_rights_that_are_missing_are_named(machine: Machine) -> None:
+    # Given a file that only anna may read / When she drops a job with it / Then that job says so, and nothing else suffers
+    script = (
+        "umask 077; cd /srv/avatard/inbox; cp /opt/avatard/current/share/examples/portrait.png private.png; "
+        "cat > .part; chmod 640 .part; mv .part private.yaml"
+    )
+    machine.run("sh", "-c", script, user="anna", stdin="text: Hello.\nimage: private.png\n")
+    error = finished(machine, "private")["error"]
+    assert (error["code"], error["fault"]) == ("file-unreadable", "job")
+    assert "private.png" in error["message"]
+    # Given an outbox that the service may not write / When it starts / Then it names the setting, and is not tried again
+    machine.run("chown", "root:root", "/srv/avatard/outbox")
+    machine.run("chmod", "2755", "/srv/avatard/outbox")
+    try:
+        assert machine.run("systemctl", "restart", "avatard", check=False).returncode != 0
+        assert machine.property("ExecMainStatus") == "78"
+        said = machine.run("journalctl", "--unit=avatard", "--lines=15", "--no-pager", "--output=cat").stdout
+        assert "paths.outbox: /srv/avatard/outbox may not be written" in said
+    finally:
+        machine.run("systemd-tmpfiles", "--create", "avatard.conf")
+        machine.run("systemctl", "restart", "avatard")
+
+
 def test_stop_gives_the_job_back_and_start_takes_it_up(machine: Machine) -> None:
     drop(machine, "stopped", LONG)
     job = in_stage(machine, "stopped", "encode")["job"]
