@@ -32,7 +32,7 @@ size: 256x256
 quality: low
 priority: 50
 """
-PICTURE = Path(__file__).parent / "data" / "heartbeat.jpg"
+PICTURE = Path(__file__).with_suffix(".jpg")
 #: How often is looked whether one is due, in s; the setting may change at any time.
 LOOK_S = 1.0
 

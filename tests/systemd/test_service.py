@@ -163,8 +163,13 @@ def test_reload_takes_a_good_config_and_refuses_a_bad_one(machine: Machine) -> N
     good = config.read_text()
     try:
         # When a good one is loaded / Then it is in force
-        config.write_text(good.replace("reserve_mb: 1", "reserve_mb: 1, max_text_chars: 20"))
+        config.write_text(
+            good.replace("reserve_mb: 1", "reserve_mb: 1, max_text_chars: 20") + "heartbeat: {every_s: 1}\n"
+        )
         machine.run("systemctl", "reload", "avatard")
+        asked = ("journalctl", "--no-pager", "--output=cat", "AVATAR_NAME=avatard-heartbeat")
+        wait_for("a heartbeat", lambda: "job finished" in machine.run(*asked).stdout)
+        assert "state=done" in machine.run(*asked).stdout
         drop(machine, "too-long", "This has more than twenty characters.")
         assert finished(machine, "too-long")["error"]["code"] == "text-too-long"
         # When a bad one is / Then `systemctl reload` fails, the journal and the status say why, and the old one works on
