@@ -6,7 +6,7 @@ STAMP := $(VENV)/.setup
 DEV := $(VENV)/.setup-dev
 TORCH := $(VENV)/.setup-torch
 
-.PHONY: help setup dev demo run test check bench docs lock clean
+.PHONY: help setup dev demo run test check bench docs lock clean install upgrade uninstall
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
@@ -42,12 +42,18 @@ check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/python tools/docs.py --check
+	@$(VENV)/bin/python tools/dashboards.py --check
 
 bench: $(DEV)
 	@$(VENV)/bin/python benchmarks/pipeline.py
 
 docs: $(DEV)
 	@$(VENV)/bin/python tools/docs.py
+	@$(VENV)/bin/python tools/dashboards.py
+
+# As root, under systemd. OPTIONS=--cpu-only, OPTIONS=--purge: see tools/install.sh.
+install upgrade uninstall:
+	@tools/install.sh $@ $(OPTIONS)
 
 lock:
 	@$(PYTHON) tools/lock.py

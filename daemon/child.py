@@ -57,8 +57,9 @@ class Child:
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._tail: deque[str] = deque(maxlen=LAST_LINES)
-        self._memory_limit_mb = settings.lanes.memory_mb or memory_mb() / 2
         self._weighed = 0.0
+        self._half_mb = memory_mb() / 2
+        self._outdated = False
         self.heard = time.monotonic()
         self.last_stage: str | None = None
 
@@ -74,6 +75,7 @@ class Child:
         """Start the process; it says `ready` when it can take work."""
         self._messages = asyncio.Queue()
         self._tail.clear()
+        self._outdated = False
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -143,6 +145,8 @@ class Child:
             AvatarError: the stage said what went wrong.
             ChildDied: the process ended, hung, or took too much memory, and is gone.
         """
+        if self._outdated and self.alive:
+            await self.stop()
         if not self.alive:
             await self.start()
         self.last_stage = str(request["stage"])
@@ -167,6 +171,10 @@ class Child:
                 case _:
                     self._on_event(message)
 
+    def renew(self) -> None:
+        """The settings have changed: the next job gets a fresh process, which knows them."""
+        self._outdated = True
+
     async def _next(self, deadline: float, timeout_s: float) -> Message:
         """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
         while True:
@@ -186,9 +194,10 @@ class Child:
         if now - self._weighed < LOOK_S:
             return
         self._weighed = now
-        if (used := self.memory_mb()) > self._memory_limit_mb:
+        limit = self._settings.lanes.memory_mb or self._half_mb
+        if (used := self.memory_mb()) > limit:
             raise await self._end(
-                f"The worker took {used:.0f} MB of memory; {self._memory_limit_mb:.0f} MB are allowed.", "worker-memory"
+                f"The worker took {used:.0f} MB of memory; {limit:.0f} MB are allowed.", "worker-memory"
             )
 
     def memory_mb(self) -> float:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from daemon.configwords import explain
 from daemon.errors import ConfigError
 
 
@@ -228,9 +229,18 @@ class Retention(_Section):
 
 
 class Metrics(_Section):
-    enabled: bool = Field(True, description="Whether /metrics and /healthz are served.")
+    enabled: bool = Field(True, description="Whether /metrics, /healthz and /readyz are served.")
     host: str = Field("127.0.0.1", description="Loopback: put a proxy in front to show them elsewhere.")
     port: int = Field(9464, ge=0, le=65535, description="0: any free port (written to spool/metrics.json).")
+    textfile: Folder | None = Field(
+        None, description="Written here as well, for node_exporter's textfile collector (NAME.prom)."
+    )
+
+
+class Heartbeat(_Section):
+    every_s: float = Field(
+        0.0, ge=0, description="A tiny job of our own goes through the whole system so often; 0: none."
+    )
 
 
 class Log(_Section):
@@ -248,6 +258,7 @@ class Settings(_Section):
     stages: Stages = Stages()
     retention: Retention = Retention()
     metrics: Metrics = Metrics()
+    heartbeat: Heartbeat = Heartbeat()
     log: Log = Log()
     engines: dict[str, ExternalEngine] = Field(
         {}, description="Voice engines in programs of their own, by name; see docs/engines.md."
@@ -298,8 +309,5 @@ class Settings(_Section):
         try:
             return cls.model_validate(raw, context={"base": path.absolute().parent})
         except ValidationError as exc:
-            first = exc.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "the file"
-            raise ConfigError(
-                "config-invalid", f"{path}: {key}: {first['msg']}.", "See config.yaml for what is allowed."
-            ) from exc
+            message, hint = explain(exc.errors()[0], cls)
+            raise ConfigError("config-invalid", f"{path}: {message}", hint) from exc

@@ -71,6 +71,9 @@ class Subscriber:
     def scanned(self, seconds: float, found: int) -> None:
         """The inbox was read from end to end."""
 
+    def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
+        """config.yaml was read anew. With an error nothing was changed; `waiting` settings need a new start."""
+
 
 class Events(Subscriber):
     """Passes every event to all subscribers, in the order they were added. A failing subscriber never stops the queue."""

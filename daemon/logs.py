@@ -8,6 +8,7 @@ import sys
 
 import structlog
 
+from daemon import journal
 from daemon.config import Log
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
@@ -19,6 +20,7 @@ def configure(settings: Log) -> None:
     """Set up structlog for this process; everything goes to stderr."""
     level = getattr(logging, settings.level.upper())
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    native = settings.format == "auto" and not console and journal.connected()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -28,13 +30,14 @@ def configure(settings: Log) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, *([] if native else [structlog.processors.JSONRenderer()])]
     )
+    sink = journal.Journal() if native else _Lines()
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: sink,
+        cache_logger_on_first_use=False,  # the level may change while the daemon runs
     )
     logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
 
@@ -114,3 +117,13 @@ class LogWriter(Subscriber):
 
     def child_died(self, lane: str, reason: str) -> None:
         self._log.error("worker died", lane=lane, reason=reason)
+
+    def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
+        if error:
+            self._log.error("config not reloaded, the old one is kept", code=error.code, message=error.message)
+        elif waiting:
+            self._log.warning(
+                "config reloaded; some settings wait for the next start", applied=applied, waiting=waiting
+            )
+        else:
+            self._log.info("config reloaded", applied=applied)

@@ -1,35 +1,42 @@
-"""Prometheus metrics and the health page. Fed by job events; queue figures are taken from the board when they are asked for."""
+"""Prometheus metrics, fed by job events. What is taken when it is asked for is in `collectors`, who may ask in `web`."""
 
 from __future__ import annotations
 
 import platform
-import shutil
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from daemon import __version__
 from daemon.board import Board
+from daemon.collectors import WAITS, DiskCollector, GpuCollector, PauseCollector, QueueCollector
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.job import STAGES, Job, Stage
 from daemon.pauses import SCOPES, Pause, Scope
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+
 #: A stage takes from a tenth of a second to an hour.
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-#: Waits grow past run times: a night's batch stands for hours.
-WAITS = (*SECONDS, 7200, 14400, 43200, 86400)
 FACTORS = (0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.5, 2, 5, 10, 20)
 RESULTS = ("done", "failed", "retried", "crashed", "timeout", "paused", "cancelled", "returned")
 LANES = ("gpu", "cpu", "intake", "spool")
+FAULTS = ("job", "machine", "unknown", "quarantined")
+DEATHS = ("worker-crashed", "worker-hung", "worker-memory", "stage-timeout")
+#: Why manifests are refused, and lanes pause: the codes that are there from the start, at zero. Rarer ones come as they happen.
+REJECTIONS = (
+    "manifest-unknown-key", "manifest-invalid", "manifest-empty", "manifest-not-text", "manifest-too-large",
+    "yaml-invalid", "file-missing", "file-is-link", "file-outside", "file-too-large", "file-unreadable", "text-too-long",
+)  # fmt: skip
+_WORK = ("disk-full", "io-error", "out-of-memory", "gpu-lost", "model-missing", "worker-broken")
+PAUSES = {
+    "gpu": _WORK,
+    "cpu": (*_WORK, "outbox-unusable"),
+    "intake": ("disk-full", "disk-reserve", "io-error", "inbox-missing"),
+    "spool": ("disk-full", "io-error", "outbox-unusable"),
+}
 
 
 class Metrics(Subscriber):
@@ -42,6 +49,7 @@ class Metrics(Subscriber):
         self.finished = Counter(
             "avatar_jobs_finished", "Jobs that came to an end, by result.", ["result"], registry=registry
         )
+        self.failed = Counter("avatar_jobs_failed", "Failed jobs, by whose fault it was.", ["fault"], registry=registry)
         self.rejected = Counter(
             "avatar_jobs_rejected",
             "Manifests that were refused when taken in, by reason.",
@@ -91,7 +99,10 @@ class Metrics(Subscriber):
             "avatar_model_load_seconds", "Time to load a model.", ["stage"], buckets=SECONDS, registry=registry
         )
         self.deaths = Counter(
-            "avatar_worker_deaths", "Workers that ended in the middle of a job.", ["lane"], registry=registry
+            "avatar_worker_deaths",
+            "Workers that ended in the middle of a job.",
+            ["lane", "reason"],
+            registry=registry,
         )
         self.factor = Histogram(
             "avatar_realtime_factor", "Work of all stages per second of speech.", buckets=FACTORS, registry=registry
@@ -102,13 +113,29 @@ class Metrics(Subscriber):
             "avatar_inbox_scan_seconds", "Time of a look at the inbox.", buckets=SECONDS, registry=registry
         )
         self.found = Gauge("avatar_inbox_manifests", "Manifests in the inbox at the last look.", registry=registry)
+        self.scanned_at = Gauge(
+            "avatar_inbox_last_scan_timestamp_seconds",
+            "When the inbox was last read from end to end.",
+            registry=registry,
+        )
+        self.reloaded = Gauge(
+            "avatar_config_last_reload_successful", "1 if the last reading of config.yaml was good.", registry=registry
+        )
+        self.reloaded_at = Gauge(
+            "avatar_config_last_reload_success_timestamp_seconds",
+            "When config.yaml was last read and good.",
+            registry=registry,
+        )
         Gauge("avatar_start_time_seconds", "When this daemon started.", registry=registry).set(time.time())
         Gauge("avatar_build_info", "Always 1.", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
         self._zero()
-        self.registry.register(_QueueCollector(board))
-        self.registry.register(_DiskCollector(folders))
+        self.config_read(None, [], [])
+        self.pauses_now = PauseCollector()
+        for collector in (QueueCollector(board), DiskCollector(folders), GpuCollector(), self.pauses_now):
+            self.registry.register(collector)
+        ProcessCollector(registry=registry)
 
     def _zero(self) -> None:
         for state in ("done", "failed", "cancelled"):
@@ -130,8 +157,16 @@ class Metrics(Subscriber):
             self.paused.labels(lane)
         for scope in SCOPES:
             self.ordered.labels(scope)
+        for fault in FAULTS:
+            self.failed.labels(fault)
+        for reason in REJECTIONS:
+            self.rejected.labels(reason)
+        for lane, reasons in PAUSES.items():
+            for reason in reasons:
+                self.pauses.labels(lane, reason)
         for lane in ("gpu", "cpu"):
-            self.deaths.labels(lane)
+            for reason in DEATHS:
+                self.deaths.labels(lane, reason)
 
     def job_accepted(self, job: Job) -> None:
         self.accepted.inc()
@@ -155,6 +190,9 @@ class Metrics(Subscriber):
 
     def job_finished(self, job: Job) -> None:
         self.finished.labels(job.state).inc()
+        if job.state == "failed" and job.error:
+            quarantined = job.error["code"] == "quarantined"
+            self.failed.labels("quarantined" if quarantined else job.error["fault"]).inc()
         if job.state == "done":
             self.latency.observe(time.time() - job.accepted, {"job_id": job.id})
             self.frames.inc(int(job.facts.get("encode", {}).get("frames", 0)))
@@ -165,9 +203,11 @@ class Metrics(Subscriber):
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
         self.paused.labels(lane).set(1)
         self.pauses.labels(lane, error.code).inc()
+        self.pauses_now.lane_paused(lane, error, delay_s)
 
     def lane_resumed(self, lane: str) -> None:
         self.paused.labels(lane).set(0)
+        self.pauses_now.lane_resumed(lane)
 
     def queue_paused(self, scope: Scope, pause: Pause) -> None:
         self.ordered.labels(scope).set(pause.since)
@@ -180,96 +220,14 @@ class Metrics(Subscriber):
         self.load_s.labels(stage).observe(seconds)
 
     def child_died(self, lane: str, reason: str) -> None:
-        self.deaths.labels(lane).inc()
+        self.deaths.labels(lane, reason).inc()
 
     def scanned(self, seconds: float, found: int) -> None:
         self.scans.observe(seconds)
         self.found.set(found)
+        self.scanned_at.set_to_current_time()
 
-
-class _QueueCollector(Collector):
-    """How many wait for each stage, and how long they have: a histogram built when it is asked for."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-
-    def collect(self) -> Iterator[Metric]:
-        now = time.time()
-        ages: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
-        for ticket in self._board.tickets():
-            ages[ticket.stage].append(max(0.0, now - ticket.since))
-        size = GaugeMetricFamily("avatar_queue_jobs", "Jobs waiting for a stage.", labels=["stage"])
-        age = HistogramMetricFamily(
-            "avatar_queue_age_seconds", "How long the waiting jobs have stood in their queue.", labels=["stage"]
-        )
-        oldest = GaugeMetricFamily(
-            "avatar_queue_oldest_timestamp_seconds",
-            "When the longest waiting job came; 0: none waits.",
-            labels=["stage"],
-        )
-        for stage, waits in ages.items():
-            size.add_metric([stage], len(waits))
-            age.add_metric([stage], _buckets(waits), sum(waits))
-            oldest.add_metric([stage], now - max(waits) if waits else 0)
-        yield size
-        yield age
-        yield oldest
-
-
-def _buckets(values: list[float]) -> list[tuple[str, float]]:
-    return [
-        *((str(float(edge)), float(sum(v <= edge for v in values))) for edge in WAITS),
-        ("+Inf", float(len(values))),
-    ]
-
-
-class _DiskCollector(Collector):
-    def __init__(self, folders: dict[str, Path]) -> None:
-        self._folders = folders
-
-    def collect(self) -> Iterable[Metric]:
-        free = GaugeMetricFamily("avatar_disk_free_bytes", "Free space where the folder lies.", labels=["folder"])
-        for name, path in self._folders.items():
-            try:
-                free.add_metric([name], shutil.disk_usage(path).free)
-            except OSError:
-                free.add_metric([name], 0)
-        yield free
-
-
-class MetricsServer:
-    """`/metrics` and `/healthz` on loopback, from threads of their own."""
-
-    def __init__(
-        self, registry: CollectorRegistry, healthy: Callable[[], tuple[bool, str]], host: str, port: int
-    ) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path.split("?")[0] == "/metrics":
-                    encode, kind = choose_encoder(self.headers.get("Accept") or "")
-                    self._answer(200, kind, encode(registry))
-                elif self.path == "/healthz":
-                    well, text = healthy()
-                    self._answer(200 if well else 503, "text/plain; charset=utf-8", f"{text}\n".encode())
-                else:
-                    self._answer(404, "text/plain", b"only /metrics and /healthz are here\n")
-
-            def _answer(self, code: int, kind: str, body: bytes) -> None:
-                self.send_response(code)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the parent's name)
-                """Scrapes are no news."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
+        self.reloaded.set(0 if error else 1)
+        if not error:
+            self.reloaded_at.set_to_current_time()

@@ -8,36 +8,42 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from daemon import fs
 from daemon.bell import Bell
 from daemon.board import Board, Ticket
 from daemon.claims import Claims
 from daemon.config import Settings
 from daemon.control import Control
-from daemon.errors import ConfigError, MachineError, from_exception
+from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
 from daemon.estimate import Estimator
 from daemon.events import Events
 from daemon.flow import Flow
+from daemon.folders import inbox_refused, prepare
+from daemon.heartbeat import Heartbeat
 from daemon.intake import Intake
 from daemon.job import Stage
 from daemon.lane import Lane, Slot
 from daemon.lock import SpoolLock
-from daemon.logs import LogWriter
-from daemon.metrics import Metrics, MetricsServer
+from daemon.logs import LogWriter, configure
+from daemon.metrics import Metrics
+from daemon.notify import Notifier
 from daemon.outbox import Outbox
+from daemon.overseer import Overseer
 from daemon.pauses import SCOPES, Pauses
 from daemon.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
 from daemon.recovery import recover
+from daemon.reload import Change, reload
 from daemon.requests import Requests
 from daemon.retention import BATCH, Retention
 from daemon.spool import Spool
 from daemon.statefile import StateFile
 from daemon.status import StatusWriter
 from daemon.watcher import Watcher
+from daemon.web import MetricsServer, keep_file, serve
 from daemon.wishes import Wishes
 
 log = structlog.get_logger()
@@ -50,10 +56,12 @@ PAUSES_S = 1.0  # between two looks at the pauses' ends
 
 
 class Service:
-    """One daemon on one spool."""
+    """One daemon on one spool. `config`: the file that is read anew on SIGHUP."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+        settings = settings.model_copy(deep=True)  # a reload changes them in place; defaults are shared otherwise
         self.settings = settings
+        self._config = config
         self.spool = Spool(settings.paths.spool)
         self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         self.board = Board()
@@ -70,10 +78,20 @@ class Service:
         self.control = Control(self.spool.control, requests)
         self.wishes = Wishes(self.intake, self.outbox, requests)
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
+        self.heartbeat = Heartbeat(settings, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
-        for subscriber in (estimator, self.status, self.metrics, LogWriter(), self.state):
+        self.overseer = Overseer(Notifier(), settings, self.board, self.lanes, self.pauses)
+        for subscriber in (
+            estimator,
+            self.status,
+            self.metrics,
+            LogWriter(),
+            self.state,
+            self.overseer,
+            self.heartbeat,
+        ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
         self._wake = Bell()
@@ -98,23 +116,19 @@ class Service:
 
     def _make_folders(self) -> None:
         paths = self.settings.paths
-        try:
-            for folder in (paths.outbox, paths.cache):  # the inbox is not made where it is only not mounted: `Anchor`
-                folder.mkdir(parents=True, exist_ok=True)
-            self.spool.create()
-        except OSError as exc:
-            raise ConfigError(
-                "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
-            ) from exc
+        prepare(self.settings, self.spool)
         if self.claims.root.is_dir() and paths.inbox.stat().st_dev != self.claims.root.stat().st_dev:
             raise ConfigError(
-                "inbox-split", f"{self.claims.root} is on another filesystem than the inbox.", "Unmount it."
+                "inbox-split",
+                f"paths.inbox: {self.claims.root} is on another filesystem than the inbox.",
+                "Unmount it.",
             )
 
     async def _serve(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.overseer.reload(self._reload))
         self._wake.bind()
         self.state.write()
         for scope in SCOPES:
@@ -128,9 +142,20 @@ class Service:
         server: MetricsServer | None = None
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
-            server = self._start_metrics()
-            interrupted = await recover(self.flow, self.outbox)
-            self._open_inbox()
+            server = serve(
+                self.settings.metrics,
+                self.metrics.registry,
+                self.healthy,
+                self.overseer.claims,
+                self.spool.root / "metrics.json",
+            )
+            starting = asyncio.create_task(self.overseer.starting())
+            await asyncio.sleep(0)  # let it speak before the work begins
+            try:
+                interrupted = await recover(self.flow, self.outbox)
+                self._open_inbox()
+            finally:
+                starting.cancel()
             log.info(
                 "ready",
                 pid=os.getpid(),
@@ -141,6 +166,7 @@ class Service:
             )
             for lane in self.lanes:
                 lane.start()
+            self.overseer.ready()
             ready()
             await self._work(watcher)
         finally:
@@ -155,28 +181,11 @@ class Service:
         except MachineError as exc:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
-            raise ConfigError(
-                "folder-unusable", f"{exc.filename}: {exc.strerror}.", "`avatar doctor` says what to do."
-            ) from exc
+            raise inbox_refused(exc) from exc
         except OSError as exc:  # no room to go on with what was claimed: the first look tries again
             if not isinstance(from_exception(exc), MachineError):
                 raise
             self._intake_ill(exc)
-
-    def _start_metrics(self) -> MetricsServer | None:
-        settings = self.settings.metrics
-        if not settings.enabled:
-            return None
-        try:
-            server = MetricsServer(self.metrics.registry, self.healthy, settings.host, settings.port)
-        except OSError as exc:
-            raise ConfigError(
-                "metrics-port",
-                f"Port {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
-                "Choose another metrics.port, or 0 for any free one.",
-            ) from exc
-        fs.tell_json(self.spool.root / "metrics.json", {"host": settings.host, "port": server.port})
-        return server
 
     async def _work(self, watcher: Watcher) -> None:
         loops = (
@@ -185,11 +194,15 @@ class Service:
             self._retention_loop(),
             self._pause_loop(),
             self._control_loop(),
+            self.overseer.watch(),
+            self.heartbeat.loop(),
+            keep_file(self.metrics.registry, self.settings.metrics.textfile),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping", running=len(self.flow.running))
+        self.overseer.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes))
@@ -199,6 +212,20 @@ class Service:
 
     def stop(self) -> None:
         self._stop.set()
+
+    def _reload(self) -> None:
+        change, error = Change(), None
+        try:
+            if self._config is not None:
+                change = reload(self.settings, self._config)
+        except AvatarError as exc:
+            error = exc
+        self.events.config_read(error, change.applied, change.waiting)
+        if change.applied:
+            configure(self.settings.log)
+            for slot in (slot for lane in self.lanes for slot in lane.slots):
+                slot.child.renew()
+            self._wake.ring()
 
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns, and a word for people."""

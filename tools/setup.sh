@@ -26,4 +26,13 @@ echo "setup: installing into $venv (once, about a minute)"
 "$python" -m venv "$venv"
 # --no-deps: the lock names all that is needed and leaves out what is declared upstream but never imported.
 "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
-"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# A developer's environment looks into this folder; an installed one (INSTALL_AS=copy) must not need it any more.
+if [ "${INSTALL_AS:-}" = copy ]; then
+	from=$(cd "$(dirname "$0")/.." && pwd)
+	copy=$(mktemp -d) # built apart: what an older build left in the tree would be installed as well
+	cp -R "$from"/daemon "$from"/stages "$from"/pyproject.toml "$from"/README.md "$from"/requirements*.in "$copy/"
+	"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$copy"
+	rm -rf "$copy"
+else
+	"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+fi

@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from daemon import __version__
-from daemon.cli import doctor, jobs, models, queue, run, spool, submit, validate, voice
+from daemon.cli import config as config_command
+from daemon.cli import doctor, jobs, models, queue, run, spool, submit, top, validate, voice
 from daemon.cli.common import EXIT_IO, EXIT_NOPERM, EXIT_PIPE, Shell, config_option, exit_code, tell_error
 from daemon.errors import AvatarError
 
@@ -45,7 +46,8 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 COMMANDS: tuple[click.Command, ...] = (
     run.run, submit.submit, jobs.jobs, queue.status, queue.pause, queue.drain, queue.resume,
-    validate.validate, validate.schema, doctor.doctor, models.models, voice.voice, spool.spool,
+    top.top, validate.validate, validate.schema, doctor.doctor, config_command.config, models.models, voice.voice,
+    spool.spool,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

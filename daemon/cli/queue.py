@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from dataclasses import asdict
-from typing import Any
 
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.job import STAGES
-from daemon.pauses import read
+from daemon.cli.overview import overview
 from daemon.spool import RESTING
 from daemon.status import iso
 
@@ -22,19 +18,9 @@ from daemon.status import iso
 @click.pass_obj
 def status(shell: Shell, as_json: bool) -> None:
     """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
-    owner = shell.daemon()
-    queues = {stage: {side: _count(shell, stage, side) for side in ("ready", "active")} for stage in STAGES}
-    rest: dict[str, int] = {str(name): sum(1 for _ in shell.spool.jobs(shell.spool.root / name)) for name in RESTING}
-    value: dict[str, Any] = {
-        "paused": {
-            scope: asdict(pause) for scope, pause in read(shell.spool.root / "paused.json").items() if not pause.over
-        },
-        "paused_lanes": _paused_lanes(shell) if owner else {},
-        "daemon": owner,
-        "queues": queues,
-        **rest,
-        "waiting": len(list(shell.spool.waiting.glob("job-*.json"))),
-    }
+    value = overview(shell)
+    owner, queues = value["daemon"], value["queues"]
+    rest = {name: value[name] for name in RESTING}
 
     def text() -> None:
         running = (
@@ -59,14 +45,6 @@ def status(shell: Shell, as_json: bool) -> None:
     show({**value, "at": iso(time.time())}, as_json, text)
     if owner is None:
         raise click.exceptions.Exit(69)
-
-
-def _paused_lanes(shell: Shell) -> dict[str, Any]:
-    try:
-        lanes: dict[str, Any] = json.loads((shell.spool.root / "state.json").read_bytes())["paused_lanes"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return lanes
 
 
 @click.command()
@@ -109,7 +87,3 @@ def _seconds(duration: str | None) -> float | None:
     if match is None:
         raise click.BadParameter(f"{duration!r} is not a time such as 90s, 15m, 8h or 2d", param_hint="--for")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-
-
-def _count(shell: Shell, stage: str, side: str) -> int:
-    return sum(1 for _ in shell.spool.jobs(shell.spool.root / stage / side))

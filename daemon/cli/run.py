@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 
 import click
 
@@ -19,4 +20,5 @@ def run(shell: Shell | None, config: str | None) -> None:
 
     shell = Shell(config) if config or shell is None else shell
     configure(shell.settings.log)
-    asyncio.run(Service(shell.settings).run())
+    faulthandler.enable()  # systemd's watchdog ends a daemon that hangs by SIGABRT; the log then says where it hung
+    asyncio.run(Service(shell.settings, shell.config_path).run())

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from daemon.metrics import MetricsServer
+from daemon.web import MetricsServer
 from tests.daemon.room import Room
 
 
@@ -20,7 +20,7 @@ def ask(server: MetricsServer) -> tuple[int, str]:
 
 def test_a_daemon_that_is_stuck_does_not_say_ok(tmp_path: Path) -> None:
     service = Room(tmp_path).service
-    server = MetricsServer(service.metrics.registry, service.healthy, "127.0.0.1", 0)
+    server = MetricsServer(service.metrics.registry, service.healthy, service.overseer.claims)
     try:
         assert ask(server) == (200, "ok\n")
         # When the inbox has not been looked at for long

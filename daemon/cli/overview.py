@@ -1,0 +1,126 @@
+"""The whole picture at a moment, read from the disk: what runs and how far it is, what waits since when, what ended.
+
+It costs a look at each waiting folder but reads no waiting job's record, so that a hundred thousand of them are no burden.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from daemon import __version__
+from daemon.cli.common import Shell
+from daemon.job import STAGES, Job
+from daemon.pauses import read
+from daemon.spool import RESTING
+from daemon.status import iso
+
+ENDED = 10  # how many finished jobs are told, the latest first
+
+
+def overview(shell: Shell) -> dict[str, Any]:
+    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds."""
+    from daemon import gpu  # the library takes its time to load, and few commands need it
+
+    owner = shell.daemon()
+    spool, paths = shell.spool, shell.settings.paths
+    counts = {str(name): sum(1 for _ in spool.jobs(spool.root / name)) for name in RESTING}
+    return {
+        "version": __version__,
+        "daemon": owner,
+        "paused": {scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if not pause.over},
+        "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
+        "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
+        **counts,
+        "waiting": sum(1 for _ in spool.waiting.glob("job-*.json")),
+        "running": list(_running(shell)) if owner else [],
+        "ended": [_ending(job) for job in _ended(shell)],
+        "disk": {name: _disk(getattr(paths, name)) for name in ("spool", "outbox")},
+        "gpus": [asdict(card) for card in gpu.read()],
+    }
+
+
+def _queue(folder: Path) -> dict[str, Any]:
+    """How many wait and run. A folder is changed by the hop that brought it, so its time is the job's arrival."""
+    arrivals = list(_times(folder / "ready"))
+    return {
+        "ready": len(arrivals),
+        "active": sum(1 for _ in _times(folder / "active")),
+        "oldest": iso(min(arrivals)[0]) if arrivals else None,
+    }
+
+
+def _times(folder: Path) -> Iterator[tuple[float, str]]:
+    """The folders of jobs below a folder, with the time of their last change."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.name.startswith("job-"):
+                    yield entry.stat(follow_symlinks=False).st_mtime, entry.path
+
+
+def _running(shell: Shell) -> Iterator[dict[str, Any]]:
+    for stage in STAGES:
+        for path in shell.spool.jobs(shell.spool.active(stage)):
+            with contextlib.suppress(ValueError, OSError):  # it moved on while we looked
+                job = shell.spool.load(path)
+                yield {
+                    "job": job.id,
+                    "name": job.name,
+                    "stage": stage,
+                    "since": iso(job.since),
+                    **_progress(shell, job),
+                }
+
+
+def _progress(shell: Shell, job: Job) -> dict[str, Any]:
+    """How far it is, from the status file that people see."""
+    try:
+        status = json.loads((shell.settings.paths.outbox / f"{job.name}.json").read_bytes())
+        return {"progress": float(status["progress"]), "eta_s": status["eta_s"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"progress": None, "eta_s": None}
+
+
+def _ended(shell: Shell) -> Iterator[Job]:
+    folders = [shell.spool.root / name for name in ("done", "failed")]
+    latest = heapq.nlargest(ENDED, (found for folder in folders for found in _times(folder)))
+    for _, path in latest:
+        with contextlib.suppress(ValueError, OSError):
+            yield shell.spool.load(Path(path))
+
+
+def _ending(job: Job) -> dict[str, Any]:
+    error = job.error or {}
+    return {
+        "job": job.id,
+        "name": job.name,
+        "state": job.state,
+        "finished": iso(job.finished),
+        "took_s": round(job.finished - job.accepted, 1) if job.finished else None,
+        "code": error.get("code"),
+        "fault": error.get("fault"),
+    }
+
+
+def _paused_lanes(path: Path) -> dict[str, Any]:
+    try:
+        lanes: dict[str, Any] = json.loads(path.read_bytes())["paused_lanes"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return lanes
+
+
+def _disk(folder: Path) -> dict[str, int] | None:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return {"free": usage.free, "total": usage.total}

@@ -1,0 +1,55 @@
+"""The folders of the settings, made or refused at start, by the setting's name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
+from daemon.spool import Spool
+
+
+def prepare(settings: Settings, spool: Spool) -> None:
+    """Make the folders that are missing and see that they can be written. The inbox is not made: where it is only not mounted it
+    must not come to be (`Anchor`).
+
+    Raises:
+        ConfigError: `folder-unusable`: a setting names what cannot be used.
+        MachineError: the disk is full or fails; another start may do.
+    """
+    paths = settings.paths
+    for name, folder in (("outbox", paths.outbox), ("cache", paths.cache), ("spool", paths.spool)):
+        try:
+            if name == "spool":
+                spool.create()
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise _refusal(name, exc) from exc
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(
+                "folder-unusable",
+                f"paths.{name}: {folder} may not be written by user {os.geteuid()}.",
+                "Give this user the right, or name another folder.",
+            )
+
+
+def inbox_refused(exc: PermissionError) -> ConfigError:
+    """The inbox is there and may not be used."""
+    return ConfigError(
+        "folder-unusable",
+        f"paths.inbox: {exc.filename}: {exc.strerror}.",
+        f"Give user {os.geteuid()} the right to read and write there, or name another folder.",
+    )
+
+
+def _refusal(name: str, exc: OSError) -> AvatarError:
+    error = from_exception(exc)
+    if isinstance(error, MachineError):
+        return MachineError(error.code, f"paths.{name}: {error.message}", error.hint)
+    where = Path(os.fsdecode(exc.filename or ""))
+    return ConfigError(
+        "folder-unusable",
+        f"paths.{name}: {where}: {exc.strerror}.",
+        "Name a folder that can be made and written; `avatar doctor` looks at all of them.",
+    )

@@ -1,0 +1,290 @@
+"""The service as an administrator meets it: installed by its one command, under a real systemd, used by people of a group."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import FINISHED, wait_for
+from tests.systemd.machine import SOURCE, Machine, unavailable
+
+pytestmark = pytest.mark.timeout(600)
+
+CONFIG = "/etc/avatard/config.yaml"
+#: Short waits, beside the paths of the installed file.
+FAST = """
+intake: {settle_s: 0.2, reserve_mb: 1}
+retry: {first_delay_s: 0.1}
+lanes: {silence_s: 4, drain_s: 0}
+"""
+LONG = "This is a rather long text, so that there is time to look. " * 12
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """Booted and installed once for all tests here, which run in the order of a service's life."""
+    if why := unavailable():
+        pytest.skip(why)
+    one = Machine()
+    try:
+        one.run("useradd", "--create-home", "anna")
+        one.run("useradd", "--create-home", "bob")
+        one.run("make", "-C", SOURCE, "install", network=True)
+        one.run("usermod", "--append", "--groups", "avatar", "anna")
+        config = one.path(CONFIG)
+        config.write_text(config.read_text() + FAST)
+        one.run("systemctl", "restart", "avatard")
+        yield one
+    finally:
+        one.close()
+
+
+def drop(machine: Machine, name: str, text: str = "Hello from the shared folder.", size: str = "256x256") -> None:
+    """Drop a job as anna does, with the habits of an ordinary login (umask 022)."""
+    script = (
+        "umask 022; cd /srv/avatard/inbox; cp -n /opt/avatard/current/share/examples/portrait.png .; "
+        f"cat > .part; mv .part {name}.yaml"
+    )
+    manifest = f"text: {text}\nimage: portrait.png\nsize: {size}\n"
+    machine.run("sh", "-c", script, user="anna", stdin=manifest)
+
+
+def status(machine: Machine, name: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(machine.path(f"/srv/avatard/outbox/{name}.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+    return value
+
+
+def finished(machine: Machine, name: str) -> dict[str, Any]:
+    return wait_for(f"{name} to finish", lambda: (s := status(machine, name)).get("state") in FINISHED and s)
+
+
+def in_stage(machine: Machine, name: str, stage: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | bool:
+        now = status(machine, name)
+        return now if (now.get("stage"), now.get("state")) == (stage, "running") else False
+
+    return wait_for(f"{name} to be in {stage}", look)
+
+
+def children(machine: Machine) -> list[str]:
+    """The workers, by their pid in the machine."""
+    main = machine.property("MainPID")
+    return machine.run("pgrep", "--parent", main, check=False).stdout.split()
+
+
+def test_a_member_of_the_group_drops_a_job_and_takes_the_video(machine: Machine) -> None:
+    # Given the service, installed, enabled and ready
+    assert machine.run("systemctl", "is-enabled", "avatard").stdout.strip() == "enabled"
+    assert machine.property("ActiveState") == "active"
+    # When anna drops a job / Then she gets the video, can read it and take it away
+    drop(machine, "hello")
+    assert finished(machine, "hello")["state"] == "done"
+    head = machine.run("head", "-c", "12", "/srv/avatard/outbox/hello.mp4", user="anna").stdout
+    assert "ftyp" in head
+    machine.run("rm", "/srv/avatard/outbox/hello.mp4", user="anna")
+    # And bob, who is not in the group, sees nothing of it
+    assert machine.run("ls", "/srv/avatard/outbox", user="bob", check=False).returncode != 0
+    # And the status line says what there is
+    assert wait_for("the line", lambda: machine.property("StatusText") == "0 waiting; 0 running")
+
+
+def test_the_journal_finds_exactly_one_jobs_lines(machine: Machine) -> None:
+    # Given two jobs done
+    drop(machine, "one")
+    drop(machine, "two")
+    ids = {name: finished(machine, name)["job"] for name in ("one", "two")}
+    # When one is asked for by its field
+    read = ("journalctl", "--output=json", "--no-pager")
+    asked = machine.run(*read, f"JOB_ID={ids['one']}").stdout.splitlines()
+    lines = [json.loads(line) for line in asked]
+    # Then all its lines are there, from acceptance to the end, and none of another
+    every = [json.loads(line) for line in machine.run(*read, "--unit=avatard").stdout.splitlines()]
+    assert [x["MESSAGE"] for x in lines] == [x["MESSAGE"] for x in every if ids["one"] in x["MESSAGE"]]
+    assert {line["JOB_ID"] for line in lines} == {ids["one"]}
+    assert lines[0]["AVATAR_EVENT"] == "accepted"
+    assert lines[-1]["AVATAR_EVENT"] == "job finished"
+    assert {line.get("STAGE") for line in lines} >= {"face", "tts", "lipsync", "encode", "deliver"}
+    assert {line["SYSLOG_IDENTIFIER"] for line in lines} == {"avatard"}
+
+
+def test_a_killed_daemon_is_started_again_and_finishes_the_job(machine: Machine) -> None:
+    before = int(machine.property("NRestarts"))
+    drop(machine, "killed", LONG)
+    in_stage(machine, "killed", "encode")
+    machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "avatard")
+    assert finished(machine, "killed")["state"] == "done"
+    assert int(machine.property("NRestarts")) == before + 1
+
+
+def test_a_child_that_hangs_is_ended_and_its_job_tried_again(machine: Machine) -> None:
+    # Given a job in its encode stage / When all workers stand still, heartbeat and all
+    drop(machine, "hung", LONG)
+    in_stage(machine, "hung", "encode")
+    machine.run("kill", "-STOP", *children(machine))
+    # Then the lane ends them, and the job comes through by another one; the daemon itself was never in doubt
+    restarts = machine.property("NRestarts")
+    done = finished(machine, "hung")
+    assert (done["state"], done["attempts"]) == ("done", {"encode": 2})
+    assert machine.property("NRestarts") == restarts
+
+
+def test_a_daemon_that_hangs_is_ended_by_the_watchdog(machine: Machine) -> None:
+    # Given a shorter watchdog than the unit's
+    machine.path("/run/systemd/system/avatard.service.d").mkdir(parents=True, exist_ok=True)
+    short = machine.path("/run/systemd/system/avatard.service.d/test.conf")
+    short.write_text("[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "avatard")
+    try:
+        # When the daemon stands still / Then systemd ends it and starts it again
+        before = int(machine.property("NRestarts"))
+        machine.run("kill", "-STOP", machine.property("MainPID"))
+        wait_for("the watchdog", lambda: int(machine.property("NRestarts")) > before)
+        wait_for("a new daemon", lambda: machine.property("ActiveState") == "active")
+        assert "Watchdog timeout" in machine.run("journalctl", "--unit=avatard", "--no-pager").stdout
+        drop(machine, "after-watchdog")
+        assert finished(machine, "after-watchdog")["state"] == "done"
+    finally:
+        short.unlink()
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "avatard")
+
+
+def test_reload_takes_a_good_config_and_refuses_a_bad_one(machine: Machine) -> None:
+    config, pid = machine.path(CONFIG), machine.property("MainPID")
+    good = config.read_text()
+    try:
+        # When a good one is loaded / Then it is in force
+        config.write_text(
+            good.replace("reserve_mb: 1", "reserve_mb: 1, max_text_chars: 20") + "heartbeat: {every_s: 1}\n"
+        )
+        machine.run("systemctl", "reload", "avatard")
+        asked = ("journalctl", "--no-pager", "--output=cat", "AVATAR_NAME=avatard-heartbeat")
+        wait_for("a heartbeat", lambda: "job finished" in machine.run(*asked).stdout)
+        assert "state=done" in machine.run(*asked).stdout
+        drop(machine, "too-long", "This has more than twenty characters.")
+        assert finished(machine, "too-long")["error"]["code"] == "text-too-long"
+        # When a bad one is / Then `systemctl reload` fails, the journal and the status say why, and the old one works on
+        config.write_text(good.replace("silence_s", "silense_s"))
+        assert machine.run("systemctl", "reload", "avatard", check=False).returncode != 0
+        assert wait_for("the reason", lambda: "lanes.silense_s" in machine.property("StatusText"))
+        assert "lanes.silense_s" in machine.run("journalctl", "--unit=avatard", "--lines=20", "--no-pager").stdout
+        assert machine.property("MainPID") == pid
+        drop(machine, "short", "Hello.")
+        assert finished(machine, "short")["state"] == "done"
+        # When systemd is asked to start with it / Then it says so once, and does not try again and again
+        restarts = machine.property("NRestarts")
+        assert machine.run("systemctl", "restart", "avatard", check=False).returncode != 0
+        assert machine.property("ExecMainStatus") == "78"
+        assert (machine.property("ActiveState"), machine.property("NRestarts")) == ("failed", restarts)
+    finally:
+        config.write_text(good)
+        machine.run("systemctl", "restart", "avatard")
+
+
+def test_rights_that_are_missing_are_named(machine: Machine) -> None:
+    # Given a file that only anna may read / When she drops a job with it / Then that job says so, and nothing else suffers
+    script = (
+        "umask 077; cd /srv/avatard/inbox; cp /opt/avatard/current/share/examples/portrait.png private.png; "
+        "cat > .part; chmod 640 .part; mv .part private.yaml"
+    )
+    machine.run("sh", "-c", script, user="anna", stdin="text: Hello.\nimage: private.png\n")
+    error = finished(machine, "private")["error"]
+    assert (error["code"], error["fault"]) == ("file-unreadable", "job")
+    assert "private.png" in error["message"]
+    # Given an outbox that the service may not write / When it starts / Then it names the setting, and is not tried again
+    machine.run("chown", "root:root", "/srv/avatard/outbox")
+    machine.run("chmod", "2755", "/srv/avatard/outbox")
+    try:
+        assert machine.run("systemctl", "restart", "avatard", check=False).returncode != 0
+        assert machine.property("ExecMainStatus") == "78"
+        said = machine.run("journalctl", "--unit=avatard", "--lines=15", "--no-pager", "--output=cat").stdout
+        assert "paths.outbox: /srv/avatard/outbox may not be written" in said
+    finally:
+        machine.run("systemd-tmpfiles", "--create", "avatard.conf")
+        machine.run("systemctl", "restart", "avatard")
+
+
+def test_stop_gives_the_job_back_and_start_takes_it_up(machine: Machine) -> None:
+    drop(machine, "stopped", LONG)
+    job = in_stage(machine, "stopped", "encode")["job"]
+    machine.run("systemctl", "stop", "avatard")
+    assert machine.property("Result") == "success"
+    assert machine.path(f"/var/lib/avatard/spool/encode/ready/{job}").is_dir()
+    machine.run("systemctl", "start", "avatard")
+    done = finished(machine, "stopped")
+    assert done["state"] == "done"
+    assert "attempts" not in done
+
+
+def test_nothing_outside_its_folders_can_be_written(machine: Machine) -> None:
+    # Given the daemon's own view of the file system / When its user looks for all that it may write
+    look = r"find / ( -path /proc -o -path /sys -o -path /dev ) -prune -o ! -type l ! -type s -writable -print"
+    user = ["setpriv", "--reuid=avatard", "--regid=avatard", "--init-groups"]
+    found = machine.run(
+        "nsenter", "-t", machine.property("MainPID"), "-m", *user, *look.split(), check=False
+    ).stdout.splitlines()
+    # Then there is something, and all of it is its own
+    own = ("/srv/avatard", "/var/lib/avatard", "/var/cache/avatard", "/run/avatard", "/tmp", "/var/tmp")
+    assert "/srv/avatard/inbox" in found
+    assert [path for path in found if not path.startswith(own)] == []
+    # And it holds nothing that it could become more with
+    state = machine.run("cat", f"/proc/{machine.property('MainPID')}/status").stdout
+    assert re.search(r"^CapBnd:\s+0+$", state, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\s+1$", state, re.MULTILINE)
+
+
+def test_the_units_are_as_hard_as_they_are_said_to_be(machine: Machine) -> None:
+    def score() -> float:
+        text = machine.run("systemd-analyze", "security", "--no-pager", "avatard").stdout
+        return float(re.findall(r"exposure level for avatard.service: ([\d.]+)", text)[0])
+
+    assert score() <= 1.6
+    target = machine.path("/run/systemd/system/avatard.service.d")
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "cpu-only.conf").write_bytes(machine.path(f"{SOURCE}/systemd/cpu-only.conf").read_bytes())
+    machine.run("systemctl", "daemon-reload")
+    assert score() <= 1.3
+    # And it works like that
+    machine.run("systemctl", "restart", "avatard")
+    drop(machine, "cpu-only")
+    assert finished(machine, "cpu-only")["state"] == "done"
+
+
+def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fits_loses_no_job(
+    machine: Machine,
+) -> None:
+    config, pid = machine.path(CONFIG), machine.property("MainPID")
+    current = machine.run("readlink", "/opt/avatard/current").stdout
+    good = config.read_text()
+    config.write_text(good + "nonsense: true\n")
+    refused = machine.run("make", "-C", SOURCE, "upgrade", network=True, check=False)
+    config.write_text(good)
+    assert refused.returncode != 0
+    assert "nonsense" in refused.stderr
+    assert (machine.property("MainPID"), machine.run("readlink", "/opt/avatard/current").stdout) == (pid, current)
+    time.sleep(1.1)  # a version is named by its second
+    drop(machine, "across", LONG)
+    machine.run("make", "-C", SOURCE, "upgrade", network=True)
+    assert machine.run("readlink", "/opt/avatard/current").stdout != current
+    assert finished(machine, "across")["state"] == "done"
+
+
+def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:
+    machine.run("make", "-C", SOURCE, "uninstall")
+    assert machine.property("LoadState") == "not-found"
+    assert not machine.path("/opt/avatard").exists()
+    assert machine.path("/srv/avatard/outbox/across.mp4").stat().st_size > 1000
+    assert machine.path(CONFIG).exists()
+    machine.run("make", "-C", SOURCE, "uninstall", "OPTIONS=--purge")
+    for folder in ("/srv/avatard", "/var/lib/avatard", "/etc/avatard"):
+        assert not machine.path(folder).exists()
+    assert machine.run("id", "avatard", check=False).returncode != 0

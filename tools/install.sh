@@ -1,0 +1,128 @@
+#!/bin/sh
+# Puts avatard on a Debian 12 (or newer) machine, brings it up to date, or takes it away. As root:
+#   tools/install.sh install [--cpu-only] [--no-start]    also upgrades; the version before stays until the new one runs
+#   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
+# `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains.
+set -eu
+
+home=/opt/avatard
+unit=/usr/local/lib/systemd/system # below /etc, so that `systemctl edit` and drop-ins there win
+source=$(cd "$(dirname "$0")/.." && pwd)
+
+say() { echo "avatard: $*"; }
+fail() {
+	echo "avatard: $*" >&2
+	exit 1
+}
+
+[ "$(id -u)" = 0 ] || fail "this wants root: sudo make ${1:-install}"
+[ -d /run/systemd/system ] || fail "systemd does not run here; without it use 'make run'"
+
+# -- install and upgrade --------------------------------------------------------------------------------------------
+
+need_python() {
+	python=${PYTHON:-/usr/bin/python3}
+	"$python" -c 'import ensurepip' 2>/dev/null && return
+	say "installing python3 and python3-venv"
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null ||
+		fail "Python 3.11 or 3.12 with venv is needed; install it and try again"
+}
+
+# A version is a folder of its own, and `current` a link to one: switching is one rename, and so is going back.
+build() {
+	new=$home/versions/$(date -u +%Y%m%dT%H%M%SZ)
+	mkdir -p "$home/versions"
+	trap 'rm -rf "$new"' EXIT
+	INSTALL_AS=copy "$source/tools/setup.sh" "$python" "$new" "$source/requirements.lock"
+	mkdir -p "$new/share/doc/avatard" "$new/share/examples"
+	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source/config.yaml" "$new/share/doc/avatard/"
+	cp "$source"/examples/hello.yaml "$source"/examples/portrait.png "$source"/share/* "$new/share/examples/"
+	[ ! -d "$source/monitoring" ] || cp -R "$source/monitoring" "$new/share/monitoring"
+	"$new/bin/avatar" --version >/dev/null || fail "the new version does not run; nothing was changed"
+}
+
+point() {
+	ln -sfn "$1" "$home/.current" && mv -T "$home/.current" "$home/current"
+}
+
+place_files() {
+	mkdir -p "$unit" /usr/local/lib/sysusers.d /usr/local/lib/tmpfiles.d /etc/avatard /etc/systemd/system/avatard.service.d
+	install -m 644 "$source/systemd/sysusers.conf" /usr/local/lib/sysusers.d/avatard.conf
+	install -m 644 "$source/systemd/tmpfiles.conf" /usr/local/lib/tmpfiles.d/avatard.conf
+	install -m 644 "$source/systemd/avatard.service" "$unit/avatard.service"
+	[ -e /etc/avatard/config.yaml ] || install -m 644 "$source/systemd/config.yaml" /etc/avatard/config.yaml
+	systemd-sysusers avatard.conf
+	systemd-tmpfiles --create avatard.conf
+	drop_in 50-backoff.conf "$(systemctl --version | awk 'NR == 1 { print ($2 >= 254) ? "yes" : "no" }')"
+	drop_in cpu-only.conf "$cpu_only"
+	ln -sf "$home/current/bin/avatar" /usr/local/bin/avatar
+	systemctl daemon-reload
+}
+
+drop_in() { # NAME yes|no|keep
+	target=/etc/systemd/system/avatard.service.d/$1
+	case $2 in
+	yes) install -m 644 "$source/systemd/$1" "$target" ;;
+	no) rm -f "$target" ;;
+	esac
+}
+
+install_it() {
+	need_python
+	build
+	before=$(readlink "$home/current" 2>/dev/null || true)
+	place_files
+	"$new/bin/avatar" --config /etc/avatard/config.yaml config --check >/dev/null ||
+		fail "/etc/avatard/config.yaml does not fit the new version (see above); the old one goes on"
+	point "$new"
+	systemctl enable --quiet avatard.service
+	if [ "$start" = yes ] && ! systemctl restart avatard.service; then
+		journalctl -u avatard.service -n 20 --no-pager -o cat >&2 || true
+		[ -z "$before" ] || { point "$before" && systemctl restart avatard.service && fail "the new version did not start; the old one runs again"; }
+		trap - EXIT
+		fail "the service did not start; mend what is said above, then: systemctl start avatard"
+	fi
+	trap - EXIT
+	for old in "$home"/versions/*; do
+		[ "$old" = "$new" ] || [ "$old" = "$before" ] || rm -rf "$old"
+	done
+	say "$("$new/bin/avatar" --version | tr -d ',') is installed${before:+ (before: $before)}"
+	say "drop jobs into /srv/avatard/inbox as a member of the group avatar: usermod --append --groups avatar NAME"
+}
+
+# -- uninstall ------------------------------------------------------------------------------------------------------
+
+uninstall_it() {
+	systemctl disable --now --quiet avatard.service 2>/dev/null || true
+	rm -f "$unit/avatard.service" /usr/local/bin/avatar
+	rm -f /usr/local/lib/sysusers.d/avatard.conf /usr/local/lib/tmpfiles.d/avatard.conf
+	rm -f /etc/systemd/system/avatard.service.d/50-backoff.conf /etc/systemd/system/avatard.service.d/cpu-only.conf
+	rmdir /etc/systemd/system/avatard.service.d 2>/dev/null || true
+	rm -rf "$home" /var/cache/avatard
+	systemctl daemon-reload
+	if [ "$purge" = yes ]; then
+		rm -rf /srv/avatard /var/lib/avatard /etc/avatard
+		userdel avatard 2>/dev/null || true
+		groupdel avatar 2>/dev/null || true
+		say "removed, with all jobs, results, models and settings"
+	else
+		say "removed; kept: /srv/avatard, /var/lib/avatard, /etc/avatard, the user and the groups (all of it goes with --purge)"
+	fi
+}
+
+action=${1:-} cpu_only=keep start=yes purge=no
+[ $# -eq 0 ] || shift
+for option; do
+	case $option in
+	--cpu-only) cpu_only=yes ;;
+	--gpu) cpu_only=no ;;
+	--no-start) start=no ;;
+	--purge) purge=yes ;;
+	*) fail "unknown option $option; see the head of $0" ;;
+	esac
+done
+case $action in
+install | upgrade) install_it ;;
+uninstall) uninstall_it ;;
+*) fail "say install, upgrade or uninstall" ;;
+esac
