@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 #: Sway: largest excursion of each parameter (degrees, or parts of the face's width) and its band in Hz.
-_SWAY = {"head_yaw": 3.2, "head_pitch": 1.8, "head_roll": 1.3, "head_x": 0.012, "head_y": 0.035, "lean": 0.10}
+_SWAY = {"head_yaw": 3.2, "head_pitch": 1.8, "head_roll": 1.3, "head_x": 0.012, "head_y": 0.038, "lean": 0.11}
 _SWAY_HZ = (0.09, 0.55)
 #: Degrees that the head tilts when the body leans by a face's width.
 _TILT_DEG = 14.0
