@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from daemon.errors import UnknownError
 from stages.context import Context
+from stages.encode.creases import Creases
 from stages.encode.eyes import Eye
 from stages.encode.layers import Box, Layers, unmultiplied
 from stages.encode.mouth import Interior, Opening
@@ -66,6 +67,7 @@ class Composer:
         self._eyes = [Eye(lid, self._figure[..., :3]) for lid in rig.lids]
         self._rig, self._track = rig, track
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
+        self._creases = Creases(rig.crease)
         self._interior = Interior(rig.oral, rig.tones, rig.frame)
         self._patches = patches
         self._plan(interpolation)
@@ -121,7 +123,7 @@ class Composer:
 
     def _render(self, index: int, row: FloatArray, buffer: Picture) -> None:
         parameters = dict(zip(NAMES, row.tolist(), strict=True))
-        boxes = self._blink(parameters)
+        boxes = self._blink(parameters) + self._fold(parameters)
         if self._patches is not None:  # painted before the head is moved, so that the picture is sampled only once
             self._patches.paint(index, self._painted[..., :3])
             boxes.append(self._patches.slices)
@@ -147,6 +149,15 @@ class Composer:
                 self._painted[eye.slices][..., :3] = eye.paint(parameters[name])
                 boxes.append(eye.slices)
         return boxes
+
+    def _fold(self, parameters: dict[str, float]) -> list[Box]:
+        """Shade the folds into the working portrait; returns the box to put back afterwards."""
+        amount = self._creases.amount(parameters)
+        if amount <= 0:
+            return []
+        box = self._creases.slices
+        self._painted[box][..., :3] = self._creases.shade(self._painted, amount)
+        return [box]
 
     def _move(self, parameters: dict[str, float], buffer: Picture) -> None:
         assert self._cells is not None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from daemon.fs import artifact
 from stages.face import mesh
 from stages.face.cells import Cells
+from stages.face.creases import Crease, creases_of
 from stages.face.expressions import Expressions
 from stages.face.frame import FaceFrame
 from stages.face.head import Head
@@ -27,7 +28,7 @@ from stages.face.sampling import blur
 from stages.face.tones import Tones
 
 #: Raise it whenever what is built here changes: rigs in the cache are then built anew.
-VERSION = 5
+VERSION = 6
 #: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 80
 #: What the head's fields cover, in face widths to each side and face heights above and below the chin; nothing moves
@@ -47,8 +48,8 @@ class Rig:
         lower, upper: displacement of either layer at full strength, px, float32 [expressions, rows, columns, 2].
         head_names, head_cells, head: the same for the head's fields, which both layers share. Covers `face_cells` too.
         curve_upper, curve_lower: the lips' edges, px, [n, 2].
-        frame, tones, oral, matte, lids: see there; lids is empty where the eyes are closed in the picture, matte where the
-            picture cannot be split into person and background.
+        frame, tones, oral, matte, crease, lids: see there; lids is empty where the eyes are closed in the picture, matte where
+            the picture cannot be split into person and background.
     """
 
     step: int
@@ -65,6 +66,7 @@ class Rig:
     tones: Tones
     oral: Oral
     matte: Matte
+    crease: Crease
     lids: tuple[Lid, ...]
 
 
@@ -95,6 +97,7 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         tones=tones,
         oral=paint_oral(portrait, frame, curves, tones),
         matte=matte,
+        crease=creases_of(landmarks, size),
         lids=_lids(portrait, landmarks, tones),
     )
 
@@ -138,7 +141,7 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
 
 
 _NESTED: dict[str, type[Any]] = {
-    "frame": FaceFrame, "tones": Tones, "oral": Oral, "matte": Matte, "face_cells": Cells, "head_cells": Cells
+    "frame": FaceFrame, "tones": Tones, "oral": Oral, "matte": Matte, "crease": Crease, "face_cells": Cells, "head_cells": Cells
 }  # fmt: skip
 _FIELDS = ("lower", "upper", "head")
 

@@ -220,3 +220,19 @@ def test_a_drawing_process_that_dies_is_told(ready: Context) -> None:
         list(Shares(ready, source, 2).frames())
     assert told.value.code == "frames-missing"
     assert "motion.npz" in told.value.message
+
+
+def test_folds_beside_a_widened_mouth_deepen_a_little(ready: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the same spread mouth with and without the shading
+    shaded = show(ready, SOUNDS["EE"])[0].astype(int)
+    monkeypatch.setattr("stages.encode.creases._DARKEST", 0.0)
+    plain = show(ready, SOUNDS["EE"])[0].astype(int)
+    # Then it is darker, by less than a sixth, and only between the nose and the sides of the face
+    darker = (plain - shaded).max(axis=-1)
+    assert darker.max() > 5
+    assert (plain - shaded <= plain / 6 + 2).all()
+    points = np.array(face_of(ready)["landmarks"])
+    rows, columns = np.nonzero(darker > 5)
+    assert rows.min() > points[168, 1]
+    assert columns.min() > points[234, 0]
+    assert columns.max() < points[454, 0]
