@@ -89,7 +89,15 @@ def say(ctx: Context, phones: list[tuple[str, float, float]], duration: float, m
     timed = (
         [{"phone": p, "start": s, "end": e, "word": 0, "stress": 1} for p, s, e in phones] if method != "energy" else []
     )
-    timing = {"version": 1, "method": method, "sample_rate": RATE, "duration": duration, "phones": timed, "words": []}
+    timing = {
+        "version": 1,
+        "engine": "hibari",
+        "method": method,
+        "sample_rate": RATE,
+        "duration": duration,
+        "words": [],
+    }
+    timing["phones"] = timed
     ctx.path("timing.json").write_text(json.dumps(timing), encoding="utf-8")
 
 
