@@ -21,6 +21,7 @@ State = Literal["good", "other", "damaged", "missing"]
 
 OPENRAIL = "weights tagged CreativeML OpenRAIL-M (use restrictions); the README allows any use; code MIT"
 MIT, APACHE = "MIT", "Apache-2.0"
+CPML = "Coqui Public Model License: the weights and all they say for NON-COMMERCIAL use only"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ _VAE = ("stabilityai/sd-vae-ft-mse", "31f26fdeee1355a5c34592e401dd41e45d25a493")
 _WHISPER = ("openai/whisper-tiny", "169d4a4341b33bc18d8881c4b69c2e104e1cc0af")
 _UNET_CONFIG = "5b6923aee04d71692e0e9846c471e0a4ea07a4f686d39545e472bd4ba17e1b47"
 
+_XTTS = ("coqui/XTTS-v2", "6c2b0d75eae4b7047358e3b6bd9325f857d43f77")
+
 _SHARED = (
     Part("vae", "image autoencoder sd-vae-ft-mse", MIT, (
         ModelFile("sd-vae/diffusion_pytorch_model.safetensors", *_VAE, "diffusion_pytorch_model.safetensors",
@@ -143,6 +146,26 @@ def _kokoro() -> tuple[Part, ...]:
     return tuple(parts)
 
 
+_XTTS_PARTS = (
+    Part("model", "XTTS v2.0.3, the voice network", CPML, (
+        ModelFile("xtts/model.pth", *_XTTS, "model.pth",
+                  1_867_929_118, "c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a0771ba5989776187"),
+    )),
+    Part("config", "its shape", CPML, (
+        ModelFile("xtts/config.json", *_XTTS, "config.json",
+                  4_368, "ef262b1454dd2a77e1461b0b2cd53e19b8a7624cc131b837d36df67356bc75e8"),
+    )),
+    Part("vocab", "its alphabet", CPML, (
+        ModelFile("xtts/vocab.json", *_XTTS, "vocab.json",
+                  361_219, "928260878a59da8a72a2a5b7687fea29d5106137669d90945430fe17e415304a"),
+    )),
+    Part("speakers", "the voices that come with it", CPML, (
+        ModelFile("xtts/speakers_xtts.pth", *_XTTS, "speakers_xtts.pth",
+                  7_754_818, "f0f6137c19a4eab0cbbe4c99b5babacf68b1746e50da90807708c10e645b943b"),
+    )),
+)  # fmt: skip
+
+
 #: What each engine needs, by the name `avatar models` knows it by.
 ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk": _unet("1.5", "musetalkV15", "unet.pth", 3_400_074_924,
@@ -150,6 +173,7 @@ ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk-v1": _unet("1.0", "musetalk", "pytorch_model.bin", 3_400_076_549, "") + _SHARED,
     "face-parsing": (_PARSER,),
     "kokoro": _kokoro(),
+    "xtts": _XTTS_PARTS,
 }  # fmt: skip
 
 

@@ -1,0 +1,76 @@
+"""Small networks with random weights in the real layout of Coqui's model files, so that the real loading code runs on them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from stages.tts.coqui_library import library
+from stages.tts.xtts.portions import LANGUAGES
+
+STOP = 65  # the code that ends a sentence
+SPEAKERS = ("Ada", "Bo")
+
+
+def build_xtts(folder: Path, *, legacy: bool = False, stop_bias: float = 0.5) -> Path:
+    """model.pth, config.json, vocab.json and speakers_xtts.pth of a network of 2 layers and 64 channels.
+
+    It cannot be smaller than 92 MB: the vocoder's and the speaker encoder's sizes are fixed.
+
+    Args:
+        legacy: model.pth holds objects of the library's configuration, as the published one does.
+        stop_bias: how much more likely than others the code is that ends a sentence; 0.5 makes sentences of one to three seconds.
+    """
+    folder.mkdir(parents=True)
+    _vocabulary().save(str(folder / "vocab.json"))
+    kinds, tokens = library("TTS.tts.configs.xtts_config"), library("TTS.tts.layers.xtts.tokenizer")
+    shape = {"gpt_layers": 2, "gpt_n_model_channels": 64, "gpt_n_heads": 4, "decoder_input_dim": 64,
+             "gpt_num_audio_tokens": STOP + 1, "gpt_start_audio_token": STOP - 1, "gpt_stop_audio_token": STOP,
+             "gpt_max_audio_tokens": 90, "gpt_use_perceiver_resampler": True}  # fmt: skip
+    config = kinds.XttsConfig(model_args=kinds.XttsArgs(**shape))
+    config.save_json(str(folder / "config.json"))
+    torch.manual_seed(7)
+    network = library("TTS.tts.models.xtts").Xtts(config)
+    network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
+    network.init_models()
+    state = network.state_dict()
+    state["gpt.mel_head.bias"][STOP] = stop_bias
+    _save(folder / "model.pth", config, state, kinds, legacy)
+    speakers = {
+        name: {"gpt_cond_latent": torch.randn(1, 32, 64), "speaker_embedding": torch.randn(1, 512, 1)}
+        for name in SPEAKERS
+    }
+    torch.save(speakers, folder / "speakers_xtts.pth")
+    return folder
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _vocabulary() -> Tokenizer:
+    special = ["[STOP]", "[UNK]", "[SPACE]", *(f"[{language}]" for language in LANGUAGES), "[START]"]
+    letters = sorted("abcdefghijklmnopqrstuvwxyz0123456789.,!?;:'-")
+    tokenizer = Tokenizer(
+        models.BPE(vocab={text: number for number, text in enumerate(special + letters)}, merges=[], unk_token="[UNK]")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def _save(path: Path, config: Any, state: dict[str, Any], kinds: Any, legacy: bool) -> None:
+    moved = (kinds.XttsArgs, kinds.XttsAudioConfig)  # they lived elsewhere when the published file was made
+    home = kinds.XttsArgs.__module__
+    try:
+        if legacy:
+            for kind in moved:
+                kind.__module__ = "TTS.tts.models.xtts"
+        torch.save({"config": config if legacy else config.to_dict(), "model": state}, path)
+    finally:
+        for kind in moved:
+            kind.__module__ = home
