@@ -42,6 +42,7 @@ class Paths(_Section):
     spool: Folder = Field(Path("spool"), description="The queue; on a local disk with a journal.")
     cache: Folder = Field(Path("spool/cache"), description="What can be made again: rigs of portraits.")
     models: Folder = Field(Path("spool/models"), description="Model files of the engines that need some.")
+    profiles: Folder = Field(Path("spool/profiles"), description="Voice profiles; not a cache: keep a copy of it.")
 
 
 class Intake(_Section):
@@ -165,6 +166,9 @@ class TtsStage(_Section):
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+    require_consent: bool = Field(
+        False, description="Voice profiles are made, and spoken with, only where it is written down who agreed."
+    )
     xtts: Xtts = Xtts()
     level_audio: bool = Field(False, description="Bring a job's own sound to -16 LUFS too, as all that is spoken is.")
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from daemon.config import Settings
 from stages.tts.coqui_library import library
 from stages.tts.xtts.portions import LANGUAGES
 
@@ -46,6 +47,14 @@ def build_xtts(folder: Path, *, legacy: bool = False, stop_bias: float = 0.5) ->
     }
     torch.save(speakers, folder / "speakers_xtts.pth")
     return folder
+
+
+def xtts_settings(models: Path, paths: dict[str, str] | None = None, **options: Any) -> Settings:
+    """An installation that trusts the model that lies there."""
+    model = models / "xtts" / "model.pth"
+    known = {"accept_licence": True, "model_sha256": sha256(model) if model.exists() else ""}
+    folders = {"models": str(models), "cache": str(models / "cache"), **(paths or {})}
+    return Settings.model_validate({"paths": folders, "stages": {"tts": {"xtts": {**known, **options}}}})
 
 
 def sha256(path: Path) -> str:

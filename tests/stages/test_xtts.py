@@ -22,39 +22,18 @@ from stages.tts.xtts import guard, portions
 from stages.tts.xtts.engine import Xtts, load_network
 from stages.tts.xtts.files import read_pickle
 from stages.tts.xtts.network import REFERENCE_RATE, Network
-from tests.stages.coqui_models import build_xtts, sha256
+from tests.stages.coqui_models import sha256, xtts_settings
 
 HELLO = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
 #: Seconds of one code of sound: 1024 samples at 22.05 kHz. Source: the model's configuration
 CODE_S = 1024 / 22_050
 
 
-def settings(models: Path, **xtts: Any) -> Settings:
-    """An installation that trusts the model that lies there."""
-    model = models / "xtts" / "model.pth"
-    options = {"accept_licence": True, "model_sha256": sha256(model) if model.exists() else "", **xtts}
-    paths = {"models": str(models), "cache": str(models / "cache")}
-    return Settings.model_validate({"paths": paths, "stages": {"tts": {"xtts": options}}})
-
-
-@pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
-    root = tmp_path_factory.mktemp("models")
-    build_xtts(root / "xtts", legacy=True)
-    return root
-
-
-@pytest.fixture(scope="session")
-def network(published: Path) -> Network:
-    return load_network(settings(published))[0]
-
-
 @pytest.fixture
-def models(published: Path, tmp_path: Path) -> Path:
+def models(published_xtts: Path, tmp_path: Path) -> Path:
     """A copy that a test may spoil."""
     (tmp_path / "models").mkdir()
-    shutil.copytree(published / "xtts", tmp_path / "models" / "xtts")
+    shutil.copytree(published_xtts / "xtts", tmp_path / "models" / "xtts")
     return tmp_path / "models"
 
 
@@ -202,9 +181,7 @@ def test_words_after_the_end_are_cut_off() -> None:
 def test_loading_changes_nothing_in_the_model_folder(models: Path) -> None:
     # Given a folder that nobody may write to
     before = {path.name: (sha256(path), path.stat().st_mtime_ns) for path in (models / "xtts").iterdir()}
-    where = settings(models).model_copy(
-        update={"paths": settings(models).paths.model_copy(update={"cache": models.parent / "c"})}
-    )
+    where = xtts_settings(models, {"cache": str(models.parent / "cache")})
     for path in (*(models / "xtts").iterdir(), models / "xtts"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     # When the model, which holds objects as the published one does, is loaded
@@ -216,18 +193,18 @@ def test_loading_changes_nothing_in_the_model_folder(models: Path) -> None:
 def test_files_that_are_not_right_are_refused_by_name(models: Path) -> None:
     model = models / "xtts" / "model.pth"
     # Given no consent to the licence; no trust in this file; a file that changed since it was trusted
-    trusted = settings(models)
-    assert refusal(settings(models, accept_licence=False)) == "licence-not-accepted"
-    assert refusal(settings(models, model_sha256="")) == "model-altered"
+    trusted = xtts_settings(models)
+    assert refusal(xtts_settings(models, accept_licence=False)) == "licence-not-accepted"
+    assert refusal(xtts_settings(models, model_sha256="")) == "model-altered"
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
     model.write_bytes(data)
     assert refusal(trusted) == "model-altered"
     # Given a file that is cut off; another vocabulary; none at all
     model.write_bytes(data[: len(data) // 2])
-    assert refusal(settings(models)) == "model-damaged"
+    assert refusal(xtts_settings(models)) == "model-damaged"
     model.unlink()
-    assert refusal(settings(models)) == "model-missing"
+    assert refusal(xtts_settings(models)) == "model-missing"
 
 
 def test_code_in_a_model_file_is_not_run(models: Path, tmp_path: Path) -> None:
@@ -242,10 +219,10 @@ def test_code_in_a_model_file_is_not_run(models: Path, tmp_path: Path) -> None:
         archive.writestr("archive/version", "3\n")
         archive.writestr("archive/byteorder", "little")
     # Then it is refused, even where its hash is trusted, and nothing ran
-    assert refusal(settings(models)) == "model-foreign"
+    assert refusal(xtts_settings(models)) == "model-foreign"
     assert not (tmp_path / "sprung").exists()
     torch.save({"config": 1, "weights": torch.zeros(1)}, path)
-    assert refusal(settings(models)) == "model-foreign"
+    assert refusal(xtts_settings(models)) == "model-foreign"
 
 
 def test_a_network_of_another_shape_is_refused(models: Path) -> None:
@@ -254,9 +231,9 @@ def test_a_network_of_another_shape_is_refused(models: Path) -> None:
     raw = json.loads(path.read_text())
     raw["model_args"]["gpt_layers"] = 3
     path.write_text(json.dumps(raw))
-    assert refusal(settings(models)) == "model-foreign"
+    assert refusal(xtts_settings(models)) == "model-foreign"
     path.write_text(json.dumps({**raw, "model": "vits"}))
-    assert refusal(settings(models, attempts=2)) == "model-foreign"
+    assert refusal(xtts_settings(models, attempts=2)) == "model-foreign"
 
 
 def test_the_hash_is_read_once_and_again_when_the_file_changes(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,8 +276,8 @@ def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: Ne
     assert steps[True] < steps[False]
 
 
-def test_the_voices_that_come_with_the_model_can_be_read(published: Path) -> None:
-    voices = read_pickle(published / "xtts" / "speakers_xtts.pth")
+def test_the_voices_that_come_with_the_model_can_be_read(published_xtts: Path) -> None:
+    voices = read_pickle(published_xtts / "xtts" / "speakers_xtts.pth")
     assert {name: set(entry) for name, entry in voices.items()} == {
         name: {"gpt_cond_latent", "speaker_embedding"} for name in ("Ada", "Bo")
     }

@@ -12,13 +12,14 @@ import numpy as np
 from daemon.config import Settings
 from daemon.config import Xtts as XttsSettings
 from daemon.errors import MachineError, UnknownError
+from daemon.profiles import Profile, check_usable
 from stages.tts.engine import Piece, Spoken
 from stages.tts.timing import Samples
-from stages.tts.xtts import files, guard, portions
+from stages.tts.xtts import files, guard, likeness, portions
 from stages.tts.xtts.guard import Take
 from stages.tts.xtts.network import Latents, Network
+from stages.tts.xtts.voices import LICENCE
 
-LICENCE = "CPML (non-commercial use only)"
 #: Silence between the portions of a piece that was too long for the network. s
 _JOIN_S = 0.12
 #: Characters of a sentence that are quoted in a warning.
@@ -122,3 +123,20 @@ def load_network(settings: Settings) -> tuple[Network, str]:
     found = files.find(settings.paths.models)
     sha256 = files.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
     return _network(found, sha256, options), sha256
+
+
+def load(voice: Profile | str, settings: Settings) -> Xtts:
+    """The engine, speaking with a profile, or with a voice that comes with the model (by its name).
+
+    Raises:
+        JobError: `profile-expired`, `consent-missing`, `profile-unknown`, `voice-unknown`.
+        MachineError: what `load_network` raises.
+    """
+    if isinstance(voice, Profile):
+        check_usable(voice, require_consent=settings.stages.tts.require_consent)
+        network, sha256 = load_network(settings)
+        known = likeness.of_profile(voice, network, sha256)
+    else:
+        network, _ = load_network(settings)
+        known = likeness.of_model(voice, settings)
+    return Xtts(network, known, settings.stages.tts.xtts.attempts)
