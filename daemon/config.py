@@ -121,7 +121,7 @@ class FaceStage(_Section):
 
 
 #: The engines that are part of this program.
-TTS_ENGINES = ("hibari", "kokoro")
+TTS_ENGINES = ("hibari", "kokoro", "xtts", "coqui")
 
 
 class ExternalEngine(_Section):
@@ -155,7 +155,8 @@ class Xtts(_Section):
 
 class TtsStage(_Section):
     engine: str = Field(
-        "auto", description="hibari, kokoro, a name under `engines`, or auto: the default voice's, else one that can."
+        "auto",
+        description="hibari, kokoro, xtts, coqui, a name under `engines`, or auto: the default voice's, else one that can.",
     )
     voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
     lexicon: dict[str, str] = Field(

@@ -12,6 +12,7 @@ from typing import Any
 
 from daemon import kokoro_files
 from daemon.config import Settings
+from stages.tts.xtts import voices as xtts
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Voice:
         licence: of what it says.
         model: its file, where it has one of its own.
         aliases: other names it is found by, such as the id of a voice profile.
+        own: it is a person's, and only spoken with when it is asked for.
         lacking: why it cannot be used here; empty where it can.
         remedy: what to do about that.
     """
@@ -37,6 +39,7 @@ class Voice:
     licence: str
     model: Path = Path()
     aliases: tuple[str, ...] = ()
+    own: bool = False
     lacking: str = ""
     remedy: str = ""
 
@@ -110,6 +113,7 @@ def _kokoro(settings: Settings) -> list[Voice]:
             kokoro_files.LICENCE,
             root / kokoro_files.voice_file(name),
             (name, f"kokoro/{name}"),
+            False,
             "" if network and (root / kokoro_files.voice_file(name)).is_file() else "its files are not there",
             "`avatar models fetch kokoro` brings them.",
         )
@@ -126,8 +130,22 @@ def _external(settings: Settings) -> list[Voice]:
     ]
 
 
+def _xtts(settings: Settings) -> list[Voice]:
+    """The voices that come with XTTS, and the profiles, which it speaks with in any of its languages."""
+    lacking, remedy = xtts.lacking(settings)
+    built_in = [
+        Voice("xtts", name, xtts.LANGUAGES, "", xtts.LICENCE, lacking=lacking, remedy=remedy)
+        for name in xtts.built_in(settings)
+    ]
+    return built_in + [
+        Voice("xtts", profile.name, (profile.language, *xtts.LANGUAGES), "", xtts.LICENCE, profile.folder,
+              (profile.id,), True, lacking, remedy)
+        for profile in xtts.profiles(settings)
+    ]  # fmt: skip
+
+
 #: Where voices come from. Of two of the same name the first is taken, unless config.yaml prefers an engine.
-SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _external)
+SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _xtts, _external)
 
 
 def catalogue(settings: Settings) -> list[Voice]:

@@ -17,6 +17,7 @@ from daemon.profiles import Profile, Profiles, check_consent
 from stages.context import Context, Facts
 from stages.tts.profiles.sample import RATE, reference
 from stages.tts.timing import Samples
+from stages.tts.voices import catalogue
 from stages.tts.wav import to_pcm
 
 #: Artifact that is delivered for a job of `kind: voice`.
@@ -71,6 +72,7 @@ def make(
     if settings.stages.tts.require_consent:
         check_consent(wish.consent, wish.name)
     store.check_name(wish.name, wish.id)
+    _check_unlike(wish.name, settings)
     if wish.expires is not None and wish.expires < datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(1):
         raise JobError("profile-expired", f"{wish.expires} is over already.", "Write a day to come, or none.")
     found = reference(samples)
@@ -87,6 +89,15 @@ def make(
         folder=settings.paths.profiles / wish.id,
     )
     return store.keep(profile, _wav(found.samples)), found.warnings
+
+
+def _check_unlike(name: str, settings: Settings) -> None:
+    """A profile named like a voice of an engine could not be asked for."""
+    for voice in catalogue(settings):
+        if not voice.own and voice.is_called(name.casefold()):
+            raise JobError(
+                "profile-name", f"There is a voice named '{name}' already: {voice.id}.", "Take another name."
+            )
 
 
 def _wav(samples: Samples) -> bytes:

@@ -14,6 +14,8 @@ from daemon.profiles import Profile, Profiles
 from stages.tts.coqui_library import installed
 from stages.tts.xtts.portions import LANGUAGES
 
+__all__ = ["LANGUAGES", "LICENCE", "built_in", "lacking", "profiles"]
+
 LICENCE = "CPML (non-commercial use only)"
 
 
@@ -46,11 +48,6 @@ def built_in(settings: Settings) -> list[str]:
     except OSError:
         return []
     return list(_names(path, info.st_size, info.st_mtime_ns))
-
-
-def languages() -> tuple[str, ...]:
-    """BCP 47 tags."""
-    return LANGUAGES
 
 
 @lru_cache(maxsize=4)
