@@ -20,7 +20,7 @@ from daemon.spool import RESTING, SPARE, Spool
 from daemon.status import describe
 
 #: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are litter.
-KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", *STAGES, *RESTING}
+KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", "profiles", *STAGES, *RESTING}
 KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json"}
 
 
@@ -68,7 +68,8 @@ class SpoolCheck:
         if not self._spool.root.is_dir():
             return
         for path in sorted(self._spool.root.iterdir()):
-            if path.name in KNOWN_AT_ROOT | KNOWN_FILES or path in (self._paths.cache, self._paths.models):
+            ours = (self._paths.cache, self._paths.models, self._paths.profiles)
+            if path.name in KNOWN_AT_ROOT | KNOWN_FILES or path in ours:
                 continue
             if path.name.startswith(".") and path.suffix == ".tmp":
                 yield from () if self._live else [_litter(path)]

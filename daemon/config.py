@@ -42,6 +42,7 @@ class Paths(_Section):
     spool: Folder = Field(Path("spool"), description="The queue; on a local disk with a journal.")
     cache: Folder = Field(Path("spool/cache"), description="What can be made again: rigs of portraits.")
     models: Folder = Field(Path("spool/models"), description="Model files of the engines that need some.")
+    profiles: Folder = Field(Path("spool/profiles"), description="Voice profiles; not a cache: keep a copy of it.")
 
 
 class Intake(_Section):
@@ -120,7 +121,7 @@ class FaceStage(_Section):
 
 
 #: The engines that are part of this program.
-TTS_ENGINES = ("hibari", "kokoro")
+TTS_ENGINES = ("hibari", "kokoro", "xtts", "coqui")
 
 
 class ExternalEngine(_Section):
@@ -134,9 +135,28 @@ class ExternalEngine(_Section):
     say_s: float = Field(120.0, gt=0, description="How long one sentence may take.")
 
 
+class Xtts(_Section):
+    accept_licence: bool = Field(
+        False,
+        description="Set to true once you agree that XTTS and what it says are for non-commercial use only (CPML).",
+    )
+    model_sha256: str = Field(
+        "",
+        pattern="^([0-9a-fA-F]{64})?$",
+        description="Of model.pth, where it is a model of your own; empty: it must be the published one.",
+    )
+    attempts: int = Field(3, ge=1, le=10, description="Tries at a sentence that does not come out right.")
+    temperature: float = Field(0.75, gt=0, le=2, description="More is livelier and less reliable.")
+    repetition_penalty: float = Field(5.0, ge=1, le=20, description="More stops it from repeating itself.")
+    length_penalty: float = Field(1.0, ge=0, le=10, description="As in the published configuration.")
+    top_k: int = Field(50, ge=1, description="It chooses among this many next sounds,")
+    top_p: float = Field(0.85, gt=0, le=1, description="and among those that are this likely together.")
+
+
 class TtsStage(_Section):
     engine: str = Field(
-        "auto", description="hibari, kokoro, a name under `engines`, or auto: the default voice's, else one that can."
+        "auto",
+        description="hibari, kokoro, xtts, coqui, a name under `engines`, or auto: the default voice's, else one that can.",
     )
     voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
     lexicon: dict[str, str] = Field(
@@ -147,6 +167,10 @@ class TtsStage(_Section):
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+    require_consent: bool = Field(
+        False, description="Voice profiles are made, and spoken with, only where it is written down who agreed."
+    )
+    xtts: Xtts = Xtts()
     level_audio: bool = Field(False, description="Bring a job's own sound to -16 LUFS too, as all that is spoken is.")
 
     @field_validator("lexicon")

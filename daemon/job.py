@@ -26,6 +26,7 @@ PIPELINES: Final[dict[str, tuple[Stage, ...]]] = {
     "video": STAGES,
     "speech": ("tts", "deliver"),
     "detect": ("face", "deliver"),
+    "voice": ("tts", "deliver"),
 }
 
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")

@@ -6,6 +6,7 @@ docs/manifest.md (`tools/docs.py`).
 
 from __future__ import annotations
 
+import datetime
 import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
@@ -139,11 +140,27 @@ class Motion(_Strict):
     )
 
 
+class VoiceProfile(_Strict):
+    """What a job of `kind: voice` makes; its recording is named by `audio`, its language by `language`."""
+
+    name: str | None = Field(
+        None, min_length=1, max_length=60, description="What the voice is called; default: the manifest's own name."
+    )
+    consent: str | None = Field(
+        None, max_length=500, description="Who agreed that this voice is copied, when, and on what basis."
+    )
+    expires: datetime.date | None = Field(
+        None, description="Last day on which it may be spoken with, as YYYY-MM-DD; default: no end."
+    )
+
+
 class Manifest(_Strict):
     """One job: one YAML document."""
 
-    kind: Literal["video", "speech", "detect"] = Field(
-        "video", description="video; speech makes only the sound; detect only checks the picture."
+    kind: Literal["video", "speech", "detect", "voice"] = Field(
+        "video",
+        description="video; speech makes only the sound; detect only checks the picture; voice keeps the voice of a "
+        "recording (`audio`) as a profile to speak with.",
     )
     text: str | None = Field(
         None,
@@ -179,6 +196,7 @@ class Manifest(_Strict):
         description="WIDTHxHEIGHT of the video in px; the picture is fitted and cropped. Default: the picture's own.",
     )
     aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT; the picture is cropped around the face.")
+    profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Background = Field(
         "keep",
         description="What is behind the person: keep, blur, green, transparent (a WebM with alpha), a colour such as "
@@ -202,6 +220,16 @@ class Manifest(_Strict):
             if self.image is None:
                 raise ValueError("`image` is missing: name a picture file next to the manifest")
             return self
+        if self.kind == "voice":
+            if self.audio is None:
+                raise ValueError("`audio` is missing: name a recording of one person speaking, next to the manifest")
+            if self.text is not None:
+                raise ValueError("`text` is given, but a job of `kind: voice` says nothing: take it out")
+            return self
+        if self.profile is not None:
+            raise ValueError(
+                "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`"
+            )
         if self.text is None and self.audio is None:
             raise ValueError("`text` is missing: write what is to be said (or name a sound file with `audio`)")
         if self.kind == "video" and self.image is None:
@@ -224,6 +252,10 @@ class Manifest(_Strict):
     def files(self) -> list[str]:
         """Names of the files this job needs beside its manifest."""
         return [name for name in (self.image, self.audio, self.background_file) if name is not None]
+
+
+#: Keys that hold keys of their own.
+GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "profile": VoiceProfile}
 
 
 def json_schema() -> dict[str, Any]:

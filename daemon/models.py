@@ -21,6 +21,7 @@ State = Literal["good", "other", "damaged", "missing"]
 
 OPENRAIL = "weights tagged CreativeML OpenRAIL-M (use restrictions); the README allows any use; code MIT"
 MIT, APACHE = "MIT", "Apache-2.0"
+CPML = "Coqui Public Model License: the weights and all they say for NON-COMMERCIAL use only"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ModelFile:
         path: below the models folder; the layout the model's own users have.
         repo, revision, remote: where it is published on Hugging Face.
         members: or the packages it lies in; several members, joined, are the file.
+        archive: or the address of the zip file it lies in, under its own name.
         size: bytes, 0 where not known.
         sha256: empty where not known.
     """
@@ -51,13 +53,14 @@ class ModelFile:
     size: int = 0
     sha256: str = ""
     members: tuple[Member, ...] = ()
+    archive: str = ""
 
     @property
     def source(self) -> str:
         """Where it is published, in words; empty where nowhere."""
         if self.repo:
             return f"https://huggingface.co/{self.repo}"
-        return ", ".join(member.requirement for member in self.members)
+        return self.archive or ", ".join(member.requirement for member in self.members)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ _MUSETALK = ("TMElyralab/MuseTalk", "3ef28bc5cff08c90ad8178a25f1b570cd800170f")
 _VAE = ("stabilityai/sd-vae-ft-mse", "31f26fdeee1355a5c34592e401dd41e45d25a493")
 _WHISPER = ("openai/whisper-tiny", "169d4a4341b33bc18d8881c4b69c2e104e1cc0af")
 _UNET_CONFIG = "5b6923aee04d71692e0e9846c471e0a4ea07a4f686d39545e472bd4ba17e1b47"
+
+_XTTS = ("coqui/XTTS-v2", "6c2b0d75eae4b7047358e3b6bd9325f857d43f77")
 
 _SHARED = (
     Part("vae", "image autoencoder sd-vae-ft-mse", MIT, (
@@ -143,6 +148,36 @@ def _kokoro() -> tuple[Part, ...]:
     return tuple(parts)
 
 
+_XTTS_PARTS = (
+    Part("model", "XTTS v2.0.3, the voice network", CPML, (
+        ModelFile("xtts/model.pth", *_XTTS, "model.pth",
+                  1_867_929_118, "c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a0771ba5989776187"),
+    )),
+    Part("config", "its shape", CPML, (
+        ModelFile("xtts/config.json", *_XTTS, "config.json",
+                  4_368, "ef262b1454dd2a77e1461b0b2cd53e19b8a7624cc131b837d36df67356bc75e8"),
+    )),
+    Part("vocab", "its alphabet", CPML, (
+        ModelFile("xtts/vocab.json", *_XTTS, "vocab.json",
+                  361_219, "928260878a59da8a72a2a5b7687fea29d5106137669d90945430fe17e415304a"),
+    )),
+    Part("speakers", "the voices that come with it", CPML, (
+        ModelFile("xtts/speakers_xtts.pth", *_XTTS, "speakers_xtts.pth",
+                  7_754_818, "f0f6137c19a4eab0cbbe4c99b5babacf68b1746e50da90807708c10e645b943b"),
+    )),
+)  # fmt: skip
+
+
+def _vits(name: str, what: str, extra: tuple[tuple[str, str], ...] = ()) -> tuple[Part, ...]:
+    """A VITS model of Coqui's; its hashes are not published."""
+    archive = f"https://github.com/coqui-ai/TTS/releases/download/v0.6.1_models/tts_models--en--{name}--vits.zip"
+    files = (("model", "model_file.pth", what), ("config", "config.json", "its shape"))
+    return tuple(
+        Part(role, words, APACHE, (ModelFile(f"coqui/{name}-vits/{file}", archive=archive),))
+        for role, file, words in (*files, *(("speakers", file, words) for file, words in extra))
+    )
+
+
 #: What each engine needs, by the name `avatar models` knows it by.
 ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk": _unet("1.5", "musetalkV15", "unet.pth", 3_400_074_924,
@@ -150,6 +185,9 @@ ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk-v1": _unet("1.0", "musetalk", "pytorch_model.bin", 3_400_076_549, "") + _SHARED,
     "face-parsing": (_PARSER,),
     "kokoro": _kokoro(),
+    "xtts": _XTTS_PARTS,
+    "coqui-ljspeech": _vits("ljspeech", "VITS of LJSpeech, a woman's voice"),
+    "coqui-vctk": _vits("vctk", "VITS of VCTK, 109 voices", (("speaker_ids.json", "the names of its voices"),)),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from daemon import fs
 from daemon.anchor import Anchor
 
 #: Endings that belong to one result name; a name is taken when any of them is there.
-ENDINGS = (".json", ".mp4", ".webm", ".wav", ".jpg", ".srt", ".vtt", ".face.json")
+ENDINGS = (".json", ".mp4", ".webm", ".wav", ".jpg", ".srt", ".vtt", ".face.json", ".voice.json")
 ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
 #: More than any status: a manifest's metadata, escaped.
 MAX_STATUS_BYTES = 8 * 2**20

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from daemon import yamlmarks
 from daemon.errors import JobError
-from daemon.manifest import Manifest, Motion
+from daemon.manifest import GROUPS, Manifest
 from daemon.yamlmarks import Document
 
 
@@ -76,7 +76,7 @@ def _sentence(error: ErrorDetails, document: Document) -> tuple[str, str]:
     path = tuple(error["loc"])
     key = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
-        known = Motion.model_fields if path[:1] == ("motion",) else Manifest.model_fields
+        known = GROUPS.get(str(path[0]), Manifest).model_fields
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         place = document.keys.get(path, document.mark(path))
         hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(known)}."
@@ -109,6 +109,6 @@ def _shown(value: Any) -> str:
 
 
 def _hint(path: tuple[str | int, ...]) -> str:
-    owner = Motion if path[0] == "motion" and len(path) > 1 else Manifest
+    owner = GROUPS.get(str(path[0]), Manifest) if len(path) > 1 else Manifest
     field = owner.model_fields.get(str(path[-1])) or Manifest.model_fields.get(str(path[0]))
     return field.description or "" if field else ""

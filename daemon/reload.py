@@ -35,7 +35,7 @@ def reload(settings: Settings, path: Path) -> Change:
 def _adopt(now: BaseModel, new: BaseModel, prefix: str, change: Change) -> None:
     for name in type(now).model_fields:
         key, old, value = prefix + name, getattr(now, name), getattr(new, name)
-        if isinstance(old, BaseModel):
+        if isinstance(old, BaseModel) and isinstance(value, type(old)):
             _adopt(old, value, f"{key}.", change)
         elif old == value:
             continue

@@ -29,6 +29,7 @@ RESULTS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "speech": (("speech.wav", ".wav"),),
     "detect": (("face.json", ".face.json"),),
+    "voice": (("profile.json", ".voice.json"),),
 }
 CHUNK = 1 << 20  # bytes
 

@@ -34,6 +34,12 @@ FAST: dict[str, Any] = {
 }
 
 
+#: Read by the built-in voice in place of a person.
+TALE = (
+    "The north wind and the sun were disputing which was the stronger. A traveller came along, wrapped in a warm cloak. "
+    "They agreed that the one who first made him take it off should be considered stronger. Did he? Yes, he did, at last!"
+)
+
 T = TypeVar("T")
 
 
@@ -195,3 +201,17 @@ def kokoro_models() -> Path:
             raise
         pytest.skip(f"kokoro's packages cannot be had here: {error.message}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of 15 s of speech, 24 kHz, with a little noise, as every room has it."""
+    from stages.tts import run
+    from tests.stages.sound_jobs import ffmpeg, job
+
+    folder = tmp_path_factory.mktemp("recording")
+    run(job(folder, kind="speech", text=TALE))
+    path = folder / "recording.wav"
+    noise = "anoisesrc=r=24000:a=0.0005:seed=1[n];[0:a][n]amix=duration=first:normalize=0"
+    ffmpeg("-i", str(folder / "speech.wav"), "-filter_complex", noise, str(path))
+    return path

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from daemon.config import Settings
-from daemon.manifest import Manifest, Motion, json_schema
+from daemon.manifest import GROUPS as NESTED
+from daemon.manifest import Manifest, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Keys of a manifest in the order people ask for them.
@@ -24,7 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
     "Who": ("image", "face"),
     "Look": ("quality", "fps", "size", "aspect", "background", "motion", "captions"),
-    "Handling": ("kind", "priority", "output", "metadata"),
+    "Handling": ("kind", "profile", "priority", "output", "metadata"),
 }
 
 CONFIG_HEADER = """\
@@ -108,12 +109,10 @@ def manifest_page() -> str:
     parts = [MANIFEST_HEADER]
     for title, names in GROUPS.items():
         parts += [f"## {title}\n", *table(Manifest, names, schema["properties"]), ""]
-        if "motion" in names:
-            parts += [
-                "### motion\n",
-                *table(Motion, tuple(Motion.model_fields), schema["$defs"]["Motion"]["properties"], "motion."),
-                "",
-            ]
+        for group in set(names) & set(NESTED):
+            model = NESTED[group]
+            properties = schema["$defs"][model.__name__]["properties"]
+            parts += [f"### {group}\n", *table(model, tuple(model.model_fields), properties, f"{group}."), ""]
     missing = set(Manifest.model_fields) - {name for names in GROUPS.values() for name in names}
     if missing:
         raise SystemExit(f"docs: no group for {', '.join(sorted(missing))}")

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Puts avatard on a Debian 12 (or newer) machine, brings it up to date, or takes it away. As root:
-#   tools/install.sh install [--cpu-only] [--no-start]    also upgrades; the version before stays until the new one runs
+#   tools/install.sh install [--cpu-only | --gpu] [--musetalk | --no-musetalk] [--no-start]
+#                                                         also upgrades, with the same choices where none are given; the
+#                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
 # `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains.
 set -eu
@@ -34,6 +36,13 @@ build() {
 	mkdir -p "$home/versions"
 	trap 'rm -rf "$new"' EXIT
 	INSTALL_AS=copy "$source/tools/setup.sh" "$python" "$new" "$source/requirements.lock"
+	# What the neural mouth needs is large and its build depends on the index that pip is set up with: only where it is wanted.
+	[ "$musetalk" != keep ] || [ ! -e "$home/current/.musetalk" ] || musetalk=yes
+	if [ "$musetalk" = yes ]; then
+		say "installing torch for the engine musetalk"
+		"$new/bin/pip" install --quiet --disable-pip-version-check -r "$source/requirements-musetalk.in"
+		touch "$new/.musetalk"
+	fi
 	mkdir -p "$new/share/doc/avatard" "$new/share/examples"
 	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source/config.yaml" "$new/share/doc/avatard/"
 	cp "$source"/examples/hello.yaml "$source"/examples/portrait.png "$source"/share/* "$new/share/examples/"
@@ -110,12 +119,14 @@ uninstall_it() {
 	fi
 }
 
-action=${1:-} cpu_only=keep start=yes purge=no
+action=${1:-} cpu_only=keep musetalk=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
 	--cpu-only) cpu_only=yes ;;
 	--gpu) cpu_only=no ;;
+	--musetalk) musetalk=yes ;;
+	--no-musetalk) musetalk=no ;;
 	--no-start) start=no ;;
 	--purge) purge=yes ;;
 	*) fail "unknown option $option; see the head of $0" ;;

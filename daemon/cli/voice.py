@@ -15,6 +15,7 @@ import yaml
 
 from daemon import fs, logs
 from daemon.child import Child, ChildDied
+from daemon.cli import voice_profiles
 from daemon.cli.common import Shell, json_option, show
 from daemon.config import Log, Settings
 from daemon.errors import JobError, MachineError, UnknownError
@@ -30,6 +31,10 @@ SPEAK_S = 3600.0
 @click.group()
 def voice() -> None:
     """Voices: what each engine has, how they sound, and under which licence."""
+
+
+for command in voice_profiles.COMMANDS:
+    voice.add_command(command)
 
 
 @voice.command("list")

@@ -6,16 +6,20 @@ from stages.context import Context, Facts
 
 
 def run(ctx: Context) -> Facts:
-    """Speak the manifest's text, or decode the sound file it brings.
+    """Speak the manifest's text, or decode the sound file it brings, or make a voice profile of it.
 
-    Writes `speech.wav` (16-bit mono) and `timing.json`.
+    Writes `speech.wav` (16-bit mono) and `timing.json`; for a profile `profile.json`.
 
     Raises:
         JobError: what is asked for cannot be said or read; the codes are listed in `check`, `speak` and `brought`.
         MachineError: the voice or ffmpeg is missing.
     """
     # Each branch loads only what it needs; importing the package loads nothing.
-    if ctx.manifest.audio is not None:
+    if ctx.manifest.kind == "voice":
+        from stages.tts.profiles.make import make_from_job
+
+        facts = make_from_job(ctx)
+    elif ctx.manifest.audio is not None:
         from stages.tts.brought import bring
 
         facts = bring(ctx)

@@ -146,7 +146,7 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
     samples, peak = 0, 0
-    with Ffmpeg(_command(), ctx.job_dir, read=True) as ffmpeg:
+    with Ffmpeg(decoder("source.audio", SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
         with wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
@@ -155,21 +155,23 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
-        raise _unreadable(status, ffmpeg.log)
+        raise unreadable(status, ffmpeg.log)
     return samples, peak / 32768, ffmpeg.log
 
 
-def _command() -> list[str]:
-    # The name is ours and so is the folder, so nothing in the manifest can become an option or a protocol.
+def decoder(name: str, rate: int) -> list[str]:
+    """The ffmpeg command that writes a file's sound to stdout: 16 bit, mono, at `rate` Hz. A video's sound is used."""
+    # After `file:` nothing in a name can become an option or a protocol.
     return [
         ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-threads", "1", "-max_alloc", str(256 << 20),
-        "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", "file:source.audio",
-        "-map", "0:a:0", "-vn", "-sn", "-dn", "-ac", "1", "-ar", str(SAMPLE_RATE), "-c:a", "pcm_s16le",
+        "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", f"file:{name}",
+        "-map", "0:a:0", "-vn", "-sn", "-dn", "-ac", "1", "-ar", str(rate), "-c:a", "pcm_s16le",
         "-flags", "+bitexact", "-f", "s16le", "pipe:1",
     ]  # fmt: skip
 
 
-def _unreadable(status: int, log: str) -> Exception:
+def unreadable(status: int, log: str) -> Exception:
+    """The error for a file that ffmpeg could not decode."""
     if status < 0 or "No space left" in log:
         return failure(status, log, "the sound file could not be decoded")
     if "matches no streams" in log:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.manifest import Manifest
+from daemon.profiles import PROFILE_ID, Profiles
 from stages.tts.voices import Voice, catalogue
 
 if TYPE_CHECKING:  # so that a voice can be chosen without numpy
@@ -37,11 +38,13 @@ def resolve(manifest: Manifest, settings: Settings) -> Choice:
     """The voice for a job.
 
     Raises:
-        JobError: `voice-unknown`, `voice-not-installed`, `language-unsupported`.
+        JobError: `voice-unknown`, `profile-unknown`, `voice-not-installed`, `language-unsupported`.
         MachineError: `voice-missing`: what config.yaml makes the default is not there.
     """
     wanted = manifest.voice.strip().casefold()
     voices = catalogue(settings)
+    if PROFILE_ID.fullmatch(wanted):
+        Profiles(settings.paths.profiles).find(wanted)  # an id that is not there was removed, and that is worth saying
     if wanted == DEFAULT:
         return _default(voices, manifest.language, settings)
     return _named(voices, manifest, wanted, settings.stages.tts.engine)
@@ -74,6 +77,7 @@ def _default(voices: Sequence[Voice], language: str, settings: Settings) -> Choi
     wanted = tts.voice.casefold()
     mine = [voice for voice in voices if tts.engine in ("auto", voice.engine) and voice.installed]
     voice = next((voice for voice in mine if voice.is_called(wanted)), None)
+    mine = [voice for voice in mine if not voice.own]
     if tts.engine != "auto":
         return _of_engine(voices, mine, voice, language, tts.engine)
     if voice is None:
@@ -95,7 +99,7 @@ def _of_engine(
     voices: Sequence[Voice], mine: Sequence[Voice], voice: Voice | None, language: str, engine: str
 ) -> Choice:
     """The default voice of the engine that config.yaml asks for: the one it names, or the first for the language."""
-    if not mine:
+    if not mine and voice is None:
         lacking = next((f": {v.lacking}" for v in voices if v.engine == engine), "")
         remedy = next((v.remedy for v in voices if v.engine == engine), "See docs/voices.md.")
         raise MachineError(
@@ -157,5 +161,24 @@ def _kokoro(voice: Voice, settings: Settings) -> Engine:
     return Kokoro(voice, settings.paths.models)
 
 
+def _xtts(voice: Voice, settings: Settings) -> Engine:
+    from stages.tts.xtts.engine import load as load_xtts
+
+    if voice.own:
+        return load_xtts(Profiles(settings.paths.profiles).find(voice.aliases[0]), settings)
+    return load_xtts(voice.name, settings)
+
+
+def _coqui(voice: Voice, settings: Settings) -> Engine:
+    from stages.tts.coqui.engine import load as load_coqui
+
+    return load_coqui(voice.model, voice.name, voice.british)
+
+
 #: Engine name → what loads it. Each imports its engine only when it is called.
-LOADERS: dict[str, Callable[[Voice, Settings], Engine]] = {"hibari": _hibari, "kokoro": _kokoro}
+LOADERS: dict[str, Callable[[Voice, Settings], Engine]] = {
+    "hibari": _hibari,
+    "kokoro": _kokoro,
+    "xtts": _xtts,
+    "coqui": _coqui,
+}

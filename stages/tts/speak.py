@@ -12,6 +12,7 @@ from stages.context import Context, Facts
 from stages.tts.check import check_text
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.engines import load, resolve
+from stages.tts.kept import Kept
 from stages.tts.prepare import Prepared, Preparer, left_out
 from stages.tts.record import write_timing
 from stages.tts.sentences import Sentence, pieces, split_text
@@ -36,6 +37,10 @@ def speak(ctx: Context) -> Facts:
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
     engine = load(choice, ctx.settings)
+    kept = None
+    if engine.method == "aligned":  # those that know no times are the slow ones
+        terms = [choice.voice.id, settings.model_dump(mode="json")]
+        engine = kept = Kept(engine, ctx.path("said"), terms)
     sentences = split_text(ctx.manifest.text or "")
     preparer = Preparer(ctx.manifest.language, settings.lexicon)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
@@ -50,6 +55,8 @@ def speak(ctx: Context) -> Facts:
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,
     )  # fmt: skip
+    if kept is not None:
+        kept.forget()
     return {
         "engine": choice.engine,
         "why": choice.why,

@@ -10,8 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daemon import kokoro_files
+from daemon import kokoro_files, models
 from daemon.config import Settings
+from stages.tts.coqui_library import installed
+from stages.tts.xtts import voices as xtts
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Voice:
         licence: of what it says.
         model: its file, where it has one of its own.
         aliases: other names it is found by, such as the id of a voice profile.
+        own: it is a person's, and only spoken with when it is asked for.
         lacking: why it cannot be used here; empty where it can.
         remedy: what to do about that.
     """
@@ -37,6 +40,7 @@ class Voice:
     licence: str
     model: Path = Path()
     aliases: tuple[str, ...] = ()
+    own: bool = False
     lacking: str = ""
     remedy: str = ""
 
@@ -110,11 +114,51 @@ def _kokoro(settings: Settings) -> list[Voice]:
             kokoro_files.LICENCE,
             root / kokoro_files.voice_file(name),
             (name, f"kokoro/{name}"),
+            False,
             "" if network and (root / kokoro_files.voice_file(name)).is_file() else "its files are not there",
             "`avatar models fetch kokoro` brings them.",
         )
         for name in kokoro_files.VOICES
     ]
+
+
+def _coqui(settings: Settings) -> list[Voice]:
+    """The woman of LJSpeech, and the speakers of VCTK as far as their names are there."""
+    return [
+        Voice(
+            "coqui",
+            name,
+            (language,),
+            gender,
+            "Apache-2.0",
+            settings.paths.models / folder,
+            (),
+            False,
+            *_vits(settings, folder),
+        )
+        for folder, name, language, gender in _coqui_voices(
+            settings.paths.models / "coqui" / "vctk-vits" / "speaker_ids.json"
+        )
+    ]
+
+
+def _coqui_voices(names: Path) -> list[tuple[str, str, str, str]]:
+    """(folder, voice, language, gender) of each. VCTK's people are from all over; their names say nothing of them."""
+    found = [("coqui/ljspeech-vits", "ljspeech", "en-US", "female")]
+    try:
+        numbers = json.loads(names.read_bytes())
+        return found + [("coqui/vctk-vits", str(name).strip(), "en-GB", "") for name in numbers if str(name).strip()]
+    except (OSError, ValueError, TypeError):
+        return found
+
+
+def _vits(settings: Settings, folder: str) -> tuple[str, str]:
+    """Why a VITS model cannot speak here, and what to do about it; two empty strings where it can."""
+    name = "coqui-vctk" if "vctk" in folder else "coqui-ljspeech"
+    for look in models.survey(name, settings.paths.models):
+        if not look.usable:
+            return f"{look.file.path}: {look.why or 'it is not there'}", f"`avatar models fetch {name}` brings it."
+    return ("", "") if installed() else ("coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`.')
 
 
 def _external(settings: Settings) -> list[Voice]:
@@ -126,8 +170,22 @@ def _external(settings: Settings) -> list[Voice]:
     ]
 
 
+def _xtts(settings: Settings) -> list[Voice]:
+    """The voices that come with XTTS, and the profiles, which it speaks with in any of its languages."""
+    lacking, remedy = xtts.lacking(settings)
+    built_in = [
+        Voice("xtts", name, xtts.LANGUAGES, "", xtts.LICENCE, lacking=lacking, remedy=remedy)
+        for name in xtts.built_in(settings)
+    ]
+    return built_in + [
+        Voice("xtts", profile.name, (profile.language, *xtts.LANGUAGES), "", xtts.LICENCE, profile.folder,
+              (profile.id,), True, lacking, remedy)
+        for profile in xtts.profiles(settings)
+    ]  # fmt: skip
+
+
 #: Where voices come from. Of two of the same name the first is taken, unless config.yaml prefers an engine.
-SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _external)
+SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _coqui, _xtts, _external)
 
 
 def catalogue(settings: Settings) -> list[Voice]:

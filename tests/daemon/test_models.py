@@ -48,11 +48,16 @@ def states(root: Path, engine: str = "musetalk", deep: bool = True) -> dict[str,
 
 
 def test_published_files_are_described_by_size_and_hash() -> None:
-    roles = ["unet", "unet_config", "vae", "vae_config", "whisper", "whisper_config"]
-    assert [part.role for part in models.ENGINES["musetalk"]] == roles
-    assert [part.role for part in models.ENGINES["musetalk-v1"]] == roles
-    assert [part.role for part in models.ENGINES["face-parsing"]] == ["parser"]
-    for parts in (models.ENGINES["musetalk"], models.ENGINES["musetalk-v1"], models.ENGINES["face-parsing"]):
+    network = ["unet", "unet_config", "vae", "vae_config", "whisper", "whisper_config"]
+    roles = {
+        "musetalk": network,
+        "musetalk-v1": network,
+        "face-parsing": ["parser"],
+        "xtts": ["model", "config", "vocab", "speakers"],
+    }
+    assert {name: [part.role for part in parts] for name, parts in models.ENGINES.items() if name in roles} == roles
+    assert all("NON-COMMERCIAL" in part.licence for part in models.ENGINES["xtts"])
+    for parts in (models.ENGINES[name] for name in roles):
         for part in parts:
             assert part.licence
             assert re.fullmatch(r"[0-9a-f]{40}", part.published.revision)

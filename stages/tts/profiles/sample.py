@@ -1,0 +1,152 @@
+"""A recording → the part of it that is the best model for a voice, levelled. The file is hostile until decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from daemon.errors import JobError
+from stages.ffmpeg import Ffmpeg
+from stages.tts.brought import SILENT_DB, decoder, unreadable
+from stages.tts.level import limit
+from stages.tts.profiles.quality import Quality, measure, speaking
+from stages.tts.timing import STEPS_PER_S, Samples, loudness
+
+#: Rate of a reference, Hz: what XTTS is conditioned on.
+RATE = 22_050
+#: Speech that a voice can be made from at all, that it should be made from, and that is used at most. s
+LEAST_S, GOOD_S, MOST_S = 3.0, 6.0, 30.0
+#: A longer recording is none of one person reading a few sentences. s
+LONGEST_S = 900.0
+#: Level that the speech is brought to, in dB of full scale.
+LEVEL_DB = -22.0
+#: Below this the noise is copied with the voice. dB between speech and pauses
+NOISY_DB = 20.0
+#: A larger share of samples at full scale is heard. Share
+CLIPPED = 0.0005
+#: Room left around the speech, and silence between two samples. s
+_ROOM_S, _JOIN_S = 0.1, 0.3
+_CHUNK_BYTES = 1 << 17
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model for a voice.
+
+    Attributes:
+        samples: float32 [n] at `RATE`, mono, at most `MOST_S` long.
+        quality: measured of it, but for `clipped` and `level_db`, which are the recordings'.
+        warnings: sentences for the person.
+    """
+
+    samples: Samples
+    quality: Quality
+    warnings: tuple[str, ...]
+
+
+def reference(paths: list[Path]) -> Reference:
+    """The reference that recordings of one person give together.
+
+    Raises:
+        JobError: `audio-unreadable`, `audio-silent`, `sample-too-short`, `sample-too-long`, `sample-not-speech`.
+        MachineError: ffmpeg is missing, or the machine fails.
+    """
+    parts = [best_part(decode(path), MOST_S) for path in paths]
+    raw = _joined(parts)[: round(MOST_S * RATE)]
+    found = measure(raw, RATE)
+    if found.level_db < SILENT_DB:
+        raise JobError("audio-silent", "The recording is silent.", "Bring one in which a person is heard speaking.")
+    if found.speech_s < LEAST_S:
+        raise JobError(
+            "sample-too-short",
+            f"The recording has {found.speech_s:.1f} s of speech; a voice needs at least {LEAST_S:g} s.",
+            f"Bring {GOOD_S:g} to {MOST_S:g} s of the same person, speaking clearly.",
+        )
+    if not found.like_speech:
+        raise JobError(
+            "sample-not-speech",
+            f"The recording does not sound like one person speaking: {_why(found)}.",
+            "Bring a clean recording of one person, without music.",
+        )
+    return Reference(_levelled(raw, found.level_db), found, tuple(_warnings(found)))
+
+
+def decode(path: Path) -> Samples:
+    """A file's sound, mono at `RATE`.
+
+    Raises:
+        JobError: `audio-unreadable`, `sample-too-long`.
+    """
+    blocks: list[bytes] = []
+    with Ffmpeg(decoder(path.name, RATE), path.parent, read=True) as ffmpeg:
+        size = 0
+        while data := ffmpeg.stdout.read(_CHUNK_BYTES):
+            blocks.append(data)
+            size += len(data)
+            if size > 2 * RATE * LONGEST_S:
+                raise JobError(
+                    "sample-too-long",
+                    f"The recording is longer than {LONGEST_S / 60:g} minutes.",
+                    f"Cut out {GOOD_S:g} to {MOST_S:g} s of one person speaking clearly.",
+                )
+        status = ffmpeg.finish()
+    if status != 0:
+        raise unreadable(status, ffmpeg.log)
+    return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
+
+
+def best_part(samples: Samples, most_s: float) -> Samples:
+    """From the first to the last speech; where that is too long, the stretch with the most speech and no clipping."""
+    levels = loudness(samples, RATE)
+    speech = speaking(levels)
+    heard = np.flatnonzero(speech)
+    if not len(heard):
+        return samples[:0]
+    hop = RATE / STEPS_PER_S
+    room, most = round(_ROOM_S * STEPS_PER_S), round(most_s * STEPS_PER_S)
+    first, last = max(0, int(heard[0]) - room), min(len(levels), int(heard[-1]) + 1 + room)
+    if last - first > most:
+        edges = (np.arange(len(levels) + 1) * hop).astype(int)
+        full = np.add.reduceat(np.abs(samples) >= 0.999, np.minimum(edges[:-1], len(samples) - 1)) > 1
+        worth = np.concatenate([[0.0], np.cumsum(speech * 1.0 - 5.0 * full)])
+        starts = np.arange(first, last - most + 1, STEPS_PER_S // 2)
+        first = int(starts[np.argmax(worth[starts + most] - worth[starts])])
+        last = first + most
+    return samples[round(first * hop) : round(last * hop)]
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    gap = np.zeros(round(_JOIN_S * RATE), np.float32)
+    return np.concatenate([piece for part in parts for piece in (gap, part)][1:])
+
+
+def _levelled(samples: Samples, level_db: float) -> Samples:
+    return limit(samples * np.float32(10.0 ** ((LEVEL_DB - level_db) / 20.0)))
+
+
+def _why(found: Quality) -> str:
+    if found.still >= 0.5:
+        return "its pitch stands still, as that of music does"
+    if found.voiced < 0.15:
+        return "hardly any of it has the pitch of a voice"
+    return f"it never pauses, or the noise is almost as loud as the voice ({found.snr_db:.0f} dB between them)"
+
+
+def _warnings(found: Quality) -> list[str]:
+    told = []
+    if found.speech_s < GOOD_S:
+        told.append(f"Only {found.speech_s:.1f} s of speech; {GOOD_S:g} s or more make a better likeness.")
+    if found.snr_db < NOISY_DB:
+        told.append(
+            f"The recording is noisy ({found.snr_db:.0f} dB between speech and pauses); the voice will be, too."
+        )
+    if found.clipped > CLIPPED:
+        told.append(f"{100 * found.clipped:.2g} % of the recording is clipped; record it at a lower level.")
+    if found.second_pitch_hz:
+        told.append(
+            f"Some of it is at about {found.pitch_hz:.0f} Hz and some at about {found.second_pitch_hz:.0f} Hz: "
+            "if those are two people, the voice will be neither."
+        )
+    return told

@@ -1,0 +1,29 @@
+"""What several tests of the stages need. Heavy things are imported only where a test asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from stages.tts.xtts.network import Network
+
+
+@pytest.fixture(scope="session")
+def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
+    from tests.stages.coqui_models import build_xtts
+
+    root = tmp_path_factory.mktemp("models")
+    build_xtts(root / "xtts", legacy=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def network(published_xtts: Path) -> Network:
+    from stages.tts.xtts.engine import load_network
+    from tests.stages.coqui_models import xtts_settings
+
+    return load_network(xtts_settings(published_xtts))[0]

@@ -1,0 +1,117 @@
+"""Small networks with random weights in the real layout of Coqui's model files, so that the real loading code runs on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from daemon.config import Settings
+from stages.tts.coqui_library import library
+from stages.tts.xtts.portions import LANGUAGES
+
+STOP = 65  # the code that ends a sentence
+SPEAKERS = ("Ada", "Bo")
+
+
+def build_xtts(folder: Path, *, legacy: bool = False, stop_bias: float = 0.5) -> Path:
+    """model.pth, config.json, vocab.json and speakers_xtts.pth of a network of 2 layers and 64 channels.
+
+    It cannot be smaller than 92 MB: the vocoder's and the speaker encoder's sizes are fixed.
+
+    Args:
+        legacy: model.pth holds objects of the library's configuration, as the published one does.
+        stop_bias: how much more likely than others the code is that ends a sentence; 0.5 makes sentences of one to three seconds.
+    """
+    folder.mkdir(parents=True)
+    _vocabulary().save(str(folder / "vocab.json"))
+    kinds, tokens = library("TTS.tts.configs.xtts_config"), library("TTS.tts.layers.xtts.tokenizer")
+    shape = {"gpt_layers": 2, "gpt_n_model_channels": 64, "gpt_n_heads": 4, "decoder_input_dim": 64,
+             "gpt_num_audio_tokens": STOP + 1, "gpt_start_audio_token": STOP - 1, "gpt_stop_audio_token": STOP,
+             "gpt_max_audio_tokens": 90, "gpt_use_perceiver_resampler": True}  # fmt: skip
+    config = kinds.XttsConfig(model_args=kinds.XttsArgs(**shape))
+    config.save_json(str(folder / "config.json"))
+    torch.manual_seed(7)
+    network = library("TTS.tts.models.xtts").Xtts(config)
+    network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
+    network.init_models()
+    state = network.state_dict()
+    state["gpt.mel_head.bias"][STOP] = stop_bias
+    _save(folder / "model.pth", config, state, kinds, legacy)
+    speakers = {
+        name: {"gpt_cond_latent": torch.randn(1, 32, 64), "speaker_embedding": torch.randn(1, 512, 1)}
+        for name in SPEAKERS
+    }
+    torch.save(speakers, folder / "speakers_xtts.pth")
+    return folder
+
+
+def xtts_settings(models: Path, paths: dict[str, str] | None = None, **options: Any) -> Settings:
+    """An installation that trusts the model that lies there."""
+    model = models / "xtts" / "model.pth"
+    known = {"accept_licence": True, "model_sha256": sha256(model) if model.exists() else ""}
+    folders = {"models": str(models), "cache": str(models / "cache"), **(paths or {})}
+    return Settings.model_validate({"paths": folders, "stages": {"tts": {"xtts": {**known, **options}}}})
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _vocabulary() -> Tokenizer:
+    special = ["[STOP]", "[UNK]", "[SPACE]", *(f"[{language}]" for language in LANGUAGES), "[START]"]
+    letters = sorted("abcdefghijklmnopqrstuvwxyz0123456789.,!?;:'-")
+    tokenizer = Tokenizer(
+        models.BPE(vocab={text: number for number, text in enumerate(special + letters)}, merges=[], unk_token="[UNK]")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def _save(path: Path, config: Any, state: dict[str, Any], kinds: Any, legacy: bool) -> None:
+    moved = (kinds.XttsArgs, kinds.XttsAudioConfig)  # they lived elsewhere when the published file was made
+    home = kinds.XttsArgs.__module__
+    try:
+        if legacy:
+            for kind in moved:
+                kind.__module__ = "TTS.tts.models.xtts"
+        torch.save({"config": config if legacy else config.to_dict(), "model": state}, path)
+    finally:
+        for kind in moved:
+            kind.__module__ = home
+
+
+def build_vits(folder: Path, speakers: tuple[str, ...] = ()) -> Path:
+    """model_file.pth, config.json and, with `speakers`, speaker_ids.json of a VITS of 6 MB."""
+    folder.mkdir(parents=True)
+    kinds = library("TTS.tts.configs.vits_config")
+    shape: dict[str, Any] = {"hidden_channels": 32, "hidden_channels_ffn_text_encoder": 64, "num_layers_text_encoder": 1,
+             "num_layers_posterior_encoder": 1, "num_layers_flow": 1, "upsample_initial_channel_decoder": 32,
+             "init_discriminator": False}  # fmt: skip
+    if speakers:
+        path = folder / "speaker_ids.json"
+        path.write_text(json.dumps({name: number for number, name in enumerate(speakers)}))
+        shape |= {"use_speaker_embedding": True, "speakers_file": str(path), "speaker_embedding_channels": 16}
+    vits = library("TTS.tts.models.vits")
+    config = kinds.VitsConfig(model_args=kinds.VitsArgs(**shape), use_phonemes=False, add_blank=True)
+    config.characters = vits.VitsCharacters().to_config()
+    config.characters.characters_class = "TTS.tts.models.vits.VitsCharacters"
+    torch.manual_seed(7)
+    network = vits.Vits(config)
+    torch.save({"config": {}, "model": network.state_dict(), "optimizer": None}, folder / "model_file.pth")
+    config.use_phonemes, config.phonemizer, config.phoneme_language = (
+        True,
+        "espeak",
+        "en-us",
+    )  # as the published ones say
+    if speakers:
+        config.model_args.speakers_file = "/where/it/was/trained/speaker_ids.json"
+    raw = json.loads(json.dumps(config.to_dict()))
+    raw["model_args"]["num_speakers"] = len(speakers)  # a key that the library has since given up
+    (folder / "config.json").write_text(json.dumps(raw))
+    return folder
