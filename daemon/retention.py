@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -119,3 +120,16 @@ def results(outbox: Path) -> Iterator[Thing]:
 
 def _belongs(name: str, stems: tuple[str, ...]) -> bool:
     return "/" not in name and any(name == f"{stem}{ending}" for stem in stems for ending in ENDINGS)
+
+
+async def keep_trimmed(settings: Settings, spool: Spool) -> None:
+    """Clear away what is too old or too much, now and then, for ever."""
+    retention = Retention(settings, spool)
+    while True:
+        # In a thread: a directory of a year's jobs takes a while to read.
+        try:
+            cleared = await asyncio.to_thread(retention.clear)
+        except Exception:  # something went away, or the machine is at fault: later, then
+            log.exception("retention failed")
+            cleared = 0
+        await asyncio.sleep(1.0 if cleared == BATCH else settings.retention.every_s)

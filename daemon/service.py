@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -14,7 +13,8 @@ from typing import Any
 import structlog
 
 from daemon.bell import Bell
-from daemon.board import Board, Ticket
+from daemon.board import Board
+from daemon.chooser import Chooser
 from daemon.claims import Claims
 from daemon.config import Settings
 from daemon.control import Control
@@ -25,8 +25,7 @@ from daemon.flow import Flow
 from daemon.folders import inbox_refused, prepare
 from daemon.heartbeat import Heartbeat
 from daemon.intake import Intake
-from daemon.job import Stage
-from daemon.lane import Lane, Slot
+from daemon.lane import Lane
 from daemon.lock import SpoolLock
 from daemon.logs import LogWriter, configure
 from daemon.metrics import Metrics
@@ -34,11 +33,12 @@ from daemon.notify import Notifier
 from daemon.outbox import Outbox
 from daemon.overseer import Overseer
 from daemon.pauses import SCOPES, Pauses
-from daemon.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
+from daemon.policy import CPU_STAGES, GPU_STAGES
+from daemon.positions import keep_positions
 from daemon.recovery import recover
 from daemon.reload import Change, reload
 from daemon.requests import Requests
-from daemon.retention import BATCH, Retention
+from daemon.retention import keep_trimmed
 from daemon.spool import Spool
 from daemon.statefile import StateFile
 from daemon.status import StatusWriter
@@ -50,8 +50,6 @@ log = structlog.get_logger()
 
 #: A burst of notifications is answered by one look, this long after the first, in s.
 DEBOUNCE_S = 0.05
-#: How many jobs at the head of each queue have their place kept up to date in their status, and how often, in s.
-POSITIONS, POSITIONS_S = 20, 5.0
 PAUSES_S = 1.0  # between two looks at the pauses' ends
 
 
@@ -70,10 +68,12 @@ class Service:
         self.claims = Claims(settings, self.spool, self.outbox, self.board, self.events)
         self.intake = Intake(settings, self.spool, self.outbox, self.claims, self.events)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
-        self.gpu = Lane("gpu", 1, self.flow, GPU_STAGES, self._choose_gpu)
-        self.cpu = Lane("cpu", cpus, self.flow, CPU_STAGES, self._choose_cpu)
-        self.lanes = [self.gpu, self.cpu]
         self.pauses = Pauses(self.spool.root / "paused.json")
+        chooser = Chooser(settings, self.board, self.pauses)
+        self.gpu = Lane("gpu", 1, self.flow, GPU_STAGES, chooser.gpu)
+        self.cpu = Lane("cpu", cpus, self.flow, CPU_STAGES, chooser.cpu)
+        self.lanes = [self.gpu, self.cpu]
+        chooser.cpu_slots = self.cpu.slots
         requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events)
         self.control = Control(self.spool.control, requests)
         self.wishes = Wishes(self.intake, self.outbox, requests)
@@ -190,8 +190,8 @@ class Service:
     async def _work(self, watcher: Watcher) -> None:
         loops = (
             self._scan_loop(watcher),
-            self._position_loop(),
-            self._retention_loop(),
+            keep_positions(self.board, self.spool, self.status),
+            keep_trimmed(self.settings, self.spool),
             self._pause_loop(),
             self._control_loop(),
             self.overseer.watch(),
@@ -290,17 +290,6 @@ class Service:
                 log.warning("end of a pause not noted", error=str(exc))
             await asyncio.sleep(PAUSES_S)
 
-    async def _retention_loop(self) -> None:
-        retention = Retention(self.settings, self.spool)
-        while True:
-            # In a thread: a directory of a year's jobs takes a while to read.
-            try:
-                cleared = await asyncio.to_thread(retention.clear)
-            except Exception:  # something went away, or the machine is at fault: later, then
-                log.exception("retention failed")
-                cleared = 0
-            await asyncio.sleep(1.0 if cleared == BATCH else self.settings.retention.every_s)
-
     def _until_next_look(self, watcher: Watcher) -> float:
         if self._intake_delay:
             return self._intake_delay
@@ -315,42 +304,3 @@ class Service:
         if self._intake_delay:
             self._intake_delay = 0.0
             self.events.lane_resumed("intake")
-
-    # -- the lanes -----------------------------------------------------------------------------------------------
-
-    def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
-        heads = {stage: head for stage in stages if (head := self.board.head(stage, now)) is not None}
-        return {s: Waiting(self.board.count(s), h.since, h.priority) for s, h in heads.items()}, heads
-
-    def _choose_gpu(self, slot: Slot, now: float) -> Ticket | None:
-        if self.pauses.active("lanes"):
-            return None
-        queues, heads = self._queues(GPU_STAGES, now)
-        loaded = next((s for s in GPU_STAGES if s == slot.child.last_stage), None)
-        limits = self.settings.lanes.gpu
-        stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
-        return heads[stage] if stage else None
-
-    def _choose_cpu(self, slot: Slot, now: float) -> Ticket | None:
-        if self.pauses.active("lanes"):
-            return None
-        queues, heads = self._queues(CPU_STAGES, now)
-        encoding = sum(1 for other in self.cpu.slots if other is not slot and other.job and other.job.stage == "encode")
-        ahead = sum(self.board.count(stage) for stage in GPU_STAGES)
-        stage = choose_cpu(queues, encoding, len(self.cpu.slots), ahead)
-        return heads[stage] if stage else None
-
-    async def _position_loop(self) -> None:
-        """Keep the place in the queue fresh in the status of the jobs near its head."""
-        known: dict[Ticket, int] = {}
-        while True:
-            fresh: dict[Ticket, int] = {}
-            for stage in (*GPU_STAGES, *CPU_STAGES):
-                for place, ticket in enumerate(self.board.front(stage, POSITIONS), start=1):
-                    fresh[ticket] = place
-                    if known.get(ticket) != place:
-                        with contextlib.suppress(ValueError, OSError):  # it moves on while we look
-                            job = self.spool.load(self.spool.ready(stage) / ticket.id)
-                            self.status.queue_position(job, place)
-            known = fresh
-            await asyncio.sleep(POSITIONS_S)
