@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daemon import fs, models
+from daemon.archives import bring
+from daemon.archives import extract as extract_archived
 from daemon.errors import MachineError
 from daemon.models import ModelFile, Part
 from daemon.packages import download, extract
@@ -45,6 +47,10 @@ def fetch(engine: str, root: Path, mirror: Path | None, say: Say) -> None:
         elif file.members:
             with fs.artifact(target) as temporary:
                 extract(file, packages, temporary)
+                _check(temporary, file, target)
+        elif file.archive:
+            with fs.artifact(target) as temporary:
+                extract_archived(bring(file.archive, root / ".fetch" / "archives"), target.name, temporary)
                 _check(temporary, file, target)
         else:
             _download(file, target, root / ".fetch" / file.repo)

@@ -41,6 +41,7 @@ class ModelFile:
         path: below the models folder; the layout the model's own users have.
         repo, revision, remote: where it is published on Hugging Face.
         members: or the packages it lies in; several members, joined, are the file.
+        archive: or the address of the zip file it lies in, under its own name.
         size: bytes, 0 where not known.
         sha256: empty where not known.
     """
@@ -52,13 +53,14 @@ class ModelFile:
     size: int = 0
     sha256: str = ""
     members: tuple[Member, ...] = ()
+    archive: str = ""
 
     @property
     def source(self) -> str:
         """Where it is published, in words; empty where nowhere."""
         if self.repo:
             return f"https://huggingface.co/{self.repo}"
-        return ", ".join(member.requirement for member in self.members)
+        return self.archive or ", ".join(member.requirement for member in self.members)
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,16 @@ _XTTS_PARTS = (
 )  # fmt: skip
 
 
+def _vits(name: str, what: str, extra: tuple[tuple[str, str], ...] = ()) -> tuple[Part, ...]:
+    """A VITS model of Coqui's; its hashes are not published."""
+    archive = f"https://github.com/coqui-ai/TTS/releases/download/v0.6.1_models/tts_models--en--{name}--vits.zip"
+    files = (("model", "model_file.pth", what), ("config", "config.json", "its shape"))
+    return tuple(
+        Part(role, words, APACHE, (ModelFile(f"coqui/{name}-vits/{file}", archive=archive),))
+        for role, file, words in (*files, *(("speakers", file, words) for file, words in extra))
+    )
+
+
 #: What each engine needs, by the name `avatar models` knows it by.
 ENGINES: dict[str, tuple[Part, ...]] = {
     "musetalk": _unet("1.5", "musetalkV15", "unet.pth", 3_400_074_924,
@@ -174,6 +186,8 @@ ENGINES: dict[str, tuple[Part, ...]] = {
     "face-parsing": (_PARSER,),
     "kokoro": _kokoro(),
     "xtts": _XTTS_PARTS,
+    "coqui-ljspeech": _vits("ljspeech", "VITS of LJSpeech, a woman's voice"),
+    "coqui-vctk": _vits("vctk", "VITS of VCTK, 109 voices", (("speaker_ids.json", "the names of its voices"),)),
 }  # fmt: skip
 
 

@@ -32,23 +32,28 @@ class Utterance:
     """What the network made of one reading.
 
     Attributes:
-        samples: float32 at `SAMPLE_RATE`, nominally within ±1.
+        samples: float32 at `sample_rate`, nominally within ±1.
         chars: the phoneme characters it read, with `PAD` at both ends.
         owners: word of each character, or `NO_WORD`.
-        units: duration of each character; `sum(units) * UNIT_SAMPLES == len(samples)`.
+        units: duration of each character; `sum(units) * unit_samples == len(samples)`.
+        late_s: how late the durations run against the sound.
     """
 
     samples: Samples
     chars: tuple[str, ...]
     owners: tuple[int, ...]
     units: tuple[int, ...]
+    sample_rate: int = SAMPLE_RATE
+    unit_samples: int = UNIT_SAMPLES
+    late_s: float = LATE_S
 
 
 def phones_of(utterance: Utterance) -> list[Phone]:
     """Phones of an utterance, times from its first sample; they touch inside a phrase and leave gaps at pauses."""
-    edges = np.concatenate([[0], np.cumsum(utterance.units)]) * UNIT_S - LATE_S
-    total = len(utterance.samples) / SAMPLE_RATE
-    loud = sounding(utterance.samples, SAMPLE_RATE)
+    rate, unit_s = utterance.sample_rate, utterance.unit_samples / utterance.sample_rate
+    edges = np.concatenate([[0], np.cumsum(utterance.units)]) * unit_s - utterance.late_s
+    total = len(utterance.samples) / rate
+    loud = sounding(utterance.samples, rate)
     found: list[Phone] = []
     start, stress, pause = 0.0, 0, False
     pending = False  # a stress mark waits for its vowel, which begins where the mark does

@@ -169,9 +169,16 @@ def _xtts(voice: Voice, settings: Settings) -> Engine:
     return load_xtts(voice.name, settings)
 
 
+def _coqui(voice: Voice, settings: Settings) -> Engine:
+    from stages.tts.coqui.engine import load as load_coqui
+
+    return load_coqui(voice.model, voice.name, voice.british)
+
+
 #: Engine name → what loads it. Each imports its engine only when it is called.
 LOADERS: dict[str, Callable[[Voice, Settings], Engine]] = {
     "hibari": _hibari,
     "kokoro": _kokoro,
     "xtts": _xtts,
+    "coqui": _coqui,
 }

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daemon import kokoro_files
+from daemon import kokoro_files, models
 from daemon.config import Settings
+from stages.tts.coqui_library import installed
 from stages.tts.xtts import voices as xtts
 
 
@@ -121,6 +122,45 @@ def _kokoro(settings: Settings) -> list[Voice]:
     ]
 
 
+def _coqui(settings: Settings) -> list[Voice]:
+    """The woman of LJSpeech, and the speakers of VCTK as far as their names are there."""
+    return [
+        Voice(
+            "coqui",
+            name,
+            (language,),
+            gender,
+            "Apache-2.0",
+            settings.paths.models / folder,
+            (),
+            False,
+            *_vits(settings, folder),
+        )
+        for folder, name, language, gender in _coqui_voices(
+            settings.paths.models / "coqui" / "vctk-vits" / "speaker_ids.json"
+        )
+    ]
+
+
+def _coqui_voices(names: Path) -> list[tuple[str, str, str, str]]:
+    """(folder, voice, language, gender) of each. VCTK's people are from all over; their names say nothing of them."""
+    found = [("coqui/ljspeech-vits", "ljspeech", "en-US", "female")]
+    try:
+        numbers = json.loads(names.read_bytes())
+        return found + [("coqui/vctk-vits", str(name).strip(), "en-GB", "") for name in numbers if str(name).strip()]
+    except (OSError, ValueError, TypeError):
+        return found
+
+
+def _vits(settings: Settings, folder: str) -> tuple[str, str]:
+    """Why a VITS model cannot speak here, and what to do about it; two empty strings where it can."""
+    name = "coqui-vctk" if "vctk" in folder else "coqui-ljspeech"
+    for look in models.survey(name, settings.paths.models):
+        if not look.usable:
+            return f"{look.file.path}: {look.why or 'it is not there'}", f"`avatar models fetch {name}` brings it."
+    return ("", "") if installed() else ("coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`.')
+
+
 def _external(settings: Settings) -> list[Voice]:
     """Voices of the engines that config.yaml names under `engines` with a command of their own."""
     return [
@@ -145,7 +185,7 @@ def _xtts(settings: Settings) -> list[Voice]:
 
 
 #: Where voices come from. Of two of the same name the first is taken, unless config.yaml prefers an engine.
-SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _xtts, _external)
+SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _coqui, _xtts, _external)
 
 
 def catalogue(settings: Settings) -> list[Voice]:
