@@ -69,13 +69,14 @@ def show_(shell: Shell, voice: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("voice")
+@json_option
 @click.pass_obj
-def remove(shell: Shell, voice: str) -> None:
+def remove(shell: Shell, voice: str, as_json: bool) -> None:
     """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so."""
     store = Profiles(shell.settings.paths.profiles)
     profile = store.find(voice)
     store.remove(profile)
-    click.echo(f"{profile.id}  {profile.name}: removed")
+    show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
 
 
 def _tell(profile: Profile) -> None:

@@ -117,7 +117,8 @@ def test_an_engine_in_the_config_that_cannot_be_is_named(tmp_path: Path, raw: di
 def test_there_are_two_women_and_two_men_of_each_accent() -> None:
     kinds = [(v.languages[0], v.gender) for v in catalogue(Settings()) if v.engine == "kokoro"]
     assert all(kinds.count((accent, gender)) >= 2 for accent in ("en-US", "en-GB") for gender in ("female", "male"))
-    assert len({v.id for v in catalogue(Settings())}) == len(kinds) + 1
+    known = [voice.id for voice in catalogue(Settings())]
+    assert len(set(known)) == len(known)
     assert all(voice.licence for voice in catalogue(Settings()))
 
 

