@@ -37,7 +37,7 @@ class Hibari:
     def __init__(self, voice: Voice) -> None:
         self._british = voice.british
         try:
-            self._session = open_session(voice.model.read_bytes(), _DURATIONS, threads=1)
+            self._session = open_session(voice.model.read_bytes(), _DURATIONS, threads=1, pooled=False)
             self._ids: dict[str, int] = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
         except Exception as exc:  # see `open_session`
             raise MachineError(

@@ -22,8 +22,8 @@ from stages.tts.reading import NO_WORD, Reader, Reading
 from stages.tts.timing import Samples
 from stages.tts.voices import Voice, lexicon_file
 
-#: Phonemes given to the network at once. It takes 510; it was trained on fewer, and rushes when given more.
-MAX_PHONEMES = 400
+#: Phonemes given to the network at once. It takes 510, but time and memory grow faster than the length.
+MAX_PHONEMES = 300
 #: A style for each number of phonemes, and its length.
 STYLES, STYLE = 510, 256
 MAX_THREADS = 4  # more does not make it faster
@@ -86,7 +86,7 @@ def _network(path: Path) -> onnxruntime.InferenceSession:
     except FileNotFoundError as exc:
         raise _missing(path) from exc
     try:
-        return open_session(model, _DURATIONS, threads=min(MAX_THREADS, os.cpu_count() or 1))
+        return open_session(model, _DURATIONS, min(MAX_THREADS, os.cpu_count() or 1), pooled=True)
     except Exception as exc:  # see `open_session`
         raise _broken(path, str(exc)) from exc
 
