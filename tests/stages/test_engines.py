@@ -80,10 +80,10 @@ def test_an_engine_of_ours_says_the_same_through_another_python(tmp_path: Path) 
     there = job(tmp_path / "there", {"engines": {"hibari": {"python": sys.executable}}}, text=text)
     stages.tts.run(here)
     stages.tts.run(there)
-    # Then the times are the same, and the sound but for one rounding more
+    # Then the times are the same, and the sound but for one rounding to 16 bits more, raised with the sound afterwards
     assert timing(here) == timing(there)
     difference = sound(here.path("speech.wav"))[0] - sound(there.path("speech.wav"))[0]
-    assert abs(difference).max() < 3 / 32768
+    assert abs(difference).max() < 8 / 32768
 
 
 READY = 'print(json.dumps({"event": "ready", "sample_rate": 16000, "method": "exact"}), flush=True); input()\n'
