@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import accumulate, takewhile
 
+import numpy as np
 import soundswallower
 
 from stages.tts.arpabet import ARPABET, Reading, sounds_of_arpabet
@@ -15,8 +16,10 @@ from stages.tts.arpabet import ARPABET, Reading, sounds_of_arpabet
 RATE = 16_000  # Hz, 16 bits: what the model hears
 FRAMES_PER_S = 100
 _FRAME_BYTES = RATE // FRAMES_PER_S * 2
-#: Sounds are told apart in parts of about this length, cut between clauses; the tables grow with its square. s
-_PART_S = 12.0
+#: What is searched at once, and what is left before a clause that is searched again. Frames
+_WINDOW, _ROOM = 24 * FRAMES_PER_S, 30
+_QUIET = 8  # frames on each side of a moment that make it quiet
+_MOST_SOUNDS = 30  # that anybody says in a second
 #: How much less likely than the best a path may become before it is given up: at first, and when nothing was left.
 _BEAMS = (1e-60, 1e-150)
 ATTEMPTS = len(_BEAMS)
@@ -71,22 +74,37 @@ class Aligner:
     def find(self, sound: bytes, clauses: Sequence[Clause]) -> list[Heard]:
         """The words in their order in `sound` (16-bit mono at RATE), with silence, noise or other speech between clauses.
 
-        A clause that is not heard is left out. Empty where nothing in the sound is like the words.
+        A clause that is not heard is left out. Empty where nothing in the sound is like the words. Time grows with the
+        length of the sound, memory does not: it is searched in windows, each beginning where the last sure clause ended.
         """
-        places = self._search(sound, clauses)
-        if len(sound) <= 2 * _PART_S * FRAMES_PER_S * _FRAME_BYTES:
-            return self._with_sounds(places)
+        frames, begin, clause, missed = len(sound) // _FRAME_BYTES, 0, 0, 0
+        first = [0, *accumulate(map(len, clauses))]  # word of each clause
         heard: list[Heard] = []
-        for part, begin, end in _parts(places, len(sound) // _FRAME_BYTES):
-            again = [[(place.reading,) for place in clause] for _, clause in groupby(part, lambda place: place.clause)]
-            found = self._with_sounds(self._search(sound[begin * _FRAME_BYTES : end * _FRAME_BYTES], again))
-            exact = {one.word: tuple(edge + begin for edge in one.edges) for one in found}
-            heard += [replace(place, edges=exact.get(at) or _evenly(place)) for at, place in enumerate(part)]
+        while begin < frames and clause < len(clauses):
+            stop = _cut(sound, begin, frames)
+            ahead = clauses[clause : clause + _within(clauses[clause:], (stop - begin) * (1 + min(missed, 3)))]
+            whole = stop == frames
+            places = self._search(sound[begin * _FRAME_BYTES : stop * _FRAME_BYTES], ahead, whole)
+            found = [_moved(one, first[clause], clause, begin) for one in self._with_sounds(places)]
+            sure = found if whole else [one for one in found if one.clause != found[-1].clause]
+            if sure:
+                begin, clause, missed = sure[-1].edges[-1], sure[-1].clause + 1, 0
+            elif found and found[0].edges[0] - begin > _WINDOW // 3:  # it may go on behind the window
+                begin, clause, missed = found[0].edges[0] - _ROOM, found[0].clause, 0
+            elif found:  # longer than a window
+                sure = found
+                begin, clause, missed = found[-1].edges[-1], found[-1].clause + 1, 0
+            else:
+                begin, missed = stop if whole else begin + _WINDOW // 2, missed + 1
+            heard += sure
+            if whole:
+                break
         return heard
 
-    def _search(self, sound: bytes, clauses: Sequence[Clause]) -> list[Heard]:
-        """Words with only their outer edges."""
+    def _search(self, sound: bytes, clauses: Sequence[Clause], whole: bool) -> list[Heard]:
+        """Words with only their outer edges. Where the sound is not `whole` it may end before the clauses do."""
         decoder = self._decoder
+        last = sum(map(len, clauses))
         names: list[dict[str, Reading]] = []  # of every word, how each of its readings is called
         first: dict[str, tuple[int, int]] = {}  # name of a clause's first word → clause, word
         moves: list[tuple[object, ...]] = []
@@ -94,14 +112,16 @@ class Aligner:
             here = len(names)
             moves += [(here, here, _OTHER, other) for other in self._others]
             moves.append((here, here + len(clause), _MISSING))
+            if not whole:
+                moves += [(here + at, last, 1.0) for at in range(len(clause)) if here + at]
             for at, readings in enumerate(clause):
                 # The first word tells its clause, so that the path found says which clauses it went through.
                 sign = "=" if at else f"={number}:"
                 names.append({self._learn(sign, [one.arpa for one in reading]): reading for reading in readings})
                 moves += [(here + at, here + at + 1, 1.0, name) for name in names[-1]]
             first.update(dict.fromkeys(names[here], (number, here)))
-        moves += [(len(names), len(names), _OTHER, other) for other in self._others]
-        decoder.set_fsg(decoder.create_fsg("words", 0, len(names), moves))
+        moves += [(last, last, _OTHER, other) for other in self._others]
+        decoder.set_fsg(decoder.create_fsg("words", 0, last, moves))
         decoder.start_utt()
         decoder.process_raw(sound, full_utt=True)
         decoder.end_utt()
@@ -135,17 +155,26 @@ class Aligner:
         return name
 
 
-def _parts(found: Sequence[Heard], frames: int) -> Iterator[tuple[Sequence[Heard], int, int]]:
-    """Runs of whole clauses with the frames to search them in, cut in the middle of what is between two."""
-    first, begin = 0, 0
-    for at in range(1, len(found)):
-        before, after = found[at - 1], found[at]
-        if before.clause != after.clause and after.edges[0] - begin > _PART_S * FRAMES_PER_S:
-            cut = (before.edges[-1] + after.edges[0]) // 2
-            yield found[first:at], begin, cut
-            first, begin = at, cut
-    if found:
-        yield found[first:], begin, frames
+def _within(clauses: Sequence[Clause], frames: int) -> int:
+    """How many clauses a fast speaker could say in a time; at least one."""
+    sounds = accumulate(sum(len(readings[0]) for readings in clause) for clause in clauses)
+    return max(1, sum(1 for _ in takewhile(lambda total: total <= frames * _MOST_SOUNDS // FRAMES_PER_S, sounds)))
+
+
+def _cut(sound: bytes, begin: int, frames: int) -> int:
+    """Where a window ends: in the quietest moment of its last third, so that hardly ever a word is cut in two."""
+    if frames - begin <= _WINDOW:
+        return frames
+    first = begin + _WINDOW * 2 // 3
+    samples = np.frombuffer(sound[first * _FRAME_BYTES : (begin + _WINDOW) * _FRAME_BYTES], "<i2").astype(np.float32)
+    power = (samples.reshape(-1, _FRAME_BYTES // 2) ** 2).mean(axis=1)
+    around = np.convolve(power, np.ones(2 * _QUIET + 1), mode="valid")
+    return first + int(around.argmin()) + _QUIET
+
+
+def _moved(word: Heard, words: int, clauses: int, frames: int) -> Heard:
+    edges = tuple(edge + frames for edge in word.edges)
+    return replace(word, word=word.word + words, clause=word.clause + clauses, edges=edges)
 
 
 def _evenly(word: Heard) -> tuple[int, ...]:

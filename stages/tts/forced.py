@@ -29,6 +29,7 @@ _FIRST_PART = 0.55
 #: Least sound for a missing word to be in it. s
 _LEAST_S = 0.08
 _CLAUSE_ENDS = tuple(",;:.!?…—–")
+_MOST_WORDS = 12  # of a clause, where nothing marks its end
 
 Pcm = npt.NDArray[np.int16]
 
@@ -99,7 +100,8 @@ def _clauses(words: Sequence[str], *, british: bool) -> tuple[list[int], list[Cl
             owners.append(owner)
             clauses[-1].append(list(aligner().readings(plain, main)) if alone else [main])
             last = at + 1 == len(spoken) or spoken[at + 1][0] != owner
-            if last and words[owner].rstrip("\"'”’»)]").endswith(_CLAUSE_ENDS):
+            ends = words[owner].rstrip("\"'”’»)]").endswith(_CLAUSE_ENDS)
+            if last and (ends or len(clauses[-1]) >= _MOST_WORDS):
                 clauses.append([])
     return owners, [clause for clause in clauses if clause]
 
