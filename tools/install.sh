@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts avatard on a Debian 12 (or newer) machine, brings it up to date, or takes it away. As root:
-#   tools/install.sh install [--cpu-only | --gpu] [--musetalk | --no-musetalk] [--no-start]
+#   tools/install.sh install [--cpu-only | --gpu] [--musetalk | --no-musetalk] [--no-voices] [--no-start]
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
@@ -76,6 +76,13 @@ drop_in() { # NAME yes|no|keep
 	esac
 }
 
+# 28 more voices (100 MB); whoever has the files or cannot reach the registry goes on without a word of harm.
+bring_voices() {
+	[ "$voices" = yes ] || return 0
+	"$new/bin/avatar" --config /etc/avatard/config.yaml models fetch kokoro >/dev/null 2>&1 ||
+		say "the voices of the engine kokoro could not be brought; later: avatar models fetch kokoro"
+}
+
 install_it() {
 	need_python
 	build
@@ -83,6 +90,7 @@ install_it() {
 	place_files
 	"$new/bin/avatar" --config /etc/avatard/config.yaml config --check >/dev/null ||
 		fail "/etc/avatard/config.yaml does not fit the new version (see above); the old one goes on"
+	bring_voices
 	point "$new"
 	systemctl enable --quiet avatard.service
 	if [ "$start" = yes ] && ! systemctl restart avatard.service; then
@@ -119,7 +127,7 @@ uninstall_it() {
 	fi
 }
 
-action=${1:-} cpu_only=keep musetalk=keep start=yes purge=no
+action=${1:-} cpu_only=keep musetalk=keep voices=yes start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -127,6 +135,7 @@ for option; do
 	--gpu) cpu_only=no ;;
 	--musetalk) musetalk=yes ;;
 	--no-musetalk) musetalk=no ;;
+	--no-voices) voices=no ;;
 	--no-start) start=no ;;
 	--purge) purge=yes ;;
 	*) fail "unknown option $option; see the head of $0" ;;
