@@ -56,14 +56,14 @@ class Disk:
     def fill(self, leave_kb: int = 0) -> None:
         """Take all free space but `leave_kb` with one file of ballast."""
         ballast = self.root / "ballast"
-        with ballast.open("ab") as file, contextlib.suppress(OSError):
+        with ballast.open("ab", buffering=0) as file:
             size = shutil.disk_usage(self.root).free - leave_kb * 1024
             if size > 0:
-                os.posix_fallocate(file.fileno(), ballast.stat().st_size, size)
-            # Blocks that the first request could not get in one go.
-            while not leave_kb:
-                file.write(bytes(1024))
-                file.flush()
+                with contextlib.suppress(OSError):  # somebody else has taken a part of it since
+                    os.posix_fallocate(file.fileno(), ballast.stat().st_size, size)
+            with contextlib.suppress(OSError):  # blocks that the first request could not get in one go
+                while not leave_kb:
+                    file.write(bytes(1024))
 
     def free(self) -> None:
         (self.root / "ballast").unlink(missing_ok=True)
