@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -79,8 +81,7 @@ def speak(
         request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
         answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))
         try:
-            with fs.artifact(output.absolute()) as temporary:
-                shutil.copyfile(Path(folder) / "speech.wav", temporary)
+            _hand_over(Path(folder) / "speech.wav", output)
         except OSError as exc:
             raise MachineError("io-error", f"{output}: {exc.strerror}.", "Name a file that can be written.") from exc
         timing = json.loads((Path(folder) / "timing.json").read_bytes())
@@ -93,6 +94,20 @@ def speak(
             click.echo(f"  {warning}", err=True)
 
     show(result, as_json, said)
+
+
+def _hand_over(sound: Path, output: Path) -> None:
+    """A file is replaced whole, where its links lead; into a device or a pipe it is written, since that is not ours."""
+    try:
+        plain = stat.S_ISREG(output.stat().st_mode)
+    except FileNotFoundError:
+        plain = True
+    if plain:
+        with fs.artifact(Path(os.path.realpath(output))) as temporary:
+            shutil.copyfile(sound, temporary)
+        return
+    with sound.open("rb") as source, os.fdopen(os.open(output, os.O_WRONLY | os.O_CLOEXEC), "wb") as sink:
+        shutil.copyfileobj(source, sink)
 
 
 async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
