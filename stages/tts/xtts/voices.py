@@ -26,7 +26,7 @@ def lacking(settings: Settings) -> tuple[str, str]:
             "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
             "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
         )
-    if not installed():
+    if "xtts" not in settings.engines and not installed():  # an engine with a program of its own has its own packages
         return "coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`; then `avatar jobs retry`.'
     for look in models.survey("xtts", settings.paths.models):
         if not look.usable and look.part.role != "speakers":
