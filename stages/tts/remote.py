@@ -180,7 +180,7 @@ class _Running:
         self.folder = Path(self._folder.name)
         hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": voice.name}
         if engine.python:
-            hello["settings"] = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
+            hello["settings"] = _settings_for(settings)
         try:
             self.program = Program(voice.engine, _command(engine), self.folder, _environment(engine))
             self.program.send(hello)
@@ -203,6 +203,13 @@ class _Running:
     def stop(self) -> None:
         self.program.stop()
         self._folder.cleanup()
+
+
+def _settings_for(settings: Settings) -> dict[str, Any]:
+    """The settings for an engine of ours in another Python: it knows no other engines' programs, not even by name."""
+    raw = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
+    raw["stages"]["tts"]["engine"] = "auto"
+    return raw
 
 
 def _command(engine: ExternalEngine) -> list[str]:
