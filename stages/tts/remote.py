@@ -73,6 +73,7 @@ class Remote:
 
     Raises:
         MachineError: `engine-broken`: it does not start.
+        JobError: it says that the voice cannot be used.
     """
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
@@ -194,7 +195,11 @@ class _Running:
         answer = self.program.receive(deadline)
         if answer.get("event") == "error":
             with contextlib.suppress(ValidationError):
-                raise self.program.failed(f"does not start: {_Error.model_validate(answer).message}")
+                error = _Error.model_validate(answer)
+                if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
+                    self.stop()
+                    raise JobError(error.code, error.message, error.hint)
+                raise self.program.failed(f"does not start: {error.message}")
         try:
             return _Ready.model_validate(answer)
         except ValidationError as exc:

@@ -180,7 +180,8 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         stages.tts.run(ctx)
 
 
-def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ready", [True, False])
+def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path, ready: bool) -> None:
     error = {
         "event": "error",
         "fault": "job",
@@ -188,7 +189,8 @@ def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path) -> Non
         "message": "I will not say that.",
         "hint": "Be kind.",
     }
-    ctx = hostile(tmp_path, f"print({str(error).replace(chr(39), chr(34))!r}, flush=True); input()")
+    # Given an engine that refuses the words, or the voice already
+    ctx = hostile(tmp_path, f"print({str(error).replace(chr(39), chr(34))!r}, flush=True); input()", ready=ready)
     with pytest.raises(JobError) as caught:
         stages.tts.run(ctx)
     assert (caught.value.code, caught.value.hint) == ("too-rude", "Be kind.")
