@@ -95,6 +95,8 @@ def _say_all(
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
             pause = max(usual, _pause_after(sentence))
+        elif not track.samples:  # all that is marked comes before the first sound
+            pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
     return phones
