@@ -44,6 +44,22 @@ def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     return manifest
 
 
+def words_of(text: str) -> str:
+    """TEXT of a command; `-` is standard input, which is UTF-8 whatever the terminal's language.
+
+    Raises:
+        click.BadParameter: it is not.
+    """
+    if text != "-":
+        return text
+    try:
+        return click.get_binary_stream("stdin").read().decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise click.BadParameter(
+            f"standard input is not UTF-8 text (byte {exc.start + 1}); `iconv -t UTF-8` makes it so", param_hint="TEXT"
+        ) from exc
+
+
 def check(manifest: dict[str, Any]) -> None:
     """Refuse what the daemon would refuse.
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from daemon import fs, logs
 from daemon.child import Child, ChildDied
 from daemon.cli import voice_profiles
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.handin import words_of
 from daemon.config import Log, Settings
 from daemon.errors import JobError, MachineError, UnknownError
 from daemon.parse import parse
@@ -71,8 +71,7 @@ def speak(
     shell: Shell, name: str, text: str, output: Path, language: str | None, speed: float | None, as_json: bool
 ) -> None:
     """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input."""
-    words = sys.stdin.read() if text == "-" else text
-    wanted = {"kind": "speech", "text": words, "voice": name, "language": language, "speed": speed}
+    wanted = {"kind": "speech", "text": words_of(text), "voice": name, "language": language, "speed": speed}
     manifest = parse(yaml.safe_dump({key: value for key, value in wanted.items() if value is not None}).encode(), 1)[0]
     if isinstance(manifest, JobError):
         raise manifest

@@ -148,7 +148,9 @@ def test_the_first_good_take_is_kept_and_not_spoken_of(network: Network, voice: 
     assert said.warnings == ()
     # And a take with two faults is better than silence, which has one
     endless = np.tile(tone, 20)
-    least = Xtts(FakeTakes(network, iter([(tone * 0, False), (endless, True), (tone * 0, False)])), voice._voice, attempts=3)
+    least = Xtts(
+        FakeTakes(network, iter([(tone * 0, False), (endless, True), (tone * 0, False)])), voice._voice, attempts=3
+    )
     assert len(spoken(least, HELLO).samples)
     # And where every take is silent, that is an error and not a silent video
     silent = Xtts(FakeTakes(network, iter([(tone * 0, False)] * 3)), network.condition(hum()), attempts=3)
