@@ -99,6 +99,14 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installa
     result = house.avatar("validate", "m.yaml", code=1)
     assert "gone.png is not there" in result.stdout
     assert "Did you mean `image`?" in result.stdout
+    # And what cannot be said, or by nobody
+    for text, code in (
+        ("text: '?!'", "text-unspeakable"),
+        ("text: '[pause soon] Hi.'", "pause-invalid"),
+        ("text: Hi.\nvoice: hart", "voice-unknown"),
+    ):
+        (house.root / "said.yaml").write_text(f"kind: speech\n{text}\n")
+        assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
 
