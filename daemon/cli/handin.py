@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def words_of(text: str) -> str:
     if text != "-":
         return text
     try:
-        return click.get_binary_stream("stdin").read().decode("utf-8-sig")
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise click.BadParameter(
             f"standard input is not UTF-8 text (byte {exc.start + 1}); `iconv -t UTF-8` makes it so", param_hint="TEXT"

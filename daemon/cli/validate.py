@@ -40,7 +40,9 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
     """One result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
     folder = file.absolute().parent
     try:
-        items = parse(read_manifest(folder, file.name, settings.intake.max_manifest_bytes), settings.intake.max_documents)
+        items = parse(
+            read_manifest(folder, file.name, settings.intake.max_manifest_bytes), settings.intake.max_documents
+        )
     except JobError as exc:
         items = [exc]
     return [_result(item, folder, settings, voices) for item in items]
