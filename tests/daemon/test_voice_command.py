@@ -63,6 +63,15 @@ def test_a_pipe_or_a_link_is_written_to_and_stays(installation: Callable[..., In
     assert link.is_symlink()
 
 
+def test_text_from_a_pipe_that_is_not_utf_8_is_one_sentence(installation: Callable[..., Installation]) -> None:
+    house = installation()
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(house.config), "voice", "speak", "heart", "-"]
+    result = subprocess.run(command, input="Café".encode("latin-1"), capture_output=True, check=False, cwd=house.root)
+    assert result.returncode == 2
+    assert b"not UTF-8 text (byte 4)" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
 def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
     installation: Callable[..., Installation],
 ) -> None:
