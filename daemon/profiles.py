@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,7 @@ class Profiles:
                 fs.OPS.write(building / REFERENCE, reference)
                 text = yaml.safe_dump(profile.record(), allow_unicode=True, sort_keys=False)
                 fs.OPS.write(building / RECORD, text.encode())
+                _share(building, REFERENCE, RECORD, ".")
                 fs.OPS.sync_dir(building)
                 target = self.root / profile.id
                 self._forget(target)
@@ -173,13 +175,15 @@ class Profiles:
     def _locked(self) -> Iterator[None]:
         """One change at a time, so that no name is given twice; what a crash left is cleared first."""
         try:
+            new = not self.root.exists()
             self.root.mkdir(parents=True, exist_ok=True)
             fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+            _share(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
         except OSError as exc:
             raise MachineError(
                 "folder-unusable",
                 f"{exc.filename}: {exc.strerror}.",
-                "Give the right to write there, or drop a job of `kind: voice` into the inbox.",
+                "Do it as the service's user, as one of its group, or as root; or drop a job of `kind: voice` into the inbox.",
             ) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -188,6 +192,26 @@ class Profiles:
             yield
         finally:
             os.close(fd)
+
+
+def _share(folder: Path, *names: str) -> None:
+    """Where folders belong to a group (setgid), let all of it change what one of them, or root, has made here.
+
+    Links are not followed: others may write there too, and root must not be led elsewhere.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def opened(name: str | Path, flags: int, inside: int | None = None) -> int:
+            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
+            stack.callback(os.close, fd)
+            return fd
+
+        here = opened(folder, os.O_RDONLY | os.O_DIRECTORY)
+        if os.fstat(here).st_mode & stat.S_ISGID:
+            for fd in (opened(name, os.O_RDONLY, here) for name in names):
+                info = os.fstat(fd)
+                if info.st_uid == os.geteuid():
+                    os.fchmod(fd, 0o2770 if stat.S_ISDIR(info.st_mode) else 0o660)
 
 
 def _read(folder: Path) -> Profile:

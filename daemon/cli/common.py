@@ -66,11 +66,14 @@ class Shell:
         return Settings.load(self.config_path)
 
     @property
+    def configured(self) -> bool:
+        """Whether a configuration is there, or was named."""
+        return bool(self._config) or any(Path(place).exists() for place in PLACES)
+
+    @property
     def settings_or_defaults(self) -> Settings:
         """The settings; the defaults where there is no configuration and none was named."""
-        if self._config or any(Path(place).exists() for place in PLACES):
-            return self.settings
-        return Settings.parse({}, Path(PLACES[0]))
+        return self.settings if self.configured else Settings.parse({}, Path(PLACES[0]))
 
     @functools.cached_property
     def spool(self) -> Spool:

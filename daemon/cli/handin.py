@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,22 @@ def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise click.BadParameter(f"keys below {key} are set already, so it has no value itself", param_hint="--set")
         target[last] = value
     return manifest
+
+
+def words_of(text: str) -> str:
+    """TEXT of a command; `-` is standard input, which is UTF-8 whatever the terminal's language.
+
+    Raises:
+        click.BadParameter: it is not.
+    """
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise click.BadParameter(
+            f"standard input is not UTF-8 text (byte {exc.start + 1}); `iconv -t UTF-8` makes it so", param_hint="TEXT"
+        ) from exc
 
 
 def check(manifest: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, shared_name
+from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, shared_name, words_of
 from daemon.errors import AvatarError
 from daemon.job import FINISHED
 from daemon.outbox import clean_stem
@@ -27,7 +27,8 @@ _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.command()
 @click.argument("text", required=False)
 @click.option("--image", "-i", type=_file, help="The portrait.")
-@click.option("--audio", "-a", type=_file, help="A sound file to be spoken to, in place of TEXT.")
+@click.option("--audio", "-a", type=_file, help="A sound file to be spoken to; TEXT is then what is said in it.")
+@click.option("--voice", "-v", help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.")
 @click.option("--name", "-n", help="Name of the result; default: from the text.")
 @click.option(
     "--set",
@@ -46,15 +47,18 @@ def submit(
     text: str | None,
     image: Path | None,
     audio: Path | None,
+    voice: str | None,
     name: str | None,
     pairs: tuple[str, ...],
     wait: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Hand in a job: TEXT (or --audio) spoken by the face in --image. TEXT may be - for standard input."""
+    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input."""
     inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
     manifest = settings_of(pairs)
+    if voice is not None:
+        manifest["voice"] = voice
     _complete(manifest, text, image, audio)
     files = {key: path for key, path in (("image", image), ("audio", audio)) if path is not None}
     manifest = {**manifest, **{key: shared_name(path) for key, path in files.items()}}
@@ -86,12 +90,10 @@ def _complete(manifest: dict[str, Any], text: str | None, image: Path | None, au
     """Put the text in, and see that what the kind of job needs was given."""
     kind = manifest.get("kind", "video")
     if text is not None:
-        manifest["text"] = sys.stdin.read() if text == "-" else text
-    if text is not None and audio is not None:
-        raise click.UsageError("TEXT and --audio are both given: keep the one that is to be heard.")
+        manifest["text"] = words_of(text)
     if kind != "detect" and text is None and audio is None:
         raise click.UsageError("Say what is to be heard: TEXT, or --audio FILE.")
-    if kind != "speech" and image is None:
+    if kind not in ("speech", "voice") and image is None:
         raise click.UsageError("Say whose face it is: --image FILE.")
 
 

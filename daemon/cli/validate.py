@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.errors import JobError
+from daemon.config import Settings
+from daemon.errors import JobError, MachineError
 from daemon.manifest import Manifest, json_schema
 from daemon.parse import parse
 from daemon.reading import read_manifest
@@ -21,9 +23,8 @@ from daemon.safeopen import open_inside
 @json_option
 @click.pass_obj
 def validate(shell: Shell, file: Path, as_json: bool) -> None:
-    """Check a manifest and the files it names, without handing it in. Exit code 1 when something is wrong."""
-    limits = shell.settings_or_defaults.intake
-    results = check(file, limits.max_manifest_bytes, limits.max_documents)
+    """Check a manifest, its text and the files it names, without handing it in. Exit code 1 when something is wrong."""
+    results = check(file, shell.settings_or_defaults, voices=shell.configured)
 
     def text() -> None:
         for number, result in enumerate(results, start=1):
@@ -35,26 +36,41 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def check(file: Path, max_bytes: int, max_documents: int) -> list[dict[str, Any]]:
-    """One result for each document of a manifest file."""
+def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any]]:
+    """One result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
     folder = file.absolute().parent
     try:
-        items = parse(read_manifest(folder, file.name, max_bytes), max_documents)
+        items = parse(
+            read_manifest(folder, file.name, settings.intake.max_manifest_bytes), settings.intake.max_documents
+        )
     except JobError as exc:
         items = [exc]
-    return [_result(item, folder) for item in items]
+    return [_result(item, folder, settings, voices) for item in items]
 
 
-def _result(item: Manifest | JobError, folder: Path) -> dict[str, Any]:
+def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices: bool) -> dict[str, Any]:
     try:
         if isinstance(item, JobError):
             raise item
         for name in item.files():
             with open_inside(folder, name) as fd:
                 os.fstat(fd)
+        _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
     return {"ok": True, "manifest": item.model_dump(mode="json")}
+
+
+def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
+    """Whether the text can be said, and by the voice it is for, where that can be told from here."""
+    from stages.tts.check import check_request, check_text  # needs neither a model nor the packages of one
+
+    if manifest.text is not None and manifest.audio is None:
+        check_text(manifest.text, settings, manifest.language)
+        if voices:
+            # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
+            with contextlib.suppress(MachineError, OSError):
+                check_request(manifest, settings)
 
 
 @click.command()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
-import sys
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from daemon import fs, logs
 from daemon.child import Child, ChildDied
 from daemon.cli import voice_profiles
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.handin import words_of
 from daemon.config import Log, Settings
 from daemon.errors import JobError, MachineError, UnknownError
 from daemon.parse import parse
@@ -69,8 +71,7 @@ def speak(
     shell: Shell, name: str, text: str, output: Path, language: str | None, speed: float | None, as_json: bool
 ) -> None:
     """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input."""
-    words = sys.stdin.read() if text == "-" else text
-    wanted = {"kind": "speech", "text": words, "voice": name, "language": language, "speed": speed}
+    wanted = {"kind": "speech", "text": words_of(text), "voice": name, "language": language, "speed": speed}
     manifest = parse(yaml.safe_dump({key: value for key, value in wanted.items() if value is not None}).encode(), 1)[0]
     if isinstance(manifest, JobError):
         raise manifest
@@ -79,8 +80,7 @@ def speak(
         request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
         answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))
         try:
-            with fs.artifact(output.absolute()) as temporary:
-                shutil.copyfile(Path(folder) / "speech.wav", temporary)
+            _hand_over(Path(folder) / "speech.wav", output)
         except OSError as exc:
             raise MachineError("io-error", f"{output}: {exc.strerror}.", "Name a file that can be written.") from exc
         timing = json.loads((Path(folder) / "timing.json").read_bytes())
@@ -93,6 +93,20 @@ def speak(
             click.echo(f"  {warning}", err=True)
 
     show(result, as_json, said)
+
+
+def _hand_over(sound: Path, output: Path) -> None:
+    """A file is replaced whole, where its links lead; into a device or a pipe it is written, since that is not ours."""
+    try:
+        plain = stat.S_ISREG(output.stat().st_mode)
+    except FileNotFoundError:
+        plain = True
+    if plain:
+        with fs.artifact(Path(os.path.realpath(output))) as temporary:
+            shutil.copyfile(sound, temporary)
+        return
+    with sound.open("rb") as source, os.fdopen(os.open(output, os.O_WRONLY | os.O_CLOEXEC), "wb") as sink:
+        shutil.copyfileobj(source, sink)
 
 
 async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:

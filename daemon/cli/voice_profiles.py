@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.handin import check
 from daemon.profiles import Profile, Profiles
 
 _UNITS = {
@@ -35,15 +36,16 @@ def clone(
     as_json: bool,
 ) -> None:
     """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
-    from stages.tts.profiles.make import Wish, make
+    from stages.tts.profiles.make import COMMAND, Wish, make
 
+    check({"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}})
     wish = Wish(
         id=f"vp-{secrets.token_hex(4)}",
         name=name,
         language=language,
         consent=consent,
         expires=expires.date() if expires else None,
-        source="command",
+        source=COMMAND,
     )
     profile, warnings = make([sample.absolute() for sample in samples], wish, shell.settings)
 

@@ -170,12 +170,10 @@ def decoder(name: str, rate: int) -> list[str]:
     ]  # fmt: skip
 
 
-def unreadable(status: int, log: str) -> Exception:
-    """The error for a file that ffmpeg could not decode."""
+def unreadable(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
+    """The error for a file that ffmpeg could not decode. `what`: how a person knows it."""
     if status < 0 or "No space left" in log:
         return failure(status, log, "the sound file could not be decoded")
     if "matches no streams" in log:
-        return JobError("audio-unreadable", "The file named in `audio` has no sound track.", f"Bring a {_KINDS} file.")
-    return JobError(
-        "audio-unreadable", "The file named in `audio` is not a sound file that can be read.", f"Bring a {_KINDS} file."
-    )
+        return JobError("audio-unreadable", f"{what} has no sound track.", f"Bring a {_KINDS} file.")
+    return JobError("audio-unreadable", f"{what} is not a sound file that can be read.", f"Bring a {_KINDS} file.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +53,7 @@ class Kept:
         path = self._folder / f"{self._key(piece)}.npz"
         try:
             parts = _read(path)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             parts = list(self._engine.say(piece))
             fs.replace_bytes(path, _packed(parts), durable=False)
         yield from parts

@@ -73,6 +73,7 @@ class Remote:
 
     Raises:
         MachineError: `engine-broken`: it does not start.
+        JobError: it says that the voice cannot be used.
     """
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
@@ -180,7 +181,7 @@ class _Running:
         self.folder = Path(self._folder.name)
         hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": voice.name}
         if engine.python:
-            hello["settings"] = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
+            hello["settings"] = _settings_for(settings)
         try:
             self.program = Program(voice.engine, _command(engine), self.folder, _environment(engine))
             self.program.send(hello)
@@ -194,7 +195,11 @@ class _Running:
         answer = self.program.receive(deadline)
         if answer.get("event") == "error":
             with contextlib.suppress(ValidationError):
-                raise self.program.failed(f"does not start: {_Error.model_validate(answer).message}")
+                error = _Error.model_validate(answer)
+                if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
+                    self.stop()
+                    raise JobError(error.code, error.message, error.hint)
+                raise self.program.failed(f"does not start: {error.message}")
         try:
             return _Ready.model_validate(answer)
         except ValidationError as exc:
@@ -203,6 +208,13 @@ class _Running:
     def stop(self) -> None:
         self.program.stop()
         self._folder.cleanup()
+
+
+def _settings_for(settings: Settings) -> dict[str, Any]:
+    """The settings for an engine of ours in another Python: it knows no other engines' programs, not even by name."""
+    raw = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
+    raw["stages"]["tts"]["engine"] = "auto"
+    return raw
 
 
 def _command(engine: ExternalEngine) -> list[str]:

@@ -39,7 +39,8 @@ def speak(ctx: Context) -> Facts:
     engine = load(choice, ctx.settings)
     kept = None
     if engine.method == "aligned":  # those that know no times are the slow ones
-        terms = [choice.voice.id, settings.model_dump(mode="json")]
+        # A profile's id too: another one may be given its name while the job waits.
+        terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = Kept(engine, ctx.path("said"), terms)
     sentences = split_text(ctx.manifest.text or "")
     preparer = Preparer(ctx.manifest.language, settings.lexicon)
@@ -95,6 +96,8 @@ def _say_all(
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
             pause = max(usual, _pause_after(sentence))
+        elif not track.samples:  # all that is marked comes before the first sound
+            pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
     return phones

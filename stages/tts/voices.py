@@ -158,7 +158,9 @@ def _vits(settings: Settings, folder: str) -> tuple[str, str]:
     for look in models.survey(name, settings.paths.models):
         if not look.usable:
             return f"{look.file.path}: {look.why or 'it is not there'}", f"`avatar models fetch {name}` brings it."
-    return ("", "") if installed() else ("coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`.')
+    if "coqui" in settings.engines or installed():  # a program of its own has its own packages
+        return "", ""
+    return "coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`.'
 
 
 def _external(settings: Settings) -> list[Voice]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import PORTRAIT, Installation
 
@@ -30,6 +31,26 @@ def test_submit_refuses_what_the_daemon_would(house: Installation) -> None:
     result = house.avatar("submit", "Hello.", "--image", str(PORTRAIT), "--set", "fsp=30", code=1)
     assert "Did you mean `fps`?" in result.stderr
     assert not list(house.inbox.glob("*.yaml"))
+
+
+def test_submit_takes_what_each_kind_of_job_needs(installation: Callable[..., Installation]) -> None:
+    # Given no daemon, which would take them away
+    one = installation()
+    clip = one.root / "clip.wav"
+    clip.write_bytes(b"looked at by the daemon")
+    # When a recording is handed in to be kept as a voice, one with its words, and a text for a voice
+    for name, arguments in {
+        "voice": ("--audio", str(clip), "--set", "kind=voice"),
+        "words": ("What is said.", "--audio", str(clip), "--set", "kind=speech"),
+        "emma": ("Hello.", "--voice", "emma", "--set", "kind=speech"),
+    }.items():
+        one.avatar("submit", *arguments, "--name", name)
+    # Then each manifest has what was given
+    found = {path.stem: yaml.safe_load(path.read_bytes()) for path in one.inbox.glob("*.yaml")}
+    assert set(found["voice"]) == {"kind", "audio"}
+    assert found["words"]["text"] == "What is said."
+    assert found["words"]["audio"] == found["voice"]["audio"]
+    assert found["emma"]["voice"] == "emma"
 
 
 def test_wait_ends_with_one_when_the_job_fails(house: Installation) -> None:
@@ -78,6 +99,14 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installa
     result = house.avatar("validate", "m.yaml", code=1)
     assert "gone.png is not there" in result.stdout
     assert "Did you mean `image`?" in result.stdout
+    # And what cannot be said, or by nobody
+    for text, code in (
+        ("text: '?!'", "text-unspeakable"),
+        ("text: '[pause soon] Hi.'", "pause-invalid"),
+        ("text: Hi.\nvoice: hart", "voice-unknown"),
+    ):
+        (house.root / "said.yaml").write_text(f"kind: speech\n{text}\n")
+        assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 import wave
 from collections.abc import Callable
 
@@ -38,6 +40,36 @@ def test_a_voice_is_heard_without_the_daemon(installation: Callable[..., Install
     assert [word["text"] for word in answer["timing"]["words"]] == ["Hello", "there."]
     # And the spool was not touched
     assert not house.spool.exists()
+
+
+def test_a_pipe_or_a_link_is_written_to_and_stays(installation: Callable[..., Installation]) -> None:
+    # Given a pipe that somebody reads, and a link to a file
+    house = installation()
+    pipe, link, file = house.root / "pipe", house.root / "link.wav", house.root / "file.wav"
+    os.mkfifo(pipe)
+    file.touch()
+    link.symlink_to(file)
+    heard: list[bytes] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    # When a voice speaks into each
+    house.avatar("voice", "speak", "heart", "Hello.", "-o", str(link))
+    house.avatar("voice", "speak", "heart", "Hello.", "-o", str(pipe))
+    reader.join(60)
+    # Then the sound came through, and both are what they were
+    assert heard == [file.read_bytes()]
+    assert heard[0].startswith(b"RIFF")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_text_from_a_pipe_that_is_not_utf_8_is_one_sentence(installation: Callable[..., Installation]) -> None:
+    house = installation()
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(house.config), "voice", "speak", "heart", "-"]
+    result = subprocess.run(command, input="Café".encode("latin-1"), capture_output=True, check=False, cwd=house.root)
+    assert result.returncode == 2
+    assert b"not UTF-8 text (byte 4)" in result.stderr
+    assert b"Traceback" not in result.stderr
 
 
 def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(

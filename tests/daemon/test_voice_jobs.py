@@ -47,6 +47,14 @@ def test_a_voice_is_made_shown_and_removed_by_command(
     house = installation(stages={"tts": {"require_consent": True}})
     refused = house.avatar("voice", "clone", "Anna", str(recording), code=1)
     assert "consent" in refused.stderr
+    # What a manifest may not say, a command may not either; and a file that is no sound is named
+    (house.root / "notes.wav").write_text("no sound")
+    for arguments, says in (
+        ((str(recording), "--language", "english!"), "`language`"),
+        ((str(recording), "--consent", "x" * 501), "`profile.consent`"),
+        (("notes.wav", "--consent", "by letter"), "notes.wav is not a sound file"),
+    ):
+        assert says in house.avatar("voice", "clone", "Anna", *arguments, code=1).stderr
     # When a profile is made, then it is told; and gone when it is removed
     made = json.loads(
         house.avatar("voice", "clone", "Anna", str(recording), "--consent", "by letter", "--expires", "2999-01-01",

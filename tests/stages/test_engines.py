@@ -74,10 +74,14 @@ def test_times_and_sound_of_another_program_arrive_whole(tmp_path: Path) -> None
 
 
 def test_an_engine_of_ours_says_the_same_through_another_python(tmp_path: Path) -> None:
-    # Given a text said by hibari in this process, and by hibari under an interpreter of its own
+    # Given a text said by hibari in this process, and by hibari under an interpreter of its own,
+    # where config.yaml prefers another engine, which that interpreter knows nothing of
     text = "Nobody knows the 7:30 train."
     here = job(tmp_path / "here", text=text)
-    there = job(tmp_path / "there", {"engines": {"hibari": {"python": sys.executable}}}, text=text)
+    others = {"hibari": {"python": sys.executable}, **engines(tmp_path / "unused.py")}
+    there = job(
+        tmp_path / "there", {"engines": others, "stages": {"tts": {"engine": "beeps"}}}, text=text, voice="hibari/heart"
+    )
     stages.tts.run(here)
     stages.tts.run(there)
     # Then the times are the same, and the sound but for one rounding to 16 bits more, raised with the sound afterwards
@@ -176,7 +180,8 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         stages.tts.run(ctx)
 
 
-def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ready", [True, False])
+def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path, ready: bool) -> None:
     error = {
         "event": "error",
         "fault": "job",
@@ -184,7 +189,8 @@ def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path) -> Non
         "message": "I will not say that.",
         "hint": "Be kind.",
     }
-    ctx = hostile(tmp_path, f"print({str(error).replace(chr(39), chr(34))!r}, flush=True); input()")
+    # Given an engine that refuses the words, or the voice already
+    ctx = hostile(tmp_path, f"print({str(error).replace(chr(39), chr(34))!r}, flush=True); input()", ready=ready)
     with pytest.raises(JobError) as caught:
         stages.tts.run(ctx)
     assert (caught.value.code, caught.value.hint) == ("too-rude", "Be kind.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import stat
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -187,6 +189,24 @@ def test_without_consent_nothing_is_made_or_spoken_where_it_is_required(recordin
         make([recording], wish("Eva", 2, consent=""), settings(tmp_path, require_consent=True))
     assert spoken.value.code == made.value.code == "consent-missing"
     check_usable(profile, require_consent=False)
+
+
+def test_where_the_folder_is_a_groups_so_is_every_profile(recording: Path, tmp_path: Path) -> None:
+    # Given a folder of a group (setgid), and somebody whose files are for themselves alone
+    root = tmp_path / "profiles"
+    root.mkdir()
+    root.chmod(0o2770)
+    old = os.umask(0o077)
+    try:
+        # When they make a profile
+        made = make([recording], Wish("vp-0000000a", "Anna", "en", "", None, "command"), settings(tmp_path))[0]
+    finally:
+        os.umask(old)
+    # Then the group may read it, change it and remove it, and make others
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (root, *root.rglob("*"))}
+    assert modes == {
+        "profiles": 0o2770, ".lock": 0o660, made.id: 0o2770, "reference.wav": 0o660, "profile.yaml": 0o660,
+    }  # fmt: skip
 
 
 def test_an_expired_profile_is_not_spoken_with(anna: Profile, tmp_path: Path) -> None:

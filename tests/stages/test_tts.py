@@ -140,6 +140,14 @@ def test_pauses_are_the_asked_ones_and_silent(said: Context) -> None:
         assert np.abs(middle).max() < 0.003
 
 
+@pytest.mark.parametrize("text", ["[pause 2s]\n\nHello.", "[pause 2s] 🎉!\n\nHello there.", "[pause 2s] Hello."])
+def test_a_pause_before_the_first_word_is_kept(tmp_path: Path, text: str) -> None:
+    # Given a pause in a paragraph of its own, beside what cannot be said, or before the first word / Then it is silent
+    ctx = job(tmp_path, text=text)
+    stages.tts.run(ctx)
+    assert 1.95 < timing(ctx)["words"][0]["start"] < 2.3
+
+
 def test_level_is_even_and_nothing_clips_or_clicks(said: Context) -> None:
     # Given the speech
     samples, rate = sound(said.path("speech.wav"))

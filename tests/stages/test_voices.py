@@ -19,6 +19,7 @@ from stages.tts.engines import Choice, resolve
 from stages.tts.kokoro import Kokoro
 from stages.tts.reading import Reader
 from stages.tts.voices import catalogue
+from stages.tts.xtts.voices import lacking as xtts_lacking
 from tests.stages.sound_jobs import job, sound, timing
 
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
@@ -89,6 +90,22 @@ def test_a_voice_that_cannot_be_had_is_refused_with_what_to_do(
     assert says in str(caught.value)
     # and whose fault it is follows from who asked
     assert isinstance(caught.value, JobError if manifest else MachineError)
+
+
+def test_packages_are_not_asked_of_this_environment_for_an_engine_that_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an environment without coqui-tts
+    for module in ("stages.tts.voices", "stages.tts.xtts.voices"):
+        monkeypatch.setattr(f"{module}.installed", lambda: False)
+
+    def lacking(engines: dict[str, Any]) -> str:
+        raw = {"paths": {"models": tmp_path}, "stages": {"tts": {"xtts": {"accept_licence": True}}}, "engines": engines}
+        return xtts_lacking(Settings.model_validate(raw))[0]
+
+    # Then its packages are what lacks; but with a Python of its own, only the model's files are
+    assert "coqui-tts is not installed" in lacking({})
+    assert "model.pth" in lacking({"xtts": {"python": "/opt/xtts/bin/python"}})
 
 
 def test_an_engine_that_is_not_there_pauses_the_lane_not_the_job(tmp_path: Path) -> None:

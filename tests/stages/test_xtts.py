@@ -18,7 +18,7 @@ import torch
 from daemon.config import Settings
 from daemon.errors import AvatarError, UnknownError
 from stages.tts.engine import Piece, Spoken
-from stages.tts.xtts import guard, portions
+from stages.tts.xtts import guard, portions, voices
 from stages.tts.xtts.engine import Xtts, load_network
 from stages.tts.xtts.files import read_pickle
 from stages.tts.xtts.network import REFERENCE_RATE, Network
@@ -144,6 +144,12 @@ def test_the_first_good_take_is_kept_and_not_spoken_of(network: Network, voice: 
     said = spoken(mended, HELLO)
     assert len(said.samples) / 24_000 == pytest.approx(2.0, abs=0.02)
     assert said.warnings == ()
+    # And a take with two faults is better than silence, which has one
+    endless = np.tile(tone, 20)
+    least = Xtts(
+        FakeTakes(network, iter([(tone * 0, False), (endless, True), (tone * 0, False)])), voice._voice, attempts=3
+    )
+    assert len(spoken(least, HELLO).samples)
     # And where every take is silent, that is an error and not a silent video
     silent = Xtts(FakeTakes(network, iter([(tone * 0, False)] * 3)), network.condition(hum()), attempts=3)
     with pytest.raises(UnknownError, match="made no sound"):
@@ -277,7 +283,24 @@ def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: Ne
 
 
 def test_the_voices_that_come_with_the_model_can_be_read(published_xtts: Path) -> None:
-    voices = read_pickle(published_xtts / "xtts" / "speakers_xtts.pth")
-    assert {name: set(entry) for name, entry in voices.items()} == {
+    assert voices.built_in(xtts_settings(published_xtts)) == ["Ada", "Bo"]
+    found = read_pickle(published_xtts / "xtts" / "speakers_xtts.pth")
+    assert {name: set(entry) for name, entry in found.items()} == {
         name: {"gpt_cond_latent", "speaker_embedding"} for name in ("Ada", "Bo")
     }
+
+
+def test_a_damaged_file_of_voices_has_none_and_is_not_unpickled(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the file with one byte of its list of names damaged, which may make an unpickler ask for gigabytes
+    path = models / "xtts" / "speakers_xtts.pth"
+    whole = path.read_bytes()
+    at = whole.index(b"Ada")
+    read: list[Any] = []
+    monkeypatch.setattr(voices, "_Skeleton", read.append)
+    path.write_bytes(whole[:at] + b"E" + whole[at + 1 :])
+    # When its names are asked for, then there are none, as where it is cut off or empty, and nothing was unpickled
+    assert voices.built_in(xtts_settings(models)) == []
+    for content in (whole[: len(whole) // 2], b"", b"PK\x03\x04"):
+        path.write_bytes(content)
+        assert voices.built_in(xtts_settings(models)) == []
+    assert read == []

@@ -20,6 +20,8 @@ from stages.tts.timing import Samples
 from stages.tts.voices import catalogue
 from stages.tts.wav import to_pcm
 
+#: Source of a profile that no job made.
+COMMAND = "command"
 #: Artifact that is delivered for a job of `kind: voice`.
 RESULT = "profile.json"
 
@@ -75,7 +77,7 @@ def make(
     _check_unlike(wish.name, settings)
     if wish.expires is not None and wish.expires < datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(1):
         raise JobError("profile-expired", f"{wish.expires} is over already.", "Write a day to come, or none.")
-    found = reference(samples)
+    found = reference(samples, by_name=wish.source == COMMAND)
     progress(0.8)
     profile = Profile(
         id=wish.id,

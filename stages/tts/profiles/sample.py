@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.errors import JobError
+from daemon.errors import JobError, visible
 from stages.ffmpeg import Ffmpeg
 from stages.tts.brought import SILENT_DB, decoder, unreadable
 from stages.tts.level import limit
@@ -46,14 +46,14 @@ class Reference:
     warnings: tuple[str, ...]
 
 
-def reference(paths: list[Path]) -> Reference:
-    """The reference that recordings of one person give together.
+def reference(paths: list[Path], *, by_name: bool = False) -> Reference:
+    """The reference that recordings of one person give together. `by_name`: the person knows them by these names.
 
     Raises:
         JobError: `audio-unreadable`, `audio-silent`, `sample-too-short`, `sample-too-long`, `sample-not-speech`.
         MachineError: ffmpeg is missing, or the machine fails.
     """
-    parts = [best_part(decode(path), MOST_S) for path in paths]
+    parts = [best_part(decode(path, by_name=by_name), MOST_S) for path in paths]
     raw = _joined(parts)[: round(MOST_S * RATE)]
     found = measure(raw, RATE)
     if found.level_db < SILENT_DB:
@@ -73,7 +73,7 @@ def reference(paths: list[Path]) -> Reference:
     return Reference(_levelled(raw, found.level_db), found, tuple(_warnings(found)))
 
 
-def decode(path: Path) -> Samples:
+def decode(path: Path, *, by_name: bool = False) -> Samples:
     """A file's sound, mono at `RATE`.
 
     Raises:
@@ -93,7 +93,7 @@ def decode(path: Path) -> Samples:
                 )
         status = ffmpeg.finish()
     if status != 0:
-        raise unreadable(status, ffmpeg.log)
+        raise unreadable(status, ffmpeg.log, visible(path.name)) if by_name else unreadable(status, ffmpeg.log)
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
 
 

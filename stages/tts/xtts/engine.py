@@ -63,7 +63,7 @@ class Xtts:
         yield Spoken(np.concatenate(parts), None, tuple(warnings))
 
     def _best(self, text: str, language: str, piece: Piece, number: int) -> tuple[Take, int]:
-        """The first try that nothing is wrong with, or else the one with the most likely length; and how many there were."""
+        """The first try that nothing is wrong with, or else the best that can be heard; and how many there were."""
         expected = guard.expect(self._network.spelled(text, language), language, piece.speed)
         takes: list[Take] = []
         for attempt in range(self._attempts):
@@ -72,7 +72,7 @@ class Xtts:
             takes.append(guard.judge(samples, self.sample_rate, expected, at_limit=at_limit))
             if not takes[-1].faults:
                 break
-        best = min(takes, key=lambda take: (len(take.faults), take.off))
+        best = min(takes, key=lambda take: (not len(take.samples), len(take.faults), take.off))
         if not len(best.samples):
             raise UnknownError("speech-broken", f"The voice made no sound of “{text[:_QUOTED]}”.", "See the log.")
         return best, len(takes)

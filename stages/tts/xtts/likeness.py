@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import wave
+import zipfile
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ def of_profile(profile: Profile, network: Network, sha256: str) -> Latents:
         JobError: `profile-unknown`: it was removed meanwhile.
     """
     kept = profile.folder / f"latents-xtts-{sha256[:16]}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError), np.load(kept, allow_pickle=False) as saved:
+    damaged = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+    with contextlib.suppress(*damaged), np.load(kept, allow_pickle=False) as saved:
         return Latents(torch.from_numpy(saved["gpt"]), torch.from_numpy(saved["speaker"]))
     made = network.condition(_reference(profile))
     buffer = io.BytesIO()

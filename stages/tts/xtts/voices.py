@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from functools import lru_cache
@@ -16,6 +17,9 @@ from stages.tts.xtts.portions import LANGUAGES
 
 __all__ = ["LANGUAGES", "LICENCE", "built_in", "lacking", "profiles"]
 
+#: The published file's part without the tensors has 11 kB.
+_MOST_BYTES = 1 << 20
+
 LICENCE = "CPML (non-commercial use only)"
 
 
@@ -26,7 +30,7 @@ def lacking(settings: Settings) -> tuple[str, str]:
             "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
             "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
         )
-    if not installed():
+    if "xtts" not in settings.engines and not installed():  # an engine with a program of its own has its own packages
         return "coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`; then `avatar jobs retry`.'
     for look in models.survey("xtts", settings.paths.models):
         if not look.usable and look.part.role != "speakers":
@@ -57,8 +61,11 @@ def _names(path: Path, size: int, mtime_ns: int) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            content = _Skeleton(archive.open(inside)).load()
-    except (OSError, zipfile.BadZipFile, StopIteration, pickle.UnpicklingError, EOFError, ValueError):
+            if archive.getinfo(inside).file_size > _MOST_BYTES:
+                return ()
+            # Read whole, which compares its checksum: one damaged byte may make the unpickler ask for gigabytes.
+            content = _Skeleton(io.BytesIO(archive.read(inside))).load()
+    except Exception:  # a damaged file raises what it likes, and it is only these voices that are lost
         return ()
     return tuple(map(str, content)) if isinstance(content, dict) else ()
 
