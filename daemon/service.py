@@ -154,6 +154,7 @@ class Service:
             try:
                 interrupted = await recover(self.flow, self.outbox)
                 self._open_inbox()
+                await self._obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
                 starting.cancel()
             log.info(
@@ -257,12 +258,15 @@ class Service:
         """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
         while True:
             heard = self._wake.rings
-            try:
-                await self.control.obey()
-            except Exception:
-                log.exception("control failed")
+            await self._obey()
             await self._wake.wait(self.settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
+
+    async def _obey(self) -> None:
+        try:
+            await self.control.obey()
+        except Exception:
+            log.exception("control failed")
 
     async def _take_drops(self) -> None:
         if self.intake.resume():  # what a full disk has cut short

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daemon.control import send
 from tests.conftest import Installation, wait_for
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -42,6 +43,26 @@ def test_a_pause_has_an_owner_and_a_reason_and_outlives_a_restart(installation: 
     # And it goes on when told to
     one.avatar("resume")
     assert one.finished("hello")["state"] == "done"
+
+
+def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given jobs that wait while the daemon is down / When the lanes are paused and one job is cancelled meanwhile
+    one = installation()
+    start_paused(one)
+    for name in ("hello", "other"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.stop()
+    (one.spool / "paused.json").unlink()
+    send(one.spool / "control", "pause", scope="lanes", by="the night shift")
+    send(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
+    # Then it is so from the first moment: nothing was started
+    one.start()
+    assert json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]["by"] == "the night shift"
+    assert one.finished("other")["state"] == "cancelled"
+    assert one.events("stage started") == []
 
 
 def test_a_pause_with_an_end_ends_by_itself(house: Installation) -> None:
