@@ -141,7 +141,9 @@ class Claims:
 
     def _usable(self, directory: Path) -> bool:
         """Whether we can go on with a claim. One that somebody else put there is passed over: it is no work of ours."""
-        if directory.name not in self._foreign and not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        if directory.name not in self._foreign and not os.access(
+            directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
+        ):
             self._pass_over(directory)
         return directory.name not in self._foreign
 
@@ -153,7 +155,9 @@ class Claims:
 
     def _pass_over(self, directory: Path) -> None:
         self._foreign.add(directory.name)
-        log.warning("claim passed over", path=str(directory), why="it is somebody else's, and may not be read or removed")
+        log.warning(
+            "claim passed over", path=str(directory), why="it is somebody else's, and may not be read or removed"
+        )
 
     def _own_root(self) -> None:
         """Have a folder of our own for claims: people can write in the inbox, and may have put a link in its place."""
