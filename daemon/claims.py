@@ -9,6 +9,7 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -74,6 +75,8 @@ class Claims:
         self.refused: dict[str, str] = {}
         #: Jobs of this process that are in the spool, but whose status could not be written yet.
         self._unsaid: set[str] = set()
+        #: Folders among the claims that are not ours; said once.
+        self._foreign: set[str] = set()
 
     # -- out of the inbox ----------------------------------------------------------------------------------------
 
@@ -126,15 +129,35 @@ class Claims:
     def recover(self) -> int:
         """Go on with every claim that a crash or a full disk left behind. Returns how many."""
         self._own_root()
-        claims = list(self.spool.jobs(self.root))
+        claims = [directory for directory in self.spool.jobs(self.root) if self._usable(directory)]
         whole = [directory for directory in claims if os.path.lexists(directory / "manifest.yaml")]
         for directory in claims:
             if directory not in whole:
-                fs.remove(directory)
+                self._clear(directory)
         whole.sort()
         for start in range(0, len(whole), BATCH):
             self.accept(whole[start : start + BATCH])
         return len(claims)
+
+    def _usable(self, directory: Path) -> bool:
+        """Whether we can go on with a claim. One that somebody else put there is passed over: it is no work of ours."""
+        if directory.name not in self._foreign and not os.access(
+            directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
+        ):
+            self._pass_over(directory)
+        return directory.name not in self._foreign
+
+    def _clear(self, directory: Path) -> None:
+        try:
+            fs.remove(directory)
+        except PermissionError:
+            self._pass_over(directory)
+
+    def _pass_over(self, directory: Path) -> None:
+        self._foreign.add(directory.name)
+        log.warning(
+            "claim passed over", path=str(directory), why="it is somebody else's, and may not be read or removed"
+        )
 
     def _own_root(self) -> None:
         """Have a folder of our own for claims: people can write in the inbox, and may have put a link in its place."""
@@ -145,6 +168,8 @@ class Claims:
         except FileNotFoundError:
             pass
         fs.OPS.mkdir(self.root)
+        with contextlib.suppress(OSError):  # a share may know no modes
+            os.chmod(self.root, 0o700)  # nobody else has any business here
 
     # -- into the spool ------------------------------------------------------------------------------------------
 
@@ -156,7 +181,7 @@ class Claims:
             batch = builds[start : start + BATCH]
             jobs += self._settle(batch if new else [build for build in batch if self._due(build)])
         for directory in directories:
-            fs.remove(directory)
+            self._clear(directory)
         if directories:
             fs.OPS.sync_dir(self.root)
         return jobs

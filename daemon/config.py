@@ -42,7 +42,17 @@ class Paths(_Section):
     spool: Folder = Field(Path("spool"), description="The queue; on a local disk with a journal.")
     cache: Folder = Field(Path("spool/cache"), description="What can be made again: rigs of portraits.")
     models: Folder = Field(Path("spool/models"), description="Model files of the engines that need some.")
-    profiles: Folder = Field(Path("spool/profiles"), description="Voice profiles; not a cache: keep a copy of it.")
+    profiles: Folder = Field(
+        Path("spool/profiles"), description="Voice profiles; not a cache: keep a copy of it. Unset: below the spool."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profiles_below_the_spool(cls, data: Any) -> Any:
+        """A configuration that says where it may write, but is older than the profiles, must not get a folder elsewhere."""
+        if isinstance(data, dict) and "profiles" not in data and isinstance(spool := data.get("spool"), str | Path):
+            return {**data, "profiles": Path(spool) / "profiles"}
+        return data
 
 
 class Intake(_Section):

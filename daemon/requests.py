@@ -14,7 +14,7 @@ from daemon.intake import Intake
 from daemon.job import FINISHED, JOB_ID, Job
 from daemon.lane import Lane
 from daemon.pauses import SCOPES, Pause, Pauses, Scope
-from daemon.status import iso
+from daemon.status import describe, iso
 
 Request = dict[str, Any]
 
@@ -31,6 +31,7 @@ class Requests:
     def __init__(self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
         self._flow = flow
         self._intake = intake
+        self._outbox = intake.outbox
         self._lanes = lanes
         self._pauses = pauses
         self._events = events
@@ -145,11 +146,13 @@ class Requests:
                 f"{job.id} was refused when it was taken in.",
                 "Mend its manifest and drop it again.",
             )
+        if self._outbox.owner(job.name) != job.id:  # somebody removed its status, and the name may be another job's now
+            job.name = self._outbox.reserve(job.name, job.id, describe(job))
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
         job.not_before, job.stage = 0.0, job.stages[0]
         await self._flow.enqueue(job, directory)
-        return f"{job.id} starts again."
+        return f"{job.id} starts again, as {job.name}."
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._flow.spool.find(job_id)

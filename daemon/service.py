@@ -24,6 +24,7 @@ from daemon.events import Events
 from daemon.flow import Flow
 from daemon.folders import inbox_refused, prepare
 from daemon.heartbeat import Heartbeat
+from daemon.inbox import Drop
 from daemon.intake import Intake
 from daemon.lane import Lane
 from daemon.lock import SpoolLock
@@ -154,6 +155,7 @@ class Service:
             try:
                 interrupted = await recover(self.flow, self.outbox)
                 self._open_inbox()
+                await self._obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
                 starting.cancel()
             log.info(
@@ -243,8 +245,7 @@ class Service:
             heard = self._wake.rings
             watcher.refresh(self.settings.paths.inbox)
             try:
-                await self._take_drops()
-                await self.wishes.grant()
+                await self._look()
                 self._intake_well()
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
                 if not isinstance(from_exception(exc), MachineError):
@@ -257,18 +258,29 @@ class Service:
         """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
         while True:
             heard = self._wake.rings
-            try:
-                await self.control.obey()
-            except Exception:
-                log.exception("control failed")
+            await self._obey()
             await self._wake.wait(self.settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
 
-    async def _take_drops(self) -> None:
-        if self.intake.resume():  # what a full disk has cut short
-            self.flow.changed.ring()
+    async def _obey(self) -> None:
+        try:
+            await self.control.obey()
+        except Exception:
+            log.exception("control failed")
+
+    async def _look(self) -> None:
         # In a thread: a file server may take its time to answer, and a burst takes a while to look at.
         drops = await asyncio.to_thread(self.intake.look)
+        self.outbox.check()
+        try:
+            if self.intake.resume():  # what a full disk has cut short
+                self.flow.changed.ring()
+            self.intake.check_room()  # also where nothing was dropped: `/readyz` says what would become of it
+            await self._take_drops(drops)
+        finally:  # whatever kept the drops: a cancelled job gives room
+            await self.wishes.grant()
+
+    async def _take_drops(self, drops: list[Drop]) -> None:
         for batch in self.intake.scan(drops):
             if self.pauses.active("intake"):
                 return

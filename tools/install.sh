@@ -1,11 +1,14 @@
 #!/bin/sh
-# Puts avatard on a Debian 12 (or newer) machine, brings it up to date, or takes it away. As root:
-#   tools/install.sh install [--cpu-only | --gpu] [--musetalk | --no-musetalk] [--no-voices] [--no-start]
+# Puts avatard on a Debian 12 machine (elsewhere, with Python 3.11 or 3.12: make install PYTHON=/usr/bin/python3.12), brings it up
+# to date, or takes it away. As root:
+#   tools/install.sh install [--cpu-only | --gpu] [--musetalk | --no-musetalk] [--voices | --no-voices]
+#                        [--no-start]
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
 # `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains.
 set -eu
+umask 022 # root's may be stricter, and then nobody could use what is installed
 
 home=/opt/avatard
 unit=/usr/local/lib/systemd/system # below /etc, so that `systemctl edit` and drop-ins there win
@@ -24,10 +27,16 @@ fail() {
 
 need_python() {
 	python=${PYTHON:-/usr/bin/python3}
-	"$python" -c 'import ensurepip' 2>/dev/null && return
-	say "installing python3 and python3-venv"
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null ||
-		fail "Python 3.11 or 3.12 with venv is needed; install it and try again"
+	if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+		say "installing python3 and python3-venv"
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null ||
+			fail "Python 3.11 or 3.12 with venv is needed; install it and try again"
+	fi
+	version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run"
+	case $version in
+	3.11 | 3.12) ;;
+	*) fail "Python 3.11 or 3.12 is needed, and $python is $version; name one: make install PYTHON=/usr/bin/python3.12" ;;
+	esac
 }
 
 # A version is a folder of its own, and `current` a link to one: switching is one rename, and so is going back.
@@ -43,6 +52,10 @@ build() {
 		"$new/bin/pip" install --quiet --disable-pip-version-check -r "$source/requirements-musetalk.in"
 		touch "$new/.musetalk"
 	fi
+	if [ "$voices" = keep ]; then
+		[ -e "$home/current/.no-voices" ] && voices=no || voices=yes
+	fi
+	[ "$voices" = yes ] || touch "$new/.no-voices"
 	mkdir -p "$new/share/doc/avatard" "$new/share/examples"
 	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source/config.yaml" "$new/share/doc/avatard/"
 	cp "$source"/examples/hello.yaml "$source"/examples/portrait.png "$source"/share/* "$new/share/examples/"
@@ -64,8 +77,18 @@ place_files() {
 	systemd-tmpfiles --create avatard.conf
 	drop_in 50-backoff.conf "$(systemctl --version | awk 'NR == 1 { print ($2 >= 254) ? "yes" : "no" }')"
 	drop_in cpu-only.conf "$cpu_only"
-	ln -sf "$home/current/bin/avatar" /usr/local/bin/avatar
+	place_command
 	systemctl daemon-reload
+}
+
+# The service's own settings, also for whoever stands in a folder with a config.yaml, such as a checkout.
+place_command() {
+	cat >/usr/local/bin/.avatar <<-END
+		#!/bin/sh
+		AVATAR_CONFIG=\${AVATAR_CONFIG:-/etc/avatard/config.yaml} exec $home/current/bin/avatar "\$@"
+	END
+	chmod 755 /usr/local/bin/.avatar
+	mv -T /usr/local/bin/.avatar /usr/local/bin/avatar # before, it was a link, which must not be written through
 }
 
 drop_in() { # NAME yes|no|keep
@@ -79,17 +102,18 @@ drop_in() { # NAME yes|no|keep
 # 28 more voices (100 MB); whoever has the files or cannot reach the registry goes on without a word of harm.
 bring_voices() {
 	[ "$voices" = yes ] || return 0
-	"$new/bin/avatar" --config /etc/avatard/config.yaml models fetch kokoro >/dev/null 2>&1 ||
-		say "the voices of the engine kokoro could not be brought; later: avatar models fetch kokoro"
+	why=$("$new/bin/avatar" --config /etc/avatard/config.yaml models fetch kokoro 2>&1 >/dev/null) ||
+		say "the voices of the engine kokoro could not be brought ($(echo "$why" | tail -n 1)); later: avatar models fetch kokoro"
 }
 
 install_it() {
 	need_python
 	build
 	before=$(readlink "$home/current" 2>/dev/null || true)
-	place_files
-	"$new/bin/avatar" --config /etc/avatard/config.yaml config --check >/dev/null ||
+	# Before the new unit is in place: the old version must start by its own.
+	[ ! -e /etc/avatard/config.yaml ] || "$new/bin/avatar" --config /etc/avatard/config.yaml config --check >/dev/null ||
 		fail "/etc/avatard/config.yaml does not fit the new version (see above); the old one goes on"
+	place_files
 	bring_voices
 	point "$new"
 	systemctl enable --quiet avatard.service
@@ -127,7 +151,7 @@ uninstall_it() {
 	fi
 }
 
-action=${1:-} cpu_only=keep musetalk=keep voices=yes start=yes purge=no
+action=${1:-} cpu_only=keep musetalk=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -135,6 +159,7 @@ for option; do
 	--gpu) cpu_only=no ;;
 	--musetalk) musetalk=yes ;;
 	--no-musetalk) musetalk=no ;;
+	--voices) voices=yes ;;
 	--no-voices) voices=no ;;
 	--no-start) start=no ;;
 	--purge) purge=yes ;;

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.conftest import Installation
+from daemon.config import Settings
+from tests.conftest import ROOT, Installation
 from tests.daemon.disk import Disk
 
 WRONG: list[tuple[str, dict[str, Any], str, str]] = [
@@ -74,3 +76,15 @@ def test_a_full_disk_at_the_first_start_is_no_wrong_configuration(
     result = one.avatar("run", code=None)
     assert "paths.spool: No space left on device" in result.stderr
     assert result.returncode not in (0, 2, 78)
+
+
+def test_profiles_have_a_place_where_the_configuration_does_not_name_one(tmp_path: Path) -> None:
+    # Given a configuration from before there were profiles, in a folder where nothing can be written
+    old = tmp_path / "config.yaml"
+    old.write_text("paths: {spool: /var/lib/avatard/spool}\n")
+    # Then they lie with the spool, and the installed configuration names no folder that the unit keeps the daemon from
+    assert Settings.load(old).paths.profiles == Path("/var/lib/avatard/spool/profiles")
+    installed = Settings.load(ROOT / "systemd" / "config.yaml").paths
+    writable = [Path(folder) for folder in ("/srv/avatard", "/var/lib/avatard", "/var/cache/avatard")]
+    for name in type(installed).model_fields:
+        assert any(getattr(installed, name).is_relative_to(folder) for folder in writable), name

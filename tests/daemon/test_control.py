@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daemon.control import send
 from tests.conftest import Installation, wait_for
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -44,6 +45,26 @@ def test_a_pause_has_an_owner_and_a_reason_and_outlives_a_restart(installation: 
     assert one.finished("hello")["state"] == "done"
 
 
+def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given jobs that wait while the daemon is down / When the lanes are paused and one job is cancelled meanwhile
+    one = installation()
+    start_paused(one)
+    for name in ("hello", "other"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.stop()
+    (one.spool / "paused.json").unlink()
+    send(one.spool / "control", "pause", scope="lanes", by="the night shift")
+    send(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
+    # Then it is so from the first moment: nothing was started
+    one.start()
+    assert json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]["by"] == "the night shift"
+    assert one.finished("other")["state"] == "cancelled"
+    assert one.events("stage started") == []
+
+
 def test_a_pause_with_an_end_ends_by_itself(house: Installation) -> None:
     house.avatar("pause", "--for", "1s")
     house.drop("hello.yaml", SPEECH)
@@ -72,6 +93,24 @@ def _metric(one: Installation, name: str) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return float(next(line.split()[-1] for line in lines if line.startswith(f"{name} ")))
+
+
+def test_a_retried_job_leaves_another_jobs_name_alone(installation: Callable[..., Installation]) -> None:
+    # Given a cancelled job whose status somebody removed, and a job that has its name since
+    one = installation()
+    start_paused(one)
+    one.drop("hello.yaml", SPEECH)
+    first = one.reaches("hello", "queued")["job"]
+    one.avatar("jobs", "cancel", "hello")
+    (one.outbox / "hello.json").unlink()
+    one.drop("hello.yaml", SPEECH)
+    second = one.reaches("hello", "queued")["job"]
+    # When the first is tried again / Then each has a status and a result of its own
+    one.avatar("jobs", "retry", first)
+    one.avatar("resume")
+    assert one.finished(f"hello-{first}")["job"] == first
+    assert one.finished("hello")["job"] == second
+    assert {path.name for path in one.outbox.glob("*.wav")} == {"hello.wav", f"hello-{first}.wav"}
 
 
 @pytest.mark.parametrize("by", ["command", "shared folder"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.hostile import unread
-from tests.daemon.room import Room
+from tests.daemon.room import SPEECH, Room
 
 
 @pytest.fixture
@@ -86,6 +89,52 @@ def test_a_folder_for_claims_that_was_exchanged_for_a_link_is_made_anew(room: Ro
     room.put("a.yaml")
     assert [job.name for job in room.settle()] == ["a"]
     assert not (room.inbox / ".claimed").is_symlink()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users reach as well; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def test_a_claim_that_is_somebody_elses_stops_nobody(open_folder: Path) -> None:
+    # Given folders among the claims, one with a manifest, that the daemon's user may not read, or may read but not empty
+    room = Room(open_folder, empty_wait_s=0.0)
+    room.look()
+    assert (room.inbox / ".claimed").stat().st_mode & 0o777 == 0o700
+    closed, open_one, fixed = (room.inbox / ".claimed" / f"job-20260102T030405Z-0000000{n}" for n in range(3))
+    (closed / "deep").mkdir(parents=True)
+    (open_one / "deep" / "er").mkdir(parents=True)
+    fixed.mkdir()
+    (fixed / "manifest.yaml").write_text(SPEECH)
+    for folder, mode in ((closed, 0o000), (open_one / "deep", 0o555), (fixed, 0o555)):
+        folder.chmod(mode)
+    room.put("a.yaml")
+    try:
+        with as_nobody(open_folder):
+            # Then what others drop is taken all the same
+            assert [job.name for job in room.settle()] == ["a"]
+            assert room.look() == []
+            assert [path.name for path in room.outbox.glob("*.json")] == ["a.json"]
+    finally:
+        for folder in (closed, open_one / "deep", fixed):
+            folder.chmod(0o700)
+
+
+@contextlib.contextmanager
+def as_nobody(root: Path) -> Iterator[None]:
+    """Without root's power over rights, where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [root, *root.rglob("*")]:
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize("source", [b"\0", b"../../outside/x.yaml", b"/etc/x.yaml", b"x" * 100_000, b"", b"\xff.yaml"])

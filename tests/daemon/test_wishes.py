@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.errors import MachineError
 from daemon.job import Job
 from tests.daemon.room import DETECT, SETTLE_S, SPEECH, Room
 
@@ -139,3 +140,17 @@ def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room
         assert caught.type.__name__ == "JobError", name
     assert outside.read_text() == SPEECH
     assert (room.inbox / ".avatard").exists()
+
+
+def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Path) -> None:
+    # Given a waiting job, and a disk below its reserve / When somebody cancels the job, and nothing else is dropped
+    room = Room(tmp_path)
+    room.look()
+    room.put("hello.yaml")
+    room.settle()
+    room = Room(tmp_path, reserve_mb=10**9)
+    room.put("hello.cancel", "")
+    with pytest.raises(MachineError, match="in reserve"):  # which is what `/readyz` then says
+        asyncio.run(room.service._look())
+    # Then it is cancelled: that gives room
+    assert state(room, "hello") == "cancelled"

@@ -92,6 +92,9 @@ def test_a_member_of_the_group_drops_a_job_and_takes_the_video(machine: Machine)
     machine.run("rm", "/srv/avatard/outbox/hello.mp4", user="anna")
     # And bob, who is not in the group, sees nothing of it
     assert machine.run("ls", "/srv/avatard/outbox", user="bob", check=False).returncode != 0
+    # And the command means the service, also in a folder with a configuration of its own
+    shown = machine.run("sh", "-c", f"cd {SOURCE} && test -e config.yaml && avatar jobs list")
+    assert "hello" in shown.stdout
     # And the status line says what there is
     assert wait_for("the line", lambda: machine.property("StatusText") == "0 waiting; 0 running")
 
