@@ -34,7 +34,6 @@ IMAGE = ("--image", str(PORTRAIT))
         (["", *IMAGE], "text", 1),
         (["Hello."], "--image FILE", 2),
         ([*IMAGE], "--audio FILE", 2),
-        (["Hello.", *IMAGE, "--audio", str(PORTRAIT)], "both given", 2),
     ],
     ids=lambda value: " ".join(value[-2:])[:40] if isinstance(value, list) else None,
 )
