@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+from daemon.service import Service
 from daemon.web import MetricsServer
 from tests.daemon.room import Room
 
@@ -18,16 +21,30 @@ def ask(server: MetricsServer) -> tuple[int, str]:
         return exc.code, exc.read().decode()
 
 
+async def turn(service: Service, gate: threading.Event) -> None:
+    """Let the daemon's loop turn, with a look at the inbox that does not end."""
+    tasks = [asyncio.create_task(work) for work in (service._look(), service._keep_beating())]
+    await asyncio.sleep(0)
+    gate.set()
+    for task in tasks:
+        task.cancel()
+
+
 def test_a_daemon_that_is_stuck_does_not_say_ok(tmp_path: Path) -> None:
     service = Room(tmp_path).service
     server = MetricsServer(service.metrics.registry, service.healthy, service.overseer.claims)
     try:
         assert ask(server) == (200, "ok\n")
-        # When the inbox has not been looked at for long
+        # When the loop has not turned for long
         service._beat -= 10_000
         code, text = ask(server)
         assert code == 503
         assert "stuck" in text
         assert not text.startswith("ok")
+        # When it turns again, while a file server still keeps the look at the inbox waiting / Then it is well
+        gate = threading.Event()
+        service.intake.look = lambda: gate.wait() and []  # type: ignore[method-assign, assignment, return-value]
+        asyncio.run(turn(service, gate))
+        assert ask(server) == (200, "ok\n")
     finally:
         server.stop()
