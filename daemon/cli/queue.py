@@ -47,28 +47,24 @@ def status(shell: Shell, as_json: bool) -> None:
         raise click.exceptions.Exit(69)
 
 
-@click.command()
-@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
-@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
-@click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
-@json_option
-@click.pass_obj
-def pause(shell: Shell, reason: str, duration: str | None, force: bool, as_json: bool) -> None:
-    """Start nothing new; what runs ends its stage. Jobs are still taken in."""
-    answer = shell.ask("pause", scope="lanes", reason=reason, for_s=_seconds(duration), force=force)
-    show(answer, as_json, lambda: click.echo(answer["message"]))
+def _stopping(name: str, scope: str, help_text: str) -> click.Command:
+    """A command that pauses one part of the daemon until it is told to go on, or for a time."""
+
+    @click.command(name, help=help_text)
+    @click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
+    @click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+    @click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
+    @json_option
+    @click.pass_obj
+    def command(shell: Shell, reason: str, duration: str | None, force: bool, as_json: bool) -> None:
+        answer = shell.ask("pause", scope=scope, reason=reason, for_s=_seconds(duration), force=force)
+        show(answer, as_json, lambda: click.echo(answer["message"]))
+
+    return command
 
 
-@click.command()
-@click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
-@click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
-@click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
-@json_option
-@click.pass_obj
-def drain(shell: Shell, reason: str, duration: str | None, force: bool, as_json: bool) -> None:
-    """Take nothing new out of the inbox; what has been taken in is finished."""
-    answer = shell.ask("pause", scope="intake", reason=reason, for_s=_seconds(duration), force=force)
-    show(answer, as_json, lambda: click.echo(answer["message"]))
+pause = _stopping("pause", "lanes", "Start nothing new; what runs ends its stage. Jobs are still taken in.")
+drain = _stopping("drain", "intake", "Take nothing new out of the inbox; what has been taken in is finished.")
 
 
 @click.command()

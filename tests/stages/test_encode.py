@@ -148,7 +148,6 @@ def test_an_ffmpeg_that_dies_midway_leaves_nothing(tmp_path: Path, monkeypatch: 
     assert leftovers(ctx) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_the_machines_fault() -> None:
     # Given an ffmpeg that writes to a full device
     command = [ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=9", "-f", "wav", "-y", "/dev/full"]

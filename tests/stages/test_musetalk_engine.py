@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,12 +26,7 @@ from tests.stages.musetalk_golden import load_painter as load
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # the networks are tiny
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tokens() -> torch.Tensor:

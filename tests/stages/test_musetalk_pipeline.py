@@ -39,12 +39,12 @@ PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
 READY = Machine(packages=True, gpu=True, lacking="")
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # the networks are tiny
+def unloaded() -> Iterator[None]:
     yield
-    torch.set_num_threads(before)
     work.unload()
 
 
