@@ -14,13 +14,13 @@ from daemon.errors import JobError
 from daemon.fs import artifact
 from stages.context import Context, Facts
 from stages.ffmpeg import Ffmpeg, failure, ffmpeg_path
-from stages.tts.level import TARGET_LUFS, gain_to_target, limit, measure
+from stages.tts.level import TARGET_LUFS, level, measure
 from stages.tts.prepare import Preparer
 from stages.tts.record import write_timing
 from stages.tts.sentences import Sentence, split_text
 from stages.tts.timing import Phone
 from stages.tts.voices import primary
-from stages.tts.wav import check_length, to_pcm, wav_blocks, wav_writer
+from stages.tts.wav import check_length, wav_blocks, wav_writer
 
 SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
 #: Shorter files hold no word. s
@@ -64,7 +64,8 @@ def bring(ctx: Context) -> Facts:
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
     if ctx.settings.stages.tts.level_audio:
-        _level(target)
+        with artifact(target) as temporary:
+            level(lambda: wav_blocks(target), SAMPLE_RATE, samples, temporary)
     loudness = measure(wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
     if loudness < QUIET_LUFS:
         ctx.warnings.append(
@@ -132,14 +133,6 @@ def _tell(ctx: Context, method: str, known: int, total: int) -> None:
 
 def _spoken(word: str) -> bool:
     return any(map(str.isalnum, word))
-
-
-def _level(path: Path) -> None:
-    """Bring a WAV to the usual loudness."""
-    gain = np.float32(gain_to_target(lambda: wav_blocks(path), SAMPLE_RATE, path.parent))
-    with artifact(path) as temporary, wav_writer(temporary, SAMPLE_RATE) as sink:
-        for block in wav_blocks(path):
-            sink.writeframesraw(to_pcm(limit(block * gain)))
 
 
 def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:

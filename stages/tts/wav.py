@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from daemon.errors import JobError
 from daemon.fs import artifact
-from stages.tts.level import Block, gain_to_target, limit
+from stages.tts.level import Block, level
 
 #: Length of the fades at the edges of what is appended, so that no join clicks. s
 FADE_S = 0.005
@@ -65,10 +65,8 @@ class Track:
 
     def save(self, path: Path) -> None:
         """Write the signal, brought to the usual loudness, as a 16-bit mono WAV, atomically."""
-        gain = np.float32(gain_to_target(self._blocks, self.rate, path.parent))
-        with artifact(path) as temporary, wav_writer(temporary, self.rate, self.samples) as sink:
-            for block in self._blocks():
-                sink.writeframes(to_pcm(limit(block * gain)))
+        with artifact(path) as temporary:
+            level(self._blocks, self.rate, self.samples, temporary)
 
     def _blocks(self) -> Iterator[Block]:
         self._scratch.seek(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import wave
 from collections.abc import Iterator
@@ -41,6 +42,18 @@ def sound(path: Path) -> tuple[Samples, int]:
         assert (source.getnchannels(), source.getsampwidth()) == (1, 2)
         data = np.frombuffer(source.readframes(source.getnframes()), "<i2")
         return data.astype(np.float64) / 32768.0, source.getframerate()
+
+
+def meter(path: Path) -> tuple[float, float]:
+    """Integrated loudness in LUFS and true peak in dB of full scale, by ffmpeg's meter."""
+    told = subprocess.run(
+        [ffmpeg_path(), "-hide_banner", "-nostats", "-i", str(path), "-af", "ebur128=peak=true", "-f", "null", "-"],
+        capture_output=True, text=True, check=True,
+    ).stderr.rpartition("Summary:")[2]  # fmt: skip
+    loudness, peak = re.search(r"I: +(\S+) LUFS", told), re.search(r"Peak: +(\S+) dBFS", told)
+    assert loudness is not None
+    assert peak is not None
+    return float(loudness[1]), float(peak[1])
 
 
 def timing(ctx: Context) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 from daemon.errors import JobError, visible
 from stages.ffmpeg import Ffmpeg
 from stages.tts.brought import SILENT_DB, decoder, unreadable
-from stages.tts.level import limit
 from stages.tts.profiles.quality import Quality, measure, speaking
 from stages.tts.timing import STEPS_PER_S, Samples, loudness
 
@@ -123,7 +122,9 @@ def _joined(parts: list[Samples]) -> Samples:
 
 
 def _levelled(samples: Samples, level_db: float) -> Samples:
-    return limit(samples * np.float32(10.0 ** ((LEVEL_DB - level_db) / 20.0)))
+    """At the usual level, or as near to it as its peaks allow: bending them would change the voice."""
+    peak = float(np.abs(samples).max(initial=1e-9))
+    return samples * np.float32(min(10.0 ** ((LEVEL_DB - level_db) / 20.0), 1.0 / peak))
 
 
 def _why(found: Quality) -> str:
