@@ -20,7 +20,7 @@ def spiky() -> Block:
     burst = np.sin(np.pi / 2 * np.arange(96) + np.pi / 4) * np.hanning(96)
     for start in range(2_000, len(time) - 96, 8_000):
         syllables[start : start + 96] += 0.4 * burst
-    return syllables.astype(np.float32)
+    return np.asarray(syllables, np.float32)
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0, 4.0])
