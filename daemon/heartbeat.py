@@ -16,7 +16,9 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from daemon import fs
+from daemon.anchor import Anchor
 from daemon.config import Settings
+from daemon.errors import MachineError
 from daemon.events import Subscriber
 from daemon.job import STAGES, Job, Stage
 
@@ -38,8 +40,13 @@ LOOK_S = 1.0
 
 
 class Heartbeat(Subscriber):
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+    """Args:
+    anchor: of the inbox; where it is only not mounted nothing is written into the place where it should be.
+    """
+
+    def __init__(self, settings: Settings, anchor: Anchor, registry: CollectorRegistry) -> None:
         self._settings = settings
+        self._anchor = anchor
         self._sent = 0.0
         self._job: str | None = None
         self._every = Gauge(
@@ -64,7 +71,10 @@ class Heartbeat(Subscriber):
             if every and time.monotonic() - self._sent >= every and self._free():
                 try:
                     await asyncio.to_thread(self._drop)
-                except OSError as exc:  # the inbox is away or full: the next one, then; that none was seen is the alarm
+                except (
+                    OSError,
+                    MachineError,
+                ) as exc:  # away or full: the next one, then; that none was seen is the alarm
                     log.warning("heartbeat not sent", error=str(exc))
                 self._sent = time.monotonic()
             await asyncio.sleep(LOOK_S)
@@ -75,8 +85,9 @@ class Heartbeat(Subscriber):
 
     def _drop(self) -> None:
         inbox = self._settings.paths.inbox
-        fs.replace_bytes(inbox / f"{NAME}.jpg", PICTURE.read_bytes(), durable=False)
-        fs.replace_bytes(inbox / f"{NAME}.yaml", MANIFEST.encode(), durable=False)
+        with self._anchor.held(adopt=False):
+            fs.replace_bytes(inbox / f"{NAME}.jpg", PICTURE.read_bytes(), durable=False)
+            fs.replace_bytes(inbox / f"{NAME}.yaml", MANIFEST.encode(), durable=False)
         self._sending.set_to_current_time()
 
     # -- events --------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class Service:
         self.control = Control(self.spool.control, requests)
         self.wishes = Wishes(self.intake, self.outbox, requests)
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.heartbeat = Heartbeat(settings, self.metrics.registry)
+        self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")

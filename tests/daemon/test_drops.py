@@ -307,19 +307,21 @@ def test_another_folder_in_the_place_of_the_inbox_is_refused_until_a_person_says
 def test_the_daemon_waits_for_its_inbox_and_goes_on_by_itself(
     installation: Callable[..., Installation], mounted: Callable[[Path], None]
 ) -> None:
-    # Given a running daemon whose inbox is a mount
-    one = installation(intake={"scan_s": 0.5})
+    # Given a running daemon whose inbox is a mount, and which drops heartbeats there
+    one = installation(intake={"scan_s": 0.5}, heartbeat={"every_s": 0.5})
     mounted(one.inbox)
     one.start()
     one.drop("patient.yaml", DETECT)
     one.reaches("patient", "waiting")
     # When the share goes away / Then it says so, and forgets nothing
-    content = {path.name: path.read_bytes() for path in one.inbox.iterdir() if path.is_file()}
-    subprocess.run(["umount", str(one.inbox)], check=True)
+    content = {name: (one.inbox / name).read_bytes() for name in (".avatard", "patient.yaml")}
+    subprocess.run(["umount", "-l", str(one.inbox)], check=True)
     wait_for("the intake to pause", lambda: any(e["code"] == "inbox-missing" for e in one.events("lane paused")))
     status = one.status("patient")
     assert status is not None
     assert status["state"] == "waiting"
+    # And it writes nothing into the empty place
+    wait_for("a heartbeat that is not sent", lambda: one.events("heartbeat not sent"))
     assert list(one.inbox.iterdir()) == []
     # When it is back, with the same files / Then the watch is on the new mount and the jobs go on
     mounted(one.inbox)
