@@ -18,13 +18,12 @@ from daemon.chooser import Chooser
 from daemon.claims import Claims
 from daemon.config import Settings
 from daemon.control import Control
-from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
+from daemon.errors import AvatarError, ConfigError
 from daemon.estimate import Estimator
 from daemon.events import Events
 from daemon.flow import Flow
-from daemon.folders import inbox_refused, prepare
+from daemon.folders import prepare
 from daemon.heartbeat import Heartbeat
-from daemon.inbox import Drop
 from daemon.intake import Intake
 from daemon.lane import Lane
 from daemon.lock import SpoolLock
@@ -40,6 +39,7 @@ from daemon.recovery import recover
 from daemon.reload import Change, reload
 from daemon.requests import Requests
 from daemon.retention import keep_trimmed
+from daemon.rounds import Rounds
 from daemon.spool import Spool
 from daemon.statefile import StateFile
 from daemon.status import StatusWriter
@@ -49,11 +49,8 @@ from daemon.wishes import Wishes
 
 log = structlog.get_logger()
 
-#: A burst of notifications is answered by one look, this long after the first, in s.
-DEBOUNCE_S = 0.05
 BEAT_S = 1.0  # how often it is noted that the loop turns
 STUCK_S = 60.0  # a loop that has not turned for so long is stuck
-PAUSES_S = 1.0  # between two looks at the pauses' ends
 
 
 class Service:
@@ -78,8 +75,15 @@ class Service:
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
         requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events)
-        self.control = Control(self.spool.control, requests)
-        self.wishes = Wishes(self.intake, self.outbox, requests)
+        self._wake = Bell()
+        self.rounds = Rounds(
+            self.intake,
+            Wishes(self.intake, self.outbox, requests),
+            Control(self.spool.control, requests),
+            self.pauses,
+            self.flow,
+            self._wake,
+        )
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
         estimator = Estimator()
@@ -97,9 +101,7 @@ class Service:
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
-        self._wake = Bell()
         self._beat = time.monotonic()
-        self._intake_delay = 0.0
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -157,8 +159,8 @@ class Service:
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
                 interrupted = await recover(self.flow, self.outbox)
-                self._open_inbox()
-                await self._obey()  # before anything runs: what was paused or cancelled meanwhile must not start
+                self.rounds.open()
+                await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
                 starting.cancel()
             log.info(
@@ -180,26 +182,13 @@ class Service:
             if server is not None:
                 server.stop()
 
-    def _open_inbox(self) -> None:
-        """Go on with what lies claimed or waiting in the inbox; where it is not mounted, when it is."""
-        try:
-            self.intake.resume()
-        except MachineError as exc:
-            log.error("intake waits", code=exc.code, message=exc.message)
-        except PermissionError as exc:
-            raise inbox_refused(exc) from exc
-        except OSError as exc:  # no room to go on with what was claimed: the first look tries again
-            if not isinstance(from_exception(exc), MachineError):
-                raise
-            self._intake_ill(exc)
-
     async def _work(self, watcher: Watcher) -> None:
         loops = (
-            self._scan_loop(watcher),
+            self.rounds.look(watcher),
             keep_positions(self.board, self.spool, self.status),
             keep_trimmed(self.settings, self.spool),
-            self._pause_loop(),
-            self._control_loop(),
+            self.rounds.end_pauses(),
+            self.rounds.listen(),
             self.overseer.watch(),
             self.heartbeat.loop(),
             keep_file(self.metrics.registry, self.settings.metrics.textfile),
@@ -246,81 +235,3 @@ class Service:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"
         paused = [lane.name for lane in self.lanes if lane.pause]
         return True, f"ok, paused: {', '.join(paused)}" if paused else "ok"
-
-    # -- the inbox -----------------------------------------------------------------------------------------------
-
-    async def _scan_loop(self, watcher: Watcher) -> None:
-        while True:
-            heard = self._wake.rings
-            watcher.refresh(self.settings.paths.inbox)
-            try:
-                await self._look()
-                self._intake_well()
-            except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
-                if not isinstance(from_exception(exc), MachineError):
-                    log.exception("intake failed")
-                self._intake_ill(exc)
-            await self._wake.wait(self._until_next_look(watcher), heard)
-            await asyncio.sleep(DEBOUNCE_S)
-
-    async def _control_loop(self) -> None:
-        """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
-        while True:
-            heard = self._wake.rings
-            await self._obey()
-            await self._wake.wait(self.settings.intake.scan_s, heard)
-            await asyncio.sleep(DEBOUNCE_S)
-
-    async def _obey(self) -> None:
-        try:
-            await self.control.obey()
-        except Exception:
-            log.exception("control failed")
-
-    async def _look(self) -> None:
-        # In a thread: a file server may take its time to answer, and a burst takes a while to look at.
-        drops = await asyncio.to_thread(self.intake.look)
-        self.outbox.check()
-        try:
-            if self.intake.resume():  # what a full disk has cut short
-                self.flow.changed.ring()
-            self.intake.check_room()  # also where nothing was dropped: `/readyz` says what would become of it
-            await self._take_drops(drops)
-        finally:  # whatever kept the drops: a cancelled job gives room
-            await self.wishes.grant()
-
-    async def _take_drops(self, drops: list[Drop]) -> None:
-        for batch in self.intake.scan(drops):
-            if self.pauses.active("intake"):
-                return
-            self.intake.check_room()
-            if self.intake.take(batch):
-                self.flow.changed.ring()
-            await asyncio.sleep(0)  # a big burst must not keep the lanes waiting
-
-    async def _pause_loop(self) -> None:
-        """End the pauses whose time is over."""
-        while True:
-            try:
-                for scope in self.pauses.expire():
-                    self.events.queue_resumed(scope)
-                    self.flow.changed.ring()
-                    self._wake.ring()
-            except OSError as exc:  # no room to note it: it is over all the same, and noted later
-                log.warning("end of a pause not noted", error=str(exc))
-            await asyncio.sleep(PAUSES_S)
-
-    def _until_next_look(self, watcher: Watcher) -> float:
-        if self._intake_delay:
-            return self._intake_delay
-        announced = watcher.trusted(self.settings.paths.inbox)
-        return min(self.intake.next_look(), self.settings.intake.scan_s if announced else self.settings.intake.poll_s)
-
-    def _intake_ill(self, exc: Exception) -> None:
-        self._intake_delay = min(max(1.0, self._intake_delay * 2), self.settings.intake.scan_s)
-        self.events.lane_paused("intake", from_exception(exc), self._intake_delay)
-
-    def _intake_well(self) -> None:
-        if self._intake_delay:
-            self._intake_delay = 0.0
-            self.events.lane_resumed("intake")

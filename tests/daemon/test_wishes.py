@@ -26,7 +26,7 @@ def room(tmp_path: Path) -> Room:
 def look(room: Room, after_s: float = 0.0) -> list[Job]:
     """A look at the inbox as the daemon makes it: first the drops, then the wishes."""
     jobs = room.look(after_s)
-    asyncio.run(room.service.wishes.grant())
+    asyncio.run(room.service.rounds.wishes.grant())
     return jobs
 
 
@@ -136,7 +136,7 @@ def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room
     (room.inbox / "up").symlink_to(tmp_path)
     for name in ("../outside.yaml", "link.yaml", "up/outside.yaml", str(outside), "", "gone.yaml", ".avatard"):
         with pytest.raises(Exception, match=r"\w") as caught:
-            asyncio.run(room.service.control._requests.do({"op": "cancel", "manifest": name}))
+            asyncio.run(room.service.rounds.control._requests.do({"op": "cancel", "manifest": name}))
         assert caught.type.__name__ == "JobError", name
     assert outside.read_text() == SPEECH
     assert (room.inbox / ".avatard").exists()
@@ -151,6 +151,6 @@ def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Pa
     room = Room(tmp_path, reserve_mb=10**9)
     room.put("hello.cancel", "")
     with pytest.raises(MachineError, match="in reserve"):  # which is what `/readyz` then says
-        asyncio.run(room.service._look())
+        asyncio.run(room.service.rounds.look_once())
     # Then it is cancelled: that gives room
     assert state(room, "hello") == "cancelled"
