@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from daemon import fs
+from daemon.job import STAGES, Job, Stage
+from daemon.spool import Spool
 
 
 def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
@@ -52,6 +55,68 @@ def test_a_rename_that_happened_but_was_reported_failed_is_believed(
     # When we rename / Then it counts as done
     fs.rename(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_text() == "x"
+
+
+def test_an_exchange_that_happened_but_was_reported_failed_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a filesystem that lets two files change names and then answers as one that cannot
+    class Liar(fs.Ops):
+        def exchange(self, one: Path, other: Path) -> None:
+            super().exchange(one, other)
+            raise OSError(errno.EINVAL, "cannot")
+
+    monkeypatch.setattr(fs, "OPS", Liar())
+    (tmp_path / "spare").write_text("new")
+    (tmp_path / "record").write_text("old")
+    # When they change names / Then it counts as done: a rename in its place would bring the old record back
+    assert fs.exchange(tmp_path / "spare", tmp_path / "record")
+    assert (tmp_path / "record").read_text() == "new"
+
+
+def test_a_record_is_written_over_only_when_its_exchange_was_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a job on its way, with a spare record beside the record
+    class Flaky(fs.Ops):
+        fails = False
+        over: ClassVar[list[str]] = []
+
+        def sync_dir(self, path: Path) -> None:
+            if self.fails:
+                raise OSError(errno.EIO, "not flushed")
+            super().sync_dir(path)
+
+        def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+            self.over.append(path.parent.parent.name)
+            super().rewrite(path, data, sync)
+
+    monkeypatch.setattr(fs, "OPS", Flaky())
+    spool = Spool(tmp_path)
+    spool.create()
+    job = Job("job-20260101T000000Z-00000000", "a", "a.yaml", stages=STAGES, stage="face")
+    place = spool.place(job)
+    place.mkdir()
+    spool.save(job, place)
+
+    def hop(stage: Stage) -> None:
+        nonlocal place
+        job.stage = stage
+        place = spool.hop(job, place)
+
+    hop("tts")
+    hop("lipsync")
+    assert len(Flaky.over) == 1
+    # When the disk does not say whether an exchange has reached it
+    Flaky.fails = True
+    with pytest.raises(OSError, match="not flushed"):
+        hop("encode")
+    Flaky.fails, place = False, spool.place(job)
+    # Then the next record is a new file, for the spare may still be the one that a power cut brings back
+    hop("deliver")
+    assert len(Flaky.over) == 2
+    hop("deliver")
+    assert len(Flaky.over) == 3
 
 
 def test_a_rename_that_failed_is_reported(tmp_path: Path) -> None:

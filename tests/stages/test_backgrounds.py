@@ -169,6 +169,13 @@ def test_a_transparent_video_is_a_webm_whose_alpha_is_the_person(tmp_path: Path)
     assert not ctx.path("video.mp4").exists()
     assert (frames[:, 192, 192, 3] > 250).all()
     assert (frames[:, 4, 4, 3] < 5).all()
+    # And at rest, before the old background again, it is the portrait: colours are full ones, at the hair's edge too
+    alpha = frames[0, ..., 3:] / 255.0
+    plate = np.asarray(matte_of(ctx).plate, np.float64)
+    again = frames[0, ..., :3] * alpha + plate[..., ::-1] * (1.0 - alpha)
+    off = np.abs(again - cv2.cvtColor(portrait_of(ctx), cv2.COLOR_RGB2BGR)).mean(axis=2)
+    assert off[192, 192] < 6
+    assert off[(alpha[..., 0] > 0.2) & (alpha[..., 0] < 0.8)].mean() < 10
 
 
 @pytest.mark.parametrize("wrong", ["#12345", "greenish", "/etc/passwd.png", "../up.png"])
