@@ -48,16 +48,21 @@ def texts(name: str) -> list[str]:
     return [line.strip() for line in (HERE / name).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
+def chosen(most: int) -> tuple[list[str], list[str]]:
+    """The sentences to be understood, at most so many, and the plain ones to be aligned, a third of that."""
+    return texts("sentences.txt")[:most], texts("plain.txt")[: most // 3]
+
+
 # -- one voice, in a process of its own ---------------------------------------------------------------------------
 
 
-def speak_all(voice: str, folder: Path, models: Path) -> None:
+def speak_all(voice: str, folder: Path, models: Path, most: int) -> None:
     """Say everything with one voice; leaves WAVs, timings and cost.json in `folder`."""
     import stages.tts
 
     settings = Settings.model_validate({"paths": {"models": str(models)}})
     spent = said = 0.0
-    sentences = texts("sentences.txt") + texts("plain.txt")
+    sentences = [text for part in chosen(most) for text in part]
     for number, text in enumerate([*sentences, " ".join(sentences[:5])]):
         place = folder / f"{number:02d}"
         place.mkdir()
@@ -114,9 +119,9 @@ def listener() -> Iterator[Listener]:
             one.close()
 
 
-def measure(folder: Path, ears: Listener, verbose: bool) -> Row:
+def measure(folder: Path, ears: Listener, most: int, verbose: bool) -> Row:
     row: Row = json.loads((folder / "cost.json").read_text())
-    sentences, easy = texts("sentences.txt"), texts("plain.txt")
+    sentences, easy = chosen(most)
     wrong = total = 0
     independent: list[float] = []
     forced: list[float] = []
@@ -211,13 +216,14 @@ def line(voice: str, row: Row) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="See the top of this file.")
     parser.add_argument("--voices", help="names as in a manifest, parted by commas; default: all installed of English")
+    parser.add_argument("--sentences", type=int, default=30, help="fewer of them, for a quick look at many voices")
     parser.add_argument("--models", type=Path, default=Settings().paths.models, help="where model files are")
     parser.add_argument("--verbose", action="store_true", help="show what was misheard")
     parser.add_argument("--one", nargs=2, metavar=("VOICE", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     models = options.models.resolve()
     if options.one:
-        speak_all(options.one[0], Path(options.one[1]), models)
+        speak_all(options.one[0], Path(options.one[1]), models, options.sentences)
         return
     from stages.tts.voices import catalogue
 
@@ -235,9 +241,11 @@ def main() -> None:
                     folder,
                     "--models",
                     str(models),
+                    "--sentences",
+                    str(options.sentences),
                 ]
                 subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
-                print(line(voice, measure(Path(folder), ears, options.verbose)), flush=True)
+                print(line(voice, measure(Path(folder), ears, options.sentences, options.verbose)), flush=True)
 
 
 if __name__ == "__main__":
