@@ -1,4 +1,4 @@
-"""The engine `kokoro`: Kokoro-82M, many voices from one network. Reads the same phonemes as hibari, whose front end it uses."""
+"""The engine `kokoro`: Kokoro-82M, many voices from one network, each read for by the front end of its language."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from daemon.errors import MachineError
 from stages.tts.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engine import Piece, Spoken
 from stages.tts.network import open_session, runs
-from stages.tts.reading import NO_WORD, Reader, Reading
+from stages.tts.reading import NO_WORD, Reading
 from stages.tts.timing import Samples
+from stages.tts.tongues import front_end
 from stages.tts.voices import Voice, lexicon_file
 
 #: Phonemes given to the network at once. It takes 510, but time and memory grow faster than the length.
@@ -43,14 +44,14 @@ class Kokoro:
     licence = kokoro_files.LICENCE
 
     def __init__(self, voice: Voice, models: Path) -> None:
-        self._british = voice.british
+        self._front_end = front_end(voice.languages[0])
         self._styles = _styles(voice.model)
         self._session = _network(models / kokoro_files.NETWORK)
         self._ids = _alphabet()
 
     def say(self, piece: Piece) -> Iterator[Spoken]:
         """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
-        reading = Reader(self._british).read(piece.words, piece.sounds)
+        reading = self._front_end.read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
             yield Spoken(utterance.samples, tuple(phones_of(utterance)))
 
