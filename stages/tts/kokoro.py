@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from stages.tts.engine import Piece, Spoken
 from stages.tts.network import open_session, runs
 from stages.tts.reading import NO_WORD, Reading
 from stages.tts.timing import Samples
-from stages.tts.tongues import front_end
+from stages.tts.tongues import front_end, heard
 from stages.tts.voices import Voice, lexicon_file
 
 #: Phonemes given to the network at once. It takes 510, but time and memory grow faster than the length.
@@ -44,7 +45,7 @@ class Kokoro:
     licence = kokoro_files.LICENCE
 
     def __init__(self, voice: Voice, models: Path) -> None:
-        self._front_end = front_end(voice.languages[0])
+        self._front_end, self._heard = front_end(voice.languages[0]), heard(voice.languages[0])
         self._styles = _styles(voice.model)
         self._session = _network(models / kokoro_files.NETWORK)
         self._ids = _alphabet()
@@ -53,7 +54,8 @@ class Kokoro:
         """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
         reading = self._front_end.read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
-            yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+            phones = [replace(one, phone=self._heard.get(one.phone, one.phone)) for one in phones_of(utterance)]
+            yield Spoken(utterance.samples, tuple(phones))
 
     def utter(self, reading: Reading, speed: float) -> Iterator[Utterance]:
         """Sound for a reading: one utterance, or several where it is longer than the network takes."""

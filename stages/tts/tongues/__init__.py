@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,15 +37,29 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True)
 class _Tongue:
-    """A front end's module, and the packages (as they are imported) that must be there for it."""
+    """How one language is read.
+
+    Attributes:
+        module: of its front end.
+        packages: what must be there for that, as it is imported.
+        heard: letter of the network's alphabet → the sound that it stands for in this language, where it stands for another
+            one elsewhere: lips are round for the y of French, and not for that of Portuguese.
+    """
 
     module: str
     packages: tuple[str, ...] = ()
+    heard: Mapping[str, str] = field(default_factory=dict)
 
 
+_ESPEAK = ("espeakng_loader",)
 #: By language, without its region.
 _TONGUES: dict[str, _Tongue] = {
     "en": _Tongue("english"),
+    "es": _Tongue("espeak", _ESPEAK),
+    "fr": _Tongue("espeak", _ESPEAK),
+    "hi": _Tongue("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
+    "it": _Tongue("espeak", _ESPEAK, {"S": "s"}),
+    "pt": _Tongue("espeak", _ESPEAK, {"y": "i"}),
 }
 
 
@@ -68,6 +82,11 @@ def front_end(language: str) -> FrontEnd:
     module = importlib.import_module(f"{__name__}.{_TONGUES[_primary(language)].module}")
     made: FrontEnd = module.front_end(language)
     return made
+
+
+def heard(language: str) -> Mapping[str, str]:
+    """Letters of the network's alphabet that stand for another sound in this language, and which."""
+    return _TONGUES[_primary(language)].heard
 
 
 def _primary(language: str) -> str:
