@@ -45,14 +45,16 @@ class Kokoro:
     licence = kokoro_files.LICENCE
 
     def __init__(self, voice: Voice, models: Path) -> None:
-        self._front_end, self._heard = front_end(voice.languages[0]), heard(voice.languages[0])
+        self._language, self._heard = voice.languages[0], heard(voice.languages[0])
         self._styles = _styles(voice.model)
         self._session = _network(models / kokoro_files.NETWORK)
         self._ids = _alphabet()
 
     def say(self, piece: Piece) -> Iterator[Spoken]:
         """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
-        reading = self._front_end.read(piece.words, piece.sounds)
+        # A voice of no region in particular reads as the job's; one of a region has that one's accent.
+        language = piece.language if piece.language.casefold().startswith(f"{self._language}-") else self._language
+        reading = front_end(language).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
             phones = [replace(one, phone=self._heard.get(one.phone, one.phone)) for one in phones_of(utterance)]
             yield Spoken(utterance.samples, tuple(phones))

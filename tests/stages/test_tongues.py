@@ -46,12 +46,14 @@ def owned(reading: Reading, words: list[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("language", "text", "expected"),
     [
-        ("es", "Son 1.250,50 € el 15/03/2026.", {"1.250,50": "mˈil", "€": "ˈeʊɾos", "15/03/2026.": "kˈinθe ðe mˈaɾθo"}),
+        ("es", "Son 1.250,50 € el 15/03/2026.", {"1.250,50": "mˈil", "€": "", "15/03/2026.": "kˈinθe ðe mˈaɾθo"}),
         ("es", "El Sr. García mide 3,5 m a -5 °C", {"Sr.": "seɲˈoɾ", "m": "mˈetɾos", "-5": "mˈenos", "°C": "ɣɾˈaðos"}),
+        ("es-MX", "El cielo vale $1,250.50 o 1,250.50", {"cielo": "sjˈelo", "1,250.50": "mˈil ðossjˈentos"}),
+        ("fr-BE", "Il a 90 ans", {"90": "nonˈɑ̃t"}),
         ("fr", "Les enfants, le 2e jour, à 14h30", {"Les": "lez", "2e": "dˈøz jˈɛm", "14h30": "katˈɔʁz ˈœʁ tʁˈɑ̃t"}),
         ("fr", "Louis XIV vit M. Hugo et 21 amis", {"XIV": "katˈɔʁz", "M.": "məsjˈø", "amis": "amˈi"}),
         ("hi", "इसकी कीमत ₹1,250 है।", {"₹1,250": "ˈeːk hˈʌɟaːɾ", "है।": "hɛː."}),
-        ("it", "La dott.ssa Rossi pagò 20 $ di 100", {"dott.ssa": "dotːorˈeSa", "$": "dˈɔllarɪ", "di": "dɪ"}),
+        ("it", "La dott.ssa Rossi pagò 20 $ di 100", {"dott.ssa": "dotːorˈeSa", "20": "vˈentɪ dˈɔllarɪ", "di": "dɪ"}),
         ("pt-BR", "O Sr. Silva deve R$ 1.250,50 aqui", {"Sr.": "seɲˈor", "R$": "", "1.250,50": "mˈi", "aqui": "akˈi"}),
     ],
 )

@@ -19,7 +19,17 @@ from stages.tts.tongues.espeak_library import TIE, library
 from stages.tts.tongues.figures import said
 from stages.tts.tongues.habits import HABITS, Habits
 
-_VOICES = {"es": "es", "fr": "fr", "hi": "hi", "it": "it", "pt": "pt-br"}
+#: By language, or by language and region where that is read otherwise: in America c and z are s, in Brussels 90 is nonante.
+_VOICES = {
+    "es": "es-419",
+    "es-es": "es",
+    "fr": "fr",
+    "fr-be": "fr-be",
+    "fr-ch": "fr-ch",
+    "hi": "hi",
+    "it": "it",
+    "pt": "pt-br",
+}
 #: Two letters that are one sound for espeak-ng → the one letter that the network has for it.
 _LETTERS = {
     "a^ɪ": "I", "a^ʊ": "W", "e^ɪ": "A", "o^ʊ": "O", "ə^ʊ": "Q", "ɔ^ɪ": "Y",
@@ -133,5 +143,6 @@ def _bare(group: str) -> str:
 
 
 def front_end(language: str) -> Espeak:
-    primary = language.casefold().partition("-")[0]
-    return Espeak(_VOICES[primary], HABITS[primary])
+    tag = "es-es" if language.casefold() == "es" else language.casefold()
+    primary = tag.partition("-")[0]
+    return Espeak(_VOICES.get(tag) or _VOICES[primary], HABITS[primary])

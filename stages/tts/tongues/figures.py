@@ -9,6 +9,8 @@ from stages.tts.tongues.habits import Habits
 
 _AMOUNT = r"\d+(?:[.,\u2009\u202f ]?\d+)*"
 _NUMBER = re.compile(rf"[-−]?{_AMOUNT}")
+#: As in English and in Mexico: 1,250.50. What might be either, such as 1,250, is taken as the language has it.
+_OTHER_POINT = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}")
 _CENTS = re.compile(r"[.,](\d\d)$")
 _DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})|(\d{4})-(\d\d)-(\d\d)")
 _CLOCK = re.compile(r"([01]?\d|2[0-4])([:h])([0-5]\d)?h?")
@@ -20,39 +22,52 @@ _ONES = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "
 
 
 def said(words: Sequence[str], habits: Habits) -> list[str]:
-    """What is said for each word; empty for a currency before its amount, which is said with it.
+    """What is said for each word; empty for a sign that is said with the amount beside it: captions keep "20 €" together.
 
     Args:
         words: without the signs around them, but with the full stop of an abbreviation.
     """
-    keys = [word.casefold() for word in words]
-    is_number = [_NUMBER.fullmatch(word) is not None for word in words]
+    keys = ["", *(word.casefold() for word in words), ""]
+    is_number = [False, *(_NUMBER.fullmatch(word) is not None for word in words), False]
     found: list[str] = []
-    for at, word in enumerate(words):
-        before = keys[at - 1] if at else ""
-        after = keys[at + 1] if at + 1 < len(words) else ""
+    for at, word in enumerate(words, 1):
+        before, key, after = keys[at - 1 : at + 2]
         if is_number[at]:
             first, second = _counted(word, before if before in habits.money else after, habits)
-            found.append(f"{first} {second}" if before in habits.money else first)
-        elif at and is_number[at - 1] and keys[at] in (*habits.money, *habits.units):
-            found.append(_counted(words[at - 1], keys[at], habits)[1])
-        elif keys[at] in habits.money and at + 1 < len(words) and is_number[at + 1]:
+            joined = before in habits.money or _is_sign(after)
+            found.append(f"{first} {second}".strip() if joined else first)
+        elif is_number[at - 1] and _measures(key, habits):
+            found.append("" if _is_sign(key) else _counted(words[at - 2], key, habits)[1])
+        elif key in habits.money and is_number[at + 1]:
             found.append("")
         else:
-            found.append(habits.words.get(keys[at]) or _alone(word, habits))
+            found.append(habits.words.get(key) or _alone(word, habits))
     return found
+
+
+def _is_sign(key: str) -> bool:
+    return bool(key) and not any(map(str.isalnum, key))
+
+
+def _measures(key: str, habits: Habits) -> bool:
+    return key in habits.money or key in habits.units or key == "%"
 
 
 def _counted(number: str, unit: str, habits: Habits) -> tuple[str, str]:
     """What is said for a number, and for the unit or currency after it; nothing for what is neither."""
     if unit in habits.money:
         return _amount(number, unit, habits)
+    if unit == "%":
+        return _signed(number, habits), unit
     one, many = habits.units.get(unit, ("", ""))
     return (habits.one, one) if number == "1" and one else (_signed(number, habits), many)
 
 
 def _signed(number: str, habits: Habits) -> str:
-    return f"{habits.minus} {number[1:]}" if number[0] in "-−" else number
+    sign, figures = (f"{habits.minus} ", number[1:]) if number[0] in "-−" else ("", number)
+    if habits.point == "," and _OTHER_POINT.fullmatch(figures):
+        figures = figures.replace(",", "").replace(".", ",")
+    return sign + figures
 
 
 def _amount(number: str, sign: str, habits: Habits) -> tuple[str, str]:

@@ -20,6 +20,7 @@ class Habits:
         date: of a day, a month's name and a year.
         hour, minutes: a full hour, and one with minutes.
         minus: before a figure.
+        point: what parts whole numbers from decimals.
         one: the number one before a unit.
         times: letters that stand between hours and minutes.
         roman: whether Roman numerals are to be given as figures.
@@ -34,6 +35,7 @@ class Habits:
     hour: str
     minutes: str
     minus: str
+    point: str = ","
     one: str = "1"
     times: str = ":"
     roman: bool = False
@@ -130,6 +132,6 @@ HABITS = {
             "₹=रुपया/रुपये; रु.=रुपया/रुपये; $=डॉलर; €=यूरो; £=पाउंड", "{} सेंट", **{"₹": "{} पैसे", "रु.": "{} पैसे", "£": "{} पेंस"}
         ),
         months=_names("जनवरी फ़रवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर अक्टूबर नवंबर दिसंबर"),
-        date="{} {} {}", hour="{}", minutes="{} {}", minus="माइनस",
+        date="{} {} {}", hour="{}", minutes="{} {}", minus="माइनस", point=".",
     ),
 }  # fmt: skip
