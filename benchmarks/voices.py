@@ -141,7 +141,7 @@ def measure(folder: Path, ears: Listener, most: int, verbose: bool) -> Row:
             forced += _forced(wav, timing)
     row |= {"wer": 100 * wrong / total, "words": total}
     row |= _spread("independent", independent) | _spread("forced", forced)
-    return row | _sound(folder / f"{len(sentences) + len(easy):02d}" / "speech.wav")
+    return row | sound_figures(folder / f"{len(sentences) + len(easy):02d}" / "speech.wav")
 
 
 def _forced(wav: Path, timing: dict[str, Any]) -> list[float]:
@@ -166,7 +166,7 @@ def _spread(name: str, away: list[float]) -> Row:
     }
 
 
-def _sound(wav: Path) -> Row:
+def sound_figures(wav: Path) -> Row:
     done = subprocess.run(
         [ffmpeg_path(), "-hide_banner", "-nostats", "-i", wav, "-af", "ebur128=peak=true", "-f", "null", "-"],
         capture_output=True, text=True, check=True,

@@ -42,6 +42,7 @@ _AH = Viseme({"jaw": 0.44, "lower_lip": 0.30, "upper_lip": 0.15})
 _SCHWA = Viseme({"jaw": 0.26, "lower_lip": 0.28, "upper_lip": 0.12}, jaw=0.7, lips=0.7, rounding=0.4)
 _AO = Viseme({"jaw": 0.50, "pucker": 0.50, "lower_lip": 0.32, "upper_lip": 0.20})
 _EH = Viseme({"jaw": 0.42, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.24})
+_OE = Viseme({"jaw": 0.34, "pucker": 0.70, "lower_lip": 0.36, "upper_lip": 0.20}, rounding=1.2, spread_s=0.055)
 _ER = Viseme({"jaw": 0.24, "pucker": 0.50, "lower_lip": 0.38, "upper_lip": 0.24}, spread_s=0.055)
 _IH = Viseme({"jaw": 0.26, "wide": 0.45, "lower_lip": 0.45, "upper_lip": 0.24}, jaw=0.9, lips=0.9)
 _IY = Viseme({"jaw": 0.17, "wide": 0.90, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15})
@@ -49,6 +50,8 @@ _UH = Viseme({"jaw": 0.24, "pucker": 0.65, "lower_lip": 0.30, "upper_lip": 0.12}
 _UW = Viseme({"jaw": 0.20, "pucker": 1.0, "lower_lip": 0.32, "upper_lip": 0.08}, rounding=1.5, spread_s=0.06)
 _OH = Viseme({"jaw": 0.40, "pucker": 0.80, "lower_lip": 0.32, "upper_lip": 0.12}, rounding=1.3, spread_s=0.055)
 _PP = Viseme({"press": 0.75}, jaw=1.6, lips=1.6, rounding=0.3, seal="lips")
+#: Spanish b and v between vowels: the lips come near, and do not touch.
+_BV = Viseme({"jaw": 0.06, "press": 0.10, "lower_lip": 0.10}, jaw=1.4, lips=1.4, rounding=0.3)
 _FF = Viseme({"tuck": 0.80, "upper_lip": 0.60, "jaw": 0.05}, jaw=1.5, lips=1.5, rounding=0.3, seal="teeth")
 _TH = Viseme({"jaw": 0.16, "lower_lip": 0.42, "upper_lip": 0.26, "tongue": 0.8}, jaw=0.9, lips=0.7, rounding=0.2)
 _DD = Viseme({"jaw": 0.15, "lower_lip": 0.40, "upper_lip": 0.20, "tongue": 0.9}, jaw=0.8, lips=0.5, rounding=0.15)
@@ -65,18 +68,20 @@ PHONES: dict[str, tuple[Viseme, ...]] = {
     **dict.fromkeys(("ʌ",), (_AH,)),
     **dict.fromkeys(("ə", "ᵊ", "ɨ", "ᵻ"), (_SCHWA,)),
     **dict.fromkeys(("ɔ", "ɒ"), (_AO,)),
-    **dict.fromkeys(("ɛ", "e", "œ", "ø"), (_EH,)),
-    **dict.fromkeys(("ɜ", "ɚ", "ɹ", "ɜɹ", "r", "ɻ"), (_ER,)),
+    **dict.fromkeys(("ɛ", "e"), (_EH,)),
+    **dict.fromkeys(("œ", "ø"), (_OE,)),
+    **dict.fromkeys(("ɜ", "ɚ", "ɹ", "ɜɹ", "ɻ"), (_ER,)),
     **dict.fromkeys(("ɪ",), (_IH,)),
-    **dict.fromkeys(("i", "j"), (_IY,)),
+    **dict.fromkeys(("i", "j", "ʝ", "ɟ"), (_IY,)),
     **dict.fromkeys(("ʊ",), (_UH,)),
     **dict.fromkeys(("u", "w", "y", "ɥ"), (_UW,)),
     **dict.fromkeys(("o",), (_OH,)),
     "A": (_EH, _IY), "I": (_AA, _IH), "O": (_OH, _UH), "Q": (_SCHWA, _UH), "W": (_AA, _UW), "Y": (_AO, _IH),
-    **dict.fromkeys(("p", "b", "m", "β", "ɸ"), (_PP,)),
+    **dict.fromkeys(("p", "b", "m", "ɸ"), (_PP,)),
+    **dict.fromkeys(("β",), (_BV,)),
     **dict.fromkeys(("f", "v", "ʋ"), (_FF,)),
     **dict.fromkeys(("θ", "ð"), (_TH,)),
-    **dict.fromkeys(("t", "d", "n", "ɾ", "T", "ɖ", "ʈ", "ɳ", "ɲ"), (_DD,)),
+    **dict.fromkeys(("t", "d", "n", "ɾ", "r", "T", "ɖ", "ʈ", "ɳ", "ɲ", "ɽ"), (_DD,)),
     **dict.fromkeys(("l", "ʎ"), (_LL,)),
     **dict.fromkeys(("s", "z", "ʦ", "ʣ", "ɕ", "ç"), (_SS,)),
     **dict.fromkeys(("ʃ", "ʒ", "ʧ", "ʤ", "ʂ", "ʨ", "ʥ"), (_SH,)),

@@ -116,10 +116,12 @@ def _of_engine(
 
 def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobError:
     able = [voice.id for voice in voices if voice.installed and voice.speaks(language)]
-    hint = f"These do: {_list(able[:_NAMED])}." if able else "Use `language: en`"
-    return JobError(
-        "language-unsupported", message, hint if able else f"{hint}, or bring the speech as a sound file with `audio`."
-    )
+    if able:
+        return JobError("language-unsupported", message, f"These do: {_list(able[:_NAMED])}.")
+    other = "Use `language: en`, or bring the speech as a sound file with `audio`."
+    near = next((voice for voice in voices if voice.speaks(language) and not voice.own), None)
+    hint = f"{near.id} would, but {near.lacking}: {near.remedy} Or: {other}" if near else other
+    return JobError("language-unsupported", message, hint)
 
 
 def _names(voices: Sequence[Voice], wanted: str) -> str:

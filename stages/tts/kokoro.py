@@ -1,10 +1,11 @@
-"""The engine `kokoro`: Kokoro-82M, many voices from one network. Reads the same phonemes as hibari, whose front end it uses."""
+"""The engine `kokoro`: Kokoro-82M, many voices from one network, each read for by the front end of its language."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -18,8 +19,9 @@ from daemon.errors import MachineError
 from stages.tts.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engine import Piece, Spoken
 from stages.tts.network import open_session, runs
-from stages.tts.reading import NO_WORD, Reader, Reading
+from stages.tts.reading import NO_WORD, Reading
 from stages.tts.timing import Samples
+from stages.tts.tongues import front_end, heard
 from stages.tts.voices import Voice, lexicon_file
 
 #: Phonemes given to the network at once. It takes 510, but time and memory grow faster than the length.
@@ -43,16 +45,19 @@ class Kokoro:
     licence = kokoro_files.LICENCE
 
     def __init__(self, voice: Voice, models: Path) -> None:
-        self._british = voice.british
+        self._language, self._heard = voice.languages[0], heard(voice.languages[0])
         self._styles = _styles(voice.model)
         self._session = _network(models / kokoro_files.NETWORK)
         self._ids = _alphabet()
 
     def say(self, piece: Piece) -> Iterator[Spoken]:
         """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
-        reading = Reader(self._british).read(piece.words, piece.sounds)
+        # A voice of no region in particular reads as the job's; one of a region has that one's accent.
+        language = piece.language if piece.language.casefold().startswith(f"{self._language}-") else self._language
+        reading = front_end(language).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
-            yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+            phones = [replace(one, phone=self._heard.get(one.phone, one.phone)) for one in phones_of(utterance)]
+            yield Spoken(utterance.samples, tuple(phones))
 
     def utter(self, reading: Reading, speed: float) -> Iterator[Utterance]:
         """Sound for a reading: one utterance, or several where it is longer than the network takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -53,7 +53,9 @@ class Reader:
             for given, run in groupby(range(len(words)), key=sounds.__contains__):
                 indices = list(run)
                 if given:
-                    parts += [(self._sound(sounds[index]) + _closing(words[index]), index) for index in indices]
+                    parts += [
+                        (sound_of(sounds[index], self._syllable) + _closing(words[index]), index) for index in indices
+                    ]
                     continue
                 groups = self._groups(" ".join(words[index] for index in indices))
                 owners = align([words[index] for index in indices], [text for text, _ in groups])
@@ -63,22 +65,13 @@ class Reader:
         except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
             raise JobError(
                 "text-unspeakable",
-                f"The voice cannot read '{_shortened(words)}'.",
+                f"The voice cannot read '{shortened(words)}'.",
                 "Write that part in words.",
             ) from exc
-        return _join(parts)
+        return join(parts)
 
-    def _sound(self, entry: str) -> str:
-        """Phonemes of a lexicon's entry. Of a respelling each syllable is read by itself, the capital one stressed."""
-        if entry.startswith("/"):
-            return entry.strip("/")
-        phonemes = ""
-        for syllable in entry.split("-"):
-            read = "".join(part for _, part in self._groups(syllable.lower())).replace("ˈ", "").replace("ˌ", "")
-            vowel = next((at for at, char in enumerate(read) if char in _VOWELS), None)
-            stressed = syllable.isupper() and vowel is not None
-            phonemes += f"{read[:vowel]}ˈ{read[vowel:]}" if stressed else read
-        return phonemes
+    def _syllable(self, syllable: str) -> str:
+        return "".join(phonemes for _, phonemes in self._groups(syllable))
 
     def _groups(self, text: str) -> list[tuple[str, str]]:
         """(spoken word, its phonemes) for each space-separated word of the normalised text."""
@@ -100,7 +93,25 @@ def _front_end(british: bool) -> G2P:
     return G2P(british=british)
 
 
-def _join(parts: Sequence[tuple[str, int]]) -> Reading:
+def sound_of(entry: str, read: Callable[[str], str]) -> str:
+    """Phonemes of a lexicon's entry. Of a respelling each syllable is read by itself, the capital one stressed.
+
+    Args:
+        read: gives the phonemes of a syllable in lower case.
+    """
+    if entry.startswith("/"):
+        return entry.strip("/")
+    phonemes = ""
+    for syllable in entry.split("-"):
+        plain = read(syllable.lower()).replace("ˈ", "").replace("ˌ", "")
+        vowel = next((at for at, char in enumerate(plain) if char in _VOWELS), None)
+        stressed = syllable.isupper() and vowel is not None
+        phonemes += f"{plain[:vowel]}ˈ{plain[vowel:]}" if stressed else plain
+    return phonemes
+
+
+def join(parts: Sequence[tuple[str, int]]) -> Reading:
+    """The reading of (phonemes, word) in order, a space between two."""
     chars, owners = "", []
     for phonemes, owner in parts:
         phonemes = phonemes.strip()
@@ -120,6 +131,7 @@ def _closing(word: str) -> str:
     return ("z" if match and match[1] else "") + (match[2] if match else "")
 
 
-def _shortened(words: Sequence[str], limit: int = 60) -> str:
+def shortened(words: Sequence[str], limit: int = 60) -> str:
+    """The beginning of what is said, for a message."""
     text = " ".join(words)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -14,14 +14,16 @@ MAX_PIECE_CHARS = 280
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
 _HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
 _LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S")
-_END = re.compile(r"([.!?…。！？]+)[\"'”’»)\]]*$")
+_END = re.compile(r"([.!?…。！？।॥]+)[\"'”’»)\]]*$")
 _CLAUSE_END = re.compile(r"[,;:—–][\"'”’»)\]]*$")
 _OPENERS = "\"'“‘«([¿¡"
 
 #: Abbreviations that a name or number follows, so that their full stop ends no sentence.
 _LEADING = re.compile(
     r"mr|mrs|ms|mx|dr|prof|st|mt|ft|gen|gov|sen|rep|capt|lt|col|sgt|cmdr|rev|hon|pres|supt|cpl|maj|adm|fr|msgr"
-    r"|no|nos|vol|fig|ch|pp|vs|cf|approx|e\.g|i\.e",
+    r"|no|nos|vol|fig|ch|pp|vs|cf|approx|e\.g|i\.e"
+    r"|sr|sra|srta|sres|srs|dra|dña|ing|núm|págs?|avda?|p\.ej|p\.ex|mme|mlle|tél|profa|डॉ|प्रो|रु"
+    r"|sigg?|sig\.ra|sig\.na|dott|dott\.ssa|prof\.ssa|avv|pag|tel",
     re.IGNORECASE,
 )
 _CLOCK = frozenset({"a.m", "p.m"})

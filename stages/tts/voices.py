@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 
 from daemon import kokoro_files, models
 from daemon.config import Settings
+from stages.tts import tongues
 from stages.tts.coqui_library import installed
 from stages.tts.xtts import voices as xtts
 
@@ -103,23 +105,36 @@ def _hibari(_: Settings) -> list[Voice]:
 
 
 def _kokoro(settings: Settings) -> list[Voice]:
-    root = settings.paths.models
-    network = (root / kokoro_files.NETWORK).is_file()
-    return [
-        Voice(
-            "kokoro",
-            name.partition("_")[2],
-            (kokoro_files.language(name),),
-            kokoro_files.gender(name),
-            kokoro_files.LICENCE,
-            root / kokoro_files.voice_file(name),
-            (name, f"kokoro/{name}"),
-            False,
-            "" if network and (root / kokoro_files.voice_file(name)).is_file() else "its files are not there",
-            "`avatar models fetch kokoro` brings them.",
+    """One of English goes by its short name, and so does another whose short name nobody else has."""
+    shorts = Counter(map(kokoro_files.short, kokoro_files.VOICES))
+    found = []
+    for full in kokoro_files.VOICES:
+        short, language = kokoro_files.short(full), kokoro_files.language(full)
+        name = short if shorts[short] == 1 or primary(language) == "en" else full
+        found.append(
+            Voice(
+                "kokoro",
+                name,
+                (language,),
+                kokoro_files.gender(full),
+                kokoro_files.LICENCE,
+                settings.paths.models / kokoro_files.voice_file(full),
+                tuple(alias for one in (full, short) for alias in (one, f"kokoro/{one}")),
+                False,
+                *_unread(settings, full),
+            )
         )
-        for name in kokoro_files.VOICES
-    ]
+    return found
+
+
+def _unread(settings: Settings, full: str) -> tuple[str, str]:
+    """Why a voice of kokoro's cannot speak here, and what to do about it; two empty strings where it can."""
+    root = settings.paths.models
+    if not all((root / file).is_file() for file in (kokoro_files.NETWORK, kokoro_files.voice_file(full))):
+        return "its files are not there", "`avatar models fetch kokoro` brings them."
+    if "kokoro" in settings.engines:  # a program of its own has its own packages
+        return "", ""
+    return tongues.lacking(kokoro_files.language(full))
 
 
 def _coqui(settings: Settings) -> list[Voice]:

@@ -1,0 +1,137 @@
+"""How languages write figures, money, dates and abbreviations, where espeak-ng does not know: tables only.
+
+What it reads right by itself (plain and decimal numbers, %, most ordinals, Roman numerals in all but French) is not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Habits:
+    """One language.
+
+    Attributes:
+        words: what is written, in lower case, its full stop included → what is said.
+        units: written after a number → said for one, and for several.
+        money: sign or code → said for one, for several, and how the hundredth parts are added ("{}" is their number).
+        months: January first.
+        date: of a day, a month's name and a year.
+        hour, minutes: a full hour, and one with minutes.
+        minus: before a figure.
+        point: what parts whole numbers from decimals.
+        one: the number one before a unit.
+        times: letters that stand between hours and minutes.
+        roman: whether Roman numerals are to be given as figures.
+        ordinal: how an ordinal ends as written, and as it is read right.
+    """
+
+    words: dict[str, str]
+    units: dict[str, tuple[str, str]]
+    money: dict[str, tuple[str, str, str]]
+    months: tuple[str, ...]
+    date: str
+    hour: str
+    minutes: str
+    minus: str
+    point: str = ","
+    one: str = "1"
+    times: str = ":"
+    roman: bool = False
+    ordinal: tuple[str, str] = field(default=("", ""))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """ "a=b c; d=e" as a dictionary."""
+    return {key.strip(): said.strip() for key, _, said in (entry.partition("=") for entry in text.split(";"))}
+
+
+def _forms(text: str) -> dict[str, tuple[str, str]]:
+    """ "km=kilometre/kilometres; …": said for one and for several."""
+    return {key: (said.partition("/")[0], said.rpartition("/")[2]) for key, said in _pairs(text).items()}
+
+
+def _money(text: str, parts: str, **other: str) -> dict[str, tuple[str, str, str]]:
+    return {key: (*forms, other.get(key, parts)) for key, forms in _forms(text).items()}
+
+
+HABITS = {
+    "es": Habits(
+        words=_pairs(
+            "p.=página; pp.=páginas; pág.=página; págs.=páginas; núm.=número; n.º=número; nº=número; n°=número; &=y;"
+            "av.=avenida; avda.=avenida; c/=calle; ee.uu.=Estados Unidos; eeuu=Estados Unidos; p.ej.=por ejemplo; d.=don;"
+            "dña.=doña; sres.=señores; 3er=tercer; 3.er=tercer; 1er=primer; 1.er=primer"
+        ),
+        units=_forms(
+            "km=kilómetro/kilómetros; m=metro/metros; cm=centímetro/centímetros; mm=milímetro/milímetros; kg=kilo/kilos;"
+            "g=gramo/gramos; l=litro/litros; h=hora/horas; min=minuto/minutos; s=segundo/segundos; °c=grado/grados;"
+            "km/h=kilómetro por hora/kilómetros por hora; m²=metro cuadrado/metros cuadrados; mw=megavatio/megavatios"
+        ),
+        money=_money("€=euro/euros; $=dólar/dólares; us$=dólar/dólares; £=libra/libras; eur=euro/euros", "con {}"),
+        months=_names("enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"),
+        date="{} de {} de {}", hour="{}", minutes="{} y {}", minus="menos", one="un",
+    ),
+    "fr": Habits(
+        words=_pairs(
+            "m.=monsieur; mm.=messieurs; n°=numéro; nº=numéro; p.=page; pp.=pages; tél.=téléphone; av.=avenue;"
+            "c.-à-d.=c'est-à-dire; p.ex.=par exemple; 1re=première; 1res=premières; &=et"
+        ),
+        units=_forms(
+            "m=mètre/mètres; kg=kilo/kilos; g=gramme/grammes; l=litre/litres; h=heure/heures; min=minute/minutes;"
+            "s=seconde/secondes; °c=degré/degrés; km/h=kilomètre à l'heure/kilomètres à l'heure;"
+            "m²=mètre carré/mètres carrés; mw=mégawatt/mégawatts"
+        ),
+        money=_money("€=euro/euros; $=dollar/dollars; £=livre/livres; eur=euro/euros", "{}"),
+        months=_names("janvier février mars avril mai juin juillet août septembre octobre novembre décembre"),
+        date="{} {} {}", hour="{} heures", minutes="{} heures {}", minus="moins", times=":h", roman=True,
+        ordinal=("e", "ème"),
+    ),
+    "it": Habits(
+        words=_pairs(
+            "sig.=signor; sigg.=signori; sig.ra=signora; sig.na=signorina; dott.=dottor; dott.ssa=dottoressa; dr.=dottor;"
+            "prof.=professor; prof.ssa=professoressa; avv.=avvocato; ing.=ingegner; ecc.=eccetera; n.=numero;"
+            "nº=numero; n°=numero; pag.=pagina; pagg.=pagine; tel.=telefono; es.=esempio; &=e"
+        ),
+        units=_forms(
+            "km=chilometro/chilometri; m=metro/metri; cm=centimetro/centimetri; mm=millimetro/millimetri; kg=chilo/chili;"
+            "g=grammo/grammi; l=litro/litri; h=ora/ore; min=minuto/minuti; s=secondo/secondi; °c=grado/gradi;"
+            "km/h=chilometro all'ora/chilometri all'ora; m²=metro quadrato/metri quadrati; mw=megawatt/megawatt"
+        ),
+        money=_money("€=euro/euro; $=dollaro/dollari; £=sterlina/sterline; eur=euro/euro", "e {}"),
+        months=_names("gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre"),
+        date="{} {} {}", hour="{}", minutes="{} e {}", minus="meno", one="un",
+    ),
+    "pt": Habits(
+        words=_pairs(
+            "sr.=senhor; sra.=senhora; srs.=senhores; srta.=senhorita; prof.=professor; profa.=professora; n.º=número;"
+            "n°=número; nº=número; pág.=página; págs.=páginas; tel.=telefone; av.=avenida; r.=rua; p.ex.=por exemplo; &=e"
+        ),
+        units=_forms(
+            "km=quilômetro/quilômetros; m=metro/metros; cm=centímetro/centímetros; mm=milímetro/milímetros; kg=quilo/quilos;"
+            "g=grama/gramas; l=litro/litros; h=hora/horas; min=minuto/minutos; s=segundo/segundos; °c=grau/graus;"
+            "km/h=quilômetro por hora/quilômetros por hora; m²=metro quadrado/metros quadrados; mw=megawatt/megawatts"
+        ),
+        money=_money(
+            "r$=real/reais; €=euro/euros; $=dólar/dólares; us$=dólar/dólares; £=libra/libras; eur=euro/euros", "e {}"
+        ),
+        months=_names("janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro"),
+        date="{} de {} de {}", hour="{} horas", minutes="{} e {}", minus="menos", one="um", times=":h",
+    ),
+    "hi": Habits(
+        words=_pairs("डॉ.=डॉक्टर; डॉ=डॉक्टर; प्रो.=प्रोफ़ेसर; कि.मी.=किलोमीटर; &=और"),
+        units=_forms(
+            "km=किलोमीटर; किमी=किलोमीटर; m=मीटर; मी=मीटर; cm=सेंटीमीटर; kg=किलो; किग्रा=किलो; g=ग्राम; l=लीटर; h=घंटा/घंटे;"
+            "min=मिनट; s=सेकंड; °c=डिग्री; km/h=किलोमीटर प्रति घंटा; mw=मेगावाट"
+        ),
+        money=_money(
+            "₹=रुपया/रुपये; रु.=रुपया/रुपये; $=डॉलर; €=यूरो; £=पाउंड", "{} सेंट", **{"₹": "{} पैसे", "रु.": "{} पैसे", "£": "{} पेंस"}
+        ),
+        months=_names("जनवरी फ़रवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर अक्टूबर नवंबर दिसंबर"),
+        date="{} {} {}", hour="{}", minutes="{} {}", minus="माइनस", point=".",
+    ),
+}  # fmt: skip
