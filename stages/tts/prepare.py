@@ -20,7 +20,7 @@ _LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
 _LONG_WORD = re.compile(r"\S{1,48}")
 #: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji, modifiers of letters.
 _MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
-_READ_SYMBOLS = frozenset("°№©®™^`´")
+_READ_SYMBOLS = frozenset("°№©®™^`´ー々〻ゝゞヽヾ")
 
 _BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
 _LAYOUT = re.compile(r"#{1,6}|[-=_*~]{3,}|\|+")
