@@ -98,7 +98,7 @@ def test_subrip_and_webvtt_can_be_read_back() -> None:
 
 def test_burned_captions_show_signs_literally() -> None:
     # Given a cue with braces, a backslash command and an emoji, for a tall picture
-    script = ass([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720)
+    script = ass([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, "DejaVu Sans")
     event = script.splitlines()[-1]
     # Then nothing of it is a command, the emoji is left out, and the lines are as cut
     assert event.endswith(",,\\{\\\u2060b1\\}bold \\\u2060N é\\Nsecond")
