@@ -23,10 +23,11 @@ $(DEV): $(STAMP) requirements-dev.lock
 	@touch $@
 
 # Not locked by hash: which build of torch this is (CPU, CUDA 12, CUDA 13) depends on the index pip is set up with.
-$(TORCH): $(STAMP) requirements-musetalk.in requirements-xtts.in requirements-languages.in
+$(TORCH): $(STAMP) requirements-musetalk.in requirements-xtts.in requirements-languages.in requirements-japanese.in \
+		requirements-fonts.in
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-musetalk.in -r requirements-xtts.in \
-		-r requirements-languages.in
+		-r requirements-languages.in -r requirements-japanese.in -r requirements-fonts.in
 	@touch $@
 
 demo: $(STAMP)

@@ -57,7 +57,10 @@ def write_video(ctx: Context, source: FrameSource) -> Facts:
     cues, captions = _captions(ctx, timing, source)
     poster: list[Frame] = []
     name = "video.webm" if source.transparent else "video.mp4"
-    with _burning(ctx, cues, source) as subtitles, artifact(ctx.path(name)) as temporary:
+    with (
+        _burning(ctx, cues, source, str(timing.get("language", "en"))) as subtitles,
+        artifact(ctx.path(name)) as temporary,
+    ):
         recipe = _recipe(ctx, timing, subtitles)
         speech = ctx.path("speech.wav").absolute()
         target = temporary.absolute()
@@ -110,20 +113,24 @@ def _captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tupl
 
 
 @contextmanager
-def _burning(ctx: Context, cues: list[Cue], source: FrameSource) -> Iterator[tuple[str, str] | None]:
+def _burning(ctx: Context, cues: list[Cue], source: FrameSource, language: str) -> Iterator[tuple[str, str] | None]:
     """A folder with the caption script and the font, under names that no filter has to quote."""
-    from stages.encode.burn import ass, font_folder
+    from stages.encode.burn import ass, shown
+    from stages.encode.fonts import font_for
 
     folder = ctx.path(_BURN)
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     if not cues:
         yield None
         return
-    fonts = font_folder()
-    folder.mkdir()
+    font, warning = font_for("".join(shown(line) for cue in cues for line in cue.lines), language)
+    if warning:
+        ctx.warnings.append(warning)
+    (folder / "fonts").mkdir(parents=True)
     try:
-        (folder / "captions.ass").write_text(ass(cues, source.width, source.height), encoding="utf-8")
-        (folder / "fonts").symlink_to(fonts)
+        (folder / "captions.ass").write_text(ass(cues, source.width, source.height, font.family), encoding="utf-8")
+        for path in font.files:
+            (folder / "fonts" / path.name).symlink_to(path.resolve())
         yield "captions.ass", "fonts"
     finally:
         shutil.rmtree(folder, ignore_errors=True)

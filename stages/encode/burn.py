@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
-from daemon.errors import MachineError
 from stages.encode.captions import MAX_LINE_CHARS, Cue
 
-FONT = "DejaVu Sans"
 #: Letter height as part of the picture's shorter side, and its least size in px.
 _SIZE, _MIN_SIZE_PX = 0.052, 14
-#: Mean width of a letter of this font, as part of its size.
+#: Mean width of a letter of DejaVu Sans, as part of its size; a full-width character is less than two of them.
 _LETTER = 0.56
 #: Part of the picture's width that a line may fill.
 _FILL = 0.9
@@ -22,19 +18,6 @@ _STYLE = (
     "Name, Fontname, Fontsize, PrimaryColour, OutlineColour, BackColour, Bold, BorderStyle, Outline, Shadow, Alignment,"
     " MarginL, MarginR, MarginV"
 )
-
-
-def font_folder() -> Path:
-    """Folder with DejaVu Sans: matplotlib, which mediapipe needs, carries it.
-
-    Raises:
-        MachineError: `font-missing`.
-    """
-    spec = importlib.util.find_spec("matplotlib")
-    folder = Path(spec.origin).parent / "mpl-data/fonts/ttf" if spec and spec.origin else None
-    if folder is None or not (folder / "DejaVuSans.ttf").is_file():
-        raise MachineError("font-missing", "The caption font DejaVu Sans is missing.", "Install avatard again.")
-    return folder
 
 
 def font_size(width: int, height: int) -> int:
@@ -47,8 +30,8 @@ def line_chars(width: int, height: int) -> int:
     return max(8, min(MAX_LINE_CHARS, int(_FILL * width / (_LETTER * font_size(width, height)))))
 
 
-def ass(found: Sequence[Cue], width: int, height: int) -> str:
-    """The script, for libass, in pixels of the picture."""
+def ass(found: Sequence[Cue], width: int, height: int, family: str) -> str:
+    """The script, for libass, in pixels of the picture and letters of a family of fonts."""
     size = font_size(width, height)
     outline, margin = max(1.0, size * 0.09), round(height * 0.06)
     side = round(width * (1.0 - _FILL) / 2)
@@ -68,7 +51,7 @@ def ass(found: Sequence[Cue], width: int, height: int) -> str:
             "",
             "[V4+ Styles]",
             f"Format: {_STYLE}",
-            f"Style: Caption,{FONT},{size},&H00FFFFFF,&H00101010,&H80000000,-1,1,{outline:.1f},{outline / 3:.1f},2,"
+            f"Style: Caption,{family},{size},&H00FFFFFF,&H00101010,&H80000000,-1,1,{outline:.1f},{outline / 3:.1f},2,"
             f"{side},{side},{margin}",
             "",
             "[Events]",
@@ -79,11 +62,15 @@ def ass(found: Sequence[Cue], width: int, height: int) -> str:
     )
 
 
+def shown(line: str) -> str:
+    """What is burned in of a line: pictographs are not, for no font here has shapes for them."""
+    return "".join(char for char in line if not _pictograph(char))
+
+
 def _escaped(line: str) -> str:
-    """A line as libass shows it literally. Pictographs are left out: the font has no shape for them."""
-    shown = "".join(char for char in line if not _pictograph(char))
+    """A line as libass shows it literally."""
     # A word joiner after the backslash keeps libass from reading "\N" and its like as commands.
-    escaped = shown.replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
+    escaped = shown(line).replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
     return " ".join(escaped.split())
 
 

@@ -1,7 +1,7 @@
 """Words with times → caption cues that can be read, as SubRip, WebVTT, or a script to burn in.
 
-The limits are those that broadcasters and streaming services agree on: two lines of 42 characters, at most 6 s a cue,
-breaks where the sentence breathes.
+The limits are those that broadcasters and streaming services agree on: two lines of 42 characters (18 of Chinese or
+Japanese), at most 6 s a cue, breaks where the sentence breathes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from stages.wide import CLOSING, width
+
 MAX_LINES = 2
 MAX_LINE_CHARS = 42
+#: The same where most characters are full-width, in columns, of which such a character takes two.
+MAX_WIDE_COLUMNS = 36
 MAX_CUE_S = 6.0
 #: Shortest time a cue stays, where the next one allows it.
 MIN_CUE_S = 1.0
@@ -24,8 +28,10 @@ GAP_S = 0.04
 PAUSE_S = 1.2
 
 #: Signs inside a sentence after which a reader may pause. A full stop there belongs to an abbreviation.
-_BREATH_MARKS = ",;:—–!?…"
-_CLOSERS = "\"'”’»)]"
+_BREATH_MARKS = ",;:—–!?…、，；：。！？"
+#: Characters that are looked back over for a better place to cut a word that is longer than a line.
+_SEARCHED = 4
+_CLOSERS = "\"'”’»)]」』）】》"
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,18 @@ class _Piece:
     end: float
     sentence: int
     glued: bool  # to the one before, without a space
+    inside: bool  # a word: nothing should end before it
 
 
 def cues(words: Sequence[dict[str, Any]], line_chars: int = MAX_LINE_CHARS) -> list[Cue]:
-    """Group words (timing.json's `words`) into cues, in order and without overlap."""
+    """Group words (timing.json's `words`) into cues, in order and without overlap.
+
+    Args:
+        line_chars: columns of a line; a full-width character takes two.
+    """
+    text = "".join(str(word["text"]) for word in words)
+    if width(text) > 1.5 * len(text):
+        line_chars = min(line_chars, MAX_WIDE_COLUMNS)
     found: list[tuple[list[_Piece], tuple[str, ...]]] = []
     for _, sentence in groupby(_pieces(words, line_chars), key=lambda piece: piece.sentence):
         found += _cut(list(sentence), line_chars)
@@ -69,15 +83,26 @@ def _pieces(words: Sequence[dict[str, Any]], limit: int) -> Iterator[_Piece]:
     for word in words:
         text, start, end = str(word["text"]), float(word["start"]), float(word["end"])
         # "Smith —" is one word of the timing, but may be broken at its space.
-        parts = [(part, at == 0) for bit in text.split() for at, part in enumerate(_slices(bit, limit))]
+        parts = [(part, at > 0) for bit in text.split() for at, part in enumerate(_slices(bit, limit))]
         step = (end - start) / max(1, len(parts))
-        for number, (part, first) in enumerate(parts):
+        for number, (part, inside) in enumerate(parts):
             begin = start + number * step
-            yield _Piece(part, begin, begin + step, int(word["sentence"]), not first)
+            glued = inside or (not number and bool(word.get("glued")))
+            yield _Piece(part, begin, begin + step, int(word["sentence"]), glued, inside)
 
 
-def _slices(text: str, limit: int) -> list[str]:
-    return [text[at : at + limit] for at in range(0, len(text), limit)]
+def _slices(text: str, limit: int) -> Iterator[str]:
+    """Parts that fit on a line; none begins with a sign that belongs to what is before it, where that can be helped."""
+    start = 0
+    while width(text[start:]) > limit:
+        stop = start + 1
+        while width(text[start : stop + 1]) <= limit:
+            stop += 1
+        good = (at for at in range(stop, max(start, stop - _SEARCHED), -1) if text[at] not in CLOSING)
+        stop = next(good, stop)
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
 
 
 def _cut(pieces: list[_Piece], limit: int) -> list[tuple[list[_Piece], tuple[str, ...]]]:
@@ -108,13 +133,13 @@ def _together(pieces: Sequence[_Piece]) -> bool:
 
 def _cost(pieces: Sequence[_Piece], start: int, stop: int, limit: int) -> float:
     """1 for every cue, more for a nearly empty one and for an end where nobody breathes."""
-    length = len(_text(pieces[start:stop]))
+    length = width(_text(pieces[start:stop]))
     thin = max(0.0, 1.0 - length / limit)
     if stop == len(pieces):
         return 1.0 + thin
     pause = pieces[stop].start - pieces[stop - 1].end
     breath = 0.0 if _ends_with(pieces[stop - 1].text, _BREATH_MARKS) else 0.6 if pause < 0.15 else 0.2
-    return 1.0 + thin + breath + (2.0 if pieces[stop].glued else 0.0)
+    return 1.0 + thin + breath + (2.0 if pieces[stop].inside else 0.0)
 
 
 def _text(pieces: Sequence[_Piece]) -> str:
@@ -128,14 +153,14 @@ def _ends_with(text: str, marks: str) -> bool:
 def _lines(pieces: Sequence[_Piece], limit: int) -> tuple[str, ...] | None:
     """The pieces in one line, or in two of nearly equal length; None if they do not fit."""
     whole = _text(pieces)
-    if len(whole) <= limit:
+    if width(whole) <= limit:
         return (whole,)
     options = []
     for at in range(1, len(pieces)):
         upper, lower = _text(pieces[:at]), _text(pieces[at:])
-        if max(len(upper), len(lower)) <= limit:
+        if max(width(upper), width(lower)) <= limit:
             bonus = 8 if _ends_with(upper, _BREATH_MARKS) else 0
-            options.append((abs(len(upper) - len(lower)) - bonus, (upper, lower)))
+            options.append((abs(width(upper) - width(lower)) - bonus, (upper, lower)))
     return min(options)[1] if options else None
 
 

@@ -47,10 +47,12 @@ _ER = Viseme({"jaw": 0.24, "pucker": 0.50, "lower_lip": 0.38, "upper_lip": 0.24}
 _IH = Viseme({"jaw": 0.26, "wide": 0.45, "lower_lip": 0.45, "upper_lip": 0.24}, jaw=0.9, lips=0.9)
 _IY = Viseme({"jaw": 0.17, "wide": 0.90, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15})
 _UH = Viseme({"jaw": 0.24, "pucker": 0.65, "lower_lip": 0.30, "upper_lip": 0.12}, spread_s=0.055)
+#: Japanese u: the lips come near each other from the sides, and are not pushed forward.
+_UM = Viseme({"jaw": 0.18, "pucker": 0.30, "lower_lip": 0.30, "upper_lip": 0.14}, rounding=0.8)
 _UW = Viseme({"jaw": 0.20, "pucker": 1.0, "lower_lip": 0.32, "upper_lip": 0.08}, rounding=1.5, spread_s=0.06)
 _OH = Viseme({"jaw": 0.40, "pucker": 0.80, "lower_lip": 0.32, "upper_lip": 0.12}, rounding=1.3, spread_s=0.055)
 _PP = Viseme({"press": 0.75}, jaw=1.6, lips=1.6, rounding=0.3, seal="lips")
-#: Spanish b and v between vowels: the lips come near, and do not touch.
+#: Spanish b and v between vowels, Japanese f: the lips come near, and do not touch.
 _BV = Viseme({"jaw": 0.06, "press": 0.10, "lower_lip": 0.10}, jaw=1.4, lips=1.4, rounding=0.3)
 _FF = Viseme({"tuck": 0.80, "upper_lip": 0.60, "jaw": 0.05}, jaw=1.5, lips=1.5, rounding=0.3, seal="teeth")
 _TH = Viseme({"jaw": 0.16, "lower_lip": 0.42, "upper_lip": 0.26, "tongue": 0.8}, jaw=0.9, lips=0.7, rounding=0.2)
@@ -65,7 +67,7 @@ _HH = Viseme({"jaw": 0.28, "lower_lip": 0.25}, jaw=0.25, lips=0.2, rounding=0.05
 PHONES: dict[str, tuple[Viseme, ...]] = {
     **dict.fromkeys(("ɑ", "a", "ɐ"), (_AA,)),
     **dict.fromkeys(("æ",), (_AE,)),
-    **dict.fromkeys(("ʌ",), (_AH,)),
+    **dict.fromkeys(("ʌ", "ɤ"), (_AH,)),
     **dict.fromkeys(("ə", "ᵊ", "ɨ", "ᵻ"), (_SCHWA,)),
     **dict.fromkeys(("ɔ", "ɒ"), (_AO,)),
     **dict.fromkeys(("ɛ", "e"), (_EH,)),
@@ -74,18 +76,19 @@ PHONES: dict[str, tuple[Viseme, ...]] = {
     **dict.fromkeys(("ɪ",), (_IH,)),
     **dict.fromkeys(("i", "j", "ʝ", "ɟ"), (_IY,)),
     **dict.fromkeys(("ʊ",), (_UH,)),
+    **dict.fromkeys(("ɯ", "ɰ"), (_UM,)),
     **dict.fromkeys(("u", "w", "y", "ɥ"), (_UW,)),
     **dict.fromkeys(("o",), (_OH,)),
     "A": (_EH, _IY), "I": (_AA, _IH), "O": (_OH, _UH), "Q": (_SCHWA, _UH), "W": (_AA, _UW), "Y": (_AO, _IH),
-    **dict.fromkeys(("p", "b", "m", "ɸ"), (_PP,)),
-    **dict.fromkeys(("β",), (_BV,)),
+    **dict.fromkeys(("p", "b", "m"), (_PP,)),
+    **dict.fromkeys(("β", "ɸ"), (_BV,)),
     **dict.fromkeys(("f", "v", "ʋ"), (_FF,)),
     **dict.fromkeys(("θ", "ð"), (_TH,)),
     **dict.fromkeys(("t", "d", "n", "ɾ", "r", "T", "ɖ", "ʈ", "ɳ", "ɲ", "ɽ"), (_DD,)),
     **dict.fromkeys(("l", "ʎ"), (_LL,)),
-    **dict.fromkeys(("s", "z", "ʦ", "ʣ", "ɕ", "ç"), (_SS,)),
-    **dict.fromkeys(("ʃ", "ʒ", "ʧ", "ʤ", "ʂ", "ʨ", "ʥ"), (_SH,)),
-    **dict.fromkeys(("k", "ɡ", "g", "ŋ", "x", "ɣ", "c", "q", "χ", "ʁ"), (_KK,)),
+    **dict.fromkeys(("s", "z", "ʦ", "ʣ", "ɕ", "ʨ", "ʥ", "ç"), (_SS,)),
+    **dict.fromkeys(("ʃ", "ʒ", "ʧ", "ʤ", "ʂ", "ꭧ"), (_SH,)),
+    **dict.fromkeys(("k", "ɡ", "g", "ŋ", "x", "ɣ", "c", "q", "χ", "ʁ", "ɴ"), (_KK,)),
     **dict.fromkeys(("h", "ʔ"), (_HH,)),
 }  # fmt: skip
 
@@ -93,4 +96,4 @@ FIRST_PART = 0.6
 #: What an unknown phone does: the mouth of an unstressed vowel.
 UNKNOWN = (_SCHWA,)
 #: Vowels carry stress and take the voice's intensity.
-VOWELS = frozenset("ɑaɐæʌəᵊɨᵻɔɒɛeœøɜɚɪiʊuoyAIOQWY") | {"ɜɹ"}
+VOWELS = frozenset("ɑaɐæʌɤəᵊɨᵻɔɒɛeœøɜɚɪiʊuɯoyAIOQWY") | {"ɜɹ"}

@@ -54,6 +54,8 @@ def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
         values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
     accents, pauses = _marks(phones) if known else _peaks(sound)
+    if not len(accents):  # languages without stress: what is loud stands out
+        accents = _peaks(sound)[0]
     enliven(
         values, fps, float(sound.duration), accents, pauses,
         Liveliness(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),

@@ -102,7 +102,7 @@ def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
             f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."
         )
         return [], []
-    sentences = split_text(text)
+    sentences = split_text(text, ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, ctx.settings.stages.tts.lexicon)
     words: list[str] = []
     owners: list[int] = []

@@ -62,7 +62,8 @@ def plain(char: str) -> str:
 
 def plain_text(text: str) -> str:
     """`plain` of every character, with accents composed (NFC), as lexicons write them."""
-    return "".join(map(plain, unicodedata.normalize("NFC", text)))
+    # Once more after it: "ｶﾞ" has become "カ" with a mark of its own.
+    return unicodedata.normalize("NFC", "".join(map(plain, unicodedata.normalize("NFC", text))))
 
 
 def scripts_of(language: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stages.tts.addresses import spoken_address
@@ -20,7 +20,7 @@ _LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
 _LONG_WORD = re.compile(r"\S{1,48}")
 #: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji, modifiers of letters.
 _MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
-_READ_SYMBOLS = frozenset("°№©®™^`´")
+_READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
 _BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
 _LAYOUT = re.compile(r"#{1,6}|[-=_*~]{3,}|\|+")
@@ -68,19 +68,28 @@ class Preparer:
         self._readable = scripts_of(self.language)
         known = {**(_ENGLISH if self._primary == "en" else {}), **self.lexicon}
         self._known = {word.casefold(): said for word, said in known.items()}
+        entries = "|".join(map(re.escape, sorted(self._known, key=len, reverse=True)))
+        unspaced = entries and self._primary in ("zh", "ja")
+        self._entries = re.compile(f"((?<![a-z])(?:{entries})(?![a-z]))", re.IGNORECASE) if unspaced else None
 
     def prepare(self, written: Sequence[str]) -> Prepared:
         """The spoken words of one sentence; none where nothing in it can be said."""
         words: list[str] = []
         owners: list[int] = []
         sounds: dict[int, str] = {}
-        for index, word in enumerate(written):
+        for index, word in self._parts(written):
             said, sound = self._said(word, first=not words)
             if sound:
                 sounds[len(words)] = sound
             words += said
             owners += [index] * len(said)
         return Prepared(tuple(words), tuple(owners), sounds)
+
+    def _parts(self, written: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """Words with their places; where no blanks part words, what the lexicon knows is one of its own."""
+        for index, word in enumerate(written):
+            parts = self._entries.split(word) if self._entries else [word]
+            yield from ((index, part) for part in parts if part)
 
     def _said(self, word: str, *, first: bool) -> tuple[list[str], str]:
         """Spoken words of a written one, and its sound where the lexicon gives it."""

@@ -44,7 +44,7 @@ def write_timing(
         "duration": duration,
         "language": language,
         "sentences": _spans(said, words),
-        "words": [_rounded(asdict(word)) for word in words],
+        "words": [_word(word) for word in words],
         "phones": [_rounded(asdict(phone)) for phone in known],
     }
     save_timing(path, timing)
@@ -58,6 +58,12 @@ def _spans(said: Sequence[Sentence], words: Sequence[Word]) -> list[dict[str, An
         spans.append(_rounded({"text": sentence.text, "start": words[index].start, "end": words[last].end}))
         index = last + 1
     return spans
+
+
+def _word(word: Word) -> dict[str, Any]:
+    """A word; `glued` is there only where it is true."""
+    entry = _rounded(asdict(word))
+    return entry if word.glued else {key: value for key, value in entry.items() if key != "glued"}
 
 
 def _rounded(entry: dict[str, Any]) -> dict[str, Any]:

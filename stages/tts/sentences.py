@@ -1,21 +1,30 @@
-"""Plain text → sentences of words, losing no word: joined with spaces they are the text again."""
+"""Plain text → sentences of words, losing no word: joined they are the text again.
+
+They are joined with spaces, but for words that are `glued`: those had no space before them, in Chinese and Japanese.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages.tts.marks import hide_marks, pause_of
+from stages.tts.unspaced import Breaker, breaker_for, unwrapped
+from stages.wide import unspaced
 
-#: Longest piece, in characters, that is given to the voice at once; longer sentences are said clause by clause.
+#: Longest piece, in letters, that is given to the voice at once; longer sentences are said clause by clause.
 MAX_PIECE_CHARS = 280
+#: A Chinese or Japanese character takes as long to say as this many Latin letters.
+_UNSPACED_CHARS = 3
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
 _HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
-_LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S")
-_END = re.compile(r"([.!?…。！？।॥]+)[\"'”’»)\]]*$")
-_CLAUSE_END = re.compile(r"[,;:—–][\"'”’»)\]]*$")
+_LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S|[・①-⑳]")
+_END = re.compile(r"([.!?…。！？।॥]+)[\"'”’»)\]」』）】》]*$")
+_CLAUSE_END = re.compile(r"[,;:—–、，；：][\"'”’»)\]」』）】》]*$")
+#: What ends a sentence where no blank follows it. A quotation goes on: 「行こう！」と言った。 So does an ellipsis.
+_UNSPACED_END = re.compile(r"(?<!\d)\.$|[!?。！？．｡]$")
 _OPENERS = "\"'“‘«([¿¡"
 
 #: Abbreviations that a name or number follows, so that their full stop ends no sentence.
@@ -35,26 +44,46 @@ class Sentence:
 
     Attributes:
         pauses: (how many of the words come before it, s).
+        glued: indices of the words that no blank separates from what is before them.
     """
 
     words: tuple[str, ...]
     ends_paragraph: bool
     pauses: tuple[tuple[int, float], ...] = ()
+    glued: frozenset[int] = frozenset()
 
     @property
     def text(self) -> str:
-        return " ".join(self.words)
+        return join(self.words, self.glued)
 
 
-def split_text(text: str) -> list[Sentence]:
-    """Sentences of a text, in order; where nothing is marked `" ".join(s.text for s in …) == " ".join(text.split())`.
+@dataclass(frozen=True)
+class _Token:
+    """A word, or the mark of a pause, and whether no blank is before it."""
+
+    text: str
+    glued: bool = False
+
+
+def join(words: Sequence[str], glued: Collection[int]) -> str:
+    """Words as text."""
+    return "".join(word if not at or at in glued else f" {word}" for at, word in enumerate(words))
+
+
+def split_text(text: str, language: str = "en") -> list[Sentence]:
+    """Sentences of a text, in order; where nothing is marked and no word glued,
+    `" ".join(s.text for s in …) == " ".join(text.split())`.
+
+    Args:
+        language: BCP 47 tag; says how words are told apart where no blanks do it.
 
     Raises:
         JobError: `pause-invalid`.
     """
     found: list[Sentence] = []
+    breaker = breaker_for(language, text)
     for paragraph in _paragraphs(hide_marks(text).replace("\r\n", "\n").replace("\r", "\n")):
-        groups = [words for line in _lines(paragraph) for words in _sentences(line.split())]
+        groups = [words for line in _lines(paragraph, breaker) for words in _sentences(_tokens(line, breaker))]
         last = len(groups) - 1
         for number, group in enumerate(groups):
             sentence = _unmarked(group, number == last)
@@ -64,7 +93,7 @@ def split_text(text: str) -> list[Sentence]:
                 before = found[-1]
                 after = tuple((len(before.words), seconds) for _, seconds in sentence.pauses)
                 ends = before.ends_paragraph or sentence.ends_paragraph
-                found[-1] = Sentence(before.words, ends, before.pauses + after)
+                found[-1] = Sentence(before.words, ends, before.pauses + after, before.glued)
     return found
 
 
@@ -74,26 +103,30 @@ def _paragraphs(text: str) -> Iterator[str]:
         yield from (piece for piece in _HEADING.split(part) if piece.strip())
 
 
-def _unmarked(group: Sequence[str], ends_paragraph: bool) -> Sentence:
+def _unmarked(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
     words: list[str] = []
     pauses: list[tuple[int, float]] = []
-    for word in group:
-        seconds = pause_of(word)
-        if seconds is None:
-            words.append(word)
-        else:
+    glued: set[int] = set()
+    for token in group:
+        seconds = pause_of(token.text)
+        if seconds is not None:
             pauses.append((len(words), seconds))
-    return Sentence(tuple(words), ends_paragraph, tuple(pauses))
+            continue
+        if token.glued:
+            glued.add(len(words))
+        words.append(token.text)
+    return Sentence(tuple(words), ends_paragraph, tuple(pauses), frozenset(glued))
 
 
-def _lines(paragraph: str) -> Iterator[str]:
+def _lines(paragraph: str, breaker: Breaker | None) -> Iterator[str]:
     """Lines that were meant as lines. A line is a wrapped one if the next word would not have fitted on it."""
     lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
     width = max(map(len, lines), default=0)
     current = ""
     for line in lines:
         before = current.rsplit("\n", 1)[-1]
-        fits = len(before) + 1 + len(line.split()[0]) <= width
+        first = line.split()[0]
+        fits = len(before) + 1 + len(breaker.words(first)[0] if breaker else first) <= width
         if current and (fits or _LIST_ITEM.match(line)):
             yield current
             current = line
@@ -103,15 +136,35 @@ def _lines(paragraph: str) -> Iterator[str]:
         yield current
 
 
-def _sentences(words: Sequence[str]) -> Iterator[list[str]]:
-    current: list[str] = []
-    for index, word in enumerate(words):
-        current.append(word)
-        if index + 1 < len(words) and _ends_sentence(word, words[index + 1], first=len(current) == 1):
+def _tokens(line: str, breaker: Breaker | None) -> list[_Token]:
+    """What a line consists of: runs between blanks, and their words where the text has no blanks between words."""
+    if breaker is None:
+        return [_Token(word) for word in line.split()]
+    found: list[_Token] = []
+    for run in unwrapped(line).split():
+        # A mark stands between blanks of its own making.
+        marked = len(found) > 1 and pause_of(found[-1].text) is not None
+        beside = marked and unspaced(found[-2].text[-1]) and unspaced(run[0])
+        words = [run] if pause_of(run) is not None else breaker.words(run)
+        found += [_Token(word, glued=bool(at) or beside) for at, word in enumerate(words)]
+    return found
+
+
+def _sentences(tokens: Sequence[_Token]) -> Iterator[list[_Token]]:
+    current: list[_Token] = []
+    for index, token in enumerate(tokens):
+        current.append(token)
+        if index + 1 < len(tokens) and _ends(token.text, tokens[index + 1], first=len(current) == 1):
             yield current
             current = []
     if current:
         yield current
+
+
+def _ends(word: str, following: _Token, *, first: bool) -> bool:
+    if following.glued:
+        return _UNSPACED_END.search(word) is not None
+    return _ends_sentence(word, following.text, first=first)
 
 
 def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
@@ -130,7 +183,7 @@ def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
 
 
 def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range]:
-    """Index ranges that cut `words` into pieces of at most `limit` characters, at clause ends where there are any."""
+    """Index ranges that cut `words` into pieces of at most `limit` letters, at clause ends where there are any."""
     start = 0
     while start < len(words):
         stop = _fitting(words, start, limit)
@@ -143,8 +196,13 @@ def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range
 
 def _fitting(words: Sequence[str], start: int, limit: int) -> int:
     """End of the longest run of words from `start` that fits; at least one word."""
-    length = len(words[start])
+    length = _letters(words[start])
     stop = start + 1
-    while stop < len(words) and (length := length + 1 + len(words[stop])) <= limit:
+    while stop < len(words) and (length := length + 1 + _letters(words[stop])) <= limit:
         stop += 1
     return stop
+
+
+def _letters(word: str) -> int:
+    """How much a word is to say, in Latin letters."""
+    return sum(_UNSPACED_CHARS if unspaced(char) else 1 for char in word)

@@ -42,7 +42,7 @@ def speak(ctx: Context) -> Facts:
         # A profile's id too: another one may be given its name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = Kept(engine, ctx.path("said"), terms)
-    sentences = split_text(ctx.manifest.text or "")
+    sentences = split_text(ctx.manifest.text or "", ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, settings.lexicon)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         phones = _say_all(ctx, sentences, preparer, engine, track)

@@ -33,12 +33,13 @@ class Phone:
 
 @dataclass(frozen=True)
 class Word:
-    """One caption word, as written, with times in s and the index of its sentence."""
+    """One caption word, as written, with times in s and the index of its sentence; glued: no blank stands before it."""
 
     text: str
     start: float
     end: float
     sentence: int
+    glued: bool = False
 
 
 def loudness(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
@@ -77,7 +78,7 @@ def spoken_words(
     """Gather phones (whose `word` counts all written words) into words, so that every word has a time.
 
     A written word without sound ("—", "🎉", the "Rs" of "Rs 500") joins a neighbour of its own sentence; a sentence
-    without any sound joins the next one, or the last. Joined with spaces, the words are still the whole text.
+    without any sound joins the next one, or the last. Joined, the words are still the whole text.
     """
     sounds: dict[int, list[Phone]] = {}
     for phone in phones:
@@ -85,27 +86,38 @@ def spoken_words(
     words: list[Word] = []
     kept: list[Phone] = []
     owners: list[int] = []  # for each kept word the index of its sentence in `sentences`
-    carried, index = "", -1
+    carried = Word("", 0.0, 0.0, -1)
+    index = -1
     for number, sentence in enumerate(sentences):
         last_sound = max((index + 1 + at for at in range(len(sentence.words)) if index + 1 + at in sounds), default=-1)
-        for text in sentence.words:
+        for at, text in enumerate(sentence.words):
             index += 1
+            word = Word(text, 0.0, 0.0, -1, at in sentence.glued)
             mine = sounds.get(index)
             if mine:
                 kept += [replace(phone, word=len(words)) for phone in mine]
-                words.append(Word(carried + text, mine[0].start, mine[-1].end, -1))
+                words.append(replace(_joined(carried, word), start=mine[0].start, end=mine[-1].end))
                 owners.append(number)
-                carried = ""
-            elif not carried and owners[-1:] == [number] and (index > last_sound or not _readable(text)):
-                words[-1] = replace(words[-1], text=f"{words[-1].text} {text}")
+                carried = replace(carried, text="")
+            elif not carried.text and owners[-1:] == [number] and (index > last_sound or not _readable(text)):
+                words[-1] = _joined(words[-1], word)
             else:  # "Rs" in "Rs 500", which is said "500 rupees"
-                carried += f"{text} "
-    if carried and words:
-        words[-1] = replace(words[-1], text=f"{words[-1].text} {carried.rstrip()}")
+                carried = _joined(carried, word)
+    if carried.text and words:
+        words[-1] = _joined(words[-1], carried)
     order = {number: place for place, number in enumerate(dict.fromkeys(owners))}
     words = [replace(word, sentence=order[number]) for word, number in zip(words, owners, strict=True)]
-    said = [
-        Sentence(tuple(word.text for word in words if word.sentence == place), sentences[number].ends_paragraph)
-        for number, place in order.items()
-    ]
-    return said, words, kept
+    return [_said(words, place, sentences[number]) for number, place in order.items()], words, kept
+
+
+def _joined(first: Word, second: Word) -> Word:
+    """The first with the text of the second, or the second where there is no first."""
+    if not first.text:
+        return second
+    return replace(first, text=f"{first.text}{second.text}" if second.glued else f"{first.text} {second.text}")
+
+
+def _said(words: Sequence[Word], place: int, written: Sentence) -> Sentence:
+    mine = [word for word in words if word.sentence == place]
+    glued = frozenset(at for at, word in enumerate(mine) if word.glued)
+    return Sentence(tuple(word.text for word in mine), written.ends_paragraph, glued=glued)

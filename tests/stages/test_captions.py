@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.encode.burn import ass, font_size, line_chars
 from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, cues, srt, vtt
+from stages.wide import width
 
 LONG = (
     "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
@@ -29,7 +30,7 @@ def timed(text: str, word_s: float = 0.3, sentence: int = 0, start: float = 0.0)
 def check(found: list[Cue], words: list[dict[str, Any]], limit: int = MAX_LINE_CHARS) -> None:
     for cue in found:
         assert 1 <= len(cue.lines) <= 2
-        assert all(0 < len(line) <= limit for line in cue.lines)
+        assert all(0 < width(line) <= limit for line in cue.lines)
         assert 0 < cue.end - cue.start <= MAX_CUE_S + 1e-9
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
     shown = "".join("".join(cue.lines) for cue in found).replace(" ", "")
@@ -97,7 +98,7 @@ def test_subrip_and_webvtt_can_be_read_back() -> None:
 
 def test_burned_captions_show_signs_literally() -> None:
     # Given a cue with braces, a backslash command and an emoji, for a tall picture
-    script = ass([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720)
+    script = ass([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, "DejaVu Sans")
     event = script.splitlines()[-1]
     # Then nothing of it is a command, the emoji is left out, and the lines are as cut
     assert event.endswith(",,\\{\\\u2060b1\\}bold \\\u2060N é\\Nsecond")
@@ -106,6 +107,6 @@ def test_burned_captions_show_signs_literally() -> None:
 
 
 def test_burned_lines_fit_the_picture() -> None:
-    for width, height in [(1920, 1080), (720, 720), (404, 720), (128, 128)]:
-        assert line_chars(width, height) * font_size(width, height) * 0.56 <= width
-        assert 8 <= line_chars(width, height) <= MAX_LINE_CHARS
+    for size in [(1920, 1080), (720, 720), (404, 720), (128, 128)]:
+        assert line_chars(*size) * font_size(*size) * 0.56 <= size[0]
+        assert 8 <= line_chars(*size) <= MAX_LINE_CHARS

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # so that a voice can be chosen without a front end
     from stages.tts.reading import Reading
 
-REMEDY = 'Run `pip install "avatard[languages]"`.'
-
 
 class FrontEnd(Protocol):
     """Reads one language. Loaded once and kept; the same words give the same phonemes."""
@@ -44,11 +42,13 @@ class _Tongue:
         packages: what must be there for that, as it is imported.
         heard: letter of the network's alphabet → the sound that it stands for in this language, where it stands for another
             one elsewhere: lips are round for the y of French, and not for that of Portuguese.
+        extra: of this program, that brings the packages.
     """
 
     module: str
     packages: tuple[str, ...] = ()
     heard: Mapping[str, str] = field(default_factory=dict)
+    extra: str = "languages"
 
 
 _ESPEAK = ("espeakng_loader",)
@@ -60,6 +60,8 @@ _TONGUES: dict[str, _Tongue] = {
     "hi": _Tongue("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
     "it": _Tongue("espeak", _ESPEAK, {"S": "s"}),
     "pt": _Tongue("espeak", _ESPEAK, {"y": "i"}),
+    "ja": _Tongue("japanese", ("pyopenjtalk", "sudachidict_core"), {"β": "ɰ"}, "japanese"),
+    "zh": _Tongue("chinese", ("misaki", "pypinyin", "ordered_set")),
 }
 
 
@@ -69,7 +71,10 @@ def lacking(language: str) -> tuple[str, str]:
     if tongue is None:
         return f"nothing here can read '{language}'", "Take a voice of another language."
     absent = [name for name in tongue.packages if importlib.util.find_spec(name) is None]
-    return (f"what reads '{language}' is not installed ({', '.join(absent)})", REMEDY) if absent else ("", "")
+    if not absent:
+        return "", ""
+    remedy = f'Run `pip install "avatard[{tongue.extra}]"`.'
+    return f"what reads '{language}' is not installed ({', '.join(absent)})", remedy
 
 
 @lru_cache(maxsize=16)

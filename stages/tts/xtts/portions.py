@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
 from daemon.errors import JobError
+from stages.tts.unspaced import breaker_for, without_blanks
 
 #: The languages of the published model, by the name it knows them by.
 LANGUAGES = (
@@ -52,7 +53,7 @@ def plain(words: Sequence[str]) -> str:
     text = _DASHES.sub(", ", _QUOTES.sub(" ", text))
     text = "".join(char for char in text if not unicodedata.category(char).startswith(("C", "So")) or char == " ")
     text = re.sub(r"\s+([!?.,;:])", r"\1", " ".join(text.split()))
-    text = _REPEATED.sub("", text).strip(" ,;:-'")
+    text = without_blanks(_REPEATED.sub("", text)).strip(" ,;:-'")
     if not speakable(text):
         return ""
     return text if _END.search(text) else f"{text}."
@@ -68,8 +69,11 @@ def cut(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
         at = _middle([len(word) for word in words], [bool(_CLAUSE_END.search(word)) for word in words])
         first, second = " ".join(words[:at]), " ".join(words[at:])
     else:
-        at = _middle([1] * len(text), [char in _CJK_CLAUSE for char in text])
-        first, second = text[:at], text[at:]
+        breaker = breaker_for("", text)
+        parts = breaker.words(text) if breaker else []
+        parts = parts if len(parts) > 1 else list(text)
+        at = _middle([len(part) for part in parts], [part[-1] in _CJK_CLAUSE for part in parts])
+        first, second = "".join(parts[:at]), "".join(parts[at:])
     yield from cut(first, fits)
     yield from cut(second, fits)
 
