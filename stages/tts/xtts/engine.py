@@ -24,6 +24,8 @@ from stages.tts.xtts.voices import LICENCE
 _JOIN_S = 0.12
 #: Characters of a sentence that are quoted in a warning.
 _QUOTED = 60
+#: Babble is let go on to this many times of what is much for the text, so that it is known to be more; then it only costs time.
+_ROOM = 1.25
 
 
 class Xtts:
@@ -68,7 +70,8 @@ class Xtts:
         takes: list[Take] = []
         for attempt in range(self._attempts):
             seed = _seed(*piece.seed, number, attempt)
-            samples, at_limit = self._network.say(text, language, self._voice, piece.speed, seed)
+            most_s = _ROOM * expected.most
+            samples, at_limit = self._network.say(text, language, self._voice, piece.speed, seed, most_s)
             takes.append(guard.judge(samples, self.sample_rate, expected, at_limit=at_limit))
             if not takes[-1].faults:
                 break
