@@ -64,6 +64,7 @@ class Installation:
         self.config.write_text(yaml.safe_dump(merged))
         for folder in (self.inbox, self.outbox):
             folder.mkdir(exist_ok=True)
+        self.python = sys.executable
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
         self.log = root / "daemon.log"
@@ -73,7 +74,7 @@ class Installation:
         with self.log.open("ab") as log:
             log.write(b"\n")  # the one before may have been killed in the middle of a line
             log.flush()
-            command = [sys.executable, "-m", "daemon", "--config", str(self.config)]
+            command = [self.python, "-m", "daemon", "--config", str(self.config)]
             self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, env=self.environment)
 
     def start(self) -> None:
@@ -141,7 +142,7 @@ class Installation:
 
     def avatar(self, *args: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the command line on this installation."""
-        command = [sys.executable, "-m", "daemon.cli", "--config", str(self.config), *args]
+        command = [self.python, "-m", "daemon.cli", "--config", str(self.config), *args]
         result = subprocess.run(
             command, capture_output=True, text=True, cwd=self.root, check=False, env={**os.environ, "COLUMNS": "200"}
         )

@@ -15,7 +15,7 @@ from daemon.errors import MachineError, UnknownError
 from daemon.profiles import Profile, check_usable
 from stages.tts.engine import Piece, Spoken
 from stages.tts.timing import Samples
-from stages.tts.xtts import files, guard, likeness, portions
+from stages.tts.xtts import files, guard, likeness, portions, trust
 from stages.tts.xtts.guard import Take
 from stages.tts.xtts.network import Latents, Network
 from stages.tts.xtts.voices import LICENCE
@@ -124,7 +124,7 @@ def load_network(settings: Settings) -> tuple[Network, str]:
     check_licence(settings)
     options = settings.stages.tts.xtts
     found = files.find(settings.paths.models)
-    sha256 = files.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
+    sha256 = trust.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
     return _network(found, sha256, options), sha256
 
 

@@ -13,6 +13,7 @@ from daemon import models
 from daemon.config import Settings
 from daemon.profiles import Profile, Profiles
 from stages.tts import apart, coqui_library
+from stages.tts.xtts import trust
 from stages.tts.xtts.portions import LANGUAGES
 
 __all__ = ["LANGUAGES", "LICENCE", "built_in", "lacking", "profiles"]
@@ -38,7 +39,9 @@ def lacking(settings: Settings) -> tuple[str, str]:
         if not look.usable and look.part.role != "speakers":
             why = look.why or "it is not there"
             return f"XTTS needs {look.file.path}: {why}", "Run `avatar models fetch xtts`; then `avatar jobs retry`."
-    return "", ""
+    return trust.altered(
+        settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
+    )
 
 
 def profiles(settings: Settings) -> list[Profile]:
