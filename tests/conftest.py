@@ -216,3 +216,13 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = "anoisesrc=r=24000:a=0.0005:seed=1[n];[0:a][n]amix=duration=first:normalize=0"
     ffmpeg("-i", str(folder / "speech.wav"), "-filter_complex", noise, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
+    from tests.stages.coqui_models import build_xtts
+
+    root = tmp_path_factory.mktemp("models")
+    build_xtts(root / "xtts", legacy=True)
+    return root

@@ -22,6 +22,9 @@ def voice_engines(settings: Settings) -> Iterator[Finding]:
         there = sum(voice.installed for voice in mine)
         if why and not (bad and there):
             yield Finding(f"voices of {name}", _verdict(name, settings), f"{why}.", remedy)
+        elif not mine:
+            remedy = "`avatar voice clone` makes one of a recording; `avatar models fetch xtts` brings the model's own."
+            yield Finding(f"voices of {name}", "note", "none yet", remedy)
         else:
             more = f"; {len(mine) - there} more where {why}" if why else ""
             yield Finding(f"voices of {name}", "good", f"{there}{more}", remedy if why else "")

@@ -17,7 +17,7 @@ import yaml
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
 from daemon.profiles import Profile, Profiles, check_usable
-from stages.tts import run
+from stages.tts import coqui_library, run
 from stages.tts.engine import Piece
 from stages.tts.profiles.make import Wish, make
 from stages.tts.profiles.quality import measure
@@ -262,7 +262,7 @@ def test_a_profile_and_a_voice_of_the_model_speak(anna: Profile, published_xtts:
     assert len(said[0].samples) != len(said[1].samples) or not np.array_equal(said[0].samples, said[1].samples)
 
 
-def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path) -> None:
+def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an installation that nobody has prepared for XTTS
     where = xtts_settings(tmp_path, accept_licence=False)
     assert "non-commercial" in voices.lacking(where)[0]
@@ -273,3 +273,8 @@ def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path) -> None:
     with pytest.raises(AvatarError) as error:
         load("Ada", xtts_settings(tmp_path))
     assert error.value.code == "model-missing"
+    # And before the file the packages, whose versions belong together
+    monkeypatch.setitem(coqui_library.PINS, "transformers", "4.46.3")
+    why, remedy = voices.lacking(xtts_settings(tmp_path))
+    assert "4.46.3 is what the engine was proven with" in why
+    assert "avatard[xtts]" in remedy
