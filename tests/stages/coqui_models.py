@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from daemon.config import Settings
+from daemon.models import sha256_of
 from stages.tts.coqui_library import library
 from stages.tts.xtts.portions import LANGUAGES
 
@@ -23,6 +23,10 @@ SMALL = {"gpt_layers": 2, "gpt_n_model_channels": 64, "gpt_n_heads": 4, "decoder
 #: As the published one, but for its alphabet: 1.8 GB. Source: its config.json
 FULL = {"gpt_layers": 30, "gpt_n_model_channels": 1024, "gpt_n_heads": 16, "decoder_input_dim": 1024,
         "gpt_num_audio_tokens": 1026, "gpt_max_audio_tokens": 605}  # fmt: skip
+
+#: 6 MB.
+SMALL_VITS = {"hidden_channels": 32, "hidden_channels_ffn_text_encoder": 64, "num_layers_text_encoder": 1,
+              "num_layers_posterior_encoder": 1, "num_layers_flow": 1, "upsample_initial_channel_decoder": 32}  # fmt: skip
 
 
 def build_xtts(
@@ -68,7 +72,7 @@ def xtts_settings(models: Path, paths: dict[str, str] | None = None, **options: 
 
 
 def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 def _vocabulary() -> Tokenizer:
@@ -95,19 +99,19 @@ def _save(path: Path, config: Any, state: dict[str, Any], kinds: Any, legacy: bo
             kind.__module__ = home
 
 
-def build_vits(folder: Path, speakers: tuple[str, ...] = ()) -> Path:
-    """model_file.pth, config.json and, with `speakers`, speaker_ids.json of a VITS of 6 MB."""
+def build_vits(
+    folder: Path, speakers: tuple[str, ...] = (), shape: Mapping[str, int] = MappingProxyType(SMALL_VITS)
+) -> Path:
+    """model_file.pth, config.json and, with `speakers`, speaker_ids.json; as large as the published ones without a `shape`."""
     folder.mkdir(parents=True)
     kinds = library("TTS.tts.configs.vits_config")
-    shape: dict[str, Any] = {"hidden_channels": 32, "hidden_channels_ffn_text_encoder": 64, "num_layers_text_encoder": 1,
-             "num_layers_posterior_encoder": 1, "num_layers_flow": 1, "upsample_initial_channel_decoder": 32,
-             "init_discriminator": False}  # fmt: skip
+    made: dict[str, Any] = {**shape, "init_discriminator": False}
     if speakers:
         path = folder / "speaker_ids.json"
         path.write_text(json.dumps({name: number for number, name in enumerate(speakers)}))
-        shape |= {"use_speaker_embedding": True, "speakers_file": str(path), "speaker_embedding_channels": 16}
+        made |= {"use_speaker_embedding": True, "speakers_file": str(path), "speaker_embedding_channels": 16}
     vits = library("TTS.tts.models.vits")
-    config = kinds.VitsConfig(model_args=kinds.VitsArgs(**shape), use_phonemes=False, add_blank=True)
+    config = kinds.VitsConfig(model_args=kinds.VitsArgs(**made), use_phonemes=False, add_blank=True)
     config.characters = vits.VitsCharacters().to_config()
     config.characters.characters_class = "TTS.tts.models.vits.VitsCharacters"
     torch.manual_seed(7)
