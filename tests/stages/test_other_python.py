@@ -32,12 +32,13 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def house(
     installation: Callable[..., Installation], theirs: Path, published_xtts: Path, tmp_path: Path
 ) -> Installation:
-    """An installed service without coqui-tts, whose transformers is none that XTTS could use."""
+    """An installed service without coqui-tts, whose transformers is none that XTTS could use, and whose stages may take 5 s."""
     model = published_xtts / "xtts" / "model.pth"
     one = installation(
         paths={"models": str(published_xtts)},
         stages={"tts": {"xtts": {"accept_licence": True, "model_sha256": sha256(model)}}},
         engines={"xtts": {"python": str(theirs)}},
+        lanes={"timeout": {"base_s": 5.0, "per_audio_s": 0.0}},
     )
     ours = environment(tmp_path / "ours", COQUI, installed=True)
     (packages(tmp_path / "ours") / "transformers.py").write_text("raise ImportError('another version')")
@@ -81,7 +82,7 @@ def test_a_profile_speaks_through_another_python_and_nothing_said_is_lost(house:
     house.kill()
     house.start()
     after = wait_for("the next sentence", lambda: len(now := said(house)) > len(more) and now)
-    # Then it goes on after the last whole sentence, both times
+    # Then it goes on after the last whole sentence, both times, and has the time that its engine may take, beside the stage's
     assert {name: after[name] for name in before} == before
     assert {name: after[name] for name in more} == more
     status = house.finished("tale")
