@@ -162,6 +162,8 @@ class Child:
                     needs = 2 * float(message["value"]) + self._settings.lanes.timeout.base_s
                     deadline = max(deadline, time.monotonic() + needs)
                     self._on_event(message)
+                case "allow":  # it knows what it begins now; a hang is ended all the same
+                    deadline = max(deadline, time.monotonic() + float(message["value"]))
                 case "result":
                     return message
                 case "error":

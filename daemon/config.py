@@ -142,7 +142,8 @@ class ExternalEngine(_Section):
     voices: dict[str, str] = Field({}, description="Its voices: name and language tag.")
     licence: str = Field("not stated", description="Of what it says; shown in the status.")
     start_s: float = Field(300.0, gt=0, description="How long it may take to start.")
-    say_s: float = Field(120.0, gt=0, description="How long one sentence may take.")
+    say_s: float = Field(120.0, gt=0, description="How long a sentence, or a clause of a long one, may take,")
+    say_char_s: float = Field(1.0, ge=0, description="and so much longer for each letter of it (XTTS: at each try).")
 
 
 class Xtts(_Section):

@@ -31,6 +31,7 @@ class Context:
         settings: the daemon's settings.
         progress: takes the finished part, 0 to 1; call it as often as you like.
         left: takes a stage's own estimate of the seconds it still needs; it is shown, and the stage is given the time.
+        allow: takes the seconds that the next step may take at most, where the length of the speech does not tell.
         loaded: takes the name of a model that was loaded just now, and the seconds it took.
         warnings: sentences for the person, shown in the status of a finished job.
     """
@@ -42,6 +43,7 @@ class Context:
     settings: Settings
     progress: Callable[[float], None] = _ignore
     left: Callable[[float], None] = _ignore
+    allow: Callable[[float], None] = _ignore
     loaded: Callable[[str, float], None] = _ignore
     warnings: list[str] = field(default_factory=list)
 

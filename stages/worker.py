@@ -1,7 +1,7 @@
 """The child process of a lane: `python -m stages.worker --lane gpu`. Takes requests on stdin, answers on stdout, JSON lines.
 
 Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}.
-Answers: ready, heartbeat, progress, model, result, error (see docs/worker.md).
+Answers: ready, heartbeat, progress, left, allow, model, result, error (see docs/worker.md).
 """
 
 from __future__ import annotations
@@ -92,11 +92,16 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
     def left(seconds: float) -> None:
         tell("left", max(seconds, 0.0))
 
+    def allow(seconds: float) -> None:
+        wire.send("allow", job=request["job"], value=round(seconds, 1))
+
     def loaded(model: str, seconds: float) -> None:
         wire.send("model", stage=stage, model=model, seconds=round(seconds, 3))
 
     manifest = Manifest.model_validate(request["manifest"])
-    context = Context(str(request["job"]), str(request["name"]), directory, manifest, settings, progress, left, loaded)
+    context = Context(
+        str(request["job"]), str(request["name"]), directory, manifest, settings, progress, left, allow, loaded
+    )
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
     if (load_s := time.monotonic() - started) > 0.05:
@@ -166,6 +171,8 @@ def main() -> None:
     parser.add_argument("--lane", required=True)
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the daemon")
     parent = parser.parse_args().parent
+    # OpenMP's threads, which torch computes with, spin while they wait for each other, and take the other workers' cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
     die_with_parent(parent)
     serve(Wire())

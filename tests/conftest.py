@@ -64,6 +64,7 @@ class Installation:
         self.config.write_text(yaml.safe_dump(merged))
         for folder in (self.inbox, self.outbox):
             folder.mkdir(exist_ok=True)
+        self.python = sys.executable
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
         self.log = root / "daemon.log"
@@ -73,7 +74,7 @@ class Installation:
         with self.log.open("ab") as log:
             log.write(b"\n")  # the one before may have been killed in the middle of a line
             log.flush()
-            command = [sys.executable, "-m", "daemon", "--config", str(self.config)]
+            command = [self.python, "-m", "daemon", "--config", str(self.config)]
             self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, env=self.environment)
 
     def start(self) -> None:
@@ -141,7 +142,7 @@ class Installation:
 
     def avatar(self, *args: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the command line on this installation."""
-        command = [sys.executable, "-m", "daemon.cli", "--config", str(self.config), *args]
+        command = [self.python, "-m", "daemon.cli", "--config", str(self.config), *args]
         result = subprocess.run(
             command, capture_output=True, text=True, cwd=self.root, check=False, env={**os.environ, "COLUMNS": "200"}
         )
@@ -215,3 +216,13 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = "anoisesrc=r=24000:a=0.0005:seed=1[n];[0:a][n]amix=duration=first:normalize=0"
     ffmpeg("-i", str(folder / "speech.wav"), "-filter_complex", noise, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
+    from tests.stages.coqui_models import build_xtts
+
+    root = tmp_path_factory.mktemp("models")
+    build_xtts(root / "xtts", legacy=True)
+    return root

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Puts avatard on a Debian 12 machine (elsewhere, with Python 3.11 or 3.12: make install PYTHON=/usr/bin/python3.12), brings it up
 # to date, or takes it away. As root:
-#   tools/install.sh install [--cpu-only | --gpu] [--musetalk | --no-musetalk] [--voices | --no-voices]
-#                        [--no-start]
+#   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
+#                        [--musetalk] [--xtts] [--languages] [--japanese] [--fonts] or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
@@ -45,22 +45,30 @@ build() {
 	mkdir -p "$home/versions"
 	trap 'rm -rf "$new"' EXIT
 	INSTALL_AS=copy "$source/tools/setup.sh" "$python" "$new" "$source/requirements.lock"
-	# What the neural mouth needs is large and its build depends on the index that pip is set up with: only where it is wanted.
-	[ "$musetalk" != keep ] || [ ! -e "$home/current/.musetalk" ] || musetalk=yes
-	if [ "$musetalk" = yes ]; then
-		say "installing torch for the engine musetalk"
-		"$new/bin/pip" install --quiet --disable-pip-version-check -r "$source/requirements-musetalk.in"
-		touch "$new/.musetalk"
-	fi
+	bring_extra musetalk "$musetalk" "torch for the engine musetalk"
+	bring_extra xtts "$xtts" "torch and coqui-tts for the engines xtts and coqui"
+	bring_extra languages "$languages" "what the engine kokoro reads other languages with"
+	bring_extra japanese "$japanese" "what the engine kokoro reads Japanese with"
+	bring_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
 	if [ "$voices" = keep ]; then
 		[ -e "$home/current/.no-voices" ] && voices=no || voices=yes
 	fi
 	[ "$voices" = yes ] || touch "$new/.no-voices"
 	mkdir -p "$new/share/doc/avatard" "$new/share/examples"
-	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source/config.yaml" "$new/share/doc/avatard/"
+	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source/config.yaml" "$source"/requirements*.in "$new/share/doc/avatard/"
 	cp "$source"/examples/hello.yaml "$source"/examples/portrait.png "$source"/share/* "$new/share/examples/"
 	[ ! -d "$source/monitoring" ] || cp -R "$source/monitoring" "$new/share/monitoring"
 	"$new/bin/avatar" --version >/dev/null || fail "the new version does not run; nothing was changed"
+}
+
+# Large, under other licences, or of a build that depends on the index pip is set up with: only where it is wanted.
+bring_extra() { # NAME yes|no|keep WORDS
+	wanted=$2
+	[ "$wanted" != keep ] || [ ! -e "$home/current/.$1" ] || wanted=yes
+	[ "$wanted" = yes ] || return 0
+	say "installing $3"
+	"$new/bin/pip" install --quiet --disable-pip-version-check -r "$source/requirements-$1.in"
+	touch "$new/.$1"
 }
 
 point() {
@@ -151,7 +159,7 @@ uninstall_it() {
 	fi
 }
 
-action=${1:-} cpu_only=keep musetalk=keep voices=keep start=yes purge=no
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep languages=keep japanese=keep fonts=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -159,6 +167,14 @@ for option; do
 	--gpu) cpu_only=no ;;
 	--musetalk) musetalk=yes ;;
 	--no-musetalk) musetalk=no ;;
+	--xtts) xtts=yes ;;
+	--no-xtts) xtts=no ;;
+	--languages) languages=yes ;;
+	--no-languages) languages=no ;;
+	--japanese) japanese=yes ;;
+	--no-japanese) japanese=no ;;
+	--fonts) fonts=yes ;;
+	--no-fonts) fonts=no ;;
 	--voices) voices=yes ;;
 	--no-voices) voices=no ;;
 	--no-start) start=no ;;

@@ -9,29 +9,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from daemon import models
 from daemon.anchor import Anchor
+from daemon.cli.finding import Finding, Verdict
 from daemon.cli.imports import try_all
+from daemon.cli.voicechecks import voice_engines
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.memory import limit_mb, machine_mb, memory_mb
 from daemon.watcher import can_notify, filesystem_of
-
-Verdict = Literal["good", "note", "bad"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `remedy` says what to do when it is not good."""
-
-    what: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
 
 
 def _python(settings: Settings) -> Iterator[Finding]:
@@ -175,6 +164,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _ffmpeg,
     _engines,
     _models,
+    voice_engines,
     _folders,
     _disk,
     _memory,

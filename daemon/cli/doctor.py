@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from daemon.cli.checks import Finding, findings
+from daemon.cli.checks import findings
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.finding import Finding
 from daemon.errors import AvatarError
 
 

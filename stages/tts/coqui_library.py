@@ -19,31 +19,41 @@ import warnings
 
 from daemon.errors import MachineError
 
-#: The one version whose networks were compared with and without their cache of keys (see tests/stages/test_xtts.py).
-VERSION = "0.28.0"
-_HINT = 'Run `pip install "avatard[xtts]"`.'
+#: The one pair whose networks were compared with and without their cache of keys (see tests/stages/test_xtts.py): with
+#: another transformers the same coqui-tts fails at import, or speaks nonsense without a word.
+PINS = {"coqui-tts": "0.28.0", "transformers": "5.23.0"}
+#: What is imported.
+PACKAGES = ("torch", "torchaudio", "transformers", "TTS")
+_HINT = 'Run `pip install "avatard[xtts]"` (a service: `make install OPTIONS=--xtts`).'
 
 _lock = threading.Lock()
 
 
 def installed() -> bool:
     """Whether the packages are there; imports none."""
-    return all(importlib.util.find_spec(name) for name in ("torch", "torchaudio", "transformers", "TTS"))
+    return all(importlib.util.find_spec(name) for name in PACKAGES)
+
+
+def lacking() -> tuple[str, str]:
+    """Why the library cannot be used here, and what to do about it; two empty strings where it can. Imports none of it."""
+    if not installed():
+        return "coqui-tts, or a package that it needs, is not installed", _HINT
+    for package, wanted in PINS.items():
+        found = importlib.metadata.version(package)
+        if found != wanted:
+            return f"{package} is installed as {found}; {wanted} is what the engine was proven with", _HINT
+    return "", ""
 
 
 def library(module: str) -> types.ModuleType:
     """A module of coqui-tts, such as `TTS.tts.models.xtts`.
 
     Raises:
-        MachineError: `engine-not-installed`, or `engine-version` for another version than `VERSION`.
+        MachineError: `engine-not-installed`, or `engine-version` for other versions than `PINS`.
     """
-    if not installed():
-        raise MachineError("engine-not-installed", "coqui-tts, or a package that it needs, is not installed.", _HINT)
-    found = importlib.metadata.version("coqui-tts")
-    if found != VERSION:
-        raise MachineError(
-            "engine-version", f"coqui-tts is installed as {found}; {VERSION} is what the engine was proven with.", _HINT
-        )
+    why, remedy = lacking()
+    if why:
+        raise MachineError("engine-version" if installed() else "engine-not-installed", f"{why}.", remedy)
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _torchaudio()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.manifest import Manifest
-from daemon.profiles import PROFILE_ID, Profiles
+from daemon.profiles import PROFILE_ID, Profiles, check_usable
 from stages.tts.voices import Voice, catalogue
 
 if TYPE_CHECKING:  # so that a voice can be chosen without numpy
@@ -142,8 +142,12 @@ def load(choice: Choice, settings: Settings) -> Engine:
     """The engine, speaking with the chosen voice. What is heavy about it each loader keeps for the jobs that follow.
 
     Raises:
+        JobError: `profile-expired`, `consent-missing`, `profile-unknown`.
         MachineError: a model file is missing or broken, or an engine's own program does not start.
     """
+    if choice.voice.own:
+        profile = Profiles(settings.paths.profiles).find(choice.voice.aliases[0])
+        check_usable(profile, require_consent=settings.stages.tts.require_consent)
     if choice.engine in settings.engines:
         from stages.tts.remote import Remote
 

@@ -1,4 +1,4 @@
-"""One of our own engines as a program: `python -m stages.tts.host`, run by another virtual environment's Python.
+"""One of our own engines as a program, run by another virtual environment's Python: see `stages.tts.elsewhere`.
 
 It is the other end of `stages.tts.remote`, and the fullest example of what docs/engines.md describes.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, from_exception
+from daemon.errors import AvatarError, JobError, from_exception
 from stages.tts.engine import Engine, Piece
 from stages.tts.engines import Choice, load
 from stages.tts.voices import catalogue
@@ -21,8 +21,10 @@ from stages.tts.wav import to_pcm, wav_writer
 
 
 def _engine(name: str, voice: str, settings: Settings) -> Engine:
-    found = next(one for one in catalogue(settings) if one.id == f"{name}/{voice}")
-    return load(Choice(found, ""), settings)
+    for one in catalogue(settings):
+        if one.engine == name and voice in (one.name, *one.aliases):
+            return load(Choice(one, ""), settings)
+    raise JobError("voice-unknown", f"There is no voice '{voice}' any more.", "See `avatar voice list`.")
 
 
 def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
@@ -49,18 +51,25 @@ def _error(error: AvatarError) -> dict[str, Any]:
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer until the requests end."""
+    """Answer until the requests end. A voice is looked up when another was spoken with before: one that is removed, or
+    runs out, while it speaks goes on to the end of its text.
+    """
     settings, name = Settings(), ""
+    kept: tuple[str, Engine] | None = None
     for number, line in enumerate(requests):
         request = json.loads(line)
         said: list[dict[str, Any]]
         try:
+            voice = str(request["voice"])
             if request["op"] == "init":
                 settings, name = Settings.model_validate(request["settings"]), str(request["engine"])
-                engine = _engine(name, str(request["voice"]), settings)
+            if kept is None or kept[0] != voice:
+                kept = voice, _engine(name, voice, settings)
+            engine = kept[1]
+            if request["op"] == "init":
                 said = [{"event": "ready", "sample_rate": engine.sample_rate, "method": engine.method}]
             else:
-                said = _say(_engine(name, str(request["voice"]), settings), request, number)
+                said = _say(engine, request, number)
         except Exception as exc:
             traceback.print_exc()
             said = [_error(from_exception(exc))]

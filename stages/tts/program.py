@@ -42,13 +42,12 @@ class Program:
         name: what messages call it.
         command: program and arguments.
         folder: its working directory.
-        extra: environment variables added to ours.
 
     Raises:
         ProgramError: it cannot be started.
     """
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, extra: Mapping[str, str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self.name = name
         self._buffer = b""
         self._said: deque[str] = deque(maxlen=LAST_LINES)
@@ -56,7 +55,7 @@ class Program:
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, bufsize=0,
-                env={**os.environ, **extra}, preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+                preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
             )  # fmt: skip
         except OSError as exc:
             raise ProgramError(f"The engine {name} cannot be started: {command[0]}: {exc.strerror}.") from exc

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
-import tempfile
 import time
 import wave
 from collections.abc import Iterator
@@ -19,13 +19,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import stages
-from daemon.config import ExternalEngine, Settings
+from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from stages.tts import apart, patience
 from stages.tts.engine import Piece, Spoken
 from stages.tts.program import Program, ProgramError
 from stages.tts.timing import Phone, Samples
 from stages.tts.voices import Voice
+from stages.tts.workroom import Workroom
 
 VERSION = 1
 #: Longest sound of one answer, and how many answers a piece may have.
@@ -78,7 +79,7 @@ class Remote:
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self._voice = voice
-        self._say_s = settings.engines[voice.engine].say_s
+        self._settings = settings
         self._running = _running(voice, settings)
         self.sample_rate: int = self._running.ready.sample_rate
         self.method: Literal["exact", "aligned"] = self._running.ready.method
@@ -92,11 +93,11 @@ class Remote:
             AvatarError: what the program itself reports.
         """
         running = self._running
-        deadline = time.monotonic() + self._say_s
+        deadline = time.monotonic() + patience.to_say(self._voice.engine, piece, self._settings)
         running.program.send(
             {
                 "op": "say",
-                "voice": self._voice.name,
+                "voice": _called(self._voice),
                 "language": piece.language,
                 "words": piece.words,
                 "speed": piece.speed,
@@ -177,18 +178,18 @@ class _Running:
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self.engine = engine = settings.engines[voice.engine]
-        self._folder = tempfile.TemporaryDirectory(prefix=f"avatar-{voice.engine}-")
-        self.folder = Path(self._folder.name)
-        hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": voice.name}
+        self._room = Workroom(settings.paths.cache / "engines", voice.engine)
+        self.folder = self._room.path
+        hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": _called(voice)}
         if engine.python:
             hello["settings"] = _settings_for(settings)
         try:
-            self.program = Program(voice.engine, _command(engine), self.folder, _environment(engine))
+            self.program = Program(voice.engine, apart.command(engine), self.folder)
             self.program.send(hello)
-            self.ready = self._greeting(time.monotonic() + engine.start_s)
+            self.ready = self._greeting(time.monotonic() + patience.to_start(voice.engine, settings))
         except ProgramError as exc:
-            self._folder.cleanup()
-            hint = f"Try it by hand: {' '.join(_command(engine))}; see docs/engines.md."
+            self._room.close()
+            hint = f"Try it by hand: {shlex.join(apart.command(engine))}; see docs/engines.md."
             raise MachineError("engine-broken", str(exc), hint) from exc
 
     def _greeting(self, deadline: float) -> _Ready:
@@ -207,7 +208,7 @@ class _Running:
 
     def stop(self) -> None:
         self.program.stop()
-        self._folder.cleanup()
+        self._room.close()
 
 
 def _settings_for(settings: Settings) -> dict[str, Any]:
@@ -217,13 +218,9 @@ def _settings_for(settings: Settings) -> dict[str, Any]:
     return raw
 
 
-def _command(engine: ExternalEngine) -> list[str]:
-    return [engine.python, "-m", "stages.tts.host"] if engine.python else engine.command
-
-
-def _environment(engine: ExternalEngine) -> dict[str, str]:
-    """Another Python finds this program where we found it, without being installed there."""
-    return {"PYTHONPATH": str(Path(str(stages.__file__)).parent.parent)} if engine.python else {}
+def _called(voice: Voice) -> str:
+    """A person's voice goes by its id, since another may have been given its name meanwhile."""
+    return voice.aliases[0] if voice.own else voice.name
 
 
 #: The running program of each engine.

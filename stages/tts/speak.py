@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from daemon.errors import JobError
 from stages.context import Context, Facts
+from stages.tts import patience
 from stages.tts.check import check_text
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.engines import load, resolve
@@ -22,6 +23,8 @@ from stages.tts.wav import Track
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12
+#: What ends an engine's own program first, and says more, may take this long. s
+_ROOM_S = 30.0
 
 
 def speak(ctx: Context) -> Facts:
@@ -36,6 +39,7 @@ def speak(ctx: Context) -> Facts:
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
+    ctx.allow(patience.to_start(choice.engine, ctx.settings) + _ROOM_S)
     engine = load(choice, ctx.settings)
     kept = None
     if engine.method == "aligned":  # those that know no times are the slow ones
@@ -45,7 +49,7 @@ def speak(ctx: Context) -> Facts:
     sentences = split_text(ctx.manifest.text or "", ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, settings.lexicon)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
-        phones = _say_all(ctx, sentences, preparer, engine, track)
+        phones = _say_all(ctx, sentences, preparer, choice.engine, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
         track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
@@ -71,7 +75,7 @@ def speak(ctx: Context) -> Facts:
 
 
 def _say_all(
-    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, name: str, engine: Engine, track: Track
 ) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
@@ -86,6 +90,7 @@ def _say_all(
             owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
             sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
             piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
+            ctx.allow(patience.to_say(name, piece, ctx.settings) + _ROOM_S)
             for samples, found in _say(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
                 track.pause(pause)

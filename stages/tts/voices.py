@@ -13,8 +13,7 @@ from typing import Any
 
 from daemon import kokoro_files, models
 from daemon.config import Settings
-from stages.tts import tongues
-from stages.tts.coqui_library import installed
+from stages.tts import apart, coqui_library, tongues
 from stages.tts.xtts import voices as xtts
 
 
@@ -173,9 +172,8 @@ def _vits(settings: Settings, folder: str) -> tuple[str, str]:
     for look in models.survey(name, settings.paths.models):
         if not look.usable:
             return f"{look.file.path}: {look.why or 'it is not there'}", f"`avatar models fetch {name}` brings it."
-    if "coqui" in settings.engines or installed():  # a program of its own has its own packages
-        return "", ""
-    return "coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`.'
+    program = settings.engines.get("coqui")  # which has packages of its own
+    return apart.lacking("coqui", program) if program else coqui_library.lacking()
 
 
 def _external(settings: Settings) -> list[Voice]:

@@ -83,3 +83,25 @@ def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Pat
     assert validate().stdout == "good.yaml: good\n"
     # But one that was named must be there
     assert validate("--config", "gone.yaml").returncode == 78
+
+
+def test_what_keeps_a_voice_engine_from_speaking_is_told_with_what_to_do(
+    installation: Callable[..., Installation], published_xtts: Path
+) -> None:
+    # Given XTTS's files, where nobody has accepted their licence; then they are only not used
+    one = installation(paths={"models": str(published_xtts)})
+    found = findings(one, 0)["voices of xtts"]
+    assert (found["verdict"], "non-commercial" in found["found"]) == ("note", True)
+    assert "accept_licence: true" in found["remedy"]
+    # When it is accepted, and the file is not the published one, then that is bad, also for the list of voices from now on
+    one = installation(
+        paths={"models": str(published_xtts)}, stages={"tts": {"xtts": {"accept_licence": True}}},
+        engines={"casa": {"command": ["/no/such"], "voices": {"luz": "es"}}},
+    )  # fmt: skip
+    found = findings(one, 1)
+    assert found["voices of xtts"]["verdict"] == found["voices of casa"]["verdict"] == "bad"
+    assert "is not the published file" in found["voices of xtts"]["found"]
+    assert "model_sha256" in found["voices of xtts"]["remedy"]
+    listed = {voice["id"]: voice for voice in json.loads(one.avatar("voice", "list", "--json").stdout)}
+    assert listed["xtts/Ada"]["installed"] is False
+    assert "is not the published file" in listed["xtts/Ada"]["lacking"]

@@ -13,16 +13,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
-    from tests.stages.coqui_models import build_xtts
-
-    root = tmp_path_factory.mktemp("models")
-    build_xtts(root / "xtts", legacy=True)
-    return root
-
-
-@pytest.fixture(scope="session")
 def network(published_xtts: Path) -> Network:
     from stages.tts.xtts.engine import load_network
     from tests.stages.coqui_models import xtts_settings

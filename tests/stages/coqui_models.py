@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from daemon.config import Settings
+from daemon.models import sha256_of
 from stages.tts.coqui_library import library
 from stages.tts.xtts.portions import LANGUAGES
 
-STOP = 65  # the code that ends a sentence
 SPEAKERS = ("Ada", "Bo")
+#: 92 MB, and it cannot be smaller: the vocoder's and the speaker encoder's sizes are fixed.
+SMALL = {"gpt_layers": 2, "gpt_n_model_channels": 64, "gpt_n_heads": 4, "decoder_input_dim": 64,
+         "gpt_num_audio_tokens": 66, "gpt_max_audio_tokens": 90}  # fmt: skip
+#: As the published one, but for its alphabet: 1.8 GB. Source: its config.json
+FULL = {"gpt_layers": 30, "gpt_n_model_channels": 1024, "gpt_n_heads": 16, "decoder_input_dim": 1024,
+        "gpt_num_audio_tokens": 1026, "gpt_max_audio_tokens": 605}  # fmt: skip
+
+#: 6 MB.
+SMALL_VITS = {"hidden_channels": 32, "hidden_channels_ffn_text_encoder": 64, "num_layers_text_encoder": 1,
+              "num_layers_posterior_encoder": 1, "num_layers_flow": 1, "upsample_initial_channel_decoder": 32}  # fmt: skip
 
 
-def build_xtts(folder: Path, *, legacy: bool = False, stop_bias: float = 0.5) -> Path:
-    """model.pth, config.json, vocab.json and speakers_xtts.pth of a network of 2 layers and 64 channels.
-
-    It cannot be smaller than 92 MB: the vocoder's and the speaker encoder's sizes are fixed.
+def build_xtts(
+    folder: Path, *, legacy: bool = False, stop_bias: float = 0.5, shape: Mapping[str, int] = MappingProxyType(SMALL)
+) -> Path:
+    """model.pth, config.json, vocab.json and speakers_xtts.pth of a network of the given shape.
 
     Args:
         legacy: model.pth holds objects of the library's configuration, as the published one does.
@@ -30,20 +41,22 @@ def build_xtts(folder: Path, *, legacy: bool = False, stop_bias: float = 0.5) ->
     folder.mkdir(parents=True)
     _vocabulary().save(str(folder / "vocab.json"))
     kinds, tokens = library("TTS.tts.configs.xtts_config"), library("TTS.tts.layers.xtts.tokenizer")
-    shape = {"gpt_layers": 2, "gpt_n_model_channels": 64, "gpt_n_heads": 4, "decoder_input_dim": 64,
-             "gpt_num_audio_tokens": STOP + 1, "gpt_start_audio_token": STOP - 1, "gpt_stop_audio_token": STOP,
-             "gpt_max_audio_tokens": 90, "gpt_use_perceiver_resampler": True}  # fmt: skip
-    config = kinds.XttsConfig(model_args=kinds.XttsArgs(**shape))
+    stop = shape["gpt_num_audio_tokens"] - 1  # the code that ends a sentence
+    marks = {"gpt_start_audio_token": stop - 1, "gpt_stop_audio_token": stop, "gpt_use_perceiver_resampler": True}
+    config = kinds.XttsConfig(model_args=kinds.XttsArgs(**shape, **marks))
     config.save_json(str(folder / "config.json"))
     torch.manual_seed(7)
     network = library("TTS.tts.models.xtts").Xtts(config)
     network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
     network.init_models()
     state = network.state_dict()
-    state["gpt.mel_head.bias"][STOP] = stop_bias
+    state["gpt.mel_head.bias"][stop] = stop_bias
     _save(folder / "model.pth", config, state, kinds, legacy)
     speakers = {
-        name: {"gpt_cond_latent": torch.randn(1, 32, 64), "speaker_embedding": torch.randn(1, 512, 1)}
+        name: {
+            "gpt_cond_latent": torch.randn(1, 32, shape["gpt_n_model_channels"]),
+            "speaker_embedding": torch.randn(1, 512, 1),
+        }
         for name in SPEAKERS
     }
     torch.save(speakers, folder / "speakers_xtts.pth")
@@ -59,7 +72,7 @@ def xtts_settings(models: Path, paths: dict[str, str] | None = None, **options: 
 
 
 def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 def _vocabulary() -> Tokenizer:
@@ -86,19 +99,19 @@ def _save(path: Path, config: Any, state: dict[str, Any], kinds: Any, legacy: bo
             kind.__module__ = home
 
 
-def build_vits(folder: Path, speakers: tuple[str, ...] = ()) -> Path:
-    """model_file.pth, config.json and, with `speakers`, speaker_ids.json of a VITS of 6 MB."""
+def build_vits(
+    folder: Path, speakers: tuple[str, ...] = (), shape: Mapping[str, int] = MappingProxyType(SMALL_VITS)
+) -> Path:
+    """model_file.pth, config.json and, with `speakers`, speaker_ids.json; as large as the published ones without a `shape`."""
     folder.mkdir(parents=True)
     kinds = library("TTS.tts.configs.vits_config")
-    shape: dict[str, Any] = {"hidden_channels": 32, "hidden_channels_ffn_text_encoder": 64, "num_layers_text_encoder": 1,
-             "num_layers_posterior_encoder": 1, "num_layers_flow": 1, "upsample_initial_channel_decoder": 32,
-             "init_discriminator": False}  # fmt: skip
+    made: dict[str, Any] = {**shape, "init_discriminator": False}
     if speakers:
         path = folder / "speaker_ids.json"
         path.write_text(json.dumps({name: number for number, name in enumerate(speakers)}))
-        shape |= {"use_speaker_embedding": True, "speakers_file": str(path), "speaker_embedding_channels": 16}
+        made |= {"use_speaker_embedding": True, "speakers_file": str(path), "speaker_embedding_channels": 16}
     vits = library("TTS.tts.models.vits")
-    config = kinds.VitsConfig(model_args=kinds.VitsArgs(**shape), use_phonemes=False, add_blank=True)
+    config = kinds.VitsConfig(model_args=kinds.VitsArgs(**made), use_phonemes=False, add_blank=True)
     config.characters = vits.VitsCharacters().to_config()
     config.characters.characters_class = "TTS.tts.models.vits.VitsCharacters"
     torch.manual_seed(7)

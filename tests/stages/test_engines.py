@@ -12,8 +12,11 @@ import psutil
 import pytest
 
 import stages.tts
+from daemon.config import ExternalEngine, Settings
 from daemon.errors import JobError, MachineError, UnknownError
 from stages.context import Context
+from stages.tts import patience
+from stages.tts.engine import Piece
 from tests.conftest import ROOT, Installation, wait_for
 from tests.stages.sound_jobs import job, sound, timing
 
@@ -88,6 +91,19 @@ def test_an_engine_of_ours_says_the_same_through_another_python(tmp_path: Path) 
     assert timing(here) == timing(there)
     difference = sound(here.path("speech.wav"))[0] - sound(there.path("speech.wav"))[0]
     assert abs(difference).max() < 8 / 32768
+
+
+def test_the_time_to_speak_grows_with_the_text_and_the_tries() -> None:
+    # Given a clause as long as they come, and a word; then the clause has more time, and more where it is slow
+    settings = Settings.model_validate({"stages": {"tts": {"xtts": {"attempts": 4}}}})
+    word, clause, slow = (
+        Piece(("speaking",) * count, "en", speed, (0,)) for count, speed in ((1, 1.0), (30, 1.0), (30, 0.5))
+    )
+    times = [patience.to_say("beeps", piece, settings) for piece in (word, clause, slow)]
+    assert times[0] < times[1] < times[2]
+    # And XTTS has what comes with the text for each of its tries
+    more = patience.to_say("xtts", clause, settings) - times[1]
+    assert more == pytest.approx(3 * 240 * ExternalEngine().say_char_s)
 
 
 READY = 'print(json.dumps({"event": "ready", "sample_rate": 16000, "method": "exact"}), flush=True); input()\n'

@@ -17,7 +17,7 @@ import yaml
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
 from daemon.profiles import Profile, Profiles, check_usable
-from stages.tts import run
+from stages.tts import coqui_library, run
 from stages.tts.engine import Piece
 from stages.tts.profiles.make import Wish, make
 from stages.tts.profiles.quality import measure
@@ -33,6 +33,13 @@ _MUSIC = (
     "aevalsrc='0.2*exp(-3*mod(t,0.5))*sin(2*PI*220*pow(2,floor(mod(2*t,8))*2/12)*t)"
     "+0.3*exp(-40*mod(t,0.5))*(random(0)-0.5)':s=22050:d=12"
 )
+
+#: A flute with vibrato and breath, and rests between its phrases; a siren that comes and goes.
+_FLUTE = (
+    "aevalsrc='lt(mod(t,4),3)*(0.3*sin(2*PI*293*pow(2,floor(mod(2*t,8))*2/12)*t+0.9*sin(2*PI*5.5*t))"
+    "+0.2*gt(mod(t,0.5),0.43)*(random(0)-0.5))':s=22050:d=12"
+)
+_SIREN = "aevalsrc='0.3*lt(mod(t,3),2.5)*sin(2*PI*200*t+250*sin(2*PI*0.4*t))':s=22050:d=12"
 
 
 def settings(folder: Path, **tts: Any) -> Settings:
@@ -75,6 +82,8 @@ def test_a_clean_recording_becomes_a_levelled_reference_without_a_word(recording
 
 BAD: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
     "music": ("sample-not-speech", lambda _, out: ffmpeg("-f", "lavfi", "-i", _MUSIC, str(out))),
+    "a flute": ("sample-not-speech", lambda _, out: ffmpeg("-f", "lavfi", "-i", _FLUTE, str(out))),
+    "a siren": ("sample-not-speech", lambda _, out: ffmpeg("-f", "lavfi", "-i", _SIREN, str(out))),
     "a tone": ("sample-not-speech", lambda _, out: ffmpeg("-f", "lavfi", "-i", "sine=d=9", str(out))),
     "hiss": ("sample-not-speech", lambda _, out: ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=9:a=0.2", str(out))),
     "silence": ("audio-silent", lambda _, out: ffmpeg("-f", "lavfi", "-i", "anullsrc=d=9", "-t", "9", str(out))),
@@ -108,6 +117,8 @@ FLAWED = {
     "short": ("Only", ["-t", "6"]),
     "noisy": ("noisy", ["-filter_complex", "anoisesrc=r=24000:a=0.05:seed=2[n];[0:a][n]amix=duration=first:normalize=0"]),
     "clipped": ("clipped", ["-af", "volume=18dB"]),
+    "two alike": ("another person", ["-filter_complex",
+                  "asplit[a][b];[b]asetrate=27600,aresample=24000,atempo=0.87[c];[a][c]concat=v=0:a=1"]),
     "two people": ("two people", ["-filter_complex", "asplit[a][b];[b]asetrate=14500,aresample=24000[c];[a][c]concat=v=0:a=1"]),
 }  # fmt: skip
 
@@ -262,7 +273,7 @@ def test_a_profile_and_a_voice_of_the_model_speak(anna: Profile, published_xtts:
     assert len(said[0].samples) != len(said[1].samples) or not np.array_equal(said[0].samples, said[1].samples)
 
 
-def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path) -> None:
+def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an installation that nobody has prepared for XTTS
     where = xtts_settings(tmp_path, accept_licence=False)
     assert "non-commercial" in voices.lacking(where)[0]
@@ -273,3 +284,8 @@ def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path) -> None:
     with pytest.raises(AvatarError) as error:
         load("Ada", xtts_settings(tmp_path))
     assert error.value.code == "model-missing"
+    # And before the file the packages, whose versions belong together
+    monkeypatch.setitem(coqui_library.PINS, "transformers", "4.46.3")
+    why, remedy = voices.lacking(xtts_settings(tmp_path))
+    assert "4.46.3 is what the engine was proven with" in why
+    assert "avatard[xtts]" in remedy

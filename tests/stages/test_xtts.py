@@ -18,7 +18,7 @@ import torch
 from daemon.config import Settings
 from daemon.errors import AvatarError, UnknownError
 from stages.tts.engine import Piece, Spoken
-from stages.tts.xtts import guard, portions, voices
+from stages.tts.xtts import guard, portions, trust, voices
 from stages.tts.xtts.engine import Xtts, load_network
 from stages.tts.xtts.files import read_pickle
 from stages.tts.xtts.network import REFERENCE_RATE, Network
@@ -244,17 +244,15 @@ def test_a_network_of_another_shape_is_refused(models: Path) -> None:
 
 def test_the_hash_is_read_once_and_again_when_the_file_changes(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a file whose hash was noted
-    from stages.tts.xtts import files
-
     model = models / "xtts" / "model.pth"
     digest = sha256(model)
-    assert files.checked_sha256(model, digest, models / "cache") == digest
+    assert trust.checked_sha256(model, digest, models / "cache") == digest
     monkeypatch.setattr("daemon.models.sha256_of", lambda _: "0" * 64)
     # Then it is not read a second time; but it is once it was touched
-    assert files.checked_sha256(model, digest, models / "cache") == digest
+    assert trust.checked_sha256(model, digest, models / "cache") == digest
     os.utime(model, ns=(1, 1))
     with pytest.raises(AvatarError):
-        files.checked_sha256(model, digest, models / "cache")
+        trust.checked_sha256(model, digest, models / "cache")
 
 
 def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: Network) -> None:

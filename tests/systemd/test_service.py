@@ -34,7 +34,7 @@ def machine() -> Iterator[Machine]:
     try:
         one.run("useradd", "--create-home", "anna")
         one.run("useradd", "--create-home", "bob")
-        one.run("make", "-C", SOURCE, "install", network=True)
+        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages", network=True)
         one.run("usermod", "--append", "--groups", "avatar", "anna")
         config = one.path(CONFIG)
         config.write_text(config.read_text() + FAST)
@@ -279,6 +279,8 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     machine.run("make", "-C", SOURCE, "upgrade", network=True)
     assert machine.run("readlink", "/opt/avatard/current").stdout != current
     assert finished(machine, "across")["state"] == "done"
+    # And what was asked for at the first installation is there again
+    machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:

@@ -1,7 +1,6 @@
 """How good a recording is as a model for a voice: what can be measured without understanding it.
 
-Levels are in dB of full scale. What cannot be told by these means is not told: two people of the same pitch, an accent, an
-echoing room.
+Levels are in dB of full scale. What cannot be told by these means is not told: an accent, singing, an echoing room.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stages.tts.profiles.music import hiss, on_a_scale
+from stages.tts.profiles.persons import apart
 from stages.tts.timing import STEPS_PER_S, Samples, loudness
 
 #: Between the noise in the pauses and the speech itself, how far up a step must be to count as speech.
@@ -28,6 +29,8 @@ _PERIODIC = 0.6
 _TWO_VOICES = 6.5
 #: A note stays where it is; a voice moves from step to step by more than this. Semitones in 10 ms
 _STILL = 0.03
+#: Nearer to a scale is a melody, and with less that hisses it is no speech; see `stages.tts.profiles.music`.
+_MELODY, _NO_HISS = 0.4, 0.01
 _FULL = 0.999  # of full scale
 #: Pauses quieter than this below the speech were made by a machine, and tell nothing about a room. dB
 _QUIETEST_DB = 60.0
@@ -48,7 +51,10 @@ class Quality:
         pitch_hz: median of the voiced parts; 0 where there is none.
         voiced: share of the speech that has a pitch.
         still: share of the voiced parts in which the pitch stands still, as it does in music.
+        hiss: share of the speech that is s, f, t and the like; hardly anything but speech has both these and a pitch.
+        scale: how near the pitches stand to a scale of semitones, as a melody's do; 0 to 1.
         second_pitch_hz: another group of phrases with a pitch far away, as of a second person; 0 where there is none.
+        apart: how far phrases fall into two groups by the colour of their vowels; see `stages.tts.profiles.persons`.
     """
 
     seconds: float
@@ -60,17 +66,30 @@ class Quality:
     pitch_hz: float
     voiced: float
     still: float
+    hiss: float
+    scale: float
     second_pitch_hz: float
+    apart: float
 
     def record(self) -> dict[str, Any]:
         """For profile.yaml and the status."""
-        digits = {"clipped": 4, "voiced": 2, "still": 2, "seconds": 2, "speech_s": 2}
+        digits = {"clipped": 4, "voiced": 2, "still": 2, "hiss": 3, "scale": 2, "seconds": 2, "speech_s": 2}
         return {key: round(float(value), digits.get(key, 1)) for key, value in asdict(self).items()}
 
     @property
-    def like_speech(self) -> bool:
-        """Whether it can be one person speaking: there are pauses, some of it has a pitch, and the pitch moves."""
-        return self.snr_db >= 8.0 and self.voiced >= 0.15 and self.still < 0.5
+    def unlike_speech(self) -> str:
+        """Why it cannot be one person speaking, in words; empty where it can."""
+        if self.still >= 0.5:
+            return "its pitch stands still, as that of music does"
+        if self.voiced < 0.15:
+            return "hardly any of it has the pitch of a voice"
+        if self.snr_db < 8.0:
+            return f"it never pauses, or the noise is almost as loud as the voice ({self.snr_db:.0f} dB between them)"
+        if self.scale > _MELODY:
+            return "its pitches are those of a scale, as in music"
+        if self.hiss < _NO_HISS:
+            return "nothing in it hisses, as s, f and t do in speech"
+        return ""
 
 
 def measure(samples: Samples, rate: int) -> Quality:
@@ -94,7 +113,10 @@ def measure(samples: Samples, rate: int) -> Quality:
         pitch_hz=first or (float(np.median(pitch[voiced])) if voiced.any() else 0.0),
         voiced=float(voiced.sum() / max(1, talk.sum())),
         still=_still(pitch, voiced),
+        hiss=hiss(samples, rate, talk),
+        scale=on_a_scale(pitch[voiced]),
         second_pitch_hz=second,
+        apart=apart(samples, rate, np.where(talk, pitch, 0.0), _runs(talk)),
     )
 
 

@@ -25,6 +25,8 @@ LEVEL_DB = -22.0
 NOISY_DB = 20.0
 #: A larger share of samples at full scale is heard. Share
 CLIPPED = 0.0005
+#: Two groups of phrases this far apart are two people, mostly; see `stages.tts.profiles.persons`.
+TWO_PEOPLE = 2.0
 #: Room left around the speech, and silence between two samples. s
 _ROOM_S, _JOIN_S = 0.1, 0.3
 _CHUNK_BYTES = 1 << 17
@@ -63,10 +65,10 @@ def reference(paths: list[Path], *, by_name: bool = False) -> Reference:
             f"The recording has {found.speech_s:.1f} s of speech; a voice needs at least {LEAST_S:g} s.",
             f"Bring {GOOD_S:g} to {MOST_S:g} s of the same person, speaking clearly.",
         )
-    if not found.like_speech:
+    if found.unlike_speech:
         raise JobError(
             "sample-not-speech",
-            f"The recording does not sound like one person speaking: {_why(found)}.",
+            f"The recording does not sound like one person speaking: {found.unlike_speech}.",
             "Bring a clean recording of one person, without music.",
         )
     return Reference(_levelled(raw, found.level_db), found, tuple(_warnings(found)))
@@ -127,14 +129,6 @@ def _levelled(samples: Samples, level_db: float) -> Samples:
     return samples * np.float32(min(10.0 ** ((LEVEL_DB - level_db) / 20.0), 1.0 / peak))
 
 
-def _why(found: Quality) -> str:
-    if found.still >= 0.5:
-        return "its pitch stands still, as that of music does"
-    if found.voiced < 0.15:
-        return "hardly any of it has the pitch of a voice"
-    return f"it never pauses, or the noise is almost as loud as the voice ({found.snr_db:.0f} dB between them)"
-
-
 def _warnings(found: Quality) -> list[str]:
     told = []
     if found.speech_s < GOOD_S:
@@ -149,5 +143,10 @@ def _warnings(found: Quality) -> list[str]:
         told.append(
             f"Some of it is at about {found.pitch_hz:.0f} Hz and some at about {found.second_pitch_hz:.0f} Hz: "
             "if those are two people, the voice will be neither."
+        )
+    elif found.apart > TWO_PEOPLE:
+        told.append(
+            "Some of its phrases sound as if another person spoke them, or another microphone had heard them: "
+            "if that is so, the voice will be neither."
         )
     return told

@@ -15,7 +15,7 @@ from daemon.errors import MachineError, UnknownError
 from daemon.profiles import Profile, check_usable
 from stages.tts.engine import Piece, Spoken
 from stages.tts.timing import Samples
-from stages.tts.xtts import files, guard, likeness, portions
+from stages.tts.xtts import files, guard, likeness, portions, trust
 from stages.tts.xtts.guard import Take
 from stages.tts.xtts.network import Latents, Network
 from stages.tts.xtts.voices import LICENCE
@@ -24,6 +24,8 @@ from stages.tts.xtts.voices import LICENCE
 _JOIN_S = 0.12
 #: Characters of a sentence that are quoted in a warning.
 _QUOTED = 60
+#: Babble is let go on to this many times of what is much for the text, so that it is known to be more; then it only costs time.
+_ROOM = 1.25
 
 
 class Xtts:
@@ -68,7 +70,8 @@ class Xtts:
         takes: list[Take] = []
         for attempt in range(self._attempts):
             seed = _seed(*piece.seed, number, attempt)
-            samples, at_limit = self._network.say(text, language, self._voice, piece.speed, seed)
+            most_s = _ROOM * expected.most
+            samples, at_limit = self._network.say(text, language, self._voice, piece.speed, seed, most_s)
             takes.append(guard.judge(samples, self.sample_rate, expected, at_limit=at_limit))
             if not takes[-1].faults:
                 break
@@ -121,7 +124,7 @@ def load_network(settings: Settings) -> tuple[Network, str]:
     check_licence(settings)
     options = settings.stages.tts.xtts
     found = files.find(settings.paths.models)
-    sha256 = files.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
+    sha256 = trust.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
     return _network(found, sha256, options), sha256
 
 

@@ -7,9 +7,6 @@ lie on a read-only disk, and may be loaded by several processes at once.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daemon import fs, models
+from daemon import models
 from daemon.errors import MachineError
 
 #: Classes of the configuration that the published file holds, by the names it knows them by.
@@ -67,41 +64,6 @@ def find(root: Path) -> Files:
     assert config is not None
     assert vocab is not None
     return Files(model, config, vocab, found["speakers"])
-
-
-def checked_sha256(model: Path, own: str, cache: Path) -> str:
-    """The hash of model.pth, which must be the published one, or the one that config.yaml names.
-
-    Reading 1.9 GB takes seconds, so the hash is noted in the cache and believed while size, time and inode are the same.
-
-    Raises:
-        MachineError: `model-altered`.
-    """
-    wanted = own.lower() or next(part for part in models.ENGINES["xtts"] if part.role == "model").published.sha256
-    found = _sha256(model, cache / "hashes" / f"{hashlib.sha256(os.fsencode(model)).hexdigest()[:16]}.json")
-    if found != wanted:
-        raise MachineError(
-            "model-altered",
-            f"{model} is not the published file: its sha256 is {found}.",
-            "Fetch it again with `avatar models fetch xtts`; if it is a model of your own, write its sha256 under "
-            "`stages.tts.xtts.model_sha256` in config.yaml.",
-        )
-    return found
-
-
-def _sha256(path: Path, note: Path) -> str:
-    info = path.stat()
-    mark = [str(path), info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino]
-    try:
-        known = json.loads(note.read_bytes())
-        if known["mark"] == mark:
-            return str(known["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    found = models.sha256_of(path)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    fs.replace_json(note, {"mark": mark, "sha256": found}, durable=False)
-    return found
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ REFERENCE_RATE = 22_050
 _REFERENCE_S, _REFERENCE_CHUNK_S = 30, 4
 #: Text tokens left unused, since the network adds its own at both ends.
 _TOKEN_ROOM = 4
+#: Codes of sound in a second of speech. Source: `gpt_code_stride_len` 1024 at the reference's rate
+_CODES_PER_S = REFERENCE_RATE / 1024
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,17 @@ class Network:
             return False
         return len(tokenizer.encode(text.strip().lower(), lang=language)) <= self._most_tokens
 
-    def say(self, text: str, language: str, voice: Latents, speed: float, seed: int) -> tuple[Samples, bool]:
-        """One portion of text, and whether the network was stopped at its limit. The same seed gives the same sound."""
-        settings, limit = self._settings, int(self.model.gpt.max_gen_mel_tokens)
+    def say(
+        self, text: str, language: str, voice: Latents, speed: float, seed: int, most_s: float
+    ) -> tuple[Samples, bool]:
+        """One portion of text, and whether the network was stopped: at its limit, or where the sound has `most_s`, in s.
+
+        The same seed gives the same sound, as far as it goes.
+        """
+        settings = self._settings
+        limit = min(int(self.model.gpt.max_gen_mel_tokens), math.ceil(most_s * speed * _CODES_PER_S))
         torch.manual_seed(seed)
-        with _trouble():
+        with _trouble(), _stopping_at(self.model.gpt, limit):
             said = self.model.inference(
                 text,
                 language,
@@ -124,6 +133,16 @@ def _config(path: Path) -> Any:
     except Exception as exc:  # its parser raises what it likes
         raise foreign(path, f"it cannot be read as XTTS's configuration: {exc}") from exc
     return made
+
+
+@contextmanager
+def _stopping_at(gpt: Any, codes: int) -> Iterator[None]:
+    """Have the network make no more codes of sound than this; the library has no other way to say so."""
+    before, gpt.max_gen_mel_tokens = gpt.max_gen_mel_tokens, codes
+    try:
+        yield
+    finally:
+        gpt.max_gen_mel_tokens = before
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 from daemon import models
 from daemon.config import Settings
 from daemon.profiles import Profile, Profiles
-from stages.tts.coqui_library import installed
+from stages.tts import apart, coqui_library
+from stages.tts.xtts import trust
 from stages.tts.xtts.portions import LANGUAGES
 
 __all__ = ["LANGUAGES", "LICENCE", "built_in", "lacking", "profiles"]
@@ -30,13 +31,17 @@ def lacking(settings: Settings) -> tuple[str, str]:
             "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
             "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
         )
-    if "xtts" not in settings.engines and not installed():  # an engine with a program of its own has its own packages
-        return "coqui-tts is not installed", 'Run `pip install "avatard[xtts]"`; then `avatar jobs retry`.'
+    program = settings.engines.get("xtts")  # which has packages of its own
+    why, remedy = apart.lacking("xtts", program) if program else coqui_library.lacking()
+    if why:
+        return why, f"{remedy} Then `avatar jobs retry`."
     for look in models.survey("xtts", settings.paths.models):
         if not look.usable and look.part.role != "speakers":
             why = look.why or "it is not there"
             return f"XTTS needs {look.file.path}: {why}", "Run `avatar models fetch xtts`; then `avatar jobs retry`."
-    return "", ""
+    return trust.altered(
+        settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
+    )
 
 
 def profiles(settings: Settings) -> list[Profile]:
