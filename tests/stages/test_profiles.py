@@ -195,7 +195,7 @@ def test_without_consent_nothing_is_made_or_spoken_where_it_is_required(recordin
     profile, _ = make([recording], wish(consent=" "), settings(tmp_path))
     # When consent is required, then it is not spoken with, and no other one is made without
     with pytest.raises(JobError) as spoken:
-        check_usable(profile, require_consent=True)
+        load(profile, settings(tmp_path, require_consent=True))
     with pytest.raises(JobError) as made:
         make([recording], wish("Eva", 2, consent=""), settings(tmp_path, require_consent=True))
     assert spoken.value.code == made.value.code == "consent-missing"

@@ -139,9 +139,11 @@ def test_the_first_good_take_is_kept_and_not_spoken_of(network: Network, voice: 
     # Given takes of which the first is too short and the second is right
     tone = (0.1 * np.sin(np.arange(48_000) / 20)).astype(np.float32)
     takes = iter([(tone[:3000], False), (tone, False)])
-    mended = Xtts(FakeTakes(network, takes), network.condition(hum()), attempts=3)
-    # Then the second is used, without a word
+    fake = FakeTakes(network, takes)
+    mended = Xtts(fake, network.condition(hum()), attempts=3)
+    # Then the second is used, without a word; it was another try, not the same once more
     said = spoken(mended, HELLO)
+    assert len(set(fake.seeds)) == len(fake.seeds) == 2
     assert len(said.samples) / 24_000 == pytest.approx(2.0, abs=0.02)
     assert said.warnings == ()
     # And a take with two faults is better than silence, which has one
@@ -162,8 +164,10 @@ class FakeTakes(Network):
     def __init__(self, real: Network, takes: Iterator[tuple[Any, bool]]) -> None:
         self.__dict__.update(real.__dict__)
         self._takes = takes
+        self.seeds: list[int] = []
 
-    def say(self, *_: Any) -> tuple[Any, bool]:
+    def say(self, text: str, language: str, voice: Any, speed: float, seed: int, most_s: float) -> tuple[Any, bool]:
+        self.seeds.append(seed)
         return next(self._takes)
 
 
