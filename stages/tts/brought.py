@@ -21,6 +21,7 @@ from stages.tts.sentences import Sentence, split_text
 from stages.tts.timing import Phone
 from stages.tts.voices import primary
 from stages.tts.wav import check_length, wav_blocks, wav_writer
+from stages.tts.writing.clean import as_seen
 
 SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
 #: Shorter files hold no word. s
@@ -96,7 +97,7 @@ def bring(ctx: Context) -> Facts:
 
 def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
     """The sentences of the text and where they are heard; nothing where there are none."""
-    text = ctx.manifest.text or ""
+    text = as_seen(ctx.manifest.text or "")
     if len(text) > MAX_CHARS_PER_S * (seconds + 1):
         ctx.warnings.append(
             f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."

@@ -11,6 +11,7 @@ from stages.tts.engines import Choice, resolve
 from stages.tts.letters import can_say, plain_text, script_of, scripts_of
 from stages.tts.marks import check_marks, without_marks
 from stages.tts.voices import primary
+from stages.tts.writing.clean import as_seen
 
 
 def check_request(manifest: Manifest, settings: Settings) -> Choice | None:
@@ -33,6 +34,7 @@ def check_text(text: str, settings: Settings, language: str) -> None:
         JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
             `text-unspeakable` or `pause-invalid`.
     """
+    text = as_seen(text)
     check_marks(text)
     if not without_marks(text).strip():
         raise JobError("text-empty", "The text is empty.", "Write what is to be said under `text`.")

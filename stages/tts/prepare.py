@@ -1,4 +1,4 @@
-"""Words as written → words as said: marks of layout, addresses, emoji, the lexicon. Numbers are the engines' own affair.
+"""Words as written → words as said: marks of layout, addresses, emoji, the lexicon, and the rules of `stages.tts.writing`.
 
 Every spoken word knows its written one, so that captions show what was written.
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from stages.tts.addresses import spoken_address
 from stages.tts.letters import plain_text, script_of, scripts_of
+from stages.tts.writing import english
+from stages.tts.writing.rules import Rule, rewrite
 
 # Longer figures have no name in the front end (it ends at decillions) and are read figure by figure.
 _LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
@@ -23,15 +25,23 @@ _MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
 _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
 _BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
-_LAYOUT = re.compile(r"#{1,6}|[-=_*~]{3,}|\|+")
+_LAYOUT = re.compile(r"#{1,6}|[-=_*~]{3,}|[-:|]*\|[-:|]*")
 _SMILEY = re.compile(r"[:;=8xX]['-]?[)(\]\[DPpOo3/|\\]+|<3|\^_?\^")
 _EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
 _LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
-_EDGES = re.compile(r"^(\W*)(.*?)((?:['’]s)?\W*)$", re.DOTALL)
+#: What stands around a word that a lexicon may know: punctuation ("C++,"), or else all signs ("—nginx—").
+_EDGES = (
+    re.compile(r"^([\"'“‘«(]*)(.*?)((?:['’]s)?[\"'”’»).,;:!?…]*)$", re.DOTALL),
+    re.compile(r"^(\W*)(.*?)((?:['’]s)?\W*)$", re.DOTALL),
+)
 _LONGEST_ENTRY = 100  # characters
-#: English names of signs that front ends are silent about.
-_SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus "}
-_ENGLISH = {"24/7": "twenty-four seven"}
+#: Marks of footnotes: "shown [1]", "later.[2][3]", "he said¹".
+_NOTE = re.compile(
+    r"^(?:\[\d{1,3}\])+(?=[.,;:!?]?$)|(?<=[^\s\[(])(?:\[\d{1,3}\])+(?=\W*$)"
+    r"|(?:(?<=[^\W\d_]{3})|(?<=[^\W\d_][.,;:!?\"”]))[⁰¹²³⁴-⁹]{1,3}(?=\W*$)"
+)
+#: Raised figures that are no footnote: "10⁶". "²" and "³" alone are read as powers by the voices.
+_RAISED = re.compile(r"(?<=\d)⁻?(?:[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*|[²³][⁰¹²³⁴-⁹]+)|(?<=\d)⁻[²³]")
 
 
 @dataclass(frozen=True)
@@ -66,23 +76,32 @@ class Preparer:
     def __post_init__(self) -> None:
         self._primary = self.language.casefold().partition("-")[0]
         self._readable = scripts_of(self.language)
-        known = {**(_ENGLISH if self._primary == "en" else {}), **self.lexicon}
+        is_english = self._primary == "en"
+        known = {**(english.WORDS if is_english else {}), **self.lexicon}
         self._known = {word.casefold(): said for word, said in known.items()}
         entries = "|".join(map(re.escape, sorted(self._known, key=len, reverse=True)))
         unspaced = entries and self._primary in ("zh", "ja")
         self._entries = re.compile(f"((?<![a-z])(?:{entries})(?![a-z]))", re.IGNORECASE) if unspaced else None
+        self._rules: tuple[Rule, ...] = english.rules(self.language) if is_english else ()
 
     def prepare(self, written: Sequence[str]) -> Prepared:
         """The spoken words of one sentence; none where nothing in it can be said."""
         words: list[str] = []
         owners: list[int] = []
         sounds: dict[int, str] = {}
+        run: list[tuple[str, int]] = []  # words for the rules, which look at several of them together
         for index, word in self._parts(written):
-            said, sound = self._said(word, first=not words)
+            text, said, sound = self._said(word, first=not words and not run)
+            if text:
+                run.append((text, index))
+            if said is None:
+                continue
+            self._end(run, words, owners)
             if sound:
                 sounds[len(words)] = sound
             words += said
             owners += [index] * len(said)
+        self._end(run, words, owners)
         return Prepared(tuple(words), tuple(owners), sounds)
 
     def _parts(self, written: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -91,24 +110,28 @@ class Preparer:
             parts = self._entries.split(word) if self._entries else [word]
             yield from ((index, part) for part in parts if part)
 
-    def _said(self, word: str, *, first: bool) -> tuple[list[str], str]:
-        """Spoken words of a written one, and its sound where the lexicon gives it."""
+    def _end(self, run: list[tuple[str, int]], words: list[str], owners: list[int]) -> None:
+        """Say the words of a run, which is then over."""
+        for text, place in rewrite([text for text, _ in run], self._rules):
+            said = _LONG_WORD.findall(_LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text))
+            words += said
+            owners += [run[place][1]] * len(said)
+        run.clear()
+
+    def _said(self, word: str, *, first: bool) -> tuple[str, list[str] | None, str]:
+        """A written word as a text for the rules; or the words that it is said with, and its sound if that is known."""
         if (first and _BULLET.fullmatch(word)) or _LAYOUT.fullmatch(word) or _SMILEY.fullmatch(word):
-            return [], ""
-        text = _LINK.sub("", _EMPHASIS.sub("", word))
+            return "", None, ""
+        text = _NOTE.sub("", _LINK.sub("", _EMPHASIS.sub("", word)))
         if text.startswith("[") and "]" not in text:  # a link of several words
             text = text[1:]
-        edges = _EDGES.match(text) if len(text) <= _LONGEST_ENTRY else None
-        if edges and (entry := self._known.get(edges[2].casefold())):
-            return _from_lexicon(entry, edges[1], edges[2], edges[3])
+        for shape in _EDGES if len(text) <= _LONGEST_ENTRY else ():
+            edges = shape.match(text)
+            if edges and (entry := self._known.get(plain_text(edges[2]).casefold())):
+                return "", *_from_lexicon(entry, edges[1], edges[2], edges[3])
         if address := spoken_address(text, self._primary):
-            return address, ""
-        text = self._legible(text)
-        if self._primary == "en":
-            for sign, name in _SIGNS.items():
-                text = text.replace(sign, name)
-        text = _LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
-        return _LONG_WORD.findall(text), ""
+            return "", address, ""
+        return self._legible(_RAISED.sub(_power, text)), None, ""
 
     def _legible(self, word: str) -> str:
         """The word with only what the voice can read; "" if that is nothing. Keeps count of what is lost."""
@@ -122,6 +145,10 @@ class Preparer:
         self.left_out.update(f"{script} letters" for script in scripts)
         dropped = set(mute) | {char for char in text if script_of(char) in scripts}
         return "".join(char for char in text if char not in dropped).strip()
+
+
+def _power(raised: re.Match[str]) -> str:
+    return "^" + "".join("-" if char == "⁻" else str(unicodedata.digit(char)) for char in raised[0])
 
 
 def _from_lexicon(entry: str, before: str, word: str, after: str) -> tuple[list[str], str]:

@@ -10,10 +10,10 @@ from itertools import groupby
 from types import MappingProxyType
 
 from hibari.g2p import G2P
-from hibari.g2p.normalize import normalize
 
 from daemon.errors import JobError
 from stages.tts.align import align
+from stages.tts.hibari_text import normalized
 
 #: Owner of a character that belongs to no word, such as the space between two.
 NO_WORD = -1
@@ -78,7 +78,7 @@ class Reader:
         groups: list[tuple[str, str]] = []
         word = phonemes = ""
         front_end = _front_end(self.british)
-        for token in front_end.phonemize_tokens(front_end.tokenize(normalize(text.translate(_BRACKETS)))):
+        for token in front_end.phonemize_tokens(front_end.tokenize(normalized(text.translate(_BRACKETS)))):
             word += token.text
             phonemes += token.phonemes or ""
             if token.whitespace:

@@ -30,9 +30,14 @@ _OPENERS = "\"'“‘«([¿¡"
 #: Abbreviations that a name or number follows, so that their full stop ends no sentence.
 _LEADING = re.compile(
     r"mr|mrs|ms|mx|dr|prof|st|mt|ft|gen|gov|sen|rep|capt|lt|col|sgt|cmdr|rev|hon|pres|supt|cpl|maj|adm|fr|msgr"
-    r"|no|nos|vol|fig|ch|pp|vs|cf|approx|e\.g|i\.e"
+    r"|vs|cf|approx|e\.g|i\.e"
     r"|sr|sra|srta|sres|srs|dra|dña|ing|núm|págs?|avda?|p\.ej|p\.ex|mme|mlle|tél|profa|डॉ|प्रो|रु"
     r"|sigg?|sig\.ra|sig\.na|dott|dott\.ssa|prof\.ssa|avv|pag|tel",
+    re.IGNORECASE,
+)
+#: And those that only a number follows: "The answer is no. He left."
+_NUMBERED = re.compile(
+    r"no|nos|nr|rs|vol|fig|ch|pp?|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thu|thurs?|fri|sat|sun",
     re.IGNORECASE,
 )
 _CLOCK = frozenset({"a.m", "p.m"})
@@ -176,7 +181,7 @@ def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
     core = word[: match.start()].lstrip(_OPENERS)
     if first and core.isdecimal():  # "1. Mix the flour."
         return False
-    if _LEADING.fullmatch(core):
+    if _LEADING.fullmatch(core) or (following[:1].isdecimal() and _NUMBERED.fullmatch(core)):
         return False
     initials = re.fullmatch(r"(?:[A-Za-z]\.)*[A-Za-z]", core) is not None  # "J.", "U.S."
     return not initials or core.casefold() in _CLOCK or core == "I"

@@ -20,6 +20,7 @@ from stages.tts.sentences import Sentence, pieces, split_text
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.tongue import seems_other
 from stages.tts.wav import Track
+from stages.tts.writing.clean import as_seen
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12
@@ -34,8 +35,9 @@ def speak(ctx: Context) -> Facts:
         JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
     """
-    check_text(ctx.manifest.text or "", ctx.settings, ctx.manifest.language)
-    if warning := seems_other(ctx.manifest.text or "", ctx.manifest.language):
+    text = as_seen(ctx.manifest.text or "")
+    check_text(text, ctx.settings, ctx.manifest.language)
+    if warning := seems_other(text, ctx.manifest.language):
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
@@ -46,7 +48,7 @@ def speak(ctx: Context) -> Facts:
         # A profile's id too: another one may be given its name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = Kept(engine, ctx.path("said"), terms)
-    sentences = split_text(ctx.manifest.text or "", ctx.manifest.language)
+    sentences = split_text(text, ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, settings.lexicon)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         phones = _say_all(ctx, sentences, preparer, choice.engine, engine, track)

@@ -1,0 +1,41 @@
+"""hibari's normaliser of English ("7:30 pm" → "seven thirty P.M."), kept from what it takes for something else.
+
+It makes "James the zeroth Cameron" of "James Cameron", "the book one read" of "the book I read", and "Oh number" of
+"Oh no.": a mark that its patterns do not know is set into such places, and taken out again.
+"""
+
+from __future__ import annotations
+
+import re
+
+from hibari.g2p import numbers
+from hibari.g2p.normalize import ROMAN_CARDINAL, ROMAN_ORDINAL, normalize
+
+_MARK = "\u2060"  # a word joiner, which text does not hold any more when it comes here
+_NUMBERED = "|".join(map(re.escape, sorted({*ROMAN_CARDINAL, *ROMAN_ORDINAL}, key=len, reverse=True)))
+_GUARDS = (
+    # "James Cameron", "Chapter Changes": no numeral, though it begins with a letter of one
+    re.compile(rf"\b(?:{_NUMBERED}) (?=[IVXLC])(?![IVXLCDM]+\b(?!['’.]\w))"),
+    # "the book I read", "the part I like"
+    re.compile(r"\b(?:chapter|part|section|volume|book|phase|article|type|level|stage|class|grade|round) (?=I [a-z])"),
+    # "Oh no. He left.", "The answer is no."
+    re.compile(r"\b[Nn]o(?=\.(?! ?\d))"),
+    # "under the Sun."
+    re.compile(r"\b[Tt]he (?:Sun|sun)(?=\.)"),
+)
+#: "Henry VIII's", which it knows without the possessive only.
+_POSSESSIVE = re.compile(r"\b([A-Z][a-z]{2,15}) ([IVX]{2,6})(?=['’]s\b)")
+_ROMAN = {"I": 1, "V": 5, "X": 10}
+
+
+def normalized(text: str) -> str:
+    """The text with times, dates, units, abbreviations and Roman numerals as words; plain numbers stay."""
+    text = _POSSESSIVE.sub(lambda found: f"{found[1]} the {numbers.ordinal(_roman(found[2]))}", text)
+    for guard in _GUARDS:
+        text = guard.sub(lambda found: found[0] + _MARK, text)
+    return str(normalize(text)).replace(_MARK, "")
+
+
+def _roman(letters: str) -> int:
+    values = [_ROMAN[letter] for letter in letters]
+    return sum(-value if value < max(values[at:]) else value for at, value in enumerate(values))

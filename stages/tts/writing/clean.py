@@ -1,0 +1,47 @@
+"""A text as its reader sees it: what typesetters, web pages and PDF files put into it is taken out before it is read.
+
+Captions show the result, which looks as the text did: "oﬃce" with a ligature is "office", `<b>now</b>` is "now".
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from html.entities import html5
+
+#: Letters set as one sign: "ﬁ", "ﬄ".
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
+#: Places where a line may break, the mark of byte order, and (in a word of Latin letters) what joins or parts letters.
+_UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]|(?<=[A-Za-z])[\u200c\u200d](?=[A-Za-z])")
+#: "inter-" at the end of a line and "national" on the next. "well-known" is better joined than said with a pause.
+_BROKEN = re.compile(r"(?<=[^\W\d_]{2})[-\u2010\u00ad][^\S\n]*\n[^\S\n]*(?!(?:and|or|to)\b)(?=[a-zß-öø-ÿ]{2})")
+_TAGS = "a|abbr|b|big|blockquote|br|center|cite|code|del|div|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|pre|q|s|small|span" \
+    "|strike|strong|sub|sup|table|tbody|td|th|thead|tr|u|ul"  # fmt: skip
+_TAG = re.compile(rf"<(/?)({_TAGS})(?:\s[^<>\n]{{0,500}})?\s?/?>", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_PARAGRAPHS = frozenset({"p", "div", "table", "ul", "ol", "blockquote", "hr", "pre", *(f"h{n}" for n in range(1, 7))})
+_LINES = frozenset({"br", "li", "tr"})
+
+
+def as_seen(text: str) -> str:
+    """The text without marks that no reader sees, words whole, and HTML as a browser shows it."""
+    text = _ENTITY.sub(_meant, _TAG.sub(_space, _COMMENT.sub("", text)))
+    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub("", text))
+    return _UNSEEN.sub("", text)
+
+
+def _space(tag: re.Match[str]) -> str:
+    name = tag[2].casefold()
+    if name in _PARAGRAPHS:
+        return "\n\n"
+    if name in _LINES:
+        return "\n"
+    return " " if name in ("td", "th", "img") else ""
+
+
+def _meant(entity: re.Match[str]) -> str:
+    if entity[0].startswith("&#"):
+        return html.unescape(entity[0])
+    return html5.get(entity[0][1:], entity[0])
