@@ -20,6 +20,9 @@ def explain(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
             f"there is no setting {key}.",
             f"Did you mean `{close[0]}`?" if close else f"Known there: {', '.join(known)}.",
         )
+    if error["type"] == "value_error":  # a check of ours, which says itself what is wrong
+        reason = error["msg"].removeprefix("Value error, ").rstrip(".")
+        return f"{key}: {reason}." if place else f"{reason}.", "config.yaml as shipped shows what each setting may be."
     wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ").rstrip(".")
     if error["type"] in ("model_type", "model_attributes_type"):
         return f"{key} wants settings below it, one a line.", "See config.yaml for which."

@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.errors import JobError
 from daemon.fs import artifact
+from daemon.lexicon import of_language
 from stages.context import Context, Facts
 from stages.ffmpeg import Ffmpeg, failure, ffmpeg_path
 from stages.tts.level import TARGET_LUFS, level, measure
@@ -104,7 +105,7 @@ def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
         )
         return [], []
     sentences = split_text(text, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, ctx.settings.stages.tts.lexicon)
+    preparer = Preparer(ctx.manifest.language, of_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language))
     words: list[str] = []
     owners: list[int] = []
     first = 0

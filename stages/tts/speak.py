@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from daemon.errors import JobError
+from daemon.lexicon import of_language
 from stages.context import Context, Facts
 from stages.tts import patience
 from stages.tts.check import check_text
@@ -49,7 +50,7 @@ def speak(ctx: Context) -> Facts:
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = Kept(engine, ctx.path("said"), terms)
     sentences = split_text(text, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, settings.lexicon)
+    preparer = Preparer(ctx.manifest.language, of_language(settings.lexicon, ctx.manifest.language))
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         phones = _say_all(ctx, sentences, preparer, choice.engine, engine, track)
         if not phones:

@@ -13,6 +13,7 @@ import pytest
 import stages.tts
 from daemon.config import Settings
 from daemon.errors import ConfigError, JobError
+from daemon.lexicon import of_language
 from stages.tts.prepare import Preparer
 from stages.tts.reading import Reader
 from stages.tts.sentences import split_text
@@ -146,8 +147,31 @@ def test_a_text_in_another_language_is_only_warned_of(text: str, language: str, 
     assert warns is None or warns in str(warning)
 
 
-@pytest.mark.parametrize("lexicon", [{"two words": "x"}, {"a": ""}, {"a": "/x"}, {"a,": "b"}, {"a": "x" * 300}])
-def test_a_lexicon_that_cannot_be_is_refused(tmp_path: Path, lexicon: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("lexicon", "named"),
+    [
+        ({"two words": "x"}, "'two words'"), ({"a": ""}, "'a'"), ({"a": "/x"}, "'/x'"), ({"a,": "b"}, "'a,'"),
+        ({"a": "x" * 300}, "'a'"), ({24: "x"}, "quotes"), ({"deutsch": {"a": "b"}}, "no language tag"),
+        ({False: {"a": "b"}}, "'no', in quotes"), ({"es": {"two words": "x"}}, "es: 'two words'"), ({"en": ["a"]}, "'en"),
+    ],
+)  # fmt: skip
+def test_a_lexicon_that_cannot_be_is_refused(tmp_path: Path, lexicon: dict[Any, Any], named: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.parse({"stages": {"tts": {"lexicon": lexicon}}}, tmp_path / "config.yaml")
-    assert "lexicon" in str(caught.value)
+    assert str(caught.value.message).startswith(f"{tmp_path / 'config.yaml'}: stages.tts.lexicon: ")
+    assert named in str(caught.value)
+
+
+def test_a_lexicon_holds_for_its_language_only() -> None:
+    # Given entries for all languages, for Spanish, and for that of Mexico
+    lexicon = {
+        "nginx": "engine ex",
+        "es": {"Nginx": "énchin ex", "vale": "vá-LE"},
+        "es-MX": {"vale": "sale"},
+        "de": "day",
+    }
+    tts = Settings.model_validate({"stages": {"tts": {"lexicon": lexicon}}}).stages.tts
+    # Then each job gets its own, the nearest first, and a word that looks like a language is a word
+    assert of_language(tts.lexicon, "en-GB") == {"nginx": "engine ex", "de": "day"}
+    assert of_language(tts.lexicon, "es") == {"Nginx": "énchin ex", "vale": "vá-LE", "de": "day"}
+    assert of_language(tts.lexicon, "es-mx") == {"Nginx": "énchin ex", "vale": "sale", "de": "day"}
