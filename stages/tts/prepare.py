@@ -66,11 +66,13 @@ class Preparer:
     Attributes:
         language: BCP 47 tag.
         lexicon: word → how it is said.
+        in_words: English times, dates and years, too, are to be words, for a voice that cannot read them.
         left_out: what had no reading and was left out: script or "emoji and signs" → how many words.
     """
 
     language: str
     lexicon: Mapping[str, str] = field(default_factory=dict)
+    in_words: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,10 @@ class Preparer:
         unspaced = entries and self._primary in ("zh", "ja")
         self._entries = re.compile(f"((?<![a-z])(?:{entries})(?![a-z]))", re.IGNORECASE) if unspaced else None
         self._rules: tuple[Rule, ...] = english.rules(self.language) if is_english else ()
+        if is_english and self.in_words:
+            from stages.tts.writing.in_words import IN_WORDS  # loads hibari
+
+            self._rules += (IN_WORDS,)
 
     def prepare(self, written: Sequence[str]) -> Prepared:
         """The spoken words of one sentence; none where nothing in it can be said."""

@@ -15,6 +15,8 @@ from stages.tts.check import check_text
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.engines import load, resolve
 from stages.tts.kept import Kept
+from stages.tts.needs import needs_of
+from stages.tts.neighbours import joined
 from stages.tts.prepare import Prepared, Preparer, left_out
 from stages.tts.record import write_timing
 from stages.tts.sentences import Sentence, pieces, split_text
@@ -50,9 +52,12 @@ def speak(ctx: Context) -> Facts:
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = Kept(engine, ctx.path("said"), terms)
     sentences = split_text(text, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, of_language(settings.lexicon, ctx.manifest.language))
+    needs = needs_of(choice.engine)
+    lexicon = of_language(settings.lexicon, ctx.manifest.language)
+    preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
-        phones = _say_all(ctx, sentences, preparer, choice.engine, engine, track)
+        said = joined(sentences, needs.least_letters)
+        phones = _say_all(ctx, said, preparer, choice.engine, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
         track.pause(max(settings.tail_s, _pause_after(sentences[-1])))

@@ -79,6 +79,16 @@ def test_captions_keep_the_words_as_they_were_written(tmp_path: Path) -> None:
     assert times["me@example.com,"] > 1.0
 
 
+def test_a_text_from_a_web_page_is_said_and_shown_as_a_browser_shows_it(tmp_path: Path) -> None:
+    # Given paragraphs, bold words, an entity and a ligature
+    ctx = job(tmp_path, text="<p>Our <b>oﬃce</b></p><p>is open &amp; warm.</p>")
+    stages.tts.run(ctx)
+    # Then they are words and paragraphs
+    assert [sentence["text"] for sentence in timing(ctx)["sentences"]] == ["Our office", "is open & warm."]
+    first, second = timing(ctx)["sentences"]
+    assert second["start"] - first["end"] > 0.55
+
+
 def test_marked_pauses_are_where_they_were_marked(tmp_path: Path) -> None:
     # Given a pause in the middle of a sentence, one after it, and two in a row at the end
     text = "Well [pause 1.5s] I see. [pause 900ms] That is all. [pause] [pause 1s]"

@@ -16,8 +16,13 @@ from daemon.profiles import Profiles
 from stages.tts import run
 from stages.tts.engine import Piece, Spoken
 from stages.tts.engines import resolve
+from stages.tts.hibari import load_voice
 from stages.tts.kept import Kept
+from stages.tts.neighbours import joined
 from stages.tts.profiles.make import Wish, make
+from stages.tts.sentences import split_text
+from stages.tts.voices import catalogue
+from stages.tts.xtts.network import Network
 from tests.stages.coqui_models import xtts_settings
 from tests.stages.sound_jobs import job, sound, timing
 
@@ -119,6 +124,46 @@ def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int)
     assert len(other.said) == 2
     second.forget()
     assert not (tmp_path / "said").exists()
+
+
+def test_short_sentences_are_said_with_their_neighbours(
+    published_xtts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a text with sentences of a word, at which the network babbles, beside a marked pause and a paragraph's end,
+    # and in the place of random weights a voice whose words can be found
+    text = "Yes. No. We met at 7:30 in 1990. Good. [pause 1s] Fine. That is all.\n\nReally?"
+    said: list[str] = []
+    heart = load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
+
+    def heard(network: Network, text: str, *rest: Any) -> Any:
+        said.append(text)
+        spoken = heart.say(Piece(tuple(text.split()), "en", 1.0, (0,)))
+        return np.concatenate([part.samples for part in spoken]), False
+
+    monkeypatch.setattr(Network, "say", heard)
+    # When XTTS speaks
+    raw = house(published_xtts, tmp_path, attempts=1).model_dump(mode="json")
+    ctx = job(tmp_path / "job", raw, kind="speech", image=None, text=text, voice="xtts/Ada")
+    run(ctx)
+    # Then they are said together, but not over the pause or the paragraph's end; and figures are words
+    assert said == ["Yes. No. We met at seven thirty in nineteen ninety. Good.", "Fine. That is all.", "Really?"]
+    # And the sentences of the captions are those that were written
+    assert [one["text"] for one in timing(ctx)["sentences"]] == [
+        "Yes.", "No.", "We met at 7:30 in 1990.", "Good.", "Fine.", "That is all.", "Really?",
+    ]  # fmt: skip
+    words = {word["text"]: word for word in timing(ctx)["words"]}
+    assert words["Fine."]["start"] - words["Good."]["end"] > 0.95
+    assert words["7:30"]["end"] - words["7:30"]["start"] > 0.4
+
+
+def test_only_short_sentences_are_joined_and_none_becomes_too_long() -> None:
+    long = "This sentence has more than enough letters. "
+    # Given an engine that says anything, and one that needs fifteen letters
+    assert [one.text for one in joined(split_text(f"Yes. No. {long}"), 0)] == ["Yes.", "No.", long.strip()]
+    assert [one.text for one in joined(split_text(long * 3), 15)] == [long.strip()] * 3
+    # Then the last of a paragraph goes with the one before it, unless that would be too long to be said at once
+    assert [one.text for one in joined(split_text(f"{long}Yes."), 15)] == [f"{long}Yes."]
+    assert len(joined(split_text(f"Yes. {'Word ' * 56}end. Yes."), 15)) == 3
 
 
 def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_path: Path) -> None:
