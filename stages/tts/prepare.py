@@ -25,7 +25,7 @@ _MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
 _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
 _BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
-_LAYOUT = re.compile(r"#{1,6}|[-=_*~]{3,}|[-:|]*\|[-:|]*")
+_LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*")
 _SMILEY = re.compile(r"[:;=8xX]['-]?[)(\]\[DPpOo3/|\\]+|<3|\^_?\^")
 _EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
 _LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")

@@ -27,7 +27,7 @@ _UNITS = {
     "m/s": "meter per second", "m²": "square meter", "km²": "square kilometer", "cm²": "square centimeter",
     "m³": "cubic meter", "cm³": "cubic centimeter", "ft²": "square foot", "rpm": "revolution per minute",
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "lb": "pound", "ft": "foot", "mi": "mile",
-    "min": "minute", "GB": "gigabyte", "TB": "terabyte",
+    "min": "minute", "GB": "gigabyte", "TB": "terabyte", "tbsp": "tablespoon", "tsp": "teaspoon",
 }  # fmt: skip
 _PER = {"mo": "month", "yr": "year", "wk": "week", "hr": "hour", "h": "hour", "min": "minute", "sec": "second",
         "s": "second", "lb": "pound", "kg": "kilogram"}  # fmt: skip
@@ -38,7 +38,7 @@ _SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " a
 
 #: Parts of the shapes. A shape begins and ends where no other figure or letter touches it.
 _MACROS = {
-    "<": r"(?<![\w.,/:$€£-])",
+    "<": r"(?<![\w.,/:$€£*^-])",
     ">": r"(?!\w|[.,/:]\d|-\w)",
     "-": r"[-–—]",
     "NUM": r"\d{1,12}(?:,\d{3}){0,5}(?:\.\d{1,6})?",
@@ -107,7 +107,7 @@ def _counts_one(found: re.Match[str]) -> bool:
 def _span(found: re.Match[str]) -> str | None:
     """A range: "10–20", "5%-10%"; but "555-0142" is a telephone number."""
     low, percent, high = found.groups()
-    if len(low) == 3 and len(high) == 4:
+    if re.fullmatch(r"\d{3}-\d{4}", found[0]):
         return None
     return f"{low}{percent or ''} {high}" if low == high else f"{low}{percent or ''} to {high}"
 
@@ -138,7 +138,7 @@ def _half(found: re.Match[str]) -> str:
 
 _TABLE = (
     # Signs
-    _rule(r"(?<![\w.)%^])[-−](?=\d)", "minus "),
+    _rule(r"(?<![\w.)%^–-])[-−](?=\d)", "minus "),
     _rule(r"(?<=\d) ?º ?(?=[CF]\b)", "°"),
     _rule(r"[≤≥≠≈±]", lambda found: _SIGNS[found[0]]),
     # Money
@@ -163,11 +163,11 @@ _TABLE = (
     _rule(r"{<}(\d{1,2}(?::\d\d)?(?: ?[ap]\.?m\.?)?) ?{-} ?(?=\d{1,2}(?::\d\d)? ?[ap]\.?m\b)", r"\1 to ",
           flags=re.IGNORECASE),
     _rule(r"{<}(\d{1,2}:\d\d) ?{-} ?(?=\d{1,2}:\d\d(?!\w))", r"\1 to "),
-    _rule(r"{<}(\d{1,2}(?::\d\d){0,2}) ?([ap])\.?m\b\.?", _half, flags=re.IGNORECASE),
+    _rule(r"{<}((?:1[0-2]|0?\d)(?::\d\d){0,2}) ?([ap])\.?m\b\.?", _half, flags=re.IGNORECASE),
     # Figures that are said one by one
     _rule(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(\d{1,4}\)|[ .-]\d{1,4})(?:[ .-]\d{2,9}){1,5}{>}", lambda m: n.digits(m[0]), each=True),
     _rule(r"(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}{>}", lambda m: n.digits(m[0]), each=True),
-    _rule(r"{<}0\d{2,4}(?: \d{3,4}){2}{>}", lambda m: n.digits(m[0]), each=True),
+    _rule(r"{<}(?:0\d{2,4}(?: \d{3,4}){2}|0\d{4} \d{6}|(?:1 )?\d{3} \d{3} \d{4}){>}", lambda m: n.digits(m[0]), each=True),
     _rule(r"{<}\d{1,5}(?:-\d{1,7}){3,5}(?:-[\dX])?(?!\w|-)", lambda m: n.digits(m[0]), each=True),
     _rule(r"{<}\d{1,3}(?:\.\d{1,3}){3}{>}", lambda m: m[0].replace(".", " dot ")),
     _rule(r"(?<![\w.])[vV](?=\d{1,4}\.\d)", lambda m: "" if m.string[: m.start()].endswith("ersion ") else "version "),
@@ -175,24 +175,24 @@ _TABLE = (
     # Commas and blanks in numbers
     _rule(r"{<}\d(?:,\d){2,20}{>}", lambda m: m[0].replace(",", ", ")),
     _rule(r"{<}(\d{1,3}),(\d{1,2}){>}", r"\1.\2"),
-    _rule(r"{<}\d{1,3}(?: \d{3}){2,4}{>}", lambda m: m[0].replace(" ", ",")),
+    _rule(r"{<}\d{1,3}(?: \d{3}){2,4}{>}(?! \d)", lambda m: m[0].replace(" ", ",")),
     # Sizes and amounts
-    _rule(r"(?<=\d)( ?(?:min|sec|hrs?|ft|lbs?|oz|mi|yd|km|cm|mm|kg|mg|ml))\.(?= [a-z\d])", r"\1"),
+    _rule(r"(?<=\d)( ?(?:min|sec|hrs?|ft|tbsp|tsp|lbs?|oz|mi|yd|km|cm|mm|kg|mg|ml))\.(?= [a-z\d])", r"\1"),
     _rule(r"(?<![\w'’.,])(\d{1,2})['’′] ?(\d|10|11)(?:[\"”″]|['’]{2})?(?![\w\"”])", r"\1 foot \2"),
     _rule(r"(?<![\w'’.,])(\d{1,3})['’′] ?[x×] ?(\d{1,3})['’′](?!\w)", r"\1 by \2 feet"),
     _rule(r"{<}(\d{1,5}(?:\.\d{1,3})?)(?: x ?| ?x |[xX])(?=\d)", r"\1 by "),
     _rule(r"{<}(\d{1,4}(?:\.\d{1,3})?)[xX](?!\w)", r"\1 times"),
     _rule(r"{<}(\d{1,3}(?:\.\d{1,2})?)[\"″](?!\w)", _inches),
     _rule(r"(?<![\w.])(\d{1,3})(?:in\b(?!-)| in\.(?= [a-z]))", r"\1 inches"),
-    _rule(rf"(?<![\w.,/:$€£])({{NUM}})(M(?!\w)|[MBT]n\b|[mbt]n\b|B(?= [a-z])|m(?= (?:{_MANY})\b))",
-          lambda m: f"{m[1]} {n.large(m[2])}"),
+    _rule(rf"(?<![\w.,/:$€£])({{NUM}})(M(?!\w)|[MBT]n\b|[mbt]n\b|B(?= [a-z])|m(?= (?:{_MANY})\b))(\+)?",
+          lambda m: f"{m[1]} {n.large(m[2])}{' plus' if m[3] else ''}"),
     _rule(r"(?<![\w.,/:$€£])({NUM})( ?)({UNIT})(?![\w²³/'’])", _unit),
     # Fractions and proportions
     _rule(r"(?<=\d) ?([½¼¾⅓⅔⅛⅜⅝⅞])", lambda m: f" {_VULGAR[m[1]]}"),
     _rule(r"[⅓⅔⅛⅜⅝⅞]", lambda m: _VULGAR[m[0]]),
     _rule(r"{<}(\d{1,3}) ([1-7])/([234568]){>}", lambda m: f"{m[1]} and {n.fraction(m[2], m[3])}"),
     _rule(r"\b((?:[Ss]tep|[Pp]age|[Pp]art|[Ss]lide|[Dd]ay|[Ww]eek|[Ll]esson|[Qq]uestion) \d{1,3})/(?=\d{1,3}{>})", r"\1 of "),
-    _rule(r"{<}(\d(?:\.\d)?)/10{>}", r"\1 out of 10"),
+    _rule(r"{<}(10|\d(?:\.\d)?)/10{>}", r"\1 out of 10"),
     _rule(r"{<}(\d\.\d)/5{>}", r"\1 out of 5"),
     _rule(r"{<}(\d{1,3})/(?=\1{>})", r"\1 "),
     _rule(r"(?<![\w:.,])(\d{1,3}):(\d)(?![\w:]|\.\d)", _ratio),
@@ -201,11 +201,15 @@ _TABLE = (
     _rule(r"{<}(\d{1,3}(?:\.\d{1,6})?)[eE]([-+]?\d{1,3}){>}", _power),
     _rule(r"(?<![\w.])\.(?=\d)", "0."),
     _rule(r"(?<![\w.,:])(\d{1,9})\.(\d{0,7}0)(?!\d|[.,]\d)", _point),
-    _rule(rf"(?<=[\ds])/({_PER_WHAT}|{'|'.join(_PER)})\b(?!/)", lambda m: f" per {_PER.get(m[1], m[1])}"),
+    _rule(rf"(?<=[\ds])/({_PER_WHAT}|{'|'.join(_PER)})\b(?!/)(?:\.(?= [a-z]))?", lambda m: f" per {_PER.get(m[1], m[1])}"),
     # Shortened words
     _rule(r"(?<![\w.])(pp?)\. ?(?=\d)", lambda m: "pages " if m[1] == "pp" else "page "),
     _rule(r"\bNr\.? ?(?=\d)", "number "),
     _rule(r"\bEst\. ?(?=\d{4})", "Established "),
+    _rule(r"\bCtrl(?=[+-])", "Control"),
+    _rule(r"\bCmd(?=[+-])", "Command"),
+    # "TELL US MORE" is no country, unless it is "THE US"
+    _rule(r"(?<!THE )\b(?:US|IT)\b", lambda m: m[0].lower() if m.string.isupper() and " " in m.string else None),
 )  # fmt: skip
 
 
