@@ -13,13 +13,17 @@ from hibari.g2p.normalize import ROMAN_CARDINAL, ROMAN_ORDINAL, normalize
 
 _MARK = "\u2060"  # a word joiner, which text does not hold any more when it comes here
 _NUMBERED = "|".join(map(re.escape, sorted({*ROMAN_CARDINAL, *ROMAN_ORDINAL}, key=len, reverse=True)))
+#: As people number with them: "I" to "LXXXIX", but "Type C" and "Grade L" are letters.
+_NUMERAL = r"(?:XL|L(?=[XVI])|)X{0,3}(?:IX|IV|V?I{0,3})(?![A-Za-z]|['’.]\w)"
 _GUARDS = (
-    # "James Cameron", "Chapter Changes": no numeral, though it begins with a letter of one
-    re.compile(rf"\b(?:{_NUMBERED}) (?=[IVXLC])(?![IVXLCDM]+\b(?!['’.]\w))"),
+    # "James Cameron", "Chapter Changes", "USB Type C": no numeral, though it begins with a letter of one
+    re.compile(rf"\b(?:{_NUMBERED}) (?=[IVXLC])(?!{_NUMERAL})"),
     # "the book I read", "the part I like"
     re.compile(r"\b(?:chapter|part|section|volume|book|phase|article|type|level|stage|class|grade|round) (?=I [a-z])"),
     # "Oh no. He left.", "The answer is no."
     re.compile(r"\b[Nn]o(?=\.(?! ?\d))"),
+    # "Gen Z" is no general
+    re.compile(r"\bGen(?= (?:[XYZ]|Alpha|Beta|AI)\b)"),
     # "under the Sun."
     re.compile(r"\b[Tt]he (?:Sun|sun)(?=\.)"),
 )
@@ -30,10 +34,15 @@ _ROMAN = {"I": 1, "V": 5, "X": 10}
 
 def normalized(text: str) -> str:
     """The text with times, dates, units, abbreviations and Roman numerals as words; plain numbers stay."""
-    text = _POSSESSIVE.sub(lambda found: f"{found[1]} the {numbers.ordinal(_roman(found[2]))}", text)
+    text = _POSSESSIVE.sub(_named, text)
     for guard in _GUARDS:
         text = guard.sub(lambda found: found[0] + _MARK, text)
     return str(normalize(text)).replace(_MARK, "")
+
+
+def _named(found: re.Match[str]) -> str:
+    number = _roman(found[2])
+    return f"{found[1]} {numbers.cardinal(number) if found[1] in ROMAN_CARDINAL else f'the {numbers.ordinal(number)}'}"
 
 
 def _roman(letters: str) -> int:

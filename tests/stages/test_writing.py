@@ -96,8 +96,10 @@ def test_what_no_reader_sees_is_not_read(text: str, seen: str) -> None:
     [
         ("James Cameron met Queen Victoria.", "James Cameron met Queen Victoria."),
         ("the book I read, Chapter Changes", "the book I read, Chapter Changes"),
+        ("USB Type C, Gen Z, Type LCD", "USB Type C, Gen Z, Type LCD"),
         ("Oh no. The answer is no.", "Oh no. The answer is no."),
-        ("Louis XIV, Henry VIII's, Part II, no. 5", "Louis the fourteenth, Henry the eighth's, Part 2, number 5"),
+        ("Louis XIV, Henry VIII's, Part II's, no. 5", "Louis the fourteenth, Henry the eighth's, Part two's, number 5"),
+        ("Chapter X, Gen. Lee, Super Bowl LVIII", "Chapter 10, General Lee, Super Bowl 58"),
     ],
 )
 def test_names_and_words_are_taken_for_no_numbers(text: str, spoken: str) -> None:

@@ -101,7 +101,7 @@ def _unit(found: re.Match[str]) -> str | None:
 
 def _counts_one(found: re.Match[str]) -> bool:
     """Whether one thing of that size is meant: "a 10 m cable", "a $5 bill"."""
-    return re.search(r"\b[Aa]n? $", found.string[: found.start()]) is not None
+    return re.search(r"\b[Aa]n? $", found.string[max(0, found.start() - 4) : found.start()]) is not None
 
 
 def _span(found: re.Match[str]) -> str | None:
@@ -114,7 +114,11 @@ def _span(found: re.Match[str]) -> str | None:
 
 def _ratio(found: re.Match[str]) -> str | None:
     """A score or proportion, "3:2"; but "Romans 8:1" is a verse."""
-    return None if re.search(r"[A-Z][a-z]+ $", found.string[: found.start()]) else f"{found[1]} to {found[2]}"
+    return (
+        None
+        if re.search(r"[A-Z][a-z]{1,20} $", found.string[max(0, found.start() - 22) : found.start()])
+        else f"{found[1]} to {found[2]}"
+    )
 
 
 def _inches(found: re.Match[str]) -> str | None:
