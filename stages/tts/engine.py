@@ -14,7 +14,7 @@ from stages.tts.timing import Phone, Samples
 
 @dataclass(frozen=True)
 class Piece:
-    """What an engine is asked to say: at most one sentence, or a clause of a long one.
+    """What an engine is asked to say: a sentence, a clause of a long one, or several very short ones (`needs`).
 
     Attributes:
         words: as they are to be said, punctuation attached; never empty.

@@ -26,7 +26,8 @@ _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
 _BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
 _LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*")
-_SMILEY = re.compile(r"[:;=8xX]['-]?[)(\]\[DPpOo3/|\\]+|<3|\^_?\^")
+# Not "83", "8)" or "XP", which are a number, a list's item and a name.
+_SMILEY = re.compile(r"(?:[:;]['-]?[)(\]\[DPpOo3/|\\]+|=[)(D]+|8-[)D]|[xX]D+|<3+|\^_?\^)[.,!?]*")
 _EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
 _LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
 #: What stands around a word that a lexicon may know: punctuation ("C++,"), or else all signs ("—nginx—").

@@ -40,7 +40,8 @@ def said(text: str, language: str = "en") -> str:
         ("A **very** _soft_ `code` word_with_parts", "A very soft code word_with_parts"),
         ("# Title\nText of the body.\n- one\n* two", "Title | Text of the body. | one | two"),
         ("Title\n=====\nText.", "Title | Text."),
-        ("Fine :-) and <3 good 🎉", "Fine and good"),
+        ("Fine :-) and <3 good 🎉 :D, xD", "Fine and good"),
+        ("8) At 83 she has 833 and XP.", "8) At 83 she has 833 and XP."),
         ("Open 24/7, at ≤ 5 °C", "Open twenty-four seven, at at most 5 °C"),
         ("Ask nginx; or Siobhan.", "Ask engine ex; or Siobhan."),
         ("Avatard's fine.", "av-uh-tar-dee's fine."),
@@ -69,7 +70,8 @@ def test_the_lexicon_decides_how_a_word_sounds() -> None:
 def test_captions_keep_the_words_as_they_were_written(tmp_path: Path) -> None:
     # Given a text with everything that is said otherwise than it is written
     text = "# News 🎉\nWrite to me@example.com, or see https://example.com/a. [pause 0.2s] It costs $5, **avatard** says :-)"
-    ctx = job(tmp_path, {"stages": {"tts": {"lexicon": LEXICON}}}, text=text)
+    lexicon = {"en": LEXICON, "es": {"me@example.com": "/x/"}}
+    ctx = job(tmp_path, {"stages": {"tts": {"lexicon": lexicon}}}, text=text)
     stages.tts.run(ctx)
     # Then the words are the text but for the mark, each with a time of its own, in order
     words = timing(ctx)["words"]
