@@ -130,8 +130,9 @@ class Preparer:
         if (first and _BULLET.fullmatch(word)) or _LAYOUT.fullmatch(word) or _SMILEY.fullmatch(word):
             return "", None, ""
         text = _NOTE.sub("", _LINK.sub("", _EMPHASIS.sub("", word)))
-        if text.startswith("[") and "]" not in text:  # a link of several words
-            text = text[1:]
+        if "]" not in text:  # a link of several words, or a picture
+            text = text.removeprefix("!") if text.startswith("![") else text
+            text = text.removeprefix("[")
         for shape in _EDGES if len(text) <= _LONGEST_ENTRY else ():
             edges = shape.match(text)
             if edges and (entry := self._known.get(plain_text(edges[2]).casefold())):

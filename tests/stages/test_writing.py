@@ -85,6 +85,7 @@ def test_every_spoken_word_knows_what_was_written() -> None:
         ("if a < b and c > d, R&D; <3 &nonsense;", "if a < b and c > d, R&D; <3 &nonsense;"),
         ("The oﬃce is ﬁne, Sof\u00adtware in\u200bside", "The office is fine, Software inside"),
         ("inter-\nnational, pre-\nand post-war - \nor so", "international, pre-\nand post-war - \nor so"),
+        ("a well-\nknown mother-in-\nlaw", "a well-known mother-in-law"),
     ],
 )
 def test_what_no_reader_sees_is_not_read(text: str, seen: str) -> None:

@@ -14,8 +14,14 @@ from html.entities import html5
 _LIGATURE = re.compile("[\ufb00-\ufb06]")
 #: Places where a line may break, the mark of byte order, and (in a word of Latin letters) what joins or parts letters.
 _UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]|(?<=[A-Za-z])[\u200c\u200d](?=[A-Za-z])")
-#: "inter-" at the end of a line and "national" on the next. "well-known" is better joined than said with a pause.
-_BROKEN = re.compile(r"(?<=[^\W\d_]{2})[-\u2010\u00ad][^\S\n]*\n[^\S\n]*(?!(?:and|or|to)\b)(?=[a-zß-öø-ÿ]{2})")
+#: "inter-" at the end of a line and "national" on the next.
+_BROKEN = re.compile(
+    r"(?<![^\s(])([^\s(]{0,40}[^\W\d_]{2})[-\u2010\u00ad][^\S\n]*\n[^\S\n]*(?!(?:and|or|to)\b)(?=[a-zß-öø-ÿ]{2})"
+)
+#: After these the hyphen is the word's own: "well-known".
+_COMPOUNDS = frozenset(
+    {"all", "cross", "ever", "ex", "full", "half", "high", "long", "low", "non", "self", "short", "well"}
+)
 _TAGS = "a|abbr|b|big|blockquote|br|center|cite|code|del|div|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|pre|q|s|small|span" \
     "|strike|strong|sub|sup|table|tbody|td|th|thead|tr|u|ul"  # fmt: skip
 _TAG = re.compile(rf"<(/?)({_TAGS})(?:\s[^<>\n]{{0,500}})?\s?/?>", re.IGNORECASE)
@@ -28,8 +34,13 @@ _LINES = frozenset({"br", "li", "tr"})
 def as_seen(text: str) -> str:
     """The text without marks that no reader sees, words whole, and HTML as a browser shows it."""
     text = _ENTITY.sub(_meant, _TAG.sub(_space, _COMMENT.sub("", text)))
-    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub("", text))
+    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_joined, text))
     return _UNSEEN.sub("", text)
+
+
+def _joined(broken: re.Match[str]) -> str:
+    first = broken[1]
+    return f"{first}-" if "-" in first or first.casefold() in _COMPOUNDS else first
 
 
 def _space(tag: re.Match[str]) -> str:
