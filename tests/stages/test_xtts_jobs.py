@@ -161,6 +161,10 @@ def test_only_short_sentences_are_joined_and_none_becomes_too_long() -> None:
     # Given an engine that says anything, and one that needs fifteen letters
     assert [one.text for one in joined(split_text(f"Yes. No. {long}"), 0)] == ["Yes.", "No.", long.strip()]
     assert [one.text for one in joined(split_text(long * 3), 15)] == [long.strip()] * 3
+    # And where no blanks part words, none comes between the sentences
+    assert [one.text for one in joined(split_text("好。是的。今天我们去公园。", "zh"), 15)] == [
+        "好。是的。今天我们去公园。"
+    ]
     # Then the last of a paragraph goes with the one before it, unless that would be too long to be said at once
     assert [one.text for one in joined(split_text(f"{long}Yes."), 15)] == [f"{long}Yes."]
     assert len(joined(split_text(f"Yes. {'Word ' * 56}end. Yes."), 15)) == 3
