@@ -14,7 +14,8 @@ import stages.tts
 from daemon.errors import JobError
 from stages.encode.captions import MAX_WIDE_COLUMNS, cues
 from stages.tts.prepare import Preparer
-from stages.tts.sentences import join, pieces, split_text
+from stages.tts.sentences import Sentence, join, pieces, split_text
+from stages.tts.timing import Phone, spoken_words
 from stages.tts.xtts.portions import cut, plain
 from stages.wide import CLOSING, OPENING, width
 from tests.stages.sound_jobs import ffmpeg, job, timing
@@ -131,6 +132,7 @@ def test_engines_are_given_text_without_false_blanks() -> None:
     (sentence,) = split_text("今日は「スーパー」で、時々ｶﾞﾑを３つ買います。", "ja")
     prepared = Preparer("ja").prepare(sentence.words)
     text = plain(prepared.words)
+    assert "時々ガムを3つ" in "".join(prepared.words)
     # Then no blank is between them, and none of the marks that lengthen or repeat is lost
     assert text == "今日はスーパーで、時々ガムを3つ買います。"
     # And where it is too long for the network it is cut between words
@@ -140,6 +142,15 @@ def test_engines_are_given_text_without_false_blanks() -> None:
     assert all(
         any("".join(long.words[:at]) == "".join(parts[: n + 1]) for at in range(40)) for n in range(len(parts) - 1)
     )
+
+
+def test_what_has_no_sound_joins_its_neighbour_as_it_was_written() -> None:
+    # Given a word that nobody heard in a run, and a sign after a blank
+    sentence = Sentence(("你好", "〓", "世界", "🎉"), True, glued=frozenset({1, 2}))
+    # When the words get their times
+    _, words, _ = spoken_words([sentence], [Phone("a", at, at + 0.5, at, 0) for at in (0, 2)])
+    # Then both stand where they stood, and a blank only where one was
+    assert [(word.text, word.glued) for word in words] == [("你好〓", False), ("世界 🎉", True)]
 
 
 def test_the_words_of_a_brought_sound_get_times_by_phrase(tmp_path: Path) -> None:
