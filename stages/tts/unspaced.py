@@ -19,6 +19,8 @@ _LETTERS = re.compile(
 _KANA = re.compile("[\u3041-\u30ff\uff66-\uff9f]")
 _WRAPPED = re.compile(f"(?<=[{UNSPACED}])[^\\S\\n]*\\n[^\\S\\n]*(?=[{UNSPACED}])")
 _BLANKS = re.compile(f"(?<=[{UNSPACED}])\\s+(?=[{UNSPACED}\\d])|(?<=\\d)\\s+(?=[{UNSPACED}])")
+#: What is counted in dates and times, which go on with a figure.
+_DATED = "年月点點时時分"
 #: After these a clause is over, and nothing beyond says where a word before them ends.
 _CLAUSE = re.compile(r"[^、。，．：；！？…‥—,;:!?]*[、。，．：；！？…‥—,;:!?]*[」』）】〕〉》”’]*")
 _TRADITIONAL = ("zh-tw", "zh-hk", "zh-mo", "zh-hant", "yue")
@@ -81,8 +83,8 @@ def without_blanks(text: str) -> str:
 
 
 def _may_break(before: str, after: str) -> bool:
-    """Whether a line may end between two parts; Latin words, numbers and what is counted with them stay whole."""
+    """Whether a line may end between two parts; Latin words, numbers with what they count, and dates stay whole."""
     left, right = before[-1], after[0]
-    if left in OPENING or right in CLOSING:
+    if left in OPENING or right in CLOSING or (left in _DATED and right.isdigit()):
         return False
     return (unspaced(left) or unspaced(right)) and not (left.isdigit() and _LETTERS.match(right) is not None)

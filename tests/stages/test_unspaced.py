@@ -69,7 +69,7 @@ def test_words_are_what_a_line_may_break_between(text: str, language: str) -> No
     assert max(map(len, words)) <= 20
     assert not [word for word in words if word[0] in CLOSING or word[-1] in OPENING]
     # And numbers keep together with what they count
-    assert any("2026年" in word or "2時30分" in word for word in words)
+    assert any("2026年3月15日" in word or "2時30分に、" in word for word in words)
 
 
 def test_blanks_that_were_written_stay() -> None:
