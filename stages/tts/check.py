@@ -54,13 +54,19 @@ def check_text(text: str, settings: Settings, language: str) -> None:
             "text-not-english" if english else "text-other-script",
             f"Most of the text is in {_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
             + ("." if english else f" as '{language}'."),
-            f"Write the text in {'English' if english else 'that language'}, or bring the speech as a sound file with "
-            "`audio`.",
+            f"{_language_of(scripts)}Write the text in {'English' if english else 'that language'}, or bring the speech as a "
+            "sound file with `audio`.",
         )
     if not can_say(without_marks(text), readable):
         raise JobError(
             "text-unspeakable", "The text has no letters or digits, only signs.", "Write words that can be spoken."
         )
+
+
+def _language_of(scripts: Counter[str]) -> str:
+    """A hint where the letters tell the language."""
+    tag = "ja" if "Japanese" in scripts else {"Chinese": "zh", "Korean": "ko"}.get(scripts.most_common(1)[0][0])
+    return f"Set `language: {tag}` if that is what it is. " if tag else ""
 
 
 def _names(scripts: Counter[str]) -> str:

@@ -175,3 +175,5 @@ def test_an_english_voice_refuses_as_before(tmp_path: Path) -> None:
     with pytest.raises(JobError) as caught:
         stages.tts.run(job(tmp_path, text="今天天气很好。我们去公园吧！"))
     assert caught.value.code == "text-not-english"
+    # And says what may have been forgotten
+    assert "`language: zh`" in caught.value.hint
