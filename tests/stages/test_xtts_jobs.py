@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,3 +199,36 @@ def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_
     assert facts["method"] in ("aligned", "energy")  # what random weights say is no speech, and may be found to be none
     assert "non-commercial" in facts["licence"]
     assert not ctx.path("said").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "given"),
+    [
+        ("zh", "大家好。我们去“公园”吧！", ["大家好。", "我们去公园吧!"]),
+        ("ja", "今日は、いい天気です。公園に 行こう。", ["今日は、いい天気です。", "公園に行こう。"]),
+    ],
+)
+def test_text_without_blanks_is_said_by_the_sentence(
+    published_xtts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str, text: str, given: list[str]
+) -> None:
+    # Given two sentences in one run of characters
+    settings = house(published_xtts, tmp_path)
+    heard: list[str] = []
+    say = Network.say
+
+    def listening(self: Network, portion: str, *rest: Any) -> Any:
+        heard.append(portion)
+        return say(self, portion, *rest)
+
+    monkeypatch.setattr(Network, "say", listening)
+    raw = settings.model_dump(mode="json")
+    ctx = job(tmp_path / "job", raw, kind="speech", image=None, text=text, voice="Ada", language=language)
+    run(ctx)
+    # Then the network gets each by itself, without blanks between their words
+    assert list(dict.fromkeys(heard)) == given
+    # And every word has a time in its order, though its sounds are not known
+    found = timing(ctx)
+    assert found["method"] == "energy"
+    assert "".join(word["text"] for word in found["words"]) == text.replace(" ", "")
+    assert len(found["sentences"]) == 2
+    assert all(a["end"] <= b["start"] + 1e-6 for a, b in pairwise(found["words"]))
