@@ -69,13 +69,21 @@ def cut(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
         at = _middle([len(word) for word in words], [bool(_CLAUSE_END.search(word)) for word in words])
         first, second = " ".join(words[:at]), " ".join(words[at:])
     else:
-        breaker = breaker_for("", text)
-        parts = breaker.words(text) if breaker else []
-        parts = parts if len(parts) > 1 else list(text)
+        parts = _parts(text)
         at = _middle([len(part) for part in parts], [part[-1] in _CJK_CLAUSE for part in parts])
         first, second = "".join(parts[:at]), "".join(parts[at:])
     yield from cut(first, fits)
     yield from cut(second, fits)
+
+
+def _parts(text: str) -> list[str]:
+    """The words of a text without blanks, or its characters where nothing tells them apart."""
+    try:
+        breaker = breaker_for("", text)
+    except ModuleNotFoundError:  # an engine in a Python of its own may have no more than it needs to speak
+        breaker = None
+    parts = breaker.words(text) if breaker else []
+    return parts if len(parts) > 1 else list(text)
 
 
 def _middle(lengths: Sequence[int], good: Sequence[bool]) -> int:
