@@ -18,7 +18,9 @@ _LETTERS = re.compile(
 )
 _KANA = re.compile("[\u3041-\u30ff\uff66-\uff9f]")
 _WRAPPED = re.compile(f"(?<=[{UNSPACED}])[^\\S\\n]*\\n[^\\S\\n]*(?=[{UNSPACED}])")
-_BLANKS = re.compile(f"(?<=[{UNSPACED}])\\s+(?=[{UNSPACED}\\d])|(?<=\\d)\\s+(?=[{UNSPACED}])")
+_BLANKS = re.compile(
+    f"(?<=[{UNSPACED}])\\s+(?=[{UNSPACED}\\d])|(?<=\\d)\\s+(?=[{UNSPACED}])|(?<=[{UNSPACED}][,.:;!?])\\s+(?=[{UNSPACED}])"
+)
 #: What is counted in dates and times, which go on with a figure.
 _DATED = "年月点點时時分"
 #: After these a clause is over, and nothing beyond says where a word before them ends.

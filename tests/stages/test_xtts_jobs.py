@@ -204,7 +204,7 @@ def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_
 @pytest.mark.parametrize(
     ("language", "text", "given"),
     [
-        ("zh", "大家好。我们去“公园”吧！", ["大家好。", "我们去公园吧!"]),
+        ("zh", "大家好，欢迎你们。我们去“公园”吧！", ["大家好,欢迎你们。", "我们去公园吧!"]),
         ("ja", "今日は、いい天気です。公園に 行こう。", ["今日は、いい天気です。", "公園に行こう。"]),
     ],
 )
