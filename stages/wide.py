@@ -18,6 +18,9 @@ CLOSING = (
 #: No line ends with these.
 OPENING = "「『（【〔〈《｛［“‘｢([{¥￥$＄€£第"
 
+#: Language tags of Chinese in traditional characters begin so.
+TRADITIONAL = ("zh-tw", "zh-hk", "zh-mo", "zh-hant", "yue")
+
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
 

@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from daemon.errors import MachineError
 from stages.tts.letters import script_of
+from stages.wide import TRADITIONAL
 
 SYSTEM_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 #: Where packages have fonts.
@@ -94,7 +94,7 @@ def _faces(language: str) -> Iterator[_Face]:
         if path is not None and path.is_file():
             yield from _read(path)
     for path in _system_files(SYSTEM_FOLDERS):
-        yield from _read(path)
+        yield from _read(path, shapes=_shapes(language))
 
 
 def _missing() -> MachineError:
@@ -112,20 +112,31 @@ def _system_files(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(sorted(found, key=lambda path: "Regular" not in path.stem))[:_MOST_FILES]
 
 
-def _read(path: Path, more: tuple[Path, ...] = ()) -> tuple[_Face, ...]:
-    """The faces in a file; none where it cannot be read, for fonts of the system are not ours to judge."""
-    from fontTools.ttLib import TTCollection, TTFont, TTLibError
+def _shapes(language: str) -> str:
+    """How the name of a family ends that draws Han as readers of a language know it."""
+    tag = language.casefold()
+    primary = tag.partition("-")[0]
+    return " TC" if tag.startswith(TRADITIONAL) else {"ja": " JP", "ko": " KR", "zh": " SC"}.get(primary, "")
+
+
+def _read(path: Path, more: tuple[Path, ...] = (), shapes: str = "") -> Iterator[_Face]:
+    """The faces in a file, one at a time, for a collection's are large; those of these shapes first.
+
+    None where it cannot be read: fonts of the system are not ours to judge.
+    """
+    from fontTools.ttLib import TTCollection, TTFont
 
     try:
         if path.suffix == ".ttc":
             with TTCollection(str(path), lazy=True) as collection:
-                fonts = collection.fonts[:_MOST_FACES]
-                return tuple(_face(font, path, more) for font in fonts)
-        with TTFont(str(path), lazy=True) as font:
-            return (_face(font, path, more),)
-    except (OSError, TTLibError, KeyError, ValueError, AttributeError):
-        return ()
-
-
-def _face(font: Any, path: Path, more: tuple[Path, ...]) -> _Face:
-    return _Face(Font(str(font["name"].getDebugName(1)), (path, *more)), frozenset(font.getBestCmap() or {}))
+                count = min(len(collection.fonts), _MOST_FACES)
+                names = [str(font["name"].getDebugName(1)) for font in collection.fonts[:count]]
+            order = sorted(range(count), key=lambda number: not names[number].endswith(shapes))
+        else:
+            order = [-1]
+        for number in order:
+            with TTFont(str(path), fontNumber=number, lazy=True) as font:
+                family, letters = str(font["name"].getDebugName(1)), frozenset(font.getBestCmap() or {})
+            yield _Face(Font(family, (path, *more)), letters)
+    except Exception:  # damaged tables raise whatever they trip over
+        return

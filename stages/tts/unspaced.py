@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from stages.wide import CLOSING, OPENING, UNSPACED, unspaced
+from stages.wide import CLOSING, OPENING, TRADITIONAL, UNSPACED, unspaced
 
 _LETTERS = re.compile(
     "[\u3005-\u3007\u3041-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
@@ -25,7 +25,6 @@ _BLANKS = re.compile(
 _DATED = "年月点點时時分"
 #: After these a clause is over, and nothing beyond says where a word before them ends.
 _CLAUSE = re.compile(r"[^、。，．：；！？…‥—,;:!?]*[、。，．：；！？…‥—,;:!?]*[」』）】〕〉》”’]*")
-_TRADITIONAL = ("zh-tw", "zh-hk", "zh-mo", "zh-hant", "yue")
 
 
 class Breaker:
@@ -59,7 +58,7 @@ def breaker_for(language: str, text: str) -> Breaker | None:
         if 2 * len(letters) <= sum(map(str.isalpha, text)):
             return None
         tag = primary = "ja" if _KANA.search(text) else "zh"
-    return _breaker("ja" if primary == "ja" else "zh-hant" if tag.startswith(_TRADITIONAL) else "zh")
+    return _breaker("ja" if primary == "ja" else "zh-hant" if tag.startswith(TRADITIONAL) else "zh")
 
 
 @lru_cache(maxsize=3)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import zhplot
+from fontTools.ttLib import TTCollection, TTFont
 
 from stages.encode import fonts, write_video
 from stages.encode.fonts import font_for
@@ -32,6 +33,13 @@ def burned(folder: Path, text: str, language: str) -> tuple[npt.NDArray[np.int64
     return picture.astype(np.int64), ctx.warnings
 
 
+def without_packages(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Only DejaVu Sans, and the system's fonts in a folder."""
+    monkeypatch.setattr(fonts, "_CHINESE", ("no_such_package", "a.ttf"))
+    monkeypatch.setattr(fonts, "_JAPANESE", ("no_such_package", "b.ttf"))
+    monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (folder,))
+
+
 @pytest.mark.parametrize(
     ("texts", "language"),
     [(("你好世界", "春夏秋冬"), "zh"), (("こんにちは", "さようなら"), "ja"), (("東京駅前", "国語辞典"), "ja")],
@@ -46,9 +54,7 @@ def test_chinese_and_japanese_have_shapes(tmp_path: Path, texts: tuple[str, str]
 
 def test_letters_without_shapes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a machine without fonts for Chinese
-    monkeypatch.setattr(fonts, "_CHINESE", ("no_such_package", "a.ttf"))
-    monkeypatch.setattr(fonts, "_JAPANESE", ("no_such_package", "b.ttf"))
-    monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (tmp_path / "fonts",))
+    without_packages(monkeypatch, tmp_path / "fonts")
     # Then the video is made, and the warning names the letters and what to do
     _, (warning,) = burned(tmp_path / "job", "你好, hello", "zh")
     assert "Chinese letters 你好" in warning
@@ -59,6 +65,22 @@ def test_letters_without_shapes_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "fonts" / "noto" / "Some.ttf").symlink_to(NOTO)
     font, warning = font_for("你好, hello", "zh")
     assert (font.family, warning) == ("Noto Sans SC", "")
+
+
+def test_of_a_collection_the_face_of_the_language_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given only a collection of the system's, with faces for Japanese and for Chinese readers
+    without_packages(monkeypatch, tmp_path)
+    faces = TTCollection()
+    for name in ("Some JP", "Some SC", "Some TC"):
+        face = TTFont(NOTO)
+        for entry in face["name"].names:
+            if entry.nameID == 1:
+                entry.string = name
+        faces.fonts.append(face)
+    faces.save(str(tmp_path / "Some.ttc"))
+    # Then each reader gets the shapes that are theirs
+    families = [font_for("直感", language)[0].family for language in ("ja", "zh-CN", "zh-Hant-TW")]
+    assert families == ["Some JP", "Some SC", "Some TC"]
 
 
 def test_each_language_has_its_own_shapes_of_han_and_latin_keeps_its_font() -> None:
