@@ -21,6 +21,7 @@ from stages.lipsync.visemes import PHONES
 from stages.tts.durations import PAD, Utterance, phones_of
 from stages.tts.engines import Choice
 from stages.tts.forced import align_file
+from stages.tts.prepare import Preparer
 from stages.tts.reading import Reading
 from stages.tts.sentences import split_text
 from stages.tts.timing import UNKNOWN
@@ -92,6 +93,9 @@ def test_a_stop_makes_a_pause_and_that_of_an_abbreviation_none() -> None:
 def test_a_lexicon_says_a_word_in_the_sounds_of_the_language() -> None:
     reading = front_end("fr").read(["avatard,", "nginx!"], {0: "a-va-TAR", 1: "/ˈɛnʒin/"})
     assert reading.chars == "avatˈaʁ, ˈɛnʒin!"
+    # And finds it where a vowel sign ends it
+    prepared = Preparer("hi", {"नमस्ते": "/nəmˈaste/"}).prepare(["«नमस्ते»,", "नमस्ते।"])
+    assert list(prepared.sounds) == [0, 1]
 
 
 @pytest.mark.parametrize("language", LETTERS)
