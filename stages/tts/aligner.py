@@ -23,8 +23,10 @@ _MOST_SOUNDS = 30  # that anybody says in a second
 #: How much less likely than the best a path may become before it is given up: at first, and when nothing was left.
 _BEAMS = (1e-60, 1e-150)
 ATTEMPTS = len(_BEAMS)
-#: Between clauses any other sounds may be heard, and a clause may be missing; neither is likely.
-_OTHER, _MISSING = 1e-4, 1e-20
+#: Between clauses any other sounds may be heard, and a clause may be missing; neither is likely. Sounds that are only near to
+#: those of the model lose against any others unless these are far less likely; another sentence is still not found then.
+OTHER, OTHER_IF_FOREIGN = 1e-4, 1e-9
+_MISSING = 1e-20
 
 #: The words of a clause, each with all ways of saying it.
 Clause = Sequence[Sequence[Reading]]
@@ -71,11 +73,14 @@ class Aligner:
             found.setdefault(phones, sounds_of_arpabet(phones, main))
         return tuple(found.values())
 
-    def find(self, sound: bytes, clauses: Sequence[Clause]) -> list[Heard]:
+    def find(self, sound: bytes, clauses: Sequence[Clause], other: float = OTHER) -> list[Heard]:
         """The words in their order in `sound` (16-bit mono at RATE), with silence, noise or other speech between clauses.
 
         A clause that is not heard is left out. Empty where nothing in the sound is like the words. Time grows with the
         length of the sound, memory does not: it is searched in windows, each beginning where the last sure clause ended.
+
+        Args:
+            other: how likely other speech is: `OTHER`, or `OTHER_IF_FOREIGN` for words of another language.
         """
         frames, begin, clause, missed = len(sound) // _FRAME_BYTES, 0, 0, 0
         first = [0, *accumulate(map(len, clauses))]  # word of each clause
@@ -84,7 +89,7 @@ class Aligner:
             stop = _cut(sound, begin, frames)
             ahead = clauses[clause : clause + _within(clauses[clause:], (stop - begin) * (1 + min(missed, 3)))]
             whole = stop == frames
-            places = self._search(sound[begin * _FRAME_BYTES : stop * _FRAME_BYTES], ahead, whole)
+            places = self._search(sound[begin * _FRAME_BYTES : stop * _FRAME_BYTES], ahead, whole, other)
             found = [_moved(one, first[clause], clause, begin) for one in self._with_sounds(places)]
             sure = found if whole else [one for one in found if one.clause != found[-1].clause]
             if sure:
@@ -101,7 +106,7 @@ class Aligner:
                 break
         return heard
 
-    def _search(self, sound: bytes, clauses: Sequence[Clause], whole: bool) -> list[Heard]:
+    def _search(self, sound: bytes, clauses: Sequence[Clause], whole: bool, unlike: float) -> list[Heard]:
         """Words with only their outer edges. Where the sound is not `whole` it may end before the clauses do."""
         decoder = self._decoder
         last = sum(map(len, clauses))
@@ -110,7 +115,7 @@ class Aligner:
         moves: list[tuple[object, ...]] = []
         for number, clause in enumerate(clauses):
             here = len(names)
-            moves += [(here, here, _OTHER, other) for other in self._others]
+            moves += [(here, here, unlike, other) for other in self._others]
             moves.append((here, here + len(clause), _MISSING))
             if not whole:
                 moves += [(here + at, last, 1.0) for at in range(len(clause)) if here + at]
@@ -120,7 +125,7 @@ class Aligner:
                 names.append({self._learn(sign, [one.arpa for one in reading]): reading for reading in readings})
                 moves += [(here + at, here + at + 1, 1.0, name) for name in names[-1]]
             first.update(dict.fromkeys(names[here], (number, here)))
-        moves += [(last, last, _OTHER, other) for other in self._others]
+        moves += [(last, last, unlike, other) for other in self._others]
         decoder.set_fsg(decoder.create_fsg("words", 0, last, moves))
         decoder.start_utt()
         decoder.process_raw(sound, full_utt=True)

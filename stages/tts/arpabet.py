@@ -1,4 +1,4 @@
-"""Two alphabets of English sounds: the voice's (misaki's IPA) and the aligner's (ARPAbet, as in the CMU dictionary)."""
+"""Two alphabets of sounds: the voices' (misaki's IPA) and the aligner's (ARPAbet, as in the CMU dictionary)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ _OF_MISAKI = {
     "ɜ": "ER", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "ʊ": "UH", "u": "UW", "e": "EH", "o": "OW",
     "T": "T", "ɾ": "T", "ʔ": "T", "ʧ": "CH", "ʤ": "JH", "ʃ": "SH", "ʒ": "ZH", "θ": "TH", "ð": "DH",
     "ŋ": "NG", "ɡ": "G", "g": "G", "j": "Y", "ɹ": "R", "r": "R", "h": "HH", "x": "K",
+}  # fmt: skip
+#: Sounds that English does not have → what the aligner's American takes them for.
+_NEAREST = {
+    "y": "UW", "ø": "ER", "œ": "AH", "ɨ": "IH",
+    "ɣ": "G", "β": "V", "ʋ": "V", "ʁ": "HH", "ɽ": "R", "ɖ": "D", "ʈ": "T", "ɳ": "N", "ɲ": "N", "ʎ": "L",
+    "ʝ": "Y", "ɟ": "Y", "ɥ": "W", "ʦ": "S", "ʣ": "Z", "ç": "SH", "χ": "HH",
 }  # fmt: skip
 _OF_ARPABET = {
     **{arpa: (misaki,) for misaki, arpa in reversed(_OF_MISAKI.items())},
@@ -48,8 +54,8 @@ def sounds_of(phonemes: str) -> Reading:
             before = found[-1]
             symbols = ("ɜɹ",) if before.symbols == ("ɜ",) else ("ə", "ɹ")
             found[-1] = Sound("ER", symbols, before.stress)
-        elif char in _OF_MISAKI:
-            found.append(Sound(_OF_MISAKI[char], (char,), stress))
+        elif arpa := _OF_MISAKI.get(char) or _NEAREST.get(char):
+            found.append(Sound(arpa, (char,), stress))
             stress = 0
     return tuple(found)
 

@@ -20,7 +20,6 @@ from stages.tts.prepare import Preparer
 from stages.tts.record import write_timing
 from stages.tts.sentences import Sentence, split_text
 from stages.tts.timing import Phone
-from stages.tts.voices import primary
 from stages.tts.wav import check_length, wav_blocks, wav_writer
 from stages.tts.writing.clean import as_seen
 
@@ -125,8 +124,11 @@ def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
 def _tell(ctx: Context, method: str, known: int, total: int) -> None:
     """Say what was not found."""
     estimated = "the mouth follows the sound alone, and the times of captions are estimates"
-    if method == "energy" and primary(ctx.manifest.language) != "en":
-        ctx.warnings.append(f"Words are found in a sound in English only, not '{ctx.manifest.language}': {estimated}.")
+    from stages.tts.forced import not_sought
+
+    why, remedy = not_sought(ctx.manifest.language)
+    if method == "energy" and why:
+        ctx.warnings.append(f"{why[0].upper()}{why[1:]}: {estimated}. {remedy}".strip())
     elif method == "energy":
         ctx.warnings.append(f"The text is not what is said in the sound: {estimated}.")
     elif known < total:

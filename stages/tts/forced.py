@@ -7,7 +7,7 @@ cannot be found are spread over the sound where they must be, as phones named `U
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -15,15 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import JobError
-from stages.tts.aligner import ATTEMPTS, FRAMES_PER_S, RATE, Clause, Heard, aligner
+from stages.tts.aligner import ATTEMPTS, FRAMES_PER_S, OTHER, OTHER_IF_FOREIGN, RATE, Clause, Heard, aligner
 from stages.tts.arpabet import Reading, sounds_of
 from stages.tts.reading import NO_WORD, Reader
 from stages.tts.resample import Read, resample
 from stages.tts.sentences import pieces
 from stages.tts.timing import FLOOR_DB, SILENT_DB, UNKNOWN, Phone, Samples
+from stages.tts.tongues import FrontEnd, front_end, heard, lacking
 
 #: A frame is named by its first sample, but what it holds is heard in the middle of its window. s
 _FRAME_CENTRE_S = 0.0128
+#: The acoustic model is American; the sounds of these it takes for the nearest of its own.
+_LANGUAGES = frozenset({"en", "es", "fr", "hi", "it", "pt"})
+_NAMES = "English, French, Hindi, Italian, Portuguese and Spanish"
 #: "əɹ" is one sound to the model; the vowel takes this part of it.
 _FIRST_PART = 0.55
 #: Least sound for a missing word to be in it. s
@@ -41,7 +45,7 @@ def align(samples: Samples, rate: int, words: Sequence[str], language: str) -> l
         samples: mono, nominally within ±1.
         rate: Hz.
         words: as written, punctuation attached.
-        language: BCP 47 tag. Sounds are known for English only; other words are spread over the sound.
+        language: BCP 47 tag. Words of those that are `not_sought` are spread over the sound.
 
     Returns:
         Phones in order, times in s from the first sample, `word` counting `words`.
@@ -68,37 +72,51 @@ def _heard(read: Read, count: int, rate: int) -> Pcm:
 
 def _align(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:
     phones: list[Phone] = []
-    tag = language.casefold()
-    if tag.partition("-")[0] == "en":
-        owners, clauses = _clauses(words, british=tag.startswith(("en-gb", "en-au", "en-nz", "en-ie", "en-za")))
-        phones = [phone for one in _find(pcm, clauses) for phone in _phones(one, owners[one.word])]
+    if not not_sought(language)[0]:
+        owners, clauses = _clauses(words, language)
+        other = OTHER if _is_english(language) else OTHER_IF_FOREIGN
+        phones = [phone for one in _find(pcm, clauses, other) for phone in _phones(one, owners[one.word])]
     return list(_with_missing(phones, words, pcm))
 
 
-def _find(pcm: Pcm, clauses: Sequence[Clause]) -> list[Heard]:
+def _find(pcm: Pcm, clauses: Sequence[Clause], other: float) -> list[Heard]:
     """What is found by the widest search that was needed: words that are said are in their places at the first one."""
     total = sum(map(len, clauses))
     found: list[Heard] = []
     for attempt in range(ATTEMPTS if total and len(pcm) else 0):
-        found = aligner(attempt).find(pcm.tobytes(), clauses)
+        found = aligner(attempt).find(pcm.tobytes(), clauses, other)
         if 2 * len(found) >= total:
             break
     return found
 
 
-def _clauses(words: Sequence[str], *, british: bool) -> tuple[list[int], list[Clause]]:
+def _is_english(language: str) -> bool:
+    return language.casefold().partition("-")[0] == "en"
+
+
+def not_sought(language: str) -> tuple[str, str]:
+    """Why words of a language are not looked for here, and what to do about it; two empty strings where they are."""
+    if language.casefold().partition("-")[0] not in _LANGUAGES:
+        return f"words are found in a sound in {_NAMES} only, not '{language}'", ""
+    return lacking(language)
+
+
+def _clauses(words: Sequence[str], language: str) -> tuple[list[int], list[Clause]]:
     """What is to be looked for, and for each spoken word the written one: "7:30" is two."""
-    reader = Reader(british)
+    tag = language.casefold()
+    english = _is_english(language)
+    british = tag.startswith(("en-gb", "en-au", "en-nz", "en-ie", "en-za"))
+    reader: FrontEnd = Reader(british) if english else front_end(language)
     owners: list[int] = []
     clauses: list[list[list[Reading]]] = []
     for span in pieces(words):
         clauses.append([])
-        spoken = list(_spoken(reader, words, span))
+        spoken = list(_spoken(reader, words, span, heard(language)))
         for at, (owner, main) in enumerate(spoken):
             alone = [other for other, _ in spoken[max(0, at - 1) : at + 2]].count(owner) == 1
             plain = "".join(char for char in words[owner].casefold() if char.isalpha() or char == "'")
             owners.append(owner)
-            clauses[-1].append(list(aligner().readings(plain, main)) if alone else [main])
+            clauses[-1].append(list(aligner().readings(plain, main)) if alone and english else [main])
             last = at + 1 == len(spoken) or spoken[at + 1][0] != owner
             ends = words[owner].rstrip("\"'”’»)]").endswith(_CLAUSE_ENDS)
             if last and (ends or len(clauses[-1]) >= _MOST_WORDS):
@@ -106,16 +124,18 @@ def _clauses(words: Sequence[str], *, british: bool) -> tuple[list[int], list[Cl
     return owners, [clause for clause in clauses if clause]
 
 
-def _spoken(reader: Reader, words: Sequence[str], span: range) -> Iterator[tuple[int, Reading]]:
+def _spoken(
+    reader: FrontEnd, words: Sequence[str], span: range, letters: Mapping[str, str]
+) -> Iterator[tuple[int, Reading]]:
     try:
-        reading = reader.read(words[span.start : span.stop])
+        reading = reader.read(words[span.start : span.stop], {})
     except JobError:  # the front end gives up on this text; whoever said it did not
         return
     characters = [*zip(reading.chars, reading.owners, strict=True), (" ", NO_WORD)]
     for is_space, group in groupby(characters, lambda character: character[0] == " "):
         if not is_space:
             phonemes, owned = zip(*group, strict=True)
-            if sounds := sounds_of("".join(phonemes)):
+            if sounds := sounds_of("".join(letters.get(char, char) for char in phonemes)):
                 yield span.start + owned[0], sounds
 
 

@@ -32,7 +32,7 @@ _EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])(
 _LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
 #: What stands around a word that a lexicon may know: punctuation ("C++,"), or else all signs ("—nginx—").
 _EDGES = (
-    re.compile(r"^([\"'“‘«(]*)(.*?)((?:['’]s)?[\"'”’»).,;:!?…]*)$", re.DOTALL),
+    re.compile(r"^([\"'“‘«(]*)(.*?)((?:['’]s)?[\"'”’»).,;:!?…।॥]*)$", re.DOTALL),
     re.compile(r"^(\W*)(.*?)((?:['’]s)?\W*)$", re.DOTALL),
 )
 _LONGEST_ENTRY = 100  # characters

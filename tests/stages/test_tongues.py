@@ -20,10 +20,14 @@ from daemon.errors import AvatarError
 from stages.lipsync.visemes import PHONES
 from stages.tts.durations import PAD, Utterance, phones_of
 from stages.tts.engines import Choice
+from stages.tts.forced import align_file
+from stages.tts.prepare import Preparer
 from stages.tts.reading import Reading
 from stages.tts.sentences import split_text
+from stages.tts.timing import UNKNOWN
 from stages.tts.tongues import front_end, heard
 from stages.tts.voices import lexicon_file
+from tests.conftest import ROOT
 from tests.stages.sound_jobs import job, sound, timing
 from tests.stages.test_voices import chosen
 
@@ -35,6 +39,10 @@ LETTERS = {
     "it": "abcdefghilmnopqrstuvzàèéìòù",
     "pt": "abcdefghijlmnopqrstuvxzáâãàéêíóôõúç",
 }
+
+
+#: Plain sentences of each.
+SENTENCES = [line.split(" ", 1) for line in (ROOT / "benchmarks" / "tongues.txt").read_text("utf-8").splitlines()]
 
 
 def owned(reading: Reading, words: list[str]) -> dict[str, str]:
@@ -53,6 +61,7 @@ def owned(reading: Reading, words: list[str]) -> dict[str, str]:
         ("fr", "Les enfants, le 2e jour, à 14h30", {"Les": "lez", "2e": "dˈøz jˈɛm", "14h30": "katˈɔʁz ˈœʁ tʁˈɑ̃t"}),
         ("fr", "Louis XIV vit M. Hugo et 21 amis", {"XIV": "katˈɔʁz", "M.": "məsjˈø", "amis": "amˈi"}),
         ("hi", "इसकी कीमत ₹1,250 है।", {"₹1,250": "ˈeːk hˈʌɟaːɾ", "है।": "hɛː."}),
+        ("hi", "लड़का आया", {"लड़का": "lˈʌɽkˌaː", "आया": "ˈaːjaː"}),
         ("it", "La dott.ssa Rossi pagò 20 $ di 100", {"dott.ssa": "dotːorˈeSa", "20": "vˈentɪ dˈɔllarɪ", "di": "dɪ"}),
         ("pt-BR", "O Sr. Silva deve R$ 1.250,50 aqui", {"Sr.": "seɲˈor", "R$": "", "1.250,50": "mˈi", "aqui": "akˈi"}),
     ],
@@ -84,6 +93,9 @@ def test_a_stop_makes_a_pause_and_that_of_an_abbreviation_none() -> None:
 def test_a_lexicon_says_a_word_in_the_sounds_of_the_language() -> None:
     reading = front_end("fr").read(["avatard,", "nginx!"], {0: "a-va-TAR", 1: "/ˈɛnʒin/"})
     assert reading.chars == "avatˈaʁ, ˈɛnʒin!"
+    # And finds it where a vowel sign ends it
+    prepared = Preparer("hi", {"नमस्ते": "/nəmˈaste/"}).prepare(["«नमस्ते»,", "नमस्ते।"])
+    assert list(prepared.sounds) == [0, 1]
 
 
 @pytest.mark.parametrize("language", LETTERS)
@@ -188,11 +200,32 @@ def test_it_is_said_when_its_times_say_so(kokoro_models: Path, tmp_path: Path, l
     assert " ".join(word["text"] for word in found["words"]) == text
     assert all(a["end"] <= b["start"] + 1e-6 for a, b in pairwise(found["phones"]))
     assert found["phones"][-1]["end"] <= found["duration"] == len(samples) / rate
+    # And a letter that stands for another sound in this language than elsewhere is that sound to the lips
+    assert not {one["phone"] for one in found["phones"]} & set({"hi": "cɟ", "pt-BR": "y"}.get(language, ""))
     # And where the lips close for P the sound is silent, while open vowels are loud
     step = rate // 200
     level = 10 * np.log10(np.maximum((samples[: len(samples) // step * step].reshape(-1, step) ** 2).mean(1), 1e-9))
 
-    heard = [(one["phone"], level[round(one["start"] * 200) : round(one["end"] * 200)]) for one in found["phones"]]
-    shut = np.median([part.min() for phone, part in heard if phone == "p"])
-    loud = np.median([np.median(part) for phone, part in heard if phone in "aɐæɑ"])
+    parts = [(one["phone"], level[round(one["start"] * 200) : round(one["end"] * 200)]) for one in found["phones"]]
+    shut = np.median([part.min() for phone, part in parts if phone == "p"])
+    loud = np.median([np.median(part) for phone, part in parts if phone in "aɐæɑ"])
     assert shut < loud - 15
+
+
+@pytest.mark.parametrize("language", SAID)
+def test_words_are_found_in_speech_whose_times_are_not_known(
+    kokoro_models: Path, tmp_path: Path, language: str
+) -> None:
+    # Given a recording of a sentence, and when its words are really said
+    text, *_, other = [text for tongue, text in SENTENCES if tongue == language.partition("-")[0]]
+    voice = SAID[language][0]
+    ctx = job(tmp_path / "said", {"paths": {"models": kokoro_models}}, text=text, voice=voice, language=language)
+    stages.tts.run(ctx)
+    words = timing(ctx)["words"]
+    # When they are looked for, then each is found about there
+    found = align_file(ctx.path("speech.wav"), [word["text"] for word in words], language)
+    starts = {phone.word: phone.start for phone in reversed(found) if phone.phone != UNKNOWN}
+    assert sorted(starts) == list(range(len(words)))
+    assert np.mean([abs(starts[at] - word["start"]) for at, word in enumerate(words)]) < 0.06
+    # And of another sentence none is
+    assert {phone.phone for phone in align_file(ctx.path("speech.wav"), other.split(), language)} == {UNKNOWN}
