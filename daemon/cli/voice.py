@@ -63,7 +63,7 @@ def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool)
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default="speech.wav", show_default=True,
     help="The WAV file to write; one that is there is replaced.",
 )  # fmt: skip
-@click.option("--language", "-l", metavar="TAG", help="Language of the text; default: the manifest's default.")
+@click.option("--language", "-l", metavar="TAG", help="Language of the text; default: English, or the voice's own.")
 @click.option("--speed", type=float, help="1 is the voice's own pace.")
 @json_option
 @click.pass_obj
@@ -71,6 +71,7 @@ def speak(
     shell: Shell, name: str, text: str, output: Path, language: str | None, speed: float | None, as_json: bool
 ) -> None:
     """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input."""
+    language = language or _own_language(name, shell.settings)
     wanted = {"kind": "speech", "text": words_of(text), "voice": name, "language": language, "speed": speed}
     manifest = parse(yaml.safe_dump({key: value for key, value in wanted.items() if value is not None}).encode(), 1)[0]
     if isinstance(manifest, JobError):
@@ -93,6 +94,16 @@ def speak(
             click.echo(f"  {warning}", err=True)
 
     show(result, as_json, said)
+
+
+def _own_language(name: str, settings: Settings) -> str | None:
+    """The language of a voice that is a person's, or that does not speak English; None where English will do."""
+    from stages.tts.voices import catalogue
+
+    meant = [one for one in catalogue(settings) if one.is_called(name.strip().casefold())]
+    if not meant or any(one.speaks("en") and not one.own for one in meant):
+        return None
+    return meant[0].languages[0]
 
 
 def _hand_over(sound: Path, output: Path) -> None:

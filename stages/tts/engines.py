@@ -62,9 +62,11 @@ def _named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: 
             "voice-not-installed", f"The voice '{manifest.voice}' cannot be used here: {voice.lacking}.", voice.remedy
         )
     if not voice.speaks(language):
-        raise _unsupported(
+        error = _unsupported(
             voices, language, f"The voice '{voice.id}' speaks {_list(voice.languages)}, not '{language}'."
         )
+        own = f"Write `language: {voice.languages[0]}` if that is what the text is in."
+        raise JobError(error.code, error.message, f"{own} {error.hint}")
     why = "the manifest asks for this voice"
     if len(found) > 1 and "/" not in wanted:
         others = _list([other.id for other in found if other != voice])
@@ -117,7 +119,7 @@ def _of_engine(
 def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobError:
     able = [voice.id for voice in voices if voice.installed and voice.speaks(language)]
     if able:
-        return JobError("language-unsupported", message, f"These do: {_list(able[:_NAMED])}.")
+        return JobError("language-unsupported", message, f"These speak '{language}': {_list(able[:_NAMED])}.")
     other = "Use `language: en`, or bring the speech as a sound file with `audio`."
     near = next((voice for voice in voices if voice.speaks(language) and not voice.own), None)
     hint = f"{near.id} would, but {near.lacking}: {near.remedy} Or: {other}" if near else other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -59,6 +60,20 @@ def test_the_documented_engine_speaks_in_a_real_job_and_ends_with_its_daemon(
     # And when the daemon is killed, without any chance to tidy up, the program is gone with it
     house.kill()
     wait_for("the program to end", lambda: not programs[0].is_running() or programs[0].status() == "zombie")
+
+
+def test_a_voice_that_is_tried_by_hand_speaks_its_own_language(
+    tmp_path: Path, installation: Callable[..., Installation]
+) -> None:
+    # Given a voice that speaks Spanish alone
+    house = installation(engines=engines(example(tmp_path), voices={"low": "es-ES"}))
+    out = str(tmp_path / "hola.wav")
+    # When it is tried without a word about the language / Then that is the text's
+    answer = json.loads(house.avatar("voice", "speak", "low", "Hola a todos.", "-o", out, "--json").stdout)
+    assert answer["timing"]["language"] == "es-ES"
+    # And where another one is asked for, that is an error which says how to ask for its own
+    told = house.avatar("voice", "speak", "low", "Hello.", "-l", "en", "-o", out, code=1).stderr
+    assert "language: es-ES" in told
 
 
 def test_times_and_sound_of_another_program_arrive_whole(tmp_path: Path) -> None:
