@@ -138,6 +138,8 @@ def _unread(settings: Settings, full: str) -> tuple[str, str]:
 
 def _coqui(settings: Settings) -> list[Voice]:
     """The woman of LJSpeech, and the speakers of VCTK as far as their names are there."""
+    folders = ("coqui/ljspeech-vits", "coqui/vctk-vits")
+    states = {folder: _vits(settings, folder) for folder in folders}  # once, not for each of a hundred voices
     return [
         Voice(
             "coqui",
@@ -148,7 +150,7 @@ def _coqui(settings: Settings) -> list[Voice]:
             settings.paths.models / folder,
             (),
             False,
-            *_vits(settings, folder),
+            *states[folder],
         )
         for folder, name, language, gender in _coqui_voices(
             settings.paths.models / "coqui" / "vctk-vits" / "speaker_ids.json"
