@@ -39,7 +39,10 @@ def lacking() -> tuple[str, str]:
     if not installed():
         return "coqui-tts, or a package that it needs, is not installed", _HINT
     for package, wanted in PINS.items():
-        found = importlib.metadata.version(package)
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # the module is another package's, such as the old `TTS`
+            found = "something else"
         if found != wanted:
             return f"{package} is installed as {found}; {wanted} is what the engine was proven with", _HINT
     return "", ""

@@ -6,7 +6,7 @@ import importlib.util
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,8 @@ def _unread(settings: Settings, full: str) -> tuple[str, str]:
 
 def _coqui(settings: Settings) -> list[Voice]:
     """The woman of LJSpeech, and the speakers of VCTK as far as their names are there."""
+    folders = ("coqui/ljspeech-vits", "coqui/vctk-vits")
+    states = {folder: _vits(settings, folder) for folder in folders}  # once, not for each of a hundred voices
     return [
         Voice(
             "coqui",
@@ -148,7 +150,7 @@ def _coqui(settings: Settings) -> list[Voice]:
             settings.paths.models / folder,
             (),
             False,
-            *_vits(settings, folder),
+            *states[folder],
         )
         for folder, name, language, gender in _coqui_voices(
             settings.paths.models / "coqui" / "vctk-vits" / "speaker_ids.json"
@@ -172,8 +174,7 @@ def _vits(settings: Settings, folder: str) -> tuple[str, str]:
     for look in models.survey(name, settings.paths.models):
         if not look.usable:
             return f"{look.file.path}: {look.why or 'it is not there'}", f"`avatar models fetch {name}` brings it."
-    program = settings.engines.get("coqui")  # which has packages of its own
-    return apart.lacking("coqui", program) if program else coqui_library.lacking()
+    return ("", "") if "coqui" in settings.engines else coqui_library.lacking()  # a Python of its own: see below
 
 
 def _external(settings: Settings) -> list[Voice]:
@@ -205,4 +206,13 @@ SOURCES: tuple[Callable[[Settings], list[Voice]], ...] = (_hibari, _kokoro, _coq
 
 def catalogue(settings: Settings) -> list[Voice]:
     """All voices that are known, installed or not."""
-    return [voice for source in SOURCES for voice in source(settings)]
+    return [_where_it_runs(voice, settings) for source in SOURCES for voice in source(settings)]
+
+
+def _where_it_runs(voice: Voice, settings: Settings) -> Voice:
+    """A voice whose engine has a Python of its own can be used where that one has what it needs."""
+    program = settings.engines.get(voice.engine)
+    if program is None or not program.python or not voice.installed:
+        return voice
+    lacking, remedy = apart.lacking(voice.engine, program)
+    return replace(voice, lacking=lacking, remedy=remedy or voice.remedy)

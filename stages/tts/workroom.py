@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,16 +26,18 @@ class Workroom:
             with _alone(root):
                 _clear(root)
                 self.path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
-                self._fd = _locked(self.path)
+                fd = _locked(self.path)
         except PermissionError:
             self.path = Path(tempfile.mkdtemp(prefix=f"avatar-{name}-"))
-            self._fd = _locked(self.path)
+            fd = _locked(self.path)
+        #: Removes it: when it is called, or at the end of the process.
+        self.close = weakref.finalize(self, _remove, self.path, fd)
 
-    def close(self) -> None:
-        """Remove it."""
-        with contextlib.suppress(OSError):
-            fs.remove(self.path)
-        os.close(self._fd)
+
+def _remove(folder: Path, fd: int) -> None:
+    with contextlib.suppress(OSError):
+        fs.remove(folder)
+    os.close(fd)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon.config import ExternalEngine
+from daemon.config import ExternalEngine, Settings
 from stages.tts import apart
 from stages.tts.coqui_library import PINS
+from stages.tts.voices import catalogue
 from tests.conftest import Installation, wait_for
 from tests.stages.coqui_models import sha256
 from tests.stages.other_pythons import BASE, COQUI, environment, packages
@@ -114,6 +115,13 @@ def test_what_the_other_python_lacks_fails_the_job_that_asks_and_no_other(house:
     assert "/gone/bin/python is no program that can be run" in error["message"]
     assert house.finished("other")["state"] == "done"
     assert house.events("lane paused") == []
+
+
+def test_no_engine_of_ours_is_offered_whose_python_is_not_there(tmp_path: Path) -> None:
+    # Given the built-in voice in an environment that was never made; then it is known, and not to be used
+    settings = Settings.model_validate({"engines": {"hibari": {"python": str(tmp_path / "python")}}})
+    (heart,) = (voice for voice in catalogue(settings) if voice.id == "hibari/heart")
+    assert "python is no program that can be run" in heart.lacking
 
 
 def asked(python: str) -> str:

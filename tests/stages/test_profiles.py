@@ -289,3 +289,7 @@ def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch
     why, remedy = voices.lacking(xtts_settings(tmp_path))
     assert "4.46.3 is what the engine was proven with" in why
     assert "avatard[xtts]" in remedy
+    # Also where the module is there, but of another package
+    monkeypatch.setitem(coqui_library.PINS, "a-package-of-another-name", "1.0")
+    monkeypatch.delitem(coqui_library.PINS, "transformers")
+    assert "is installed as something else" in voices.lacking(xtts_settings(tmp_path))[0]
