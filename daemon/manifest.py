@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from daemon.language import tag_of
+
 #: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
 FRAME_RATES: dict[str, Fraction] = {
     "23.976": Fraction(24000, 1001),
@@ -116,6 +118,7 @@ Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
 Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
+Language = Annotated[str, BeforeValidator(tag_of, json_schema_input_type=str)]
 Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
@@ -178,9 +181,7 @@ class Manifest(_Strict):
         max_length=100,
         description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
     )
-    language: str = Field(
-        "en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the text, such as en."
-    )
+    language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
     image: FileName | None = Field(None, description="The portrait: a picture file next to the manifest.")
     face: FaceChoice = Field(

@@ -95,6 +95,7 @@ def _captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tupl
     """Cues to burn in, if so asked, and what became of the captions, for the status. Writes the caption file."""
     from stages.encode.burn import line_chars
     from stages.encode.captions import cues, srt, vtt
+    from stages.encode.shown import shown
 
     wanted = ctx.manifest.captions
     if wanted == "none":
@@ -104,11 +105,12 @@ def _captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tupl
             "There are no captions: only the sound is known, not its words. Give them in `text`, beside `audio`."
         )
         return [], "none: the words are not known"
+    words = list(shown(timing["words"]))
     if wanted == "burn":
-        return cues(timing["words"], line_chars(source.width, source.height)), "burned in"
+        return cues(words, line_chars(source.width, source.height)), "burned in"
     name = f"captions.{wanted}"
     with artifact(ctx.path(name)) as temporary:
-        temporary.write_text((srt if wanted == "srt" else vtt)(cues(timing["words"])), encoding="utf-8")
+        temporary.write_text((srt if wanted == "srt" else vtt)(cues(words)), encoding="utf-8")
     return [], name
 
 

@@ -24,11 +24,11 @@ _LONG_WORD = re.compile(r"\S{1,48}")
 _MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
 _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
-_BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
-_LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*")
+BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
+LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*")
 # Not "83", "8)" or "XP", which are a number, a list's item and a name.
 _SMILEY = re.compile(r"(?:[:;]['-]?[)(\]\[DPpOo3/|\\]+|=[)(D]+|8-[)D]|[xX]D+|<3+|\^_?\^)[.,!?]*")
-_EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
+EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
 _LINK = re.compile(r"\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
 #: What stands around a word that a lexicon may know: punctuation ("C++,"), or else all signs ("—nginx—").
 _EDGES = (
@@ -127,9 +127,9 @@ class Preparer:
 
     def _said(self, word: str, *, first: bool) -> tuple[str, list[str] | None, str]:
         """A written word as a text for the rules; or the words that it is said with, and its sound if that is known."""
-        if (first and _BULLET.fullmatch(word)) or _LAYOUT.fullmatch(word) or _SMILEY.fullmatch(word):
+        if (first and BULLET.fullmatch(word)) or LAYOUT.fullmatch(word) or _SMILEY.fullmatch(word):
             return "", None, ""
-        text = _NOTE.sub("", _LINK.sub("", _EMPHASIS.sub("", word)))
+        text = _NOTE.sub("", _LINK.sub("", EMPHASIS.sub("", word)))
         if "]" not in text:  # a link of several words, or a picture
             text = text.removeprefix("!") if text.startswith("![") else text
             text = text.removeprefix("[")

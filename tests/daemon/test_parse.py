@@ -55,6 +55,13 @@ def test_norwegian_is_a_language_and_metadata_keeps_its_types() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "tag"), [("en_US", "en-US"), ("English", "en"), ("jp", "ja"), ("cn", "zh"), ("pt-BR", "pt-BR")]
+)
+def test_a_language_may_be_written_as_people_do(written: str, tag: str) -> None:
+    assert good(f"text: a\nimage: p.png\nlanguage: {written}").language == tag
+
+
+@pytest.mark.parametrize(
     ("fps", "rate"), [("29.97", Fraction(30000, 1001)), ("30000/1001", Fraction(30000, 1001)), ("24", Fraction(24))]
 )
 def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:

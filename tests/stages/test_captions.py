@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.encode.burn import ass, font_size, line_chars
 from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, cues, srt, vtt
+from stages.encode.shown import shown
 from stages.wide import width
 
 LONG = (
@@ -33,8 +34,8 @@ def check(found: list[Cue], words: list[dict[str, Any]], limit: int = MAX_LINE_C
         assert all(0 < width(line) <= limit for line in cue.lines)
         assert 0 < cue.end - cue.start <= MAX_CUE_S + 1e-9
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
-    shown = "".join("".join(cue.lines) for cue in found).replace(" ", "")
-    assert shown == "".join(word["text"] for word in words).replace(" ", "")
+    seen = "".join("".join(cue.lines) for cue in found).replace(" ", "")
+    assert seen == "".join(word["text"] for word in words).replace(" ", "")
 
 
 def test_a_long_sentence_breaks_where_it_breathes() -> None:
@@ -83,6 +84,17 @@ def test_any_words_make_readable_cues(parts: list[tuple[str, int, int]], limit: 
         at += length / 100
     # Then the rules hold and not a character is lost
     check(cues(words, limit), words, limit)
+
+
+def test_marks_of_layout_are_not_shown() -> None:
+    # Given words with the marks that headings, lists, bold letters and links are written with
+    written = [("# News", 0), ("- First:", 1), ("**two**", 1), ("[pages](https://a.example)", 1), ("- one", 1)]
+    words = [
+        {"text": text, "start": at, "end": at + 1, "sentence": sentence} for at, (text, sentence) in enumerate(written)
+    ]
+    # Then a reader sees none of them; a dash between words stays
+    assert [word["text"] for word in shown(words)] == ["News", "First:", "two", "pages", "- one"]
+    assert [word["start"] for word in shown(words)] == [word["start"] for word in words]
 
 
 def test_subrip_and_webvtt_can_be_read_back() -> None:
