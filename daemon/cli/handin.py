@@ -16,6 +16,7 @@ import yaml
 from daemon import fs
 from daemon.errors import AvatarError, JobError
 from daemon.inbox import ignored
+from daemon.manifest import Manifest
 from daemon.outbox import ENDINGS, clean_stem
 from daemon.parse import parse
 
@@ -61,8 +62,8 @@ def words_of(text: str) -> str:
         ) from exc
 
 
-def check(manifest: dict[str, Any]) -> None:
-    """Refuse what the daemon would refuse.
+def check(manifest: dict[str, Any]) -> Manifest:
+    """The manifest as the daemon would read it.
 
     Raises:
         JobError: what is wrong with the manifest.
@@ -70,6 +71,7 @@ def check(manifest: dict[str, Any]) -> None:
     checked = parse(_dump(manifest))[0]
     if isinstance(checked, JobError):
         raise checked
+    return checked
 
 
 def plain_name(name: str) -> str:

@@ -38,11 +38,13 @@ def clone(
     """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
     from stages.tts.profiles.make import COMMAND, Wish, make
 
-    check({"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}})
+    wanted = check(
+        {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
+    )
     wish = Wish(
         id=f"vp-{secrets.token_hex(4)}",
         name=name,
-        language=language,
+        language=wanted.language,
         consent=consent,
         expires=expires.date() if expires else None,
         source=COMMAND,
