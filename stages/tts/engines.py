@@ -12,6 +12,7 @@ from daemon.errors import JobError, MachineError
 from daemon.manifest import Manifest
 from daemon.profiles import PROFILE_ID, Profiles, check_usable
 from stages.tts.voices import Voice, catalogue
+from stages.tts.xtts import voices as xtts
 
 if TYPE_CHECKING:  # so that a voice can be chosen without numpy
     from stages.tts.engine import Engine
@@ -47,6 +48,10 @@ def resolve(manifest: Manifest, settings: Settings) -> Choice:
         Profiles(settings.paths.profiles).find(wanted)  # an id that is not there was removed, and that is worth saying
     if wanted == DEFAULT:
         return _default(voices, manifest.language, settings)
+    if wanted.startswith("xtts/") and not any(voice.is_called(wanted) for voice in voices):
+        why, remedy = xtts.lacking(settings)  # its voices are known by its files only
+        if why:
+            raise JobError("voice-not-installed", f"The voice '{manifest.voice}' cannot be used here: {why}.", remedy)
     return _named(voices, manifest, wanted, settings.stages.tts.engine)
 
 
@@ -54,7 +59,11 @@ def _named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: 
     """Of several voices of that name: the preferred engine's, then an installed one, then one of the language."""
     found = [voice for voice in voices if voice.is_called(wanted)]
     if not found:
-        raise JobError("voice-unknown", f"There is no voice named '{manifest.voice}'.", _names(voices, wanted))
+        raise JobError(
+            "voice-unknown",
+            f"There is no voice named '{manifest.voice}', nor a voice profile (any more).",
+            _names(voices, wanted),
+        )
     language = manifest.language
     voice = min(found, key=lambda v: (v.engine != preferred, not v.installed, not v.speaks(language)))
     if not voice.installed:

@@ -13,7 +13,7 @@ from hibari.g2p.normalize import ROMAN_CARDINAL, ROMAN_ORDINAL, normalize
 
 _MARK = "\u2060"  # a word joiner, which text does not hold any more when it comes here
 _NUMBERED = "|".join(map(re.escape, sorted({*ROMAN_CARDINAL, *ROMAN_ORDINAL}, key=len, reverse=True)))
-#: As people number with them: "I" to "LXXXIX", but "Type C" and "Grade L" are letters.
+#: As people number with them, below ninety; "Type C" and "Grade L" are letters.
 _NUMERAL = r"(?:XL|L(?=[XVI])|)X{0,3}(?:IX|IV|V?I{0,3})(?![A-Za-z]|['’.]\w)"
 _GUARDS = (
     # "James Cameron", "Chapter Changes", "USB Type C": no numeral, though it begins with a letter of one

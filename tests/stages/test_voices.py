@@ -73,6 +73,8 @@ def test_the_voice_is_the_one_that_was_meant(
     ("settings", "manifest", "code", "says"),
     [
         ({}, {"voice": "bela"}, "voice-unknown", "Did you mean 'bella'?"),
+        ({}, {"voice": "Anna"}, "voice-unknown", "nor a voice profile (any more)"),
+        ({}, {"voice": "xtts/Ada"}, "voice-not-installed", "accept_licence: true"),
         ({}, {"voice": "kokoro/ema"}, "voice-unknown", "'kokoro/emma'"),
         ({}, {"voice": "kokoro/adam"}, "voice-not-installed", "avatar models fetch kokoro"),
         ({}, {"voice": "bella", "language": "fr"}, "language-unsupported", "speaks en-US, not 'fr'"),
