@@ -9,17 +9,19 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daemon import fs
 from daemon.board import Board
 from daemon.config import Settings
-from daemon.errors import JobError
+from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
-from daemon.job import FINISHED, PIPELINES, Job, document_id
+from daemon.job import FINISHED, PIPELINES, SOURCES, Job, document_id
 from daemon.manifest import Manifest
 from daemon.outbox import Outbox, Wish
 from daemon.reading import printable
@@ -34,6 +36,11 @@ WITHDRAWN = JobError(
 #: Jobs that are built between two flushes.
 BATCH = 100
 
+#: How long a file has been seen unchanged, in s, by its path below the inbox.
+FileFacts = Callable[[str], float]
+#: Has the event loop call something with arguments.
+Post = Callable[..., None]
+
 
 @dataclass(frozen=True)
 class Claimed:
@@ -44,12 +51,14 @@ class Claimed:
         source: its path in the inbox.
         data: its bytes, as far as they could be read.
         items: its documents, each checked or with what is wrong with it.
+        last: it has waited long enough: what cannot be copied now fails.
     """
 
     claim: str
     source: str
     data: bytes
     items: tuple[Manifest | JobError, ...]
+    last: bool = False
 
 
 @dataclass
@@ -58,15 +67,30 @@ class _Build:
 
     job: Job
     item: Manifest | JobError
-    source: str
-    data: bytes
+    claimed: Claimed
     wanted: str
     place: Path | None = None
 
 
 class Builder:
-    def __init__(self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events) -> None:
+    """Args:
+    facts: what is known of a file that a manifest names.
+    post: has the event loop do something; `make` may run in another thread, board and events may not.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool,
+        outbox: Outbox,
+        board: Board,
+        events: Events,
+        facts: FileFacts = lambda name: 0.0,
+        post: Post | None = None,
+    ) -> None:
         self._settings = settings
+        self._still_s = facts
+        self._post = post or _at_once
         self._spool = spool
         self._outbox = outbox
         self._board = board
@@ -75,15 +99,20 @@ class Builder:
         #: Jobs of this process that are in the spool, but whose status could not be written yet.
         self._unsaid: set[str] = set()
 
-    def make(self, claimed: Sequence[Claimed], *, new: bool) -> list[Job]:
-        """Make the jobs of claimed manifests, each once. `new`: none of them can be in the spool yet."""
+    def make(self, claimed: Sequence[Claimed], *, new: bool) -> tuple[list[Job], dict[str, AvatarError]]:
+        """Make the jobs of claimed manifests, each once. `new`: none of them can be in the spool yet.
+
+        Returns:
+            The jobs, and for each claim of which something could not be copied now, why. Such a claim is to be tried again.
+        """
         self._snapshots.forget_unused()
         builds = [_build(one, number) for one in claimed for number in range(len(one.items))]
-        jobs = []
+        jobs: list[Job] = []
+        postponed: dict[str, AvatarError] = {}
         for start in range(0, len(builds), BATCH):
-            batch = builds[start : start + BATCH]
-            jobs += self._settle(batch if new else [build for build in batch if self._due(build)])
-        return jobs
+            batch = [build for build in builds[start : start + BATCH] if build.claimed.claim not in postponed]
+            jobs += self._settle(batch if new else [build for build in batch if self._due(build)], postponed)
+        return jobs, postponed
 
     def _due(self, build: _Build) -> bool:
         """Whether something is left to do for a job that an earlier try may have made."""
@@ -94,19 +123,33 @@ class Builder:
         build.job = known or build.job
         return known is not None
 
-    def _settle(self, builds: Sequence[_Build]) -> list[Job]:
+    def _settle(self, builds: Sequence[_Build], postponed: dict[str, AvatarError]) -> list[Job]:
         new = [build for build in builds if build.place is None]
         if new:
-            self._publish(new)
-        if builds:
-            self._acknowledge(builds, {build.job.id for build in new})
-        return [build.job for build in builds]
+            self._publish(new, postponed)
+        made = [build for build in builds if build.place is not None]
+        if made:
+            self._acknowledge(made, {build.job.id for build in new})
+        return [build.job for build in made]
 
-    def _publish(self, builds: Sequence[_Build]) -> None:
+    def _publish(self, builds: Sequence[_Build], postponed: dict[str, AvatarError]) -> None:
         """Build the jobs' directories and make them appear in their queues (or among the failed)."""
-        written = [path for build in builds for path in self._write(build)]
-        fs.OPS.sync_all(written)
+        written: list[Path] = []
+        built = []
         for build in builds:
+            if build.claimed.claim in postponed:
+                continue
+            try:
+                written += self._write(build)
+            except Postponed as exc:
+                fs.remove(self._spool.tmp / build.job.id)
+                postponed[build.claimed.claim] = exc
+            else:
+                built.append(build)
+        if not built:
+            return
+        fs.OPS.sync_all(written)
+        for build in built:
             self._unsaid.add(build.job.id)
             build.place = self._spool.place(build.job)
             fs.rename(self._spool.tmp / build.job.id, build.place)
@@ -116,15 +159,18 @@ class Builder:
         job, building = build.job, self._spool.tmp / build.job.id
         fs.remove(building)
         fs.OPS.mkdir(building)
-        fs.OPS.write(building / "manifest.yaml", build.data, sync=False)
+        fs.OPS.write(building / "manifest.yaml", build.claimed.data, sync=False)
         copies: list[Path] = []
         try:
             if isinstance(build.item, JobError):
                 raise build.item
-            copies = self._snapshot(build.item, build.source, building)
-        except JobError as exc:
+            copies = self._snapshot(build, build.item, building)
+        except (JobError, Postponed) as exc:
+            if isinstance(exc, Postponed) and not build.claimed.last:
+                raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
-            job.error = {"code": exc.code, "message": exc.message, "hint": exc.hint, "fault": "job", "stage": "intake"}
+            fault = exc.fault
+            job.error = {"code": exc.code, "message": exc.message, "hint": exc.hint, "fault": fault, "stage": "intake"}
         job.name = self._outbox.choose(build.wanted, job.id)
         fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
@@ -141,11 +187,15 @@ class Builder:
         for build, name in zip(builds, names, strict=True):
             self._name(build, name)
             self._unsaid.discard(build.job.id)
-            if build.job.state == "queued":
-                self._board.add(build.job)
-            self._events.job_accepted(build.job)
-            if build.job.state in FINISHED:
-                self._events.job_finished(build.job)
+            self._post(self._announce, build.job, build.place)
+
+    def _announce(self, job: Job, place: Path) -> None:
+        """Tell of a job, in the event loop. Somebody may have cancelled it since it came into the spool."""
+        if job.state == "queued" and place.is_dir():
+            self._board.add(job)
+        self._events.job_accepted(job)
+        if job.state in FINISHED:
+            self._events.job_finished(job)
 
     def _name(self, build: _Build, name: str) -> None:
         """Correct the record where somebody took the name that was chosen."""
@@ -165,21 +215,59 @@ class Builder:
         resting = job.state in FINISHED or job.id in self._board
         return job if resting and self._outbox.owner(job.name) != job.id else None
 
-    def _snapshot(self, manifest: Manifest, source: str, building: Path) -> list[Path]:
+    def _snapshot(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
         copies = []
-        sources = (
-            (manifest.image, "source.image"),
-            (manifest.audio, "source.audio"),
-            (manifest.background_file, "source.background"),
-        )
-        for name, target in sources:
-            if name is not None:
-                path = os.path.join(os.path.dirname(source), name)
-                with open_inside(self._settings.paths.inbox, path) as fd:
-                    self._snapshots.take(fd, building / target, self._settings.intake.max_file_bytes, name)
-                copies.append(building / target)
+        folder = os.path.dirname(build.claimed.source)
+        for name, target in named_files(manifest):
+            path = os.path.join(folder, name)
+            with open_inside(self._settings.paths.inbox, path) as fd:
+                limit = self._settings.intake.max_file_bytes
+                key = self._snapshots.take(fd, building / target, limit, name, self._room_for(name))
+            build.job.facts.setdefault(SOURCES, {})[target] = {
+                "path": path,
+                "file": list(key),
+                "still_s": round(self._still_s(path), 1),
+            }
+            copies.append(building / target)
         return copies
+
+    def _room_for(self, name: str) -> Callable[[int], None]:
+        def check(size: int) -> None:
+            free = room(self._settings)
+            if size > free:
+                raise no_room(name, size, free)
+
+        return check
+
+
+def _at_once(call: Callable[..., object], *args: Any) -> None:
+    call(*args)
+
+
+def named_files(manifest: Manifest) -> list[tuple[str, str]]:
+    """The files a job names, each with the name of its copy in the job's folder."""
+    sources = (
+        (manifest.image, "source.image"),
+        (manifest.audio, "source.audio"),
+        (manifest.background_file, "source.background"),
+    )
+    return [(name, target) for name, target in sources if name is not None]
+
+
+def room(settings: Settings) -> float:
+    """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
+    return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
+
+
+def no_room(name: str, size: float, free: float) -> Postponed:
+    return Postponed(
+        "no-room",
+        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: beyond the reserve "
+        f"{max(0.0, free) / 1e6:.0f} MB are free.",
+        "Use smaller files, or have the operator free some space.",
+        fault="machine",
+    )
 
 
 def _build(claimed: Claimed, number: int) -> _Build:
@@ -199,4 +287,4 @@ def _build(claimed: Claimed, number: int) -> _Build:
         job.stages = PIPELINES[item.kind]
         job.stage = job.stages[0]
         job.priority = item.priority
-    return _Build(job, item, claimed.source, claimed.data, wanted=job.name)
+    return _Build(job, item, claimed, wanted=job.name)

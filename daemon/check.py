@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from daemon import fs
-from daemon.claims import CLAIMED
+from daemon.claim_folder import CLAIMED
 from daemon.config import Settings
 from daemon.job import JOB_ID, STAGES, Job, State
 from daemon.outbox import Outbox

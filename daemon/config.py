@@ -57,7 +57,15 @@ class Paths(_Section):
 
 
 class Intake(_Section):
-    settle_s: float = Field(2.0, ge=0.05, description="A file must look the same on two looks this far apart.")
+    settle_s: float = Field(
+        2.0, ge=0.05, description="A file that its writer has closed must look the same on two looks this far apart."
+    )
+    settle_unknown_s: float = Field(
+        10.0,
+        ge=0,
+        description="The same where nobody tells when a writer is done: on network mounts, and for what lay there at start;",
+    )
+    settle_mb_s: float = Field(1.0, ge=0, description="and there so much longer for each MB of the file.")
     scan_s: float = Field(30.0, ge=0.1, description="Full scan of the inbox, whatever the notifications say.")
     companion_wait_s: float = Field(900.0, ge=0, description="How long a manifest waits for the files it names.")
     empty_wait_s: float = Field(

@@ -6,7 +6,7 @@ Whose fault it is decides what happens to the job (docs/spool.md, promise 4), so
 from __future__ import annotations
 
 import errno
-from typing import ClassVar, Literal
+from typing import Literal
 
 Fault = Literal["job", "machine", "unknown"]
 
@@ -37,7 +37,7 @@ class AvatarError(Exception):
         hint: one sentence: what would be right.
     """
 
-    fault: ClassVar[Fault] = "unknown"
+    fault: Fault = "unknown"
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         self.code, self.message, self.hint = code, visible(message), visible(hint)
@@ -61,6 +61,16 @@ class MachineError(AvatarError):
 
 class UnknownError(AvatarError):
     """Nobody's fault that we can name: retried with backoff, then failed."""
+
+
+class Postponed(AvatarError):  # noqa: N818 (it says what happened)
+    """One file cannot be taken in now (a writer holds it, it does not fit on the disk). It alone is tried again, and fails with
+    this error when `intake.companion_wait_s` is over.
+    """
+
+    def __init__(self, code: str, message: str, hint: str, fault: Fault = "job") -> None:
+        super().__init__(code, message, hint)
+        self.fault = fault
 
 
 class ConfigError(AvatarError):

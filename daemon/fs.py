@@ -28,6 +28,9 @@ NEWS_BYTES = 4096
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
+#: Paths below it go through a descriptor of this process (`daemon/safeopen.py`, `daemon/claim_folder.py`).
+_DESCRIPTORS = Path("/proc/self/fd")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _HERE = -100  # AT_FDCWD: relative names are of the working folder
 _RENAME_EXCHANGE = 2
@@ -131,7 +134,7 @@ class Ops:
             for path in paths:
                 _sync(path, os.O_RDONLY)
             return
-        for path in {os.lstat(path).st_dev: path for path in paths}.values():
+        for path in {_device(path): path for path in paths}.values():
             _sync_filesystem(path if path.is_dir() else path.parent)
 
 
@@ -145,7 +148,14 @@ def _sync_filesystem(path: Path) -> None:
         os.close(fd)
 
 
+def _device(path: Path) -> int:
+    return (os.stat(path) if path.parent == _DESCRIPTORS else os.lstat(path)).st_dev
+
+
 def _sync(path: Path, flags: int) -> None:
+    if path.parent == _DESCRIPTORS:  # a folder that is used through its descriptor
+        os.fsync(int(path.name))
+        return
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,18 +1,24 @@
-"""Deciding which drops are taken now, and keeping those waiting whose files have not arrived."""
+"""Deciding which drops are taken now, and keeping those waiting whose files have not arrived.
+
+All of it but `waiting` and `next_look` touches other people's files, so the daemon calls it in a `DiskThread`.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from daemon import fs
 from daemon.anchor import Anchor
+from daemon.board import Board
+from daemon.builder import Post, no_room, room
 from daemon.claims import Claims
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError
+from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.inbox import MANIFESTS, Drop, Inbox, Look
 from daemon.job import Job, new_id
@@ -22,6 +28,7 @@ from daemon.reading import parse_safely, printable, read_manifest
 from daemon.safeopen import open_inside
 from daemon.spool import Spool
 from daemon.status import describe
+from daemon.writers import Writers
 
 #: A file that still changes after this many settle times is worth a status.
 PATIENCE = 5
@@ -29,32 +36,73 @@ PATIENCE = 5
 BATCH = 64
 #: No two looks follow each other faster than this, in s, but for a notification.
 LEAST_S = 0.01
-#: A manifest that could not be taken is tried again after this long, in s.
-REFUSED_S = 30.0
+#: A manifest that could not be taken is tried again after this long at first, and at most, in s.
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Peek(NamedTuple):
-    """What was read of a manifest that waits: its files, by their path below the inbox, and the names it asks for."""
+    """What was read of a manifest that waits: its files, by their path below the inbox, and the names it asks for.
+
+    `held`: it could not be read, since somebody holds it.
+    """
 
     look: Look
     files: list[str]
     outputs: list[str]
+    held: str = ""
+
+
+@dataclass
+class _Waiting:
+    """A manifest in the inbox that has a status. `since`: by the inbox's clock, in s."""
+
+    job: Job
+    since: float
+
+
+@dataclass
+class _Refused:
+    """A manifest that could not be moved. Times are the inbox's clock's, in s."""
+
+    due: float
+    delay: float
 
 
 class Intake:
-    def __init__(self, settings: Settings, spool: Spool, outbox: Outbox, claims: Claims, events: Events) -> None:
+    """Args:
+    post: has the event loop do something; `board` and `events` are only touched there.
+    """
+
+    def __init__(
+        self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events, post: Post | None = None
+    ) -> None:
         self.settings = settings
         self.spool = spool
         self.outbox = outbox
-        self.claims = claims
         self.events = events
-        self.inbox = Inbox(settings.paths.inbox, settings.intake)
+        self._post = post or (lambda call, *args: call(*args))
+        self.writers = Writers(str(settings.paths.inbox))
+        self.inbox = Inbox(settings.paths.inbox, settings.intake, writers=self.writers)
+        self.claims = Claims(
+            settings,
+            spool,
+            outbox,
+            board,
+            events,
+            lambda name: self.inbox.still_s(name),  # a test may give it another inbox
+            lambda: self.inbox.clock(),
+            self._post,
+        )
         self.anchor = Anchor(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
-        self._waiting: dict[str, Job] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        #: Names of manifests that have a status, by the id in it.
+        self._names: dict[str, str] = {}
         self._moving: dict[str, float] = {}
         self._peeks: dict[str, _Peek] = {}
-        self._refused: dict[str, float] = {}
+        self._refused: dict[str, _Refused] = {}
         self._present: list[Drop] = []
 
     def resume(self) -> int:
@@ -80,7 +128,7 @@ class Intake:
         started = time.monotonic()
         with self.anchor.held():
             drops = self.inbox.look()
-        self.events.scanned(time.monotonic() - started, len(drops))
+        self._post(self.events.scanned, time.monotonic() - started, len(drops))
         self._present = drops
         return drops
 
@@ -89,8 +137,15 @@ class Intake:
         drops = self.look() if drops is None else drops
         self._forget_gone({drop.name for drop in drops})
         settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
+        left = room(self.settings)
         for start in range(0, len(settled), BATCH):
-            yield [drop for drop in settled[start : start + BATCH] if self._complete(drop)]
+            batch = []
+            for drop in settled[start : start + BATCH]:
+                size = self._size(drop)
+                if self._complete(drop, left):
+                    batch.append(drop)
+                    left -= size
+            yield batch
 
     def take(self, drops: Sequence[Drop]) -> list[Job]:
         """Claim drops and make their jobs.
@@ -112,32 +167,33 @@ class Intake:
     def _id(self, drop: Drop) -> str:
         """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
         self._settle(drop.name)
-        return self._waiting[drop.name].id if drop.name in self._waiting else new_id()
+        return self._waiting[drop.name].job.id if drop.name in self._waiting else new_id()
 
     def _let_go(self, drop: Drop) -> None:
         self.inbox.forget(drop.name)
         self._peeks.pop(drop.name, None)
+        self._refused.pop(drop.name, None)
         self._settle(drop.name)
 
     def _settle(self, name: str) -> None:
         """End the waiting of a manifest whose job is in the spool."""
         waiting = self._waiting.get(name)
-        if waiting is not None and self.spool.find(waiting.id) is not None:
-            del self._waiting[name]
-            self._unwait(waiting, withdraw=self._vain(waiting))
+        if waiting is not None and self.spool.find(waiting.job.id) is not None:
+            self._end_waiting(name)
 
     def _refuse(self, drop: Drop) -> None:
         """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
         why = self.claims.refused.pop(drop.name)
-        self._refused[drop.name] = self.inbox.now + REFUSED_S
-        warning = f"The manifest cannot be moved out of its folder ({why}); give the service the right to write there."
-        self._wait(drop, [], [warning])
+        known = self._refused.get(drop.name)
+        delay = min(known.delay * 2, LONGEST_RETRY_S) if known else FIRST_RETRY_S
+        self._refused[drop.name] = _Refused(self.inbox.now + delay, delay)
+        self._wait(drop, [], [f"The manifest cannot be moved out of its folder ({why})."])
 
     # -- what people ask for while a manifest is still theirs ----------------------------------------------------
 
     def waiting(self, job_id: str) -> str | None:
         """The path below the inbox of the manifest that waits for its files under this id."""
-        return next((name for name, job in self._waiting.items() if job.id == job_id), None)
+        return self._names.get(job_id)
 
     def expected(self, *, read: bool = False) -> dict[str, list[str]]:
         """Manifests of the last look by the result names that are known to come from them; a file of several jobs gives
@@ -163,8 +219,13 @@ class Intake:
         jobs: list[Job] = []
         with self.anchor.held():
             while not jobs and name not in self.claims.refused and name.lower().endswith(MANIFESTS):
-                with open_inside(self.settings.paths.inbox, name):  # JobError when it is gone, or no file of its own
-                    look = Look.at(self.settings.paths.inbox / name)
+                try:
+                    with open_inside(
+                        self.settings.paths.inbox, name
+                    ) as fd:  # JobError when gone, or no file of its own
+                        look: Look | None = Look.of(os.fstat(fd))
+                except Postponed:  # somebody holds it; it is taken away all the same
+                    look = self.inbox.at(name)
                 if look is not None:  # else exchanged in this moment, as when `take` gives nothing
                     drop = Drop(name, look, True)
                     jobs = self.claims.take([(drop, self._id(drop))], cancelled=True)
@@ -183,9 +244,8 @@ class Intake:
         Raises:
             MachineError: `disk-reserve`.
         """
-        free = shutil.disk_usage(self.settings.paths.spool).free
         reserve = self.settings.intake.reserve_mb * 10**6
-        if free < reserve:
+        if (free := room(self.settings) + reserve) < reserve:
             raise MachineError(
                 "disk-reserve",
                 f"Only {free / 1e6:.0f} MB are free on the spool's disk; {reserve / 1e6:.0f} MB are kept in reserve.",
@@ -194,10 +254,11 @@ class Intake:
 
     def next_look(self) -> float:
         """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
-        limits, now = self.settings.intake, time.time()
-        due = [limits.scan_s, *(job.since + limits.companion_wait_s - now for job in self._waiting.values())]
-        if (still := self.inbox.next_still()) is not None:
-            due.append(still)
+        limits, now = self.settings.intake, self.inbox.now
+        due = [limits.scan_s]
+        due += [waiting.since + limits.companion_wait_s - now for waiting in list(self._waiting.values())]
+        due += [refused.due - now for refused in list(self._refused.values())]
+        due += [left for left in (self.inbox.next_still(), self.claims.next_try()) if left is not None]
         return max(LEAST_S, min(wait for wait in due if wait > 0))
 
     # -- waiting for the files a manifest names ------------------------------------------------------------------
@@ -213,38 +274,62 @@ class Intake:
                 fs.remove(path)
                 continue
             source = str(job.facts.get("path", ""))
-            there = source and os.path.lexists(self.settings.paths.inbox / source)
+            there = source and self.inbox.at(source) is not None
             if there and self.spool.find(job.id) is None:
-                self._waiting[source] = job
+                self._begin_waiting(source, job, self._waited_from(job))
             else:
                 self._unwait(job, withdraw=self._vain(job))
 
-    def _complete(self, drop: Drop) -> bool:
-        """Whether every file the manifest names is there and still. One that is wrong altogether is taken, and fails."""
-        if self.inbox.now < self._refused.get(drop.name, 0.0):
+    def _complete(self, drop: Drop, left: float) -> bool:
+        """Whether every file the manifest names is there and whole, and fits into the `left` bytes. One that is wrong
+        altogether is taken, and fails.
+        """
+        if drop.name in self._refused and self.inbox.now < self._refused[drop.name].due:
             return False
-        unready = [name for name in self._peek(drop).files if not self.inbox.still(name)]
+        peek = self._peek(drop)
+        if peek.held:
+            return self._waited_enough(self._wait(drop, [], [peek.held]))
+        unready = [name for name in peek.files if not self.inbox.still(name)]
         if not unready:
             self._moving.pop(drop.name, None)
-            return True
+            return self._fits(drop, left)
         # Files that are there need a second look like every other; that alone is not worth telling.
         first = self._moving.setdefault(drop.name, self.inbox.now)
-        moving = [name for name in unready if os.path.lexists(self.settings.paths.inbox / name)]
+        moving = [name for name in unready if self.inbox.at(name) is not None]
         patient = self.inbox.now - first < self.settings.intake.settle_s * PATIENCE
         if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
         since = self._wait(drop, [printable(os.path.basename(name)) for name in unready])
         # A file that is still being written is never taken, however long it takes.
-        return not moving and time.time() - since >= self.settings.intake.companion_wait_s
+        return not moving and self._waited_enough(since)
+
+    def _waited_enough(self, since: float) -> bool:
+        return self.inbox.now - since >= self.settings.intake.companion_wait_s
+
+    def _fits(self, drop: Drop, left: float) -> bool:
+        """Whether the files of a manifest fit on the spool's disk. One that waits for room keeps the others from nothing."""
+        if (size := self._size(drop)) <= max(0.0, left):
+            return True
+        error = no_room(f"What {os.path.basename(drop.name)} names", size, left)
+        return self._waited_enough(self._wait(drop, [], [str(error)]))
+
+    def _size(self, drop: Drop) -> int:
+        """Bytes of the files a manifest names, each counted once."""
+        known = self._peeks.get(drop.name)
+        return sum(self.inbox.size(name) for name in known.files) if known else 0
 
     def _peek(self, drop: Drop) -> _Peek:
         """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
         known = self._peeks.get(drop.name)
-        if known is None or known.look != drop.look:
-            manifests = self._manifests(drop)
-            base = os.path.dirname(drop.name)
-            files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
-            known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output])
+        if known is None or known.look != drop.look or known.held:
+            try:
+                manifests = self._manifests(drop)
+            except Postponed as exc:
+                known = _Peek(drop.look, [], [], str(exc))
+            else:
+                base = os.path.dirname(drop.name)
+                files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
+                known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output])
             self._peeks[drop.name] = known
         return known
 
@@ -252,38 +337,61 @@ class Intake:
         limits = self.settings.intake
         try:
             data = read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes)
+        except Postponed:
+            raise
         except (AvatarError, OSError):
             return []
         return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
         """Note durably that a manifest waits, so that a restart keeps its name and its clock. Returns since when."""
-        job = self._waiting.get(drop.name)
-        if job is None:
+        waiting = self._waiting.get(drop.name)
+        if waiting is None:
             now = time.time()
             job = Job(
                 id=new_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
             )
-            job.facts = {"path": drop.name, "missing": missing}
+            clock = {"boot": _boot_id(), "at": self.inbox.now}
+            job.facts = {"path": drop.name, "missing": missing, "waits_since": clock}
             job.warnings = list(warnings)
             wanted = next(iter(self._peek(drop).outputs), drop.stem)
             job.name = self.outbox.reserve(wanted, job.id, describe(job))
             fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json())
-            self._waiting[drop.name] = job
-            self.events.job_waiting(job, missing)
-        elif (job.facts["missing"], job.warnings) != (missing, list(warnings)):
+            waiting = self._begin_waiting(drop.name, job, self.inbox.now)
+            self._post(self.events.job_waiting, job, missing)
+        elif (waiting.job.facts["missing"], waiting.job.warnings) != (missing, list(warnings)):
+            job = waiting.job
             job.facts["missing"], job.warnings = missing, list(warnings)
             fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json(), durable=False)
-            self.events.job_waiting(job, missing)
-        return job.since
+            self._post(self.events.job_waiting, job, missing)
+        return waiting.since
+
+    def _begin_waiting(self, name: str, job: Job, since: float) -> _Waiting:
+        self._waiting[name] = _Waiting(job, since)
+        self._names[job.id] = name
+        return self._waiting[name]
+
+    def _waited_from(self, job: Job) -> float:
+        """Since when a manifest waits that waited before a restart. After a reboot the monotonic clock is another one, and the
+        wall clock may have been set; then it waits anew.
+        """
+        clock: dict[str, Any] = job.facts.get("waits_since") or {}
+        if clock.get("boot") != _boot_id():
+            return self.inbox.now
+        return min(float(clock.get("at", self.inbox.now)), self.inbox.now)
+
+    def _end_waiting(self, name: str) -> None:
+        job = self._waiting.pop(name).job
+        self._names.pop(job.id, None)
+        self._unwait(job, withdraw=self._vain(job))
 
     def _forget_gone(self, present: set[str]) -> None:
-        for memory in (self._moving, self._peeks, self._refused):
+        memories: tuple[dict[str, Any], ...] = (self._moving, self._peeks, self._refused)
+        for memory in memories:
             for name in [name for name in memory if name not in present]:
                 del memory[name]
         for name in [name for name in self._waiting if name not in present]:
-            job = self._waiting.pop(name)
-            self._unwait(job, withdraw=self._vain(job))
+            self._end_waiting(name)
 
     def _vain(self, job: Job) -> bool:
         """Whether the name a manifest waited under is no job's: it was taken away, or its jobs have other names."""
@@ -298,5 +406,13 @@ class Intake:
     def _unwait(self, job: Job, *, withdraw: bool) -> None:
         if withdraw:
             self.outbox.withdraw(job.name, job.id)
-            self.events.job_withdrawn(job)
+            self._post(self.events.job_withdrawn, job)
         fs.remove(self.spool.waiting / f"{job.id}.json")
+
+
+def _boot_id() -> str:
+    """Tells one run of the kernel from the next; monotonic times are only comparable within one."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

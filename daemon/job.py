@@ -29,6 +29,9 @@ PIPELINES: Final[dict[str, tuple[Stage, ...]]] = {
     "voice": ("tts", "deliver"),
 }
 
+#: Among a job's facts: which files in the inbox its copies were made of (path, identity, how long it had stood still).
+SOURCES: Final = "sources"
+
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1
 #: Entries of `history` kept in a record; a job that fails for days must not grow without bound.

@@ -28,13 +28,14 @@ DEATHS = ("worker-crashed", "worker-hung", "worker-memory", "stage-timeout")
 #: Why manifests are refused, and lanes pause: the codes that are there from the start, at zero. Rarer ones come as they happen.
 REJECTIONS = (
     "manifest-unknown-key", "manifest-invalid", "manifest-empty", "manifest-not-text", "manifest-too-large",
-    "yaml-invalid", "file-missing", "file-is-link", "file-outside", "file-too-large", "file-unreadable", "text-too-long",
+    "yaml-invalid", "file-missing", "file-is-link", "file-outside", "file-too-large", "file-unreadable", "file-changing",
+    "no-room", "text-too-long",
 )  # fmt: skip
 _WORK = ("disk-full", "io-error", "out-of-memory", "gpu-lost", "model-missing", "worker-broken")
 PAUSES = {
     "gpu": _WORK,
     "cpu": (*_WORK, "outbox-unusable"),
-    "intake": ("disk-full", "disk-reserve", "io-error", "inbox-missing"),
+    "intake": ("disk-full", "disk-reserve", "io-error", "inbox-missing", "inbox-stuck", "claims-foreign"),
     "spool": ("disk-full", "io-error", "outbox-unusable"),
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.disk_thread import DiskThread
 from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.flow import CANCELLED, Flow
@@ -28,8 +30,11 @@ MAX_REASON = 200  # characters kept of what a person writes
 class Requests:
     """The operations; `do` runs one and gives back a sentence."""
 
-    def __init__(self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events) -> None:
+    def __init__(
+        self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
+    ) -> None:
         self._flow = flow
+        self._disk = disk
         self._intake = intake
         self._outbox = intake.outbox
         self._lanes = lanes
@@ -62,10 +67,10 @@ class Requests:
 
     async def _cancel(self, request: Request) -> str:
         if (name := request.get("manifest")) is not None:
-            return self._withdraw(str(name))
+            return await self._withdraw(str(name))
         job_id = _job_id(request)
         if (name := self._intake.waiting(job_id)) is not None:
-            return self._withdraw(name)
+            return await self._withdraw(name)
         for lane in self._lanes:
             if await lane.cancel(job_id):
                 return await self._cancelled(job_id)
@@ -96,9 +101,16 @@ class Requests:
             raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
         return f"{job_id} is cancelled."
 
-    def _withdraw(self, name: str) -> str:
+    async def _withdraw(self, name: str) -> str:
         """Cancel a manifest that is still in the inbox; `name` is its path there."""
-        job = self._intake.cancel(name)
+        try:
+            job = await asyncio.wait_for(self._disk.run(self._intake.cancel, name), CANCEL_S)
+        except TimeoutError as exc:
+            raise UnknownError(
+                "answer-late",
+                f"{name} is being cancelled; the inbox has not answered yet.",
+                "`avatar status` says why.",
+            ) from exc
         if job is None:
             raise JobError(
                 "control-invalid", f"{name!r} is not a manifest.", "Name a .yaml file by its path below the inbox."

@@ -1,23 +1,110 @@
-"""Opening what strangers dropped: never through a link, never a device, never outside the folder.
+"""Opening what strangers dropped: never through a link or a mount, never a device, never outside the folder, never waiting.
 
-Every part of the path is looked up from the directory before it with O_NOFOLLOW, so nothing can be exchanged for a link between
-the check and the use. The file itself is first only pointed at (O_PATH), which wakes no device and waits for no pipe, and opened
-for reading when it has proved to be a file.
+A path is looked up by one openat2(2) that refuses links and other filesystems in every part of it (on kernels without it, part
+by part with O_NOFOLLOW), so nothing can be exchanged between the check and the use. The file itself is first only pointed at
+(O_PATH), which wakes no device, waits for no pipe and breaks no lease, and opened for reading when it has proved to be a file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import functools
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.errors import JobError
+from daemon.errors import JobError, Postponed
 
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _POINT = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_OPENAT2 = 437  # the same number on every architecture
+_NO_XDEV, _NO_SYMLINKS = 0x01, 0x04
+#: Errors that say something about this process or the whole machine, not about one file.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_below(folder_fd: int, relative: str, flags: int) -> int:
+    """Open what is below an open folder, through no link and on no other mount; `.` is the folder itself.
+
+    Raises:
+        OSError: ELOOP where a part is a link, EXDEV where one is a mount.
+    """
+    if not _has_openat2():
+        return _open_by_parts(folder_fd, relative, flags)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _NO_XDEV | _NO_SYMLINKS)
+    fd: int = _libc.syscall(_OPENAT2, folder_fd, os.fsencode(relative), ctypes.byref(how), ctypes.sizeof(how))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), relative)
+    return fd
+
+
+@functools.cache
+def _has_openat2() -> bool:
+    """Linux has it since 5.6; a seccomp filter may refuse it."""
+    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, 0)
+    fd: int = _libc.syscall(_OPENAT2, -100, b"/", ctypes.byref(how), ctypes.sizeof(how))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def _open_by_parts(folder_fd: int, relative: str, flags: int) -> int:
+    device = os.fstat(folder_fd).st_dev
+    *above, last = relative.split("/")
+    held: list[int] = []
+    try:
+        for part, how in [*((part, _DIR) for part in above), (last, flags | os.O_NOFOLLOW | os.O_CLOEXEC)]:
+            held.append(os.open(part, how, dir_fd=held[-1] if held else folder_fd))
+            if os.fstat(held[-1]).st_dev != device:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), relative)
+        return held.pop()
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def parts_of(relative: str) -> list[str]:
+    """The parts of a path below a folder.
+
+    Raises:
+        JobError: `file-outside`.
+    """
+    parts = [part for part in relative.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or "\0" in relative:
+        raise JobError("file-outside", f"{relative} is not inside the inbox.", "Name a file next to the manifest.")
+    return parts
+
+
+@contextlib.contextmanager
+def by_descriptor(root: Path, relative: str) -> Iterator[Path]:
+    """Look up the folder that holds `relative`, and yield a path that goes through its descriptor.
+
+    Whatever is exchanged above it meanwhile, the path stays in that folder. Calls that do not follow a link in the last part
+    (rename, link, unlink, lstat) can use it safely.
+
+    Raises:
+        JobError: `file-outside`.
+        OSError: ENOENT where a folder is missing, ELOOP where one is a link, EXDEV where one is a mount.
+    """
+    *above, name = parts_of(relative)
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = open_below(root_fd, "/".join(above) or ".", os.O_PATH | os.O_DIRECTORY)
+    finally:
+        os.close(root_fd)
+    try:
+        yield Path(f"/proc/self/fd/{folder}") / name
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager
@@ -26,14 +113,13 @@ def open_inside(root: Path, relative: str) -> Iterator[int]:
 
     Raises:
         JobError: `file-outside`, `file-missing`, `file-is-link`, `file-not-regular`, `file-unreadable`.
+        Postponed: `file-changing` where a writer holds it, `file-unreadable` where the disk does not give it now.
     """
-    parts = [part for part in relative.split("/") if part not in ("", ".")]
-    if not parts or ".." in parts:
-        raise JobError("file-outside", f"{relative} is not inside the inbox.", "Name a file next to the manifest.")
+    parts = parts_of(relative)
     try:
         fd = _open(root, parts, relative)
     except OSError as exc:
-        raise _explain(exc, relative) from exc
+        raise explain(exc, relative) from exc
     try:
         yield fd
     finally:
@@ -41,36 +127,51 @@ def open_inside(root: Path, relative: str) -> Iterator[int]:
 
 
 def _open(root: Path, parts: list[str], relative: str) -> int:
-    way: list[int] = []
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        way.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        for part in parts[:-1]:
-            way.append(os.open(part, _DIR, dir_fd=way[-1]))
-        way.append(os.open(parts[-1], _POINT, dir_fd=way[-1]))
-        info = os.fstat(way[-1])
+        point = open_below(root_fd, "/".join(parts), _POINT)
+    finally:
+        os.close(root_fd)
+    try:
+        info = os.fstat(point)
         if stat.S_ISLNK(info.st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not stat.S_ISREG(info.st_mode):
             raise JobError("file-not-regular", f"{relative} is not a file.", "Name a picture or sound file.")
         if info.st_nlink > 1:
             raise JobError("file-is-link", f"{relative} is a hard link.", "Copy the file itself into the inbox.")
-        return os.open(f"/proc/self/fd/{way[-1]}", os.O_RDONLY | os.O_CLOEXEC)
+        # Not blocking: a lease that somebody holds on the file would otherwise hold us for 45 s.
+        return os.open(f"/proc/self/fd/{point}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
-        for fd in reversed(way):
-            os.close(fd)
+        os.close(point)
 
 
-def _explain(exc: OSError, relative: str) -> Exception:
-    if exc.errno == errno.ENOENT:
+def explain(exc: OSError, relative: str) -> Exception:
+    """What an error of the system says about one dropped file; the error itself where it says something about the machine."""
+    number = exc.errno
+    if number in _OURS:
+        return exc
+    if number == errno.ENOENT:
         return JobError("file-missing", f"{relative} is not there.", "Put it next to the manifest.")
-    if exc.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+    if number in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
         return JobError(
             "file-is-link", f"{relative} is a link, or lies behind one.", "Copy the file itself into the inbox."
         )
-    if exc.errno in (errno.EACCES, errno.EPERM):
+    if number == errno.EXDEV:
+        return JobError(
+            "file-outside", f"{relative} lies on another filesystem than the inbox.", "Copy it into the inbox itself."
+        )
+    if number in (errno.EACCES, errno.EPERM):
         return JobError(
             "file-unreadable", f"{relative} may not be read by the service.", "Give its group the right to read it."
         )
-    if exc.errno == errno.ENAMETOOLONG:
+    if number == errno.ENAMETOOLONG:
         return JobError("file-missing", f"{relative[:60]}… is too long for a file name.", "Shorten the name.")
-    return exc
+    if number == errno.EAGAIN:
+        return Postponed("file-changing", f"{relative} is held by a program that writes it.", "Close that program.")
+    return Postponed(
+        "file-unreadable",
+        f"{relative} cannot be read ({exc.strerror}).",
+        "Copy the file anew; if that does not help, `avatar doctor` looks at the disk.",
+        fault="machine",
+    )

@@ -15,9 +15,9 @@ import structlog
 from daemon.bell import Bell
 from daemon.board import Board
 from daemon.chooser import Chooser
-from daemon.claims import Claims
 from daemon.config import Settings
 from daemon.control import Control
+from daemon.disk_thread import DiskThread
 from daemon.errors import AvatarError, ConfigError
 from daemon.estimate import Estimator
 from daemon.events import Events
@@ -65,8 +65,8 @@ class Service:
         self.board = Board()
         self.events = Events()
         self.flow = Flow(settings, self.spool, self.board, self.events)
-        self.claims = Claims(settings, self.spool, self.outbox, self.board, self.events)
-        self.intake = Intake(settings, self.spool, self.outbox, self.claims, self.events)
+        self._disk = DiskThread("inbox")
+        self.intake = Intake(settings, self.spool, self.outbox, self.board, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         chooser = Chooser(settings, self.board, self.pauses)
@@ -74,15 +74,16 @@ class Service:
         self.cpu = Lane("cpu", cpus, self.flow, CPU_STAGES, chooser.cpu)
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
-        requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events)
+        requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Bell()
         self.rounds = Rounds(
             self.intake,
-            Wishes(self.intake, self.outbox, requests),
+            Wishes(self.intake, self.outbox, requests, self._disk),
             Control(self.spool.control, requests),
             self.pauses,
             self.flow,
             self._wake,
+            self._disk,
         )
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
@@ -122,10 +123,11 @@ class Service:
     def _make_folders(self) -> None:
         paths = self.settings.paths
         prepare(self.settings, self.spool)
-        if self.claims.root.is_dir() and paths.inbox.stat().st_dev != self.claims.root.stat().st_dev:
+        claims = self.intake.claims.folder.path
+        if claims.is_dir() and paths.inbox.stat().st_dev != claims.stat().st_dev:
             raise ConfigError(
                 "inbox-split",
-                f"paths.inbox: {self.claims.root} is on another filesystem than the inbox.",
+                f"paths.inbox: {claims} is on another filesystem than the inbox.",
                 "Unmount it.",
             )
 
@@ -141,9 +143,9 @@ class Service:
                 self.events.queue_paused(scope, pause)
         watcher = Watcher(self._wake.ring_threadsafe)
         # Watching begins before the first scan, so nothing can fall between the two.
-        watcher.watch(self.settings.paths.inbox, self.settings.intake.watch, recursive=True)
         watcher.watch(self.spool.control, "auto", recursive=False)
         watcher.start()
+        await self.rounds.begin_to_watch(watcher)
         server: MetricsServer | None = None
         beating = asyncio.create_task(self._keep_beating())
         try:
@@ -159,7 +161,7 @@ class Service:
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
                 interrupted = await recover(self.flow, self.outbox)
-                self.rounds.open()
+                await self.rounds.open()
                 await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
                 starting.cancel()
@@ -189,6 +191,7 @@ class Service:
             keep_trimmed(self.settings, self.spool),
             self.rounds.end_pauses(),
             self.rounds.listen(),
+            self.rounds.watch_disk(),
             self.overseer.watch(),
             self.heartbeat.loop(),
             keep_file(self.metrics.registry, self.settings.metrics.textfile),

@@ -10,7 +10,7 @@ import structlog
 from daemon.errors import AvatarError, MachineError
 from daemon.estimate import Estimator
 from daemon.events import Subscriber
-from daemon.job import Job, Stage
+from daemon.job import STAGES, Job, Stage
 from daemon.outbox import Outbox
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ def describe(
         "held": job.held,
         "warnings": job.warnings,
         "outputs": job.outputs.get("outputs"),
-        "stages": {name: facts for name, facts in job.facts.items() if name not in ("deliver", "missing", "path")},
+        "stages": {name: facts for name, facts in job.facts.items() if name in STAGES and name != "deliver"},
         "timings": {stage: {k: round(v, 3) for k, v in t.items()} for stage, t in job.timings.items()},
         "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
         "metadata": job.manifest.get("metadata"),

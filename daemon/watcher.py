@@ -12,11 +12,12 @@ from typing import Literal
 
 import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
 from watchdog.observers.api import ObservedWatch
+from watchdog.observers.inotify import InotifyObserver
 
-from daemon.claims import CLAIMED
+from daemon.claim_folder import CLAIMED
 from daemon.mounts import mount_of
+from daemon.writers import Writers
 
 log = structlog.get_logger()
 
@@ -75,14 +76,17 @@ def can_notify(path: Path) -> bool:
 
 
 class _Hint(FileSystemEventHandler):
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], writers: Writers | None = None) -> None:
         self._wake = wake
+        self._writers = writers
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        # What we do ourselves (opening, reading, claiming) is no news.
-        if event.event_type in ("opened", "closed_no_write") or _ours(event.src_path):
+        if self._writers is not None and not event.is_directory:
+            self._writers.hear(event)
+        # What we do ourselves (opening, reading, claiming) is no news, and no change of a folder is that a file does not tell of.
+        if event.event_type in ("opened", "closed_no_write") or (event.is_directory and event.event_type == "modified"):
             return
-        if event.event_type == "moved" and _ours(event.dest_path):
+        if _ours(event.src_path) or (event.event_type == "moved" and _ours(event.dest_path)):
             return
         self._wake()
 
@@ -101,13 +105,15 @@ class _Loss(logging.Handler):
 
 
 def _ours(path: bytes | str) -> bool:
-    return f"{os.sep}{CLAIMED}{os.sep}" in os.fsdecode(path)
+    return f"{os.sep}{CLAIMED}{os.sep}" in os.fsdecode(path) + os.sep
 
 
 @dataclass
 class _Watch:
     mode: Mode
     recursive: bool
+    handler: FileSystemEventHandler
+    writers: Writers | None
     place: tuple[int, int] | None = None
     handle: ObservedWatch | None = None
 
@@ -116,29 +122,39 @@ class Watcher:
     """Calls `wake` (from another thread) soon after something changed below the watched folders."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._observer = Observer()
-        self._handler = _Hint(wake)
+        # Full: a file that is moved in from outside is told as such, not as one that was made.
+        self._observer = InotifyObserver(generate_full_events=True)
         self._loss = _Loss(self._lost)
         self._wake = wake
         self._watches: dict[Path, _Watch] = {}
         self._doubt_until = 0.0
 
-    def watch(self, path: Path, mode: Mode, *, recursive: bool) -> None:
-        """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes."""
-        self._watches[path] = _Watch(mode, recursive)
+    def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: Writers | None = None) -> None:
+        """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
+
+        `writers` is told of the files in it.
+        """
+        self._watches[path] = _Watch(mode, recursive, _Hint(self._wake, writers), writers)
         self.refresh(path)
 
     def trusted(self, path: Path) -> bool:
         """Whether changes of a watched folder are announced."""
-        return self._watches[path].handle is not None and time.monotonic() >= self._doubt_until
+        watch = self._watches.get(path)
+        return watch is not None and watch.handle is not None and time.monotonic() >= self._doubt_until
 
     def _lost(self) -> None:
         # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
         self._doubt_until = time.monotonic() + DOUBT_S
+        for watch in list(self._watches.values()):
+            if watch.writers is not None:
+                watch.writers.forget()
         self._wake()
 
     def refresh(self, path: Path) -> None:
-        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again."""
+        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again.
+
+        It goes through all folders below, of which one may not answer: not to be called in the event loop.
+        """
         watch = self._watches[path]
         try:
             info = os.stat(path)
@@ -149,9 +165,11 @@ class Watcher:
         if watch.handle is not None:
             self._observer.unschedule(watch.handle)
         watch.place, watch.handle = (info.st_dev, info.st_ino), None
+        if watch.writers is not None:
+            watch.writers.forget()
         if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
             try:
-                watch.handle = self._observer.schedule(self._handler, str(path), recursive=watch.recursive)
+                watch.handle = self._observer.schedule(watch.handler, str(path), recursive=watch.recursive)
             except OSError as exc:  # out of inotify watches: polling goes on
                 log.warning("inotify not available, polling", path=str(path), error=str(exc))
 

@@ -26,7 +26,14 @@ PATIENCE_S = 240.0
 
 FAST: dict[str, Any] = {
     "paths": {"inbox": "inbox", "outbox": "outbox", "spool": "spool", "cache": "spool/cache"},
-    "intake": {"settle_s": 0.2, "empty_wait_s": 0.4, "scan_s": 5.0, "reserve_mb": 1},
+    "intake": {
+        "settle_s": 0.2,
+        "settle_unknown_s": 0.2,
+        "settle_mb_s": 0,
+        "empty_wait_s": 0.4,
+        "scan_s": 5.0,
+        "reserve_mb": 1,
+    },
     "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
     "lanes": {"pause_s": 0.3, "drain_s": 10.0},
     "metrics": {"port": 0},

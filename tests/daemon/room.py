@@ -21,7 +21,15 @@ class Room:
     def __init__(self, root: Path, inbox: Path | None = None, **intake: Any) -> None:
         raw = {
             "paths": {name: name for name in ("outbox", "spool", "cache")} | {"inbox": str(inbox or root / "inbox")},
-            "intake": {"settle_s": SETTLE_S, "empty_wait_s": 30.0, "scan_s": 30.0, "reserve_mb": 0, **intake},
+            "intake": {
+                "settle_s": SETTLE_S,
+                "settle_unknown_s": SETTLE_S,
+                "settle_mb_s": 0,
+                "empty_wait_s": 30.0,
+                "scan_s": 30.0,
+                "reserve_mb": 0,
+                **intake,
+            },
         }
         self.settings = Settings.parse(raw, root / "config.yaml")
         self.inbox, self.outbox = self.settings.paths.inbox, self.settings.paths.outbox

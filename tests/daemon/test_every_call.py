@@ -168,7 +168,7 @@ def settings() -> Iterator[Settings]:
 def _settings(folder: Path) -> Settings:
     raw = {
         "paths": {name: name for name in ("inbox", "outbox", "spool", "cache")},
-        "intake": {"settle_s": 0.05, "reserve_mb": 0},
+        "intake": {"settle_s": 0.05, "settle_unknown_s": 0.05, "settle_mb_s": 0, "reserve_mb": 0},
         "lanes": {"pause_s": 0.01},
     }
     settings = Settings.parse(raw, folder / "config.yaml")

@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def inbox(tmp_path: Path, clock: Clock) -> Inbox:
-    return Inbox(tmp_path, Intake(settle_s=2.0, empty_wait_s=30.0), clock)
+    return Inbox(tmp_path, Intake(settle_s=2.0, settle_unknown_s=2.0, settle_mb_s=0, empty_wait_s=30.0), clock)
 
 
 def settled(inbox: Inbox) -> list[str]:

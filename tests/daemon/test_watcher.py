@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from watchdog.events import FileClosedEvent, FileDeletedEvent, FileMovedEvent, FileOpenedEvent
+from watchdog.events import (
+    DirCreatedEvent,
+    DirModifiedEvent,
+    FileClosedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileOpenedEvent,
+)
 
 from daemon.mounts import Mount, mount_of, parse
 from daemon.watcher import Watcher, _Hint, announces
@@ -135,6 +142,9 @@ def test_what_the_daemon_does_itself_is_no_news() -> None:
     hint = _Hint(lambda: heard.append("news"))
     hint.on_any_event(FileMovedEvent("/in/a.yaml", "/in/.claimed/job-1/manifest.yaml"))
     hint.on_any_event(FileDeletedEvent("/in/.claimed/job-1/source"))
+    hint.on_any_event(DirCreatedEvent("/in/.claimed/job-1"))
+    for folder in ("/in", "/in/.claimed", "/in/.claimed/job-1"):
+        hint.on_any_event(DirModifiedEvent(folder))
     hint.on_any_event(FileOpenedEvent("/in/a.yaml"))
     assert heard == []
     hint.on_any_event(FileMovedEvent("/in/.a.yaml.tmp", "/in/a.yaml"))

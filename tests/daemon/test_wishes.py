@@ -119,7 +119,7 @@ def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
     def power_cut(*args: object, **options: object) -> list[Job]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room.service.claims, "accept", power_cut)
+    monkeypatch.setattr(room.intake.claims, "_accept", power_cut)
     with pytest.raises(KeyboardInterrupt):
         room.intake.cancel("hello.yaml")
     # When the daemon starts again / Then no job was made of it that runs

@@ -1,0 +1,77 @@
+"""A thread for calls that touch other people's files, one after the other: none of them can hold the event loop.
+
+A file server that does not answer, a lease that somebody holds, a copy of half a gigabyte: whatever such a call waits for, the
+loop goes on turning. The thread is a daemon thread, so that a call that never returns does not keep the process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_Task = Callable[[], None]
+
+
+class DiskThread:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._since: float | None = None
+
+    async def run(self, call: Callable[..., T], *args: Any) -> T:
+        """Wait for a call's result without holding the loop. Cancelled, the call still runs to its end, unheard."""
+        loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def task() -> None:
+            try:
+                result = call(*args)
+            except BaseException as exc:  # the one who waits gets it
+                self.post(_refuse, future, exc)
+            else:
+                self.post(_answer, future, result)
+
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        self._tasks.put(task)
+        return await future
+
+    def _work(self) -> None:
+        while True:
+            task = self._tasks.get()
+            self._since = time.monotonic()
+            task()
+            self._since = None
+
+    def post(self, call: Callable[..., object], *args: Any) -> None:
+        """Have the event loop do something: soon and in the order posted, when asked in this thread; else at once."""
+        if self._loop is None or threading.current_thread() is not self._thread:
+            call(*args)
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(call, *args)
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the present call has been running, in s; 0 where there is none."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+
+def _answer(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _refuse(future: asyncio.Future[Any], exc: BaseException) -> None:
+    if not future.done():
+        future.set_exception(exc)
