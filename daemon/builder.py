@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,8 @@ class Builder:
             path = os.path.join(folder, name)
             with open_inside(self._settings.paths.inbox, path) as fd:
                 limit = self._settings.intake.max_file_bytes
-                key = self._snapshots.take(fd, building / target, limit, name, self._room_for(name))
+                room_for = partial(check_room, self._settings, name)
+                key = self._snapshots.take(fd, building / target, limit, name, room_for)
             build.job.facts.setdefault(SOURCES, {})[target] = {
                 "path": path,
                 "file": list(key),
@@ -231,14 +233,6 @@ class Builder:
             }
             copies.append(building / target)
         return copies
-
-    def _room_for(self, name: str) -> Callable[[int], None]:
-        def check(size: int) -> None:
-            free = room(self._settings)
-            if size > free:
-                raise no_room(name, size, free)
-
-        return check
 
 
 def _at_once(call: Callable[..., object], *args: Any) -> None:
@@ -258,6 +252,16 @@ def named_files(manifest: Manifest) -> list[tuple[str, str]]:
 def room(settings: Settings) -> float:
     """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
     return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
+
+
+def check_room(settings: Settings, name: str, size: int) -> None:
+    """Refuse to write `size` bytes where they would touch the reserve.
+
+    Raises:
+        Postponed: `no-room`.
+    """
+    if size > (free := room(settings)):
+        raise no_room(name, size, free)
 
 
 def no_room(name: str, size: float, free: float) -> Postponed:

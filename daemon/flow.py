@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,23 @@ from daemon.bell import Bell
 from daemon.board import Board, Ticket
 from daemon.child import ChildDied
 from daemon.config import Settings
+from daemon.disk_thread import DiskThread
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.events import Events
-from daemon.job import Job, State
+from daemon.job import RESTART, SOURCES, Job, State
 from daemon.outbox import Outbox
+from daemon.source_files import SourceFiles, adopt
 from daemon.spool import Spool
 
 log = structlog.get_logger()
 
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
+
+#: A job's history says so where a file was copied again; how often that may happen.
+COPIED_AGAIN, COPIES = "copied again", 5
+#: How long the inbox may take to show a job's files once more, in s.
+SOURCES_S = 30.0
+UNCHECKED = "The inbox did not answer, so nobody knows whether the files of this job were whole when they were copied."
 
 #: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
@@ -50,6 +60,8 @@ class Flow:
         self.events = events
         self.changed = Bell()
         self.running: dict[str, Job] = {}
+        self._sources = SourceFiles(settings)
+        self._disk = DiskThread("sources")
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
@@ -82,6 +94,8 @@ class Flow:
         if job.stage == "deliver":
             job.outputs = facts
         self._ended(job, "done")
+        if job.next_stage == "deliver" and await self._copied_again(job, directory):
+            return
         if job.next_stage is None:
             await self.finish(job, directory, "done")
             return
@@ -159,6 +173,9 @@ class Flow:
         """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
         assert job.stage is not None
         job.note("error", stage=job.stage, code=error.code, message=error.message)
+        if isinstance(error, JobError) and await self._copied_again(job, directory):
+            self._ended(job, "retried")
+            return
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
             self._ended(job, "failed")
@@ -222,6 +239,47 @@ class Flow:
         with contextlib.suppress(FileNotFoundError):
             fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
         await self.finish(job, directory, "failed")
+
+    # -- files that went on being written ------------------------------------------------------------------------
+
+    async def _copied_again(self, job: Job, directory: Path) -> bool:
+        """Begin a job anew where a file that it names went on being written after it was copied."""
+        count = sum(entry["event"] == COPIED_AGAIN for entry in job.history)
+        if count >= COPIES or not job.facts.get(SOURCES):
+            return False
+        given_up = threading.Event()
+        look = self._disk.run(self._sources.copy_again, job, directory, given_up)
+        try:
+            if self._disk.busy_s > SOURCES_S:
+                look.close()
+                raise TimeoutError
+            renewed = await asyncio.wait_for(look, SOURCES_S)
+        except TimeoutError:
+            given_up.set()
+            job.warnings = [*job.warnings, UNCHECKED]
+            return False
+        if not renewed:
+            return False
+        job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in renewed])
+        job.facts[RESTART] = True
+        for target in renewed:
+            job.facts[SOURCES][target]["file"] = None  # which of the two is there is only known after the exchange
+        await self._save(job, directory)
+        for target, key in renewed.items():
+            await self._insist(partial(adopt, directory, target))
+            job.facts[SOURCES][target] |= {"file": list(key), "still_s": 0.0}
+        await self.restart(job, directory)
+        return True
+
+    async def restart(self, job: Job, directory: Path) -> None:
+        """Bring a job back to its first stage, without anything that was made of its files. Until that is done, its record says
+        so (`RESTART`).
+        """
+        await self._insist(lambda: prune(directory, KEPT_FAILED))
+        job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
+        job.attempts, job.stage = {}, job.stages[0]
+        log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
+        await self.enqueue(job, directory)
 
     # -- durable steps --------------------------------------------------------------------------------------------
 

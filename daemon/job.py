@@ -31,6 +31,8 @@ PIPELINES: Final[dict[str, tuple[Stage, ...]]] = {
 
 #: Among a job's facts: which files in the inbox its copies were made of (path, identity, how long it had stood still).
 SOURCES: Final = "sources"
+#: Among a job's facts, while it is brought back to its first stage.
+RESTART: Final = "restart"
 
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1

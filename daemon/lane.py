@@ -16,7 +16,7 @@ from daemon.child import Child, ChildDied, Message
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.estimate import speech_s
 from daemon.flow import Flow
-from daemon.job import Job, Stage
+from daemon.job import SOURCES, Job, Stage
 
 log = structlog.get_logger()
 
@@ -156,6 +156,7 @@ class Lane:
                     "stage": ticket.stage,
                     "dir": str(directory),
                     "manifest": job.manifest,
+                    "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
                 },
                 self._timeout_s(job, directory),
                 lambda value: self.flow.events.stage_progress(job, ticket.stage, value),

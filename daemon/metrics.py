@@ -119,6 +119,15 @@ class Metrics(Subscriber):
             "When the inbox was last read from end to end.",
             registry=registry,
         )
+        self.turns = Counter(
+            "avatar_loop_turns", "How often the daemon's loop was seen to turn, twice a second.", registry=registry
+        )
+        self.stall = Gauge(
+            "avatar_loop_longest_stall_seconds",
+            "The longest time since the start for which the daemon's loop stood still.",
+            registry=registry,
+        )
+        self._longest = 0.0
         self.reloaded = Gauge(
             "avatar_config_last_reload_successful", "1 if the last reading of config.yaml was good.", registry=registry
         )
@@ -227,6 +236,13 @@ class Metrics(Subscriber):
         self.scans.observe(seconds)
         self.found.set(found)
         self.scanned_at.set_to_current_time()
+
+    def loop_turned(self, late_s: float) -> None:
+        """The daemon's loop turned, so many seconds later than it was asked to."""
+        self.turns.inc()
+        if late_s > self._longest:
+            self._longest = late_s
+            self.stall.set(late_s)
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
         self.reloaded.set(0 if error else 1)

@@ -12,7 +12,7 @@ import structlog
 
 from daemon import fs
 from daemon.flow import KEPT_FAILED, Flow, prune, quarantined
-from daemon.job import STAGES, Job
+from daemon.job import RESTART, STAGES, Job
 from daemon.outbox import Outbox
 
 log = structlog.get_logger()
@@ -80,7 +80,10 @@ async def _resume(flow: Flow, directory: Path) -> None:
     assert job.stage is not None
     job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
     job.since = time.time()
-    await flow.enqueue(job, directory)
+    if job.facts.get(RESTART):
+        await flow.restart(job, directory)
+    else:
+        await flow.enqueue(job, directory)
     flow.events.job_recovered(job)
 
 

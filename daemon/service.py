@@ -49,7 +49,7 @@ from daemon.wishes import Wishes
 
 log = structlog.get_logger()
 
-BEAT_S = 1.0  # how often it is noted that the loop turns
+BEAT_S = 0.5  # how often it is noted that the loop turns
 STUCK_S = 60.0  # a loop that has not turned for so long is stuck
 
 
@@ -213,6 +213,7 @@ class Service:
         while True:
             self._beat = time.monotonic()
             await asyncio.sleep(BEAT_S)
+            self.metrics.loop_turned(max(0.0, time.monotonic() - self._beat - BEAT_S))
 
     def stop(self) -> None:
         self._stop.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Context:
         left: takes a stage's own estimate of the seconds it still needs; it is shown, and the stage is given the time.
         allow: takes the seconds that the next step may take at most, where the length of the speech does not tell.
         loaded: takes the name of a model that was loaded just now, and the seconds it took.
+        still_s: how long each source file had stood still when it was copied, in s, by the copy's name; unknown for some.
         warnings: sentences for the person, shown in the status of a finished job.
     """
 
@@ -45,6 +46,7 @@ class Context:
     left: Callable[[float], None] = _ignore
     allow: Callable[[float], None] = _ignore
     loaded: Callable[[str, float], None] = _ignore
+    still_s: Mapping[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def path(self, name: str) -> Path:

@@ -100,8 +100,9 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
 
     manifest = Manifest.model_validate(request["manifest"])
     context = Context(
-        str(request["job"]), str(request["name"]), directory, manifest, settings, progress, left, allow, loaded
-    )
+        str(request["job"]), str(request["name"]), directory, manifest, settings, progress, left, allow, loaded,
+        dict(request.get("still_s", {})),
+    )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
     if (load_s := time.monotonic() - started) > 0.05:

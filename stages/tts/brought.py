@@ -15,6 +15,7 @@ from daemon.fs import artifact
 from daemon.lexicon import of_language
 from stages.context import Context, Facts
 from stages.ffmpeg import Ffmpeg, failure, ffmpeg_path
+from stages.tts.declared_length import ends_early
 from stages.tts.level import TARGET_LUFS, level, measure
 from stages.tts.prepare import Preparer
 from stages.tts.record import write_timing
@@ -50,7 +51,7 @@ def bring(ctx: Context) -> Facts:
     Where the manifest has a `text`, its words are looked for in the sound.
 
     Raises:
-        JobError: `audio-unreadable`, `audio-empty`, `audio-silent`, `audio-too-long`.
+        JobError: `audio-unreadable`, `audio-empty`, `audio-silent`, `audio-too-long`, `audio-truncated`.
     """
     target = ctx.path("speech.wav")
     with artifact(target) as temporary:
@@ -64,6 +65,7 @@ def bring(ctx: Context) -> Facts:
         if peak < 10.0 ** (SILENT_DB / 20.0):
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
+    _check_end(ctx, seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
             level(lambda: wav_blocks(target), SAMPLE_RATE, samples, temporary)
@@ -93,6 +95,23 @@ def bring(ctx: Context) -> Facts:
         "sentences": len(timing["sentences"]),
         **({"loudness_lufs": round(loudness, 1)} if np.isfinite(loudness) else {}),
     }
+
+
+def _check_end(ctx: Context, seconds: float) -> None:
+    """Refuse a file that ends early: somebody may still be copying it. One that has stood still for as long as a manifest waits
+    for its files is as its owner wants it.
+    """
+    why = ends_early(ctx.path("source.audio"), seconds)
+    if why is None:
+        return
+    if ctx.still_s.get("source.audio", 0.0) < ctx.settings.intake.companion_wait_s:
+        raise JobError(
+            "audio-truncated",
+            f"The sound file is not whole: {why}.",
+            f"Copy it again, then drop the manifest again. A file that lies unchanged in the inbox for "
+            f"{ctx.settings.intake.companion_wait_s:.0f} s before its manifest comes is used as it is.",
+        )
+    ctx.warnings.append(f"The sound file ends early: {why}.")
 
 
 def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:

@@ -1,0 +1,376 @@
+"""What one member of the drop group can do with files of their own: it costs the others nothing, and reaches nothing outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import MachineError
+from daemon.fs import Ops
+from daemon.inbox import Drop
+from tests.conftest import Installation, wait_for
+from tests.daemon.disk import Disk
+from tests.daemon.room import DETECT, SETTLE_S, SPEECH, Room
+
+PATIENCE_S = 100.0
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    one = Room(tmp_path, companion_wait_s=PATIENCE_S)
+    one.look()
+    return one
+
+
+def status(room: Room, name: str) -> dict[str, object]:
+    value: dict[str, object] = json.loads((room.outbox / f"{name}.json").read_bytes())
+    return value
+
+
+# -- leases -------------------------------------------------------------------------------------------------------
+
+HOLDER = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = [os.open(path, os.O_RDWR) for path in sys.argv[1:]]
+for fd in held:
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def leased(*paths: Path) -> Iterator[None]:
+    """A process that holds write leases on its own files and ignores the kernel's wish that it lets them go."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, *map(str, paths)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "held\n":
+            process.kill()
+            pytest.skip("this filesystem has no leases")
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def test_a_manifest_under_a_lease_waits_alone_and_is_taken_when_it_is_let_go(room: Room) -> None:
+    # Given manifests that their owner holds by leases, any of which would hold an open for 45 s
+    held = [room.put(f"held{number}.yaml") for number in range(5)]
+    room.put("free.yaml")
+    with leased(*held):
+        # Then the others are taken at once, and the status of these says why they wait
+        assert [job.name for job in room.settle()] == ["free"]
+        assert status(room, "held0")["state"] == "waiting"
+        assert "Close that program" in str(status(room, "held0")["warnings"])
+    # When they are let go / Then they are taken
+    assert sorted(job.name for job in room.look(SETTLE_S)) == [f"held{number}" for number in range(5)]
+
+
+def test_a_picture_under_a_lease_is_tried_again_and_fails_alone_when_its_time_is_over(room: Room) -> None:
+    picture = room.put("p.png", b"picture")
+    room.put("a.yaml", DETECT)
+    room.put("b.yaml")
+    with leased(picture):
+        assert [job.name for job in room.settle()] == ["b"]
+        assert room.look(PATIENCE_S / 2) == []
+        room.look(PATIENCE_S)
+        room.look(PATIENCE_S)
+    error = status(room, "a")["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "file-changing"
+    assert list((room.inbox / ".claimed").iterdir()) == []
+
+
+def test_the_loop_turns_while_an_inbox_does_not_answer(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given a daemon whose look at the inbox hangs, as on a file server that went away
+    stuck = tmp_path / "stuck"
+    (tmp_path / "sitecustomize.py").write_text(HANG.format(stuck=str(stuck)))
+    one = installation(intake={"scan_s": 0.2})
+    one.environment |= {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    one.drop("a.yaml", "kind: detect\nimage: late.png\n")
+    one.start()
+    one.reaches("a", "waiting")
+    stuck.touch()
+    wait_for("the look to hang", lambda: (tmp_path / "stuck.reached").exists())
+    # Then the loop goes on turning, requests about jobs are answered, and SIGTERM is heard
+    before = turns(one)
+    wait_for("more turns", lambda: turns(one) > before + 2)
+    one.avatar("pause", "--reason", "to see")
+    assert one.stop() == 0
+
+
+HANG = """
+import os, sys, time
+if "daemon" in sys.orig_argv:
+    import pathlib
+    scandir, stuck = os.scandir, pathlib.Path({stuck!r})
+    def hanging(path="."):
+        if isinstance(path, int) and stuck.exists():
+            stuck.with_suffix(".reached").touch()
+            while True:
+                time.sleep(3600)
+        return scandir(path)
+    os.scandir = hanging
+"""
+
+
+def turns(one: Installation) -> float:
+    """How often the daemon's loop has turned, as its metrics tell."""
+    import urllib.request
+
+    record = json.loads((one.spool / "metrics.json").read_bytes())
+    with urllib.request.urlopen(f"http://{record['host']}:{record['port']}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("avatar_loop_turns_total"))
+
+
+# -- places that cannot be renamed from --------------------------------------------------------------------------
+
+
+def test_a_mount_in_the_inbox_stops_nothing_and_is_named_once(
+    room: Room, mounted: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (room.inbox / "disk").mkdir()
+    mounted(room.inbox / "disk")
+    room.put("disk/a.yaml")
+    room.put("b.yaml")
+    assert [job.name for job in room.settle()] == ["b"]
+    room.look(SETTLE_S)
+    told = [line for line in capsys.readouterr().out.splitlines() if "folder not looked into" in line]
+    assert len(told) == 1
+    assert "disk" in told[0]
+
+
+@pytest.mark.parametrize("filesystem", ["btrfs", "xfs"])
+def test_a_manifest_of_another_subvolume_or_project_waits_alone(tmp_path: Path, filesystem: str) -> None:
+    # Given an inbox on a filesystem that refuses a rename between two of its parts
+    with other_part(tmp_path, filesystem) as inbox:
+        room = Room(tmp_path, inbox=inbox)
+        room.look()
+        room.put("part/a.yaml")
+        room.put("b.yaml")
+        # Then the others are taken, again and again, and the status of this one says what to do
+        assert [job.name for job in room.settle()] == ["b"]
+        assert "move it into the inbox itself" in str(status(room, "a")["warnings"])
+        room.put("c.yaml")
+        assert [job.name for job in room.settle()] == ["c"]
+        assert list((room.inbox / ".claimed").iterdir()) == []
+
+
+@contextlib.contextmanager
+def other_part(folder: Path, filesystem: str) -> Iterator[Path]:
+    """A folder with a folder `part` in it from which nothing can be renamed into the rest."""
+    image, point = folder / "image", folder / "disk"
+    point.mkdir()
+    size = {"btrfs": 128, "xfs": 320}[filesystem]
+    with image.open("wb") as file:
+        file.truncate(size * 2**20)
+    options = ["-o", "loop,prjquota"] if filesystem == "xfs" else ["-o", "loop"]
+    steps = [[f"mkfs.{filesystem}", "-q", str(image)], ["mount", *options, str(image), str(point)]]
+    for step in steps:
+        try:
+            done = subprocess.run(step, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip(f"{step[0]} is not installed (Debian: btrfs-progs, xfsprogs)")
+        if done.returncode:
+            pytest.skip(f"no {filesystem} can be mounted here: {done.stderr.decode().strip()}")
+    try:
+        part = point / "part"
+        if filesystem == "btrfs":
+            subprocess.run(["btrfs", "subvolume", "create", str(part)], capture_output=True, check=True)
+        else:
+            part.mkdir()
+            quota = ["xfs_quota", "-x", "-c", f"project -s -p {part} 42", str(point)]
+            subprocess.run(quota, capture_output=True, check=True)
+        yield point
+    finally:
+        subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
+
+
+def test_a_dead_fuse_mount_in_the_inbox_stops_nothing(room: Room) -> None:
+    # Given a FUSE mount whose server is gone
+    point = room.inbox / "dead"
+    point.mkdir()
+    try:
+        fd = os.open("/dev/fuse", os.O_RDWR)
+    except OSError as exc:
+        pytest.skip(f"no FUSE here: {exc}")
+    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other"
+    mount = subprocess.run(
+        ["mount", "-i", "-t", "fuse", "-o", options, "nothing", str(point)],
+        pass_fds=[fd], capture_output=True, check=False,
+    )  # fmt: skip
+    os.close(fd)  # nobody will ever answer
+    if mount.returncode:
+        pytest.skip(f"no FUSE can be mounted here: {mount.stderr.decode().strip()}")
+    try:
+        room.put("a.yaml")
+        assert [job.name for job in room.settle()] == ["a"]
+        assert "dead" in room.intake.inbox.closed
+    finally:
+        subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
+
+
+# -- exchanged folders -------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_through_a_link_in_the_place_of_the_claims_at_any_moment(
+    room: Room, canary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given somebody who exchanges `.claimed` for a link as soon as a claim's folder is made
+    mkdir, claimed = Ops.mkdir, room.inbox / ".claimed"
+
+    def exchanging(self: Ops, path: Path) -> None:
+        mkdir(self, path)
+        if path.name.startswith("job-") and not claimed.is_symlink() and "fd" in str(path):
+            outside = canary.parent / path.name
+            claimed.rename(room.inbox / "moved-aside")
+            claimed.symlink_to(canary.parent)
+            assert not outside.exists()
+
+    monkeypatch.setattr(Ops, "mkdir", exchanging)
+    room.put("a.yaml")
+    jobs = room.settle()
+    monkeypatch.undo()
+    # Then the manifest became a job all the same, and nothing came to be outside (which the fixture sees)
+    assert [job.name for job in [*jobs, *room.settle()]] == ["a"]
+    assert not claimed.is_symlink()
+
+
+def test_nothing_is_taken_from_behind_a_folder_that_is_exchanged_for_a_link(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a manifest in a folder of the inbox, and one of the same name in a folder outside
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / "a.yaml").write_text(SPEECH)
+    room.put("folder/a.yaml")
+    room.put("folder/a.cancel", "")
+    room.look()
+    # When the folder is exchanged between the last look and the claim
+    (drops,) = scan_later(room)
+    (room.inbox / "folder").rename(room.inbox / "away")
+    (room.inbox / "folder").symlink_to(private)
+    (private / "a.cancel").touch()
+    assert room.intake.take(drops) == []
+    # Then what lies outside stays there; and a wish is taken away only where it was found
+    room.service.rounds.wishes._take_away("folder/a.cancel")
+    assert sorted(path.name for path in private.iterdir()) == ["a.cancel", "a.yaml"]
+    (room.inbox / "folder").unlink()
+
+
+def scan_later(room: Room) -> list[list[Drop]]:
+    room.now += SETTLE_S
+    room.intake.resume()
+    return [list(batch) for batch in room.intake.scan()]
+
+
+def test_a_claim_folder_of_somebody_elses_is_moved_aside_and_ours_comes_back(room: Room) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a folder that is somebody else's")
+    # Given a claim that waits for its picture, while our folder is moved away and a stranger's stands in its place
+    picture = room.put("p.png", b"picture")
+    room.put("a.yaml", DETECT)
+    with leased(picture):
+        assert room.settle() == []
+    claimed = room.inbox / ".claimed"
+    assert list(claimed.iterdir())
+    claimed.rename(room.inbox / "elsewhere")
+    claimed.mkdir()
+    os.chown(claimed, 65534, 65534)
+    # When the daemon looks again / Then it goes on with its own
+    room.look(PATIENCE_S / 2)
+    assert status(room, "a")["state"] == "queued"
+    assert claimed.stat().st_uid == 0
+    assert len(list(room.inbox.glob(".claimed-not-ours-*"))) == 1
+
+
+# -- room --------------------------------------------------------------------------------------------------------
+
+
+def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int], Disk]) -> None:
+    # Given a small disk, and a manifest that names more than fits beside its reserve
+    room = Room(disk(64).root, companion_wait_s=PATIENCE_S, reserve_mb=20)
+    room.look()
+    with (room.inbox / "huge.png").open("wb") as file:
+        file.truncate(500 * 10**6)
+    room.put("many.yaml", "\n---\n".join(["kind: detect\nimage: huge.png"] * 10))
+    room.put("p.png", b"picture")
+    room.put("small.yaml", DETECT)
+    # Then the others are taken, and this one's status says how much is missing
+    assert [job.name for job in room.settle()] == ["small"]
+    assert "does not fit" in str(status(room, "many")["warnings"])
+    room.put("later.yaml", DETECT)
+    assert [job.name for job in room.settle()] == ["later"]
+    room.intake.check_room()
+    # When its time is over / Then it fails, and says that it was the machine's room
+    room.look(PATIENCE_S)
+    for _ in range(12):
+        room.look(PATIENCE_S)
+    error = status(room, "many-1")["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["fault"]) == ("no-room", "machine")
+    room.intake.check_room()
+
+
+def test_a_disk_below_its_reserve_still_stops_the_intake(tmp_path: Path) -> None:
+    room = Room(tmp_path, reserve_mb=10**9)
+    with pytest.raises(MachineError, match="in reserve"):
+        room.intake.check_room()
+
+
+# -- a thread for it all -----------------------------------------------------------------------------------------
+
+
+def test_no_file_of_peoples_is_touched_in_the_loop(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    # Given a daemon that notes every file of the inbox which its main thread opens, renames or reads
+    touched = tmp_path / "touched"
+    (tmp_path / "sitecustomize.py").write_text(AUDIT.format(log=str(touched)))
+    one = installation(intake={"companion_wait_s": 0.5})
+    one.environment |= {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        "AUDITED": str(one.inbox),
+    }
+    one.start()
+    # When drops of every kind go through it
+    one.drop("a.yaml", "kind: detect\nimage: p.png\n", p__png=b"no picture")
+    one.drop("b.yaml", "kind: detect\nimage: missing.png\n")
+    one.drop("c.yaml", "kind: detect\nimage: .hidden\n")
+    (one.inbox / "b.cancel").touch()
+    (one.inbox / "nobody.hold").touch()
+    for name in ("a", "b", "c"):
+        one.finished(name)
+    wait_for("the answer", lambda: (one.outbox / "nobody.hold.txt").exists())
+    assert one.stop() == 0
+    # Then none was touched there
+    assert touched.read_text().splitlines() == ["began"]
+
+
+AUDIT = """
+import os, sys, threading
+if "daemon" in sys.orig_argv:
+    log = os.open({log!r}, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.write(log, b"began\\n")
+    inbox = os.environ["AUDITED"]
+    def audit(event, args):
+        if event not in ("open", "os.rename", "os.remove", "os.link", "os.scandir", "os.listdir", "os.mkdir"):
+            return
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for arg in args[:2]:
+            if isinstance(arg, (str, os.PathLike)) and os.fspath(arg).startswith(inbox + "/") and ".avatard" not in str(arg):
+                os.write(log, f"{{event}} {{arg}}\\n".encode())
+    sys.addaudithook(audit)
+"""
