@@ -210,7 +210,7 @@ class Queue:
     async def claim(self) -> float:
         """Take the next job; returns the seconds it took. The job is put back afterwards."""
         started = time.perf_counter()
-        ticket = self.board.head("tts", time.time())
+        ticket = self.board.head("tts", time.monotonic())
         assert ticket is not None
         taken = await self.flow.take(ticket)
         seconds = time.perf_counter() - started

@@ -1,6 +1,6 @@
 """Who waits where, in memory: a small ticket for each queued job, so that a claim costs the same however many wait.
 
-The disk is the truth; this is its index. Records are read from disk when a job is taken.
+The disk is the truth; this is its index. Records are read from disk when a job is taken. Times here are the monotonic clock's.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daemon.job import STAGES, Job, Stage
+from daemon.steady_clock import SteadyClock
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A queued job. Order: priority (higher first), then the time it was accepted, then its id."""
+    """A queued job. Order: priority (higher first), then the time it was accepted, then its id. Times are monotonic, in s."""
 
     id: str
     stage: Stage
@@ -33,9 +34,15 @@ _Entry = tuple[tuple[int, float, str], int, Ticket]
 
 
 class Board:
-    """Queues of tickets, one a stage. Removed tickets stay in the heaps until they come up, and are then skipped."""
+    """Queues of tickets, one a stage. Removed tickets stay in the heaps until they come up, and are then skipped.
 
-    def __init__(self) -> None:
+    Args:
+        longest_delay_s: no job is delayed longer, whatever its record says: the clock may have been set meanwhile.
+    """
+
+    def __init__(self, clock: SteadyClock | None = None, longest_delay_s: float = 3600.0) -> None:
+        self._clock = clock or SteadyClock()
+        self._longest_s = longest_delay_s
         self._tickets: dict[str, Ticket] = {}
         self._heaps: dict[Stage, list[_Entry]] = {stage: [] for stage in STAGES}
         self._counts: dict[Stage, int] = dict.fromkeys(STAGES, 0)
@@ -54,7 +61,9 @@ class Board:
         if job.stage is None:
             raise ValueError(f"{job.id} has no stage to wait for")
         self.remove(job.id)
-        self._put(Ticket(job.id, job.stage, job.priority, job.accepted, job.since, job.not_before))
+        due = self._clock.of_future(job.not_before, self._longest_s) if job.not_before else 0.0
+        accepted, since = self._clock.of_past(job.accepted), self._clock.of_past(job.since)
+        self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due))
 
     def restore(self, ticket: Ticket) -> None:
         """Put a ticket back that was taken off."""
@@ -93,7 +102,7 @@ class Board:
                 heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._number), ticket))
 
     def next_wake(self) -> float | None:
-        """When the next delay ends (seconds since the epoch)."""
+        """When the next delay ends."""
         return self._delayed[0][0] if self._delayed else None
 
     def count(self, stage: Stage) -> int:

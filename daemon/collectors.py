@@ -27,7 +27,7 @@ class QueueCollector(Collector):
         self._board = board
 
     def collect(self) -> Iterator[Metric]:
-        now = time.time()
+        now = time.monotonic()
         ages: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
         for ticket in self._board.tickets():
             ages[ticket.stage].append(max(0.0, now - ticket.since))
@@ -43,7 +43,7 @@ class QueueCollector(Collector):
         for stage, waits in ages.items():
             size.add_metric([stage], len(waits))
             age.add_metric([stage], _buckets(waits), sum(waits))
-            oldest.add_metric([stage], now - max(waits) if waits else 0)
+            oldest.add_metric([stage], time.time() - max(waits) if waits else 0)
         yield from (size, age, oldest)
 
 

@@ -60,6 +60,8 @@ class Flow:
         self.events = events
         self.changed = Bell()
         self.running: dict[str, Job] = {}
+        #: When the running attempts began, on the monotonic clock.
+        self._began: dict[str, float] = {}
         self._sources = SourceFiles(settings)
         self._disk = DiskThread("sources")
 
@@ -75,12 +77,13 @@ class Flow:
             await self.unreadable(source, str(exc))
             return None
         except OSError:
-            self.board.restore(replace(ticket, not_before=time.time() + self.settings.lanes.pause_s))
+            self.board.restore(replace(ticket, not_before=time.monotonic() + self.settings.lanes.pause_s))
             raise
-        now = time.time()
-        job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += max(0.0, now - job.since)
+        self._began[job.id] = time.monotonic()
+        waited = max(0.0, self._began[job.id] - ticket.since)
+        job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += waited
         job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
-        job.state, job.not_before, job.since = "running", 0.0, now
+        job.state, job.not_before, job.since = "running", 0.0, time.time()
         self.running[job.id] = job
         directory = await self._hop(job, source)
         self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
@@ -215,7 +218,7 @@ class Flow:
 
     def _ended(self, job: Job, result: str) -> None:
         assert job.stage is not None
-        seconds = max(0.0, time.time() - job.since)
+        seconds = time.monotonic() - self._began.pop(job.id, time.monotonic())
         job.timings[job.stage]["run"] += seconds
         self.events.stage_ended(job, job.stage, result, seconds)
 

@@ -376,9 +376,8 @@ class Intake:
         wall clock may have been set; then it waits anew.
         """
         clock: dict[str, Any] = job.facts.get("waits_since") or {}
-        if clock.get("boot") != _boot_id():
-            return self.inbox.now
-        return min(float(clock.get("at", self.inbox.now)), self.inbox.now)
+        now = self.inbox.clock()
+        return min(float(clock["at"]), now) if clock.get("boot") == _boot_id() else now
 
     def _end_waiting(self, name: str) -> None:
         job = self._waiting.pop(name).job

@@ -97,7 +97,7 @@ class Lane:
 
     async def _loop(self, slot: Slot) -> None:
         while not self.draining:
-            ticket = None if self._paused() else self._choose(slot, time.time())
+            ticket = None if self._paused() else self._choose(slot, time.monotonic())
             if ticket is None:
                 await self._rest(slot)
                 continue
@@ -135,7 +135,8 @@ class Lane:
         if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
             self._works_again()  # the pause is over and nothing is left that could prove it
         due, pause = self.flow.board.next_wake(), self.pause
-        moments = [REST_S, due - time.time() if due else 0.0, pause.until - time.monotonic() if pause else 0.0]
+        now = time.monotonic()
+        moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         # What is past already did not give this lane anything to do, so it is no reason to look again.
         await self.flow.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         idle = time.monotonic() - slot.idle_since

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 @dataclass(frozen=True)
 class Pause:
-    """Times are seconds since the epoch; `until` None means until it is ended."""
+    """Times are seconds since the epoch, for people; `until` None means until it is ended."""
 
     by: str
     reason: str
@@ -29,28 +30,37 @@ class Pause:
     until: float | None = None
 
     @property
-    def over(self) -> bool:
-        return self.until is not None and self.until <= time.time()
+    def left_s(self) -> float:
+        """Seconds until it ends, by the wall clock, but never more than it was ordered for."""
+        if self.until is None:
+            return math.inf
+        return min(self.until - time.time(), self.until - self.since)
 
 
 class Pauses:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._now: dict[Scope, Pause] = read(path)
+        self._now: dict[Scope, Pause] = {}
+        #: When they end, on the monotonic clock: setting the time changes nothing while the daemon runs.
+        self._ends: dict[Scope, float] = {}
+        self._set(read(path))
 
     def active(self, scope: Scope) -> Pause | None:
         """The pause in force, if any."""
         pause = self._now.get(scope)
-        return None if pause is None or pause.over else pause
+        return None if pause is None or self._over(scope) else pause
+
+    def _over(self, scope: Scope) -> bool:
+        return self._ends[scope] <= time.monotonic()
 
     def expire(self) -> list[Scope]:
         """Forget the pauses whose time is over; returns which."""
-        over = [scope for scope, pause in self._now.items() if pause.over]
+        over = [scope for scope in self._now if self._over(scope)]
         if over:
             now = {scope: pause for scope, pause in self._now.items() if scope not in over}
             with contextlib.suppress(OSError):  # the file says when they end; nobody reads more into it
                 self._change(now)
-            self._now = now
+            self._set(now)
         return over
 
     def begin(self, scope: Scope, pause: Pause) -> None:
@@ -64,6 +74,12 @@ class Pauses:
 
     def _change(self, now: dict[Scope, Pause]) -> None:
         fs.replace_json(self._path, {scope: asdict(pause) for scope, pause in now.items()})
+        self._set(now)
+
+    def _set(self, now: dict[Scope, Pause]) -> None:
+        """Take over the pauses in force; what has been running goes on to its end, what is new gets one."""
+        known = {scope: self._ends[scope] for scope, pause in now.items() if self._now.get(scope) is pause}
+        self._ends = {scope: known.get(scope, time.monotonic() + pause.left_s) for scope, pause in now.items()}
         self._now = now
 
 

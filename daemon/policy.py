@@ -16,7 +16,7 @@ ENOUGH_AHEAD = 4
 
 @dataclass(frozen=True)
 class Waiting:
-    """One stage's queue. `since`: when its first job came to stand there (s); `priority`: the first job's."""
+    """One stage's queue. `since`: when its first job came to stand there (monotonic, s); `priority`: the first job's."""
 
     count: int
     since: float
@@ -36,7 +36,7 @@ def choose_gpu(
         queues: the stages that have a job to give.
         loaded: the stage whose model is in memory.
         run: jobs done in a row with it.
-        now: seconds since the epoch.
+        now: monotonic, s.
     """
     if not queues:
         return None

@@ -35,7 +35,9 @@ def overview(shell: Shell) -> dict[str, Any]:
     return {
         "version": __version__,
         "daemon": owner,
-        "paused": {scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if not pause.over},
+        "paused": {
+            scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if pause.left_s > 0
+        },
         "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
         **counts,

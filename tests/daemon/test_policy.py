@@ -5,6 +5,7 @@ from __future__ import annotations
 from daemon.board import Board
 from daemon.job import Job, Stage
 from daemon.policy import Waiting, choose_cpu, choose_gpu
+from daemon.steady_clock import SteadyClock
 
 
 def gpu(queues: dict[Stage, Waiting], loaded: Stage | None, run: int = 1, now: float = 100.0) -> Stage | None:
@@ -57,7 +58,7 @@ def job(number: int, priority: int = 0, not_before: float = 0.0) -> Job:
 
 def test_the_board_orders_by_priority_then_age_and_holds_back_the_delayed() -> None:
     # Given an old job, an urgent one and one that is delayed
-    board = Board()
+    board = Board(SteadyClock(lambda: 0.0, lambda: 0.0))
     for one in (job(1), job(2, priority=10), job(3, priority=99, not_before=50.0)):
         board.add(one)
     # Then the urgent one is first, and the delayed one comes up when its time has come
