@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,6 +156,13 @@ class Installation:
         )
         assert code is None or result.returncode == code, result.stdout + result.stderr
         return result
+
+    def metric(self, name: str) -> float:
+        """One of the daemon's own figures without labels."""
+        record = json.loads((self.spool / "metrics.json").read_bytes())
+        with urllib.request.urlopen(f"http://{record['host']}:{record['port']}/metrics", timeout=60) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
     def jobs(self, *folders: str) -> list[str]:
         """Names of the job directories below spool folders such as `failed` or `tts/ready`."""

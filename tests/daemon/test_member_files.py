@@ -127,13 +127,8 @@ if "daemon" in sys.orig_argv:
 
 
 def turns(one: Installation) -> float:
-    """How often the daemon's loop has turned, as its metrics tell."""
-    import urllib.request
-
-    record = json.loads((one.spool / "metrics.json").read_bytes())
-    with urllib.request.urlopen(f"http://{record['host']}:{record['port']}/metrics", timeout=60) as answer:
-        lines = answer.read().decode().splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith("avatar_loop_turns_total"))
+    """How often the daemon's loop has turned."""
+    return one.metric("avatar_loop_turns_total")
 
 
 # -- places that cannot be renamed from --------------------------------------------------------------------------
