@@ -33,7 +33,9 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _HERE = -100  # AT_FDCWD: relative names are of the working folder
-_RENAME_EXCHANGE = 2
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+#: What renameat2(2) says where it cannot keep from replacing (NFS, some FUSE filesystems, old kernels).
+_NO_NOREPLACE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM})
 #: What renameat2(2) says where it cannot exchange (NFS, old kernels), or where there is nothing to exchange with.
 _NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.ENOENT})
 
@@ -85,9 +87,11 @@ class Ops:
 
     def exchange(self, one: Path, other: Path) -> None:
         """Let two files change names in one step."""
-        if _libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(one))
+        _renameat2(one, other, _RENAME_EXCHANGE)
+
+    def rename_new(self, source: Path, target: Path) -> None:
+        """Rename, but never over something."""
+        _renameat2(source, target, _RENAME_NOREPLACE)
 
     def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
         """Copy an open file from its beginning to a new one and flush it. Returns bytes copied; stops past `limit`."""
@@ -136,6 +140,12 @@ class Ops:
             return
         for path in {_device(path): path for path in paths}.values():
             _sync_filesystem(path if path.is_dir() else path.parent)
+
+
+def _renameat2(source: Path, target: Path, flags: int) -> None:
+    if _libc.renameat2(_HERE, os.fsencode(source), _HERE, os.fsencode(target), flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(source), None, str(target))
 
 
 def _sync_filesystem(path: Path) -> None:
@@ -264,10 +274,30 @@ def publish(temporary: Path, target: Path, *, sync: bool = True) -> bool:
 
     Without `sync` the caller flushes the directory.
     """
+    before = os.lstat(temporary)
+    try:
+        OPS.rename_new(temporary, target)
+    except OSError as exc:
+        if not same_file(target, before):  # as with `rename`: what is reported as failed may have happened
+            if isinstance(exc, FileExistsError):
+                return False
+            if exc.errno not in _NO_NOREPLACE:
+                raise
+            if not _publish_by_link(temporary, target):
+                return False
+    if os.path.lexists(temporary):
+        OPS.unlink(temporary)
+    if sync:
+        OPS.sync_dir(target.parent)
+    return True
+
+
+def _publish_by_link(temporary: Path, target: Path) -> bool:
+    """Give a file a second name, never replacing what is there; the first one is the caller's to remove. False: it is taken."""
     try:
         OPS.link(temporary, target)
     except OSError as exc:
-        # As with rename: NFS may repeat a link that already happened and call it a failure.
+        # NFS may repeat a link that already happened and call it a failure.
         if not same_file(target, os.lstat(temporary)):
             if isinstance(exc, FileExistsError):
                 return False
@@ -276,10 +306,6 @@ def publish(temporary: Path, target: Path, *, sync: bool = True) -> bool:
             if os.path.lexists(target):
                 return False
             rename(temporary, target)
-    if os.path.lexists(temporary):
-        OPS.unlink(temporary)
-    if sync:
-        OPS.sync_dir(target.parent)
     return True
 
 

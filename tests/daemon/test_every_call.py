@@ -66,7 +66,7 @@ class Watched(fs.Ops):
         result = act()
         if here and self.how == "lies":
             raise OSError(errno.EIO, "reported as failed although it happened", str(path))
-        if name in ("link", "rename") and path.suffix == ".mp4" and "outbox" in str(path):
+        if name in ("link", "rename", "rename_new") and path.suffix == ".mp4" and "outbox" in str(path):
             self.published.append(path.name)
         if here and self.how in ("crash after", "crash within"):
             raise Crash
@@ -102,6 +102,9 @@ class Watched(fs.Ops):
 
     def rename(self, source: Path, target: Path) -> None:
         self._do("rename", target, lambda: fs.Ops.rename(self, source, target))
+
+    def rename_new(self, source: Path, target: Path) -> None:
+        self._do("rename_new", target, lambda: fs.Ops.rename_new(self, source, target))
 
     def link(self, source: Path, target: Path) -> None:
         self._do("link", target, lambda: fs.Ops.link(self, source, target))
@@ -301,7 +304,7 @@ def test_every_call_may_be_the_last(settings: Settings, how: str) -> None:
     calls = all_calls(settings)
     assert len(calls) > 100
     for at, call in enumerate(calls):
-        if how == "lies" and call.split()[0] not in ("rename", "exchange", "link"):
+        if how == "lies" and call.split()[0] not in ("rename", "rename_new", "exchange", "link"):
             continue
         # When the world ends (or lies) at that one, and a new process starts (twice, for what only a second start clears)
         clean(settings)

@@ -25,15 +25,20 @@ def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["free", "taken"]
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
-def test_publish_works_where_there_are_no_hard_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+@pytest.mark.parametrize("no_links", [0, errno.EPERM, errno.EOPNOTSUPP])
+def test_publish_works_where_a_rename_may_replace_and_where_there_are_no_hard_links_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_links: int
 ) -> None:
-    class NoLinks(fs.Ops):
-        def link(self, source: Path, target: Path) -> None:
-            raise OSError(number, os.strerror(number))
+    class Poor(fs.Ops):
+        def rename_new(self, source: Path, target: Path) -> None:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    monkeypatch.setattr(fs, "OPS", NoLinks())
+        def link(self, source: Path, target: Path) -> None:
+            if no_links:
+                raise OSError(no_links, os.strerror(no_links))
+            super().link(source, target)
+
+    monkeypatch.setattr(fs, "OPS", Poor())
     (tmp_path / "part").write_text("ours")
     assert fs.publish(tmp_path / "part", tmp_path / "free")
     (tmp_path / "part").write_text("again")
