@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +76,8 @@ class Installation:
         self.python = sys.executable
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
+        #: How to start the daemon as another user (`tests/daemon/other_users.py`).
+        self.user: dict[str, Any] = {}
         self.log = root / "daemon.log"
 
     def launch(self) -> None:
@@ -83,7 +86,8 @@ class Installation:
             log.write(b"\n")  # the one before may have been killed in the middle of a line
             log.flush()
             command = [self.python, "-m", "daemon", "--config", str(self.config)]
-            self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, env=self.environment)
+            options = {"env": self.environment, **self.user}
+            self.process = subprocess.Popen(command, cwd=self.root, stdout=log, stderr=log, **options)
 
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready."""
@@ -163,6 +167,13 @@ class Installation:
         with urllib.request.urlopen(f"http://{record['host']}:{record['port']}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+    def metric_or_none(self, name: str) -> float | None:
+        """`metric`; None while others have taken all connections to the figures."""
+        try:
+            return self.metric(name)
+        except (OSError, HTTPException):
+            return None
 
     def jobs(self, *folders: str) -> list[str]:
         """Names of the job directories below spool folders such as `failed` or `tts/ready`."""
