@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import FINISHED, wait_for
 from tests.systemd.machine import SOURCE, Machine, unavailable
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(2400)
 
 CONFIG = "/etc/avatard/config.yaml"
 #: Short waits, beside the paths of the installed file.
