@@ -1,14 +1,12 @@
-"""Paint a long speech with the tiny network: `python -m tests.stages.long_speech MINUTES FOLDER`.
+"""Paint a long speech with the tiny network and print the largest memory: `python -m tests.stages.long_speech MINUTES FOLDER`.
 
-Prints the largest memory of its process in MB (10^6 bytes) after a fifth of the speech, and at its end. One frame in five seconds
-is painted: hearing, reading and writing are what grows with the length, if anything does.
+One frame in five seconds is painted: hearing, reading and writing are what grows with the length, if anything does.
 """
 
 from __future__ import annotations
 
 import sys
 import wave
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +16,6 @@ import torch
 from stages.lipsync import patches
 from stages.lipsync.musetalk.region import Region
 from stages.lipsync.musetalk.speech import Speech
-from stages.lipsync.patches import Picture
 from tests.stages.musetalk_golden import arrays, load_painter
 
 RATE, FPS = 24_000, Fraction(1, 5)
@@ -41,25 +38,10 @@ def main(minutes: int, folder: Path) -> None:
     where = Region((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
     tokens = painter.ear.tokens(Speech(folder / "speech.wav"), frames, FPS, painter.batch)
     painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)
-    seen: list[float] = []
-    patches.save(folder, where, np.ones(frames, np.float32), look(painted, frames // 5, seen))
+    patches.save(folder, where, np.ones(frames, np.float32), painted)
     assert patches.Patches.load(folder) is not None
-    print(*seen, largest_mb())
-
-
-def look(painted: Iterator[Picture], after: int, seen: list[float]) -> Iterator[Picture]:
-    """Pass the painted mouths on, and note the largest memory when `after` of them have come."""
-    count = 0
-    for group in painted:
-        yield group
-        count += len(group)
-        if count >= after and not seen:
-            seen.append(largest_mb())
-
-
-def largest_mb() -> float:
     # Not ru_maxrss, which begins with what the process that started this one had.
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]))
 
 
 if __name__ == "__main__":
