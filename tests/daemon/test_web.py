@@ -18,9 +18,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from daemon.collectors import DiskCollector, GpuCollector
+from daemon.config import Metrics
+from daemon.errors import ConfigError
 from daemon.gpu import Card
 from daemon.httpserver import CONNECTIONS
-from daemon.web import MetricsServer
+from daemon.web import MetricsServer, serve
 from tests.conftest import Installation, wait_for
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: here\r\n"
@@ -189,6 +191,14 @@ def test_a_client_that_asks_for_a_version_that_is_none_gets_the_figures(server: 
     code, text = ask(server(registry()).port, "/metrics", "application/openmetrics-text; version=new")
     assert code == 200
     assert "avatar_filled" in text
+
+
+def test_an_address_that_cannot_be_used_is_named(server: Callable[..., MetricsServer], tmp_path: Path) -> None:
+    taken = server(registry()).port
+    for host, port in (("127.0.0.1", taken), ("no.such.host.invalid", 0)):
+        with pytest.raises(ConfigError, match=f"{host}:{port} cannot be used") as caught:
+            serve(Metrics(host=host, port=port), registry(), yes, yes, tmp_path / "metrics.json")
+        assert caught.value.code == "metrics-port"
 
 
 def test_a_daemon_with_few_descriptors_works_beside_hundreds_of_half_open_connections(
