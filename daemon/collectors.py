@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from daemon import gpu
 from daemon.board import Board
+from daemon.bounded import Bounded
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.job import STAGES, Stage
@@ -54,34 +57,44 @@ def _buckets(values: list[float]) -> list[tuple[str, float]]:
     ]
 
 
-class DiskCollector(Collector):
-    """Room where the folders lie; 0 for one that cannot be asked."""
+#: Bytes in all and free of the filesystem that a path lies on.
+Usage = Callable[[Path], tuple[int, int]]
 
-    def __init__(self, folders: dict[str, Path]) -> None:
-        self._folders = folders
+
+def usage(path: Path) -> tuple[int, int]:
+    seen = shutil.disk_usage(path)
+    return seen.total, seen.free
+
+
+class DiskCollector(Collector):
+    """Room where the folders lie; 0 for one that cannot be asked, or does not answer: a file server that is away."""
+
+    def __init__(self, folders: dict[str, Path], read: Usage = usage) -> None:
+        self._folders = {name: Bounded(functools.partial(read, path)) for name, path in folders.items()}
 
     def collect(self) -> Iterable[Metric]:
         free = GaugeMetricFamily("avatar_disk_free_bytes", "Free space where the folder lies.", labels=["folder"])
         size = GaugeMetricFamily("avatar_disk_size_bytes", "Size of the disk of the folder.", labels=["folder"])
-        for name, path in self._folders.items():
-            try:
-                usage = shutil.disk_usage(path)
-                free.add_metric([name], usage.free)
-                size.add_metric([name], usage.total)
-            except OSError:
-                free.add_metric([name], 0)
-                size.add_metric([name], 0)
+        for name, folder in self._folders.items():
+            bytes_in_all = bytes_free = 0
+            with contextlib.suppress(OSError):  # a TimeoutError is one too
+                bytes_in_all, bytes_free = folder.ask()
+            free.add_metric([name], bytes_free)
+            size.add_metric([name], bytes_in_all)
         return free, size
 
 
 class GpuCollector(Collector):
-    """NVIDIA's cards, by NVML. A machine without one has 0 of them: a state, not an error."""
+    """NVIDIA's cards, by NVML. A machine without one has 0 of them, and so has one whose driver does not answer: a state, not an
+    error."""
 
     def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read) -> None:
-        self._read = read
+        self._cards = Bounded(read)
 
     def collect(self) -> Iterable[Metric]:
-        cards = self._read()
+        cards: list[gpu.Card] = []
+        with contextlib.suppress(TimeoutError):
+            cards = self._cards.ask()
         count = GaugeMetricFamily("avatar_gpu_devices", "GPUs that answer.")
         count.add_metric([], len(cards))
         info = GaugeMetricFamily("avatar_gpu_info", "Always 1.", labels=["gpu", "uuid", "name"])
@@ -117,6 +130,6 @@ class PauseCollector(Subscriber, Collector):
         info = GaugeMetricFamily(
             "avatar_lane_pause_info", "1 for the reason why a lane stands still.", labels=["lane", "reason"]
         )
-        for lane, reason in list(self._reasons.items()):
+        for lane, reason in self._reasons.copy().items():  # copied in one step: the daemon's loop changes it
             info.add_metric([lane, reason], 1)
         return (info,)

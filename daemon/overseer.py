@@ -86,15 +86,16 @@ class Overseer(Subscriber):
             self.ready()
 
     def claims(self) -> tuple[bool, str]:
-        """Whether what is dropped now would be taken in and worked on, and if not, why."""
+        """Whether what is dropped now would be taken in and worked on, and if not, why. May be called from any thread."""
         if not self._ready:
             return False, "the spool is being put in order"
         if self._stopping:
             return False, "stopping"
         held = [f"{scope} paused by {pause.by}" for scope, pause in self._ordered().items()]
-        held += [f"{lane.name} lane paused: {lane.pause.error.message}" for lane in self._lanes if lane.pause]
-        if self._intake_error:
-            held.append(self._intake_error.message)
+        # Each is read once: it may have changed when it is read again.
+        held += [f"{lane.name} lane paused: {pause.error.message}" for lane in self._lanes if (pause := lane.pause)]
+        if error := self._intake_error:
+            held.append(error.message)
         return not held, "; ".join(held) or "ready"
 
     def _ordered(self) -> dict[Scope, Pause]:

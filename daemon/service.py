@@ -234,7 +234,7 @@ class Service:
             self._wake.ring()
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether the loop turns, and a word for people."""
+        """Whether the loop turns, and a word for people. May be called from any thread."""
         late = time.monotonic() - self._beat
         if late >= STUCK_S:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"

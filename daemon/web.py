@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import os
 import tempfile
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
+from tornado.web import Application, RequestHandler
 
 from daemon import fs
 from daemon.config import Metrics as MetricsSettings
 from daemon.errors import ConfigError
+from daemon.httpserver import CONNECTIONS, PATIENCE_S, ServerThread
 
 log = structlog.get_logger()
 
@@ -29,45 +29,81 @@ FILE_S = 15.0
 Answer = Callable[[], tuple[bool, str]]
 
 
+class _Plain(RequestHandler):
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+
+
+class _Metrics(_Plain):
+    """The figures, made in the one thread of `renderer`: others are answered meanwhile, and the daemon's loop keeps its share of
+    the processor however many ask."""
+
+    def initialize(self, registry: CollectorRegistry, renderer: ThreadPoolExecutor) -> None:
+        self._registry, self._renderer = registry, renderer
+
+    async def get(self) -> None:
+        try:
+            encode, kind = choose_encoder(self.request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # it does not expect a version that is no number
+            encode, kind = choose_encoder("")
+        body = await asyncio.get_running_loop().run_in_executor(self._renderer, encode, self._registry)
+        self.set_header("Content-Type", kind)
+        self.write(body)
+
+
+class _Question(_Plain):
+    """200 or 503, and why. `answer` is called in the server's own loop, so it must not wait for anything."""
+
+    def initialize(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def get(self) -> None:
+        yes, text = self._answer()
+        self.set_status(200 if yes else 503)
+        self.write(f"{text}\n")
+
+
+class _Elsewhere(_Plain):
+    def prepare(self) -> None:
+        self.set_status(404)
+        self.finish("only /metrics, /healthz and /readyz are here\n")
+
+
 class MetricsServer:
-    """Answers from threads of its own."""
+    """Answers from threads of its own. The limits are those of `ServerThread`.
+
+    Args:
+        healthy, ready: called from another thread than the daemon's loop.
+    """
 
     def __init__(
-        self, registry: CollectorRegistry, healthy: Answer, ready: Answer, host: str = "127.0.0.1", port: int = 0
+        self,
+        registry: CollectorRegistry,
+        healthy: Answer,
+        ready: Answer,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        connections: int = CONNECTIONS,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        questions = {"/healthz": healthy, "/readyz": ready}
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.split("?")[0]
-                if path == "/metrics":
-                    encode, kind = choose_encoder(self.headers.get("Accept") or "")
-                    self._answer(200, kind, encode(registry))
-                elif path in questions:
-                    yes, text = questions[path]()
-                    self._answer(200 if yes else 503, "text/plain; charset=utf-8", f"{text}\n".encode())
-                else:
-                    self._answer(404, "text/plain", b"only /metrics, /healthz and /readyz are here\n")
-
-            def _answer(self, code: int, kind: str, body: bytes) -> None:
-                self.send_response(code)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the parent's name)
-                """Scrapes are no news."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        self._renderer = ThreadPoolExecutor(1, thread_name_prefix="metrics-text")
+        application = Application(
+            [
+                ("/metrics", _Metrics, {"registry": registry, "renderer": self._renderer}),
+                ("/healthz", _Question, {"answer": healthy}),
+                ("/readyz", _Question, {"answer": ready}),
+            ],
+            default_handler_class=_Elsewhere,
+            log_function=lambda _: None,  # scrapes are no news
+        )
+        self._server = ServerThread(application, host, port, connections=connections, patience_s=patience_s)
+        self.port = self._server.port
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
+        self._renderer.shutdown(wait=False, cancel_futures=True)
 
 
 def serve(

@@ -17,7 +17,7 @@ from pathlib import Path
 FS_IOC_SHUTDOWN = 0x8004587D
 NOLOGFLUSH = 2
 #: How long killed processes may keep a mount busy, in s.
-BUSY_S = 10.0
+BUSY_S = 120.0
 
 
 class Disk:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import PORTRAIT, Installation
+from tests.daemon.seam import Gates
 
 
 def test_submit_and_wait_gives_the_video(house: Installation) -> None:
@@ -78,9 +79,13 @@ def test_cancel_and_retry_are_obeyed_while_the_daemon_is_down(installation: Call
     assert "retry" in [entry["event"] for entry in shown["history"]]
 
 
-def test_cancel_ends_a_running_job(house: Installation) -> None:
-    house.drop("long.yaml", {"text": "This is a rather long text. " * 40, "image": "p.png"}, p__png=PORTRAIT)
-    house.reaches("long", "running")
+def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("encode")
+    house.start()
+    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png"}, p__png=PORTRAIT)
+    gates.reached("encode")
     house.avatar("jobs", "cancel", "long")
     status = house.finished("long")
     assert status["state"] == "cancelled"

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from daemon import fs
-from daemon.cli.common import ANSWER_S
 from daemon.control import send
 from daemon.events import Subscriber
 from daemon.job import Job, Stage
@@ -89,7 +88,7 @@ def test_a_cancel_that_was_answered_outlives_a_kill(installation: Callable[..., 
     job = one.reaches("long", "running")["job"]
     answer = send(one.spool / "control", "cancel", job=job)
     # When the daemon is killed in the moment it has answered
-    wait_for("the answer", answer.exists, ANSWER_S)
+    wait_for("the answer", answer.exists)
     one.kill()
     # Then the job rests, and the next start has nothing to do again
     assert json.loads(answer.read_bytes())["ok"], answer.read_text()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.control import send
 from tests.conftest import Installation, wait_for
+from tests.daemon.seam import Gates
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
-LONG = {"kind": "speech", "text": "This sentence is said again and again. " * 100}
 
 
 def record(one: Installation, name: str) -> dict[str, Any]:
@@ -188,10 +189,15 @@ def test_priority_goes_first(installation: Callable[..., Installation]) -> None:
     assert order == ["urgent", "first", "second"]
 
 
-def test_a_running_job_is_held_after_its_stage(house: Installation) -> None:
-    house.drop("long.yaml", LONG)
-    house.reaches("long", "running")
+def test_a_running_job_is_held_after_its_stage(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("tts")
+    house.start()
+    house.drop("long.yaml", SPEECH)
+    gates.reached("tts")
     house.avatar("jobs", "hold", "long", "--reason", "wrong voice")
+    gates.open("tts")
     status = house.reaches("long", "held")
     assert status["held"]["reason"] == "wrong voice"
     house.avatar("jobs", "release", "long")

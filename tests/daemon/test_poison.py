@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.conftest import Installation, wait_for
+from tests.conftest import PATIENCE_S, Installation, wait_for
 from tests.daemon.seam import Gates
 
 Make = Callable[..., Installation]
-PATIENT: dict[str, Any] = {"timeout": {"base_s": 60.0}, "silence_s": 30.0, "memory_mb": 4000}
+#: What a job that is well keeps to, also on a busy machine.
+PATIENT: dict[str, Any] = {"timeout": {"base_s": 300.0}, "silence_s": 120.0, "memory_mb": 4000}
 
 
 def poisoned(make: Make, tmp_path: Path, crashes: int, **lanes: Any) -> Installation:
@@ -81,12 +83,17 @@ def test_a_worker_that_hangs_or_bloats_is_ended_and_the_others_go_on(
     # Given a daemon that forgives no crash / When a job hangs, stops or fills the memory of its worker
     house = poisoned(installation, tmp_path, crashes=1, **lanes)
     house.drop("poison.yaml", say(f"Please be {word} now."))
-    house.drop("good.yaml", say("Good evening."))
     # Then its worker is ended for that reason, and the job is set aside
     status = house.finished("poison")
     assert status["error"]["code"] == "quarantined"
     assert [note["code"] for note in record(house, status)["history"] if note["event"] == "crash"] == [code]
-    # And the others go on
+    # And the others go on, with the time that they need on a busy machine
+    settings = yaml.safe_load(house.config.read_text())
+    house.config.write_text(yaml.safe_dump({**settings, "lanes": {**settings["lanes"], **PATIENT}}))
+    assert house.process is not None
+    house.process.send_signal(signal.SIGHUP)
+    wait_for("the reload", lambda: house.events("config reloaded"))
+    house.drop("good.yaml", say("Good evening."))
     assert house.finished("good")["state"] == "done"
 
 
@@ -96,7 +103,7 @@ def test_a_job_during_which_the_daemon_dies_again_and_again_is_quarantined(insta
     house.drop("poison.yaml", say("A regicide happens."))
     assert house.process is not None
     for _ in range(3):
-        assert house.process.wait(60) == -signal.SIGKILL
+        assert house.process.wait(PATIENCE_S) == -signal.SIGKILL
         # When it is started again
         house.launch()
     # Then the third start sets the job aside, and the daemon lives on

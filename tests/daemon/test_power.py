@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from daemon import fs
-from tests.conftest import Installation, wait_for
+from tests.conftest import PATIENCE_S, Installation, wait_for
 from tests.daemon.disk import Disk
 from tests.daemon.ledger import Ledger
 
@@ -80,7 +80,7 @@ def test_what_was_acknowledged_survives_a_power_cut_in_the_same_moment(plugged: 
 def watch(house: Installation, name: str) -> None:
     """Wait for the acknowledgement, closely: the power is to go right after it."""
     path = house.outbox / f"{name}.json"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not path.exists():
         assert time.monotonic() < deadline, "no acknowledgement came"
 
@@ -111,7 +111,7 @@ def test_a_power_cut_at_any_moment_loses_tears_and_doubles_nothing(plugged: Plug
 def wait_for_moment(root: Path, chance: random.Random) -> None:
     moment = chance.choice(MOMENTS)
     if moment:
-        wait_for(f"a job in {moment}", lambda: any((root / moment).iterdir()) or idle(root), patience_s=20)
+        wait_for(f"a job in {moment}", lambda: any((root / moment).iterdir()) or idle(root))
     time.sleep(chance.choice((0.0, 0.001, 0.005, 0.02, 0.3)))
 
 

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import PORTRAIT, Installation, wait_for
+from tests.daemon.seam import Gates
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 VIDEO = {"text": "Hello there.", "image": "p.png", "size": "256x256"}
@@ -265,13 +266,21 @@ def test_a_second_daemon_on_the_same_spool_is_refused(house: Installation) -> No
     assert f"process {house.process.pid}" in result.stderr
 
 
-def test_a_crashed_worker_costs_only_its_own_job_a_try(house: Installation) -> None:
+def test_a_crashed_worker_costs_only_its_own_job_a_try(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
     # Given a job in its encode stage / When the worker is killed
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("encode")
+    house.start()
     house.drop("hello.yaml", VIDEO, p__png=PORTRAIT)
-    wait_for("encode to start", lambda: any(e["stage"] == "encode" for e in house.events("stage started")))
+    gates.reached("encode")
     assert house.process is not None
-    for pid in Path(f"/proc/{house.process.pid}/task/{house.process.pid}/children").read_text().split():
+    workers = Path(f"/proc/{house.process.pid}/task/{house.process.pid}/children").read_text().split()
+    for pid in workers:
         os.kill(int(pid), signal.SIGKILL)
+    gates.open("encode")
     # Then the job is tried again and comes through
     status = house.finished("hello")
     assert status["state"] == "done"

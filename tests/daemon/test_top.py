@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -9,17 +10,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import PORTRAIT, ROOT, Installation, wait_for
+from tests.daemon.seam import Gates
 
 
-def test_the_overview_tells_what_runs_waits_ended_and_is_paused(house: Installation) -> None:
-    # Given a failed job, a running one, and one that waits because somebody paused the queue
+def test_the_overview_tells_what_runs_waits_ended_and_is_paused(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # Given a failed job, one in the middle of its way, and one that waits because somebody paused the queue
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("encode")
+    house.start()
     house.drop("bad.yaml", {"kind": "speech", "text": "???"})
     house.finished("bad")
-    house.drop("long.yaml", {"text": "This is a rather long text. " * 40, "image": "p.png"}, p__png=PORTRAIT)
-    wait_for("encode to start", lambda: any(e["stage"] == "encode" for e in house.events("stage started")))
+    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png"}, p__png=PORTRAIT)
+    gates.reached("encode")
     house.avatar("pause", "--reason", "new lamps")
     house.drop("waits.yaml", {"kind": "speech", "text": "Hello."})
     wait_for("it to wait", lambda: house.jobs("tts/ready"))
@@ -46,7 +55,16 @@ def test_top_is_live_until_it_is_ended_and_says_when_no_daemon_runs(house: Insta
     terminal, other = pty.openpty()
     command = [sys.executable, "-m", "daemon.cli", "--config", str(house.config), "top", "--every", "0.1"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment, cwd=house.root)
+    process = subprocess.Popen(
+        command,
+        stdin=other,
+        stdout=other,
+        stderr=other,
+        env=environment,
+        cwd=house.root,
+        # A shell that runs the tests in the background has them, and all that they start, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     os.close(other)
     seen = b""
 
@@ -55,16 +73,24 @@ def test_top_is_live_until_it_is_ended_and_says_when_no_daemon_runs(house: Insta
         seen += os.read(terminal, 65536)
         return text in seen
 
-    wait_for("the picture", lambda: shows(b"nothing runs"))
-    # When a job comes and goes / Then it is seen to end, without being asked again
-    house.drop("hello.yaml", {"kind": "speech", "text": "Hello."})
-    wait_for("the job", lambda: shows(b"hello"))
-    # When the daemon ends / Then it says so
-    house.stop()
-    wait_for("the end", lambda: shows(b"avatard does not run"))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
-    os.close(terminal)
+    try:
+        wait_for("the picture", lambda: shows(b"nothing runs"))
+        # When a job comes and goes / Then it is seen to end, without being asked again
+        house.drop("hello.yaml", {"kind": "speech", "text": "Hello."})
+        wait_for("the job", lambda: shows(b"hello"))
+        # When the daemon ends / Then it says so
+        house.stop()
+        wait_for("the end", lambda: shows(b"avatard does not run"))
+        process.send_signal(signal.SIGINT)
+        # It is read until it has gone (EIO): a picture that nobody takes would hold it up.
+        with contextlib.suppress(OSError):
+            while os.read(terminal, 65536):
+                pass
+        assert process.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
     assert "avatard does not run" in house.avatar("top", "--once", code=69).stdout
 
 

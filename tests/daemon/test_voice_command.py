@@ -55,7 +55,7 @@ def test_a_pipe_or_a_link_is_written_to_and_stays(installation: Callable[..., In
     # When a voice speaks into each
     house.avatar("voice", "speak", "heart", "Hello.", "-o", str(link))
     house.avatar("voice", "speak", "heart", "Hello.", "-o", str(pipe))
-    reader.join(60)
+    reader.join()
     # Then the sound came through, and both are what they were
     assert heard == [file.read_bytes()]
     assert heard[0].startswith(b"RIFF")

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 RULES = Path(__file__).resolve().parents[2] / "monitoring" / "rules.yml"
 CONFIG = """\
@@ -116,7 +116,7 @@ class Prometheus:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(PATIENCE_S)
 
 
 def _matches(labels: dict[str, str], label: str, operator: str, value: str) -> bool:

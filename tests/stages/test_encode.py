@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from daemon.errors import AvatarError, MachineError, UnknownError
@@ -21,6 +22,7 @@ from stages.context import Context
 from stages.encode import write_video
 from stages.encode.probe import probe
 from stages.ffmpeg import FFMPEG_ENV, Ffmpeg, failure, ffmpeg_path
+from tests.conftest import PATIENCE_S
 from tests.stages.sound_jobs import Stripes, beep_job, ffmpeg, look
 
 
@@ -118,7 +120,7 @@ def test_a_composer_that_breaks_leaves_nothing(tmp_path: Path, frames: int) -> N
         write_video(ctx, Stripes(ctx, stop_after=frames))
     # Then neither a video nor a temporary file nor an ffmpeg is left
     assert leftovers(ctx) == []
-    assert not _children()
+    assert not _ffmpegs()
 
 
 def test_an_ffmpeg_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_ffmpeg_dies_with_its_stage() -> None:
     # Then that ffmpeg is gone too
     with contextlib.suppress(ProcessLookupError):
         process = os.pidfd_open(int(done.stdout))
-        ended = select.select([process], [], [], 30)[0]
+        ended = select.select([process], [], [], PATIENCE_S)[0]
         if not ended:
             signal.pidfd_send_signal(process, signal.SIGKILL)
         os.close(process)
@@ -241,5 +243,6 @@ def test_captions_without_words_are_a_warning(tmp_path: Path) -> None:
     assert "digitalsourcetype/algorithmicMedia" in look(ctx.path("video.mp4"))
 
 
-def _children() -> str:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().strip()
+def _ffmpegs() -> list[psutil.Process]:
+    """The ffmpegs of this process; other tests' children are no concern of these."""
+    return [child for child in psutil.Process().children(recursive=True) if child.name().startswith("ffmpeg")]

@@ -72,7 +72,8 @@ def test_spectrogram_hidden_states_windows_and_tokens(hidden: torch.Tensor, toke
         states = weights.load_whisper(path["whisper"], path["whisper_config"]).float()(torch.from_numpy(audio["mel"]))
     assert near("audio.hidden", states[0, :64])
     assert len(hidden) == windows.steps_of(len(samples())) == 60
-    assert torch.equal(hidden, states[0, :60])
+    # Of a spectrogram of our own, cut to the sound's length: near, as some processors round its last digits elsewhere.
+    assert near("audio.hidden", hidden, audio["hidden"][:60])
     ids = audio["window_ids"]
     assert near("audio.windows", windows.gather(hidden, windows.window_starts(0, 30, FPS))[ids])
     assert near("audio.tokens", tokens[ids])

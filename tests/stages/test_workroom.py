@@ -24,12 +24,12 @@ def other(root: Path, then: str) -> subprocess.Popen[bytes]:
 
 def test_a_folder_goes_with_its_process_and_litter_with_the_next(tmp_path: Path) -> None:
     # Given a process that ends by itself; then its folder is gone
-    assert other(tmp_path, "pass").wait(60) == 0
+    assert other(tmp_path, "pass").wait() == 0
     assert list(tmp_path.iterdir()) == []
     # Given one that is killed, and one that still works; when a third folder is made
     killed, working = other(tmp_path, "input()"), other(tmp_path, "input()")
     killed.kill()
-    killed.wait(60)
+    killed.wait()
     before = set(tmp_path.iterdir())
     mine = Workroom(tmp_path, "x")
     # Then what the killed one left is cleared, and the other's is not touched

@@ -20,7 +20,7 @@ from tests.debs import unpacked
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 SOURCE = "/usr/src/avatard"  # where the machine sees this repository
-BOOT_S, COMMAND_S = 120, 300  # only end what hangs
+BOOT_S, COMMAND_S = 600, 900  # only end what hangs
 
 
 @functools.cache
@@ -133,7 +133,7 @@ class Machine:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)  # nspawn asks its systemd to power off
             try:
-                self._process.wait(30)
+                self._process.wait(BOOT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

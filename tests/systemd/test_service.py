@@ -13,16 +13,16 @@ import pytest
 from tests.conftest import FINISHED, wait_for
 from tests.systemd.machine import SOURCE, Machine, unavailable
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(2400)
 
 CONFIG = "/etc/avatard/config.yaml"
 #: Short waits, beside the paths of the installed file.
 FAST = """
 intake: {settle_s: 0.2, reserve_mb: 1}
 retry: {first_delay_s: 0.1}
-lanes: {silence_s: 4, drain_s: 0}
+lanes: {silence_s: 20, drain_s: 0}
 """
-LONG = "This is a rather long text, so that there is time to look. " * 12
+LONG = "This is a rather long text, so that there is time to look. " * 40
 
 
 @pytest.fixture(scope="module")
