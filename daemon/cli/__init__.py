@@ -37,7 +37,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="avatar")
-@config_option
+@config_option("AVATAR_CONFIG")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None) -> None:
     """Talking-head videos from job files. `avatar run` is the daemon; the other commands talk to it."""

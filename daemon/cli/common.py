@@ -31,13 +31,13 @@ EXIT_IO, EXIT_NOPERM, EXIT_CONFIG, EXIT_PIPE = 74, 77, 78, 141
 P = ParamSpec("P")
 R = TypeVar("R")
 
-config_option = click.option(
-    "--config",
-    "-c",
-    envvar="AVATAR_CONFIG",
-    metavar="FILE",
-    help="Default: ./config.yaml, then /etc/avatard/config.yaml.",
-)
+
+def config_option(envvar: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """`--config FILE`. The variable belongs to the outermost command alone: a command below it that read the variable too
+    would put it before the option given to the outermost one.
+    """
+    text = "Default: $AVATAR_CONFIG, ./config.yaml, then /etc/avatard/config.yaml."
+    return click.option("--config", "-c", envvar=envvar, metavar="FILE", help=text)
 
 
 def json_option(function: Callable[P, R]) -> Callable[P, R]:
