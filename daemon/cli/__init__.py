@@ -18,6 +18,7 @@ from daemon import __version__
 from daemon.cli import config as config_command
 from daemon.cli import doctor, jobs, models, queue, run, spool, submit, top, validate, voice
 from daemon.cli.common import EXIT_IO, EXIT_NOPERM, EXIT_PIPE, Shell, config_option, exit_code, tell_error
+from daemon.cli.rights import refusal
 from daemon.errors import AvatarError
 
 
@@ -71,10 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has nowhere to go
         sys.exit(EXIT_PIPE)
     except PermissionError as exc:
-        user = f"user {os.getuid()} may not"
-        tell_error(
-            AvatarError("", f"{exc.filename}: {user}: {exc.strerror}.", "Run it as the service's user, or as root.")
-        )
+        tell_error(refusal(exc))
         sys.exit(EXIT_NOPERM)
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""

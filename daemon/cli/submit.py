@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, shared_name, words_of
+from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
 from daemon.errors import AvatarError
 from daemon.job import FINISHED
 from daemon.outbox import clean_stem
@@ -61,8 +61,7 @@ def submit(
         manifest["voice"] = voice
     _complete(manifest, text, image, audio)
     files = {key: path for key, path in (("image", image), ("audio", audio)) if path is not None}
-    manifest = {**manifest, **{key: shared_name(path) for key, path in files.items()}}
-    check(manifest)
+    check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
     stem = (
         plain_name(name)
         if name is not None
@@ -70,7 +69,9 @@ def submit(
     )
     inbox.mkdir(parents=True, exist_ok=True)
     for key, path in files.items():
-        share(path, inbox / manifest[key])
+        manifest[key], said = share(path, inbox)
+        if said:
+            click.echo(f"avatar: {said}", err=True)
     handed_in = hand_in(manifest, stem, inbox, outbox)
     status = outbox / f"{clean_stem(str(manifest.get('output', stem)))}.json"
     if not wait:
