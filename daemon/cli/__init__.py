@@ -17,7 +17,7 @@ import click
 from daemon import __version__
 from daemon.cli import config as config_command
 from daemon.cli import doctor, jobs, models, queue, run, spool, submit, top, validate, voice
-from daemon.cli.common import EXIT_IO, EXIT_NOPERM, EXIT_PIPE, Shell, config_option, exit_code, tell_error
+from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
 from daemon.cli.rights import refusal
 from daemon.errors import AvatarError
 
@@ -72,8 +72,9 @@ def main(args: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has nowhere to go
         sys.exit(EXIT_PIPE)
     except PermissionError as exc:
-        tell_error(refusal(exc))
-        sys.exit(EXIT_NOPERM)
+        error = refusal(exc)
+        tell_error(error)
+        sys.exit(exit_code(error))
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
         tell_error(AvatarError("", f"{where}{exc.strerror or exc}.", "`avatar doctor` looks at disks and folders."))

@@ -16,8 +16,7 @@ import click
 import yaml
 
 from daemon import fs
-from daemon.cli.common import user
-from daemon.cli.rights import owner_name
+from daemon.cli.rights import owner_name, user
 from daemon.errors import AvatarError, JobError
 from daemon.inbox import ignored
 from daemon.manifest import Manifest

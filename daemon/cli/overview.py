@@ -9,14 +9,14 @@ import contextlib
 import heapq
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from daemon import __version__
-from daemon.cli.common import Shell
+from daemon.cli import outside
+from daemon.cli.common import Shell, disk_room
 from daemon.job import STAGES, Job
 from daemon.pauses import read
 from daemon.spool import RESTING
@@ -26,7 +26,11 @@ ENDED = 10  # how many finished jobs are told, the latest first
 
 
 def overview(shell: Shell) -> dict[str, Any]:
-    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds."""
+    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds. `source`: spool, or outbox where
+    whoever asks may not read the spool.
+    """
+    if shell.spool_closed:
+        return outside.overview(shell)
     from daemon import gpu  # the library takes its time to load, and few commands need it
 
     owner = shell.daemon()
@@ -34,6 +38,7 @@ def overview(shell: Shell) -> dict[str, Any]:
     counts = {str(name): sum(1 for _ in spool.jobs(spool.root / name)) for name in RESTING}
     return {
         "version": __version__,
+        "source": "spool",
         "daemon": owner,
         "paused": {scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if not pause.over},
         "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
@@ -42,9 +47,19 @@ def overview(shell: Shell) -> dict[str, Any]:
         "waiting": sum(1 for _ in spool.waiting.glob("job-*.json")),
         "running": list(_running(shell)) if owner else [],
         "ended": [_ending(job) for job in _ended(shell)],
-        "disk": {name: _disk(getattr(paths, name)) for name in ("spool", "outbox")},
+        "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
         "gpus": [asdict(card) for card in gpu.read()],
     }
+
+
+def absent(now: dict[str, Any]) -> bool:
+    """Whether no daemon runs, as far as an overview tells; from outside it may be that it only cannot be asked."""
+    return now["daemon"] is None and (now["source"] == "spool" or now["health"] == "")
+
+
+def unsure(now: dict[str, Any]) -> str:
+    """What an overview from outside says of a daemon that may run."""
+    return f"answers: {now['health']}" if now["health"] else "may run; only who may read the spool can tell"
 
 
 def _queue(folder: Path) -> dict[str, Any]:
@@ -116,11 +131,3 @@ def _paused_lanes(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError):
         return {}
     return lanes
-
-
-def _disk(folder: Path) -> dict[str, int] | None:
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError:
-        return None
-    return {"free": usage.free, "total": usage.total}

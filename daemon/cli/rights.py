@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import getpass
 import grp
 import os
 import pwd
 import stat
 from pathlib import Path
 
-from daemon.cli.common import user
 from daemon.errors import AvatarError
+
+#: The code of what a right is missing for.
+NOT_ALLOWED = "not-allowed"
+
+
+def user() -> str:
+    """Who asks: the user's name, or the number where there is no name for it (as in containers)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def user_name(uid: int) -> str:
@@ -52,7 +63,7 @@ def refusal(exc: OSError) -> AvatarError:
     path = Path(os.fsdecode(exc.filename)) if isinstance(exc.filename, str | bytes) else Path()
     found = _barrier(path)
     if found is None:
-        return AvatarError("", f"{user()} may not use {path}.", "Run it as the service's user, or as root.")
+        return AvatarError(NOT_ALLOWED, f"{user()} may not use {path}.", "Run it as the service's user, or as root.")
     barrier, info = found
     mode = stat.S_IMODE(info.st_mode)
     whose = f"{owner_name(info)}:{group_name(info)} (mode {mode:o})"
@@ -62,7 +73,7 @@ def refusal(exc: OSError) -> AvatarError:
     if mode & 0o070 and info.st_gid and info.st_gid not in (os.getegid(), *os.getgroups()):
         ways.append(f"as a member of the group {group_name(info)} (log in again after joining it)")
     return AvatarError(
-        "", f"{user()} may not use {path}: {barrier} belongs to {whose}.", f"Run it {', or '.join(ways)}."
+        NOT_ALLOWED, f"{user()} may not use {path}: {barrier} belongs to {whose}.", f"Run it {', or '.join(ways)}."
     )
 
 

@@ -13,7 +13,10 @@ from tests.conftest import ROOT, Installation
 SERVICE, ANNA, BERT, DROPPERS = 54320, 54321, 54322, 54330
 
 #: What the commands import only when they need it.
-LATE = ("encodings.utf_8_sig", "pwd", "grp", "stages.tts.voices", "daemon.gpu")
+LATE = (
+    "encodings.utf_8_sig", "encodings.idna", "pwd", "grp", "stages.tts.listing", "daemon.gpu", "daemon.cli.picture",
+    "rich.console", "rich.pretty", "rich.table",
+)  # fmt: skip
 
 
 def avatar_as(uid: int, one: Installation, *args: str, gid: int = DROPPERS) -> subprocess.CompletedProcess[str]:
