@@ -18,6 +18,7 @@ from daemon import __version__
 from daemon.cli import outside
 from daemon.cli.common import Shell, disk_room
 from daemon.job import STAGES, Job
+from daemon.outbox import Outbox
 from daemon.pauses import read
 from daemon.spool import RESTING
 from daemon.status import iso
@@ -96,12 +97,9 @@ def _running(shell: Shell) -> Iterator[dict[str, Any]]:
 
 
 def _progress(shell: Shell, job: Job) -> dict[str, Any]:
-    """How far it is, from the status file that people see."""
-    try:
-        status = json.loads((shell.settings.paths.outbox / f"{job.name}.json").read_bytes())
-        return {"progress": float(status["progress"]), "eta_s": status["eta_s"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"progress": None, "eta_s": None}
+    """How far it is, from the status file that people see, and can change."""
+    status = outside.checked(job.name, Outbox(shell.settings.paths.outbox).status(job.name)) or {}
+    return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
 
 
 def _ended(shell: Shell) -> Iterator[Job]:
