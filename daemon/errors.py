@@ -89,7 +89,9 @@ def from_exception(exc: BaseException) -> AvatarError:
     if isinstance(exc, MemoryError):
         return MachineError("out-of-memory", "The machine ran out of memory.", "Free memory or lower the limits.")
     if isinstance(exc, ImportError):
-        return MachineError("install-broken", f"Part of the installation is missing: {exc}.", "Run the set-up again.")
+        return MachineError(
+            "install-broken", f"Part of the installation is missing: {exc}.", "`avatar doctor` says how to mend it."
+        )
     if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
         code = "disk-full" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "io-error"
         where = f" at {exc.filename}" if exc.filename else ""

@@ -14,6 +14,7 @@ from daemon import fs, models
 from daemon.archives import bring
 from daemon.archives import extract as extract_archived
 from daemon.errors import MachineError
+from daemon.installation import bring_extra
 from daemon.models import ModelFile, Part
 from daemon.packages import download, extract
 
@@ -89,7 +90,7 @@ def _download(file: ModelFile, target: Path, staging: Path) -> None:
         raise MachineError(
             "engine-not-installed",
             "huggingface_hub is not installed, so nothing can be fetched.",
-            'Run `pip install "avatard[musetalk]"`, or name a folder with --mirror.',
+            f"{bring_extra('musetalk')} Or name a folder with --mirror.",
         ) from exc
     try:
         got = Path(hf_hub_download(file.repo, file.remote, revision=file.revision, local_dir=staging))

@@ -19,6 +19,8 @@ ENDINGS = (".json", ".mp4", ".webm", ".wav", ".jpg", ".srt", ".vtt", ".face.json
 ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
 #: More than any status: a manifest's metadata, escaped.
 MAX_STATUS_BYTES = 8 * 2**20
+#: The published list of voices (daemon/voicelist.py). Hidden, and of no result's ending: nobody's job can have this name.
+VOICES = ".avatard-voices"
 MAX_STEM_BYTES = 180  # leaves room for a job id and an ending within the 255 bytes of a file name
 
 
@@ -133,6 +135,11 @@ class Outbox:
 
     def owner(self, name: str) -> str | None:
         """The job a result name belongs to, by its status file. People can write there: anything may be in it."""
+        record = self.status(name)
+        return None if record is None else str(record.get("job"))
+
+    def status(self, name: str) -> dict[str, Any] | None:
+        """What stands in the status file of a result name; None where there is none, or none that can be read."""
         try:
             fd = os.open(self.root / f"{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -143,7 +150,7 @@ class Outbox:
             return None
         finally:
             os.close(fd)
-        return str(record.get("job")) if isinstance(record, dict) else None
+        return record if isinstance(record, dict) else None
 
     def _taken(self, name: str) -> bool:
         stem = os.path.join(self.root, name)
@@ -158,6 +165,20 @@ class Outbox:
         self.check()
         temporary = self._temporary(str(status["job"]))
         fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+
+    @property
+    def voices(self) -> Path:
+        """Where the published list of voices is."""
+        return self.root / VOICES
+
+    def put_voices(self, data: bytes) -> None:
+        """Publish a list of voices in place of the one before.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        self.check()
+        fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary("job-voices"))
 
     def tell(self, name: str, sentence: str) -> None:
         """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""

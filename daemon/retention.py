@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import stat
 import time
@@ -17,7 +16,7 @@ import structlog
 from daemon import fs
 from daemon.config import Settings
 from daemon.job import FINISHED
-from daemon.outbox import ENDINGS
+from daemon.outbox import ENDINGS, Outbox
 from daemon.spool import Spool
 
 log = structlog.get_logger()
@@ -104,11 +103,12 @@ def _files(folder: Path) -> Iterator[Thing]:
 
 def results(outbox: Path) -> Iterator[Thing]:
     """Each finished result of ours with all its files; what has no finished status file is not ours to clear."""
+    readable = Outbox(outbox)
     for status in outbox.glob("*.json"):
         stem = status.name.removesuffix(".json")
         try:
-            record = json.loads(status.read_bytes())
-            if status.is_symlink() or not isinstance(record, dict) or record.get("state") not in FINISHED:
+            record = readable.status(stem)
+            if record is None or record.get("state") not in FINISHED:
                 continue
             names = [str(output["file"]) for output in record.get("outputs", [])]
             mine = (stem, f"{stem}-{record.get('job')}")

@@ -43,6 +43,7 @@ from daemon.rounds import Rounds
 from daemon.spool import Spool
 from daemon.statefile import StateFile
 from daemon.status import StatusWriter
+from daemon.voicelist import VoiceList
 from daemon.watcher import Watcher
 from daemon.web import MetricsServer, keep_file, serve
 from daemon.wishes import Wishes
@@ -195,6 +196,7 @@ class Service:
             self.rounds.watch_disk(),
             self.overseer.watch(),
             self.heartbeat.loop(),
+            VoiceList(self.settings, self.outbox).loop(),
             keep_file(self.metrics.registry, self.settings.metrics.textfile),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]

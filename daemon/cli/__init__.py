@@ -17,7 +17,8 @@ import click
 from daemon import __version__
 from daemon.cli import config as config_command
 from daemon.cli import doctor, jobs, models, queue, run, spool, submit, top, validate, voice
-from daemon.cli.common import EXIT_IO, EXIT_NOPERM, EXIT_PIPE, Shell, config_option, exit_code, tell_error
+from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
+from daemon.cli.rights import refusal
 from daemon.errors import AvatarError
 
 
@@ -37,7 +38,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="avatar")
-@config_option
+@config_option("AVATAR_CONFIG")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None) -> None:
     """Talking-head videos from job files. `avatar run` is the daemon; the other commands talk to it."""
@@ -71,11 +72,9 @@ def main(args: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has nowhere to go
         sys.exit(EXIT_PIPE)
     except PermissionError as exc:
-        user = f"user {os.getuid()} may not"
-        tell_error(
-            AvatarError("", f"{exc.filename}: {user}: {exc.strerror}.", "Run it as the service's user, or as root.")
-        )
-        sys.exit(EXIT_NOPERM)
+        error = refusal(exc)
+        tell_error(error)
+        sys.exit(exit_code(error))
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
         tell_error(AvatarError("", f"{where}{exc.strerror or exc}.", "`avatar doctor` looks at disks and folders."))

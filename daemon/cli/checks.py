@@ -3,52 +3,55 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Literal
 
-from daemon import models
-from daemon.anchor import Anchor
+from daemon import installation, models
 from daemon.cli.finding import Finding, Verdict
-from daemon.cli.imports import try_all
+from daemon.cli.folderchecks import disk, folders, unseen
+from daemon.cli.imports import first_line, try_all
 from daemon.cli.voicechecks import voice_engines
 from daemon.config import Settings
-from daemon.errors import MachineError
+from daemon.errors import AvatarError
 from daemon.memory import limit_mb, machine_mb, memory_mb
-from daemon.watcher import can_notify, filesystem_of
 
 
 def _python(settings: Settings) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     fits = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    how = "as root, `make install PYTHON=/usr/bin/python3.12`" if installation.is_service() else "`make setup`"
     yield Finding(
-        "python", "good" if fits else "bad", version, "" if fits else "Set up again with Python 3.11 or 3.12."
+        "python", "good" if fits else "bad", version, "" if fits else f"Python 3.11 or 3.12 is needed: {how}."
     )
 
 
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     from stages.ffmpeg import ffmpeg_path
 
+    why, path = "", ""
     try:
-        path = ffmpeg_path()
+        path = str(ffmpeg_path())
         out = subprocess.run(
             [path, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
-    except Exception as exc:  # whatever it is, it is the finding
-        yield Finding("ffmpeg", "bad", str(exc), "Run the set-up again (`make setup`): it brings an ffmpeg.")
+    except AvatarError as exc:
+        why = exc.message.rstrip(".")
+    except OSError as exc:
+        why = f"{path} cannot be run: {exc.strerror}"
+    except subprocess.TimeoutExpired as exc:
+        why = f"{path} did not answer within {exc.timeout:.0f} s"
+    except subprocess.CalledProcessError as exc:
+        why = f"{path} ended with status {exc.returncode}"
+    if why:
+        yield Finding("ffmpeg", "bad", why, f"{installation.set_up_again()} It brings an ffmpeg.")
         return
     missing = [name for name in ("libx264", "aac") if name not in out]
-    yield Finding(
-        "ffmpeg",
-        "bad" if missing else "good",
-        str(path),
-        f"This ffmpeg lacks {', '.join(missing)}; use the one the set-up brings." if missing else "",
-    )
+    if missing:
+        remedy = "Unset AVATAR_FFMPEG: the ffmpeg that the set-up brings has them."
+        yield Finding("ffmpeg", "bad", f"{path} lacks {', '.join(missing)}", remedy)
+    else:
+        yield Finding("ffmpeg", "good", path)
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:
@@ -57,9 +60,9 @@ def _engines(settings: Settings) -> Iterator[Finding]:
         if works:
             yield Finding(f"engine {engine.name}", "good", f"{engine.package} {found}")
         elif engine.needed:
-            yield Finding(f"engine {engine.name}", "bad", found, "Run the set-up again: `make setup`.")
+            yield Finding(f"engine {engine.name}", "bad", found, installation.set_up_again())
         else:
-            remedy = f'Only for the engine {engine.name}: `pip install "avatard[{engine.name}]"`.'
+            remedy = f"Only for the engine {engine.name}. {installation.bring_extra(engine.name)}"
             yield Finding(f"engine {engine.name}", "bad" if asked else "note", found, remedy)
 
 
@@ -71,58 +74,14 @@ def _models(settings: Settings) -> Iterator[Finding]:
     missing = [look.file.path for look in found if look.state == "missing"]
     what = f"{engine}'s model files"
     if damaged:
-        remedy = f"Remove them, then `avatar models fetch {engine}`."
+        remedy = f"Remove them. {installation.fetch_models(engine)}"
         yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", remedy)
     elif missing:
-        remedy = f"Only for the engine musetalk: `avatar models fetch {engine}`, `avatar models list`."
+        remedy = f"Only for the engine musetalk. {installation.fetch_models(engine)} `avatar models list` shows all."
         verdict: Verdict = "bad" if lipsync.engine == "musetalk" else "note"
         yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}", remedy)
     else:
         yield Finding(what, "good", str(settings.paths.models))
-
-
-def _folders(settings: Settings) -> Iterator[Finding]:
-    for name in ("inbox", "outbox", "spool", "cache"):
-        path: Path = getattr(settings.paths, name)
-        yield _folder(name, path)
-    kinds: tuple[Literal["inbox", "outbox"], ...] = ("inbox", "outbox")
-    for kind in kinds:
-        try:
-            Anchor(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
-        except MachineError as exc:
-            yield Finding(f"{kind} mount", "bad", exc.message, exc.hint)
-    if settings.paths.inbox.is_dir():
-        system, notified = filesystem_of(settings.paths.inbox), can_notify(settings.paths.inbox)
-        yield Finding(
-            "inbox filesystem",
-            "good" if notified else "note",
-            system,
-            "" if notified else f"Changes there are not announced; it is looked at every {settings.intake.poll_s:g} s.",
-        )
-
-
-def _folder(name: str, path: Path) -> Finding:
-    if not path.is_dir():
-        return Finding(name, "note", f"{path} is not there yet", "`avatar run` makes it.")
-    try:
-        with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-") as file:
-            os.fsync(file.fileno())
-    except OSError as exc:
-        return Finding(name, "bad", f"{path}: {exc.strerror}", f"Give user {os.getuid()} the right to write there.")
-    return Finding(name, "good", str(path))
-
-
-def _disk(settings: Settings) -> Iterator[Finding]:
-    reserve = settings.intake.reserve_mb
-    for name, what in (("spool", "New jobs are taken in"), ("outbox", "Results are delivered")):
-        path: Path = getattr(settings.paths, name)
-        if not path.is_dir():
-            continue
-        free = shutil.disk_usage(path).free / 1e6
-        low = {"spool": reserve, "outbox": 1.0}[name]
-        verdict: Verdict = "bad" if free < low else "note" if free < 2 * reserve else "good"
-        remedy = f"{what} only with more than {low:.0f} MB: free some space."
-        yield Finding(f"free disk ({name})", verdict, f"{free:.0f} MB", "" if verdict == "good" else remedy)
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:
@@ -159,25 +118,36 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
             pynvml.nvmlShutdown()
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python,
-    _ffmpeg,
-    _engines,
-    _models,
-    voice_engines,
-    _folders,
-    _disk,
-    _memory,
-    _gpu,
-)
+#: What is looked at, by what it is called where the look itself fails.
+CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "python": _python,
+    "ffmpeg": _ffmpeg,
+    "engines": _engines,
+    "model files": _models,
+    "voices": voice_engines,
+    "folders": folders,
+    "free disk": disk,
+    "memory": _memory,
+    "gpu": _gpu,
+}
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """All of them; a look that fails is a finding."""
-    for check in CHECKS:
+    for what, check in CHECKS.items():
         try:
             yield from check(settings)
+        except PermissionError as exc:
+            yield unseen(what, exc)
+        except AvatarError as exc:
+            yield Finding(what, "bad", exc.message, exc.hint)
+        except ImportError as exc:
+            yield Finding(what, "bad", f"the Python module {exc.name} cannot be imported", installation.set_up_again())
+        except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            yield Finding(what, "bad", f"{where}{exc.strerror or exc}", "Look at the disk or mount it lies on.")
         except Exception as exc:
+            found = f"this could not be looked at: {first_line(exc)}"
             yield Finding(
-                check.__name__.strip("_"), "bad", f"{type(exc).__name__}: {exc}", "This could not be looked at."
+                what, "bad", found, "It is a fault of this program: report it with the version and this line."
             )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import json
-import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from daemon import fs
+from daemon.cli.rights import NOT_ALLOWED, closed, user
 from daemon.config import Settings
 from daemon.control import send
 from daemon.errors import AvatarError, ConfigError
@@ -25,19 +25,26 @@ PLACES = ("config.yaml", "/etc/avatard/config.yaml")
 ANSWER_S = 15.0  # how long an answer is waited for
 LOOK_S = 0.05
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
-EXIT_CODES = {"job-unknown": 3, "daemon-absent": 69, "spool-locked": 75, "answer-late": 75, "daemon-unknown": 77}
-EXIT_IO, EXIT_NOPERM, EXIT_CONFIG, EXIT_PIPE = 74, 77, 78, 141
+EXIT_CODES = {
+    "job-unknown": 3,
+    "daemon-absent": 69,
+    "spool-locked": 75,
+    "answer-late": 75,
+    "daemon-unknown": 77,
+    NOT_ALLOWED: 77,
+}
+EXIT_IO, EXIT_CONFIG, EXIT_PIPE = 74, 78, 141
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-config_option = click.option(
-    "--config",
-    "-c",
-    envvar="AVATAR_CONFIG",
-    metavar="FILE",
-    help="Default: ./config.yaml, then /etc/avatard/config.yaml.",
-)
+
+def config_option(envvar: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """`--config FILE`. The variable belongs to the outermost command alone: a command below it that read the variable too
+    would put it before the option given to the outermost one.
+    """
+    text = "Default: $AVATAR_CONFIG, ./config.yaml, then /etc/avatard/config.yaml."
+    return click.option("--config", "-c", envvar=envvar, metavar="FILE", help=text)
 
 
 def json_option(function: Callable[P, R]) -> Callable[P, R]:
@@ -78,6 +85,14 @@ class Shell:
     @functools.cached_property
     def spool(self) -> Spool:
         return Spool(self.settings.paths.spool)
+
+    @functools.cached_property
+    def spool_closed(self) -> bool:
+        """Whether whoever asks may not look into the spool; then says so, once, as less can be told from the outbox."""
+        if closed(self.spool.root) is None:
+            return False
+        note("You may not read the spool, so this is what the status files in the outbox say.")
+        return True
 
     def daemon(self) -> dict[str, Any] | None:
         """Who runs the daemon on this spool, if anybody.
@@ -129,17 +144,23 @@ class Shell:
         return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
 
 
-def user() -> str:
-    """Who asks: the user's name, or the number where there is no name for it (as in containers)."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def exit_code(exc: AvatarError) -> int:
     """The exit code of a command that ended with this error."""
     return EXIT_CONFIG if isinstance(exc, ConfigError) else EXIT_CODES.get(exc.code, 1)
+
+
+def note(sentence: str) -> None:
+    """Say something beside the answer, on standard error."""
+    click.echo(f"avatar: {sentence}", err=True)
+
+
+def disk_room(folder: Path) -> dict[str, int] | None:
+    """Bytes free and in all on the disk of a folder; None where it is away."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return {"free": usage.free, "total": usage.total}
 
 
 def tell_error(exc: AvatarError) -> None:

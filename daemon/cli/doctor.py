@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from daemon import installation
 from daemon.cli.checks import findings
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.finding import Finding
@@ -43,4 +44,4 @@ def _daemon(shell: Shell) -> Finding:
         return Finding("daemon", "note", exc.message, exc.hint)
     if owner:
         return Finding("daemon", "good", f"process {owner.get('pid')}")
-    return Finding("daemon", "note", "does not run", "Start it with `avatar run` or `systemctl start avatard`.")
+    return Finding("daemon", "note", "does not run", installation.start())

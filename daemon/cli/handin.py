@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ import click
 import yaml
 
 from daemon import fs
+from daemon.cli.rights import owner_name, user
 from daemon.errors import AvatarError, JobError
 from daemon.inbox import ignored
 from daemon.manifest import Manifest
 from daemon.outbox import ENDINGS, clean_stem
 from daemon.parse import parse
+from daemon.safeopen import open_inside
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -93,24 +97,75 @@ def made_up_name(words: str) -> str:
     return f"{slug or 'job'}-{secrets.token_hex(3)}"
 
 
-def shared_name(path: Path) -> str:
-    """The name a picture or sound gets in the inbox: made from its content, so that it is there once, however often used."""
+def share(path: Path, inbox: Path) -> tuple[str, str]:
+    """Copy a picture or sound into the inbox, whole or not at all, under a name made from its content, so that it is there
+    once, however often it is used. Somebody else may be doing the same just now.
+
+    A file that is there is used where it is this one and belongs to the user, or to the inbox's owner. Anybody else could
+    change or remove it before the job is taken in, so that another name is taken then.
+
+    Returns:
+        its name in the inbox, and a sentence on why it is not the usual one; empty where it is.
+    """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem)[:40]}-{digest[:8]}{path.suffix.lower()}"
+    names, said = _shared_names(path, digest), ""
+    while not _copy(path, inbox / (name := next(names))) and (why := _unusable(inbox / name, digest)):
+        said = said or f"{name} in the inbox {why}"
+    return name, f"{said}; the copy of {path.name} is called {name}." if said else ""
 
 
-def share(path: Path, target: Path) -> None:
-    """Copy a picture or sound into the inbox, whole or not at all; somebody else may be doing the same just now."""
-    if target.exists():
-        return
+def usual_name(path: Path) -> str:
+    """The first name that `share` tries."""
+    return next(_shared_names(path, "0" * 64))
+
+
+def _shared_names(path: Path, digest: str) -> Iterator[str]:
+    """Names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
+    stem, ending = f"{_slug(path.stem)[:40]}-{digest[:8]}", path.suffix.lower()
+    yield f"{stem}{ending}"
+    yield f"{stem}-{_slug(user())}{ending}"
+    while True:
+        yield f"{stem}-{secrets.token_hex(4)}{ending}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
+
+
+def _copy(path: Path, target: Path) -> bool:
+    """Copy a file; False: the name is taken."""
+    if os.path.lexists(target):
+        return False
     temporary = _temporary(target.parent)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _readable_by_the_group():
             fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
-        fs.publish(temporary, target)
+        return fs.publish(temporary, target)
     finally:
         fs.remove(temporary)
+
+
+def _unusable(target: Path, digest: str) -> str:
+    """Why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
+    try:
+        with open_inside(target.parent, target.name) as fd, os.fdopen(os.dup(fd), "rb") as file:
+            info = os.fstat(fd)
+            if info.st_uid not in (os.geteuid(), target.parent.stat().st_uid):
+                return f"belongs to {owner_name(info)}, who alone can replace it"
+            return "" if hashlib.file_digest(file, "sha256").hexdigest() == digest else "holds something else"
+    except JobError:  # a link, a folder, a file of somebody who lets nobody read it
+        return "is not a file that the service could take"
+
+
+@contextlib.contextmanager
+def _readable_by_the_group() -> Iterator[None]:
+    """Whatever the user's umask, the service, as a member of the group, can read what is made here, and nobody can change it."""
+    before = os.umask(0o027)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def hand_in(manifest: dict[str, Any], stem: str, inbox: Path, outbox: Path) -> Path:
@@ -124,7 +179,8 @@ def hand_in(manifest: dict[str, Any], stem: str, inbox: Path, outbox: Path) -> P
     result = clean_stem(str(manifest.get("output", stem)))
     free = not any(os.path.lexists(outbox / f"{result}{ending}") for ending in ENDINGS)
     try:
-        fs.OPS.write(temporary, _dump(manifest))
+        with _readable_by_the_group():
+            fs.OPS.write(temporary, _dump(manifest))
         if not (free and fs.publish(temporary, target)):
             raise AvatarError(
                 "name-taken", f"{result if not free else stem} is in use already.", "Choose another --name."

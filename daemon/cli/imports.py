@@ -30,6 +30,20 @@ ENGINES = (
     Engine("musetalk", "torch", ("torch", "safetensors.torch", "stages.lipsync.musetalk.work"), needed=False),
 )
 
+#: Ends with 1, and the reason as its last line, where a module cannot be imported.
+_SCRIPT = """
+import importlib, importlib.metadata, sys
+try:
+    for name in {modules!r}:
+        importlib.import_module(name)
+    print(importlib.metadata.version({package!r}))
+except Exception as exc:
+    absent = isinstance(exc, ModuleNotFoundError)
+    said = str(exc).strip().splitlines() or [type(exc).__name__]
+    print(f"{{exc.name}} is not installed" if absent else f"{{name}} cannot be imported: {{said[-1]}}")
+    sys.exit(1)
+"""
+
 
 def try_all(engines: tuple[Engine, ...] = ENGINES) -> list[tuple[Engine, bool, str]]:
     """Import what each engine needs: whether that went well, and the package's version or what went wrong."""
@@ -38,10 +52,7 @@ def try_all(engines: tuple[Engine, ...] = ENGINES) -> list[tuple[Engine, bool, s
 
 
 def _start(engine: Engine) -> subprocess.Popen[str]:
-    script = (
-        f"import importlib, importlib.metadata\nfor name in {engine.modules!r}: importlib.import_module(name)\n"
-        f"print(importlib.metadata.version({engine.package!r}))"
-    )
+    script = _SCRIPT.format(modules=engine.modules, package=engine.package)
     return subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.DEVNULL,
@@ -61,5 +72,10 @@ def _end(process: subprocess.Popen[str]) -> tuple[bool, str]:
         return False, f"its import took longer than {TIMEOUT_S:.0f} s"
     if process.returncode < 0:
         return False, f"its import ended with signal {-process.returncode}"
-    last = (err.strip().splitlines() or ["it cannot be imported"])[-1]
+    last = ((out if process.returncode == 1 else err).strip().splitlines() or ["it cannot be imported"])[-1]
     return process.returncode == 0, (out.split() or ["?"])[-1] if process.returncode == 0 else last
+
+
+def first_line(exc: Exception) -> str:
+    """What an exception says, without what programmers read it by; its kind where it says nothing."""
+    return next(iter(str(exc).strip().splitlines()), "") or type(exc).__name__

@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from daemon.cli import outside
 from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
 from daemon.cli.find import all_jobs, find
+from daemon.cli.rights import closed, refusal
 from daemon.errors import AvatarError
+from daemon.inbox import WISHES
 from daemon.job import Job
-from daemon.status import describe, iso
+from daemon.status import describe
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 #: What is said of a manifest that the daemon has not looked into.
@@ -30,41 +33,38 @@ def jobs() -> None:
 @click.pass_obj
 def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
     """All jobs, oldest first; also the manifests that wait in the inbox."""
+    every = outside.statuses(shell) if shell.spool_closed else map(_describe, all_jobs(shell))
     found = sorted(
-        (job for job in all_jobs(shell) if not state or job.state in state),
-        key=lambda job: (job.accepted, job.id),
+        (job for job in every if not state or job["state"] in state),
+        key=lambda job: (job.get("accepted") or "", job["job"] or ""),
     )
 
     def text() -> None:
+        rows = [
+            [job["job"] or "", job["name"], job["state"], job.get("stage") or "", job.get("accepted") or "", _what(job)]
+            for job in found
+        ]
         if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
-            for job in found:
-                fields = (
-                    job.id or "-",
-                    job.name,
-                    job.state,
-                    job.stage or "-",
-                    iso(job.accepted) or "-",
-                    _what(job) or "-",
-                )
-                click.echo("\t".join(fields))
+            for row in rows:
+                click.echo("\t".join(field or "-" for field in row))
             return
         from rich.console import Console
         from rich.markup import escape
         from rich.table import Table
 
         table = Table("job", "name", "state", "stage", "accepted", "what", box=None)
-        for job in found:
-            table.add_row(job.id, escape(job.name), job.state, job.stage or "", iso(job.accepted), escape(_what(job)))
+        for row in rows:
+            table.add_row(*map(escape, row))
         Console().print(table if found else "No jobs.")
 
-    show([_describe(job) for job in found], as_json, text)
+    show(found, as_json, text)
 
 
-def _what(job: Job) -> str:
+def _what(job: dict[str, Any]) -> str:
     """What keeps a job: an error's code, or the files its manifest waits for."""
-    if job.error:
-        return str(job.error["code"])
-    return f"waits for {', '.join(job.facts['missing'])}" if job.facts.get("missing") else ""
+    if job.get("error"):
+        return str(job["error"].get("code"))
+    return f"waits for {', '.join(map(str, job['waiting_for']))}" if job.get("waiting_for") else ""
 
 
 def _describe(job: Job) -> dict[str, Any]:
@@ -77,19 +77,33 @@ def _describe(job: Job) -> dict[str, Any]:
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
     """Everything known about one job (by id or by name)."""
-    job = find(shell, job_id)
+    if shell.spool_closed:
+        known, more = outside.find_status(shell, job_id), {}
+    else:
+        job = find(shell, job_id)
+        known, more = {**_describe(job), "history": job.history}, {"manifest": job.manifest}
 
     def text() -> None:
         from rich.console import Console
         from rich.pretty import pprint
 
-        pprint({**_describe(job), "history": job.history}, console=Console(), expand_all=True)
+        pprint(known, console=Console(), expand_all=True)
 
-    show({**_describe(job), "history": job.history, "manifest": job.manifest}, as_json, text)
+    show({**known, **more}, as_json, text)
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
-    """How a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled."""
+    """How a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled.
+
+    Raises:
+        AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.
+    """
+    if (refused := closed(shell.spool.root)) is not None:
+        error = refusal(refused)
+        if f".{op}" in WISHES:
+            name = outside.find_status(shell, wanted)["name"]
+            error.hint = f"An empty file {name}.{op} in the inbox does the same: docs/cli.md. {error.hint}"
+        raise error
     job = find(shell, wanted)
     if job.id:
         return {"job": job.id}

@@ -9,15 +9,16 @@ import contextlib
 import heapq
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from daemon import __version__
-from daemon.cli.common import Shell
+from daemon.cli import outside
+from daemon.cli.common import Shell, disk_room
 from daemon.job import STAGES, Job
+from daemon.outbox import Outbox
 from daemon.pauses import read
 from daemon.spool import RESTING
 from daemon.status import iso
@@ -26,7 +27,11 @@ ENDED = 10  # how many finished jobs are told, the latest first
 
 
 def overview(shell: Shell) -> dict[str, Any]:
-    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds."""
+    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds. `source`: spool, or outbox where
+    whoever asks may not read the spool.
+    """
+    if shell.spool_closed:
+        return outside.overview(shell)
     from daemon import gpu  # the library takes its time to load, and few commands need it
 
     owner = shell.daemon()
@@ -34,6 +39,7 @@ def overview(shell: Shell) -> dict[str, Any]:
     counts = {str(name): sum(1 for _ in spool.jobs(spool.root / name)) for name in RESTING}
     return {
         "version": __version__,
+        "source": "spool",
         "daemon": owner,
         "paused": {
             scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if pause.left_s > 0
@@ -44,9 +50,19 @@ def overview(shell: Shell) -> dict[str, Any]:
         "waiting": sum(1 for _ in spool.waiting.glob("job-*.json")),
         "running": list(_running(shell)) if owner else [],
         "ended": [_ending(job) for job in _ended(shell)],
-        "disk": {name: _disk(getattr(paths, name)) for name in ("spool", "outbox")},
+        "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
         "gpus": [asdict(card) for card in gpu.read()],
     }
+
+
+def absent(now: dict[str, Any]) -> bool:
+    """Whether no daemon runs, as far as an overview tells; from outside it may be that it only cannot be asked."""
+    return now["daemon"] is None and (now["source"] == "spool" or now["health"] == "")
+
+
+def unsure(now: dict[str, Any]) -> str:
+    """What an overview from outside says of a daemon that may run."""
+    return f"answers: {now['health']}" if now["health"] else "may run; only who may read the spool can tell"
 
 
 def _queue(folder: Path) -> dict[str, Any]:
@@ -83,12 +99,9 @@ def _running(shell: Shell) -> Iterator[dict[str, Any]]:
 
 
 def _progress(shell: Shell, job: Job) -> dict[str, Any]:
-    """How far it is, from the status file that people see."""
-    try:
-        status = json.loads((shell.settings.paths.outbox / f"{job.name}.json").read_bytes())
-        return {"progress": float(status["progress"]), "eta_s": status["eta_s"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"progress": None, "eta_s": None}
+    """How far it is, from the status file that people see, and can change."""
+    status = outside.checked(job.name, Outbox(shell.settings.paths.outbox).status(job.name)) or {}
+    return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
 
 
 def _ended(shell: Shell) -> Iterator[Job]:
@@ -118,11 +131,3 @@ def _paused_lanes(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError):
         return {}
     return lanes
-
-
-def _disk(folder: Path) -> dict[str, int] | None:
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError:
-        return None
-    return {"free": usage.free, "total": usage.total}

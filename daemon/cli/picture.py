@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from daemon.cli.overview import absent, unsure
 from daemon.status import iso
 
 COLOURS = {"done": "green", "failed": "red", "cancelled": "yellow"}
@@ -23,8 +24,10 @@ def picture(now: dict[str, Any]) -> RenderableType:
 
 def _head(now: dict[str, Any]) -> Text:
     owner = now["daemon"]
-    if owner is None:
+    if absent(now):
         return Text("avatard does not run", style="bold red")
+    if owner is None:
+        return Text.assemble(("avatard", "bold"), f" {unsure(now)}")
     return Text.assemble(
         ("avatard", "bold green"), f" runs since {iso(owner.get('since'))}, process {owner.get('pid')}"
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
-from daemon.cli.overview import overview
+from daemon.cli.common import EXIT_CODES, Shell, json_option, show
+from daemon.cli.overview import absent, overview, unsure
 from daemon.spool import RESTING
 from daemon.status import iso
 
@@ -19,16 +20,11 @@ from daemon.status import iso
 def status(shell: Shell, as_json: bool) -> None:
     """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
     value = overview(shell)
-    owner, queues = value["daemon"], value["queues"]
+    queues = value["queues"]
     rest = {name: value[name] for name in RESTING}
 
     def text() -> None:
-        running = (
-            f"runs since {iso(owner['since'])} as process {owner['pid']}"
-            if owner and "pid" in owner
-            else "does not run"
-        )
-        click.echo(f"daemon   {running}")
+        click.echo(f"daemon   {_daemon(value)}")
         for scope, pause in value["paused"].items():
             end = f" until {iso(pause['until'])}" if pause["until"] else ""
             click.echo(
@@ -43,8 +39,15 @@ def status(shell: Shell, as_json: bool) -> None:
         )
 
     show({**value, "at": iso(time.time())}, as_json, text)
-    if owner is None:
-        raise click.exceptions.Exit(69)
+    if absent(value):
+        raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
+
+
+def _daemon(value: dict[str, Any]) -> str:
+    owner = value["daemon"]
+    if owner and "pid" in owner:
+        return f"runs since {iso(owner['since'])} as process {owner['pid']}"
+    return "does not run" if absent(value) else unsure(value)
 
 
 def _stopping(name: str, scope: str, help_text: str) -> click.Command:

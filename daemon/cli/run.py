@@ -11,7 +11,7 @@ from daemon.cli.common import Shell, config_option
 
 
 @click.command()
-@config_option
+@config_option()
 @click.pass_obj
 def run(shell: Shell | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -13,10 +12,11 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, shared_name, words_of
+from daemon.cli.handin import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
+from daemon.cli.outside import checked
 from daemon.errors import AvatarError
 from daemon.job import FINISHED
-from daemon.outbox import clean_stem
+from daemon.outbox import Outbox, clean_stem
 
 LOOK_S = 0.2
 
@@ -61,8 +61,7 @@ def submit(
         manifest["voice"] = voice
     _complete(manifest, text, image, audio)
     files = {key: path for key, path in (("image", image), ("audio", audio)) if path is not None}
-    manifest = {**manifest, **{key: shared_name(path) for key, path in files.items()}}
-    check(manifest)
+    check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
     stem = (
         plain_name(name)
         if name is not None
@@ -70,7 +69,9 @@ def submit(
     )
     inbox.mkdir(parents=True, exist_ok=True)
     for key, path in files.items():
-        share(path, inbox / manifest[key])
+        manifest[key], said = share(path, inbox)
+        if said:
+            click.echo(f"avatar: {said}", err=True)
     handed_in = hand_in(manifest, stem, inbox, outbox)
     status = outbox / f"{clean_stem(str(manifest.get('output', stem)))}.json"
     if not wait:
@@ -97,14 +98,6 @@ def _complete(manifest: dict[str, Any], text: str | None, image: Path | None, au
         raise click.UsageError("Say whose face it is: --image FILE.")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value
-
-
 def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, Any]]:
     """The job's status at every change, until it is finished.
 
@@ -112,9 +105,10 @@ def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, A
         AvatarError: `daemon-absent` when nobody works, `answer-late` when the time is over.
     """
     deadline = time.monotonic() + timeout_s
+    outbox, name = Outbox(status.parent), status.name.removesuffix(".json")
     last: dict[str, Any] | None = None
     while True:
-        now = _read(status)
+        now = checked(name, outbox.status(name))
         if now is not None and now != last:
             last = now
             yield now
@@ -138,9 +132,9 @@ def _wait(shell: Shell, status: Path, timeout_s: float, *, quiet: bool) -> dict[
     if quiet or not sys.stderr.isatty():
         stage = None
         for final in follow(shell, status, timeout_s):
-            if not quiet and (final["state"], final["stage"]) != stage:
-                stage = (final["state"], final["stage"])
-                click.echo(f"{final['state']:8} {final['stage'] or ''}", err=True)
+            if not quiet and (final["state"], final.get("stage")) != stage:
+                stage = (final["state"], final.get("stage"))
+                click.echo(f"{final['state']:8} {final.get('stage') or ''}", err=True)
         return final
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -154,7 +148,9 @@ def _wait(shell: Shell, status: Path, timeout_s: float, *, quiet: bool) -> dict[
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("handed in", total=1.0)
         for final in follow(shell, status, timeout_s):
-            bar.update(task, completed=final["progress"], description=f"{final['state']} {final['stage'] or ''}")
+            bar.update(
+                task, completed=final.get("progress") or 0.0, description=f"{final['state']} {final.get('stage') or ''}"
+            )
     return final
 
 

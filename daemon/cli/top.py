@@ -7,8 +7,8 @@ import time
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
-from daemon.cli.overview import overview
+from daemon.cli.common import EXIT_CODES, Shell, json_option, show
+from daemon.cli.overview import absent, overview
 
 
 @click.command()
@@ -27,8 +27,8 @@ def top(shell: Shell, every_s: float, once: bool, as_json: bool) -> None:
     if as_json or once or not console.is_terminal:
         now = overview(shell)
         show(now, as_json, lambda: console.print(picture(now)))
-        if now["daemon"] is None:
-            raise click.exceptions.Exit(69)
+        if absent(now):
+            raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
         return
     with Live(picture(overview(shell)), console=console, screen=True, auto_refresh=False) as live:
         try:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
-from daemon import fs, logs
+from daemon import logs
 from daemon.child import Child, ChildDied
-from daemon.cli import voice_profiles
+from daemon.cli import outside, voice_profiles
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.handin import words_of
+from daemon.cli.handin import check, words_of
+from daemon.cli.voice_jobs import hand_over, said_by_job
 from daemon.config import Log, Settings
-from daemon.errors import JobError, MachineError, UnknownError
-from daemon.parse import parse
+from daemon.errors import UnknownError
 
 if TYPE_CHECKING:
-    from stages.tts.voices import Voice
+    from stages.tts.listing import Row
 
 #: Longest wait for one text; a cold model and a slow machine included.
 SPEAK_S = 3600.0
@@ -46,14 +42,20 @@ for command in voice_profiles.COMMANDS:
 @click.pass_obj
 def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool) -> None:
     """Every voice with engine, language, gender, licence, and whether it is installed."""
-    from stages.tts.voices import catalogue  # only the list of voices; loads no engine
-
-    voices = [
-        one
-        for one in catalogue(shell.settings)
-        if (engine is None or one.engine == engine) and (language is None or _speaks(one, language))
+    listed = [
+        row
+        for row in _rows(shell)
+        if (engine is None or row.engine == engine) and (language is None or row.speaks(language))
     ]
-    show([_row(one) for one in voices], as_json, lambda: _table(voices))
+    show([row.model_dump() for row in listed], as_json, lambda: _table(listed))
+
+
+def _rows(shell: Shell) -> list[Row]:
+    """Every voice, as far as whoever asks can know."""
+    from stages.tts.listing import rows  # only the list of voices; loads no engine
+
+    refused = outside.voices_closed(shell)
+    return rows(shell.settings) if refused is None else outside.voices(shell, refused)
 
 
 @voice.command()
@@ -70,20 +72,22 @@ def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool)
 def speak(
     shell: Shell, name: str, text: str, output: Path, language: str | None, speed: float | None, as_json: bool
 ) -> None:
-    """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input."""
-    language = language or _own_language(name, shell.settings)
+    """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input.
+
+    Who may not read the voices' files hands in a job for it, and takes the sound out of the outbox.
+    """
+    language = language or _own_language(name, _rows(shell))
     wanted = {"kind": "speech", "text": words_of(text), "voice": name, "language": language, "speed": speed}
-    manifest = parse(yaml.safe_dump({key: value for key, value in wanted.items() if value is not None}).encode(), 1)[0]
-    if isinstance(manifest, JobError):
-        raise manifest
+    wanted = {key: value for key, value in wanted.items() if value is not None}
+    manifest = check(wanted)
+    if outside.voices_closed(shell):
+        said_by_job(shell, wanted, output, as_json)
+        return
     logs.configure(Log(level="error"))  # what the child logs is for the daemon's journal
     with tempfile.TemporaryDirectory(prefix="avatar-voice-") as folder:
         request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
         answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))
-        try:
-            _hand_over(Path(folder) / "speech.wav", output)
-        except OSError as exc:
-            raise MachineError("io-error", f"{output}: {exc.strerror}.", "Name a file that can be written.") from exc
+        hand_over(Path(folder) / "speech.wav", output)
         timing = json.loads((Path(folder) / "timing.json").read_bytes())
     facts = answer["facts"]
     result = {"file": str(output), **facts, "warnings": answer["warnings"], "timing": timing}
@@ -96,28 +100,12 @@ def speak(
     show(result, as_json, said)
 
 
-def _own_language(name: str, settings: Settings) -> str | None:
+def _own_language(name: str, rows: list[Row]) -> str | None:
     """The language of a voice that is a person's, or that does not speak English; None where English will do."""
-    from stages.tts.voices import catalogue
-
-    meant = [one for one in catalogue(settings) if one.is_called(name.strip().casefold())]
-    if not meant or any(one.speaks("en") and not one.own for one in meant):
+    meant = [row for row in rows if row.is_called(name)]
+    if not meant or any(row.speaks("en") and not row.profile for row in meant):
         return None
-    return meant[0].languages[0]
-
-
-def _hand_over(sound: Path, output: Path) -> None:
-    """A file is replaced whole, where its links lead; into a device or a pipe it is written, since that is not ours."""
-    try:
-        plain = stat.S_ISREG(output.stat().st_mode)
-    except FileNotFoundError:
-        plain = True
-    if plain:
-        with fs.artifact(Path(os.path.realpath(output))) as temporary:
-            shutil.copyfile(sound, temporary)
-        return
-    with sound.open("rb") as source, os.fdopen(os.open(output, os.O_WRONLY | os.O_CLOEXEC), "wb") as sink:
-        shutil.copyfileobj(source, sink)
+    return next(iter(meant[0].languages), None)
 
 
 async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
@@ -132,37 +120,14 @@ async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
         await child.stop()
 
 
-def _speaks(voice: Voice, language: str) -> bool:
-    """A tag with a region means that region; one without, any."""
-    if "-" in language:
-        return language.casefold() in map(str.casefold, voice.languages)
-    return voice.speaks(language)
-
-
-def _row(voice: Voice) -> dict[str, Any]:
-    return {
-        "id": voice.id,
-        "name": voice.name,
-        "engine": voice.engine,
-        "languages": list(voice.languages),
-        "gender": voice.gender or None,
-        "licence": voice.licence,
-        "installed": voice.installed,
-        "lacking": voice.lacking or None,
-        "remedy": voice.remedy if voice.lacking else None,
-    }
-
-
-def _table(voices: list[Voice]) -> None:
-    if not voices:
+def _table(rows: list[Row]) -> None:
+    if not rows:
         click.echo("No such voices.")
         return
-    width = max(len(voice.id) for voice in voices)
-    for voice in voices:
-        languages = ", ".join(voice.languages[:3]) + (", …" if len(voice.languages) > 3 else "")
-        state = click.style("installed", fg="green") if voice.installed else click.style("not here ", fg="yellow")
-        click.echo(f"{voice.id:{width}}  {state:9}  {languages:12}  {voice.gender or '-':6}  {voice.licence}")
-    for remedy in dict.fromkeys(
-        f"{voice.engine}: {voice.lacking}. {voice.remedy}" for voice in voices if voice.lacking
-    ):
+    width = max(len(row.id) for row in rows)
+    for row in rows:
+        languages = ", ".join(row.languages[:3]) + (", …" if len(row.languages) > 3 else "")
+        state = click.style("installed", fg="green") if row.installed else click.style("not here ", fg="yellow")
+        click.echo(f"{row.id:{width}}  {state:9}  {languages:12}  {row.gender or '-':6}  {row.licence}")
+    for remedy in dict.fromkeys(f"{row.engine}: {row.lacking}. {row.remedy}" for row in rows if row.lacking):
         click.echo(remedy)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.errors import MachineError
+from daemon.installation import bring_extra
 from stages.tts.letters import script_of
 from stages.wide import TRADITIONAL
 
@@ -22,11 +23,8 @@ _JAPANESE, _CHINESE = ("matplotlib_fontja", "fonts/ipaexg.ttf"), ("zhplot", "fon
 _MOST_FILES = 500  # of the system's, that are looked into
 _MOST_FACES = 12  # of a collection
 _TOLD = 8  # letters that are named in a warning
-_REMEDIES = {
-    "Korean": "`apt install fonts-noto-cjk`",
-    "Japanese": '`pip install "avatard[fonts]"`, or `apt install fonts-noto-cjk`',
-    "Chinese": '`pip install "avatard[fonts]"`, or `apt install fonts-noto-cjk`',
-}
+#: Scripts whose fonts are in Debian's fonts-noto-cjk, and those of them that the extra `fonts` has as well.
+_EAST_ASIAN, _IN_EXTRA = frozenset({"Korean", "Japanese", "Chinese"}), frozenset({"Japanese", "Chinese"})
 
 
 @dataclass(frozen=True)
@@ -70,14 +68,15 @@ def font_for(text: str, language: str) -> tuple[Font, str]:
 
 
 def _warning(lacking: list[str]) -> str:
-    scripts = " and ".join(sorted({script for script in map(script_of, lacking) if script}))
+    found = {script for script in map(script_of, lacking) if script}
+    scripts = " and ".join(sorted(found))
     shown = "".join(lacking[:_TOLD]) + ("…" if len(lacking) > _TOLD else "")
     what = f"the {scripts} letters" if scripts else "the signs"
-    remedy = next(
-        (remedy for script, remedy in _REMEDIES.items() if script in scripts), "`apt install fonts-noto-core`"
-    )
+    package = "fonts-noto-cjk" if found & _EAST_ASIAN else "fonts-noto-core"
+    extra = f" Without apt: {bring_extra('fonts')}" if found & _IN_EXTRA else ""
     return (
-        f"No font here has shapes for {what} {shown}: the captions show boxes. Try {remedy}, or take `captions: srt`."
+        f"No font here has shapes for {what} {shown}: the captions show boxes. Try `apt install {package}`, or take "
+        f"`captions: srt`.{extra}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from daemon import models
 from daemon.config import LipsyncStage, Settings
 from daemon.errors import MachineError
+from daemon.installation import bring_extra
 
 Engine = Literal["warp", "musetalk"]
 
@@ -50,7 +51,7 @@ def choose(asked: Literal["auto", "warp", "musetalk"], machine: Machine) -> Choi
             raise MachineError(
                 "engine-not-installed",
                 "config.yaml asks for the engine musetalk, but torch or safetensors is not installed.",
-                'Run `pip install "avatard[musetalk]"`, or set `stages.lipsync.engine: auto`.',
+                f"{bring_extra('musetalk')} Or set `stages.lipsync.engine: auto`.",
             )
         where = "on the GPU" if machine.gpu else "on the processor, which is slow: no CUDA GPU can be used"
         return Choice("musetalk", f"config.yaml asks for it; it runs {where}")

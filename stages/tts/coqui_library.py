@@ -18,13 +18,13 @@ import types
 import warnings
 
 from daemon.errors import MachineError
+from daemon.installation import bring_extra
 
 #: The one pair whose networks were compared with and without their cache of keys (see tests/stages/test_xtts.py): with
 #: another transformers the same coqui-tts fails at import, or speaks nonsense without a word.
 PINS = {"coqui-tts": "0.28.0", "transformers": "5.23.0"}
 #: What is imported.
 PACKAGES = ("torch", "torchaudio", "transformers", "TTS")
-_HINT = 'Run `pip install "avatard[xtts]"` (a service: `make install OPTIONS=--xtts`).'
 
 _lock = threading.Lock()
 
@@ -37,14 +37,16 @@ def installed() -> bool:
 def lacking() -> tuple[str, str]:
     """Why the library cannot be used here, and what to do about it; two empty strings where it can. Imports none of it."""
     if not installed():
-        return "coqui-tts, or a package that it needs, is not installed", _HINT
+        return "coqui-tts, or a package that it needs, is not installed", bring_extra("xtts")
     for package, wanted in PINS.items():
         try:
             found = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # the module is another package's, such as the old `TTS`
             found = "something else"
         if found != wanted:
-            return f"{package} is installed as {found}; {wanted} is what the engine was proven with", _HINT
+            return f"{package} is installed as {found}; {wanted} is what the engine was proven with", bring_extra(
+                "xtts"
+            )
     return "", ""
 
 

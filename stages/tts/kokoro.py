@@ -16,6 +16,7 @@ import onnxruntime
 
 from daemon import kokoro_files
 from daemon.errors import MachineError
+from daemon.installation import fetch_models
 from stages.tts.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engine import Piece, Spoken
 from stages.tts.network import open_session, runs
@@ -114,12 +115,12 @@ def _alphabet() -> dict[str, int]:
 
 
 def _missing(path: Path) -> MachineError:
-    return MachineError("model-missing", f"{path} is not there.", "`avatar models fetch kokoro` brings it.")
+    return MachineError("model-missing", f"{path} is not there.", fetch_models("kokoro"))
 
 
 def _broken(path: Path, why: str) -> MachineError:
     return MachineError(
         "model-damaged",
         f"{path} is not what it should be: {why}.",
-        "Remove it; `avatar models fetch kokoro` brings it.",
+        f"Remove it. {fetch_models('kokoro')}",
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from daemon import kokoro_files, models
 from daemon.config import Settings
+from daemon.installation import fetch_models
 from stages.tts import apart, coqui_library, tongues
 from stages.tts.xtts import voices as xtts
 
@@ -130,7 +131,7 @@ def _unread(settings: Settings, full: str) -> tuple[str, str]:
     """Why a voice of kokoro's cannot speak here, and what to do about it; two empty strings where it can."""
     root = settings.paths.models
     if not all((root / file).is_file() for file in (kokoro_files.NETWORK, kokoro_files.voice_file(full))):
-        return "its files are not there", "`avatar models fetch kokoro` brings them."
+        return "its files are not there", fetch_models("kokoro")
     if "kokoro" in settings.engines:  # a program of its own has its own packages
         return "", ""
     return tongues.lacking(kokoro_files.language(full))
@@ -173,7 +174,7 @@ def _vits(settings: Settings, folder: str) -> tuple[str, str]:
     name = "coqui-vctk" if "vctk" in folder else "coqui-ljspeech"
     for look in models.survey(name, settings.paths.models):
         if not look.usable:
-            return f"{look.file.path}: {look.why or 'it is not there'}", f"`avatar models fetch {name}` brings it."
+            return f"{look.file.path}: {look.why or 'it is not there'}", fetch_models(name)
     return ("", "") if "coqui" in settings.engines else coqui_library.lacking()  # a Python of its own: see below
 
 

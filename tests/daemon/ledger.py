@@ -14,6 +14,7 @@ import yaml
 
 from daemon import fs
 from daemon.anchor import MARK
+from daemon.outbox import VOICES
 from tests.conftest import FINISHED, PORTRAIT, Installation, wait_for
 
 ENDINGS: dict[str, list[str]] = {
@@ -82,7 +83,7 @@ class Ledger:
     def count(self) -> None:
         """Everything that was dropped is there: whole, once, and nothing else is."""
         house = self.house
-        found = sorted(path.name for path in house.outbox.iterdir() if path.name != MARK)
+        found = sorted(path.name for path in house.outbox.iterdir() if path.name not in (MARK, VOICES))
         assert found == sorted(name + ending for name, kind in self.dropped.items() for ending in ENDINGS[kind])
         ids = {self._check(name) for name in self.dropped}
         assert len(ids) == len(self.dropped)
@@ -123,6 +124,8 @@ def litter(house: Installation) -> list[Path]:
     """Files and folders that a finished run has no business to leave."""
     places = [house.spool / name for name in ("tmp", "waiting")] + [house.inbox / ".claimed"]
     left = [path for place in places for path in place.iterdir()]
-    hidden = [path for root in (house.outbox, house.spool) for path in root.rglob(".*") if path.name != MARK]
+    hidden = [
+        path for root in (house.outbox, house.spool) for path in root.rglob(".*") if path.name not in (MARK, VOICES)
+    ]
     temporary = [path for path in house.spool.rglob("*.tmp*") if path.name != "tmp"]
     return left + hidden + temporary

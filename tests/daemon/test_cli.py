@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import PORTRAIT, Installation
+from tests.conftest import PORTRAIT, ROOT, Installation
 from tests.daemon.seam import Gates
 
 
@@ -97,6 +100,37 @@ def test_unknown_jobs_and_wrong_configs_have_their_own_exit_codes(house: Install
     assert "no job nobody" in house.avatar("jobs", "cancel", "nobody", code=3).stderr
     house.config.write_text("paths: {inbxo: x}")
     assert "paths.inbxo" in house.avatar("status", code=78).stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "read"),
+    [
+        ("daemon.cli", ["-c", "flag.yaml", "run"], "flag.yaml"),
+        ("daemon.cli", ["--config", "flag.yaml", "status"], "flag.yaml"),
+        ("daemon.cli", ["run", "--config", "flag.yaml"], "flag.yaml"),
+        ("daemon.cli", ["-c", "other.yaml", "run", "-c", "flag.yaml"], "flag.yaml"),
+        ("daemon", ["-c", "flag.yaml"], "flag.yaml"),
+        ("daemon", [], "variable.yaml"),
+        ("daemon.cli", ["run"], "variable.yaml"),
+        ("daemon.cli", ["status"], "variable.yaml"),
+    ],
+)
+def test_a_configuration_named_by_the_option_goes_before_the_variable_and_that_before_the_folder(
+    tmp_path: Path, module: str, args: list[str], read: str
+) -> None:
+    # Given several files that cannot be used, so that each command ends by naming the one it has read
+    for name in ("flag", "other", "variable", "config"):
+        (tmp_path / f"{name}.yaml").write_text("nonsense: true\n")
+
+    def told(**variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
+        command = [sys.executable, "-m", module, *args]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    for variables, expected in (({"AVATAR_CONFIG": "variable.yaml"}, read), ({}, read.replace("variable", "config"))):
+        result = told(**variables)
+        assert result.returncode == 78, result.stderr
+        assert result.stderr.startswith(f"avatar: {expected}: there is no setting nonsense"), result.stderr
 
 
 def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installation) -> None:

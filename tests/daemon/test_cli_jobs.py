@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from daemon import fs
 from daemon.control import send
 from daemon.events import Subscriber
 from daemon.job import Job, Stage
-from tests.conftest import ROOT, Installation, wait_for
+from tests.conftest import Installation, wait_for
+from tests.daemon.people import ANNA, avatar_as
 from tests.daemon.room import DETECT, SPEECH, Room
 from tests.daemon.seam import Gates
-
-BECOME = "os.setgroups([]); os.setgid(54321); os.setuid(54321)"
 
 
 def listed(one: Installation, *args: str) -> list[dict[str, Any]]:
@@ -153,16 +151,6 @@ def test_a_reader_that_went_away_ends_a_command_without_a_word(installation: Cal
     assert (result.returncode, result.stderr) == (141, b"")
 
 
-@pytest.fixture
-def strangers_folder() -> Iterator[Path]:
-    """A folder that every user can reach (pytest's own is closed to others)."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become somebody without a name")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
-
-
 def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Path) -> None:
     # Given a spool in which everybody may ask, and a user whom the machine knows only by number
     one = Installation(strangers_folder)
@@ -171,10 +159,7 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     control.chmod(0o777)
 
     def avatar(*args: str) -> subprocess.CompletedProcess[str]:
-        # Imported while it still may read the sources, which may lie where others may not.
-        script = f"import os, pwd, sys; from daemon.cli import main; {BECOME}; main(sys.argv[1:])"
-        command = [sys.executable, "-c", script, "--config", str(one.config), *args]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env={"PATH": os.defpath})
+        return avatar_as(ANNA, one, *args)
 
     # When they ask / Then the request says who
     told = avatar("pause")
@@ -192,7 +177,7 @@ def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Pa
     told = avatar("pause")
     assert told.returncode == 77
     assert str(control) in told.stderr
-    assert "Permission denied" in told.stderr
+    assert "belongs to root:root (mode 755)" in told.stderr
     assert "Traceback" not in told.stderr
 
 

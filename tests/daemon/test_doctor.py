@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
+from daemon import installation as how_installed
+from daemon.cli.checks import findings as looked_at
+from daemon.config import Settings
 from tests.conftest import ROOT, Installation
+from tests.daemon.people import ANNA, SERVICE, avatar_as, give
 
 #: A driver that goes away between two questions; there is no GPU here to be lost.
 LOST_GPU = """
@@ -105,3 +109,89 @@ def test_what_keeps_a_voice_engine_from_speaking_is_told_with_what_to_do(
     listed = {voice["id"]: voice for voice in json.loads(one.avatar("voice", "list", "--json").stdout)}
     assert listed["xtts/Ada"]["installed"] is False
     assert "is not the published file" in listed["xtts/Ada"]["lacking"]
+
+
+def test_an_inbox_in_which_people_can_replace_each_others_files_is_told(
+    installation: Callable[..., Installation],
+) -> None:
+    one = installation()
+    one.inbox.chmod(0o2750)
+    assert "inbox sharing" not in findings(one, code=0)
+    # Given an inbox in which the group may write / Then it is told, with what to do
+    one.inbox.chmod(0o2770)
+    found = findings(one, code=0)["inbox sharing"]
+    assert (found["verdict"], "can replace each other's pictures" in found["found"]) == ("note", True)
+    assert f"`chmod +t {one.inbox}`" in found["remedy"]
+    # And with the sticky bit it is good
+    one.inbox.chmod(0o3770)
+    assert findings(one, code=0)["inbox sharing"]["verdict"] == "good"
+
+
+def test_a_sticky_inbox_from_which_the_service_cannot_take_is_bad(strangers_folder: Path) -> None:
+    one = Installation(strangers_folder)
+    one.spool.mkdir()
+    give(one.spool, 0o2770)
+    give(one.inbox, 0o3770, uid=ANNA)
+    found = findings(one, code=1)["inbox sharing"]
+    assert (found["verdict"], f"belongs to uid {ANNA}" in found["found"]) == ("bad", True)
+    assert f"chown {SERVICE} {one.inbox}" in found["remedy"]
+
+
+def test_whoever_may_only_drop_is_told_who_may_look_at_the_rest(strangers_folder: Path) -> None:
+    # Given a service's folders, of which Anna may use inbox and outbox
+    one = Installation(strangers_folder)
+    state = strangers_folder / "state"
+    for folder in (state, state / "spool", state / "models"):
+        folder.mkdir()
+        give(folder, 0o2750, gid=SERVICE)
+    one.config.write_text(
+        "paths: {inbox: inbox, outbox: outbox, spool: state/spool, models: state/models, cache: state/cache}"
+    )
+    give(one.inbox, 0o3770)
+    give(one.outbox, 0o2770)
+    # When she asks the doctor
+    told = avatar_as(ANNA, one, "doctor", "--json")
+    assert told.stderr == ""
+    found = {f["what"]: f for f in json.loads(told.stdout)}
+    # Then her folders are looked at, and what she may not see says nothing bad, but whose it is and who may
+    assert [found[what]["verdict"] for what in ("inbox", "outbox", "inbox sharing", "free disk (outbox)")] == [
+        "good"
+    ] * 4
+    for what in ("spool", "cache", "free disk (spool)", "model files", "voices", "daemon"):
+        assert found[what]["verdict"] == "note", found[what]
+        assert f"uid {ANNA} may not use {state}" in found[what]["found"] or what == "daemon"
+        assert "as root" in found[what]["remedy"]
+    for word in ("Errno", "Error", "Traceback"):
+        assert word not in told.stdout
+
+
+def test_remedies_fit_the_installed_service(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given this environment as the installed service's, which lacks much
+    monkeypatch.setattr(how_installed, "HOME", Path(sys.prefix).resolve().parent)
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "mediapipe.py").write_text("import nowhere")
+    (modules / "torch.py").write_text("raise ValueError('no GPU of its kind')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(ROOT)]))
+    monkeypatch.setenv("AVATAR_FFMPEG", "/nonexistent/ffmpeg")
+    one = installation(stages={"lipsync": {"engine": "musetalk"}})
+    # When the doctor looks
+    found = {one.what: one for one in looked_at(Settings.load(one.config))}
+    # Then it names the service's own commands and users, and none that mend something else
+    for what, remedy in {
+        "ffmpeg": "`make install`",
+        "engine faces": "`make install`",
+        "engine musetalk": "`make install OPTIONS=--musetalk`",
+        "musetalk's model files": "-u avatard",
+        "voices of kokoro": "-u avatard",
+        "spool": "systemd-tmpfiles --create avatard.conf",
+    }.items():
+        assert remedy in found[what].remedy, found[what]
+    for one_found in found.values():
+        for wrong in ("pip install", "make setup", "avatar run"):
+            assert wrong not in one_found.remedy, one_found
+        assert "Error" not in one_found.found, one_found
+    assert found["engine faces"].found == "nowhere is not installed"
+    assert found["engine musetalk"].found.endswith("no GPU of its kind")

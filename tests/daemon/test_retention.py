@@ -71,6 +71,10 @@ def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> No
     (tmp_path / "b.json").write_text(json.dumps({"state": "running"}))
     (tmp_path / "theirs.json").write_text("[]")
     (tmp_path / "holiday.mp4").write_bytes(b"x")
+    # Nor what people put there so that whoever reads it waits for ever, fails, or reads elsewhere
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "link.json").symlink_to("a.json")
     assert [sorted(p.name for p in found.paths) for found in results(tmp_path)] == [["a.json", "a.mp4"]]
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from tests.conftest import PORTRAIT, Installation
 from tests.daemon.ledger import sound
+from tests.daemon.people import ANNA, BERT, DROPPERS, avatar_as, give
 
 IMAGE = ("--image", str(PORTRAIT))
 
@@ -90,3 +91,57 @@ def test_submits_at_the_same_time_hand_in_one_job_each_and_none_replaces_another
     (shared,) = {manifest["image"] for manifest in manifests}
     assert (one.inbox / shared).read_bytes() == picture.read_bytes()
     assert len(list(one.inbox.iterdir())) == 5
+
+
+def test_nobody_can_replace_the_picture_that_somebody_else_hands_in(strangers_folder: Path) -> None:
+    # Given an inbox as the service has it, and a picture of Anna's that Bert has handed in before her, knowing its name there
+    one = Installation(strangers_folder)
+    give(one.inbox, 0o3770)
+    give(one.outbox, 0o2770)
+    picture = strangers_folder / "portrait.png"
+    picture.write_bytes(PORTRAIT.read_bytes())
+    assert avatar_as(BERT, one, "submit", "Hi.", "-i", str(picture), "--name", "berts").returncode == 0
+    # When Anna hands it in / Then she is told why it has another name, and it is hers
+    told = avatar_as(ANNA, one, "submit", "Hello.", "-i", str(picture), "--name", "annas")
+    assert told.returncode == 0, told.stderr
+    assert f"belongs to uid {BERT}, who alone can replace it; the copy of portrait.png is called" in told.stderr
+    berts, annas = (
+        one.inbox / yaml.safe_load((one.inbox / f"{name}.yaml").read_bytes())["image"] for name in ("berts", "annas")
+    )
+    assert (berts.stat().st_uid, annas.stat().st_uid) == (BERT, ANNA)
+    assert annas.read_bytes() == picture.read_bytes()
+    # And whatever her umask is, the group (as which the service reads it) can read it, and Bert can neither write nor replace it
+    assert {path.stat().st_mode & 0o777 for path in (annas, one.inbox / "annas.yaml")} == {0o640}
+    for attempt in (
+        f"open({str(annas)!r}, 'r+')",
+        f"os.unlink({str(annas)!r})",
+        f"os.replace({str(berts)!r}, {str(annas)!r})",
+    ):
+        script = f"import os; os.setgroups([]); os.setgid({DROPPERS}); os.setuid({BERT}); {attempt}"
+        refused = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert "PermissionError" in refused.stderr, attempt
+    # And handed in again, it is there once for each of them
+    assert avatar_as(ANNA, one, "submit", "Hello.", "-i", str(picture), "--name", "again").returncode == 0
+    assert yaml.safe_load((one.inbox / "again.yaml").read_bytes())["image"] == annas.name
+    assert len(list(one.inbox.glob("*.png"))) == 2
+
+
+def test_a_name_that_holds_something_else_is_not_taken_for_the_picture(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a link and another file under the names that the picture would have
+    one = installation()
+    one.avatar("submit", "Hi.", *IMAGE, "--name", "first")
+    (usual,) = one.inbox.glob("*.png")
+    usual.write_bytes(b"something else")
+    one.avatar("submit", "Hi.", *IMAGE, "--name", "second")
+    (other,) = set(one.inbox.glob("*.png")) - {usual}
+    other.unlink()
+    other.symlink_to(PORTRAIT)
+    told = one.avatar("submit", "Hi.", *IMAGE, "--name", "third").stderr
+    # Then they are left alone, and the picture gets another name
+    assert f"{usual.name} in the inbox holds something else" in told
+    named = one.inbox / yaml.safe_load((one.inbox / "third.yaml").read_bytes())["image"]
+    assert named.read_bytes() == PORTRAIT.read_bytes()
+    assert not named.is_symlink()
+    assert usual.read_bytes() == b"something else"

@@ -99,6 +99,42 @@ def test_a_member_of_the_group_drops_a_job_and_takes_the_video(machine: Machine)
     assert wait_for("the line", lambda: machine.property("StatusText") == "0 waiting; 0 running")
 
 
+def test_members_of_the_group_cannot_spoil_each_others_files_and_see_voices_and_jobs(machine: Machine) -> None:
+    # Given two members, and what one of them has dropped
+    machine.run("useradd", "--create-home", "--groups", "avatar", "carl")
+    machine.run("systemctl", "stop", "avatard")
+    drop(machine, "annas")
+    # When the other tries to replace or remove it / Then the inbox does not let him
+    assert machine.run("stat", "--format=%a %U:%G", "/srv/avatard/inbox").stdout.strip() == "3770 avatard:avatar"
+    for attempt in (
+        "rm -f annas.yaml",
+        "mv portrait.png mine.png",
+        "cp /dev/null mine.png && mv -f mine.png portrait.png",
+    ):
+        told = machine.run("sh", "-c", f"cd /srv/avatard/inbox && {attempt}", user="carl", check=False)
+        assert "Operation not permitted" in told.stderr, attempt
+    # But the service takes it
+    machine.run("systemctl", "start", "avatard")
+    assert finished(machine, "annas")["state"] == "done"
+    # And a member sees and hears the voices, and sees the jobs
+    listed = ("avatar", "voice", "list")
+    wait_for("the list", lambda: machine.run(*listed, user="carl", check=False).returncode == 0)
+    assert "hibari/heart" in machine.run(*listed, user="carl").stdout
+    machine.run("avatar", "voice", "speak", "heart", "Hello.", "--output", "/home/carl/hello.wav", user="carl")
+    assert machine.path("/home/carl/hello.wav").stat().st_size > 1000
+    assert "annas" in machine.run("avatar", "jobs", "list", user="carl").stdout
+    assert "answers: ok" in machine.run("avatar", "status", user="carl").stdout
+    # And the doctor tells everybody in sentences what fits this installation
+    for user in ("carl", None):
+        told = machine.run("avatar", "doctor", user=user, check=False)
+        for wrong in ("Errno", "Traceback", "pip install", "make setup"):
+            assert wrong not in told.stdout + told.stderr, told.stdout
+        assert "bad " not in told.stdout, told.stdout
+    # And a configuration that is named goes before the command's own
+    told = machine.run("avatar", "-c", "/nowhere.yaml", "run", check=False)
+    assert (told.returncode, "/nowhere.yaml" in told.stderr) == (78, True)
+
+
 def test_the_journal_finds_exactly_one_jobs_lines(machine: Machine) -> None:
     # Given two jobs done
     drop(machine, "one")

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from daemon import models
 from daemon.errors import MachineError
+from daemon.installation import fetch_models
 from stages.lipsync.musetalk.parsing import FaceParser
 from stages.lipsync.musetalk.unet import UNet, UNetShape
 from stages.lipsync.musetalk.vae import LATENT_CHANNELS, Vae, VaeShape
@@ -37,7 +38,10 @@ _UNET_FIXED = {
     "flip_sin_to_cos": True,
     "freq_shift": 0,
 }
-_HINT = "Look with `avatar models verify musetalk`; fetch it again with `avatar models fetch musetalk`."
+
+
+def _fetch_again() -> str:
+    return f"Look with `avatar models verify musetalk`. To fetch it again: {fetch_models('musetalk')}"
 
 
 def model_paths(engine: str, root: Path) -> dict[str, Path]:
@@ -50,11 +54,9 @@ def model_paths(engine: str, root: Path) -> dict[str, Path]:
     for look in found:
         path = root / look.file.path
         if look.state == "missing":
-            raise MachineError(
-                "model-missing", f"{path} is not there ({look.part.what}).", f"Run `avatar models fetch {engine}`."
-            )
+            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models(engine))
         if look.state == "damaged":
-            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _HINT)
+            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
     return {look.part.role: root / look.file.path for look in found}
 
 
@@ -131,7 +133,7 @@ def read_state(path: Path) -> State:
     except pickle.UnpicklingError as exc:
         raise _foreign(path, "it holds more than tensors, and code in model files is not run") from exc
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError) as exc:
-        raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _HINT) from exc
+        raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _fetch_again()) from exc
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise _foreign(path, "it is not a plain list of named tensors")
     return dict(content)
@@ -177,14 +179,14 @@ def _config(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(path.read_bytes())
         missing = [key for key in keys if key not in settings]
     except (OSError, ValueError, TypeError) as exc:
-        raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _HINT) from exc
+        raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _fetch_again()) from exc
     if missing:
         raise _foreign(path, f"it does not say {', '.join(missing)}")
     return settings
 
 
 def _foreign(path: Path, why: str) -> MachineError:
-    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _HINT)
+    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _fetch_again())
 
 
 def _first_line(exc: BaseException, line: int = 0) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from daemon.installation import bring_extra
+
 if TYPE_CHECKING:  # so that a voice can be chosen without a front end
     from stages.tts.reading import Reading
 
@@ -73,8 +75,7 @@ def lacking(language: str) -> tuple[str, str]:
     absent = [name for name in tongue.packages if importlib.util.find_spec(name) is None]
     if not absent:
         return "", ""
-    remedy = f'Run `pip install "avatard[{tongue.extra}]"`.'
-    return f"what reads '{language}' is not installed ({', '.join(absent)})", remedy
+    return f"what reads '{language}' is not installed ({', '.join(absent)})", bring_extra(tongue.extra)
 
 
 @lru_cache(maxsize=16)

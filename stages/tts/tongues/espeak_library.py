@@ -10,6 +10,7 @@ import ctypes
 from functools import lru_cache
 
 from daemon.errors import MachineError
+from daemon.installation import bring_extra
 
 #: Joins the two letters of one sound, such as t^ʃ.
 TIE = "^"
@@ -72,5 +73,5 @@ def _broken(why: str) -> MachineError:
     return MachineError(
         "model-broken",
         f"espeak-ng, which reads languages other than English, cannot be loaded: {why}.",
-        'Run `pip install --force-reinstall "avatard[languages]"`.',
+        bring_extra("languages", again=True),
     )

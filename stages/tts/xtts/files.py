@@ -18,6 +18,7 @@ from torch import Tensor
 
 from daemon import models
 from daemon.errors import MachineError
+from daemon.installation import fetch_models
 
 #: Classes of the configuration that the published file holds, by the names it knows them by.
 _BOXES = (
@@ -30,7 +31,10 @@ _BOXES = (
 )
 #: What the trainer leaves in its files beside the network.
 _TRAINING = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae", "dvae")
-_HINT = "Look with `avatar models verify xtts`; fetch it again with `avatar models fetch xtts`."
+
+
+def _fetch_again() -> str:
+    return f"Look with `avatar models verify xtts`. To fetch it again: {fetch_models('xtts')}"
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,9 @@ def find(root: Path) -> Files:
     for look in models.survey("xtts", root):
         path = root / look.file.path
         if look.state == "damaged":
-            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _HINT)
+            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
         if look.state == "missing" and look.part.role != "speakers":
-            raise MachineError(
-                "model-missing", f"{path} is not there ({look.part.what}).", "Run `avatar models fetch xtts`."
-            )
+            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models("xtts"))
         found[look.part.role] = None if look.state == "missing" else path
     model, config, vocab = (found[role] for role in ("model", "config", "vocab"))
     assert model is not None
@@ -98,9 +100,9 @@ def read_pickle(path: Path) -> Any:
         raise foreign(path, "it holds more than tensors, and code in model files is not run") from exc
     except (OSError, RuntimeError, ValueError, EOFError, KeyError) as exc:
         why = (str(exc).splitlines() or [type(exc).__name__])[0][:200].rstrip(".")
-        raise MachineError("model-damaged", f"{path} cannot be read: {why}.", _HINT) from exc
+        raise MachineError("model-damaged", f"{path} cannot be read: {why}.", _fetch_again()) from exc
 
 
 def foreign(path: Path, why: str) -> MachineError:
     """The error for a file of another kind."""
-    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _HINT)
+    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _fetch_again())

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from daemon import fs, models
 from daemon.errors import MachineError
+from daemon.installation import fetch_models
 
-_OTHER = (
-    "Fetch it again with `avatar models fetch xtts`; if it is a model of your own, write its sha256 under "
-    "`stages.tts.xtts.model_sha256` in config.yaml."
-)
+
+def _other() -> str:
+    return (
+        f"To fetch it again: {fetch_models('xtts')} If it is a model of your own, write its sha256 under "
+        "`stages.tts.xtts.model_sha256` in config.yaml."
+    )
 
 
 def checked_sha256(model: Path, own: str, cache: Path) -> str:
@@ -27,14 +30,14 @@ def checked_sha256(model: Path, own: str, cache: Path) -> str:
     """
     found = _noted(model, cache) or _read(model, cache)
     if found != _wanted(own):
-        raise MachineError("model-altered", f"{_sentence(model, found)}.", _OTHER)
+        raise MachineError("model-altered", f"{_sentence(model, found)}.", _other())
     return found
 
 
 def altered(model: Path, own: str, cache: Path) -> tuple[str, str]:
     """Why the file is not to be trusted, and what to do, as far as is known without reading it; else two empty strings."""
     found = _noted(model, cache)
-    return (_sentence(model, found), _OTHER) if found and found != _wanted(own) else ("", "")
+    return (_sentence(model, found), _other()) if found and found != _wanted(own) else ("", "")
 
 
 def _sentence(model: Path, found: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from daemon import models
 from daemon.config import Settings
+from daemon.installation import fetch_models
 from daemon.profiles import Profile, Profiles
 from stages.tts import apart, coqui_library
 from stages.tts.xtts import trust
@@ -38,7 +39,7 @@ def lacking(settings: Settings) -> tuple[str, str]:
     for look in models.survey("xtts", settings.paths.models):
         if not look.usable and look.part.role != "speakers":
             why = look.why or "it is not there"
-            return f"XTTS needs {look.file.path}: {why}", "Run `avatar models fetch xtts`; then `avatar jobs retry`."
+            return f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`."
     return trust.altered(
         settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
     )
