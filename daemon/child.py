@@ -152,9 +152,10 @@ class Child:
         self.last_stage = str(request["stage"])
         self.heard = time.monotonic()
         await self._send({"op": "run", **request})
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
+        deadline = began + timeout_s
         while True:
-            message = await self._next(deadline, timeout_s)
+            message = await self._next(began, deadline)
             match message.get("event"):
                 case "progress":
                     on_progress(float(message["value"]))
@@ -177,20 +178,20 @@ class Child:
         """The settings have changed: the next job gets a fresh process, which knows them."""
         self._outdated = True
 
-    async def _next(self, deadline: float, timeout_s: float) -> Message:
+    async def _next(self, began: float, deadline: float) -> Message:
         """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
         while True:
-            await self._look(deadline, timeout_s)
+            await self._look(began, deadline)
             with contextlib.suppress(TimeoutError):
                 message = await asyncio.wait_for(self._messages.get(), LOOK_S)
                 if message is None:
                     raise await self._died()
                 return message
 
-    async def _look(self, deadline: float, timeout_s: float) -> None:
+    async def _look(self, began: float, deadline: float) -> None:
         now = time.monotonic()
         if now > deadline:
-            raise await self._end(f"The stage took longer than its {timeout_s:.0f} s.", "stage-timeout")
+            raise await self._end(f"The stage took longer than its {deadline - began:.0f} s.", "stage-timeout")
         if now - self.heard > self._settings.lanes.silence_s:
             raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
         if now - self._weighed < LOOK_S:
