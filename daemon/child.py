@@ -72,25 +72,32 @@ class Child:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the process; it says `ready` when it can take work."""
+        """Start the process; it says `ready` when it can take work.
+
+        Raises:
+            MachineError: `worker-broken`.
+        """
         self._messages = asyncio.Queue()
         self._tail.clear()
         self._outdated = False
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "stages.worker",
-            "--lane",
-            self.lane,
-            "--parent",
-            str(os.getpid()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=LINE_LIMIT,
-            start_new_session=True,
-            cwd="/",
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "stages.worker",
+                "--lane",
+                self.lane,
+                "--parent",
+                str(os.getpid()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=LINE_LIMIT,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as exc:  # no right to run it, no more processes, files or memory: nothing of it is the job's
+            raise self._broken(f"{sys.executable}: {exc.strerror}") from exc
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
         self.heard = time.monotonic()
         await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
@@ -104,8 +111,11 @@ class Child:
                 return
         await self.stop(0)
         last = self._tail[-1] if self._tail else "it said nothing"
-        raise MachineError(
-            "worker-broken", f"The {self.lane} worker does not start: {last}.", "See `avatar doctor`, and the log."
+        raise self._broken(last)
+
+    def _broken(self, why: str) -> MachineError:
+        return MachineError(
+            "worker-broken", f"The {self.lane} worker does not start: {why}.", "See `avatar doctor`, and the log."
         )
 
     async def _send(self, message: Message) -> None:
