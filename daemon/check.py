@@ -62,7 +62,7 @@ class SpoolCheck:
     def _missing_folders(self) -> Iterator[Problem]:
         for folder in self._spool.folders():
             if not folder.is_dir():
-                yield Problem(folder, "a folder is missing", "make it", partial(folder.mkdir, parents=True))
+                yield Problem(folder, "a folder is missing", "make it", partial(fs.make_folder, folder))
 
     def _strangers(self) -> Iterator[Problem]:
         if not self._spool.root.is_dir():

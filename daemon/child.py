@@ -72,25 +72,32 @@ class Child:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the process; it says `ready` when it can take work."""
+        """Start the process; it says `ready` when it can take work.
+
+        Raises:
+            MachineError: `worker-broken`.
+        """
         self._messages = asyncio.Queue()
         self._tail.clear()
         self._outdated = False
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "stages.worker",
-            "--lane",
-            self.lane,
-            "--parent",
-            str(os.getpid()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=LINE_LIMIT,
-            start_new_session=True,
-            cwd="/",
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "stages.worker",
+                "--lane",
+                self.lane,
+                "--parent",
+                str(os.getpid()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=LINE_LIMIT,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as exc:  # no right to run it, no more processes, files or memory: nothing of it is the job's
+            raise self._broken(f"{sys.executable}: {exc.strerror}") from exc
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
         self.heard = time.monotonic()
         await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
@@ -104,8 +111,11 @@ class Child:
                 return
         await self.stop(0)
         last = self._tail[-1] if self._tail else "it said nothing"
-        raise MachineError(
-            "worker-broken", f"The {self.lane} worker does not start: {last}.", "See `avatar doctor`, and the log."
+        raise self._broken(last)
+
+    def _broken(self, why: str) -> MachineError:
+        return MachineError(
+            "worker-broken", f"The {self.lane} worker does not start: {why}.", "See `avatar doctor`, and the log."
         )
 
     async def _send(self, message: Message) -> None:
@@ -152,9 +162,10 @@ class Child:
         self.last_stage = str(request["stage"])
         self.heard = time.monotonic()
         await self._send({"op": "run", **request})
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
+        deadline = began + timeout_s
         while True:
-            message = await self._next(deadline, timeout_s)
+            message = await self._next(began, deadline)
             match message.get("event"):
                 case "progress":
                     on_progress(float(message["value"]))
@@ -177,20 +188,20 @@ class Child:
         """The settings have changed: the next job gets a fresh process, which knows them."""
         self._outdated = True
 
-    async def _next(self, deadline: float, timeout_s: float) -> Message:
+    async def _next(self, began: float, deadline: float) -> Message:
         """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
         while True:
-            await self._look(deadline, timeout_s)
+            await self._look(began, deadline)
             with contextlib.suppress(TimeoutError):
                 message = await asyncio.wait_for(self._messages.get(), LOOK_S)
                 if message is None:
                     raise await self._died()
                 return message
 
-    async def _look(self, deadline: float, timeout_s: float) -> None:
+    async def _look(self, began: float, deadline: float) -> None:
         now = time.monotonic()
         if now > deadline:
-            raise await self._end(f"The stage took longer than its {timeout_s:.0f} s.", "stage-timeout")
+            raise await self._end(f"The stage took longer than its {deadline - began:.0f} s.", "stage-timeout")
         if now - self.heard > self._settings.lanes.silence_s:
             raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
         if now - self._weighed < LOOK_S:

@@ -100,8 +100,14 @@ class CpuLane(_Section):
 
 
 class Timeout(_Section):
-    base_s: float = Field(60.0, gt=0, description="A stage may take this long, whatever the length of the speech.")
-    per_audio_s: float = Field(20.0, ge=0, description="Added for each second of speech.")
+    base_s: float = Field(60.0, gt=0, description="A stage may take this long, whatever it works on.")
+    per_audio_s: float = Field(
+        20.0, ge=0, description="Added for each second of speech, where one is spoken, decoded, drawn or encoded,"
+    )
+    per_megapixel_s: float = Field(1.0, ge=0, description="for each million pixels of a picture, where one is read,")
+    per_mb_s: float = Field(
+        2.0, ge=0, description="and for each megabyte, where a sound is read or results are delivered."
+    )
 
 
 class Lanes(_Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from daemon import fs
 from daemon.config import Settings
 from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
 from daemon.spool import Spool
@@ -23,7 +24,7 @@ def prepare(settings: Settings, spool: Spool) -> None:
         try:
             if name == "spool":
                 spool.create()
-            folder.mkdir(parents=True, exist_ok=True)
+            fs.make_folder(folder)
         except OSError as exc:
             raise _refusal(name, exc) from exc
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -26,6 +26,9 @@ MANY = 12
 #: Files of news are padded to a multiple of this, so that longer news fit into their place.
 NEWS_BYTES = 4096
 
+#: What users outside of owner and group may do.
+OTHERS = 0o007
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 #: Paths below it go through a descriptor of this process (`daemon/safeopen.py`, `daemon/claim_folder.py`).
@@ -316,6 +319,30 @@ def remove(path: Path) -> None:
             OPS.rmtree(path)
         else:
             OPS.unlink(path)
+
+
+def keep_private() -> None:
+    """Let this process, and what it starts, make nothing that users outside of the owner's group can read, whatever the umask it
+    was started with: texts, portraits and voices are people's own. What the umask takes from the group stays taken.
+    """
+    os.umask(os.umask(0o077) | OTHERS)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for owner and group alone."""
+    for above in reversed(folder.parents):
+        if not above.exists():
+            above.mkdir(mode=0o770, exist_ok=True)
+    folder.mkdir(mode=0o770, exist_ok=True)
+
+
+def close_to_others(folder: Path) -> None:
+    """Take others' rights from a folder that an earlier version, or another umask, left open. Only one of our own is changed."""
+    with contextlib.suppress(OSError):
+        info = os.lstat(folder)
+        shared = info.st_mode & stat.S_ISVTX  # as /tmp is
+        if stat.S_ISDIR(info.st_mode) and not shared and info.st_uid == os.geteuid() and info.st_mode & OTHERS:
+            os.chmod(folder, stat.S_IMODE(info.st_mode) & ~OTHERS)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,17 +10,15 @@ from pathlib import Path
 
 import structlog
 
+from daemon.allowance import stage_s
 from daemon.board import Ticket
 from daemon.child import Child, ChildDied, Message
 from daemon.errors import AvatarError, JobError, MachineError, from_exception
-from daemon.estimate import speech_s
 from daemon.flow import Flow
 from daemon.job import SOURCES, Job, Stage
 
 log = structlog.get_logger()
 
-#: Bytes of sound in a second at the low end of what people bring (64 kbit/s), for a guess at its length.
-AUDIO_BYTES_PER_S = 8000.0
 #: Longest rest of a lane without work, and what is added so that a moment has surely come when it wakes, in s.
 REST_S, TICK_S = 30.0, 0.01
 
@@ -159,7 +156,7 @@ class Lane:
                     "manifest": job.manifest,
                     "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
                 },
-                self._timeout_s(job, directory),
+                stage_s(job, ticket.stage, directory, self.flow.settings.lanes.timeout),
                 lambda value: self.flow.events.stage_progress(job, ticket.stage, value),
             )
         except (ChildDied, AvatarError) as trouble:
@@ -187,16 +184,6 @@ class Lane:
         else:
             self.flow.events.child_died(self.name, death.code)
             await self.flow.crashed(job, directory, death)
-
-    def _timeout_s(self, job: Job, directory: Path) -> float:
-        """Grows with the length of the speech, or with a guess at it."""
-        audio_s = speech_s(job)
-        with contextlib.suppress(OSError):
-            audio_s = max(
-                audio_s, (directory / "source.audio").stat().st_size / AUDIO_BYTES_PER_S if not job.audio_s else 0
-            )
-        timeout = self.flow.settings.lanes.timeout
-        return timeout.base_s + timeout.per_audio_s * audio_s
 
     def _waiting(self) -> bool:
         return any(self.flow.board.count(stage) for stage in self.stages)

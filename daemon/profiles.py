@@ -176,7 +176,8 @@ class Profiles:
         """One change at a time, so that no name is given twice; what a crash left is cleared first."""
         try:
             new = not self.root.exists()
-            self.root.mkdir(parents=True, exist_ok=True)
+            fs.make_folder(self.root)
+            fs.close_to_others(self.root)
             fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
             _share(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
         except OSError as exc:

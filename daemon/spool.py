@@ -34,9 +34,11 @@ class Spool:
         self._spares: set[str] = set()
 
     def create(self) -> None:
-        """Make the folders that are missing."""
+        """Make the folders that are missing; let nobody else into any of them."""
         for folder in self.folders():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o770)
+            fs.make_folder(folder)
+        for folder in {*self.folders(), *(folder.parent for folder in self.folders())}:  # the root among them
+            fs.close_to_others(folder)
 
     def folders(self) -> list[Path]:
         stages = [self.root / stage / side for stage in STAGES for side in ("ready", "active")]

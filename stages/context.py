@@ -52,3 +52,8 @@ class Context:
     def path(self, name: str) -> Path:
         """An artifact's place in the job directory."""
         return self.job_dir / name
+
+    def allow_pixels(self, megapixels: float) -> None:
+        """`allow` what a picture of this size may take."""
+        timeout = self.settings.lanes.timeout
+        self.allow(timeout.base_s + timeout.per_megapixel_s * megapixels)

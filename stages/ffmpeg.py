@@ -67,17 +67,25 @@ class Ffmpeg:
         cwd: where relative names in the command are looked up.
         feed: whether `stdin` is a pipe to write to.
         read: whether `stdout` is a pipe to read from.
+
+    Raises:
+        MachineError: `ffmpeg-missing`.
     """
 
     def __init__(self, command: Sequence[str], cwd: Path, *, feed: bool = False, read: bool = False) -> None:
-        self._process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if read else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            preexec_fn=_die_with_parent,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if read else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as exc:  # no right to run it, no more processes or memory
+            raise MachineError(
+                "ffmpeg-missing", f"ffmpeg cannot be started: {command[0]}: {exc.strerror}.", "See `avatar doctor`."
+            ) from exc
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
         self._drain.start()

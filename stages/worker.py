@@ -176,6 +176,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
     die_with_parent(parent)
+    fs.keep_private()
     serve(Wire())
 
 

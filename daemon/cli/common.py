@@ -122,7 +122,7 @@ class Shell:
         Raises:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
-        self.spool.control.mkdir(parents=True, exist_ok=True)
+        fs.make_folder(self.spool.control)
         answer = send(self.spool.control, op, by=user(), **data)
         deadline = time.monotonic() + ANSWER_S
         while not answer.exists() and self.may_run():

@@ -15,9 +15,11 @@ from daemon.cli.common import Shell, config_option
 @click.pass_obj
 def run(shell: Shell | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    from daemon.fs import keep_private
     from daemon.logs import configure
     from daemon.service import Service
 
+    keep_private()
     shell = Shell(config) if config or shell is None else shell
     configure(shell.settings.log)
     faulthandler.enable()  # systemd's watchdog ends a daemon that hangs by SIGABRT; the log then says where it hung

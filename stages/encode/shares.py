@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from daemon.config import Settings
-from daemon.errors import UnknownError
+from daemon.errors import MachineError, UnknownError
 from daemon.manifest import Manifest
 from stages.context import Context
 from stages.encode.ffmpeg import Frame, FrameSource
@@ -78,13 +78,20 @@ class _Drawer:
             "settings": ctx.settings.model_dump(mode="json"),
         }  # fmt: skip
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stages.encode.shares"],
-            cwd=Path(__file__).resolve().parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stages.encode.shares"],
+                cwd=Path(__file__).resolve().parents[2],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+            )
+        except OSError as exc:  # no right to run it, no more processes or memory
+            raise MachineError(
+                "worker-broken",
+                f"No process to draw with can be started: {exc.strerror}.",
+                "See `avatar doctor`, and the log.",
+            ) from exc
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._frames: IO[bytes] = self._process.stdout

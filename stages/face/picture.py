@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from daemon.errors import JobError, MachineError, from_exception
+from stages.face.cpu_limit import cpu_limit
+from stages.face.scans import scans
 
 #: Decoders that are ever tried; Pillow knows forty, and each is attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -21,6 +24,14 @@ NEUTRAL = (222, 222, 222)
 #: Pictures longer than this are halved, thirded … on reading: no video is larger, and 100 Mpx would take gigabytes.
 WORK_SIDE_PX = 4096
 _ROWS = 256  # converted at a time
+#: No face can be seen in a picture with a shorter side, nor in one that is narrower than this. px; longer side over shorter side
+LEAST_SIDE_PX, MOST_NARROW = 16, 20
+#: A progressive JPEG has 10 scans, one that was optimised with patience a few dozen; libtiff reads 100 as well.
+MOST_SCANS = 100
+#: Processor time that reading a picture may take: some twenty times what the slowest honest ones take. s, and s for each Mpx
+CPU_S, CPU_PER_MPX_S = 15.0, 0.6
+#: Bytes given to a decoder at once. Between two of them it can be interrupted.
+_BLOCK_BYTES = 4096
 
 #: What makes a picture upright, by its EXIF orientation; None for the one that is.
 _TURNS = {
@@ -42,18 +53,37 @@ _SIGNATURES = (
 )  # fmt: skip
 
 
-def read(path: Path, max_pixels: int) -> tuple[npt.NDArray[np.uint8], float]:
+def read(
+    path: Path, max_pixels: int, opened: Callable[[float], None] = lambda megapixels: None
+) -> tuple[npt.NDArray[np.uint8], float]:
     """Read a picture of any supported kind.
+
+    Args:
+        opened: told the picture's size in millions of pixels before it is decoded.
 
     Returns:
         The picture, RGB [height, width, 3], and how many of the file's pixels one of its pixels stands for (>= 1).
 
     Raises:
-        JobError: image-empty, image-unreadable, image-truncated, image-too-large.
+        JobError: image-empty, image-unreadable, image-truncated, image-too-large, image-too-small, image-too-narrow,
+            image-too-complex.
     """
     if path.stat().st_size == 0:
         raise JobError("image-empty", "The picture file is empty (0 bytes).", "Copy the picture again.")
-    image = _open(path, max_pixels)
+    with cpu_limit(CPU_S, _too_complex(f"its header alone takes more than {CPU_S:.0f} s to read")):
+        image = _open(path)
+        _check_size(image.size, max_pixels)
+        # libjpeg does not look at the length of a file: `max_pixels` alone does not bound what it does.
+        if image.format in ("JPEG", "MPO") and scans(path, MOST_SCANS) > MOST_SCANS:
+            raise _too_complex(f"it is a JPEG of more than {MOST_SCANS} scans")
+    megapixels = image.width * image.height / 1e6
+    opened(megapixels)
+    seconds = CPU_S + CPU_PER_MPX_S * megapixels
+    with cpu_limit(seconds, _too_complex(f"decoding it takes more than {seconds:.0f} s")):
+        return _decode(image)
+
+
+def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
     full_side = max(image.size)
     try:
         image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))  # a JPEG can be decoded at a half or a quarter
@@ -73,8 +103,8 @@ def read(path: Path, max_pixels: int) -> tuple[npt.NDArray[np.uint8], float]:
         ) from exc
 
 
-def _open(path: Path, max_pixels: int) -> Image.Image:
-    Image.MAX_IMAGE_PIXELS = None  # our own limit is checked below, from the header, before anything is decoded
+def _open(path: Path) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -85,14 +115,36 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         if isinstance(from_exception(exc), MachineError):
             raise
         raise JobError("image-unreadable", f"The picture's header is damaged ({exc}).", _READABLE) from exc
-    width, height = image.size
+    image.decodermaxblock = _BLOCK_BYTES
+    return image
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
     if width * height > max_pixels:
         raise JobError(
             "image-too-large",
             f"The picture has {width} × {height} = {width * height:,} pixels; at most {max_pixels:,} are read.",
             "Scale the picture down first; 1080 px on the long side are enough.",
         )
-    return image
+    if min(size) < LEAST_SIDE_PX:
+        raise JobError(
+            "image-too-small",
+            f"The picture is {width:,} × {height:,} pixels large; both sides must have at least {LEAST_SIDE_PX}.",
+            "Use a larger picture; 1080 px on the long side are best.",
+        )
+    if max(size) > MOST_NARROW * min(size):
+        raise JobError(
+            "image-too-narrow",
+            f"The picture is {width:,} × {height:,} pixels large; one side may be at most {MOST_NARROW} times the other.",
+            "Crop the picture.",
+        )
+
+
+def _too_complex(why: str) -> JobError:
+    return JobError(
+        "image-too-complex", f"The picture takes too much work to read: {why}.", "Open the picture and save it anew."
+    )
 
 
 def looks_like(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daemon.fs import artifact
+from daemon.fs import artifact, close_to_others, make_folder
 from stages.face import mesh
 from stages.face.cells import Cells
 from stages.face.creases import Crease, creases_of
@@ -134,7 +134,8 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
     rig = build_rig(portrait, landmarks)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    close_to_others(path.parent)
     with artifact(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **_pack(rig))
     return rig

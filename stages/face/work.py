@@ -19,13 +19,15 @@ from stages.face.rig import load_rig
 
 _VERSION = 1
 _SMALL_OUTPUT_PX = 96
+#: A pixel of the video takes so much longer than one that is only read: the rig of 4096 × 4096 took 150 s on a busy machine.
+_RIG_WORK = 20
 
 
 def measure_face(ctx: Context) -> Facts:
     """See `stages.face.run`."""
     cv2.setNumThreads(1)
     limits = ctx.settings.stages.face
-    source, scale = picture.read(ctx.path("source.image"), limits.max_pixels)
+    source, scale = picture.read(ctx.path("source.image"), limits.max_pixels, ctx.allow_pixels)
     height, width = source.shape[:2]
     ctx.progress(0.2)
     faces = find_faces(source, landmarker())
@@ -33,6 +35,7 @@ def measure_face(ctx: Context) -> Facts:
     pose = check(face, scale, width, height, limits)
     ctx.progress(0.5)
     frame = _frame(ctx, face, width, height)
+    ctx.allow_pixels(_RIG_WORK * frame.width * frame.height / 1e6)
     portrait = frame.render(source)
     measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
     _warn(ctx, measured, len(faces))

@@ -42,6 +42,8 @@ _DEMUXERS = (
 )
 _KINDS = "WAV, MP3, M4A, FLAC, OGG or Opus"
 _CHUNK_BYTES = 1 << 17
+#: Sound that must be decoded before the stage is given more time. s
+_STRETCH_S = 10.0
 
 
 def bring(ctx: Context) -> Facts:
@@ -66,6 +68,7 @@ def bring(ctx: Context) -> Facts:
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
     _check_end(ctx, seconds)
+    ctx.allow(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
             level(lambda: wav_blocks(target), SAMPLE_RATE, samples, temporary)
@@ -161,12 +164,15 @@ def _spoken(word: str) -> bool:
 def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
-    samples, peak = 0, 0
+    samples, peak, stretch = 0, 0, round(_STRETCH_S * SAMPLE_RATE)
     with Ffmpeg(decoder("source.audio", SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
         with wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
                 check_length(samples, limit, SAMPLE_RATE)
+                if samples >= stretch:  # how long a file sounds is known only as it is decoded
+                    stretch += round(_STRETCH_S * SAMPLE_RATE)
+                    ctx.allow(ctx.settings.lanes.timeout.base_s)
                 peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()

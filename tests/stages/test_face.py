@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,21 @@ def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(tmp_path: Pa
     assert (again.lower == rig.lower).all()
     assert (again.oral.skull == rig.oral.skull).all()
     assert len(path.read_bytes()) == len(whole)
+
+
+def test_time_is_asked_for_by_the_pixels_before_they_are_worked_on(tmp_path: Path) -> None:
+    # Given a picture of 4 Mpx that breaks off, and a video of 1 Mpx
+    asked: list[float] = []
+    timeout = job(tmp_path / "job").settings.lanes.timeout
+    broken = job(tmp_path / "broken", encoded(drawn().resize((2000, 2000)))[:50_000])
+    # When it is read / Then its time was asked for, although it could not be decoded
+    with pytest.raises(JobError):
+        stages.face.run(replace(broken, allow=asked.append))
+    assert asked == [pytest.approx(timeout.base_s + 4 * timeout.per_megapixel_s)]
+    # And what is built for a large video is given more than for a small one
+    large: list[float] = []
+    small: list[float] = []
+    stages.face.run(replace(job(tmp_path / "large", drawn(), kind="detect", size="1280x1280"), allow=large.append))
+    stages.face.run(replace(job(tmp_path / "small", drawn(), kind="detect", size="320x320"), allow=small.append))
+    assert large[0] == small[0]
+    assert large[1] > small[1] > timeout.base_s

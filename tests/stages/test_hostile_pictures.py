@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import signal
 import struct
 import subprocess
 import sys
@@ -20,12 +21,14 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.manifest import Manifest
 from stages.context import Context
-from stages.face.picture import read
+from stages.face import picture as reading
+from stages.face.picture import LEAST_SIDE_PX, MOST_NARROW, MOST_SCANS, read
 from tests.conftest import PORTRAIT, ROOT
+from tests.stages.picture_jobs import encoded, job
 
 MAX_PIXELS = Settings().stages.face.max_pixels
 #: What a stage may say of a picture.
-CODES = {"image-empty", "image-unreadable", "image-truncated", "image-too-large"}
+CODES = {"image-empty", "image-unreadable", "image-truncated", "image-too-large", "image-too-small", "image-too-narrow"}
 #: Damages of each kind of file. They are drawn anew from one seed, so that a failure can be met again.
 MUTATIONS = 60
 
@@ -227,9 +230,71 @@ def test_a_colour_profile_that_is_none_is_left_out(tmp_path: Path, profile: byte
 def test_a_large_picture_of_any_kind_of_pixels_is_scaled_down(tmp_path: Path, kind: str, mode: str) -> None:
     # Given pixels that cannot be averaged as they are (numbers in a palette, bits, 16-bit greys)
     path = tmp_path / "source.image"
-    path.write_bytes(saved(kind, mode, size=(5000, 40)))
+    path.write_bytes(saved(kind, mode, size=(5000, 300)))
     picture, scale = read(path, MAX_PIXELS)
     assert (picture.shape[1], scale) == (2500, 2.0)
+
+
+def many_scans(size: tuple[int, int], more: int) -> bytes:
+    """A progressive JPEG whose last scan comes `more` times again: each is decoded, and none changes the picture."""
+    data = saved("JPEG", size=size, progressive=True)
+    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[last:end] * more + data[end:]
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_undecoded_and_one_of_many_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "source.image"
+    # Given progressive JPEGs of few, many and thousands of scans / Then only the last is refused
+    for more, expected in ((0, "picture"), (MOST_SCANS // 2, "picture"), (2000, "image-too-complex")):
+        path.write_bytes(many_scans((96, 64), more))
+        assert outcome(path) == expected
+    # And scans of another picture do not count: a thumbnail before the pixels, or what phones append after the end
+    tags = Image.Exif()
+    tags[0x927C] = many_scans((16, 16), 300)
+    path.write_bytes(saved("JPEG", exif=tags.tobytes()) + many_scans((96, 64), 2000))
+    assert outcome(path) == "picture"
+
+
+@pytest.mark.parametrize("where", ["header", "pixels"])
+def test_a_picture_that_takes_too_much_work_is_given_up_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    # Given a file of some seconds' work, whose harm no check of its format finds
+    path = tmp_path / "source.image"
+    if where == "header":
+        path.write_bytes(saved("JPEG")[:2] + b"\xff\xe0\0\2" * 3_000_000)
+    else:
+        path.write_bytes(many_scans((1600, 1600), 4000))
+        monkeypatch.setattr(reading, "scans", lambda path, most: 1)
+    monkeypatch.setattr(reading, "CPU_S", 0.5)
+    monkeypatch.setattr(reading, "CPU_PER_MPX_S", 0.0)
+    # When it is read with little processor time / Then it ends with a code
+    assert outcome(path) == "image-too-complex"
+    # And nothing is left behind that would interrupt the next one
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [
+        ((10**8, 1), "image-too-small"),
+        ((1, 10**8), "image-too-small"),
+        ((LEAST_SIDE_PX - 1, 200), "image-too-small"),
+        ((LEAST_SIDE_PX, MOST_NARROW * LEAST_SIDE_PX + 1), "image-too-narrow"),
+        ((40_000, 1500), "image-too-narrow"),
+        ((LEAST_SIDE_PX, LEAST_SIDE_PX), "no-face"),
+        ((LEAST_SIDE_PX, MOST_NARROW * LEAST_SIDE_PX), "no-face"),
+        ((MOST_NARROW * 333, 333), "no-face"),
+    ],
+)
+def test_a_picture_of_any_shape_ends_in_a_code_of_the_job(tmp_path: Path, size: tuple[int, int], code: str) -> None:
+    # Given a picture of an unlikely shape / When the stage runs / Then it is the job's fault, by a code that says why
+    ctx = job(tmp_path / "job", encoded(Image.new("L", size, 90), "PNG", compress_level=1), kind="detect")
+    with pytest.raises(JobError) as caught:
+        stages.face.run(ctx)
+    assert caught.value.code == code
+    # And the same picture as a background ends in a picture, or in the same code
+    assert outcome(ctx.path("source.image")) == ("picture" if code == "no-face" else code)
 
 
 BOMBS: dict[str, Callable[[Path], None]] = {

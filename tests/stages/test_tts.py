@@ -367,6 +367,27 @@ def test_sounds_without_a_voice_are_refused(tmp_path: Path) -> None:
     assert refused(long).code == "audio-too-long"
 
 
+def test_a_small_file_that_sounds_for_an_hour_is_ended_while_it_is_decoded(tmp_path: Path) -> None:
+    # Given an hour of silence in a small file, where 25 s are allowed
+    ctx = _bring(tmp_path, "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "3600", "a.flac",
+                 stages={"tts": {"max_audio_s": 25}})  # fmt: skip
+    assert ctx.path("source.audio").stat().st_size < 1_000_000
+    asked: list[float] = []
+    # When it is brought / Then it is refused when the 25 s are decoded: time was asked for twice, for 10 s each
+    assert refused(replace(ctx, allow=asked.append)).code == "audio-too-long"
+    assert asked == [ctx.settings.lanes.timeout.base_s] * 2
+    # And nothing is left of what was decoded
+    assert not ctx.path("speech.wav").exists()
+
+
+def test_a_sound_file_is_given_time_by_what_is_decoded_of_it(tmp_path: Path) -> None:
+    asked: list[float] = []
+    ctx = _bring(tmp_path, "-f", "lavfi", "-i", "sine=440:duration=12", "a.wav")
+    stages.tts.run(replace(ctx, allow=asked.append))
+    timeout = ctx.settings.lanes.timeout
+    assert asked == [timeout.base_s, timeout.base_s + timeout.per_audio_s * 12]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a sound at all, only some text\n" * 50, bytes(5000)])
 def test_what_is_no_sound_file_is_refused(tmp_path: Path, content: bytes) -> None:
     ctx = job(tmp_path, audio="speech.wav")
