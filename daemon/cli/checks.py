@@ -16,6 +16,7 @@ from daemon import models
 from daemon.anchor import Anchor
 from daemon.cli.finding import Finding, Verdict
 from daemon.cli.imports import try_all
+from daemon.cli.speechchecks import speech
 from daemon.cli.voicechecks import voice_engines
 from daemon.config import Settings
 from daemon.errors import MachineError
@@ -165,6 +166,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _engines,
     _models,
     voice_engines,
+    speech,
     _folders,
     _disk,
     _memory,
