@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError
 from daemon.memory import memory_mb
 
 log = structlog.get_logger()
@@ -269,6 +269,8 @@ def _children(pid: int) -> list[int]:
 
 def _error(message: Message) -> AvatarError:
     kinds: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+    if message.get("result"):
+        kinds["machine"] = ResultError
     kind = kinds.get(str(message.get("fault")), UnknownError)
     return kind(
         str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))

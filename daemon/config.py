@@ -194,6 +194,10 @@ class TtsStage(_Section):
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, spoken or brought.")
+    check_speech: bool = Field(
+        True,
+        description="Refuse sound that is not speech; false keeps it with a warning, for a voice that hums or beeps.",
+    )
     require_consent: bool = Field(
         False, description="Voice profiles are made, and spoken with, only where it is written down who agreed."
     )

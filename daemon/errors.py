@@ -73,6 +73,15 @@ class Postponed(AvatarError):  # noqa: N818 (it says what happened)
         self.fault = fault
 
 
+class ResultError(UnknownError):
+    """The machine made of this job what cannot be right, such as noise for speech: its fault, not the job's.
+
+    Only this job may be touched, so the lane goes on: the job is retried with backoff, then failed.
+    """
+
+    fault = "machine"
+
+
 class ConfigError(AvatarError):
     """config.yaml is not usable; the command exits with EX_CONFIG (78)."""
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from daemon import fs
 from daemon.config import Settings
-from daemon.errors import AvatarError, MachineError, from_exception
+from daemon.errors import AvatarError, MachineError, ResultError, from_exception
 from daemon.manifest import Manifest
 from stages.context import Context, Facts
 
@@ -157,11 +157,11 @@ def serve(wire: Wire) -> None:
         except Exception as exc:
             traceback.print_exc()
             error = whose_fault(exc, settings)
-            # CUDA never works again in a process that has lost it; the next one is fresh.
-            last = error.code == "gpu-lost"
+            # CUDA never works again in a process that has lost it, and one that computed wrongly may do so again.
+            last = error.code == "gpu-lost" or isinstance(error, ResultError)
             wire.send(
                 "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint,
-                last=last,
+                last=last, result=isinstance(error, ResultError),
             )  # fmt: skip
             if last:
                 return

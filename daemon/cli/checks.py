@@ -11,6 +11,7 @@ from daemon import installation, models
 from daemon.cli.finding import Finding, Verdict
 from daemon.cli.folderchecks import disk, folders, unseen
 from daemon.cli.imports import first_line, try_all
+from daemon.cli.speechchecks import speech
 from daemon.cli.voicechecks import voice_engines
 from daemon.config import Settings
 from daemon.errors import AvatarError
@@ -125,6 +126,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "engines": _engines,
     "model files": _models,
     "voices": voice_engines,
+    "speech": speech,
     "folders": folders,
     "free disk": disk,
     "memory": _memory,

@@ -6,10 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from daemon import installation
+from daemon import installation, logs
 from daemon.cli.checks import findings
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.finding import Finding
+from daemon.config import Log
 from daemon.errors import AvatarError
 
 
@@ -17,7 +18,11 @@ from daemon.errors import AvatarError
 @json_option
 @click.pass_obj
 def doctor(shell: Shell, as_json: bool) -> None:
-    """Check ffmpeg, models, folders, rights, free disk and GPU. Exit code 1 when something is bad."""
+    """Check ffmpeg, models, folders, rights, free disk and GPU, and speak with every engine.
+
+    Exit code 1 when something is bad.
+    """
+    logs.configure(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
     found = list(findings(shell.settings))
     found.append(_daemon(shell))
 

@@ -72,3 +72,7 @@ class Engine(Protocol):
             MachineError: a file, the memory or the GPU fails.
         """
         ...
+
+    def otherwise(self) -> Engine | None:
+        """The same voice, computed in another way, for what came out wrong; None where there is no other way."""
+        ...

@@ -34,10 +34,11 @@ class Hibari:
     method: Literal["exact"] = "exact"
     licence = "Apache-2.0"
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: Voice, *, plain: bool = False) -> None:
+        self._voice, self._is_plain = voice, plain
         self._british = voice.british
         try:
-            self._session = open_session(voice.model.read_bytes(), _DURATIONS, threads=1, pooled=False)
+            self._session = open_session(voice.model.read_bytes(), _DURATIONS, threads=1, pooled=False, plain=plain)
             self._ids: dict[str, int] = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
         except Exception as exc:  # see `open_session`
             raise MachineError(
@@ -52,6 +53,10 @@ class Hibari:
         reading = Reader(self._british).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed, piece.seed):
             yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+
+    def otherwise(self) -> Hibari | None:
+        """With the graph as it is written."""
+        return None if self._is_plain else Hibari(self._voice, plain=True)
 
     def utter(self, reading: Reading, speed: float, seed: tuple[int, ...]) -> Iterator[Utterance]:
         """Sound for a reading: one utterance, or several where it is longer than the network takes.

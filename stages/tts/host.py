@@ -12,10 +12,13 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, from_exception
+from daemon.errors import AvatarError, JobError, UnknownError, from_exception
 from stages.tts.engine import Engine, Piece
 from stages.tts.engines import Choice, load
+from stages.tts.sound_check import NOT_FINITE
 from stages.tts.voices import catalogue
 from stages.tts.wav import to_pcm, wav_writer
 
@@ -37,6 +40,8 @@ def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str,
     )
     answers: list[dict[str, Any]] = []
     for part, spoken in enumerate(engine.say(piece)):
+        if not np.isfinite(spoken.samples).all():  # a WAV file would hide it
+            raise UnknownError("speech-invalid", NOT_FINITE, "")
         name = f"{number}-{part}.wav"
         with wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
             sink.writeframes(to_pcm(spoken.samples))

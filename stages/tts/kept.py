@@ -58,6 +58,10 @@ class Kept:
             fs.replace_bytes(path, _packed(parts), durable=False)
         yield from parts
 
+    def otherwise(self) -> Engine | None:
+        """What the engine itself has."""
+        return self._engine.otherwise()
+
     def forget(self) -> None:
         """Remove what was kept."""
         fs.remove(self._folder)

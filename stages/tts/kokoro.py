@@ -45,10 +45,11 @@ class Kokoro:
     method: Literal["exact"] = "exact"
     licence = kokoro_files.LICENCE
 
-    def __init__(self, voice: Voice, models: Path) -> None:
+    def __init__(self, voice: Voice, models: Path, *, plain: bool = False) -> None:
+        self._voice, self._models, self._is_plain = voice, models, plain
         self._language, self._heard = voice.languages[0], heard(voice.languages[0])
         self._styles = _styles(voice.model)
-        self._session = _network(models / kokoro_files.NETWORK)
+        self._session = (_plain_network if plain else _network)(models / kokoro_files.NETWORK)
         self._ids = _alphabet()
 
     def say(self, piece: Piece) -> Iterator[Spoken]:
@@ -59,6 +60,10 @@ class Kokoro:
         for utterance in self.utter(reading, piece.speed):
             phones = [replace(one, phone=self._heard.get(one.phone, one.phone)) for one in phones_of(utterance)]
             yield Spoken(utterance.samples, tuple(phones))
+
+    def otherwise(self) -> Kokoro | None:
+        """With one thread and the graph as it is written. There is no float32 network in the packages."""
+        return None if self._is_plain else Kokoro(self._voice, self._models, plain=True)
 
     def utter(self, reading: Reading, speed: float) -> Iterator[Utterance]:
         """Sound for a reading: one utterance, or several where it is longer than the network takes."""
@@ -87,12 +92,22 @@ def _ask(
 @lru_cache(maxsize=1)
 def _network(path: Path) -> onnxruntime.InferenceSession:
     """The network, loaded once and kept for the jobs that follow in this process."""
+    return _open(path, min(MAX_THREADS, os.cpu_count() or 1), plain=False)
+
+
+@lru_cache(maxsize=1)
+def _plain_network(path: Path) -> onnxruntime.InferenceSession:
+    """The same for what came out wrong."""
+    return _open(path, 1, plain=True)
+
+
+def _open(path: Path, threads: int, *, plain: bool) -> onnxruntime.InferenceSession:
     try:
         model = path.read_bytes()
     except FileNotFoundError as exc:
         raise _missing(path) from exc
     try:
-        return open_session(model, _DURATIONS, min(MAX_THREADS, os.cpu_count() or 1), pooled=True)
+        return open_session(model, _DURATIONS, threads, pooled=True, plain=plain)
     except Exception as exc:  # see `open_session`
         raise _broken(path, str(exc)) from exc
 

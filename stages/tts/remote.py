@@ -120,6 +120,12 @@ class Remote:
             if not ended:  # what it still has to say must not be taken for the answer to the next piece
                 running.program.stop()
 
+    def otherwise(self) -> Remote:
+        """With the program started anew."""
+        self._running.stop()
+        self._running = _running(self._voice, self._settings)
+        return self
+
     def _heard(self, answer: dict[str, Any], piece: Piece) -> Spoken:
         program = self._running.program
         try:

@@ -9,14 +9,13 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from stages.tts.lengths import letters_of
 from stages.tts.marks import hide_marks, pause_of
 from stages.tts.unspaced import Breaker, breaker_for, unwrapped
 from stages.wide import unspaced
 
 #: Longest piece, in letters, that is given to the voice at once; longer sentences are said clause by clause.
 MAX_PIECE_CHARS = 280
-#: A Chinese or Japanese character takes as long to say as this many Latin letters.
-_UNSPACED_CHARS = 3
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
 _HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
@@ -201,13 +200,8 @@ def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range
 
 def _fitting(words: Sequence[str], start: int, limit: int) -> int:
     """End of the longest run of words from `start` that fits; at least one word."""
-    length = _letters(words[start])
+    length = letters_of(words[start])
     stop = start + 1
-    while stop < len(words) and (length := length + 1 + _letters(words[stop])) <= limit:
+    while stop < len(words) and (length := length + 1 + letters_of(words[stop])) <= limit:
         stop += 1
     return stop
-
-
-def _letters(word: str) -> int:
-    """How much a word is to say, in Latin letters."""
-    return sum(_UNSPACED_CHARS if unspaced(char) else 1 for char in word)

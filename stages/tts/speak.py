@@ -5,15 +5,19 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
-from daemon.errors import JobError
+import numpy as np
+
+from daemon.errors import JobError, ResultError
 from daemon.lexicon import of_language
 from stages.context import Context, Facts
 from stages.tts import patience
 from stages.tts.check import check_text
+from stages.tts.checked import Checked
 from stages.tts.engine import Engine, Piece, Spoken
-from stages.tts.engines import load, resolve
+from stages.tts.engines import Choice, load, resolve
 from stages.tts.kept import Kept
 from stages.tts.needs import needs_of
 from stages.tts.neighbours import joined
@@ -22,13 +26,15 @@ from stages.tts.record import write_timing
 from stages.tts.sentences import Sentence, pieces, split_text
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.tongue import seems_other
-from stages.tts.wav import Track
+from stages.tts.wav import Track, wav_blocks
 from stages.tts.writing.clean import as_seen
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12
 #: What ends an engine's own program first, and says more, may take this long. s
 _ROOM_S = 30.0
+#: Least peak of speech that was levelled: what the check of each piece lets through, raised by `level.MAX_GAIN_DB`.
+_LEAST_PEAK = 0.01
 
 
 def speak(ctx: Context) -> Facts:
@@ -36,7 +42,8 @@ def speak(ctx: Context) -> Facts:
 
     Raises:
         JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
-        MachineError: the voice's files are missing or broken.
+        MachineError: the voice's files are missing or broken; `speech-invalid`: nothing it says is speech.
+        ResultError: `speech-invalid`: a part of this text does not become speech.
     """
     text = as_seen(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)
@@ -45,7 +52,9 @@ def speak(ctx: Context) -> Facts:
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
     ctx.allow(patience.to_start(choice.engine, ctx.settings) + _ROOM_S)
-    engine = load(choice, ctx.settings)
+    engine: Engine = Checked(
+        load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_give_time, ctx, choice)
+    )
     kept = None
     if engine.method == "aligned":  # those that know no times are the slow ones
         # A profile's id too: another one may be given its name while the job waits.
@@ -57,11 +66,12 @@ def speak(ctx: Context) -> Facts:
     preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         said = joined(sentences, needs.least_letters)
-        phones = _say_all(ctx, said, preparer, choice.engine, engine, track)
+        phones = _say_all(ctx, said, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
         track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
         track.save(ctx.path("speech.wav"))
+        _check_file(ctx, track)
     if preparer.left_out:
         ctx.warnings.append(left_out(preparer.left_out))
     timing = write_timing(
@@ -83,7 +93,7 @@ def speak(ctx: Context) -> Facts:
 
 
 def _say_all(
-    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, name: str, engine: Engine, track: Track
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
 ) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
@@ -98,7 +108,6 @@ def _say_all(
             owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
             sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
             piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
-            ctx.allow(patience.to_say(name, piece, ctx.settings) + _ROOM_S)
             for samples, found in _say(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
                 track.pause(pause)
@@ -114,6 +123,34 @@ def _say_all(
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
     return phones
+
+
+def _check_file(ctx: Context, track: Track) -> None:
+    """Whether the file that was levelled holds what was said; it is removed where it does not.
+
+    Raises:
+        ResultError: `speech-invalid`.
+    """
+    path = ctx.path("speech.wav")
+    samples, peak = 0, 0.0
+    for block in wav_blocks(path):
+        samples, peak = samples + len(block), max(peak, float(np.abs(block).max(initial=0.0)))
+    if samples == track.samples and peak >= _LEAST_PEAK:
+        return
+    path.unlink()
+    found = f"{samples / track.rate:.2f} s of sound with a peak of {peak:.4f}"
+    wanted = f"{track.seconds:.2f} s with a peak of {_LEAST_PEAK:g} or more"
+    raise ResultError(
+        "speech-invalid", f"speech.wav holds {found} after levelling, where {wanted} belong.", "See the log."
+    )
+
+
+def _give_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
+    """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
+    if anew:
+        ctx.allow(patience.to_start(choice.engine, ctx.settings) + _ROOM_S)
+    else:
+        ctx.allow(patience.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
 
 
 def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:

@@ -67,6 +67,32 @@ def test_model_files_count_as_the_configured_engine_needs_them(installation: Cal
     assert "fetch" in found["remedy"]
 
 
+def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # Given an engine that hums where it should speak, beside the built-in one
+    script = tmp_path / "hum.py"
+    script.write_text(
+        "import json, sys, wave\n"
+        "for line in sys.stdin:\n"
+        "    if json.loads(line)['op'] == 'init':\n"
+        "        print(json.dumps({'event': 'ready', 'sample_rate': 16000, 'method': 'aligned'}), flush=True)\n"
+        "        continue\n"
+        "    with wave.open('p.wav', 'wb') as f:\n"
+        "        f.setparams((1, 2, 16000, 0, 'NONE', '')); f.writeframes((b'\\0\\x20' * 50 + b'\\0\\xe0' * 50) * 400)\n"
+        "    print(json.dumps({'event': 'spoken', 'wav': 'p.wav', 'phones': None}), flush=True)\n"
+        "    print(json.dumps({'event': 'done'}), flush=True)\n"
+    )
+    one = installation(engines={"hum": {"command": [sys.executable, str(script)], "voices": {"low": "en"}}})
+    found = findings(one, code=1)
+    # Then the one is heard to be no speech, with what to do, the other is good, and nothing was written for the service
+    assert found["speech of hibari"]["verdict"] == "good"
+    assert found["speech of hum"]["verdict"] == "bad"
+    assert "not speech" in found["speech of hum"]["found"]
+    assert found["speech of hum"]["remedy"]
+    assert not (one.spool / "cache").exists()
+
+
 def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installation]) -> None:
     one = installation(intake={"reserve_mb": 10**9}, lanes={"memory_mb": 10**9})
     one.spool.mkdir()

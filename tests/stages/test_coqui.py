@@ -97,8 +97,8 @@ def test_the_catalogue_has_the_voices_that_are_there(vits: Path, tmp_path: Path)
     assert set(voices) == {"coqui/ljspeech", "coqui/p225", "coqui/p226"}
     assert all(voice.installed and voice.licence == "Apache-2.0" for voice in voices.values())
     # When a job speaks with it
-    ctx = job(tmp_path / "job", {"paths": {"models": str(vits)}}, kind="speech", image=None, text="Good day. It is late.",
-              voice="coqui/p226")  # fmt: skip
+    spoken = {"paths": {"models": str(vits)}, "stages": {"tts": {"check_speech": False}}}  # random weights only babble
+    ctx = job(tmp_path / "job", spoken, kind="speech", image=None, text="Good day. It is late.", voice="coqui/p226")
     facts = run(ctx)
     # Then the words have exact times
     assert (facts["engine"], facts["method"], sound(ctx.path("speech.wav"))[1]) == ("coqui", "exact", 22_050)

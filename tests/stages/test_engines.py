@@ -123,9 +123,11 @@ def test_the_time_to_speak_grows_with_the_text_and_the_tries() -> None:
 
 READY = 'print(json.dumps({"event": "ready", "sample_rate": 16000, "method": "exact"}), flush=True); input()\n'
 SAID = """
-def wav(name="p.wav", rate=16000, n=16000):
+def wav(name="p.wav", rate=16000, n=16000, swells=True):
+    level = lambda t: 9000 * (math.sin(math.pi * (t % 4000) / 4000) if swells else 1)
     with wave.open(name, "wb") as f:
-        f.setparams((1, 2, rate, 0, "NONE", "")); f.writeframes(b"\\1\\2" * n)
+        f.setparams((1, 2, rate, 0, "NONE", ""))
+        f.writeframes(array.array("h", [int(level(t) * math.sin(t / 9)) for t in range(n)]).tobytes())
 def spoken(wav="p.wav", **more):
     print(json.dumps({"event": "spoken", "wav": wav, "phones": [], **more}), flush=True)
 def phone(start, end, word=0):
@@ -136,7 +138,7 @@ def phone(start, end, word=0):
 def hostile(folder: Path, code: str, *, ready: bool = True, **settings: Any) -> Context:
     script = folder / "engine.py"
     start = "input()\n" + READY if ready else ""
-    script.write_text(f"import json, os, sys, time, wave\n{SAID}\n{start}{code}\n")
+    script.write_text(f"import array, json, math, os, sys, time, wave\n{SAID}\n{start}{code}\n")
     return job(folder / "job", {"engines": engines(script, **settings)}, text="Hello there.", voice="low")
 
 

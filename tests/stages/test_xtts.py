@@ -18,6 +18,7 @@ import torch
 from daemon.config import Settings
 from daemon.errors import AvatarError, UnknownError
 from stages.tts.engine import Piece, Spoken
+from stages.tts.lengths import expect
 from stages.tts.xtts import guard, portions, trust, voices
 from stages.tts.xtts.engine import Xtts, load_network
 from stages.tts.xtts.files import read_pickle
@@ -175,7 +176,7 @@ def test_words_after_the_end_are_cut_off() -> None:
     # Given a sentence of 1.5 s, a gap of half a second, and 6 s that nobody wrote
     rate, noise = 24_000, np.random.default_rng(1).normal(0, 0.1, 24_000 * 8).astype(np.float32)
     noise[int(1.5 * rate) : 2 * rate] = 0.0
-    expected = guard.expect("hello there my good friend", "en", 1.0)
+    expected = expect("hello there my good friend", "en", 1.0)
     # When it is judged
     take = guard.judge(noise, rate, expected, at_limit=False)
     # Then what follows the gap is gone, and that is told

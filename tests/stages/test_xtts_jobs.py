@@ -99,6 +99,9 @@ class Teller:
         self.said.append(" ".join(piece.words))
         yield Spoken(np.full(100, len(self.said), np.float32), None, ("Listen to it.",))
 
+    def otherwise(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize("half", [0, 4, 100])
 def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int) -> None:

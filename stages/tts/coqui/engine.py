@@ -42,6 +42,9 @@ class Coqui:
             if utterance is not None:
                 yield Spoken(utterance.samples, tuple(phones_of(utterance)))
 
+    def otherwise(self) -> None:
+        """Its network is in float32 already."""
+
     def _utter(self, run: list[tuple[str, int]], speed: float, seed: int) -> Utterance | None:
         """Sound of (our character, its word) pairs, with the duration of each; None where none of them is known."""
         chars = "".join(char for char, _ in run)

@@ -14,6 +14,7 @@ from daemon.config import Xtts as XttsSettings
 from daemon.errors import MachineError, UnknownError
 from daemon.profiles import Profile, check_usable
 from stages.tts.engine import Piece, Spoken
+from stages.tts.lengths import expect
 from stages.tts.timing import Samples
 from stages.tts.xtts import files, guard, likeness, portions, trust
 from stages.tts.xtts.guard import Take
@@ -64,9 +65,12 @@ class Xtts:
             parts.append(take.samples)
         yield Spoken(np.concatenate(parts), None, tuple(warnings))
 
+    def otherwise(self) -> None:
+        """Its network is in float32 already, and each try has a seed of its own."""
+
     def _best(self, text: str, language: str, piece: Piece, number: int) -> tuple[Take, int]:
         """The first try that nothing is wrong with, or else the best that can be heard; and how many there were."""
-        expected = guard.expect(self._network.spelled(text, language), language, piece.speed)
+        expected = expect(self._network.spelled(text, language), language, piece.speed)
         takes: list[Take] = []
         for attempt in range(self._attempts):
             seed = _seed(*piece.seed, number, attempt)
