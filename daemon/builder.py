@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from daemon import fs
 from daemon.board import Board
@@ -36,9 +36,25 @@ WITHDRAWN = JobError(
 )
 #: Jobs that are built between two flushes.
 BATCH = 100
+#: Bytes that are copied in one turn of the intake, or one job's files where those are more: what somebody else dropped must not
+#: wait until gigabytes are copied.
+TURN_BYTES = 256 * 2**20
+#: Claims whose files differ by less than this are made in the order of their arrival; otherwise the smaller one goes first.
+SIZE_STEP = 32 * 2**20
 
-#: How long a file has been seen unchanged, in s, by its path below the inbox.
-FileFacts = Callable[[str], float]
+
+class FileFacts(Protocol):
+    """What the looks at the inbox have found of a file, by its path below the inbox."""
+
+    def still_s(self, name: str) -> float:
+        """For how long it has been seen unchanged, in s."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Its bytes at the last look; 0 where that is not known."""
+        ...
+
+
 #: Has the event loop call something with arguments.
 Post = Callable[..., None]
 
@@ -73,9 +89,16 @@ class _Build:
     place: Path | None = None
 
 
+class NextTurn(Postponed):
+    """Enough was copied in this turn; the rest of the claim is made in the next one."""
+
+    def __init__(self) -> None:
+        super().__init__("next-turn", "Enough was copied in this turn.", "")
+
+
 class Builder:
     """Args:
-    facts: what is known of a file that a manifest names.
+    facts: gives what is known of the files that manifests name.
     post: has the event loop do something; `make` may run in another thread, board and events may not.
     """
 
@@ -86,19 +109,24 @@ class Builder:
         outbox: Outbox,
         board: Board,
         events: Events,
-        facts: FileFacts = lambda name: 0.0,
+        facts: Callable[[], FileFacts],
         post: Post | None = None,
     ) -> None:
         self._settings = settings
-        self._still_s = facts
+        self._facts = facts
         self._post = post or _at_once
         self._spool = spool
         self._outbox = outbox
         self._board = board
         self._events = events
         self._snapshots = Snapshots()
+        self._left_bytes = TURN_BYTES
         #: Jobs of this process that are in the spool, but whose status could not be written yet.
         self._unsaid: set[str] = set()
+
+    def begin_turn(self) -> None:
+        """Allow `TURN_BYTES` to be copied from now on."""
+        self._left_bytes = TURN_BYTES
 
     def make(self, claimed: Sequence[Claimed], *, new: bool) -> tuple[list[Job], dict[str, AvatarError]]:
         """Make the jobs of claimed manifests, each once. `new`: none of them can be in the spool yet.
@@ -107,6 +135,7 @@ class Builder:
             The jobs, and for each claim of which something could not be copied now, why. Such a claim is to be tried again.
         """
         self._snapshots.forget_unused()
+        claimed = sorted(claimed, key=lambda one: self._size(one) // SIZE_STEP)
         builds = [_build(one, number) for one in claimed for number in range(len(one.items))]
         jobs: list[Job] = []
         postponed: dict[str, AvatarError] = {}
@@ -114,6 +143,13 @@ class Builder:
             batch = [build for build in builds[start : start + BATCH] if build.claimed.claim not in postponed]
             jobs += self._settle(batch if new else [build for build in batch if self._due(build)], postponed)
         return jobs, postponed
+
+    def _size(self, claimed: Claimed) -> int:
+        """Bytes of the files that a manifest names, each counted once."""
+        manifests = [item for item in claimed.items if isinstance(item, Manifest)]
+        folder = os.path.dirname(claimed.source)
+        names = {os.path.join(folder, name) for manifest in manifests for name, _ in named_files(manifest)}
+        return sum(self._facts().size(name) for name in names)
 
     def _due(self, build: _Build) -> bool:
         """Whether something is left to do for a job that an earlier try may have made."""
@@ -139,6 +175,9 @@ class Builder:
         built = []
         for build in builds:
             if build.claimed.claim in postponed:
+                continue
+            if self._left_bytes <= 0 and isinstance(build.item, Manifest) and named_files(build.item):
+                postponed[build.claimed.claim] = NextTurn()
                 continue
             try:
                 written += self._write(build)
@@ -224,15 +263,19 @@ class Builder:
             path = os.path.join(folder, name)
             with open_inside(self._settings.paths.inbox, path) as fd:
                 limit = self._settings.intake.max_file_bytes
-                room_for = partial(check_room, self._settings, name)
+                room_for = partial(self._begin_copy, name)
                 key = self._snapshots.take(fd, building / target, limit, name, room_for)
             build.job.facts.setdefault(SOURCES, {})[target] = {
                 "path": path,
                 "file": list(key),
-                "still_s": round(self._still_s(path), 1),
+                "still_s": round(self._facts().still_s(path), 1),
             }
             copies.append(building / target)
         return copies
+
+    def _begin_copy(self, name: str, size: int) -> None:
+        check_room(self._settings, name, size)
+        self._left_bytes -= size
 
 
 def _at_once(call: Callable[..., object], *args: Any) -> None:

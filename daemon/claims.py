@@ -21,7 +21,7 @@ import structlog
 
 from daemon import fs
 from daemon.board import Board
-from daemon.builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, Post
+from daemon.builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, NextTurn, Post
 from daemon.claim_folder import ClaimFolder
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
@@ -53,7 +53,7 @@ class _Postponed:
 
 class Claims:
     """Args:
-    facts: what is known of a file that a manifest names, by its path below the inbox.
+    facts: gives what is known of the files that manifests name.
     clock: monotonic seconds.
     post: has the event loop do something; the methods here may run in another thread.
     """
@@ -65,7 +65,7 @@ class Claims:
         outbox: Outbox,
         board: Board,
         events: Events,
-        facts: FileFacts,
+        facts: Callable[[], FileFacts],
         clock: Callable[[], float] = time.monotonic,
         post: Post | None = None,
     ) -> None:
@@ -136,6 +136,7 @@ class Claims:
 
     def recover(self) -> int:
         """Go on with every claim that a crash, a full disk or a file that could not be copied left behind. Returns how many."""
+        self._builder.begin_turn()
         with self.folder.opened() as root:
             now = self._clock()
             left = [directory for directory in self._jobs_in(root) if self._usable(directory)]
@@ -193,7 +194,10 @@ class Claims:
         jobs, uncopied = self._builder.make(claimed, new=new)
         waiting = {**unread, **uncopied}
         for directory in directories:
-            if (error := waiting.get(directory.name)) is not None:
+            error = waiting.get(directory.name)
+            if isinstance(error, NextTurn):
+                self._postponed.setdefault(directory.name, _Postponed(self._clock(), 0.0, FIRST_RETRY_S)).due = 0.0
+            elif error is not None:
                 self._postpone(directory.name, error)
             else:
                 self._postponed.pop(directory.name, None)

@@ -91,7 +91,7 @@ class Intake:
             outbox,
             board,
             events,
-            lambda name: self.inbox.still_s(name),  # a test may give it another inbox
+            lambda: self.inbox,  # a test may give it another one
             lambda: self.inbox.clock(),
             self._post,
         )
@@ -258,7 +258,10 @@ class Intake:
         due = [limits.scan_s]
         due += [waiting.since + limits.companion_wait_s - now for waiting in list(self._waiting.values())]
         due += [refused.due - now for refused in list(self._refused.values())]
-        due += [left for left in (self.inbox.next_still(), self.claims.next_try()) if left is not None]
+        if (still := self.inbox.next_still()) is not None:
+            due.append(still)
+        if (again := self.claims.next_try()) is not None:
+            due.append(max(LEAST_S, again))  # what is due already was left for the next turn
         return max(LEAST_S, min(wait for wait in due if wait > 0))
 
     # -- waiting for the files a manifest names ------------------------------------------------------------------

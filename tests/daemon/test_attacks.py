@@ -11,48 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Installation, wait_for
+from tests.conftest import wait_for
 from tests.daemon import attackers
-from tests.daemon.ledger import sound
-from tests.daemon.other_users import DAEMON, GROUP, PERSON, STRANGER, as_user, python, start, unavailable
+from tests.daemon.other_users import CANARY, STRANGER, Shared, start, unavailable
 
 ROUNDS, JOBS = 120, 8
-CANARY = "nobody may read, write or move this"
-
-
-class Shared(Installation):
-    """An installation whose daemon is a user of its own, in folders that the drop group shares."""
-
-    def __init__(self, root: Path, *, sticky: bool) -> None:
-        root.chmod(0o755)
-        super().__init__(root, intake={"scan_s": 0.5, "companion_wait_s": 1.0})
-        self.config.chmod(0o644)
-        self.inbox.chmod(0o3770 if sticky else 0o2770)
-        self.outbox.chmod(0o2770)
-        self.outside = root / "outside"
-        for folder in (self.spool, self.outside):
-            folder.mkdir(mode=0o700)
-        (self.outside / "canary").write_text(CANARY)
-        (self.outside / "canary.yaml").write_text("kind: speech\naudio: canary\n")
-        for path in (self.inbox, self.outbox, self.spool, self.outside, *self.outside.iterdir()):
-            os.chown(path, DAEMON, GROUP)
-        for folder, mode in ((self.inbox, 0o3770 if sticky else 0o2770), (self.outbox, 0o2770)):
-            folder.chmod(mode)  # a change of the owner takes the bits away
-        self.python = python() or ""
-        self.user = as_user(DAEMON)
-        self.log.touch()
-        os.chown(self.log, DAEMON, GROUP)
-
-    def hand_in(self, name: str) -> None:
-        """Drop a job as another member of the group."""
-        script = f"""
-import pathlib
-inbox = pathlib.Path({str(self.inbox)!r})
-(inbox / "{name}.wav").write_bytes({sound(0.4)!r})
-(inbox / "{name}.yaml").write_text("kind: speech\\naudio: {name}.wav\\n")
-"""
-        with start(PERSON, "-c", script) as process:
-            assert process.wait() == 0
 
 
 @pytest.fixture(params=[True, False], ids=["sticky", "not sticky"])

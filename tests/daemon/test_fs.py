@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from pathlib import Path
 from typing import ClassVar
 
@@ -145,3 +146,28 @@ def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with fs.artifact(tmp_path / "speech.wav") as path:
         path.write_bytes(b"whole")
     assert os.listdir(tmp_path) == ["speech.wav"]
+
+
+def test_a_copy_has_the_same_bytes_and_the_same_holes(tmp_path: Path) -> None:
+    # Given files with holes at the beginning, in the middle and at the end, one of a size alone, and an empty one
+    plain = os.urandom(3 << 20)
+    for name, pieces, size in (
+        ("a", {0: plain}, len(plain)),
+        ("b", {8 << 20: plain, 64 << 20: b"x"}, 100 << 20),
+        ("c", {}, 500 << 20),
+        ("d", {}, 0),
+    ):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+            for at, piece in pieces.items():
+                file.seek(at)
+                file.write(piece)
+        # When they are copied / Then nothing differs, and what takes no room takes none
+        with (tmp_path / name).open("rb") as file:
+            assert fs.OPS.copy(file.fileno(), tmp_path / f"{name}2", size) == size
+        assert (tmp_path / f"{name}2").stat().st_size == size
+        same = subprocess.run(["cmp", tmp_path / name, tmp_path / f"{name}2"], check=False)
+        assert same.returncode == 0
+        assert (tmp_path / f"{name}2").stat().st_blocks <= (
+            tmp_path / name
+        ).stat().st_blocks + 2 * 2048  # read by the MiB
