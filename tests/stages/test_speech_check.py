@@ -93,8 +93,8 @@ DAMAGES: dict[str, Callable[[Wave], Wave]] = {
     "noise of speech's level": as_loud,
     "noise from the middle on": lambda wave: np.where(np.arange(len(wave)) < len(wave) // 2, wave, noise(wave)),
     "a tone": lambda wave: 0.3 * np.sin(np.arange(len(wave)) * 0.06),
-    "a tone of half a second": lambda wave: np.where(
-        np.arange(len(wave)) // (RATE * 6 // 10) == 1, 0.1 * np.sin(np.arange(len(wave)) * 0.06), wave
+    "a tone of a second": lambda wave: np.where(
+        np.arange(len(wave)) // RATE == 1, 0.1 * np.sin(np.arange(len(wave)) * 0.06), wave
     ),
     "full scale": lambda wave: np.sign(wave + 1e-9),
     "values far beyond full scale": lambda wave: wave * 1e4,
