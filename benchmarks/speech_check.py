@@ -111,7 +111,7 @@ def _save(path: Path, said: list[Said]) -> None:
     sounds = {f"sound{at}": one.spoken.samples.astype(np.float16) for at, one in enumerate(said)}
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, told=np.array(json.dumps(told)), **sounds)  # type: ignore[arg-type]
+        np.savez(file, told=np.array(json.dumps(told)), **sounds)
     temporary.rename(path)
 
 
@@ -128,7 +128,7 @@ def _load(path: Path) -> Iterator[Said]:
 
 
 def clipped(wave: Wave, gain: float) -> Wave:
-    return np.clip(wave / np.abs(wave).max() * gain, -1, 1)
+    return np.asarray(np.clip(wave / np.abs(wave).max() * gain, -1, 1))
 
 
 def noise(wave: Wave, seed: int = 1) -> Wave:
