@@ -55,6 +55,8 @@ def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
         parts: all that came of the piece.
         rate: Hz.
     """
+    if not any(char.isalnum() for word in piece.words for char in word):  # "—": a breath, or what the network likes
+        return next((found for part in parts if (found := value_faults(part.samples))), ())
     for part in parts:
         if found := sound_faults(part.samples, rate) or _phone_faults(part.samples, rate, part.phones):
             return found
@@ -63,7 +65,8 @@ def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
         return ()
     expected = expect_written(piece.words, piece.speed)
     phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN]
-    least = max(expected.least, _LEAST_PHONE_S * len(phones) / piece.speed)
+    # Letters that a voice cannot read are in the piece, and take no time; its phones are only what it says.
+    least = _LEAST_PHONE_S * len(phones) / piece.speed if phones else expected.least
     return length_faults(seconds, least, expected.most)
 
 
@@ -76,18 +79,23 @@ def length_faults(seconds: float, least: float, most: float) -> tuple[str, ...]:
     return ()
 
 
+def value_faults(samples: Samples) -> tuple[str, ...]:
+    """What no sound may hold, be it speech or not."""
+    if not np.isfinite(samples).all():
+        return (NOT_FINITE,)
+    peak = float(np.abs(samples).max(initial=0.0))
+    return (f"its peak is {peak:.3g} times full scale",) if peak > _TOO_LOUD else ()
+
+
 def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
     """What makes a sound no speech, whatever the text. An empty sound has no faults."""
     if not len(samples):
         return ()
-    if not np.isfinite(samples).all():
-        return (NOT_FINITE,)
+    if found := value_faults(samples):
+        return found
     signal = _without_offset(samples.astype(np.float64), rate)
-    peak = float(np.abs(signal).max())
-    if peak < SILENT:
+    if float(np.abs(signal).max()) < SILENT:
         return ("it is silent",)
-    if peak > _TOO_LOUD:
-        return (f"its peak is {peak:.3g} times full scale",)
     level = loudness(signal.astype(np.float32), rate)
     active = level > level.max() - _ACTIVE_DB
     found = []

@@ -130,6 +130,21 @@ def test_whispers_shouts_and_very_short_words_are_speech(text: str, speed: float
     assert faults(changed, RATE, piece) == ()
 
 
+@pytest.mark.parametrize("sign", ["!", "—", "🎉!"])
+def test_where_nothing_is_to_be_said_only_numbers_are_asked_for(sign: str) -> None:
+    # Given a sign without a word, of which the voice makes a faint breath
+    piece = Piece((sign,), "en", 1.0, (0,))
+    (spoken,) = voice(Path("none"), "hibari/heart")[0].say(piece)
+    assert faults([spoken], RATE, piece) == ()
+    # Then it may be anything but what is no number
+    assert faults([replace(spoken, samples=spoken.samples * np.float32(np.nan))], RATE, piece)
+
+
+def test_words_that_the_voice_cannot_read_take_no_time() -> None:
+    piece = Piece(tuple("OK Здравствуйте мои дорогие друзья и коллеги как ваши дела сегодня".split()), "en", 1.0, (0,))
+    assert faults(list(voice(Path("none"), "hibari/heart")[0].say(piece)), RATE, piece) == ()
+
+
 # -- what happens then -------------------------------------------------------------------------------------------------
 
 
