@@ -91,14 +91,14 @@ def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
     """What makes a sound no speech, whatever the text. An empty sound has no faults."""
     if not len(samples):
         return ()
-    if found := value_faults(samples):
-        return found
+    if values := value_faults(samples):
+        return values
     signal = _without_offset(samples.astype(np.float64), rate)
     if float(np.abs(signal).max()) < SILENT:
         return ("it is silent",)
     level = loudness(signal.astype(np.float32), rate)
     active = level > level.max() - _ACTIVE_DB
-    found = []
+    found: list[str] = []
     if _is_clipped(samples, active, rate):
         found.append("it stands at full scale")
     if active.sum() >= _JUDGED_S * STEPS_PER_S:
