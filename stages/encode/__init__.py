@@ -40,6 +40,7 @@ def run(ctx: Context) -> Facts:
     Raises:
         MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
         UnknownError: `ffmpeg-failed`, `frames-missing`, `video-invalid`.
+        ResultError: `picture-invalid`, `video-silent`.
     """
     from stages.encode.compose import Composer
     from stages.encode.shares import Shares, processes_for
@@ -52,6 +53,7 @@ def run(ctx: Context) -> Facts:
 def write_video(ctx: Context, source: FrameSource) -> Facts:
     """`run` for any source of frames."""
     from stages.encode.ffmpeg import encode
+    from stages.encode.seen_and_heard import FrameCheck, check_sound
 
     timing = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
     cues, captions = _captions(ctx, timing, source)
@@ -72,8 +74,10 @@ def write_video(ctx: Context, source: FrameSource) -> Facts:
             cwd=ctx.path(_BURN) if subtitles else ctx.job_dir,
             progress=lambda part: ctx.progress(0.98 * part),
             on_first=lambda frame: poster.append(frame.copy()),
+            on_each=FrameCheck().look,
         )
         movie = _checked(target, source, recipe.fps, timing["duration"])
+        check_sound(target, speech)
     _write_poster(ctx, poster[0])
     ctx.progress(1.0)
     video = movie.stream("video")

@@ -155,6 +155,7 @@ def encode(
     cwd: Path,
     progress: Callable[[float], None],
     on_first: Callable[[Frame], None],
+    on_each: Callable[[Frame], None],
 ) -> int:
     """Feed every frame to one ffmpeg. Returns the number of frames.
 
@@ -162,6 +163,7 @@ def encode(
         cwd: where the subtitles' names are looked up.
         progress: told the finished part, by frames.
         on_first: shown the first frame.
+        on_each: shown every frame before it is encoded; what it raises ends the work.
 
     Raises:
         MachineError: `ffmpeg-missing`, `disk-full`, `out-of-memory`.
@@ -171,6 +173,7 @@ def encode(
     with Ffmpeg(command(source, speech, target, recipe), cwd, feed=True) as process:
         try:
             for frame in source.frames():
+                on_each(frame)
                 if sent == 0:
                     on_first(frame)
                 process.stdin.write(np.ascontiguousarray(frame).data)

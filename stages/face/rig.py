@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from daemon.errors import ResultError
 from daemon.fs import artifact, close_to_others, make_folder
 from stages.face import mesh
 from stages.face.cells import Cells
@@ -134,10 +135,15 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
     rig = build_rig(portrait, landmarks)
+    packed = _pack(rig)
+    if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # it would be kept for every later job
+        raise ResultError(
+            "picture-invalid", "The portrait's rig holds values that are no numbers.", "It is tried again."
+        )
     make_folder(path.parent)
     close_to_others(path.parent)
     with artifact(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **_pack(rig))
+        np.savez(file, **packed)
     return rig
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import UnknownError
+from daemon.errors import ResultError, UnknownError
 from daemon.fs import artifact
 
 #: Mouth shape: jaw drop; lower lip down; upper lip up; corners apart; lips rounded; lips pressed; lower lip tucked under
@@ -41,7 +41,13 @@ class Track:
         return self.values[:, NAMES.index(name)]
 
     def save(self, path: Path) -> None:
-        """Write the track atomically."""
+        """Write the track atomically.
+
+        Raises:
+            ResultError: `picture-invalid`: a parameter is not finite.
+        """
+        if not np.isfinite(self.values).all():
+            raise ResultError("picture-invalid", "The movement holds values that are no numbers.", "It is tried again.")
         with artifact(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -62,6 +68,8 @@ class Track:
             with np.load(path, allow_pickle=False) as data:
                 if tuple(data["names"]) != NAMES:
                     raise ValueError("other parameters than this version's")
+                if not np.isfinite(data["values"]).all():
+                    raise ValueError("parameters that are no numbers")
                 numerator, denominator = (int(part) for part in data["fps"])
                 return cls(data["values"].astype(np.float32), Fraction(numerator, denominator), int(data["seed"]))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:

@@ -23,10 +23,12 @@ NOT_FINITE = "it holds values that are no numbers (NaN or infinity)"
 SILENT = 0.001
 #: And one above this comes of no voice, however it shouts. Full scale is 1.
 _TOO_LOUD = 8.0
+#: Longer than a period of the lowest voice. s
+_OFFSET_S = 0.05
 #: Steps of 10 ms that are at most this far below the loudest one count as sound. dB
 _ACTIVE_DB = 40.0
 #: Least spread (standard deviation) of the level of all that sounds, and of any stretch of `_STRETCH_S`. dB
-_STEADY_DB, _STRETCH_DB, _STRETCH_S = 2.0, 0.3, 0.5
+_STEADY_DB, _STRETCH_DB, _STRETCH_S = 2.0, 0.3, 0.75
 #: Least sound that is judged by its level. s
 _JUDGED_S = 0.1
 #: How flat a spectrum may be, on average and throughout a stretch of `_HISS_WINDOWS`: 0 for a tone, 0.56 for white noise.
@@ -35,13 +37,13 @@ _FLAT, _FLAT_STRETCH = 0.3, 0.45
 _WINDOW_S, _HISS_WINDOWS, _LOUD_DB = 0.04, 9, 30.0
 _BAND_HZ = (100.0, 8000.0)
 #: At full scale: what is this near to the peak. How much of what sounds, and for how long at once, in s.
-_NEAR_PEAK, _CLIPPED_PART, _CLIPPED_S = 0.98, 0.5, 0.02
+_NEAR_PEAK, _CLIPPED_PART, _CLIPPED_S = 0.98, 0.8, 0.02
 #: The last 10 ms of a sound that is cut off in the middle are at most this far below its loudest step. dB
-_CUT_DB = 12.0
+_CUT_DB = 8.0
 #: Shortest time of a phone that an engine tells of, with the pauses it makes. s
 _LEAST_PHONE_S = 0.03
 #: How far phones may stand beyond the end of the sound, in s.
-_BEYOND_S = 0.1
+_BEYOND_S = 0.06
 #: How much of a number of phones must be heard, and how far below the loudest. An "Oh!" may be half silence.
 _HEARD_PART, _HEARD_PHONES, _HEARD_DB = 0.5, 5, 50.0
 
@@ -53,6 +55,8 @@ def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
         parts: all that came of the piece.
         rate: Hz.
     """
+    if not any(char.isalnum() for word in piece.words for char in word):  # "—": a breath, or what the network likes
+        return next((found for part in parts if (found := value_faults(part.samples))), ())
     for part in parts:
         if found := sound_faults(part.samples, rate) or _phone_faults(part.samples, rate, part.phones):
             return found
@@ -61,7 +65,8 @@ def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
         return ()
     expected = expect_written(piece.words, piece.speed)
     phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN]
-    least = max(expected.least, _LEAST_PHONE_S * len(phones) / piece.speed)
+    # Letters that a voice cannot read are in the piece, and take no time; its phones are only what it says.
+    least = _LEAST_PHONE_S * len(phones) / piece.speed if phones else expected.least
     return length_faults(seconds, least, expected.most)
 
 
@@ -74,23 +79,27 @@ def length_faults(seconds: float, least: float, most: float) -> tuple[str, ...]:
     return ()
 
 
+def value_faults(samples: Samples) -> tuple[str, ...]:
+    """What no sound may hold, be it speech or not."""
+    if not np.isfinite(samples).all():
+        return (NOT_FINITE,)
+    peak = float(np.abs(samples).max(initial=0.0))
+    return (f"its peak is {peak:.3g} times full scale",) if peak > _TOO_LOUD else ()
+
+
 def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
     """What makes a sound no speech, whatever the text. An empty sound has no faults."""
     if not len(samples):
         return ()
-    if not np.isfinite(samples).all():
-        return (NOT_FINITE,)
-    signal = samples.astype(np.float64)
-    signal -= signal.mean()  # a constant is no sound
-    peak = float(np.abs(signal).max())
-    if peak < SILENT:
+    if values := value_faults(samples):
+        return values
+    signal = _without_offset(samples.astype(np.float64), rate)
+    if float(np.abs(signal).max()) < SILENT:
         return ("it is silent",)
-    if peak > _TOO_LOUD:
-        return (f"its peak is {peak:.3g} times full scale",)
     level = loudness(signal.astype(np.float32), rate)
     active = level > level.max() - _ACTIVE_DB
-    found = []
-    if _is_clipped(signal, peak, active, rate):
+    found: list[str] = []
+    if _is_clipped(samples, active, rate):
         found.append("it stands at full scale")
     if active.sum() >= _JUDGED_S * STEPS_PER_S:
         if float(level[active].std()) < _STEADY_DB or _has_steady_stretch(level, active):
@@ -103,8 +112,18 @@ def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_clipped(signal: Wave, peak: float, active: npt.NDArray[np.bool_], rate: int) -> bool:
-    full = np.abs(signal) >= _NEAR_PEAK * peak
+def _without_offset(signal: Wave, rate: int) -> Wave:
+    """The signal less its mean over `_OFFSET_S` around each sample: a constant is no sound, and no part of one."""
+    half = round(_OFFSET_S * rate / 2)
+    sums = np.cumsum(np.concatenate([[0.0], signal]))
+    places = np.arange(len(signal))
+    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(signal))
+    return np.asarray(signal - (sums[last] - sums[first]) / (last - first))
+
+
+def _is_clipped(samples: Samples, active: npt.NDArray[np.bool_], rate: int) -> bool:
+    height = np.abs(samples)
+    full = height >= _NEAR_PEAK * height.max()
     if full.sum() > _CLIPPED_PART * active.sum() * rate / STEPS_PER_S:
         return True
     edges = np.flatnonzero(np.diff(np.concatenate([[0], full.astype(np.int8), [0]])))

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -17,13 +18,15 @@ import numpy as np
 import psutil
 import pytest
 
-from daemon.errors import AvatarError, MachineError, UnknownError
+from daemon.errors import AvatarError, MachineError, ResultError, UnknownError
 from stages.context import Context
+from stages.encode import ffmpeg as encoder
 from stages.encode import write_video
 from stages.encode.probe import probe
 from stages.ffmpeg import FFMPEG_ENV, Ffmpeg, failure, ffmpeg_path
+from stages.lipsync.track import NAMES, Track
 from tests.conftest import PATIENCE_S
-from tests.stages.sound_jobs import Stripes, beep_job, ffmpeg, look
+from tests.stages.sound_jobs import Frame, Stripes, beep_job, ffmpeg, look
 
 
 def leftovers(ctx: Context) -> list[str]:
@@ -198,6 +201,54 @@ def test_a_damaged_video_is_noticed(tmp_path: Path) -> None:
         broken.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"index|ends inside"):
             probe(broken)
+
+
+class Broken(Stripes):
+    """Stripes of which one frame comes out wrong."""
+
+    def __init__(self, ctx: Context, wrong: Callable[[Frame], Frame]) -> None:
+        super().__init__(ctx)
+        self._wrong = wrong
+
+    def frames(self) -> Iterator[Frame]:
+        for index, frame in enumerate(super().frames()):
+            yield self._wrong(frame) if index == 3 else frame
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda frame: frame * 0, lambda frame: np.where(np.indices(frame.shape).sum(0) > 9, 255 - frame // 4, frame)],
+)
+def test_a_frame_that_is_no_picture_is_not_delivered(tmp_path: Path, wrong: Callable[[Frame], Frame]) -> None:
+    # Given a composer that draws one frame black, or all washed out
+    ctx = beep_job(tmp_path)
+    with pytest.raises(ResultError, match="Frame 3 ") as caught:
+        write_video(ctx, Broken(ctx, wrong))
+    # Then it is the machine's fault, and there is no video
+    assert (caught.value.code, caught.value.fault) == ("picture-invalid", "machine")
+    assert leftovers(ctx) == []
+
+
+def test_movement_that_is_not_finite_is_not_kept(tmp_path: Path) -> None:
+    values = np.zeros((5, len(NAMES)), np.float32)
+    values[2, 0] = np.nan
+    with pytest.raises(ResultError) as caught:
+        Track(values, Fraction(25), 1).save(tmp_path / "motion.npz")
+    assert caught.value.code == "picture-invalid"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_lost_its_sound_is_not_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an encoder that hears silence where the speech is
+    ctx, silent = beep_job(tmp_path / "job"), tmp_path / "silent.wav"
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=48000:cl=mono", "-t", "1", str(silent))
+    command = encoder.command
+    monkeypatch.setattr(encoder, "command", lambda source, _, *rest: command(source, silent, *rest))
+    with pytest.raises(ResultError) as caught:
+        write_video(ctx, Stripes(ctx))
+    # Then that is the machine's fault, and there is no video
+    assert (caught.value.code, caught.value.fault) == ("video-silent", "machine")
+    assert leftovers(ctx) == []
 
 
 @pytest.mark.parametrize("kind", ["srt", "vtt"])

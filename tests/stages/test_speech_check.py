@@ -93,8 +93,8 @@ DAMAGES: dict[str, Callable[[Wave], Wave]] = {
     "noise of speech's level": as_loud,
     "noise from the middle on": lambda wave: np.where(np.arange(len(wave)) < len(wave) // 2, wave, noise(wave)),
     "a tone": lambda wave: 0.3 * np.sin(np.arange(len(wave)) * 0.06),
-    "a tone of half a second": lambda wave: np.where(
-        np.arange(len(wave)) // (RATE * 6 // 10) == 1, 0.1 * np.sin(np.arange(len(wave)) * 0.06), wave
+    "a tone of a second": lambda wave: np.where(
+        np.arange(len(wave)) // RATE == 1, 0.1 * np.sin(np.arange(len(wave)) * 0.06), wave
     ),
     "full scale": lambda wave: np.sign(wave + 1e-9),
     "values far beyond full scale": lambda wave: wave * 1e4,
@@ -128,6 +128,23 @@ def test_whispers_shouts_and_very_short_words_are_speech(text: str, speed: float
     limit = 2 * max(float(np.abs(part.samples).max()) for part in parts)
     changed = [replace(part, samples=np.clip(part.samples * np.float32(gain), -limit, limit)) for part in parts]
     assert faults(changed, RATE, piece) == ()
+
+
+@pytest.mark.parametrize("sign", ["!", "—", "🎉!"])
+def test_where_nothing_is_to_be_said_only_numbers_are_asked_for(sign: str) -> None:
+    # Given a sign without a word, of which the voice makes a faint breath
+    piece = Piece((sign,), "en", 1.0, (0,))
+    (spoken,) = voice(Path("none"), "hibari/heart")[0].say(piece)
+    assert faults([spoken], RATE, piece) == ()
+    # Then it may be anything but what is no number
+    assert faults([replace(spoken, samples=spoken.samples * np.float32(np.nan))], RATE, piece)
+
+
+def test_words_that_the_voice_cannot_read_take_no_time() -> None:
+    piece = Piece(
+        ("OK", "Здравствуйте", "дорогие", "друзья", "коллеги", "наших", "далёких", "городов"), "en", 1.0, (0,)
+    )
+    assert faults(list(voice(Path("none"), "hibari/heart")[0].say(piece)), RATE, piece) == ()
 
 
 # -- what happens then -------------------------------------------------------------------------------------------------
