@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,3 +156,35 @@ def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Pa
         asyncio.run(room.service.rounds.look_once())
     # Then it is cancelled: that gives room
     assert state(room, "hello") == "cancelled"
+
+
+def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given many wishes that fit nothing, whose time is over, beside many manifests that are never whole
+    wishes, manifests = 60, 40
+    for number in range(manifests):
+        room.put(f"m{number}.yaml", DETECT)
+    for number in range(wishes):
+        room.put(f"nobody{number}.cancel", "")
+    look(room)
+    calls: dict[str, int] = {"read": 0, "at": 0}
+    read, at = room.intake._manifests, room.intake.inbox.at
+
+    def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any) -> Any:
+            calls[kind] += 1
+            return call(*args)
+
+        return counting
+
+    monkeypatch.setattr(room.intake, "_manifests", counted("read", read))
+    monkeypatch.setattr(room.intake.inbox, "at", counted("at", at))
+    room.now += PATIENCE_S
+    room.intake.look()
+    asyncio.run(room.service.rounds.wishes.grant())
+    # Then each is answered, and what was looked up grows with the files, not with their product
+    assert len(list(room.outbox.glob("nobody*.txt"))) == wishes
+    assert calls["read"] <= manifests
+    assert calls["at"] <= wishes + manifests
+    assert not list(room.inbox.glob("*.cancel"))
