@@ -24,7 +24,7 @@ from daemon.board import Board
 from daemon.builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, NextTurn, Post
 from daemon.claim_folder import ClaimFolder
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, Postponed
+from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.inbox import Drop, Look
 from daemon.job import Job
@@ -91,7 +91,7 @@ class Claims:
         with self.folder.opened() as root:
             directories = [root / claim for _, claim in wanted]
             for (drop, _), directory in zip(wanted, directories, strict=True):
-                fs.OPS.mkdir(directory)
+                self._make(directory)
                 # The name is noted before the rename, which takes it away.
                 fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
                 if cancelled:
@@ -103,6 +103,16 @@ class Claims:
                 return []
             self._flush(taken)
             return self._accept(root, taken, new=True)
+
+    def _make(self, directory: Path) -> None:
+        try:
+            fs.OPS.mkdir(directory)
+        except PermissionError as exc:
+            raise MachineError(
+                "claims-unusable",
+                f"{self.folder.path} may not be written: {exc.strerror}.",
+                "Give the service's user the right to write there; what waits is then taken in by itself.",
+            ) from exc
 
     def _claim(self, drop: Drop, directory: Path) -> bool:
         try:

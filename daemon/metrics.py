@@ -35,7 +35,15 @@ _WORK = ("disk-full", "io-error", "out-of-memory", "gpu-lost", "model-missing", 
 PAUSES = {
     "gpu": _WORK,
     "cpu": (*_WORK, "outbox-unusable"),
-    "intake": ("disk-full", "disk-reserve", "io-error", "inbox-missing", "inbox-stuck", "claims-foreign"),
+    "intake": (
+        "disk-full",
+        "disk-reserve",
+        "io-error",
+        "inbox-missing",
+        "inbox-stuck",
+        "claims-foreign",
+        "claims-unusable",
+    ),
     "spool": ("disk-full", "io-error", "outbox-unusable"),
 }
 

@@ -369,3 +369,54 @@ if "daemon" in sys.orig_argv:
                 os.write(log, f"{{event}} {{arg}}\\n".encode())
     sys.addaudithook(audit)
 """
+
+
+# -- turns and pauses --------------------------------------------------------------------------------------------
+
+
+def test_much_to_copy_is_copied_in_turns_and_others_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a manifest that names more than is copied in one turn
+    monkeypatch.setattr("daemon.builder.TURN_BYTES", 1000)
+    monkeypatch.setattr("daemon.builder.SIZE_STEP", 1000)
+    for number in range(4):
+        room.put(f"p{number}.png", b"x" * 900 + bytes([number]))
+    room.put("a.yaml", "---\n".join(f"kind: detect\nimage: p{number}.png\n" for number in range(4)))
+    assert [job.name for job in room.settle()] == ["a-1", "a-2"]
+    # When somebody else drops one / Then it need not wait until the rest is copied, and the rest comes in the next turns
+    room.put("q.png", b"small")
+    room.put("b.yaml", DETECT.replace("p.png", "q.png"))
+    made = room.look()
+    made += room.look(SETTLE_S)
+    assert "b" in [job.name for job in made]
+    room.look()
+    names = sorted(path.stem for path in room.outbox.glob("*.json"))
+    assert names == ["a-1", "a-2", "a-3", "a-4", "b"]
+    assert list((room.inbox / ".claimed").iterdir()) == []
+
+
+def test_who_makes_the_intake_fail_cannot_make_it_fail_without_end(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given an intake that fails at each try
+    one = installation(intake={"scan_s": 60.0})
+    one.start()
+    claimed = one.inbox / ".claimed"
+    wait_for("the first look", claimed.exists)
+    if subprocess.run(["chattr", "+i", str(claimed)], capture_output=True, check=False).returncode:
+        pytest.skip("no folder can be made immutable here")
+    try:
+        # When somebody goes on changing things in the inbox while the loop turns
+        (one.inbox / "a.yaml").write_text(SPEECH)
+        wait_for("the intake to pause", lambda: one.events("lane paused"))
+        before, touched = one.metric("avatar_loop_turns_total"), 0
+        while one.metric("avatar_loop_turns_total") < before + 6:
+            (one.inbox / f"{touched}.txt").touch()
+            touched += 1
+        # Then it is tried again with growing delays, and its pause is shown
+        assert touched > 20
+        assert len(one.events("lane paused")) <= 5
+        assert any("claims-unusable" in str(event) for event in one.events("lane paused"))
+    finally:
+        subprocess.run(["chattr", "-i", str(claimed)], check=True)
+    assert one.finished("a")["state"] in ("done", "failed")
+    assert one.stop() == 0
