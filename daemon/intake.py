@@ -9,10 +9,8 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemon import fs
 from daemon.anchor import Anchor
 from daemon.board import Board
 from daemon.builder import Post, no_room, room
@@ -27,7 +25,7 @@ from daemon.outbox import Outbox, clean_stem
 from daemon.reading import parse_safely, printable, read_manifest
 from daemon.safeopen import open_inside
 from daemon.spool import Spool
-from daemon.status import describe
+from daemon.waiting import WaitingManifests
 from daemon.writers import Writers
 
 #: A file that still changes after this many settle times is worth a status.
@@ -38,8 +36,6 @@ BATCH = 64
 LEAST_S = 0.01
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Peek(NamedTuple):
@@ -52,14 +48,6 @@ class _Peek(NamedTuple):
     files: list[str]
     outputs: list[str]
     held: str = ""
-
-
-@dataclass
-class _Waiting:
-    """A manifest in the inbox that has a status. `since`: by the inbox's clock, in s."""
-
-    job: Job
-    since: float
 
 
 @dataclass
@@ -97,9 +85,7 @@ class Intake:
         )
         self.anchor = Anchor(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
-        self._waiting: dict[str, _Waiting] = {}
-        #: Names of manifests that have a status, by the id in it.
-        self._names: dict[str, str] = {}
+        self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
         self._moving: dict[str, float] = {}
         self._peeks: dict[str, _Peek] = {}
         self._refused: dict[str, _Refused] = {}
@@ -115,7 +101,7 @@ class Intake:
         with self.anchor.held():
             claims = self.claims.recover()
             if not self._recovered:
-                self.recover()
+                self._waiting.recover()
                 self._recovered = True
             return claims
 
@@ -141,10 +127,9 @@ class Intake:
         for start in range(0, len(settled), BATCH):
             batch = []
             for drop in settled[start : start + BATCH]:
-                size = self._size(drop)
                 if self._complete(drop, left):
                     batch.append(drop)
-                    left -= size
+                    left -= self._size(drop)
             yield batch
 
     def take(self, drops: Sequence[Drop]) -> list[Job]:
@@ -166,20 +151,14 @@ class Intake:
 
     def _id(self, drop: Drop) -> str:
         """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
-        self._settle(drop.name)
-        return self._waiting[drop.name].job.id if drop.name in self._waiting else new_id()
+        self._waiting.settle(drop.name)
+        return self._waiting.id_of(drop.name) or new_id()
 
     def _let_go(self, drop: Drop) -> None:
         self.inbox.forget(drop.name)
         self._peeks.pop(drop.name, None)
         self._refused.pop(drop.name, None)
-        self._settle(drop.name)
-
-    def _settle(self, name: str) -> None:
-        """End the waiting of a manifest whose job is in the spool."""
-        waiting = self._waiting.get(name)
-        if waiting is not None and self.spool.find(waiting.job.id) is not None:
-            self._end_waiting(name)
+        self._waiting.settle(drop.name)
 
     def _refuse(self, drop: Drop) -> None:
         """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
@@ -193,7 +172,7 @@ class Intake:
 
     def waiting(self, job_id: str) -> str | None:
         """The path below the inbox of the manifest that waits for its files under this id."""
-        return self._names.get(job_id)
+        return self._waiting.name_of(job_id)
 
     def expected(self, *, read: bool = False) -> dict[str, list[str]]:
         """Manifests of the last look by the result names that are known to come from them; a file of several jobs gives
@@ -233,7 +212,7 @@ class Intake:
             why = self.claims.refused.pop(name)
             raise JobError("manifest-stuck", f"{name} cannot be moved out of its folder ({why}).", "Remove it by hand.")
         self._peeks.pop(name, None)
-        self._settle(name)
+        self._waiting.settle(name)
         return jobs[0] if jobs else None
 
     # -- when to look again --------------------------------------------------------------------------------------
@@ -256,7 +235,7 @@ class Intake:
         """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
         limits, now = self.settings.intake, self.inbox.now
         due = [limits.scan_s]
-        due += [waiting.since + limits.companion_wait_s - now for waiting in list(self._waiting.values())]
+        due += [since + limits.companion_wait_s - now for since in self._waiting.since()]
         due += [refused.due - now for refused in list(self._refused.values())]
         if (still := self.inbox.next_still()) is not None:
             due.append(still)
@@ -264,24 +243,7 @@ class Intake:
             due.append(max(LEAST_S, again))  # what is due already was left for the next turn
         return max(LEAST_S, min(wait for wait in due if wait > 0))
 
-    # -- waiting for the files a manifest names ------------------------------------------------------------------
-
-    def recover(self) -> None:
-        """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox."""
-        for path in self.spool.waiting.glob(".*.tmp"):
-            fs.remove(path)  # left by a crash
-        for path in sorted(self.spool.waiting.glob("job-*.json")):
-            try:
-                job = Job.from_bytes(path.read_bytes())
-            except (OSError, ValueError):
-                fs.remove(path)
-                continue
-            source = str(job.facts.get("path", ""))
-            there = source and self.inbox.at(source) is not None
-            if there and self.spool.find(job.id) is None:
-                self._begin_waiting(source, job, self._waited_from(job))
-            else:
-                self._unwait(job, withdraw=self._vain(job))
+    # -- what a manifest names -------------------------------------------------------------------------------------
 
     def _complete(self, drop: Drop, left: float) -> bool:
         """Whether every file the manifest names is there and whole, and fits into the `left` bytes. One that is wrong
@@ -347,74 +309,12 @@ class Intake:
         return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
-        """Note durably that a manifest waits, so that a restart keeps its name and its clock. Returns since when."""
-        waiting = self._waiting.get(drop.name)
-        if waiting is None:
-            now = time.time()
-            job = Job(
-                id=new_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
-            )
-            clock = {"boot": _boot_id(), "at": self.inbox.now}
-            job.facts = {"path": drop.name, "missing": missing, "waits_since": clock}
-            job.warnings = list(warnings)
-            wanted = next(iter(self._peek(drop).outputs), drop.stem)
-            job.name = self.outbox.reserve(wanted, job.id, describe(job))
-            fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json())
-            waiting = self._begin_waiting(drop.name, job, self.inbox.now)
-            self._post(self.events.job_waiting, job, missing)
-        elif (waiting.job.facts["missing"], waiting.job.warnings) != (missing, list(warnings)):
-            job = waiting.job
-            job.facts["missing"], job.warnings = missing, list(warnings)
-            fs.replace_json(self.spool.waiting / f"{job.id}.json", job.to_json(), durable=False)
-            self._post(self.events.job_waiting, job, missing)
-        return waiting.since
-
-    def _begin_waiting(self, name: str, job: Job, since: float) -> _Waiting:
-        self._waiting[name] = _Waiting(job, since)
-        self._names[job.id] = name
-        return self._waiting[name]
-
-    def _waited_from(self, job: Job) -> float:
-        """Since when a manifest waits that waited before a restart. After a reboot the monotonic clock is another one, and the
-        wall clock may have been set; then it waits anew.
-        """
-        clock: dict[str, Any] = job.facts.get("waits_since") or {}
-        now = self.inbox.clock()
-        return min(float(clock["at"]), now) if clock.get("boot") == _boot_id() else now
-
-    def _end_waiting(self, name: str) -> None:
-        job = self._waiting.pop(name).job
-        self._names.pop(job.id, None)
-        self._unwait(job, withdraw=self._vain(job))
+        wanted = next(iter(self._peek(drop).outputs), drop.stem)
+        return self._waiting.note(drop, wanted, missing, warnings)
 
     def _forget_gone(self, present: set[str]) -> None:
         memories: tuple[dict[str, Any], ...] = (self._moving, self._peeks, self._refused)
         for memory in memories:
             for name in [name for name in memory if name not in present]:
                 del memory[name]
-        for name in [name for name in self._waiting if name not in present]:
-            self._end_waiting(name)
-
-    def _vain(self, job: Job) -> bool:
-        """Whether the name a manifest waited under is no job's: it was taken away, or its jobs have other names."""
-        place = self.spool.find(job.id)
-        if place is None:
-            return True
-        try:
-            return self.spool.load(place).name != job.name
-        except ValueError:
-            return False
-
-    def _unwait(self, job: Job, *, withdraw: bool) -> None:
-        if withdraw:
-            self.outbox.withdraw(job.name, job.id)
-            self._post(self.events.job_withdrawn, job)
-        fs.remove(self.spool.waiting / f"{job.id}.json")
-
-
-def _boot_id() -> str:
-    """Tells one run of the kernel from the next; monotonic times are only comparable within one."""
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
+        self._waiting.keep(present)

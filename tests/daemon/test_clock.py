@@ -112,7 +112,7 @@ def test_a_wait_that_began_before_a_reboot_begins_anew(tmp_path: Path, monkeypat
     room.look(PATIENCE_S * 0.9)
     other = tmp_path / "boot_id"
     other.write_text("another boot\n")
-    monkeypatch.setattr("daemon.intake.BOOT_ID", other)
+    monkeypatch.setattr("daemon.waiting.BOOT_ID", other)
     again = Room(tmp_path, companion_wait_s=PATIENCE_S)
     again.now = 10**6
     again.look()
