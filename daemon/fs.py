@@ -184,7 +184,9 @@ def _sync(path: Path, flags: int) -> None:
     if path.parent == _DESCRIPTORS:  # a folder that is used through its descriptor
         os.fsync(int(path.name))
         return
-    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    # A folder of the settings may be a link to another disk; files are never looked for behind one.
+    link = 0 if flags & os.O_DIRECTORY else os.O_NOFOLLOW
+    fd = os.open(path, flags | link | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

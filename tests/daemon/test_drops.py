@@ -376,3 +376,16 @@ def test_a_burst_is_taken_with_a_few_flushes_for_each_batch(room: Room, monkeypa
     # Then the flushes go with the batches, not with the jobs
     assert len(room.settle()) == 256
     assert len(flushes) <= 4 * 9
+
+
+def test_folders_that_are_links_to_another_disk_are_used_as_they_are(tmp_path: Path) -> None:
+    # Given an installation whose folders were moved to another place, with links where they were
+    for name in ("inbox", "outbox", "spool", "cache"):
+        (tmp_path / "large" / name).mkdir(parents=True)
+        (tmp_path / name).symlink_to(tmp_path / "large" / name)
+    room = Room(tmp_path)
+    room.put("p.png", b"picture")
+    room.put("a.yaml", DETECT)
+    (job,) = room.settle()
+    assert room.copy_of(job) == b"picture"
+    assert json.loads((room.outbox / "a.json").read_bytes())["state"] == "queued"
