@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ class Room:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The status file of a result."""
+        value: dict[str, Any] = json.loads((self.outbox / f"{name}.json").read_bytes())
+        return value
 
     def copy_of(self, job: Job, name: str = "source.image") -> bytes:
         """What was kept of a file that a job names."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from daemon.errors import MachineError
-from daemon.fs import Ops
-from daemon.inbox import Drop
 from tests.conftest import Installation, wait_for
 from tests.daemon.disk import Disk
+from tests.daemon.leases import leased
 from tests.daemon.room import DETECT, SETTLE_S, SPEECH, Room
 
 PATIENCE_S = 100.0
@@ -29,38 +25,7 @@ def room(tmp_path: Path) -> Room:
     return one
 
 
-def status(room: Room, name: str) -> dict[str, object]:
-    value: dict[str, object] = json.loads((room.outbox / f"{name}.json").read_bytes())
-    return value
-
-
 # -- leases -------------------------------------------------------------------------------------------------------
-
-HOLDER = """
-import fcntl, os, signal, sys
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-held = [os.open(path, os.O_RDWR) for path in sys.argv[1:]]
-for fd in held:
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def leased(*paths: Path) -> Iterator[None]:
-    """A process that holds write leases on its own files and ignores the kernel's wish that it lets them go."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, *map(str, paths)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        if process.stdout.readline() != "held\n":
-            process.kill()
-            pytest.skip("this filesystem has no leases")
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def test_a_manifest_under_a_lease_waits_alone_and_is_taken_when_it_is_let_go(room: Room) -> None:
@@ -70,8 +35,8 @@ def test_a_manifest_under_a_lease_waits_alone_and_is_taken_when_it_is_let_go(roo
     with leased(*held):
         # Then the others are taken at once, and the status of these says why they wait
         assert [job.name for job in room.settle()] == ["free"]
-        assert status(room, "held0")["state"] == "waiting"
-        assert "Close that program" in str(status(room, "held0")["warnings"])
+        assert room.status("held0")["state"] == "waiting"
+        assert "Close that program" in str(room.status("held0")["warnings"])
     # When they are let go / Then they are taken
     assert sorted(job.name for job in room.look(SETTLE_S)) == [f"held{number}" for number in range(5)]
 
@@ -85,7 +50,7 @@ def test_a_picture_under_a_lease_is_tried_again_and_fails_alone_when_its_time_is
         assert room.look(PATIENCE_S / 2) == []
         room.look(PATIENCE_S)
         room.look(PATIENCE_S)
-    error = status(room, "a")["error"]
+    error = room.status("a")["error"]
     assert isinstance(error, dict)
     assert error["code"] == "file-changing"
     assert list((room.inbox / ".claimed").iterdir()) == []
@@ -131,167 +96,6 @@ def turns(one: Installation) -> float:
     return one.metric("avatar_loop_turns_total")
 
 
-# -- places that cannot be renamed from --------------------------------------------------------------------------
-
-
-def test_a_mount_in_the_inbox_stops_nothing_and_is_named_once(
-    room: Room, mounted: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    (room.inbox / "disk").mkdir()
-    mounted(room.inbox / "disk")
-    room.put("disk/a.yaml")
-    room.put("b.yaml")
-    assert [job.name for job in room.settle()] == ["b"]
-    room.look(SETTLE_S)
-    told = [line for line in capsys.readouterr().out.splitlines() if "folder not looked into" in line]
-    assert len(told) == 1
-    assert "disk" in told[0]
-
-
-@pytest.mark.parametrize("filesystem", ["btrfs", "xfs"])
-def test_a_manifest_of_another_subvolume_or_project_waits_alone(tmp_path: Path, filesystem: str) -> None:
-    # Given an inbox on a filesystem that refuses a rename between two of its parts
-    with other_part(tmp_path, filesystem) as inbox:
-        room = Room(tmp_path, inbox=inbox)
-        room.look()
-        room.put("part/a.yaml")
-        room.put("b.yaml")
-        # Then the others are taken, again and again, and the status of this one says what to do
-        assert [job.name for job in room.settle()] == ["b"]
-        assert "move it into the inbox itself" in str(status(room, "a")["warnings"])
-        room.put("c.yaml")
-        assert [job.name for job in room.settle()] == ["c"]
-        assert list((room.inbox / ".claimed").iterdir()) == []
-
-
-@contextlib.contextmanager
-def other_part(folder: Path, filesystem: str) -> Iterator[Path]:
-    """A folder with a folder `part` in it from which nothing can be renamed into the rest."""
-    image, point = folder / "image", folder / "disk"
-    point.mkdir()
-    size = {"btrfs": 128, "xfs": 320}[filesystem]
-    with image.open("wb") as file:
-        file.truncate(size * 2**20)
-    options = ["-o", "loop,prjquota"] if filesystem == "xfs" else ["-o", "loop"]
-    steps = [[f"mkfs.{filesystem}", "-q", str(image)], ["mount", *options, str(image), str(point)]]
-    for step in steps:
-        try:
-            done = subprocess.run(step, capture_output=True, check=False)
-        except FileNotFoundError:
-            pytest.skip(f"{step[0]} is not installed (Debian: btrfs-progs, xfsprogs)")
-        if done.returncode:
-            pytest.skip(f"no {filesystem} can be mounted here: {done.stderr.decode().strip()}")
-    try:
-        part = point / "part"
-        if filesystem == "btrfs":
-            subprocess.run(["btrfs", "subvolume", "create", str(part)], capture_output=True, check=True)
-        else:
-            part.mkdir()
-            quota = ["xfs_quota", "-x", "-c", f"project -s -p {part} 42", str(point)]
-            subprocess.run(quota, capture_output=True, check=True)
-        yield point
-    finally:
-        subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
-
-
-def test_a_dead_fuse_mount_in_the_inbox_stops_nothing(room: Room) -> None:
-    # Given a FUSE mount whose server is gone
-    point = room.inbox / "dead"
-    point.mkdir()
-    try:
-        fd = os.open("/dev/fuse", os.O_RDWR)
-    except OSError as exc:
-        pytest.skip(f"no FUSE here: {exc}")
-    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other"
-    mount = subprocess.run(
-        ["mount", "-i", "-t", "fuse", "-o", options, "nothing", str(point)],
-        pass_fds=[fd], capture_output=True, check=False,
-    )  # fmt: skip
-    os.close(fd)  # nobody will ever answer
-    if mount.returncode:
-        pytest.skip(f"no FUSE can be mounted here: {mount.stderr.decode().strip()}")
-    try:
-        room.put("a.yaml")
-        assert [job.name for job in room.settle()] == ["a"]
-        assert "dead" in room.intake.inbox.closed
-    finally:
-        subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
-
-
-# -- exchanged folders -------------------------------------------------------------------------------------------
-
-
-def test_nothing_is_written_through_a_link_in_the_place_of_the_claims_at_any_moment(
-    room: Room, canary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given somebody who exchanges `.claimed` for a link as soon as a claim's folder is made
-    mkdir, claimed = Ops.mkdir, room.inbox / ".claimed"
-
-    def exchanging(self: Ops, path: Path) -> None:
-        mkdir(self, path)
-        if path.name.startswith("job-") and not claimed.is_symlink() and "fd" in str(path):
-            outside = canary.parent / path.name
-            claimed.rename(room.inbox / "moved-aside")
-            claimed.symlink_to(canary.parent)
-            assert not outside.exists()
-
-    monkeypatch.setattr(Ops, "mkdir", exchanging)
-    room.put("a.yaml")
-    jobs = room.settle()
-    monkeypatch.undo()
-    # Then the manifest became a job all the same, and nothing came to be outside (which the fixture sees)
-    assert [job.name for job in [*jobs, *room.settle()]] == ["a"]
-    assert not claimed.is_symlink()
-
-
-def test_nothing_is_taken_from_behind_a_folder_that_is_exchanged_for_a_link(
-    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a manifest in a folder of the inbox, and one of the same name in a folder outside
-    private = tmp_path / "private"
-    private.mkdir(mode=0o700)
-    (private / "a.yaml").write_text(SPEECH)
-    room.put("folder/a.yaml")
-    room.put("folder/a.cancel", "")
-    room.look()
-    # When the folder is exchanged between the last look and the claim
-    (drops,) = scan_later(room)
-    (room.inbox / "folder").rename(room.inbox / "away")
-    (room.inbox / "folder").symlink_to(private)
-    (private / "a.cancel").touch()
-    assert room.intake.take(drops) == []
-    # Then what lies outside stays there; and a wish is taken away only where it was found
-    room.service.rounds.wishes._take_away("folder/a.cancel")
-    assert sorted(path.name for path in private.iterdir()) == ["a.cancel", "a.yaml"]
-    (room.inbox / "folder").unlink()
-
-
-def scan_later(room: Room) -> list[list[Drop]]:
-    room.now += SETTLE_S
-    room.intake.resume()
-    return [list(batch) for batch in room.intake.scan()]
-
-
-def test_a_claim_folder_of_somebody_elses_is_moved_aside_and_ours_comes_back(room: Room) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a folder that is somebody else's")
-    # Given a claim that waits for its picture, while our folder is moved away and a stranger's stands in its place
-    picture = room.put("p.png", b"picture")
-    room.put("a.yaml", DETECT)
-    with leased(picture):
-        assert room.settle() == []
-    claimed = room.inbox / ".claimed"
-    assert list(claimed.iterdir())
-    claimed.rename(room.inbox / "elsewhere")
-    claimed.mkdir()
-    os.chown(claimed, 65534, 65534)
-    # When the daemon looks again / Then it goes on with its own
-    room.look(PATIENCE_S / 2)
-    assert status(room, "a")["state"] == "queued"
-    assert claimed.stat().st_uid == 0
-    assert len(list(room.inbox.glob(".claimed-not-ours-*"))) == 1
-
-
 # -- room --------------------------------------------------------------------------------------------------------
 
 
@@ -306,7 +110,7 @@ def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int],
     room.put("small.yaml", DETECT)
     # Then the others are taken, and this one's status says how much is missing
     assert [job.name for job in room.settle()] == ["small"]
-    assert "does not fit" in str(status(room, "many")["warnings"])
+    assert "does not fit" in str(room.status("many")["warnings"])
     room.put("later.yaml", DETECT)
     assert [job.name for job in room.settle()] == ["later"]
     room.intake.check_room()
@@ -314,7 +118,7 @@ def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int],
     room.look(PATIENCE_S)
     for _ in range(12):
         room.look(PATIENCE_S)
-    error = status(room, "many-1")["error"]
+    error = room.status("many-1")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("no-room", "machine")
     room.intake.check_room()
