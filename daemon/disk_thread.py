@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+#: A thread that has had nothing to do for so long ends; the next call starts another one. s
+IDLE_S = 30.0
+
 T = TypeVar("T")
 _Task = Callable[[], None]
 
@@ -22,6 +25,7 @@ class DiskThread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._since: float | None = None
@@ -39,15 +43,23 @@ class DiskThread:
             else:
                 self.post(_answer, future, result)
 
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
-        self._tasks.put(task)
+        with self._lock:
+            self._tasks.put(task)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
         return await future
 
     def _work(self) -> None:
         while True:
-            task = self._tasks.get()
+            try:
+                task = self._tasks.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if self._tasks.empty():
+                        self._thread = None
+                        return
+                continue
             self._since = time.monotonic()
             task()
             self._since = None
