@@ -22,12 +22,12 @@ $(DEV): $(STAMP) requirements-dev.lock
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# Not locked by hash: which build of torch this is (CPU, CUDA 12, CUDA 13) depends on the index pip is set up with.
-$(TORCH): $(STAMP) requirements-musetalk.in requirements-xtts.in requirements-languages.in requirements-japanese.in \
-		requirements-fonts.in
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-musetalk.in -r requirements-xtts.in \
-		-r requirements-languages.in -r requirements-japanese.in -r requirements-fonts.in
+# TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh.
+TORCH_BUILD ?= cpu
+EXTRAS := musetalk xtts languages japanese fonts
+
+$(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu,requirements-$(name).lock) tools/extras.sh
+	@tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
 	@touch $@
 
 demo: $(STAMP)

@@ -6,7 +6,7 @@
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
-# `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains.
+# `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains. TORCH_LOCK=FILE: see tools/extras.sh.
 set -eu
 umask 022 # root's may be stricter, and then nobody could use what is installed
 
@@ -61,14 +61,20 @@ build() {
 	"$new/bin/avatar" --version >/dev/null || fail "the new version does not run; nothing was changed"
 }
 
-# Large, under other licences, or of a build that depends on the index pip is set up with: only where it is wanted.
+# Large, or under other licences: only where it is wanted.
 bring_extra() { # NAME yes|no|keep WORDS
 	wanted=$2
 	[ "$wanted" != keep ] || [ ! -e "$home/current/.$1" ] || wanted=yes
 	[ "$wanted" = yes ] || return 0
 	say "installing $3"
-	"$new/bin/pip" install --quiet --disable-pip-version-check -r "$source/requirements-$1.in"
+	"$source/tools/extras.sh" "$new/bin/pip" "$(torch_build)" "$1"
 	touch "$new/.$1"
+}
+
+# Which torch: the one for GPUs, unless the unit is, or is to be, the one without devices.
+torch_build() {
+	[ "$cpu_only" != keep ] || [ ! -e /etc/systemd/system/avatard.service.d/cpu-only.conf ] || cpu_only=yes
+	[ "$cpu_only" = yes ] && echo cpu || echo gpu
 }
 
 point() {

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Installs extras, each file by the hash that its lock names. Usage: extras.sh PIP cpu|gpu NAME…
+#
+# torch is one build for GPUs, which PyPI has, and another for processors, which only PyTorch's own index has; each has its lock.
+# Where pip knows no index with the one for processors, the one for GPUs is taken: it is larger, and runs everywhere.
+# TORCH_LOCK=FILE: a lock of your own in their place, for another build (docs/operations.md).
+set -eu
+pip=$1 build=$2
+shift 2
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+# --no-build-isolation: what is only published as source is built by the setuptools that is locked, not by one from anywhere.
+locked() {
+	"$pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --no-build-isolation -r "$1"
+}
+
+bring_torch() {
+	if [ -n "${TORCH_LOCK:-}" ]; then
+		locked "$TORCH_LOCK"
+	elif [ "$build" = gpu ]; then
+		locked "$here/requirements-torch.lock"
+	elif ! said=$(locked "$here/requirements-torch-cpu.lock" 2>&1); then
+		case $said in
+		*"No matching distribution found for torch=="*)
+			echo "extras: pip knows no index with torch for processors alone; taking the one for GPUs (some gigabytes)"
+			locked "$here/requirements-torch.lock"
+			;;
+		*)
+			echo "$said" >&2
+			exit 1
+			;;
+		esac
+	fi
+}
+
+for name; do
+	case $name in
+	musetalk | xtts) bring_torch ;;
+	esac
+	locked "$here/requirements-$name.lock"
+done
