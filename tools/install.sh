@@ -6,7 +6,7 @@
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
-# `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains.
+# `make install`, `make upgrade` and `make uninstall` call it. docs/operations.md explains. TORCH_LOCK=FILE: see tools/extras.sh.
 set -eu
 umask 022 # root's may be stricter, and then nobody could use what is installed
 
