@@ -111,7 +111,7 @@ def test_a_withdrawn_manifest_leaves_nothing_behind(shared: Installation) -> Non
     shared.reaches("withdrawn", "waiting")
     (shared.inbox / "withdrawn.yaml").unlink()
     wait_for("the status to go", lambda: not (shared.outbox / "withdrawn.json").exists())
-    assert not list((shared.spool / "waiting").iterdir())
+    wait_for("its record to go", lambda: not list((shared.spool / "waiting").iterdir()))
 
 
 def test_a_picture_that_never_comes_fails_saying_which(installation: Callable[..., Installation]) -> None:
