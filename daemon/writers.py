@@ -21,7 +21,9 @@ class Writing(Enum):
     UNKNOWN = "unknown"
     #: It was made by a link, a move of its folder, or before its folder was watched: a writer may have it open or not.
     APPEARED = "appeared"
-    #: It was made and opened, or written to, and not closed since.
+    #: It was opened as it appeared: by the writer who made it, or by a reader of what was there.
+    OPENED = "opened"
+    #: It was written to, or made and opened, and not closed since.
     OPEN = "open"
     #: Its writer closed it, or it was moved in under its name.
     CLOSED = "closed"
@@ -38,7 +40,7 @@ class Writers:
     def of(self, name: str) -> Writing:
         """What is known of a file, by its path below the folder."""
         known = self._known.get(name, Writing.UNKNOWN)
-        return Writing.UNKNOWN if known is Writing.APPEARED else known
+        return {Writing.APPEARED: Writing.UNKNOWN, Writing.OPENED: Writing.OPEN}.get(known, known)
 
     def hear(self, event: FileSystemEvent) -> None:
         """Take in one notification about a file."""
@@ -53,9 +55,13 @@ class Writers:
         known = self._known.get(name)
         if happened == "created":
             self._known[name] = Writing.APPEARED
-        elif happened == "modified" or (happened == "opened" and known is Writing.APPEARED):
-            # open(2) with O_CREAT tells of both at once; a link that was made is opened by nobody in that moment.
+        elif happened == "modified":
             self._known[name] = Writing.OPEN
+        elif happened == "opened" and known is Writing.APPEARED:
+            # open(2) with O_CREAT tells of both at once; a link that was made is opened by nobody in that moment.
+            self._known[name] = Writing.OPENED
+        elif happened == "closed_no_write" and known is Writing.OPENED:
+            del self._known[name]  # it was a reader, such as the daemon itself
         elif happened == "closed":
             self._known[name] = Writing.CLOSED
         elif happened == "deleted":
@@ -77,7 +83,7 @@ class Writers:
         with self._lock:
             gone = [name for name in self._known if name not in names and not os.path.basename(name).startswith(".")]
             for name in gone:
-                if self._known[name] is not Writing.OPEN:
+                if self._known[name] not in (Writing.OPEN, Writing.OPENED):
                     del self._known[name]
 
     def _name(self, path: bytes | str) -> str | None:

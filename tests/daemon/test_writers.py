@@ -101,6 +101,20 @@ def test_a_rename_keeps_what_is_known_of_the_writer(watched: Watched) -> None:
     watched.becomes("a.png", Writing.CLOSED)
 
 
+def test_a_folder_that_is_moved_in_is_whole_although_its_files_are_read(watched: Watched) -> None:
+    # Given a folder that is moved in as a whole: its files appear without anybody who writes them
+    away = watched.root.parent / "away"
+    away.mkdir()
+    (away / "a.yaml").write_text("kind: detect")
+    away.rename(watched.root / "folder")
+    wait_for("the folder to be told of", lambda: watched.writers._known.get("folder/a.yaml") is Writing.APPEARED)
+    assert not watched.whole("folder/a.yaml")
+    # When somebody reads one, as the daemon itself does / Then that is no writer, and it is whole when its time is over
+    (watched.root / "folder" / "a.yaml").read_text()
+    wait_for("the reader to be told of", lambda: "folder/a.yaml" not in watched.writers._known)
+    assert watched.whole("folder/a.yaml", UNKNOWN_S + 0.1)
+
+
 def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_size(tmp_path: Path) -> None:
     # Given files that lay there before the watch began: nobody knows whether their writers are done
     (tmp_path / "inbox").mkdir()
