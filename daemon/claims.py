@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 #: In a claim whose manifest somebody cancelled while it lay in the inbox.
 CANCELLED = "cancelled"
+#: In a claim whose manifest has waited in the inbox for as long as it may: what cannot be copied then fails at once.
+WAITED = "waited"
 MAX_NAME_BYTES = 4096  # PATH_MAX
 #: A claim whose files cannot be copied is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
@@ -83,10 +85,14 @@ class Claims:
 
     # -- out of the inbox ----------------------------------------------------------------------------------------
 
-    def take(self, wanted: Sequence[tuple[Drop, str]], *, cancelled: bool = False) -> list[Job]:
+    def take(
+        self, wanted: Sequence[tuple[Drop, str]], *, cancelled: bool = False, waited: Set[str] = frozenset()
+    ) -> list[Job]:
         """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
 
-        `cancelled`: each manifest becomes one job that is cancelled already, whatever is in it.
+        Args:
+            cancelled: each manifest becomes one job that is cancelled already, whatever is in it.
+            waited: names of drops that have waited for as long as they may.
         """
         with self.folder.opened() as root:
             directories = [root / claim for _, claim in wanted]
@@ -96,6 +102,8 @@ class Claims:
                 fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
                 if cancelled:
                     fs.OPS.write(directory / CANCELLED, b"", sync=False)
+                if drop.name in waited:
+                    fs.OPS.write(directory / WAITED, b"", sync=False)
             fs.OPS.sync_all([*(directory / "source" for directory in directories), *directories, root])
             claimed = [self._claim(drop, directory) for (drop, _), directory in zip(wanted, directories, strict=True)]
             taken = [directory for directory, done in zip(directories, claimed, strict=True) if done]
@@ -225,7 +233,7 @@ class Claims:
 
     def _read(self, directory: Path) -> Claimed:
         source = self._source(directory)
-        last = self._is_last_try(directory.name)
+        last = os.path.lexists(directory / WAITED) or self._is_last_try(directory.name)
         cancelled = os.path.lexists(directory / CANCELLED)
         data = b""
         try:

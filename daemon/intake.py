@@ -140,8 +140,10 @@ class Intake:
         """
         if not drops:
             return []
+        limit = self.settings.intake.companion_wait_s
         with self.anchor.held():
-            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops])
+            waited = {drop.name for drop in drops if self._waiting.waited_s(drop.name) >= limit}
+            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
         for drop in drops:
             if drop.name in self.claims.refused:
                 self._refuse(drop)

@@ -60,6 +60,11 @@ class WaitingManifests:
         known = self._known.get(name)
         return known.job.id if known else None
 
+    def waited_s(self, name: str) -> float:
+        """For how long a manifest has waited, in s; -1 for one that does not."""
+        known = self._known.get(name)
+        return self._inbox().now - known.since if known else -1.0
+
     def since(self) -> list[float]:
         """Since when each waits, by the inbox's clock, in s."""
         return [waiting.since for waiting in list(self._known.values())]

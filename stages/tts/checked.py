@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from daemon.errors import AvatarError, MachineError, ResultError
+from daemon.errors import AvatarError, ResultError
 from stages.tts import known
 from stages.tts.engine import Engine, Piece, Spoken
 from stages.tts.sound_check import NOT_FINITE, faults
@@ -55,7 +55,7 @@ class Checked:
         Raises:
             AvatarError: what the engine raises.
             ResultError: `speech-invalid`: of this piece no try was speech, of a plain sentence one is.
-            MachineError: `speech-invalid`: nor is a plain sentence; no job can be spoken with this voice here.
+            ResultError: `speech-invalid`: nor is a plain sentence. The lane goes on: other voices may be right.
         """
         wrong: list[str] = []
         for engine, again in self._tries(piece):
@@ -96,11 +96,11 @@ class Checked:
 
     def _refused(self, piece: Piece, wrong: list[str]) -> AvatarError:
         if found := [fault for plain in known.pieces(piece.language) for fault in self._try(self._engine, plain)[1]]:
-            return MachineError(
+            return ResultError(
                 "speech-invalid",
-                f"What the voice {self._voice} says on this machine is not speech: {_listed(found)}.",
-                "Set up again for releases that are right on this processor, or use another voice; `avatar doctor` tries "
-                "every engine.",
+                f"Nothing that the voice {self._voice} says on this machine is speech: {_listed(found)}.",
+                "Use another voice, and have the operator run `avatar doctor`, which tries every engine. A voice that is meant "
+                "to sound so: `stages.tts.check_speech: false`.",
             )
         return ResultError(
             "speech-invalid",

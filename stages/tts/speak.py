@@ -42,8 +42,8 @@ def speak(ctx: Context) -> Facts:
 
     Raises:
         JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
-        MachineError: the voice's files are missing or broken; `speech-invalid`: nothing it says is speech.
-        ResultError: `speech-invalid`: a part of this text does not become speech.
+        MachineError: the voice's files are missing or broken.
+        ResultError: `speech-invalid`: a part of this text does not become speech, or nothing that the voice says.
     """
     text = as_seen(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)

@@ -116,8 +116,6 @@ def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int],
     room.intake.check_room()
     # When its time is over / Then it fails, and says that it was the machine's room
     room.look(PATIENCE_S)
-    for _ in range(12):
-        room.look(PATIENCE_S)
     error = room.status("many-1")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("no-room", "machine")

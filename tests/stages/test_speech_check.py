@@ -13,7 +13,7 @@ import pytest
 
 import stages.tts
 from daemon.config import Settings
-from daemon.errors import MachineError, ResultError
+from daemon.errors import ResultError
 from stages.context import Context
 from stages.tts import known
 from stages.tts.engine import Engine, Piece, Spoken
@@ -202,7 +202,7 @@ def test_what_is_no_speech_is_said_again_and_then_in_another_way(
     assert any("“The boat is blue.” was said again" in warning for warning in ctx.warnings)
 
 
-def test_a_text_that_never_becomes_speech_fails_and_a_voice_that_never_speaks_pauses_the_lane(
+def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_speaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given one sentence that the machine cannot compute, while plain ones go well
@@ -213,9 +213,9 @@ def test_a_text_that_never_becomes_speech_fails_and_a_voice_that_never_speaks_pa
     assert not list(ctx.job_dir.glob("*.wav"))
     # And a machine on which nothing that this voice says is speech
     ctx, run = speak(tmp_path / "all", monkeypatch, lambda text, count, other: True)
-    with pytest.raises(MachineError) as paused:
+    with pytest.raises(ResultError, match="Nothing that the voice") as caught:
         run()
-    assert paused.value.code == "speech-invalid"
+    assert (caught.value.code, caught.value.fault) == ("speech-invalid", "machine")
 
 
 def test_a_voice_that_hums_can_be_let_through_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
