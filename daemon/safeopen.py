@@ -58,18 +58,29 @@ def _has_openat2() -> bool:
 
 
 def _open_by_parts(folder_fd: int, relative: str, flags: int) -> int:
-    device = os.fstat(folder_fd).st_dev
+    mount = _mount_id(folder_fd)
     *above, last = relative.split("/")
     held: list[int] = []
     try:
         for part, how in [*((part, _DIR) for part in above), (last, flags | os.O_NOFOLLOW | os.O_CLOEXEC)]:
             held.append(os.open(part, how, dir_fd=held[-1] if held else folder_fd))
-            if os.fstat(held[-1]).st_dev != device:
+            if (
+                _mount_id(held[-1]) != mount
+            ):  # not the device: on an overlay that of a file is another than its folder's
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), relative)
         return held.pop()
     finally:
         for fd in held:
             os.close(fd)
+
+
+def _mount_id(fd: int) -> bytes:
+    """The mount that an open file lies on, as the kernel tells it; empty where it does not."""
+    try:
+        lines = Path(f"/proc/self/fdinfo/{fd}").read_bytes().splitlines()
+    except OSError:
+        return b""
+    return next((line for line in lines if line.startswith(b"mnt_id:")), b"")
 
 
 def parts_of(relative: str) -> list[str]:

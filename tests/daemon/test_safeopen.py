@@ -48,3 +48,14 @@ def test_links_devices_and_ways_out_are_refused(inbox: Path, name: str, code: st
     with pytest.raises(JobError) as caught, open_inside(inbox, name):
         pass
     assert caught.value.code == code
+
+
+def test_without_openat2_the_same_is_opened_and_refused(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a kernel, or a seccomp filter, without it
+    monkeypatch.setattr("daemon.safeopen._has_openat2", lambda: False)
+    with open_inside(inbox, "sub/p.png") as fd:
+        assert os.read(fd, 100) == b"picture"
+    for name, code in (("link.png", "file-is-link"), ("up/secret", "file-is-link"), ("nothing.png", "file-missing")):
+        with pytest.raises(JobError) as caught, open_inside(inbox, name):
+            pass
+        assert caught.value.code == code
