@@ -88,7 +88,7 @@ def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(
     # Then the one is heard to be no speech, with what to do, the other is good, and nothing was written for the service
     assert found["speech of hibari"]["verdict"] == "good"
     assert found["speech of hum"]["verdict"] == "bad"
-    assert "not speech" in found["speech of hum"]["found"]
+    assert found["speech of hum"]["found"].startswith("speech-invalid: ")
     assert found["speech of hum"]["remedy"]
     assert not (one.spool / "cache").exists()
 
