@@ -2,7 +2,7 @@
 
     python -m benchmarks.attacks [ROUNDS]        as root, which it must be to start processes of other users
 
-The attacks are those of tests/daemon/attackers.py, at random. The goal is 1 s; a busy machine adds what it takes from the loop,
+The attacks are those of tests/support/attackers.py, at random. The goal is 1 s; a busy machine adds what it takes from the loop,
 so the same is measured without attacks in the same run.
 """
 
@@ -16,8 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.daemon import attackers
-from tests.daemon.other_users import STRANGER, Shared, start, unavailable
+from tests.support import attackers
+from tests.support.other_users import STRANGER, Shared, start, unavailable
 
 JOBS = 10
 

@@ -27,7 +27,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np  # noqa: E402
 
-from stages.tts.engine import Piece  # noqa: E402
+from stages.tts.engines.base import Piece  # noqa: E402
 
 #: Said by both; the first warms up.
 SENTENCES = (
@@ -42,7 +42,7 @@ Row = dict[str, float]
 
 def build(folder: Path) -> None:
     """Both networks in full size, once."""
-    from tests.stages.coqui_models import FULL, build_vits, build_xtts
+    from tests.support.coqui_models import FULL, build_vits, build_xtts
 
     if not (folder / "xtts").exists():
         build_xtts(folder / "xtts", shape=FULL, stop_bias=-100.0)  # never ends by itself
@@ -51,14 +51,14 @@ def build(folder: Path) -> None:
 
 
 def xtts(folder: Path) -> Row:
-    from stages.tts.xtts import trust
-    from stages.tts.xtts.engine import load_network
-    from stages.tts.xtts.network import REFERENCE_RATE
-    from tests.stages.coqui_models import xtts_settings
+    from stages.tts.engines.xtts import checksum
+    from stages.tts.engines.xtts.engine import load_network
+    from stages.tts.engines.xtts.network import REFERENCE_RATE
+    from tests.support.coqui_models import xtts_settings
 
     settings = xtts_settings(folder)
     model = folder / "xtts" / "model.pth"
-    trust.checked_sha256(model, settings.stages.tts.xtts.model_sha256, settings.paths.cache)
+    checksum.checked_sha256(model, settings.stages.tts.xtts.model_sha256, settings.paths.cache)
     began = time.perf_counter()
     network, _ = load_network(settings)
     loaded = time.perf_counter()
@@ -73,7 +73,7 @@ def xtts(folder: Path) -> Row:
 
 
 def vits(folder: Path) -> Row:
-    from stages.tts.coqui.engine import load
+    from stages.tts.engines.coqui.engine import load
 
     began = time.perf_counter()
     engine = load(folder / "vits", "ljspeech", british=False)

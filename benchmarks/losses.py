@@ -24,8 +24,8 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tests.conftest import FINISHED, Installation  # noqa: E402
-from tests.daemon.disk import Disk, unavailable  # noqa: E402
-from tests.daemon.ledger import Ledger, whole  # noqa: E402
+from tests.support.disk import Disk, unavailable  # noqa: E402
+from tests.support.ledger import Ledger, whole  # noqa: E402
 
 PEERS = ("persist-queue file", "persist-queue sqlite", "persist-queue ack", "huey file", "huey sqlite", "dirq")
 PACKAGES = ("persist-queue", "huey", "dirq")

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.probe import probe
+from stages.encode.mp4_probe import probe
 from stages.face import mesh
 from stages.face.pose import pose_of
 

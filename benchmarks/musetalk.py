@@ -29,14 +29,14 @@ from torch import Tensor
 
 from benchmarks.musetalk_job import after_network, end_to_end
 from benchmarks.musetalk_plain import Plain
-from stages.lipsync.musetalk.belt import Belt
-from stages.lipsync.musetalk.device import Place, Precision, choose_place
-from stages.lipsync.musetalk.painter import Painter
-from stages.lipsync.musetalk.speech import Ear
-from stages.lipsync.musetalk.step import Step
-from stages.lipsync.musetalk.unet import UNet, UNetShape
-from stages.lipsync.musetalk.vae import Vae, VaeShape
-from stages.lipsync.musetalk.whisper import WhisperEncoder, WhisperShape
+from stages.musetalk.audio import Ear
+from stages.musetalk.device import Place, Precision, choose_place
+from stages.musetalk.forward import Step
+from stages.musetalk.painter import Painter
+from stages.musetalk.stream_pipeline import Belt
+from stages.musetalk.unet import UNet, UNetShape
+from stages.musetalk.vae import Vae, VaeShape
+from stages.musetalk.whisper import WhisperEncoder, WhisperShape
 
 UNET = UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32)
 VAE = VaeShape(channels=(128, 256, 512, 512), groups=32)

@@ -13,18 +13,19 @@ import numpy as np
 from PIL import Image
 
 from daemon.config import Settings
-from daemon.manifest import Manifest
+from daemon.jobs.manifest import Manifest
 from stages import encode, face, tts
 from stages.context import Context
 from stages.encode.compose import Composer
-from stages.lipsync import patches
-from stages.lipsync.musetalk import box as boxes
-from stages.lipsync.musetalk import region, work
-from stages.lipsync.musetalk.painter import Painter
-from stages.lipsync.musetalk.portrait import Portraits
-from stages.lipsync.patches import Patches
-from stages.lipsync.sound import listen
-from stages.lipsync.work import make_track
+from stages.lipsync import painted_mouth
+from stages.lipsync.audio_features import listen
+from stages.lipsync.motion import make_track
+from stages.lipsync.painted_mouth import Patches
+from stages.musetalk import face_box as boxes
+from stages.musetalk import mask as region
+from stages.musetalk import paint
+from stages.musetalk.painter import Painter
+from stages.musetalk.portrait import Portraits
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"
 SIZE = (1920, 1080)
@@ -74,7 +75,7 @@ def after_network(folder: Path) -> dict[str, Any]:
     frames = -(-sound.duration.numerator * ctx.manifest.frame_rate // sound.duration.denominator)
     noise = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3)).astype(np.uint8)
     groups = (noise[: min(8, frames - first)] for first in range(0, frames, 8))
-    save_ms, _ = cpu_ms(lambda: patches.save(ctx.job_dir, where, np.ones(frames, np.float32), groups))
+    save_ms, _ = cpu_ms(lambda: painted_mouth.save(ctx.job_dir, where, np.ones(frames, np.float32), groups))
     painted = Patches.load(ctx.job_dir)
     assert painted is not None
     picture = np.asarray(Image.open(ctx.path("portrait.png")))[..., ::-1].copy()
@@ -125,13 +126,13 @@ def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]
     """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
     ctx = spoken(folder, sentences)
     wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
-    work._loaded = work._Loaded((wish, root), painter, Portraits(painter, wish, root), 0.0, painter.memory())
+    paint._loaded = paint._Loaded((wish, root), painter, Portraits(painter, wish, root), 0.0, painter.memory())
     started = time.monotonic()
     facts = make_track(ctx, "musetalk")
     painted = time.monotonic()
     encode.run(ctx)
     ended = time.monotonic()
-    work._loaded = None
+    paint._loaded = None
     frames = int(facts["frames"])
     return {
         "frames": frames,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stages.lipsync.musetalk.device import Place
+from stages.musetalk.device import Place
 
 _SCALE = 0.18215
 _LEVELS = 3

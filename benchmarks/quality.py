@@ -27,11 +27,11 @@ import numpy.typing as npt
 from benchmarks import measures
 from daemon.config import Settings
 from daemon.errors import JobError
-from daemon.manifest import Manifest
+from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.face import mesh
-from stages.lipsync.track import Track
+from stages.lipsync.motion_track import Track
 
 Picture = npt.NDArray[np.uint8]
 

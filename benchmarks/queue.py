@@ -27,13 +27,13 @@ from pathlib import Path
 
 import yaml
 
-from daemon import fs
-from daemon.board import Board
 from daemon.config import Settings
 from daemon.events import Events
-from daemon.flow import Flow
-from daemon.job import STAGES, Job
-from daemon.spool import Spool
+from daemon.jobs.record import STAGES, Job
+from daemon.queue.ready_queue import Board
+from daemon.queue.spool import Spool
+from daemon.queue.state_machine import Flow
+from daemon.system import fs
 
 GOALS = {"ratio": 1.3, "fsyncs": 2, "cpu_us": 100.0, "flat": 1.2, "start_s": 10.0, "rss_mb": 300.0}
 FEW = 10

@@ -15,9 +15,9 @@ import stages.tts
 from benchmarks.transcripts import plain
 from benchmarks.voices import listener, texts
 from daemon.config import Settings
-from daemon.manifest import Manifest
+from daemon.jobs.manifest import Manifest
 from stages.context import Context
-from stages.tts.prepare import Preparer
+from stages.tts.text.spoken_words import Preparer
 
 
 def heard_as(text: str) -> list[str]:

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.config import Settings
-from stages.tts.durations import Utterance
-from stages.tts.kokoro import Kokoro
-from stages.tts.prepare import Preparer
-from stages.tts.sentences import split_text
-from stages.tts.tongues import front_end
-from stages.tts.voices import catalogue
+from stages.tts.engines.durations import Utterance
+from stages.tts.engines.kokoro.engine import Kokoro
+from stages.tts.engines.voices import catalogue
+from stages.tts.phonemes import front_end
+from stages.tts.text.sentences import split_text
+from stages.tts.text.spoken_words import Preparer
 
 TEXT = """大家好，欢迎收看今天的节目。今天天气很好，我们一起去公园散步吧。他昨天在北京大学参加了一个重要的会议。
 请把这本书放在桌子上，谢谢。我喜欢喝咖啡，也喜欢喝绿茶。这家餐厅的菜很好吃，而且价格不贵。火车将在下午三点从上海出发。

@@ -6,7 +6,7 @@ No package has a recogniser for them, so how well they are understood is not mea
     and how far away it is on average where it does not. It needs no model, and shows times that do not belong to the sound;
   - word starts against forced alignment by soundswallower's own models and dictionaries, which it has for French and English;
   - forced: how far the starts of words are from the engine's own where they are looked for as in a recording that is brought
-    (stages/tts/forced.py, one American model for all), and how many are not found.
+    (stages/tts/alignment/forced.py, one American model for all), and how many are not found.
 The English default voice, saying ten sentences of plain.txt, stands first, for comparison.
 """
 
@@ -32,14 +32,14 @@ import soundswallower  # noqa: E402
 
 import stages.tts  # noqa: E402
 from benchmarks.voices import sound_figures, texts  # noqa: E402
-from daemon.config import Settings  # noqa: E402
-from daemon.manifest import Manifest  # noqa: E402
+from daemon.config.settings import Settings  # noqa: E402
+from daemon.jobs.manifest import Manifest  # noqa: E402
 from stages.context import Context  # noqa: E402
-from stages.ffmpeg import ffmpeg_path  # noqa: E402
 from stages.lipsync.visemes import VOWELS  # noqa: E402
-from stages.tts.forced import align_file  # noqa: E402
+from stages.media.ffmpeg import ffmpeg_path  # noqa: E402
+from stages.tts.alignment.forced import align_file  # noqa: E402
+from stages.tts.engines.voices import catalogue, primary  # noqa: E402
 from stages.tts.timing import UNKNOWN, loudness  # noqa: E402
-from stages.tts.voices import catalogue, primary  # noqa: E402
 
 MODELS = {"fr": "fr-fr", "en": "en-us"}
 RATE = 16_000

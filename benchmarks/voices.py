@@ -34,10 +34,10 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 import numpy as np  # noqa: E402
 
 from benchmarks.transcripts import errors, plain  # noqa: E402
-from daemon.config import Settings  # noqa: E402
-from daemon.manifest import Manifest  # noqa: E402
+from daemon.config.settings import Settings  # noqa: E402
+from daemon.jobs.manifest import Manifest  # noqa: E402
 from stages.context import Context  # noqa: E402
-from stages.ffmpeg import ffmpeg_path  # noqa: E402
+from stages.media.ffmpeg import ffmpeg_path  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("moonshine-voice==0.1.0", "pocketsphinx==5.1.1")
@@ -145,7 +145,7 @@ def measure(folder: Path, ears: Listener, most: int, verbose: bool) -> Row:
 
 
 def _forced(wav: Path, timing: dict[str, Any]) -> list[float]:
-    from stages.tts.forced import align_file
+    from stages.tts.alignment.forced import align_file
 
     starts: dict[int, float] = {}
     for phone in align_file(wav, [word["text"] for word in timing["words"]], "en"):
@@ -225,7 +225,7 @@ def main() -> None:
     if options.one:
         speak_all(options.one[0], Path(options.one[1]), models, options.sentences)
         return
-    from stages.tts.voices import catalogue
+    from stages.tts.engines.voices import catalogue
 
     known = catalogue(Settings.model_validate({"paths": {"models": str(models)}}))
     default = [voice.id for voice in known if voice.installed and voice.speaks("en")]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from benchmarks.quality import SENTENCES, Room
 from stages.encode.compose import Composer
 from stages.face.sampling import sample
-from stages.lipsync.track import Track
+from stages.lipsync.motion_track import Track
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"
 GOALS = {512: 60.0, 1080: 25.0}  # frames a second and core

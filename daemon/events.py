@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from daemon.errors import AvatarError
-from daemon.job import Job, Stage
-from daemon.pauses import Pause, Scope
+from daemon.jobs.record import Job, Stage
+from daemon.queue.pauses import Pause, Scope
 
 log = structlog.get_logger()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from daemon import fs
 from daemon.config import Settings
 from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
-from daemon.spool import Spool
+from daemon.queue.spool import Spool
+from daemon.system import fs
 
 
 def prepare(settings: Settings, spool: Spool) -> None:

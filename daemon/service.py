@@ -12,41 +12,41 @@ from typing import Any
 
 import structlog
 
-from daemon.bell import Bell
-from daemon.board import Board
-from daemon.chooser import Chooser
 from daemon.config import Settings
-from daemon.control import Control
-from daemon.disk_thread import DiskThread
+from daemon.config.reload import Change, reload
+from daemon.control.inbox_requests import Wishes
+from daemon.control.operations import Requests
+from daemon.control.spool_requests import Control
 from daemon.errors import AvatarError, ConfigError
-from daemon.estimate import Estimator
 from daemon.events import Events
-from daemon.flow import Flow
 from daemon.folders import prepare
-from daemon.heartbeat import Heartbeat
-from daemon.intake import Intake
-from daemon.lane import Lane
-from daemon.lock import SpoolLock
-from daemon.logs import LogWriter, configure
-from daemon.metrics import Metrics
-from daemon.notify import Notifier
-from daemon.outbox import Outbox
-from daemon.overseer import Overseer
-from daemon.pauses import SCOPES, Pauses
-from daemon.policy import CPU_STAGES, GPU_STAGES
-from daemon.positions import keep_positions
-from daemon.recovery import recover
-from daemon.reload import Change, reload
-from daemon.requests import Requests
-from daemon.retention import keep_trimmed
-from daemon.rounds import Rounds
-from daemon.spool import Spool
-from daemon.statefile import StateFile
-from daemon.status import StatusWriter
-from daemon.voicelist import VoiceList
-from daemon.watcher import Watcher
-from daemon.web import MetricsServer, keep_file, serve
-from daemon.wishes import Wishes
+from daemon.intake.admission import Intake
+from daemon.intake.watcher import Watcher
+from daemon.loops import Rounds
+from daemon.outbox.estimator import Estimator
+from daemon.outbox.outbox import Outbox
+from daemon.outbox.status_file import StatusWriter
+from daemon.outbox.voice_list import VoiceList
+from daemon.queue.lock import SpoolLock
+from daemon.queue.pauses import SCOPES, Pauses
+from daemon.queue.ready_queue import Board
+from daemon.queue.recovery import recover
+from daemon.queue.retention import keep_trimmed
+from daemon.queue.spool import Spool
+from daemon.queue.state_machine import Flow
+from daemon.queue_positions import keep_positions
+from daemon.system.disk_thread import DiskThread
+from daemon.system.wakeup import Bell
+from daemon.telemetry.canary import Heartbeat
+from daemon.telemetry.endpoints import MetricsServer, keep_file, serve
+from daemon.telemetry.logs import LogWriter, configure
+from daemon.telemetry.metrics import Metrics
+from daemon.telemetry.sd_notify import Notifier
+from daemon.telemetry.state_file import StateFile
+from daemon.telemetry.systemd import Overseer
+from daemon.workers.lane import Lane
+from daemon.workers.policy import CPU_STAGES, GPU_STAGES
+from daemon.workers.scheduler import Chooser
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.manifest import Manifest
+from daemon.jobs.manifest import Manifest
 
 #: JSON object of facts for the status file: engine, why it was chosen, figures, warnings.
 Facts = dict[str, Any]
@@ -25,7 +25,7 @@ class Context:
     Attributes:
         job_id: for seeds and temporary names.
         name: the results' name in the outbox, without ending.
-        job_dir: artifacts are read and written here, new ones through `daemon.fs.artifact`.
+        job_dir: artifacts are read and written here, new ones through `daemon.system.fs.artifact`.
         manifest: what was asked for; the files it names are in `job_dir` as `source.image`, `source.audio` and
             `source.background`.
         settings: the daemon's settings.

@@ -13,9 +13,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from daemon import fs
-from daemon.anchor import Anchor
 from daemon.errors import MachineError
+from daemon.system import fs
+from daemon.system.mount_guard import Anchor
 from stages.context import Context, Facts
 
 #: Artifact and ending of its result, by kind of job. What people wait for comes last.

@@ -22,10 +22,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from daemon import fs
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError, ResultError, from_exception
-from daemon.manifest import Manifest
+from daemon.jobs.manifest import Manifest
+from daemon.system import fs
 from stages.context import Context, Facts
 
 STAGES = frozenset({"face", "tts", "lipsync", "encode", "deliver"})

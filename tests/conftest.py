@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from daemon.errors import MachineError
-from daemon.fetch import fetch
+from stages.model_files.fetch import fetch
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"
@@ -76,7 +76,7 @@ class Installation:
         self.python = sys.executable
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
-        #: How to start the daemon as another user (`tests/daemon/other_users.py`).
+        #: How to start the daemon as another user (`tests/support/other_users.py`).
         self.user: dict[str, Any] = {}
         self.log = root / "daemon.log"
 
@@ -234,7 +234,7 @@ def kokoro_models() -> Path:
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of 15 s of speech, 24 kHz, with a little noise, as every room has it."""
     from stages.tts import run
-    from tests.stages.sound_jobs import ffmpeg, job
+    from tests.support.sound_jobs import ffmpeg, job
 
     folder = tmp_path_factory.mktemp("recording")
     run(job(folder, kind="speech", text=TALE))
@@ -247,7 +247,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
-    from tests.stages.coqui_models import build_xtts
+    from tests.support.coqui_models import build_xtts
 
     root = tmp_path_factory.mktemp("models")
     build_xtts(root / "xtts", legacy=True)

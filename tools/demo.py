@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell
-from daemon.cli.submit import follow
 from daemon.errors import AvatarError
-from daemon.outbox import ENDINGS
+from daemon.outbox.outbox import ENDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / "spool" / "demo.log"

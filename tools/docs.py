@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from daemon.config import Settings
-from daemon.manifest import GROUPS as NESTED
-from daemon.manifest import Manifest, json_schema
+from daemon.jobs.manifest import GROUPS as NESTED
+from daemon.jobs.manifest import Manifest, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Keys of a manifest in the order people ask for them.
@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 CONFIG_HEADER = """\
 # avatard: every setting with its default. Leave out what you do not change.
-# Folders are taken from this file's own folder. Written by `make docs` from daemon/config.py.
+# Folders are taken from this file's own folder. Written by `make docs` from daemon/config/settings.py.
 """
 MANIFEST_HEADER = """\
 # The manifest
@@ -51,7 +51,7 @@ Editors check while you type with [manifest.schema.json](manifest.schema.json):
 # yaml-language-server: $schema=manifest.schema.json
 ```
 
-This page is written by `make docs` from `daemon/manifest.py`.
+This page is written by `make docs` from `daemon/jobs/manifest.py`.
 """
 
 

@@ -6,8 +6,8 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from stages.encode.probe import probe
-from stages.ffmpeg import ffmpeg_path
+from stages.encode.mp4_probe import probe
+from stages.media.ffmpeg import ffmpeg_path
 
 
 def main() -> None:

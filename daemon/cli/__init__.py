@@ -15,11 +15,12 @@ from typing import Any
 import click
 
 from daemon import __version__
-from daemon.cli import config as config_command
-from daemon.cli import doctor, jobs, models, queue, run, spool, submit, top, validate, voice
+from daemon.cli import doctor
+from daemon.cli.commands import config as config_command
+from daemon.cli.commands import jobs, models, queue, run, spool, submit, top, validate, voice
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
-from daemon.cli.rights import refusal
 from daemon.errors import AvatarError
+from daemon.system.permissions import refusal
 
 
 class _ReaderGoneError(Exception):

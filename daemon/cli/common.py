@@ -12,13 +12,13 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from daemon import fs
-from daemon.cli.rights import NOT_ALLOWED, closed, user
 from daemon.config import Settings
-from daemon.control import send
+from daemon.control.spool_requests import send
 from daemon.errors import AvatarError, ConfigError
-from daemon.lock import holder
-from daemon.spool import Spool
+from daemon.queue.lock import holder
+from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.permissions import NOT_ALLOWED, closed, user
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.errors import UnknownError
-from daemon.fs import artifact
+from daemon.system.fs import artifact
 from stages.context import Context, Facts
 
 if TYPE_CHECKING:
     from stages.encode.captions import Cue
-    from stages.encode.ffmpeg import Frame, FrameSource, Recipe
-    from stages.encode.probe import Movie
+    from stages.encode.ffmpeg_command import Frame, FrameSource, Recipe
+    from stages.encode.mp4_probe import Movie
 
 #: IPTC's terms for how a picture came to be (cv.iptc.org/newscodes/digitalsourcetype).
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -43,7 +43,7 @@ def run(ctx: Context) -> Facts:
         ResultError: `picture-invalid`, `video-silent`.
     """
     from stages.encode.compose import Composer
-    from stages.encode.shares import Shares, processes_for
+    from stages.encode.parallel import Shares, processes_for
 
     composer = Composer.open(ctx)
     processes = processes_for(ctx.settings, composer.frame_count)
@@ -52,8 +52,8 @@ def run(ctx: Context) -> Facts:
 
 def write_video(ctx: Context, source: FrameSource) -> Facts:
     """`run` for any source of frames."""
-    from stages.encode.ffmpeg import encode
-    from stages.encode.seen_and_heard import FrameCheck, check_sound
+    from stages.encode.ffmpeg_command import encode
+    from stages.encode.output_checks import FrameCheck, check_sound
 
     timing = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
     cues, captions = _captions(ctx, timing, source)
@@ -97,9 +97,9 @@ def write_video(ctx: Context, source: FrameSource) -> Facts:
 
 def _captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tuple[list[Cue], str]:
     """Cues to burn in, if so asked, and what became of the captions, for the status. Writes the caption file."""
-    from stages.encode.burn import line_chars
+    from stages.encode.ass_subtitles import line_chars
+    from stages.encode.caption_text import shown
     from stages.encode.captions import cues, srt, vtt
-    from stages.encode.shown import shown
 
     wanted = ctx.manifest.captions
     if wanted == "none":
@@ -121,7 +121,7 @@ def _captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tupl
 @contextmanager
 def _burning(ctx: Context, cues: list[Cue], source: FrameSource, language: str) -> Iterator[tuple[str, str] | None]:
     """A folder with the caption script and the font, under names that no filter has to quote."""
-    from stages.encode.burn import ass, shown
+    from stages.encode.ass_subtitles import ass, shown
     from stages.encode.fonts import font_for
 
     folder = ctx.path(_BURN)
@@ -143,7 +143,7 @@ def _burning(ctx: Context, cues: list[Cue], source: FrameSource, language: str) 
 
 
 def _recipe(ctx: Context, timing: dict[str, Any], subtitles: tuple[str, str] | None) -> Recipe:
-    from stages.encode.ffmpeg import Recipe
+    from stages.encode.ffmpeg_command import Recipe
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality
     kind = _WITH_SOUND if timing["engine"] == "brought" else _WITH_VOICE
@@ -165,8 +165,8 @@ def _checked(path: Path, source: FrameSource, fps: Fraction, speech_s: float) ->
     Raises:
         UnknownError: `video-invalid`.
     """
-    from stages.encode.probe import probe
-    from stages.encode.webm import probe_webm
+    from stages.encode.mp4_probe import probe
+    from stages.encode.webm_probe import probe_webm
 
     try:
         movie = probe_webm(path) if source.transparent else probe(path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from stages.wide import CLOSING, width
+from stages.media.fullwidth import CLOSING, width
 
 MAX_LINES = 2
 MAX_LINE_CHARS = 42

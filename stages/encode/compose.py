@@ -16,17 +16,17 @@ import numpy.typing as npt
 
 from daemon.errors import UnknownError
 from stages.context import Context
+from stages.encode.blinks import Eye
 from stages.encode.creases import Creases
-from stages.encode.eyes import Eye
+from stages.encode.field_warp import Basis, Inverter, Sampler, at_points
 from stages.encode.layers import Box, Layers, unmultiplied
 from stages.encode.mouth import Interior, Opening
-from stages.encode.warp import Basis, Inverter, Sampler, at_points
 from stages.face.backdrop import backdrop_of
-from stages.face.expressions import JAW, LOWER_CLOSES
-from stages.face.rig import Rig, load_rig
+from stages.face.rig.expressions import JAW, LOWER_CLOSES
+from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import sample
-from stages.lipsync.patches import Patches
-from stages.lipsync.track import NAMES, Track
+from stages.lipsync.motion_track import NAMES, Track
+from stages.lipsync.painted_mouth import Patches
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.creases import Crease
+from stages.face.rig.creases import Crease
 
 Picture = npt.NDArray[np.uint8]
 

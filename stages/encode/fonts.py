@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.errors import MachineError
-from daemon.installation import bring_extra
-from stages.tts.letters import script_of
-from stages.wide import TRADITIONAL
+from daemon.system.installation import bring_extra
+from stages.media.fullwidth import TRADITIONAL
+from stages.tts.text.scripts import script_of
 
 SYSTEM_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 #: Where packages have fonts.

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.matte import Matte, shade
+from stages.face.rig.matte import Matte, shade
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.frame import FaceFrame
-from stages.face.oral import Oral
-from stages.face.tones import Tones
+from stages.face.rig.colours import Tones
+from stages.face.rig.face_frame import FaceFrame
+from stages.face.rig.mouth_interior import Oral
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]

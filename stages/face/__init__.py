@@ -14,6 +14,6 @@ def run(ctx: Context) -> Facts:
     Raises:
         JobError: the picture cannot be read, or shows no face that can be animated.
     """
-    from stages.face.work import measure_face
+    from stages.face.measure import measure_face
 
     return measure_face(ctx)

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import JobError, UnknownError
-from daemon.fs import artifact
+from daemon.system.fs import artifact
 from stages.context import Context
-from stages.face import picture
-from stages.face.geometry import frame_for
+from stages.face import decode
+from stages.face.output_frame import frame_for
 from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
@@ -42,7 +42,7 @@ def prepare(ctx: Context, split: bool, width: int, height: int) -> None:
     if ctx.manifest.background_file is None:
         return
     try:
-        source, _ = picture.read(ctx.path("source.background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
+        source, _ = decode.read(ctx.path("source.background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
     except JobError as exc:
         raise JobError(exc.code, f"background: {exc.message}", exc.hint) from exc
     middle = (source.shape[1] / 2, source.shape[0] / 2)

@@ -19,7 +19,7 @@ class _Over(BaseException):
 def cpu_limit(seconds: float, error: Exception) -> Iterator[None]:
     """Raise `error` once the process has spent `seconds` of processor time inside of the block. Main thread only.
 
-    A call into C is not interrupted before it returns; the stage's own time limit ends it (`daemon.allowance`).
+    A call into C is not interrupted before it returns; the stage's own time limit ends it (`daemon.workers.time_limits`).
     """
 
     def over(_number: int, _frame: FrameType | None) -> None:

@@ -18,8 +18,8 @@ def run(ctx: Context) -> Facts:
         UnknownError: `speech.wav` or `timing.json` is damaged; the tts stage must run again.
         JobError, MachineError: see `musetalk.work.paint_mouths` and `engines.choose`.
     """
-    from stages.lipsync.engines import choose, look
-    from stages.lipsync.work import make_track
+    from stages.lipsync.choose import choose, look
+    from stages.lipsync.motion import make_track
 
     choice = choose(ctx.settings.stages.lipsync.engine, look(ctx.settings))
     return {"engine": choice.engine, "why": choice.why, **make_track(ctx, choice.engine)}
@@ -27,5 +27,5 @@ def run(ctx: Context) -> Facts:
 
 def release() -> Facts:
     """Give a loaded engine's memory back; what is held and free afterwards, empty where none was loaded."""
-    work = sys.modules.get("stages.lipsync.musetalk.work")
+    work = sys.modules.get("stages.musetalk.paint")
     return work.unload() if work else {}

@@ -16,15 +16,15 @@ def run(ctx: Context) -> Facts:
     """
     # Each branch loads only what it needs; importing the package loads nothing.
     if ctx.manifest.kind == "voice":
-        from stages.tts.profiles.make import make_from_job
+        from stages.tts.profiles.create import make_from_job
 
         facts = make_from_job(ctx)
     elif ctx.manifest.audio is not None:
-        from stages.tts.brought import bring
+        from stages.tts.recording import bring
 
         facts = bring(ctx)
     else:
-        from stages.tts.speak import speak
+        from stages.tts.synthesize import speak
 
         facts = speak(ctx)
     ctx.progress(1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.sentences import Sentence
+from stages.tts.text.sentences import Sentence
 
 Samples = npt.NDArray[np.float32]
 

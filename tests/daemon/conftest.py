@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.disk import Disk, unavailable
-from tests.daemon.hostile import CANARY
+from tests.support.canary import CANARY
+from tests.support.disk import Disk, unavailable
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.daemon.seam import Gates
+from tests.support.worker_seam import Gates
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 VIDEO = {"text": "Hello there.", "image": "p.png", "size": "256x256"}

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.debs import unpacked
-from tests.monitoring.prometheus import RULES, Prometheus
+from tests.support.debs import unpacked
+from tests.support.prometheus import RULES, Prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"

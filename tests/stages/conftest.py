@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from stages.tts.xtts.network import Network
+    from stages.tts.engines.xtts.network import Network
 
 
 @pytest.fixture(scope="session")
 def network(published_xtts: Path) -> Network:
-    from stages.tts.xtts.engine import load_network
-    from tests.stages.coqui_models import xtts_settings
+    from stages.tts.engines.xtts.engine import load_network
+    from tests.support.coqui_models import xtts_settings
 
     return load_network(xtts_settings(published_xtts))[0]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import FINISHED, wait_for
-from tests.systemd.machine import SOURCE, Machine, unavailable
+from tests.support.machine import SOURCE, Machine, unavailable
 
 pytestmark = pytest.mark.timeout(2400)
 

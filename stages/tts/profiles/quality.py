@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.tts.profiles.music import hiss, on_a_scale
-from stages.tts.profiles.persons import apart
+from stages.tts.profiles.speakers import apart
 from stages.tts.timing import STEPS_PER_S, Samples, loudness
 
 #: Between the noise in the pauses and the speech itself, how far up a step must be to count as speech.
@@ -54,7 +54,7 @@ class Quality:
         hiss: share of the speech that is s, f, t and the like; hardly anything but speech has both these and a pitch.
         scale: how near the pitches stand to a scale of semitones, as a melody's do; 0 to 1.
         second_pitch_hz: another group of phrases with a pitch far away, as of a second person; 0 where there is none.
-        apart: how far phrases fall into two groups by the colour of their vowels; see `stages.tts.profiles.persons`.
+        apart: how far phrases fall into two groups by the colour of their vowels; see `stages.tts.profiles.speakers`.
     """
 
     seconds: float

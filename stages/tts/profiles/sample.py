@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from daemon.errors import JobError, visible
-from stages.ffmpeg import Ffmpeg
-from stages.tts.brought import SILENT_DB, decoder, unreadable
+from stages.media.ffmpeg import Ffmpeg
 from stages.tts.profiles.quality import Quality, measure, speaking
+from stages.tts.recording import SILENT_DB, decoder, unreadable
 from stages.tts.timing import STEPS_PER_S, Samples, loudness
 
 #: Rate of a reference, Hz: what XTTS is conditioned on.
@@ -25,7 +25,7 @@ LEVEL_DB = -22.0
 NOISY_DB = 20.0
 #: A larger share of samples at full scale is heard. Share
 CLIPPED = 0.0005
-#: Two groups of phrases this far apart are two people, mostly; see `stages.tts.profiles.persons`.
+#: Two groups of phrases this far apart are two people, mostly; see `stages.tts.profiles.speakers`.
 TWO_PEOPLE = 2.0
 #: Room left around the speech, and silence between two samples. s
 _ROOM_S, _JOIN_S = 0.1, 0.3

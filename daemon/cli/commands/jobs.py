@@ -1,0 +1,155 @@
+"""`avatar jobs …`: which jobs there are, and requests about them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from daemon.cli import outbox_view
+from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
+from daemon.cli.job_lookup import all_jobs, find
+from daemon.errors import AvatarError
+from daemon.intake.scanner import WISHES
+from daemon.jobs.record import Job
+from daemon.outbox.status_file import describe
+from daemon.system.permissions import closed, refusal
+
+STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
+#: What is said of a manifest that the daemon has not looked into.
+NOT_YET = "It is taken in when it has stopped changing and the daemon has looked at it."
+
+
+@click.group()
+def jobs() -> None:
+    """List, show, cancel, hold and retry jobs."""
+
+
+@jobs.command("list")
+@click.option("--state", multiple=True, type=click.Choice(STATES))
+@json_option
+@click.pass_obj
+def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
+    """All jobs, oldest first; also the manifests that wait in the inbox."""
+    every = outbox_view.statuses(shell) if shell.spool_closed else map(_describe, all_jobs(shell))
+    found = sorted(
+        (job for job in every if not state or job["state"] in state),
+        key=lambda job: (job.get("accepted") or "", job["job"] or ""),
+    )
+
+    def text() -> None:
+        rows = [
+            [job["job"] or "", job["name"], job["state"], job.get("stage") or "", job.get("accepted") or "", _what(job)]
+            for job in found
+        ]
+        if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
+            for row in rows:
+                click.echo("\t".join(field or "-" for field in row))
+            return
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("job", "name", "state", "stage", "accepted", "what", box=None)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        Console().print(table if found else "No jobs.")
+
+    show(found, as_json, text)
+
+
+def _what(job: dict[str, Any]) -> str:
+    """What keeps a job: an error's code, or the files its manifest waits for."""
+    if job.get("error"):
+        return str(job["error"].get("code"))
+    return f"waits for {', '.join(map(str, job['waiting_for']))}" if job.get("waiting_for") else ""
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    return describe(job) if job.id else {**describe(job), "job": None, "next": NOT_YET}
+
+
+@jobs.command("show")
+@click.argument("job_id")
+@json_option
+@click.pass_obj
+def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
+    """Everything known about one job (by id or by name)."""
+    if shell.spool_closed:
+        known, more = outbox_view.find_status(shell, job_id), {}
+    else:
+        job = find(shell, job_id)
+        known, more = {**_describe(job), "history": job.history}, {"manifest": job.manifest}
+
+    def text() -> None:
+        from rich.console import Console
+        from rich.pretty import pprint
+
+        pprint(known, console=Console(), expand_all=True)
+
+    show({**known, **more}, as_json, text)
+
+
+def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
+    """How a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled.
+
+    Raises:
+        AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.
+    """
+    if (refused := closed(shell.spool.root)) is not None:
+        error = refusal(refused)
+        if f".{op}" in WISHES:
+            name = outbox_view.find_status(shell, wanted)["name"]
+            error.hint = f"An empty file {name}.{op} in the inbox does the same: docs/cli.md. {error.hint}"
+        raise error
+    job = find(shell, wanted)
+    if job.id:
+        return {"job": job.id}
+    if op != "cancel":
+        raise AvatarError(
+            "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "It can only be cancelled there."
+        )
+    return {"manifest": str(job.facts["path"])}
+
+
+def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
+    @json_option
+    @click.pass_obj
+    def command(shell: Shell, /, job_ids: tuple[str, ...], as_json: bool, **data: Any) -> None:
+        answers: list[dict[str, Any]] = []
+        errors: list[AvatarError] = []
+        for wanted in job_ids:  # one that cannot be does not keep the others from it
+            try:
+                answers.append({"for": wanted, **shell.ask(op, **_target(shell, op, wanted), **data)})
+            except AvatarError as exc:
+                errors.append(exc)
+                told = {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
+                answers.append({"for": wanted, **told})
+
+        def text() -> None:
+            for answer in answers:
+                if answer["ok"]:
+                    click.echo(answer["message"])
+
+        show(answers, as_json, text)
+        for error in errors:
+            tell_error(error)
+        codes = {exit_code(error) for error in errors}
+        if codes:
+            raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 1)
+
+    made: Callable[..., Any] = click.argument("job_ids", nargs=-1, required=True)(command)
+    for option in options:
+        made = option(made)
+    return click.command(op, help=doc)(made)
+
+
+_reason = click.option("--reason", "-r", default="", help="Why; people see it in the status.")
+_priority = click.option("--to", "priority", type=click.IntRange(-100, 100), required=True, help="Higher goes first.")
+jobs.add_command(_request("cancel", "End jobs, waiting or running (by id or by name)."))
+jobs.add_command(_request("retry", "Start failed or cancelled jobs again (by id or by name)."))
+jobs.add_command(_request("hold", "Keep jobs back; one that runs ends its stage first.", _reason))
+jobs.add_command(_request("release", "Let held jobs go on."))
+jobs.add_command(_request("priority", "Give jobs another place among those that wait.", _priority))

@@ -1,0 +1,108 @@
+"""`avatar models`: the files that engines need beside the program, which of them are there, and bringing the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from daemon.cli.common import Shell, json_option, show
+from stages.model_files import catalogue
+from stages.model_files.catalogue import Found
+from stages.model_files.fetch import fetch as bring
+from stages.model_files.fetch import words
+
+_MARKS = {"good": "green", "other": "yellow", "damaged": "red", "missing": "yellow"}
+_engine = click.argument("engine", type=click.Choice(sorted(catalogue.ENGINES)), default="musetalk")
+
+
+@click.group()
+def models() -> None:
+    """Model files: what each engine needs, what is there, and how to get it."""
+
+
+@models.command("list")
+@json_option
+@click.pass_obj
+def list_(shell: Shell, as_json: bool) -> None:
+    """What each engine needs, where it is looked for, sizes, licences, and what is there."""
+    root = shell.settings.paths.models
+    engines = {engine: catalogue.survey(engine, root) for engine in catalogue.ENGINES}
+
+    def text() -> None:
+        click.echo(f"Looked for in {root}")
+        for engine, found in engines.items():
+            click.echo(f"\n{engine}")
+            for look in found:
+                _line(look)
+
+    show({"root": str(root), "engines": {name: _rows(found) for name, found in engines.items()}}, as_json, text)
+
+
+@models.command()
+@_engine
+@click.option(
+    "--mirror",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of the same layout, in place of the network.",
+)
+@click.pass_obj
+def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
+    """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was."""
+    root = shell.settings.paths.models
+    bring(engine, root, mirror, lambda sentence: click.echo(sentence, err=True))
+    click.echo(f"{engine}: all files are in {root}")
+
+
+@models.command()
+@_engine
+@json_option
+@click.pass_obj
+def verify(shell: Shell, engine: str, as_json: bool) -> None:
+    """Read all files of ENGINE and compare them with the published ones. Exit code 1 when one is missing or damaged."""
+    root = shell.settings.paths.models
+    size = sum((root / look.file.path).stat().st_size for look in catalogue.survey(engine, root) if look.usable)
+    with Progress(transient=True, disable=as_json) as progress:
+        task = progress.add_task(engine, total=size)
+        found = catalogue.survey(engine, root, deep=True, progress=lambda count: progress.advance(task, count))
+
+    def text() -> None:
+        for look in found:
+            _line(look)
+
+    show(_rows(found), as_json, text)
+    if not all(look.usable for look in found):
+        raise click.exceptions.Exit(1)
+
+
+@models.command()
+@click.pass_obj
+def path(shell: Shell) -> None:
+    """The folder in which model files are looked for (`paths.models` in config.yaml)."""
+    click.echo(shell.settings.paths.models)
+
+
+def _rows(found: list[Found]) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": look.part.role,
+            "path": look.file.path,
+            "state": look.state,
+            "why": look.why,
+            "size": look.file.size or None,
+            "sha256": look.file.sha256 or None,
+            "source": look.file.source or None,
+            "licence": look.part.licence,
+        }
+        for look in found
+    ]
+
+
+def _line(look: Found) -> None:
+    size = words(look.file.size) if look.file.size else "size not known"
+    click.echo(f"  {click.style(f'{look.state:8}', fg=_MARKS[look.state])} {look.file.path}  ({size})")
+    click.echo(f"           {look.part.what}; {look.part.licence}")
+    if look.why:
+        click.echo(f"           {look.why}")

@@ -1,0 +1,88 @@
+"""`avatar status`, and what stops and starts the whole queue: `pause`, `drain`, `resume`."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import click
+
+from daemon.cli.common import EXIT_CODES, Shell, json_option, show
+from daemon.cli.status_snapshot import absent, overview, unsure
+from daemon.outbox.status_file import iso
+from daemon.queue.spool import RESTING
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def status(shell: Shell, as_json: bool) -> None:
+    """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
+    value = overview(shell)
+    queues = value["queues"]
+    rest = {name: value[name] for name in RESTING}
+
+    def text() -> None:
+        click.echo(f"daemon   {_daemon(value)}")
+        for scope, pause in value["paused"].items():
+            end = f" until {iso(pause['until'])}" if pause["until"] else ""
+            click.echo(
+                f"PAUSED   {scope} by {pause['by']} since {iso(pause['since'])}{end}: {pause['reason'] or 'no reason given'}"
+            )
+        for lane, fault in value["paused_lanes"].items():
+            click.echo(f"WAITING  {lane} since {iso(fault['since'])}: {fault['message']} {fault['hint']}")
+        for stage, sides in queues.items():
+            click.echo(f"{stage:8} {sides['ready']} waiting, {sides['active']} running")
+        click.echo(
+            ", ".join(f"{count} {name}" for name, count in [*rest.items(), ("waiting for files", value["waiting"])])
+        )
+
+    show({**value, "at": iso(time.time())}, as_json, text)
+    if absent(value):
+        raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
+
+
+def _daemon(value: dict[str, Any]) -> str:
+    owner = value["daemon"]
+    if owner and "pid" in owner:
+        return f"runs since {iso(owner['since'])} as process {owner['pid']}"
+    return "does not run" if absent(value) else unsure(value)
+
+
+def _stopping(name: str, scope: str, help_text: str) -> click.Command:
+    """A command that pauses one part of the daemon until it is told to go on, or for a time."""
+
+    @click.command(name, help=help_text)
+    @click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
+    @click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+    @click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
+    @json_option
+    @click.pass_obj
+    def command(shell: Shell, reason: str, duration: str | None, force: bool, as_json: bool) -> None:
+        answer = shell.ask("pause", scope=scope, reason=reason, for_s=_seconds(duration), force=force)
+        show(answer, as_json, lambda: click.echo(answer["message"]))
+
+    return command
+
+
+pause = _stopping("pause", "lanes", "Start nothing new; what runs ends its stage. Jobs are still taken in.")
+drain = _stopping("drain", "intake", "Take nothing new out of the inbox; what has been taken in is finished.")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def resume(shell: Shell, as_json: bool) -> None:
+    """End every pause and drain."""
+    answer = shell.ask("resume")
+    show(answer, as_json, lambda: click.echo(answer["message"]))
+
+
+def _seconds(duration: str | None) -> float | None:
+    if duration is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", duration.strip())
+    if match is None:
+        raise click.BadParameter(f"{duration!r} is not a time such as 90s, 15m, 8h or 2d", param_hint="--for")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

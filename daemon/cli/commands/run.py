@@ -1,0 +1,26 @@
+"""`avatar run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+
+import click
+
+from daemon.cli.common import Shell, config_option
+
+
+@click.command()
+@config_option()
+@click.pass_obj
+def run(shell: Shell | None, config: str | None) -> None:
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    from daemon.service import Service
+    from daemon.system.fs import keep_private
+    from daemon.telemetry.logs import configure
+
+    keep_private()
+    shell = Shell(config) if config or shell is None else shell
+    configure(shell.settings.log)
+    faulthandler.enable()  # systemd's watchdog ends a daemon that hangs by SIGABRT; the log then says where it hung
+    asyncio.run(Service(shell.settings, shell.config_path).run())

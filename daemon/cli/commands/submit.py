@@ -1,0 +1,163 @@
+"""`avatar submit`: write the manifest, hand it in, and wait for the result if asked to."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.cli.common import Shell, json_option, show
+from daemon.cli.outbox_view import checked
+from daemon.doors.hand_in import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
+from daemon.errors import AvatarError
+from daemon.jobs.record import FINISHED
+from daemon.outbox.outbox import Outbox, clean_stem
+
+LOOK_S = 0.2
+
+
+_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.option("--image", "-i", type=_file, help="The portrait.")
+@click.option("--audio", "-a", type=_file, help="A sound file to be spoken to; TEXT is then what is said in it.")
+@click.option("--voice", "-v", help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.")
+@click.option("--name", "-n", help="Name of the result; default: from the text.")
+@click.option(
+    "--set",
+    "-s",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any other key of the manifest, such as fps=30 or motion.head=0.",
+)
+@click.option("--wait", "-w", is_flag=True, help="Show progress and wait for the result.")
+@click.option("--timeout", type=float, default=3600.0, show_default=True, help="Longest wait, in seconds.")
+@json_option
+@click.pass_obj
+def submit(
+    shell: Shell,
+    text: str | None,
+    image: Path | None,
+    audio: Path | None,
+    voice: str | None,
+    name: str | None,
+    pairs: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input."""
+    inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
+    manifest = settings_of(pairs)
+    if voice is not None:
+        manifest["voice"] = voice
+    _complete(manifest, text, image, audio)
+    files = {key: path for key, path in (("image", image), ("audio", audio)) if path is not None}
+    check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
+    stem = (
+        plain_name(name)
+        if name is not None
+        else made_up_name(str(manifest.get("text") or (audio or image or Path()).stem))
+    )
+    inbox.mkdir(parents=True, exist_ok=True)
+    for key, path in files.items():
+        manifest[key], said = share(path, inbox)
+        if said:
+            click.echo(f"avatar: {said}", err=True)
+    handed_in = hand_in(manifest, stem, inbox, outbox)
+    status = outbox / f"{clean_stem(str(manifest.get('output', stem)))}.json"
+    if not wait:
+        show(
+            {"manifest": str(handed_in), "status": str(status)},
+            as_json,
+            lambda: click.echo(f"Handed in. Watch {status}"),
+        )
+        return
+    final = _wait(shell, status, timeout, quiet=as_json)
+    show(final, as_json, lambda: _tell(final, outbox))
+    if final["state"] != "done":
+        raise click.exceptions.Exit(1)
+
+
+def _complete(manifest: dict[str, Any], text: str | None, image: Path | None, audio: Path | None) -> None:
+    """Put the text in, and see that what the kind of job needs was given."""
+    kind = manifest.get("kind", "video")
+    if text is not None:
+        manifest["text"] = words_of(text)
+    if kind != "detect" and text is None and audio is None:
+        raise click.UsageError("Say what is to be heard: TEXT, or --audio FILE.")
+    if kind not in ("speech", "voice") and image is None:
+        raise click.UsageError("Say whose face it is: --image FILE.")
+
+
+def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, Any]]:
+    """The job's status at every change, until it is finished.
+
+    Raises:
+        AvatarError: `daemon-absent` when nobody works, `answer-late` when the time is over.
+    """
+    deadline = time.monotonic() + timeout_s
+    outbox, name = Outbox(status.parent), status.name.removesuffix(".json")
+    last: dict[str, Any] | None = None
+    while True:
+        now = checked(name, outbox.status(name))
+        if now is not None and now != last:
+            last = now
+            yield now
+        if now is not None and now["state"] in FINISHED:
+            return
+        if not shell.may_run():
+            raise AvatarError(
+                "daemon-absent",
+                "The daemon does not run.",
+                "Start it with `avatar run` or `systemctl start avatard`; the job is kept.",
+            )
+        if time.monotonic() > deadline:
+            raise AvatarError(
+                "answer-late", f"The job is not finished after {timeout_s:.0f} s.", f"It goes on; watch {status}."
+            )
+        time.sleep(LOOK_S)
+
+
+def _wait(shell: Shell, status: Path, timeout_s: float, *, quiet: bool) -> dict[str, Any]:
+    final: dict[str, Any] = {}
+    if quiet or not sys.stderr.isatty():
+        stage = None
+        for final in follow(shell, status, timeout_s):
+            if not quiet and (final["state"], final.get("stage")) != stage:
+                stage = (final["state"], final.get("stage"))
+                click.echo(f"{final['state']:8} {final.get('stage') or ''}", err=True)
+        return final
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:18}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("handed in", total=1.0)
+        for final in follow(shell, status, timeout_s):
+            bar.update(
+                task, completed=final.get("progress") or 0.0, description=f"{final['state']} {final.get('stage') or ''}"
+            )
+    return final
+
+
+def _tell(final: dict[str, Any], outbox: Path) -> None:
+    if final["state"] == "done":
+        for output in final.get("outputs", []):
+            click.echo(os.path.join(outbox, output["file"]))
+    else:
+        error = final.get("error", {})
+        click.echo(f"{final['state']} ({error.get('code')}): {error.get('message')} {error.get('hint')}", err=True)

@@ -1,0 +1,39 @@
+"""`avatar top`: the picture of the on-call dashboard in a terminal, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from daemon.cli.common import EXIT_CODES, Shell, json_option, show
+from daemon.cli.status_snapshot import absent, overview
+
+
+@click.command()
+@click.option("--every", "every_s", default=1.0, type=click.FloatRange(0.1), help="Seconds between two looks.")
+@click.option("--once", is_flag=True, help="Show it once and end; so it is where the output is no terminal.")
+@json_option
+@click.pass_obj
+def top(shell: Shell, every_s: float, once: bool, as_json: bool) -> None:
+    """What runs, what waits since when, what ended, what is paused; live, until Ctrl-C. Exit code 69 when no daemon runs."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from daemon.cli.status_view import picture
+
+    console = Console()
+    if as_json or once or not console.is_terminal:
+        now = overview(shell)
+        show(now, as_json, lambda: console.print(picture(now)))
+        if absent(now):
+            raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
+        return
+    with Live(picture(overview(shell)), console=console, screen=True, auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(every_s)
+                live.update(picture(overview(shell)), refresh=True)
+        except KeyboardInterrupt:
+            sys.exit(0)

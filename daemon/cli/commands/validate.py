@@ -1,0 +1,79 @@
+"""`avatar validate FILE` and `avatar schema`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.cli.common import Shell, json_option, show
+from daemon.config import Settings
+from daemon.errors import JobError, MachineError
+from daemon.jobs.manifest import Manifest, json_schema
+from daemon.jobs.parse import parse
+from daemon.jobs.untrusted import read_manifest
+from daemon.system.safe_open import open_inside
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_obj
+def validate(shell: Shell, file: Path, as_json: bool) -> None:
+    """Check a manifest, its text and the files it names, without handing it in. Exit code 1 when something is wrong."""
+    results = check(file, shell.settings_or_defaults, voices=shell.configured)
+
+    def text() -> None:
+        for number, result in enumerate(results, start=1):
+            head = f"{file.name}, job {number}" if len(results) > 1 else file.name
+            click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
+
+    show(results, as_json, text)
+    if not all(result["ok"] for result in results):
+        raise click.exceptions.Exit(1)
+
+
+def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any]]:
+    """One result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
+    folder = file.absolute().parent
+    try:
+        items = parse(
+            read_manifest(folder, file.name, settings.intake.max_manifest_bytes), settings.intake.max_documents
+        )
+    except JobError as exc:
+        items = [exc]
+    return [_result(item, folder, settings, voices) for item in items]
+
+
+def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices: bool) -> dict[str, Any]:
+    try:
+        if isinstance(item, JobError):
+            raise item
+        for name in item.files():
+            with open_inside(folder, name) as fd:
+                os.fstat(fd)
+        _check_text(item, settings, voices)
+    except JobError as exc:
+        return {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
+    return {"ok": True, "manifest": item.model_dump(mode="json")}
+
+
+def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
+    """Whether the text can be said, and by the voice it is for, where that can be told from here."""
+    from stages.tts.checks import check_request, check_text  # needs neither a model nor the packages of one
+
+    if manifest.text is not None and manifest.audio is None:
+        check_text(manifest.text, settings, manifest.language)
+        if voices:
+            # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
+            with contextlib.suppress(MachineError, OSError):
+                check_request(manifest, settings)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a manifest, for editors."""
+    show(json_schema(), True, lambda: None)

@@ -1,0 +1,134 @@
+"""`avatar voice`: which voices there are, and hearing one without the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli import outbox_view
+from daemon.cli.commands import voice_profiles
+from daemon.cli.commands.voice_jobs import hand_over, said_by_job
+from daemon.cli.common import Shell, json_option, show
+from daemon.config.settings import Log, Settings
+from daemon.doors.hand_in import check, words_of
+from daemon.errors import UnknownError
+from daemon.telemetry import logs
+from daemon.workers.process import Child, ChildDied
+
+if TYPE_CHECKING:
+    from stages.tts.engines.voice_list import Row
+
+#: Longest wait for one text; a cold model and a slow machine included.
+SPEAK_S = 3600.0
+
+
+@click.group()
+def voice() -> None:
+    """Voices: what each engine has, how they sound, and under which licence."""
+
+
+for command in voice_profiles.COMMANDS:
+    voice.add_command(command)
+
+
+@voice.command("list")
+@click.option("--engine", "-e", help="Only this engine's.")
+@click.option("--language", "-l", metavar="TAG", help="Only those that speak this language, such as en-GB.")
+@json_option
+@click.pass_obj
+def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool) -> None:
+    """Every voice with engine, language, gender, licence, and whether it is installed."""
+    listed = [
+        row
+        for row in _rows(shell)
+        if (engine is None or row.engine == engine) and (language is None or row.speaks(language))
+    ]
+    show([row.model_dump() for row in listed], as_json, lambda: _table(listed))
+
+
+def _rows(shell: Shell) -> list[Row]:
+    """Every voice, as far as whoever asks can know."""
+    from stages.tts.engines.voice_list import rows  # only the list of voices; loads no engine
+
+    refused = outbox_view.voices_closed(shell)
+    return rows(shell.settings) if refused is None else outbox_view.voices(shell, refused)
+
+
+@voice.command()
+@click.argument("name", metavar="VOICE")
+@click.argument("text")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default="speech.wav", show_default=True,
+    help="The WAV file to write; one that is there is replaced.",
+)  # fmt: skip
+@click.option("--language", "-l", metavar="TAG", help="Language of the text; default: English, or the voice's own.")
+@click.option("--speed", type=float, help="1 is the voice's own pace.")
+@json_option
+@click.pass_obj
+def speak(
+    shell: Shell, name: str, text: str, output: Path, language: str | None, speed: float | None, as_json: bool
+) -> None:
+    """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input.
+
+    Who may not read the voices' files hands in a job for it, and takes the sound out of the outbox.
+    """
+    language = language or _own_language(name, _rows(shell))
+    wanted = {"kind": "speech", "text": words_of(text), "voice": name, "language": language, "speed": speed}
+    wanted = {key: value for key, value in wanted.items() if value is not None}
+    manifest = check(wanted)
+    if outbox_view.voices_closed(shell):
+        said_by_job(shell, wanted, output, as_json)
+        return
+    logs.configure(Log(level="error"))  # what the child logs is for the daemon's journal
+    with tempfile.TemporaryDirectory(prefix="avatar-voice-") as folder:
+        request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
+        answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))
+        hand_over(Path(folder) / "speech.wav", output)
+        timing = json.loads((Path(folder) / "timing.json").read_bytes())
+    facts = answer["facts"]
+    result = {"file": str(output), **facts, "warnings": answer["warnings"], "timing": timing}
+
+    def said() -> None:
+        click.echo(f"{output}: {facts['audio_s']:.1f} s, {facts['voice']} ({facts['licence']}); {facts['why']}")
+        for warning in answer["warnings"]:
+            click.echo(f"  {warning}", err=True)
+
+    show(result, as_json, said)
+
+
+def _own_language(name: str, rows: list[Row]) -> str | None:
+    """The language of a voice that is a person's, or that does not speak English; None where English will do."""
+    meant = [row for row in rows if row.is_called(name)]
+    if not meant or any(row.speaks("en") and not row.profile for row in meant):
+        return None
+    return next(iter(meant[0].languages), None)
+
+
+async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
+    """Run one stage in a child process of its own, as the daemon would."""
+    child = Child("gpu", settings, lambda _: None)
+    try:
+        return await child.run(request, SPEAK_S, lambda _: None)
+    except ChildDied as exc:
+        last = f" Its last words: {exc.tail[-1]}" if exc.tail else ""
+        raise UnknownError(exc.code, f"{exc.reason}{last}", "Try it again; `avatar doctor` looks at the rest.") from exc
+    finally:
+        await child.stop()
+
+
+def _table(rows: list[Row]) -> None:
+    if not rows:
+        click.echo("No such voices.")
+        return
+    width = max(len(row.id) for row in rows)
+    for row in rows:
+        languages = ", ".join(row.languages[:3]) + (", …" if len(row.languages) > 3 else "")
+        state = click.style("installed", fg="green") if row.installed else click.style("not here ", fg="yellow")
+        click.echo(f"{row.id:{width}}  {state:9}  {languages:12}  {row.gender or '-':6}  {row.licence}")
+    for remedy in dict.fromkeys(f"{row.engine}: {row.lacking}. {row.remedy}" for row in rows if row.lacking):
+        click.echo(remedy)

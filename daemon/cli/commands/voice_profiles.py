@@ -1,0 +1,97 @@
+"""`avatar voice clone | show | remove`: voice profiles by command. They work whether or not the daemon runs."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from pathlib import Path
+
+import click
+
+from daemon.cli.common import Shell, json_option, show
+from daemon.doors.hand_in import check
+from stages.tts.profile_store import Profile, Profiles
+
+_UNITS = {
+    "seconds": "s", "speech_s": "s", "level_db": "dB", "noise_db": "dB", "snr_db": "dB", "pitch_hz": "Hz",
+    "second_pitch_hz": "Hz",
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("name")
+@click.argument("samples", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--language", default="en", show_default=True, help="Language of the recording.")
+@click.option("--consent", default="", help="Who agreed that this voice is copied, when, and on what basis.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it may be spoken with.")
+@json_option
+@click.pass_obj
+def clone(
+    shell: Shell,
+    name: str,
+    samples: tuple[Path, ...],
+    language: str,
+    consent: str,
+    expires: datetime.datetime | None,
+    as_json: bool,
+) -> None:
+    """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
+    from stages.tts.profiles.create import COMMAND, Wish, make
+
+    wanted = check(
+        {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
+    )
+    wish = Wish(
+        id=f"vp-{secrets.token_hex(4)}",
+        name=name,
+        language=wanted.language,
+        consent=consent,
+        expires=expires.date() if expires else None,
+        source=COMMAND,
+    )
+    profile, warnings = make([sample.absolute() for sample in samples], wish, shell.settings)
+
+    def text() -> None:
+        click.echo(f"{profile.id}  {profile.name}")
+        for warning in warnings:
+            click.echo(f"  {warning}")
+
+    show({**profile.record(), "warnings": list(warnings)}, as_json, text)
+
+
+@click.command("show")
+@click.argument("voice")
+@json_option
+@click.pass_obj
+def show_(shell: Shell, voice: str, as_json: bool) -> None:
+    """What is known of a voice profile. VOICE is its id or name."""
+    profile = Profiles(shell.settings.paths.profiles).find(voice)
+    show(
+        {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}, as_json, lambda: _tell(profile)
+    )
+
+
+@click.command()
+@click.argument("voice")
+@json_option
+@click.pass_obj
+def remove(shell: Shell, voice: str, as_json: bool) -> None:
+    """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so."""
+    store = Profiles(shell.settings.paths.profiles)
+    profile = store.find(voice)
+    store.remove(profile)
+    show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
+
+
+def _tell(profile: Profile) -> None:
+    click.echo(f"{profile.id}  {profile.name}")
+    click.echo(f"  language  {profile.language}")
+    click.echo(f"  created   {profile.created}")
+    click.echo(f"  consent   {profile.consent or 'nobody has written it down'}")
+    click.echo(f"  expires   {profile.expires or 'never'}{'  (EXPIRED)' if profile.expired else ''}")
+    click.echo(f"  folder    {profile.folder}")
+    for key, value in profile.quality.items():
+        click.echo(f"  {key:16} {value} {_UNITS.get(key, '')}".rstrip())
+
+
+COMMANDS: tuple[click.Command, ...] = (clone, show_, remove)

@@ -1,0 +1,53 @@
+"""`avatar doctor`: is everything there that the service needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from daemon.cli.common import Shell, json_option, show
+from daemon.cli.doctor.checks import findings
+from daemon.cli.doctor.finding import Finding
+from daemon.config.settings import Log
+from daemon.errors import AvatarError
+from daemon.system import installation
+from daemon.telemetry import logs
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def doctor(shell: Shell, as_json: bool) -> None:
+    """Check ffmpeg, models, folders, rights, free disk and GPU, and speak with every engine.
+
+    Exit code 1 when something is bad.
+    """
+    logs.configure(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
+    found = list(findings(shell.settings))
+    found.append(_daemon(shell))
+
+    def text() -> None:
+        marks = {
+            "good": click.style("good", fg="green"),
+            "note": click.style("note", fg="yellow"),
+            "bad": click.style("bad ", fg="red"),
+        }
+        for finding in found:
+            click.echo(f"{marks[finding.verdict]}  {finding.what}: {finding.found}")
+            if finding.remedy:
+                click.echo(f"      → {finding.remedy}")
+
+    show([asdict(finding) for finding in found], as_json, text)
+    if any(finding.verdict == "bad" for finding in found):
+        raise click.exceptions.Exit(1)
+
+
+def _daemon(shell: Shell) -> Finding:
+    try:
+        owner = shell.daemon()
+    except AvatarError as exc:
+        return Finding("daemon", "note", exc.message, exc.hint)
+    if owner:
+        return Finding("daemon", "good", f"process {owner.get('pid')}")
+    return Finding("daemon", "note", "does not run", installation.start())

@@ -1,0 +1,156 @@
+"""What `avatar doctor` looks at, one thing after the other. None of it changes anything, and none of it may end the doctor."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from daemon.cli.doctor.engine_imports import first_line, try_all
+from daemon.cli.doctor.finding import Finding, Verdict
+from daemon.cli.doctor.folder_checks import disk, folders, unseen
+from daemon.cli.doctor.speech_checks import speech
+from daemon.cli.doctor.voice_checks import voice_engines
+from daemon.config import Settings
+from daemon.errors import AvatarError
+from daemon.system import installation
+from daemon.system.memory import limit_mb, machine_mb, memory_mb
+from stages.model_files import catalogue
+
+
+def _python(settings: Settings) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    how = "as root, `make install PYTHON=/usr/bin/python3.12`" if installation.is_service() else "`make setup`"
+    yield Finding(
+        "python", "good" if fits else "bad", version, "" if fits else f"Python 3.11 or 3.12 is needed: {how}."
+    )
+
+
+def _ffmpeg(settings: Settings) -> Iterator[Finding]:
+    from stages.media.ffmpeg import ffmpeg_path
+
+    why, path = "", ""
+    try:
+        path = str(ffmpeg_path())
+        out = subprocess.run(
+            [path, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except AvatarError as exc:
+        why = exc.message.rstrip(".")
+    except OSError as exc:
+        why = f"{path} cannot be run: {exc.strerror}"
+    except subprocess.TimeoutExpired as exc:
+        why = f"{path} did not answer within {exc.timeout:.0f} s"
+    except subprocess.CalledProcessError as exc:
+        why = f"{path} ended with status {exc.returncode}"
+    if why:
+        yield Finding("ffmpeg", "bad", why, f"{installation.set_up_again()} It brings an ffmpeg.")
+        return
+    missing = [name for name in ("libx264", "aac") if name not in out]
+    if missing:
+        remedy = "Unset AVATAR_FFMPEG: the ffmpeg that the set-up brings has them."
+        yield Finding("ffmpeg", "bad", f"{path} lacks {', '.join(missing)}", remedy)
+    else:
+        yield Finding("ffmpeg", "good", path)
+
+
+def _engines(settings: Settings) -> Iterator[Finding]:
+    asked = settings.stages.lipsync.engine == "musetalk"
+    for engine, works, found in try_all():
+        if works:
+            yield Finding(f"engine {engine.name}", "good", f"{engine.package} {found}")
+        elif engine.needed:
+            yield Finding(f"engine {engine.name}", "bad", found, installation.set_up_again())
+        else:
+            remedy = f"Only for the engine {engine.name}. {installation.bring_extra(engine.name)}"
+            yield Finding(f"engine {engine.name}", "bad" if asked else "note", found, remedy)
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    lipsync = settings.stages.lipsync
+    engine = "musetalk" if lipsync.musetalk.version == "1.5" else "musetalk-v1"
+    found = catalogue.survey(engine, settings.paths.models)
+    damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
+    missing = [look.file.path for look in found if look.state == "missing"]
+    what = f"{engine}'s model files"
+    if damaged:
+        remedy = f"Remove them. {installation.fetch_models(engine)}"
+        yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", remedy)
+    elif missing:
+        remedy = f"Only for the engine musetalk. {installation.fetch_models(engine)} `avatar models list` shows all."
+        verdict: Verdict = "bad" if lipsync.engine == "musetalk" else "note"
+        yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}", remedy)
+    else:
+        yield Finding(what, "good", str(settings.paths.models))
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    limit, child = limit_mb(), settings.lanes.memory_mb or memory_mb() / 2
+    found = f"{machine_mb():.0f} MB"
+    if limit is not None and limit < machine_mb():
+        found += f", of which the control group allows {limit:.0f} MB"
+    found += f"; a worker may take {child:.0f} MB"
+    fits = child <= memory_mb()
+    yield Finding("memory", "good" if fits else "bad", found, "" if fits else "Lower lanes.memory_mb, or set it to 0.")
+
+
+def _gpu(settings: Settings) -> Iterator[Finding]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield Finding("gpu", "note", "none", "Nothing to do: the default engines run on the processor.")
+        return
+    try:
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            yield Finding(
+                f"gpu {index}",
+                "good",
+                f"{pynvml.nvmlDeviceGetName(handle)}, {memory.free / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",
+            )
+    except pynvml.NVMLError as exc:  # it fell off the bus, or a driver update waits for a restart
+        yield Finding("gpu", "bad", f"it does not answer: {exc}", "See `nvidia-smi` and `dmesg`; restart the machine.")
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+#: What is looked at, by what it is called where the look itself fails.
+CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "python": _python,
+    "ffmpeg": _ffmpeg,
+    "engines": _engines,
+    "model files": _models,
+    "voices": voice_engines,
+    "speech": speech,
+    "folders": folders,
+    "free disk": disk,
+    "memory": _memory,
+    "gpu": _gpu,
+}
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """All of them; a look that fails is a finding."""
+    for what, check in CHECKS.items():
+        try:
+            yield from check(settings)
+        except PermissionError as exc:
+            yield unseen(what, exc)
+        except AvatarError as exc:
+            yield Finding(what, "bad", exc.message, exc.hint)
+        except ImportError as exc:
+            yield Finding(what, "bad", f"the Python module {exc.name} cannot be imported", installation.set_up_again())
+        except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            yield Finding(what, "bad", f"{where}{exc.strerror or exc}", "Look at the disk or mount it lies on.")
+        except Exception as exc:
+            found = f"this could not be looked at: {first_line(exc)}"
+            yield Finding(
+                what, "bad", found, "It is a fault of this program: report it with the version and this line."
+            )

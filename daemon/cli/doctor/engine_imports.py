@@ -1,0 +1,83 @@
+"""Whether the stages can be imported: tried in processes of their own, all at once, as some crash and some take seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+TIMEOUT_S = 120.0  # a cold disk under load
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What one part of the work imports. `package`: whose version is told. `needed`: not only with an extra."""
+
+    name: str
+    package: str
+    modules: tuple[str, ...]
+    needed: bool = True
+
+
+#: The stages' own modules and what they import late, so that this is what the workers will meet.
+ENGINES = (
+    Engine("faces", "mediapipe", ("mediapipe", "stages.face.measure", "stages.face.landmarker")),
+    Engine("voice", "hibari-tts", ("stages.tts.engines.hibari", "stages.tts.synthesize", "hibari")),
+    Engine("lipsync", "numpy", ("stages.lipsync.motion", "stages.lipsync.mouth_from_phones")),
+    Engine(
+        "encoder",
+        "opencv-python-headless",
+        ("cv2", "imageio_ffmpeg", "stages.encode.compose", "stages.encode.ffmpeg_command"),
+    ),
+    Engine("musetalk", "torch", ("torch", "safetensors.torch", "stages.musetalk.paint"), needed=False),
+)
+
+#: Ends with 1, and the reason as its last line, where a module cannot be imported.
+_SCRIPT = """
+import importlib, importlib.metadata, sys
+try:
+    for name in {modules!r}:
+        importlib.import_module(name)
+    print(importlib.metadata.version({package!r}))
+except Exception as exc:
+    absent = isinstance(exc, ModuleNotFoundError)
+    said = str(exc).strip().splitlines() or [type(exc).__name__]
+    print(f"{{exc.name}} is not installed" if absent else f"{{name}} cannot be imported: {{said[-1]}}")
+    sys.exit(1)
+"""
+
+
+def try_all(engines: tuple[Engine, ...] = ENGINES) -> list[tuple[Engine, bool, str]]:
+    """Import what each engine needs: whether that went well, and the package's version or what went wrong."""
+    running = [(engine, _start(engine)) for engine in engines]
+    return [(engine, *_end(process)) for engine, process in running]
+
+
+def _start(engine: Engine) -> subprocess.Popen[str]:
+    script = _SCRIPT.format(modules=engine.modules, package=engine.package)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[bool, str]:
+    try:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False, f"its import took longer than {TIMEOUT_S:.0f} s"
+    if process.returncode < 0:
+        return False, f"its import ended with signal {-process.returncode}"
+    last = ((out if process.returncode == 1 else err).strip().splitlines() or ["it cannot be imported"])[-1]
+    return process.returncode == 0, (out.split() or ["?"])[-1] if process.returncode == 0 else last
+
+
+def first_line(exc: Exception) -> str:
+    """What an exception says, without what programmers read it by; its kind where it says nothing."""
+    return next(iter(str(exc).strip().splitlines()), "") or type(exc).__name__

@@ -1,0 +1,75 @@
+"""Which jobs there are, as the disk has them at this moment: those in the spool, and the manifests still in the inbox."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from daemon.cli.common import Shell
+from daemon.errors import AvatarError
+from daemon.intake.scanner import Inbox
+from daemon.jobs.record import JOB_ID, Job
+from daemon.jobs.untrusted import printable
+from daemon.outbox.outbox import Outbox
+from daemon.queue.spool import Spool
+
+#: A job hops while we look for it; so often it is looked for.
+TRIES = 5
+
+
+def all_jobs(shell: Shell) -> Iterator[Job]:
+    """Every job with a readable record, and every manifest that is not a job yet (state `waiting`)."""
+    for folder in shell.spool.folders()[3:]:
+        for path in shell.spool.jobs(folder):
+            with contextlib.suppress(ValueError):  # it moved on while we looked
+                yield shell.spool.load(path)
+    yield from waiting(shell)
+
+
+def waiting(shell: Shell) -> Iterator[Job]:
+    """Manifests in the inbox. Those the daemon has looked into have an id and say what they wait for; `facts["path"]` is the
+    path below the inbox. The others, which still change or which nobody has looked at, have no id.
+    """
+    noted = set()
+    for path in shell.spool.waiting.glob("job-*.json"):
+        with contextlib.suppress(ValueError, FileNotFoundError):  # taken in while we looked
+            job = Job.from_bytes(path.read_bytes())
+            noted.add(job.facts.get("path"))
+            yield job
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # not mounted: nothing to see
+        for drop in Inbox(shell.settings.paths.inbox, shell.settings.intake).look():
+            if drop.name not in noted:
+                since = drop.look.ctime_ns / 1e9
+                job = Job(
+                    id="", name=printable(drop.stem), source=printable(drop.name), state="waiting", accepted=since
+                )
+                job.facts = {"path": drop.name}
+                yield job
+
+
+def find(shell: Shell, wanted: str) -> Job:
+    """A job by its id, by the name of its result (the latest of that name), or by its manifest's path below the inbox.
+
+    Raises:
+        AvatarError: `job-unknown`.
+    """
+    if JOB_ID.fullmatch(wanted):
+        job = _by_id(shell.spool, wanted)
+    else:
+        owner = Outbox(shell.settings.paths.outbox).owner(wanted) or ""
+        job = _by_id(shell.spool, owner) if JOB_ID.fullmatch(owner) else None
+        if job is None or job.name != wanted:  # its status is gone, or was never written
+            named = [job for job in all_jobs(shell) if wanted == job.name or wanted == job.facts.get("path")]
+            job = max(named, key=lambda job: job.accepted, default=None)
+    if job is None:
+        raise AvatarError("job-unknown", f"There is no job {wanted}.", "`avatar jobs list` shows those there are.")
+    return job
+
+
+def _by_id(spool: Spool, job_id: str) -> Job | None:
+    for _ in range(TRIES):
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            if (place := spool.find(job_id)) is not None:
+                return spool.load(place)
+            return Job.from_bytes((spool.waiting / f"{job_id}.json").read_bytes())
+    return None

@@ -1,0 +1,133 @@
+"""The whole picture at a moment, read from the disk: what runs and how far it is, what waits since when, what ended.
+
+It costs a look at each waiting folder but reads no waiting job's record, so that a hundred thousand of them are no burden.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from daemon import __version__
+from daemon.cli import outbox_view
+from daemon.cli.common import Shell, disk_room
+from daemon.jobs.record import STAGES, Job
+from daemon.outbox.outbox import Outbox
+from daemon.outbox.status_file import iso
+from daemon.queue.pauses import read
+from daemon.queue.spool import RESTING
+
+ENDED = 10  # how many finished jobs are told, the latest first
+
+
+def overview(shell: Shell) -> dict[str, Any]:
+    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds. `source`: spool, or outbox where
+    whoever asks may not read the spool.
+    """
+    if shell.spool_closed:
+        return outbox_view.overview(shell)
+    from daemon.system import gpu  # the library takes its time to load, and few commands need it
+
+    owner = shell.daemon()
+    spool, paths = shell.spool, shell.settings.paths
+    counts = {str(name): sum(1 for _ in spool.jobs(spool.root / name)) for name in RESTING}
+    return {
+        "version": __version__,
+        "source": "spool",
+        "daemon": owner,
+        "paused": {
+            scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if pause.left_s > 0
+        },
+        "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
+        "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
+        **counts,
+        "waiting": sum(1 for _ in spool.waiting.glob("job-*.json")),
+        "running": list(_running(shell)) if owner else [],
+        "ended": [_ending(job) for job in _ended(shell)],
+        "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
+        "gpus": [asdict(card) for card in gpu.read()],
+    }
+
+
+def absent(now: dict[str, Any]) -> bool:
+    """Whether no daemon runs, as far as an overview tells; from outside it may be that it only cannot be asked."""
+    return now["daemon"] is None and (now["source"] == "spool" or now["health"] == "")
+
+
+def unsure(now: dict[str, Any]) -> str:
+    """What an overview from outside says of a daemon that may run."""
+    return f"answers: {now['health']}" if now["health"] else "may run; only who may read the spool can tell"
+
+
+def _queue(folder: Path) -> dict[str, Any]:
+    """How many wait and run. A folder is changed by the hop that brought it, so its time is the job's arrival."""
+    arrivals = list(_times(folder / "ready"))
+    return {
+        "ready": len(arrivals),
+        "active": sum(1 for _ in _times(folder / "active")),
+        "oldest": iso(min(arrivals)[0]) if arrivals else None,
+    }
+
+
+def _times(folder: Path) -> Iterator[tuple[float, str]]:
+    """The folders of jobs below a folder, with the time of their last change."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.name.startswith("job-"):
+                    yield entry.stat(follow_symlinks=False).st_mtime, entry.path
+
+
+def _running(shell: Shell) -> Iterator[dict[str, Any]]:
+    for stage in STAGES:
+        for path in shell.spool.jobs(shell.spool.active(stage)):
+            with contextlib.suppress(ValueError, OSError):  # it moved on while we looked
+                job = shell.spool.load(path)
+                yield {
+                    "job": job.id,
+                    "name": job.name,
+                    "stage": stage,
+                    "since": iso(job.since),
+                    **_progress(shell, job),
+                }
+
+
+def _progress(shell: Shell, job: Job) -> dict[str, Any]:
+    """How far it is, from the status file that people see, and can change."""
+    status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).status(job.name)) or {}
+    return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
+
+
+def _ended(shell: Shell) -> Iterator[Job]:
+    folders = [shell.spool.root / name for name in ("done", "failed")]
+    latest = heapq.nlargest(ENDED, (found for folder in folders for found in _times(folder)))
+    for _, path in latest:
+        with contextlib.suppress(ValueError, OSError):
+            yield shell.spool.load(Path(path))
+
+
+def _ending(job: Job) -> dict[str, Any]:
+    error = job.error or {}
+    return {
+        "job": job.id,
+        "name": job.name,
+        "state": job.state,
+        "finished": iso(job.finished),
+        "took_s": round(job.finished - job.accepted, 1) if job.finished else None,
+        "code": error.get("code"),
+        "fault": error.get("fault"),
+    }
+
+
+def _paused_lanes(path: Path) -> dict[str, Any]:
+    try:
+        lanes: dict[str, Any] = json.loads(path.read_bytes())["paused_lanes"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return lanes

@@ -1,0 +1,1 @@
+"""What people ask of the running daemon, and the ways in which they ask."""

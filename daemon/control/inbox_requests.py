@@ -1,0 +1,138 @@
+"""What people without a shell put beside their files: `hello.cancel`, `hello.hold`, `hello.release`.
+
+A wish means the job whose result is called `hello`; a `hello.cancel` beside a `hello.yaml` that was not taken in yet means that
+one. Folders that are synchronised bring files in any order, so a wish that fits nothing waits as long as a manifest waits for its
+files. One that is granted shows in the job's status; one that is not is answered in the outbox, in words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+import structlog
+
+from daemon.control.operations import Request, Requests
+from daemon.errors import AvatarError, JobError, MachineError
+from daemon.intake.admission import Intake
+from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.system import fs
+from daemon.system.disk_thread import DiskThread
+from daemon.system.safe_open import by_descriptor
+
+log = structlog.get_logger()
+
+Expected = dict[str, list[str]]
+
+_NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
+
+
+@dataclass
+class _Looks:
+    """What was looked up for the wishes of one round, so that many wishes cost one look and not one each."""
+
+    expected: Expected
+    #: The same after a look into every manifest; made when a wish's time is over.
+    read: Expected | None = None
+    there: dict[str, bool] = field(default_factory=dict)
+
+
+class Wishes:
+    """Args:
+    disk: where the files of people are touched.
+    """
+
+    def __init__(self, intake: Intake, outbox: Outbox, requests: Requests, disk: DiskThread) -> None:
+        self._intake = intake
+        self._outbox = outbox
+        self._requests = requests
+        self._disk = disk
+        #: When a wish that fits nothing yet was first seen, by the inbox's clock.
+        self._since: dict[str, float] = {}
+        #: Wishes that were answered, but may not be taken away.
+        self._stuck: set[str] = set()
+
+    async def grant(self) -> None:
+        """Do what the wishes found by the last look ask, and take them away.
+
+        Raises:
+            MachineError: the machine is at fault; the wish stays, and is looked at again.
+        """
+        wishes = self._intake.inbox.wishes
+        present = set(wishes)
+        self._stuck &= present
+        self._since = {name: since for name, since in self._since.items() if name in present}
+        looks = _Looks(self._intake.expected()) if wishes else _Looks({})
+        for name in wishes:
+            if name not in self._stuck:
+                await self._answer(name, looks)
+
+    async def _answer(self, name: str, looks: _Looks) -> None:
+        try:
+            request = await self._disk.run(self._request, name, looks)
+            if request is None:
+                return
+            told = await self._requests.do(request)
+        except MachineError:
+            raise
+        except AvatarError as exc:
+            told = str(exc)
+            await self._disk.run(self._outbox.tell, clean_stem(os.path.basename(name)), told)
+        log.info("wish", name=os.path.basename(name), answer=told)
+        await self._disk.run(self._take_away, name)
+
+    def _request(self, name: str, looks: _Looks) -> Request | None:
+        """What one wish asks for; None when its job may still come.
+
+        Raises:
+            JobError: `job-unknown`.
+        """
+        folder, (stem, ending) = os.path.dirname(name), os.path.splitext(os.path.basename(name))
+        op = ending[1:].lower()
+        coming = self._coming(clean_stem(stem), looks.expected, looks)
+        if op == "cancel":
+            for manifest in coming:
+                if manifest.startswith(os.path.join(folder, f"{stem}.")):
+                    looks.there.pop(manifest, None)
+                    return {"op": op, "manifest": manifest}
+        job = self._outbox.owner(clean_stem(stem))
+        if job is not None and op == "cancel" and self._intake.waiting(job) is not None:
+            return {"op": op, "job": job}
+        if coming:
+            return None
+        if job is not None:
+            return {"op": op, "job": job, "by": "shared folder"}
+        now, patience = self._intake.inbox.now, self._intake.settings.intake.companion_wait_s
+        if now - self._since.setdefault(name, now) < patience:
+            return None
+        if looks.read is None:
+            looks.read = self._intake.expected(read=True)
+        if self._coming(clean_stem(stem), looks.read, looks):
+            return None
+        raise JobError(
+            "job-unknown",
+            f"{os.path.basename(name)}: there is no job whose result is called {stem}, and none came within {patience:.0f} s.",
+            "The names of the results are those of the .json files in the outbox.",
+        )
+
+    def _coming(self, stem: str, expected: Expected, looks: _Looks) -> list[str]:
+        """Manifests that are still in the inbox and may become a job of this name."""
+        numbered = _NUMBERED.fullmatch(stem)
+        names = [*expected.get(stem, ()), *(expected.get(numbered[1], ()) if numbered else ())]
+        return [name for name in names if self._there(name, looks)]
+
+    def _there(self, name: str, looks: _Looks) -> bool:
+        if name not in looks.there:
+            looks.there[name] = self._intake.inbox.at(name) is not None
+        return looks.there[name]
+
+    def _take_away(self, name: str) -> None:
+        try:
+            with by_descriptor(self._intake.settings.paths.inbox, name) as path:
+                fs.OPS.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            self._stuck.add(name)  # answered once is enough
+            log.warning("wish stays", name=os.path.basename(name), error=str(exc))

@@ -1,0 +1,240 @@
+"""What people may ask for: each request by name, with what it takes, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import JobError, UnknownError
+from daemon.events import Events
+from daemon.intake.admission import Intake
+from daemon.jobs.record import FINISHED, JOB_ID, Job
+from daemon.outbox.status_file import describe, iso
+from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
+from daemon.queue.state_machine import CANCELLED, Flow
+from daemon.system.disk_thread import DiskThread
+from daemon.workers.lane import Lane
+
+Request = dict[str, Any]
+
+MAX_PRIORITY = 100
+#: How long a cancelled job may take to leave its stage until the one who asked is told to wait, in s.
+CANCEL_S = 10.0
+AGAIN_S = 0.5  # between two tries to end its child
+MAX_REASON = 200  # characters kept of what a person writes
+
+
+class Requests:
+    """The operations; `do` runs one and gives back a sentence."""
+
+    def __init__(
+        self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
+    ) -> None:
+        self._flow = flow
+        self._disk = disk
+        self._intake = intake
+        self._outbox = intake.outbox
+        self._lanes = lanes
+        self._pauses = pauses
+        self._events = events
+        self._known: dict[str, Callable[[Request], Awaitable[str]]] = {
+            "cancel": self._cancel,
+            "hold": self._hold,
+            "release": self._release,
+            "retry": self._retry,
+            "priority": self._priority,
+            "pause": self._pause,
+            "resume": self._resume,
+        }
+
+    async def do(self, request: Request) -> str:
+        """Run one request.
+
+        Raises:
+            JobError: it is unknown, or does not fit the job.
+        """
+        operation = self._known.get(str(request.get("op")))
+        if operation is None:
+            raise JobError(
+                "control-unknown", f"{request.get('op')!r} is not a request.", f"Known: {', '.join(self._known)}."
+            )
+        return await operation(request)
+
+    # -- one job -------------------------------------------------------------------------------------------------
+
+    async def _cancel(self, request: Request) -> str:
+        if (name := request.get("manifest")) is not None:
+            return await self._withdraw(str(name))
+        job_id = _job_id(request)
+        if (name := self._intake.waiting(job_id)) is not None:
+            return await self._withdraw(name)
+        for lane in self._lanes:
+            if await lane.cancel(job_id):
+                return await self._cancelled(job_id)
+        job, directory = self._find(job_id)
+        self._unfinished(job)
+        self._flow.board.remove(job_id)
+        await self._flow.finish(job, directory, "cancelled", CANCELLED)
+        return f"{job_id} is cancelled."
+
+    async def _cancelled(self, job_id: str) -> str:
+        """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
+        deadline = time.monotonic() + CANCEL_S
+        while True:
+            heard = self._flow.changed.rings
+            if job_id not in self._flow.running:
+                break
+            if time.monotonic() > deadline:
+                raise UnknownError(
+                    "answer-late",
+                    f"{job_id} is being cancelled; the disk has not taken it yet.",
+                    "`avatar status` says why.",
+                )
+            if not await self._flow.changed.wait(AGAIN_S, heard):
+                for lane in self._lanes:  # its child was only just being started when it was first told to end
+                    await lane.cancel(job_id)
+        job, _ = self._find(job_id)
+        if job.state != "cancelled":
+            raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
+        return f"{job_id} is cancelled."
+
+    async def _withdraw(self, name: str) -> str:
+        """Cancel a manifest that is still in the inbox; `name` is its path there."""
+        try:
+            job = await asyncio.wait_for(self._disk.run(self._intake.cancel, name), CANCEL_S)
+        except TimeoutError as exc:
+            raise UnknownError(
+                "answer-late",
+                f"{name} is being cancelled; the inbox has not answered yet.",
+                "`avatar status` says why.",
+            ) from exc
+        if job is None:
+            raise JobError(
+                "control-invalid", f"{name!r} is not a manifest.", "Name a .yaml file by its path below the inbox."
+            )
+        return f"{name} is cancelled, as {job.id}."
+
+    async def _hold(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        self._unfinished(job)
+        if job.held and job.state != "queued":
+            return f"{job.id} is held already."
+        await self._flow.hold(job, directory, _by(request), _reason(request))
+        return f"{job.id} will be held after its present stage." if job.state == "running" else f"{job.id} is held."
+
+    async def _release(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        self._unfinished(job)
+        if not job.held and job.state != "held":
+            raise JobError("job-not-held", f"{job.id} is not held.", "")
+        await self._flow.release(job, directory, _by(request))
+        return f"{job.id} goes on."
+
+    async def _priority(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        self._unfinished(job)
+        value = request.get("priority")
+        if not isinstance(value, int) or abs(value) > MAX_PRIORITY:
+            raise JobError(
+                "control-invalid",
+                f"{value!r} is not a priority.",
+                f"It is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
+            )
+        await self._flow.prioritise(job, directory, value, _by(request))
+        return f"{job.id} has priority {value}."
+
+    async def _retry(self, request: Request) -> str:
+        job, directory = self._find(_job_id(request))
+        if job.state not in ("failed", "cancelled"):
+            raise JobError(
+                "job-not-failed", f"{job.id} is {job.state}; only failed and cancelled jobs can be retried.", ""
+            )
+        if not job.stages:
+            raise JobError(
+                "job-not-accepted",
+                f"{job.id} was refused when it was taken in.",
+                "Mend its manifest and drop it again.",
+            )
+        if self._outbox.owner(job.name) != job.id:  # somebody removed its status, and the name may be another job's now
+            job.name = self._outbox.reserve(job.name, job.id, describe(job))
+        job.note("retry", by=_by(request))
+        job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
+        job.not_before, job.stage = 0.0, job.stages[0]
+        await self._flow.enqueue(job, directory)
+        return f"{job.id} starts again, as {job.name}."
+
+    def _find(self, job_id: str) -> tuple[Job, Path]:
+        directory = self._flow.spool.find(job_id)
+        if directory is None and (name := self._intake.waiting(job_id)) is not None:
+            raise JobError(
+                "job-waiting",
+                f"{name} is still in the inbox, and waits for its files.",
+                "It can only be cancelled there.",
+            )
+        if directory is None:
+            raise JobError("job-unknown", f"There is no job {job_id}.", "`avatar jobs list` shows those there are.")
+        if job_id in self._flow.running:  # the record in memory is the one that will be written next
+            return self._flow.running[job_id], directory
+        try:
+            return self._flow.spool.load(directory), directory
+        except ValueError as exc:
+            raise JobError("job-unreadable", f"The record of {job_id} cannot be read: {exc}.", "") from exc
+
+    def _unfinished(self, job: Job) -> None:
+        if job.state in FINISHED:
+            raise JobError("job-finished", f"{job.id} is {job.state} already.", "")
+
+    # -- the whole queue -----------------------------------------------------------------------------------------
+
+    async def _pause(self, request: Request) -> str:
+        scope = _scope(request)
+        seconds = request.get("for_s")
+        if seconds is not None and (not isinstance(seconds, int | float) or not 0 < seconds < 1e9):
+            raise JobError("control-invalid", f"{seconds!r} is not a time in seconds.", "Give a number above 0.")
+        present = self._pauses.active(scope)
+        if present is not None and present.by != _by(request) and request.get("force") is not True:
+            raise JobError(
+                "pause-held",
+                f"The {scope} are paused already, by {present.by} since {iso(present.since)}: {present.reason or 'no reason'}.",
+                "`--force` takes the pause over.",
+            )
+        now = time.time()
+        pause = Pause(_by(request), _reason(request), now, now + seconds if seconds else None)
+        self._pauses.begin(scope, pause)
+        self._events.queue_paused(scope, pause)
+        return f"{scope} paused."
+
+    async def _resume(self, request: Request) -> str:
+        scopes = [_scope(request)] if request.get("scope") else list(SCOPES)
+        ended = [(scope, pause) for scope in scopes if (pause := self._pauses.end(scope)) is not None]
+        for scope, _ in ended:
+            self._events.queue_resumed(scope)
+        self._flow.changed.ring()
+        told = " and ".join(f"{scope} (paused by {pause.by})" for scope, pause in ended)
+        return f"{told} resumed." if ended else "Nothing was paused."
+
+
+def _job_id(request: Request) -> str:
+    job_id = str(request.get("job"))
+    if not JOB_ID.fullmatch(job_id):
+        raise JobError("job-unknown", f"{job_id!r} is not a job id.", "It looks like job-20260102T030405Z-0a1b2c3d.")
+    return job_id
+
+
+def _scope(request: Request) -> Scope:
+    wanted = request.get("scope", "lanes")
+    for scope in SCOPES:
+        if scope == wanted:
+            return scope
+    raise JobError("control-invalid", f"{wanted!r} cannot be paused.", f"Known: {', '.join(SCOPES)}.")
+
+
+def _by(request: Request) -> str:
+    return str(request.get("by") or "unknown")[:MAX_REASON]
+
+
+def _reason(request: Request) -> str:
+    return str(request.get("reason") or "")[:MAX_REASON]

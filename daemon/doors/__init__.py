@@ -1,0 +1,1 @@
+"""How jobs come in beside the folder itself."""

@@ -1,0 +1,322 @@
+"""Deciding which drops are taken now, and keeping those waiting whose files have not arrived.
+
+All of it but `waiting` and `next_look` touches other people's files, so the daemon calls it in a `DiskThread`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, Postponed
+from daemon.events import Events
+from daemon.intake.claims import Claims
+from daemon.intake.file_writers import Writers
+from daemon.intake.job_builder import Post, no_room, room
+from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
+from daemon.intake.waiting_manifests import WaitingManifests
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import Job, new_id
+from daemon.jobs.untrusted import parse_safely, printable, read_manifest
+from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.queue.ready_queue import Board
+from daemon.queue.spool import Spool
+from daemon.system.mount_guard import Anchor
+from daemon.system.safe_open import open_inside
+
+#: A file that still changes after this many settle times is worth a status.
+PATIENCE = 5
+#: Drops taken, or looked into, in one go; between two the daemon does its other work.
+BATCH = 64
+#: No two looks follow each other faster than this, in s, but for a notification.
+LEAST_S = 0.01
+#: A manifest that could not be taken is tried again after this long at first, and at most, in s.
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+
+
+class _Peek(NamedTuple):
+    """What was read of a manifest that waits: its files, by their path below the inbox, and the names it asks for.
+
+    `held`: it could not be read, since somebody holds it.
+    """
+
+    look: Look
+    files: list[str]
+    outputs: list[str]
+    held: str = ""
+
+
+@dataclass
+class _Refused:
+    """A manifest that could not be moved. Times are the inbox's clock's, in s."""
+
+    due: float
+    delay: float
+
+
+class Intake:
+    """Args:
+    post: has the event loop do something; `board` and `events` are only touched there.
+    """
+
+    def __init__(
+        self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events, post: Post | None = None
+    ) -> None:
+        self.settings = settings
+        self.spool = spool
+        self.outbox = outbox
+        self.events = events
+        self._post = post or (lambda call, *args: call(*args))
+        self.writers = Writers(str(settings.paths.inbox))
+        self.inbox = Inbox(settings.paths.inbox, settings.intake, writers=self.writers)
+        self.claims = Claims(
+            settings,
+            spool,
+            outbox,
+            board,
+            events,
+            lambda: self.inbox,  # a test may give it another one
+            lambda: self.inbox.clock(),
+            self._post,
+        )
+        self.anchor = Anchor(settings.paths.inbox, spool.root / "inbox.json")
+        self._recovered = False
+        self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
+        self._moving: dict[str, float] = {}
+        self._peeks: dict[str, _Peek] = {}
+        self._refused: dict[str, _Refused] = {}
+        self._present: list[Drop] = []
+
+    def resume(self) -> int:
+        """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
+
+        Raises:
+            MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).
+        """
+        self.outbox.check()
+        with self.anchor.held():
+            claims = self.claims.recover()
+            if not self._recovered:
+                self._waiting.recover()
+                self._recovered = True
+            return claims
+
+    def look(self) -> list[Drop]:
+        """Look at the whole inbox once. Touches nothing but the inbox and may take long, so it may run in a thread.
+
+        Raises:
+            MachineError: `inbox-missing`.
+        """
+        started = time.monotonic()
+        with self.anchor.held():
+            drops = self.inbox.look()
+        self._post(self.events.scanned, time.monotonic() - started, len(drops))
+        self._present = drops
+        return drops
+
+    def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
+        """Batches of the drops that may be taken now, oldest first; an empty one where there was much to think about."""
+        drops = self.look() if drops is None else drops
+        self._forget_gone({drop.name for drop in drops})
+        settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
+        left = room(self.settings)
+        for start in range(0, len(settled), BATCH):
+            batch = []
+            for drop in settled[start : start + BATCH]:
+                if self._complete(drop, left):
+                    batch.append(drop)
+                    left -= self._size(drop)
+            yield batch
+
+    def take(self, drops: Sequence[Drop]) -> list[Job]:
+        """Claim drops and make their jobs.
+
+        Raises:
+            MachineError: `inbox-missing`.
+        """
+        if not drops:
+            return []
+        limit = self.settings.intake.companion_wait_s
+        with self.anchor.held():
+            waited = {drop.name for drop in drops if self._waiting.waited_s(drop.name) >= limit}
+            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
+        for drop in drops:
+            if drop.name in self.claims.refused:
+                self._refuse(drop)
+            else:
+                self._let_go(drop)
+        return jobs
+
+    def _id(self, drop: Drop) -> str:
+        """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
+        self._waiting.settle(drop.name)
+        return self._waiting.id_of(drop.name) or new_id()
+
+    def _let_go(self, drop: Drop) -> None:
+        self.inbox.forget(drop.name)
+        self._peeks.pop(drop.name, None)
+        self._refused.pop(drop.name, None)
+        self._waiting.settle(drop.name)
+
+    def _refuse(self, drop: Drop) -> None:
+        """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
+        why = self.claims.refused.pop(drop.name)
+        known = self._refused.get(drop.name)
+        delay = min(known.delay * 2, LONGEST_RETRY_S) if known else FIRST_RETRY_S
+        self._refused[drop.name] = _Refused(self.inbox.now + delay, delay)
+        self._wait(drop, [], [f"The manifest cannot be moved out of its folder ({why})."])
+
+    # -- what people ask for while a manifest is still theirs ----------------------------------------------------
+
+    def waiting(self, job_id: str) -> str | None:
+        """The path below the inbox of the manifest that waits for its files under this id."""
+        return self._waiting.name_of(job_id)
+
+    def expected(self, *, read: bool = False) -> dict[str, list[str]]:
+        """Manifests of the last look by the result names that are known to come from them; a file of several jobs gives
+        more names than its own, with a number each. `read`: look also into those that have not been read yet.
+        """
+        names: dict[str, list[str]] = {}
+        for drop in self._present:
+            peek = self._peek(drop) if read else self._peeks.get(drop.name)
+            for name in {drop.stem, *(peek.outputs if peek else ())}:
+                names.setdefault(clean_stem(name), []).append(drop.name)
+        return names
+
+    def cancel(self, name: str) -> Job | None:
+        """Take a manifest out of the inbox and make a cancelled job of it, durably. None: it is no manifest.
+
+        Args:
+            name: its path below the inbox.
+
+        Raises:
+            JobError: it is not in the inbox (any more), or may not be moved.
+            MachineError: `inbox-missing`.
+        """
+        jobs: list[Job] = []
+        with self.anchor.held():
+            while not jobs and name not in self.claims.refused and name.lower().endswith(MANIFESTS):
+                try:
+                    with open_inside(
+                        self.settings.paths.inbox, name
+                    ) as fd:  # JobError when gone, or no file of its own
+                        look: Look | None = Look.of(os.fstat(fd))
+                except Postponed:  # somebody holds it; it is taken away all the same
+                    look = self.inbox.at(name)
+                if look is not None:  # else exchanged in this moment, as when `take` gives nothing
+                    drop = Drop(name, look, True)
+                    jobs = self.claims.take([(drop, self._id(drop))], cancelled=True)
+        if name in self.claims.refused:
+            why = self.claims.refused.pop(name)
+            raise JobError("manifest-stuck", f"{name} cannot be moved out of its folder ({why}).", "Remove it by hand.")
+        self._peeks.pop(name, None)
+        self._waiting.settle(name)
+        return jobs[0] if jobs else None
+
+    # -- when to look again --------------------------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Refuse new claims while the spool's disk is nearly full.
+
+        Raises:
+            MachineError: `disk-reserve`.
+        """
+        reserve = self.settings.intake.reserve_mb * 10**6
+        if (free := room(self.settings) + reserve) < reserve:
+            raise MachineError(
+                "disk-reserve",
+                f"Only {free / 1e6:.0f} MB are free on the spool's disk; {reserve / 1e6:.0f} MB are kept in reserve.",
+                "Free some space; new jobs are then taken in by themselves.",
+            )
+
+    def next_look(self) -> float:
+        """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
+        limits, now = self.settings.intake, self.inbox.now
+        due = [limits.scan_s]
+        due += [since + limits.companion_wait_s - now for since in self._waiting.since()]
+        due += [refused.due - now for refused in list(self._refused.values())]
+        if (still := self.inbox.next_still()) is not None:
+            due.append(still)
+        if (again := self.claims.next_try()) is not None:
+            due.append(max(LEAST_S, again))  # what is due already was left for the next turn
+        return max(LEAST_S, min(wait for wait in due if wait > 0))
+
+    # -- what a manifest names -------------------------------------------------------------------------------------
+
+    def _complete(self, drop: Drop, left: float) -> bool:
+        """Whether every file the manifest names is there and whole, and fits into the `left` bytes. One that is wrong
+        altogether is taken, and fails.
+        """
+        if drop.name in self._refused and self.inbox.now < self._refused[drop.name].due:
+            return False
+        peek = self._peek(drop)
+        if peek.held:
+            return self._waited_enough(self._wait(drop, [], [peek.held]))
+        unready = [name for name in peek.files if not self.inbox.still(name)]
+        if not unready:
+            self._moving.pop(drop.name, None)
+            return self._fits(drop, left)
+        # Files that are there need a second look like every other; that alone is not worth telling.
+        first = self._moving.setdefault(drop.name, self.inbox.now)
+        moving = [name for name in unready if self.inbox.at(name) is not None]
+        patient = self.inbox.now - first < self.settings.intake.settle_s * PATIENCE
+        if drop.name not in self._waiting and len(moving) == len(unready) and patient:
+            return False
+        since = self._wait(drop, [printable(os.path.basename(name)) for name in unready])
+        # A file that is still being written is never taken, however long it takes.
+        return not moving and self._waited_enough(since)
+
+    def _waited_enough(self, since: float) -> bool:
+        return self.inbox.now - since >= self.settings.intake.companion_wait_s
+
+    def _fits(self, drop: Drop, left: float) -> bool:
+        """Whether the files of a manifest fit on the spool's disk. One that waits for room keeps the others from nothing."""
+        if (size := self._size(drop)) <= max(0.0, left):
+            return True
+        error = no_room(f"What {os.path.basename(drop.name)} names", size, left)
+        return self._waited_enough(self._wait(drop, [], [str(error)]))
+
+    def _size(self, drop: Drop) -> int:
+        """Bytes of the files a manifest names, each counted once."""
+        known = self._peeks.get(drop.name)
+        return sum(self.inbox.size(name) for name in known.files) if known else 0
+
+    def _peek(self, drop: Drop) -> _Peek:
+        """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
+        known = self._peeks.get(drop.name)
+        if known is None or known.look != drop.look or known.held:
+            try:
+                manifests = self._manifests(drop)
+            except Postponed as exc:
+                known = _Peek(drop.look, [], [], str(exc))
+            else:
+                base = os.path.dirname(drop.name)
+                files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
+                known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output])
+            self._peeks[drop.name] = known
+        return known
+
+    def _manifests(self, drop: Drop) -> list[Manifest]:
+        limits = self.settings.intake
+        try:
+            data = read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes)
+        except Postponed:
+            raise
+        except (AvatarError, OSError):
+            return []
+        return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
+
+    def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
+        wanted = next(iter(self._peek(drop).outputs), drop.stem)
+        return self._waiting.note(drop, wanted, missing, warnings)
+
+    def _forget_gone(self, present: set[str]) -> None:
+        memories: tuple[dict[str, Any], ...] = (self._moving, self._peeks, self._refused)
+        for memory in memories:
+            for name in [name for name in memory if name not in present]:
+                del memory[name]
+        self._waiting.keep(present)

@@ -1,0 +1,284 @@
+"""Taking manifests out of the inbox, once.
+
+The claim is one rename into `.claimed/<job>/` on the inbox's own filesystem. From there its jobs are made (`Builder`); the
+claim is removed last. A crash in between leaves the claim, and `recover` goes on from it.
+
+Every step is taken for a whole batch before it is flushed: a burst costs a few flushes for each batch, not for each job. What
+goes wrong with one manifest is that manifest's: one that cannot be moved is refused, one whose files cannot be copied now is
+tried again by itself, and the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, Postponed
+from daemon.events import Events
+from daemon.intake.claim_folder import ClaimFolder
+from daemon.intake.job_builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, NextTurn, Post
+from daemon.intake.scanner import Drop, Look
+from daemon.jobs.record import Job
+from daemon.jobs.untrusted import parse_safely, read_manifest
+from daemon.outbox.outbox import Outbox
+from daemon.queue.ready_queue import Board
+from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.safe_open import by_descriptor, explain
+
+log = structlog.get_logger()
+
+#: In a claim whose manifest somebody cancelled while it lay in the inbox.
+CANCELLED = "cancelled"
+#: In a claim whose manifest has waited in the inbox for as long as it may: what cannot be copied then fails at once.
+WAITED = "waited"
+MAX_NAME_BYTES = 4096  # PATH_MAX
+#: A claim whose files cannot be copied is tried again after this long at first, and at most, in s.
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+
+
+@dataclass
+class _Postponed:
+    """A claim that waits for its files. Times are those of `Claims`' clock, in s."""
+
+    since: float
+    due: float
+    delay: float
+
+
+class Claims:
+    """Args:
+    facts: gives what is known of the files that manifests name.
+    clock: monotonic seconds.
+    post: has the event loop do something; the methods here may run in another thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool,
+        outbox: Outbox,
+        board: Board,
+        events: Events,
+        facts: Callable[[], FileFacts],
+        clock: Callable[[], float] = time.monotonic,
+        post: Post | None = None,
+    ) -> None:
+        self._settings = settings
+        self._jobs_in = spool.jobs
+        self._builder = Builder(settings, spool, outbox, board, events, facts, post)
+        self._clock = clock
+        self.folder = ClaimFolder(settings.paths.inbox)
+        #: Manifests that could not be taken, by name, and why.
+        self.refused: dict[str, str] = {}
+        #: Claims whose files could not be copied, by their id.
+        self._postponed: dict[str, _Postponed] = {}
+        #: Folders among the claims that are not ours; said once.
+        self._foreign: set[str] = set()
+
+    # -- out of the inbox ----------------------------------------------------------------------------------------
+
+    def take(
+        self, wanted: Sequence[tuple[Drop, str]], *, cancelled: bool = False, waited: Set[str] = frozenset()
+    ) -> list[Job]:
+        """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
+
+        Args:
+            cancelled: each manifest becomes one job that is cancelled already, whatever is in it.
+            waited: names of drops that have waited for as long as they may.
+        """
+        with self.folder.opened() as root:
+            directories = [root / claim for _, claim in wanted]
+            for (drop, _), directory in zip(wanted, directories, strict=True):
+                self._make(directory)
+                # The name is noted before the rename, which takes it away.
+                fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
+                if cancelled:
+                    fs.OPS.write(directory / CANCELLED, b"", sync=False)
+                if drop.name in waited:
+                    fs.OPS.write(directory / WAITED, b"", sync=False)
+            fs.OPS.sync_all([*(directory / "source" for directory in directories), *directories, root])
+            claimed = [self._claim(drop, directory) for (drop, _), directory in zip(wanted, directories, strict=True)]
+            taken = [directory for directory, done in zip(directories, claimed, strict=True) if done]
+            if not taken:
+                return []
+            self._flush(taken)
+            return self._accept(root, taken, new=True)
+
+    def _make(self, directory: Path) -> None:
+        try:
+            fs.OPS.mkdir(directory)
+        except PermissionError as exc:
+            raise MachineError(
+                "claims-unusable",
+                f"{self.folder.path} may not be written: {exc.strerror}.",
+                "Give the service's user the right to write there; what waits is then taken in by itself.",
+            ) from exc
+
+    def _claim(self, drop: Drop, directory: Path) -> bool:
+        try:
+            with by_descriptor(self._settings.paths.inbox, drop.name) as source:
+                if self._move(drop, source, directory):
+                    return True
+        except FileNotFoundError:
+            pass
+        except JobError as exc:
+            self.refused[drop.name] = exc.message
+        except OSError as exc:  # whatever it is, it is this file's: the others are taken all the same
+            self.refused[drop.name] = _why(exc)
+        fs.remove(directory)
+        return False
+
+    def _move(self, drop: Drop, source: Path, directory: Path) -> bool:
+        taken = directory / "manifest.yaml"
+        fs.rename(source, taken)
+        if drop.look.same_content(Look.at(taken)):
+            return True
+        # It was exchanged in the last moment: back with it, and look again. Its name may be another one's by now.
+        names = (source, source.with_name(f"{directory.name}.yaml"))
+        return not any(fs.publish(taken, name, sync=False) for name in names)
+
+    def _flush(self, taken: Sequence[Path]) -> None:
+        """Flush claims. Who dropped a manifest may not have flushed it, and it is ours now."""
+        if len(taken) < fs.MANY:  # else the whole filesystem is flushed, and these with it
+            for directory in taken:
+                _flush_foreign(directory / "manifest.yaml")
+        fs.OPS.sync_all(taken)
+
+    def recover(self) -> int:
+        """Go on with every claim that a crash, a full disk or a file that could not be copied left behind. Returns how many."""
+        self._builder.begin_turn()
+        with self.folder.opened() as root:
+            now = self._clock()
+            left = [directory for directory in self._jobs_in(root) if self._usable(directory)]
+            for name in self._postponed.keys() - {directory.name for directory in left}:
+                del self._postponed[name]
+            claims = [directory for directory in left if self._due(directory.name, now)]
+            whole = [directory for directory in claims if os.path.lexists(directory / "manifest.yaml")]
+            for directory in claims:
+                if directory not in whole:
+                    self._clear(directory)
+            whole.sort()
+            for start in range(0, len(whole), BATCH):
+                self._accept(root, whole[start : start + BATCH])
+            return len(claims)
+
+    def _due(self, claim: str, now: float) -> bool:
+        return claim not in self._postponed or self._postponed[claim].due <= now
+
+    def next_try(self) -> float | None:
+        """Seconds until a claim that was postponed is to be tried again; None where there is none."""
+        return min((one.due - self._clock() for one in list(self._postponed.values())), default=None)
+
+    def _usable(self, directory: Path) -> bool:
+        """Whether we can go on with a claim. One that somebody else put there is passed over: it is no work of ours."""
+        if directory.name not in self._foreign and not os.access(
+            directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
+        ):
+            self._pass_over(directory)
+        return directory.name not in self._foreign
+
+    def _clear(self, directory: Path) -> None:
+        try:
+            fs.remove(directory)
+        except PermissionError:
+            self._pass_over(directory)
+
+    def _pass_over(self, directory: Path) -> None:
+        self._foreign.add(directory.name)
+        log.warning(
+            "claim passed over",
+            path=str(self.folder.path / directory.name),
+            why="it is somebody else's, and may not be read or removed",
+        )
+
+    # -- into the spool ------------------------------------------------------------------------------------------
+
+    def _accept(self, root: Path, directories: Sequence[Path], *, new: bool = False) -> list[Job]:
+        """Make the jobs of claimed manifests, each once, and remove the claims. `new`: none of them can be in the spool yet."""
+        claimed, unread = [], {}
+        for directory in directories:
+            try:
+                claimed.append(self._read(directory))
+            except Postponed as exc:
+                unread[directory.name] = exc
+        jobs, uncopied = self._builder.make(claimed, new=new)
+        waiting = {**unread, **uncopied}
+        for directory in directories:
+            error = waiting.get(directory.name)
+            if isinstance(error, NextTurn):
+                self._postponed.setdefault(directory.name, _Postponed(self._clock(), 0.0, FIRST_RETRY_S)).due = 0.0
+            elif error is not None:
+                self._postpone(directory.name, error)
+            else:
+                self._postponed.pop(directory.name, None)
+                self._clear(directory)
+        if directories:
+            fs.OPS.sync_dir(root)
+        return jobs
+
+    def _postpone(self, claim: str, error: AvatarError) -> None:
+        now = self._clock()
+        known = self._postponed.get(claim)
+        delay = min(known.delay * 2, LONGEST_RETRY_S) if known else FIRST_RETRY_S
+        self._postponed[claim] = _Postponed(known.since if known else now, now + delay, delay)
+        log.warning("claim postponed", claim=claim, code=error.code, message=error.message, next_try_s=delay)
+
+    def _read(self, directory: Path) -> Claimed:
+        source = self._source(directory)
+        last = os.path.lexists(directory / WAITED) or self._is_last_try(directory.name)
+        cancelled = os.path.lexists(directory / CANCELLED)
+        data = b""
+        try:
+            data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
+            items = tuple(parse_safely(data, self._settings.intake.max_documents))
+        except Postponed as exc:
+            if not (last or cancelled):
+                raise
+            items = (JobError(exc.code, exc.message, exc.hint),)
+        except JobError as exc:
+            items = (exc,)
+        if cancelled:
+            items = (WITHDRAWN,)
+        return Claimed(directory.name, source, data, items, last)
+
+    def _is_last_try(self, claim: str) -> bool:
+        """Whether a claim has waited for its files for as long as a manifest may."""
+        known = self._postponed.get(claim)
+        return known is not None and self._clock() - known.since >= self._settings.intake.companion_wait_s
+
+    def _source(self, directory: Path) -> str:
+        try:
+            name = read_manifest(directory, "source", MAX_NAME_BYTES).decode("utf-8", "surrogateescape")
+        except AvatarError:  # somebody was in here: the name is lost, the job is not
+            name = ""
+        return name if name and "\0" not in name else f"{directory.name}.yaml"
+
+
+def _flush_foreign(path: Path) -> None:
+    """Flush a file that was somebody else's. What is no file, or not ours to open now, fails later with a reason."""
+    look = Look.at(path)
+    if look is None or look.size < 0:
+        return
+    try:
+        fs.OPS.sync_file(path)
+    except OSError as exc:
+        if exc.errno not in (errno.EAGAIN, errno.EACCES, errno.EPERM):
+            raise
+
+
+def _why(exc: OSError) -> str:
+    """Why a manifest cannot be renamed, for its owner."""
+    if exc.errno == errno.EXDEV:
+        return "it lies on another filesystem, subvolume or quota project than the inbox; move it into the inbox itself"
+    told = explain(exc, "it")
+    if isinstance(told, JobError) and told.code == "file-is-link":
+        return "it lies behind a link"
+    return f"{exc.strerror}; give the service the right to write there"

@@ -1,0 +1,108 @@
+"""Copies of the files that jobs name. Jobs that name the same unchanged file share one copy: a burst of thousands of jobs with
+one portrait must not write it thousands of times.
+
+Sharing is a hard link between job directories. It is safe because nobody writes into a copy: stages read it, and clearing a job
+removes only its own name. A copy is known by what identifies a content as far as the kernel can tell: device, inode, size, times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.errors import JobError, Postponed
+from daemon.system import fs
+
+#: Copies that are kept at hand for the next job; each holds one file descriptor.
+KEPT = 16
+#: A file may be written to while it is copied; it is then copied again this often.
+TRIES = 3
+
+#: No job has the copy any more, it has all the names a file can have, or this filesystem has no hard links.
+_NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS})
+
+
+class FileKey(NamedTuple):
+    """What identifies a content as far as the kernel can tell."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Snapshots:
+    def __init__(self) -> None:
+        self._kept: OrderedDict[FileKey, int] = OrderedDict()
+
+    def take(self, source_fd: int, target: Path, limit: int, name: str, check_room: Callable[[int], None]) -> FileKey:
+        """Make `target` a copy of an open file. The caller flushes it.
+
+        Args:
+            limit: bytes.
+            check_room: is asked before so many bytes are written; raises where they do not fit.
+
+        Returns:
+            What identifies the content that was copied.
+
+        Raises:
+            JobError: `file-too-large` (over `limit` bytes).
+            Postponed: `file-changing`, and what `check_room` raises.
+        """
+        key = key_of(source_fd)
+        if key in self._kept and self._share(key, target):
+            return key
+        for _ in range(TRIES):
+            if key.size > limit:
+                raise JobError("file-too-large", f"{name} is larger than {limit // 2**20} MiB.", "Use a smaller file.")
+            check_room(key.size)
+            self._copy(source_fd, target, key.size, check_room)
+            if key_of(source_fd) == key:
+                self._keep(key, target)
+                return key
+            fs.remove(target)
+            key = key_of(source_fd)
+        raise Postponed("file-changing", f"{name} is still written to.", "Drop the manifest again when it is whole.")
+
+    def _copy(self, source_fd: int, target: Path, size: int, check_room: Callable[[int], None]) -> None:
+        try:
+            fs.OPS.copy(source_fd, target, size, sync=False)  # what grows past it meanwhile is copied again
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                fs.remove(target)  # a full disk has no room for half a file
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                check_room(size)  # where it does not fit, it is the file's fault
+            raise
+
+    def _share(self, key: FileKey, target: Path) -> bool:
+        self._kept.move_to_end(key)
+        try:
+            fs.OPS.link_open(self._kept[key], target)
+        except OSError as exc:
+            if exc.errno not in _NOT_SHARED:
+                raise
+            os.close(self._kept.pop(key))
+            return False
+        return True
+
+    def _keep(self, key: FileKey, copy: Path) -> None:
+        self._kept[key] = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if len(self._kept) > KEPT:
+            os.close(self._kept.popitem(last=False)[1])
+
+    def forget_unused(self) -> None:
+        """Let go of copies that no job has any more: held open, they would still take their space."""
+        for key, fd in list(self._kept.items()):
+            if os.fstat(fd).st_nlink == 0:
+                os.close(self._kept.pop(key))
+
+
+def key_of(fd: int) -> FileKey:
+    info = os.fstat(fd)
+    return FileKey(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

@@ -1,0 +1,337 @@
+"""Claimed manifests → jobs in the spool, each made once and told of in the outbox.
+
+Each job is built in `spool/tmp`, published by one rename, and then acknowledged by its status. After a crash in between the
+same is done once more: ids follow from the claim's, so that no job is made twice.
+
+Every step is taken for a whole batch before it is flushed: a burst costs a few flushes for each batch, not for each job.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, Postponed
+from daemon.events import Events
+from daemon.intake.companion_files import Snapshots
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.record import FINISHED, PIPELINES, SOURCES, Job, document_id
+from daemon.jobs.untrusted import printable
+from daemon.outbox.outbox import Outbox, Wish
+from daemon.outbox.status_file import describe
+from daemon.queue.ready_queue import Board
+from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.safe_open import open_inside
+
+WITHDRAWN = JobError(
+    "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
+)
+#: Jobs that are built between two flushes.
+BATCH = 100
+#: Bytes that are copied in one turn of the intake, or one job's files where those are more: what somebody else dropped must not
+#: wait until gigabytes are copied.
+TURN_BYTES = 256 * 2**20
+#: Claims whose files differ by less than this are made in the order of their arrival; otherwise the smaller one goes first.
+SIZE_STEP = 32 * 2**20
+
+
+class FileFacts(Protocol):
+    """What the looks at the inbox have found of a file, by its path below the inbox."""
+
+    def still_s(self, name: str) -> float:
+        """For how long it has been seen unchanged, in s."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Its bytes at the last look; 0 where that is not known."""
+        ...
+
+
+#: Has the event loop call something with arguments.
+Post = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A manifest that was taken out of the inbox.
+
+    Attributes:
+        claim: its id, from which those of its jobs follow.
+        source: its path in the inbox.
+        data: its bytes, as far as they could be read.
+        items: its documents, each checked or with what is wrong with it.
+        last: it has waited long enough: what cannot be copied now fails.
+    """
+
+    claim: str
+    source: str
+    data: bytes
+    items: tuple[Manifest | JobError, ...]
+    last: bool = False
+
+
+@dataclass
+class _Build:
+    """A job on its way into the spool. `wanted`: the name it asks for."""
+
+    job: Job
+    item: Manifest | JobError
+    claimed: Claimed
+    wanted: str
+    place: Path | None = None
+
+
+class NextTurn(Postponed):
+    """Enough was copied in this turn; the rest of the claim is made in the next one."""
+
+    def __init__(self) -> None:
+        super().__init__("next-turn", "Enough was copied in this turn.", "")
+
+
+class Builder:
+    """Args:
+    facts: gives what is known of the files that manifests name.
+    post: has the event loop do something; `make` may run in another thread, board and events may not.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool,
+        outbox: Outbox,
+        board: Board,
+        events: Events,
+        facts: Callable[[], FileFacts],
+        post: Post | None = None,
+    ) -> None:
+        self._settings = settings
+        self._facts = facts
+        self._post = post or _at_once
+        self._spool = spool
+        self._outbox = outbox
+        self._board = board
+        self._events = events
+        self._snapshots = Snapshots()
+        self._left_bytes = TURN_BYTES
+        #: Jobs of this process that are in the spool, but whose status could not be written yet.
+        self._unsaid: set[str] = set()
+
+    def begin_turn(self) -> None:
+        """Allow `TURN_BYTES` to be copied from now on."""
+        self._left_bytes = TURN_BYTES
+
+    def make(self, claimed: Sequence[Claimed], *, new: bool) -> tuple[list[Job], dict[str, AvatarError]]:
+        """Make the jobs of claimed manifests, each once. `new`: none of them can be in the spool yet.
+
+        Returns:
+            The jobs, and for each claim of which something could not be copied now, why. Such a claim is to be tried again.
+        """
+        self._snapshots.forget_unused()
+        claimed = sorted(claimed, key=lambda one: self._size(one) // SIZE_STEP)
+        builds = [_build(one, number) for one in claimed for number in range(len(one.items))]
+        jobs: list[Job] = []
+        postponed: dict[str, AvatarError] = {}
+        for start in range(0, len(builds), BATCH):
+            batch = [build for build in builds[start : start + BATCH] if build.claimed.claim not in postponed]
+            jobs += self._settle(batch if new else [build for build in batch if self._due(build)], postponed)
+        return jobs, postponed
+
+    def _size(self, claimed: Claimed) -> int:
+        """Bytes of the files that a manifest names, each counted once."""
+        manifests = [item for item in claimed.items if isinstance(item, Manifest)]
+        folder = os.path.dirname(claimed.source)
+        names = {os.path.join(folder, name) for manifest in manifests for name, _ in named_files(manifest)}
+        return sum(self._facts().size(name) for name in names)
+
+    def _due(self, build: _Build) -> bool:
+        """Whether something is left to do for a job that an earlier try may have made."""
+        build.place = self._spool.find(build.job.id)
+        if build.place is None:
+            return True
+        known = self._unacknowledged(build.place)
+        build.job = known or build.job
+        return known is not None
+
+    def _settle(self, builds: Sequence[_Build], postponed: dict[str, AvatarError]) -> list[Job]:
+        new = [build for build in builds if build.place is None]
+        if new:
+            self._publish(new, postponed)
+        made = [build for build in builds if build.place is not None]
+        if made:
+            self._acknowledge(made, {build.job.id for build in new})
+        return [build.job for build in made]
+
+    def _publish(self, builds: Sequence[_Build], postponed: dict[str, AvatarError]) -> None:
+        """Build the jobs' directories and make them appear in their queues (or among the failed)."""
+        written: list[Path] = []
+        built = []
+        for build in builds:
+            if build.claimed.claim in postponed:
+                continue
+            if self._left_bytes <= 0 and isinstance(build.item, Manifest) and named_files(build.item):
+                postponed[build.claimed.claim] = NextTurn()
+                continue
+            try:
+                written += self._write(build)
+            except Postponed as exc:
+                fs.remove(self._spool.tmp / build.job.id)
+                postponed[build.claimed.claim] = exc
+            else:
+                built.append(build)
+        if not built:
+            return
+        fs.OPS.sync_all(written)
+        for build in built:
+            self._unsaid.add(build.job.id)
+            build.place = self._spool.place(build.job)
+            fs.rename(self._spool.tmp / build.job.id, build.place)
+
+    def _write(self, build: _Build) -> list[Path]:
+        """Make a job's directory in `spool/tmp`; returns what is to be flushed."""
+        job, building = build.job, self._spool.tmp / build.job.id
+        fs.remove(building)
+        fs.OPS.mkdir(building)
+        fs.OPS.write(building / "manifest.yaml", build.claimed.data, sync=False)
+        copies: list[Path] = []
+        try:
+            if isinstance(build.item, JobError):
+                raise build.item
+            copies = self._snapshot(build, build.item, building)
+        except (JobError, Postponed) as exc:
+            if isinstance(exc, Postponed) and not build.claimed.last:
+                raise
+            job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
+            fault = exc.fault
+            job.error = {"code": exc.code, "message": exc.message, "hint": exc.hint, "fault": fault, "stage": "intake"}
+        job.name = self._outbox.choose(build.wanted, job.id)
+        fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
+        return [building / "manifest.yaml", *copies, building / "job.json", building]
+
+    def _acknowledge(self, builds: Sequence[_Build], new: Set[str]) -> None:
+        """Reserve the jobs' names in the outbox, which tells people that they are accepted: now that they cannot be lost.
+
+        `new`: ids of those whose name was chosen just now; the others may have a name since an earlier try.
+        """
+        fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
+        chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
+        wishes = [Wish(b.wanted, b.job.id, describe(b.job), chosen.get(b.job.id)) for b in builds]
+        names = self._outbox.reserve_all(wishes)
+        for build, name in zip(builds, names, strict=True):
+            self._name(build, name)
+            self._unsaid.discard(build.job.id)
+            self._post(self._announce, build.job, build.place)
+
+    def _announce(self, job: Job, place: Path) -> None:
+        """Tell of a job, in the event loop. Somebody may have cancelled it since it came into the spool."""
+        if job.state == "queued" and place.is_dir():
+            self._board.add(job)
+        self._events.job_accepted(job)
+        if job.state in FINISHED:
+            self._events.job_finished(job)
+
+    def _name(self, build: _Build, name: str) -> None:
+        """Correct the record where somebody took the name that was chosen."""
+        if name != build.job.name and build.place is not None:
+            build.job.name = name
+            self._spool.save(build.job, build.place)
+            fs.OPS.sync_dir(build.place)
+
+    def _unacknowledged(self, place: Path) -> Job | None:
+        """The job, where a crash or a full disk came between its hop into the spool and its status in the outbox."""
+        try:
+            job = self._spool.load(place)
+        except ValueError:
+            return None  # recovery sets it aside
+        if job.id in self._unsaid:
+            return job
+        resting = job.state in FINISHED or job.id in self._board
+        return job if resting and self._outbox.owner(job.name) != job.id else None
+
+    def _snapshot(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
+        """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
+        copies = []
+        folder = os.path.dirname(build.claimed.source)
+        for name, target in named_files(manifest):
+            path = os.path.join(folder, name)
+            with open_inside(self._settings.paths.inbox, path) as fd:
+                limit = self._settings.intake.max_file_bytes
+                room_for = partial(self._begin_copy, name)
+                key = self._snapshots.take(fd, building / target, limit, name, room_for)
+            build.job.facts.setdefault(SOURCES, {})[target] = {
+                "path": path,
+                "file": list(key),
+                "still_s": round(self._facts().still_s(path), 1),
+            }
+            copies.append(building / target)
+        return copies
+
+    def _begin_copy(self, name: str, size: int) -> None:
+        check_room(self._settings, name, size)
+        self._left_bytes -= size
+
+
+def _at_once(call: Callable[..., object], *args: Any) -> None:
+    call(*args)
+
+
+def named_files(manifest: Manifest) -> list[tuple[str, str]]:
+    """The files a job names, each with the name of its copy in the job's folder."""
+    sources = (
+        (manifest.image, "source.image"),
+        (manifest.audio, "source.audio"),
+        (manifest.background_file, "source.background"),
+    )
+    return [(name, target) for name, target in sources if name is not None]
+
+
+def room(settings: Settings) -> float:
+    """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
+    return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
+
+
+def check_room(settings: Settings, name: str, size: int) -> None:
+    """Refuse to write `size` bytes where they would touch the reserve.
+
+    Raises:
+        Postponed: `no-room`.
+    """
+    if size > (free := room(settings)):
+        raise no_room(name, size, free)
+
+
+def no_room(name: str, size: float, free: float) -> Postponed:
+    return Postponed(
+        "no-room",
+        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: beyond the reserve "
+        f"{max(0.0, free) / 1e6:.0f} MB are free.",
+        "Use smaller files, or have the operator free some space.",
+        fault="machine",
+    )
+
+
+def _build(claimed: Claimed, number: int) -> _Build:
+    now, item = time.time(), claimed.items[number]
+    stem = os.path.splitext(os.path.basename(claimed.source))[0]
+    job = Job(
+        id=document_id(claimed.claim, number),
+        name=f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem,
+        source=printable(claimed.source),
+        document=number,
+        accepted=now,
+        since=now,
+    )
+    if isinstance(item, Manifest):
+        job.name = item.output or job.name
+        job.manifest = item.model_dump(mode="json")
+        job.stages = PIPELINES[item.kind]
+        job.stage = job.stages[0]
+        job.priority = item.priority
+    return _Build(job, item, claimed, wanted=job.name)

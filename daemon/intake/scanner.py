@@ -1,0 +1,237 @@
+"""Looking at the inbox: which manifests lie there, and whether they and their files are whole.
+
+A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
+its writers (`Writers`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
+size, since a client that writes in bursts stands still between them; and while a writer has it open, `companion_wait_s`. Times
+in the file are only compared with themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is
+looked at, so that a picture and the manifest that names it settle in the same time, and nothing is read before it is still.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from daemon.config.settings import Intake
+from daemon.intake.file_writers import Writers, Writing
+from daemon.system.safe_open import open_below
+
+log = structlog.get_logger()
+
+MANIFESTS = (".yaml", ".yml")
+#: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
+WISHES = (".cancel", ".hold", ".release")
+#: Names that programs give to what they have not finished writing.
+UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
+MAX_DEPTH = 4  # folders below the inbox that are looked into
+
+
+class Look(NamedTuple):
+    """What a file looked like. `ctime_ns` shows a write that hides its time, as file servers can."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Look:
+        size = info.st_size if stat.S_ISREG(info.st_mode) else -1
+        return cls(info.st_ino, size, info.st_mtime_ns, info.st_ctime_ns)
+
+    @classmethod
+    def at(cls, path: str | Path) -> Look | None:
+        try:
+            return cls.of(os.lstat(path))
+        except (OSError, ValueError):
+            return None
+
+    def same_content(self, other: Look | None) -> bool:
+        """Whether it is the same file with the same content; its name, and with it `ctime_ns`, may have changed."""
+        return other is not None and self[:3] == other[:3]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A manifest in the inbox. `name`: its path below the inbox; `settled`: it has stopped changing."""
+
+    name: str
+    look: Look
+    settled: bool
+
+    @property
+    def stem(self) -> str:
+        return os.path.splitext(os.path.basename(self.name))[0]
+
+
+def ignored(name: str) -> bool:
+    """Names that are never a finished drop: hidden, temporary, or a copy made by a synchroniser."""
+    return (
+        name.startswith((".", "~$"))
+        or name.endswith("~")
+        or name.lower().endswith(UNFINISHED)
+        or ".sync-conflict-" in name
+    )
+
+
+class Seen(NamedTuple):
+    """A file as the looks so far have found it: what it looked like, what is known of its writers, and since when that is so."""
+
+    look: Look
+    writing: Writing
+    since: float
+
+
+class Inbox:
+    """Remembers what each file looked like, and since when."""
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Intake,
+        clock: Callable[[], float] = time.monotonic,
+        writers: Writers | None = None,
+    ) -> None:
+        self.root = root
+        self._settings = settings
+        self.clock = clock
+        self._writers = writers or Writers(str(root))
+        #: The time of the last look.
+        self.now = clock()
+        self._seen: dict[str, Seen] = {}
+        self._asked: set[str] = set()
+        #: Files such as `hello.cancel` found by the last look: wishes of people who have only the folder.
+        self.wishes: list[str] = []
+        #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
+        self.closed: dict[str, str] = {}
+
+    def look(self) -> list[Drop]:
+        """One look at every file; returns the manifests."""
+        self.now = self.clock()
+        before, seen, self._seen = self._seen, {}, {}
+        drops, wishes = [], []
+        closed: dict[str, str] = {}
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name, look in self._files(root, root, "", 0, closed):
+                seen[name] = self._note(name, look, before.get(name))
+                if name.lower().endswith(MANIFESTS):
+                    drops.append(Drop(name, look, self._left(seen[name]) <= 0))
+                elif name.lower().endswith(WISHES):
+                    wishes.append(name)
+            for name in self._asked - seen.keys():
+                if (look_again := self._look_below(root, name)) is not None:
+                    seen[name] = self._note(name, look_again, before.get(name))
+        finally:
+            os.close(root)
+        self._seen, self.wishes, self._asked = seen, wishes, set()
+        self._writers.keep(set(seen))
+        self._tell_closed(closed)
+        return drops
+
+    def _files(
+        self, root: int, folder: int, prefix: str, depth: int, closed: dict[str, str]
+    ) -> Iterator[tuple[str, Look]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if ignored(entry.name):
+                    continue
+                name = prefix + entry.name
+                try:
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield name, Look.of(entry.stat(follow_symlinks=False))
+                    elif depth < MAX_DEPTH:
+                        yield from self._folder(root, name, depth, closed)
+                except FileNotFoundError:
+                    continue  # moved away while we looked
+                except OSError as exc:  # one folder or file of somebody's; the others are looked at
+                    closed[name] = exc.strerror or type(exc).__name__
+
+    def _folder(self, root: int, name: str, depth: int, closed: dict[str, str]) -> Iterator[tuple[str, Look]]:
+        """The files of a folder below the inbox. One that is a mount is refused: what lies there cannot be claimed by a rename,
+        and a dead one would not answer.
+        """
+        below = open_below(root, name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield from self._files(root, below, f"{name}/", depth + 1, closed)
+        finally:
+            os.close(below)
+
+    def _tell_closed(self, closed: dict[str, str]) -> None:
+        for name in sorted(closed.keys() - self.closed.keys()):
+            log.warning("folder not looked into", folder=name, why=closed[name])
+        self.closed = closed
+
+    def _note(self, name: str, look: Look, known: Seen | None) -> Seen:
+        writing = self._writers.of(name)
+        if known is not None and known.look == look and known.writing == writing:
+            return known
+        return Seen(look, writing, self.now)
+
+    def _look_below(self, root: int, name: str) -> Look | None:
+        try:
+            fd = open_below(root, name, os.O_PATH | os.O_NOFOLLOW)
+        except (OSError, ValueError):
+            return None
+        try:
+            return Look.of(os.fstat(fd))
+        finally:
+            os.close(fd)
+
+    def at(self, name: str) -> Look | None:
+        """What a file looks like at this moment; None where it is not there, or behind a link or a mount."""
+        try:
+            root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return self._look_below(root, name)
+        finally:
+            os.close(root)
+
+    def still(self, name: str) -> bool:
+        """Whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
+        if name not in self._seen:  # new since the look, or under a name or in a folder that is not looked at
+            look = self.at(name)
+            if look is None:
+                return False
+            self._seen[name] = Seen(look, self._writers.of(name), self.clock())
+        self._asked.add(name)
+        return self._left(self._seen[name]) <= 0
+
+    def size(self, name: str) -> int:
+        """Bytes of a file at the last look; 0 where it is not known, or is no file."""
+        return max(0, self._seen[name].look.size) if name in self._seen else 0
+
+    def still_s(self, name: str) -> float:
+        """How long a file has been seen unchanged, in s."""
+        return self.clock() - self._seen[name].since if name in self._seen else 0.0
+
+    def _left(self, seen: Seen) -> float:
+        """Seconds from the last look until a file counts as whole, if it does not change."""
+        return seen.since + self._wait(seen) - self.now
+
+    def _wait(self, seen: Seen) -> float:
+        limits = self._settings
+        if seen.writing is Writing.OPEN:
+            return limits.companion_wait_s
+        wait = limits.settle_s
+        if seen.writing is not Writing.CLOSED:
+            longer = limits.settle_unknown_s + limits.settle_mb_s * max(0, seen.look.size) / 1e6
+            wait = max(wait, min(longer, limits.companion_wait_s))
+        # Some programs create a file long before they fill it.
+        return max(wait, limits.empty_wait_s) if seen.look.size == 0 else wait
+
+    def next_still(self) -> float | None:
+        """Seconds from the last look until the next file is whole; None when none is to."""
+        return min((left for left in map(self._left, list(self._seen.values())) if left > 0), default=None)
+
+    def forget(self, name: str) -> None:
+        self._seen.pop(name, None)

@@ -1,0 +1,169 @@
+"""Manifests that lie in the inbox and have a status already: what they wait for, since when, and under which id.
+
+Each has a record in `spool/waiting`, so that a restart keeps its name and its clock. How long one has waited is measured by the
+monotonic clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.events import Events
+from daemon.intake.job_builder import Post
+from daemon.intake.scanner import Drop, Inbox
+from daemon.jobs.record import Job, new_id
+from daemon.jobs.untrusted import printable
+from daemon.outbox.outbox import Outbox
+from daemon.outbox.status_file import describe
+from daemon.queue.spool import Spool
+from daemon.system import fs
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass
+class _Waiting:
+    """`since`: by the inbox's clock, in s."""
+
+    job: Job
+    since: float
+
+
+class WaitingManifests:
+    """Args:
+    inbox: gives the inbox, whose clock counts.
+    post: has the event loop do something; `events` are only told there.
+    """
+
+    def __init__(self, spool: Spool, outbox: Outbox, events: Events, inbox: Callable[[], Inbox], post: Post) -> None:
+        self._spool = spool
+        self._outbox = outbox
+        self._events = events
+        self._inbox = inbox
+        self._post = post
+        self._known: dict[str, _Waiting] = {}
+        self._names: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
+
+    def name_of(self, job_id: str) -> str | None:
+        """The path below the inbox of the manifest that waits under an id."""
+        return self._names.get(job_id)
+
+    def id_of(self, name: str) -> str | None:
+        """The id that a manifest waits under."""
+        known = self._known.get(name)
+        return known.job.id if known else None
+
+    def waited_s(self, name: str) -> float:
+        """For how long a manifest has waited, in s; -1 for one that does not."""
+        known = self._known.get(name)
+        return self._inbox().now - known.since if known else -1.0
+
+    def since(self) -> list[float]:
+        """Since when each waits, by the inbox's clock, in s."""
+        return [waiting.since for waiting in list(self._known.values())]
+
+    def note(self, drop: Drop, wanted: str, missing: list[str], warnings: Sequence[str] = ()) -> float:
+        """Note durably that a manifest waits, and tell people. Returns since when.
+
+        Args:
+            wanted: the name its results are to have.
+            missing: names of the files that are not there, or not whole.
+        """
+        waiting = self._known.get(drop.name)
+        if waiting is None:
+            now, since = time.time(), self._inbox().now
+            job = Job(
+                id=new_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
+            )
+            job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": _boot_id(), "at": since}}
+            job.warnings = list(warnings)
+            job.name = self._outbox.reserve(wanted, job.id, describe(job))
+            fs.replace_json(self._record(job), job.to_json())
+            waiting = self._begin(drop.name, job, since)
+            self._post(self._events.job_waiting, job, missing)
+        elif (waiting.job.facts["missing"], waiting.job.warnings) != (missing, list(warnings)):
+            job = waiting.job
+            job.facts["missing"], job.warnings = missing, list(warnings)
+            fs.replace_json(self._record(job), job.to_json(), durable=False)
+            self._post(self._events.job_waiting, job, missing)
+        return waiting.since
+
+    def recover(self) -> None:
+        """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox."""
+        for path in self._spool.waiting.glob(".*.tmp"):
+            fs.remove(path)  # left by a crash
+        for path in sorted(self._spool.waiting.glob("job-*.json")):
+            try:
+                job = Job.from_bytes(path.read_bytes())
+            except (OSError, ValueError):
+                fs.remove(path)
+                continue
+            source = str(job.facts.get("path", ""))
+            there = source and self._inbox().at(source) is not None
+            if there and self._spool.find(job.id) is None:
+                self._begin(source, job, self._waited_from(job))
+            else:
+                self._forget(job)
+
+    def settle(self, name: str) -> None:
+        """End the waiting of a manifest whose job is in the spool."""
+        known = self._known.get(name)
+        if known is not None and self._spool.find(known.job.id) is not None:
+            self._end(name)
+
+    def keep(self, present: set[str]) -> None:
+        """End the waiting of the manifests that are not in the inbox any more."""
+        for name in [name for name in self._known if name not in present]:
+            self._end(name)
+
+    def _begin(self, name: str, job: Job, since: float) -> _Waiting:
+        self._known[name] = _Waiting(job, since)
+        self._names[job.id] = name
+        return self._known[name]
+
+    def _end(self, name: str) -> None:
+        job = self._known.pop(name).job
+        self._names.pop(job.id, None)
+        self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        if self._is_orphaned(job):
+            self._outbox.withdraw(job.name, job.id)
+            self._post(self._events.job_withdrawn, job)
+        fs.remove(self._record(job))
+
+    def _is_orphaned(self, job: Job) -> bool:
+        """True if the status a manifest waited under belongs to no job: it was taken away, or its jobs have other names."""
+        place = self._spool.find(job.id)
+        if place is None:
+            return True
+        try:
+            return self._spool.load(place).name != job.name
+        except ValueError:
+            return False
+
+    def _waited_from(self, job: Job) -> float:
+        """Since when a manifest waits that waited before a restart. After a reboot the monotonic clock is another one, and the
+        wall clock may have been set; then it waits anew.
+        """
+        clock: dict[str, Any] = job.facts.get("waits_since") or {}
+        now = self._inbox().clock()
+        return min(float(clock["at"]), now) if clock.get("boot") == _boot_id() else now
+
+    def _record(self, job: Job) -> Path:
+        return self._spool.waiting / f"{job.id}.json"
+
+
+def _boot_id() -> str:
+    """Tells one run of the kernel from the next; monotonic times are only comparable within one."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

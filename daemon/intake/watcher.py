@@ -1,0 +1,184 @@
+"""A hint that something changed in the inbox or in spool/control. Never more than a hint: the truth is the scan."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.api import ObservedWatch
+from watchdog.observers.inotify import InotifyObserver
+
+from daemon.intake.claim_folder import CLAIMED
+from daemon.intake.file_writers import Writers
+from daemon.system.mounts import mount_of
+
+log = structlog.get_logger()
+
+Mode = Literal["auto", "inotify", "poll"]
+
+#: Filesystems that others change behind this kernel's back (servers, hosts of virtual machines, members of a cluster), so that
+#: inotify does not see it. An overlay is not among them: what is changed through it is announced.
+REMOTE = frozenset(
+    {
+        "9p",
+        "acfs",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "drvfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "prl_fs",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "vmhgfs",
+        "unknown",
+    }
+)
+#: How long notifications are not trusted after some were lost, in s.
+DOUBT_S = 5.0
+_LIBRARY = "watchdog.observers"
+FUSE = "fuse"  # and fuseblk, fuse.sshfs, fuse.mergerfs …
+
+
+def filesystem_of(path: Path) -> str:
+    """The type of the filesystem a path lies on, as mountinfo(5) names it."""
+    return mount_of(path).kind
+
+
+def announces(kind: str) -> bool:
+    """Whether inotify tells the whole truth on a filesystem of this type."""
+    return kind not in REMOTE and not kind.startswith(FUSE)
+
+
+def can_notify(path: Path) -> bool:
+    """Whether inotify tells the whole truth about a folder."""
+    return announces(filesystem_of(path))
+
+
+class _Hint(FileSystemEventHandler):
+    def __init__(self, wake: Callable[[], None], writers: Writers | None = None) -> None:
+        self._wake = wake
+        self._writers = writers
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if self._writers is not None and not event.is_directory:
+            self._writers.hear(event)
+        # What we do ourselves (opening, reading, claiming) is no news, and no change of a folder is that a file does not tell of.
+        if event.event_type in ("opened", "closed_no_write") or (event.is_directory and event.event_type == "modified"):
+            return
+        if _ours(event.src_path) or (event.event_type == "moved" and _ours(event.dest_path)):
+            return
+        self._wake()
+
+
+class _Loss(logging.Handler):
+    """Hears of notifications that were lost. The library throws away what it still holds when the kernel's queue overflows and
+    tells nobody but its log, so that is where one hears of it; a warning about something else costs one needless look.
+    """
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._lost = lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lost()
+
+
+def _ours(path: bytes | str) -> bool:
+    return f"{os.sep}{CLAIMED}{os.sep}" in os.fsdecode(path) + os.sep
+
+
+@dataclass
+class _Watch:
+    mode: Mode
+    recursive: bool
+    handler: FileSystemEventHandler
+    writers: Writers | None
+    place: tuple[int, int] | None = None
+    handle: ObservedWatch | None = None
+
+
+class Watcher:
+    """Calls `wake` (from another thread) soon after something changed below the watched folders."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        # Full: a file that is moved in from outside is told as such, not as one that was made.
+        self._observer = InotifyObserver(generate_full_events=True)
+        self._loss = _Loss(self._lost)
+        self._wake = wake
+        self._watches: dict[Path, _Watch] = {}
+        self._doubt_until = 0.0
+
+    def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: Writers | None = None) -> None:
+        """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
+
+        `writers` is told of the files in it.
+        """
+        self._watches[path] = _Watch(mode, recursive, _Hint(self._wake, writers), writers)
+        self.refresh(path)
+
+    def trusted(self, path: Path) -> bool:
+        """Whether changes of a watched folder are announced."""
+        watch = self._watches.get(path)
+        return watch is not None and watch.handle is not None and time.monotonic() >= self._doubt_until
+
+    def _lost(self) -> None:
+        # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
+        self._doubt_until = time.monotonic() + DOUBT_S
+        for watch in list(self._watches.values()):
+            if watch.writers is not None:
+                watch.writers.forget()
+        self._wake()
+
+    def refresh(self, path: Path) -> None:
+        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again.
+
+        It goes through all folders below, of which one may not answer: not to be called in the event loop.
+        """
+        watch = self._watches[path]
+        try:
+            info = os.stat(path)
+        except OSError:
+            return  # gone; whatever comes in its place is another one
+        if watch.place == (info.st_dev, info.st_ino):
+            return
+        if watch.handle is not None:
+            self._observer.unschedule(watch.handle)
+        watch.place, watch.handle = (info.st_dev, info.st_ino), None
+        if watch.writers is not None:
+            watch.writers.forget()
+        if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
+            try:
+                watch.handle = self._observer.schedule(watch.handler, str(path), recursive=watch.recursive)
+            except OSError as exc:  # out of inotify watches: polling goes on
+                log.warning("inotify not available, polling", path=str(path), error=str(exc))
+
+    def start(self) -> None:
+        logging.getLogger(_LIBRARY).addHandler(self._loss)
+        self._observer.start()
+
+    def stop(self) -> None:
+        logging.getLogger(_LIBRARY).removeHandler(self._loss)
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join(5)

@@ -1,0 +1,1 @@
+"""What a job is: its manifest, its record, and the reading of both."""

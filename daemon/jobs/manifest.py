@@ -1,0 +1,265 @@
+"""The manifest: what a person may ask for, as one typed model.
+
+From this model come the validation messages (`daemon.jobs.parse`), the JSON Schema for editors (`avatar schema`) and
+docs/manifest.md (`tools/docs.py`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from daemon.jobs.language import tag_of
+
+#: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
+FRAME_RATES: dict[str, Fraction] = {
+    "23.976": Fraction(24000, 1001),
+    "24": Fraction(24),
+    "25": Fraction(25),
+    "29.97": Fraction(30000, 1001),
+    "30": Fraction(30),
+    "50": Fraction(50),
+    "59.94": Fraction(60000, 1001),
+    "60": Fraction(60),
+}
+MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
+MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
+MAX_ASPECT = 4  # longer side over shorter side
+
+_SIZE = re.compile(r"(\d{2,5})\s*[x×]\s*(\d{2,5})")
+_ASPECT = re.compile(r"(\d{1,3})\s*:\s*(\d{1,3})")
+
+
+def _frame_rate(value: object) -> str:
+    text = str(value).strip().removesuffix("fps").strip()
+    if text in FRAME_RATES:
+        return text
+    for name, rate in FRAME_RATES.items():
+        if text in (f"{rate.numerator}/{rate.denominator}", f"{float(rate)}"):
+            return name
+    raise ValueError(f"must be one of {', '.join(FRAME_RATES)}")
+
+
+def _size(value: object) -> str:
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError("must be WIDTHxHEIGHT in pixels, such as 720x720")
+    sides = [int(side) for side in match.groups()]
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise ValueError(f"sides must be between {MIN_SIDE} and {MAX_SIDE} px")
+    if any(side % 2 for side in sides):
+        raise ValueError("sides must be even numbers (H.264 stores colour for pairs of pixels)")
+    return f"{sides[0]}x{sides[1]}"
+
+
+def _aspect(value: object) -> str:
+    match = _ASPECT.fullmatch(str(value).strip())
+    if match is None or not 1 / MAX_ASPECT <= int(match[1]) / max(1, int(match[2])) <= MAX_ASPECT or int(match[2]) == 0:
+        raise ValueError(f"must be WIDTH:HEIGHT, such as 9:16, and at most {MAX_ASPECT}:1 or 1:{MAX_ASPECT}")
+    return f"{int(match[1])}:{int(match[2])}"
+
+
+def _face(value: object) -> str:
+    text = str(value).strip()
+    if text in ("largest", "center") or (text.isdecimal() and int(text) < 100):
+        return text
+    raise ValueError("must be largest, center, or the number of the face counted from the left, starting at 0")
+
+
+def _file_name(value: object) -> str:
+    """A file next to the manifest: relative, inside the inbox, no way up. What it points to is checked when opened."""
+    text = str(value).strip()
+    parts = text.replace("\\", "/").split("/")
+    if not text or "\0" in text:
+        raise ValueError("must name a file")
+    if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
+        raise ValueError("must be a file next to the manifest, not a path elsewhere")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
+    if any(part.startswith(".") and part != "." for part in parts):
+        raise ValueError("must not name a hidden file or folder")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+#: Backgrounds that are no colour and no file; `green` is the usual key colour.
+BACKGROUNDS = ("keep", "blur", "green", "transparent")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def _background(value: object) -> str:
+    text = str(value).strip()
+    if text in BACKGROUNDS or _COLOUR.fullmatch(text):
+        return text.lower()
+    if text.startswith("#") or "." not in text:
+        raise ValueError(f"must be {', '.join(BACKGROUNDS)}, a colour such as #1a2b3c, or a picture file")
+    return _file_name(value)
+
+
+def _output_name(value: object) -> str:
+    text = str(value).strip().removesuffix(".mp4").removesuffix(".webm")
+    if not text or text.startswith(".") or any(c in text for c in "/\\\0") or not text.isprintable():
+        raise ValueError("must be a plain file name without folders")
+    if len(text.encode()) > 200:
+        raise ValueError("must be at most 200 bytes long")
+    return text
+
+
+def _priority(value: object) -> object:
+    names = {"low": -10, "normal": 0, "high": 10}
+    return names.get(str(value).strip().lower(), value)
+
+
+FrameRate = Annotated[str, BeforeValidator(_frame_rate, json_schema_input_type=str | float)]
+Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
+Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
+FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
+FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
+Language = Annotated[str, BeforeValidator(tag_of, json_schema_input_type=str)]
+Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
+OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
+Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Motion(_Strict):
+    """How lively the picture is. 1 is natural, 0 is still, 2 is the most."""
+
+    head: float = Field(1.0, ge=0, le=2, description="Head sway and nods; 0 locks the head.")
+    blink: float = Field(1.0, ge=0, le=2, description="Blinks; 0 turns them off. They stay when the head is locked.")
+    brow: float = Field(1.0, ge=0, le=2, description="Brows that rise with accents; 0 keeps them still.")
+    breath: float = Field(
+        1.0, ge=0, le=2, description="The chest's lift, and lips that part before a phrase; 0 for none."
+    )
+    expressiveness: float = Field(1.0, ge=0, le=2, description="How far the mouth and brows move.")
+    seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="Same seed, same movement; default: from the job id."
+    )
+
+
+class VoiceProfile(_Strict):
+    """What a job of `kind: voice` makes; its recording is named by `audio`, its language by `language`."""
+
+    name: str | None = Field(
+        None, min_length=1, max_length=60, description="What the voice is called; default: the manifest's own name."
+    )
+    consent: str | None = Field(
+        None, max_length=500, description="Who agreed that this voice is copied, when, and on what basis."
+    )
+    expires: datetime.date | None = Field(
+        None, description="Last day on which it may be spoken with, as YYYY-MM-DD; default: no end."
+    )
+
+
+class Manifest(_Strict):
+    """One job: one YAML document."""
+
+    kind: Literal["video", "speech", "detect", "voice"] = Field(
+        "video",
+        description="video; speech makes only the sound; detect only checks the picture; voice keeps the voice of a "
+        "recording (`audio`) as a profile to speak with.",
+    )
+    text: str | None = Field(
+        None,
+        min_length=1,
+        description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md). Beside `audio`: its words.",
+    )
+    audio: FileName | None = Field(
+        None,
+        description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
+        "captions, and lips that close where they must.",
+    )
+    voice: str = Field(
+        "default",
+        min_length=1,
+        max_length=100,
+        description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
+    )
+    language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
+    speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
+    image: FileName | None = Field(None, description="The portrait: a picture file next to the manifest.")
+    face: FaceChoice = Field(
+        "largest",
+        description="Which face, when there are several: largest, center, or its number from the left, from 0.",
+    )
+    quality: Literal["low", "medium", "high"] = Field("medium", description="Encoder effort and size.")
+    fps: FrameRate = Field(
+        "25", description="Frames per second: 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60; kept as exact fractions."
+    )
+    size: Size | None = Field(
+        None,
+        description="WIDTHxHEIGHT of the video in px; the picture is fitted and cropped. Default: the picture's own.",
+    )
+    aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT; the picture is cropped around the face.")
+    profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
+    background: Background = Field(
+        "keep",
+        description="What is behind the person: keep, blur, green, transparent (a WebM with alpha), a colour such as "
+        "#1a2b3c (in quotes: # begins a comment), or a picture file next to the manifest.",
+    )
+    motion: Motion = Field(default_factory=Motion, description="Head, blinks, brows, breath, expressiveness, seed.")
+    captions: Literal["none", "srt", "vtt", "burn"] = Field(
+        "none", description="Caption file beside the video, or burned into it."
+    )
+    output: OutputName | None = Field(
+        None, description="Name of the result without ending; default: the manifest's own name."
+    )
+    priority: Priority = Field(
+        0, ge=-100, le=100, description="Higher goes first; low, normal and high mean -10, 0 and 10."
+    )
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Copied into the status file untouched.")
+
+    @model_validator(mode="after")
+    def _needs(self) -> Self:
+        if self.kind == "detect":
+            if self.image is None:
+                raise ValueError("`image` is missing: name a picture file next to the manifest")
+            return self
+        if self.kind == "voice":
+            if self.audio is None:
+                raise ValueError("`audio` is missing: name a recording of one person speaking, next to the manifest")
+            if self.text is not None:
+                raise ValueError("`text` is given, but a job of `kind: voice` says nothing: take it out")
+            return self
+        if self.profile is not None:
+            raise ValueError(
+                "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`"
+            )
+        if self.text is None and self.audio is None:
+            raise ValueError("`text` is missing: write what is to be said (or name a sound file with `audio`)")
+        if self.kind == "video" and self.image is None:
+            raise ValueError("`image` is missing: name a picture file next to the manifest")
+        if self.size and self.aspect:
+            raise ValueError("`size` and `aspect` are both given: keep one")
+        return self
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second, exact."""
+        return FRAME_RATES[self.fps]
+
+    @property
+    def background_file(self) -> str | None:
+        """The picture that takes the place of the background, if it is one."""
+        no_file = self.background in BACKGROUNDS or self.background.startswith("#")
+        return None if no_file or self.kind != "video" else self.background
+
+    def files(self) -> list[str]:
+        """Names of the files this job needs beside its manifest."""
+        return [name for name in (self.image, self.audio, self.background_file) if name is not None]
+
+
+#: Keys that hold keys of their own.
+GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "profile": VoiceProfile}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a manifest, for editors."""
+    schema = Manifest.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "avatard job manifest"}

@@ -1,0 +1,114 @@
+"""Manifest text to checked jobs, with messages that name the key, its line and column, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from daemon.errors import JobError
+from daemon.jobs import yaml_positions
+from daemon.jobs.manifest import GROUPS, Manifest
+from daemon.jobs.yaml_positions import Document
+
+
+def parse(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
+    """All jobs of a manifest file: one entry a document, the error in its place where one is wrong.
+
+    Raises:
+        JobError: when the file as a whole cannot be read as YAML.
+    """
+    documents = [d for d in yaml_positions.load(_decode(data)) if d.value is not None]
+    if not documents:
+        raise JobError("manifest-empty", "The manifest is empty.", "Write at least `text:` and `image:`.")
+    if len(documents) > max_documents:
+        raise JobError(
+            "manifest-too-many",
+            f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",
+            "Split the file.",
+        )
+    return [_one(document) for document in documents]
+
+
+def _decode(data: bytes) -> str:
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise JobError("manifest-not-text", "The manifest is not a text file.", "Save it as plain UTF-8 text.")
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise JobError(
+            "manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", "Save it as plain UTF-8 text."
+        ) from exc
+
+
+def _one(document: Document) -> Manifest | JobError:
+    value = document.value
+    if not isinstance(value, dict):
+        return JobError(
+            "manifest-invalid",
+            f"The manifest must be `key: value` lines ({document.mark(())}).",
+            "Write at least `text:` and `image:`.",
+        )
+    if "metadata" in value:
+        value = {**value, "metadata": yaml_positions.typed(value["metadata"])}
+    # A key without a value means its default, as people expect of an emptied line.
+    given = {key: item for key, item in value.items() if item is not None}
+    try:
+        return Manifest.model_validate(given)
+    except ValidationError as exc:
+        return _explain(exc.errors(include_url=False), document)
+
+
+def _explain(errors: list[ErrorDetails], document: Document) -> JobError:
+    """One error for the whole document: the first problem in full, unknown keys before wrong values."""
+    errors = sorted(errors, key=lambda e: (e["type"] != "extra_forbidden", e["loc"] == ()))
+    sentences = [_sentence(error, document) for error in errors[:4]]
+    more = f" (and {len(errors) - 1} more: {' '.join(s for s, _ in sentences[1:])})" if len(errors) > 1 else ""
+    code = "manifest-unknown-key" if errors[0]["type"] == "extra_forbidden" else "manifest-invalid"
+    return JobError(code, sentences[0][0] + more, sentences[0][1])
+
+
+def _sentence(error: ErrorDetails, document: Document) -> tuple[str, str]:
+    path = tuple(error["loc"])
+    key = ".".join(map(str, path))
+    if error["type"] == "extra_forbidden":
+        known = GROUPS.get(str(path[0]), Manifest).model_fields
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+        place = document.keys.get(path, document.mark(path))
+        hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(known)}."
+        return f"`{key}` is not a known key ({place}).", hint
+    if not path:
+        return f"{_plain(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
+    return f"`{key}` {_plain(error)}, not {_shown(error['input'])} ({document.mark(path)}).", _hint(path)
+
+
+def _plain(error: ErrorDetails) -> str:
+    """Pydantic's message as the rest of a sentence."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
+    text = (
+        error["msg"]
+        .replace("Input should be", "must be")
+        .replace("String should", "must")
+        .replace("Input should", "must")
+    )
+    return (
+        text.split(", unable to parse")[0]
+        .replace("a valid number", "a number")
+        .replace("a valid integer", "a whole number")
+    )
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return f"{text[:60]}…" if len(text) > 60 else f"“{text}”" if text else "nothing"
+
+
+def _hint(path: tuple[str | int, ...]) -> str:
+    owner = GROUPS.get(str(path[0]), Manifest) if len(path) > 1 else Manifest
+    field = owner.model_fields.get(str(path[-1])) or Manifest.model_fields.get(str(path[0]))
+    return field.description or "" if field else ""

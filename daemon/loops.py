@@ -1,0 +1,182 @@
+"""What the daemon does again and again: look into the inbox, obey requests, end the pauses whose time is over.
+
+Whatever touches people's files runs in the disk thread; the event loop only waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from daemon.control.inbox_requests import Wishes
+from daemon.control.spool_requests import Control
+from daemon.errors import MachineError, from_exception
+from daemon.folders import inbox_refused
+from daemon.intake.admission import Intake
+from daemon.intake.scanner import Drop
+from daemon.intake.watcher import Watcher
+from daemon.queue.pauses import Pauses
+from daemon.queue.state_machine import Flow
+from daemon.system.disk_thread import DiskThread
+from daemon.system.wakeup import Bell
+
+log = structlog.get_logger()
+
+#: A burst of notifications is answered by one look, this long after the first, in s.
+DEBOUNCE_S = 0.05
+PAUSES_S = 1.0  # between two looks at the pauses' ends
+#: An inbox that has not answered for this long is told of, in s; how often that is looked at.
+STUCK_S, STUCK_LOOK_S = 120.0, 5.0
+WATCH_START_S = 10.0
+
+
+class Rounds:
+    """Args:
+    wake: rings when something may have changed in the inbox or among the requests.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        wishes: Wishes,
+        control: Control,
+        pauses: Pauses,
+        flow: Flow,
+        wake: Bell,
+        disk: DiskThread,
+    ) -> None:
+        self._intake = intake
+        self._disk = disk
+        # Watching anew goes through all folders of the inbox, so it has a thread of its own: the looks go on meanwhile.
+        self._watch_disk = DiskThread("inbox-watch")
+        self.wishes = wishes
+        self.control = control
+        self._pauses = pauses
+        self._flow = flow
+        self._wake = wake
+        self._settings = intake.settings
+        self._events = flow.events
+        self._intake_delay = 0.0
+        self._watching: asyncio.Task[None] | None = None
+
+    async def begin_to_watch(self, watcher: Watcher) -> None:
+        """Have changes in the inbox announced; where that takes long, the start does not wait for it."""
+        inbox, mode = self._settings.paths.inbox, self._settings.intake.watch
+
+        def watch() -> None:
+            watcher.watch(inbox, mode, recursive=True, writers=self._intake.writers)
+
+        self._watching = asyncio.create_task(self._watch_disk.run(watch))
+        await asyncio.wait([self._watching], timeout=WATCH_START_S)
+
+    async def open(self) -> None:
+        """Go on with what lies claimed or waiting in the inbox; where it is not mounted, when it is."""
+        try:
+            await self._disk.run(self._intake.resume)
+        except MachineError as exc:
+            log.error("intake waits", code=exc.code, message=exc.message)
+        except PermissionError as exc:
+            raise inbox_refused(exc) from exc
+        except OSError as exc:  # no room to go on with what was claimed: the first look tries again
+            if not isinstance(from_exception(exc), MachineError):
+                raise
+            self._intake_ill(exc)
+
+    async def look(self, watcher: Watcher) -> None:
+        while True:
+            heard = self._wake.rings
+            if not self._watch_disk.busy_s:
+                self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
+            try:
+                await self.look_once()
+                self._intake_well()
+            except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
+                if not isinstance(from_exception(exc), MachineError):
+                    log.exception("intake failed")
+                self._intake_ill(exc)
+                # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
+                await asyncio.sleep(self._intake_delay)
+                continue
+            await self._wake.wait(self._until_next_look(watcher), heard)
+            await asyncio.sleep(DEBOUNCE_S)
+
+    async def listen(self) -> None:
+        """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
+        while True:
+            heard = self._wake.rings
+            await self.obey()
+            await self._wake.wait(self._settings.intake.scan_s, heard)
+            await asyncio.sleep(DEBOUNCE_S)
+
+    async def obey(self) -> None:
+        try:
+            await self.control.obey()
+        except Exception:
+            log.exception("control failed")
+
+    async def look_once(self) -> None:
+        drops = await self._disk.run(self._intake.look)
+        await self._disk.run(self._intake.outbox.check)
+        try:
+            if await self._disk.run(self._intake.resume):  # what a full disk has cut short
+                self._flow.changed.ring()
+            # Also where nothing was dropped: `/readyz` says what would become of it.
+            await self._disk.run(self._intake.check_room)
+            await self._take_drops(drops)
+        finally:  # whatever kept the drops: a cancelled job gives room
+            await self.wishes.grant()
+
+    async def _take_drops(self, drops: list[Drop]) -> None:
+        batches = self._intake.scan(drops)
+        while (batch := await self._disk.run(next, batches, None)) is not None:
+            if self._pauses.active("intake"):
+                return
+            await self._disk.run(self._intake.check_room)
+            if await self._disk.run(self._intake.take, batch):
+                self._flow.changed.ring()
+
+    async def watch_disk(self) -> None:
+        """Tell of an inbox that does not answer, and of its coming back."""
+        told = False
+        while True:
+            silent = self._disk.busy_s
+            if silent >= STUCK_S and not told:
+                error = MachineError(
+                    "inbox-stuck",
+                    f"The inbox {self._settings.paths.inbox} has not answered for {silent:.0f} s.",
+                    "Look at its file server and at what is mounted in it; the work goes on by itself when it answers.",
+                )
+                self._events.lane_paused("intake", error, STUCK_LOOK_S)
+                told = True
+            elif told and silent < STUCK_S:
+                told = False
+                self._events.lane_resumed("intake")
+            await asyncio.sleep(STUCK_LOOK_S)
+
+    async def end_pauses(self) -> None:
+        """End the pauses whose time is over."""
+        while True:
+            try:
+                for scope in self._pauses.expire():
+                    self._events.queue_resumed(scope)
+                    self._flow.changed.ring()
+                    self._wake.ring()
+            except OSError as exc:  # no room to note it: it is over all the same, and noted later
+                log.warning("end of a pause not noted", error=str(exc))
+            await asyncio.sleep(PAUSES_S)
+
+    def _until_next_look(self, watcher: Watcher) -> float:
+        announced = watcher.trusted(self._settings.paths.inbox)
+        return min(
+            self._intake.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
+        )
+
+    def _intake_ill(self, exc: Exception) -> None:
+        self._intake_delay = min(max(1.0, self._intake_delay * 2), self._settings.intake.scan_s)
+        self._events.lane_paused("intake", from_exception(exc), self._intake_delay)
+
+    def _intake_well(self) -> None:
+        if self._intake_delay:
+            self._intake_delay = 0.0
+            self._events.lane_resumed("intake")

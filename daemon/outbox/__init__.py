@@ -1,0 +1,1 @@
+"""The outbox: names of results, status files, and how long jobs will take."""

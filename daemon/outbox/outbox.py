@@ -1,0 +1,199 @@
+"""The outbox: reserving a name, and the status file that people watch."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import secrets
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daemon.system import fs
+from daemon.system.mount_guard import Anchor
+
+#: Endings that belong to one result name; a name is taken when any of them is there.
+ENDINGS = (".json", ".mp4", ".webm", ".wav", ".jpg", ".srt", ".vtt", ".face.json", ".voice.json")
+ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
+#: More than any status: a manifest's metadata, escaped.
+MAX_STATUS_BYTES = 8 * 2**20
+#: The published list of voices (daemon/outbox/voice_list.py). Hidden, and of no result's ending: nobody's job can have this name.
+VOICES = ".avatard-voices"
+MAX_STEM_BYTES = 180  # leaves room for a job id and an ending within the 255 bytes of a file name
+
+
+def clean_stem(name: str) -> str:
+    """A file name people and every filesystem can live with: composed Unicode, no control characters, bounded length."""
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
+    text = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in text).strip(" .") or "job"
+    return text.encode()[:MAX_STEM_BYTES].decode("utf-8", "ignore")
+
+
+class Wish(NamedTuple):
+    """A job that is to get a name: `wanted`, or one like it. `chosen`: what `choose` said, where it was asked."""
+
+    wanted: str
+    job: str
+    status: dict[str, Any]
+    chosen: str | None = None
+
+
+def _candidates(wanted: str, job_id: str) -> Iterator[str]:
+    """Names for a job's results, best first, without end: people can put files under any name."""
+    stem = clean_stem(wanted)
+    yield stem
+    yield f"{stem}-{job_id}"
+    while True:
+        yield f"{stem}-{job_id}-{secrets.token_hex(2)}"
+
+
+def _read(fd: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit and (chunk := os.read(fd, 1 << 20)):
+        data += chunk
+    return data
+
+
+class Outbox:
+    """Args:
+    memory: where the spool remembers this outbox; given, nothing is written while another folder stands in its place.
+    """
+
+    def __init__(self, root: Path, memory: Path | None = None) -> None:
+        self.root = root
+        self._anchor = Anchor(root, memory, "outbox") if memory else None
+
+    def check(self) -> None:
+        """Make sure that the outbox is there.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        if self._anchor is not None:
+            self._anchor.check()
+
+    def choose(self, wanted: str, job_id: str) -> str:
+        """The name that `reserve` would give a job, as things are now: one it has already, or the first that is free."""
+        first = itertools.islice(_candidates(wanted, job_id), 2)
+        owned = (name for name in first if self.owner(name) == job_id)
+        return next(owned, None) or self._free(wanted, job_id)
+
+    def reserve(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
+        """`reserve_all` for one job."""
+        return self.reserve_all([Wish(wanted, job_id, status)])[0]
+
+    def reserve_all(self, wishes: Sequence[Wish]) -> list[str]:
+        """Take names for jobs by putting their first status files there; a taken name gets the job id appended.
+
+        Asked again for the same job (after a crash), it gives the same name. Flushed together: in a burst a flush for each
+        would be what takes most of the time.
+        """
+        self.check()
+        names: list[str] = []
+        written: list[Path] = []
+        try:
+            for wish in wishes:
+                names.append(wish.chosen or self.choose(wish.wanted, wish.job))
+                written.append(self._temporary(wish.job))
+                self._write_new(wish, names[-1], written[-1])
+            fs.OPS.sync_all(written)
+            for number, (wish, temporary) in enumerate(zip(wishes, written, strict=True)):
+                names[number] = self._give(wish, names[number], temporary)
+        except OSError:
+            for temporary in written:
+                fs.remove(temporary)
+            raise
+        fs.OPS.sync_dir(self.root)
+        return names
+
+    def _free(self, wanted: str, job_id: str) -> str:
+        return next(name for name in _candidates(wanted, job_id) if not self._taken(name))
+
+    def _write_new(self, wish: Wish, name: str, temporary: Path, *, sync: bool = False) -> None:
+        fs.OPS.write(temporary, fs.dump_json({**wish.status, "name": name}), sync=sync)
+
+    def _give(self, wish: Wish, name: str, temporary: Path) -> str:
+        """Give a written status its name; where somebody took the name in the last moment, the next one."""
+        if self.owner(name) == wish.job:
+            fs.rename(temporary, self.root / f"{name}.json")
+            return name
+        while not fs.publish(temporary, self.root / f"{name}.json", sync=False):
+            name = self._free(wish.wanted, wish.job)
+            self._write_new(wish, name, temporary, sync=True)
+        return name
+
+    def _temporary(self, job_id: str) -> Path:
+        """A name nobody can guess, so that nobody can put a link there; it is litter when the daemon starts."""
+        return self.root / f".{job_id}.{secrets.token_hex(6)}.json.tmp"
+
+    def name_of(self, job_id: str) -> str | None:
+        """The result name of a job whose record is lost; reads every status file."""
+        names = (path.name.removesuffix(".json") for path in self.root.glob("*.json"))
+        return next((name for name in names if self.owner(name) == job_id), None)
+
+    def owner(self, name: str) -> str | None:
+        """The job a result name belongs to, by its status file. People can write there: anything may be in it."""
+        record = self.status(name)
+        return None if record is None else str(record.get("job"))
+
+    def status(self, name: str) -> dict[str, Any] | None:
+        """What stands in the status file of a result name; None where there is none, or none that can be read."""
+        try:
+            fd = os.open(self.root / f"{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            record = json.loads(_read(fd, MAX_STATUS_BYTES))
+        except (ValueError, OSError, RecursionError):
+            return None
+        finally:
+            os.close(fd)
+        return record if isinstance(record, dict) else None
+
+    def _taken(self, name: str) -> bool:
+        stem = os.path.join(self.root, name)
+        return any(os.path.lexists(stem + ending) for ending in ENDINGS)
+
+    def write(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
+        """Replace a job's status file.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        self.check()
+        temporary = self._temporary(str(status["job"]))
+        fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+
+    @property
+    def voices(self) -> Path:
+        """Where the published list of voices is."""
+        return self.root / VOICES
+
+    def put_voices(self, data: bytes) -> None:
+        """Publish a list of voices in place of the one before.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        self.check()
+        fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary("job-voices"))
+
+    def tell(self, name: str, sentence: str) -> None:
+        """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""
+        self.check()
+        temporary = self._temporary("job-wish")
+        fs.OPS.write(temporary, sentence.encode() + b"\n")
+        while not fs.publish(temporary, self.root / f"{name}.txt"):
+            name = f"{name}-{secrets.token_hex(2)}"
+
+    def withdraw(self, name: str, job_id: str) -> None:
+        """Remove the status of a job that never came to be."""
+        if self.owner(name) == job_id:
+            fs.remove(self.root / f"{name}.json")
+
+    def litter(self, live: frozenset[str]) -> list[Path]:
+        """Temporary files, but for the parts of jobs that are being delivered. To be asked at start only."""
+        found = self.root.glob(".job-*")
+        return [path for path in found if path.suffix == ".tmp" or path.name[1 : 1 + ID_LENGTH] not in live]

@@ -1,0 +1,142 @@
+"""The status file beside each result: what happens to a job, in words, from acceptance to the end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+
+from daemon.errors import AvatarError, MachineError
+from daemon.events import Subscriber
+from daemon.jobs.record import STAGES, Job, Stage
+from daemon.outbox.estimator import Estimator
+from daemon.outbox.outbox import Outbox
+
+log = structlog.get_logger()
+
+SCHEMA = 1
+#: Least time between two progress writes of one job, in s. The outbox may be a network folder.
+WRITE_S = 1.0
+
+NEXT = {
+    "waiting": "It starts by itself as soon as the missing files are there.",
+    "queued": "It starts by itself.",
+    "running": "It goes on by itself.",
+    "held": "It waits until it is released.",
+    "done": "Nothing: the result is ready.",
+    "failed": "Nothing happens by itself: change what is said above and drop it again.",
+    "cancelled": "Nothing happens by itself: drop it again if it is wanted after all.",
+}
+
+
+def iso(seconds: float | None) -> str | None:
+    """UTC time for people and programs, to the millisecond."""
+    if seconds is None:
+        return None
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+def describe(
+    job: Job, progress: float = 0.0, eta_s: float | None = None, position: int | None = None
+) -> dict[str, Any]:
+    """The status file's content. `progress` is the finished part of the whole job, 0 to 1; `eta_s` in seconds."""
+    status: dict[str, Any] = {
+        "schema": SCHEMA,
+        "job": job.id,
+        "name": job.name,
+        "state": job.state,
+        "stage": job.stage,
+        "progress": 1.0 if job.state == "done" else round(progress, 3),
+        "eta_s": None if eta_s is None else round(eta_s, 1),
+        "queue_position": position,
+        "source": job.source,
+        "document": job.document,
+        "accepted": iso(job.accepted),
+        "updated": iso(time.time()),
+        "finished": iso(job.finished),
+        "next": _next(job),
+    }
+    optional: dict[str, Any] = {
+        "waiting_for": job.facts.get("missing") if job.state == "waiting" else None,
+        "error": job.error,
+        "held": job.held,
+        "warnings": job.warnings,
+        "outputs": job.outputs.get("outputs"),
+        "stages": {name: facts for name, facts in job.facts.items() if name in STAGES and name != "deliver"},
+        "timings": {stage: {k: round(v, 3) for k, v in t.items()} for stage, t in job.timings.items()},
+        "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
+        "metadata": job.manifest.get("metadata"),
+    }
+    return status | {key: value for key, value in optional.items() if value}
+
+
+def _next(job: Job) -> str:
+    if job.state == "failed" and job.error and job.error.get("fault") != "job":
+        return "Nothing happens by itself: `avatar jobs retry` tries it once more."
+    if job.state == "queued" and job.not_before > time.time():
+        return f"It is tried again after {iso(job.not_before)}."
+    return NEXT[job.state]
+
+
+class StatusWriter(Subscriber):
+    """Keeps the status files of the outbox. A write that fails is made up for by the next one, except at the end."""
+
+    def __init__(self, outbox: Outbox, estimator: Estimator) -> None:
+        self._outbox = outbox
+        self._estimator = estimator
+        self._written: dict[str, float] = {}
+
+    def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
+        progress = self._estimator.progress(job, part)
+        eta = self._estimator.eta_s(job, part)
+        if eta is not None and position is not None and job.stage is not None:
+            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
+        self._outbox.write(job.name, describe(job, progress, eta, position), durable=durable)
+
+    def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
+        try:
+            self._write(job, part, position)
+        except (OSError, MachineError) as exc:
+            log.warning("status not written", job_id=job.id, error=str(exc))
+
+    def queue_position(self, job: Job, position: int) -> None:
+        """Refresh a waiting job's place in its queue (1 is next)."""
+        self._try(job, position=position)
+
+    def job_waiting(self, job: Job, missing: list[str]) -> None:
+        self._try(job)
+
+    def job_recovered(self, job: Job) -> None:
+        self._try(job)
+
+    def job_changed(self, job: Job) -> None:
+        self._try(job)
+
+    def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
+        self._try(job)
+
+    def stage_progress(self, job: Job, stage: Stage, value: float) -> None:
+        now = time.monotonic()
+        if now - self._written.get(job.id, 0.0) >= WRITE_S:
+            self._written[job.id] = now
+            self._try(job, value)
+
+    def before_finish(self, job: Job) -> None:
+        try:
+            self._write(job, durable=True)
+        except (FileNotFoundError, PermissionError, NotADirectoryError) as exc:
+            raise MachineError(
+                "outbox-unusable",
+                f"{exc.filename}: {exc.strerror}.",
+                "Bring the outbox back; the work goes on by itself.",
+            ) from exc
+        except (IsADirectoryError, FileExistsError) as exc:  # somebody put a folder in its place
+            log.warning("status not written", job_id=job.id, error=str(exc))
+
+    def job_finished(self, job: Job) -> None:
+        self._written.pop(job.id, None)
+
+    def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
+        """Nothing to write: the jobs of a paused lane stand in their queue, and `avatar status` names the pause."""

@@ -1,0 +1,99 @@
+"""What is done at start, before anything runs: put interrupted jobs back, index the queues, clear litter.
+
+One bad file never stops the start: what cannot be read is set aside among the failed.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import structlog
+
+from daemon.jobs.record import RESTART, STAGES, Job
+from daemon.outbox.outbox import Outbox
+from daemon.queue.state_machine import KEPT_FAILED, Flow, prune, quarantined
+from daemon.system import fs
+
+log = structlog.get_logger()
+
+
+async def recover(flow: Flow, outbox: Outbox) -> int:
+    """Bring the spool into a state in which every job stands in one queue. Returns how many were interrupted."""
+    _clear(flow.spool.tmp)
+    interrupted = 0
+    for stage in STAGES:
+        for directory in list(flow.spool.jobs(flow.spool.active(stage))):
+            interrupted += 1
+            await _resume(flow, directory)
+    for stage in STAGES:
+        for directory in flow.spool.jobs(flow.spool.ready(stage)):
+            if directory.name not in flow.board:
+                await _index(flow, directory)
+    for directory in flow.spool.jobs(flow.spool.resting("failed")):
+        prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
+    delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready("deliver")))
+    for litter in outbox.litter(delivering):
+        _discard(litter)
+    return interrupted
+
+
+async def _load(flow: Flow, directory: Path) -> Job | None:
+    try:
+        return flow.spool.load(directory)
+    except ValueError as exc:
+        try:
+            await flow.unreadable(directory, str(exc))
+        except OSError:
+            log.exception("job left where it is", job_id=directory.name)
+        return None
+    except OSError as exc:
+        log.error("job left where it is", job_id=directory.name, error=str(exc))
+        return None
+
+
+async def _index(flow: Flow, directory: Path) -> None:
+    job = await _load(flow, directory)
+    if job is None:
+        return
+    if job.held:  # the crash came between the order and the move
+        await flow.enqueue(job, directory)
+    else:
+        flow.board.add(job)
+
+
+async def _resume(flow: Flow, directory: Path) -> None:
+    """An attempt was under way when the daemon died. It stays charged; the job may have been the cause."""
+    job = await _load(flow, directory)
+    if job is None:
+        return
+    for path in directory.glob(".*tmp*"):
+        fs.remove(path)
+    job.interruptions += 1
+    job.note("interrupted", stage=job.stage)
+    if job.interruptions >= flow.settings.retry.interruptions:
+        await flow.finish(
+            job, directory, "failed", quarantined(f"The daemon died {job.interruptions} times while this job ran.")
+        )
+        return
+    # The death was not this stage's answer, so it must not use up the tries that answers have.
+    assert job.stage is not None
+    job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
+    job.since = time.time()
+    if job.facts.get(RESTART):
+        await flow.restart(job, directory)
+    else:
+        await flow.enqueue(job, directory)
+    flow.events.job_recovered(job)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        _discard(path)
+
+
+def _discard(path: Path) -> None:
+    try:
+        fs.remove(path)
+    except PermissionError as exc:  # somebody else's, and no reason not to start
+        log.warning("litter stays", path=str(path), error=str(exc))

@@ -1,0 +1,336 @@
+"""The states of a job and the only ways between them. Knows no process and no model.
+
+Every change is decided first (on the record), then made durable by one hop. A hop that fails because of the machine (disk
+full, I/O error) is tried again until it goes through: the job stands still meanwhile, in a state that recovery knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.events import Events
+from daemon.jobs.record import RESTART, SOURCES, Job, State
+from daemon.outbox.outbox import Outbox
+from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.source_files import SourceFiles, adopt
+from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.disk_thread import DiskThread
+from daemon.system.wakeup import Bell
+from daemon.workers.process import ChildDied
+
+log = structlog.get_logger()
+
+CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
+
+#: A job's history says so where a file was copied again; how often that may happen.
+COPIED_AGAIN, COPIES = "copied again", 5
+#: How long the inbox may take to show a job's files once more, in s.
+SOURCES_S = 30.0
+UNCHECKED = "The inbox did not answer, so nobody knows whether the files of this job were whole when they were copied."
+
+#: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
+KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
+#: A failed job keeps what a retry needs as well.
+KEPT_FAILED = frozenset(
+    {"job.json", "job.json.bad", "manifest.yaml", "source.image", "source.audio", "source.background"}
+)
+
+
+class Flow:
+    """Moves jobs between states: on the disk, on the board, and in the events."""
+
+    def __init__(self, settings: Settings, spool: Spool, board: Board, events: Events) -> None:
+        self.settings = settings
+        self.spool = spool
+        self.board = board
+        self.events = events
+        self.changed = Bell()
+        self.running: dict[str, Job] = {}
+        #: When the running attempts began, on the monotonic clock.
+        self._began: dict[str, float] = {}
+        self._sources = SourceFiles(settings)
+        self._disk = DiskThread("sources")
+
+    # -- into and out of a stage ---------------------------------------------------------------------------------
+
+    async def take(self, ticket: Ticket) -> tuple[Job, Path] | None:
+        """Start an attempt: counted on disk before anything runs. None: the record could not be read."""
+        self.board.remove(ticket.id)
+        source = self.spool.ready(ticket.stage) / ticket.id
+        try:
+            job = self.spool.load(source)
+        except ValueError as exc:
+            await self.unreadable(source, str(exc))
+            return None
+        except OSError:
+            self.board.restore(replace(ticket, not_before=time.monotonic() + self.settings.lanes.pause_s))
+            raise
+        self._began[job.id] = time.monotonic()
+        waited = max(0.0, self._began[job.id] - ticket.since)
+        job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += waited
+        job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
+        job.state, job.not_before, job.since = "running", 0.0, time.time()
+        self.running[job.id] = job
+        directory = await self._hop(job, source)
+        self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
+        return job, directory
+
+    async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
+        """The stage is done: on to the next one, or to the end."""
+        assert job.stage is not None
+        job.facts[job.stage] = facts
+        job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
+        if job.stage == "deliver":
+            job.outputs = facts
+        self._ended(job, "done")
+        if job.next_stage == "deliver" and await self._copied_again(job, directory):
+            return
+        if job.next_stage is None:
+            await self.finish(job, directory, "done")
+            return
+        job.stage = job.next_stage
+        await self.enqueue(job, directory)
+
+    async def enqueue(self, job: Job, directory: Path) -> None:
+        """Stand the job into the queue of its stage; a job that somebody holds goes to rest instead."""
+        job.state, job.since = ("held" if job.held else "queued"), time.time()
+        await self._hop(job, directory)
+        self.running.pop(job.id, None)
+        if job.state == "queued":
+            self.board.add(job)
+        self.events.job_changed(job)
+        self.changed.ring()
+
+    async def finish(self, job: Job, directory: Path, state: State, error: AvatarError | None = None) -> None:
+        """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
+        job.state, job.finished, job.held = state, time.time(), None
+        if error is not None:
+            job.error = {
+                "code": error.code,
+                "message": error.message,
+                "hint": error.hint,
+                "fault": error.fault,
+                "stage": job.stage,
+            }
+        self.board.remove(job.id)
+        await self._insist(lambda: self.events.before_finish(job))
+        if state == "done":  # before the hop: nobody comes back to a job that is done
+            await self._insist(lambda: prune(directory, KEPT))
+        place = await self._hop(job, directory)
+        self.running.pop(job.id, None)
+        self.events.job_finished(job)
+        if state != "done":
+            await self._insist(lambda: prune(place, KEPT_FAILED))
+        self.changed.ring()
+
+    # -- what people ask for --------------------------------------------------------------------------------------
+
+    async def hold(self, job: Job, directory: Path, by: str, reason: str) -> None:
+        """Keep a job back. One that runs ends its stage first; that it is to be held is on disk at once."""
+        job.held = {"by": by, "reason": reason, "since": time.time()}
+        job.note("held", by=by, reason=reason)
+        if job.id in self.running:
+            await self._save(job, directory)
+            self.events.job_changed(job)
+            return
+        self.board.remove(job.id)
+        await self.enqueue(job, directory)
+
+    async def release(self, job: Job, directory: Path, by: str) -> None:
+        """Let a held job go on where it stood."""
+        job.held = None
+        job.note("released", by=by)
+        if job.id in self.running:
+            await self._save(job, directory)
+            self.events.job_changed(job)
+            return
+        await self.enqueue(job, directory)
+
+    async def prioritise(self, job: Job, directory: Path, priority: int, by: str) -> None:
+        """Give a job another place among those that wait."""
+        job.note("priority", by=by, before=job.priority, now=priority)
+        job.priority = priority
+        await self._save(job, directory)
+        if job.state == "queued":
+            self.board.add(job)
+        self.events.job_changed(job)
+        self.changed.ring()
+
+    # -- what happens when a stage does not end well -------------------------------------------------------------
+
+    async def failed(self, job: Job, directory: Path, error: AvatarError) -> None:
+        """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
+        assert job.stage is not None
+        job.note("error", stage=job.stage, code=error.code, message=error.message)
+        if isinstance(error, JobError) and await self._copied_again(job, directory):
+            self._ended(job, "retried")
+            return
+        tries = job.attempts.get(job.stage, 0)
+        if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
+            self._ended(job, "failed")
+            await self.finish(job, directory, "failed", error)
+            return
+        self._ended(job, "retried")
+        job.not_before = time.time() + self._backoff(tries)
+        await self.enqueue(job, directory)
+
+    async def crashed(self, job: Job, directory: Path, death: ChildDied) -> None:
+        """The job's process died. Three times, and the job is quarantined with the last log lines."""
+        assert job.stage is not None
+        job.crashes += 1
+        job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
+        self._ended(job, "timeout" if death.code == "stage-timeout" else "crashed")
+        if job.crashes >= self.settings.retry.crashes:
+            reason = f"The job ended its process {job.crashes} times and is quarantined. Last: {death.reason}"
+            await self.finish(job, directory, "failed", quarantined(reason))
+            return
+        job.not_before = time.time() + self._backoff(job.crashes)
+        await self.enqueue(job, directory)
+
+    async def cancelled(self, job: Job, directory: Path) -> None:
+        """A person asked for the end of a running job; its child is gone already."""
+        self._ended(job, "cancelled")
+        await self.finish(job, directory, "cancelled", CANCELLED)
+
+    async def put_back(self, job: Job, directory: Path, result: str = "paused") -> None:
+        """Back into the same queue, not charged: the machine was at fault, or the daemon stops."""
+        assert job.stage is not None
+        job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
+        if result == "paused":
+            # Behind the others for a while: were this job itself too much for the machine, it would stand in their way.
+            job.not_before = time.time() + self.settings.lanes.pause_s
+        self._ended(job, result)
+        await self.enqueue(job, directory)
+
+    def _ended(self, job: Job, result: str) -> None:
+        assert job.stage is not None
+        seconds = time.monotonic() - self._began.pop(job.id, time.monotonic())
+        job.timings[job.stage]["run"] += seconds
+        self.events.stage_ended(job, job.stage, result, seconds)
+
+    def _backoff(self, tries: int) -> float:
+        retry = self.settings.retry
+        delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
+        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together do not come back together
+
+    async def unreadable(self, directory: Path, why: str) -> None:
+        """A job without a readable record is set aside among the failed; it stops nobody."""
+        name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
+        job = Job(id=directory.name, name=name, source="", state="failed", accepted=time.time())
+        job.error = {
+            "code": "job-unreadable",
+            "fault": "machine",
+            "stage": None,
+            "message": f"The job's record cannot be read: {why}.",
+            "hint": "Drop the manifest again.",
+        }
+        log.error("job record unreadable", job_id=job.id, why=why)
+        with contextlib.suppress(FileNotFoundError):
+            fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
+        await self.finish(job, directory, "failed")
+
+    # -- files that went on being written ------------------------------------------------------------------------
+
+    async def _copied_again(self, job: Job, directory: Path) -> bool:
+        """Begin a job anew where a file that it names went on being written after it was copied."""
+        count = sum(entry["event"] == COPIED_AGAIN for entry in job.history)
+        if count >= COPIES or not job.facts.get(SOURCES):
+            return False
+        given_up = threading.Event()
+        look = self._disk.run(self._sources.copy_again, job, directory, given_up)
+        try:
+            if self._disk.busy_s > SOURCES_S:
+                look.close()
+                raise TimeoutError
+            renewed = await asyncio.wait_for(look, SOURCES_S)
+        except TimeoutError:
+            given_up.set()
+            job.warnings = [*job.warnings, UNCHECKED]
+            return False
+        if not renewed:
+            return False
+        job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in renewed])
+        job.facts[RESTART] = True
+        for target in renewed:
+            job.facts[SOURCES][target]["file"] = None  # which of the two is there is only known after the exchange
+        await self._save(job, directory)
+        for target, key in renewed.items():
+            await self._insist(partial(adopt, directory, target))
+            job.facts[SOURCES][target] |= {"file": list(key), "still_s": 0.0}
+        await self.restart(job, directory)
+        return True
+
+    async def restart(self, job: Job, directory: Path) -> None:
+        """Bring a job back to its first stage, without anything that was made of its files. Until that is done, its record says
+        so (`RESTART`).
+        """
+        await self._insist(lambda: prune(directory, KEPT_FAILED))
+        job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
+        job.attempts, job.stage = {}, job.stages[0]
+        log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
+        await self.enqueue(job, directory)
+
+    # -- durable steps --------------------------------------------------------------------------------------------
+
+    async def _save(self, job: Job, directory: Path) -> None:
+        """Write the record where the job is."""
+        await self._insist(lambda: self.spool.save(job, directory))
+        await self._insist(lambda: fs.OPS.sync_dir(directory))
+
+    async def _hop(self, job: Job, source: Path) -> Path:
+        target = self.spool.place(job)
+
+        def hop() -> None:
+            if source.exists() or not target.exists():
+                self.spool.hop(job, source)
+            else:  # the rename went through in an earlier try, the flush after it did not
+                fs.OPS.sync_dir(target.parent)
+
+        await self._insist(hop)
+        return target
+
+    async def _insist(self, step: Callable[[], None]) -> None:
+        """Do a durable step, again and again while the machine is at fault."""
+        delay, paused = min(0.5, self.settings.lanes.pause_s), False
+        while True:
+            try:
+                step()
+            except (OSError, MachineError) as exc:
+                error = from_exception(exc)
+                if not isinstance(error, MachineError):
+                    raise
+                self.events.lane_paused("spool", error, delay)
+                paused = True
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, self.settings.lanes.pause_s)
+            else:
+                if paused:
+                    self.events.lane_resumed("spool")
+                return
+
+
+def quarantined(reason: str) -> AvatarError:
+    return JobError(
+        "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
+    )
+
+
+def prune(directory: Path, keep: frozenset[str]) -> None:
+    """Remove a finished job's bulky files."""
+    for path in sorted(directory.iterdir()):
+        if path.name not in keep:
+            fs.remove(path)

@@ -1,0 +1,110 @@
+"""A tiny job of the daemon's own, sent through the whole system on a timer: inbox, every stage, outbox.
+
+Where everything seems quiet it proves that a drop would still become a video. It goes the way that people's jobs go, and what
+it leaves in the outbox is taken away again. Off unless `heartbeat.every_s` says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from daemon.config import Settings
+from daemon.errors import MachineError
+from daemon.events import Subscriber
+from daemon.jobs.record import STAGES, Job, Stage
+from daemon.system import fs
+from daemon.system.mount_guard import Anchor
+
+log = structlog.get_logger()
+
+NAME = "avatard-heartbeat"
+MANIFEST = f"""\
+# avatard's own: sent every heartbeat.every_s seconds to see that the whole system works. It goes away by itself.
+text: Still here.
+image: {NAME}.jpg
+output: {NAME}
+size: 256x256
+quality: low
+priority: 50
+"""
+PICTURE = Path(__file__).with_suffix(".jpg")
+#: How often is looked whether one is due, in s; the setting may change at any time.
+LOOK_S = 1.0
+
+
+class Heartbeat(Subscriber):
+    """Args:
+    anchor: of the inbox; where it is only not mounted nothing is written into the place where it should be.
+    """
+
+    def __init__(self, settings: Settings, anchor: Anchor, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._anchor = anchor
+        self._sent = 0.0
+        self._job: str | None = None
+        self._every = Gauge(
+            "avatar_heartbeat_interval_seconds", "Time between two heartbeat jobs; 0: none are sent.", registry=registry
+        )
+        self._sending = Gauge(
+            "avatar_heartbeat_sent_timestamp_seconds", "When the last one was dropped; 0: never.", registry=registry
+        )
+        self._seen = Gauge(
+            "avatar_heartbeat_seen_timestamp_seconds",
+            "When the last one came through a stage; 0: never.",
+            ["stage"],
+            registry=registry,
+        )
+        for stage in STAGES:
+            self._seen.labels(stage)
+
+    async def loop(self) -> None:
+        while True:
+            every = self._settings.heartbeat.every_s
+            self._every.set(every)
+            if every and time.monotonic() - self._sent >= every and self._free():
+                try:
+                    await asyncio.to_thread(self._drop)
+                except (
+                    OSError,
+                    MachineError,
+                ) as exc:  # away or full: the next one, then; that none was seen is the alarm
+                    log.warning("heartbeat not sent", error=str(exc))
+                self._sent = time.monotonic()
+            await asyncio.sleep(LOOK_S)
+
+    def _free(self) -> bool:
+        """One at a time: while the queue stands still they must not pile up."""
+        return self._job is None and not os.path.lexists(self._settings.paths.inbox / f"{NAME}.yaml")
+
+    def _drop(self) -> None:
+        inbox = self._settings.paths.inbox
+        with self._anchor.held(adopt=False):
+            fs.replace_bytes(inbox / f"{NAME}.jpg", PICTURE.read_bytes(), durable=False)
+            fs.replace_bytes(inbox / f"{NAME}.yaml", MANIFEST.encode(), durable=False)
+        self._sending.set_to_current_time()
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def job_accepted(self, job: Job) -> None:
+        if job.source == f"{NAME}.yaml" and job.state != "failed":
+            self._job = job.id
+
+    def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
+        if job.id == self._job and result == "done":
+            self._seen.labels(stage).set_to_current_time()
+
+    def job_finished(self, job: Job) -> None:
+        if job.source != f"{NAME}.yaml":
+            return
+        self._job = None
+        names = [str(output["file"]) for output in job.outputs.get("outputs", [])]
+        for name in (*names, f"{job.name}.json"):
+            with contextlib.suppress(OSError):
+                os.unlink(self._settings.paths.outbox / name)

@@ -1,0 +1,135 @@
+"""Figures that are taken when somebody asks for them: who waits and for how long, room on the disks, the GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from daemon.errors import AvatarError
+from daemon.events import Subscriber
+from daemon.jobs.record import STAGES, Stage
+from daemon.queue.ready_queue import Board
+from daemon.system import gpu
+from daemon.system.bounded_calls import Bounded
+
+#: Bounds of waits in s. They grow past run times: a night's batch stands for hours.
+WAITS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+class QueueCollector(Collector):
+    """How many wait for each stage, and how long they have: a histogram built when it is asked for."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[Metric]:
+        now = time.monotonic()
+        ages: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
+        for ticket in self._board.tickets():
+            ages[ticket.stage].append(max(0.0, now - ticket.since))
+        size = GaugeMetricFamily("avatar_queue_jobs", "Jobs waiting for a stage.", labels=["stage"])
+        age = HistogramMetricFamily(
+            "avatar_queue_age_seconds", "How long the waiting jobs have stood in their queue.", labels=["stage"]
+        )
+        oldest = GaugeMetricFamily(
+            "avatar_queue_oldest_timestamp_seconds",
+            "When the longest waiting job came; 0: none waits.",
+            labels=["stage"],
+        )
+        for stage, waits in ages.items():
+            size.add_metric([stage], len(waits))
+            age.add_metric([stage], _buckets(waits), sum(waits))
+            oldest.add_metric([stage], time.time() - max(waits) if waits else 0)
+        yield from (size, age, oldest)
+
+
+def _buckets(values: list[float]) -> list[tuple[str, float]]:
+    return [
+        *((str(float(edge)), float(sum(v <= edge for v in values))) for edge in WAITS),
+        ("+Inf", float(len(values))),
+    ]
+
+
+#: Bytes in all and free of the filesystem that a path lies on.
+Usage = Callable[[Path], tuple[int, int]]
+
+
+def usage(path: Path) -> tuple[int, int]:
+    seen = shutil.disk_usage(path)
+    return seen.total, seen.free
+
+
+class DiskCollector(Collector):
+    """Room where the folders lie; 0 for one that cannot be asked, or does not answer: a file server that is away."""
+
+    def __init__(self, folders: dict[str, Path], read: Usage = usage) -> None:
+        self._folders = {name: Bounded(functools.partial(read, path)) for name, path in folders.items()}
+
+    def collect(self) -> Iterable[Metric]:
+        free = GaugeMetricFamily("avatar_disk_free_bytes", "Free space where the folder lies.", labels=["folder"])
+        size = GaugeMetricFamily("avatar_disk_size_bytes", "Size of the disk of the folder.", labels=["folder"])
+        for name, folder in self._folders.items():
+            bytes_in_all = bytes_free = 0
+            with contextlib.suppress(OSError):  # a TimeoutError is one too
+                bytes_in_all, bytes_free = folder.ask()
+            free.add_metric([name], bytes_free)
+            size.add_metric([name], bytes_in_all)
+        return free, size
+
+
+class GpuCollector(Collector):
+    """NVIDIA's cards, by NVML. A machine without one has 0 of them, and so has one whose driver does not answer: a state, not an
+    error."""
+
+    def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read) -> None:
+        self._cards = Bounded(read)
+
+    def collect(self) -> Iterable[Metric]:
+        cards: list[gpu.Card] = []
+        with contextlib.suppress(TimeoutError):
+            cards = self._cards.ask()
+        count = GaugeMetricFamily("avatar_gpu_devices", "GPUs that answer.")
+        count.add_metric([], len(cards))
+        info = GaugeMetricFamily("avatar_gpu_info", "Always 1.", labels=["gpu", "uuid", "name"])
+        memory = GaugeMetricFamily(
+            "avatar_gpu_memory_bytes", "GPU memory, of all programs together.", labels=["gpu", "kind"]
+        )
+        busy = GaugeMetricFamily(
+            "avatar_gpu_utilization_ratio", "Part of the last moment in which the GPU worked.", labels=["gpu"]
+        )
+        heat = GaugeMetricFamily("avatar_gpu_temperature_celsius", "Temperature of the GPU.", labels=["gpu"])
+        for card in cards:
+            info.add_metric([card.index, card.uuid, card.name], 1)
+            memory.add_metric([card.index, "used"], card.used)
+            memory.add_metric([card.index, "total"], card.total)
+            busy.add_metric([card.index], card.busy)
+            heat.add_metric([card.index], card.celsius)
+        return count, info, memory, busy, heat
+
+
+class PauseCollector(Subscriber, Collector):
+    """Why each lane stands still at this moment; nothing is exported for those that work."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
+        self._reasons[lane] = error.code
+
+    def lane_resumed(self, lane: str) -> None:
+        self._reasons.pop(lane, None)
+
+    def collect(self) -> Iterable[Metric]:
+        info = GaugeMetricFamily(
+            "avatar_lane_pause_info", "1 for the reason why a lane stands still.", labels=["lane", "reason"]
+        )
+        for lane, reason in self._reasons.copy().items():  # copied in one step: the daemon's loop changes it
+            info.add_metric([lane, reason], 1)
+        return (info,)

@@ -1,0 +1,129 @@
+"""Logs: readable on a terminal, JSON otherwise, with `job_id` and `stage` on every line of a job."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+
+import structlog
+
+from daemon.config.settings import Log
+from daemon.errors import AvatarError
+from daemon.events import Subscriber
+from daemon.jobs.record import Job, Stage
+from daemon.queue.pauses import Pause, Scope
+from daemon.telemetry import journald
+
+
+def configure(settings: Log) -> None:
+    """Set up structlog for this process; everything goes to stderr."""
+    level = getattr(logging, settings.level.upper())
+    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    native = settings.format == "auto" and not console and journald.connected()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=not console),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if console
+        else [structlog.processors.format_exc_info, *([] if native else [structlog.processors.JSONRenderer()])]
+    )
+    sink = journald.Journal() if native else _Lines()
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: sink,
+        cache_logger_on_first_use=False,  # the level may change while the daemon runs
+    )
+    logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
+
+
+class _Lines:
+    """Writes each line to stderr in one go. A log that cannot be written (its disk is full) must not stop the work."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+
+    log = debug = info = warning = warn = error = critical = exception = fatal = failure = err = msg
+
+
+class LogWriter(Subscriber):
+    """One line for each event of note."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("jobs")
+
+    def job_waiting(self, job: Job, missing: list[str]) -> None:
+        self._log.info("waiting for files", job_id=job.id, source=job.source, missing=missing)
+
+    def job_withdrawn(self, job: Job) -> None:
+        self._log.info("waiting manifest gone", job_id=job.id, source=job.source)
+
+    def job_accepted(self, job: Job) -> None:
+        self._log.info("accepted", job_id=job.id, source=job.source, name=job.name, state=job.state)
+
+    def job_recovered(self, job: Job) -> None:
+        self._log.warning("recovered", job_id=job.id, stage=job.stage, interruptions=job.interruptions)
+
+    def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
+        self._log.info(
+            "stage started", job_id=job.id, stage=stage, attempt=job.attempts.get(stage), wait_s=round(wait_s, 3)
+        )
+
+    def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
+        write = self._log.info if result in ("done", "returned", "cancelled") else self._log.warning
+        last = job.history[-1] if job.history and result != "done" else {}
+        write(
+            "stage ended",
+            job_id=job.id,
+            stage=stage,
+            result=result,
+            seconds=round(seconds, 3),
+            **{key: last[key] for key in ("code", "message") if key in last},
+        )
+
+    def job_finished(self, job: Job) -> None:
+        error = job.error or {}
+        write = self._log.info if job.state in ("done", "cancelled") else self._log.error
+        write(
+            "job finished",
+            job_id=job.id,
+            name=job.name,
+            state=job.state,
+            code=error.get("code"),
+            message=error.get("message"),
+        )
+
+    def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
+        self._log.error("lane paused", lane=lane, code=error.code, message=error.message, again_in_s=round(delay_s, 1))
+
+    def lane_resumed(self, lane: str) -> None:
+        self._log.info("lane resumed", lane=lane)
+
+    def queue_paused(self, scope: Scope, pause: Pause) -> None:
+        self._log.warning("paused", scope=scope, by=pause.by, reason=pause.reason, until=pause.until)
+
+    def queue_resumed(self, scope: Scope) -> None:
+        self._log.info("resumed", scope=scope)
+
+    def model_loaded(self, stage: str, model: str, seconds: float) -> None:
+        self._log.info("model loaded", stage=stage, model=model, seconds=seconds)
+
+    def child_died(self, lane: str, reason: str) -> None:
+        self._log.error("worker died", lane=lane, reason=reason)
+
+    def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
+        if error:
+            self._log.error("config not reloaded, the old one is kept", code=error.code, message=error.message)
+        elif waiting:
+            self._log.warning(
+                "config reloaded; some settings wait for the next start", applied=applied, waiting=waiting
+            )
+        else:
+            self._log.info("config reloaded", applied=applied)

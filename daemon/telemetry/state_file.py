@@ -1,0 +1,39 @@
+"""`spool/state.json`: what stands still in the daemon right now, for `avatar status` and for people who look with `cat`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import AvatarError
+from daemon.events import Subscriber
+from daemon.system import fs
+
+
+class StateFile(Subscriber):
+    """Written at every pause of a lane by a fault of the machine; people's own pauses are in `paused.json`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._paused: dict[str, dict[str, Any]] = {}
+
+    def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
+        now = time.time()
+        since = self._paused.get(lane, {}).get("since", now)
+        self._paused[lane] = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "since": since,
+            "again": now + delay_s,
+        }
+        self.write()
+
+    def lane_resumed(self, lane: str) -> None:
+        if self._paused.pop(lane, None) is not None:
+            self.write()
+
+    def write(self) -> None:
+        """Put the present state on disk; it is news, not truth, and need not survive a power cut."""
+        fs.tell_json(self._path, {"paused_lanes": self._paused})

@@ -1,0 +1,1 @@
+"""The processes that run the stages, and which job each takes next."""

@@ -1,0 +1,212 @@
+"""A lane: a few slots, each with one child process, that take jobs from the board by the lane's policy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.jobs.record import SOURCES, Job, Stage
+from daemon.queue.ready_queue import Ticket
+from daemon.queue.state_machine import Flow
+from daemon.workers.process import Child, ChildDied, Message
+from daemon.workers.time_limits import stage_s
+
+log = structlog.get_logger()
+
+#: Longest rest of a lane without work, and what is added so that a moment has surely come when it wakes, in s.
+REST_S, TICK_S = 30.0, 0.01
+
+#: Picks the next ticket for a slot, given what the slot's child did last.
+Choose = Callable[["Slot", float], Ticket | None]
+
+
+@dataclass
+class Pause:
+    """Why and until when a lane stands still. Times are monotonic seconds."""
+
+    error: AvatarError
+    began: float
+    until: float
+    delay_s: float
+
+
+@dataclass
+class Slot:
+    """One child and the job it has."""
+
+    child: Child
+    job: Job | None = None
+    run_length: int = 0
+    cancelled: bool = False
+    idle_since: float = field(default_factory=time.monotonic)
+
+
+class Lane:
+    """Runs stages in children. One slot is the gpu lane; several are the cpu lane."""
+
+    def __init__(self, name: str, slots: int, flow: Flow, stages: tuple[Stage, ...], choose: Choose) -> None:
+        self.name = name
+        self.stages = stages
+        self.flow = flow
+        self.slots = [Slot(Child(name, flow.settings, self._heard)) for _ in range(slots)]
+        self.pause: Pause | None = None
+        self.draining = False
+        self._choose = choose
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._loop(slot), name=f"{self.name}-{i}") for i, slot in enumerate(self.slots)
+        ]
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new, give running stages `grace_s`, then end the children and put their jobs back."""
+        self.draining = True
+        self.flow.changed.ring()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+            for slot in self.slots:
+                await slot.child.stop(0 if slot.job else 2.0)
+            _, late = await asyncio.wait(self._tasks, timeout=10)
+            for task in late:
+                task.cancel()
+
+    async def cancel(self, job_id: str) -> bool:
+        """End the stage that works on a job, if it is this lane's."""
+        for slot in self.slots:
+            if slot.job is not None and slot.job.id == job_id:
+                if slot.job.stage == "deliver":
+                    raise JobError(
+                        "job-finished", f"{job_id} is being delivered already.", "Take the result away instead."
+                    )
+                slot.cancelled = True
+                await slot.child.stop(0)
+                return True
+        return False
+
+    # -- one slot ----------------------------------------------------------------------------------------------
+
+    async def _loop(self, slot: Slot) -> None:
+        while not self.draining:
+            ticket = None if self._paused() else self._choose(slot, time.monotonic())
+            if ticket is None:
+                await self._rest(slot)
+                continue
+            slot.run_length = slot.run_length + 1 if slot.child.last_stage == ticket.stage else 1
+            try:
+                await self._work(slot, ticket)
+            except asyncio.CancelledError:
+                raise
+            except Exception as exc:
+                # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
+                log.exception("lane step failed", lane=self.name, job_id=ticket.id)
+                await self._salvage(slot, ticket, from_exception(exc))
+            finally:
+                slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
+
+    async def _salvage(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
+        """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
+        self.flow.running.pop(ticket.id, None)
+        directory = self.flow.spool.active(ticket.stage) / ticket.id
+        if slot.job is None:  # it could not even be taken, and stands in its queue
+            self._pause(error)
+            return
+        try:
+            job = slot.job
+            if isinstance(error, MachineError):
+                self._pause(error)
+                await self.flow.put_back(job, directory)
+            else:
+                await self.flow.failed(job, directory, error)
+        except Exception:
+            log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
+
+    async def _rest(self, slot: Slot) -> None:
+        """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
+        if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
+            self._works_again()  # the pause is over and nothing is left that could prove it
+        due, pause = self.flow.board.next_wake(), self.pause
+        now = time.monotonic()
+        moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
+        # What is past already did not give this lane anything to do, so it is no reason to look again.
+        await self.flow.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
+        idle = time.monotonic() - slot.idle_since
+        if slot.child.alive and idle > self.flow.settings.lanes.idle_s:
+            await slot.child.stop()
+
+    async def _work(self, slot: Slot, ticket: Ticket) -> None:
+        taken = await self.flow.take(ticket)
+        if taken is None:
+            return
+        job, directory = taken
+        slot.job, began = job, time.monotonic()
+        try:
+            result = await slot.child.run(
+                {
+                    "job": job.id,
+                    "name": job.name,
+                    "stage": ticket.stage,
+                    "dir": str(directory),
+                    "manifest": job.manifest,
+                    "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
+                },
+                stage_s(job, ticket.stage, directory, self.flow.settings.lanes.timeout),
+                lambda value: self.flow.events.stage_progress(job, ticket.stage, value),
+            )
+        except (ChildDied, AvatarError) as trouble:
+            # Cancelling ends the child; whatever it said last no longer matters.
+            if slot.cancelled:
+                await self.flow.cancelled(job, directory)
+            elif isinstance(trouble, ChildDied):
+                await self._after_death(job, directory, trouble)
+            elif isinstance(trouble, MachineError):
+                self._pause(trouble)
+                await self.flow.put_back(job, directory)
+            else:
+                await self.flow.failed(job, directory, trouble)
+        else:
+            if self.pause is None or self.pause.began < began:
+                self._works_again()
+            if slot.cancelled:
+                await self.flow.cancelled(job, directory)
+            else:
+                await self.flow.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
+
+    async def _after_death(self, job: Job, directory: Path, death: ChildDied) -> None:
+        if self.draining:
+            await self.flow.put_back(job, directory, "returned")
+        else:
+            self.flow.events.child_died(self.name, death.code)
+            await self.flow.crashed(job, directory, death)
+
+    def _waiting(self) -> bool:
+        return any(self.flow.board.count(stage) for stage in self.stages)
+
+    # -- pauses ------------------------------------------------------------------------------------------------
+
+    def _paused(self) -> bool:
+        return self.pause is not None and time.monotonic() < self.pause.until
+
+    def _pause(self, error: AvatarError) -> None:
+        base = self.flow.settings.lanes.pause_s
+        delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
+        now = time.monotonic()
+        self.pause = Pause(error, now, now + delay, delay)
+        self.flow.events.lane_paused(self.name, error, delay)
+
+    def _works_again(self) -> None:
+        if self.pause is not None:
+            self.pause = None
+            self.flow.events.lane_resumed(self.name)
+
+    def _heard(self, message: Message) -> None:
+        if message.get("event") == "model":
+            self.flow.events.model_loaded(str(message["stage"]), str(message["model"]), float(message["seconds"]))
+        elif message.get("event") == "left":
+            self.flow.events.stage_left(str(message["job"]), float(message["value"]))

@@ -1,0 +1,277 @@
+"""A stage worker in a process of its own, spoken to in JSON lines.
+
+The child takes the crash, the hang and the memory that a stage may cost; the daemon only loses a child. It leads its own
+process group, so that ending it ends the ffmpeg it started as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError
+from daemon.system.memory import memory_mb
+
+log = structlog.get_logger()
+
+Message = dict[str, Any]
+
+#: Longest line taken from a child; facts are small, so more than this is a fault.
+LINE_LIMIT = 4 * 2**20
+#: How often a working child's time, silence and memory are looked at, in s.
+LOOK_S = 0.5
+LAST_LINES = 40
+START_S = 120.0  # a cold disk under load
+
+
+class ChildDied(Exception):  # noqa: N818 (it says what happened)
+    """The child ended in the middle of a job. `reason` is a sentence; `tail` its last log lines."""
+
+    def __init__(self, reason: str, code: str, tail: list[str]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.tail = tail
+
+
+class Child:
+    """One worker process. `run` does one stage of one job; the process stays for the next."""
+
+    def __init__(self, lane: str, settings: Settings, on_event: Callable[[Message], None]) -> None:
+        self.lane = lane
+        self._settings = settings
+        self._on_event = on_event
+        self._process: asyncio.subprocess.Process | None = None
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tail: deque[str] = deque(maxlen=LAST_LINES)
+        self._weighed = 0.0
+        self._half_mb = memory_mb() / 2
+        self._outdated = False
+        self.heard = time.monotonic()
+        self.last_stage: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self.alive and self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start the process; it says `ready` when it can take work.
+
+        Raises:
+            MachineError: `worker-broken`.
+        """
+        self._messages = asyncio.Queue()
+        self._tail.clear()
+        self._outdated = False
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "stages.worker",
+                "--lane",
+                self.lane,
+                "--parent",
+                str(os.getpid()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=LINE_LIMIT,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as exc:  # no right to run it, no more processes, files or memory: nothing of it is the job's
+            raise self._broken(f"{sys.executable}: {exc.strerror}") from exc
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
+        self.heard = time.monotonic()
+        await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
+        await self._ready()
+
+    async def _ready(self) -> None:
+        """Wait for the first word. A worker that cannot even start is the installation's fault, not a job's."""
+        with contextlib.suppress(TimeoutError):
+            message = await asyncio.wait_for(self._messages.get(), START_S)
+            if message is not None:
+                return
+        await self.stop(0)
+        last = self._tail[-1] if self._tail else "it said nothing"
+        raise self._broken(last)
+
+    def _broken(self, why: str) -> MachineError:
+        return MachineError(
+            "worker-broken", f"The {self.lane} worker does not start: {why}.", "See `avatar doctor`, and the log."
+        )
+
+    async def _send(self, message: Message) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise ChildDied("The worker is not running.", "worker-crashed", [])
+        with contextlib.suppress(ConnectionError):  # its end is noticed by whoever waits for the answer
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        try:
+            while line := await self._process.stdout.readline():
+                self.heard = time.monotonic()
+                message = json.loads(line)
+                if message["event"] != "heartbeat":
+                    self._messages.put_nowait(message)
+        except (ValueError, TypeError, KeyError, ConnectionError) as exc:
+            # A line past the limit, or one that is not ours: nothing after it can be trusted.
+            log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
+        finally:
+            self._messages.put_nowait(None)
+
+    async def _read_log(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(65536):
+            for line in chunk.decode("utf-8", "replace").splitlines():
+                self._tail.append(line[:500])
+                log.debug("worker", lane=self.lane, line=line[:500])
+
+    async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
+        """Do one stage; returns the result message.
+
+        Raises:
+            AvatarError: the stage said what went wrong.
+            ChildDied: the process ended, hung, or took too much memory, and is gone.
+        """
+        if self._outdated and self.alive:
+            await self.stop()
+        if not self.alive:
+            await self.start()
+        self.last_stage = str(request["stage"])
+        self.heard = time.monotonic()
+        await self._send({"op": "run", **request})
+        began = time.monotonic()
+        deadline = began + timeout_s
+        while True:
+            message = await self._next(began, deadline)
+            match message.get("event"):
+                case "progress":
+                    on_progress(float(message["value"]))
+                case "left":  # the stage knows better than the guess from the speech's length; a hang it cannot report
+                    needs = 2 * float(message["value"]) + self._settings.lanes.timeout.base_s
+                    deadline = max(deadline, time.monotonic() + needs)
+                    self._on_event(message)
+                case "allow":  # it knows what it begins now; a hang is ended all the same
+                    deadline = max(deadline, time.monotonic() + float(message["value"]))
+                case "result":
+                    return message
+                case "error":
+                    if message.get("last"):  # it ends now; the next job must not be given to what is left of it
+                        await self.stop()
+                    raise _error(message)
+                case _:
+                    self._on_event(message)
+
+    def renew(self) -> None:
+        """The settings have changed: the next job gets a fresh process, which knows them."""
+        self._outdated = True
+
+    async def _next(self, began: float, deadline: float) -> Message:
+        """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
+        while True:
+            await self._look(began, deadline)
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(self._messages.get(), LOOK_S)
+                if message is None:
+                    raise await self._died()
+                return message
+
+    async def _look(self, began: float, deadline: float) -> None:
+        now = time.monotonic()
+        if now > deadline:
+            raise await self._end(f"The stage took longer than its {deadline - began:.0f} s.", "stage-timeout")
+        if now - self.heard > self._settings.lanes.silence_s:
+            raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
+        if now - self._weighed < LOOK_S:
+            return
+        self._weighed = now
+        limit = self._settings.lanes.memory_mb or self._half_mb
+        if (used := self.memory_mb()) > limit:
+            raise await self._end(
+                f"The worker took {used:.0f} MB of memory; {limit:.0f} MB are allowed.", "worker-memory"
+            )
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process and of what it started, in MB (10^6 bytes)."""
+        if self.pid is None:
+            return 0.0
+        return sum(map(_resident_pages, [self.pid, *_children(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    async def _died(self) -> ChildDied:
+        process = self._process
+        await self.stop(0.5)  # it may have closed its end without ending
+        code = (process.returncode or 0) if process else 0
+        what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return ChildDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
+
+    async def _end(self, reason: str, code: str) -> ChildDied:
+        await self.stop(0)
+        return ChildDied(reason, code, list(self._tail))
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """End the process: its input is closed, and after `grace_s` it and all it started are killed."""
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        if grace_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), grace_s)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        # The pipes may outlive the process in what it started; the readers get a moment for the last lines.
+        _, late = await asyncio.wait(self._tasks, timeout=1.0) if self._tasks else (set(), set())
+        for task in late:
+            task.cancel()
+        if self._process is process:  # else the next one was started meanwhile
+            self._process = None
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _children(pid: int) -> list[int]:
+    """Processes started by any thread of a process."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
+
+
+def _error(message: Message) -> AvatarError:
+    kinds: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+    if message.get("result"):
+        kinds["machine"] = ResultError
+    kind = kinds.get(str(message.get("fault")), UnknownError)
+    return kind(
+        str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))
+    )

@@ -1,0 +1,44 @@
+"""Which waiting job a lane takes next: the queues as they stand, handed to the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daemon.config import Settings
+from daemon.jobs.record import Stage
+from daemon.queue.pauses import Pauses
+from daemon.queue.ready_queue import Board, Ticket
+from daemon.workers.lane import Slot
+from daemon.workers.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
+
+
+class Chooser:
+    """Looks at the queues for the lanes. `cpu_slots`: the cpu lane's own, once it exists."""
+
+    def __init__(self, settings: Settings, board: Board, pauses: Pauses) -> None:
+        self._settings, self._board, self._pauses = settings, board, pauses
+        self.cpu_slots: Sequence[Slot] = ()
+
+    def gpu(self, slot: Slot, now: float) -> Ticket | None:
+        """The next job of the gpu lane: of the loaded model's stage, up to a bound."""
+        if self._pauses.active("lanes"):
+            return None
+        queues, heads = self._queues(GPU_STAGES, now)
+        loaded = next((s for s in GPU_STAGES if s == slot.child.last_stage), None)
+        limits = self._settings.lanes.gpu
+        stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
+        return heads[stage] if stage else None
+
+    def cpu(self, slot: Slot, now: float) -> Ticket | None:
+        """The next job of the cpu lane: never all of it on encoding while other jobs could be made ready for the gpu."""
+        if self._pauses.active("lanes"):
+            return None
+        queues, heads = self._queues(CPU_STAGES, now)
+        encoding = sum(1 for other in self.cpu_slots if other is not slot and other.job and other.job.stage == "encode")
+        ahead = sum(self._board.count(stage) for stage in GPU_STAGES)
+        stage = choose_cpu(queues, encoding, len(self.cpu_slots), ahead)
+        return heads[stage] if stage else None
+
+    def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
+        heads = {stage: head for stage in stages if (head := self._board.head(stage, now)) is not None}
+        return {s: Waiting(self._board.count(s), h.since, h.priority) for s, h in heads.items()}, heads

@@ -1,0 +1,51 @@
+"""How long a stage of a job may take before it is ended: it follows what the stage works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.config.settings import Timeout
+from daemon.jobs.manifest import FRAME_RATES
+from daemon.jobs.record import Job, Stage
+from daemon.outbox.estimator import speech_s
+
+#: Pixels of video in a second of speech for which `per_audio_s` is meant: 1080 × 1080 at 30 frames a second.
+USUAL_PIXELS_PER_S = 1080 * 1080 * 30
+MB = 1e6  # bytes
+
+
+def stage_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
+    """Seconds that one stage of a job may take. What only the worker can see, it asks for itself (`Context.allow`): the size of a
+    picture, and how much of a sound file is decoded.
+
+    Args:
+        directory: the job's folder, for the sizes of its files.
+    """
+    match stage:
+        case "face":
+            return timeout.base_s
+        case "tts" if job.manifest.get("audio"):
+            return timeout.base_s + timeout.per_mb_s * _size(directory / "source.audio") / MB
+        case "deliver":
+            results = (path for path in directory.iterdir() if not path.name.startswith(("source.", ".")))
+            return timeout.base_s + timeout.per_mb_s * sum(map(_size, results)) / MB
+        case "encode":
+            return timeout.base_s + timeout.per_audio_s * speech_s(job) * max(
+                1.0, _pixels_per_s(job) / USUAL_PIXELS_PER_S
+            )
+        case _:
+            return timeout.base_s + timeout.per_audio_s * speech_s(job)
+
+
+def _pixels_per_s(job: Job) -> float:
+    face = job.facts.get("face", {})
+    rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES["25"])
+    return float(face.get("width", 0)) * float(face.get("height", 0)) * float(rate)
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 where it cannot be told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

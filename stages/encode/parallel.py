@@ -1,0 +1,148 @@
+"""Frames of one video drawn by several processes: with n of them, each draws every n-th frame, and they are read in turn.
+
+A frame depends on no other, so the video is the same, bit by bit, whoever drew it. No process is ever more than a frame ahead of
+the reader, so memory does not grow. `python -m stages.encode.parallel` is one of the processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from daemon.config import Settings
+from daemon.errors import MachineError, UnknownError
+from daemon.jobs.manifest import Manifest
+from stages.context import Context
+from stages.encode.ffmpeg_command import Frame, FrameSource
+from stages.worker import die_with_parent
+
+#: A process takes about a second to start; shorter videos are drawn by one. frames
+_WORTH = 150
+_MOST = 4  # processes chosen by themselves; beyond, the encoder is the slower one
+_PIPE_BYTES = 1 << 20
+
+
+def processes_for(settings: Settings, frame_count: int) -> int:
+    """How many processes draw a video of so many frames."""
+    if frame_count < _WORTH:
+        return 1
+    if settings.stages.encode.processes:
+        return settings.stages.encode.processes
+    cores = len(os.sched_getaffinity(0))
+    beside = settings.lanes.cpu.processes or max(2, cores // 2)
+    return max(1, min(_MOST, cores // beside))
+
+
+class Shares:
+    """A frame source that has `processes` draw what `source` would, for the job of `ctx`."""
+
+    def __init__(self, ctx: Context, source: FrameSource, processes: int) -> None:
+        self.width, self.height, self.frame_count = source.width, source.height, source.frame_count
+        self.transparent = source.transparent
+        self._ctx, self._processes = ctx, processes
+
+    def frames(self) -> Iterator[Frame]:
+        """See `FrameSource`.
+
+        Raises:
+            UnknownError: `frames-missing`: a process died.
+        """
+        shape = (self.height, self.width, 4 if self.transparent else 3)
+        buffer = bytearray(int(np.prod(shape)))
+        with contextlib.ExitStack() as stack:
+            drawers = [
+                stack.enter_context(_Drawer(self._ctx, part, self._processes)) for part in range(self._processes)
+            ]
+            for index in range(self.frame_count):
+                drawers[index % self._processes].read(buffer)
+                yield np.frombuffer(buffer, np.uint8).reshape(shape)
+
+
+class _Drawer:
+    """One process, and the pipe its frames come through."""
+
+    def __init__(self, ctx: Context, part: int, parts: int) -> None:
+        request = {
+            "parent": os.getpid(), "part": part, "parts": parts, "job": ctx.job_id, "name": ctx.name,
+            "dir": str(ctx.job_dir.absolute()), "manifest": ctx.manifest.model_dump(mode="json"),
+            "settings": ctx.settings.model_dump(mode="json"),
+        }  # fmt: skip
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stages.encode.parallel"],
+                cwd=Path(__file__).resolve().parents[2],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+            )
+        except OSError as exc:  # no right to run it, no more processes or memory
+            raise MachineError(
+                "worker-broken",
+                f"No process to draw with can be started: {exc.strerror}.",
+                "See `avatar doctor`, and the log.",
+            ) from exc
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._frames: IO[bytes] = self._process.stdout
+        with contextlib.suppress(OSError):  # a smaller pipe is only slower
+            fcntl.fcntl(self._frames, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+            pipe.write(json.dumps(request).encode())
+
+    def __enter__(self) -> _Drawer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._frames.close()
+        self._complaints.close()
+
+    def read(self, buffer: bytearray) -> None:
+        """Fill `buffer` with the next frame."""
+        view = memoryview(buffer)
+        while view:
+            count = self._frames.readinto(view)  # type: ignore[attr-defined]
+            if not count:
+                self._complaints.seek(0)
+                words = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+                last = words[-1] if words else f"it ended with {self._process.wait()}"
+                raise UnknownError("frames-missing", f"A process that draws frames died: {last}.", "It is tried again.")
+            view = view[count:]
+
+
+def main() -> None:
+    """Draw a share of the frames of the job described on stdin, and write them, raw, to stdout."""
+    request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    die_with_parent(request["parent"])
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # libraries print to stdout
+    from stages.encode.compose import Composer
+
+    ctx = Context(
+        request["job"],
+        request["name"],
+        Path(request["dir"]),
+        Manifest.model_validate(request["manifest"]),
+        Settings.model_validate(request["settings"]),
+    )
+    with contextlib.suppress(BrokenPipeError):  # the reader has what it wanted, or has gone
+        for frame in Composer.open(ctx).frames(request["part"], request["parts"]):
+            view = memoryview(frame.tobytes())
+            while view:
+                view = view[out.write(view) :]
+
+
+if __name__ == "__main__":
+    main()

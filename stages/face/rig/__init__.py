@@ -1,0 +1,1 @@
+"""The rig: what a portrait is moved by."""

@@ -1,0 +1,117 @@
+"""Where the lips meet: the two curves along which the portrait is cut when the mouth opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.face import mesh
+from stages.face.mesh import FloatArray
+from stages.face.rig.face_frame import FaceFrame
+from stages.face.sampling import blur, sample
+
+#: Points of a curve, corner to corner.
+SAMPLES = 81
+#: Below this inner gap (in mouth widths) the picture's mouth is closed, and both curves are one.
+CLOSED_GAP = 0.035
+#: How far the darkest line is looked for around the mesh's, in mouth widths.
+_SEARCH = 0.035
+#: The seam between lip and teeth is left to the interior, in mouth widths: else specks of teeth stay on closed lips.
+_HEM = 0.010
+
+
+def lip_curves(
+    portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: FaceFrame
+) -> tuple[FloatArray, FloatArray]:
+    """Lower edge of the upper lip and upper edge of the lower lip, [SAMPLES, 2] px each, in an RGB portrait."""
+    upper = _smooth_curve(frame.local(landmarks[list(mesh.UPPER_LIP_INNER), :2]))
+    lower = _smooth_curve(frame.local(landmarks[list(mesh.LOWER_LIP_INNER), :2]))
+    if mesh.lip_gap(landmarks) < CLOSED_GAP:
+        upper = lower = _follow(portrait, (upper + lower) / 2, frame, mesh.mouth_width(landmarks), _darkness)
+    else:
+        upper = _follow(portrait, upper, frame, mesh.mouth_width(landmarks), _evenness)
+        lower = _follow(portrait, lower, frame, mesh.mouth_width(landmarks), _evenness)
+        hem = np.sin(np.linspace(0, np.pi, SAMPLES)) ** 0.5 * (_HEM * mesh.mouth_width(landmarks))
+        upper[:, 1] -= hem
+        lower[:, 1] += hem
+    _meet_at_corners(upper, lower)
+    return frame.picture(upper).astype(np.float32), frame.picture(lower).astype(np.float32)
+
+
+def _meet_at_corners(upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]) -> None:
+    """Bring both curves together over their last samples, in place: outside the corners there is no gap."""
+    index = np.arange(SAMPLES)
+    apart = np.minimum(np.minimum(index, index[::-1]) / 5.0, 1.0)
+    middle, half = (upper[:, 1] + lower[:, 1]) / 2, (lower[:, 1] - upper[:, 1]) / 2 * np.sqrt(apart)
+    upper[:, 1], lower[:, 1] = middle - half, middle + half
+
+
+def _smooth_curve(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A curve of SAMPLES points through landmarks: evenly spaced along local x, rounded off, ends kept."""
+    x = np.linspace(points[0, 0], points[-1, 0], SAMPLES)
+    order = np.argsort(points[:, 0])
+    y = np.interp(x, points[order, 0], points[order, 1])
+    return np.stack([x, _round_off(y, 4.0)], axis=1)
+
+
+def _round_off(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+    """Gaussian smoothing (sigma in samples) of what deviates from the line between the ends, which stay."""
+    base = np.linspace(values[0], values[-1], len(values))
+    bump = values - base
+    mirrored = np.concatenate([-bump[:0:-1], bump, -bump[-2::-1]])
+    reach = np.arange(-int(4 * sigma), int(4 * sigma) + 1)
+    kernel = np.exp(-0.5 * (reach / sigma) ** 2)
+    smoothed = np.convolve(mirrored, kernel / kernel.sum(), mode="same")
+    return np.asarray(base + smoothed[len(values) - 1 : 2 * len(values) - 1])
+
+
+def _follow(
+    portrait: npt.NDArray[np.uint8],
+    line: npt.NDArray[np.float64],
+    frame: FaceFrame,
+    mouth_width: float,
+    cost_of: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+) -> npt.NDArray[np.float64]:
+    """Find what the picture shows near the mesh's line, by dynamic programming over a band around it."""
+    offsets = np.linspace(-_SEARCH, _SEARCH, 25) * mouth_width
+    grid = line[:, None, :] + np.stack([np.zeros_like(offsets), offsets], axis=1)[None]
+    places = frame.picture(grid).astype(np.float32)
+    soft = blur(portrait, max(mouth_width / 250, 0.6))
+    band = sample(soft, places).astype(np.float64)
+    cost = cost_of(band)
+    cost += 0.15 * np.ptp(cost) * (offsets / offsets[-1]) ** 2  # the mesh is right unless the picture says otherwise
+    found = line.copy()
+    found[:, 1] += offsets[_cheapest_path(cost)]
+    found[:, 1] = _round_off(found[:, 1], 2.5)
+    return found
+
+
+def _darkness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Closed lips meet in a dark line."""
+    level = band.mean(axis=-1)
+    return np.asarray(level - level.mean(axis=1, keepdims=True))
+
+
+def _evenness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A lip ends where the colour changes most."""
+    return np.asarray(-np.abs(np.gradient(band, axis=1)).sum(axis=-1))
+
+
+def _cheapest_path(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Column per row of the cheapest path that moves at most one column a row."""
+    rows, columns = cost.shape
+    total = cost.copy()
+    origin = np.zeros((rows, columns), np.intp)
+    for row in range(1, rows):
+        padded = np.pad(total[row - 1], 1, constant_values=np.inf)
+        choices = np.stack([padded[:-2], padded[1:-1], padded[2:]])
+        best = choices.argmin(axis=0)
+        origin[row] = np.arange(columns) + best - 1
+        total[row] += choices.min(axis=0)
+    path = np.zeros(rows, np.intp)
+    path[-1] = int(total[-1].argmin())
+    for row in range(rows - 1, 0, -1):
+        path[row - 1] = origin[row, path[row]]
+    return path

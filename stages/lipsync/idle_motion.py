@@ -1,0 +1,181 @@
+"""What a living head does besides speaking: sway, nods, raised brows, blinks, breath. All from one seed.
+
+Figures: blinks by log-normal gaps, closing in 80 ms, opening in 150 ms, one in seven doubled (Trutoiu 2011 on full,
+asymmetric closure); nods start a little before the accent they go with (House, Beskow and Granström).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.lipsync.motion_track import NAMES
+from stages.lipsync.mouth_from_phones import frame_times
+
+FloatArray = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+
+#: Sway: largest excursion of each parameter (degrees, or parts of the face's width) and its band in Hz.
+_SWAY = {"head_yaw": 3.2, "head_pitch": 1.8, "head_roll": 1.3, "head_x": 0.012, "head_y": 0.038, "lean": 0.11}
+_SWAY_HZ = (0.09, 0.55)
+#: Degrees that the head tilts when the body leans by a face's width.
+_TILT_DEG = 14.0
+_SWAY_WAVES = 7
+#: The head is still at both ends of the clip and comes into motion within this.
+_EASE_S = 1.0
+_NOD_DEG, _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 2.4, 0.4, 0.8, 0.08
+_BROW_CHANCE = 0.85
+_BLINK_MEAN_S, _BLINK_SPREAD, _BLINK_MIN_S, _DOUBLE_CHANCE = 3.3, 0.45, 0.9, 0.15
+_BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.08, 0.04, 0.16
+_BREATH_HZ = 0.25
+
+
+@dataclass(frozen=True)
+class Liveliness:
+    """The manifest's motion: 1 is natural, 0 is none."""
+
+    head: float
+    blink: float
+    brow: float
+    breath: float
+    expressiveness: float
+    seed: int
+
+
+def enliven(values: FloatArray, fps: Fraction, duration: float, accents: Times, pauses: Times, how: Liveliness) -> None:
+    """Fill the head, brow and lid columns of a track in place.
+
+    Args:
+        values: [frames, len(NAMES)].
+        accents: times of stressed syllables, s.
+        pauses: times at which a blink would be natural (starts of pauses), s.
+    """
+    head = _most(how.head)
+    streams = [
+        np.random.default_rng([how.seed, part]) for part in range(4)
+    ]  # one part's chance leaves the others alone
+    time = frame_times(len(values), fps)
+    ease = _ease(time, duration, _EASE_S)
+    _sway(values, time, ease, head, streams[0])
+    nodded = _nods(values, time, ease, accents, head, streams[1])
+    _brows(values, time, ease, accents, nodded, how.brow * how.expressiveness, streams[2])
+    _blinks(values, time, duration, pauses, how.blink, streams[3])
+    breath = (0.5 - 0.5 * np.cos(2 * np.pi * _BREATH_HZ * time)) * ease
+    values[:, NAMES.index("breath")] = breath * how.breath * min(how.head, 1.0)
+
+
+def _most(amount: float) -> float:
+    """Up to 1 as asked; from there to 2 by less: one picture cannot turn much further."""
+    return amount if amount <= 1 else 1 + 0.4 * (amount - 1)
+
+
+def _ease(time: Times, duration: float, length: float) -> Times:
+    """0 at both ends, 1 in between, smooth."""
+    edge = np.clip(np.minimum(time, duration - time) / min(length, max(duration / 2, 1e-3)), 0, 1)
+    return np.asarray(edge * edge * (3 - 2 * edge), np.float64)
+
+
+def _sway(values: FloatArray, time: Times, ease: Times, amount: float, chance: np.random.Generator) -> None:
+    """Band-limited wandering: a few slow waves of random pitch and phase, slower ones larger."""
+    for name, reach in _SWAY.items():
+        hertz = np.exp(chance.uniform(math.log(_SWAY_HZ[0]), math.log(_SWAY_HZ[1]), _SWAY_WAVES))
+        phase = chance.uniform(0, 2 * np.pi, _SWAY_WAVES)
+        size = (1 / hertz) ** 0.5
+        wave = sum(s * np.sin(2 * np.pi * h * time + p) for s, h, p in zip(size, hertz, phase, strict=True)) / (
+            0.6 * size.sum()
+        )
+        values[:, NAMES.index(name)] += amount * reach * np.tanh(wave) * ease
+    # A head that turns or leans tilts along a little.
+    values[:, NAMES.index("head_roll")] += 0.15 * values[:, NAMES.index("head_yaw")]
+    values[:, NAMES.index("head_roll")] += _TILT_DEG * values[:, NAMES.index("lean")]
+
+
+def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
+    """0 before `start`, 1 after `rise` s, 0 again after `fall` more."""
+    up, down = np.clip((time - start) / rise, 0, 1), np.clip((time - start - rise) / fall, 0, 1)
+    smooth_up, smooth_down = up * up * (3 - 2 * up), down * down * (3 - 2 * down)
+    return np.asarray(smooth_up - smooth_down, np.float64)
+
+
+def _nods(
+    values: FloatArray, time: Times, ease: Times, accents: Times, amount: float, chance: np.random.Generator
+) -> list[float]:
+    """Nods with some accents; returns the accents that got one."""
+    nodded: list[float] = []
+    for accent in accents.tolist():
+        lot, size, side = chance.random(), chance.uniform(0.5, 1.0), chance.normal(0.0, 0.35)
+        if lot > _NOD_CHANCE or (nodded and accent - nodded[-1] < _NOD_GAP_S):
+            continue
+        nodded.append(accent)
+        nod = _bump(time, accent - _NOD_LEAD_S - 0.06, 0.18, 0.36) * ease * amount * _NOD_DEG * size
+        values[:, NAMES.index("head_pitch")] += nod
+        values[:, NAMES.index("head_y")] += 0.0022 * nod
+        values[:, NAMES.index("head_yaw")] += side * nod
+    return nodded
+
+
+def _brows(
+    values: FloatArray,
+    time: Times,
+    ease: Times,
+    accents: Times,
+    nodded: list[float],
+    amount: float,
+    chance: np.random.Generator,
+) -> None:
+    """Brows flash with the accents, higher with those that got a nod, and drift a little in between."""
+    raised = np.zeros_like(time)
+    for accent in accents.tolist():
+        lot, size = chance.random(), chance.random()
+        if accent in nodded:
+            raised = np.maximum(raised, _bump(time, accent - 0.1, 0.14, 0.34) * (0.45 + 0.45 * size))
+        elif lot < _BROW_CHANCE:
+            raised = np.maximum(raised, _bump(time, accent - 0.08, 0.12, 0.26) * (0.2 + 0.35 * size))
+    phase, hertz = chance.uniform(0, 2 * np.pi, 2), chance.uniform(0.12, 0.3, 2)
+    for name, p, h in zip(("brow_left", "brow_right"), phase, hertz, strict=True):
+        drift = 0.06 * (1 + np.sin(2 * np.pi * h * time + p))
+        values[:, NAMES.index(name)] += amount * (raised + drift) * ease
+
+
+def _blinks(
+    values: FloatArray, time: Times, duration: float, pauses: Times, amount: float, chance: np.random.Generator
+) -> None:
+    if amount <= 0:
+        return
+    lids = np.zeros_like(time)
+    for start in _blink_times(duration, pauses, amount, chance):
+        lids = np.maximum(lids, _blink(time, start))
+    lids[lids < 0.02] = 0.0
+    values[:, NAMES.index("blink_left")] = lids
+    values[:, NAMES.index("blink_right")] = lids
+
+
+def _blink(time: Times, start: float) -> Times:
+    """One blink. At least one frame sees the lids shut: the hold is widened to a frame's length."""
+    frame = float(time[1] - time[0]) if len(time) > 1 else 0.0
+    hold = max(_BLINK_HOLD_S, 1.02 * frame)
+    down = np.clip((time - start) / _BLINK_CLOSE_S, 0, 1)
+    up = np.clip((time - start - _BLINK_CLOSE_S - hold) / _BLINK_OPEN_S, 0, 1)
+    return np.asarray(down**1.5 - up * (2 - up), np.float64)
+
+
+def _blink_times(duration: float, pauses: Times, amount: float, chance: np.random.Generator) -> list[float]:
+    """Starts of the blinks, s; drawn to a pause that is near."""
+    length = _BLINK_CLOSE_S + _BLINK_HOLD_S + _BLINK_OPEN_S
+    mean = _BLINK_MEAN_S / amount
+    starts: list[float] = []
+    clock = chance.uniform(0.3, 0.8) * mean
+    while clock < duration - length - 0.25:
+        near = pauses[np.abs(pauses - clock) < 0.4]
+        start = float(near[0]) if len(near) else clock
+        if start > 0.25 and start < duration - length - 0.25 and (not starts or start - starts[-1] > 0.5):
+            starts.append(start)
+            if chance.random() < _DOUBLE_CHANCE and start + 2 * length + 0.3 < duration:
+                starts.append(start + length + 0.06)
+        gap = mean * float(np.exp(chance.normal(-(_BLINK_SPREAD**2) / 2, _BLINK_SPREAD)))
+        clock = max(starts[-1] if starts else clock, clock) + max(gap, _BLINK_MIN_S)
+    return starts

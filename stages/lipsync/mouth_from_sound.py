@@ -1,0 +1,55 @@
+"""Mouth parameters straight from the sound, for speech whose words are not known.
+
+Loudness opens the jaw; where the energy lies tells open vowels from close ones, front ones (spread lips) from back ones
+(rounded lips), hum (lips nearly closed) and hiss (teeth together). Whether lips really touch cannot be heard.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.lipsync.audio_features import RATE, Sound
+from stages.lipsync.motion_track import MOUTH
+from stages.lipsync.mouth_from_phones import GRID, smooth_columns
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Mouths open within about 30 ms and close within about 70 ms.
+_OPEN_S, _CLOSE_S = 0.030, 0.070
+
+
+def mouth_of_sound(sound: Sound) -> FloatArray:
+    """Mouth parameters on the inner grid, [readings, len(MOUTH)]."""
+    level = _follow(np.clip(sound.loudness, 0, 1.15))
+    base, close, open_, front, hiss = (sound.bands[:, band] for band in range(5))
+    voiced = base + close + open_ + front + 1e-9
+    openness = np.clip(1.6 * open_ / (open_ + close + 0.15 * base + 1e-9), 0, 1)
+    frontness = np.clip(1.8 * front / (front + open_ + 0.003 * voiced), 0, 1)
+    humming = np.clip(1.6 - 40.0 * (open_ + 3 * front) / voiced, 0, 1)  # as through closed lips
+    hissing = np.clip(1.5 * hiss / (voiced + hiss) - 0.25, 0, 1)
+    spread = np.clip(frontness - 0.25, 0, 1) * (1 - 0.5 * openness)
+    rounded = np.clip(0.75 - 2 * frontness, 0, 1) * (1 - 0.7 * openness)
+    course = {
+        "jaw": level * (0.24 + 0.38 * openness) * (1 - 0.75 * hissing) * (1 - 0.7 * humming),
+        "lower_lip": np.minimum(1.5 * level, 1) * (0.30 + 0.25 * hissing) * (1 - 0.6 * humming),
+        "upper_lip": np.minimum(1.5 * level, 1) * (0.18 + 0.2 * hissing) * (1 - 0.8 * humming),
+        "wide": np.minimum(1.6 * level, 1) * (0.75 * spread + 0.3 * hissing),
+        "pucker": np.minimum(1.6 * level, 1) * 0.85 * rounded * (1 - hissing),
+    }
+    readings = np.stack([course.get(name, np.zeros_like(level)) for name in MOUTH], axis=1)
+    time = np.arange(int(float(sound.duration) * GRID) + 2) / GRID
+    known = np.arange(len(level)) / RATE
+    fine = np.stack([np.interp(time, known, column) for column in readings.T], axis=1)
+    return smooth_columns(fine.astype(np.float32), 0.02)
+
+
+def _follow(level: FloatArray) -> FloatArray:
+    """A course that rises with _OPEN_S and falls with _CLOSE_S."""
+    rise, fall = 1 - np.exp(-1 / (RATE * _OPEN_S)), 1 - np.exp(-1 / (RATE * _CLOSE_S))
+    followed = np.empty_like(level)
+    now = 0.0
+    for index, target in enumerate(level.tolist()):
+        now += (target - now) * (rise if target > now else fall)
+        followed[index] = now
+    return followed

@@ -1,0 +1,1 @@
+"""Sound and video files: ffmpeg, loudness, sample rates, lengths."""

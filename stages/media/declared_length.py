@@ -1,0 +1,65 @@
+"""How long a sound file says it is, to tell one that ends early from one that is short."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+from stages.media.ffmpeg import Ffmpeg, ffmpeg_path
+
+_DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d\.\d+)")
+#: A program that writes a WAV file to a pipe cannot go back and fill in its length.
+_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+_HEADER_BYTES = 1 << 16
+#: A decoded sound may be this much shorter than it is said to be: encoders pad, and round. s, and a part of the length
+_SLACK_S, _SLACK = 0.5, 0.01
+
+
+def ends_early(path: Path, decoded_s: float) -> str | None:
+    """What is wrong with a file of which `decoded_s` seconds could be decoded, in a sentence; None where nothing tells."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    size = path.stat().st_size
+    if head.startswith((b"RIFF", b"RF64")):
+        return _wav_ends_early(head, size)
+    if head.startswith(b"OggS"):
+        return None if _ogg_is_closed(path, size) else "its last page is missing"
+    declared = _declared_s(path)
+    if declared is None or decoded_s >= declared - _SLACK_S - _SLACK * declared:
+        return None
+    return f"it says that it is {declared:.1f} s long, and ends after {decoded_s:.1f} s"
+
+
+def _wav_ends_early(head: bytes, size: int) -> str | None:
+    at = 12
+    while at + 8 <= len(head):
+        name, length = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
+        if name == b"data":
+            missing = at + 8 + length - size
+            if head.startswith(b"RF64") or length in _UNKNOWN_SIZES or missing <= 1:  # 1: a pad byte
+                return None
+            return f"{missing:,} of its {length:,} bytes of sound are missing"
+        at += 8 + length + length % 2
+    return None
+
+
+def _ogg_is_closed(path: Path, size: int) -> bool:
+    """Whether the last page of an Ogg file is marked as the end of its stream (RFC 3533)."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - 2 * _HEADER_BYTES))  # no page is longer than 65,307 bytes
+        tail = file.read()
+    at = tail.rfind(b"OggS")
+    return at < 0 or at + 5 >= len(tail) or bool(tail[at + 5] & 0x04)
+
+
+def _declared_s(path: Path) -> float | None:
+    """The container's length in s. None where it is only guessed from the size, or is that of a picture's track as well."""
+    command = [ffmpeg_path(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{path.name}"]
+    with Ffmpeg(command, path.parent) as ffmpeg:
+        ffmpeg.finish()
+    log = ffmpeg.log
+    if "Estimating duration from bitrate" in log or ("Video:" in log and "(attached pic)" not in log):
+        return None
+    found = _DURATION.search(log)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None

@@ -1,0 +1,194 @@
+"""The networks from the published model files: safetensors, or PyTorch files read without running anything in them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from daemon.errors import MachineError
+from daemon.system.installation import fetch_models
+from stages.model_files import catalogue
+from stages.musetalk.face_parser import FaceParser
+from stages.musetalk.unet import UNet, UNetShape
+from stages.musetalk.vae import LATENT_CHANNELS, Vae, VaeShape
+from stages.musetalk.whisper import WhisperEncoder, WhisperShape
+
+State = dict[str, Tensor]
+Network = TypeVar("Network", bound=nn.Module)
+
+#: Latents are multiplied by this between the autoencoder and the UNet. Source: Stable Diffusion
+LATENT_SCALE = 0.18215
+#: What sd-vae's attention layers were called when its .bin was written.
+_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+#: The parts of the configuration files that the code relies on without reading them.
+_UNET_FIXED = {
+    "in_channels": 8,
+    "out_channels": 4,
+    "cross_attention_dim": 384,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+}
+
+
+def _fetch_again() -> str:
+    return f"Look with `avatar models verify musetalk`. To fetch it again: {fetch_models('musetalk')}"
+
+
+def model_paths(engine: str, root: Path) -> dict[str, Path]:
+    """Where each part of an engine is, by its role.
+
+    Raises:
+        MachineError: `model-missing` or `model-damaged`.
+    """
+    found = catalogue.survey(engine, root)
+    for look in found:
+        path = root / look.file.path
+        if look.state == "missing":
+            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models(engine))
+        if look.state == "damaged":
+            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
+    return {look.part.role: root / look.file.path for look in found}
+
+
+def load_unet(weights: Path, config: Path) -> UNet:
+    """The UNet, on the CPU, in the file's precision, with its time embedding folded away."""
+    settings = _config(config, ("block_out_channels", "attention_head_dim", "norm_num_groups", "layers_per_block"))
+    for key, value in _UNET_FIXED.items():
+        if settings.get(key) != value:
+            raise _foreign(config, f"{key} is {settings.get(key)!r}, not {value!r}")
+    shape = UNetShape(
+        channels=tuple(settings["block_out_channels"]),
+        heads=settings["attention_head_dim"],
+        groups=settings["norm_num_groups"],
+        layers=settings["layers_per_block"],
+    )
+    state = read_state(weights)
+    try:
+        state = fold_time(state, shape.channels[0])
+    except (KeyError, RuntimeError) as exc:
+        raise _foreign(weights, f"no time embedding as this network has it: {exc}") from exc
+    return _fill(lambda: UNet(shape), state, weights)
+
+
+def load_vae(weights: Path, config: Path) -> Vae:
+    """The autoencoder; its decoder takes scaled latents and answers in BGR order."""
+    settings = _config(config, ("block_out_channels", "norm_num_groups", "layers_per_block"))
+    if settings.get("latent_channels") != LATENT_CHANNELS:
+        raise _foreign(config, f"latent_channels is {settings.get('latent_channels')!r}, not {LATENT_CHANNELS}")
+    scale = settings.get("scaling_factor", LATENT_SCALE)
+    if scale != LATENT_SCALE:
+        raise _foreign(config, f"scaling_factor is {scale!r}, not {LATENT_SCALE}")
+    shape = VaeShape(tuple(settings["block_out_channels"]), settings["norm_num_groups"], settings["layers_per_block"])
+    state = {_renamed(name): value for name, value in read_state(weights).items()}
+    for name, value in state.items():  # some copies keep the attention's weights as 1 × 1 convolutions
+        if ".attentions." in name and value.dim() == 4:
+            state[name] = value[:, :, 0, 0]
+    try:
+        state["post_quant_conv.weight"] = state["post_quant_conv.weight"].float() / LATENT_SCALE
+        for name in ("decoder.conv_out.weight", "decoder.conv_out.bias"):
+            state[name] = state[name].flip(0)
+    except KeyError as exc:
+        raise _foreign(weights, f"it has no {exc}") from exc
+    return _fill(lambda: Vae(shape), state, weights)
+
+
+def load_whisper(weights: Path, config: Path) -> WhisperEncoder:
+    """Whisper's encoder alone."""
+    keys = ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "num_mel_bins",
+            "max_source_positions")  # fmt: skip
+    settings = _config(config, keys)
+    shape = WhisperShape(*(settings[key] for key in keys))
+    if (shape.width, shape.layers, shape.bands, shape.places) != (384, 4, 80, 1500):
+        raise _foreign(config, "it describes another Whisper than tiny")
+    prefix = "model.encoder."
+    state = {name[len(prefix) :]: value for name, value in read_state(weights).items() if name.startswith(prefix)}
+    return _fill(lambda: WhisperEncoder(shape), state, weights)
+
+
+def load_parser(weights: Path) -> FaceParser:
+    """The face-parsing network; it runs on the processor, once for each portrait."""
+    return _fill(FaceParser, read_state(weights), weights)
+
+
+def read_state(path: Path) -> State:
+    """Tensors by name. A PyTorch file is unpickled with nothing allowed but tensors.
+
+    Raises:
+        MachineError: `model-damaged` where it cannot be read, `model-foreign` where it holds anything else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as exc:
+        raise _foreign(path, "it holds more than tensors, and code in model files is not run") from exc
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError) as exc:
+        raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _fetch_again()) from exc
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise _foreign(path, "it is not a plain list of named tensors")
+    return dict(content)
+
+
+def fold_time(state: State, width: int) -> State:
+    """Turn the time embedding into part of the ResNets' biases: MuseTalk's time is always 0.
+
+    At time 0 the sinusoidal embedding is `width`/2 ones (cosines) and as many zeros.
+    """
+    embedding = torch.cat([torch.ones(width // 2), torch.zeros(width // 2)])
+    for layer in ("time_embedding.linear_1", "time_embedding.linear_2"):
+        embedding = functional.linear(embedding, state[f"{layer}.weight"].float(), state[f"{layer}.bias"].float())
+        embedding = functional.silu(embedding)  # after the second, as every ResNet does before its projection
+    folded = {name: value for name, value in state.items() if not re.search(r"time_emb(edding|_proj)\.", name)}
+    for name in state:
+        if name.endswith(".time_emb_proj.weight"):
+            stem = name.removesuffix(".time_emb_proj.weight")
+            shift = functional.linear(embedding, state[name].float(), state[f"{stem}.time_emb_proj.bias"].float())
+            folded[f"{stem}.conv1.bias"] = state[f"{stem}.conv1.bias"].float() + shift
+    return folded
+
+
+def _renamed(name: str) -> str:
+    head, _, last = name.rpartition(".")
+    stem, _, layer = head.rpartition(".")
+    return f"{stem}.{_OLD_NAMES[layer]}.{last}" if ".attentions." in name and layer in _OLD_NAMES else name
+
+
+def _fill(build: Callable[[], Network], state: State, path: Path) -> Network:
+    """Build a network without initialising it, and give it exactly these tensors."""
+    with torch.device("meta"):
+        network = build()
+    try:
+        network.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as exc:
+        raise _foreign(path, f"its tensors are not those of this network: {_first_line(exc, 1)}") from exc
+    return network.requires_grad_(False).eval()
+
+
+def _config(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(path.read_bytes())
+        missing = [key for key in keys if key not in settings]
+    except (OSError, ValueError, TypeError) as exc:
+        raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _fetch_again()) from exc
+    if missing:
+        raise _foreign(path, f"it does not say {', '.join(missing)}")
+    return settings
+
+
+def _foreign(path: Path, why: str) -> MachineError:
+    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _fetch_again())
+
+
+def _first_line(exc: BaseException, line: int = 0) -> str:
+    lines = str(exc).splitlines() or [type(exc).__name__]
+    return lines[min(line, len(lines) - 1)].strip()[:200].rstrip(".")

@@ -1,0 +1,190 @@
+"""Forced alignment: when the words of a known text are heard in a sound whose engine does not tell, or that was brought.
+
+What the sound says beside the text, and what of the text it does not say, is left out. Words that must be somewhere but
+cannot be found are spread over the sound where they must be, as phones named `UNKNOWN`: their sounds are not known.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.errors import JobError
+from stages.media.resample import Read, resample
+from stages.tts.alignment.hmm import ATTEMPTS, FRAMES_PER_S, OTHER, OTHER_IF_FOREIGN, RATE, Clause, Heard, aligner
+from stages.tts.phonemes import FrontEnd, front_end, heard, lacking
+from stages.tts.phonemes.arpabet import Reading, sounds_of
+from stages.tts.phonemes.reading import NO_WORD, Reader
+from stages.tts.text.sentences import pieces
+from stages.tts.timing import FLOOR_DB, SILENT_DB, UNKNOWN, Phone, Samples
+
+#: A frame is named by its first sample, but what it holds is heard in the middle of its window. s
+_FRAME_CENTRE_S = 0.0128
+#: The acoustic model is American; the sounds of these it takes for the nearest of its own.
+_LANGUAGES = frozenset({"en", "es", "fr", "hi", "it", "pt"})
+_NAMES = "English, French, Hindi, Italian, Portuguese and Spanish"
+#: "əɹ" is one sound to the model; the vowel takes this part of it.
+_FIRST_PART = 0.55
+#: Least sound for a missing word to be in it. s
+_LEAST_S = 0.08
+_CLAUSE_ENDS = tuple(",;:.!?…—–")
+_MOST_WORDS = 12  # of a clause, where nothing marks its end
+
+Pcm = npt.NDArray[np.int16]
+
+
+def align(samples: Samples, rate: int, words: Sequence[str], language: str) -> list[Phone]:
+    """When each of `words` is heard in `samples`.
+
+    Args:
+        samples: mono, nominally within ±1.
+        rate: Hz.
+        words: as written, punctuation attached.
+        language: BCP 47 tag. Words of those that are `not_sought` are spread over the sound.
+
+    Returns:
+        Phones in order, times in s from the first sample, `word` counting `words`.
+    """
+    return _align(_heard(lambda start, stop: samples[start:stop], len(samples), rate), words, language)
+
+
+def align_file(path: Path, words: Sequence[str], language: str) -> list[Phone]:
+    """The same for a 16-bit mono WAV of any length, which is never held at its own rate."""
+    with wave.open(str(path)) as file:
+
+        def read(start: int, stop: int) -> Samples:
+            file.setpos(start)
+            return np.frombuffer(file.readframes(stop - start), "<i2").astype(np.float32) / 32768.0
+
+        pcm = _heard(read, file.getnframes(), file.getframerate())
+    return _align(pcm, words, language)
+
+
+def _heard(read: Read, count: int, rate: int) -> Pcm:
+    blocks = (np.clip(np.round(block * 32767.0), -32768, 32767) for block in resample(read, count, rate, RATE))
+    return np.concatenate([np.zeros(0, np.int16), *(block.astype(np.int16) for block in blocks)])
+
+
+def _align(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:
+    phones: list[Phone] = []
+    if not not_sought(language)[0]:
+        owners, clauses = _clauses(words, language)
+        other = OTHER if _is_english(language) else OTHER_IF_FOREIGN
+        phones = [phone for one in _find(pcm, clauses, other) for phone in _phones(one, owners[one.word])]
+    return list(_with_missing(phones, words, pcm))
+
+
+def _find(pcm: Pcm, clauses: Sequence[Clause], other: float) -> list[Heard]:
+    """What is found by the widest search that was needed: words that are said are in their places at the first one."""
+    total = sum(map(len, clauses))
+    found: list[Heard] = []
+    for attempt in range(ATTEMPTS if total and len(pcm) else 0):
+        found = aligner(attempt).find(pcm.tobytes(), clauses, other)
+        if 2 * len(found) >= total:
+            break
+    return found
+
+
+def _is_english(language: str) -> bool:
+    return language.casefold().partition("-")[0] == "en"
+
+
+def not_sought(language: str) -> tuple[str, str]:
+    """Why words of a language are not looked for here, and what to do about it; two empty strings where they are."""
+    if language.casefold().partition("-")[0] not in _LANGUAGES:
+        return f"words are found in a sound in {_NAMES} only, not '{language}'", ""
+    return lacking(language)
+
+
+def _clauses(words: Sequence[str], language: str) -> tuple[list[int], list[Clause]]:
+    """What is to be looked for, and for each spoken word the written one: "7:30" is two."""
+    tag = language.casefold()
+    english = _is_english(language)
+    british = tag.startswith(("en-gb", "en-au", "en-nz", "en-ie", "en-za"))
+    reader: FrontEnd = Reader(british) if english else front_end(language)
+    owners: list[int] = []
+    clauses: list[list[list[Reading]]] = []
+    for span in pieces(words):
+        clauses.append([])
+        spoken = list(_spoken(reader, words, span, heard(language)))
+        for at, (owner, main) in enumerate(spoken):
+            alone = [other for other, _ in spoken[max(0, at - 1) : at + 2]].count(owner) == 1
+            plain = "".join(char for char in words[owner].casefold() if char.isalpha() or char == "'")
+            owners.append(owner)
+            clauses[-1].append(list(aligner().readings(plain, main)) if alone and english else [main])
+            last = at + 1 == len(spoken) or spoken[at + 1][0] != owner
+            ends = words[owner].rstrip("\"'”’»)]").endswith(_CLAUSE_ENDS)
+            if last and (ends or len(clauses[-1]) >= _MOST_WORDS):
+                clauses.append([])
+    return owners, [clause for clause in clauses if clause]
+
+
+def _spoken(
+    reader: FrontEnd, words: Sequence[str], span: range, letters: Mapping[str, str]
+) -> Iterator[tuple[int, Reading]]:
+    try:
+        reading = reader.read(words[span.start : span.stop], {})
+    except JobError:  # the front end gives up on this text; whoever said it did not
+        return
+    characters = [*zip(reading.chars, reading.owners, strict=True), (" ", NO_WORD)]
+    for is_space, group in groupby(characters, lambda character: character[0] == " "):
+        if not is_space:
+            phonemes, owned = zip(*group, strict=True)
+            if sounds := sounds_of("".join(letters.get(char, char) for char in phonemes)):
+                yield span.start + owned[0], sounds
+
+
+def _phones(word: Heard, owner: int) -> Iterator[Phone]:
+    edges = [edge / FRAMES_PER_S + _FRAME_CENTRE_S for edge in word.edges]
+    for sound, (start, end) in zip(word.reading, pairwise(edges), strict=True):
+        if len(sound.symbols) == 1:
+            yield Phone(sound.symbols[0], start, end, owner, sound.stress)
+        else:
+            turn = start + _FIRST_PART * (end - start)
+            yield Phone(sound.symbols[0], start, turn, owner, sound.stress)
+            yield Phone(sound.symbols[1], turn, end, owner, 0)
+
+
+def _with_missing(phones: Sequence[Phone], words: Sequence[str], pcm: Pcm) -> Iterator[Phone]:
+    """The phones, and between them one for each word that was not found, where there is sound left for it."""
+    end = len(pcm) / RATE
+    bounds = [Phone(UNKNOWN, 0.0, 0.0, -1, 0), *phones, Phone(UNKNOWN, end, end, len(words), 0)]
+    known = {phone.word for phone in phones}
+    sound = _sounding(pcm)
+    for before, after in pairwise(bounds):
+        missing = [word for word in range(before.word + 1, after.word) if word not in known and _said(words[word])]
+        if missing:
+            yield from _spread(missing, words, sound, before.end, after.start)
+        if after is not bounds[-1]:
+            yield after
+
+
+def _said(word: str) -> bool:
+    return any(map(str.isalnum, word))
+
+
+def _spread(
+    missing: Sequence[int], words: Sequence[str], sound: npt.NDArray[np.bool_], begin: float, end: float
+) -> Iterator[Phone]:
+    steps = np.arange(round(begin * FRAMES_PER_S), round(end * FRAMES_PER_S))
+    steps = steps[sound[steps]]
+    if len(steps) < len(missing) * _LEAST_S * FRAMES_PER_S:
+        return
+    edges = np.cumsum([0, *(len(words[word]) for word in missing)])
+    places = edges * len(steps) // edges[-1]
+    for word, (first, last) in zip(missing, pairwise(places.tolist()), strict=True):
+        yield Phone(UNKNOWN, steps[first] / FRAMES_PER_S, (steps[last - 1] + 1) / FRAMES_PER_S, word, 0)
+
+
+def _sounding(pcm: Pcm) -> npt.NDArray[np.bool_]:
+    """Which 10 ms of a sound of any length are not silence."""
+    size = RATE // FRAMES_PER_S
+    frames = np.pad(pcm, (0, -len(pcm) % size)).reshape(-1, size)
+    powers = [(frames[at : at + 6000].astype(np.float32) ** 2).mean(axis=1) for at in range(0, len(frames), 6000)]
+    level = 10.0 * np.log10(np.maximum(np.concatenate([np.zeros(0, np.float32), *powers]) / 32768.0**2, 1e-12))
+    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + SILENT_DB))

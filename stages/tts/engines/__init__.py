@@ -1,0 +1,1 @@
+"""The voice engines, and which of them speaks."""

@@ -1,0 +1,119 @@
+"""coqui-tts's VITS network in memory: sound of phonemes, and how long each of them is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from daemon.errors import MachineError
+from stages.tts.engines.coqui.library import library
+from stages.tts.engines.xtts.checkpoint import read_pickle
+from stages.tts.timing import Samples
+
+#: Phonemes given to the network at once; it was trained on sentences of about this length.
+MAX_PHONEMES = 300
+_HINT = "Get it again from where it is published: `avatar models list`."
+
+
+class Vits:
+    """A loaded model.
+
+    Args:
+        folder: with model_file.pth, config.json and, where it has several speakers, speaker_ids.json.
+
+    Raises:
+        MachineError: `engine-not-installed`, `engine-version`, `model-missing`, `model-damaged`, `model-foreign`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        network, config = _build(folder)
+        #: Numbers of its speakers by name; published names end in stray line breaks.
+        self.speakers: dict[str, int] = {
+            str(name).strip(): int(number)
+            for name, number in getattr(network.speaker_manager, "name_to_id", {}).items()
+        }
+        self._network = network
+        self.sample_rate = int(config.audio.sample_rate)
+        self.hop = int(config.audio.hop_length)
+        self._pace = float(network.length_scale)
+        characters = network.tokenizer.characters
+        self._ids: dict[str, int] = dict(characters._char_to_id)
+        self._blank = int(characters.blank_id if characters.blank else characters.pad_id)
+        self._blanks = bool(config.add_blank)
+
+    def knows(self, char: str) -> bool:
+        """Whether the network was trained with this character."""
+        return char in self._ids
+
+    def say(self, chars: Sequence[str], speaker: int | None, speed: float, seed: int) -> tuple[Samples, list[int]]:
+        """Sound, and the hops that each character takes; together they are as long as the sound.
+
+        The blanks between characters, which the network makes long or short as well, count half to either side.
+        """
+        ids = [self._ids[char] for char in chars]
+        if self._blanks:
+            ids = [part for number in ids for part in (self._blank, number)] + [self._blank]
+        self._network.length_scale = self._pace / speed
+        torch.manual_seed(seed)
+        given = {
+            "x_lengths": torch.tensor([len(ids)]),
+            "speaker_ids": None if speaker is None else torch.tensor([speaker]),
+            "d_vectors": None,
+            "language_ids": None,
+        }
+        with torch.inference_mode():
+            made = self._network.inference(torch.tensor([ids]), aux_input=given)
+        units = [round(value) for value in made["durations"].flatten().tolist()]
+        samples = made["model_outputs"].flatten().numpy()[: sum(units) * self.hop]
+        return np.ascontiguousarray(samples, np.float32), shared(units) if self._blanks else units
+
+
+def shared(units: Sequence[int]) -> list[int]:
+    """Durations without the blanks (every other one, from the first on); the whole stays as long."""
+    own = list(units[1::2])
+    if own:
+        for place, blank in enumerate(units[0::2]):
+            left, right = max(place - 1, 0), min(place, len(own) - 1)
+            own[left] += blank // 2
+            own[right] += blank - blank // 2
+    return own
+
+
+def _build(folder: Path) -> tuple[Any, Any]:
+    weights, settings, speakers = (folder / name for name in ("model_file.pth", "config.json", "speaker_ids.json"))
+    for path in (weights, settings):
+        if not path.is_file():
+            raise MachineError("model-missing", f"{path} is not there.", _HINT)
+    try:
+        config = library("TTS.tts.configs.vits_config").VitsConfig()
+        config.load_json(str(settings))
+        if json.loads(settings.read_bytes()).get("model") != "vits":
+            raise ValueError("it does not describe a VITS model")
+    except MachineError:
+        raise
+    except Exception as exc:  # the library's parser raises what it likes
+        raise MachineError("model-foreign", f"{settings} cannot be used: {exc}.", _HINT) from exc
+    config.use_phonemes, config.phonemizer = False, None  # or it would ask for the program espeak-ng
+    config.model_args.init_discriminator = False
+    if speakers.is_file():  # the file itself names where it lay when the model was trained
+        config.model_args.speakers_file = str(speakers)
+    content = read_pickle(weights)
+    try:
+        state = {
+            name: value
+            for name, value in content["model"].items()
+            if name.partition(".")[0] not in ("disc", "speaker_encoder")
+        }
+        network = library("TTS.tts.models.vits").Vits(config)
+        network.load_state_dict(state, strict=True)
+    except MachineError:
+        raise
+    except Exception as exc:  # as above
+        why = (str(exc).splitlines() or [type(exc).__name__])[-1].strip()[:200].rstrip(".")
+        raise MachineError("model-foreign", f"{weights} does not fit {settings}: {why}.", _HINT) from exc
+    return network.eval().requires_grad_(False), config

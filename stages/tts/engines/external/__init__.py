@@ -1,0 +1,1 @@
+"""Voice engines in programs of their own (docs/engines.md)."""

@@ -1,0 +1,244 @@
+"""An engine in a program of its own (docs/engines.md): words and voice go in, WAV files and times come out.
+
+What keeps the program from starting is the machine's fault and pauses the lane. What it does wrong later may be this
+text's doing, so the job is tried again, with the program started anew, and fails after its tries; others go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import stat
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from stages.tts.engines import time_limits
+from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.external import probe
+from stages.tts.engines.external.process import Program, ProgramError
+from stages.tts.engines.external.workdir import Workroom
+from stages.tts.engines.voices import Voice
+from stages.tts.timing import Phone, Samples
+
+VERSION = 1
+#: Longest sound of one answer, and how many answers a piece may have.
+MAX_SOUND_S, MAX_ANSWERS = 600.0, 1000
+
+_FAULTS: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+_Text = Annotated[str, Field(max_length=500)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class _Ready(_Answer):
+    event: Literal["ready"]
+    sample_rate: int = Field(ge=8000, le=96_000)
+    method: Literal["exact", "aligned"]
+
+
+class _Sound(_Answer):
+    phone: str = Field(min_length=1, max_length=8)
+    start: float = Field(ge=0)
+    end: float
+    word: int = Field(ge=0)
+    stress: int = Field(0, ge=0, le=2)
+
+
+class _Spoken(_Answer):
+    event: Literal["spoken"]
+    wav: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
+    phones: list[_Sound] | None = Field(None, max_length=20_000)
+    warnings: list[_Text] = Field(default_factory=list, max_length=10)
+
+
+class _Error(_Answer):
+    event: Literal["error"]
+    fault: Literal["job", "machine", "unknown"] = "unknown"
+    code: str = Field("engine-failed", pattern=r"^[a-z]+(-[a-z]+)+$", max_length=60)
+    message: _Text
+    hint: _Text = ""
+
+
+class Remote:
+    """A voice of an engine whose program runs.
+
+    Raises:
+        MachineError: `engine-broken`: it does not start.
+        JobError: it says that the voice cannot be used.
+    """
+
+    def __init__(self, voice: Voice, settings: Settings) -> None:
+        self._voice = voice
+        self._settings = settings
+        self._running = _running(voice, settings)
+        self.sample_rate: int = self._running.ready.sample_rate
+        self.method: Literal["exact", "aligned"] = self._running.ready.method
+        self.licence = voice.licence
+
+    def say(self, piece: Piece) -> Iterator[Spoken]:
+        """Have the program say a piece.
+
+        Raises:
+            UnknownError: `engine-failed`: it ended, took too long, or answered what cannot be.
+            AvatarError: what the program itself reports.
+        """
+        running = self._running
+        deadline = time.monotonic() + time_limits.to_say(self._voice.engine, piece, self._settings)
+        running.program.send(
+            {
+                "op": "say",
+                "voice": _called(self._voice),
+                "language": piece.language,
+                "words": piece.words,
+                "speed": piece.speed,
+                "seed": piece.seed,
+                "sounds": dict(piece.sounds),
+            }
+        )
+        ended = False
+        try:
+            for _ in range(MAX_ANSWERS):
+                answer = running.program.receive(deadline)
+                ended = answer.get("event") in ("done", "error")
+                if answer.get("event") == "done":
+                    return
+                yield self._heard(answer, piece)
+            raise running.program.failed(f"gave more than {MAX_ANSWERS} answers to one piece")
+        except ProgramError as exc:
+            raise UnknownError("engine-failed", str(exc), "It is started anew; the log has all it wrote.") from exc
+        finally:
+            if not ended:  # what it still has to say must not be taken for the answer to the next piece
+                running.program.stop()
+
+    def otherwise(self) -> Remote:
+        """With the program started anew."""
+        self._running.stop()
+        self._running = _running(self._voice, self._settings)
+        return self
+
+    def _heard(self, answer: dict[str, Any], piece: Piece) -> Spoken:
+        program = self._running.program
+        try:
+            if answer.get("event") == "error":
+                error = _Error.model_validate(answer)
+                raise _FAULTS.get(error.fault, UnknownError)(error.code, error.message, error.hint)
+            spoken = _Spoken.model_validate(answer)
+            samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
+            phones = _checked(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "its answer"
+            raise program.failed(f"answered with {where}: {first['msg']}") from exc
+        except (ValueError, OSError, EOFError, wave.Error) as exc:
+            raise program.failed(f"answered with what cannot be used: {exc or 'a file that is cut off'}") from exc
+        return Spoken(samples, phones, tuple(spoken.warnings))
+
+
+def _read_wav(path: Path, rate: int) -> Samples:
+    """Take a WAV file that the program left: plain, 16 bits, mono, of the announced rate, and not endless."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb") as file:
+        path.unlink()
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise ValueError(f"{path.name} is no plain file")
+        if info.st_size > MAX_SOUND_S * rate * 2 + 4096:
+            raise ValueError(f"{path.name} holds more than {MAX_SOUND_S:g} s of sound")
+        with wave.open(file) as source:
+            if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, rate):
+                raise ValueError(f"{path.name} is not 16-bit mono at {rate} Hz")
+            data = source.readframes(source.getnframes())
+    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768.0)
+
+
+def _checked(phones: list[_Sound] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:
+    """Phones that lie in the sound, one after the other, each of a word of the piece."""
+    if phones is None:
+        return None
+    found: list[Phone] = []
+    for sound in phones:
+        before = found[-1] if found else None
+        if sound.word >= words:
+            raise ValueError(f"a phone of word {sound.word}, where there are {words}")
+        if not sound.start < sound.end <= seconds + 0.05:
+            raise ValueError(f"a phone from {sound.start:g} to {sound.end:g} s in a sound of {seconds:g} s")
+        if before is not None and (sound.start < before.end - 1e-3 or sound.word < before.word):
+            raise ValueError(f"the phone at {sound.start:g} s stands before the one that it follows")
+        start = max(sound.start, before.end) if before else sound.start
+        found.append(Phone(sound.phone, start, max(sound.end, start + 1e-4), sound.word, sound.stress))
+    return tuple(found)
+
+
+class _Running:
+    """A started program: its folder, and what it said of itself."""
+
+    def __init__(self, voice: Voice, settings: Settings) -> None:
+        self.engine = engine = settings.engines[voice.engine]
+        self._room = Workroom(settings.paths.cache / "engines", voice.engine)
+        self.folder = self._room.path
+        hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": _called(voice)}
+        if engine.python:
+            hello["settings"] = _settings_for(settings)
+        try:
+            self.program = Program(voice.engine, probe.command(engine), self.folder)
+            self.program.send(hello)
+            self.ready = self._greeting(time.monotonic() + time_limits.to_start(voice.engine, settings))
+        except ProgramError as exc:
+            self._room.close()
+            hint = f"Try it by hand: {shlex.join(probe.command(engine))}; see docs/engines.md."
+            raise MachineError("engine-broken", str(exc), hint) from exc
+
+    def _greeting(self, deadline: float) -> _Ready:
+        answer = self.program.receive(deadline)
+        if answer.get("event") == "error":
+            with contextlib.suppress(ValidationError):
+                error = _Error.model_validate(answer)
+                if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
+                    self.stop()
+                    raise JobError(error.code, error.message, error.hint)
+                raise self.program.failed(f"does not start: {error.message}")
+        try:
+            return _Ready.model_validate(answer)
+        except ValidationError as exc:
+            raise self.program.failed(f"did not say that it is ready: {exc.errors()[0]['msg']}") from exc
+
+    def stop(self) -> None:
+        self.program.stop()
+        self._room.close()
+
+
+def _settings_for(settings: Settings) -> dict[str, Any]:
+    """The settings for an engine of ours in another Python: it knows no other engines' programs, not even by name."""
+    raw = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
+    raw["stages"]["tts"]["engine"] = "auto"
+    return raw
+
+
+def _called(voice: Voice) -> str:
+    """A person's voice goes by its id, since another may have been given its name meanwhile."""
+    return voice.aliases[0] if voice.own else voice.name
+
+
+#: The running program of each engine.
+_kept: dict[str, _Running] = {}
+
+
+def _running(voice: Voice, settings: Settings) -> _Running:
+    found = _kept.get(voice.engine)
+    if found is None or not found.program.alive or found.engine != settings.engines[voice.engine]:
+        if found is not None:
+            found.stop()
+        _kept.pop(voice.engine, None)
+        found = _kept[voice.engine] = _Running(voice, settings)
+    return found

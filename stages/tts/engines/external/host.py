@@ -1,0 +1,94 @@
+"""One of our own engines as a program, run by another virtual environment's Python: see `stages.tts.engines.external.bootstrap`.
+
+It is the other end of `stages.tts.engines.external.client`, and the fullest example of what docs/engines.md describes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, UnknownError, from_exception
+from stages.tts.engines.base import Engine, Piece
+from stages.tts.engines.choose import Choice, load
+from stages.tts.engines.voices import catalogue
+from stages.tts.speech_check import NOT_FINITE
+from stages.tts.track import to_pcm, wav_writer
+
+
+def _engine(name: str, voice: str, settings: Settings) -> Engine:
+    for one in catalogue(settings):
+        if one.engine == name and voice in (one.name, *one.aliases):
+            return load(Choice(one, ""), settings)
+    raise JobError("voice-unknown", f"There is no voice '{voice}' any more.", "See `avatar voice list`.")
+
+
+def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
+    piece = Piece(
+        words=tuple(request["words"]),
+        language=str(request["language"]),
+        speed=float(request["speed"]),
+        seed=tuple(map(int, request["seed"])),
+        sounds={int(index): str(sound) for index, sound in request["sounds"].items()},
+    )
+    answers: list[dict[str, Any]] = []
+    for part, spoken in enumerate(engine.say(piece)):
+        if not np.isfinite(spoken.samples).all():  # a WAV file would hide it
+            raise UnknownError("speech-invalid", NOT_FINITE, "")
+        name = f"{number}-{part}.wav"
+        with wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
+            sink.writeframes(to_pcm(spoken.samples))
+        phones = None if spoken.phones is None else [vars(phone) for phone in spoken.phones]
+        answers.append({"event": "spoken", "wav": name, "phones": phones, "warnings": spoken.warnings})
+    return [*answers, {"event": "done"}]
+
+
+def _error(error: AvatarError) -> dict[str, Any]:
+    text = {"message": error.message[:500], "hint": error.hint[:500]}
+    return {"event": "error", "fault": error.fault, "code": error.code, **text}
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until the requests end. A voice is looked up when another was spoken with before: one that is removed, or
+    runs out, while it speaks goes on to the end of its text.
+    """
+    settings, name = Settings(), ""
+    kept: tuple[str, Engine] | None = None
+    for number, line in enumerate(requests):
+        request = json.loads(line)
+        said: list[dict[str, Any]]
+        try:
+            voice = str(request["voice"])
+            if request["op"] == "init":
+                settings, name = Settings.model_validate(request["settings"]), str(request["engine"])
+            if kept is None or kept[0] != voice:
+                kept = voice, _engine(name, voice, settings)
+            engine = kept[1]
+            if request["op"] == "init":
+                said = [{"event": "ready", "sample_rate": engine.sample_rate, "method": engine.method}]
+            else:
+                said = _say(engine, request, number)
+        except Exception as exc:
+            traceback.print_exc()
+            said = [_error(from_exception(exc))]
+        for answer in said:
+            answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def main() -> None:
+    # Libraries print to stdout, so it is moved aside and stdout becomes stderr.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""How long an engine may honestly take, so that work is not ended for being slow, and a hang is."""
+
+from __future__ import annotations
+
+from daemon.config.settings import ExternalEngine, Settings
+from stages.tts.engines.base import Piece
+
+#: What an engine has whose program is not its own.
+_USUAL = ExternalEngine()
+
+
+def to_start(engine: str, settings: Settings) -> float:
+    """Until it can speak, with its model read from a cold disk. s"""
+    return settings.engines.get(engine, _USUAL).start_s
+
+
+def to_say(engine: str, piece: Piece, settings: Settings) -> float:
+    """Until a piece is said: a slow processor needs it for each character, and XTTS at each of its tries. s"""
+    terms = settings.engines.get(engine, _USUAL)
+    tries = settings.stages.tts.xtts.attempts if engine == "xtts" else 1
+    return terms.say_s + terms.say_char_s * tries * sum(map(len, piece.words)) / min(1.0, piece.speed)

@@ -1,0 +1,108 @@
+"""The model files: found, compared with what was published, and read without running anything in them.
+
+The published model.pth is a pickle with objects of coqui-tts's configuration in it, which that library replaces by a plain
+one, in place, when it first loads the file. Here the objects become empty boxes instead, so the file stays as it is, may
+lie on a read-only disk, and may be loaded by several processes at once.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from daemon.errors import MachineError
+from daemon.system.installation import fetch_models
+from stages.model_files import catalogue
+
+#: Classes of the configuration that the published file holds, by the names it knows them by.
+_BOXES = (
+    "TTS.tts.configs.xtts_config.XttsConfig",
+    "TTS.tts.configs.xtts_config.XttsArgs",
+    "TTS.tts.configs.xtts_config.XttsAudioConfig",
+    "TTS.tts.models.xtts.XttsArgs",
+    "TTS.tts.models.xtts.XttsAudioConfig",
+    "TTS.config.shared_configs.BaseDatasetConfig",
+)
+#: What the trainer leaves in its files beside the network.
+_TRAINING = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae", "dvae")
+
+
+def _fetch_again() -> str:
+    return f"Look with `avatar models verify xtts`. To fetch it again: {fetch_models('xtts')}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the parts are. `speakers` is None where the voices that come with the model are not there."""
+
+    model: Path
+    config: Path
+    vocab: Path
+    speakers: Path | None
+
+
+def find(root: Path) -> Files:
+    """The files of the engine below the models folder.
+
+    Raises:
+        MachineError: `model-missing` or `model-damaged`.
+    """
+    found: dict[str, Path | None] = {}
+    for look in catalogue.survey("xtts", root):
+        path = root / look.file.path
+        if look.state == "damaged":
+            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
+        if look.state == "missing" and look.part.role != "speakers":
+            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models("xtts"))
+        found[look.part.role] = None if look.state == "missing" else path
+    model, config, vocab = (found[role] for role in ("model", "config", "vocab"))
+    assert model is not None
+    assert config is not None
+    assert vocab is not None
+    return Files(model, config, vocab, found["speakers"])
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The network's tensors by name, float32, mapped from the file where they are stored so.
+
+    Raises:
+        MachineError: `model-damaged` where it cannot be read, `model-foreign` where it holds anything unknown.
+    """
+    content = read_pickle(path)
+    state = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise foreign(path, "it has no tensors under `model`")
+    plain = {name.removeprefix("xtts."): value for name, value in state.items()}
+    return {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in plain.items()
+        if name.partition(".")[0] not in _TRAINING
+    }
+
+
+def read_pickle(path: Path) -> Any:
+    """What a PyTorch file holds, where that is nothing but tensors, plain values and XTTS's configuration.
+
+    Raises:
+        MachineError: `model-damaged` or `model-foreign`.
+    """
+    boxes: list[Any] = [(type(name.rpartition(".")[2], (), {}), name) for name in _BOXES]
+    try:
+        with torch.serialization.safe_globals(boxes):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as exc:
+        raise foreign(path, "it holds more than tensors, and code in model files is not run") from exc
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as exc:
+        why = (str(exc).splitlines() or [type(exc).__name__])[0][:200].rstrip(".")
+        raise MachineError("model-damaged", f"{path} cannot be read: {why}.", _fetch_again()) from exc
+
+
+def foreign(path: Path, why: str) -> MachineError:
+    """The error for a file of another kind."""
+    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _fetch_again())

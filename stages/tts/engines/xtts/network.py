@@ -1,0 +1,181 @@
+"""coqui-tts's XTTS network in memory: conditioned on a voice, and made to say one portion of text."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daemon.config.settings import Xtts as XttsSettings
+from daemon.errors import MachineError
+from stages.tts.engines.coqui.library import library
+from stages.tts.engines.xtts.checkpoint import Files, foreign, read_state
+from stages.tts.timing import Samples
+
+#: Rate of the reference, Hz. Source: the model's `input_sample_rate`
+REFERENCE_RATE = 22_050
+#: How much of the reference conditions the voice, and in portions of which length. s. Source: the model's config.json
+_REFERENCE_S, _REFERENCE_CHUNK_S = 30, 4
+#: Text tokens left unused, since the network adds its own at both ends.
+_TOKEN_ROOM = 4
+#: Codes of sound in a second of speech. Source: `gpt_code_stride_len` 1024 at the reference's rate
+_CODES_PER_S = REFERENCE_RATE / 1024
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A voice as the network knows it: `gpt` [1, 32, channels] and `speaker` [1, 512, 1], float32."""
+
+    gpt: Tensor
+    speaker: Tensor
+
+
+class Network:
+    """The loaded model. Not for several threads: it keeps the sentence it works on in itself.
+
+    Raises:
+        MachineError: `engine-not-installed`, `engine-version`, `model-damaged`, `model-foreign`.
+    """
+
+    def __init__(self, files: Files, settings: XttsSettings) -> None:
+        self._settings = settings
+        model = library("TTS.tts.models.xtts")
+        tokens = library("TTS.tts.layers.xtts.tokenizer")
+        config = _config(files.config)
+        try:
+            network = model.Xtts(config)
+            network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(files.vocab))
+            network.init_models()
+            # The file's own pages are used, so that two gigabytes are not held twice.
+            network.load_state_dict(read_state(files.model), strict=True, assign=True)
+        except MachineError:
+            raise
+        except Exception as exc:  # the tokenizer has an error of its own kind, the rest are many
+            raise foreign(files.model, f"its tensors are not those of this network: {_second_line(exc)}") from exc
+        network.gpt.init_gpt_for_inference(kv_cache=True)
+        torch.nn.Module.eval(network)  # the class's own would prepare the network a second time
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model: Any = network.requires_grad_(False).to(self.device)
+        self.sample_rate = int(config.model_args.output_sample_rate)
+        self._most_tokens = int(config.model_args.gpt_max_text_tokens) - _TOKEN_ROOM
+        _give_back_memory()
+
+    def condition(self, reference: Samples) -> Latents:
+        """The voice of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second."""
+        sound = torch.from_numpy(np.ascontiguousarray(reference, np.float32))[None]
+        gpt = self.model.get_gpt_cond_latents(
+            sound, REFERENCE_RATE, length=_REFERENCE_S, chunk_length=_REFERENCE_CHUNK_S
+        )
+        speaker = self.model.get_speaker_embedding(sound[:, : REFERENCE_RATE * _REFERENCE_S], REFERENCE_RATE)
+        return Latents(gpt.float().cpu(), speaker.float().cpu())
+
+    def spelled(self, text: str, language: str) -> str:
+        """The text as the network reads it: numbers written out, other scripts in Latin letters where it wants that."""
+        return str(self.model.tokenizer.preprocess_text(text, language.partition("-")[0]))
+
+    def fits(self, text: str, language: str) -> bool:
+        """Whether a text can be said at once: by the model's limit of characters, and by that of its tokens."""
+        tokenizer = self.model.tokenizer
+        if len(text) >= tokenizer.char_limits[language.partition("-")[0]]:
+            return False
+        return len(tokenizer.encode(text.strip().lower(), lang=language)) <= self._most_tokens
+
+    def say(
+        self, text: str, language: str, voice: Latents, speed: float, seed: int, most_s: float
+    ) -> tuple[Samples, bool]:
+        """One portion of text, and whether the network was stopped: at its limit, or where the sound has `most_s`, in s.
+
+        The same seed gives the same sound, as far as it goes.
+        """
+        settings = self._settings
+        limit = min(int(self.model.gpt.max_gen_mel_tokens), math.ceil(most_s * speed * _CODES_PER_S))
+        torch.manual_seed(seed)
+        with _trouble(), _stopping_at(self.model.gpt, limit):
+            said = self.model.inference(
+                text,
+                language,
+                voice.gpt,
+                voice.speaker,
+                temperature=settings.temperature,
+                length_penalty=settings.length_penalty,
+                repetition_penalty=settings.repetition_penalty,
+                top_k=settings.top_k,
+                top_p=settings.top_p,
+                do_sample=True,
+                num_beams=1,
+                speed=speed,
+                enable_text_splitting=False,
+            )
+        # One latent for each code of sound, stretched by the speed.
+        return np.atleast_1d(said["wav"]), said["gpt_latents"].shape[1] >= int(limit / speed)
+
+
+def _config(path: Path) -> Any:
+    """The configuration file, of which only the network's shape is believed."""
+    config = library("TTS.tts.configs.xtts_config")
+    try:
+        raw = json.loads(path.read_bytes())
+        if raw.get("model") != "xtts":
+            raise foreign(path, f"it describes the model {raw.get('model')!r}, not 'xtts'")
+        made = config.XttsConfig()
+        made.load_json(str(path))
+    except MachineError:
+        raise
+    except Exception as exc:  # its parser raises what it likes
+        raise foreign(path, f"it cannot be read as XTTS's configuration: {exc}") from exc
+    return made
+
+
+@contextmanager
+def _stopping_at(gpt: Any, codes: int) -> Iterator[None]:
+    """Have the network make no more codes of sound than this; the library has no other way to say so."""
+    before, gpt.max_gen_mel_tokens = gpt.max_gen_mel_tokens, codes
+    try:
+        yield
+    finally:
+        gpt.max_gen_mel_tokens = before
+
+
+@contextmanager
+def _trouble() -> Iterator[None]:
+    """Say in our own terms what the device complains of.
+
+    Raises:
+        MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as exc:
+        raise MachineError(
+            "gpu-memory", "There is not enough GPU memory for XTTS (about 4 GB).", "End what else uses the GPU."
+        ) from exc
+    except RuntimeError as exc:
+        words = str(exc)
+        if "allocate memory" in words:
+            raise MachineError("out-of-memory", "There is not enough memory for XTTS.", "Free some memory.") from exc
+        if "CUDA" in words or "cuDNN" in words or "CUBLAS" in words:
+            raise MachineError(
+                "gpu-lost", f"The GPU stopped working: {words.splitlines()[0][:200]}.", "See `nvidia-smi` and `dmesg`."
+            ) from exc
+        raise
+
+
+def _second_line(exc: BaseException) -> str:
+    lines = str(exc).splitlines() or [type(exc).__name__]
+    return lines[min(1, len(lines) - 1)].strip()[:200].rstrip(".")
+
+
+def _give_back_memory() -> None:
+    """Return to the system what loading needed for a moment (glibc keeps it otherwise)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,67 @@
+"""A voice as the network knows it: from a profile's reference, made once for each model file, or from the model's own voices."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import wave
+import zipfile
+
+import numpy as np
+import torch
+
+from daemon.config import Settings
+from daemon.errors import JobError
+from daemon.system import fs
+from stages.tts.engines.xtts.checkpoint import read_pickle
+from stages.tts.engines.xtts.network import REFERENCE_RATE, Latents, Network
+from stages.tts.profile_store import Profile
+from stages.tts.timing import Samples
+
+
+def of_profile(profile: Profile, network: Network, sha256: str) -> Latents:
+    """The latents of a profile; kept in its folder under the hash of the model file, where the folder may be written.
+
+    Raises:
+        JobError: `profile-unknown`: it was removed meanwhile.
+    """
+    kept = profile.folder / f"latents-xtts-{sha256[:16]}.npz"
+    damaged = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+    with contextlib.suppress(*damaged), np.load(kept, allow_pickle=False) as saved:
+        return Latents(torch.from_numpy(saved["gpt"]), torch.from_numpy(saved["speaker"]))
+    made = network.condition(_reference(profile))
+    buffer = io.BytesIO()
+    np.savez(buffer, gpt=made.gpt.numpy(), speaker=made.speaker.numpy())
+    with contextlib.suppress(OSError):  # removed meanwhile, or not ours to write: it is made again
+        fs.replace_bytes(kept, buffer.getvalue())
+    return made
+
+
+def _reference(profile: Profile) -> Samples:
+    try:
+        with wave.open(str(profile.reference)) as source:
+            if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, REFERENCE_RATE):
+                raise wave.Error("not 16 bit, mono, 22.05 kHz")
+            data = source.readframes(source.getnframes())
+    except (OSError, EOFError, wave.Error) as exc:
+        raise JobError(
+            "profile-unknown",
+            f"The reference of the voice profile '{profile.name}' cannot be read: {exc}.",
+            "It was removed or damaged: make the profile again.",
+        ) from exc
+    return np.frombuffer(data, "<i2").astype(np.float32) / 32768.0
+
+
+def of_model(name: str, settings: Settings) -> Latents:
+    """The latents of a voice that comes with the model.
+
+    Raises:
+        JobError: `voice-unknown`.
+        MachineError: `model-damaged`, `model-foreign`.
+    """
+    voices = read_pickle(settings.paths.models / "xtts" / "speakers_xtts.pth")
+    for key, entry in voices.items():
+        if str(key).casefold() == name.casefold():
+            gpt, speaker = entry["gpt_cond_latent"], entry["speaker_embedding"]
+            return Latents(gpt.float().clone(), speaker.float().clone())
+    raise JobError("voice-unknown", f"XTTS has no voice of its own named '{name}'.", "See `avatar voice list`.")

@@ -1,0 +1,91 @@
+"""The voices XTTS can speak with: profiles, and those that come with the model. Loads neither torch nor the model."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from daemon.config import Settings
+from daemon.system.installation import fetch_models
+from stages.model_files import catalogue
+from stages.tts.engines.coqui import library
+from stages.tts.engines.external import probe
+from stages.tts.engines.xtts import checksum
+from stages.tts.engines.xtts.text_chunks import LANGUAGES
+from stages.tts.profile_store import Profile, Profiles
+
+__all__ = ["LANGUAGES", "LICENCE", "built_in", "lacking", "profiles"]
+
+#: The published file's part without the tensors has 11 kB.
+_MOST_BYTES = 1 << 20
+
+LICENCE = "CPML (non-commercial use only)"
+
+
+def lacking(settings: Settings) -> tuple[str, str]:
+    """Why XTTS cannot speak here, and what to do about it; two empty strings where it can."""
+    if not settings.stages.tts.xtts.accept_licence:
+        return (
+            "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
+            "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
+        )
+    program = settings.engines.get("xtts")  # which has packages of its own
+    why, remedy = probe.lacking("xtts", program) if program else library.lacking()
+    if why:
+        return why, f"{remedy} Then `avatar jobs retry`."
+    for look in catalogue.survey("xtts", settings.paths.models):
+        if not look.usable and look.part.role != "speakers":
+            why = look.why or "it is not there"
+            return f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`."
+    return checksum.altered(
+        settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
+    )
+
+
+def profiles(settings: Settings) -> list[Profile]:
+    """The profiles of this installation, expired ones too: to speak with one says why not."""
+    return Profiles(settings.paths.profiles).all()
+
+
+def built_in(settings: Settings) -> list[str]:
+    """Names of the voices that come with the model, in its order; none where the file is not there."""
+    path = settings.paths.models / "xtts" / "speakers_xtts.pth"
+    try:
+        info = path.stat()
+    except OSError:
+        return []
+    return list(_names(path, info.st_size, info.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _names(path: Path, size: int, mtime_ns: int) -> tuple[str, ...]:
+    """The keys of the file's outermost dictionary; tensors are left out."""
+    del size, mtime_ns
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            if archive.getinfo(inside).file_size > _MOST_BYTES:
+                return ()
+            # Read whole, which compares its checksum: one damaged byte may make the unpickler ask for gigabytes.
+            content = _Skeleton(io.BytesIO(archive.read(inside))).load()
+    except Exception:  # a damaged file raises what it likes, and it is only these voices that are lost
+        return ()
+    return tuple(map(str, content)) if isinstance(content, dict) else ()
+
+
+class _Skeleton(pickle.Unpickler):
+    """Plain dictionaries and names only; whatever would be called, is not."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return dict if (module, name) == ("collections", "OrderedDict") else _nothing
+
+    def persistent_load(self, _: Any) -> None:
+        return None
+
+
+def _nothing(*_: Any) -> None:
+    return None

@@ -1,0 +1,99 @@
+"""Which front end reads a language: words as said → the phonemes that the network of `kokoro` knows.
+
+A front end is a module of this package, named in `_TONGUES`, with `front_end(language) -> FrontEnd`. It is imported only to
+read, so that what lacks is known without its packages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from daemon.system.installation import bring_extra
+
+if TYPE_CHECKING:  # so that a voice can be chosen without a front end
+    from stages.tts.phonemes.reading import Reading
+
+
+class FrontEnd(Protocol):
+    """Reads one language. Loaded once and kept; the same words give the same phonemes."""
+
+    def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
+        """Phonemes for up to one sentence of words, each character with its word; empty if nothing can be spoken.
+
+        Args:
+            words: punctuation attached; its signs stay among the phonemes, for they make the pauses.
+            sounds: index of a word → how a lexicon says it: /phonemes/, or a respelling such as AV-uh-tar.
+
+        Raises:
+            JobError: `text-unspeakable`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _Tongue:
+    """How one language is read.
+
+    Attributes:
+        module: of its front end.
+        packages: what must be there for that, as it is imported.
+        heard: letter of the network's alphabet → the sound that it stands for in this language, where it stands for another
+            one elsewhere: lips are round for the y of French, and not for that of Portuguese.
+        extra: of this program, that brings the packages.
+    """
+
+    module: str
+    packages: tuple[str, ...] = ()
+    heard: Mapping[str, str] = field(default_factory=dict)
+    extra: str = "languages"
+
+
+_ESPEAK = ("espeakng_loader",)
+#: By language, without its region.
+_TONGUES: dict[str, _Tongue] = {
+    "en": _Tongue("english"),
+    "es": _Tongue("espeak", _ESPEAK),
+    "fr": _Tongue("espeak", _ESPEAK),
+    "hi": _Tongue("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
+    "it": _Tongue("espeak", _ESPEAK, {"S": "s"}),
+    "pt": _Tongue("espeak", _ESPEAK, {"y": "i"}),
+    "ja": _Tongue("japanese", ("pyopenjtalk", "sudachidict_core"), {"β": "ɰ"}, "japanese"),
+    "zh": _Tongue("chinese", ("misaki", "pypinyin", "ordered_set")),
+}
+
+
+def lacking(language: str) -> tuple[str, str]:
+    """Why text in a language cannot be read here, and what to do about it; two empty strings where it can."""
+    tongue = _TONGUES.get(_primary(language))
+    if tongue is None:
+        return f"nothing here can read '{language}'", "Take a voice of another language."
+    absent = [name for name in tongue.packages if importlib.util.find_spec(name) is None]
+    if not absent:
+        return "", ""
+    return f"what reads '{language}' is not installed ({', '.join(absent)})", bring_extra(tongue.extra)
+
+
+@lru_cache(maxsize=16)
+def front_end(language: str) -> FrontEnd:
+    """The front end of a language that does not lack anything.
+
+    Args:
+        language: BCP 47 tag; the region says which accent, where the front end knows several.
+    """
+    module = importlib.import_module(f"{__name__}.{_TONGUES[_primary(language)].module}")
+    made: FrontEnd = module.front_end(language)
+    return made
+
+
+def heard(language: str) -> Mapping[str, str]:
+    """Letters of the network's alphabet that stand for another sound in this language, and which."""
+    return _TONGUES[_primary(language)].heard
+
+
+def _primary(language: str) -> str:
+    return language.casefold().partition("-")[0]

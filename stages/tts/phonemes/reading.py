@@ -1,0 +1,137 @@
+"""Written words → the phonemes the model reads, each character knowing its written word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from types import MappingProxyType
+
+from hibari.g2p import G2P
+
+from daemon.errors import JobError
+from stages.tts.text.english_normalizer import normalized
+from stages.tts.text.word_alignment import align
+
+#: Owner of a character that belongs to no word, such as the space between two.
+NO_WORD = -1
+
+# Square brackets are markup to the front end ("[word](/phonemes/)"); a person means brackets.
+_BRACKETS = str.maketrans("[]", "()")
+_ENDING = re.compile(r"(['’]s)?[^\w,.;:!?…]*([,.;:!?…]*)[^\w,.;:!?…]*$")
+_VOWELS = frozenset("ɑaɐæʌəᵊɨᵻɔɒɛeœøɜɚɪiʊuoyAIOQWY")
+_NO_SOUNDS: Mapping[int, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Phoneme characters of a piece of text, in the model's alphabet, and for each the index of its word."""
+
+    chars: str
+    owners: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The voice's text front end, with the way back to the words."""
+
+    british: bool = False
+
+    def read(self, words: Sequence[str], sounds: Mapping[int, str] = _NO_SOUNDS) -> Reading:
+        """Phonemes for up to one sentence of words; empty if nothing in them can be spoken.
+
+        Args:
+            sounds: index of a word → how a lexicon says it: /phonemes/, or a respelling such as AV-uh-tar.
+
+        Raises:
+            JobError: `text-unspeakable` where the front end gives up.
+        """
+        parts: list[tuple[str, int]] = []
+        try:
+            for given, run in groupby(range(len(words)), key=sounds.__contains__):
+                indices = list(run)
+                if given:
+                    parts += [
+                        (sound_of(sounds[index], self._syllable) + _closing(words[index]), index) for index in indices
+                    ]
+                    continue
+                groups = self._groups(" ".join(words[index] for index in indices))
+                owners = align([words[index] for index in indices], [text for text, _ in groups])
+                parts += [(phonemes, indices[owner]) for (_, phonemes), owner in zip(groups, owners, strict=True)]
+        except (MemoryError, OSError):
+            raise  # the machine's fault, not the text's
+        except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
+            raise JobError(
+                "text-unspeakable",
+                f"The voice cannot read '{shortened(words)}'.",
+                "Write that part in words.",
+            ) from exc
+        return join(parts)
+
+    def _syllable(self, syllable: str) -> str:
+        return "".join(phonemes for _, phonemes in self._groups(syllable))
+
+    def _groups(self, text: str) -> list[tuple[str, str]]:
+        """(spoken word, its phonemes) for each space-separated word of the normalised text."""
+        groups: list[tuple[str, str]] = []
+        word = phonemes = ""
+        front_end = _front_end(self.british)
+        for token in front_end.phonemize_tokens(front_end.tokenize(normalized(text.translate(_BRACKETS)))):
+            word += token.text
+            phonemes += token.phonemes or ""
+            if token.whitespace:
+                groups.append((word, phonemes))
+                word = phonemes = ""
+        return [*groups, (word, phonemes)] if word else groups
+
+
+@lru_cache(maxsize=2)
+def _front_end(british: bool) -> G2P:
+    """The front end with its lexicons, loaded once and kept for the jobs that follow in this process."""
+    return G2P(british=british)
+
+
+def sound_of(entry: str, read: Callable[[str], str]) -> str:
+    """Phonemes of a lexicon's entry. Of a respelling each syllable is read by itself, the capital one stressed.
+
+    Args:
+        read: gives the phonemes of a syllable in lower case.
+    """
+    if entry.startswith("/"):
+        return entry.strip("/")
+    phonemes = ""
+    for syllable in entry.split("-"):
+        plain = read(syllable.lower()).replace("ˈ", "").replace("ˌ", "")
+        vowel = next((at for at, char in enumerate(plain) if char in _VOWELS), None)
+        stressed = syllable.isupper() and vowel is not None
+        phonemes += f"{plain[:vowel]}ˈ{plain[vowel:]}" if stressed else plain
+    return phonemes
+
+
+def join(parts: Sequence[tuple[str, int]]) -> Reading:
+    """The reading of (phonemes, word) in order, a space between two."""
+    chars, owners = "", []
+    for phonemes, owner in parts:
+        phonemes = phonemes.strip()
+        if not phonemes:
+            continue
+        if chars:
+            chars += " "
+            owners.append(NO_WORD)
+        chars += phonemes
+        owners += [owner] * len(phonemes)
+    return Reading(chars, tuple(owners))
+
+
+def _closing(word: str) -> str:
+    """What follows a word's own sound: the s of the possessive, and punctuation, which makes the pause after it."""
+    match = _ENDING.search(word)
+    return ("z" if match and match[1] else "") + (match[2] if match else "")
+
+
+def shortened(words: Sequence[str], limit: int = 60) -> str:
+    """The beginning of what is said, for a message."""
+    text = " ".join(words)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

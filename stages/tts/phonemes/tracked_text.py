@@ -1,0 +1,132 @@
+"""Text whose every character knows its word, and the phonemes that come of it: for languages that rewrite what they read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from daemon.errors import JobError
+from stages.media.fullwidth import unspaced
+from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
+
+#: Signs of Chinese and Japanese text → those of the network, which makes pauses of them.
+MARKS = {
+    "、": ",", "，": ",", "。": ".", "．": ".", "！": "!", "？": "?", "：": ":", "；": ";", "…": "…", "‥": "…", "—": "—",
+    "「": "“", "」": "”", "『": "“", "』": "”", "《": "“", "》": "”", "〈": "“", "〉": "”", "“": "“", "”": "”",
+    "（": "(", "）": ")", "(": "(", ")": ")", ",": ",", ".": ".", "!": "!", "?": "?", ":": ":", ";": ";", '"': "“",
+    "【": "“", "】": "”",
+}  # fmt: skip
+_OPENING = frozenset("“(")
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Text, and for each of its characters the index of its word."""
+
+    text: str
+    owners: tuple[int, ...]
+
+    @staticmethod
+    def of(words: Sequence[str], indices: Sequence[int]) -> Owned:
+        """Words as they stand in the text: without a blank where one of two neighbours needs none."""
+        text, owners = "", []
+        for word, index in zip(words, indices, strict=True):
+            if text and word and not unspaced(text[-1]) and not unspaced(word[0]):
+                text += " "
+                owners.append(index)
+            text += word
+            owners += [index] * len(word)
+        return Owned(text, tuple(owners))
+
+    def __getitem__(self, part: slice) -> Owned:
+        return Owned(self.text[part], self.owners[part])
+
+    def sub(self, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> Owned:
+        """With every match replaced by text that belongs to the word in which it began."""
+        text, owners, done = "", [], 0
+        for match in pattern.finditer(self.text):
+            new = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
+            text += self.text[done : match.start()] + new
+            owners += [*self.owners[done : match.start()], *[self.owners[match.start()]] * len(new)]
+            done = match.end()
+        return Owned(text + self.text[done:], (*owners, *self.owners[done:]))
+
+
+@dataclass
+class Line:
+    """Phonemes that are being put together."""
+
+    chars: str = ""
+    owners: list[int] = field(default_factory=list)
+
+    def add(self, phonemes: str, owner: int) -> None:
+        self.chars += phonemes
+        self.owners += [owner] * len(phonemes)
+
+    def gap(self) -> None:
+        """A space between two words, where there is something to part."""
+        if self.chars and self.chars[-1] not in " “(":
+            self.add(" ", NO_WORD)
+
+    def mark(self, sign: str, owner: int) -> None:
+        """A sign of the text; what it stands at has no space between."""
+        shown = MARKS.get(sign, "")
+        if not shown:
+            return self.gap()
+        if shown in _OPENING:
+            self.gap()
+            return self.add(shown, owner)
+        if self.chars.endswith(" "):
+            self.chars = self.chars[:-1]
+            self.owners.pop()
+        if self.chars and not self.chars.endswith(shown):
+            self.add(shown, owner)
+        return None
+
+    def reading(self) -> Reading:
+        end = len(self.chars.rstrip())
+        return Reading(self.chars[:end], tuple(self.owners[:end]))
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """A front end: a lexicon's sounds as they stand, all other text by `say`, which adds it to a line."""
+
+    say: Callable[[Owned, Line], None]
+
+    def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
+        """See `stages.tts.phonemes.FrontEnd`."""
+        line = Line()
+        try:
+            for given, run in groupby(range(len(words)), key=sounds.__contains__):
+                indices = list(run)
+                if not given:
+                    line.gap()
+                    self.say(Owned.of([words[index] for index in indices], indices), line)
+                    continue
+                for index in indices:
+                    add_english(line, Reader().read([words[index]], {0: sounds[index]}), index)
+                    for sign in trailing_marks(words[index]):
+                        line.mark(sign, index)
+        except (JobError, MemoryError, OSError):
+            raise  # told already, or the machine's fault
+        except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
+            raise JobError(
+                "text-unspeakable", f"The voice cannot read '{''.join(words)[:60]}'.", "Write that part in words."
+            ) from exc
+        return line.reading()
+
+
+def add_english(line: Line, reading: Reading, owner: int) -> None:
+    """Phonemes that the English front end made, all of one word."""
+    if reading.chars:
+        line.gap()
+        line.add(reading.chars, owner)
+
+
+def trailing_marks(word: str) -> str:
+    """Signs at the end of a word that the English front end does not know."""
+    stem = word.rstrip("".join(MARKS))
+    return "".join(sign for sign in word[len(stem) :] if not sign.isascii())

@@ -1,0 +1,112 @@
+"""Making a profile: from a job of `kind: voice`, or by command."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import io
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config import Settings
+from daemon.errors import JobError
+from daemon.system import fs
+from stages.context import Context, Facts
+from stages.tts.engines.voices import catalogue
+from stages.tts.profile_store import Profile, Profiles, check_consent
+from stages.tts.profiles.sample import RATE, reference
+from stages.tts.timing import Samples
+from stages.tts.track import to_pcm
+
+#: Source of a profile that no job made.
+COMMAND = "command"
+#: Artifact that is delivered for a job of `kind: voice`.
+RESULT = "profile.json"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be made. `source`: the job's id, or "command"; `id`: the profile's."""
+
+    id: str
+    name: str
+    language: str
+    consent: str
+    expires: datetime.date | None
+    source: str
+
+
+def make_from_job(ctx: Context) -> Facts:
+    """Make the profile that a job of `kind: voice` asks for, and its result `profile.json`.
+
+    The id follows from the job's, so that a job that is run again after a crash makes no second profile.
+
+    Raises:
+        JobError, MachineError: what `make` raises.
+    """
+    asked = ctx.manifest.profile
+    wish = Wish(
+        id=f"vp-{hashlib.sha256(ctx.job_id.encode()).hexdigest()[:8]}",
+        name=(asked.name if asked else None) or ctx.name,
+        language=ctx.manifest.language,
+        consent=(asked.consent if asked else None) or "",
+        expires=asked.expires if asked else None,
+        source=ctx.job_id,
+    )
+    profile, warnings = make([ctx.path("source.audio")], wish, ctx.settings, ctx.progress)
+    ctx.warnings.extend(warnings)
+    fs.replace_json(ctx.path(RESULT), profile.record())
+    return {"profile": profile.id, "voice": profile.name, "quality": profile.quality}
+
+
+def make(
+    samples: list[Path], wish: Wish, settings: Settings, progress: Callable[[float], None] = lambda _: None
+) -> tuple[Profile, tuple[str, ...]]:
+    """Make a profile; returns it and sentences for the person.
+
+    Raises:
+        JobError: `consent-missing`, `profile-name`, or what `sample.reference` raises; nothing is kept then.
+        MachineError: `folder-unusable`, ffmpeg is missing, the disk is full.
+    """
+    store = Profiles(settings.paths.profiles)
+    if settings.stages.tts.require_consent:
+        check_consent(wish.consent, wish.name)
+    store.check_name(wish.name, wish.id)
+    _check_unlike(wish.name, settings)
+    if wish.expires is not None and wish.expires < datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(1):
+        raise JobError("profile-expired", f"{wish.expires} is over already.", "Write a day to come, or none.")
+    found = reference(samples, by_name=wish.source == COMMAND)
+    progress(0.8)
+    profile = Profile(
+        id=wish.id,
+        name=wish.name,
+        language=wish.language,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        consent=wish.consent.strip(),
+        expires=wish.expires,
+        source=wish.source,
+        quality=found.quality.record(),
+        folder=settings.paths.profiles / wish.id,
+    )
+    return store.keep(profile, _wav(found.samples)), found.warnings
+
+
+def _check_unlike(name: str, settings: Settings) -> None:
+    """A profile named like a voice of an engine could not be asked for."""
+    for voice in catalogue(settings):
+        if not voice.own and voice.is_called(name.casefold()):
+            raise JobError(
+                "profile-name", f"There is a voice named '{name}' already: {voice.id}.", "Take another name."
+            )
+
+
+def _wav(samples: Samples) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sink:
+        sink.setnchannels(1)
+        sink.setsampwidth(2)
+        sink.setframerate(RATE)
+        sink.writeframes(to_pcm(samples))
+    return buffer.getvalue()

@@ -1,0 +1,201 @@
+"""A sound file that the user brought → speech.wav, and its words, where they are told, → timing.json.
+
+The file is hostile until decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from daemon.config.lexicon import of_language
+from daemon.errors import JobError
+from daemon.system.fs import artifact
+from stages.context import Context, Facts
+from stages.media.declared_length import ends_early
+from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
+from stages.media.loudness import TARGET_LUFS, level, measure
+from stages.tts.text.clean import as_seen
+from stages.tts.text.sentences import Sentence, split_text
+from stages.tts.text.spoken_words import Preparer
+from stages.tts.timing import Phone
+from stages.tts.timing_file import write_timing
+from stages.tts.track import check_length, wav_blocks, wav_writer
+
+SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
+#: Shorter files hold no word. s
+MIN_AUDIO_S = 0.1
+#: A file whose loudest sample is below this is silent. dB of full scale
+SILENT_DB = -60.0
+
+#: Speech below this is hard to hear beside other videos. LUFS
+QUIET_LUFS = -30.0
+
+#: Nobody speaks faster than this; a longer text is not what is said.
+MAX_CHARS_PER_S = 40
+
+#: Formats that hold their own sound. Playlists (hls, concat, ffmetadata, …) would open other files and are not here.
+_DEMUXERS = (
+    "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+)
+_KINDS = "WAV, MP3, M4A, FLAC, OGG or Opus"
+_CHUNK_BYTES = 1 << 17
+#: Sound that must be decoded before the stage is given more time. s
+_STRETCH_S = 10.0
+
+
+def bring(ctx: Context) -> Facts:
+    """Decode the job's `source.audio`. It is made mono and 48 kHz, and otherwise left as it is, unless the settings ask for
+    the usual loudness.
+
+    Where the manifest has a `text`, its words are looked for in the sound.
+
+    Raises:
+        JobError: `audio-unreadable`, `audio-empty`, `audio-silent`, `audio-too-long`, `audio-truncated`.
+    """
+    target = ctx.path("speech.wav")
+    with artifact(target) as temporary:
+        samples, peak, complaints = _decode(ctx, temporary)
+        if samples < MIN_AUDIO_S * SAMPLE_RATE:
+            raise JobError(
+                "audio-empty",
+                f"The sound file holds {samples / SAMPLE_RATE:.2f} s of sound.",
+                f"Bring at least {MIN_AUDIO_S:g} s of speech.",
+            )
+        if peak < 10.0 ** (SILENT_DB / 20.0):
+            raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
+    seconds = samples / SAMPLE_RATE
+    _check_end(ctx, seconds)
+    ctx.allow(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
+    if ctx.settings.stages.tts.level_audio:
+        with artifact(target) as temporary:
+            level(lambda: wav_blocks(target), SAMPLE_RATE, samples, temporary)
+    loudness = measure(wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
+    if loudness < QUIET_LUFS:
+        ctx.warnings.append(
+            f"The sound is very quiet ({loudness:.0f} LUFS; videos have about {TARGET_LUFS:.0f}); it is kept as it is."
+            if np.isfinite(loudness)
+            else "The sound is too quiet or too short to be measured; it is kept as it is."
+        )
+    if complaints:
+        ctx.warnings.append("The sound file is damaged in places; what could be read of it is used.")
+    ctx.progress(0.3)
+    sentences, phones = _words(ctx, seconds)
+    timing = write_timing(
+        ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
+    )
+    known = len({phone["word"] for phone in timing["phones"]})
+    if sentences:
+        _tell(ctx, timing["method"], known, sum(_spoken(word) for one in sentences for word in one.words))
+    return {
+        "engine": "brought",
+        "why": "the job brings its own sound",
+        "method": timing["method"],
+        "audio_s": round(seconds, 3),
+        "words": len(timing["words"]),
+        "sentences": len(timing["sentences"]),
+        **({"loudness_lufs": round(loudness, 1)} if np.isfinite(loudness) else {}),
+    }
+
+
+def _check_end(ctx: Context, seconds: float) -> None:
+    """Refuse a file that ends early: somebody may still be copying it. One that has stood still for as long as a manifest waits
+    for its files is as its owner wants it.
+    """
+    why = ends_early(ctx.path("source.audio"), seconds)
+    if why is None:
+        return
+    if ctx.still_s.get("source.audio", 0.0) < ctx.settings.intake.companion_wait_s:
+        raise JobError(
+            "audio-truncated",
+            f"The sound file is not whole: {why}.",
+            f"Copy it again, then drop the manifest again. A file that lies unchanged in the inbox for "
+            f"{ctx.settings.intake.companion_wait_s:.0f} s before its manifest comes is used as it is.",
+        )
+    ctx.warnings.append(f"The sound file ends early: {why}.")
+
+
+def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
+    """The sentences of the text and where they are heard; nothing where there are none."""
+    text = as_seen(ctx.manifest.text or "")
+    if len(text) > MAX_CHARS_PER_S * (seconds + 1):
+        ctx.warnings.append(
+            f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."
+        )
+        return [], []
+    sentences = split_text(text, ctx.manifest.language)
+    preparer = Preparer(ctx.manifest.language, of_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language))
+    words: list[str] = []
+    owners: list[int] = []
+    first = 0
+    for sentence in sentences:
+        prepared = preparer.prepare(sentence.words)
+        words += prepared.words
+        owners += [first + owner for owner in prepared.owners]
+        first += len(sentence.words)
+    if not words:
+        return [], []
+    from stages.tts.alignment.forced import align_file
+
+    found = align_file(ctx.path("speech.wav"), words, ctx.manifest.language)
+    return sentences, [replace(phone, word=owners[phone.word]) for phone in found]
+
+
+def _tell(ctx: Context, method: str, known: int, total: int) -> None:
+    """Say what was not found."""
+    estimated = "the mouth follows the sound alone, and the times of captions are estimates"
+    from stages.tts.alignment.forced import not_sought
+
+    why, remedy = not_sought(ctx.manifest.language)
+    if method == "energy" and why:
+        ctx.warnings.append(f"{why[0].upper()}{why[1:]}: {estimated}. {remedy}".strip())
+    elif method == "energy":
+        ctx.warnings.append(f"The text is not what is said in the sound: {estimated}.")
+    elif known < total:
+        ctx.warnings.append(f"Of the {total} words in `text`, {total - known} were not found in the sound.")
+
+
+def _spoken(word: str) -> bool:
+    return any(map(str.isalnum, word))
+
+
+def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
+    """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
+    limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
+    samples, peak, stretch = 0, 0, round(_STRETCH_S * SAMPLE_RATE)
+    with Ffmpeg(decoder("source.audio", SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
+        with wav_writer(target, SAMPLE_RATE) as sink:
+            while data := ffmpeg.stdout.read(_CHUNK_BYTES):
+                samples += len(data) // 2
+                check_length(samples, limit, SAMPLE_RATE)
+                if samples >= stretch:  # how long a file sounds is known only as it is decoded
+                    stretch += round(_STRETCH_S * SAMPLE_RATE)
+                    ctx.allow(ctx.settings.lanes.timeout.base_s)
+                peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
+                sink.writeframesraw(data)
+        status = ffmpeg.finish()
+    if status != 0:
+        raise unreadable(status, ffmpeg.log)
+    return samples, peak / 32768, ffmpeg.log
+
+
+def decoder(name: str, rate: int) -> list[str]:
+    """The ffmpeg command that writes a file's sound to stdout: 16 bit, mono, at `rate` Hz. A video's sound is used."""
+    # After `file:` nothing in a name can become an option or a protocol.
+    return [
+        ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-threads", "1", "-max_alloc", str(256 << 20),
+        "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", f"file:{name}",
+        "-map", "0:a:0", "-vn", "-sn", "-dn", "-ac", "1", "-ar", str(rate), "-c:a", "pcm_s16le",
+        "-flags", "+bitexact", "-f", "s16le", "pipe:1",
+    ]  # fmt: skip
+
+
+def unreadable(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
+    """The error for a file that ffmpeg could not decode. `what`: how a person knows it."""
+    if status < 0 or "No space left" in log:
+        return failure(status, log, "the sound file could not be decoded")
+    if "matches no streams" in log:
+        return JobError("audio-unreadable", f"{what} has no sound track.", f"Bring a {_KINDS} file.")
+    return JobError("audio-unreadable", f"{what} is not a sound file that can be read.", f"Bring a {_KINDS} file.")

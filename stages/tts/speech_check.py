@@ -1,0 +1,177 @@
+"""Is a sound speech? Judged by what can be measured without understanding it.
+
+A network that is computed wrongly gives NaN, noise, a tone or a clipped wave instead of words, and no error. Speech is told
+from these by its level, which rises and falls with every syllable, and by its spectrum, which is not flat. The bounds are far
+from all speech that was measured (docs/voices-figures.md, `benchmarks/speech_check.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.tts.engines.base import Piece, Spoken
+from stages.tts.text.spoken_length import expect_written
+from stages.tts.timing import STEPS_PER_S, UNKNOWN, Phone, Samples, loudness
+
+Wave = npt.NDArray[np.float64]
+
+NOT_FINITE = "it holds values that are no numbers (NaN or infinity)"
+#: A sound whose loudest sample is below this is no speech: the quietest "Mm." that was measured is thirty times as loud.
+SILENT = 0.001
+#: And one above this comes of no voice, however it shouts. Full scale is 1.
+_TOO_LOUD = 8.0
+#: Longer than a period of the lowest voice. s
+_OFFSET_S = 0.05
+#: Steps of 10 ms that are at most this far below the loudest one count as sound. dB
+_ACTIVE_DB = 40.0
+#: Least spread (standard deviation) of the level of all that sounds, and of any stretch of `_STRETCH_S`. dB
+_STEADY_DB, _STRETCH_DB, _STRETCH_S = 2.0, 0.3, 0.75
+#: Least sound that is judged by its level. s
+_JUDGED_S = 0.1
+#: How flat a spectrum may be, on average and throughout a stretch of `_HISS_WINDOWS`: 0 for a tone, 0.56 for white noise.
+_FLAT, _FLAT_STRETCH = 0.3, 0.45
+#: Windows overlap by half, so nine last 0.2 s. One counts where it is at most this far below the loudest. dB
+_WINDOW_S, _HISS_WINDOWS, _LOUD_DB = 0.04, 9, 30.0
+_BAND_HZ = (100.0, 8000.0)
+#: At full scale: what is this near to the peak. How much of what sounds, and for how long at once, in s.
+_NEAR_PEAK, _CLIPPED_PART, _CLIPPED_S = 0.98, 0.8, 0.02
+#: The last 10 ms of a sound that is cut off in the middle are at most this far below its loudest step. dB
+_CUT_DB = 8.0
+#: Shortest time of a phone that an engine tells of, with the pauses it makes. s
+_LEAST_PHONE_S = 0.03
+#: How far phones may stand beyond the end of the sound, in s.
+_BEYOND_S = 0.06
+#: How much of a number of phones must be heard, and how far below the loudest. An "Oh!" may be half silence.
+_HEARD_PART, _HEARD_PHONES, _HEARD_DB = 0.5, 5, 50.0
+
+
+def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
+    """What is wrong with a piece as an engine said it, in words for a person; empty where nothing was found.
+
+    Args:
+        parts: all that came of the piece.
+        rate: Hz.
+    """
+    if not any(char.isalnum() for word in piece.words for char in word):  # "—": a breath, or what the network likes
+        return next((found for part in parts if (found := value_faults(part.samples))), ())
+    for part in parts:
+        if found := sound_faults(part.samples, rate) or _phone_faults(part.samples, rate, part.phones):
+            return found
+    seconds = sum(len(part.samples) for part in parts) / rate
+    if not seconds:  # nothing in it can be said: the stage tells
+        return ()
+    expected = expect_written(piece.words, piece.speed)
+    phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN]
+    # Letters that a voice cannot read are in the piece, and take no time; its phones are only what it says.
+    least = _LEAST_PHONE_S * len(phones) / piece.speed if phones else expected.least
+    return length_faults(seconds, least, expected.most)
+
+
+def length_faults(seconds: float, least: float, most: float) -> tuple[str, ...]:
+    """Whether a sound is longer or shorter than its text can be. All in s."""
+    if seconds > most:
+        return (f"it is {seconds:.1f} s long; at most {most:.1f} s expected",)
+    if seconds < least:
+        return (f"it is {seconds:.1f} s long; at least {least:.1f} s expected",)
+    return ()
+
+
+def value_faults(samples: Samples) -> tuple[str, ...]:
+    """What no sound may hold, be it speech or not."""
+    if not np.isfinite(samples).all():
+        return (NOT_FINITE,)
+    peak = float(np.abs(samples).max(initial=0.0))
+    return (f"its peak is {peak:.3g} times full scale",) if peak > _TOO_LOUD else ()
+
+
+def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
+    """What makes a sound no speech, whatever the text. An empty sound has no faults."""
+    if not len(samples):
+        return ()
+    if values := value_faults(samples):
+        return values
+    signal = _without_offset(samples.astype(np.float64), rate)
+    if float(np.abs(signal).max()) < SILENT:
+        return ("it is silent",)
+    level = loudness(signal.astype(np.float32), rate)
+    active = level > level.max() - _ACTIVE_DB
+    found: list[str] = []
+    if _is_clipped(samples, active, rate):
+        found.append("it stands at full scale")
+    if active.sum() >= _JUDGED_S * STEPS_PER_S:
+        if float(level[active].std()) < _STEADY_DB or _has_steady_stretch(level, active):
+            found.append("its level is steady, as that of a tone or of noise")
+        if _is_noise(signal, rate):
+            found.append("it is noise")
+        end = loudness(signal[-rate // STEPS_PER_S :].astype(np.float32), rate)
+        if end[0] > level.max() - _CUT_DB:
+            found.append("it breaks off")
+    return tuple(found)
+
+
+def _without_offset(signal: Wave, rate: int) -> Wave:
+    """The signal less its mean over `_OFFSET_S` around each sample: a constant is no sound, and no part of one."""
+    half = round(_OFFSET_S * rate / 2)
+    sums = np.cumsum(np.concatenate([[0.0], signal]))
+    places = np.arange(len(signal))
+    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(signal))
+    return np.asarray(signal - (sums[last] - sums[first]) / (last - first))
+
+
+def _is_clipped(samples: Samples, active: npt.NDArray[np.bool_], rate: int) -> bool:
+    height = np.abs(samples)
+    full = height >= _NEAR_PEAK * height.max()
+    if full.sum() > _CLIPPED_PART * active.sum() * rate / STEPS_PER_S:
+        return True
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], full.astype(np.int8), [0]])))
+    return bool((edges[1::2] - edges[::2]).max(initial=0) > _CLIPPED_S * rate)
+
+
+def _has_steady_stretch(level: Wave, active: npt.NDArray[np.bool_]) -> bool:
+    """Whether the level stands still for `_STRETCH_S` somewhere, as no voice holds it."""
+    width = round(_STRETCH_S * STEPS_PER_S)
+    if len(level) < width:
+        return False
+    windows = np.lib.stride_tricks.sliding_window_view(level, width)
+    loud = np.lib.stride_tricks.sliding_window_view(active, width).all(axis=1)
+    return bool((windows[loud].std(axis=1) < _STRETCH_DB).any())
+
+
+def _is_noise(signal: Wave, rate: int) -> bool:
+    """Whether the spectrum is flat, weighted by power over the whole, or throughout a stretch that is loud."""
+    size = round(_WINDOW_S * rate)
+    if len(signal) < size:
+        return False
+    frames = np.lib.stride_tricks.sliding_window_view(signal, size)[:: size // 2] * np.hanning(size)
+    hertz = np.fft.rfftfreq(size, 1 / rate)
+    band = (hertz >= _BAND_HZ[0]) & (hertz <= _BAND_HZ[1])
+    power = np.abs(np.fft.rfft(frames, axis=1)[:, band]) ** 2 + 1e-14
+    mean = power.mean(axis=1)
+    flat = np.exp(np.log(power).mean(axis=1)) / mean
+    if float(np.average(flat, weights=mean)) > _FLAT:
+        return True
+    flat[mean < mean.max() * 10 ** (-_LOUD_DB / 10)] = 0.0
+    if len(flat) < _HISS_WINDOWS:
+        return False
+    return bool(np.lib.stride_tricks.sliding_window_view(flat, _HISS_WINDOWS).min(axis=1).max() > _FLAT_STRETCH)
+
+
+def _phone_faults(samples: Samples, rate: int, phones: Sequence[Phone] | None) -> tuple[str, ...]:
+    """Whether the sound holds the phones that the engine says are in it."""
+    if not phones or not len(samples):
+        return ()
+    seconds = len(samples) / rate
+    if (end := max(phone.end for phone in phones)) > seconds + _BEYOND_S:
+        return (f"it is {seconds:.1f} s long; its last sound ends at {end:.1f} s",)
+    if len(phones) < _HEARD_PHONES:
+        return ()
+    level = loudness(samples, rate)
+    heard = level > level.max() - _HEARD_DB
+    steps = [heard[round(p.start * STEPS_PER_S) : round(p.end * STEPS_PER_S)] for p in phones]
+    inside = np.concatenate(steps)
+    if len(inside) and inside.mean() < _HEARD_PART:
+        return ("most of what should be heard in it is silent",)
+    return ()

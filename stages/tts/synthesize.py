@@ -1,0 +1,194 @@
+"""Text → speech.wav and timing.json, sentence by sentence, with whichever engine was chosen."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from daemon.config.lexicon import of_language
+from daemon.errors import JobError, ResultError
+from stages.context import Context, Facts
+from stages.tts.checks import check_text
+from stages.tts.engines import time_limits
+from stages.tts.engines.base import Engine, Piece, Spoken
+from stages.tts.engines.cache import Kept
+from stages.tts.engines.checked import Checked
+from stages.tts.engines.choose import Choice, load, resolve
+from stages.tts.engines.text_needs import needs_of
+from stages.tts.text.clean import as_seen
+from stages.tts.text.language_guess import seems_other
+from stages.tts.text.sentences import Sentence, pieces, split_text
+from stages.tts.text.short_sentences import joined
+from stages.tts.text.spoken_words import Prepared, Preparer, left_out
+from stages.tts.timing import Phone, Samples, audible_span
+from stages.tts.timing_file import write_timing
+from stages.tts.track import Track, wav_blocks
+
+#: Pause between the clauses of a sentence that is too long to be said in one piece. s
+CLAUSE_PAUSE_S = 0.12
+#: What ends an engine's own program first, and says more, may take this long. s
+_ROOM_S = 30.0
+#: Least peak of speech that was levelled: what the check of each piece lets through, raised by `level.MAX_GAIN_DB`.
+_LEAST_PEAK = 0.01
+
+
+def speak(ctx: Context) -> Facts:
+    """Say the manifest's text.
+
+    Raises:
+        JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
+        MachineError: the voice's files are missing or broken.
+        ResultError: `speech-invalid`: a part of this text does not become speech, or nothing that the voice says.
+    """
+    text = as_seen(ctx.manifest.text or "")
+    check_text(text, ctx.settings, ctx.manifest.language)
+    if warning := seems_other(text, ctx.manifest.language):
+        ctx.warnings.append(warning)
+    settings = ctx.settings.stages.tts
+    choice = resolve(ctx.manifest, ctx.settings)
+    ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+    engine: Engine = Checked(
+        load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_give_time, ctx, choice)
+    )
+    kept = None
+    if engine.method == "aligned":  # those that know no times are the slow ones
+        # A profile's id too: another one may be given its name while the job waits.
+        terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
+        engine = kept = Kept(engine, ctx.path("said"), terms)
+    sentences = split_text(text, ctx.manifest.language)
+    needs = needs_of(choice.engine)
+    lexicon = of_language(settings.lexicon, ctx.manifest.language)
+    preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
+    with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
+        said = joined(sentences, needs.least_letters)
+        phones = _say_all(ctx, said, preparer, engine, track)
+        if not phones:
+            raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
+        track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
+        track.save(ctx.path("speech.wav"))
+        _check_file(ctx, track)
+    if preparer.left_out:
+        ctx.warnings.append(left_out(preparer.left_out))
+    timing = write_timing(
+        ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
+        sentences, phones,
+    )  # fmt: skip
+    if kept is not None:
+        kept.forget()
+    return {
+        "engine": choice.engine,
+        "why": choice.why,
+        "voice": choice.voice.id,
+        "audio_s": round(track.seconds, 3),
+        "words": len(timing["words"]),
+        "sentences": len(timing["sentences"]),
+        "method": timing["method"],
+        "licence": engine.licence,
+    }
+
+
+def _say_all(
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
+) -> list[Phone]:
+    """Append every sentence to the track. Phones have times of the track and count all written words."""
+    settings = ctx.settings.stages.tts
+    total = sum(len(sentence.words) for sentence in sentences)
+    phones: list[Phone] = []
+    pause, first_word = settings.lead_s, 0
+    for sentence in sentences:
+        prepared = preparer.prepare(sentence.words)
+        for marked, span in _spans_to_say(sentence, prepared):
+            pause = max(pause, marked)
+            words = prepared.words[span.start : span.stop]
+            owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
+            sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
+            piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
+            for samples, found in _say(ctx, piece, engine):
+                begin, end = audible_span(samples, track.rate, found)
+                track.pause(pause)
+                shift = (track.samples - begin) / track.rate
+                track.add(samples[begin:end])
+                phones += [_placed(phone, shift, owners[phone.word]) for phone in found]
+                pause = CLAUSE_PAUSE_S
+        if phones:
+            usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
+            pause = max(usual, _pause_after(sentence))
+        elif not track.samples:  # all that is marked comes before the first sound
+            pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
+        first_word += len(sentence.words)
+        ctx.progress(0.95 * first_word / total)
+    return phones
+
+
+def _check_file(ctx: Context, track: Track) -> None:
+    """Whether the file that was levelled holds what was said; it is removed where it does not.
+
+    Raises:
+        ResultError: `speech-invalid`.
+    """
+    path = ctx.path("speech.wav")
+    samples, peak = 0, 0.0
+    for block in wav_blocks(path):
+        samples, peak = samples + len(block), max(peak, float(np.abs(block).max(initial=0.0)))
+    least = _LEAST_PEAK if ctx.settings.stages.tts.check_speech else 0.0
+    if samples == track.samples and peak >= least:
+        return
+    path.unlink()
+    found = f"{samples / track.rate:.2f} s of sound with a peak of {peak:.4f}"
+    wanted = f"{track.seconds:.2f} s with a peak of {least:g} or more"
+    raise ResultError(
+        "speech-invalid", f"speech.wav holds {found} after levelling, where {wanted} belong.", "See the log."
+    )
+
+
+def _give_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
+    """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
+    if anew:
+        ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+    else:
+        ctx.allow(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
+
+
+def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
+    """Ranges of the prepared words that are said at once, each with the marked pause before it, in s."""
+    cuts: dict[int, float] = {}
+    for words, seconds in sentence.pauses:
+        at = bisect_left(prepared.owners, words)
+        cuts[at] = cuts.get(at, 0.0) + seconds
+    edges = sorted({0, *cuts, len(prepared.words)})
+    for start, stop in pairwise(edges):
+        marked = cuts.get(start, 0.0)
+        for span in pieces(prepared.words[start:stop]):
+            yield marked, range(start + span.start, start + span.stop)
+            marked = 0.0
+
+
+def _pause_after(sentence: Sentence) -> float:
+    """The pause that is marked after the last word, in s."""
+    return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
+
+
+def _say(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
+    """Sound and phones of a piece. Phones that the engine does not know are looked for in the sound."""
+    for spoken in engine.say(piece):
+        ctx.warnings.extend(warning for warning in spoken.warnings if warning not in ctx.warnings)
+        if len(spoken.samples):
+            yield spoken.samples, _phones(spoken, piece, engine)
+
+
+def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
+    if spoken.phones is not None:
+        return list(spoken.phones)
+    from stages.tts.alignment.forced import align
+
+    found: list[Phone] = align(spoken.samples, engine.sample_rate, piece.words, piece.language)
+    return found
+
+
+def _placed(phone: Phone, seconds: float, word: int) -> Phone:
+    return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=word)

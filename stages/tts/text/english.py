@@ -1,0 +1,227 @@
+"""How English writes what its voices misread: the table of rules, in the order in which they are tried.
+
+A rule stands here where people write a shape in what is to be spoken and a front end gets it wrong. What all read right
+("7:30 pm", "21st", "Dr.", "50%") is left to them, and so are plain figures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from stages.tts.text import english_numbers as n
+from stages.tts.text.rules import Rule
+
+#: Words that are said otherwise than they are spelled; config.yaml's lexicon comes before them.
+WORDS = {
+    "24/7": "twenty-four seven", "9/11": "nine eleven", "C#": "C sharp", "F#": "F sharp", "CO2": "C O 2",
+    "JSON": "Jason", "WWI": "World War 1", "WWII": "World War 2",
+}  # fmt: skip
+#: Where "12/5/2024" is the fifth of December.
+_MONTH_FIRST = frozenset({"en", "en-us", "en-ca", "en-ph"})
+
+_UNITS = {
+    "m": "meter", "g": "gram", "l": "liter", "L": "liter", "dl": "deciliter", "cl": "centiliter", "h": "hour",
+    "s": "second", "W": "watt", "V": "volt", "kV": "kilovolt", "dB": "decibel", "kcal": "kilocalorie",
+    "m/s": "meter per second", "m²": "square meter", "km²": "square kilometer", "cm²": "square centimeter",
+    "m³": "cubic meter", "cm³": "cubic centimeter", "ft²": "square foot", "rpm": "revolution per minute",
+    "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "lb": "pound", "ft": "foot", "mi": "mile",
+    "min": "minute", "GB": "gigabyte", "TB": "terabyte", "tbsp": "tablespoon", "tsp": "teaspoon",
+}  # fmt: skip
+_PER = {"mo": "month", "yr": "year", "wk": "week", "hr": "hour", "h": "hour", "min": "minute", "sec": "second",
+        "s": "second", "lb": "pound", "kg": "kilogram"}  # fmt: skip
+_PER_WHAT = "month|year|week|day|hour|night|minute|second|person|user|seat|unit|item|mile|gallon"
+_MANY = "people|users|views|followers|subscribers|downloads|customers|visitors|homes|jobs|dollars|pounds|euros"
+_VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
+_SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus "}
+
+#: Parts of the shapes. A shape begins and ends where no other figure or letter touches it.
+_MACROS = {
+    "<": r"(?<![\w.,/:$€£*^-])",
+    ">": r"(?!\w|[.,/:]\d|-\w)",
+    "-": r"[-–—]",
+    "NUM": r"\d{1,12}(?:,\d{3}){0,5}(?:\.\d{1,6})?",
+    "SUM": r"\d{1,12}(?:,\d{3}){0,5}(?:\.\d{1,6}|,\d{1,2}(?!\d))?",
+    "BIG": r"[ -]?(?:hundred|thousand|million|billion|trillion)\b|(?: ?[mbtMBT]n|[kKmMbBT])\b",
+    "CUR": n.CURRENCY,
+    "DAY": r"Mon(?:day)?|Tue(?:s|sday)?|Wed(?:nesday)?|Thu(?:r|rs|rsday)?|Fri(?:day)?|Sat(?:urday)?|Sun(?:day)?",
+    "MON": r"Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?",
+    "TH": r"(?:st|nd|rd|th)",
+    "UNIT": "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True))),
+}
+
+
+def _rule(shape: str, say: str | Callable[[re.Match[str]], str | None], *, each: bool = False, flags: int = 0) -> Rule:
+    """A rule of a shape with `{MACROS}`; a text in place of a function is a template with its groups."""
+    full = re.sub(r"\{([A-Z<>-]+)\}", lambda macro: _MACROS[macro[1]], shape)
+    template = (lambda found: found.expand(say)) if isinstance(say, str) else say
+    return Rule(re.compile(full, flags), template, each)
+
+
+def _date(found: re.Match[str], *, day_first: bool) -> str | None:
+    first, sign, second, year = found.groups()
+    if sign != "/" and len(year) == 2:
+        return None
+    day_first = day_first or sign == "." or int(first) > 12
+    day, month = (first, second) if day_first else (second, first)
+    return n.date(year, month, day, day_first=day_first)
+
+
+def _moment(found: re.Match[str]) -> str | None:
+    year, month, day, clock = found.groups()
+    said = n.date(year, month, day, day_first=False)
+    return said and f"{said}, at {clock}"
+
+
+def _days(found: re.Match[str]) -> str | None:
+    """Days of a month: "10–12 May", "May 10–12"."""
+    first, last = int(found["first"]), int(found["last"])
+    month = n.named(n.MONTHS, found["month"])
+    if not 1 <= first < last <= 31:
+        return None
+    if found.start("month") < found.start("first"):
+        return f"{month} {n.ordinal(first)} to {n.ordinal(last)}"
+    return f"the {n.ordinal(first)} to the {n.ordinal(last)} of {month}"
+
+
+def _unit(found: re.Match[str]) -> str | None:
+    number, gap, unit = found.groups()
+    if not gap and (unit == "s" or (unit == "g" and len(number) == 1)):  # "the 90s", "5g"
+        return None
+    name = _UNITS[unit]
+    if number == "1" or _counts_one(found):
+        return f"{number} {name}"
+    if "foot" in name:
+        return f"{number} {name.replace('foot', 'feet')}"
+    counted, _, rest = name.partition(" per ")
+    return f"{number} {counted}s per {rest}" if rest else f"{number} {name}s"
+
+
+def _counts_one(found: re.Match[str]) -> bool:
+    """Whether one thing of that size is meant: "a 10 m cable", "a $5 bill"."""
+    return re.search(r"\b[Aa]n? $", found.string[max(0, found.start() - 4) : found.start()]) is not None
+
+
+def _span(found: re.Match[str]) -> str | None:
+    """A range: "10–20", "5%-10%"; but "555-0142" is a telephone number."""
+    low, percent, high = found.groups()
+    if re.fullmatch(r"\d{3}-\d{4}", found[0]):
+        return None
+    return f"{low}{percent or ''} {high}" if low == high else f"{low}{percent or ''} to {high}"
+
+
+def _ratio(found: re.Match[str]) -> str | None:
+    """A score or proportion, "3:2"; but "Romans 8:1" is a verse."""
+    return (
+        None
+        if re.search(r"[A-Z][a-z]{1,20} $", found.string[max(0, found.start() - 22) : found.start()])
+        else f"{found[1]} to {found[2]}"
+    )
+
+
+def _inches(found: re.Match[str]) -> str | None:
+    """'27"', unless the sign ends a quotation."""
+    return f"{found[1]} inch" if found.string.count('"', 0, found.start()) % 2 == 0 else None
+
+
+def _point(found: re.Match[str]) -> str:
+    """The zeros after the point are said: "3.10", "1.0"."""
+    return f"{found[1]} point {' '.join(found[2])}"
+
+
+def _power(found: re.Match[str]) -> str:
+    return f"{found[1]} times 10 to the power of {found[2].replace('-', 'minus ').replace('+', '')}"
+
+
+def _half(found: re.Match[str]) -> str:
+    """After an hour "am" is no verb."""
+    return f"{found[1]} {found[2].lower()}.m."
+
+
+_TABLE = (
+    # Signs
+    _rule(r"(?<![\w.)%^–-])[-−](?=\d)", "minus "),
+    _rule(r"(?<=\d) ?º ?(?=[CF]\b)", "°"),
+    _rule(r"[≤≥≠≈±]", lambda found: _SIGNS[found[0]]),
+    # Money
+    _rule(r"{<}({CUR}) ?({SUM})({BIG})?(?:{-}(?:(?:{CUR}) ?)?|(?: {-} | to )(?:{CUR}) ?)({SUM})({BIG})?{>}",
+          lambda m: n.amounts(m[1], m[2], m[3], m[4], m[5])),
+    _rule(r"{<}({SUM})({BIG})?{-}({SUM})({BIG})? ?({CUR})(?!\w)",
+          lambda m: n.amounts(m[5], m[1], m[2], m[3], m[4])),
+    _rule(r"(?<![\w.,])({CUR}) ?({SUM})({BIG})?(\+)?(?!\w|[.,]\d)",
+          lambda m: n.amount(m[1], m[2], m[3], one=_counts_one(m)) + (" plus" if m[4] else "")),
+    _rule(r"{<}({SUM})({BIG})? ?({CUR})(?!\w)", lambda m: n.amount(m[3], m[1], m[2])),
+    # Days and hours
+    _rule(r"(?<![\w-])(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?(?!\w)",
+          _moment),
+    _rule(r"(?:\b[Tt]he )?(?<![\w.,/:-])(?P<first>\d{1,2}){TH}?{-}(?P<last>\d{1,2}){TH}?(?: of)? (?P<month>{MON})\b(?:\.(?= ))?",
+          _days),
+    _rule(r"\b(?P<month>{MON})\.? (?P<first>\d{1,2}){-}(?P<last>\d{1,2}){>}(?!%)", _days),
+    _rule(r"\b(\d{1,3}{TH}){-}(?=\d{1,3}{TH}\b)", r"\1 to "),
+    _rule(r"\b({DAY})\.? ?{-} ?({DAY})\b", lambda m: f"{n.named(n.DAYS, m[1])} to {n.named(n.DAYS, m[2])}"),
+    _rule(r"\b({MON})\.? ?{-} ?({MON})\b", lambda m: f"{n.named(n.MONTHS, m[1])} to {n.named(n.MONTHS, m[2])}"),
+    _rule(r"\b({DAY})(?=,? \d{1,2}(?:{TH}? (?:{MON})\b|:\d\d| ?[ap]\.?m\b))", lambda m: n.named(n.DAYS, m[1])),
+    _rule(r"{<}(\d{1,2})\.(\d\d) ?(?=[ap]\.?m\b)", r"\1:\2 ", flags=re.IGNORECASE),
+    _rule(r"{<}(\d{1,2}(?::\d\d)?(?: ?[ap]\.?m\.?)?) ?{-} ?(?=\d{1,2}(?::\d\d)? ?[ap]\.?m\b)", r"\1 to ",
+          flags=re.IGNORECASE),
+    _rule(r"{<}(\d{1,2}:\d\d) ?{-} ?(?=\d{1,2}:\d\d(?!\w))", r"\1 to "),
+    _rule(r"{<}((?:1[0-2]|0?\d)(?::\d\d){0,2}) ?([ap])\.?m\b\.?", _half, flags=re.IGNORECASE),
+    # Figures that are said one by one
+    _rule(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(\d{1,4}\)|[ .-]\d{1,4})(?:[ .-]\d{2,9}){1,5}{>}", lambda m: n.digits(m[0]), each=True),
+    _rule(r"(?<!\w)(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}{>}", lambda m: n.digits(m[0]), each=True),
+    _rule(r"{<}(?:0\d{2,4}(?: \d{3,4}){2}|0\d{4} \d{6}|(?:1 )?\d{3} \d{3} \d{4}){>}", lambda m: n.digits(m[0]), each=True),
+    _rule(r"{<}\d{1,5}(?:-\d{1,7}){3,5}(?:-[\dX])?(?!\w|-)", lambda m: n.digits(m[0]), each=True),
+    _rule(r"{<}\d{1,3}(?:\.\d{1,3}){3}{>}", lambda m: m[0].replace(".", " dot ")),
+    _rule(r"(?<![\w.])[vV](?=\d{1,4}\.\d)", lambda m: "" if m.string[: m.start()].endswith("ersion ") else "version "),
+    _rule(r"{<}\d{1,4}(?:\.\d{1,4}){2}(?!\w|\.\d)", lambda m: m[0].replace(".", " point ")),
+    # Commas and blanks in numbers
+    _rule(r"{<}\d(?:,\d){2,20}{>}", lambda m: m[0].replace(",", ", ")),
+    _rule(r"{<}(\d{1,3}),(\d{1,2}){>}", r"\1.\2"),
+    _rule(r"{<}\d{1,3}(?: \d{3}){2,4}{>}(?! \d)", lambda m: m[0].replace(" ", ",")),
+    # Sizes and amounts
+    _rule(r"(?<=\d)( ?(?:min|sec|hrs?|ft|tbsp|tsp|lbs?|oz|mi|yd|km|cm|mm|kg|mg|ml))\.(?= [a-z\d])", r"\1"),
+    _rule(r"(?<![\w'’.,])(\d{1,2})['’′] ?(\d|10|11)(?:[\"”″]|['’]{2})?(?![\w\"”])", r"\1 foot \2"),
+    _rule(r"(?<![\w'’.,])(\d{1,3})['’′] ?[x×] ?(\d{1,3})['’′](?!\w)", r"\1 by \2 feet"),
+    _rule(r"{<}(\d{1,5}(?:\.\d{1,3})?)(?: x ?| ?x |[xX])(?=\d)", r"\1 by "),
+    _rule(r"{<}(\d{1,4}(?:\.\d{1,3})?)[xX](?!\w)", r"\1 times"),
+    _rule(r"{<}(\d{1,3}(?:\.\d{1,2})?)[\"″](?!\w)", _inches),
+    _rule(r"(?<![\w.])(\d{1,3})(?:in\b(?!-)| in\.(?= [a-z]))", r"\1 inches"),
+    _rule(rf"(?<![\w.,/:$€£])({{NUM}})(M(?!\w)|[MBT]n\b|[mbt]n\b|B(?= [a-z])|m(?= (?:{_MANY})\b))(\+)?",
+          lambda m: f"{m[1]} {n.large(m[2])}{' plus' if m[3] else ''}"),
+    _rule(r"(?<![\w.,/:$€£])({NUM})( ?)({UNIT})(?![\w²³/'’])", _unit),
+    # Fractions and proportions
+    _rule(r"(?<=\d) ?([½¼¾⅓⅔⅛⅜⅝⅞])", lambda m: f" {_VULGAR[m[1]]}"),
+    _rule(r"[⅓⅔⅛⅜⅝⅞]", lambda m: _VULGAR[m[0]]),
+    _rule(r"{<}(\d{1,3}) ([1-7])/([234568]){>}", lambda m: f"{m[1]} and {n.fraction(m[2], m[3])}"),
+    _rule(r"\b((?:[Ss]tep|[Pp]age|[Pp]art|[Ss]lide|[Dd]ay|[Ww]eek|[Ll]esson|[Qq]uestion) \d{1,3})/(?=\d{1,3}{>})", r"\1 of "),
+    _rule(r"{<}(10|\d(?:\.\d)?)/10{>}", r"\1 out of 10"),
+    _rule(r"{<}(\d\.\d)/5{>}", r"\1 out of 5"),
+    _rule(r"{<}(\d{1,3})/(?=\1{>})", r"\1 "),
+    _rule(r"(?<![\w:.,])(\d{1,3}):(\d)(?![\w:]|\.\d)", _ratio),
+    _rule(r"{<}(\d{1,4}(?:\.\d{1,3})?)(%)?{-}(\d{1,4}(?:\.\d{1,3})?)(?!\w|-\w|[.,/:-]\d|=)", _span),
+    # Figures that would be lost
+    _rule(r"{<}(\d{1,3}(?:\.\d{1,6})?)[eE]([-+]?\d{1,3}){>}", _power),
+    _rule(r"(?<![\w.])\.(?=\d)", "0."),
+    _rule(r"(?<![\w.,:])(\d{1,9})\.(\d{0,7}0)(?!\d|[.,]\d)", _point),
+    _rule(rf"(?<=[\ds])/({_PER_WHAT}|{'|'.join(_PER)})\b(?!/)(?:\.(?= [a-z]))?", lambda m: f" per {_PER.get(m[1], m[1])}"),
+    # Shortened words
+    _rule(r"(?<![\w.])(pp?)\. ?(?=\d)", lambda m: "pages " if m[1] == "pp" else "page "),
+    _rule(r"\bNr\.? ?(?=\d)", "number "),
+    _rule(r"\bEst\. ?(?=\d{4})", "Established "),
+    _rule(r"\bCtrl(?=[+-])", "Control"),
+    _rule(r"\bCmd(?=[+-])", "Command"),
+    # "TELL US MORE" is no country, unless it is "THE US"
+    _rule(r"(?<!THE )\b(?:US|IT)\b", lambda m: m[0].lower() if m.string.isupper() and " " in m.string else None),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def rules(language: str) -> tuple[Rule, ...]:
+    """The rules for a BCP 47 tag of English; dates of figures go by its region."""
+    day_first = language.casefold() not in _MONTH_FIRST
+    dates = _rule(
+        r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?!\w|[/-]|\.\d)", lambda m: _date(m, day_first=day_first)
+    )
+    return (dates, *_TABLE)

@@ -1,0 +1,30 @@
+"""English without figures that depend on their surroundings, for engines whose own front end does not look at those."""
+
+from __future__ import annotations
+
+import re
+
+from hibari.g2p import numbers
+
+from stages.tts.text.english_normalizer import normalized
+from stages.tts.text.rules import Rule
+
+_TITLES = {"Dr": "Doctor", "Mr": "Mister", "Mrs": "Missus"}
+_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\b(?!\.\w)\.?(?= [A-Z])")
+#: Without commas, four figures are a year as a rule: "1990", "the 1990s".
+_YEAR = re.compile(r"(?<![\w.,$€£])([1-9]\d{3})(s?)(?!\w|[.,]\d)")
+_DECADE = re.compile(r"(?<!\w)['’]?([2-9])0s\b")
+
+
+def _in_words(found: re.Match[str]) -> str:
+    text = _TITLE.sub(lambda title: _TITLES[title[1]], normalized(found[0]))
+    text = _YEAR.sub(lambda year: _plural(numbers.year(int(year[1])), year[2]), text)
+    return _DECADE.sub(lambda decade: _plural(numbers.cardinal(int(decade[1]) * 10), "s"), text)
+
+
+def _plural(name: str, ending: str) -> str:
+    return f"{name[:-1]}ies" if ending and name.endswith("y") else f"{name}{ending}"
+
+
+#: Takes a whole sentence; comes after all other rules.
+IN_WORDS = Rule(re.compile(r".+"), _in_words)

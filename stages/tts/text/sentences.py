@@ -1,0 +1,207 @@
+"""Plain text → sentences of words, losing no word: joined they are the text again.
+
+They are joined with spaces, but for words that are `glued`: those had no space before them, in Chinese and Japanese.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from stages.media.fullwidth import unspaced
+from stages.tts.text.cjk_words import Breaker, breaker_for, unwrapped
+from stages.tts.text.pause_marks import hide_marks, pause_of
+from stages.tts.text.spoken_length import letters_of
+
+#: Longest piece, in letters, that is given to the voice at once; longer sentences are said clause by clause.
+MAX_PIECE_CHARS = 280
+
+_PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
+_HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
+_LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S|[・①-⑳]")
+_END = re.compile(r"([.!?…。！？।॥]+)[\"'”’»)\]」』）】》]*$")
+_CLAUSE_END = re.compile(r"[,;:—–、，；：][\"'”’»)\]」』）】》]*$")
+#: What ends a sentence where no blank follows it. A quotation goes on: 「行こう！」と言った。 So does an ellipsis.
+_UNSPACED_END = re.compile(r"(?<!\d)\.$|[!?。！？．｡]$")
+_OPENERS = "\"'“‘«([¿¡"
+
+#: Abbreviations that a name or number follows, so that their full stop ends no sentence.
+_LEADING = re.compile(
+    r"mr|mrs|ms|mx|dr|prof|st|mt|ft|gen|gov|sen|rep|capt|lt|col|sgt|cmdr|rev|hon|pres|supt|cpl|maj|adm|fr|msgr"
+    r"|vs|cf|approx|e\.g|i\.e"
+    r"|sr|sra|srta|sres|srs|dra|dña|ing|núm|págs?|avda?|p\.ej|p\.ex|mme|mlle|tél|profa|डॉ|प्रो|रु"
+    r"|sigg?|sig\.ra|sig\.na|dott|dott\.ssa|prof\.ssa|avv|pag|tel",
+    re.IGNORECASE,
+)
+#: And those that only a number follows: "The answer is no. He left."
+_NUMBERED = re.compile(
+    r"no|nos|nr|rs|vol|fig|ch|pp?|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thu|thurs?|fri|sat|sun",
+    re.IGNORECASE,
+)
+_CLOCK = frozenset({"a.m", "p.m"})
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Words as written, punctuation attached, whether a longer pause follows, and the pauses that are marked.
+
+    Attributes:
+        pauses: (how many of the words come before it, s).
+        glued: indices of the words that no blank separates from what is before them.
+    """
+
+    words: tuple[str, ...]
+    ends_paragraph: bool
+    pauses: tuple[tuple[int, float], ...] = ()
+    glued: frozenset[int] = frozenset()
+
+    @property
+    def text(self) -> str:
+        return join(self.words, self.glued)
+
+
+@dataclass(frozen=True)
+class _Token:
+    """A word, or the mark of a pause, and whether no blank is before it."""
+
+    text: str
+    glued: bool = False
+
+
+def join(words: Sequence[str], glued: Collection[int]) -> str:
+    """Words as text."""
+    return "".join(word if not at or at in glued else f" {word}" for at, word in enumerate(words))
+
+
+def split_text(text: str, language: str = "en") -> list[Sentence]:
+    """Sentences of a text, in order; where nothing is marked and no word glued,
+    `" ".join(s.text for s in …) == " ".join(text.split())`.
+
+    Args:
+        language: BCP 47 tag; says how words are told apart where no blanks do it.
+
+    Raises:
+        JobError: `pause-invalid`.
+    """
+    found: list[Sentence] = []
+    breaker = breaker_for(language, text)
+    for paragraph in _paragraphs(hide_marks(text).replace("\r\n", "\n").replace("\r", "\n")):
+        groups = [words for line in _lines(paragraph, breaker) for words in _sentences(_tokens(line, breaker))]
+        last = len(groups) - 1
+        for number, group in enumerate(groups):
+            sentence = _unmarked(group, number == last)
+            if sentence.words or not found:
+                found.append(sentence)
+            else:  # nothing but a mark: it belongs to the sentence before it
+                before = found[-1]
+                after = tuple((len(before.words), seconds) for _, seconds in sentence.pauses)
+                ends = before.ends_paragraph or sentence.ends_paragraph
+                found[-1] = Sentence(before.words, ends, before.pauses + after, before.glued)
+    return found
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Parts between empty lines; a heading is one by itself."""
+    for part in _PARAGRAPH.split(text):
+        yield from (piece for piece in _HEADING.split(part) if piece.strip())
+
+
+def _unmarked(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
+    words: list[str] = []
+    pauses: list[tuple[int, float]] = []
+    glued: set[int] = set()
+    for token in group:
+        seconds = pause_of(token.text)
+        if seconds is not None:
+            pauses.append((len(words), seconds))
+            continue
+        if token.glued:
+            glued.add(len(words))
+        words.append(token.text)
+    return Sentence(tuple(words), ends_paragraph, tuple(pauses), frozenset(glued))
+
+
+def _lines(paragraph: str, breaker: Breaker | None) -> Iterator[str]:
+    """Lines that were meant as lines. A line is a wrapped one if the next word would not have fitted on it."""
+    lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
+    width = max(map(len, lines), default=0)
+    current = ""
+    for line in lines:
+        before = current.rsplit("\n", 1)[-1]
+        first = line.split()[0]
+        fits = len(before) + 1 + len(breaker.words(first)[0] if breaker else first) <= width
+        if current and (fits or _LIST_ITEM.match(line)):
+            yield current
+            current = line
+        else:
+            current = f"{current}\n{line}" if current else line
+    if current:
+        yield current
+
+
+def _tokens(line: str, breaker: Breaker | None) -> list[_Token]:
+    """What a line consists of: runs between blanks, and their words where the text has no blanks between words."""
+    if breaker is None:
+        return [_Token(word) for word in line.split()]
+    found: list[_Token] = []
+    for run in unwrapped(line).split():
+        # A mark stands between blanks of its own making.
+        marked = len(found) > 1 and pause_of(found[-1].text) is not None
+        beside = marked and unspaced(found[-2].text[-1]) and unspaced(run[0])
+        words = [run] if pause_of(run) is not None else breaker.words(run)
+        found += [_Token(word, glued=bool(at) or beside) for at, word in enumerate(words)]
+    return found
+
+
+def _sentences(tokens: Sequence[_Token]) -> Iterator[list[_Token]]:
+    current: list[_Token] = []
+    for index, token in enumerate(tokens):
+        current.append(token)
+        if index + 1 < len(tokens) and _ends(token.text, tokens[index + 1], first=len(current) == 1):
+            yield current
+            current = []
+    if current:
+        yield current
+
+
+def _ends(word: str, following: _Token, *, first: bool) -> bool:
+    if following.glued:
+        return _UNSPACED_END.search(word) is not None
+    return _ends_sentence(word, following.text, first=first)
+
+
+def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
+    match = _END.search(word)
+    if match is None or following.lstrip(_OPENERS)[:1].islower():
+        return False
+    if match[1] != ".":
+        return True
+    core = word[: match.start()].lstrip(_OPENERS)
+    if first and core.isdecimal():  # "1. Mix the flour."
+        return False
+    if _LEADING.fullmatch(core) or (following[:1].isdecimal() and _NUMBERED.fullmatch(core)):
+        return False
+    initials = re.fullmatch(r"(?:[A-Za-z]\.)*[A-Za-z]", core) is not None  # "J.", "U.S."
+    return not initials or core.casefold() in _CLOCK or core == "I"
+
+
+def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range]:
+    """Index ranges that cut `words` into pieces of at most `limit` letters, at clause ends where there are any."""
+    start = 0
+    while start < len(words):
+        stop = _fitting(words, start, limit)
+        if stop < len(words):
+            clauses = [end for end in range(start + 1, stop + 1) if _CLAUSE_END.search(words[end - 1])]
+            stop = clauses[-1] if clauses else stop
+        yield range(start, stop)
+        start = stop
+
+
+def _fitting(words: Sequence[str], start: int, limit: int) -> int:
+    """End of the longest run of words from `start` that fits; at least one word."""
+    length = letters_of(words[start])
+    stop = start + 1
+    while stop < len(words) and (length := length + 1 + letters_of(words[stop])) <= limit:
+        stop += 1
+    return stop

@@ -1,0 +1,49 @@
+"""Very short sentences joined with a neighbour, for engines that cannot say them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stages.media.fullwidth import unspaced
+from stages.tts.text.sentences import MAX_PIECE_CHARS, Sentence
+
+
+def joined(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
+    """The sentences as they are to be said: the same words in the same order, in no more sentences than before.
+
+    A sentence of fewer letters goes with the one after it, the last of a paragraph with the one before it. Paragraphs and
+    marked pauses are not crossed, and nothing gets too long to be said at once.
+
+    Args:
+        least: fewest letters and figures of a sentence; 0 leaves all as they are.
+    """
+    found: list[Sentence] = []
+    for place, sentence in enumerate(sentences):
+        follows = place + 1 < len(sentences) and _may_join(sentence, sentences[place + 1])
+        short = _letters(sentence) < least
+        if found and _may_join(found[-1], sentence) and (_letters(found[-1]) < least or (short and not follows)):
+            found[-1] = _join(found[-1], sentence)
+        else:
+            found.append(sentence)
+    return found
+
+
+def _may_join(first: Sentence, second: Sentence) -> bool:
+    paused = any(at == len(first.words) for at, _ in first.pauses) or any(not at for at, _ in second.pauses)
+    return not first.ends_paragraph and not paused and len(first.text) + len(second.text) < MAX_PIECE_CHARS
+
+
+def _join(first: Sentence, second: Sentence) -> Sentence:
+    shift = len(first.words)
+    return replace(
+        second,
+        words=first.words + second.words,
+        pauses=first.pauses + tuple((shift + at, seconds) for at, seconds in second.pauses),
+        glued=first.glued | {shift + at for at in second.glued},
+    )
+
+
+def _letters(sentence: Sentence) -> int:
+    """Letters and figures; a Chinese or Japanese one takes as long to say as three Latin ones."""
+    return sum(3 if unspaced(char) else 1 for char in sentence.text if char.isalnum())

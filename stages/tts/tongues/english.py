@@ -1,9 +1,0 @@
-"""English, by hibari's front end."""
-
-from __future__ import annotations
-
-from stages.tts.reading import Reader
-
-
-def front_end(language: str) -> Reader:
-    return Reader(british=language == "en-GB")

@@ -1,0 +1,159 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import PORTRAIT, ROOT, Installation
+from tests.support.worker_seam import Gates
+
+
+def test_submit_and_wait_gives_the_video(house: Installation) -> None:
+    # When a text and a picture are submitted / Then the command ends with the path of the video
+    out = house.avatar(
+        "submit", "Hello.", "--image", str(PORTRAIT), "--set", "size=256x256", "--set", "motion.head=0", "--wait"
+    ).stdout
+    video = Path(out.split()[-1])
+    assert video.suffix == ".mp4"
+    assert video.stat().st_size > 1000
+    # And it is in the list, and can be shown by its name
+    listed = json.loads(house.avatar("jobs", "list", "--json").stdout)
+    assert [job["state"] for job in listed] == ["done"]
+    shown = json.loads(house.avatar("jobs", "show", video.stem, "--json").stdout)
+    assert shown["manifest"]["motion"]["head"] == 0
+
+
+def test_submit_refuses_what_the_daemon_would(house: Installation) -> None:
+    result = house.avatar("submit", "Hello.", "--image", str(PORTRAIT), "--set", "fsp=30", code=1)
+    assert "Did you mean `fps`?" in result.stderr
+    assert not list(house.inbox.glob("*.yaml"))
+
+
+def test_submit_takes_what_each_kind_of_job_needs(installation: Callable[..., Installation]) -> None:
+    # Given no daemon, which would take them away
+    one = installation()
+    clip = one.root / "clip.wav"
+    clip.write_bytes(b"looked at by the daemon")
+    # When a recording is handed in to be kept as a voice, one with its words, and a text for a voice
+    for name, arguments in {
+        "voice": ("--audio", str(clip), "--set", "kind=voice"),
+        "words": ("What is said.", "--audio", str(clip), "--set", "kind=speech"),
+        "emma": ("Hello.", "--voice", "emma", "--set", "kind=speech"),
+    }.items():
+        one.avatar("submit", *arguments, "--name", name)
+    # Then each manifest has what was given
+    found = {path.stem: yaml.safe_load(path.read_bytes()) for path in one.inbox.glob("*.yaml")}
+    assert set(found["voice"]) == {"kind", "audio"}
+    assert found["words"]["text"] == "What is said."
+    assert found["words"]["audio"] == found["voice"]["audio"]
+    assert found["emma"]["voice"] == "emma"
+
+
+def test_wait_ends_with_one_when_the_job_fails(house: Installation) -> None:
+    result = house.avatar("submit", "???", "--image", str(PORTRAIT), "--wait", code=1)
+    assert "text-unspeakable" in result.stderr
+
+
+def test_cancel_and_retry_are_obeyed_while_the_daemon_is_down(installation: Callable[..., Installation]) -> None:
+    # Given a job that waits for its turn while nobody works
+    one = installation()
+    one.start()
+    one.drop("hello.yaml", {"kind": "speech", "text": "Good morning."})
+    one.finished("hello")
+    one.drop("bad.yaml", {"kind": "speech", "text": "???"})
+    job = one.finished("bad")["job"]
+    one.stop()
+    # When it is told to be retried / Then the daemon obeys at its start
+    assert "when it starts" in one.avatar("jobs", "retry", "bad").stdout
+    status = json.loads(one.avatar("status", "--json", code=69).stdout)
+    assert (status["done"], status["failed"]) == (1, 1)
+    one.start()
+    again = one.finished("bad")
+    assert again["job"] == job
+    shown = json.loads(one.avatar("jobs", "show", "bad", "--json").stdout)
+    assert "retry" in [entry["event"] for entry in shown["history"]]
+
+
+def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("encode")
+    house.start()
+    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png"}, p__png=PORTRAIT)
+    gates.reached("encode")
+    house.avatar("jobs", "cancel", "long")
+    status = house.finished("long")
+    assert status["state"] == "cancelled"
+    assert not (house.outbox / "long.mp4").exists()
+    assert "cancelled already" in house.avatar("jobs", "cancel", "long", code=1).stderr
+
+
+def test_unknown_jobs_and_wrong_configs_have_their_own_exit_codes(house: Installation) -> None:
+    assert "no job nobody" in house.avatar("jobs", "cancel", "nobody", code=3).stderr
+    house.config.write_text("paths: {inbxo: x}")
+    assert "paths.inbxo" in house.avatar("status", code=78).stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "read"),
+    [
+        ("daemon.cli", ["-c", "flag.yaml", "run"], "flag.yaml"),
+        ("daemon.cli", ["--config", "flag.yaml", "status"], "flag.yaml"),
+        ("daemon.cli", ["run", "--config", "flag.yaml"], "flag.yaml"),
+        ("daemon.cli", ["-c", "other.yaml", "run", "-c", "flag.yaml"], "flag.yaml"),
+        ("daemon", ["-c", "flag.yaml"], "flag.yaml"),
+        ("daemon", [], "variable.yaml"),
+        ("daemon.cli", ["run"], "variable.yaml"),
+        ("daemon.cli", ["status"], "variable.yaml"),
+    ],
+)
+def test_a_configuration_named_by_the_option_goes_before_the_variable_and_that_before_the_folder(
+    tmp_path: Path, module: str, args: list[str], read: str
+) -> None:
+    # Given several files that cannot be used, so that each command ends by naming the one it has read
+    for name in ("flag", "other", "variable", "config"):
+        (tmp_path / f"{name}.yaml").write_text("nonsense: true\n")
+
+    def told(**variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
+        command = [sys.executable, "-m", module, *args]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    for variables, expected in (({"AVATAR_CONFIG": "variable.yaml"}, read), ({}, read.replace("variable", "config"))):
+        result = told(**variables)
+        assert result.returncode == 78, result.stderr
+        assert result.stderr.startswith(f"avatar: {expected}: there is no setting nonsense"), result.stderr
+
+
+def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installation) -> None:
+    (house.root / "m.yaml").write_text("text: a\nimage: gone.png\n---\ntext: b\nimgae: x\n")
+    result = house.avatar("validate", "m.yaml", code=1)
+    assert "gone.png is not there" in result.stdout
+    assert "Did you mean `image`?" in result.stdout
+    # And what cannot be said, or by nobody
+    for text, code in (
+        ("text: '?!'", "text-unspeakable"),
+        ("text: '[pause soon] Hi.'", "pause-invalid"),
+        ("text: Hi.\nvoice: hart", "voice-unknown"),
+    ):
+        (house.root / "said.yaml").write_text(f"kind: speech\n{text}\n")
+        assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code
+    (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
+    assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
+
+
+def test_doctor_finds_what_is_wrong(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = {f["what"]: f for f in json.loads(house.avatar("doctor", "--json").stdout)}
+    assert findings["ffmpeg"]["verdict"] == "good"
+    monkeypatch.setenv("AVATAR_FFMPEG", "/nonexistent/ffmpeg")
+    findings = {f["what"]: f for f in json.loads(house.avatar("doctor", "--json", code=1).stdout)}
+    assert findings["ffmpeg"]["verdict"] == "bad"
+    assert findings["ffmpeg"]["remedy"]

@@ -1,0 +1,223 @@
+"""`avatar doctor`: whatever is broken is a finding with a remedy, and never the end of the doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.cli.doctor.checks import findings as looked_at
+from daemon.config import Settings
+from daemon.system import installation as how_installed
+from tests.conftest import ROOT, Installation
+from tests.support.people import ANNA, SERVICE, avatar_as, give
+
+#: A driver that goes away between two questions; there is no GPU here to be lost.
+LOST_GPU = """
+class NVMLError(Exception): pass
+def nvmlInit(): pass
+def nvmlDeviceGetCount(): return 1
+def nvmlDeviceGetHandleByIndex(index): raise NVMLError("GPU is lost")
+def nvmlShutdown(): raise NVMLError("GPU is lost")
+"""
+
+
+def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
+    return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code).stdout)}
+
+
+def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told(
+    installation: Callable[..., Installation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a library that ends its process, one that is broken, and a driver that lost its GPU
+    one = installation()
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "mediapipe.py").write_text("import os; os.abort()")
+    (modules / "onnxruntime.py").write_text("raise ImportError('libfoo.so.1: cannot open shared object file')")
+    (modules / "pynvml.py").write_text(LOST_GPU)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(ROOT)]))
+    found = findings(one, code=1)
+    # Then each is said, with what to do, and what is whole is good
+    assert "signal 6" in found["engine faces"]["found"]
+    assert "libfoo.so.1" in found["engine voice"]["found"]
+    assert "GPU is lost" in found["gpu"]["found"]
+    assert all(found[what]["remedy"] for what in ("engine faces", "engine voice", "gpu"))
+    assert found["engine encoder"]["verdict"] == "good"
+
+
+def test_model_files_count_as_the_configured_engine_needs_them(installation: Callable[..., Installation]) -> None:
+    # Given an installation that lives without the files, and one that asks for their engine
+    assert findings(installation(), code=0)["musetalk's model files"]["verdict"] == "note"
+    one = installation(stages={"lipsync": {"engine": "musetalk", "musetalk": {"version": "1.0"}}})
+    assert findings(one, code=1)["musetalk-v1's model files"]["verdict"] == "bad"
+    # And a file that was cut off is bad whatever is asked for
+    one = installation()
+    torn = one.spool / "models" / "sd-vae" / "config.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text('{"torn')
+    found = findings(one, code=1)["musetalk's model files"]
+    assert "sd-vae/config.json" in found["found"]
+    assert "fetch" in found["remedy"]
+
+
+def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # Given an engine that hums where it should speak, beside the built-in one
+    script = tmp_path / "hum.py"
+    script.write_text(
+        "import json, sys, wave\n"
+        "for line in sys.stdin:\n"
+        "    if json.loads(line)['op'] == 'init':\n"
+        "        print(json.dumps({'event': 'ready', 'sample_rate': 16000, 'method': 'aligned'}), flush=True)\n"
+        "        continue\n"
+        "    with wave.open('p.wav', 'wb') as f:\n"
+        "        f.setparams((1, 2, 16000, 0, 'NONE', '')); f.writeframes((b'\\0\\x20' * 50 + b'\\0\\xe0' * 50) * 400)\n"
+        "    print(json.dumps({'event': 'spoken', 'wav': 'p.wav', 'phones': None}), flush=True)\n"
+        "    print(json.dumps({'event': 'done'}), flush=True)\n"
+    )
+    one = installation(engines={"hum": {"command": [sys.executable, str(script)], "voices": {"low": "en"}}})
+    found = findings(one, code=1)
+    # Then the one is heard to be no speech, with what to do, the other is good, and nothing was written for the service
+    assert found["speech of hibari"]["verdict"] == "good"
+    assert found["speech of hum"]["verdict"] == "bad"
+    assert found["speech of hum"]["found"].startswith("speech-invalid: ")
+    assert found["speech of hum"]["remedy"]
+    assert not (one.spool / "cache").exists()
+
+
+def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installation]) -> None:
+    one = installation(intake={"reserve_mb": 10**9}, lanes={"memory_mb": 10**9})
+    one.spool.mkdir()
+    found = findings(one, code=1)
+    assert (found["free disk (spool)"]["verdict"], found["memory"]["verdict"]) == ("bad", "bad")
+
+
+def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
+
+    def validate(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "daemon.cli", *options, "validate", "good.yaml"]
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    if Path("/etc/avatard/config.yaml").exists():
+        pytest.skip("this machine has a configuration")
+    assert validate().stdout == "good.yaml: good\n"
+    # But one that was named must be there
+    assert validate("--config", "gone.yaml").returncode == 78
+
+
+def test_what_keeps_a_voice_engine_from_speaking_is_told_with_what_to_do(
+    installation: Callable[..., Installation], published_xtts: Path
+) -> None:
+    # Given XTTS's files, where nobody has accepted their licence; then they are only not used
+    one = installation(paths={"models": str(published_xtts)})
+    found = findings(one, 0)["voices of xtts"]
+    assert (found["verdict"], "non-commercial" in found["found"]) == ("note", True)
+    assert "accept_licence: true" in found["remedy"]
+    # When it is accepted, and the file is not the published one, then that is bad, also for the list of voices from now on
+    one = installation(
+        paths={"models": str(published_xtts)}, stages={"tts": {"xtts": {"accept_licence": True}}},
+        engines={"casa": {"command": ["/no/such"], "voices": {"luz": "es"}}},
+    )  # fmt: skip
+    found = findings(one, 1)
+    assert found["voices of xtts"]["verdict"] == found["voices of casa"]["verdict"] == "bad"
+    assert "is not the published file" in found["voices of xtts"]["found"]
+    assert "model_sha256" in found["voices of xtts"]["remedy"]
+    listed = {voice["id"]: voice for voice in json.loads(one.avatar("voice", "list", "--json").stdout)}
+    assert listed["xtts/Ada"]["installed"] is False
+    assert "is not the published file" in listed["xtts/Ada"]["lacking"]
+
+
+def test_an_inbox_in_which_people_can_replace_each_others_files_is_told(
+    installation: Callable[..., Installation],
+) -> None:
+    one = installation()
+    one.inbox.chmod(0o2750)
+    assert "inbox sharing" not in findings(one, code=0)
+    # Given an inbox in which the group may write / Then it is told, with what to do
+    one.inbox.chmod(0o2770)
+    found = findings(one, code=0)["inbox sharing"]
+    assert (found["verdict"], "can replace each other's pictures" in found["found"]) == ("note", True)
+    assert f"`chmod +t {one.inbox}`" in found["remedy"]
+    # And with the sticky bit it is good
+    one.inbox.chmod(0o3770)
+    assert findings(one, code=0)["inbox sharing"]["verdict"] == "good"
+
+
+def test_a_sticky_inbox_from_which_the_service_cannot_take_is_bad(strangers_folder: Path) -> None:
+    one = Installation(strangers_folder)
+    one.spool.mkdir()
+    give(one.spool, 0o2770)
+    give(one.inbox, 0o3770, uid=ANNA)
+    found = findings(one, code=1)["inbox sharing"]
+    assert (found["verdict"], f"belongs to uid {ANNA}" in found["found"]) == ("bad", True)
+    assert f"chown {SERVICE} {one.inbox}" in found["remedy"]
+
+
+def test_whoever_may_only_drop_is_told_who_may_look_at_the_rest(strangers_folder: Path) -> None:
+    # Given a service's folders, of which Anna may use inbox and outbox
+    one = Installation(strangers_folder)
+    state = strangers_folder / "state"
+    for folder in (state, state / "spool", state / "models"):
+        folder.mkdir()
+        give(folder, 0o2750, gid=SERVICE)
+    one.config.write_text(
+        "paths: {inbox: inbox, outbox: outbox, spool: state/spool, models: state/models, cache: state/cache}"
+    )
+    give(one.inbox, 0o3770)
+    give(one.outbox, 0o2770)
+    # When she asks the doctor
+    told = avatar_as(ANNA, one, "doctor", "--json")
+    assert told.stderr == ""
+    found = {f["what"]: f for f in json.loads(told.stdout)}
+    # Then her folders are looked at, and what she may not see says nothing bad, but whose it is and who may
+    assert [found[what]["verdict"] for what in ("inbox", "outbox", "inbox sharing", "free disk (outbox)")] == [
+        "good"
+    ] * 4
+    for what in ("spool", "cache", "free disk (spool)", "model files", "voices", "daemon"):
+        assert found[what]["verdict"] == "note", found[what]
+        assert f"uid {ANNA} may not use {state}" in found[what]["found"] or what == "daemon"
+        assert "as root" in found[what]["remedy"]
+    for word in ("Errno", "Error", "Traceback"):
+        assert word not in told.stdout
+
+
+def test_remedies_fit_the_installed_service(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given this environment as the installed service's, which lacks much
+    monkeypatch.setattr(how_installed, "HOME", Path(sys.prefix).resolve().parent)
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "mediapipe.py").write_text("import nowhere")
+    (modules / "torch.py").write_text("raise ValueError('no GPU of its kind')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(ROOT)]))
+    monkeypatch.setenv("AVATAR_FFMPEG", "/nonexistent/ffmpeg")
+    one = installation(stages={"lipsync": {"engine": "musetalk"}})
+    # When the doctor looks
+    found = {one.what: one for one in looked_at(Settings.load(one.config))}
+    # Then it names the service's own commands and users, and none that mend something else
+    for what, remedy in {
+        "ffmpeg": "`make install`",
+        "engine faces": "`make install`",
+        "engine musetalk": "`make install OPTIONS=--musetalk`",
+        "musetalk's model files": "-u avatard",
+        "voices of kokoro": "-u avatard",
+        "spool": "systemd-tmpfiles --create avatard.conf",
+    }.items():
+        assert remedy in found[what].remedy, found[what]
+    for one_found in found.values():
+        for wrong in ("pip install", "make setup", "avatar run"):
+            assert wrong not in one_found.remedy, one_found
+        assert "Error" not in one_found.found, one_found
+    assert found["engine faces"].found == "nowhere is not installed"
+    assert found["engine musetalk"].found.endswith("no GPU of its kind")

@@ -1,0 +1,217 @@
+"""The commands about jobs: what they find, what they answer, and that an answer can be relied on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.control.spool_requests import send
+from daemon.events import Subscriber
+from daemon.jobs.record import Job, Stage
+from daemon.system import fs
+from tests.conftest import Installation, wait_for
+from tests.support.intake_room import DETECT, SPEECH, Room
+from tests.support.people import ANNA, avatar_as
+from tests.support.worker_seam import Gates
+
+
+def listed(one: Installation, *args: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(one.avatar("jobs", "list", "--json", *args).stdout)
+    return found
+
+
+def test_a_manifest_that_waits_is_listed_shown_and_cancelled(house: Installation) -> None:
+    # Given a manifest whose picture is not there
+    house.drop("patient.yaml", DETECT)
+    house.reaches("patient", "waiting")
+    # Then the commands know it, and what it waits for
+    (job,) = listed(house, "--state", "waiting")
+    assert (job["name"], job["waiting_for"]) == ("patient", ["p.png"])
+    assert "waits for p.png" in house.avatar("jobs", "list").stdout
+    assert json.loads(house.avatar("jobs", "show", job["job"], "--json").stdout)["waiting_for"] == ["p.png"]
+    assert "only be cancelled" in house.avatar("jobs", "hold", "patient", code=1).stderr
+    # And it can be cancelled
+    house.avatar("jobs", "cancel", "patient")
+    assert house.finished("patient")["job"] == job["job"]
+    assert [job["state"] for job in listed(house)] == ["cancelled"]
+    assert not list(house.inbox.glob("*.yaml"))
+
+
+def test_a_manifest_nobody_has_looked_at_is_listed_and_cancelled(installation: Callable[..., Installation]) -> None:
+    # Given a manifest that was dropped while the daemon is down
+    one = installation()
+    one.start()
+    one.stop()
+    one.drop("early.yaml", SPEECH)
+    (job,) = listed(one)
+    assert (job["name"], job["state"], job["job"]) == ("early", "waiting", None)
+    # When it is cancelled by its name / Then the daemon obeys when it starts
+    assert "when it starts" in one.avatar("jobs", "cancel", "early").stdout
+    one.start()
+    assert one.finished("early")["state"] == "cancelled"
+    assert one.events("stage started") == []
+
+
+def test_of_several_jobs_each_is_tried_and_answered(house: Installation) -> None:
+    # Given two jobs that can be cancelled, between two that cannot
+    house.avatar("pause")
+    for name in ("a", "b"):
+        house.drop(f"{name}.yaml", SPEECH)
+        house.reaches(name, "queued")
+    told = house.avatar("jobs", "cancel", "nobody", "a", "nothing", "b", code=3)
+    # Then each of the four is answered, and the exit code says that not all went well
+    assert [house.finished(name)["state"] for name in ("a", "b")] == ["cancelled", "cancelled"]
+    assert told.stdout.count("is cancelled") == 2
+    assert "no job nobody" in told.stderr
+    assert "no job nothing" in told.stderr
+    answers = json.loads(house.avatar("jobs", "retry", "nobody", "a", "--json", code=3).stdout)
+    assert [(answer["for"], answer["ok"]) for answer in answers] == [("nobody", False), ("a", True)]
+
+
+def test_a_cancel_that_was_answered_outlives_a_kill(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    # Given a job in a stage that does not end, cancelled as soon as it runs
+    one = installation()
+    gates = Gates(one, tmp_path / "seam")
+    gates.shut("tts")
+    one.start()
+    one.drop("long.yaml", SPEECH)
+    job = one.reaches("long", "running")["job"]
+    answer = send(one.spool / "control", "cancel", job=job)
+    # When the daemon is killed in the moment it has answered
+    wait_for("the answer", answer.exists)
+    one.kill()
+    # Then the job rests, and the next start has nothing to do again
+    assert json.loads(answer.read_bytes())["ok"], answer.read_text()
+    assert one.jobs("failed") == [job]
+    assert not answer.with_suffix(".json").exists()
+
+
+def test_a_request_is_durably_gone_before_it_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given every change to the folder of requests, in its order
+    room = Room(tmp_path)
+    calls: list[str] = []
+
+    class Watched(fs.Ops):
+        def rename(self, source: Path, target: Path) -> None:
+            calls.append(f"name {target.suffix}")
+            super().rename(source, target)
+
+        def unlink(self, path: Path) -> None:
+            calls.append(f"unlink {path.suffix}")
+            super().unlink(path)
+
+        def sync_dir(self, path: Path) -> None:
+            calls.append(f"flush {path.name}")
+            super().sync_dir(path)
+
+    send(room.spool.control, "pause", by="anna")
+    monkeypatch.setattr(fs, "OPS", Watched())
+    asyncio.run(room.service.rounds.control.obey())
+    # Then the pause is on disk first, then the request is gone, then there is an answer
+    assert calls == ["name .json", "flush spool", "unlink .json", "flush control", "name .answer"]
+
+
+def test_a_pause_of_somebody_else_is_not_replaced_unasked(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paused() -> dict[str, Any]:
+        pause: dict[str, Any] = json.loads(house.avatar("status", "--json").stdout)["paused"]["lanes"]
+        return pause
+
+    monkeypatch.setenv("LOGNAME", "anna")
+    house.avatar("pause", "--reason", "the disk is being exchanged")
+    # When somebody else pauses as well / Then they are told who did, and why
+    monkeypatch.setenv("LOGNAME", "bert")
+    told = house.avatar("pause", "--for", "1h", code=1).stderr
+    assert "by anna" in told
+    assert "the disk is being exchanged" in told
+    assert (paused()["by"], paused()["until"]) == ("anna", None)
+    # And who insists, or owns it, replaces it
+    house.avatar("pause", "--for", "1h", "--force")
+    assert paused()["by"] == "bert"
+    house.avatar("pause", "--reason", "longer")
+    assert (paused()["reason"], paused()["until"]) == ("longer", None)
+    assert "paused by bert" in house.avatar("resume").stdout
+
+
+def test_a_reader_that_went_away_ends_a_command_without_a_word(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    one.drop("early.yaml", SPEECH)
+    end, ours = os.pipe()
+    os.close(end)
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(one.config), "jobs", "list", "--json"]
+    result = subprocess.run(command, stdout=ours, stderr=subprocess.PIPE, cwd=one.root, check=False)
+    os.close(ours)
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_somebody_without_a_name_or_a_right_gets_a_sentence(strangers_folder: Path) -> None:
+    # Given a spool in which everybody may ask, and a user whom the machine knows only by number
+    one = Installation(strangers_folder)
+    control = one.spool / "control"
+    control.mkdir(parents=True)
+    control.chmod(0o777)
+
+    def avatar(*args: str) -> subprocess.CompletedProcess[str]:
+        return avatar_as(ANNA, one, *args)
+
+    # When they ask / Then the request says who
+    told = avatar("pause")
+    assert told.returncode == 0, told.stderr
+    (request,) = control.glob("*.json")
+    assert json.loads(request.read_bytes())["by"] == "uid 54321"
+    # And where they may not look, that is what is said, and not that nothing runs
+    lock = one.spool / "lock"
+    lock.touch(0o600)
+    told = avatar("status")
+    assert told.returncode == 77
+    assert "cannot be told" in told.stderr
+    # And where they may not write, they are told in one sentence
+    control.chmod(0o755)
+    told = avatar("pause")
+    assert told.returncode == 77
+    assert str(control) in told.stderr
+    assert "belongs to root:root (mode 755)" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a stage that never ends, and somebody who cancels in the moment its process is asked for
+    room = Room(tmp_path)
+    gates = Gates(Installation(tmp_path), tmp_path / "seam")
+    gates.shut("tts")
+    for key, value in (("PYTHONPATH", str(tmp_path / "seam")), ("TEST_GATES", str(gates.folder))):
+        monkeypatch.setenv(key, value)
+    room.put("hello.yaml")
+    (job,) = room.settle()
+    lane = room.service.gpu
+    answers: list[asyncio.Task[str]] = []
+
+    class Impatient(Subscriber):
+        def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
+            assert not lane.slots[0].child.alive
+            answers.append(
+                asyncio.create_task(room.service.rounds.control._requests.do({"op": "cancel", "job": job.id}))
+            )
+
+    async def live() -> str:
+        room.service.events.add(Impatient())
+        lane.start()
+        while not answers:
+            await asyncio.sleep(0.01)
+        try:
+            return await answers[0]
+        finally:
+            await lane.drain(0)
+
+    # Then it is ended all the same, and the job is cancelled
+    assert "is cancelled" in asyncio.run(live())
+    assert room.spool.load(room.spool.root / "failed" / job.id).state == "cancelled"

@@ -1,0 +1,147 @@
+"""`avatar submit`: whatever is typed, a job is handed in whole, or one sentence says why not and nothing is left in the inbox."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import PORTRAIT, Installation
+from tests.support.ledger import sound
+from tests.support.people import ANNA, BERT, DROPPERS, avatar_as, give
+
+IMAGE = ("--image", str(PORTRAIT))
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "code"),
+    [
+        (["Hello.", *IMAGE, "--name", "a/b"], "'a_b' can", 2),
+        (["Hello.", *IMAGE, "--name", ".x"], "'x' can", 2),
+        (["Hello.", *IMAGE, "--name", "n" * 255], f"'{'n' * 180}' can", 2),
+        (["Hello.", *IMAGE, "--name", "~$x"], "'x' can", 2),
+        (["Hello.", *IMAGE, "--name", ""], "'job' can", 2),
+        (["Hello.", *IMAGE, "--set", "output="], "'output=' has no value", 2),
+        (["Hello.", *IMAGE, "--set", "=x"], "is not KEY=VALUE", 2),
+        (["Hello.", *IMAGE, "--set", "motion=0", "--set", "motion.head=1"], "motion has a value already", 2),
+        (["Hello.", *IMAGE, "--set", "motion.head=1", "--set", "motion=0"], "keys below motion are set already", 2),
+        (["Hello.", *IMAGE, "--set", "motion=0"], "motion", 1),
+        (["Hello.", *IMAGE, "--set", "output=a/b"], "without folders", 1),
+        (["", *IMAGE], "text", 1),
+        (["Hello."], "--image FILE", 2),
+        ([*IMAGE], "--audio FILE", 2),
+    ],
+    ids=lambda value: " ".join(value[-2:])[:40] if isinstance(value, list) else None,
+)
+def test_what_cannot_be_is_refused_in_a_sentence_and_leaves_nothing(
+    installation: Callable[..., Installation], args: list[str], said: str, code: int
+) -> None:
+    one = installation()
+    told = one.avatar("submit", *args, code=code).stderr
+    assert said in told
+    assert "Traceback" not in told
+    assert list(one.inbox.iterdir()) == []
+
+
+def test_a_sound_can_be_handed_in_in_place_of_a_text(house: Installation) -> None:
+    (house.root / "My Voice.WAV").write_bytes(sound(0.4))
+    told = house.avatar("submit", "--audio", "My Voice.WAV", "--set", "kind=speech", "--wait", "--json").stdout
+    assert json.loads(told)["state"] == "done"
+
+
+def test_a_job_with_an_output_of_its_own_is_waited_for_under_that_name(house: Installation) -> None:
+    told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", "--wait").stdout
+    assert told.split() == [str(house.outbox / "greeting.wav")]
+    # And a name that is taken is not handed in a second time
+    again = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", code=1)
+    assert "greeting is in use already" in again.stderr
+
+
+def test_submits_at_the_same_time_hand_in_one_job_each_and_none_replaces_another(
+    installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # Given many who hand in the same large picture at once, half of them under one and the same name
+    one = installation()
+    picture = tmp_path / "large.png"
+    picture.write_bytes(PORTRAIT.read_bytes() + bytes(30_000_000))
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(one.config), "submit"]
+    names = ["same"] * 3 + [f"own{number}" for number in range(3)]
+    running = [
+        subprocess.Popen(
+            [*command, f"Text {number}.", "--image", str(picture), "--name", name],
+            cwd=one.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number, name in enumerate(names)
+    ]
+    ends = [(process.communicate()[1], process.returncode) for process in running]
+    # Then one has the name, the others were told so, and the picture is whole and there once
+    assert sorted(code for _, code in ends[:3]) == [0, 1, 1], ends
+    assert all("in use already" in told for told, code in ends[:3] if code)
+    assert [code for _, code in ends[3:]] == [0, 0, 0], ends
+    manifests = [yaml.safe_load(path.read_text()) for path in one.inbox.glob("*.yaml")]
+    assert len(manifests) == 4
+    (shared,) = {manifest["image"] for manifest in manifests}
+    assert (one.inbox / shared).read_bytes() == picture.read_bytes()
+    assert len(list(one.inbox.iterdir())) == 5
+
+
+def test_nobody_can_replace_the_picture_that_somebody_else_hands_in(strangers_folder: Path) -> None:
+    # Given an inbox as the service has it, and a picture of Anna's that Bert has handed in before her, knowing its name there
+    one = Installation(strangers_folder)
+    give(one.inbox, 0o3770)
+    give(one.outbox, 0o2770)
+    picture = strangers_folder / "portrait.png"
+    picture.write_bytes(PORTRAIT.read_bytes())
+    assert avatar_as(BERT, one, "submit", "Hi.", "-i", str(picture), "--name", "berts").returncode == 0
+    # When Anna hands it in / Then she is told why it has another name, and it is hers
+    told = avatar_as(ANNA, one, "submit", "Hello.", "-i", str(picture), "--name", "annas")
+    assert told.returncode == 0, told.stderr
+    assert f"belongs to uid {BERT}, who alone can replace it; the copy of portrait.png is called" in told.stderr
+    berts, annas = (
+        one.inbox / yaml.safe_load((one.inbox / f"{name}.yaml").read_bytes())["image"] for name in ("berts", "annas")
+    )
+    assert (berts.stat().st_uid, annas.stat().st_uid) == (BERT, ANNA)
+    assert annas.read_bytes() == picture.read_bytes()
+    # And whatever her umask is, the group (as which the service reads it) can read it, and Bert can neither write nor replace it
+    assert {path.stat().st_mode & 0o777 for path in (annas, one.inbox / "annas.yaml")} == {0o640}
+    for attempt in (
+        f"open({str(annas)!r}, 'r+')",
+        f"os.unlink({str(annas)!r})",
+        f"os.replace({str(berts)!r}, {str(annas)!r})",
+    ):
+        script = f"import os; os.setgroups([]); os.setgid({DROPPERS}); os.setuid({BERT}); {attempt}"
+        refused = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert "PermissionError" in refused.stderr, attempt
+    # And handed in again, it is there once for each of them
+    assert avatar_as(ANNA, one, "submit", "Hello.", "-i", str(picture), "--name", "again").returncode == 0
+    assert yaml.safe_load((one.inbox / "again.yaml").read_bytes())["image"] == annas.name
+    assert len(list(one.inbox.glob("*.png"))) == 2
+
+
+def test_a_name_that_holds_something_else_is_not_taken_for_the_picture(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a link and another file under the names that the picture would have
+    one = installation()
+    one.avatar("submit", "Hi.", *IMAGE, "--name", "first")
+    (usual,) = one.inbox.glob("*.png")
+    usual.write_bytes(b"something else")
+    one.avatar("submit", "Hi.", *IMAGE, "--name", "second")
+    (other,) = set(one.inbox.glob("*.png")) - {usual}
+    other.unlink()
+    other.symlink_to(PORTRAIT)
+    told = one.avatar("submit", "Hi.", *IMAGE, "--name", "third").stderr
+    # Then they are left alone, and the picture gets another name
+    assert f"{usual.name} in the inbox holds something else" in told
+    named = one.inbox / yaml.safe_load((one.inbox / "third.yaml").read_bytes())["image"]
+    assert named.read_bytes() == PORTRAIT.read_bytes()
+    assert not named.is_symlink()
+    assert usual.read_bytes() == b"something else"

@@ -1,0 +1,90 @@
+"""What an operator gets wrong: one sentence with the setting's name, and the exit code that systemd understands."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from daemon.config import Settings
+from tests.conftest import ROOT, Installation
+from tests.support.disk import Disk
+
+WRONG: list[tuple[str, dict[str, Any], str, str]] = [
+    ("a misspelt section", {"intakes": {}}, "there is no setting intakes", "Did you mean `intake`?"),
+    ("a misspelt key", {"intake": {"setle_s": 1}}, "no setting intake.setle_s", "Did you mean `settle_s`?"),
+    (
+        "a deep key",
+        {"lanes": {"gpu": {"stick_job": 1}}},
+        "no setting lanes.gpu.stick_job",
+        "Did you mean `stick_jobs`?",
+    ),
+    ("a word for a number", {"intake": {"scan_s": "soon"}}, "intake.scan_s is 'soon'", "number"),
+    ("too small", {"retry": {"attempts": 0}}, "retry.attempts is 0", "greater than or equal to 1"),
+    ("no such choice", {"log": {"level": "loud"}}, "log.level is 'loud'", "'debug', 'info', 'warning' or 'error'"),
+    ("a list for a section", {"retry": [1]}, "retry wants settings below it", "config.yaml"),
+]
+
+
+@pytest.mark.parametrize(("raw", "message", "hint"), [x[1:] for x in WRONG], ids=[x[0] for x in WRONG])
+def test_a_wrong_setting_is_named_with_what_would_be_right(
+    installation: Callable[..., Installation], raw: dict[str, Any], message: str, hint: str
+) -> None:
+    one = installation()
+    one.config.write_text(yaml.safe_dump(raw))
+    said = one.avatar("run", code=78).stderr
+    assert message in said
+    assert hint in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["outbox", "spool", "cache"])
+def test_a_folder_that_cannot_be_is_named_by_its_setting(installation: Callable[..., Installation], name: str) -> None:
+    one = installation()
+    (one.root / "file").write_text("I am no folder.")
+    paths = yaml.safe_load(one.config.read_text())["paths"]
+    one.config.write_text(yaml.safe_dump({"paths": {**paths, name: "file/below"}, "metrics": {"port": 0}}))
+    said = one.avatar("run", code=78).stderr
+    assert f"paths.{name}: {one.root / 'file'}" in said
+    assert "Not a directory" in said
+
+
+def test_a_port_that_is_taken_is_named(installation: Callable[..., Installation]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        one = installation(metrics={"port": port})
+        said = one.avatar("run", code=78).stderr
+    assert f"metrics.port: 127.0.0.1:{port} cannot be used: Address already in use" in said
+
+
+def test_a_full_disk_at_the_first_start_is_no_wrong_configuration(
+    installation: Callable[..., Installation], disk: Callable[[int], Disk]
+) -> None:
+    # Given a spool on a disk without any room / Then the daemon says so, and systemd will try again (code 78 would forbid it)
+    one, small = installation(), disk(32)
+    small.fill(4)
+    paths = yaml.safe_load(one.config.read_text())["paths"]
+    one.config.write_text(
+        yaml.safe_dump({"paths": {**paths, "spool": str(small.root / "spool")}, "metrics": {"port": 0}})
+    )
+    result = one.avatar("run", code=None)
+    assert "paths.spool: No space left on device" in result.stderr
+    assert result.returncode not in (0, 2, 78)
+
+
+def test_profiles_have_a_place_where_the_configuration_does_not_name_one(tmp_path: Path) -> None:
+    # Given a configuration from before there were profiles, in a folder where nothing can be written
+    old = tmp_path / "config.yaml"
+    old.write_text("paths: {spool: /var/lib/avatard/spool}\n")
+    # Then they lie with the spool, and the installed configuration names no folder that the unit keeps the daemon from
+    assert Settings.load(old).paths.profiles == Path("/var/lib/avatard/spool/profiles")
+    installed = Settings.load(ROOT / "systemd" / "config.yaml").paths
+    writable = [Path(folder) for folder in ("/srv/avatard", "/var/lib/avatard", "/var/cache/avatard")]
+    for name in type(installed).model_fields:
+        assert any(getattr(installed, name).is_relative_to(folder) for folder in writable), name

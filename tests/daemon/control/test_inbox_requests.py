@@ -1,0 +1,190 @@
+"""Files such as `hello.cancel` in the shared folder: for those who have nothing else, in whatever order they come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.errors import MachineError
+from daemon.jobs.record import Job
+from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
+
+PATIENCE_S = 100.0
+TWO = f"{SPEECH}---\n{SPEECH}"
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    one = Room(tmp_path, companion_wait_s=PATIENCE_S)
+    one.look()
+    return one
+
+
+def look(room: Room, after_s: float = 0.0) -> list[Job]:
+    """A look at the inbox as the daemon makes it: first the drops, then the wishes."""
+    jobs = room.look(after_s)
+    asyncio.run(room.service.rounds.wishes.grant())
+    return jobs
+
+
+def state(room: Room, name: str) -> str | None:
+    path = room.outbox / f"{name}.json"
+    return str(json.loads(path.read_bytes())["state"]) if path.exists() else None
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".YML"])
+@pytest.mark.parametrize(("wish", "end"), [("hello.hold", "held"), ("hello.Cancel", "cancelled")])
+def test_a_wish_that_comes_before_its_manifest_is_heard(room: Room, wish: str, end: str, suffix: str) -> None:
+    # Given a wish that a synchroniser brings long before the manifest it is about
+    room.put(wish, "")
+    look(room)
+    look(room, PATIENCE_S * 0.9)
+    assert (room.inbox / wish).exists()
+    # When the manifest comes / Then it is granted, and the wish goes
+    room.put(f"hello{suffix}")
+    look(room)
+    look(room, SETTLE_S)
+    assert state(room, "hello") == end
+    assert not (room.inbox / wish).exists()
+
+
+def test_a_wish_that_fits_nothing_is_answered_when_its_time_is_over(room: Room) -> None:
+    room.put("nobody.cancel", "")
+    look(room)
+    look(room, PATIENCE_S)
+    # Then it is gone, and somebody without a shell can read why, also where such an answer lies already
+    assert not (room.inbox / "nobody.cancel").exists()
+    assert "no job whose result is called nobody" in (room.outbox / "nobody.cancel.txt").read_text()
+    room.put("nobody.cancel", "")
+    look(room)
+    look(room, PATIENCE_S)
+    assert len(list(room.outbox.glob("nobody.cancel*.txt"))) == 2
+
+
+def test_a_wish_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> None:
+    room.put("hello.yaml")
+    room.settle()
+    room.put("hello.release", "")
+    look(room)
+    assert "is not held" in (room.outbox / "hello.release.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "wish", "name"),
+    [(TWO, "many-2.cancel", "many-2"), (SPEECH + "output: other\n", "other.cancel", "other")],
+)
+def test_a_wish_for_a_job_of_another_name_waits_while_its_file_is_in_the_inbox(
+    room: Room, manifest: str, wish: str, name: str
+) -> None:
+    # Given a file whose jobs have other names than it has, still being copied for longer than wishes wait
+    room.put("many.yaml", manifest)
+    room.put(wish, "")
+    for _ in range(60):
+        room.put("many.yaml", manifest)
+        look(room, SETTLE_S * 0.9)
+    # When it is taken in at last / Then that job is cancelled, and no other
+    look(room, SETTLE_S)
+    assert state(room, name) == "cancelled"
+    assert state(room, "many-1") in (None, "queued")
+
+
+def test_a_manifest_that_waits_for_its_files_is_cancelled_where_it_lies(room: Room) -> None:
+    # Given a manifest whose picture never comes, under the name it waits by
+    room.put("hello.yaml", DETECT)
+    room.settle()
+    waiting = json.loads((room.outbox / "hello.json").read_bytes())
+    assert waiting["state"] == "waiting"
+    # When it is cancelled / Then the status says so under the same id, nothing waits, and the manifest is kept
+    room.put("hello.cancel", "")
+    look(room)
+    status = json.loads((room.outbox / "hello.json").read_bytes())
+    assert (status["job"], status["state"]) == (waiting["job"], "cancelled")
+    assert list(room.spool.waiting.iterdir()) == []
+    assert (room.spool.root / "failed" / waiting["job"] / "manifest.yaml").read_text() == DETECT
+    # And the picture that comes later wakes nothing
+    room.put("p.png", b"x")
+    assert room.settle() == []
+
+
+def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cancelled manifest that was claimed when the power went
+    room.put("hello.yaml")
+    room.look()
+
+    def power_cut(*args: object, **options: object) -> list[Job]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room.intake.claims, "_accept", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        room.intake.cancel("hello.yaml")
+    # When the daemon starts again / Then no job was made of it that runs
+    again = Room(tmp_path)
+    again.look()
+    assert state(again, "hello") == "cancelled"
+    assert len(again.service.board) == 0
+
+
+def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.yaml"
+    outside.write_text(SPEECH)
+    (room.inbox / "link.yaml").symlink_to(outside)
+    (room.inbox / "up").symlink_to(tmp_path)
+    for name in ("../outside.yaml", "link.yaml", "up/outside.yaml", str(outside), "", "gone.yaml", ".avatard"):
+        with pytest.raises(Exception, match=r"\w") as caught:
+            asyncio.run(room.service.rounds.control._requests.do({"op": "cancel", "manifest": name}))
+        assert caught.type.__name__ == "JobError", name
+    assert outside.read_text() == SPEECH
+    assert (room.inbox / ".avatard").exists()
+
+
+def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Path) -> None:
+    # Given a waiting job, and a disk below its reserve / When somebody cancels the job, and nothing else is dropped
+    room = Room(tmp_path)
+    room.look()
+    room.put("hello.yaml")
+    room.settle()
+    room = Room(tmp_path, reserve_mb=10**9)
+    room.put("hello.cancel", "")
+    with pytest.raises(MachineError, match="in reserve"):  # which is what `/readyz` then says
+        asyncio.run(room.service.rounds.look_once())
+    # Then it is cancelled: that gives room
+    assert state(room, "hello") == "cancelled"
+
+
+def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given many wishes that fit nothing, whose time is over, beside many manifests that are never whole
+    wishes, manifests = 60, 40
+    for number in range(manifests):
+        room.put(f"m{number}.yaml", DETECT)
+    for number in range(wishes):
+        room.put(f"nobody{number}.cancel", "")
+    look(room)
+    calls: dict[str, int] = {"read": 0, "at": 0}
+    read, at = room.intake._manifests, room.intake.inbox.at
+
+    def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any) -> Any:
+            calls[kind] += 1
+            return call(*args)
+
+        return counting
+
+    monkeypatch.setattr(room.intake, "_manifests", counted("read", read))
+    monkeypatch.setattr(room.intake.inbox, "at", counted("at", at))
+    room.now += PATIENCE_S
+    room.intake.look()
+    asyncio.run(room.service.rounds.wishes.grant())
+    # Then each is answered, and what was looked up grows with the files, not with their product
+    assert len(list(room.outbox.glob("nobody*.txt"))) == wishes
+    assert calls["read"] <= manifests
+    assert calls["at"] <= wishes + manifests
+    assert not list(room.inbox.glob("*.cancel"))

@@ -1,0 +1,224 @@
+"""What people order: by command, by a file in spool/control, by a file beside their own; also while nobody is there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.control.spool_requests import send
+from tests.conftest import Installation, wait_for
+from tests.support.worker_seam import Gates
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+
+
+def record(one: Installation, name: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(one.avatar("jobs", "show", name, "--json").stdout)
+    return value
+
+
+def start_paused(one: Installation) -> None:
+    one.start()
+    one.avatar("pause", "--reason", "the night shift rests")
+
+
+def test_a_pause_has_an_owner_and_a_reason_and_outlives_a_restart(installation: Callable[..., Installation]) -> None:
+    # Given a paused queue and a job that was taken in
+    one = installation()
+    start_paused(one)
+    one.drop("hello.yaml", SPEECH)
+    one.reaches("hello", "queued")
+    # When the daemon is started anew / Then it is still paused, and says by whom and why
+    one.kill()
+    one.start()
+    paused = json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]
+    assert paused["reason"] == "the night shift rests"
+    assert paused["by"]
+    assert paused["since"] <= time.time()
+    assert one.events("stage started") == []
+    # And it goes on when told to
+    one.avatar("resume")
+    assert one.finished("hello")["state"] == "done"
+
+
+def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given jobs that wait while the daemon is down / When the lanes are paused and one job is cancelled meanwhile
+    one = installation()
+    start_paused(one)
+    for name in ("hello", "other"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.stop()
+    (one.spool / "paused.json").unlink()
+    send(one.spool / "control", "pause", scope="lanes", by="the night shift")
+    send(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
+    # Then it is so from the first moment: nothing was started
+    one.start()
+    assert json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]["by"] == "the night shift"
+    assert one.finished("other")["state"] == "cancelled"
+    assert one.events("stage started") == []
+
+
+def test_a_pause_with_an_end_ends_by_itself(house: Installation) -> None:
+    house.avatar("pause", "--for", "1s")
+    house.drop("hello.yaml", SPEECH)
+    assert house.finished("hello")["state"] == "done"
+    assert house.events("resumed")
+
+
+def test_a_drain_takes_nothing_new_and_finishes_the_rest(house: Installation) -> None:
+    # Given a queue that is being drained / When something is dropped / Then it stays in the inbox
+    house.avatar("drain")
+    house.drop("late.yaml", SPEECH)
+    looks = len(house.events("control"))
+    house.avatar("jobs", "list")
+    assert looks == 1
+    wait_for("a look", lambda: _metric(house, "avatar_inbox_manifests") == 1.0)
+    assert house.status("late") is None
+    # And is taken when the drain is over
+    house.avatar("resume")
+    assert house.finished("late")["state"] == "done"
+
+
+def _metric(one: Installation, name: str) -> float:
+    import urllib.request
+
+    port = json.loads((one.spool / "metrics.json").read_text())["port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(line.split()[-1] for line in lines if line.startswith(f"{name} ")))
+
+
+def test_a_retried_job_leaves_another_jobs_name_alone(installation: Callable[..., Installation]) -> None:
+    # Given a cancelled job whose status somebody removed, and a job that has its name since
+    one = installation()
+    start_paused(one)
+    one.drop("hello.yaml", SPEECH)
+    first = one.reaches("hello", "queued")["job"]
+    one.avatar("jobs", "cancel", "hello")
+    (one.outbox / "hello.json").unlink()
+    one.drop("hello.yaml", SPEECH)
+    second = one.reaches("hello", "queued")["job"]
+    # When the first is tried again / Then each has a status and a result of its own
+    one.avatar("jobs", "retry", first)
+    one.avatar("resume")
+    assert one.finished(f"hello-{first}")["job"] == first
+    assert one.finished("hello")["job"] == second
+    assert {path.name for path in one.outbox.glob("*.wav")} == {"hello.wav", f"hello-{first}.wav"}
+
+
+@pytest.mark.parametrize("by", ["command", "shared folder"])
+def test_hold_and_release_and_cancel(installation: Callable[..., Installation], by: str) -> None:
+    one = installation()
+    start_paused(one)
+
+    def order(op: str) -> None:
+        if by == "command":
+            one.avatar("jobs", op, "hello")
+        else:
+            (one.inbox / f"hello.{op}").touch()
+
+    # Given a waiting job that is held / When the queue goes on / Then it does not start
+    one.drop("hello.yaml", SPEECH)
+    one.reaches("hello", "queued")
+    order("hold")
+    job = one.reaches("hello", "held")["job"]
+    one.avatar("resume")
+    one.drop("other.yaml", SPEECH)
+    one.finished("other")
+    assert one.jobs("held") == [job]
+    # When it is released, it is done; when it is cancelled, it is not
+    order("release")
+    assert one.finished("hello")["state"] == "done"
+    one.avatar("pause")
+    one.drop("second.yaml", SPEECH)
+    one.reaches("second", "queued")
+    (one.inbox / "second.cancel").touch() if by == "shared folder" else one.avatar("jobs", "cancel", "second")
+    assert one.finished("second")["state"] == "cancelled"
+    wait_for(
+        "the wishes to be taken away",
+        lambda: not [p for p in one.inbox.iterdir() if p.suffix in (".hold", ".release", ".cancel")],
+    )
+
+
+def test_orders_given_while_the_daemon_is_down_are_obeyed_at_start(installation: Callable[..., Installation]) -> None:
+    # Given three waiting jobs and no daemon
+    one = installation()
+    start_paused(one)
+    for name in ("a", "b", "c"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.stop()
+    # When one is cancelled, one held, one made urgent, and the queue resumed
+    (one.inbox / "a.cancel").touch()
+    one.avatar("jobs", "hold", "b")
+    one.avatar("jobs", "priority", "c", "--to", "50")
+    one.avatar("resume")
+    one.start()
+    # Then all of it happens
+    assert one.finished("a")["state"] == "cancelled"
+    assert one.reaches("b", "held")["held"]["by"]
+    assert one.finished("c")["state"] == "done"
+    assert record(one, "c")["history"][0]["event"] == "priority"
+
+
+def test_a_wish_dropped_with_its_manifest_waits_for_it(house: Installation) -> None:
+    house.avatar("pause")
+    (house.inbox / "hello.hold").touch()
+    house.drop("hello.yaml", SPEECH)
+    assert house.reaches("hello", "held")["held"]["by"] == "shared folder"
+
+
+def test_priority_goes_first(installation: Callable[..., Installation]) -> None:
+    one = installation()
+    start_paused(one)
+    for name in ("first", "second", "urgent"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.avatar("jobs", "priority", "urgent", "--to", "10")
+    one.avatar("resume")
+    jobs = {one.finished(name)["job"]: name for name in ("first", "second", "urgent")}
+    order = [jobs[event["job_id"]] for event in one.events("stage started") if event["stage"] == "tts"]
+    assert order == ["urgent", "first", "second"]
+
+
+def test_a_running_job_is_held_after_its_stage(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    house = installation()
+    gates = Gates(house, tmp_path / "seam")
+    gates.shut("tts")
+    house.start()
+    house.drop("long.yaml", SPEECH)
+    gates.reached("tts")
+    house.avatar("jobs", "hold", "long", "--reason", "wrong voice")
+    gates.open("tts")
+    status = house.reaches("long", "held")
+    assert status["held"]["reason"] == "wrong voice"
+    house.avatar("jobs", "release", "long")
+    assert house.finished("long")["state"] == "done"
+
+
+def test_requests_that_make_no_sense_are_answered_and_harm_nobody(house: Installation) -> None:
+    control = house.spool / "control"
+    wrong = {
+        "a": b"{",
+        "b": b'{"op": "explode"}',
+        "c": b'{"op": "cancel", "job": "../../etc"}',
+        "d": b"[1]",
+        "e": b'{"op": "priority", "job": 5}',
+    }
+    for name, data in wrong.items():
+        (control / f".{name}").write_bytes(data)
+        (control / f".{name}").rename(control / f"{name}.json")
+    for name in wrong:
+        path = control / f"{name}.answer"
+        wait_for("an answer", path.exists)
+        assert json.loads(path.read_text())["ok"] is False
+    house.drop("hello.yaml", SPEECH)
+    assert house.finished("hello")["state"] == "done"

@@ -1,0 +1,237 @@
+"""A file is whole when its writer has closed it, as the kernel tells; and one that went on being written is copied again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.config.settings import Intake
+from daemon.intake.file_writers import Writers, Writing
+from daemon.intake.scanner import Inbox
+from daemon.intake.watcher import Watcher
+from daemon.queue.source_files import continues
+from tests.conftest import Installation, wait_for
+from tests.support.ledger import sound
+from tests.support.worker_seam import Gates
+
+SETTLE_S, UNKNOWN_S, PATIENCE_S = 2.0, 10.0, 100.0
+
+
+class Watched:
+    """A folder under a real watch, whose inbox has its clock in the test's hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.now, self.heard = root, 0.0, threading.Event()
+        self.writers = Writers(str(root))
+        settings = Intake(settle_s=SETTLE_S, settle_unknown_s=UNKNOWN_S, settle_mb_s=1.0, companion_wait_s=PATIENCE_S)
+        self.inbox = Inbox(root, settings, lambda: self.now, self.writers)
+        self.watcher = Watcher(self.heard.set)
+        self.watcher.watch(root, "inotify", recursive=True, writers=self.writers)
+        self.watcher.start()
+
+    def becomes(self, name: str, state: Writing) -> None:
+        wait_for(f"{name} to be known as {state.value}", lambda: self.writers.of(name) is state)
+
+    def whole(self, name: str, after_s: float = 0.0) -> bool:
+        self.now += after_s
+        self.inbox.look()
+        return self.inbox.still(name)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    (tmp_path / "inbox").mkdir()
+    one = Watched(tmp_path / "inbox")
+    yield one
+    one.watcher.stop()
+
+
+def test_a_file_is_not_whole_until_it_is_closed_however_still_it_stands(watched: Watched) -> None:
+    # Given a writer that stands still for longer than any file must
+    with (watched.root / "p.png").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        assert not watched.whole("p.png")
+        assert not watched.whole("p.png", PATIENCE_S - 1)
+        # Also after somebody has read it, or changed its times, meanwhile
+        (watched.root / "p.png").read_bytes()
+        os.utime(watched.root / "p.png")
+        assert not watched.whole("p.png", 1)
+        assert not watched.whole("p.png", PATIENCE_S - 1)
+        file.write(b" and half")
+    # When it is closed / Then it is whole a settle time later
+    watched.becomes("p.png", Writing.CLOSED)
+    assert not watched.whole("p.png")
+    assert not watched.whole("p.png", SETTLE_S * 0.9)
+    assert watched.whole("p.png", SETTLE_S * 0.2)
+
+
+def test_a_writer_that_never_closes_is_waited_for_only_so_long(watched: Watched) -> None:
+    with (watched.root / "p.png").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        assert not watched.whole("p.png")
+        assert watched.whole("p.png", PATIENCE_S)
+
+
+def test_a_rename_keeps_what_is_known_of_the_writer(watched: Watched) -> None:
+    # Given a file that is renamed while it is open, one that is renamed when it is closed, and one that comes from outside
+    outside = watched.root.parent / "c.png"
+    outside.write_bytes(b"c")
+    with (watched.root / ".a.tmp").open("wb") as file:
+        file.write(b"a")
+        file.flush()
+        (watched.root / ".b.tmp").write_bytes(b"b")
+        watched.becomes(".a.tmp", Writing.OPEN)
+        (watched.root / ".a.tmp").rename(watched.root / "a.png")
+        (watched.root / ".b.tmp").rename(watched.root / "b.png")
+        outside.rename(watched.root / "c.png")
+        watched.becomes("c.png", Writing.CLOSED)
+        watched.becomes("a.png", Writing.OPEN)
+        watched.becomes("b.png", Writing.CLOSED)
+    watched.becomes("a.png", Writing.CLOSED)
+
+
+def test_a_folder_that_is_moved_in_is_whole_although_its_files_are_read(watched: Watched) -> None:
+    # Given a folder that is moved in as a whole: its files appear without anybody who writes them
+    away = watched.root.parent / "away"
+    away.mkdir()
+    (away / "a.yaml").write_text("kind: detect")
+    away.rename(watched.root / "folder")
+    wait_for("the folder to be told of", lambda: watched.writers._known.get("folder/a.yaml") is Writing.APPEARED)
+    assert not watched.whole("folder/a.yaml")
+    # When somebody reads one, as the daemon itself does / Then that is no writer, and it is whole when its time is over
+    (watched.root / "folder" / "a.yaml").read_text()
+    wait_for("the reader to be told of", lambda: "folder/a.yaml" not in watched.writers._known)
+    assert watched.whole("folder/a.yaml", UNKNOWN_S + 0.1)
+
+
+def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_size(tmp_path: Path) -> None:
+    # Given files that lay there before the watch began: nobody knows whether their writers are done
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "small.png").write_bytes(b"x")
+    with (tmp_path / "inbox" / "large.png").open("wb") as file:
+        file.truncate(25 * 10**6)
+    one = Watched(tmp_path / "inbox")
+    try:
+        assert not one.whole("small.png")
+        assert not one.whole("small.png", UNKNOWN_S - 1)
+        assert one.whole("small.png", 1.1)
+        assert not one.whole("large.png", 24.0)
+        assert one.whole("large.png", 1.1)
+        # And after notifications were lost, what was known is not believed any more
+        (one.root / "b.png").write_bytes(b"b")
+        one.becomes("b.png", Writing.CLOSED)
+        one.watcher._lost()
+        assert one.writers.of("b.png") is Writing.UNKNOWN
+    finally:
+        one.watcher.stop()
+
+
+@pytest.mark.parametrize(
+    ("copy", "file", "expected"),
+    [
+        (b"half", b"half and half", True),
+        (b"half" + bytes(9), b"half and half", True),
+        (b"half", b"half", False),
+        (b"halt", b"half and half", False),
+        (b"half and half", b"half", False),
+        (b"a" * 4096 + bytes(4096) + b"c" * 10, b"a" * 4096 + b"b" * 4096 + b"c" * 10, True),
+        (b"a" * 4096 + bytes(4095) + b"x", b"a" * 4096 + b"b" * 4096, False),
+        (b"", b"all of it", True),
+    ],
+)
+def test_a_copy_of_a_part_is_told_from_one_of_another_file(
+    tmp_path: Path, copy: bytes, file: bytes, expected: bool
+) -> None:
+    (tmp_path / "copy").write_bytes(copy)
+    (tmp_path / "file").write_bytes(file)
+    with (tmp_path / "copy").open("rb") as one, (tmp_path / "file").open("rb") as other:
+        assert continues(one.fileno(), other.fileno(), threading.Event()) == expected
+
+
+def halves(seconds: float) -> tuple[bytes, bytes]:
+    whole = sound(seconds)
+    return whole[: len(whole) // 2], whole[len(whole) // 2 :]
+
+
+@pytest.fixture
+def polling(installation: Callable[..., Installation]) -> Installation:
+    """A daemon that is told of nothing, as on a network mount."""
+    return installation(intake={"watch": "poll", "poll_s": 0.1})
+
+
+def test_a_sound_that_was_taken_in_the_middle_is_copied_again_and_delivered_whole(
+    polling: Installation, tmp_path: Path
+) -> None:
+    # Given a narration of which only the first half has come when it has stood still for long enough
+    first, second = halves(4.0)
+    gates = Gates(polling, tmp_path / "seam")
+    gates.shut("tts")
+    polling.start()
+    polling.drop("a.yaml", {"kind": "speech", "audio": "a.wav"}, a__wav=first)
+    gates.reached("tts")
+    # When the rest comes while the job is worked on
+    with (polling.inbox / "a.wav").open("ab") as file:
+        file.write(second)
+    gates.open("tts")
+    # Then the job begins anew with all of it
+    status = polling.finished("a")
+    assert status["state"] == "done"
+    with wave.open(str(polling.outbox / "a.wav")) as result:
+        assert result.getnframes() / result.getframerate() == pytest.approx(4.0, abs=0.05)
+    record = polling.spool / "done" / status["job"] / "job.json"
+    wait_for("the job to rest", record.exists)
+    job = json.loads(record.read_bytes())
+    assert "copied again" in [entry["event"] for entry in job["history"]]
+    assert polling.stop() == 0
+
+
+def test_a_picture_that_was_exchanged_meanwhile_changes_no_job(polling: Installation, tmp_path: Path) -> None:
+    # Given a job whose sound is written over by another one while it is worked on
+    gates = Gates(polling, tmp_path / "seam")
+    gates.shut("tts")
+    polling.start()
+    polling.drop("a.yaml", {"kind": "speech", "audio": "a.wav"}, a__wav=sound(1.0))
+    gates.reached("tts")
+    (polling.inbox / "a.wav").write_bytes(sound(3.0))
+    gates.open("tts")
+    # Then it has the one of its time
+    assert polling.finished("a")["state"] == "done"
+    with wave.open(str(polling.outbox / "a.wav")) as result:
+        assert result.getnframes() / result.getframerate() == pytest.approx(1.0, abs=0.05)
+    assert polling.stop() == 0
+
+
+def test_a_sound_that_ends_early_is_refused_unless_it_has_lain_there_long(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given the first half of a recording
+    first, _ = halves(4.0)
+    one = installation()
+    one.start()
+    one.drop("a.yaml", {"kind": "speech", "audio": "a.wav"}, a__wav=first)
+    error = one.finished("a")["error"]
+    assert (error["code"], error["fault"]) == ("audio-truncated", "job")
+    assert one.stop() == 0
+    # When it has lain still for as long as a manifest waits for its files / Then it is used, with a warning
+    patient = installation(intake={"companion_wait_s": 0.5})
+    shutil.copy(one.inbox / "a.wav", patient.inbox / "b.wav")
+    patient.start()
+    wait_for("a look at the inbox", lambda: (patient.inbox / ".claimed").exists())
+    patient.drop("wait.yaml", {"kind": "speech", "audio": "missing.wav"})
+    assert patient.finished("wait")["error"]["code"] == "file-missing"  # so long has b.wav been there, too
+    patient.drop("b.yaml", {"kind": "speech", "audio": "b.wav"})
+    status = patient.finished("b")
+    assert status["state"] == "done", status
+    assert any("ends early" in warning for warning in status["warnings"])
+    assert patient.stop() == 0

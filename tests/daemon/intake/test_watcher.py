@@ -1,0 +1,152 @@
+"""Notifications are used where they tell the whole truth, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from watchdog.events import (
+    DirCreatedEvent,
+    DirModifiedEvent,
+    FileClosedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileOpenedEvent,
+)
+
+from daemon.intake.watcher import Watcher, _Hint, announces
+from daemon.system.mounts import Mount, mount_of, parse
+from tests.conftest import wait_for
+
+#: Lines as kernels write them: spaces and backslashes as octal digits, optional fields, bytes that are no UTF-8, a bind mount.
+TABLE = b"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 22 0:40 / /srv/in\\040box rw,relatime shared:2 master:7 propagate_from:2 - cifs //server/a\\040share rw,vers=3.0
+41 22 254:0 /data/in /srv/bind rw,relatime - ext4 /dev/vda rw
+42 22 0:41 / /var/lib/docker/overlay2/x/merged rw - overlay overlay rw,lowerdir=/a:/b
+43 22 0:42 / /mnt/\\134odd\\011tab\\012line rw - fuse.sshfs host:/ rw
+44 22 0:43 / /mnt/caf\xe9 rw - nfs4 server:/x rw
+45 22 0:44 / /mnt/minus-sign rw,noatime - - none rw
+nonsense
+46 22
+"""
+
+
+def test_mounts_are_read_as_the_kernel_writes_them() -> None:
+    mounts = parse(TABLE)
+    assert mounts == {
+        22: Mount("/", "/", "ext4"),
+        40: Mount("/srv/in box", "/", "cifs"),
+        41: Mount("/srv/bind", "/data/in", "ext4"),
+        42: Mount("/var/lib/docker/overlay2/x/merged", "/", "overlay"),
+        43: Mount("/mnt/\\odd\ttab\nline", "/", "fuse.sshfs"),
+        44: Mount(os.fsdecode(b"/mnt/caf\xe9"), "/", "nfs4"),
+        45: Mount("/mnt/minus-sign", "/", "-"),
+    }
+
+
+TRUSTED = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
+DISTRUSTED = ("nfs4", "cifs", "smb3", "fuse", "fuse.sshfs", "fuseblk", "9p", "virtiofs", "ceph", "unknown")
+
+
+@pytest.mark.parametrize("kind", [*TRUSTED, *DISTRUSTED])
+def test_who_is_trusted(kind: str) -> None:
+    assert announces(kind) == (kind in TRUSTED)
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Path]:
+    """A small filesystem mounted under a name with a space, and a part of it bound elsewhere through a link."""
+    point, bound = tmp_path / "a b\tc", tmp_path / "bound"
+    point.mkdir()
+    bound.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "tmpfs", point], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    (point / "part").mkdir()
+    subprocess.run(["mount", "--bind", point / "part", bound], check=True)
+    (tmp_path / "link").symlink_to(bound)
+    yield tmp_path
+    for path in (bound, point):
+        subprocess.run(["umount", "-l", path], check=False)
+
+
+def test_real_mounts_are_told_apart(mounts: Path) -> None:
+    point = str(mounts / "a b\tc")
+    assert mount_of(mounts / "a b\tc" / "part") == Mount(point, "/", "tmpfs")
+    assert mount_of(mounts / "bound") == mount_of(mounts / "link") == Mount(str(mounts / "bound"), "/part", "tmpfs")
+    # What does not exist would be made on the mount of the nearest folder that does
+    assert mount_of(mounts / "bound" / "not" / "yet").point == str(mounts / "bound")
+    assert mount_of(mounts).kind != "tmpfs" or mount_of(mounts).point != point
+
+
+def test_a_folder_that_was_exchanged_is_watched_anew(tmp_path: Path) -> None:
+    # Given a watched folder that is exchanged for another one
+    folder, news = tmp_path / "inbox", threading.Event()
+    folder.mkdir()
+    watcher = Watcher(news.set)
+    watcher.watch(folder, "inotify", recursive=True)
+    watcher.start()
+    try:
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        watcher.refresh(folder)
+        # When something happens in the new one / Then it is told
+        news.clear()
+        (folder / "a.yaml").touch()
+        wait_for("the news", news.is_set)
+        assert watcher.trusted(folder)
+    finally:
+        watcher.stop()
+
+
+#: Watches a folder; says when it is watched, and when notifications are not trusted any more.
+WATCHING = """
+import sys, threading
+from pathlib import Path
+from daemon.intake.watcher import Watcher
+folder, news = Path(sys.argv[1]), threading.Event()
+watcher = Watcher(news.set)
+watcher.watch(folder, "inotify", recursive=True)
+watcher.start()
+print("watching", flush=True)
+while watcher.trusted(folder):
+    news.wait()
+    news.clear()
+print("doubting", flush=True)
+watcher.stop()
+"""
+
+
+def test_lost_notifications_are_told_and_not_trusted_for_a_while(tmp_path: Path) -> None:
+    # Given a watcher that is asleep while more happens than the kernel keeps for it
+    limit = Path("/proc/sys/fs/inotify/max_queued_events")
+    with subprocess.Popen([sys.executable, "-c", WATCHING, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watching\n"
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        for number in range(int(limit.read_text()) // 3 + 10):  # made, opened, closed
+            (tmp_path / f"{number}.yaml").touch()
+        # When it wakes / Then it is told of the loss, and knows that it cannot rely on what it hears
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.readline() == "doubting\n"
+
+
+def test_what_the_daemon_does_itself_is_no_news() -> None:
+    heard: list[str] = []
+    hint = _Hint(lambda: heard.append("news"))
+    hint.on_any_event(FileMovedEvent("/in/a.yaml", "/in/.claimed/job-1/manifest.yaml"))
+    hint.on_any_event(FileDeletedEvent("/in/.claimed/job-1/source"))
+    hint.on_any_event(DirCreatedEvent("/in/.claimed/job-1"))
+    for folder in ("/in", "/in/.claimed", "/in/.claimed/job-1"):
+        hint.on_any_event(DirModifiedEvent(folder))
+    hint.on_any_event(FileOpenedEvent("/in/a.yaml"))
+    assert heard == []
+    hint.on_any_event(FileMovedEvent("/in/.a.yaml.tmp", "/in/a.yaml"))
+    hint.on_any_event(FileClosedEvent("/in/b.yaml"))
+    assert heard == ["news", "news"]

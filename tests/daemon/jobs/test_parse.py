@@ -1,0 +1,133 @@
+"""A manifest that is wrong is told so with the key, the place, and what would be right; and it never does harm."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.errors import JobError
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.parse import parse
+
+
+def one(text: str) -> Manifest | JobError:
+    try:
+        return parse(text.encode())[0]
+    except JobError as exc:
+        return exc
+
+
+def good(text: str) -> Manifest:
+    result = one(text)
+    assert isinstance(result, Manifest), result
+    return result
+
+
+def test_the_smallest_manifest_is_enough() -> None:
+    # Given the two lines of the README / When it is read / Then everything else has its default
+    job = good("text: Hello.\nimage: portrait.png\n")
+    assert (job.kind, job.fps, job.voice, job.files()) == ("video", "25", "default", ["portrait.png"])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("text: 7:30", "7:30"),
+        ("text: 0123", "0123"),
+        ("text: yes", "yes"),
+        ("text: 2026-01-02", "2026-01-02"),
+        ("text: '~'", "~"),
+    ],
+)
+def test_text_stays_as_written(written: str, meant: str) -> None:
+    # Given text that YAML 1.1 would take for a number, a date or a truth value / Then it stays text
+    assert good(f"{written}\nimage: p.png").text == meant
+
+
+def test_norwegian_is_a_language_and_metadata_keeps_its_types() -> None:
+    job = good("text: a\nimage: p.png\nlanguage: no\nmetadata: {n: 3, ok: true, s: '3', v: 1.50, list: [a, null]}")
+    assert job.language == "no"
+    assert job.metadata == {"n": 3, "ok": True, "s": "3", "v": 1.5, "list": ["a", None]}
+
+
+@pytest.mark.parametrize(
+    ("written", "tag"), [("en_US", "en-US"), ("English", "en"), ("jp", "ja"), ("cn", "zh"), ("pt-BR", "pt-BR")]
+)
+def test_a_language_may_be_written_as_people_do(written: str, tag: str) -> None:
+    assert good(f"text: a\nimage: p.png\nlanguage: {written}").language == tag
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"), [("29.97", Fraction(30000, 1001)), ("30000/1001", Fraction(30000, 1001)), ("24", Fraction(24))]
+)
+def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:
+    assert good(f"text: a\nimage: p.png\nfps: {fps}").frame_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code", "says"),
+    [
+        ("txt: a\nimage: p.png", "manifest-unknown-key", ("`txt`", "line 1, column 1", "Did you mean `text`?")),
+        (
+            "text: a\nimage: p.png\nmotion:\n  haed: 1",
+            "manifest-unknown-key",
+            ("`motion.haed`", "line 4, column 3", "`head`"),
+        ),
+        ("text: a\nimage: p.png\nfps: 31", "manifest-invalid", ("`fps`", "23.976", "line 3, column 6", "31")),
+        ("text: a\nimage: p.png\nspeed: fast", "manifest-invalid", ("`speed`", "number", "fast")),
+        ("text: a\nimage: ../../etc/passwd", "manifest-invalid", ("`image`", "next to the manifest", "line 2")),
+        ("text: a\nimage: /etc/passwd", "manifest-invalid", ("`image`", "next to the manifest")),
+        ("text: a\nimage: p.png\noutput: ../x", "manifest-invalid", ("`output`", "without folders")),
+        ("text: a\nimage: p.png\nsize: 721x720", "manifest-invalid", ("`size`", "even")),
+        ("image: p.png", "manifest-invalid", ("`text` is missing",)),
+        ("text: a", "manifest-invalid", ("`image` is missing",)),
+        ("text: a\ntext: b\nimage: p.png", "yaml-duplicate-key", ("`text`", "line 2")),
+        ("text: a: b\nimage: p.png", "yaml-invalid", ("line 1, column 8", "quotes")),
+        ("text: !!python/object/apply:os.system [id]\nimage: p.png", "manifest-invalid", ("`text`",)),
+        ("- a\n- b", "manifest-invalid", ("key: value",)),
+        ("", "manifest-empty", ("empty",)),
+        ("# only a comment", "manifest-empty", ("empty",)),
+        ("[" * 5000, "yaml-too-large", ("deeply",)),
+        ("text: \x00", "manifest-not-text", ("text file",)),
+    ],
+)
+def test_a_wrong_manifest_is_explained(manifest: str, code: str, says: tuple[str, ...]) -> None:
+    # When a wrong manifest is read / Then code, key, place and remedy are all there
+    error = one(manifest)
+    assert isinstance(error, JobError)
+    assert error.code == code
+    for words in says:
+        assert words in str(error)
+
+
+def test_a_billion_laughs_is_refused_before_anything_is_built() -> None:
+    # Given nested aliases that would unfold to 10^9 values
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(9)
+    )
+    # When it is read / Then it is refused for its aliases
+    error = one(bomb)
+    assert isinstance(error, JobError)
+    assert error.code == "yaml-alias"
+
+
+def test_documents_are_jobs_and_a_wrong_one_does_not_spoil_the_others() -> None:
+    results = parse(b"text: a\nimage: p.png\n---\ntext: b\nimgae: p.png\n---\ntext: c\nimage: p.png\n")
+    assert [isinstance(r, Manifest) for r in results] == [True, False, True]
+    assert "Did you mean `image`?" in str(results[1])
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.text(alphabet=st.sampled_from("text:image&*!|>-[]{}#?%@`'\",\n\t é\u2028"), max_size=200).map(str.encode),
+    )
+)
+def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
+    # When any bytes are read / Then the answer is jobs or a JobError, never another exception
+    with contextlib.suppress(JobError):
+        parse(data)

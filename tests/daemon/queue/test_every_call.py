@@ -1,0 +1,322 @@
+"""Every change the service makes to a disk, one by one: what if the world ends right there?
+
+A job's whole life is driven through the real intake, flow, worker and delivery, with only the four heavy stages replaced
+by ones that write their artifact. `fs.OPS` is replaced by one that counts the calls and, at one of them, crashes before it,
+after it or in the middle of it, or answers with an error. Then a new set of objects (a new process, as far as the code can
+tell) recovers and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from daemon.config import Settings
+from daemon.errors import MachineError, from_exception
+from daemon.events import Subscriber
+from daemon.intake.scanner import Inbox
+from daemon.jobs.record import STAGES, Job
+from daemon.queue.recovery import recover
+from daemon.queue.state_machine import KEPT
+from daemon.service import Service
+from daemon.system import fs
+from daemon.system.mount_guard import MARK
+from stages import worker
+from stages.context import Context
+
+VIDEO = b"the video " * 5000
+#: Files of the spool itself.
+STANDING = ("lock", "state.json", "inbox.json", "outbox.json")
+MADE = {"face": "portrait.png", "tts": "speech.wav", "lipsync": "motion.npz", "encode": "video.mp4"}
+
+
+class Crash(BaseException):
+    """The process is gone. Not an Exception, so that nothing can catch it by accident."""
+
+
+class Watched(fs.Ops):
+    """Counts the calls; at call `at` does what `how` says."""
+
+    def __init__(self, at: int = -1, how: str = "") -> None:
+        self.at, self.how = at, how
+        self.calls: list[str] = []
+        self.published: list[str] = []
+
+    def _do(self, name: str, path: Path, act: Callable[[], Any], half: Callable[[], Any] | None = None) -> Any:
+        here = len(self.calls) == self.at
+        self.calls.append(f"{name} {path.name}")
+        if here and self.how == "crash before":
+            raise Crash
+        if here and self.how == "crash within" and half:
+            half()
+            raise Crash
+        if here and self.how.startswith("E"):
+            raise OSError(getattr(errno, self.how), os.strerror(getattr(errno, self.how)), str(path))
+        result = act()
+        if here and self.how == "lies":
+            raise OSError(errno.EIO, "reported as failed although it happened", str(path))
+        if name in ("link", "rename", "rename_new") and path.suffix == ".mp4" and "outbox" in str(path):
+            self.published.append(path.name)
+        if here and self.how in ("crash after", "crash within"):
+            raise Crash
+        return result
+
+    def mkdir(self, path: Path) -> None:
+        self._do("mkdir", path, lambda: fs.Ops.mkdir(self, path))
+
+    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+        self._do(
+            "write",
+            path,
+            lambda: fs.Ops.write(self, path, data, sync),
+            lambda: path.write_bytes(data[: len(data) // 2]),
+        )
+
+    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        self._do(
+            "rewrite",
+            path,
+            lambda: fs.Ops.rewrite(self, path, data, sync),
+            lambda: path.write_bytes(data[: len(data) // 2]),
+        )
+
+    def exchange(self, one: Path, other: Path) -> None:
+        self._do("exchange", other, lambda: fs.Ops.exchange(self, one, other))
+
+    def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
+        result: int = self._do(
+            "copy", target, lambda: fs.Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
+        )
+        return result
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._do("rename", target, lambda: fs.Ops.rename(self, source, target))
+
+    def rename_new(self, source: Path, target: Path) -> None:
+        self._do("rename_new", target, lambda: fs.Ops.rename_new(self, source, target))
+
+    def link(self, source: Path, target: Path) -> None:
+        self._do("link", target, lambda: fs.Ops.link(self, source, target))
+
+    def link_open(self, fd: int, target: Path) -> None:
+        self._do("link_open", target, lambda: fs.Ops.link_open(self, fd, target))
+
+    def unlink(self, path: Path) -> None:
+        self._do("unlink", path, lambda: fs.Ops.unlink(self, path))
+
+    def rmtree(self, path: Path) -> None:
+
+        def half() -> None:
+            next(p for p in sorted(path.iterdir()) if p.is_file()).unlink()
+
+        self._do("rmtree", path, lambda: fs.Ops.rmtree(self, path), half if any(path.iterdir()) else None)
+
+    def sync_file(self, path: Path) -> None:
+        self._do("sync_file", path, lambda: fs.Ops.sync_file(self, path))
+
+    def sync_dir(self, path: Path) -> None:
+        self._do("sync_dir", path, lambda: fs.Ops.sync_dir(self, path))
+
+    def sync_all(self, paths: Sequence[Path]) -> None:
+        self._do("sync_all", paths[0], lambda: fs.Ops.sync_all(self, paths))
+
+
+class Wire:
+    def send(self, event: str, **data: Any) -> None:
+        """Nobody listens."""
+
+
+class Finished(Subscriber):
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def job_finished(self, job: Job) -> None:
+        self.jobs.append(job)
+
+
+@pytest.fixture(autouse=True)
+def light_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that write their artifact the way the real ones do, and nothing else."""
+    for stage, artifact in MADE.items():
+        module = types.ModuleType(f"stages.{stage}")
+
+        def run(ctx: Context, artifact: str = artifact) -> dict[str, Any]:
+            with fs.artifact(ctx.path(artifact)) as path:
+                path.write_bytes(VIDEO)
+            return {"artifact": artifact}
+
+        module.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"stages.{stage}", module)
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    # In memory where there is such a place: thousands of flushes are asked for, and here only their order matters.
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield _settings(Path(folder))
+
+
+def _settings(folder: Path) -> Settings:
+    raw = {
+        "paths": {name: name for name in ("inbox", "outbox", "spool", "cache")},
+        "intake": {"settle_s": 0.05, "settle_unknown_s": 0.05, "settle_mb_s": 0, "reserve_mb": 0},
+        "lanes": {"pause_s": 0.01},
+    }
+    settings = Settings.parse(raw, folder / "config.yaml")
+    for folder in (settings.paths.inbox, settings.paths.outbox):
+        folder.mkdir()
+    return settings
+
+
+def drop(settings: Settings) -> None:
+    (settings.paths.inbox / "p.png").write_bytes(b"picture")
+    (settings.paths.inbox / "hello.yaml").write_text("text: One.\nimage: p.png\n---\ntext: Two.\nimage: p.png\n")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+async def live(settings: Settings) -> list[Job]:
+    """One process: start, recover, work until nothing is left to do. Errors of the machine are met as the service meets them."""
+    service = Service(settings)
+    service._make_folders()
+    finished = Finished()
+    service.events.add(finished)
+    ticks = iter(range(10**6))
+    service.intake.inbox = Inbox(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
+    await patiently(lambda: recover(service.flow, service.outbox))
+    await patiently(lambda: sync(service.intake.resume))
+    for _ in range(12):
+        try:
+            service.intake.resume()
+            for ready in service.intake.scan():
+                service.intake.take(ready)
+        except OSError:
+            continue  # the service pauses its intake and looks again
+    for _ in range(60):
+        ticket = next((head for stage in reversed(STAGES) if (head := service.board.head(stage, 2e9))), None)
+        if ticket is None:
+            break
+        taken = await service.flow.take(ticket)
+        if taken is None:
+            continue
+        job, directory = taken
+        request = {
+            "job": job.id,
+            "name": job.name,
+            "stage": ticket.stage,
+            "dir": str(directory),
+            "manifest": job.manifest,
+        }
+        try:
+            result = worker.perform(request, settings, Wire())  # type: ignore[arg-type]
+        except Exception as exc:
+            if not isinstance(from_exception(exc), MachineError):
+                raise
+            await service.flow.put_back(job, directory)
+        else:
+            await service.flow.advance(job, directory, result["facts"], result["warnings"])
+    return finished.jobs
+
+
+async def sync(step: Callable[[], Any]) -> Any:
+    return step()
+
+
+async def patiently(step: Callable[[], Any]) -> None:
+    """A start that fails is tried again, as systemd does."""
+    try:
+        await step()
+    except OSError:
+        await step()
+
+
+def run(settings: Settings, ops: Watched) -> bool:
+    """Live with `ops`; whether it came to its end without a crash."""
+    fs.OPS = ops
+    try:
+        asyncio.run(live(settings))
+    except Crash:
+        return False
+    finally:
+        fs.OPS = fs.Ops()
+    return True
+
+
+def check(settings: Settings, published: list[str], where: str) -> None:
+    """Both jobs delivered, whole, once; and nothing else anywhere."""
+    paths = settings.paths
+    results = sorted(path.name for path in paths.outbox.iterdir() if path.name != MARK)
+    assert results == ["hello-1.json", "hello-1.mp4", "hello-2.json", "hello-2.mp4"], where
+    for path in paths.outbox.glob("*.mp4"):
+        assert path.read_bytes() == VIDEO, where
+    for path in paths.outbox.glob("*.json"):
+        assert '"state": "done"' in path.read_text(), where
+    assert sorted(set(published)) == sorted(published), f"{where}: delivered twice: {published}"
+    assert sorted(path.name for path in paths.inbox.iterdir()) == [".avatard", ".claimed", "p.png"], where
+    assert list((paths.inbox / ".claimed").iterdir()) == [], where
+    records = [path.parent.parent.name for path in paths.spool.rglob("job.json")]
+    assert records == ["done", "done"], f"{where}: {records}"
+    litter = [path for path in paths.spool.rglob("*") if path.is_file() and path.name not in (*KEPT, *STANDING)]
+    assert litter == [], f"{where}: {litter}"
+
+
+def all_calls(settings: Settings) -> list[str]:
+    drop(settings)
+    ops = Watched()
+    assert run(settings, ops)
+    check(settings, ops.published, "the undisturbed life")
+    return ops.calls
+
+
+def clean(settings: Settings) -> None:
+    fs.OPS = fs.Ops()
+    for folder in (settings.paths.inbox, settings.paths.outbox, settings.paths.spool):
+        if folder.exists():
+            fs.remove(folder)
+    settings.paths.inbox.mkdir()
+    settings.paths.outbox.mkdir()
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    yield
+    fs.OPS = fs.Ops()
+
+
+@pytest.mark.parametrize("how", ["crash before", "crash after", "crash within", "EIO", "ENOSPC", "EDQUOT", "lies"])
+def test_every_call_may_be_the_last(settings: Settings, how: str) -> None:
+    # Given the list of every call of two jobs' whole life
+    calls = all_calls(settings)
+    assert len(calls) > 100
+    for at, call in enumerate(calls):
+        if how == "lies" and call.split()[0] not in ("rename", "rename_new", "exchange", "link"):
+            continue
+        # When the world ends (or lies) at that one, and a new process starts (twice, for what only a second start clears)
+        clean(settings)
+        drop(settings)
+        first = Watched(at, how)
+        if run(settings, first):
+            # Then an error, unlike a crash, has been got over without a new process
+            visible = sorted(path.name for path in settings.paths.outbox.glob("[!.]*"))
+            assert visible == ["hello-1.json", "hello-1.mp4", "hello-2.json", "hello-2.mp4"], f"{how} at {at}: {call}"
+        second = Watched()
+        assert run(settings, second)
+        third = Watched()
+        assert run(settings, third)
+        # Then everything is there, once, and nothing else
+        check(settings, first.published + second.published + third.published, f"{how} at call {at}: {call}")

@@ -1,0 +1,177 @@
+"""What is too old or too much goes, and nothing else; a spool out of order is set right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.spool_check import SpoolCheck
+from daemon.control.spool_requests import ANSWER_S
+from daemon.queue.retention import DAY_S, Thing, results, surplus
+from tests.conftest import Installation
+from tests.support.intake_room import Room
+
+SPEECH = {"kind": "speech", "text": "Good morning."}
+
+
+def thing(name: str, age_days: float, size: int) -> Thing:
+    return Thing((Path(name),), 1e9 - age_days * DAY_S, size)
+
+
+def names(things: list[Thing]) -> list[str]:
+    return [thing.paths[0].name for thing in things]
+
+
+def test_the_too_old_go_and_then_the_oldest_until_the_rest_fits() -> None:
+    things = [
+        thing("new", 1, 400_000),
+        thing("old", 40, 100_000),
+        thing("middle", 10, 400_000),
+        thing("late", 5, 400_000),
+    ]
+    assert names(surplus(things, 1e9, 30, 1)) == ["old", "middle"]
+    assert names(surplus(things, 1e9, 0, 0)) == []
+    assert names(surplus(things, 1e9, 7, 0)) == ["old", "middle"]
+
+
+def test_old_jobs_are_cleared_at_start_and_young_ones_stay(installation: Callable[..., Installation]) -> None:
+    # Given a done job that is old, a failed one that is old, and young ones
+    one = installation(retention={"done_days": 1, "failed_days": 1})
+    one.start()
+    for name in ("old", "young"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.drop(f"{name}-bad.yaml", "txt: a")
+    found = {name: one.finished(name)["job"] for name in ("old", "young", "old-bad", "young-bad")}
+    one.stop()
+    for folder, name in (("done", "old"), ("failed", "old-bad")):
+        os.utime(one.spool / folder / found[name], (time.time() - 2 * DAY_S,) * 2)
+    # When the daemon starts / Then the old ones go; results in the outbox stay, as nobody asked for more
+    one.start()
+    one.drop("after.yaml", SPEECH)
+    one.finished("after")
+    assert found["young"] in one.jobs("done")
+    assert one.jobs("failed") == [found["young-bad"]]
+    assert found["old"] not in one.jobs("done")
+    assert (one.outbox / "old.wav").exists()
+
+
+def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        json.dumps({"state": "done", "outputs": [{"file": "a.mp4"}, {"file": "../../etc/passwd"}]})
+    )
+    (tmp_path / "a.mp4").write_bytes(b"x" * 10)
+    (tmp_path / "b.json").write_text(json.dumps({"state": "running"}))
+    (tmp_path / "theirs.json").write_text("[]")
+    (tmp_path / "holiday.mp4").write_bytes(b"x")
+    # Nor what people put there so that whoever reads it waits for ever, fails, or reads elsewhere
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "link.json").symlink_to("a.json")
+    assert [sorted(p.name for p in found.paths) for found in results(tmp_path)] == [["a.json", "a.mp4"]]
+
+
+def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]) -> None:
+    # Given a spool in which a record is torn, a copy of a job stands about, and a crash left litter
+    one = installation()
+    one.start()
+    one.avatar("pause")
+    for name in ("a", "b"):
+        one.drop(f"{name}.yaml", SPEECH)
+    jobs = {name: one.reaches(name, "queued")["job"] for name in ("a", "b")}
+    one.stop()
+    ready = one.spool / "tts" / "ready"
+    (ready / jobs["a"] / "job.json").write_text('{"schema": 1, "id"')
+    copy = one.spool / "face" / "ready" / jobs["b"]
+    copy.mkdir()
+    (copy / "job.json").write_bytes((ready / jobs["b"] / "job.json").read_bytes())
+    (one.spool / "tmp" / "job-20260101T000000Z-00000000").mkdir()
+    (one.outbox / "b.json").unlink()
+    # And an empty claim, a request and a note that nobody finished writing
+    litter = [one.inbox / ".claimed" / "job-20260101T000000Z-00000000"]
+    litter[0].mkdir()
+    for folder, name in (("control", ".1.json.tmp"), ("waiting", ".job-1.json.tmp"), (".", ".paused.json.tmp")):
+        litter.append(one.spool / folder / name)
+        litter[-1].write_text("{")
+    # When it is checked dry / Then all is told and nothing changed
+    told = json.loads(one.avatar("spool", "check", "--dry-run", "--json", code=1).stdout)
+    assert len(told) == 8
+    assert copy.exists()
+    # When it is repaired / Then nothing is left to tell, and the sound job runs
+    one.avatar("spool", "check")
+    assert [path for path in litter if path.exists()] == []
+    assert "in order" in one.avatar("spool", "check").stdout
+    assert one.jobs("failed") == [jobs["a"]]
+    one.start()
+    one.avatar("resume")
+    assert one.finished("b")["state"] == "done"
+    # And a spool in use is not repaired under the daemon's hands
+    assert "spool" in one.avatar("spool", "check", code=75).stderr
+
+
+def test_one_repair_that_fails_keeps_no_other_from_it(installation: Callable[..., Installation]) -> None:
+    # Given litter that cannot be removed, and litter after it that can
+    one = installation()
+    one.start()
+    one.stop()
+    stuck, litter = one.spool / "tmp" / "a", one.spool / "tmp" / "b"
+    stuck.mkdir()
+    (stuck / "file").touch()
+    litter.mkdir()
+    if subprocess.run(["chattr", "+i", str(stuck)], capture_output=True, check=False).returncode:
+        pytest.skip("no folder can be made immutable here")
+    try:
+        told = one.avatar("spool", "check", code=1).stdout
+    finally:
+        subprocess.run(["chattr", "-i", str(stuck)], check=True)
+    # Then that is told, with the exit code of what is left to a person
+    assert "a: left by a crash; failed" in told
+    assert "2 found, 1 repaired" in told
+    assert not litter.exists()
+    one.avatar("spool", "check")
+
+
+def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not(tmp_path: Path) -> None:
+    # Given a power cut after the record of a hold, and of a release, and before the job's move
+    room = Room(tmp_path)
+    for name in ("kept", "released", "copied"):
+        room.put(f"{name}.yaml")
+    kept, released, copied = sorted(room.settle(), key=lambda job: ("kept", "released", "copied").index(job.name))
+    hold = {"by": "anna", "reason": "", "since": 1.0}
+    kept.held = hold
+    room.spool.save(kept, room.spool.ready("tts") / kept.id)
+    released.state = "held"
+    room.spool.hop(released, room.spool.ready("tts") / released.id)
+    # And a finished job of which a backup brought an earlier state back
+    done = room.spool.root / "done" / copied.id
+    shutil.copytree(room.spool.ready("tts") / copied.id, done)
+    # When it is repaired
+    for problem in list(SpoolCheck(room.settings).problems()):
+        assert problem.repair is not None, problem
+        problem.repair()
+    # Then each is where it should be, once, and its status says so
+    places = {
+        path.parent.relative_to(room.spool.root).as_posix() for path in room.spool.root.rglob("job-*") if path.is_dir()
+    }
+    assert places == {"held", "tts/ready", "done"}
+    assert [path.name for path in room.spool.jobs(room.spool.root / "held")] == [kept.id]
+    assert [path.name for path in room.spool.jobs(room.spool.ready("tts"))] == [released.id]
+    assert json.loads((room.outbox / "kept.json").read_bytes())["state"] == "held"
+    assert list(SpoolCheck(room.settings).problems()) == []
+
+
+def test_a_request_nobody_finished_writing_is_cleared_when_it_is_old(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    old, young = (room.spool.control / f".{name}.json.tmp" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_text("{")
+    os.utime(old, (time.time() - 2 * ANSWER_S,) * 2)
+    asyncio.run(room.service.rounds.control.obey())
+    assert (old.exists(), young.exists()) == (False, True)

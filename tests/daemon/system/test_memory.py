@@ -1,0 +1,76 @@
+"""Memory limits: the lowest that holds, as the kernel tells it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.system.memory import limit_mb, machine_mb, memory_mb
+
+LIMIT = 512 * 2**20
+ASK = "from daemon.system.memory import memory_mb; print(round(memory_mb() * 1e6))"
+
+
+def groups(root: Path, membership: str, files: dict[str, str]) -> tuple[Path, Path]:
+    for name, content in files.items():
+        path = root / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (root / "cgroup").write_text(membership)
+    return root / "cgroup", root / "groups"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "limit"),
+    [
+        # Version 2: the service's own limit is wider than the slice's above it
+        (
+            "0::/a.slice/b.service\n",
+            {"a.slice/memory.max": "300000000\n", "a.slice/b.service/memory.max": "max\n"},
+            300,
+        ),
+        # Both versions, memory still in version 1, and a container that sees the host's path
+        ("4:cpu,memory:/host/path\n0::/x\n", {"memory/memory.limit_in_bytes": "200000000\n"}, 200),
+        ("4:memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+        ("0::/\n", {"unified/memory.max": "max\n"}, None),
+    ],
+)
+def test_the_lowest_limit_of_all_groups_counts(
+    tmp_path: Path, membership: str, files: dict[str, str], limit: float | None
+) -> None:
+    where = groups(tmp_path, membership, files)
+    found = limit_mb(*where)
+    assert (found if found and found < 1e9 else None) == limit
+    assert memory_mb(*where) == min(machine_mb(), limit or machine_mb())
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A real control group with a limit (version 1 or 2)."""
+    for root, name in (
+        (Path("/sys/fs/cgroup"), "memory.max"),
+        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+    ):
+        folder = root / "avatard-test"
+        if not (root / "cgroup.procs").exists():
+            continue  # another filesystem stands there, or nothing
+        with contextlib.suppress(OSError):
+            folder.mkdir()
+            try:
+                (folder / name).write_text(str(LIMIT))
+                yield folder
+                return
+            finally:
+                folder.rmdir()
+    pytest.skip("no control group can be made here")
+
+
+def test_a_real_group_is_believed(group: Path) -> None:
+    join = f"import os; open('{group}/cgroup.procs', 'w').write(str(os.getpid())); {ASK}"
+    result = subprocess.run([sys.executable, "-c", join], capture_output=True, text=True, check=True)
+    assert int(result.stdout) == LIMIT

@@ -1,0 +1,67 @@
+"""A worker that cannot be started is the machine's fault, however the start fails: no job is charged for it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.config import Settings
+from daemon.errors import MachineError
+from daemon.workers.process import Child
+from stages.media.ffmpeg import Ffmpeg
+
+
+def no_program(path: Path) -> Path:
+    path.write_text("This is no program.\n")
+    path.chmod(0o755)
+    return path
+
+
+def not_executable(path: Path) -> Path:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o644)
+    return path
+
+
+BROKEN: dict[str, Callable[[Path], Path]] = {
+    "missing": lambda path: path,
+    "a folder": lambda path: path.parent,
+    "not executable": not_executable,
+    "no program": no_program,
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_program_that_cannot_be_started_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    program = str(BROKEN[kind](tmp_path / "python"))
+    # Given an interpreter that cannot be run / When a stage is to run / Then the machine is at fault, and it says why
+    monkeypatch.setattr(sys, "executable", program)
+    child = Child("cpu", Settings(), lambda _: None)
+    with pytest.raises(MachineError) as caught:
+        asyncio.run(child.run({"stage": "face"}, 60.0, lambda _: None))
+    assert caught.value.code == "worker-broken"
+    assert program in caught.value.message
+    # And an ffmpeg that cannot be run is too
+    with pytest.raises(MachineError) as caught:
+        Ffmpeg([program], tmp_path)
+    assert caught.value.code == "ffmpeg-missing"
+
+
+def test_so_is_a_machine_that_allows_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    child = Child("cpu", Settings(), lambda _: None)
+    with pytest.raises(MachineError) as caught:
+        asyncio.run(child.run({"stage": "face"}, 60.0, lambda _: None))
+    assert caught.value.code == "worker-broken"

@@ -1,0 +1,190 @@
+"""The person moves before a background that stands still, or before another one."""
+
+from __future__ import annotations
+
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import stages.encode
+import stages.face
+from daemon.errors import JobError
+from daemon.jobs.manifest import Manifest
+from stages.context import Context
+from stages.encode.compose import Composer
+from stages.face.landmarker import landmarker
+from stages.face.rig.matte import Matte, shade, split
+from stages.face.rig.rig import load_rig
+from stages.lipsync.motion_track import NAMES, Track
+from stages.media.ffmpeg import ffmpeg_path
+from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of, say, smiling
+
+Picture = npt.NDArray[np.uint8]
+
+
+def prepared(folder: Path, background: str | None = None, file: bytes | None = None, **manifest: Any) -> Context:
+    """A job after its face stage."""
+    ctx = job(folder, drawn(384), **manifest | {"background": background or "keep"})
+    if file is not None:
+        ctx.path("source.background").write_bytes(file)
+    stages.face.run(ctx)
+    return ctx
+
+
+def matte_of(ctx: Context) -> Matte:
+    landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
+    return load_rig(ctx.settings.paths.cache, portrait_of(ctx), landmarks).matte
+
+
+def leaning(ctx: Context) -> list[Picture]:
+    """Frames in which the head is as far to one side, and to the other, as it ever goes."""
+    values = np.zeros((3, len(NAMES)), np.float32)
+    for row, sign in ((1, 1.0), (2, -1.0)):
+        for name, value in {"lean": 0.1, "head_yaw": 3.0, "head_roll": 2.0, "head_y": 0.03, "jaw": 0.3}.items():
+            values[row, NAMES.index(name)] = sign * value if name != "jaw" else value
+    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return [frame.copy() for frame in Composer.open(ctx).frames()]
+
+
+@pytest.mark.parametrize("picture", [drawn(384), smiling()], ids=["drawn", "photo"])
+def test_the_layers_together_are_the_picture(picture: Image.Image) -> None:
+    # Given a portrait split into figure and background
+    portrait = np.ascontiguousarray(np.asarray(picture))
+    landmarks = landmarker().mesh(portrait)
+    assert landmarks is not None
+    matte = split(portrait, landmarks, landmarker().person(portrait))
+    assert matte
+    # When they are put together again / Then not one pixel differs
+    behind = shade(matte.plate, matte.alpha)
+    assert (cv2.add(cv2.subtract(portrait, behind), behind) == portrait).all()
+    # And the face belongs to the figure, the upper corners do not
+    x, y = landmarks[1, :2].astype(int)
+    assert matte.alpha[y, x] == 255
+    assert matte.alpha[2, 2] < 30
+
+
+def test_the_background_stands_still_while_the_head_moves(tmp_path: Path) -> None:
+    # Given frames with the head far to either side
+    ctx = prepared(tmp_path / "job")
+    portrait, matte = portrait_of(ctx)[..., ::-1], matte_of(ctx)
+    frames = leaning(ctx)
+    # Then what no part of the figure comes near is the portrait's own
+    away = cv2.dilate((matte.alpha > 0).astype(np.uint8), np.ones((61, 61), np.uint8)) == 0
+    assert away.mean() > 0.1
+    for frame in frames:
+        assert (frame[away] == portrait[away]).all()
+    # And the figure has moved
+    assert (frames[1] != frames[2]).any(axis=-1).mean() > 0.2
+
+
+def test_what_the_head_uncovers_looks_like_the_background(tmp_path: Path) -> None:
+    # Given the picture behind the person
+    ctx = prepared(tmp_path / "job")
+    portrait, matte = portrait_of(ctx).astype(float), matte_of(ctx)
+    # When the strip that a lean can uncover is compared with the background beside it
+    figure = (matte.alpha > 0).astype(np.uint8)
+    uncovered = (figure > 0) & (cv2.erode(figure, np.ones((25, 25), np.uint8)) == 0)
+    beside = (figure == 0) & (cv2.dilate(figure, np.ones((41, 41), np.uint8)) > 0)
+    rows = slice(0, portrait.shape[0] // 2)  # beside the head: further down there are shoulders
+    # Then there is nothing of the hair's dark in it
+    inside, outside = matte.plate[rows][uncovered[rows]].mean(axis=0), portrait[rows][beside[rows]].mean(axis=0)
+    assert np.abs(inside - outside).max() < 25
+
+
+@pytest.mark.parametrize(("background", "colour"), [("green", (0, 177, 64)), ("#102030", (16, 32, 48))])
+def test_a_colour_takes_the_place_of_the_background(
+    background: str, colour: tuple[int, int, int], tmp_path: Path
+) -> None:
+    frames = leaning(prepared(tmp_path / "job", background))
+    for frame in frames:
+        assert np.abs(frame[2, 2, ::-1].astype(int) - colour).max() <= 2
+        assert np.abs(frame[192, 192, ::-1].astype(int) - colour).max() > 40
+
+
+def test_a_picture_takes_the_place_of_the_background(tmp_path: Path) -> None:
+    # Given a wide picture, blue on the left and red on the right
+    wide = Image.new("RGB", (900, 300), (0, 0, 255))
+    wide.paste((255, 0, 0), (450, 0, 900, 300))
+    ctx = prepared(tmp_path / "job", "beach.png", encoded(wide))
+    # Then both sides of its middle are seen beside the person
+    for frame in leaning(ctx):
+        assert frame[4, 4].tolist() == [255, 0, 0]
+        assert frame[4, -4].tolist() == [0, 0, 255]
+
+
+def test_a_background_that_is_no_picture_is_told_apart_from_the_portrait(tmp_path: Path) -> None:
+    with pytest.raises(JobError) as told:
+        prepared(tmp_path / "job", "beach.png", b"%PDF-1.7 not a beach")
+    assert told.value.code == "image-unreadable"
+    assert told.value.message.startswith("background: ")
+
+
+def test_a_person_that_cannot_be_told_apart_is_not_cut_out_badly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a segmentation that does not see the face as a person
+    shape = (384, 384)
+    monkeypatch.setattr("stages.face.landmarker.Landmarker.person", lambda *_: np.zeros(shape, np.float32))
+    # When another background is asked for / Then that is said; without, the picture moves as one layer
+    with pytest.raises(JobError) as told:
+        prepared(tmp_path / "other", "blur")
+    assert told.value.code == "background-inseparable"
+    frames = leaning(prepared(tmp_path / "own"))
+    assert (frames[1] != frames[2]).any()
+
+
+def test_a_transparent_video_is_a_webm_whose_alpha_is_the_person(tmp_path: Path) -> None:
+    # Given a transparent background
+    ctx = prepared(tmp_path / "job", "transparent")
+    say(ctx, [("ɑ", 0.1, 0.3)], 0.4)
+    leaning(ctx)
+    values = np.zeros((10, len(NAMES)), np.float32)
+    values[2:8, NAMES.index("lean")] = 0.08
+    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    # When it is encoded and decoded again
+    facts = stages.encode.run(ctx)
+    command = [
+        ffmpeg_path(),
+        "-v",
+        "error",
+        "-c:v",
+        "libvpx-vp9",
+        "-i",
+        str(ctx.path("video.webm")),
+        "-pix_fmt",
+        "bgra",
+    ]
+    raw = subprocess.run([*command, "-f", "rawvideo", "pipe:1"], capture_output=True, check=True).stdout
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, 384, 384, 4)
+    # Then every frame shows the face, and nothing beside it
+    assert len(frames) == 10
+    assert facts["encoder"] == "libvpx-vp9"
+    assert not ctx.path("video.mp4").exists()
+    assert (frames[:, 192, 192, 3] > 250).all()
+    assert (frames[:, 4, 4, 3] < 5).all()
+    # And at rest, before the old background again, it is the portrait: colours are full ones, at the hair's edge too
+    alpha = frames[0, ..., 3:] / 255.0
+    plate = np.asarray(matte_of(ctx).plate, np.float64)
+    again = frames[0, ..., :3] * alpha + plate[..., ::-1] * (1.0 - alpha)
+    off = np.abs(again - cv2.cvtColor(portrait_of(ctx), cv2.COLOR_RGB2BGR)).mean(axis=2)
+    assert off[192, 192] < 6
+    assert off[(alpha[..., 0] > 0.2) & (alpha[..., 0] < 0.8)].mean() < 10
+
+
+@pytest.mark.parametrize("wrong", ["#12345", "greenish", "/etc/passwd.png", "../up.png"])
+def test_a_wrong_background_is_told(wrong: str) -> None:
+    with pytest.raises(ValueError, match="background"):
+        Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": wrong})
+
+
+def test_the_background_is_one_of_the_jobs_files() -> None:
+    files = Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": "beach.jpg"}).files()
+    assert files == ["a.png", "beach.jpg"]
+    assert Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": "blur"}).files() == ["a.png"]

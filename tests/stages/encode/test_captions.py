@@ -1,0 +1,124 @@
+"""Captions: cues that can be read, and files that players understand."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.encode.ass_subtitles import ass, font_size, line_chars
+from stages.encode.caption_text import shown
+from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, cues, srt, vtt
+from stages.media.fullwidth import width
+
+LONG = (
+    "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
+    "a price he would mention with pride at every Christmas dinner afterwards."
+)
+
+
+def timed(text: str, word_s: float = 0.3, sentence: int = 0, start: float = 0.0) -> list[dict[str, Any]]:
+    """Words of a sentence, `word_s` each, without pauses."""
+    return [
+        {"text": word, "start": start + word_s * at, "end": start + word_s * (at + 1), "sentence": sentence}
+        for at, word in enumerate(text.split())
+    ]
+
+
+def check(found: list[Cue], words: list[dict[str, Any]], limit: int = MAX_LINE_CHARS) -> None:
+    for cue in found:
+        assert 1 <= len(cue.lines) <= 2
+        assert all(0 < width(line) <= limit for line in cue.lines)
+        assert 0 < cue.end - cue.start <= MAX_CUE_S + 1e-9
+    assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
+    seen = "".join("".join(cue.lines) for cue in found).replace(" ", "")
+    assert seen == "".join(word["text"] for word in words).replace(" ", "")
+
+
+def test_a_long_sentence_breaks_where_it_breathes() -> None:
+    # Given a sentence that needs several cues
+    words = timed(LONG)
+    # When it is cut
+    found = cues(words)
+    # Then every rule holds and each cue but the last ends at a comma
+    check(found, words)
+    assert len(found) >= 2
+    assert all(cue.lines[-1].endswith(",") for cue in found[:-1])
+
+
+def test_lines_are_balanced() -> None:
+    (cue,) = cues(timed("Nobody on the whole island had seen such waves before", 0.2))
+    assert abs(len(cue.lines[0]) - len(cue.lines[1])) < 12
+
+
+def test_sentences_and_long_pauses_have_cues_of_their_own() -> None:
+    # Given two short sentences, and a third with a pause of two seconds in it
+    words = timed("Yes.", sentence=0) + timed("No.", sentence=1, start=0.5) + timed("Wait for", sentence=2, start=1.2)
+    words += timed("it.", sentence=2, start=4.0)
+    # Then nothing is shown together that is not said together
+    assert [" ".join(cue.lines) for cue in cues(words)] == ["Yes.", "No.", "Wait for", "it."]
+
+
+def test_a_slow_sentence_changes_its_cue_in_time() -> None:
+    words = timed("slowly and very slowly it goes on", word_s=1.5)
+    check(cues(words), words)
+
+
+_WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(_WORD, st.integers(0, 300), st.integers(1, 400)), min_size=1, max_size=40), st.integers(8, 42)
+)
+def test_any_words_make_readable_cues(parts: list[tuple[str, int, int]], limit: int) -> None:
+    # Given words of any length and pace, some longer than a line
+    words: list[dict[str, Any]] = []
+    at = 0.0
+    for text, pause, length in parts:
+        at += pause / 100
+        words.append({"text": text, "start": at, "end": at + length / 100, "sentence": len(words) // 12})
+        at += length / 100
+    # Then the rules hold and not a character is lost
+    check(cues(words, limit), words, limit)
+
+
+def test_marks_of_layout_are_not_shown() -> None:
+    # Given words with the marks that headings, lists, bold letters and links are written with
+    written = [("# News", 0), ("- First:", 1), ("**two**", 1), ("[pages](https://a.example)", 1), ("- one", 1)]
+    words = [
+        {"text": text, "start": at, "end": at + 1, "sentence": sentence} for at, (text, sentence) in enumerate(written)
+    ]
+    # Then a reader sees none of them; a dash between words stays
+    assert [word["text"] for word in shown(words)] == ["News", "First:", "two", "pages", "- one"]
+    assert [word["start"] for word in shown(words)] == [word["start"] for word in words]
+
+
+def test_subrip_and_webvtt_can_be_read_back() -> None:
+    # Given cues with signs that mean something to players
+    found = [Cue(0.0, 1.5, ("a < b & c", "x --> y")), Cue(3661.25, 3662.0, ("{an} \\N",))]
+    # Then times are written as each format wants, and the signs do no harm
+    assert re.findall(r"\S+ --> \S+", srt(found)) == ["00:00:00,000 --> 00:00:01,500", "01:01:01,250 --> 01:01:02,000"]
+    assert srt(found).startswith("1\n")
+    web = vtt(found)
+    assert web.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.500\na &lt; b &amp; c\nx --&gt; y\n")
+    assert web.count("-->") == 2
+
+
+def test_burned_captions_show_signs_literally() -> None:
+    # Given a cue with braces, a backslash command and an emoji, for a tall picture
+    script = ass([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, "DejaVu Sans")
+    event = script.splitlines()[-1]
+    # Then nothing of it is a command, the emoji is left out, and the lines are as cut
+    assert event.endswith(",,\\{\\\u2060b1\\}bold \\\u2060N é\\Nsecond")
+    assert "0:00:01.00,0:00:02.50" in event
+    assert f"PlayResX: {404}" in script
+
+
+def test_burned_lines_fit_the_picture() -> None:
+    for size in [(1920, 1080), (720, 720), (404, 720), (128, 128)]:
+        assert line_chars(*size) * font_size(*size) * 0.56 <= size[0]
+        assert 8 <= line_chars(*size) <= MAX_LINE_CHARS

@@ -1,0 +1,238 @@
+"""The composer, judged by its frames: measured again by the landmarker, and compared pixel by pixel."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import stages.face
+import stages.lipsync
+from daemon.errors import UnknownError
+from stages.context import Context
+from stages.encode.compose import Composer
+from stages.encode.parallel import Shares
+from stages.face import mesh
+from stages.face.landmarker import landmarker
+from stages.lipsync.motion_track import NAMES, Track
+from tests.support.picture_jobs import drawn, face_of, job, portrait_of, say, smiling
+
+Picture = npt.NDArray[np.uint8]
+
+#: Shapes of single sounds, as the lipsync stage gives them.
+SOUNDS: dict[str, dict[str, float]] = {
+    "rest": {},
+    "AA": {"jaw": 0.62, "lower_lip": 0.3, "upper_lip": 0.2, "close": 1.0},
+    "OO": {"jaw": 0.16, "lower_lip": 0.4, "upper_lip": 0.2, "pucker": 1.0, "close": 1.0},
+    "EE": {"jaw": 0.17, "lower_lip": 0.6, "upper_lip": 0.4, "wide": 0.9, "close": 1.0},
+    "PP": {"press": 0.75, "close": 1.0},
+    "blink": {"blink_left": 1.0, "blink_right": 1.0},
+    "turn": {"head_yaw": 3.0, "head_pitch": -2.0, "head_roll": 1.5, "head_x": 0.01, "breath": 1.0},
+}
+
+
+def show(ctx: Context, *rows: dict[str, float]) -> list[Picture]:
+    """Frames of hand-made motion over the job's portrait."""
+    values = np.zeros((len(rows), len(NAMES)), np.float32)
+    for index, row in enumerate(rows):
+        for name, value in row.items():
+            values[index, NAMES.index(name)] = value
+    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return [frame.copy() for frame in Composer.open(ctx).frames()]
+
+
+def measured(frame: Picture) -> npt.NDArray[np.float32]:
+    points = landmarker().mesh(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8))
+    assert points is not None
+    return points
+
+
+@pytest.fixture(scope="module", params=["drawn", "photo"])
+def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A drawn portrait with closed lips, and a photo with a smile that shows teeth."""
+    picture: Image.Image = drawn() if request.param == "drawn" else smiling()
+    ctx = job(tmp_path_factory.mktemp(request.param) / "job", picture)
+    stages.face.run(ctx)
+    return ctx
+
+
+@pytest.fixture(scope="module")
+def frames(ready: Context) -> dict[str, Picture]:
+    return dict(zip(SOUNDS, show(ready, *SOUNDS.values()), strict=True))
+
+
+def test_at_rest_the_frame_is_the_portrait(ready: Context, frames: dict[str, Picture]) -> None:
+    # Given, when, then
+    assert (frames["rest"] == portrait_of(ready)[..., ::-1]).all()
+
+
+def test_lips_are_closed_at_p_and_open_at_a(frames: dict[str, Picture]) -> None:
+    # Given rendered frames, measured again by the landmarker
+    gap = {name: mesh.lip_gap(measured(frames[name])) for name in ("AA", "OO", "EE", "PP")}
+    # Then P is shut, whatever the picture's own mouth does, and A is wide open
+    assert gap["PP"] <= 0.03
+    assert gap["AA"] > 0.2
+    assert gap["AA"] > 1.5 * gap["EE"] > 0.08
+
+
+def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
+    # Given the mouths' widths, measured again
+    width = {name: mesh.mouth_width(measured(frames[name])) for name in ("OO", "PP", "EE")}
+    # Then
+    assert width["OO"] < 0.85 * width["PP"]
+    assert width["EE"] > 1.05 * width["PP"]
+
+
+def test_a_blink_shuts_both_eyes_in_the_skins_own_colour(ready: Context, frames: dict[str, Picture]) -> None:
+    # Given the eyes' boxes before and after
+    points = np.array(face_of(ready)["landmarks"], np.float32)
+    open_, shut = mesh.lids(measured(frames["rest"])), mesh.lids(measured(frames["blink"]))
+    # Then the landmarker sees them shut
+    assert max(shut) < 0.6 * min(open_)
+    for upper, lower, _ in mesh.EYES:
+        # And where the iris was there is skin: about as bright as the cheek below, and even
+        middle = points[[upper[4], lower[4]], :2].mean(axis=0)
+        height = float(abs(points[upper[4], 1] - points[lower[4], 1]))
+        lid = patch(frames["blink"], middle - np.array([0, 0.15 * height]), 0.2 * height)
+        cheek = patch(frames["blink"], middle + np.array([0, 2.2 * height]), 0.4 * height)
+        assert 0.55 < lid.mean() / cheek.mean() < 1.25
+
+
+def patch(frame: Picture, middle: npt.NDArray[Any], radius: float) -> Picture:
+    x, y = (round(float(value)) for value in middle)
+    reach = max(1, round(radius))
+    return frame[y - reach : y + reach + 1, x - reach : x + reach + 1]
+
+
+@pytest.mark.parametrize("beside", [{}, {"jaw": 0.3}])
+def test_after_a_blink_the_eyes_are_the_portraits_own_again(ready: Context, beside: dict[str, float]) -> None:
+    # Given a blink, alone or beside speech, and then rest
+    _, after = show(ready, SOUNDS["blink"] | beside, {})
+    # Then nothing of it is left
+    assert (after == portrait_of(ready)[..., ::-1]).all()
+
+
+def test_the_border_stands_still_when_the_head_turns(ready: Context, frames: dict[str, Picture]) -> None:
+    # Given a frame with the head turned
+    moved = (frames["turn"] != portrait_of(ready)[..., ::-1]).any(axis=-1)
+    # Then the middle has moved and the outermost pixels have not
+    assert moved.mean() > 0.1
+    for edge in (moved[:2], moved[-2:], moved[:, :2], moved[:, -2:]):
+        assert not edge.any()
+
+
+def test_with_the_head_locked_only_the_face_changes(ready: Context, frames: dict[str, Picture]) -> None:
+    # Given an open mouth and shut eyes
+    changed = (frames["AA"] != portrait_of(ready)[..., ::-1]) | (frames["blink"] != portrait_of(ready)[..., ::-1])
+    rows, columns = np.nonzero(changed.any(axis=-1))
+    x, y, width, height = face_of(ready)["box"]
+    # Then all that changed lies within the face and the neck below its chin
+    assert columns.min() > x - 0.35 * width
+    assert columns.max() < x + 1.35 * width
+    assert rows.min() > y
+    assert rows.max() < y + 1.5 * height
+
+
+def test_nothing_tears(frames: dict[str, Picture]) -> None:
+    # Given every frame's steepest change between neighbouring pixels
+    def steepest(frame: Picture) -> float:
+        grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        return float(np.percentile(np.abs(np.diff(grey, axis=0)), 99.95))
+
+    # Then no frame has edges much harder than the portrait's own
+    for name in ("PP", "turn", "blink"):
+        assert steepest(frames[name]) < 1.25 * steepest(frames["rest"]) + 4, name
+
+
+@pytest.fixture(scope="module")
+def talking(ready: Context) -> tuple[Context, list[Picture]]:
+    say(ready, [("ɑ", 0.3, 0.6), ("m", 0.6, 0.65), ("i", 0.65, 0.9), ("p", 0.9, 0.95), ("u", 0.95, 1.2)], 1.7)
+    stages.lipsync.run(ready)
+    return ready, [frame.copy() for frame in Composer.open(ready).frames()]
+
+
+def test_a_clip_begins_and_ends_as_the_portrait(talking: tuple[Context, list[Picture]]) -> None:
+    ctx, clip = talking
+    # Given, when, then
+    assert len(clip) == Composer.open(ctx).frame_count == 43
+    assert (clip[0] == portrait_of(ctx)[..., ::-1]).all()
+    assert (clip[-1] == portrait_of(ctx)[..., ::-1]).all()
+
+
+def test_spoken_frames_close_at_m_and_open_at_a(talking: tuple[Context, list[Picture]]) -> None:
+    _, clip = talking
+    # Given the frames of a vowel and of the touch that follows
+    vowel = max(mesh.lip_gap(measured(clip[k])) for k in range(9, 14))
+    touch = min(mesh.lip_gap(measured(clip[k])) for k in (15, 16))
+    # Then
+    assert vowel > 0.12
+    assert touch <= 0.03
+
+
+def test_the_same_job_gives_the_same_bytes(talking: tuple[Context, list[Picture]]) -> None:
+    ctx, clip = talking
+    # Given the same job rendered again
+    again = [frame.copy() for frame in Composer.open(ctx).frames()]
+    # Then
+    assert all((one == other).all() for one, other in zip(clip, again, strict=True))
+    assert clip[5].flags["C_CONTIGUOUS"]
+
+
+def test_a_small_face_in_a_large_picture_is_moved_in_place(tmp_path: Path) -> None:
+    # Given a face that takes a sixth of the picture's width
+    picture = Image.new("RGB", (1000, 700), (120, 130, 140))
+    picture.paste(drawn().resize((400, 400)), (500, 200))
+    ctx = job(tmp_path / "job", picture)
+    stages.face.run(ctx)
+    # When it speaks
+    (frame,) = show(ctx, SOUNDS["AA"])
+    # Then what lies away from it is the picture's own
+    portrait = portrait_of(ctx)[..., ::-1]
+    x, _, width, _ = face_of(ctx)["box"]
+    assert (frame[:, : int(x - 0.5 * width)] == portrait[:, : int(x - 0.5 * width)]).all()
+    assert (frame != portrait).any()
+
+
+def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
+    # Given motion in every part of the face
+    rows = [{**SOUNDS["turn"], "jaw": 0.05 * k, "blink_left": 0.1 * (k % 5), "lean": 0.01 * k} for k in range(7)]
+    alone = show(ready, *rows)
+    # When three processes share the frames
+    together = [frame.copy() for frame in Shares(ready, Composer.open(ready), 3).frames()]
+    # Then each frame is the one that a single process draws, in order
+    assert len(together) == 7
+    assert all((one == other).all() for one, other in zip(alone, together, strict=True))
+
+
+def test_a_drawing_process_that_dies_is_told(ready: Context) -> None:
+    # Given a job whose motion goes missing under the processes
+    show(ready, *[{}] * 4)
+    source = Composer.open(ready)
+    ready.path("motion.npz").unlink()
+    # When / Then
+    with pytest.raises(UnknownError) as told:
+        list(Shares(ready, source, 2).frames())
+    assert told.value.code == "frames-missing"
+    assert "motion.npz" in told.value.message
+
+
+def test_folds_beside_a_widened_mouth_deepen_a_little(ready: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the same spread mouth with and without the shading
+    shaded = show(ready, SOUNDS["EE"])[0].astype(int)
+    monkeypatch.setattr("stages.encode.creases._DARKEST", 0.0)
+    plain = show(ready, SOUNDS["EE"])[0].astype(int)
+    # Then it is darker, by less than a sixth, and only between the nose and the sides of the face
+    darker = (plain - shaded).max(axis=-1)
+    assert darker.max() > 5
+    assert (plain - shaded <= plain / 6 + 2).all()
+    points = np.array(face_of(ready)["landmarks"])
+    rows, columns = np.nonzero(darker > 5)
+    assert rows.min() > points[168, 1]
+    assert columns.min() > points[234, 0]
+    assert columns.max() < points[454, 0]

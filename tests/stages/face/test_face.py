@@ -1,0 +1,246 @@
+"""The face stage: what it promises about pictures of every kind, about which face, and about refusing."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops
+
+import stages.face
+from daemon.errors import JobError
+from stages.face.mesh import CHIN, FOREHEAD
+from stages.face.rig.rig import VERSION, load_rig
+from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, portrait_of
+
+
+def header_only(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has hardly any data: what a decompression bomb looks like from outside."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
+
+
+BAD = {
+    "empty": (b"", "image-empty", "0 bytes"),
+    "text": (b"Dear reader, this is no picture.\n" * 20, "image-unreadable", "text file"),
+    "pdf": (b"%PDF-1.7\n" + bytes(range(256)), "image-unreadable", "PDF"),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(64), "image-unreadable", "HEIC"),
+    "junk": (bytes(range(256)) * 8, "image-unreadable", "not a picture"),
+    "half-png": (encoded(drawn())[:90_000], "image-truncated", "breaks off"),
+    "half-jpeg": (encoded(drawn(), "JPEG")[:20_000], "image-truncated", "breaks off"),
+    "bomb": (header_only(30_000, 30_000), "image-too-large", "900,000,000"),
+    "noise": (encoded(noise()), "no-face", "No human face"),
+    "far-away": (encoded(astronaut()), "face-too-small", "at least 128 px"),
+    "leaning": (encoded(drawn().rotate(24, fillcolor=(200, 190, 180))), "face-tilted", "sideways"),
+    "cut-off": (encoded(drawn().crop((0, 0, 640, 440))), "face-cut-off", "outside the picture"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_picture_that_cannot_be_used_is_refused_with_its_code_and_what_to_do(name: str, tmp_path: Path) -> None:
+    # Given a file that is no usable portrait
+    data, code, words = BAD[name]
+    ctx = job(tmp_path / "job", data)
+    # When the stage runs
+    with pytest.raises(JobError) as caught:
+        stages.face.run(ctx)
+    # Then the error has the stable code, says what is wrong, and has a next step
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert caught.value.hint
+    assert not ctx.path("portrait.png").exists()
+
+
+def kinds() -> dict[str, bytes]:
+    picture = drawn()
+    see_through = picture.copy()
+    see_through.putalpha(255)
+    deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    return {
+        "jpeg": encoded(picture, "JPEG", quality=95),
+        "webp": encoded(picture, "WEBP", quality=95),
+        "tiff": encoded(picture, "TIFF"),
+        "bmp": encoded(picture, "BMP"),
+        "gif": encoded(picture, "GIF"),
+        "alpha": encoded(see_through),
+        "cmyk": encoded(picture.convert("CMYK"), "JPEG", quality=95),
+        "palette": encoded(picture.quantize(256)),
+        "sixteen-bit-grey": encoded(deep),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_kind_of_picture_becomes_the_same_rgb_portrait(kind: str, tmp_path: Path) -> None:
+    # Given the same picture in another format or mode
+    ctx = job(tmp_path / "job", kinds()[kind], kind="detect")
+    # When the stage runs
+    stages.face.run(ctx)
+    # Then its portrait is 8-bit RGB and looks the same
+    expected = drawn().convert("L").convert("RGB") if "grey" in kind else drawn()
+    shown = Image.open(ctx.path("portrait.png"))
+    assert (shown.mode, shown.size) == ("RGB", (640, 640))
+    assert np.asarray(ImageChops.difference(shown, expected)).mean() < 6
+
+
+def test_transparency_is_shown_over_a_light_neutral(tmp_path: Path) -> None:
+    # Given a portrait whose top left corner is fully transparent, over black
+    picture = drawn().convert("RGBA")
+    picture.paste((0, 0, 0, 0), (0, 0, 60, 60))
+    ctx = job(tmp_path / "job", picture, kind="detect")
+    # When the stage runs
+    stages.face.run(ctx)
+    # Then the corner is light grey, not black
+    assert (portrait_of(ctx)[:50, :50] == 222).all()
+
+
+def test_a_picture_that_was_stored_lying_down_comes_out_upright(tmp_path: Path) -> None:
+    # Given a phone's picture: pixels on their side, and a note how to turn them (orientation 6)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = drawn().crop((0, 0, 640, 560)).transpose(Image.Transpose.ROTATE_90)
+    ctx = job(tmp_path / "job", encoded(lying, "JPEG", exif=exif, quality=95), kind="detect")
+    # When the stage runs
+    stages.face.run(ctx)
+    # Then the portrait has the upright size, and the chin is below the forehead
+    record = face_of(ctx)
+    assert (record["width"], record["height"]) == (640, 560)
+    forehead, chin = record["landmarks"][FOREHEAD], record["landmarks"][CHIN]
+    assert chin[1] - forehead[1] > 5 * abs(chin[0] - forehead[0])
+
+
+def two_faces() -> Image.Image:
+    """A larger face on the left, a smaller one on the right of the middle."""
+    picture = Image.new("RGB", (1400, 640), (200, 195, 190))
+    picture.paste(drawn(), (0, 0))
+    picture.paste(drawn().resize((460, 460)), (660, 120))
+    return picture
+
+
+@pytest.mark.parametrize(("choice", "left"), [("largest", True), ("0", True), ("1", False), ("center", False)])
+def test_the_face_that_was_asked_for_is_taken(choice: str, left: bool, tmp_path: Path) -> None:
+    # Given a picture of two people
+    ctx = job(tmp_path / "job", two_faces(), kind="detect", face=choice, limits={"max_side_px": 1400})
+    # When the stage runs
+    facts = stages.face.run(ctx)
+    # Then both were seen, and the right one was taken
+    x, _, width, _ = face_of(ctx)["box"]
+    assert facts["faces_found"] == 2
+    assert (x + width / 2 < 650) is left
+
+
+def test_a_face_that_is_not_there_is_named_with_how_many_there_are(tmp_path: Path) -> None:
+    # Given two people, and a wish for a third
+    ctx = job(tmp_path / "job", two_faces(), kind="detect", face="2")
+    # When, then
+    with pytest.raises(JobError, match="shows 2") as caught:
+        stages.face.run(ctx)
+    assert caught.value.code == "face-index"
+
+
+def test_a_small_face_in_a_large_picture_is_found(tmp_path: Path) -> None:
+    # Given a face of 132 px in a picture of 45 million pixels, too small to be seen in the picture as a whole
+    crowd = np.random.default_rng(0).integers(40, 220, (560, 800, 3), np.uint8)
+    picture = Image.fromarray(crowd).resize((8000, 5600), Image.Resampling.BILINEAR)
+    picture.paste(drawn().resize((280, 280)), (4300, 2600))
+    ctx = job(tmp_path / "job", encoded(picture, "JPEG"), {"min_face_px": 64}, kind="detect")
+    # When the stage runs
+    facts = stages.face.run(ctx)
+    # Then it is found where it is, with its size in the file's own pixels
+    x, y, width, height = face_of(ctx)["box"]
+    scale = 8000 / face_of(ctx)["width"]
+    assert facts["face_px"] == pytest.approx(132, abs=10)
+    assert 4300 < (x + width / 2) * scale < 4580
+    assert 2600 < (y + height / 2) * scale < 2880
+
+
+@pytest.mark.parametrize(
+    ("wish", "size"),
+    [
+        ({}, (638, 558)),
+        ({"size": "480x270"}, (480, 270)),
+        ({"aspect": "9:16"}, (314, 558)),
+        ({"aspect": "1:1"}, (558, 558)),
+    ],
+)
+def test_the_output_has_the_size_that_was_asked_for_and_even_sides(
+    wish: dict[str, Any], size: tuple[int, int], tmp_path: Path
+) -> None:
+    # Given a picture with odd sides
+    ctx = job(tmp_path / "job", drawn().crop((0, 0, 639, 559)), kind="detect", **wish)
+    # When the stage runs
+    facts = stages.face.run(ctx)
+    # Then the portrait has that size, the face is whole, and untouched pixels are the picture's own
+    x, y, width, height = face_of(ctx)["box"]
+    assert (facts["width"], facts["height"]) == portrait_of(ctx).shape[1::-1] == size
+    assert min(x, y) > 0
+    assert x + width < size[0]
+    assert y + height < size[1]
+    if not wish:
+        source, shown = np.asarray(drawn()), portrait_of(ctx)
+        assert any((shown == source[top : top + 558, left : left + 638]).all() for top in (0, 1) for left in (0, 1))
+
+
+def test_a_large_picture_is_brought_down_to_the_limit(tmp_path: Path) -> None:
+    # Given a limit of 400 px
+    ctx = job(tmp_path / "job", drawn(), kind="detect", limits={"max_side_px": 400})
+    # When, then
+    assert stages.face.run(ctx)["width"] == 400
+
+
+def test_detect_makes_no_rig(tmp_path: Path) -> None:
+    # Given a job that only asks whether the picture will do
+    ctx = job(tmp_path / "job", drawn(), kind="detect")
+    # When, then
+    stages.face.run(ctx)
+    assert face_of(ctx)["confidence"] > 0.5
+    assert not ctx.settings.paths.cache.exists()
+
+
+def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(tmp_path: Path) -> None:
+    # Given a portrait whose rig was built
+    ctx = job(tmp_path / "job", drawn(400))
+    stages.face.run(ctx)
+    (path,) = ctx.settings.paths.cache.rglob(f"*-v{VERSION}.npz")
+    whole = path.read_bytes()
+    # When its file is cut off, and the rig is asked for again
+    path.write_bytes(whole[: len(whole) // 2])
+    rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+    # Then it is whole again, in memory and on the disk
+    assert rig.lower.shape[0] == len(rig.face_names)
+    again = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
+    assert (again.lower == rig.lower).all()
+    assert (again.oral.skull == rig.oral.skull).all()
+    assert len(path.read_bytes()) == len(whole)
+
+
+def test_time_is_asked_for_by_the_pixels_before_they_are_worked_on(tmp_path: Path) -> None:
+    # Given a picture of 4 Mpx that breaks off, and a video of 1 Mpx
+    asked: list[float] = []
+    timeout = job(tmp_path / "job").settings.lanes.timeout
+    broken = job(tmp_path / "broken", encoded(drawn().resize((2000, 2000)))[:50_000])
+    # When it is read / Then its time was asked for, although it could not be decoded
+    with pytest.raises(JobError):
+        stages.face.run(replace(broken, allow=asked.append))
+    assert asked == [pytest.approx(timeout.base_s + 4 * timeout.per_megapixel_s)]
+    # And what is built for a large video is given more than for a small one
+    large: list[float] = []
+    small: list[float] = []
+    stages.face.run(replace(job(tmp_path / "large", drawn(), kind="detect", size="1280x1280"), allow=large.append))
+    stages.face.run(replace(job(tmp_path / "small", drawn(), kind="detect", size="320x320"), allow=small.append))
+    assert large[0] == small[0]
+    assert large[1] > small[1] > timeout.base_s

@@ -1,0 +1,204 @@
+"""The lipsync stage: touches at every frame rate, stillness in silence, rest at both ends, and chance by seed."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stages.lipsync
+from daemon.errors import UnknownError
+from stages.context import Context
+from stages.lipsync.motion_track import MOUTH, Track
+from tests.support.picture_jobs import RATE, job, say, track_of, write_sound
+
+#: "a-p-a-b-a-m-a-f-a", a pause, "a-p-u"; sounds as short as 30 ms.
+WORDS = [
+    ("ɑ", 0.30, 0.42), ("p", 0.42, 0.45), ("ɑ", 0.45, 0.57), ("b", 0.57, 0.60), ("ɑ", 0.60, 0.72), ("m", 0.72, 0.76),
+    ("ɑ", 0.76, 0.90), ("f", 0.90, 0.96), ("ɑ", 0.96, 1.10), ("ɑ", 2.00, 2.20), ("p", 2.20, 2.23), ("u", 2.23, 2.45),
+]  # fmt: skip
+DURATION = 3.0
+OPENING = ("jaw", "lower_lip", "upper_lip")
+
+
+def spoken(
+    folder: Path, phones: list[tuple[str, float, float]] = WORDS, duration: float = DURATION, **manifest: Any
+) -> Track:
+    ctx = job(folder, **manifest)
+    say(ctx, phones, duration)
+    stages.lipsync.run(ctx)
+    return track_of(ctx)
+
+
+def opening(track: Track) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.asarray(sum(track.column(name) for name in OPENING), np.float32)
+
+
+@pytest.mark.parametrize("fps", ["24", "25", "29.97", "60"])
+def test_lips_touch_for_at_least_a_frame_at_every_p_b_and_m(fps: str, tmp_path: Path) -> None:
+    # Given sounds shorter than a frame
+    track = spoken(tmp_path / "job", fps=fps)
+    # When each of them is looked up in the track
+    time = np.arange(len(track.values)) / float(track.fps)
+    for phone, start, end in WORDS:
+        near = (time > start - 0.04) & (time < end + 0.04)
+        # Then a frame beside it is shut, and every vowel is open
+        if phone in "pbm":
+            assert opening(track)[near].min() == 0, (phone, start)
+            assert track.column("close")[near].max() == 1
+        if phone == "ɑ":
+            assert track.column("jaw")[near].max() > 0.2, start
+
+
+def test_the_lower_lip_meets_the_teeth_at_f(tmp_path: Path) -> None:
+    # Given, when
+    track = spoken(tmp_path / "job")
+    # Then
+    assert track.column("tuck")[round(0.93 * 25)] > 0.7
+
+
+def test_vowels_have_their_own_mouths(tmp_path: Path) -> None:
+    # Given a long open vowel, a rounded one and a spread one
+    track = spoken(tmp_path / "job", [("ɑ", 0.5, 1.0), ("u", 1.0, 1.5), ("i", 1.5, 2.0)])
+    # When each is looked at in its middle
+    a, u, i = (track.values[round(at * 25)] for at in (0.75, 1.25, 1.75))
+    jaw, pucker, wide = (MOUTH.index(name) for name in ("jaw", "pucker", "wide"))
+    # Then the first is the most open, the second is round, the third is wide
+    assert a[jaw] > 2 * u[jaw]
+    assert a[jaw] > 2 * i[jaw]
+    assert u[pucker] > 0.7 > 0.2 > i[pucker]
+    assert i[wide] > 0.6 > 0.2 > u[wide]
+
+
+def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_path: Path) -> None:
+    # Given a pause of 0.9 s, with and without breath
+    breathing = opening(spoken(tmp_path / "job"))
+    without = opening(spoken(tmp_path / "other", motion={"breath": 0}))
+    # When its middle, and the time before speech goes on, are looked at
+    middle, before = slice(round(1.32 * 25), round(1.43 * 25)), slice(round(1.68 * 25), round(1.85 * 25))
+    # Then nothing of the mouth moves, but the lips part a little for a breath
+    assert not breathing[middle].any()
+    assert not without[middle].any()
+    assert not without[before].any()
+    assert 0.1 < breathing[before].max() < 0.5 * breathing.max()
+
+
+def test_mouths_open_faster_than_they_close(tmp_path: Path) -> None:
+    # Given one vowel between silences
+    track = spoken(tmp_path / "job", [("ɑ", 1.0, 1.5)], fps="60", motion={"breath": 0})
+    jaw = track.column("jaw") / track.column("jaw").max()
+    # When the time from a tenth to nine tenths is taken on both sides
+    high, low = np.flatnonzero(jaw > 0.9), np.flatnonzero(jaw > 0.1)
+    # Then
+    assert high[0] - low[0] < low[-1] - high[-1]
+
+
+@pytest.mark.parametrize(("fps", "rate"), [("25", Fraction(25)), ("29.97", Fraction(30000, 1001))])
+def test_frames_cover_the_sound_exactly(fps: str, rate: Fraction, tmp_path: Path) -> None:
+    # Given a sound of 10 s, which is 299.7 frames at 29.97
+    track = spoken(tmp_path / "job", duration=10.0, fps=fps)
+    # Then
+    assert len(track.values) == math.ceil(10 * rate)
+    assert track.fps == rate
+
+
+@pytest.mark.parametrize("method", ["exact", "energy"])
+def test_a_clip_starts_and_ends_as_the_portrait_even_in_full_speech(method: str, tmp_path: Path) -> None:
+    # Given sound from the first sample to the last
+    ctx = job(tmp_path / "job")
+    say(ctx, [("ɑ", 0.0, 1.5)], 1.5, method)
+    # When
+    stages.lipsync.run(ctx)
+    # Then
+    assert not track_of(ctx).values[[0, -1]].any()
+
+
+def test_the_same_seed_moves_the_same_and_another_does_not(tmp_path: Path) -> None:
+    # Given three jobs, two of one seed
+    one, same, other = (
+        spoken(tmp_path / str(n), duration=8.0, motion={"seed": seed}) for n, seed in enumerate((7, 7, 8))
+    )
+    # Then
+    assert (one.values == same.values).all()
+    assert (one.column("head_yaw") != other.column("head_yaw")).any()
+    assert (one.values[:, : len(MOUTH)] == other.values[:, : len(MOUTH)]).all()
+
+
+def test_a_job_without_a_seed_has_its_own(tmp_path: Path) -> None:
+    # Given the same job twice
+    first, again = spoken(tmp_path / "a"), spoken(tmp_path / "b")
+    # Then
+    assert (first.values == again.values).all()
+
+
+def test_a_locked_head_still_blinks(tmp_path: Path) -> None:
+    # Given, when
+    track = spoken(tmp_path / "job", duration=12.0, motion={"head": 0})
+    # Then
+    for name in ("head_yaw", "head_pitch", "head_roll", "head_x", "head_y", "breath"):
+        assert not track.column(name).any(), name
+    assert track.column("blink_left").max() == 1
+
+
+def test_blinks_are_full_and_as_frequent_as_a_persons(tmp_path: Path) -> None:
+    # Given two minutes
+    track = spoken(tmp_path / "job", duration=120.0, motion={"seed": 3})
+    shut = track.column("blink_left") == 1
+    # When the blinks are counted
+    blinks = int((shut[1:] & ~shut[:-1]).sum())
+    # Then there are 10 to 25 a minute, none at the ends, and none without motion.blink
+    assert 20 <= blinks <= 50
+    assert not track.column("blink_left")[:6].any()
+    still = spoken(tmp_path / "still", duration=20.0, motion={"blink": 0})
+    assert not still.column("blink_left").any()
+
+
+def test_head_motion_is_modest(tmp_path: Path) -> None:
+    # Given two minutes at twice the natural motion
+    track = spoken(tmp_path / "job", duration=120.0, motion={"head": 2, "seed": 1})
+    # Then the head turns, but never by more than one picture can stand
+    assert 2 < np.abs(track.column("head_yaw")).max() < 7
+    assert np.abs(track.column("head_roll")).max() < 5
+    assert np.abs(track.column("lean")).max() < 0.16
+
+
+def test_expressiveness_scales_the_mouth_but_never_opens_a_touch(tmp_path: Path) -> None:
+    # Given a lively and a reserved speaker
+    lively = spoken(tmp_path / "a", motion={"expressiveness": 2})
+    reserved = spoken(tmp_path / "b", motion={"expressiveness": 0.2})
+    # Then
+    assert lively.column("jaw").max() > 1.4 * reserved.column("jaw").max() > 0.2
+    assert opening(lively)[round(0.44 * 25)] == 0
+
+
+def test_speech_without_words_follows_its_loudness(tmp_path: Path) -> None:
+    # Given a voice of which only the sound is known: vowel, silence, vowel
+    ctx = job(tmp_path / "job")
+    say(ctx, [("ɑ", 0.5, 1.2), ("ɑ", 2.0, 2.7)], 3.5, "energy")
+    tone = np.sign(np.sin(2 * np.pi * 140 * np.arange(round(3.5 * RATE)) / RATE)) * 0.2
+    time = np.arange(len(tone)) / RATE
+    write_sound(
+        ctx.path("speech.wav"), np.where(((time > 0.5) & (time < 1.2)) | ((time > 2.0) & (time < 2.7)), tone, 0.0)
+    )
+    # When
+    facts = stages.lipsync.run(ctx)
+    # Then the mouth is open in both, shut between them, and the facts say how
+    jaw = track_of(ctx).column("jaw")
+    assert facts["method"] == "energy"
+    assert jaw[round(0.9 * 25)] > 0.15
+    assert jaw[round(2.4 * 25)] > 0.15
+    assert jaw[round(1.6 * 25)] < 0.02
+
+
+def test_a_damaged_artifact_is_nobodys_fault(tmp_path: Path) -> None:
+    # Given a job whose timing was cut off
+    ctx: Context = job(tmp_path / "job")
+    say(ctx, WORDS, DURATION)
+    ctx.path("timing.json").write_text('{"method": "ex')
+    # When, then
+    with pytest.raises(UnknownError):
+        stages.lipsync.run(ctx)

@@ -1,0 +1,188 @@
+"""Memory on the GPU: what a frame needs is counted, the batch follows from what is free, and it is given back."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pynvml
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from daemon.config import Settings
+from daemon.errors import MachineError
+from stages import lipsync, worker
+from stages.musetalk import gpu_memory, paint
+from stages.musetalk.gpu_memory import MB, Memory, fitting_batch
+from stages.musetalk.unet import UNet, UNetShape
+from stages.musetalk.vae import Vae, VaeShape
+
+BF16 = torch.bfloat16
+#: Parameters of the published UNet, its time embedding folded away, and autoencoder.
+WEIGHTS = 823_000_000 + 83_653_863
+
+
+class Allocations(TorchDispatchMode):
+    """Follows every allocation: what is held at most, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now, self.most = 0, 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._known:
+                    self._known.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    self.most = max(self.most, self.now)
+                    weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return made
+
+    def _gone(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
+@torch.inference_mode()
+def most(run: Callable[[], object]) -> int:
+    with Allocations() as counted:
+        run()
+    return int(counted.most)
+
+
+def test_a_frame_needs_what_the_batch_is_chosen_by() -> None:
+    # Given the published network, without its weights: nothing is computed, but everything is allocated
+    with torch.device("meta"):
+        unet = UNet(UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32)).to(BF16)
+        vae = Vae(VaeShape(channels=(128, 256, 512, 512), groups=32)).to(BF16)
+        latents, tokens = torch.empty(1, 8, 32, 32, dtype=BF16), torch.empty(16, 50, 384, dtype=BF16)
+        predicted = torch.empty(16, 4, 32, 32, dtype=BF16)
+    # When all allocations of a pass are followed, then a frame needs no more than is set aside, and not much less
+    painting, deciding = most(lambda: vae.decode(predicted)) / 16, most(lambda: unet(latents, tokens)) / 16
+    assert deciding < painting  # so that the decoder's need is the whole's
+    assert 0.75 < painting / (gpu_memory.FRAME_NUMBERS * BF16.itemsize) <= 0.85
+
+
+@pytest.mark.parametrize(
+    ("dtype", "budget_mb", "free_mb", "batch"),
+    [
+        (BF16, 5600, 80_000, 16),  # a large GPU, the default budget
+        (BF16, 80_000, 138_000, 64),
+        (BF16, 5600, 4000, 8),  # a 4 GB card, or one that others use
+        (BF16, 5600, 2900, 2),
+        (BF16, 5600, 100, 1),  # too little for the weights as well: loading will say so
+        (torch.float32, 5600, 80_000, 4),
+    ],
+)
+def test_the_batch_follows_from_free_memory_and_budget(
+    dtype: torch.dtype, budget_mb: int, free_mb: int, batch: int
+) -> None:
+    chosen = fitting_batch(dtype, WEIGHTS, budget_mb * MB, Memory(free_mb * MB, 141_000 * MB))
+    assert chosen == batch
+    if batch > 1:  # and then all of it is within the budget
+        used = WEIGHTS * dtype.itemsize + chosen * gpu_memory.FRAME_NUMBERS * dtype.itemsize
+        assert used < min(budget_mb, free_mb) * MB - 700 * MB
+
+
+def test_on_a_processor_the_batch_does_not_depend_on_a_gpu() -> None:
+    assert fitting_batch(torch.float32, WEIGHTS, 5600 * MB, None) == 4
+
+
+def test_nvml_is_asked_for_the_gpu_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a driver with two GPUs, of which PyTorch sees the second as its first
+    sizes = {"GPU-a": (1, 2), "GPU-b": (30, 40)}
+
+    class Answer:
+        def __init__(self, free: int, total: int) -> None:
+            self.free, self.total = free, total
+
+    def by_uuid(uuid: str) -> str:
+        if uuid not in sizes:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return uuid
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Answer(*sizes[handle]))
+    # Then it is told apart by its UUID, and one that NVML does not know is nobody's
+    assert gpu_memory.by_nvml("GPU-b") == Memory(30, 40)
+    assert gpu_memory.by_nvml("GPU-c") is None
+
+
+def test_without_a_driver_nvml_says_nothing() -> None:
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        assert gpu_memory.by_nvml("GPU-a") is None
+    else:
+        pytest.skip("there is a GPU")
+
+
+# -- making room -----------------------------------------------------------------------------------------------
+
+
+class Unheard(worker.Wire):
+    """The line to a daemon that is not there; the real one takes the process's standard output."""
+
+    def __init__(self) -> None:
+        return None
+
+    def send(self, event: str, **data: Any) -> None:
+        return None
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """MuseTalk, loaded, as far as making room is concerned."""
+    calls: list[str] = []
+
+    class Painter:
+        def unload(self) -> dict[str, int]:
+            calls.append("unloaded")
+            return {"vram_mb": 0}
+
+    monkeypatch.setattr(paint, "_loaded", paint._Loaded((), Painter(), None, 0.0, {}))  # type: ignore[arg-type]
+    yield calls
+    paint._loaded = None
+
+
+def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
+    loaded: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    # Given a stage for whose model there is room only without the other's
+    def run(ctx: object) -> dict[str, str]:
+        if not loaded:
+            raise MachineError("gpu-memory", "full", "")
+        return {"engine": "large"}
+
+    stage = ModuleType("stages.tts")
+    stage.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "stages.tts", stage)
+    request = {
+        "job": "job-1",
+        "name": "a",
+        "stage": "tts",
+        "dir": str(tmp_path),
+        "manifest": {"text": "a", "kind": "speech"},
+    }
+    # When it runs, then MuseTalk gives its memory back, once, and the stage does its work
+    result = worker.perform(request, Settings(), Unheard())
+    assert result["facts"] == {"engine": "large"}
+    assert loaded == ["unloaded"]
+    assert lipsync.release() == {}  # there is nothing more to give
+
+
+def test_where_nothing_gives_way_the_lack_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paint, "_loaded", None)
+    assert not worker.make_room("tts")

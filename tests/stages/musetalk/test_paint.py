@@ -1,0 +1,333 @@
+"""MuseTalk in the pipeline: which engine is taken and why, and a still portrait that speaks and moves."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import ImageDraw
+
+from daemon.config import Settings
+from daemon.errors import MachineError, UnknownError
+from stages import face, lipsync
+from stages.context import Context, Facts
+from stages.encode.compose import Composer
+from stages.lipsync import choose as engines
+from stages.lipsync import painted_mouth
+from stages.lipsync.audio_features import Sound
+from stages.lipsync.choose import Machine, choose
+from stages.lipsync.motion_track import MOUTH, Track
+from stages.lipsync.painted_mouth import Patches
+from stages.musetalk import mask, paint
+from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
+from stages.musetalk.face_parser import FaceParser
+from stages.musetalk.portrait import Portraits
+from tests.support import picture_jobs
+from tests.support.musetalk_golden import MODELS
+
+#: Half a second of silence, then speech.
+PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
+READY = Machine(packages=True, gpu=True, lacking="")
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unloaded() -> Iterator[None]:
+    yield
+    paint.unload()
+
+
+# -- the choice ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine", "engine", "why"),
+    [
+        ("auto", READY, "musetalk", "CUDA"),
+        ("auto", Machine(True, False, ""), "warp", "no CUDA GPU"),
+        ("auto", Machine(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
+        ("auto", Machine(False, False, ""), "warp", "not installed"),
+        ("warp", READY, "warp", "config.yaml asks"),
+        ("musetalk", READY, "musetalk", "on the GPU"),
+        ("musetalk", Machine(True, False, ""), "musetalk", "slow"),
+    ],
+)
+def test_the_engine_is_chosen_and_the_reason_said(asked: Any, machine: Machine, engine: str, why: str) -> None:
+    choice = choose(asked, machine)
+    assert choice.engine == engine
+    assert why in choice.why
+
+
+def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
+    with pytest.raises(MachineError) as error:
+        choose("musetalk", Machine(False, False, ""))
+    assert error.value.code == "engine-not-installed"
+
+
+def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
+    def lacking() -> str:
+        return engines.look(Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})).lacking
+
+    assert "musetalkV15/unet.pth: missing" in lacking()
+    shutil.copytree(MODELS, tmp_path / "m")
+    assert lacking() == ""
+    (tmp_path / "m" / "whisper" / "pytorch_model.bin").write_bytes(b"half")
+    assert "whisper/pytorch_model.bin" in lacking()
+
+
+# -- the whole -------------------------------------------------------------------------------------------------
+
+
+def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[Context, Facts]:
+    """A job about the example portrait after the face and the lipsync stage."""
+    ctx = picture_jobs.job(folder, picture_jobs.drawn(), **manifest)
+    settings = ctx.settings.model_dump(mode="json")
+    settings["paths"]["models"] = str(MODELS)
+    settings["stages"]["lipsync"] |= {"engine": engine}
+    settings["stages"]["lipsync"]["musetalk"] |= {"precision": "float32"}
+    ctx = Context(ctx.job_id, ctx.name, ctx.job_dir, ctx.manifest, Settings.model_validate(settings))
+    face.run(ctx)
+    picture_jobs.say(ctx, PHONES, 1.2)
+    return ctx, lipsync.run(ctx)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, Facts]:
+    return speaking(tmp_path_factory.mktemp("m") / "job", motion={"seed": 5}, fps="29.97")
+
+
+def test_the_stage_leaves_a_patch_for_every_frame_and_says_what_ran(spoken: tuple[Context, Facts]) -> None:
+    ctx, facts = spoken
+    track, painted = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
+    assert painted is not None
+    assert len(track.values) == len(painted.strength) == facts["frames"] == 36
+    assert (facts["engine"], facts["model"]) == ("musetalk", "MuseTalk 1.5")
+    assert "cpu, float32" in facts["device"]
+    assert any("processor" in warning for warning in ctx.warnings)
+    # the mouth is painted, the rest is the track's
+    assert not track.values[:, : len(MOUTH)].any()
+    assert track.values[:, len(MOUTH) :].any()
+
+
+def test_the_mouth_alone_is_painted_when_nothing_else_moves(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
+    # Given a job whose head is locked
+    ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
+    portrait = cv2.imread(str(ctx.path("portrait.png")))
+    painted = Patches.load(ctx.job_dir)
+    assert portrait is not None
+    assert painted is not None
+    # When its frames are made
+    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    # Then outside of the mouth's region they are the portrait, and in it they are the patches, mixed in once
+    for index, frame in enumerate(frames):
+        want = np.asarray(portrait, np.uint8).copy()
+        painted.paint(index, want)
+        outside = np.ones(frame.shape[:2], bool)
+        outside[painted.slices] = False
+        assert np.abs(frame.astype(int) - portrait)[outside].max() <= 2  # brows move a little with speech
+        assert np.abs(frame.astype(int) - want)[painted.slices].max() <= 2
+    assert np.array_equal(frames[0], portrait)
+    assert np.array_equal(frames[-1], portrait)
+    assert any(np.abs(frame.astype(int) - portrait).max() > 20 for frame in frames)
+
+
+def test_the_head_moves_as_with_warp(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
+    # Given the same job with the other engine
+    ctx, _ = spoken
+    other, facts = speaking(tmp_path / "job", engine="warp", motion={"seed": 5}, fps="29.97")
+    assert facts["engine"] == "warp"
+    # Then all but the mouth moves alike
+    mine, theirs = (Track.load(job.path("motion.npz")).values for job in (ctx, other))
+    assert np.array_equal(mine[:, len(MOUTH) :], theirs[:, len(MOUTH) :])
+    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    theirs_frames = [frame.copy() for frame in Composer.open(other).frames()]
+    brow = slice(0, frames[0].shape[0] // 3)
+    assert max(np.abs(a[brow].astype(int) - b[brow]).max() for a, b in zip(frames, theirs_frames, strict=True)) <= 2
+    assert np.abs(frames[20][brow].astype(int) - frames[0][brow]).max() > 5
+
+
+def test_another_try_with_warp_leaves_no_patches(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
+    ctx, _ = spoken
+    shutil.copytree(ctx.job_dir, tmp_path / "job")
+    settings = ctx.settings.model_dump(mode="json")
+    settings["stages"]["lipsync"]["engine"] = "warp"
+    again = Context(ctx.job_id, ctx.name, tmp_path / "job", ctx.manifest, Settings.model_validate(settings))
+    lipsync.run(again)
+    assert Patches.load(again.job_dir) is None
+
+
+def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
+    landmarks = np.zeros((478, 3), np.float32) + np.array([120, 60, 0], np.float32)
+    landmarks[[234, 454], 0] = -30, 111.7
+    landmarks[152, 1], landmarks[[195, 5], 1] = 203.9, 120
+    landmarks[list(range(20)), 0] = 40
+    box = portrait_box(landmarks, (112, 204), chin_margin=CHIN_MARGIN)
+    assert 0 <= box[0] < box[2] <= 112
+    assert 0 <= box[1] < box[3] <= 204
+
+
+def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(tmp_path: Path) -> None:
+    # Given a job for the processor
+    ctx, facts = speaking(tmp_path / "job")
+    left: list[float] = []
+    # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
+    again = replace(ctx, left=left.append)
+    lipsync.run(again)
+    assert left[-1] == 0
+    assert left[0] > 0
+    assert facts["frames_per_s"] > 0
+    # When less time is accepted than it takes, then it ends after the first group and says what it would take
+    ctx.path(painted_mouth.PIXELS).unlink()
+    with pytest.raises(MachineError) as error:
+        lipsync.run(replace(ctx, settings=with_musetalk(ctx.settings, patience=1e-6)))
+    assert error.value.code == "engine-too-slow"
+    assert "minutes for this speech" in error.value.message
+    assert "stages.lipsync.musetalk.patience" in error.value.hint
+    assert not ctx.path(painted_mouth.PIXELS).exists()
+
+
+def with_musetalk(settings: Settings, **changes: Any) -> Settings:
+    changed = settings.model_dump(mode="json")
+    changed["stages"]["lipsync"]["musetalk"] |= changes
+    return Settings.model_validate(changed)
+
+
+def test_a_portrait_is_looked_at_once(spoken: tuple[Context, Facts], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an engine that has seen a portrait
+    ctx, _ = spoken
+    engine = paint._engine(ctx)
+    first = engine.portraits.of(ctx)
+    # When the next job has the same one, then nothing of it is worked out again; the network's eye is not even opened
+    monkeypatch.setattr(engine.painter, "latents", None)
+    assert engine.portraits.of(ctx) is first
+    # When another is asked about, it is looked at
+    cut = json.loads(ctx.path("face.json").read_bytes())
+    cut["landmarks"] = (np.array(cut["landmarks"]) + 1).tolist()
+    other = replace(ctx, job_dir=ctx.job_dir.parent / "other")
+    shutil.copytree(ctx.job_dir, other.job_dir)
+    other.path("face.json").write_text(json.dumps(cut))
+    with pytest.raises(TypeError):
+        engine.portraits.of(other)
+
+
+def test_the_shift_moves_the_box_of_the_older_version_alone(spoken: tuple[Context, Facts]) -> None:
+    ctx, _ = spoken
+
+    def box(version: str, shift: int) -> tuple[int, int, int, int]:
+        wish = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
+        return Portraits(paint._engine(ctx).painter, wish, MODELS).of(ctx).where.box
+
+    plain, shifted = box("1.0", 0), box("1.0", 7)
+    assert shifted[1] - plain[1] == 14  # the middle moves by 7, and the chin stays
+    assert (plain[0], *plain[2:]) == (shifted[0], *shifted[2:])
+    assert box("1.5", 7) == box("1.5", 0)
+
+
+def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
+    spoken: tuple[Context, Facts], tmp_path: Path
+) -> None:
+    # Given that the network's mask is chosen and its file is not there
+    ctx, _ = spoken
+    painter = paint._engine(ctx).painter
+    wish = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
+    with pytest.raises(MachineError, match=r"79999_iter\.pth is not there") as error:
+        Portraits(painter, wish, tmp_path).of(ctx)
+    assert error.value.code == "model-missing"
+    # When a file with its tensors is there, one that takes everything for skin
+    torch.manual_seed(0)
+    parser = FaceParser()
+    parser.conv_out.conv_out.weight.data.zero_()
+    (tmp_path / "face-parse-bisent").mkdir()
+    torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
+    seen_nothing = Portraits(painter, wish, tmp_path).of(ctx)
+    # Then class 0, no face, is its answer: the landmarks' mask is taken, and that is said
+    assert "saw no mouth" in seen_nothing.remark
+    assert np.array_equal(seen_nothing.where.mask, paint._engine(ctx).portraits.of(ctx).where.mask)
+    # and where it answers skin everywhere, the whole lower half is painted
+    parser.conv_out.conv.bn.bias.data.fill_(1.0)
+    parser.conv_out.conv.bn.weight.data.zero_()
+    parser.conv_out.conv_out.weight.data[mask.SKIN] = 1.0
+    torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
+    seen_skin = Portraits(painter, wish, tmp_path).of(ctx)
+    assert seen_skin.remark == ""
+    x1, _, x2, _ = seen_skin.where.box
+    assert (seen_skin.where.mask[seen_skin.where.mask.shape[0] // 2] == 255).sum() > 0.5 * (x2 - x1)
+    assert seen_skin.where.mask.sum() > seen_nothing.where.mask.sum()
+
+
+def test_the_parsing_network_has_the_published_files_tensors() -> None:
+    # 53,289,463 bytes published; without the heads that served its training and the counters 52,650,752 of tensors
+    state = FaceParser().state_dict()
+    kept = {name: value for name, value in state.items() if not name.startswith(("conv_out16", "conv_out32"))}
+    assert len(state) == 191
+    assert sum(value.nbytes for name, value in kept.items() if not name.endswith("tracked")) == 52_650_752
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1])
+def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seconds: float) -> None:
+    ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
+    picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
+    facts = lipsync.run(ctx)
+    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    assert facts["frames"] == len(frames) == math.ceil(seconds * 25)
+    assert np.array_equal(frames[0], cv2.imread(str(ctx.path("portrait.png"))))
+
+
+def test_a_covered_mouth_is_painted_where_it_must_be(tmp_path: Path) -> None:
+    # Given a portrait whose mouth is behind a flat mask
+    picture = picture_jobs.drawn().copy()
+    plain, _ = speaking(tmp_path / "plain")
+    landmarks = np.array(json.loads(plain.path("face.json").read_bytes())["landmarks"])[:, :2]
+    lips = landmarks[[61, 291, 0, 17]]
+    low, high = lips.min(axis=0) - 30, lips.max(axis=0) + 30
+    ImageDraw.Draw(picture).rectangle((*low.tolist(), *high.tolist()), fill=(90, 140, 150))
+    ctx = picture_jobs.job(tmp_path / "job", picture)
+    ctx = replace(ctx, settings=plain.settings)
+    face.run(ctx)
+    # When it speaks, then the mouth is inside the picture, near where it would be, and nothing breaks
+    picture_jobs.say(ctx, PHONES, 1.2)
+    lipsync.run(ctx)
+    painted = Patches.load(ctx.job_dir)
+    assert painted is not None
+    x1, y1, x2, y2 = painted.where.roi
+    middle = (low + high) / 2
+    assert x1 < middle[0] < x2
+    assert y1 < middle[1] < y2
+    assert len(list(Composer.open(ctx).frames())) == 30
+
+
+def test_cut_patches_are_noticed(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
+    ctx, _ = spoken
+    shutil.copytree(ctx.job_dir, tmp_path / "job")
+    pixels = tmp_path / "job" / painted_mouth.PIXELS
+    pixels.write_bytes(pixels.read_bytes()[:-1])
+    with pytest.raises(UnknownError):
+        Patches.load(tmp_path / "job")
+
+
+# -- silence ---------------------------------------------------------------------------------------------------
+
+
+def test_silence_eases_to_the_portraits_own_mouth() -> None:
+    # Given a second of speech between two of silence
+    loudness = np.zeros(300, np.float32)
+    loudness[100:200] = 1
+    # When the patches' strength is taken at 25 frames a second
+    values = paint.strength(Sound(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25))
+    # Then it is full in the speech, nothing in the silence, and passes without a jump
+    assert (values[25:50] == 1).all()
+    assert not values[:18].any()
+    assert not values[60:].any()
+    assert np.abs(np.diff(values)).max() < 0.25

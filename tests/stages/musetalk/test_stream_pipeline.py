@@ -1,0 +1,104 @@
+"""The belt between device and host: results are right however late each of the device's queues does its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from stages.musetalk import stream_pipeline as carrying
+from stages.musetalk.forward import Step, of_memory
+from stages.musetalk.painter import Painter
+from stages.musetalk.stream_pipeline import Belt, Queue
+from tests.support.musetalk_golden import arrays, load_painter
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Later:
+    """A queue of the device as slow as it may be: nothing is done before somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], None]] = []
+        self.done = 0
+
+    def do(self, work: Callable[[], None]) -> None:
+        self.work.append(work)
+
+    def mark(self) -> Moment:
+        return Moment(self, len(self.work))
+
+    def wait(self, mark: carrying.Mark) -> None:
+        self.work.append(mark.synchronize)
+
+    def run(self, until: int) -> None:
+        while self.done < until:
+            self.done += 1
+            self.work[self.done - 1]()
+
+
+class Eager(Later):
+    """A queue that works as far ahead as it may."""
+
+    def do(self, work: Callable[[], None]) -> None:
+        super().do(work)
+        self.run(len(self.work))
+
+
+class Moment:
+    def __init__(self, queue: Later, place: int) -> None:
+        self.queue, self.place = queue, place
+
+    def synchronize(self) -> None:
+        self.queue.run(self.place)
+
+
+@torch.inference_mode()
+def results(
+    painter: Painter, queues: tuple[Queue, Queue] | None
+) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    """Seven batches of one to three frames, all started before the first is fetched."""
+    frames = torch.from_numpy(arrays("audio")["tokens"])
+    belt = Belt(Step(painter._unet, painter._vae, painter.latents(arrays("v15")["crop256"]), 3), queues)
+    pending = [belt.put(frames[turn % 3 : turn % 3 + 1 + turn % 3]) for turn in range(7)]
+    return [item.get()[0].copy() for item in pending]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: (Later(), Later()), lambda: (Eager(), Later()), lambda: (Later(), Eager()), lambda: (Eager(), Eager())],
+)
+def test_no_slot_is_filled_again_before_it_was_copied(make: Callable[[], tuple[Queue, Queue]]) -> None:
+    # Given results computed and fetched one by one
+    painter = load_painter()
+    want = results(painter, None)
+    assert not np.array_equal(want[0], want[1][:1])  # the frames differ, so that a mix-up would be seen
+    # When more batches are under way than there are slots, and the queues race or dawdle
+    got = results(painter, make())
+    # Then each batch got its own result
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(got, want, strict=True))
+
+
+def test_one_recording_serves_every_portrait() -> None:
+    # Given a belt, warm for one portrait
+    painter, frames = load_painter(batch=3), torch.from_numpy(arrays("audio")["tokens"])
+    crop = arrays("v15")["crop256"]
+    list(painter.patches(painter.latents(crop), [frames]))
+    belt = painter._belt
+    # When another portrait is painted, then nothing is prepared anew, and the patches are those of a fresh painter
+    mirrored = painter.latents(np.ascontiguousarray(crop[:, ::-1]))
+    got = np.concatenate(list(painter.patches(mirrored, [frames])))
+    assert painter._belt is belt
+    fresh = load_painter(batch=3)
+    assert np.array_equal(got, np.concatenate(list(fresh.patches(mirrored, [frames]))))
+
+
+def test_memory_that_ends_while_recording_is_seen_behind_the_recordings_own_error() -> None:
+    # Given the error of a recording that was broken off because memory ended
+    error = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    error.__context__ = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    # Then it counts as one of memory, so that the batch is halved; another does not
+    assert of_memory(error) is error.__context__
+    assert of_memory(RuntimeError("CUDA error: operation not permitted when stream is capturing")) is None

@@ -1,0 +1,119 @@
+"""Model files as operators have them: converted, damaged, of another kind, with code in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from daemon.errors import MachineError
+from stages.musetalk import weights
+from stages.musetalk.device import Place
+from stages.musetalk.painter import Painter
+from tests.support.musetalk_golden import MODELS, arrays
+
+CPU32 = Place(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(MODELS, tmp_path / "models"))
+
+
+def test_safetensors_are_preferred_and_paint_the_same(models: Path) -> None:
+    # Given the published files, and the same tensors as safetensors where the .pth has become useless
+    crop = arrays("v15")["crop256"]
+    tokens = torch.from_numpy(arrays("audio")["tokens"])
+    before = Painter.load("musetalk", models, CPU32)
+    want = np.concatenate(list(before.patches(before.latents(crop), [tokens])))
+    for old, new in (
+        ("musetalkV15/unet.pth", "musetalkV15/unet.safetensors"),
+        ("sd-vae/diffusion_pytorch_model.bin", "sd-vae/diffusion_pytorch_model.safetensors"),
+        ("whisper/pytorch_model.bin", "whisper/model.safetensors"),
+    ):
+        state = {name: value.contiguous() for name, value in weights.read_state(models / old).items()}
+        save_file(state, models / new)
+        (models / old).write_bytes(b"")
+    # When they are loaded, then the patches are the same to the last bit
+    after = Painter.load("musetalk", models, CPU32)
+    assert np.array_equal(np.concatenate(list(after.patches(after.latents(crop), [tokens]))), want)
+
+
+class Bomb:
+    """What unpickling this does, a model file must never do."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def swap(path: Path) -> None:
+    shutil.copy(path.parent.parent / "musetalk" / "pytorch_model.bin", path)
+
+
+def bomb(path: Path) -> None:
+    torch.save({"conv_in.weight": Bomb(path.parent / "ran")}, path)
+
+
+def old_bomb(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Bomb(path.parent / "ran")))
+
+
+def nested(path: Path) -> None:
+    torch.save({"state_dict": {"conv_in.weight": torch.zeros(1)}, "epoch": 3}, path)
+
+
+def page(path: Path) -> None:
+    path.write_text("<html>Sign in to download</html>")
+
+
+@pytest.mark.parametrize(
+    ("harm", "code"),
+    [(Path.unlink, "model-missing"), (cut, "model-damaged"), (page, "model-damaged"), (old_bomb, "model-damaged"),
+     (swap, "model-foreign"), (bomb, "model-foreign"), (nested, "model-foreign")],
+)  # fmt: skip
+def test_bad_weights_are_named_and_run_nothing(models: Path, harm: Callable[[Path], None], code: str) -> None:
+    path = models / "musetalkV15" / "unet.pth"
+    harm(path)
+    with pytest.raises(MachineError) as error:
+        Painter.load("musetalk", models, CPU32)
+    assert error.value.code == code
+    assert str(path) in error.value.message
+    assert error.value.hint
+    assert not (path.parent / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [("musetalkV15/musetalk.json", "cross_attention_dim", 768), ("musetalkV15/musetalk.json", "in_channels", 4),
+     ("sd-vae/config.json", "scaling_factor", 0.13025), ("whisper/config.json", "d_model", 512)],
+)  # fmt: skip
+def test_another_architecture_is_refused_by_name(models: Path, file: str, key: str, value: object) -> None:
+    path = models / file
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), key: value}))
+    with pytest.raises(MachineError) as error:
+        Painter.load("musetalk", models, CPU32)
+    assert error.value.code == "model-foreign"
+    assert str(path) in error.value.message
+
+
+def test_a_half_downloaded_safetensors_says_how_much_is_missing(models: Path) -> None:
+    path = models / "whisper" / "model.safetensors"
+    save_file({"model.encoder.conv1.bias": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MachineError, match="100 bytes are missing"):
+        Painter.load("musetalk", models, CPU32)

@@ -1,0 +1,198 @@
+"""Which voice speaks, and why; and what the voices from packages promise."""
+
+from __future__ import annotations
+
+import sys
+import wave
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stages.tts
+from daemon.config import Settings
+from daemon.errors import AvatarError, ConfigError, JobError, MachineError
+from daemon.jobs.manifest import Manifest
+from stages.tts.engines.choose import Choice, resolve
+from stages.tts.engines.durations import UNIT_SAMPLES
+from stages.tts.engines.kokoro.engine import Kokoro
+from stages.tts.engines.voices import catalogue
+from stages.tts.engines.xtts.voices import lacking as xtts_lacking
+from stages.tts.phonemes.reading import Reader
+from tests.support.sound_jobs import job, sound, timing
+
+TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
+
+
+def installed(folder: Path) -> Path:
+    """A models folder that looks as if kokoro's files were there; enough for choosing, which opens none of them."""
+    for path in ("kokoro-v1.0.int8.onnx", "voices/af_bella.bin", "voices/bf_emma.bin", "voices/af_heart.bin"):
+        (folder / "kokoro" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "kokoro" / path).touch()
+    return folder
+
+
+def chosen(models: Path, settings: dict[str, Any] | None = None, **manifest: Any) -> Choice:
+    return resolve(
+        Manifest.model_validate({"text": "Hello.", "image": "a.png", **manifest}),
+        Settings.model_validate({"paths": {"models": models}, **(settings or {})}),
+    )
+
+
+CASA = {"engines": {"casa": {"command": ["true"], "voices": {"luz": "es-ES", "bella": "it"}}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "manifest", "voice", "why"),
+    [
+        ({}, {}, "hibari/heart", "no download"),
+        ({}, {"language": "en-GB"}, "hibari/heart", "no download"),
+        ({}, {"voice": "Bella"}, "kokoro/bella", "manifest"),
+        ({}, {"voice": "kokoro/heart"}, "kokoro/heart", "manifest"),
+        ({}, {"voice": "bf_emma"}, "kokoro/emma", "manifest"),
+        ({}, {"voice": "heart"}, "hibari/heart", "kokoro/heart has the same name"),
+        ({"stages": {"tts": {"engine": "kokoro"}}}, {"voice": "heart"}, "kokoro/heart", "same name"),
+        ({"stages": {"tts": {"engine": "kokoro"}}}, {}, "kokoro/heart", "config.yaml asks for the engine kokoro"),
+        ({"stages": {"tts": {"voice": "kokoro/emma"}}}, {}, "kokoro/emma", "config.yaml makes it the default"),
+        (CASA, {"language": "es"}, "casa/luz", "hibari/heart does not speak 'es'"),
+        (CASA, {"language": "it", "voice": "bella"}, "casa/bella", "kokoro/bella has the same name"),
+        ({**CASA, "stages": {"tts": {"engine": "casa"}}}, {"language": "es"}, "casa/luz", "first voice for 'es'"),
+    ],
+)
+def test_the_voice_is_the_one_that_was_meant(
+    tmp_path: Path, settings: dict[str, Any], manifest: dict[str, Any], voice: str, why: str
+) -> None:
+    choice = chosen(installed(tmp_path), settings, **manifest)
+    assert choice.voice.id == voice
+    assert why in choice.why
+
+
+@pytest.mark.parametrize(
+    ("settings", "manifest", "code", "says"),
+    [
+        ({}, {"voice": "bela"}, "voice-unknown", "Did you mean 'bella'?"),
+        ({}, {"voice": "Anna"}, "voice-unknown", "nor a voice profile (any more)"),
+        ({}, {"voice": "xtts/Ada"}, "voice-not-installed", "accept_licence: true"),
+        ({}, {"voice": "kokoro/ema"}, "voice-unknown", "'kokoro/emma'"),
+        ({}, {"voice": "kokoro/adam"}, "voice-not-installed", "avatar models fetch kokoro"),
+        ({}, {"voice": "bella", "language": "fr"}, "language-unsupported", "speaks en-US, not 'fr'"),
+        (CASA, {"voice": "bella", "language": "es"}, "language-unsupported", "casa/luz"),
+        ({}, {"language": "de"}, "language-unsupported", "bring the speech"),
+        ({"stages": {"tts": {"engine": "kokoro"}}}, {"language": "de"}, "language-unsupported", "kokoro"),
+        ({"stages": {"tts": {"voice": "nobody"}}}, {}, "voice-missing", "nobody"),
+    ],
+)
+def test_a_voice_that_cannot_be_had_is_refused_with_what_to_do(
+    tmp_path: Path, settings: dict[str, Any], manifest: dict[str, Any], code: str, says: str
+) -> None:
+    with pytest.raises(AvatarError) as caught:
+        chosen(installed(tmp_path), settings, **manifest)
+    assert caught.value.code == code
+    assert says in str(caught.value)
+    # and whose fault it is follows from who asked
+    assert isinstance(caught.value, JobError if manifest else MachineError)
+
+
+def test_packages_are_not_asked_of_this_environment_for_an_engine_that_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an environment without coqui-tts
+    monkeypatch.setattr("stages.tts.engines.coqui.library.installed", lambda: False)
+
+    def lacking(engines: dict[str, Any]) -> str:
+        raw = {"paths": {"models": tmp_path}, "stages": {"tts": {"xtts": {"accept_licence": True}}}, "engines": engines}
+        return xtts_lacking(Settings.model_validate(raw))[0]
+
+    # Then its packages are what lacks; but with a Python of its own, which has them, only the model's files are
+    assert "coqui-tts, or a package that it needs, is not installed" in lacking({})
+    assert "model.pth" in lacking({"xtts": {"python": sys.executable}})
+
+
+def test_an_engine_that_is_not_there_pauses_the_lane_not_the_job(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as caught:
+        chosen(tmp_path, {"stages": {"tts": {"engine": "kokoro"}}})
+    assert caught.value.code == "voice-missing"
+    assert "avatar models fetch kokoro" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"stages": {"tts": {"engine": "kokkoro"}}}, "did you mean kokoro"),
+        ({"engines": {"casa": {"voices": {"luz": "es"}}}}, "either `command` or `python`"),
+        ({"engines": {"hibari": {"command": ["x"], "voices": {"a": "en"}}}}, "not ours"),
+        ({"engines": {"casa": {"command": ["x"]}}}, "voices is missing"),
+        ({"engines": {"casa": {"python": "/usr/bin/python3"}}}, "give a `command`"),
+    ],
+)
+def test_an_engine_in_the_config_that_cannot_be_is_named(tmp_path: Path, raw: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.parse(raw, tmp_path / "config.yaml")
+    assert says in str(caught.value)
+
+
+def test_there_are_two_women_and_two_men_of_each_accent() -> None:
+    kinds = [(v.languages[0], v.gender) for v in catalogue(Settings()) if v.engine == "kokoro"]
+    assert all(kinds.count((accent, gender)) >= 2 for accent in ("en-US", "en-GB") for gender in ("female", "male"))
+    known = [voice.id for voice in catalogue(Settings())]
+    assert len(set(known)) == len(known)
+    assert all(voice.licence for voice in catalogue(Settings()))
+
+
+@pytest.mark.parametrize("name", ["kokoro/bella", "kokoro/george"])
+def test_kokoro_says_words_when_its_times_say_so(kokoro_models: Path, tmp_path: Path, name: str) -> None:
+    # Given a text said by an American woman or an Englishman
+    ctx = job(tmp_path, {"paths": {"models": kokoro_models}}, text=TEXT, voice=name)
+    facts = stages.tts.run(ctx)
+    # Then the words are those that were written, and every time lies inside its sound, in order
+    found = timing(ctx)
+    samples, rate = sound(ctx.path("speech.wav"))
+    assert [word["text"] for word in found["words"]] == TEXT.split()
+    assert (found["method"], facts["licence"], facts["voice"]) == ("exact", "Apache-2.0", name)
+    assert found["duration"] == len(samples) / rate
+    assert all(a["end"] <= b["start"] + 1e-6 for a, b in pairwise(found["phones"]))
+    # And lips that close for P and B silence the sound, while open vowels are loud
+    step = rate // 200
+    level = 10 * np.log10(np.maximum((samples[: len(samples) // step * step].reshape(-1, step) ** 2).mean(1), 1e-9))
+
+    def median(symbols: str) -> float:
+        phones = [p for p in found["phones"] if p["phone"] in symbols]
+        return float(np.median([level[round(p["start"] * 200) : round(p["end"] * 200)].min() for p in phones]))
+
+    assert median("pb") < median("ɑæAIOɒQ") - 10
+
+
+def test_kokoros_durations_add_up_to_its_sound(kokoro_models: Path) -> None:
+    settings = Settings.model_validate({"paths": {"models": kokoro_models}})
+    voice = next(voice for voice in catalogue(settings) if voice.id == "kokoro/bella")
+    reading = Reader().read(("The tide turns, and the boats turn with it " * 12).split())
+    parts = list(Kokoro(voice, kokoro_models).utter(reading, 1.0))
+    assert len(parts) > 1
+    for part in parts:
+        assert sum(part.units) * UNIT_SAMPLES == len(part.samples)
+
+
+def test_kokoro_gives_the_same_bytes_again(kokoro_models: Path, tmp_path: Path) -> None:
+    made = []
+    for number in range(2):
+        ctx = job(tmp_path / str(number), {"paths": {"models": kokoro_models}}, text="Good morning.", voice="adam")
+        stages.tts.run(ctx)
+        made.append(ctx.path("speech.wav").read_bytes())
+    assert made[0] == made[1]
+    with wave.open(str(ctx.path("speech.wav"))) as source:
+        assert source.getframerate() == 24_000
+
+
+def test_an_altered_voice_is_not_spoken_with(kokoro_models: Path, tmp_path: Path) -> None:
+    # Given a voice's file that was cut off, beside the real network
+    models = tmp_path / "models"
+    (models / "kokoro" / "voices").mkdir(parents=True)
+    (models / "kokoro" / "kokoro-v1.0.int8.onnx").symlink_to(kokoro_models / "kokoro" / "kokoro-v1.0.int8.onnx")
+    (models / "kokoro" / "voices" / "am_adam.bin").write_bytes(b"half")
+    ctx = job(tmp_path / "job", {"paths": {"models": models}}, text="Good morning.", voice="adam")
+    with pytest.raises(MachineError) as caught:
+        stages.tts.run(ctx)
+    assert caught.value.code == "model-damaged"
+    assert "am_adam.bin" in caught.value.message

@@ -1,0 +1,403 @@
+"""The tts stage: what it promises about words, times, sound and bad text."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import stages.tts
+from daemon.config import Settings
+from daemon.errors import JobError
+from stages.context import Context
+from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
+from stages.tts.engines.hibari import Hibari, load_voice
+from stages.tts.engines.voices import catalogue
+from stages.tts.phonemes.reading import Reader
+from stages.tts.text.sentences import split_text
+from stages.tts.text.spoken_words import Preparer
+from stages.tts.timing import spoken_words
+from stages.tts.track import Track
+from tests.support.sound_jobs import ffmpeg, job, meter, sound, timing
+
+TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!\n\nWhy? Nobody knows."
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    ctx = job(tmp_path_factory.mktemp("said"), text=TEXT)
+    stages.tts.run(ctx)
+    return ctx
+
+
+def heart() -> Hibari:
+    return load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
+
+
+def refused(ctx: Context) -> JobError:
+    with pytest.raises(JobError) as caught:
+        stages.tts.run(ctx)
+    assert caught.value.message
+    assert caught.value.hint
+    assert not list(ctx.job_dir.glob("*.wav"))
+    assert not list(ctx.job_dir.glob(".*"))
+    return caught.value
+
+
+def test_durations_add_up_to_the_sound_exactly() -> None:
+    # Given a voice and a sentence longer than the network takes at once
+    voice = heart()
+    reading = Reader().read(("The tide turns, and the boats turn with it " * 20).split())
+    # When it is said
+    utterances = list(voice.utter(reading, 1.0, (1,)))
+    # Then it is cut, and each part's durations times 600 samples are its sound
+    assert len(utterances) > 1
+    for utterance in utterances:
+        assert sum(utterance.units) * UNIT_SAMPLES == len(utterance.samples)
+        assert len(utterance.chars) <= 402
+
+
+def test_words_are_those_the_person_wrote(said: Context) -> None:
+    # Given a text with an amount, a time and an abbreviation, which are spoken as several words
+    words = timing(said)["words"]
+    # Then each is still one word of the captions, and together they are the text
+    assert [word["text"] for word in words] == TEXT.split()
+    spoken = {word["text"]: word["end"] - word["start"] for word in words}
+    assert spoken["$1,250.50"] > 2.0
+    assert spoken["7:30"] > 0.4
+    assert spoken["Dr."] < 0.8
+
+
+def test_times_are_ordered_and_inside_the_sound(said: Context) -> None:
+    # Given the timing of a text
+    facts = timing(said)
+    samples, rate = sound(said.path("speech.wav"))
+    # Then it is as long as the sound, and phones, words and sentences follow one another without overlap
+    assert facts["duration"] == len(samples) / rate
+    assert facts["sample_rate"] == rate
+    for name in ("phones", "words", "sentences"):
+        entries = facts[name]
+        assert all(entry["start"] < entry["end"] for entry in entries), name
+        assert all(a["end"] <= b["start"] + 1e-6 for a, b in pairwise(entries)), name
+        assert entries[-1]["end"] <= facts["duration"]
+    for phone in facts["phones"]:
+        word = facts["words"][phone["word"]]
+        sentence = facts["sentences"][word["sentence"]]
+        assert word["start"] <= phone["start"] < phone["end"] <= word["end"]
+        assert sentence["start"] <= word["start"] < word["end"] <= sentence["end"]
+    assert len(facts["sentences"]) == 4
+
+
+def test_phones_stand_where_the_sound_has_them(said: Context) -> None:
+    # Given the level of every 5 ms of the speech
+    samples, rate = sound(said.path("speech.wav"))
+    step = rate // 200
+    level = 10 * np.log10(np.maximum((samples[: len(samples) // step * step].reshape(-1, step) ** 2).mean(1), 1e-9))
+
+    def levels(symbols: str) -> list[float]:
+        return [
+            float(level[round(p["start"] * 200) : round(p["end"] * 200)].min())
+            for p in timing(said)["phones"]
+            if p["phone"] in symbols
+        ]
+
+    # Then lips that close for P and B silence the sound, and open vowels are loud
+    assert np.median(levels("pb")) < np.median(levels("ɑæAIO")) - 12
+
+
+def test_stress_and_vowels_are_told(said: Context) -> None:
+    # Given "Piper"
+    facts = timing(said)
+    phones = [p for p in facts["phones"] if p["word"] == 1]
+    # Then its phones come with the stress of the vowel
+    assert [(p["phone"], p["stress"]) for p in phones] == [("p", 0), ("I", 1), ("p", 0), ("ə", 0), ("ɹ", 0)]
+
+
+def test_pauses_are_the_asked_ones_and_silent(said: Context) -> None:
+    # Given the gaps between sentences, before the first and after the last
+    facts, tts = timing(said), said.settings.stages.tts
+    samples, rate = sound(said.path("speech.wav"))
+    ends = [sentence["end"] for sentence in facts["sentences"]]
+    starts = [sentence["start"] for sentence in facts["sentences"]]
+    # Then they have the lengths of the settings (with the little room each utterance keeps), and nothing sounds in them
+    slack = 0.15
+    assert tts.lead_s <= starts[0] <= tts.lead_s + slack
+    assert tts.tail_s <= facts["duration"] - ends[-1] <= tts.tail_s + slack
+    assert tts.sentence_pause_s <= starts[1] - ends[0] <= tts.sentence_pause_s + slack
+    assert tts.paragraph_pause_s <= starts[2] - ends[1] <= tts.paragraph_pause_s + slack
+    for begin, end in [(0.0, starts[0]), *zip(ends, [*starts[1:], facts["duration"]], strict=True)]:
+        middle = samples[round((begin + 0.08) * rate) : round((end - 0.08) * rate)]
+        assert np.abs(middle).max() < 0.003
+
+
+@pytest.mark.parametrize("text", ["[pause 2s]\n\nHello.", "[pause 2s] 🎉!\n\nHello there.", "[pause 2s] Hello."])
+def test_a_pause_before_the_first_word_is_kept(tmp_path: Path, text: str) -> None:
+    # Given a pause in a paragraph of its own, beside what cannot be said, or before the first word / Then it is silent
+    ctx = job(tmp_path, text=text)
+    stages.tts.run(ctx)
+    assert 1.95 < timing(ctx)["words"][0]["start"] < 2.3
+
+
+def test_level_is_even_and_nothing_clips_or_clicks(said: Context) -> None:
+    # Given the speech
+    samples, rate = sound(said.path("speech.wav"))
+    # Then an independent meter finds the loudness and the room above the peaks that are asked for
+    loudness, peak = meter(said.path("speech.wav"))
+    assert abs(loudness + 16) <= 0.3
+    assert peak <= -1.0
+    # And where sound meets an inserted pause (zeros for 10 ms and more) there is no step
+    zero = np.flatnonzero(np.diff(np.concatenate([[False], samples == 0.0, [False]]).astype(int)))
+    pauses = [(first, last) for first, last in zero.reshape(-1, 2) if last - first >= rate // 100]
+    assert len(pauses) >= 5
+    for first, last in pauses:
+        assert np.abs(samples[max(0, first - 24) : first]).max(initial=0.0) < 0.01
+        assert np.abs(samples[last : last + 24]).max(initial=0.0) < 0.01
+    assert rate == 24_000
+
+
+def test_same_text_gives_the_same_bytes(said: Context, tmp_path: Path) -> None:
+    # Given a text that was said
+    # When it is said again in another job
+    again = job(tmp_path, text=TEXT)
+    stages.tts.run(again)
+    # Then sound and timing are the same, byte for byte
+    for name in ("speech.wav", "timing.json"):
+        assert again.path(name).read_bytes() == said.path(name).read_bytes()
+
+
+def test_speed_changes_the_pace(said: Context, tmp_path: Path) -> None:
+    fast = job(tmp_path, text=TEXT, speed=2.0)
+    stages.tts.run(fast)
+    assert timing(fast)["duration"] < 0.75 * timing(said)["duration"]
+
+
+def test_a_long_text_is_said_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given 5,000 characters without a full stop, and a record of what is held at once
+    text = ("and so the river goes on to the sea and never asks why it must go " * 80)[:5000]
+    held: list[int] = []
+    add = Track.add
+
+    def recorded(track: Track, samples: Any) -> None:
+        held.append(len(samples))
+        add(track, samples)
+
+    monkeypatch.setattr(Track, "add", recorded)
+    parts: list[float] = []
+    ctx = job(tmp_path, text=text)
+    # When it is said
+    facts = stages.tts.run(Context(ctx.job_id, ctx.name, ctx.job_dir, ctx.manifest, ctx.settings, parts.append))
+    # Then no piece is longer than a long sentence, progress is told on the way, and every word has its time
+    assert max(held) < 40 * 24_000
+    assert sum(held) > 200 * 24_000
+    assert facts["words"] == len(text.split())
+    assert parts == sorted(parts)
+    assert parts[-1] == 1.0
+
+
+_BITS = (
+    "hello world's 7:30 pm $1,250.50 Rs 500 5 km — – 😀 👩‍🚀 Привет … Dr. Smith 3/14/2026 & 1/2 #1 C++ e.g. U.S. café ½ ²"
+    " [x](/y/) {a} <b> http://a.b/c?d=e& x@y.com \\N 'tis \"quoted\" -5 100% 50¢ IV 10°C ... !!! - _ ' π 日本 ⑦ Ⅳ 𝓐𝓑 ７"
+    " 123456789012345678901234567890123456789012345 99:99 w/ St. Paul 2024-01-02 $5 million ¥3k = a/b \u200b \u0301"
+    " $5–10 (555) 123-4567 1 1/2 10–12 May him[1] 1,5 kg 9am–5pm 5'10\" 3:2 10M 1.0"
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(re.split(" ", _BITS)), min_size=1, max_size=25), st.sampled_from([" ", "\n", ".\n\n"]))
+@example(["it", "日本", "\u200b", "went"], " ")
+def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None:
+    # Given any mixture of words, figures, signs and scripts
+    text = join.join(bits)
+    sentences = split_text(text)
+    assert " ".join(sentence.text for sentence in sentences) == " ".join(text.split())
+    # When the phones of its sentences are gathered
+    reader, voice, preparer = Reader(), heart(), Preparer("en")
+    phones, first, at = [], 0, 0.0
+    for sentence in sentences:
+        prepared = preparer.prepare(sentence.words)
+        for utterance in voice.utter(reader.read(prepared.words), 1.0, (0,)):
+            found = [replace(phone, word=prepared.owners[phone.word]) for phone in phones_of(utterance)]
+            assert all(a.end <= b.start + 1e-9 and a.word <= b.word for a, b in pairwise(found))
+            assert all(0 <= phone.start < phone.end for phone in found)
+            phones += [type(p)(p.phone, p.start + at, p.end + at, p.word + first, p.stress) for p in found]
+            at += len(utterance.samples) / 24_000
+        first += len(sentence.words)
+    # Then the words are the whole text, in order, each with a time of its own
+    if phones:
+        _, words, _ = spoken_words(sentences, phones)
+        assert " ".join(word.text for word in words) == " ".join(text.split())
+        assert all(word.start < word.end for word in words)
+        assert all(a.end <= b.start + 1e-9 for a, b in pairwise(words))
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("Dr. Smith met Mr. J. K. Jones. They talked.", ["Dr.", "They"]),
+        ("He left at 5 p.m. Nobody saw. See fig. 3 e.g. there.", ["He", "Nobody", "See"]),
+        ('"Really?" she asked. "Yes." He went.', ['"Really?"', '"Yes."', "He"]),
+        ("A line that was wrapped by\nan editor. Next.", ["A", "Next."]),
+        ("Title\nA first line of some length here\nand more", ["Title", "A"]),
+        ("Buy:\n- milk\n- bread", ["Buy:", "-", "-"]),
+        ("1. Mix it. 2. Bake it.", ["1.", "2."]),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text: str, starts: list[str]) -> None:
+    assert [sentence.words[0] for sentence in split_text(text)] == starts
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code", "named"),
+    [
+        ({"text": " \n\t "}, "text-empty", "empty"),
+        ({"text": "?! … *** 🎉"}, "text-unspeakable", "signs"),
+        ({"text": "Привет, как дела?"}, "text-not-english", "Cyrillic"),
+        ({"text": "これは日本語の文章です"}, "text-not-english", "Japanese"),
+        ({"text": "你好，世界"}, "text-not-english", "Chinese"),
+        ({"text": "a" * 5001}, "text-too-long", "5,001"),
+        ({"text": "Hello.", "voice": "hart"}, "voice-unknown", "hart"),
+        ({"text": "Hello.", "voice": "emma"}, "voice-not-installed", "emma"),
+        ({"text": "Guten Tag.", "language": "de"}, "language-unsupported", "de"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_with_its_reason(
+    tmp_path: Path, manifest: dict[str, Any], code: str, named: str
+) -> None:
+    error = refused(job(tmp_path, **manifest))
+    assert error.code == code
+    assert named in error.message
+
+
+def test_a_misspelt_voice_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    assert "'heart'" in refused(job(tmp_path, text="Hello.", voice="hart")).hint
+
+
+def test_speech_past_the_limit_is_refused(tmp_path: Path) -> None:
+    ctx = job(tmp_path, {"stages": {"tts": {"max_audio_s": 2}}}, text="This takes quite a lot longer than two seconds.")
+    assert refused(ctx).code == "audio-too-long"
+
+
+def test_foreign_words_and_emoji_are_spoken_around_with_a_warning(tmp_path: Path) -> None:
+    # Given an English text with a Russian word and an emoji
+    ctx = job(tmp_path, text="My friend Иван is here 🎉 today.")
+    # When it is said
+    stages.tts.run(ctx)
+    # Then the rest is spoken, the words are kept for the captions, and the person is told
+    assert " ".join(word["text"] for word in timing(ctx)["words"]) == "My friend Иван is here 🎉 today."
+    assert len(ctx.warnings) == 1
+    assert "Cyrillic" in ctx.warnings[0]
+    assert "emoji" in ctx.warnings[0]
+
+
+def test_the_check_needs_no_model_code() -> None:
+    code = (
+        "import sys, stages.tts, stages.tts.checks as c; from daemon.config.settings import Settings;"
+        "from daemon.jobs.manifest import Manifest; c.check_request(Manifest(text='Hi.', image='a.png'), Settings());"
+        "bad = {'numpy', 'onnxruntime', 'hibari', 'cv2', 'mediapipe'} & set(sys.modules); assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("ending", ["mp3", "flac", "ogg", "m4a", "wav"])
+def test_a_brought_sound_is_decoded_as_it_is(tmp_path: Path, ending: str) -> None:
+    # Given two seconds of tone in stereo, in a usual format
+    made = tmp_path / f"tone.{ending}"
+    ffmpeg("-f", "lavfi", "-i", "sine=440:duration=2", "-ac", "2", str(made))
+    ctx = job(tmp_path / "job", audio=made.name)
+    made.rename(ctx.path("source.audio"))
+    # When it is brought
+    facts = stages.tts.run(ctx)
+    # Then it is mono at 48 kHz, as long as it was (but for what a lossy coder adds), and nothing is known of its words
+    samples, rate = sound(ctx.path("speech.wav"))
+    assert rate == 48_000
+    assert abs(len(samples) / rate - 2.0) < 0.06
+    assert facts["engine"] == "brought"
+    found = timing(ctx)
+    assert (found["method"], found["phones"], found["words"]) == ("energy", [], [])
+    assert found["duration"] == len(samples) / rate
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nother.wav\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile other.wav\n",
+        "#EXTM3U\n#EXTINF:2,\nfile:other.wav\n",
+        ";FFMETADATA1\ntitle=x\n",
+    ],
+)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, playlist: str) -> None:
+    # Given a playlist that calls itself a sound file and names one that is there
+    ctx = job(tmp_path, audio="speech.wav")
+    ffmpeg("-f", "lavfi", "-i", "sine=440:duration=2", str(tmp_path / "other.wav"))
+    ctx.path("source.audio").write_text(playlist)
+    # Then it is not a sound file
+    with pytest.raises(JobError) as caught:
+        stages.tts.run(ctx)
+    assert caught.value.code == "audio-unreadable"
+    assert not ctx.path("speech.wav").exists()
+
+
+def _bring(tmp_path: Path, *arguments: str, **settings: Any) -> Context:
+    made = tmp_path / arguments[-1]
+    ffmpeg(*arguments[:-1], str(made))
+    ctx = job(tmp_path / "job", settings, audio="brought")
+    made.rename(ctx.path("source.audio"))
+    return ctx
+
+
+def test_sounds_without_a_voice_are_refused(tmp_path: Path) -> None:
+    tone = ("-f", "lavfi", "-i", "sine=440:duration=3")
+    # Given silence, a moment of sound, a picture without sound, and more than is allowed
+    silent = _bring(tmp_path, "-f", "lavfi", "-i", "anullsrc=duration=2", "a.wav")
+    assert refused(silent).code == "audio-silent"
+    assert refused(_bring(tmp_path, *tone, "-t", "0.02", "a.wav")).code == "audio-empty"
+    mute = _bring(tmp_path, "-f", "lavfi", "-i", "testsrc=size=64x64:duration=1", "a.mp4")
+    assert refused(mute).code == "audio-unreadable"
+    long = _bring(tmp_path, *tone, "a.wav", stages={"tts": {"max_audio_s": 1}})
+    assert refused(long).code == "audio-too-long"
+
+
+def test_a_small_file_that_sounds_for_an_hour_is_ended_while_it_is_decoded(tmp_path: Path) -> None:
+    # Given an hour of silence in a small file, where 25 s are allowed
+    ctx = _bring(tmp_path, "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "3600", "a.flac",
+                 stages={"tts": {"max_audio_s": 25}})  # fmt: skip
+    assert ctx.path("source.audio").stat().st_size < 1_000_000
+    asked: list[float] = []
+    # When it is brought / Then it is refused when the 25 s are decoded: time was asked for twice, for 10 s each
+    assert refused(replace(ctx, allow=asked.append)).code == "audio-too-long"
+    assert asked == [ctx.settings.lanes.timeout.base_s] * 2
+    # And nothing is left of what was decoded
+    assert not ctx.path("speech.wav").exists()
+
+
+def test_a_sound_file_is_given_time_by_what_is_decoded_of_it(tmp_path: Path) -> None:
+    asked: list[float] = []
+    ctx = _bring(tmp_path, "-f", "lavfi", "-i", "sine=440:duration=12", "a.wav")
+    stages.tts.run(replace(ctx, allow=asked.append))
+    timeout = ctx.settings.lanes.timeout
+    assert asked == [timeout.base_s, timeout.base_s + timeout.per_audio_s * 12]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a sound at all, only some text\n" * 50, bytes(5000)])
+def test_what_is_no_sound_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    ctx = job(tmp_path, audio="speech.wav")
+    ctx.path("source.audio").write_bytes(content)
+    assert refused(ctx).code == "audio-unreadable"
+
+
+@pytest.mark.parametrize("word", ["aB", "'a", "a-", "7:30", "($", "= "])
+def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
+    # Given 5,000 characters without the shape of language, which would keep greedy patterns busy for hours
+    words = (word * 5000)[:5000].split()
+    # Then they are read (a hang would run into the test's time limit)
+    assert Reader().read(Preparer("en").prepare(words[:100]).words).chars
