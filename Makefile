@@ -1,5 +1,5 @@
 # make demo: set up, run the daemon on the example job, leave a video in outbox/.
-# make test: set up, run the tests. make check: ruff and mypy.
+# make test: set up, run the tests. make check: ruff, mypy, import contracts.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.setup
@@ -43,6 +43,7 @@ check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/python tools/docs.py --check
 	@$(VENV)/bin/python tools/dashboards.py --check
 

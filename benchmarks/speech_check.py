@@ -1,8 +1,9 @@
 """Is good speech let through, and is what is damaged found? `python benchmarks/speech_check.py` [--models FOLDER --keep FOLDER]
 
 Every installed voice of hibari and kokoro says sentences of its language: very short words, figures, shouts and whispers
-(utterances.txt), longer ones (tongues.txt, plain.txt), slow and fast. What the check of jobs (stages/tts/speech_check.py) says of
-each is counted: as it is; faint, loud, clipped; and damaged, in each way that a network or a machine may damage it.
+(utterances.txt), longer ones (tongues.txt, plain.txt), slow and fast. What the check of jobs
+(stages/tts/engines/speech_check.py) says of each is counted: as it is; faint, loud, clipped; and damaged, in each way that a
+network or a machine may damage it.
 
 The sounds are kept in --keep, so that another run judges the same ones without speaking them again.
 """
@@ -27,8 +28,8 @@ import numpy.typing as npt  # noqa: E402
 from daemon.config.settings import Settings  # noqa: E402
 from stages.tts.engines.base import Engine, Piece, Spoken  # noqa: E402
 from stages.tts.engines.choose import LOADERS  # noqa: E402
+from stages.tts.engines.speech_check import faults  # noqa: E402
 from stages.tts.engines.voices import Voice, catalogue, primary  # noqa: E402
-from stages.tts.speech_check import faults  # noqa: E402
 from stages.tts.text.sentences import split_text  # noqa: E402
 from stages.tts.text.spoken_words import Preparer  # noqa: E402
 from stages.tts.timing import Phone, sounding  # noqa: E402

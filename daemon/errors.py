@@ -106,3 +106,13 @@ def from_exception(exc: BaseException) -> AvatarError:
         where = f" at {exc.filename}" if exc.filename else ""
         return MachineError(code, f"{exc.strerror}{where}.", "Free space or mend the disk; the work goes on by itself.")
     return UnknownError("internal-error", f"{type(exc).__name__}: {exc}", "See the log for the traceback.")
+
+
+class ChildDied(Exception):  # noqa: N818 (it says what happened)
+    """The child ended in the middle of a job. `reason` is a sentence; `tail` its last log lines."""
+
+    def __init__(self, reason: str, code: str, tail: list[str]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.tail = tail

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from daemon.errors import AvatarError
 from daemon.jobs.record import Job, Stage
-from daemon.queue.pauses import Pause, Scope
+
+if TYPE_CHECKING:
+    from daemon.queue.pauses import Pause, Scope
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ Whatever touches people's files runs in the disk thread; the event loop only wai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -16,10 +17,14 @@ from daemon.folders import inbox_refused
 from daemon.intake.admission import Intake
 from daemon.intake.scanner import Drop
 from daemon.intake.watcher import Watcher
+from daemon.outbox.status_file import StatusWriter
 from daemon.queue.pauses import Pauses
+from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Bell
+from daemon.workers.policy import CPU_STAGES, GPU_STAGES
 
 log = structlog.get_logger()
 
@@ -29,6 +34,8 @@ PAUSES_S = 1.0  # between two looks at the pauses' ends
 #: An inbox that has not answered for this long is told of, in s; how often that is looked at.
 STUCK_S, STUCK_LOOK_S = 120.0, 5.0
 WATCH_START_S = 10.0
+#: Jobs of each queue whose place in it is kept fresh, and how often, in s.
+POSITIONS, POSITIONS_S = 20, 5.0
 
 
 class Rounds:
@@ -180,3 +187,19 @@ class Rounds:
         if self._intake_delay:
             self._intake_delay = 0.0
             self._events.lane_resumed("intake")
+
+
+async def keep_positions(board: Board, spool: Spool, status: StatusWriter) -> None:
+    """Keep the place in the queue fresh in the status of the jobs near its head: write what has changed, for ever."""
+    known: dict[Ticket, int] = {}
+    while True:
+        fresh: dict[Ticket, int] = {}
+        for stage in (*GPU_STAGES, *CPU_STAGES):
+            for place, ticket in enumerate(board.front(stage, POSITIONS), start=1):
+                fresh[ticket] = place
+                if known.get(ticket) != place:
+                    with contextlib.suppress(ValueError, OSError):  # it moves on while we look
+                        job = spool.load(spool.ready(stage) / ticket.id)
+                        status.queue_position(job, place)
+        known = fresh
+        await asyncio.sleep(POSITIONS_S)

@@ -22,7 +22,7 @@ from daemon.events import Events
 from daemon.folders import prepare
 from daemon.intake.admission import Intake
 from daemon.intake.watcher import Watcher
-from daemon.loops import Rounds
+from daemon.loops import Rounds, keep_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
@@ -34,7 +34,6 @@ from daemon.queue.recovery import recover
 from daemon.queue.retention import keep_trimmed
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow
-from daemon.queue_positions import keep_positions
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Bell
 from daemon.telemetry.canary import Heartbeat

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -26,10 +25,10 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError, ResultError, from_exception
 from daemon.jobs.manifest import Manifest
 from daemon.system import fs
+from daemon.system.process import die_with
 from stages.context import Context, Facts
 
 STAGES = frozenset({"face", "tts", "lipsync", "encode", "deliver"})
-PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Least time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
 #: A disk with less room is full: no stage's results fit into this.
@@ -48,13 +47,6 @@ class Wire:
         line = json.dumps({"event": event, **data}, default=str).encode() + b"\n"
         with self._lock:
             self._out.write(line)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the daemon ends, so that no orphan writes into a job taken up again."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel was asked
-        os._exit(1)
 
 
 def beat(wire: Wire, every_s: float) -> None:
@@ -175,7 +167,7 @@ def main() -> None:
     # OpenMP's threads, which torch computes with, spin while they wait for each other, and take the other workers' cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
-    die_with_parent(parent)
+    die_with(parent)
     fs.keep_private()
     serve(Wire())
 

@@ -16,13 +16,14 @@ from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
 from daemon.intake.file_writers import Writers
-from daemon.intake.job_builder import Post, no_room, room
+from daemon.intake.job_builder import Post
 from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_id
 from daemon.jobs.untrusted import parse_safely, printable, read_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.queue.free_space import no_room, room
 from daemon.queue.ready_queue import Board
 from daemon.queue.spool import Spool
 from daemon.system.mount_guard import Anchor

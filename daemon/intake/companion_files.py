@@ -13,10 +13,10 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from daemon.errors import JobError, Postponed
 from daemon.system import fs
+from daemon.system.file_key import FileKey, key_of
 
 #: Copies that are kept at hand for the next job; each holds one file descriptor.
 KEPT = 16
@@ -25,16 +25,6 @@ TRIES = 3
 
 #: No job has the copy any more, it has all the names a file can have, or this filesystem has no hard links.
 _NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS})
-
-
-class FileKey(NamedTuple):
-    """What identifies a content as far as the kernel can tell."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 class Snapshots:
@@ -101,8 +91,3 @@ class Snapshots:
         for key, fd in list(self._kept.items()):
             if os.fstat(fd).st_nlink == 0:
                 os.close(self._kept.pop(key))
-
-
-def key_of(fd: int) -> FileKey:
-    info = os.fstat(fd)
-    return FileKey(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

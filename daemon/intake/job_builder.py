@@ -9,7 +9,6 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from daemon.jobs.record import FINISHED, PIPELINES, SOURCES, Job, document_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox, Wish
 from daemon.outbox.status_file import describe
+from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import Board
 from daemon.queue.spool import Spool
 from daemon.system import fs
@@ -290,31 +290,6 @@ def named_files(manifest: Manifest) -> list[tuple[str, str]]:
         (manifest.background_file, "source.background"),
     )
     return [(name, target) for name, target in sources if name is not None]
-
-
-def room(settings: Settings) -> float:
-    """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
-    return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
-
-
-def check_room(settings: Settings, name: str, size: int) -> None:
-    """Refuse to write `size` bytes where they would touch the reserve.
-
-    Raises:
-        Postponed: `no-room`.
-    """
-    if size > (free := room(settings)):
-        raise no_room(name, size, free)
-
-
-def no_room(name: str, size: float, free: float) -> Postponed:
-    return Postponed(
-        "no-room",
-        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: beyond the reserve "
-        f"{max(0.0, free) / 1e6:.0f} MB are free.",
-        "Use smaller files, or have the operator free some space.",
-        fault="machine",
-    )
 
 
 def _build(claimed: Claimed, number: int) -> _Build:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.errors import AvatarError
-from daemon.intake.companion_files import FileKey, key_of
-from daemon.intake.job_builder import check_room
 from daemon.jobs.record import SOURCES, Job
+from daemon.queue.free_space import check_room
 from daemon.system import fs
+from daemon.system.file_key import FileKey, key_of
 from daemon.system.safe_open import open_inside
 
 #: What is compared in one piece: a file is written page by page.

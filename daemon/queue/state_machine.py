@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
 from daemon.events import Events
 from daemon.jobs.record import RESTART, SOURCES, Job, State
 from daemon.outbox.outbox import Outbox
@@ -30,7 +30,6 @@ from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Bell
-from daemon.workers.process import ChildDied
 
 log = structlog.get_logger()
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import structlog
 
-from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
 from daemon.jobs.record import SOURCES, Job, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import Flow
-from daemon.workers.process import Child, ChildDied, Message
+from daemon.workers.process import Child, Message
 from daemon.workers.time_limits import stage_s
 
 log = structlog.get_logger()

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError
+from daemon.errors import AvatarError, ChildDied, JobError, MachineError, ResultError, UnknownError
 from daemon.system.memory import memory_mb
 
 log = structlog.get_logger()
@@ -34,16 +34,6 @@ LINE_LIMIT = 4 * 2**20
 LOOK_S = 0.5
 LAST_LINES = 40
 START_S = 120.0  # a cold disk under load
-
-
-class ChildDied(Exception):  # noqa: N818 (it says what happened)
-    """The child ended in the middle of a job. `reason` is a sentence; `tail` its last log lines."""
-
-    def __init__(self, reason: str, code: str, tail: list[str]) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.code = code
-        self.tail = tail
 
 
 class Child:

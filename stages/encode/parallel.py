@@ -22,9 +22,9 @@ import numpy as np
 from daemon.config import Settings
 from daemon.errors import MachineError, UnknownError
 from daemon.jobs.manifest import Manifest
+from daemon.system.process import die_with
 from stages.context import Context
 from stages.encode.ffmpeg_command import Frame, FrameSource
-from stages.worker import die_with_parent
 
 #: A process takes about a second to start; shorter videos are drawn by one. frames
 _WORTH = 150
@@ -125,7 +125,7 @@ class _Drawer:
 def main() -> None:
     """Draw a share of the frames of the job described on stdin, and write them, raw, to stdout."""
     request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
-    die_with_parent(request["parent"])
+    die_with(request["parent"])
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # libraries print to stdout
     from stages.encode.compose import Composer

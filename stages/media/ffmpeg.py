@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import threading
 from collections import deque
@@ -16,15 +14,12 @@ from types import TracebackType
 from typing import IO, Self
 
 from daemon.errors import AvatarError, MachineError, UnknownError
+from daemon.system.process import die_with_parent
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
 #: Lines of ffmpeg's stderr that are kept: for error messages, and for what its filters print at the end.
 _KEPT_LINES = 24
-
-_PR_SET_PDEATHSIG = 1
-# Looked up before any fork: between fork and exec nothing may be imported or allocated.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def ffmpeg_path() -> str:
@@ -53,10 +48,6 @@ def ffmpeg_path() -> str:
         ) from exc
 
 
-def _die_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Ffmpeg:
     """One running ffmpeg whose stderr is drained, and which never outlives its stage.
 
@@ -80,7 +71,7 @@ class Ffmpeg:
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if read else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         except OSError as exc:  # no right to run it, no more processes or memory
             raise MachineError(

@@ -16,9 +16,9 @@ from daemon.cli.commands.voice_jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, json_option, show
 from daemon.config.settings import Log, Settings
 from daemon.doors.hand_in import check, words_of
-from daemon.errors import UnknownError
+from daemon.errors import ChildDied, UnknownError
 from daemon.telemetry import logs
-from daemon.workers.process import Child, ChildDied
+from daemon.workers.process import Child
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import Row

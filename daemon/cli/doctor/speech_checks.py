@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
-from daemon.errors import AvatarError
+from daemon.errors import AvatarError, ChildDied
 from daemon.jobs.manifest import Manifest
-from daemon.workers.process import Child, ChildDied
+from daemon.workers.process import Child
 
 if TYPE_CHECKING:
     from stages.tts.engines.voices import Voice
@@ -38,7 +38,7 @@ def speech(settings: Settings) -> Iterator[Finding]:
 
 async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     """What a voice makes of plain sentences, in a process of its own: what goes wrong there ends no doctor."""
-    from stages.tts import plain_sentences
+    from stages.tts.engines import plain_sentences
 
     text = plain_sentences.text(voice.languages[0])
     what = f"speech of {voice.engine}"

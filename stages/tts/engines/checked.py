@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Literal
 
 from daemon.errors import AvatarError, ResultError
-from stages.tts import plain_sentences
+from stages.tts.engines import plain_sentences
 from stages.tts.engines.base import Engine, Piece, Spoken
-from stages.tts.speech_check import NOT_FINITE, faults
+from stages.tts.engines.speech_check import NOT_FINITE, faults
 
 #: How often an engine says a piece in the usual way, each time with another seed.
 TRIES = 2

@@ -12,8 +12,9 @@ import pytest
 import zhplot
 from fontTools.ttLib import TTCollection, TTFont
 
-from stages.encode import fonts, write_video
+from stages.encode import fonts
 from stages.encode.fonts import font_for
+from stages.encode.video import write_video
 from tests.support.sound_jobs import Stripes, beep_job, ffmpeg
 
 NOTO = Path(str(zhplot.__file__)).parent / "fonts" / "NotoSansSC-Regular.ttf"

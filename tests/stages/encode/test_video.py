@@ -21,8 +21,8 @@ import pytest
 from daemon.errors import AvatarError, MachineError, ResultError, UnknownError
 from stages.context import Context
 from stages.encode import ffmpeg_command as encoder
-from stages.encode import write_video
 from stages.encode.mp4_probe import probe
+from stages.encode.video import write_video
 from stages.lipsync.motion_track import NAMES, Track
 from stages.media.ffmpeg import FFMPEG_ENV, Ffmpeg, failure, ffmpeg_path
 from tests.conftest import PATIENCE_S

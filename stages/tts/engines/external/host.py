@@ -18,8 +18,8 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, UnknownError, from_exception
 from stages.tts.engines.base import Engine, Piece
 from stages.tts.engines.choose import Choice, load
+from stages.tts.engines.speech_check import NOT_FINITE
 from stages.tts.engines.voices import catalogue
-from stages.tts.speech_check import NOT_FINITE
 from stages.tts.track import to_pcm, wav_writer
 
 

@@ -7,7 +7,6 @@ killed by the kernel when this process ends, however that comes about.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -22,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import visible
+from daemon.system.process import die_with_parent
 
 #: Longest line taken, in bytes. A piece has some hundred phones of about 100 bytes.
 LINE_BYTES = 1 << 20
 #: Complaints kept: lines, and characters of each.
 LAST_LINES, LINE_CHARS = 20, 300
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _STOP_S = 2.0
 
 
@@ -51,11 +50,10 @@ class Program:
         self.name = name
         self._buffer = b""
         self._said: deque[str] = deque(maxlen=LAST_LINES)
-        libc = ctypes.CDLL(None, use_errno=True)  # loaded here: between fork and exec hardly anything is allowed
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, bufsize=0,
-                preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+                preexec_fn=die_with_parent,
             )  # fmt: skip
         except OSError as exc:
             raise ProgramError(f"The engine {name} cannot be started: {command[0]}: {exc.strerror}.") from exc

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.tts.speech_check import SILENT, length_faults
+from stages.tts.engines.speech_check import SILENT, length_faults
 from stages.tts.text.spoken_length import Expected
 from stages.tts.timing import STEPS_PER_S, Samples, sounding
 

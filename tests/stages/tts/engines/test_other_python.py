@@ -50,7 +50,7 @@ def house(
 def programs(house: Installation) -> list[psutil.Process]:
     assert house.process is not None
     children = psutil.Process(house.process.pid).children(recursive=True)
-    return [child for child in children if any(word.endswith("/elsewhere.py") for word in child.cmdline())]
+    return [child for child in children if any(word.endswith("/bootstrap.py") for word in child.cmdline())]
 
 
 def said(house: Installation) -> dict[str, int]:

@@ -15,11 +15,11 @@ import stages.tts
 from daemon.config import Settings
 from daemon.errors import ResultError
 from stages.context import Context
-from stages.tts import plain_sentences
+from stages.tts.engines import plain_sentences
 from stages.tts.engines.base import Engine, Piece, Spoken
 from stages.tts.engines.choose import LOADERS
+from stages.tts.engines.speech_check import faults
 from stages.tts.engines.voices import Voice, catalogue
-from stages.tts.speech_check import faults
 from stages.tts.timing import loudness
 from tests.conftest import ROOT, Installation
 from tests.stages.tts.engines.test_external import SAID, engines
