@@ -22,11 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.base import Piece, Spoken, Voice
 from stages.tts.engines.external import probe
 from stages.tts.engines.external.process import Program, ProgramError
 from stages.tts.engines.external.workdir import Workroom
-from stages.tts.engines.voices import Voice
 from stages.tts.timing import Phone, Samples
 
 VERSION = 1
