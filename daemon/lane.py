@@ -13,7 +13,7 @@ import structlog
 from daemon.allowance import stage_s
 from daemon.board import Ticket
 from daemon.child import Child, ChildDied, Message
-from daemon.errors import AvatarError, JobError, MachineError, from_exception
+from daemon.errors import AvatarError, JobError, MachineError, from_exception, unexpected
 from daemon.flow import Flow
 from daemon.job import SOURCES, Job, Stage
 
@@ -106,7 +106,9 @@ class Lane:
             except Exception as exc:
                 # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
-                await self._salvage(slot, ticket, from_exception(exc))
+                error = from_exception(exc)
+                error.traceback = unexpected(exc)
+                await self._salvage(slot, ticket, error)
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 

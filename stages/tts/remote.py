@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shortened
 from stages.tts import apart, patience
 from stages.tts.engine import Piece, Spoken
 from stages.tts.program import Program, ProgramError
@@ -67,6 +67,7 @@ class _Error(_Answer):
     code: str = Field("engine-failed", pattern=r"^[a-z]+(-[a-z]+)+$", max_length=60)
     message: _Text
     hint: _Text = ""
+    traceback: str = ""
 
 
 class Remote:
@@ -130,8 +131,10 @@ class Remote:
         program = self._running.program
         try:
             if answer.get("event") == "error":
-                error = _Error.model_validate(answer)
-                raise _FAULTS.get(error.fault, UnknownError)(error.code, error.message, error.hint)
+                said = _Error.model_validate(answer)
+                error = _FAULTS.get(said.fault, UnknownError)(said.code, said.message, said.hint)
+                error.traceback = shortened(said.traceback)
+                raise error
             spoken = _Spoken.model_validate(answer)
             samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
             phones = _checked(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
