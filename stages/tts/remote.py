@@ -67,7 +67,13 @@ class _Error(_Answer):
     code: str = Field("engine-failed", pattern=r"^[a-z]+(-[a-z]+)+$", max_length=60)
     message: _Text
     hint: _Text = ""
-    traceback: str = ""
+    traceback: object = ""
+
+    def raised(self) -> AvatarError:
+        """The error as our own code raises it."""
+        error = _FAULTS.get(self.fault, UnknownError)(self.code, self.message, self.hint)
+        error.traceback = shortened(str(self.traceback or ""))
+        return error
 
 
 class Remote:
@@ -131,10 +137,7 @@ class Remote:
         program = self._running.program
         try:
             if answer.get("event") == "error":
-                said = _Error.model_validate(answer)
-                error = _FAULTS.get(said.fault, UnknownError)(said.code, said.message, said.hint)
-                error.traceback = shortened(said.traceback)
-                raise error
+                raise _Error.model_validate(answer).raised()
             spoken = _Spoken.model_validate(answer)
             samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
             phones = _checked(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
@@ -208,7 +211,7 @@ class _Running:
                 error = _Error.model_validate(answer)
                 if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
                     self.stop()
-                    raise JobError(error.code, error.message, error.hint)
+                    raise error.raised()
                 raise self.program.failed(f"does not start: {error.message}")
         try:
             return _Ready.model_validate(answer)

@@ -75,7 +75,7 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
 
 def test_a_log_message_of_any_form_costs_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [{"event": "log", "level": level, "text": level, "job": "j", "stage": "face"} for level in LEVELS]
-    odd = [
+    odd: list[dict[str, Any]] = [
         {"event": "log"},
         {"event": "log", "level": ["loud"], "text": 7},
         {"event": "log", "level": "exception", "text": "\x1b[2J" + "x" * 100_000},
