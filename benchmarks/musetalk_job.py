@@ -21,6 +21,7 @@ from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import listen
 from stages.lipsync.motion import make_track
 from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.registry import ENGINES
 from stages.musetalk import face_box as boxes
 from stages.musetalk import mask as region
 from stages.musetalk import paint
@@ -62,7 +63,7 @@ def after_network(folder: Path) -> dict[str, Any]:
     """CPU milliseconds by part; for each frame where nothing else is said. Patches are noise: their cost is the same."""
     ctx = spoken(folder)
     sound = listen(ctx.path("speech.wav"))
-    make_track(ctx, "warp")
+    make_track(ctx)
     landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
     box = boxes.portrait_box(landmarks, SIZE, chin_margin=boxes.CHIN_MARGIN)
     square = region.square_of(box)
@@ -128,7 +129,7 @@ def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]
     wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
     paint._loaded = paint._Loaded((wish, root), painter, Portraits(painter, wish, root), 0.0, painter.memory())
     started = time.monotonic()
-    facts = make_track(ctx, "musetalk")
+    facts = make_track(ctx, ENGINES["musetalk"])
     painted = time.monotonic()
     encode.run(ctx)
     ended = time.monotonic()

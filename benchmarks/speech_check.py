@@ -26,10 +26,10 @@ import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 
 from daemon.config.settings import Settings  # noqa: E402
-from stages.tts.engines.base import Engine, Piece, Spoken  # noqa: E402
-from stages.tts.engines.choose import LOADERS  # noqa: E402
+from stages.tts.engines.base import Engine, Piece, Spoken, Voice, primary  # noqa: E402
+from stages.tts.engines.registry import ENGINES  # noqa: E402
 from stages.tts.engines.speech_check import faults  # noqa: E402
-from stages.tts.engines.voices import Voice, catalogue, primary  # noqa: E402
+from stages.tts.engines.voices import catalogue  # noqa: E402
 from stages.tts.text.sentences import split_text  # noqa: E402
 from stages.tts.text.spoken_words import Preparer  # noqa: E402
 from stages.tts.timing import Phone, sounding  # noqa: E402
@@ -72,7 +72,7 @@ def chosen(voice: Voice, number: int) -> list[str]:
 
 
 def say_all(voice: Voice, number: int, settings: Settings) -> Iterator[Said]:
-    engine: Engine = LOADERS[voice.engine](voice, settings)
+    engine: Engine = ENGINES[voice.engine].load(voice, settings)
     language = voice.languages[0]
     for count, text in enumerate(chosen(voice, number)):
         preparer, speed = Preparer(language), SPEEDS[(count + number) % len(SPEEDS)]

@@ -38,7 +38,8 @@ from stages.context import Context  # noqa: E402
 from stages.lipsync.visemes import VOWELS  # noqa: E402
 from stages.media.ffmpeg import ffmpeg_path  # noqa: E402
 from stages.tts.alignment.forced import align_file  # noqa: E402
-from stages.tts.engines.voices import catalogue, primary  # noqa: E402
+from stages.tts.engines.base import primary  # noqa: E402
+from stages.tts.engines.voices import catalogue  # noqa: E402
 from stages.tts.timing import UNKNOWN, loudness  # noqa: E402
 
 MODELS = {"fr": "fr-fr", "en": "en-us"}

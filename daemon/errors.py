@@ -6,9 +6,13 @@ Whose fault it is decides what happens to the job (docs/spool.md, promise 4), so
 from __future__ import annotations
 
 import errno
+import traceback
 from typing import Literal
 
 Fault = Literal["job", "machine", "unknown"]
+
+#: Longest text of one log message of a worker, and longest traceback, in characters.
+TEXT_CHARS = 8192
 
 #: OS errors that are the machine's state, not the job's doing: the lane pauses and the job is not charged.
 MACHINE_ERRNOS = frozenset(
@@ -35,9 +39,14 @@ class AvatarError(Exception):
         code: stable, kebab-case, listed in docs/errors.md.
         message: one sentence: what is wrong, and where.
         hint: one sentence: what would be right.
+
+    Attributes:
+        traceback: where in the program an unexpected error arose, for the log and the job's history; else empty. It names
+            paths of the machine, so it is not for the status files in the outbox.
     """
 
     fault: Fault = "unknown"
+    traceback: str = ""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         self.code, self.message, self.hint = code, visible(message), visible(hint)
@@ -89,6 +98,25 @@ class ConfigError(AvatarError):
 def visible(text: str) -> str:
     """Text to be shown to people: what a stranger put into it cannot move a terminal's cursor or hide itself."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, limit: int = TEXT_CHARS) -> str:
+    """Text of at most about `limit` characters. The middle is left out: a traceback says the most at its end."""
+    if len(text) <= limit:
+        return text
+    head = limit // 4
+    return f"{text[:head]}\n… {len(text) - limit} characters are left out …\n{text[head - limit :]}"
+
+
+def unexpected(exc: BaseException) -> str:
+    """The traceback of an exception, shortened. Empty for a fault of the job or the machine that our own code found, as its
+    message says everything.
+    """
+    if isinstance(exc, AvatarError) and exc.traceback:
+        return exc.traceback
+    if isinstance(exc, JobError | MachineError):
+        return ""
+    return visible(shortened("".join(traceback.format_exception(exc)).rstrip()))
 
 
 def from_exception(exc: BaseException) -> AvatarError:

@@ -1,7 +1,7 @@
 """The child process of a lane: `python -m stages.worker --lane gpu`. Takes requests on stdin, answers on stdout, JSON lines.
 
 Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}.
-Answers: ready, heartbeat, progress, left, allow, model, result, error (see docs/worker.md).
+Answers: ready, heartbeat, progress, left, allow, model, log, result, error (see docs/worker.md).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -17,16 +18,18 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, MachineError, ResultError, from_exception
+from daemon.errors import AvatarError, MachineError, ResultError, from_exception, unexpected
 from daemon.jobs.manifest import Manifest
 from daemon.system import fs
 from daemon.system.process import die_with
 from stages.context import Context, Facts
+from stages.worker_log import WireLog
+
+log = logging.getLogger("stages.worker")
 
 STAGES = frozenset({"face", "tts", "lipsync", "encode", "deliver"})
 #: Least time between two progress lines, in s; people do not read faster.
@@ -115,7 +118,7 @@ def make_room(stage: str) -> bool:
     others: list[Any] = [sys.modules.get(f"stages.{name}") for name in sorted(STAGES - {stage})]
     reports: list[Facts] = [module.release() for module in others if hasattr(module, "release")]
     for report in filter(None, reports):
-        print(f"unloaded to make room: {report}", file=sys.stderr)
+        log.info("Unloaded to make room: %s", report)
     return any(reports)
 
 
@@ -134,29 +137,40 @@ def whose_fault(exc: Exception, settings: Settings) -> AvatarError:
     return error
 
 
-def serve(wire: Wire) -> None:
+def answer(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
+    """Run one stage and send what came of it; returns whether this process can take another."""
+    try:
+        wire.send("result", job=request["job"], **perform(request, settings, wire))
+    except Exception as exc:
+        error = whose_fault(exc, settings)
+        trace = unexpected(exc)
+        if not trace:
+            log.debug("The stage reports %s.", error.code, exc_info=True)
+        # CUDA never works again in a process that has lost it, and one that computed wrongly may do so again.
+        last = error.code == "gpu-lost" or isinstance(error, ResultError)
+        wire.send(
+            "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint,
+            traceback=trace, last=last, result=isinstance(error, ResultError),
+        )  # fmt: skip
+        return not last
+    return True
+
+
+def serve(wire: Wire, wire_log: WireLog) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
     for line in sys.stdin.buffer:
         request = json.loads(line)
         if request["op"] == "init":
             settings = Settings.model_validate(request["settings"])
+            wire_log.set_level(settings.log.level)
             beat(wire, settings.lanes.heartbeat_s)
             wire.send("ready", pid=os.getpid())
             continue
-        try:
-            wire.send("result", job=request["job"], **perform(request, settings, wire))
-        except Exception as exc:
-            traceback.print_exc()
-            error = whose_fault(exc, settings)
-            # CUDA never works again in a process that has lost it, and one that computed wrongly may do so again.
-            last = error.code == "gpu-lost" or isinstance(error, ResultError)
-            wire.send(
-                "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint,
-                last=last, result=isinstance(error, ResultError),
-            )  # fmt: skip
-            if last:
-                return
+        with wire_log.about(str(request["job"]), str(request["stage"])):
+            goes_on = answer(request, settings, wire)
+        if not goes_on:
+            return
 
 
 def main() -> None:
@@ -169,7 +183,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
     die_with(parent)
     fs.keep_private()
-    serve(Wire())
+    wire = Wire()
+    wire_log = WireLog(wire.send)
+    wire_log.install()
+    serve(wire, wire_log)
 
 
 if __name__ == "__main__":

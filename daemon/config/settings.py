@@ -145,8 +145,9 @@ class FaceStage(_Section):
     )
 
 
-#: The engines that are part of this program.
-TTS_ENGINES = ("hibari", "kokoro", "xtts", "coqui")
+#: The voice engines that are part of this program, each a package `stages.tts.engines.NAME`. Of two voices of the same name
+#: the first engine's is taken.
+TTS_ENGINES = ("hibari", "kokoro", "coqui", "xtts")
 
 
 class ExternalEngine(_Section):
@@ -234,8 +235,12 @@ class Musetalk(_Section):
     )
 
 
+#: The lip-sync engines, each a module of `stages.lipsync.engines`, and what leaves the choice to the machine.
+LipsyncEngineName = Literal["auto", "warp", "musetalk"]
+
+
 class LipsyncStage(_Section):
-    engine: Literal["auto", "warp", "musetalk"] = Field(
+    engine: LipsyncEngineName = Field(
         "auto", description="Which engine moves the mouth; auto: musetalk where its files and a GPU are, else warp."
     )
     musetalk: Musetalk = Musetalk()

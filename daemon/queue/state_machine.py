@@ -174,7 +174,8 @@ class Flow:
     async def failed(self, job: Job, directory: Path, error: AvatarError) -> None:
         """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
         assert job.stage is not None
-        job.note("error", stage=job.stage, code=error.code, message=error.message)
+        trace = {"traceback": error.traceback} if error.traceback else {}
+        job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
         if isinstance(error, JobError) and await self._copied_again(job, directory):
             self._ended(job, "retried")
             return

@@ -6,13 +6,30 @@ gone with the next, and the checkout's `make setup` would mend another environme
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Where tools/install.sh puts the program, and the user that systemd/sysusers.conf makes for it.
 HOME = Path("/opt/avatard")
 USER = "avatard"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What keeps a part of the program from being used.
+
+    Attributes:
+        why: what is missing or wrong, as the middle of a sentence.
+        remedy: one sentence or more: what to do about it.
+    """
+
+    why: str
+    remedy: str
 
 
 def is_service() -> bool:
@@ -34,9 +51,30 @@ def bring_extra(name: str, *, again: bool = False) -> str:
     return f'Run `pip install {"--force-reinstall " if again else ""}"avatard[{name}]"`.'
 
 
-def fetch_models(engine: str) -> str:
-    """What brings the model files of an engine; see `stages.model_files.catalogue.ENGINES`."""
-    return f"Run `{as_service(f'avatar models fetch {engine}')}`."
+def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str) -> Missing | None:
+    """What of an extra's packages is not installed here, or in another version. Imports none of them.
+
+    Args:
+        modules: what is imported.
+        pins: package → the one version that will do; the first names the whole where a module is not there.
+        extra: of pyproject.toml, that brings them.
+    """
+    if not all(importlib.util.find_spec(name) for name in modules):
+        return Missing(f"{next(iter(pins))}, or a package that it needs, is not installed", bring_extra(extra))
+    for package, wanted in pins.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # the module is another package's, such as the old `TTS`
+            found = "something else"
+        if found != wanted:
+            why = f"{package} is installed as {found}; {wanted} is what the engine was proven with"
+            return Missing(why, bring_extra(extra))
+    return None
+
+
+def fetch_models(name: str) -> str:
+    """What brings model files, by what `avatar models` calls them."""
+    return f"Run `{as_service(f'avatar models fetch {name}')}`."
 
 
 def set_up_again() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from typing import Any
 
 import structlog
 
@@ -28,7 +29,7 @@ def configure(settings: Log) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if console
         else [structlog.processors.format_exc_info, *([] if native else [structlog.processors.JSONRenderer()])]
     )
@@ -40,6 +41,13 @@ def configure(settings: Log) -> None:
         cache_logger_on_first_use=False,  # the level may change while the daemon runs
     )
     logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
+
+
+def _below(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Have a terminal show a traceback that came as text (a worker's) below the line, as it does its own."""
+    if "exception" in event:
+        event["stack"] = event.pop("exception")
+    return event
 
 
 class _Lines:

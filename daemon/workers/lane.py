@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
+from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception, unexpected
 from daemon.jobs.record import SOURCES, Job, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import Flow
@@ -106,7 +106,9 @@ class Lane:
             except Exception as exc:
                 # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
-                await self._salvage(slot, ticket, from_exception(exc))
+                error = from_exception(exc)
+                error.traceback = unexpected(exc)
+                await self._salvage(slot, ticket, error)
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, ResultError, UnknownError
+from daemon.errors import AvatarError, ChildDied, JobError, MachineError, ResultError, UnknownError, shortened, visible
 from daemon.system.memory import memory_mb
 
 log = structlog.get_logger()
@@ -33,6 +33,8 @@ LINE_LIMIT = 4 * 2**20
 #: How often a working child's time, silence and memory are looked at, in s.
 LOOK_S = 0.5
 LAST_LINES = 40
+#: Levels of a worker's `log` messages; one of another level is logged at info, as it may not cost a job.
+LEVELS = ("debug", "info", "warning", "error")
 START_S = 120.0  # a cold disk under load
 
 
@@ -122,8 +124,13 @@ class Child:
             while line := await self._process.stdout.readline():
                 self.heard = time.monotonic()
                 message = json.loads(line)
-                if message["event"] != "heartbeat":
-                    self._messages.put_nowait(message)
+                match message["event"]:
+                    case "heartbeat":
+                        pass
+                    case "log":  # at once: it may come before the worker is ready, and between two jobs
+                        self._log(message)
+                    case _:
+                        self._messages.put_nowait(message)
         except (ValueError, TypeError, KeyError, ConnectionError) as exc:
             # A line past the limit, or one that is not ours: nothing after it can be trusted.
             log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
@@ -137,6 +144,14 @@ class Child:
             for line in chunk.decode("utf-8", "replace").splitlines():
                 self._tail.append(line[:500])
                 log.debug("worker", lane=self.lane, line=line[:500])
+
+    def _log(self, message: Message) -> None:
+        """Log what a stage says, with its job."""
+        text = visible(shortened(str(message.get("text", ""))))
+        self._tail.extend(line[:500] for line in text.splitlines())
+        level = message.get("level")
+        about = {name: str(message[key]) for name, key in (("job_id", "job"), ("stage", "stage")) if message.get(key)}
+        getattr(log, level if level in LEVELS else "info")("worker log", lane=self.lane, text=text, **about)
 
     async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
         """Do one stage; returns the result message.
@@ -170,7 +185,17 @@ class Child:
                 case "error":
                     if message.get("last"):  # it ends now; the next job must not be given to what is left of it
                         await self.stop()
-                    raise _error(message)
+                    error = _error(message)
+                    if error.traceback:
+                        log.error(
+                            "stage failed unexpectedly",
+                            job_id=request.get("job"),
+                            stage=self.last_stage,
+                            lane=self.lane,
+                            code=error.code,
+                            exception=error.traceback,
+                        )
+                    raise error
                 case _:
                     self._on_event(message)
 
@@ -262,6 +287,8 @@ def _error(message: Message) -> AvatarError:
     if message.get("result"):
         kinds["machine"] = ResultError
     kind = kinds.get(str(message.get("fault")), UnknownError)
-    return kind(
+    error = kind(
         str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))
     )
+    error.traceback = visible(shortened(str(message.get("traceback") or "")))
+    return error

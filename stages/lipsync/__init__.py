@@ -6,8 +6,6 @@ Reads `speech.wav` and `timing.json`; writes `motion.npz`. With the engine `muse
 
 from __future__ import annotations
 
-import sys
-
 from stages.context import Context, Facts
 
 
@@ -16,16 +14,17 @@ def run(ctx: Context) -> Facts:
 
     Raises:
         UnknownError: `speech.wav` or `timing.json` is damaged; the tts stage must run again.
-        JobError, MachineError: see `musetalk.work.paint_mouths` and `engines.choose`.
+        JobError, MachineError: see `stages.musetalk.paint.paint_mouths` and `choose`.
     """
-    from stages.lipsync.choose import choose, look
+    from stages.lipsync.choose import choose, look_at
     from stages.lipsync.motion import make_track
 
-    choice = choose(ctx.settings.stages.lipsync.engine, look(ctx.settings))
-    return {"engine": choice.engine, "why": choice.why, **make_track(ctx, choice.engine)}
+    choice = choose(ctx.settings.stages.lipsync.engine, lambda engine: look_at(engine, ctx.settings))
+    return {"engine": choice.engine.name, "why": choice.why, **make_track(ctx, choice.engine)}
 
 
 def release() -> Facts:
-    """Give a loaded engine's memory back; what is held and free afterwards, empty where none was loaded."""
-    work = sys.modules.get("stages.musetalk.paint")
-    return work.unload() if work else {}
+    """Give the loaded engines' memory back; what is held and free afterwards, empty where none was loaded."""
+    from stages.lipsync.registry import ENGINES
+
+    return {key: value for engine in ENGINES.values() for key, value in engine.unload().items()}

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from daemon.config.settings import LipsyncStage, Settings
+from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.system.installation import bring_extra
-from stages.model_files import catalogue
-
-Engine = Literal["warp", "musetalk"]
+from stages.lipsync.engines.base import LipsyncEngine
+from stages.lipsync.registry import ENGINES
+from stages.model_files.catalogue import survey
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is for the network.
+    """What there is for an engine's network.
 
     Attributes:
-        packages: torch and safetensors are installed.
+        packages: the engine's packages are installed.
         gpu: CUDA can be used; not asked where the rest is missing.
         lacking: its first model file that is missing or damaged, with what is wrong; empty where all are usable.
     """
@@ -33,54 +33,70 @@ class Machine:
 class Choice:
     """An engine, and the reason in words for the status."""
 
-    engine: Engine
+    engine: LipsyncEngine
     why: str
 
 
-def choose(asked: Literal["auto", "warp", "musetalk"], machine: Machine) -> Choice:
+def choose(asked: str, look: Callable[[LipsyncEngine], Machine]) -> Choice:
     """The engine for the next job.
 
+    Args:
+        asked: a key of `ENGINES`, or "auto".
+        look: tells what the machine has for an engine.
+
     Raises:
-        MachineError: `engine-not-installed` where musetalk is asked for by name and cannot be imported. (Model files
+        MachineError: `engine-not-installed` where an engine is asked for by name and cannot be imported. (Model files
             that are missing are named by its loader.)
     """
-    if asked == "warp":
-        return Choice("warp", "config.yaml asks for it")
-    if asked == "musetalk":
-        if not machine.packages:
-            raise MachineError(
-                "engine-not-installed",
-                "config.yaml asks for the engine musetalk, but torch or safetensors is not installed.",
-                f"{bring_extra('musetalk')} Or set `stages.lipsync.engine: auto`.",
-            )
-        where = "on the GPU" if machine.gpu else "on the processor, which is slow: no CUDA GPU can be used"
-        return Choice("musetalk", f"config.yaml asks for it; it runs {where}")
-    if machine.lacking:
-        return Choice("warp", f"it needs no model file; musetalk's are not complete ({machine.lacking})")
+    if asked != "auto":
+        return _asked_for(ENGINES[asked], look)
+    unfit = []
+    for engine in ENGINES.values():
+        if engine.models:
+            if not (why := _unfit(engine, look(engine))):
+                return Choice(engine, "its model files are complete and a CUDA GPU can be used")
+            unfit.append(why)
+    plain = next(engine for engine in ENGINES.values() if not engine.models)
+    return Choice(plain, "; ".join(["it needs no model file", *unfit]))
+
+
+def _asked_for(engine: LipsyncEngine, look: Callable[[LipsyncEngine], Machine]) -> Choice:
+    if not engine.models:
+        return Choice(engine, "config.yaml asks for it")
+    machine = look(engine)
     if not machine.packages:
-        return Choice("warp", "it needs no model file; for musetalk torch or safetensors is not installed")
+        raise MachineError(
+            "engine-not-installed",
+            f"config.yaml asks for the engine {engine.name}, but {' or '.join(engine.packages)} is not installed.",
+            f"{bring_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
+        )
+    where = "on the GPU" if machine.gpu else "on the processor, which is slow: no CUDA GPU can be used"
+    return Choice(engine, f"config.yaml asks for it; it runs {where}")
+
+
+def _unfit(engine: LipsyncEngine, machine: Machine) -> str:
+    """Why an engine is not taken by itself; empty where it is."""
+    if machine.lacking:
+        return f"{engine.name}'s are not complete ({machine.lacking})"
+    if not machine.packages:
+        return f"for {engine.name} {' or '.join(engine.packages)} is not installed"
     if not machine.gpu:
-        return Choice("warp", "musetalk's files are here, but no CUDA GPU can be used, and it is slow without")
-    return Choice("musetalk", "its model files are complete and a CUDA GPU can be used")
+        return f"{engine.name}'s are here, but no CUDA GPU can be used, and it is slow without"
+    return ""
 
 
-def look(settings: Settings) -> Machine:
+def look_at(engine: LipsyncEngine, settings: Settings) -> Machine:
     """Look at the machine; torch is imported only where all else is there."""
     lacking = next(
         (
             f"{found.file.path}: {found.why or found.state}"
-            for found in catalogue.survey(catalogue_name(settings.stages.lipsync), settings.paths.models)
+            for found in survey(engine.models[engine.model(settings)], settings.paths.models)
             if not found.usable
         ),
         "",
     )
-    packages = all(importlib.util.find_spec(name) for name in ("torch", "safetensors"))
+    packages = all(importlib.util.find_spec(name) for name in engine.packages)
     return Machine(packages, gpu=packages and not lacking and _cuda(), lacking=lacking)
-
-
-def catalogue_name(settings: LipsyncStage) -> str:
-    """What `avatar models` calls the files of the configured version."""
-    return "musetalk" if settings.musetalk.version == "1.5" else "musetalk-v1"
 
 
 def _cuda() -> bool:

@@ -17,7 +17,8 @@ from daemon.system import fs
 from stages.context import Context, Facts
 from stages.lipsync import mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import RATE, Sound, listen
-from stages.lipsync.choose import Engine
+from stages.lipsync.engines import warp
+from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.idle_motion import Liveliness, enliven
 from stages.lipsync.motion_track import MOUTH, NAMES, Track
 from stages.lipsync.mouth_from_sound import mouth_of_sound
@@ -36,8 +37,8 @@ _END_S = 0.08
 _PAUSE_S = 0.12
 
 
-def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
-    """See `stages.lipsync.run`. With `musetalk` the mouth is painted: the track then moves all but it."""
+def make_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Facts:
+    """See `stages.lipsync.run`. Where the engine paints the mouth, the track moves all but it."""
     sound = listen(ctx.path("speech.wav"))
     timing = _timing(ctx)
     ctx.progress(0.3)
@@ -50,7 +51,7 @@ def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
         fill(mouth, _from_sound(sound, frames, fps), unknown_speech(phones, sound), fps)
     ctx.progress(0.7)
     values = np.zeros((frames, len(NAMES)), np.float32)
-    if engine == "warp":
+    if engine.paint is None:
         values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
     accents, pauses = _marks(phones) if known else _peaks(sound)
@@ -70,15 +71,13 @@ def make_track(ctx: Context, engine: Engine = "warp") -> Facts:
     }
 
 
-def _painted(ctx: Context, engine: Engine, sound: Sound, frames: int) -> Facts:
+def _painted(ctx: Context, engine: LipsyncEngine, sound: Sound, frames: int) -> Facts:
     """The painted mouths, or none; an earlier try with the other engine may have left some."""
-    if engine == "warp":
+    if engine.paint is None:
         for name in (painted_mouth.REST, painted_mouth.PIXELS):
             fs.remove(ctx.path(name))
         return {}
-    from stages.musetalk.paint import paint_mouths
-
-    return paint_mouths(ctx, sound, frames)
+    return engine.paint(ctx, sound, frames)
 
 
 def _timing(ctx: Context) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from where an interrupted download goes on.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from daemon.errors import MachineError
@@ -22,11 +22,11 @@ from stages.model_files.from_zip import extract as extract_archived
 Say = Callable[[str], None]
 
 
-def fetch(engine: str, root: Path, mirror: Path | None, say: Say) -> None:
+def fetch(parts: Sequence[Part], root: Path, mirror: Path | None, say: Say) -> None:
     """Bring what is missing or damaged of an engine's files; what is there and whole is left alone.
 
     Args:
-        engine: a key of `models.ENGINES`.
+        parts: what the engine needs.
         root: the models folder.
         mirror: a folder of the same layout, in place of the network.
         say: told a sentence for each file.
@@ -34,7 +34,7 @@ def fetch(engine: str, root: Path, mirror: Path | None, say: Say) -> None:
     Raises:
         MachineError: `fetch-failed`, `disk-full`, `model-damaged`, `model-missing` (in the mirror), `engine-not-installed`.
     """
-    wanted = [found.part for found in catalogue.survey(engine, root) if not found.usable]
+    wanted = [found.part for found in catalogue.survey(parts, root) if not found.usable]
     _check_space(root, wanted)
     packages = root / ".fetch" / "packages"
     if mirror is None:

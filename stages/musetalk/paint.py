@@ -17,7 +17,7 @@ from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import RATE as READINGS
 from stages.lipsync.audio_features import Sound
-from stages.lipsync.choose import catalogue_name
+from stages.lipsync.engines.musetalk import model
 from stages.musetalk.audio import Speech
 from stages.musetalk.device import choose_place
 from stages.musetalk.painter import Painter
@@ -114,7 +114,7 @@ def _engine(ctx: Context) -> _Loaded:
     if _loaded is None or _loaded.key != key:
         unload()
         started = time.monotonic()
-        name = catalogue_name(ctx.settings.stages.lipsync)
+        name = model(ctx.settings)
         painter = Painter.load(name, root, choose_place(wish.precision), wish.memory_mb, wish.batch)
         seconds = time.monotonic() - started
         ctx.loaded(f"MuseTalk {wish.version}", seconds)

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from daemon.errors import MachineError
 from daemon.system.installation import fetch_models
-from stages.model_files import catalogue
+from stages.model_files.catalogue import survey
 from stages.musetalk.face_parser import FaceParser
+from stages.musetalk.model_files import MODELS
 from stages.musetalk.unet import UNet, UNetShape
 from stages.musetalk.vae import LATENT_CHANNELS, Vae, VaeShape
 from stages.musetalk.whisper import WhisperEncoder, WhisperShape
@@ -50,7 +51,7 @@ def model_paths(engine: str, root: Path) -> dict[str, Path]:
     Raises:
         MachineError: `model-missing` or `model-damaged`.
     """
-    found = catalogue.survey(engine, root)
+    found = survey(MODELS[engine], root)
     for look in found:
         path = root / look.file.path
         if look.state == "missing":

@@ -7,8 +7,8 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
+from stages.tts.engines.base import primary
 from stages.tts.engines.choose import Choice, resolve
-from stages.tts.engines.voices import primary
 from stages.tts.text.clean import as_seen
 from stages.tts.text.pause_marks import check_marks, without_marks
 from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of

@@ -149,9 +149,9 @@ def _tell(ctx: Context, method: str, known: int, total: int) -> None:
     estimated = "the mouth follows the sound alone, and the times of captions are estimates"
     from stages.tts.alignment.forced import not_sought
 
-    why, remedy = not_sought(ctx.manifest.language)
-    if method == "energy" and why:
-        ctx.warnings.append(f"{why[0].upper()}{why[1:]}: {estimated}. {remedy}".strip())
+    missing = not_sought(ctx.manifest.language)
+    if method == "energy" and missing:
+        ctx.warnings.append(f"{missing.why[0].upper()}{missing.why[1:]}: {estimated}. {missing.remedy}".strip())
     elif method == "energy":
         ctx.warnings.append(f"The text is not what is said in the sound: {estimated}.")
     elif known < total:

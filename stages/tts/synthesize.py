@@ -20,7 +20,7 @@ from stages.tts.engines.base import Engine, Piece, Spoken
 from stages.tts.engines.cache import Kept
 from stages.tts.engines.checked import Checked
 from stages.tts.engines.choose import Choice, load, resolve
-from stages.tts.engines.text_needs import needs_of
+from stages.tts.engines.registry import needs_of
 from stages.tts.text.clean import as_seen
 from stages.tts.text.language_guess import seems_other
 from stages.tts.text.sentences import Sentence, pieces, split_text

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from daemon.config import Settings
 from stages.model_files.catalogue import sha256_of
-from stages.tts.engines.coqui.library import library
+from stages.tts.engines.coqui_library import library
 from stages.tts.engines.xtts.text_chunks import LANGUAGES
 
 SPEAKERS = ("Ada", "Bo")

@@ -1,7 +1,7 @@
 """A way into the worker processes of a real daemon, at the outermost seam: a `sitecustomize.py` on their PYTHONPATH.
 
 Each stage looks, before it runs, for a gate (a file of the stage's name in the folder of gates) and waits until it is taken
-away; and the tts stage does what a magic word in the text says: die, hang, grow or kill the daemon. The product knows
+away; and the tts stage does what a magic word in the text says: stumble, die, hang, grow or kill the daemon. The product knows
 nothing of this.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.conftest import Installation, wait_for
 
 SITECUSTOMIZE = """
-import ctypes, functools, importlib, os, pathlib, signal, sys, time
+import ctypes, functools, importlib, logging, os, pathlib, signal, sys, time, warnings
 
 GATES = pathlib.Path(os.environ["TEST_GATES"])
 
@@ -27,7 +27,12 @@ def trap(stage, ctx):
     text = ctx.manifest.text or ""
     if stage != "tts":
         return
+    if "stumble" in text:
+        logging.getLogger("stages.tts").info("a stone lies ahead")
+        warnings.warn("the way is slippery")
+        raise RuntimeError("fell over a stone")
     if "abort" in text:
+        logging.getLogger("library").error("logged before the abort")
         print("last words before the abort", file=sys.stderr, flush=True)
         os.abort()
     if "segfault" in text:

@@ -87,9 +87,19 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
         from rich.console import Console
         from rich.pretty import pprint
 
-        pprint(known, console=Console(), expand_all=True)
+        pprint({**known, **_without_tracebacks(known)}, console=Console(), expand_all=True)
+        for entry in known.get("history", [])[::-1]:
+            if trace := entry.get("traceback"):  # the last one, in lines; --json has all
+                click.echo(f"\nTraceback of the last {entry.get('code')} ({entry.get('stage')}):\n{trace}")
+                break
 
     show({**known, **more}, as_json, text)
+
+
+def _without_tracebacks(known: dict[str, Any]) -> dict[str, Any]:
+    """The history, if it is known, without what would be one endless line each."""
+    bare = [{key: value for key, value in entry.items() if key != "traceback"} for entry in known.get("history", [])]
+    return {"history": bare} if "history" in known else {}
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:

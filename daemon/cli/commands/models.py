@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import Progress
 
 from daemon.cli.common import Shell, json_option, show
-from stages.model_files import catalogue
-from stages.model_files.catalogue import Found
-from stages.model_files.fetch import fetch as bring
-from stages.model_files.fetch import words
+
+if TYPE_CHECKING:
+    from stages.model_files.catalogue import Found
 
 _MARKS = {"good": "green", "other": "yellow", "damaged": "red", "missing": "yellow"}
-_engine = click.argument("engine", type=click.Choice(sorted(catalogue.ENGINES)), default="musetalk")
+
+
+class _Engine(click.ParamType[str]):
+    """A name of `stages.model_list.MODELS`, which is only read when a command needs it."""
+
+    name = "engine"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from stages.model_list import MODELS
+
+        return str(click.Choice(sorted(MODELS)).convert(value, param, ctx))
+
+
+_engine = click.argument("engine", type=_Engine(), default="musetalk")
 
 
 @click.group()
@@ -28,8 +40,11 @@ def models() -> None:
 @click.pass_obj
 def list_(shell: Shell, as_json: bool) -> None:
     """What each engine needs, where it is looked for, sizes, licences, and what is there."""
+    from stages.model_files.catalogue import survey
+    from stages.model_list import MODELS
+
     root = shell.settings.paths.models
-    engines = {engine: catalogue.survey(engine, root) for engine in catalogue.ENGINES}
+    engines = {name: survey(parts, root) for name, parts in MODELS.items()}
 
     def text() -> None:
         click.echo(f"Looked for in {root}")
@@ -51,8 +66,11 @@ def list_(shell: Shell, as_json: bool) -> None:
 @click.pass_obj
 def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
     """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was."""
+    from stages.model_files.fetch import fetch as bring
+    from stages.model_list import MODELS
+
     root = shell.settings.paths.models
-    bring(engine, root, mirror, lambda sentence: click.echo(sentence, err=True))
+    bring(MODELS[engine], root, mirror, lambda sentence: click.echo(sentence, err=True))
     click.echo(f"{engine}: all files are in {root}")
 
 
@@ -62,11 +80,14 @@ def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
 @click.pass_obj
 def verify(shell: Shell, engine: str, as_json: bool) -> None:
     """Read all files of ENGINE and compare them with the published ones. Exit code 1 when one is missing or damaged."""
-    root = shell.settings.paths.models
-    size = sum((root / look.file.path).stat().st_size for look in catalogue.survey(engine, root) if look.usable)
+    from stages.model_files.catalogue import survey
+    from stages.model_list import MODELS
+
+    root, parts = shell.settings.paths.models, MODELS[engine]
+    size = sum((root / look.file.path).stat().st_size for look in survey(parts, root) if look.usable)
     with Progress(transient=True, disable=as_json) as progress:
         task = progress.add_task(engine, total=size)
-        found = catalogue.survey(engine, root, deep=True, progress=lambda count: progress.advance(task, count))
+        found = survey(parts, root, deep=True, progress=lambda count: progress.advance(task, count))
 
     def text() -> None:
         for look in found:
@@ -101,6 +122,8 @@ def _rows(found: list[Found]) -> list[dict[str, Any]]:
 
 
 def _line(look: Found) -> None:
+    from stages.model_files.fetch import words
+
     size = words(look.file.size) if look.file.size else "size not known"
     click.echo(f"  {click.style(f'{look.state:8}', fg=_MARKS[look.state])} {look.file.path}  ({size})")
     click.echo(f"           {look.part.what}; {look.part.licence}")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from daemon.cli.doctor.engine_imports import first_line, try_all
+from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_all
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.cli.doctor.folder_checks import disk, folders, unseen
 from daemon.cli.doctor.speech_checks import speech
@@ -16,7 +16,6 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.system import installation
 from daemon.system.memory import limit_mb, machine_mb, memory_mb
-from stages.model_files import catalogue
 
 
 def _python(settings: Settings) -> Iterator[Finding]:
@@ -58,33 +57,37 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:
-    asked = settings.stages.lipsync.engine == "musetalk"
-    for engine, works, found in try_all():
+    for engine, works, found in try_all(installed_engines()):
         if works:
             yield Finding(f"engine {engine.name}", "good", f"{engine.package} {found}")
         elif engine.needed:
             yield Finding(f"engine {engine.name}", "bad", found, installation.set_up_again())
         else:
-            remedy = f"Only for the engine {engine.name}. {installation.bring_extra(engine.name)}"
+            asked = settings.stages.lipsync.engine == engine.name
+            remedy = f"Only for the engine {engine.name}. {installation.bring_extra(engine.extra)}"
             yield Finding(f"engine {engine.name}", "bad" if asked else "note", found, remedy)
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    lipsync = settings.stages.lipsync
-    engine = "musetalk" if lipsync.musetalk.version == "1.5" else "musetalk-v1"
-    found = catalogue.survey(engine, settings.paths.models)
-    damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
-    missing = [look.file.path for look in found if look.state == "missing"]
-    what = f"{engine}'s model files"
-    if damaged:
-        remedy = f"Remove them. {installation.fetch_models(engine)}"
-        yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", remedy)
-    elif missing:
-        remedy = f"Only for the engine musetalk. {installation.fetch_models(engine)} `avatar models list` shows all."
-        verdict: Verdict = "bad" if lipsync.engine == "musetalk" else "note"
-        yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}", remedy)
-    else:
-        yield Finding(what, "good", str(settings.paths.models))
+    from stages.lipsync.registry import ENGINES
+    from stages.model_files.catalogue import survey
+
+    for engine in ENGINES.values():
+        if not engine.models:
+            continue
+        name = engine.model(settings)
+        found = survey(engine.models[name], settings.paths.models)
+        damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
+        missing = [look.file.path for look in found if look.state == "missing"]
+        what, fetch = f"{name}'s model files", installation.fetch_models(name)
+        if damaged:
+            yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", f"Remove them. {fetch}")
+        elif missing:
+            remedy = f"Only for the engine {engine.name}. {fetch} `avatar models list` shows all."
+            verdict: Verdict = "bad" if settings.stages.lipsync.engine == engine.name else "note"
+            yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}", remedy)
+        else:
+            yield Finding(what, "good", str(settings.paths.models))
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:

@@ -11,12 +11,13 @@ TIMEOUT_S = 120.0  # a cold disk under load
 
 @dataclass(frozen=True)
 class Engine:
-    """What one part of the work imports. `package`: whose version is told. `needed`: not only with an extra."""
+    """What one part of the work imports. `package`: whose version is told. `needed`: not only with `extra`."""
 
     name: str
     package: str
     modules: tuple[str, ...]
     needed: bool = True
+    extra: str = ""
 
 
 #: The stages' own modules and what they import late, so that this is what the workers will meet.
@@ -25,7 +26,7 @@ ENGINES = (
     Engine(
         "voice",
         "hibari-tts",
-        ("stages.tts.engines.hibari", "stages.tts.synthesize", "hibari", "stages.tts.alignment.forced"),
+        ("stages.tts.engines.hibari.engine", "stages.tts.synthesize", "hibari", "stages.tts.alignment.forced"),
     ),
     Engine("lipsync", "numpy", ("stages.lipsync.motion", "stages.lipsync.mouth_from_phones")),
     Engine(
@@ -33,7 +34,6 @@ ENGINES = (
         "opencv-python-headless",
         ("cv2", "imageio_ffmpeg", "stages.encode.compose", "stages.encode.ffmpeg_command"),
     ),
-    Engine("musetalk", "torch", ("torch", "safetensors.torch", "stages.musetalk.paint"), needed=False),
 )
 
 #: Ends with 1, and the reason as its last line, where a module cannot be imported.
@@ -51,7 +51,18 @@ except Exception as exc:
 """
 
 
-def try_all(engines: tuple[Engine, ...] = ENGINES) -> list[tuple[Engine, bool, str]]:
+def installed_engines() -> tuple[Engine, ...]:
+    """Everything that this installation may work with: what every job needs, and the lip-sync engines of the extras."""
+    from stages.lipsync.registry import ENGINES as LIPSYNC  # records only
+
+    return ENGINES + tuple(
+        Engine(one.name, one.packages[0], (*one.packages, one.module), needed=False, extra=one.extra)
+        for one in LIPSYNC.values()
+        if one.extra
+    )
+
+
+def try_all(engines: tuple[Engine, ...]) -> list[tuple[Engine, bool, str]]:
     """Import what each engine needs: whether that went well, and the package's version or what went wrong."""
     running = [(engine, _start(engine)) for engine in engines]
     return [(engine, *_end(process)) for engine, process in running]

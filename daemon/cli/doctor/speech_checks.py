@@ -15,7 +15,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.workers.process import Child
 
 if TYPE_CHECKING:
-    from stages.tts.engines.voices import Voice
+    from stages.tts.engines.base import Voice
 
 #: Longest that one engine is waited for, loading included. s
 PATIENCE_S = 180.0

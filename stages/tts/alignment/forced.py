@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import JobError
+from daemon.system.installation import Missing
 from stages.media.resample import resample
 from stages.media.wav import open_wav, to_pcm
 from stages.tts.alignment.hmm import ATTEMPTS, FRAMES_PER_S, OTHER, OTHER_IF_FOREIGN, RATE, Clause, Heard, aligner
-from stages.tts.phonemes import FrontEnd, front_end, heard, lacking
+from stages.tts.phonemes import FrontEnd, front_end, heard, missing
 from stages.tts.phonemes.arpabet import Reading, sounds_of
 from stages.tts.phonemes.reading import NO_WORD, Reader
 from stages.tts.text.sentences import pieces
@@ -66,7 +67,7 @@ def _heard(blocks: Iterable[Samples], rate: int) -> Pcm:
 
 def _align(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:
     phones: list[Phone] = []
-    if not not_sought(language)[0]:
+    if not_sought(language) is None:
         owners, clauses = _clauses(words, language)
         other = OTHER if _is_english(language) else OTHER_IF_FOREIGN
         phones = [phone for one in _find(pcm, clauses, other) for phone in _phones(one, owners[one.word])]
@@ -88,11 +89,11 @@ def _is_english(language: str) -> bool:
     return language.casefold().partition("-")[0] == "en"
 
 
-def not_sought(language: str) -> tuple[str, str]:
-    """Why words of a language are not looked for here, and what to do about it; two empty strings where they are."""
+def not_sought(language: str) -> Missing | None:
+    """Why words of a language are not looked for here, and what to do about it; None where they are."""
     if language.casefold().partition("-")[0] not in _LANGUAGES:
-        return f"words are found in a sound in {_NAMES} only, not '{language}'", ""
-    return lacking(language)
+        return Missing(f"words are found in a sound in {_NAMES} only, not '{language}'", "")
+    return missing(language)
 
 
 def _clauses(words: Sequence[str], language: str) -> tuple[list[int], list[Clause]]:

@@ -1,21 +1,19 @@
-"""Which engine speaks, with which voice, and why; and how each is loaded."""
+"""Which engine speaks, with which voice, and why."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.jobs.manifest import Manifest
-from stages.tts.engines.voices import Voice, catalogue
-from stages.tts.engines.xtts import voices as xtts
+from daemon.system.installation import Missing
+from stages.tts.engines.base import Engine, Voice
+from stages.tts.engines.registry import ENGINES, engine_missing
+from stages.tts.engines.voices import catalogue
 from stages.tts.profile_store import PROFILE_ID, Profiles, check_usable
-
-if TYPE_CHECKING:  # so that a voice can be chosen without numpy
-    from stages.tts.engines.base import Engine
 
 #: What a manifest says when it does not care; stands for `stages.tts.voice`.
 DEFAULT = "default"
@@ -48,10 +46,11 @@ def resolve(manifest: Manifest, settings: Settings) -> Choice:
         Profiles(settings.paths.profiles).find(wanted)  # an id that is not there was removed, and that is worth saying
     if wanted == DEFAULT:
         return _default(voices, manifest.language, settings)
-    if wanted.startswith("xtts/") and not any(voice.is_called(wanted) for voice in voices):
-        why, remedy = xtts.lacking(settings)  # its voices are known by its files only
-        if why:
-            raise JobError("voice-not-installed", f"The voice '{manifest.voice}' cannot be used here: {why}.", remedy)
+    engine = ENGINES.get(wanted.partition("/")[0]) if "/" in wanted else None
+    known = any(voice.is_called(wanted) for voice in voices)
+    # Of some engines the voices are known by their files only.
+    if engine and not known and (missing := engine_missing(engine, settings)):
+        raise _not_installed(manifest.voice, missing)
     return _named(voices, manifest, wanted, settings.stages.tts.engine)
 
 
@@ -66,10 +65,8 @@ def _named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: 
         )
     language = manifest.language
     voice = min(found, key=lambda v: (v.engine != preferred, not v.installed, not v.speaks(language)))
-    if not voice.installed:
-        raise JobError(
-            "voice-not-installed", f"The voice '{manifest.voice}' cannot be used here: {voice.lacking}.", voice.remedy
-        )
+    if voice.missing:
+        raise _not_installed(manifest.voice, voice.missing)
     if not voice.speaks(language):
         error = _unsupported(
             voices, language, f"The voice '{voice.id}' speaks {_list(voice.languages)}, not '{language}'."
@@ -98,8 +95,10 @@ def _default(voices: Sequence[Voice], language: str, settings: Settings) -> Choi
             f"Set `stages.tts.voice` to one of: {_list([v.id for v in mine][:_NAMED])}.",
         )
     if voice.speaks(language):
-        return Choice(voice, "the default voice, which needs no download" if voice.engine == "hibari" else
-                      "config.yaml makes it the default")  # fmt: skip
+        base = voice.engine in ENGINES and not ENGINES[voice.engine].models
+        return Choice(
+            voice, "the default voice, which needs no download" if base else "config.yaml makes it the default"
+        )
     other = next((voice for voice in mine if voice.speaks(language)), None)
     if other is None:
         raise _unsupported(voices, language, f"There is no voice for the language '{language}' here.")
@@ -111,10 +110,10 @@ def _of_engine(
 ) -> Choice:
     """The default voice of the engine that config.yaml asks for: the one it names, or the first for the language."""
     if not mine and voice is None:
-        lacking = next((f": {v.lacking}" for v in voices if v.engine == engine), "")
-        remedy = next((v.remedy for v in voices if v.engine == engine), "See docs/voices.md.")
+        missing = next((voice.missing for voice in voices if voice.engine == engine and voice.missing), None)
+        why, remedy = (f": {missing.why}", missing.remedy) if missing else ("", "See docs/voices.md.")
         raise MachineError(
-            "voice-missing", f"config.yaml asks for the engine {engine}, which has no voice here{lacking}.", remedy
+            "voice-missing", f"config.yaml asks for the engine {engine}, which has no voice here{why}.", remedy
         )
     why = f"config.yaml asks for the engine {engine}"
     if voice is not None and voice.speaks(language):
@@ -125,13 +124,21 @@ def _of_engine(
     return Choice(first, f"{why}; this is its first voice for '{language}'")
 
 
+def _not_installed(wanted: str, missing: Missing) -> JobError:
+    return JobError("voice-not-installed", f"The voice '{wanted}' cannot be used here: {missing.why}.", missing.remedy)
+
+
 def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobError:
     able = [voice.id for voice in voices if voice.installed and voice.speaks(language)]
     if able:
         return JobError("language-unsupported", message, f"These speak '{language}': {_list(able[:_NAMED])}.")
     other = "Use `language: en`, or bring the speech as a sound file with `audio`."
     near = next((voice for voice in voices if voice.speaks(language) and not voice.own), None)
-    hint = f"{near.id} would, but {near.lacking}: {near.remedy} Or: {other}" if near else other
+    hint = (
+        f"{near.id} would, but {near.missing.why}: {near.missing.remedy} Or: {other}"
+        if near and near.missing
+        else other
+    )
     return JobError("language-unsupported", message, hint)
 
 
@@ -163,39 +170,4 @@ def load(choice: Choice, settings: Settings) -> Engine:
         from stages.tts.engines.external.client import Remote
 
         return Remote(choice.voice, settings)
-    return LOADERS[choice.engine](choice.voice, settings)
-
-
-def _hibari(voice: Voice, _: Settings) -> Engine:
-    from stages.tts.engines.hibari import load_voice
-
-    return load_voice(voice)
-
-
-def _kokoro(voice: Voice, settings: Settings) -> Engine:
-    from stages.tts.engines.kokoro.engine import Kokoro
-
-    return Kokoro(voice, settings.paths.models)
-
-
-def _xtts(voice: Voice, settings: Settings) -> Engine:
-    from stages.tts.engines.xtts.engine import load as load_xtts
-
-    if voice.own:
-        return load_xtts(Profiles(settings.paths.profiles).find(voice.aliases[0]), settings)
-    return load_xtts(voice.name, settings)
-
-
-def _coqui(voice: Voice, settings: Settings) -> Engine:
-    from stages.tts.engines.coqui.engine import load as load_coqui
-
-    return load_coqui(voice.model, voice.name, voice.british)
-
-
-#: Engine name → what loads it. Each imports its engine only when it is called.
-LOADERS: dict[str, Callable[[Voice, Settings], Engine]] = {
-    "hibari": _hibari,
-    "kokoro": _kokoro,
-    "xtts": _xtts,
-    "coqui": _coqui,
-}
+    return ENGINES[choice.engine].load(choice.voice, settings)

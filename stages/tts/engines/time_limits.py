@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.config.settings import ExternalEngine, Settings
 from stages.tts.engines.base import Piece
+from stages.tts.engines.registry import tries_of
 
 #: What an engine has whose program is not its own.
 _USUAL = ExternalEngine()
@@ -15,7 +16,8 @@ def to_start(engine: str, settings: Settings) -> float:
 
 
 def to_say(engine: str, piece: Piece, settings: Settings) -> float:
-    """Until a piece is said: a slow processor needs it for each character, and XTTS at each of its tries. s"""
+    """Until a piece is said: a slow processor needs it for each character, and at each of its tries. s"""
     terms = settings.engines.get(engine, _USUAL)
-    tries = settings.stages.tts.xtts.attempts if engine == "xtts" else 1
-    return terms.say_s + terms.say_char_s * tries * sum(map(len, piece.words)) / min(1.0, piece.speed)
+    return terms.say_s + terms.say_char_s * tries_of(engine, settings) * sum(map(len, piece.words)) / min(
+        1.0, piece.speed
+    )

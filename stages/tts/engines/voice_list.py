@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel
 
 from daemon.config import Settings
 from daemon.errors import visible
-from stages.tts.engines.voices import Voice, catalogue, primary
+from stages.tts.engines.base import Voice, primary
+from stages.tts.engines.voices import catalogue
 
 #: What whoever runs it may wait for at most, in s. It ends itself then, also where nobody waits any more.
 LIMIT_S = 120
@@ -66,8 +67,8 @@ class Row(BaseModel):
             profile=voice.own,
             aliases=list(voice.aliases),
             installed=voice.installed,
-            lacking=voice.lacking or None,
-            remedy=voice.remedy if voice.lacking else None,
+            lacking=voice.missing.why if voice.missing else None,
+            remedy=voice.missing.remedy if voice.missing else None,
         )
 
     def is_called(self, wanted: str) -> bool:

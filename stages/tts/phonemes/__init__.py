@@ -1,7 +1,7 @@
 """Which front end reads a language: words as said → the phonemes that the network of `kokoro` knows.
 
 A front end is a module of this package, named in `_TONGUES`, with `front_end(language) -> FrontEnd`. It is imported only to
-read, so that what lacks is known without its packages.
+read, so that what is missing is known without its packages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from daemon.system.installation import bring_extra
+from daemon.system.installation import Missing, bring_extra
 
 if TYPE_CHECKING:  # so that a voice can be chosen without a front end
     from stages.tts.phonemes.reading import Reading
@@ -67,20 +67,21 @@ _TONGUES: dict[str, _Tongue] = {
 }
 
 
-def lacking(language: str) -> tuple[str, str]:
-    """Why text in a language cannot be read here, and what to do about it; two empty strings where it can."""
+def missing(language: str) -> Missing | None:
+    """What keeps text in a language from being read here."""
     tongue = _TONGUES.get(_primary(language))
     if tongue is None:
-        return f"nothing here can read '{language}'", "Take a voice of another language."
+        return Missing(f"nothing here can read '{language}'", "Take a voice of another language.")
     absent = [name for name in tongue.packages if importlib.util.find_spec(name) is None]
     if not absent:
-        return "", ""
-    return f"what reads '{language}' is not installed ({', '.join(absent)})", bring_extra(tongue.extra)
+        return None
+    why = f"what reads '{language}' is not installed ({', '.join(absent)})"
+    return Missing(why, bring_extra(tongue.extra))
 
 
 @lru_cache(maxsize=16)
 def front_end(language: str) -> FrontEnd:
-    """The front end of a language that does not lack anything.
+    """The front end of a language of which nothing is missing.
 
     Args:
         language: BCP 47 tag; the region says which accent, where the front end knows several.

@@ -21,6 +21,7 @@ import pytest
 from daemon.errors import MachineError
 from stages.model_files import catalogue, fetch, from_packages
 from stages.model_files.catalogue import ModelFile, Part
+from stages.model_list import MODELS
 from tests.conftest import ROOT, Installation
 
 TINY = ROOT / "tests" / "data" / "musetalk-tiny" / "models"
@@ -39,12 +40,12 @@ def small(monkeypatch: pytest.MonkeyPatch, source: Path = TINY) -> None:
                 files.append(replace(file, size=len(data), sha256=digest, revision=REVISION))
         return replace(part, files=tuple(files))
 
-    engines = {name: tuple(describe(part) for part in parts) for name, parts in catalogue.ENGINES.items()}
-    monkeypatch.setattr(catalogue, "ENGINES", engines)
+    for name, parts in list(MODELS.items()):
+        monkeypatch.setitem(MODELS, name, tuple(describe(part) for part in parts))
 
 
 def states(root: Path, engine: str = "musetalk", deep: bool = True) -> dict[str, str]:
-    return {look.part.role: look.state for look in catalogue.survey(engine, root, deep=deep)}
+    return {look.part.role: look.state for look in catalogue.survey(MODELS[engine], root, deep=deep)}
 
 
 def test_published_files_are_described_by_size_and_hash() -> None:
@@ -55,9 +56,9 @@ def test_published_files_are_described_by_size_and_hash() -> None:
         "face-parsing": ["parser"],
         "xtts": ["model", "config", "vocab", "speakers"],
     }
-    assert {name: [part.role for part in parts] for name, parts in catalogue.ENGINES.items() if name in roles} == roles
-    assert all("NON-COMMERCIAL" in part.licence for part in catalogue.ENGINES["xtts"])
-    for parts in (catalogue.ENGINES[name] for name in roles):
+    assert {name: [part.role for part in parts] for name, parts in MODELS.items() if name in roles} == roles
+    assert all("NON-COMMERCIAL" in part.licence for part in MODELS["xtts"])
+    for parts in (MODELS[name] for name in roles):
         for part in parts:
             assert part.licence
             assert re.fullmatch(r"[0-9a-f]{40}", part.published.revision)
@@ -74,7 +75,7 @@ def test_a_mirror_fills_what_is_missing_and_leaves_the_rest(tmp_path: Path, monk
     before = (root / "sd-vae" / "config.json").stat().st_mtime_ns
     # When the rest is brought
     said: list[str] = []
-    fetch.fetch("musetalk", root, TINY, said.append)
+    fetch.fetch(MODELS["musetalk"], root, TINY, said.append)
     # Then all is good, nothing else was touched, nothing lies about
     assert set(states(root).values()) == {"good"}
     assert (root / "sd-vae" / "config.json").stat().st_mtime_ns == before
@@ -92,7 +93,7 @@ def test_a_mirror_with_another_file_is_refused_and_leaves_nothing(
     data[len(data) // 2] ^= 1
     (mirror / "musetalkV15" / "unet.pth").write_bytes(data)
     with pytest.raises(MachineError, match="sha256") as error:
-        fetch.fetch("musetalk", tmp_path / "models", mirror, lambda _: None)
+        fetch.fetch(MODELS["musetalk"], tmp_path / "models", mirror, lambda _: None)
     assert error.value.code == "model-damaged"
     assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
 
@@ -175,7 +176,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
     def serve(engine: str) -> None:
         files: dict[str, bytes] = {}
-        for part in catalogue.ENGINES[engine]:
+        for part in MODELS[engine]:
             file: ModelFile = part.published
             files[f"/{file.repo}/resolve/{file.revision}/{file.remote}"] = (TINY / file.path).read_bytes()
         monkeypatch.setattr(Hub, "files", files)
@@ -188,12 +189,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 def test_files_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]) -> None:
     small(monkeypatch)
     hub("musetalk")
-    fetch.fetch("musetalk", tmp_path, None, lambda _: None)
+    fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert set(states(tmp_path).values()) == {"good"}
     assert not (tmp_path / ".fetch").exists()
     # and not again
     Hub.asked.clear()
-    fetch.fetch("musetalk", tmp_path, None, lambda _: None)
+    fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert Hub.asked == []
 
 
@@ -207,7 +208,7 @@ def test_a_broken_download_goes_on_where_it_was(
     # When the files are fetched, again if the client gave up
     for _ in range(2):
         with contextlib.suppress(MachineError):
-            fetch.fetch("musetalk", tmp_path, None, lambda _: None)
+            fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
     # Then the rest alone was asked for, and the file is whole
     asked = [wanted for path, wanted in Hub.asked if path.endswith("unet.pth")]
     assert len(asked) == 2
@@ -223,7 +224,7 @@ def test_a_file_the_hub_does_not_have_is_named(
     hub("musetalk")
     Hub.files.clear()
     with pytest.raises(MachineError, match=r"TMElyralab/MuseTalk/musetalkV15/unet\.pth") as error:
-        fetch.fetch("musetalk", tmp_path, None, lambda _: None)
+        fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert error.value.code == "fetch-failed"
     assert not (tmp_path / "musetalkV15" / "unet.pth").exists()
 
@@ -251,7 +252,7 @@ def test_the_catalogue_needs_neither_torch_nor_the_hub() -> None:
 
 def test_kokoros_files_are_those_that_were_published(kokoro_models: Path, tmp_path: Path) -> None:
     # Given what pip brought from the registry: every file is the published one, to the last bit
-    found = catalogue.survey("kokoro", kokoro_models, deep=True)
+    found = catalogue.survey(MODELS["kokoro"], kokoro_models, deep=True)
     assert {look.state for look in found} == {"good"}
     assert not (kokoro_models / ".fetch").exists()
     # When a voice is altered and another cut off, the one is told by its hash, the other by its length alone
@@ -262,7 +263,7 @@ def test_kokoros_files_are_those_that_were_published(kokoro_models: Path, tmp_pa
     assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "damaged"
     assert states(tmp_path, "kokoro")["voice af_bella"] == "other"
     # Then a mirror fills in what is missing or damaged
-    fetch.fetch("kokoro", tmp_path, kokoro_models, lambda _: None)
+    fetch.fetch(MODELS["kokoro"], tmp_path, kokoro_models, lambda _: None)
     assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "good"
 
 

@@ -60,6 +60,8 @@ def test_a_job_that_crashes_its_process_three_times_is_quarantined_and_the_other
     crashes = [note for note in record(house, status)["history"] if note["event"] == "crash"]
     assert [note["code"] for note in crashes] == ["worker-crashed"] * 3
     assert all(any(last in line for line in note["log"]) for note in crashes)
+    if word == "abort":  # what was logged, too
+        assert all(any("logged before the abort" in line for line in note["log"]) for note in crashes)
     # And the others are done, each at its first try
     for name in ("before", "after"):
         assert house.finished(name)["state"] == "done"

@@ -15,6 +15,7 @@ import pytest
 from daemon.errors import MachineError
 from stages.model_files import catalogue, fetch
 from stages.model_files.from_zip import bring
+from stages.model_list import MODELS
 
 CONFIG = b'{"model": "vits"}'
 
@@ -71,9 +72,9 @@ def zipped(**files: bytes) -> bytes:
 def point_at(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     """Let the catalogue name our server in place of the publisher's."""
     url = f"http://127.0.0.1:{server.server_port}/voice.zip"
-    parts = catalogue.ENGINES["coqui-ljspeech"]
+    parts = MODELS["coqui-ljspeech"]
     mine = tuple(replace(part, files=tuple(replace(file, archive=url) for file in part.files)) for part in parts)
-    monkeypatch.setitem(catalogue.ENGINES, "coqui-ljspeech", mine)
+    monkeypatch.setitem(MODELS, "coqui-ljspeech", mine)
 
 
 def test_a_broken_download_is_gone_on_with(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,17 +82,17 @@ def test_a_broken_download_is_gone_on_with(server: Server, tmp_path: Path, monke
     point_at(monkeypatch, server)
     server.data, server.breaks = zipped(model_file__pth=zipped(a=b"1" * 50_000), config__json=CONFIG), 1
     with pytest.raises(MachineError) as error:
-        fetch.fetch("coqui-ljspeech", tmp_path, None, lambda _: None)
+        fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
     assert error.value.code == "fetch-failed"
     assert not (tmp_path / "coqui" / "ljspeech-vits" / "model_file.pth").exists()
     # When it is fetched again
-    fetch.fetch("coqui-ljspeech", tmp_path, None, lambda _: None)
+    fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
     # Then only the rest was asked for, once for both files, all is there, and nothing lies about
     assert server.asked[0] == ""
     assert server.asked[1] not in ("", "bytes=0-")
     assert len(server.asked) == 2
     assert (tmp_path / "coqui" / "ljspeech-vits" / "config.json").read_bytes() == CONFIG
-    assert {look.state for look in catalogue.survey("coqui-ljspeech", tmp_path)} == {"good"}
+    assert {look.state for look in catalogue.survey(MODELS["coqui-ljspeech"], tmp_path)} == {"good"}
     assert not (tmp_path / ".fetch").exists()
 
 
@@ -101,11 +102,11 @@ def test_what_is_no_such_zip_file_comes_anew(server: Server, tmp_path: Path, mon
     for data in (b"<html>moved</html>", zipped(readme=b"hello")):
         server.data = data
         with pytest.raises(MachineError) as error:
-            fetch.fetch("coqui-ljspeech", tmp_path, None, lambda _: None)
+            fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
         # Then it is refused, and not kept for the next try
         assert error.value.code == "model-damaged"
     server.data = zipped(model_file__pth=zipped(a=b"1"), config__json=CONFIG)
-    fetch.fetch("coqui-ljspeech", tmp_path, None, lambda _: None)
+    fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:

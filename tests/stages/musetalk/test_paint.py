@@ -22,12 +22,12 @@ from daemon.errors import MachineError, UnknownError
 from stages import face, lipsync
 from stages.context import Context, Facts
 from stages.encode.compose import Composer
-from stages.lipsync import choose as engines
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import Sound
-from stages.lipsync.choose import Machine, choose
+from stages.lipsync.choose import Machine, choose, look_at
 from stages.lipsync.motion_track import MOUTH, Track
 from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.face_parser import FaceParser
@@ -65,20 +65,20 @@ def unloaded() -> Iterator[None]:
     ],
 )
 def test_the_engine_is_chosen_and_the_reason_said(asked: Any, machine: Machine, engine: str, why: str) -> None:
-    choice = choose(asked, machine)
-    assert choice.engine == engine
+    choice = choose(asked, lambda _: machine)
+    assert choice.engine.name == engine
     assert why in choice.why
 
 
 def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
     with pytest.raises(MachineError) as error:
-        choose("musetalk", Machine(False, False, ""))
+        choose("musetalk", lambda _: Machine(False, False, ""))
     assert error.value.code == "engine-not-installed"
 
 
 def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
     def lacking() -> str:
-        return engines.look(Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})).lacking
+        return look_at(ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})).lacking
 
     assert "musetalkV15/unet.pth: missing" in lacking()
     shutil.copytree(MODELS, tmp_path / "m")

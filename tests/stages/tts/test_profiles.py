@@ -16,9 +16,11 @@ import yaml
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
+from daemon.system.installation import Missing
 from stages.tts import run
 from stages.tts.engines.base import Piece
-from stages.tts.engines.coqui import library
+from stages.tts.engines.coqui_library import PINS
+from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.xtts import speaker_latents, voices
 from stages.tts.engines.xtts.engine import load
 from stages.tts.engines.xtts.network import Network
@@ -264,7 +266,7 @@ def test_what_the_network_makes_of_a_voice_is_kept_for_that_network(anna: Profil
 def test_a_profile_and_a_voice_of_the_model_speak(anna: Profile, published_xtts: Path) -> None:
     # Given XTTS's files
     where = xtts_settings(published_xtts)
-    assert voices.lacking(where) == ("", "")
+    assert engine_missing(ENGINES["xtts"], where) is None
     assert voices.built_in(where) == ["Ada", "Bo"]
     # When a sentence is said by a profile and by a voice that came with the model
     piece = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
@@ -274,23 +276,29 @@ def test_a_profile_and_a_voice_of_the_model_speak(anna: Profile, published_xtts:
     assert len(said[0].samples) != len(said[1].samples) or not np.array_equal(said[0].samples, said[1].samples)
 
 
+def lacking(settings: Settings) -> Missing:
+    found = engine_missing(ENGINES["xtts"], settings)
+    assert found
+    return found
+
+
 def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an installation that nobody has prepared for XTTS
     where = xtts_settings(tmp_path, accept_licence=False)
-    assert "non-commercial" in voices.lacking(where)[0]
+    assert "non-commercial" in lacking(where).why
     # Then, once the licence is accepted, it is the file; a profile is no reason to load anything
-    why, remedy = voices.lacking(xtts_settings(tmp_path))
-    assert "model.pth" in why
-    assert "avatar models fetch xtts" in remedy
+    missing = lacking(xtts_settings(tmp_path))
+    assert "model.pth" in missing.why
+    assert "avatar models fetch xtts" in missing.remedy
     with pytest.raises(AvatarError) as error:
         load("Ada", xtts_settings(tmp_path))
     assert error.value.code == "model-missing"
     # And before the file the packages, whose versions belong together
-    monkeypatch.setitem(library.PINS, "transformers", "4.46.3")
-    why, remedy = voices.lacking(xtts_settings(tmp_path))
-    assert "4.46.3 is what the engine was proven with" in why
-    assert "avatard[xtts]" in remedy
+    monkeypatch.setitem(PINS, "transformers", "4.46.3")
+    missing = lacking(xtts_settings(tmp_path))
+    assert "4.46.3 is what the engine was proven with" in missing.why
+    assert "avatard[xtts]" in missing.remedy
     # Also where the module is there, but of another package
-    monkeypatch.setitem(library.PINS, "a-package-of-another-name", "1.0")
-    monkeypatch.delitem(library.PINS, "transformers")
-    assert "is installed as something else" in voices.lacking(xtts_settings(tmp_path))[0]
+    monkeypatch.setitem(PINS, "a-package-of-another-name", "1.0")
+    monkeypatch.delitem(PINS, "transformers")
+    assert "is installed as something else" in lacking(xtts_settings(tmp_path)).why

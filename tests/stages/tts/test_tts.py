@@ -20,7 +20,7 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from stages.context import Context
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
-from stages.tts.engines.hibari import Hibari, load_voice
+from stages.tts.engines.hibari.engine import Hibari, load_voice
 from stages.tts.engines.voices import catalogue
 from stages.tts.phonemes.reading import Reader
 from stages.tts.text.sentences import split_text

@@ -1,1 +1,56 @@
 """The engine `coqui`: Coqui's VITS models of English (LJSpeech, the 109 people of VCTK), which know how long each phone is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from daemon.config import Settings
+from daemon.system.installation import Missing, fetch_models
+from stages.model_files.catalogue import survey
+from stages.tts.engines import coqui_library
+from stages.tts.engines.base import Engine, TtsEngine, Voice
+from stages.tts.engines.coqui.model_files import MODELS
+
+_LJSPEECH, _VCTK = "coqui-ljspeech", "coqui-vctk"
+_FOLDERS = {_LJSPEECH: "coqui/ljspeech-vits", _VCTK: "coqui/vctk-vits"}
+
+
+def _voices(settings: Settings) -> list[Voice]:
+    """The woman of LJSpeech, and the speakers of VCTK as far as their names are there."""
+    root = settings.paths.models
+    missing = {model: _missing(model, root) for model in _FOLDERS}  # once, not for each of a hundred voices
+    return [
+        Voice("coqui", name, (language,), gender, "Apache-2.0", root / _FOLDERS[model], missing=missing[model])
+        for model, name, language, gender in _named(root / _FOLDERS[_VCTK] / "speaker_ids.json")
+    ]
+
+
+def _named(names: Path) -> list[tuple[str, str, str, str]]:
+    """(model, voice, language, gender) of each. VCTK's people are from all over; their names say nothing of them."""
+    found = [(_LJSPEECH, "ljspeech", "en-US", "female")]
+    try:
+        numbers = json.loads(names.read_bytes())
+        return found + [(_VCTK, str(name).strip(), "en-GB", "") for name in numbers if str(name).strip()]
+    except (OSError, ValueError, TypeError):
+        return found
+
+
+def _missing(model: str, root: Path) -> Missing | None:
+    """What a model lacks of its files."""
+    for look in survey(MODELS[model], root):
+        if not look.usable:
+            return Missing(f"{look.file.path}: {look.why or 'it is not there'}", fetch_models(model))
+    return None
+
+
+def _load(voice: Voice, _: Settings) -> Engine:
+    from stages.tts.engines.coqui.engine import load
+
+    return load(voice.model, voice.name, voice.british)
+
+
+ENGINE = TtsEngine(
+    "coqui", _voices, _load, packages=(*coqui_library.PACKAGES, "hibari", "onnxruntime"), pins=coqui_library.PINS,
+    extra="xtts", models=MODELS,
+)  # fmt: skip

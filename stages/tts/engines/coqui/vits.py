@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from daemon.errors import MachineError
-from stages.tts.engines.coqui.library import library
-from stages.tts.engines.xtts.checkpoint import read_pickle
+from stages.model_files.checkpoint import read_checkpoint
+from stages.tts.engines.coqui_library import library
 from stages.tts.timing import Samples
 
 #: Phonemes given to the network at once; it was trained on sentences of about this length.
@@ -102,7 +102,7 @@ def _build(folder: Path) -> tuple[Any, Any]:
     config.model_args.init_discriminator = False
     if speakers.is_file():  # the file itself names where it lay when the model was trained
         config.model_args.speakers_file = str(speakers)
-    content = read_pickle(weights)
+    content = read_checkpoint(weights, (), _HINT)
     try:
         state = {
             name: value

@@ -30,7 +30,7 @@ class _Finder:
 
 def _look(modules: list[str], packages: list[str]) -> dict[str, object]:
     versions = {}
-    for name in packages:
+    for name in filter(None, packages):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -20,13 +20,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, UnknownError
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shortened
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.base import Piece, Spoken, Voice
 from stages.tts.engines.external import probe
 from stages.tts.engines.external.process import Program, ProgramError
 from stages.tts.engines.external.workdir import Workroom
-from stages.tts.engines.voices import Voice
 from stages.tts.timing import Phone, Samples
 
 VERSION = 1
@@ -68,6 +67,13 @@ class _Error(_Answer):
     code: str = Field("engine-failed", pattern=r"^[a-z]+(-[a-z]+)+$", max_length=60)
     message: _Text
     hint: _Text = ""
+    traceback: object = ""
+
+    def raised(self) -> AvatarError:
+        """The error as our own code raises it."""
+        error = _FAULTS.get(self.fault, UnknownError)(self.code, self.message, self.hint)
+        error.traceback = shortened(str(self.traceback or ""))
+        return error
 
 
 class Remote:
@@ -131,8 +137,7 @@ class Remote:
         program = self._running.program
         try:
             if answer.get("event") == "error":
-                error = _Error.model_validate(answer)
-                raise _FAULTS.get(error.fault, UnknownError)(error.code, error.message, error.hint)
+                raise _Error.model_validate(answer).raised()
             spoken = _Spoken.model_validate(answer)
             samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
             phones = _checked(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
@@ -206,7 +211,7 @@ class _Running:
                 error = _Error.model_validate(answer)
                 if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
                     self.stop()
-                    raise JobError(error.code, error.message, error.hint)
+                    raise error.raised()
                 raise self.program.failed(f"does not start: {error.message}")
         try:
             return _Ready.model_validate(answer)

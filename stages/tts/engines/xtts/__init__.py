@@ -1,6 +1,45 @@
 """The engine `xtts`: Coqui's XTTS v2, which speaks 17 languages with the voice of a few seconds of somebody's speech.
 
-The networks are coqui-tts's own. Around them: files that are checked before they are read and never changed (`files`,
-`network`), text in portions that the network can hold (`portions`), and a look at everything it says, since it sometimes
-says more, or less, than it was given (`guard`, `engine`).
+The networks are coqui-tts's own. Around them: files that are checked before they are read and never changed (`checkpoint`,
+`network`), text in portions that the network can hold (`text_chunks`), and a look at everything it says, since it sometimes
+says more, or less, than it was given (`quality_check`, `engine`).
 """
+
+from __future__ import annotations
+
+from daemon.config import Settings
+from daemon.errors import MachineError
+from daemon.system.installation import Missing
+from stages.tts.engines import coqui_library
+from stages.tts.engines.base import Engine, TextNeeds, TtsEngine, Voice
+from stages.tts.engines.xtts import checksum, voices
+from stages.tts.engines.xtts.model_files import PARTS
+from stages.tts.profile_store import Profiles
+
+
+def _load(voice: Voice, settings: Settings) -> Engine:
+    from stages.tts.engines.xtts.engine import load
+
+    if voice.own:
+        return load(Profiles(settings.paths.profiles).find(voice.aliases[0]), settings)
+    return load(voice.name, settings)
+
+
+def _verify(settings: Settings) -> Missing | None:
+    try:
+        checksum.checked_sha256(
+            settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
+        )
+    except MachineError as error:
+        return Missing(error.message.rstrip("."), error.hint)
+    return None
+
+
+ENGINE = TtsEngine(
+    "xtts", voices.voices, _load, packages=coqui_library.PACKAGES, pins=coqui_library.PINS, extra="xtts", models={"xtts": PARTS},
+    needs=TextNeeds(least_letters=15, in_words=True),  # it babbles on after "Yes." and says "1990" as a number
+    tries=lambda settings: settings.stages.tts.xtts.attempts,
+    refused=voices.refused, missing=voices.missing, verify=_verify,
+    wanted=lambda settings: settings.stages.tts.xtts.accept_licence,
+    no_voices="`avatar voice clone` makes one of a recording; `avatar models fetch xtts` brings the model's own.",
+)  # fmt: skip

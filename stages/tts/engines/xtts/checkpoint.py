@@ -7,18 +7,19 @@ lie on a read-only disk, and may be loaded by several processes at once.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from daemon.errors import MachineError
 from daemon.system.installation import fetch_models
-from stages.model_files import catalogue
+from stages.model_files.catalogue import survey
+from stages.model_files.checkpoint import foreign as is_foreign
+from stages.model_files.checkpoint import read_checkpoint
+from stages.tts.engines.xtts.model_files import PARTS
 
 #: Classes of the configuration that the published file holds, by the names it knows them by.
 _BOXES = (
@@ -54,7 +55,7 @@ def find(root: Path) -> Files:
         MachineError: `model-missing` or `model-damaged`.
     """
     found: dict[str, Path | None] = {}
-    for look in catalogue.survey("xtts", root):
+    for look in survey(PARTS, root):
         path = root / look.file.path
         if look.state == "damaged":
             raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
@@ -74,7 +75,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         MachineError: `model-damaged` where it cannot be read, `model-foreign` where it holds anything unknown.
     """
-    content = read_pickle(path)
+    content = read_checkpoint(path, _BOXES, _fetch_again())
     state = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise foreign(path, "it has no tensors under `model`")
@@ -86,23 +87,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     }
 
 
-def read_pickle(path: Path) -> Any:
-    """What a PyTorch file holds, where that is nothing but tensors, plain values and XTTS's configuration.
+def read_speakers(path: Path) -> Any:
+    """What speakers_xtts.pth holds.
 
     Raises:
-        MachineError: `model-damaged` or `model-foreign`.
+        MachineError: as `read_state`.
     """
-    boxes: list[Any] = [(type(name.rpartition(".")[2], (), {}), name) for name in _BOXES]
-    try:
-        with torch.serialization.safe_globals(boxes):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as exc:
-        raise foreign(path, "it holds more than tensors, and code in model files is not run") from exc
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as exc:
-        why = (str(exc).splitlines() or [type(exc).__name__])[0][:200].rstrip(".")
-        raise MachineError("model-damaged", f"{path} cannot be read: {why}.", _fetch_again()) from exc
+    return read_checkpoint(path, _BOXES, _fetch_again())
 
 
 def foreign(path: Path, why: str) -> MachineError:
     """The error for a file of another kind."""
-    return MachineError("model-foreign", f"{path} is of another kind: {why}.", _fetch_again())
+    return is_foreign(path, why, _fetch_again())

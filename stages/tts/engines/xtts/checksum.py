@@ -10,8 +10,9 @@ from pathlib import Path
 
 from daemon.errors import MachineError
 from daemon.system import fs
-from daemon.system.installation import fetch_models
-from stages.model_files import catalogue
+from daemon.system.installation import Missing, fetch_models
+from stages.model_files.catalogue import sha256_of
+from stages.tts.engines.xtts.model_files import PARTS
 
 
 def _other() -> str:
@@ -35,10 +36,10 @@ def checked_sha256(model: Path, own: str, cache: Path) -> str:
     return found
 
 
-def altered(model: Path, own: str, cache: Path) -> tuple[str, str]:
-    """Why the file is not to be trusted, and what to do, as far as is known without reading it; else two empty strings."""
+def altered(model: Path, own: str, cache: Path) -> Missing | None:
+    """Why the file is not to be trusted, and what to do, as far as is known without reading it."""
     found = _noted(model, cache)
-    return (_sentence(model, found), _other()) if found and found != _wanted(own) else ("", "")
+    return Missing(_sentence(model, found), _other()) if found and found != _wanted(own) else None
 
 
 def _sentence(model: Path, found: str) -> str:
@@ -46,7 +47,7 @@ def _sentence(model: Path, found: str) -> str:
 
 
 def _wanted(own: str) -> str:
-    return own.lower() or next(part for part in catalogue.ENGINES["xtts"] if part.role == "model").published.sha256
+    return own.lower() or next(part for part in PARTS if part.role == "model").published.sha256
 
 
 def _mark(path: Path) -> list[str | int]:
@@ -69,7 +70,7 @@ def _noted(path: Path, cache: Path) -> str:
 
 def _read(path: Path, cache: Path) -> str:
     mark, note = _mark(path), _note(path, cache)
-    found = catalogue.sha256_of(path)
+    found = sha256_of(path)
     with contextlib.suppress(PermissionError):  # not everybody who may read the model may write to the cache
         note.parent.mkdir(parents=True, exist_ok=True)
         fs.replace_json(note, {"mark": mark, "sha256": found}, durable=False)

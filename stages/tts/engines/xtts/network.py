@@ -17,7 +17,7 @@ from torch import Tensor
 
 from daemon.config.settings import Xtts as XttsSettings
 from daemon.errors import MachineError
-from stages.tts.engines.coqui.library import library
+from stages.tts.engines.coqui_library import library
 from stages.tts.engines.xtts.checkpoint import Files, foreign, read_state
 from stages.tts.timing import Samples
 

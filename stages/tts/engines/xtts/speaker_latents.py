@@ -13,7 +13,7 @@ import torch
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.system import fs
-from stages.tts.engines.xtts.checkpoint import read_pickle
+from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.network import REFERENCE_RATE, Latents, Network
 from stages.tts.profile_store import Profile
 from stages.tts.timing import Samples
@@ -59,7 +59,7 @@ def of_model(name: str, settings: Settings) -> Latents:
         JobError: `voice-unknown`.
         MachineError: `model-damaged`, `model-foreign`.
     """
-    voices = read_pickle(settings.paths.models / "xtts" / "speakers_xtts.pth")
+    voices = read_speakers(settings.paths.models / "xtts" / "speakers_xtts.pth")
     for key, entry in voices.items():
         if str(key).casefold() == name.casefold():
             gpt, speaker = entry["gpt_cond_latent"], entry["speaker_embedding"]

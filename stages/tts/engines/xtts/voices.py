@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.system.installation import fetch_models
-from stages.model_files import catalogue
-from stages.tts.engines.coqui import library
-from stages.tts.engines.external import probe
+from daemon.system.installation import Missing, fetch_models
+from stages.model_files.catalogue import survey
+from stages.tts.engines.base import Voice
 from stages.tts.engines.xtts import checksum
+from stages.tts.engines.xtts.model_files import PARTS
 from stages.tts.engines.xtts.text_chunks import LANGUAGES
 from stages.tts.profile_store import Profile, Profiles
-
-__all__ = ["LANGUAGES", "LICENCE", "built_in", "lacking", "profiles"]
 
 #: The published file's part without the tensors has 11 kB.
 _MOST_BYTES = 1 << 20
@@ -26,24 +24,35 @@ _MOST_BYTES = 1 << 20
 LICENCE = "CPML (non-commercial use only)"
 
 
-def lacking(settings: Settings) -> tuple[str, str]:
-    """Why XTTS cannot speak here, and what to do about it; two empty strings where it can."""
-    if not settings.stages.tts.xtts.accept_licence:
-        return (
-            "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
-            "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
-        )
-    program = settings.engines.get("xtts")  # which has packages of its own
-    why, remedy = probe.lacking("xtts", program) if program else library.lacking()
-    if why:
-        return why, f"{remedy} Then `avatar jobs retry`."
-    for look in catalogue.survey("xtts", settings.paths.models):
+def refused(settings: Settings) -> Missing | None:
+    """Its licence, as long as nobody has accepted it."""
+    if settings.stages.tts.xtts.accept_licence:
+        return None
+    return Missing(
+        "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
+        "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
+    )
+
+
+def missing(settings: Settings) -> Missing | None:
+    """The first of its files that cannot be used."""
+    for look in survey(PARTS, settings.paths.models):
         if not look.usable and look.part.role != "speakers":
             why = look.why or "it is not there"
-            return f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`."
+            return Missing(f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`.")
     return checksum.altered(
         settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
     )
+
+
+def voices(settings: Settings) -> list[Voice]:
+    """The voices that come with XTTS, and the profiles, which it speaks with in any of its languages."""
+    return [Voice("xtts", name, LANGUAGES, "", LICENCE) for name in built_in(settings)] + [
+        Voice(
+            "xtts", profile.name, (profile.language, *LANGUAGES), "", LICENCE, profile.folder, (profile.id,), own=True
+        )
+        for profile in profiles(settings)
+    ]
 
 
 def profiles(settings: Settings) -> list[Profile]:

@@ -106,8 +106,9 @@ def test_the_catalogue_has_the_voices_that_are_there(vits: Path, tmp_path: Path)
     # And where nothing was fetched, the voice is known, and what it lacks
     (bare,) = [voice for voice in catalogue(Settings.model_validate({"paths": {"models": str(tmp_path)}}))
                if voice.engine == "coqui"]  # fmt: skip
-    assert "model_file.pth" in bare.lacking
-    assert "coqui-ljspeech" in bare.remedy
+    assert bare.missing
+    assert "model_file.pth" in bare.missing.why
+    assert "coqui-ljspeech" in bare.missing.remedy
 
 
 def test_wrong_files_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -17,7 +18,8 @@ from daemon.config.settings import ExternalEngine, Settings
 from daemon.errors import JobError, MachineError, UnknownError
 from stages.context import Context
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Piece
+from stages.tts.engines.base import Engine, Piece
+from stages.tts.engines.external import host
 from tests.conftest import ROOT, Installation, wait_for
 from tests.support.sound_jobs import job, sound, timing
 
@@ -222,9 +224,25 @@ def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path, ready:
         "code": "too-rude",
         "message": "I will not say that.",
         "hint": "Be kind.",
+        "traceback": "rude.py, line 3",
     }
     # Given an engine that refuses the words, or the voice already
     ctx = hostile(tmp_path, f"print({str(error).replace(chr(39), chr(34))!r}, flush=True); input()", ready=ready)
     with pytest.raises(JobError) as caught:
         stages.tts.run(ctx)
     assert (caught.value.code, caught.value.hint) == ("too-rude", "Be kind.")
+    assert caught.value.traceback == "rude.py, line 3"
+
+
+def test_an_engine_of_ours_in_another_python_says_where_it_failed_unexpectedly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, voice: str, settings: Settings) -> Engine:
+        raise {"damaged": ValueError("a damaged model"), "gone": JobError("voice-unknown", "It is gone.")}[voice]
+
+    monkeypatch.setattr(host, "_engine", fail)
+    requests = [{"op": "say", "voice": voice} for voice in ("damaged", "gone")]
+    answers = io.BytesIO()
+    host.serve(io.BytesIO(b"".join(json.dumps(request).encode() + b"\n" for request in requests)), answers)
+    unexpected, expected = (json.loads(line) for line in answers.getvalue().splitlines())
+    assert "in fail\n" in unexpected["traceback"]
+    assert unexpected["traceback"].endswith("ValueError: a damaged model")
+    assert expected["traceback"] == ""

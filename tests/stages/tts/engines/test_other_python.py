@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from daemon.config.settings import ExternalEngine, Settings
-from stages.tts.engines.coqui.library import PINS
+from stages.tts.engines.coqui_library import PINS
 from stages.tts.engines.external import probe
+from stages.tts.engines.registry import ENGINES
 from stages.tts.engines.voices import catalogue
 from tests.conftest import Installation, wait_for
 from tests.support.coqui_models import sha256
@@ -121,11 +122,13 @@ def test_no_engine_of_ours_is_offered_whose_python_is_not_there(tmp_path: Path) 
     # Given the built-in voice in an environment that was never made; then it is known, and not to be used
     settings = Settings.model_validate({"engines": {"hibari": {"python": str(tmp_path / "python")}}})
     (heart,) = (voice for voice in catalogue(settings) if voice.id == "hibari/heart")
-    assert "python is no program that can be run" in heart.lacking
+    assert heart.missing
+    assert "python is no program that can be run" in heart.missing.why
 
 
 def asked(python: str) -> str:
-    return " ".join(probe.lacking("xtts", ExternalEngine(python=python)))
+    missing = probe.missing(ENGINES["xtts"], ExternalEngine(python=python))
+    return f"{missing.why} {missing.remedy}" if missing else ""
 
 
 def test_an_environment_is_looked_at_again_when_something_was_put_into_it(tmp_path: Path) -> None:

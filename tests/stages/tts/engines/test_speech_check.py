@@ -16,10 +16,10 @@ from daemon.config import Settings
 from daemon.errors import ResultError
 from stages.context import Context
 from stages.tts.engines import plain_sentences
-from stages.tts.engines.base import Engine, Piece, Spoken
-from stages.tts.engines.choose import LOADERS
+from stages.tts.engines.base import Engine, Piece, Spoken, Voice
+from stages.tts.engines.registry import ENGINES
 from stages.tts.engines.speech_check import faults
-from stages.tts.engines.voices import Voice, catalogue
+from stages.tts.engines.voices import catalogue
 from stages.tts.timing import loudness
 from tests.conftest import ROOT, Installation
 from tests.stages.tts.engines.test_external import SAID, engines
@@ -33,7 +33,7 @@ def voice(models: Path, name: str) -> tuple[Engine, Voice]:
     """An engine as it is loaded for a job, without the check that jobs have around it."""
     settings = Settings.model_validate({"paths": {"models": models}})
     found = next(one for one in catalogue(settings) if one.is_called(name))
-    return LOADERS[found.engine](found, settings), found
+    return ENGINES[found.engine].load(found, settings), found
 
 
 def wrong(models: Path, name: str, texts: list[Piece]) -> dict[str, tuple[str, ...]]:
@@ -181,7 +181,8 @@ def speak(
     folder: Path, monkeypatch: pytest.MonkeyPatch, spoils: Callable[[str, int, bool], bool], **settings: Any
 ) -> tuple[Context, Callable[[], Any]]:
     well, _ = voice(Path("none"), "hibari/heart")
-    monkeypatch.setitem(LOADERS, "hibari", lambda *_: Sick(spoils, well))
+    sick = replace(ENGINES["hibari"], load=lambda *_: Sick(spoils, well))
+    monkeypatch.setitem(ENGINES, "hibari", sick)
     ctx = job(folder, {"stages": {"tts": settings}}, text="Nobody knows. The boat is blue.")
     return ctx, lambda: stages.tts.run(ctx)
 
@@ -253,7 +254,7 @@ def test_a_text_that_never_becomes_speech_stops_no_other(
 
 
 def test_all_that_the_programs_voices_speak_has_a_plain_sentence() -> None:
-    from stages.tts.engines.xtts.voices import LANGUAGES
+    from stages.tts.engines.xtts.text_chunks import LANGUAGES
 
-    spoken = {one.languages[0] for one in catalogue(Settings()) if one.engine in LOADERS} | set(LANGUAGES)
+    spoken = {one.languages[0] for one in catalogue(Settings()) if one.engine in ENGINES} | set(LANGUAGES)
     assert [language for language in spoken if not plain_sentences.pieces(language)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import wave
 from itertools import pairwise
@@ -18,8 +19,8 @@ from daemon.jobs.manifest import Manifest
 from stages.tts.engines.choose import Choice, resolve
 from stages.tts.engines.durations import UNIT_SAMPLES
 from stages.tts.engines.kokoro.engine import Kokoro
+from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.voices import catalogue
-from stages.tts.engines.xtts.voices import lacking as xtts_lacking
 from stages.tts.phonemes.reading import Reader
 from tests.support.sound_jobs import job, sound, timing
 
@@ -99,11 +100,13 @@ def test_packages_are_not_asked_of_this_environment_for_an_engine_that_has_its_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an environment without coqui-tts
-    monkeypatch.setattr("stages.tts.engines.coqui.library.installed", lambda: False)
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "TTS" else real(name, *more))
 
     def lacking(engines: dict[str, Any]) -> str:
         raw = {"paths": {"models": tmp_path}, "stages": {"tts": {"xtts": {"accept_licence": True}}}, "engines": engines}
-        return xtts_lacking(Settings.model_validate(raw))[0]
+        missing = engine_missing(ENGINES["xtts"], Settings.model_validate(raw))
+        return missing.why if missing else ""
 
     # Then its packages are what lacks; but with a Python of its own, which has them, only the model's files are
     assert "coqui-tts, or a package that it needs, is not installed" in lacking({})

@@ -19,7 +19,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, UnknownError
 from stages.tts.engines.base import Piece, Spoken
 from stages.tts.engines.xtts import checksum, quality_check, text_chunks, voices
-from stages.tts.engines.xtts.checkpoint import read_pickle
+from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.engine import Xtts, load_network
 from stages.tts.engines.xtts.network import REFERENCE_RATE, Network
 from stages.tts.text.spoken_length import expect
@@ -252,7 +252,7 @@ def test_the_hash_is_read_once_and_again_when_the_file_changes(models: Path, mon
     model = models / "xtts" / "model.pth"
     digest = sha256(model)
     assert checksum.checked_sha256(model, digest, models / "cache") == digest
-    monkeypatch.setattr("stages.model_files.catalogue.sha256_of", lambda _: "0" * 64)
+    monkeypatch.setattr("stages.tts.engines.xtts.checksum.sha256_of", lambda _: "0" * 64)
     # Then it is not read a second time; but it is once it was touched
     assert checksum.checked_sha256(model, digest, models / "cache") == digest
     os.utime(model, ns=(1, 1))
@@ -287,7 +287,7 @@ def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: Ne
 
 def test_the_voices_that_come_with_the_model_can_be_read(published_xtts: Path) -> None:
     assert voices.built_in(xtts_settings(published_xtts)) == ["Ada", "Bo"]
-    found = read_pickle(published_xtts / "xtts" / "speakers_xtts.pth")
+    found = read_speakers(published_xtts / "xtts" / "speakers_xtts.pth")
     assert {name: set(entry) for name, entry in found.items()} == {
         name: {"gpt_cond_latent", "speaker_embedding"} for name in ("Ada", "Bo")
     }

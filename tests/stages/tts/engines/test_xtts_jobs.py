@@ -17,7 +17,7 @@ from stages.tts import run
 from stages.tts.engines.base import Piece, Spoken
 from stages.tts.engines.cache import Kept
 from stages.tts.engines.choose import resolve
-from stages.tts.engines.hibari import load_voice
+from stages.tts.engines.hibari.engine import load_voice
 from stages.tts.engines.voices import catalogue
 from stages.tts.engines.xtts.network import Network
 from stages.tts.profile_store import Profiles

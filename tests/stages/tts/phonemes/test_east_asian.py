@@ -11,8 +11,8 @@ import pytest
 
 import stages.tts
 from stages.lipsync.visemes import PHONES
+from stages.tts.engines.assets import lexicon_file
 from stages.tts.engines.durations import PAD, Utterance, phones_of
-from stages.tts.engines.voices import lexicon_file
 from stages.tts.phonemes import front_end, heard
 from stages.tts.phonemes.reading import NO_WORD
 from stages.tts.text.sentences import split_text

@@ -18,10 +18,10 @@ import stages.tts
 from daemon.errors import AvatarError
 from stages.lipsync.visemes import PHONES
 from stages.tts.alignment.forced import align_file
+from stages.tts.engines.assets import lexicon_file
 from stages.tts.engines.choose import Choice
 from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
-from stages.tts.engines.voices import lexicon_file
 from stages.tts.phonemes import front_end, heard
 from stages.tts.phonemes.reading import Reading
 from stages.tts.text.sentences import split_text

@@ -1,4 +1,4 @@
-"""The engine `hibari`: the voice that is in a package of the base install, a hundred times faster than speech."""
+"""The voice of hibari: its network, and what it says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from hibari import dsp
 
 from daemon.errors import MachineError
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.assets import lexicon_file
+from stages.tts.engines.base import Piece, Spoken, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engines.onnx import open_session, runs
-from stages.tts.engines.voices import Voice, lexicon_file
 from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
 
 #: Phonemes given to the network at once; it was trained on sentences of about this length.

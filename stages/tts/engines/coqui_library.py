@@ -1,4 +1,4 @@
-"""Importing coqui-tts without what of it is not used here.
+"""Imports coqui-tts, the library of the engines `coqui` and `xtts`, without what of it is not used here.
 
 It wants two packages that read and write sound files. torchcodec is only looked for, so its name is enough; torchaudio's
 own packages have a compiled part for one version of CUDA, and where that cannot be loaded (on a machine without CUDA) the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import logging
 import sys
@@ -18,7 +17,7 @@ import types
 import warnings
 
 from daemon.errors import MachineError
-from daemon.system.installation import bring_extra
+from daemon.system.installation import packages_missing
 
 #: The one pair whose networks were compared with and without their cache of keys (tests/stages/tts/engines/test_xtts.py): with
 #: another transformers the same coqui-tts fails at import, or speaks nonsense without a word.
@@ -29,36 +28,15 @@ PACKAGES = ("torch", "torchaudio", "transformers", "TTS")
 _lock = threading.Lock()
 
 
-def installed() -> bool:
-    """Whether the packages are there; imports none."""
-    return all(importlib.util.find_spec(name) for name in PACKAGES)
-
-
-def lacking() -> tuple[str, str]:
-    """Why the library cannot be used here, and what to do about it; two empty strings where it can. Imports none of it."""
-    if not installed():
-        return "coqui-tts, or a package that it needs, is not installed", bring_extra("xtts")
-    for package, wanted in PINS.items():
-        try:
-            found = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # the module is another package's, such as the old `TTS`
-            found = "something else"
-        if found != wanted:
-            return f"{package} is installed as {found}; {wanted} is what the engine was proven with", bring_extra(
-                "xtts"
-            )
-    return "", ""
-
-
 def library(module: str) -> types.ModuleType:
     """A module of coqui-tts, such as `TTS.tts.models.xtts`.
 
     Raises:
         MachineError: `engine-not-installed`, or `engine-version` for other versions than `PINS`.
     """
-    why, remedy = lacking()
-    if why:
-        raise MachineError("engine-version" if installed() else "engine-not-installed", f"{why}.", remedy)
+    if missing := packages_missing(PACKAGES, PINS, "xtts"):
+        there = all(importlib.util.find_spec(name) for name in PACKAGES)
+        raise MachineError("engine-version" if there else "engine-not-installed", f"{missing.why}.", missing.remedy)
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _torchaudio()

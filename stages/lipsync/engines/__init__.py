@@ -1,0 +1,1 @@
+"""The lip-sync engines, a record each: `ENGINE` in the module of its name."""

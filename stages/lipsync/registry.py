@@ -1,0 +1,18 @@
+"""Every lip-sync engine, by name: those of `LipsyncEngineName`, each a module of `stages.lipsync.engines`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, get_args
+
+from daemon.config.settings import LipsyncEngineName
+from stages.lipsync.engines.base import LipsyncEngine
+
+
+def _record(name: str) -> LipsyncEngine:
+    module: Any = importlib.import_module(f"stages.lipsync.engines.{name}")
+    engine: LipsyncEngine = module.ENGINE
+    return engine
+
+
+ENGINES: dict[str, LipsyncEngine] = {name: _record(name) for name in get_args(LipsyncEngineName) if name != "auto"}
