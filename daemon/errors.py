@@ -55,6 +55,10 @@ class AvatarError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def to_dict(self) -> dict[str, str]:
+        """What people and programs are told of it, as it stands in every JSON file and answer."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
 
 class JobError(AvatarError):
     """The job's own fault (bad text, no face): fails at once, is not retried."""

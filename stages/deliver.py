@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import MachineError
+from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
 from daemon.system import fs
 from daemon.system.mount_guard import Anchor
 from stages.context import Context, Facts
@@ -24,8 +25,7 @@ RESULTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("poster.jpg", ".jpg"),
         ("captions.srt", ".srt"),
         ("captions.vtt", ".vtt"),
-        ("video.mp4", ".mp4"),
-        ("video.webm", ".webm"),
+        *((video_file(ending), ending) for ending in VIDEO_ENDINGS),
     ),
     "speech": (("speech.wav", ".wav"),),
     "detect": (("face.json", ".face.json"),),

@@ -149,7 +149,7 @@ def answer(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
         # CUDA never works again in a process that has lost it, and one that computed wrongly may do so again.
         last = error.code == "gpu-lost" or isinstance(error, ResultError)
         wire.send(
-            "error", job=request["job"], fault=error.fault, code=error.code, message=error.message, hint=error.hint,
+            "error", job=request["job"], fault=error.fault, **error.to_dict(),
             traceback=trace, last=last, result=isinstance(error, ResultError),
         )  # fmt: skip
         return not last

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.intake.claim_folder import CLAIMED
-from daemon.jobs.record import JOB_ID, STAGES, Job, State
+from daemon.jobs.record import JOB_ID, STAGES, Job, State, unreadable
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import describe
 from daemon.queue.spool import RESTING, SPARE, Spool
@@ -153,13 +153,7 @@ class SpoolCheck:
 
     def _set_aside(self, path: Path, why: str) -> None:
         job = Job(id=path.name, name=path.name, source="", state="failed")
-        job.error = {
-            "code": "job-unreadable",
-            "fault": "machine",
-            "stage": None,
-            "hint": "Drop the manifest again.",
-            "message": f"The job's record cannot be read: {why}.",
-        }
+        job.set_error(unreadable(why), None)
         self._outbox.write(job.name, describe(job), durable=True)
         self._spool.hop(job, path)
 

@@ -45,8 +45,7 @@ class Control:
         try:
             answer = {"ok": True, "message": await self._requests.do(_read(path))}
         except Exception as exc:  # whatever it was, the one who asked is told, and the next one is heard
-            error = from_exception(exc)
-            answer = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
+            answer = {"ok": False, **from_exception(exc).to_dict()}
         log.info("control", request=path.stem, **answer)
         if answer["ok"]:  # who has the answer may rely on it: a power cut must not bring the request back
             fs.remove(path)

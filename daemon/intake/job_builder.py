@@ -209,8 +209,7 @@ class Builder:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
-            fault = exc.fault
-            job.error = {"code": exc.code, "message": exc.message, "hint": exc.hint, "fault": fault, "stage": "intake"}
+            job.set_error(exc, "intake")
         job.name = self._outbox.choose(build.wanted, job.id)
         fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from daemon.jobs.language import tag_of
+from daemon.jobs.video_files import VIDEO_ENDINGS
 
 #: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
 FRAME_RATES: dict[str, Fraction] = {
@@ -100,7 +101,9 @@ def _background(value: object) -> str:
 
 
 def _output_name(value: object) -> str:
-    text = str(value).strip().removesuffix(".mp4").removesuffix(".webm")
+    text = str(value).strip()
+    for ending in VIDEO_ENDINGS:
+        text = text.removesuffix(ending)
     if not text or text.startswith(".") or any(c in text for c in "/\\\0") or not text.isprintable():
         raise ValueError("must be a plain file name without folders")
     if len(text.encode()) > 200:

@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import TypeAdapter
 
+from daemon.errors import AvatarError, MachineError
+
 Stage = Literal["face", "tts", "lipsync", "encode", "deliver"]
 State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 
@@ -51,6 +53,11 @@ def document_id(claim: str, document: int) -> str:
         return claim
     tail = hashlib.sha256(f"{claim}/{document}".encode()).hexdigest()[:8]
     return f"{claim[:-8]}{tail}"
+
+
+def unreadable(why: str) -> MachineError:
+    """The error of a job whose record is damaged."""
+    return MachineError("job-unreadable", f"The job's record cannot be read: {why}.", "Drop the manifest again.")
 
 
 @functools.cache
@@ -113,6 +120,10 @@ class Job:
     def note(self, event: str, **data: Any) -> None:
         """Add a line to the job's history."""
         self.history = [*self.history, {"at": round(time.time(), 3), "event": event, **data}][-HISTORY:]
+
+    def set_error(self, error: AvatarError, stage: str | None) -> None:
+        """Say why the job failed, and in which stage; None where it was in none."""
+        self.error = {**error.to_dict(), "fault": error.fault, "stage": stage}
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}

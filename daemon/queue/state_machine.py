@@ -22,7 +22,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
 from daemon.events import Events
-from daemon.jobs.record import RESTART, SOURCES, Job, State
+from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable
 from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import Board, Ticket
 from daemon.queue.source_files import SourceFiles, adopt
@@ -118,13 +118,7 @@ class Flow:
         """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
         job.state, job.finished, job.held = state, time.time(), None
         if error is not None:
-            job.error = {
-                "code": error.code,
-                "message": error.message,
-                "hint": error.hint,
-                "fault": error.fault,
-                "stage": job.stage,
-            }
+            job.set_error(error, job.stage)
         self.board.remove(job.id)
         await self._insist(lambda: self.events.before_finish(job))
         if state == "done":  # before the hop: nobody comes back to a job that is done
@@ -231,17 +225,10 @@ class Flow:
         """A job without a readable record is set aside among the failed; it stops nobody."""
         name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
         job = Job(id=directory.name, name=name, source="", state="failed", accepted=time.time())
-        job.error = {
-            "code": "job-unreadable",
-            "fault": "machine",
-            "stage": None,
-            "message": f"The job's record cannot be read: {why}.",
-            "hint": "Drop the manifest again.",
-        }
         log.error("job record unreadable", job_id=job.id, why=why)
         with contextlib.suppress(FileNotFoundError):
             fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
-        await self.finish(job, directory, "failed")
+        await self.finish(job, directory, "failed", unreadable(why))
 
     # -- files that went on being written ------------------------------------------------------------------------
 

@@ -22,9 +22,7 @@ class StateFile(Subscriber):
         now = time.time()
         since = self._paused.get(lane, {}).get("since", now)
         self._paused[lane] = {
-            "code": error.code,
-            "message": error.message,
-            "hint": error.hint,
+            **error.to_dict(),
             "since": since,
             "again": now + delay_s,
         }

@@ -1,4 +1,4 @@
-"""The encode stage: frames and speech become video.mp4 (or video.webm), poster.jpg and captions."""
+"""The encode stage: frames and speech become a video, poster.jpg and captions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The one ffmpeg command that turns raw frames and a WAV into the video, and the loop that feeds it.
-
-An MP4 (H.264, AAC), or, for frames with alpha, a WebM (VP9, Opus): the one such format that browsers and editors both read.
-"""
+"""The one ffmpeg command that turns raw frames and a WAV into the video, and the loop that feeds it."""
 
 from __future__ import annotations
 
@@ -16,19 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import UnknownError
+from stages.encode.formats import OutputFormat
 from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
 
 AUDIO_RATE = 48_000  # Hz
-#: Ticks a second of the MP4's own clock: a multiple of every frame rate's numerator and of the sound's rate, so that
-#: durations in the file are exact.
-MOVIE_SCALE = 240_000
 #: Seconds between two pictures that can be jumped to.
 _SEEK_S = 5
-
-#: libvpx's speed for x264's presets, and for all others; it is far slower than x264 at the same name.
-_VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "medium": 5, "slow": 4}, 6
-#: VP9's rate factor for the same look, above x264's.
-_VP9_CRF = 10
 
 Frame = npt.NDArray[np.uint8]
 
@@ -53,14 +43,16 @@ class Recipe:
     """How to encode.
 
     Attributes:
+        form: the format of the file.
         fps: frames per second, exact.
-        preset, crf: effort and quality of x264.
-        audio_kbps: of the AAC track.
-        threads: of x264; 0 lets it choose. The bytes of the result depend on it.
-        tags: MP4 metadata, such as title and comment.
+        preset, crf: effort and quality, in the terms of x264.
+        audio_kbps: of the sound.
+        threads: of the picture's encoder; 0 lets it choose. The bytes of the result depend on it.
+        tags: the file's metadata, such as title and comment.
         subtitles: an ASS script to burn in, and the folder with its font; both names inside the working folder.
     """
 
+    form: OutputFormat
     fps: Fraction
     preset: str
     crf: int
@@ -86,18 +78,23 @@ def command(source: FrameSource, speech: Path, target: Path, recipe: Recipe) -> 
     # Tags alone do not convert: without this the colours would be BT.601's under BT.709's name.
     picture = picture.filter(
         "scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int"
-    ).filter("format", "yuva420p" if source.transparent else "yuv420p")
+    ).filter("format", recipe.form.pixel_format)
     sound = ffmpeg.input(f"file:{speech}", format="wav").audio
     samples = round(Fraction(source.frame_count * AUDIO_RATE) / recipe.fps)
     sound = sound.filter("aresample", AUDIO_RATE).filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
-    output = ffmpeg.output(picture, sound, f"file:{target}", **_options(source, recipe, rate))
+    output = ffmpeg.output(picture, sound, f"file:{target}", **_options(recipe, rate))
     compiled: list[str] = output.global_args("-hide_banner", "-nostdin", "-v", "error", "-y").compile(cmd=ffmpeg_path())
     return compiled
 
 
-def _options(source: FrameSource, recipe: Recipe, rate: str) -> dict[str, object]:
+def _options(recipe: Recipe, rate: str) -> dict[str, object]:
+    form = recipe.form
     options: dict[str, object] = {
-        **(_webm(recipe) if source.transparent else _mp4(recipe)),
+        **form.options(recipe.preset, recipe.crf),
+        "vcodec": form.encoder,
+        "pix_fmt": form.pixel_format,
+        "acodec": form.audio_encoder,
+        "format": form.muxer,
         "r": rate,
         "g": max(1, round(recipe.fps * _SEEK_S)),
         "color_range": "tv",
@@ -116,34 +113,6 @@ def _options(source: FrameSource, recipe: Recipe, rate: str) -> dict[str, object
     for number, (key, value) in enumerate(recipe.tags.items()):
         options[f"metadata:g:{number}"] = f"{key}={value}"
     return options
-
-
-def _mp4(recipe: Recipe) -> dict[str, object]:
-    return {
-        "vcodec": "libx264",
-        "preset": recipe.preset,
-        "crf": recipe.crf,
-        "pix_fmt": "yuv420p",
-        "acodec": "aac",
-        "movflags": "+faststart",
-        "movie_timescale": MOVIE_SCALE,
-        "format": "mp4",
-    }
-
-
-def _webm(recipe: Recipe) -> dict[str, object]:
-    return {
-        "vcodec": "libvpx-vp9",
-        "deadline": "realtime",
-        "cpu-used": _VP9_EFFORT.get(recipe.preset, _VP9_USUAL),
-        "row-mt": 1,
-        "crf": recipe.crf + _VP9_CRF,
-        "b:v": 0,
-        "auto-alt-ref": 0,  # with it the alpha plane is dropped
-        "pix_fmt": "yuva420p",
-        "acodec": "libopus",
-        "format": "webm",
-    }
 
 
 def encode(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import numpy.typing as npt
 from daemon.errors import ResultError
 from stages.encode.ffmpeg_command import AUDIO_RATE, Frame
 from stages.media.ffmpeg import Ffmpeg, failure
+from stages.media.wav import open_wav
 from stages.tts.recording import decoder
-from stages.tts.track import wav_blocks
 
 #: Pixels of a frame that are looked at, at most, in each direction.
 _LOOKS = 64
@@ -67,7 +66,8 @@ def check_sound(video: Path, speech: Path) -> None:
         status = process.finish()
     if status != 0:
         raise failure(status, process.log, "the sound of the finished video cannot be decoded")
-    said, rate = _energy(wav_blocks(speech)), _rate(speech)
+    with open_wav(speech) as file:
+        said, rate = _energy(file.blocks()), file.rate
     away = 10 * np.log10(max(heard / AUDIO_RATE, 1e-12) / max(said / rate, 1e-12))
     if away < -_LOST_DB:
         raise ResultError("video-silent", f"The video's sound is {-away:.0f} dB below its speech.", _HINT)
@@ -75,9 +75,3 @@ def check_sound(video: Path, speech: Path) -> None:
 
 def _energy(blocks: Iterable[npt.NDArray[np.float32]]) -> float:
     return sum(float((block.astype(np.float64) ** 2).sum()) for block in blocks)
-
-
-def _rate(path: Path) -> int:
-    with wave.open(str(path)) as source:
-        rate: int = source.getframerate()
-    return rate

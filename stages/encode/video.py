@@ -1,4 +1,4 @@
-"""The steps of the encode stage: frames and speech become video.mp4 (or video.webm), poster.jpg and captions."""
+"""The steps of the encode stage: frames and speech become a video, poster.jpg and captions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from stages.context import Context, Facts
 if TYPE_CHECKING:
     from stages.encode.captions import Cue
     from stages.encode.ffmpeg_command import Frame, FrameSource, Recipe
+    from stages.encode.formats import OutputFormat
     from stages.encode.mp4_probe import Movie
 
 #: IPTC's terms for how a picture came to be (cv.iptc.org/newscodes/digitalsourcetype).
@@ -24,8 +24,6 @@ _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 #: A picture moved by a trained voice's speech; moved by speech that was brought.
 _WITH_VOICE, _WITH_SOUND = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
 _POSTER_QUALITY = 90
-#: WebM knows the length of its sound in whole packets only.
-_OPUS_PACKET_S = Fraction(1, 50)
 #: Working folder of a burn-in, inside the job's. Filters take names from it, so that no path needs escaping.
 _BURN = ".burn"
 
@@ -33,9 +31,8 @@ _BURN = ".burn"
 def make_video(ctx: Context) -> Facts:
     """Draw, encode and check the video.
 
-    Reads `speech.wav`, `timing.json` and what `compose` needs. Writes `video.mp4` (`video.webm` where the background
-    is transparent), `poster.jpg` and, as the manifest
-    asks, `captions.srt` or `captions.vtt`.
+    Reads `speech.wav`, `timing.json` and what `compose` needs. Writes the video (its name is in
+    stages/encode/formats.py), `poster.jpg` and, as the manifest asks, `captions.srt` or `captions.vtt`.
 
     Raises:
         MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
@@ -50,20 +47,21 @@ def make_video(ctx: Context) -> Facts:
     return write_video(ctx, composer if processes == 1 else Shares(ctx, composer, processes))
 
 
-def write_video(ctx: Context, source: FrameSource) -> Facts:
-    """`make_video` for any source of frames."""
+def write_video(ctx: Context, source: FrameSource, form: OutputFormat | None = None) -> Facts:
+    """`make_video` for any source of frames, and for any format: without `form`, the usual one for such frames."""
     from stages.encode.ffmpeg_command import encode
+    from stages.encode.formats import format_for
     from stages.encode.output_checks import FrameCheck, check_sound
 
     timing = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
     cues, captions = _captions(ctx, timing, source)
     poster: list[Frame] = []
-    name = "video.webm" if source.transparent else "video.mp4"
+    form = form or format_for(source.transparent)
     with (
         _burning(ctx, cues, source, str(timing.get("language", "en"))) as subtitles,
-        artifact(ctx.path(name)) as temporary,
+        artifact(ctx.path(form.file)) as temporary,
     ):
-        recipe = _recipe(ctx, timing, subtitles)
+        recipe = _recipe(ctx, form, timing, subtitles)
         speech = ctx.path("speech.wav").absolute()
         target = temporary.absolute()
         encode(
@@ -76,21 +74,21 @@ def write_video(ctx: Context, source: FrameSource) -> Facts:
             on_first=lambda frame: poster.append(frame.copy()),
             on_each=FrameCheck().look,
         )
-        movie = _checked(target, source, recipe.fps, timing["duration"])
+        movie = _checked(target, source, recipe, timing["duration"])
         check_sound(target, speech)
     _write_poster(ctx, poster[0])
     ctx.progress(1.0)
     video = movie.stream("video")
     assert video is not None
     return {
-        "encoder": "libvpx-vp9" if source.transparent else "libx264",
+        "encoder": form.encoder,
         "why": f"quality {ctx.manifest.quality}: preset {recipe.preset}, crf {recipe.crf}",
         "width": source.width,
         "height": source.height,
         "fps": ctx.manifest.fps,
         "frames": video.samples,
         "duration_s": round(float(video.duration), 3),
-        "bytes": ctx.path(name).stat().st_size,
+        "bytes": ctx.path(form.file).stat().st_size,
         "captions": captions,
     }
 
@@ -142,13 +140,14 @@ def _burning(ctx: Context, cues: list[Cue], source: FrameSource, language: str) 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _recipe(ctx: Context, timing: dict[str, Any], subtitles: tuple[str, str] | None) -> Recipe:
+def _recipe(ctx: Context, form: OutputFormat, timing: dict[str, Any], subtitles: tuple[str, str] | None) -> Recipe:
     from stages.encode.ffmpeg_command import Recipe
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality
     kind = _WITH_SOUND if timing["engine"] == "brought" else _WITH_VOICE
     label = f"{settings.label}. Digital source type: {_SOURCE_TYPE}{kind}"
     return Recipe(
+        form=form,
         fps=ctx.manifest.frame_rate,
         preset=settings.preset[quality],
         crf=settings.crf[quality],
@@ -159,28 +158,25 @@ def _recipe(ctx: Context, timing: dict[str, Any], subtitles: tuple[str, str] | N
     )
 
 
-def _checked(path: Path, source: FrameSource, fps: Fraction, speech_s: float) -> Movie:
+def _checked(path: Path, source: FrameSource, recipe: Recipe, speech_s: float) -> Movie:
     """Read the finished file back before it gets its name.
 
     Raises:
         UnknownError: `video-invalid`.
     """
-    from stages.encode.mp4_probe import probe
-    from stages.encode.webm_probe import probe_webm
-
     try:
-        movie = probe_webm(path) if source.transparent else probe(path)
+        movie = recipe.form.probe(path)
     except ValueError as exc:
         raise UnknownError("video-invalid", f"The encoded video is not whole: {exc}.", "It is tried again.") from exc
     video, audio = movie.stream("video"), movie.stream("audio")
-    frame = 1 / fps + (_OPUS_PACKET_S if source.transparent else 0)
+    slack = 1 / recipe.fps + recipe.form.length_slack_s
     faults = [] if video and audio else ["a track is missing"]
     if video and audio:
         if video.samples != source.frame_count:
             faults.append(f"{video.samples} frames instead of {source.frame_count}")
         if (video.width, video.height) != (source.width, source.height):
             faults.append(f"{video.width}x{video.height} px instead of {source.width}x{source.height}")
-        if abs(video.duration - audio.duration) > frame or video.duration + frame < speech_s:
+        if abs(video.duration - audio.duration) > slack or video.duration + slack < speech_s:
             faults.append(f"{float(video.duration):.3f} s of picture, {float(audio.duration):.3f} s of sound")
     if faults:
         raise UnknownError("video-invalid", f"The encoded video is wrong: {'; '.join(faults)}.", "It is tried again.")

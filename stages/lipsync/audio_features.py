@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import UnknownError
+from stages.media.wav import WavError, WavReader, open_wav
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -46,23 +46,20 @@ def listen(path: Path) -> Sound:
         UnknownError: the file is not one; the tts stage must run again.
     """
     try:
-        with wave.open(str(path), "rb") as file:
-            rate, count = file.getframerate(), file.getnframes()
-            if file.getsampwidth() != 2:
-                raise wave.Error("not 16 bits a sample")
-            bands = np.concatenate([np.zeros((0, len(_BANDS)), np.float32), *_read_bands(file, rate)])
-    except (wave.Error, EOFError) as exc:
+        with open_wav(path) as file:
+            bands = np.concatenate([np.zeros((0, len(_BANDS)), np.float32), *_read_bands(file)])
+    except WavError as exc:
         raise UnknownError(
             "speech-unreadable", f"{path.name} is not the WAV that was written ({exc}).", "Retry."
         ) from exc
-    return Sound(Fraction(count, rate), _loudness(bands), bands)
+    return Sound(Fraction(file.count, file.rate), _loudness(bands), bands)
 
 
-def _read_bands(file: wave.Wave_read, rate: int) -> Iterator[FloatArray]:
+def _read_bands(file: WavReader) -> Iterator[FloatArray]:
     """Band energies block by block; a reading's window is centred on its time."""
-    window = round(_WINDOW_S * rate)
-    hop = rate / RATE
-    readings = -(-file.getnframes() * RATE // rate)
+    window = round(_WINDOW_S * file.rate)
+    hop = file.rate / RATE
+    readings = -(-file.count * RATE // file.rate)
     held, start = np.zeros(window // 2, np.float32), -(window // 2)  # sample number of held[0]
     for first in range(0, readings, _BLOCK):
         last = min(first + _BLOCK, readings)
@@ -71,15 +68,14 @@ def _read_bands(file: wave.Wave_read, rate: int) -> Iterator[FloatArray]:
         held = np.concatenate([held, fresh])
         offsets = np.round(np.arange(first, last) * hop).astype(int) - window // 2 - start
         frames = held[offsets[:, None] + np.arange(window)]
-        yield _bands(frames, rate)
+        yield _bands(frames, file.rate)
         keep = round(last * hop) - window // 2 - start
         held, start = held[keep:], start + keep
 
 
-def _samples(file: wave.Wave_read, count: int) -> FloatArray:
+def _samples(file: WavReader, count: int) -> FloatArray:
     """The next mono samples, -1 to 1; silence past the end."""
-    raw = np.frombuffer(file.readframes(max(count, 0)), "<i2").astype(np.float32) / 32768
-    mono = raw.reshape(-1, file.getnchannels()).mean(axis=1)
+    mono = file.read(count)
     return np.pad(mono, (0, max(count - len(mono), 0)))
 
 

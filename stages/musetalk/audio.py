@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import math
-import wave
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,14 +13,13 @@ import torch
 from torch import Tensor
 
 from daemon.errors import UnknownError
+from stages.media.resample import resample
+from stages.media.wav import WavError, WavReader, open_wav
 from stages.musetalk.audio_windows import WINDOW, gather, positions, steps_of, window_starts
 from stages.musetalk.mel import PIECE, RATE, log_mel
 from stages.musetalk.whisper import WhisperEncoder
 
 FloatArray = npt.NDArray[np.float32]
-
-#: The low-pass of the resampler: it begins to fall at this part of the lower rate's band and is at -100 dB at its end.
-_PASS, _STOP_DB = 0.913, 100.0
 
 
 class Speech:
@@ -35,61 +32,30 @@ class Speech:
             UnknownError: it is not such a file; the tts stage must run again.
         """
         self._path = path
-        with self._open() as file:
-            self._rate, self._count = file.getframerate(), file.getnframes()
-            if file.getsampwidth() != 2 or self._rate <= 0:
-                raise UnknownError("speech-unreadable", f"{path.name} is not a 16-bit WAV.", "Retry the job.")
-        self.samples = -(-self._count * RATE // self._rate)  # at 16 kHz
+        with self._open():
+            pass
 
-    def _open(self) -> wave.Wave_read:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[WavReader]:
         try:
-            return wave.open(str(self._path), "rb")
-        except (wave.Error, EOFError) as exc:
-            raise UnknownError("speech-unreadable", f"{self._path.name} is not a WAV ({exc}).", "Retry.") from exc
+            with open_wav(self._path) as file:
+                yield file
+        except WavError as exc:
+            raise UnknownError(
+                "speech-unreadable", f"{self._path.name} is not a 16-bit WAV ({exc}).", "Retry the job."
+            ) from exc
 
     def pieces(self) -> Iterator[FloatArray]:
         """Samples from -1 to 1, 480,000 at a time; the last piece is shorter."""
+        held = np.zeros(0, np.float32)
         with self._open() as file:
-            for first in range(0, self.samples, PIECE):
-                yield self._piece(file, first, min(PIECE, self.samples - first))
-
-    def _piece(self, file: wave.Wave_read, first: int, length: int) -> FloatArray:
-        common = math.gcd(self._rate, RATE)
-        up, down = RATE // common, self._rate // common
-        if up == down:
-            return self._read(file, first, length)
-        kernels = _kernels(up, down)
-        reach = kernels.shape[1] // 2
-        periods = -(-length // up)
-        start = first // up * down  # a piece is a whole number of periods
-        source = self._read(file, start - reach, periods * down + 2 * reach + 1)
-        views = np.lib.stride_tricks.sliding_window_view(source, kernels.shape[1])
-        resampled = np.empty((periods, up), np.float32)
-        for phase in range(up):
-            resampled[:, phase] = views[phase * down // up :: down][:periods] @ kernels[phase]
-        return resampled.reshape(-1)[:length]
-
-    def _read(self, file: wave.Wave_read, first: int, length: int) -> FloatArray:
-        """Mono samples at the file's own rate; silence before its start and after its end."""
-        begin, end = max(first, 0), min(first + length, self._count)
-        file.setpos(min(begin, self._count))
-        raw = np.frombuffer(file.readframes(max(end - begin, 0)), "<i2").astype(np.float32) / 32768
-        mono = raw.reshape(-1, file.getnchannels()).mean(axis=1)
-        return np.pad(mono, (begin - first, length - (begin - first) - len(mono)))
-
-
-@functools.lru_cache(maxsize=4)
-def _kernels(up: int, down: int) -> FloatArray:
-    """Kaiser-windowed sincs, one for each of the `up` places an output sample can have between two inputs."""
-    nyquist = 0.5 * min(1.0, up / down)  # of the lower rate, in cycles per input sample
-    width = 2 * np.pi * nyquist * (1 - _PASS)
-    reach = math.ceil((_STOP_DB - 8) / (2.285 * width) / 2)
-    beta = 0.1102 * (_STOP_DB - 8.7)
-    cutoff = nyquist * (1 + _PASS) / 2
-    places = np.arange(-reach, reach + 1) - (np.arange(up) * down % up / up)[:, None]
-    inside = np.clip(1 - (places / (reach + 1)) ** 2, 0, None)
-    kernels = np.sinc(2 * cutoff * places) * np.i0(beta * np.sqrt(inside))
-    return np.asarray(kernels / kernels.sum(axis=1, keepdims=True), np.float32)
+            for block in resample(file.blocks(), file.rate, RATE):
+                held = np.concatenate([held, block])
+                while len(held) >= PIECE:
+                    yield held[:PIECE]
+                    held = held[PIECE:]
+        if len(held):
+            yield held
 
 
 class Ear:

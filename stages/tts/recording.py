@@ -17,12 +17,13 @@ from stages.context import Context, Facts
 from stages.media.declared_length import ends_early
 from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
 from stages.media.loudness import TARGET_LUFS, level, measure
+from stages.media.wav import wav_blocks, wav_writer
 from stages.tts.text.clean import as_seen
 from stages.tts.text.sentences import Sentence, split_text
 from stages.tts.text.spoken_words import Preparer
 from stages.tts.timing import Phone
 from stages.tts.timing_file import write_timing
-from stages.tts.track import check_length, wav_blocks, wav_writer
+from stages.tts.track import check_length
 
 SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
 #: Shorter files hold no word. s

@@ -13,6 +13,7 @@ import numpy as np
 from daemon.config.lexicon import of_language
 from daemon.errors import JobError, ResultError
 from stages.context import Context, Facts
+from stages.media.wav import wav_blocks
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import Engine, Piece, Spoken
@@ -27,7 +28,7 @@ from stages.tts.text.short_sentences import joined
 from stages.tts.text.spoken_words import Prepared, Preparer, left_out
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
-from stages.tts.track import Track, wav_blocks
+from stages.tts.track import Track
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12

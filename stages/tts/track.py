@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from daemon.errors import JobError
 from daemon.system.fs import artifact
 from stages.media.loudness import Block, level
+from stages.media.wav import to_pcm as to_pcm
+from stages.media.wav import wav_writer as wav_writer  # both for engines/external/host.py
 
 #: Length of the fades at the edges of what is appended, so that no join clicks. s
 FADE_S = 0.005
@@ -87,30 +86,6 @@ def check_length(samples: int, limit: int, rate: int) -> None:
             f"The speech is longer than the {limit / rate:g} s that are allowed.",
             "Shorten it, split it into several jobs, or raise `stages.tts.max_audio_s` in config.yaml.",
         )
-
-
-def to_pcm(samples: Block) -> bytes:
-    """±1 float samples as 16-bit little-endian PCM, rounded, clipped at full scale."""
-    pcm: npt.NDArray[np.int16] = np.clip(np.round(samples * 32767.0), -32768, 32767).astype("<i2")
-    return pcm.tobytes()
-
-
-def wav_blocks(path: Path) -> Iterator[Block]:
-    """A 16-bit mono WAV in pieces of ±1 floats."""
-    with wave.open(str(path)) as source:
-        while data := source.readframes(_CHUNK):
-            yield np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768.0)
-
-
-@contextlib.contextmanager
-def wav_writer(path: Path, rate: int, samples: int = 0) -> Iterator[wave.Wave_write]:
-    """A 16-bit mono WAV file open for writing; `samples` is its length, where known."""
-    with wave.open(str(path), "wb") as sink:
-        sink.setnchannels(1)
-        sink.setsampwidth(2)
-        sink.setframerate(rate)
-        sink.setnframes(samples)
-        yield sink
 
 
 def save_timing(path: Path, timing: dict[str, Any]) -> None:

@@ -135,8 +135,7 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
                 answers.append({"for": wanted, **shell.ask(op, **_target(shell, op, wanted), **data)})
             except AvatarError as exc:
                 errors.append(exc)
-                told = {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
-                answers.append({"for": wanted, **told})
+                answers.append({"for": wanted, "ok": False, **exc.to_dict()})
 
         def text() -> None:
             for answer in answers:

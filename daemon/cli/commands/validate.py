@@ -57,7 +57,7 @@ def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices:
                 os.fstat(fd)
         _check_text(item, settings, voices)
     except JobError as exc:
-        return {"ok": False, "code": exc.code, "message": exc.message, "hint": exc.hint}
+        return {"ok": False, **exc.to_dict()}
     return {"ok": True, "manifest": item.model_dump(mode="json")}
 
 

@@ -28,6 +28,7 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
+    from stages.encode.formats import format_for
     from stages.media.ffmpeg import ffmpeg_path
 
     why, path = "", ""
@@ -47,7 +48,7 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     if why:
         yield Finding("ffmpeg", "bad", why, f"{installation.set_up_again()} It brings an ffmpeg.")
         return
-    missing = [name for name in ("libx264", "aac") if name not in out]
+    missing = [name for name in format_for(transparent=False).encoders if name not in out]
     if missing:
         remedy = "Unset AVATAR_FFMPEG: the ffmpeg that the set-up brings has them."
         yield Finding("ffmpeg", "bad", f"{path} lacks {', '.join(missing)}", remedy)

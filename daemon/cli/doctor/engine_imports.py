@@ -23,7 +23,11 @@ class Engine:
 #: The stages' own modules and what they import late, so that this is what the workers will meet.
 ENGINES = (
     Engine("faces", "mediapipe", ("mediapipe", "stages.face.measure", "stages.face.landmarker")),
-    Engine("voice", "hibari-tts", ("stages.tts.engines.hibari.engine", "stages.tts.synthesize", "hibari")),
+    Engine(
+        "voice",
+        "hibari-tts",
+        ("stages.tts.engines.hibari.engine", "stages.tts.synthesize", "hibari", "stages.tts.alignment.forced"),
+    ),
     Engine("lipsync", "numpy", ("stages.lipsync.motion", "stages.lipsync.mouth_from_phones")),
     Engine(
         "encoder",

@@ -6,8 +6,7 @@ cannot be found are spread over the sound where they must be, as phones named `U
 
 from __future__ import annotations
 
-import wave
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -16,7 +15,8 @@ import numpy.typing as npt
 
 from daemon.errors import JobError
 from daemon.system.installation import Missing
-from stages.media.resample import Read, resample
+from stages.media.resample import resample
+from stages.media.wav import open_wav, to_pcm
 from stages.tts.alignment.hmm import ATTEMPTS, FRAMES_PER_S, OTHER, OTHER_IF_FOREIGN, RATE, Clause, Heard, aligner
 from stages.tts.phonemes import FrontEnd, front_end, heard, missing
 from stages.tts.phonemes.arpabet import Reading, sounds_of
@@ -51,24 +51,18 @@ def align(samples: Samples, rate: int, words: Sequence[str], language: str) -> l
     Returns:
         Phones in order, times in s from the first sample, `word` counting `words`.
     """
-    return _align(_heard(lambda start, stop: samples[start:stop], len(samples), rate), words, language)
+    return _align(_heard([samples], rate), words, language)
 
 
 def align_file(path: Path, words: Sequence[str], language: str) -> list[Phone]:
     """The same for a 16-bit mono WAV of any length, which is never held at its own rate."""
-    with wave.open(str(path)) as file:
-
-        def read(start: int, stop: int) -> Samples:
-            file.setpos(start)
-            return np.frombuffer(file.readframes(stop - start), "<i2").astype(np.float32) / 32768.0
-
-        pcm = _heard(read, file.getnframes(), file.getframerate())
+    with open_wav(path) as file:
+        pcm = _heard(file.blocks(), file.rate)
     return _align(pcm, words, language)
 
 
-def _heard(read: Read, count: int, rate: int) -> Pcm:
-    blocks = (np.clip(np.round(block * 32767.0), -32768, 32767) for block in resample(read, count, rate, RATE))
-    return np.concatenate([np.zeros(0, np.int16), *(block.astype(np.int16) for block in blocks)])
+def _heard(blocks: Iterable[Samples], rate: int) -> Pcm:
+    return np.frombuffer(b"".join(map(to_pcm, resample(blocks, rate, RATE))), np.int16)
 
 
 def _align(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:

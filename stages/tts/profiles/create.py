@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
-import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.system import fs
 from stages.context import Context, Facts
+from stages.media.wav import to_pcm, wav_writer
 from stages.tts.engines.voices import catalogue
 from stages.tts.profile_store import Profile, Profiles, check_consent
 from stages.tts.profiles.sample import RATE, reference
 from stages.tts.timing import Samples
-from stages.tts.track import to_pcm
 
 #: Source of a profile that no job made.
 COMMAND = "command"
@@ -104,9 +103,6 @@ def _check_unlike(name: str, settings: Settings) -> None:
 
 def _wav(samples: Samples) -> bytes:
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as sink:
-        sink.setnchannels(1)
-        sink.setsampwidth(2)
-        sink.setframerate(RATE)
+    with wav_writer(buffer, RATE, len(samples)) as sink:
         sink.writeframes(to_pcm(samples))
     return buffer.getvalue()

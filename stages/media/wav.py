@@ -1,0 +1,94 @@
+"""WAV files of 16-bit samples: the one place that opens them, to read or to write."""
+
+from __future__ import annotations
+
+import contextlib
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+#: Mono sound, ±1, [samples].
+Samples = npt.NDArray[np.float32]
+
+_BLOCK = 1 << 16  # samples read at once
+
+
+class WavError(ValueError):
+    """The file is no WAV of 16-bit samples."""
+
+
+class WavReader:
+    """An open WAV file.
+
+    Attributes:
+        rate: Hz.
+        count: samples of each channel, as the file states.
+        channels: 1 for mono.
+    """
+
+    def __init__(self, file: wave.Wave_read) -> None:
+        if file.getsampwidth() != 2:
+            raise WavError("not 16 bits a sample")
+        self.rate, self.count, self.channels = file.getframerate(), file.getnframes(), file.getnchannels()
+        if self.rate <= 0:
+            raise WavError("no sample rate")
+        self._file = file
+
+    def read(self, count: int) -> Samples:
+        """The next `count` samples, several channels averaged; fewer where the file ends."""
+        data = self._file.readframes(max(count, 0))
+        whole = len(data) // (2 * self.channels) * 2 * self.channels  # a file that was cut off ends anywhere
+        samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+        return samples if self.channels == 1 else samples.reshape(-1, self.channels).mean(axis=1)
+
+    def blocks(self) -> Iterator[Samples]:
+        """What is left, in blocks of constant size, the last one smaller."""
+        while len(block := self.read(_BLOCK)):
+            yield block
+
+
+@contextlib.contextmanager
+def open_wav(source: Path | BinaryIO) -> Iterator[WavReader]:
+    """Open a WAV file to read it.
+
+    Raises:
+        WavError: it is none, or its samples have not 16 bits.
+        OSError: it cannot be opened.
+    """
+    try:
+        file = wave.open(str(source) if isinstance(source, Path) else source, "rb")  # noqa: SIM115 (closed below)
+    except (wave.Error, EOFError) as exc:
+        raise WavError(str(exc) or "it is cut off") from exc
+    with file:
+        yield WavReader(file)
+
+
+def wav_blocks(path: Path) -> Iterator[Samples]:
+    """A WAV file in blocks, see `WavReader.blocks`.
+
+    Raises:
+        WavError, OSError: see `open_wav`.
+    """
+    with open_wav(path) as file:
+        yield from file.blocks()
+
+
+@contextlib.contextmanager
+def wav_writer(target: Path | BinaryIO, rate: int, samples: int = 0) -> Iterator[wave.Wave_write]:
+    """A 16-bit mono WAV file open for writing; `samples` is its length, where known."""
+    with wave.open(str(target) if isinstance(target, Path) else target, "wb") as sink:
+        sink.setnchannels(1)
+        sink.setsampwidth(2)
+        sink.setframerate(rate)
+        sink.setnframes(samples)
+        yield sink
+
+
+def to_pcm(samples: Samples) -> bytes:
+    """±1 float samples as 16-bit little-endian PCM, rounded, clipped at full scale."""
+    pcm: npt.NDArray[np.int16] = np.clip(np.round(samples * 32767.0), -32768, 32767).astype("<i2")
+    return pcm.tobytes()
