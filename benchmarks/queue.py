@@ -29,7 +29,8 @@ import yaml
 
 from daemon.config import Settings
 from daemon.events import Events
-from daemon.jobs.record import STAGES, Job
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES
 from daemon.queue.ready_queue import Board
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from daemon.errors import AvatarError
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 
 if TYPE_CHECKING:
     from daemon.queue.pauses import Pause, Scope

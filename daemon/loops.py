@@ -17,6 +17,7 @@ from daemon.folders import inbox_refused
 from daemon.intake.admission import Intake
 from daemon.intake.scanner import Drop
 from daemon.intake.watcher import Watcher
+from daemon.jobs.stages import STAGES
 from daemon.outbox.status_file import StatusWriter
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import Board, Ticket
@@ -24,7 +25,6 @@ from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Bell
-from daemon.workers.policy import CPU_STAGES, GPU_STAGES
 
 log = structlog.get_logger()
 
@@ -194,7 +194,7 @@ async def keep_positions(board: Board, spool: Spool, status: StatusWriter) -> No
     known: dict[Ticket, int] = {}
     while True:
         fresh: dict[Ticket, int] = {}
-        for stage in (*GPU_STAGES, *CPU_STAGES):
+        for stage in STAGES:
             for place, ticket in enumerate(board.front(stage, POSITIONS), start=1):
                 fresh[ticket] = place
                 if known.get(ticket) != place:

@@ -22,6 +22,7 @@ from daemon.events import Events
 from daemon.folders import prepare
 from daemon.intake.admission import Intake
 from daemon.intake.watcher import Watcher
+from daemon.jobs.stages import stages_of
 from daemon.loops import Rounds, keep_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -44,7 +45,6 @@ from daemon.telemetry.sd_notify import Notifier
 from daemon.telemetry.state_file import StateFile
 from daemon.telemetry.systemd import Overseer
 from daemon.workers.lane import Lane
-from daemon.workers.policy import CPU_STAGES, GPU_STAGES
 from daemon.workers.scheduler import Chooser
 
 log = structlog.get_logger()
@@ -71,8 +71,8 @@ class Service:
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         chooser = Chooser(settings, self.board, self.pauses)
-        self.gpu = Lane("gpu", 1, self.flow, GPU_STAGES, chooser.gpu)
-        self.cpu = Lane("cpu", cpus, self.flow, CPU_STAGES, chooser.cpu)
+        self.gpu = Lane("gpu", 1, self.flow, stages_of("gpu"), chooser.gpu)
+        self.cpu = Lane("cpu", cpus, self.flow, stages_of("cpu"), chooser.cpu)
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
         requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events, self._disk)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest import Manifest, copy_name
 
 #: JSON object of facts for the status file: engine, why it was chosen, figures, warnings.
 Facts = dict[str, Any]
@@ -26,8 +26,7 @@ class Context:
         job_id: for seeds and temporary names.
         name: the results' name in the outbox, without ending.
         job_dir: artifacts are read and written here, new ones through `daemon.system.fs.artifact`.
-        manifest: what was asked for; the files it names are in `job_dir` as `source.image`, `source.audio` and
-            `source.background`.
+        manifest: what was asked for; copies of the files it names are in `job_dir`: see `source`.
         settings: the daemon's settings.
         progress: takes the finished part, 0 to 1; call it as often as you like.
         left: takes a stage's own estimate of the seconds it still needs; it is shown, and the stage is given the time.
@@ -52,6 +51,10 @@ class Context:
     def path(self, name: str) -> Path:
         """An artifact's place in the job directory."""
         return self.job_dir / name
+
+    def source(self, key: str) -> Path:
+        """The copy of the file that a key of the manifest names, such as "image"."""
+        return self.job_dir / copy_name(key)
 
     def allow_pixels(self, megapixels: float) -> None:
         """`allow` what a picture of this size may take."""

@@ -14,23 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import MachineError
-from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
 from daemon.system import fs
 from daemon.system.mount_guard import Anchor
 from stages.context import Context, Facts
 
-#: Artifact and ending of its result, by kind of job. What people wait for comes last.
-RESULTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "video": (
-        ("poster.jpg", ".jpg"),
-        ("captions.srt", ".srt"),
-        ("captions.vtt", ".vtt"),
-        *((video_file(ending), ending) for ending in VIDEO_ENDINGS),
-    ),
-    "speech": (("speech.wav", ".wav"),),
-    "detect": (("face.json", ".face.json"),),
-    "voice": (("profile.json", ".voice.json"),),
-}
 CHUNK = 1 << 20  # bytes
 
 
@@ -63,7 +50,7 @@ def _deliver(ctx: Context) -> list[dict[str, Any]]:
 def _copy_all(ctx: Context) -> list[dict[str, Any]]:
     """Copy every result to a dot name in the outbox, flushed; a half-made copy of an earlier try is replaced."""
     outbox = ctx.settings.paths.outbox
-    found = [(name, ending) for name, ending in RESULTS[ctx.manifest.kind] if ctx.path(name).exists()]
+    found = [(name, ending) for name, ending in ctx.manifest.kind_of_job.results if ctx.path(name).exists()]
     total = sum(ctx.path(name).stat().st_size for name, _ in found) or 1
     outputs: list[dict[str, Any]] = []
     done = 0

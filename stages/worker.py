@@ -24,6 +24,7 @@ from typing import Any
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError, ResultError, from_exception, unexpected
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.stages import STAGES
 from daemon.system import fs
 from daemon.system.process import die_with
 from stages.context import Context, Facts
@@ -31,7 +32,6 @@ from stages.worker_log import WireLog
 
 log = logging.getLogger("stages.worker")
 
-STAGES = frozenset({"face", "tts", "lipsync", "encode", "deliver"})
 #: Least time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
 #: A disk with less room is full: no stage's results fit into this.
@@ -115,7 +115,7 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
 
 def make_room(stage: str) -> bool:
     """Have all other stages give their models' memory back; False where none had any."""
-    others: list[Any] = [sys.modules.get(f"stages.{name}") for name in sorted(STAGES - {stage})]
+    others: list[Any] = [sys.modules.get(f"stages.{name}") for name in STAGES if name != stage]
     reports: list[Facts] = [module.release() for module in others if hasattr(module, "release")]
     for report in filter(None, reports):
         log.info("Unloaded to make room: %s", report)

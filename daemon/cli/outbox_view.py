@@ -21,7 +21,8 @@ from daemon.cli.common import Shell, disk_room, note
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, visible
 from daemon.intake.scanner import Inbox
-from daemon.jobs.record import FINISHED, JOB_ID, STAGES
+from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.outbox import VOICES, Outbox
 from daemon.outbox.status_file import NEXT, iso

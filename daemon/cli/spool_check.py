@@ -13,7 +13,8 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.intake.claim_folder import CLAIMED
-from daemon.jobs.record import JOB_ID, STAGES, Job, State, unreadable
+from daemon.jobs.record import JOB_ID, Job, State, unreadable
+from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import describe
 from daemon.queue.spool import RESTING, SPARE, Spool

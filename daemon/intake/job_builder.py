@@ -20,8 +20,8 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.companion_files import Snapshots
-from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import FINISHED, PIPELINES, SOURCES, Job, document_id
+from daemon.jobs.manifest import Manifest, copy_name
+from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox, Wish
 from daemon.outbox.status_file import describe
@@ -148,7 +148,7 @@ class Builder:
         """Bytes of the files that a manifest names, each counted once."""
         manifests = [item for item in claimed.items if isinstance(item, Manifest)]
         folder = os.path.dirname(claimed.source)
-        names = {os.path.join(folder, name) for manifest in manifests for name, _ in named_files(manifest)}
+        names = {os.path.join(folder, name) for manifest in manifests for name in manifest.files()}
         return sum(self._facts().size(name) for name in names)
 
     def _due(self, build: _Build) -> bool:
@@ -176,7 +176,7 @@ class Builder:
         for build in builds:
             if build.claimed.claim in postponed:
                 continue
-            if self._left_bytes <= 0 and isinstance(build.item, Manifest) and named_files(build.item):
+            if self._left_bytes <= 0 and isinstance(build.item, Manifest) and build.item.files():
                 postponed[build.claimed.claim] = NextTurn()
                 continue
             try:
@@ -258,7 +258,8 @@ class Builder:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
         copies = []
         folder = os.path.dirname(build.claimed.source)
-        for name, target in named_files(manifest):
+        for field, name in manifest.companions().items():
+            target = copy_name(field)
             path = os.path.join(folder, name)
             with open_inside(self._settings.paths.inbox, path) as fd:
                 limit = self._settings.intake.max_file_bytes
@@ -281,16 +282,6 @@ def _at_once(call: Callable[..., object], *args: Any) -> None:
     call(*args)
 
 
-def named_files(manifest: Manifest) -> list[tuple[str, str]]:
-    """The files a job names, each with the name of its copy in the job's folder."""
-    sources = (
-        (manifest.image, "source.image"),
-        (manifest.audio, "source.audio"),
-        (manifest.background_file, "source.background"),
-    )
-    return [(name, target) for name, target in sources if name is not None]
-
-
 def _build(claimed: Claimed, number: int) -> _Build:
     now, item = time.time(), claimed.items[number]
     stem = os.path.splitext(os.path.basename(claimed.source))[0]
@@ -305,7 +296,7 @@ def _build(claimed: Claimed, number: int) -> _Build:
     if isinstance(item, Manifest):
         job.name = item.output or job.name
         job.manifest = item.model_dump(mode="json")
-        job.stages = PIPELINES[item.kind]
+        job.stages = item.kind_of_job.stages
         job.stage = job.stages[0]
         job.priority = item.priority
     return _Build(job, item, claimed, wanted=job.name)

@@ -6,15 +6,23 @@ docs/manifest.md (`tools/docs.py`).
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.language import tag_of
 from daemon.jobs.video_files import VIDEO_ENDINGS
+
+if TYPE_CHECKING:
+    KindName = str
+else:
+    KindName = Literal[tuple(KINDS)]
 
 #: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
 FRAME_RATES: dict[str, Fraction] = {
@@ -122,7 +130,26 @@ Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
 Language = Annotated[str, BeforeValidator(tag_of, json_schema_input_type=str)]
-Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Companion:
+    """Marks a key that names a file next to the manifest: it is waited for, copied with the job, and kept for a retry.
+
+    Attributes:
+        is_file: whether a value of the key, in a manifest, is the name of a file.
+    """
+
+    is_file: Callable[[str, Manifest], bool] = lambda value, manifest: True
+
+
+#: A key whose value, where there is one, is always such a file.
+CompanionFile = Annotated[FileName, Companion()]
+Background = Annotated[
+    str,
+    BeforeValidator(_background, json_schema_input_type=str),
+    Companion(lambda value, manifest: _is_picture(value, manifest)),
+]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 
@@ -163,17 +190,13 @@ class VoiceProfile(_Strict):
 class Manifest(_Strict):
     """One job: one YAML document."""
 
-    kind: Literal["video", "speech", "detect", "voice"] = Field(
-        "video",
-        description="video; speech makes only the sound; detect only checks the picture; voice keeps the voice of a "
-        "recording (`audio`) as a profile to speak with.",
-    )
+    kind: KindName = Field("video", description="; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values()) + ".")
     text: str | None = Field(
         None,
         min_length=1,
         description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md). Beside `audio`: its words.",
     )
-    audio: FileName | None = Field(
+    audio: CompanionFile | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
         "captions, and lips that close where they must.",
@@ -186,7 +209,7 @@ class Manifest(_Strict):
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
-    image: FileName | None = Field(None, description="The portrait: a picture file next to the manifest.")
+    image: CompanionFile | None = Field(None, description="The portrait: a picture file next to the manifest.")
     face: FaceChoice = Field(
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
@@ -220,27 +243,20 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
-        if self.kind == "detect":
-            if self.image is None:
-                raise ValueError("`image` is missing: name a picture file next to the manifest")
-            return self
-        if self.kind == "voice":
-            if self.audio is None:
-                raise ValueError("`audio` is missing: name a recording of one person speaking, next to the manifest")
-            if self.text is not None:
-                raise ValueError("`text` is given, but a job of `kind: voice` says nothing: take it out")
-            return self
-        if self.profile is not None:
-            raise ValueError(
-                "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`"
-            )
-        if self.text is None and self.audio is None:
-            raise ValueError("`text` is missing: write what is to be said (or name a sound file with `audio`)")
-        if self.kind == "video" and self.image is None:
-            raise ValueError("`image` is missing: name a picture file next to the manifest")
+        kind = self.kind_of_job
+        for key, message in kind.refuses.items():
+            if getattr(self, key) is not None:
+                raise ValueError(message)
+        if need := kind.missing(lambda key: getattr(self, key) is not None):
+            raise ValueError(need[1])
         if self.size and self.aspect:
             raise ValueError("`size` and `aspect` are both given: keep one")
         return self
+
+    @property
+    def kind_of_job(self) -> Kind:
+        """The entry of its kind."""
+        return KINDS[self.kind]
 
     @property
     def frame_rate(self) -> Fraction:
@@ -250,12 +266,44 @@ class Manifest(_Strict):
     @property
     def background_file(self) -> str | None:
         """The picture that takes the place of the background, if it is one."""
-        no_file = self.background in BACKGROUNDS or self.background.startswith("#")
-        return None if no_file or self.kind != "video" else self.background
+        return self.background if _is_picture(self.background, self) else None
+
+    def companions(self) -> dict[str, str]:
+        """The files this job needs beside its manifest: the key that names each, and its name."""
+        given = ((key, mark, getattr(self, key)) for key, mark in COMPANIONS.items())
+        return {key: value for key, mark, value in given if value is not None and mark.is_file(value, self)}
 
     def files(self) -> list[str]:
         """Names of the files this job needs beside its manifest."""
-        return [name for name in (self.image, self.audio, self.background_file) if name is not None]
+        return list(self.companions().values())
+
+
+def _is_picture(background: str, manifest: Manifest) -> bool:
+    no_file = background in BACKGROUNDS or background.startswith("#")
+    return manifest.kind_of_job.draws and not no_file
+
+
+def _marks(annotation: Any) -> Iterator[Companion]:
+    """The marks in a type, such as those of `CompanionFile | None`."""
+    for part in getattr(annotation, "__metadata__", ()):
+        if isinstance(part, Companion):
+            yield part
+    for inner in get_args(annotation):
+        yield from _marks(inner)
+
+
+#: Keys that name files, in the order in which they are looked for.
+COMPANIONS: dict[str, Companion] = {
+    key: mark
+    for key, hint in get_type_hints(Manifest, include_extras=True).items()
+    if key in Manifest.model_fields
+    for mark in _marks(hint)
+}
+
+
+def copy_name(key: str) -> str:
+    """Name in the job's folder of the copy of the file that a key names."""
+    return f"source.{key}"
 
 
 #: Keys that hold keys of their own.

@@ -10,26 +10,17 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
 from daemon.errors import AvatarError, MachineError
+from daemon.jobs.stages import BY_NAME, Stage
 
-Stage = Literal["face", "tts", "lipsync", "encode", "deliver"]
 State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 
-STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 #: States a job does not leave by itself.
 FINISHED: Final = frozenset[State]({"done", "failed", "cancelled"})
-
-#: The stages of each kind of job. The cheap check comes first.
-PIPELINES: Final[dict[str, tuple[Stage, ...]]] = {
-    "video": STAGES,
-    "speech": ("tts", "deliver"),
-    "detect": ("face", "deliver"),
-    "voice": ("tts", "deliver"),
-}
 
 #: Among a job's facts: which files in the inbox its copies were made of (path, identity, how long it had stood still).
 SOURCES: Final = "sources"
@@ -144,4 +135,6 @@ class Job:
         job: Job = _record().validate_python(raw)  # its ValidationError is a ValueError
         if not JOB_ID.fullmatch(job.id):
             raise ValueError(f"not a job id: {job.id!r}")
+        if unknown := {*job.stages, job.stage} - {*BY_NAME, None}:
+            raise ValueError(f"no stages of this version: {', '.join(sorted(map(str, unknown)))}")
         return job

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from daemon.events import Subscriber
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import BY_NAME, STAGES, Stage
 
-#: First guesses on a 2-core machine: seconds at the start of a stage, and per second of speech.
-FIRST: dict[Stage, tuple[float, float]] = {
-    "face": (1.0, 0.0),
-    "tts": (1.0, 0.05),
-    "lipsync": (0.5, 0.05),
-    "encode": (1.0, 0.7),
-    "deliver": (0.1, 0.01),
-}
 #: Characters spoken in a second, for a guess at the length before the voice has been made.
 CHARS_PER_S = 14.0
 #: Weight of a new measurement against all earlier ones.
@@ -28,7 +21,7 @@ class Estimator(Subscriber):
     """Learns a factor for each stage: measured time over the first guess."""
 
     def __init__(self) -> None:
-        self._factor: dict[Stage, float] = dict.fromkeys(FIRST, 1.0)
+        self._factor: dict[Stage, float] = dict.fromkeys(STAGES, 1.0)
         self._left: dict[str, float] = {}  # s, by job, where a running stage has said it
 
     def stage_left(self, job_id: str, seconds: float) -> None:
@@ -41,8 +34,8 @@ class Estimator(Subscriber):
             self._factor[stage] += GAIN * (min(max(ratio, 0.05), 20.0) - self._factor[stage])
 
     def _guess(self, job: Job, stage: Stage) -> float:
-        base, per_s = FIRST[stage]
-        return base + per_s * speech_s(job)
+        row = BY_NAME[stage]
+        return row.start_s + row.per_speech_s * speech_s(job)
 
     def stage_s(self, job: Job, stage: Stage) -> float:
         """Expected run time of one stage of a job, in s."""

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemon.jobs.video_files import VIDEO_ENDINGS
+from daemon.jobs.kinds import KINDS
 from daemon.system import fs
 from daemon.system.mount_guard import Anchor
 
 #: Endings that belong to one result name; a name is taken when any of them is there.
-ENDINGS = (".json", *VIDEO_ENDINGS, ".wav", ".jpg", ".srt", ".vtt", ".face.json", ".voice.json")
+ENDINGS = (".json", *dict.fromkeys(ending for kind in KINDS.values() for _, ending in kind.results))
 ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
 #: More than any status: a manifest's metadata, escaped.
 MAX_STATUS_BYTES = 8 * 2**20

@@ -9,7 +9,8 @@ import structlog
 
 from daemon.errors import AvatarError, MachineError
 from daemon.events import Subscriber
-from daemon.jobs.record import STAGES, Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES, Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 

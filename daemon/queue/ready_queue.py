@@ -10,7 +10,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.jobs.record import STAGES, Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES, Stage
 from daemon.system.steady_clock import SteadyClock
 
 

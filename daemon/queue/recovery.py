@@ -10,7 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from daemon.jobs.record import RESTART, STAGES, Job
+from daemon.jobs.record import RESTART, Job
+from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.queue.state_machine import KEPT_FAILED, Flow, prune, quarantined
 from daemon.system import fs

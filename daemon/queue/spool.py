@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.errors import MACHINE_ERRNOS
-from daemon.jobs.record import JOB_ID, STAGES, Job, Stage, State
+from daemon.jobs.record import JOB_ID, Job, State
+from daemon.jobs.stages import STAGES, Stage
 from daemon.system import fs
 
 #: The record before the present one, or the one to come; never read.

@@ -22,7 +22,9 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
 from daemon.events import Events
+from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable
+from daemon.jobs.stages import DELIVER
 from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import Board, Ticket
 from daemon.queue.source_files import SourceFiles, adopt
@@ -44,9 +46,7 @@ UNCHECKED = "The inbox did not answer, so nobody knows whether the files of this
 #: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 #: A failed job keeps what a retry needs as well.
-KEPT_FAILED = frozenset(
-    {"job.json", "job.json.bad", "manifest.yaml", "source.image", "source.audio", "source.background"}
-)
+KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS)})
 
 
 class Flow:
@@ -93,10 +93,10 @@ class Flow:
         assert job.stage is not None
         job.facts[job.stage] = facts
         job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
-        if job.stage == "deliver":
+        if job.stage == DELIVER:
             job.outputs = facts
         self._ended(job, "done")
-        if job.next_stage == "deliver" and await self._copied_again(job, directory):
+        if job.next_stage == DELIVER and await self._copied_again(job, directory):
             return
         if job.next_stage is None:
             await self.finish(job, directory, "done")

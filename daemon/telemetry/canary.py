@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.events import Subscriber
-from daemon.jobs.record import STAGES, Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES, Stage
 from daemon.system import fs
 from daemon.system.mount_guard import Anchor
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
-from daemon.jobs.record import STAGES, Stage
+from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.ready_queue import Board
 from daemon.system import gpu
 from daemon.system.bounded_calls import Bounded

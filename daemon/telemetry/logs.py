@@ -12,7 +12,8 @@ import structlog
 from daemon.config.settings import Log
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 from daemon.queue.pauses import Pause, Scope
 from daemon.telemetry import journald
 

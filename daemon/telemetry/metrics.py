@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from daemon import __version__
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
-from daemon.jobs.record import STAGES, Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.pauses import SCOPES, Pause, Scope
 from daemon.queue.ready_queue import Board
 from daemon.telemetry.collectors import WAITS, DiskCollector, GpuCollector, PauseCollector, QueueCollector

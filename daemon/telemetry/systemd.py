@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.ready_queue import Board
 from daemon.telemetry.sd_notify import Notifier

@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception, unexpected
-from daemon.jobs.record import SOURCES, Job, Stage
+from daemon.jobs.record import SOURCES, Job
+from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import Flow
 from daemon.workers.process import Child, Message

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.jobs.record import Stage
-
-GPU_STAGES: tuple[Stage, ...] = ("tts", "lipsync")
-CPU_STAGES: tuple[Stage, ...] = ("face", "encode", "deliver")
+from daemon.jobs.stages import BY_NAME, Stage, Turn
 
 #: With this many jobs before the gpu lane, checking more pictures helps nobody: finish videos instead.
 ENOUGH_AHEAD = 4
@@ -52,18 +49,24 @@ def choose_gpu(
     return best if run >= stick_jobs or now - there.since >= stick_s else loaded
 
 
-def choose_cpu(queues: Mapping[Stage, Waiting], encoding: int, processes: int, ahead: int) -> Stage | None:
-    """A cpu process's next stage: deliver first, then keep the gpu lane fed, then encode.
+def choose_cpu(queues: Mapping[Stage, Waiting], long: int, processes: int, ahead: int) -> Stage | None:
+    """A cpu process's next stage, by the stages' turns (`daemon.jobs.stages`): first, then keep the gpu lane fed, then long work.
 
     Args:
         queues: the stages that have a job to give.
-        encoding: processes that encode now; one is always left for the short stages.
+        long: processes that do long work now; one is always left for the short stages.
         processes: processes of the lane.
         ahead: jobs that already wait for the gpu lane.
     """
-    if "deliver" in queues:
-        return "deliver"
-    may_encode = "encode" in queues and encoding < max(1, processes - 1)
-    if "face" in queues and (ahead < ENOUGH_AHEAD or not may_encode):
-        return "face"
-    return "encode" if may_encode else None
+
+    def best(turn: Turn) -> Stage | None:
+        mine = [stage for stage in queues if BY_NAME[stage].turn == turn]
+        return min(mine, key=lambda s: (-queues[s].priority, queues[s].since), default=None)
+
+    if first := best("first"):
+        return first
+    may_be_long = best("long") if long < max(1, processes - 1) else None
+    feeds = best("feeds")
+    if feeds and (ahead < ENOUGH_AHEAD or not may_be_long):
+        return feeds
+    return may_be_long

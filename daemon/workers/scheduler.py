@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.config import Settings
-from daemon.jobs.record import Stage
+from daemon.jobs.stages import BY_NAME, Stage, stages_of
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import Board, Ticket
 from daemon.workers.lane import Slot
-from daemon.workers.policy import CPU_STAGES, GPU_STAGES, Waiting, choose_cpu, choose_gpu
+from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
+
+GPU_STAGES, CPU_STAGES = stages_of("gpu"), stages_of("cpu")
 
 
 class Chooser:
@@ -34,9 +36,10 @@ class Chooser:
         if self._pauses.active("lanes"):
             return None
         queues, heads = self._queues(CPU_STAGES, now)
-        encoding = sum(1 for other in self.cpu_slots if other is not slot and other.job and other.job.stage == "encode")
+        others = [other.job.stage for other in self.cpu_slots if other is not slot and other.job]
+        long = sum(stage in BY_NAME and BY_NAME[stage].turn == "long" for stage in others)
         ahead = sum(self._board.count(stage) for stage in GPU_STAGES)
-        stage = choose_cpu(queues, encoding, len(self.cpu_slots), ahead)
+        stage = choose_cpu(queues, long, len(self.cpu_slots), ahead)
         return heads[stage] if stage else None
 
     def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:

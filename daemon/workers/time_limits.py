@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from daemon.config.settings import Timeout
-from daemon.jobs.manifest import FRAME_RATES
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.manifest import FRAME_RATES, copy_name
+from daemon.jobs.record import Job
+from daemon.jobs.stages import BY_NAME, Stage
 from daemon.outbox.estimator import speech_s
 
 #: Pixels of video in a second of speech for which `per_audio_s` is meant: 1080 × 1080 at 30 frames a second.
@@ -21,19 +22,19 @@ def stage_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
     Args:
         directory: the job's folder, for the sizes of its files.
     """
-    match stage:
-        case "face":
+    match BY_NAME[stage].follows:
+        case "nothing":
             return timeout.base_s
-        case "tts" if job.manifest.get("audio"):
-            return timeout.base_s + timeout.per_mb_s * _size(directory / "source.audio") / MB
-        case "deliver":
+        case "results":
             results = (path for path in directory.iterdir() if not path.name.startswith(("source.", ".")))
             return timeout.base_s + timeout.per_mb_s * sum(map(_size, results)) / MB
-        case "encode":
+        case "video":
             return timeout.base_s + timeout.per_audio_s * speech_s(job) * max(
                 1.0, _pixels_per_s(job) / USUAL_PIXELS_PER_S
             )
-        case _:
+        case "speech" if job.manifest.get("audio") and not job.audio_s:  # how long it is, is known when it is decoded
+            return timeout.base_s + timeout.per_mb_s * _size(directory / copy_name("audio")) / MB
+        case "speech":
             return timeout.base_s + timeout.per_audio_s * speech_s(job)
 
 

@@ -42,7 +42,7 @@ def prepare(ctx: Context, split: bool, width: int, height: int) -> None:
     if ctx.manifest.background_file is None:
         return
     try:
-        source, _ = decode.read(ctx.path("source.background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
+        source, _ = decode.read(ctx.source("background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
     except JobError as exc:
         raise JobError(exc.code, f"background: {exc.message}", exc.hint) from exc
     middle = (source.shape[1] / 2, source.shape[0] / 2)

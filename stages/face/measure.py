@@ -27,7 +27,7 @@ def measure_face(ctx: Context) -> Facts:
     """See `stages.face.run`."""
     cv2.setNumThreads(1)
     limits = ctx.settings.stages.face
-    source, scale = decode.read(ctx.path("source.image"), limits.max_pixels, ctx.allow_pixels)
+    source, scale = decode.read(ctx.source("image"), limits.max_pixels, ctx.allow_pixels)
     height, width = source.shape[:2]
     ctx.progress(0.2)
     faces = find_faces(source, landmarker())
@@ -44,7 +44,7 @@ def measure_face(ctx: Context) -> Facts:
     with artifact(ctx.path("face.json")) as path:
         path.write_bytes(dump_json(record))
     ctx.progress(0.7)
-    if ctx.manifest.kind == "video":
+    if ctx.manifest.kind_of_job.draws:
         rig = load_rig(ctx.settings.paths.cache, portrait, measured.landmarks)
         backdrop.prepare(ctx, bool(rig.matte), frame.width, frame.height)
     return {

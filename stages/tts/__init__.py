@@ -15,7 +15,7 @@ def run(ctx: Context) -> Facts:
         MachineError: the voice or ffmpeg is missing.
     """
     # Each branch loads only what it needs; importing the package loads nothing.
-    if ctx.manifest.kind == "voice":
+    if ctx.manifest.kind_of_job.makes_profile:
         from stages.tts.profiles.create import make_from_job
 
         facts = make_from_job(ctx)

@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.config.lexicon import of_language
 from daemon.errors import JobError
+from daemon.jobs.manifest import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context, Facts
 from stages.media.declared_length import ends_early
@@ -105,10 +106,10 @@ def _check_end(ctx: Context, seconds: float) -> None:
     """Refuse a file that ends early: somebody may still be copying it. One that has stood still for as long as a manifest waits
     for its files is as its owner wants it.
     """
-    why = ends_early(ctx.path("source.audio"), seconds)
+    why = ends_early(ctx.source("audio"), seconds)
     if why is None:
         return
-    if ctx.still_s.get("source.audio", 0.0) < ctx.settings.intake.companion_wait_s:
+    if ctx.still_s.get(copy_name("audio"), 0.0) < ctx.settings.intake.companion_wait_s:
         raise JobError(
             "audio-truncated",
             f"The sound file is not whole: {why}.",
@@ -166,7 +167,7 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
     samples, peak, stretch = 0, 0, round(_STRETCH_S * SAMPLE_RATE)
-    with Ffmpeg(decoder("source.audio", SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
+    with Ffmpeg(decoder(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
         with wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2

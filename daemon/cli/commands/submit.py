@@ -15,6 +15,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.outbox_view import checked
 from daemon.doors.hand_in import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
 from daemon.errors import AvatarError
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import FINISHED
 from daemon.outbox.outbox import Outbox, clean_stem
 
@@ -87,15 +88,22 @@ def submit(
         raise click.exceptions.Exit(1)
 
 
+#: How what a kind of job needs is given here.
+_OPTIONS = {
+    ("text", "audio"): "Say what is to be heard: TEXT, or --audio FILE.",
+    ("audio",): "Say whose voice it is: --audio FILE.",
+    ("image",): "Say whose face it is: --image FILE.",
+}
+
+
 def _complete(manifest: dict[str, Any], text: str | None, image: Path | None, audio: Path | None) -> None:
     """Put the text in, and see that what the kind of job needs was given."""
-    kind = manifest.get("kind", "video")
     if text is not None:
         manifest["text"] = words_of(text)
-    if kind != "detect" and text is None and audio is None:
-        raise click.UsageError("Say what is to be heard: TEXT, or --audio FILE.")
-    if kind not in ("speech", "voice") and image is None:
-        raise click.UsageError("Say whose face it is: --image FILE.")
+    kind = KINDS.get(manifest.get("kind", "video"))
+    given = {"text": text, "audio": audio, "image": image, **manifest}
+    if kind and (need := kind.missing(lambda key: given.get(key) is not None)):
+        raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
 
 
 def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, Any]]:

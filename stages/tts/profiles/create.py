@@ -54,7 +54,7 @@ def make_from_job(ctx: Context) -> Facts:
         expires=asked.expires if asked else None,
         source=ctx.job_id,
     )
-    profile, warnings = make([ctx.path("source.audio")], wish, ctx.settings, ctx.progress)
+    profile, warnings = make([ctx.source("audio")], wish, ctx.settings, ctx.progress)
     ctx.warnings.extend(warnings)
     fs.replace_json(ctx.path(RESULT), profile.record())
     return {"profile": profile.id, "voice": profile.name, "quality": profile.quality}

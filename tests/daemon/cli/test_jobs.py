@@ -15,7 +15,8 @@ import pytest
 
 from daemon.control.spool_requests import send
 from daemon.events import Subscriber
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 from daemon.system import fs
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import DETECT, SPEECH, Room

@@ -33,7 +33,9 @@ def test_a_mount_in_the_inbox_stops_nothing_and_is_named_once(
     room: Room, mounted: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr("daemon.intake.scanner.log", SimpleNamespace(warning=lambda event, folder, why: told.append(folder)))
+    monkeypatch.setattr(
+        "daemon.intake.scanner.log", SimpleNamespace(warning=lambda event, folder, why: told.append(folder))
+    )
     (room.inbox / "disk").mkdir()
     mounted(room.inbox / "disk")
     room.put("disk/a.yaml")

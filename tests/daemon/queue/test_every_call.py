@@ -26,7 +26,8 @@ from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Subscriber
 from daemon.intake.scanner import Inbox
-from daemon.jobs.record import STAGES, Job
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES
 from daemon.queue.recovery import recover
 from daemon.queue.state_machine import KEPT
 from daemon.service import Service

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-from daemon.jobs.record import STAGES, Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.spool import Spool
 from daemon.system import fs
 

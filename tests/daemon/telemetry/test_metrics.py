@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.jobs.record import STAGES
+from daemon.jobs.stages import STAGES
 from daemon.system.gpu import Card
 from daemon.telemetry.collectors import GpuCollector
 from tests.conftest import Installation, wait_for

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Board
 from daemon.system.steady_clock import SteadyClock
 from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
@@ -38,10 +39,10 @@ def test_nothing_waits_and_only_others_wait() -> None:
 def test_cpu_delivers_first_and_keeps_a_process_free_for_short_stages() -> None:
     queues: dict[Stage, Waiting] = {"face": Waiting(9, 0.0, 0), "encode": Waiting(9, 0.0, 0)}
     assert choose_cpu({**queues, "deliver": Waiting(1, 0.0, 0)}, 0, 2, 0) == "deliver"
-    assert choose_cpu(queues, encoding=0, processes=2, ahead=0) == "face"  # the gpu lane would starve
-    assert choose_cpu(queues, encoding=0, processes=2, ahead=9) == "encode"
-    assert choose_cpu({"encode": Waiting(9, 0.0, 0)}, encoding=1, processes=2, ahead=9) is None
-    assert choose_cpu({"encode": Waiting(9, 0.0, 0)}, encoding=0, processes=1, ahead=9) == "encode"
+    assert choose_cpu(queues, long=0, processes=2, ahead=0) == "face"  # the gpu lane would starve
+    assert choose_cpu(queues, long=0, processes=2, ahead=9) == "encode"
+    assert choose_cpu({"encode": Waiting(9, 0.0, 0)}, long=1, processes=2, ahead=9) is None
+    assert choose_cpu({"encode": Waiting(9, 0.0, 0)}, long=0, processes=1, ahead=9) == "encode"
 
 
 def job(number: int, priority: int = 0, not_before: float = 0.0) -> Job:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from daemon.config.settings import Timeout
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 from daemon.workers.time_limits import stage_s
 
 TIMEOUT = Timeout(base_s=60, per_audio_s=20, per_megapixel_s=1, per_mb_s=2)

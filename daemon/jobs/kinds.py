@@ -1,0 +1,79 @@
+"""Every kind of job: an entry each, and nothing of a kind is told anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from daemon.jobs.stages import DELIVER, STAGES, Stage
+from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
+
+#: Keys of a manifest of which one must be given, and what is said where none is.
+Need = tuple[tuple[str, ...], str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of job.
+
+    Attributes:
+        name: what `kind` in a manifest says.
+        what: half a sentence for docs/manifest.md.
+        stages: that a job goes through, in order; the cheap check comes first.
+        results: artifact in the job's folder and ending in the outbox, of all that may be there at the end. What people wait
+            for comes last.
+        needs: what its manifest must give.
+        refuses: keys that its manifest may not give, and what is said where one does.
+        makes_profile: its tts stage keeps the recording's voice, and says nothing.
+    """
+
+    name: str
+    what: str
+    stages: tuple[Stage, ...]
+    results: tuple[tuple[str, str], ...]
+    needs: tuple[Need, ...]
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    makes_profile: bool = False
+
+    @property
+    def draws(self) -> bool:
+        """Whether a video is drawn: then there is a background, and the portrait is made ready to be moved."""
+        return "encode" in self.stages
+
+    def missing(self, given: Callable[[str], bool]) -> Need | None:
+        """The first of its needs of which no key is given."""
+        return next((need for need in self.needs if not any(map(given, need[0]))), None)
+
+
+_IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")
+_SPEECH: Need = (
+    ("text", "audio"),
+    "`text` is missing: write what is to be said (or name a sound file with `audio`)",
+)
+_RECORDING: Need = (("audio",), "`audio` is missing: name a recording of one person speaking, next to the manifest")
+_NO_PROFILE = {
+    "profile": "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`"
+}
+_NO_TEXT = {"text": "`text` is given, but a job of `kind: voice` says nothing: take it out"}
+
+_VIDEO_RESULTS = (
+    ("poster.jpg", ".jpg"),
+    ("captions.srt", ".srt"),
+    ("captions.vtt", ".vtt"),
+    *((video_file(ending), ending) for ending in VIDEO_ENDINGS),
+)
+_SPEECH_RESULTS = (("speech.wav", ".wav"),)
+_DETECT_RESULTS = (("face.json", ".face.json"),)
+_VOICE_RESULTS = (("profile.json", ".voice.json"),)
+
+TABLE: Final[tuple[Kind, ...]] = (
+    Kind("video", "sound and picture", STAGES, _VIDEO_RESULTS, (_SPEECH, _IMAGE), _NO_PROFILE),
+    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), _NO_PROFILE),
+    Kind("detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,)),
+    Kind(
+        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
+        (_RECORDING,), _NO_TEXT, makes_profile=True,
+    ),
+)  # fmt: skip
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}
