@@ -14,8 +14,6 @@ import numpy as np
 from daemon.errors import JobError
 from daemon.system.fs import artifact
 from stages.media.loudness import Block, level
-from stages.media.wav import to_pcm as to_pcm
-from stages.media.wav import wav_writer as wav_writer  # both for engines/external/host.py
 
 #: Length of the fades at the edges of what is appended, so that no join clicks. s
 FADE_S = 0.005

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.doors.hand_in import check
-from stages.tts.profile_store import Profile, Profiles
+
+if TYPE_CHECKING:
+    from stages.tts.profile_store import Profile, Profiles
 
 _UNITS = {
     "seconds": "s", "speech_s": "s", "level_db": "dB", "noise_db": "dB", "snr_db": "dB", "pitch_hz": "Hz",
@@ -65,7 +68,7 @@ def clone(
 @click.pass_obj
 def show_(shell: Shell, voice: str, as_json: bool) -> None:
     """What is known of a voice profile. VOICE is its id or name."""
-    profile = Profiles(shell.settings.paths.profiles).find(voice)
+    profile = _store(shell).find(voice)
     show(
         {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}, as_json, lambda: _tell(profile)
     )
@@ -77,10 +80,16 @@ def show_(shell: Shell, voice: str, as_json: bool) -> None:
 @click.pass_obj
 def remove(shell: Shell, voice: str, as_json: bool) -> None:
     """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so."""
-    store = Profiles(shell.settings.paths.profiles)
+    store = _store(shell)
     profile = store.find(voice)
     store.remove(profile)
     show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
+
+
+def _store(shell: Shell) -> Profiles:
+    from stages.tts.profile_store import Profiles
+
+    return Profiles(shell.settings.paths.profiles)
 
 
 def _tell(profile: Profile) -> None:

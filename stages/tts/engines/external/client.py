@@ -11,16 +11,15 @@ import os
 import shlex
 import stat
 import time
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shortened
+from stages.media.wav import open_wav
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import Piece, Spoken, Voice
 from stages.tts.engines.external import probe
@@ -145,8 +144,8 @@ class Remote:
             first = exc.errors()[0]
             where = ".".join(map(str, first["loc"])) or "its answer"
             raise program.failed(f"answered with {where}: {first['msg']}") from exc
-        except (ValueError, OSError, EOFError, wave.Error) as exc:
-            raise program.failed(f"answered with what cannot be used: {exc or 'a file that is cut off'}") from exc
+        except (ValueError, OSError) as exc:
+            raise program.failed(f"answered with what cannot be used: {exc}") from exc
         return Spoken(samples, phones, tuple(spoken.warnings))
 
 
@@ -160,11 +159,10 @@ def _read_wav(path: Path, rate: int) -> Samples:
             raise ValueError(f"{path.name} is no plain file")
         if info.st_size > MAX_SOUND_S * rate * 2 + 4096:
             raise ValueError(f"{path.name} holds more than {MAX_SOUND_S:g} s of sound")
-        with wave.open(file) as source:
-            if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, rate):
+        with open_wav(file) as source:
+            if (source.channels, source.rate) != (1, rate):
                 raise ValueError(f"{path.name} is not 16-bit mono at {rate} Hz")
-            data = source.readframes(source.getnframes())
-    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768.0)
+            return source.read(source.count)
 
 
 def _checked(phones: list[_Sound] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:

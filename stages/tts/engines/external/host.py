@@ -16,11 +16,11 @@ import numpy as np
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, UnknownError, from_exception, unexpected
+from stages.media.wav import to_pcm, wav_writer
 from stages.tts.engines.base import Engine, Piece
 from stages.tts.engines.choose import Choice, load
 from stages.tts.engines.speech_check import NOT_FINITE
 from stages.tts.engines.voices import catalogue
-from stages.tts.track import to_pcm, wav_writer
 
 
 def _engine(name: str, voice: str, settings: Settings) -> Engine:
@@ -51,8 +51,8 @@ def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str,
 
 
 def _error(error: AvatarError) -> dict[str, Any]:
-    text = {"message": error.message[:500], "hint": error.hint[:500]}
-    return {"event": "error", "fault": error.fault, "code": error.code, **text, "traceback": error.traceback}
+    text = {key: value[:500] for key, value in error.to_dict().items()}
+    return {"event": "error", "fault": error.fault, **text, "traceback": error.traceback}
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:

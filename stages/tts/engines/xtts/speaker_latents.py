@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import wave
 import zipfile
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.system import fs
+from stages.media.wav import WavError, open_wav
 from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.network import REFERENCE_RATE, Latents, Network
 from stages.tts.profile_store import Profile
@@ -39,17 +39,16 @@ def of_profile(profile: Profile, network: Network, sha256: str) -> Latents:
 
 def _reference(profile: Profile) -> Samples:
     try:
-        with wave.open(str(profile.reference)) as source:
-            if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, REFERENCE_RATE):
-                raise wave.Error("not 16 bit, mono, 22.05 kHz")
-            data = source.readframes(source.getnframes())
-    except (OSError, EOFError, wave.Error) as exc:
+        with open_wav(profile.reference) as source:
+            if (source.channels, source.rate) != (1, REFERENCE_RATE):
+                raise WavError("not mono at 22.05 kHz")
+            return source.read(source.count)
+    except (OSError, WavError) as exc:
         raise JobError(
             "profile-unknown",
             f"The reference of the voice profile '{profile.name}' cannot be read: {exc}.",
             "It was removed or damaged: make the profile again.",
         ) from exc
-    return np.frombuffer(data, "<i2").astype(np.float32) / 32768.0
 
 
 def of_model(name: str, settings: Settings) -> Latents:
