@@ -14,7 +14,7 @@ from pathlib import Path
 from daemon.config import Settings
 from daemon.intake.claim_folder import CLAIMED
 from daemon.jobs.record import JOB_ID, Job, State, unreadable
-from daemon.jobs.stages import STAGES
+from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import describe
 from daemon.queue.spool import RESTING, SPARE, Spool
@@ -163,7 +163,7 @@ class SpoolCheck:
             return
         if self._spool.tmp.is_dir():
             yield from map(_litter, sorted(self._spool.tmp.iterdir()))
-        live = frozenset(name for name, path in self._seen.items() if path.parent.parent.name == "deliver")
+        live = frozenset(name for name, path in self._seen.items() if path.parent.parent.name == DELIVER)
         if self._outbox.root.is_dir():
             yield from map(_litter, sorted(self._outbox.litter(live)))
         for folder in (self._spool.control, self._spool.waiting):

@@ -39,18 +39,19 @@ class StageRow:
     turn: Turn = "first"
 
 
+#: The last stage of every kind of job. Once it runs, the job cannot be cancelled.
+DELIVER: Final[Stage] = "deliver"
+
 TABLE: Final[tuple[StageRow, ...]] = (
     StageRow("face", "cpu", 1.0, 0.0, "nothing", "feeds"),
     StageRow("tts", "gpu", 1.0, 0.05, "speech"),
     StageRow("lipsync", "gpu", 0.5, 0.05, "speech"),
     StageRow("encode", "cpu", 1.0, 0.7, "video", "long"),
-    StageRow("deliver", "cpu", 0.1, 0.01, "results", "first"),
+    StageRow(DELIVER, "cpu", 0.1, 0.01, "results", "first"),
 )
 
 BY_NAME: Final[dict[Stage, StageRow]] = {row.name: row for row in TABLE}
 STAGES: Final[tuple[Stage, ...]] = tuple(BY_NAME)
-#: The last stage of every kind of job. Once it runs, the job cannot be cancelled.
-DELIVER: Final[Stage] = "deliver"
 
 
 def stages_of(lane: LaneName) -> tuple[Stage, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from daemon.jobs.record import RESTART, Job
-from daemon.jobs.stages import STAGES
+from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.queue.state_machine import KEPT_FAILED, Flow, prune, quarantined
 from daemon.system import fs
@@ -33,7 +33,7 @@ async def recover(flow: Flow, outbox: Outbox) -> int:
                 await _index(flow, directory)
     for directory in flow.spool.jobs(flow.spool.resting("failed")):
         prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
-    delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready("deliver")))
+    delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready(DELIVER)))
     for litter in outbox.litter(delivering):
         _discard(litter)
     return interrupted

@@ -12,7 +12,7 @@ import structlog
 
 from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception, unexpected
 from daemon.jobs.record import SOURCES, Job
-from daemon.jobs.stages import Stage
+from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import Flow
 from daemon.workers.process import Child, Message
@@ -82,7 +82,7 @@ class Lane:
         """End the stage that works on a job, if it is this lane's."""
         for slot in self.slots:
             if slot.job is not None and slot.job.id == job_id:
-                if slot.job.stage == "deliver":
+                if slot.job.stage == DELIVER:
                     raise JobError(
                         "job-finished", f"{job_id} is being delivered already.", "Take the result away instead."
                     )

@@ -71,7 +71,9 @@ def wrapped(stage, run):
 def import_module(name, package=None, real=importlib.import_module):
     module = real(name, package)
     stage = name.removeprefix("stages.")
-    if stage in ("face", "tts", "lipsync", "encode", "deliver") and not hasattr(module.run, "trapped"):
+    from daemon.jobs.stages import STAGES
+
+    if stage in STAGES and not hasattr(module.run, "trapped"):
         module.run = wrapped(stage, module.run)
     return module
 
