@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from daemon.jobs.stages import DELIVER, STAGES, Stage
+from daemon.jobs.stages import DELIVER, Stage
 from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
 
 #: Keys of a manifest of which one must be given, and what is said where none is.
 Need = tuple[tuple[str, ...], str]
+#: Keys of a manifest that may not all be given, and what is said where they are.
+Refusal = tuple[tuple[str, ...], str]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Kind:
         results: artifact in the job's folder and ending in the outbox, of all that may be there at the end. What people wait
             for comes last.
         needs: what its manifest must give.
-        refuses: keys that its manifest may not give, and what is said where one does.
+        refuses: what its manifest may not give; this is looked at first.
         makes_profile: its tts stage keeps the recording's voice, and says nothing.
     """
 
@@ -33,13 +35,17 @@ class Kind:
     stages: tuple[Stage, ...]
     results: tuple[tuple[str, str], ...]
     needs: tuple[Need, ...]
-    refuses: Mapping[str, str] = field(default_factory=dict)
+    refuses: tuple[Refusal, ...] = ()
     makes_profile: bool = False
 
     @property
     def draws(self) -> bool:
         """Whether a video is drawn: then there is a background, and the portrait is made ready to be moved."""
         return "encode" in self.stages
+
+    def refused(self, given: Callable[[str], bool]) -> Refusal | None:
+        """The first of its refusals of which every key is given."""
+        return next((refusal for refusal in self.refuses if all(map(given, refusal[0]))), None)
 
     def missing(self, given: Callable[[str], bool]) -> Need | None:
         """The first of its needs of which no key is given."""
@@ -52,10 +58,12 @@ _SPEECH: Need = (
     "`text` is missing: write what is to be said (or name a sound file with `audio`)",
 )
 _RECORDING: Need = (("audio",), "`audio` is missing: name a recording of one person speaking, next to the manifest")
-_NO_PROFILE = {
-    "profile": "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`"
-}
-_NO_TEXT = {"text": "`text` is given, but a job of `kind: voice` says nothing: take it out"}
+_NO_PROFILE: Refusal = (
+    ("profile",),
+    "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`",
+)
+_NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` says nothing: take it out")
+_ONE_SHAPE: Refusal = (("size", "aspect"), "`size` and `aspect` are both given: keep one")
 
 _VIDEO_RESULTS = (
     ("poster.jpg", ".jpg"),
@@ -68,12 +76,15 @@ _DETECT_RESULTS = (("face.json", ".face.json"),)
 _VOICE_RESULTS = (("profile.json", ".voice.json"),)
 
 TABLE: Final[tuple[Kind, ...]] = (
-    Kind("video", "sound and picture", STAGES, _VIDEO_RESULTS, (_SPEECH, _IMAGE), _NO_PROFILE),
-    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), _NO_PROFILE),
+    Kind(
+        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _IMAGE),
+        (_NO_PROFILE, _ONE_SHAPE),
+    ),
+    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE, _ONE_SHAPE)),
     Kind("detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,)),
     Kind(
         "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
-        (_RECORDING,), _NO_TEXT, makes_profile=True,
+        (_RECORDING,), (_NO_TEXT,), makes_profile=True,
     ),
 )  # fmt: skip
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}

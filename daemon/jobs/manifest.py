@@ -138,9 +138,14 @@ class Companion:
 
     Attributes:
         is_file: whether a value of the key, in a manifest, is the name of a file.
+        option: help of the option `--KEY FILE` of `avatar submit`, which brings the file into the inbox; None: the key's
+            description. Empty: there is no option.
+        letter: of that option.
     """
 
     is_file: Callable[[str, Manifest], bool] = lambda value, manifest: True
+    option: str | None = None
+    letter: str = ""
 
 
 #: A key whose value, where there is one, is always such a file.
@@ -148,7 +153,7 @@ CompanionFile = Annotated[FileName, Companion()]
 Background = Annotated[
     str,
     BeforeValidator(_background, json_schema_input_type=str),
-    Companion(lambda value, manifest: _is_picture(value, manifest)),
+    Companion(lambda value, manifest: _is_picture(value, manifest), option=""),
 ]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
@@ -187,6 +192,9 @@ class VoiceProfile(_Strict):
     )
 
 
+_AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
+
+
 class Manifest(_Strict):
     """One job: one YAML document."""
 
@@ -196,7 +204,7 @@ class Manifest(_Strict):
         min_length=1,
         description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md). Beside `audio`: its words.",
     )
-    audio: CompanionFile | None = Field(
+    audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
         "captions, and lips that close where they must.",
@@ -209,7 +217,9 @@ class Manifest(_Strict):
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
-    image: CompanionFile | None = Field(None, description="The portrait: a picture file next to the manifest.")
+    image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
+        None, description="The portrait: a picture file next to the manifest."
+    )
     face: FaceChoice = Field(
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
@@ -243,14 +253,12 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
+        def given(key: str) -> bool:
+            return getattr(self, key) is not None
+
         kind = self.kind_of_job
-        for key, message in kind.refuses.items():
-            if getattr(self, key) is not None:
-                raise ValueError(message)
-        if need := kind.missing(lambda key: getattr(self, key) is not None):
-            raise ValueError(need[1])
-        if self.size and self.aspect:
-            raise ValueError("`size` and `aspect` are both given: keep one")
+        if wrong := kind.refused(given) or kind.missing(given):
+            raise ValueError(wrong[1])
         return self
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from daemon.cli.outbox_view import checked
 from daemon.doors.hand_in import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
 from daemon.errors import AvatarError
 from daemon.jobs.kinds import KINDS
+from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
 from daemon.outbox.outbox import Outbox, clean_stem
 
@@ -25,10 +26,19 @@ LOOK_S = 0.2
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
+def _file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each key of the manifest that names a file."""
+    for key, mark in COMPANIONS.items():
+        words = Manifest.model_fields[key].description if mark.option is None else mark.option
+        if words:
+            names = [f"--{key.replace('_', '-')}", *(f"-{letter}" for letter in mark.letter)]
+            command = click.option(*names, type=_file, help=words)(command)
+    return command
+
+
 @click.command()
 @click.argument("text", required=False)
-@click.option("--image", "-i", type=_file, help="The portrait.")
-@click.option("--audio", "-a", type=_file, help="A sound file to be spoken to; TEXT is then what is said in it.")
+@_file_options
 @click.option("--voice", "-v", help="Who speaks TEXT, by name or engine/name; see `avatar voice list`.")
 @click.option("--name", "-n", help="Name of the result; default: from the text.")
 @click.option(
@@ -45,28 +55,28 @@ _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.pass_obj
 def submit(
     shell: Shell,
+    /,
     text: str | None,
-    image: Path | None,
-    audio: Path | None,
     voice: str | None,
     name: str | None,
     pairs: tuple[str, ...],
     wait: bool,
     timeout: float,
     as_json: bool,
+    **given: Path | None,
 ) -> None:
     """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input."""
     inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
     manifest = settings_of(pairs)
     if voice is not None:
         manifest["voice"] = voice
-    _complete(manifest, text, image, audio)
-    files = {key: path for key, path in (("image", image), ("audio", audio)) if path is not None}
+    files = {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
+    _complete(manifest, text, files)
     check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
     stem = (
         plain_name(name)
         if name is not None
-        else made_up_name(str(manifest.get("text") or (audio or image or Path()).stem))
+        else made_up_name(str(manifest.get("text") or next((path.stem for path in files.values()), "")))
     )
     inbox.mkdir(parents=True, exist_ok=True)
     for key, path in files.items():
@@ -96,13 +106,12 @@ _OPTIONS = {
 }
 
 
-def _complete(manifest: dict[str, Any], text: str | None, image: Path | None, audio: Path | None) -> None:
+def _complete(manifest: dict[str, Any], text: str | None, files: dict[str, Path]) -> None:
     """Put the text in, and see that what the kind of job needs was given."""
     if text is not None:
         manifest["text"] = words_of(text)
-    kind = KINDS.get(manifest.get("kind", "video"))
-    given = {"text": text, "audio": audio, "image": image, **manifest}
-    if kind and (need := kind.missing(lambda key: given.get(key) is not None)):
+    kind = KINDS.get(str(manifest.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
+    if kind and (need := kind.missing({*manifest, *files}.__contains__)):
         raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
 
 

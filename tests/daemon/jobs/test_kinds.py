@@ -1,0 +1,92 @@
+"""The tables of stages and kinds hold together, and a manifest is checked and served by the entry of its kind."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.manifest import Manifest, copy_name
+from daemon.jobs.record import Job
+from daemon.jobs.stages import DELIVER, STAGES, stages_of
+from daemon.queue.state_machine import KEPT_FAILED
+
+
+def test_every_stage_has_its_code_and_one_lane_does_it() -> None:
+    for stage in STAGES:
+        assert callable(importlib.import_module(f"stages.{stage}").run)
+    assert sorted((*stages_of("gpu"), *stages_of("cpu"))) == sorted(STAGES)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_a_kind_goes_the_stages_in_their_order_to_the_outbox_and_asks_for_keys_that_there_are(kind: Any) -> None:
+    assert list(kind.stages) == sorted(kind.stages, key=STAGES.index)
+    assert kind.stages[-1] == DELIVER
+    assert {key for keys, _ in (*kind.needs, *kind.refuses) for key in keys} <= set(Manifest.model_fields)
+    # And no two of its results are given the same name
+    assert len({ending for _, ending in kind.results} | {".json"}) == len(kind.results) + 1
+
+
+VOICE_ONLY = "only a job of `kind: voice` makes one"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ({"text": "a", "image": "p.png"}, None),
+        ({"audio": "a.wav", "image": "p.png"}, None),
+        ({"image": "p.png"}, "`text` is missing"),
+        ({"text": "a"}, "`image` is missing"),
+        ({"text": "a", "image": "p.png", "size": "512x512", "aspect": "1:1"}, "keep one"),
+        ({"text": "a", "image": "p.png", "profile": {"name": "Ann"}}, VOICE_ONLY),
+        ({"kind": "speech", "text": "a"}, None),
+        ({"kind": "speech", "image": "p.png"}, "`text` is missing"),
+        ({"kind": "speech", "text": "a", "profile": {}}, VOICE_ONLY),
+        ({"kind": "detect", "image": "p.png"}, None),
+        ({"kind": "detect", "text": "a"}, "`image` is missing"),
+        ({"kind": "voice", "audio": "a.wav", "profile": {"name": "Ann"}}, None),
+        ({"kind": "voice"}, "`audio` is missing: name a recording"),
+        ({"kind": "detect", "image": "p.png", "size": "512x512", "aspect": "1:1"}, None),
+        ({"kind": "voice", "audio": "a.wav", "text": "a"}, "says nothing: take it out"),
+    ],
+    ids=str,
+)
+def test_a_manifest_has_what_its_kind_needs_and_nothing_that_it_refuses(
+    manifest: dict[str, Any], says: str | None
+) -> None:
+    if says is None:
+        assert Manifest.model_validate(manifest)
+        return
+    with pytest.raises(ValidationError, match=says):
+        Manifest.model_validate(manifest)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "files"),
+    [
+        ({"background": "beach.jpg"}, {"background": "beach.jpg"}),
+        ({"background": "blur"}, {}),
+        ({"background": "#1a2b3c"}, {}),
+        ({"background": "beach.jpg", "kind": "speech"}, {}),  # nothing is drawn, so nobody waits for the picture
+        ({"audio": "a.wav"}, {"audio": "a.wav"}),
+    ],
+    ids=str,
+)
+def test_a_job_waits_for_the_files_that_its_kind_uses_and_a_retry_finds_their_copies(
+    manifest: dict[str, Any], files: dict[str, str]
+) -> None:
+    checked = Manifest.model_validate({"text": "a", "image": "p.png", **manifest})
+    wanted = {"image": "p.png", **files}
+    assert checked.companions() == wanted
+    assert sorted(checked.files()) == sorted(wanted.values())
+    assert set(map(copy_name, checked.companions())) <= KEPT_FAILED
+
+
+def test_a_record_of_a_stage_that_there_is_not_is_none_of_ours() -> None:
+    job = Job("job-20260101T000000Z-00000001", "n", "n.yaml", stages=("face", "paint", DELIVER))
+    with pytest.raises(ValueError, match="stages"):
+        Job.from_bytes(json.dumps(job.to_json()).encode())
