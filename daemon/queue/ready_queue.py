@@ -40,9 +40,7 @@ class Board:
         longest_delay_s: says how long a job is delayed at most, whatever its record says: the clock may have been set meanwhile.
     """
 
-    def __init__(
-        self, clock: SteadyClock | None = None, longest_delay_s: Callable[[], float] = lambda: 3600.0
-    ) -> None:
+    def __init__(self, clock: SteadyClock | None = None, longest_delay_s: Callable[[], float] = lambda: 3600.0) -> None:
         self._clock = clock or SteadyClock()
         self._longest_s = longest_delay_s
         self._tickets: dict[str, Ticket] = {}
