@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.system import fs
 from tests.support.canary import CANARY
@@ -91,6 +92,7 @@ def ops(monkeypatch: pytest.MonkeyPatch) -> Unflushed:
 
 
 @pytest.fixture
-def room(memory: Path, ops: Unflushed) -> QueueRoom:
+def room(memory: Path, ops: Unflushed) -> Iterator[QueueRoom]:
     """A queue without a daemon."""
-    return QueueRoom(memory, ops)
+    with capture_logs():  # printing a traceback takes a second
+        yield QueueRoom(memory, ops)
