@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,11 @@ def board() -> Board:
     return Board(SteadyClock(lambda: NOW, lambda: WALL))
 
 
-def job(number: int, accepted: float = 0.0, **fields: int | float) -> Job:
+def job(number: int, accepted: float = 0.0, **fields: Any) -> Job:
     """The n-th job, accepted at `accepted` s before now."""
     return Job(
         f"job-20260101T000000Z-{number:08x}", "n", "n.yaml", stage="tts", accepted=WALL - accepted, since=WALL, **fields
-    )  # type: ignore[arg-type]
+    )
 
 
 def numbers(tickets: list[Ticket]) -> list[int]:
