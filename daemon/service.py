@@ -62,8 +62,8 @@ class Service:
         self._config = config
         self.spool = Spool(settings.paths.spool)
         self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
-        longest_delay_s = max(2 * settings.retry.max_delay_s, settings.lanes.pause_s)
-        self.board = Board(longest_delay_s=longest_delay_s)
+        # Asked each time, as a reload may change it.
+        self.board = Board(longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s))
         self.events = Events()
         self.flow = Flow(settings, self.spool, self.board, self.events)
         self._disk = DiskThread("inbox")

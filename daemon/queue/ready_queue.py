@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from daemon.jobs.record import Job
@@ -38,10 +38,10 @@ class Board:
     """Queues of tickets, one a stage. Removed tickets stay in the heaps until they come up, and are then skipped.
 
     Args:
-        longest_delay_s: no job is delayed longer, whatever its record says: the clock may have been set meanwhile.
+        longest_delay_s: says how long a job is delayed at most, whatever its record says: the clock may have been set meanwhile.
     """
 
-    def __init__(self, clock: SteadyClock | None = None, longest_delay_s: float = 3600.0) -> None:
+    def __init__(self, clock: SteadyClock | None = None, longest_delay_s: Callable[[], float] = lambda: 3600.0) -> None:
         self._clock = clock or SteadyClock()
         self._longest_s = longest_delay_s
         self._tickets: dict[str, Ticket] = {}
@@ -62,7 +62,7 @@ class Board:
         if job.stage is None:
             raise ValueError(f"{job.id} has no stage to wait for")
         self.remove(job.id)
-        due = self._clock.of_future(job.not_before, self._longest_s) if job.not_before else 0.0
+        due = self._clock.of_future(job.not_before, self._longest_s()) if job.not_before else 0.0
         accepted, since = self._clock.of_past(job.accepted), self._clock.of_past(job.since)
         self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due))
 
@@ -114,9 +114,15 @@ class Board:
         return iter(list(self._tickets.values()))
 
     def front(self, stage: Stage, n: int) -> list[Ticket]:
-        """The first jobs of a stage in order."""
-        found: list[Ticket] = []
-        for *_, ticket in heapq.nsmallest(n + 16, self._heaps[stage]):
-            if self._live(ticket):
-                found.append(ticket)
-        return found[:n]
+        """The first `n` jobs of a stage in order, without those whose delay is not over."""
+        return list(itertools.islice(filter(self._live, _in_order(self._heaps[stage])), n))
+
+
+def _in_order(heap: list[_Entry]) -> Iterator[Ticket]:
+    """The tickets of a heap, the smallest first. Looks only at those that are asked for, and at what stands right below them."""
+    edge = [(heap[0], 0)] if heap else []
+    while edge:
+        entry, at = heapq.heappop(edge)
+        yield entry[2]
+        for below in range(2 * at + 1, min(2 * at + 3, len(heap))):
+            heapq.heappush(edge, (heap[below], below))

@@ -107,7 +107,7 @@ class Spool:
         return True
 
     def load(self, directory: Path) -> Job:
-        """Read a job's record; stage and state come from the folder it lies in.
+        """Read a job's record; stage and state come from the folder it lies in, and a start that was not made is not counted.
 
         Raises:
             ValueError: the record is missing or is not one of ours.
@@ -126,6 +126,8 @@ class Spool:
 
     def _believe(self, job: Job, directory: Path) -> None:
         side, above = directory.parent.name, directory.parent.parent.name
+        if side == "ready" and job.state == "running":  # its start was counted, and then not made
+            job.attempts[above] = max(0, job.attempts.get(above, 1) - 1)
         if side in ("ready", "active"):
             job.stage = next(stage for stage in STAGES if stage == above)
             job.state = "queued" if side == "ready" else "running"

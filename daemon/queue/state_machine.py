@@ -67,7 +67,11 @@ class Flow:
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
     async def take(self, ticket: Ticket) -> tuple[Job, Path] | None:
-        """Start an attempt: counted on disk before anything runs. None: the record could not be read."""
+        """Start an attempt: counted on disk before anything runs. None: the record could not be read.
+
+        Raises:
+            OSError: the job could not be taken; it stands in its queue.
+        """
         self.board.remove(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
         try:
@@ -76,7 +80,7 @@ class Flow:
             await self.unreadable(source, str(exc))
             return None
         except OSError:
-            self.board.restore(replace(ticket, not_before=time.monotonic() + self.settings.lanes.pause_s))
+            self._not_taken(ticket, self.settings.lanes.pause_s)
             raise
         self._began[job.id] = time.monotonic()
         waited = max(0.0, self._began[job.id] - ticket.since)
@@ -84,9 +88,19 @@ class Flow:
         job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
         job.state, job.not_before, job.since = "running", 0.0, time.time()
         self.running[job.id] = job
-        directory = await self._hop(job, source)
+        try:
+            directory = await self._hop(job, source)
+        except OSError:
+            del self.running[job.id], self._began[job.id]
+            # Not the machine's fault, so nobody knows when it is over; and each try makes the lane pause.
+            self._not_taken(ticket, 10 * self.settings.lanes.pause_s)
+            raise
         self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
         return job, directory
+
+    def _not_taken(self, ticket: Ticket, delay_s: float) -> None:
+        """Give a job that could not be taken another turn, later: the others go first."""
+        self.board.restore(replace(ticket, not_before=time.monotonic() + delay_s))
 
     async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
         """The stage is done: on to the next one, or to the end."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from daemon.config import Settings
 from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception, unexpected
 from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
@@ -25,6 +26,8 @@ REST_S, TICK_S = 30.0, 0.01
 
 #: Picks the next ticket for a slot, given what the slot's child did last.
 Choose = Callable[["Slot", float], Ticket | None]
+#: Makes a child, given its lane's name and who is told what it says beside its results.
+MakeChild = Callable[[str, Settings, Callable[[Message], None]], Child]
 
 
 @dataclass
@@ -49,13 +52,19 @@ class Slot:
 
 
 class Lane:
-    """Runs stages in children. One slot is the gpu lane; several are the cpu lane."""
+    """Runs stages in children. One slot is the gpu lane; several are the cpu lane.
 
-    def __init__(self, name: str, slots: int, flow: Flow, stages: tuple[Stage, ...], choose: Choose) -> None:
+    Args:
+        child: makes the child of a slot.
+    """
+
+    def __init__(
+        self, name: str, slots: int, flow: Flow, stages: tuple[Stage, ...], choose: Choose, child: MakeChild = Child
+    ) -> None:
         self.name = name
         self.stages = stages
         self.flow = flow
-        self.slots = [Slot(Child(name, flow.settings, self._heard)) for _ in range(slots)]
+        self.slots = [Slot(child(name, flow.settings, self._heard)) for _ in range(slots)]
         self.pause: Pause | None = None
         self.draining = False
         self._choose = choose

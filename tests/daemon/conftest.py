@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from daemon.system import fs
 from tests.support.canary import CANARY
 from tests.support.disk import Disk, unavailable
+from tests.support.queue_room import QueueRoom, Unflushed
 
 
 @pytest.fixture
@@ -70,3 +73,26 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     assert path.read_bytes() == CANARY
     assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
     assert [entry.name for entry in path.parent.iterdir()] == ["canary"]
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """An empty folder, in memory where there is such a place."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def ops(monkeypatch: pytest.MonkeyPatch) -> Unflushed:
+    """The calls that change files, noted and without flushes."""
+    calls = Unflushed()
+    monkeypatch.setattr(fs, "OPS", calls)
+    return calls
+
+
+@pytest.fixture
+def room(memory: Path, ops: Unflushed) -> Iterator[QueueRoom]:
+    """A queue without a daemon."""
+    with capture_logs():  # printing a traceback takes a second
+        yield QueueRoom(memory, ops)

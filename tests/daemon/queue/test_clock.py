@@ -42,7 +42,7 @@ def queued(clocks: Clocks, **times: float) -> Job:
 
 @BOTH
 def test_a_delayed_job_comes_up_when_its_delay_is_over(clocks: Clocks, step_s: float) -> None:
-    board = Board(SteadyClock(lambda: clocks.steady, lambda: clocks.wall), longest_delay_s=600.0)
+    board = Board(SteadyClock(lambda: clocks.steady, lambda: clocks.wall), longest_delay_s=lambda: 600.0)
     board.add(queued(clocks, not_before=clocks.wall + 30.0))
     clocks.wall += step_s
     assert board.head("tts", clocks.steady + 29.0) is None

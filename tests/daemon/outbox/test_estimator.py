@@ -1,0 +1,102 @@
+"""How far a job is and how long it takes, learned from the jobs before it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from daemon.jobs.record import PIPELINES, STAGES, Job, State
+from daemon.outbox.estimator import CHARS_PER_S, FIRST, Estimator, speech_s
+
+
+def job(audio_s: float = 10.0, **fields: Any) -> Job:
+    facts = {"tts": {"audio_s": audio_s}} if audio_s else {}
+    record: dict[str, Any] = {"stages": STAGES, "stage": "encode", "state": "running", "facts": facts}
+    return Job(**{"id": "job-20260101T000000Z-00000001", "name": "n", "source": "n.yaml", **record, **fields})
+
+
+def test_it_learns_how_long_a_stage_takes_on_this_machine() -> None:
+    estimator, one = Estimator(), job()
+    before = {stage: estimator.stage_s(one, stage) for stage in STAGES}
+    # When encoding takes five times as long as guessed, again and again
+    for _ in range(30):
+        estimator.stage_ended(one, "encode", "done", 5 * before["encode"])
+    # Then that is what is expected of it, and of no other stage
+    assert estimator.stage_s(one, "encode") == pytest.approx(5 * before["encode"], rel=0.01)
+    assert all(estimator.stage_s(one, stage) == before[stage] for stage in STAGES if stage != "encode")
+
+
+def test_what_was_learned_of_one_length_of_speech_holds_for_others() -> None:
+    estimator, short, long = Estimator(), job(10.0), job(600.0)
+    for _ in range(30):
+        estimator.stage_ended(short, "encode", "done", 2 * estimator._guess(short, "encode"))
+    base, per_s = FIRST["encode"]
+    assert estimator.stage_s(long, "encode") == pytest.approx(2 * (base + 600.0 * per_s), rel=0.01)
+
+
+def test_one_odd_measurement_does_not_rule() -> None:
+    estimator, one = Estimator(), job()
+    before = estimator.stage_s(one, "encode")
+    estimator.stage_ended(one, "encode", "done", 1e9)  # the machine slept
+    assert estimator.stage_s(one, "encode") < 8 * before
+    for _ in range(100):
+        estimator.stage_ended(one, "encode", "done", 0.0)
+    assert estimator.stage_s(one, "encode") > 0
+
+
+@pytest.mark.parametrize("result", ["failed", "retried", "crashed", "timeout", "paused", "cancelled", "returned"])
+def test_only_a_stage_that_was_done_says_how_long_it_takes(result: str) -> None:
+    estimator, one = Estimator(), job()
+    before = estimator.stage_s(one, "encode")
+    estimator.stage_ended(one, "encode", result, 100 * before)
+    assert estimator.stage_s(one, "encode") == before
+
+
+def test_the_speech_is_guessed_from_the_text_until_it_is_known() -> None:
+    text = job(0.0, manifest={"text": "x" * 140})
+    assert speech_s(text) == 140 / CHARS_PER_S
+    assert speech_s(job(3.0, manifest={"text": "x" * 140})) == 3.0
+    assert speech_s(job(0.0)) == 0.0
+
+
+def test_progress_never_goes_back_and_the_time_left_never_grows() -> None:
+    estimator, one = Estimator(), job()
+    seen = []
+    for stage, part in itertools.product(STAGES, (0.0, 0.25, 0.5, 1.0)):
+        one.stage = stage
+        seen.append((estimator.progress(one, part), estimator.eta_s(one, part) or 0.0))
+    assert [progress for progress, _ in seen] == sorted(progress for progress, _ in seen)
+    assert [eta for _, eta in seen] == sorted((eta for _, eta in seen), reverse=True)
+    whole = sum(estimator.stage_s(one, stage) for stage in STAGES)
+    assert seen[0] == (0.0, pytest.approx(whole))
+    assert seen[-1] == (pytest.approx(1.0), pytest.approx(0.0))
+
+
+def test_only_the_stages_of_its_kind_are_counted() -> None:
+    estimator, one = Estimator(), job(stages=PIPELINES["speech"], stage="tts")
+    assert estimator.eta_s(one, 0.0) == pytest.approx(estimator.stage_s(one, "tts") + estimator.stage_s(one, "deliver"))
+
+
+def test_a_running_stage_knows_better_until_it_ends() -> None:
+    estimator, one = Estimator(), job()
+    deliver = estimator.stage_s(one, "deliver")
+    guess = estimator.eta_s(one, 0.5)
+    # When a stage measured, half done, that it takes another 500 s
+    estimator.stage_left(one.id, 500.0)
+    assert estimator.eta_s(one, 0.5) == pytest.approx(500.0 + deliver)
+    # Then that holds for this job and this attempt only
+    assert estimator.eta_s(job(id="job-20260101T000000Z-00000002"), 0.5) == guess
+    estimator.stage_ended(one, "encode", "paused", 1.0)
+    assert estimator.eta_s(one, 0.5) == guess
+
+
+@pytest.mark.parametrize("state", ["waiting", "held", "done", "failed", "cancelled"])
+def test_nobody_says_when_a_job_ends_that_does_not_go_on_by_itself(state: State) -> None:
+    assert Estimator().eta_s(job(state=state), 0.0) is None
+
+
+def test_a_job_that_was_never_accepted_has_neither_progress_nor_end() -> None:
+    refused = job(stages=(), stage=None, state="failed")
+    assert (Estimator().progress(refused, 0.0), Estimator().eta_s(refused, 0.0)) == (0.0, None)

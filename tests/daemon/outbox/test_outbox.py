@@ -1,0 +1,188 @@
+"""Names in the outbox: each is given once, to one job, and never over something that people put there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import MachineError
+from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, Outbox, Wish, clean_stem
+from daemon.system.mount_guard import MARK
+from tests.support.queue_room import Unflushed
+
+ONE, OTHER = "job-20260101T000000Z-00000001", "job-20260101T000000Z-00000002"
+
+
+@pytest.fixture
+def outbox(memory: Path, ops: Unflushed) -> Outbox:
+    return Outbox(memory)
+
+
+def reserve(outbox: Outbox, job_id: str, name: str = "hello") -> str:
+    return outbox.reserve(name, job_id, {"job": job_id, "state": "queued"})
+
+
+def files(outbox: Outbox) -> list[str]:
+    return sorted(path.name for path in outbox.root.iterdir())
+
+
+def test_a_name_is_given_once_and_the_second_of_that_name_gets_its_own(outbox: Outbox) -> None:
+    assert reserve(outbox, ONE) == "hello"
+    assert reserve(outbox, OTHER) == f"hello-{OTHER}"
+    # Then each has its status, which says under what name it will find its results
+    assert files(outbox) == [f"hello-{OTHER}.json", "hello.json"]
+    assert outbox.status("hello") == {"job": ONE, "state": "queued", "name": "hello"}
+    assert outbox.status(f"hello-{OTHER}") == {"job": OTHER, "state": "queued", "name": f"hello-{OTHER}"}
+    assert (outbox.owner("hello"), outbox.name_of(OTHER), outbox.name_of("job-3")) == (ONE, f"hello-{OTHER}", None)
+
+
+def test_asked_again_after_a_crash_it_gives_the_same_name(outbox: Outbox) -> None:
+    for _ in range(2):
+        assert reserve(outbox, ONE) == "hello"
+        assert reserve(outbox, OTHER) == f"hello-{OTHER}"
+    assert len(files(outbox)) == 2
+
+
+def test_the_jobs_of_one_batch_get_different_names(outbox: Outbox) -> None:
+    wishes = [Wish("hello", job_id, {"job": job_id}) for job_id in (ONE, OTHER)]
+    assert outbox.reserve_all(wishes) == ["hello", f"hello-{OTHER}"]
+    assert (outbox.owner("hello"), outbox.owner(f"hello-{OTHER}")) == (ONE, OTHER)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_name_under_which_anything_lies_is_taken(outbox: Outbox, ending: str) -> None:
+    theirs = outbox.root / f"hello{ending}"
+    theirs.symlink_to("nowhere")
+    assert reserve(outbox, ONE) == f"hello-{ONE}"
+    # Also where both of the first names are gone
+    (outbox.root / f"hello-{OTHER}{ending}").write_text("theirs")
+    name = reserve(outbox, OTHER)
+    assert name.startswith(f"hello-{OTHER}-")
+    assert theirs.is_symlink()
+    assert (outbox.root / f"hello-{OTHER}{ending}").read_text() == "theirs"
+
+
+def test_a_file_that_comes_in_the_last_moment_is_not_overwritten(outbox: Outbox, ops: Unflushed) -> None:
+    def come_first(name: str, path: Path) -> None:
+        if name == "rename_new" and path.name == "hello.json":
+            path.write_text("theirs")
+
+    ops.before = come_first
+    name = reserve(outbox, ONE)
+    assert name == f"hello-{ONE}"
+    assert (outbox.root / "hello.json").read_text() == "theirs"
+    status = outbox.status(name)
+    assert status is not None
+    assert status["name"] == name
+
+
+def test_a_full_outbox_is_left_as_it_was(outbox: Outbox, ops: Unflushed) -> None:
+    def full(name: str, path: Path) -> None:
+        if name == "sync_all":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    ops.before = full
+    with pytest.raises(OSError, match="No space"):
+        reserve(outbox, ONE)
+    assert files(outbox) == []
+
+
+def test_a_name_is_durable_before_the_job_is_told_it(outbox: Outbox, ops: Unflushed) -> None:
+    reserve(outbox, ONE)
+    calls = [name for name, _ in ops.calls]
+    assert calls == ["write", "sync_all", "rename_new", "sync_dir"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000], ids=["empty", "cut", "list", "binary", "deep"]
+)
+def test_what_people_put_in_a_status_files_place_is_nobodys(outbox: Outbox, content: bytes) -> None:
+    (outbox.root / "hello.json").write_bytes(content)
+    assert outbox.status("hello") is None
+    assert reserve(outbox, ONE) == f"hello-{ONE}"
+
+
+def test_a_link_or_a_pipe_in_a_status_files_place_is_not_read(outbox: Outbox, tmp_path: Path) -> None:
+    (tmp_path / "outside.json").write_text(json.dumps({"job": ONE}))
+    (outbox.root / "link.json").symlink_to(tmp_path / "outside.json")
+    os.mkfifo(outbox.root / "pipe.json")
+    assert (outbox.owner("link"), outbox.owner("pipe")) == (None, None)
+
+
+def test_a_status_is_replaced_whole_and_never_through_a_link(outbox: Outbox, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("theirs")
+    (outbox.root / "hello.json").symlink_to(outside)
+    outbox.write("hello", {"job": ONE, "state": "done"}, durable=True)
+    assert outbox.status("hello") == {"job": ONE, "state": "done"}
+    assert (outside.read_text(), files(outbox)) == ("theirs", ["hello.json"])
+
+
+def test_only_ones_own_name_is_withdrawn(outbox: Outbox) -> None:
+    reserve(outbox, ONE)
+    outbox.withdraw("hello", OTHER)
+    assert outbox.owner("hello") == ONE
+    outbox.withdraw("hello", ONE)
+    assert files(outbox) == []
+
+
+def test_a_sentence_for_people_overwrites_nothing(outbox: Outbox) -> None:
+    (outbox.root / "hello.txt").write_text("theirs")
+    outbox.tell("hello", "There is no such job.")
+    assert (outbox.root / "hello.txt").read_text() == "theirs"
+    (told,) = outbox.root.glob("hello-*.txt")
+    assert told.read_text() == "There is no such job.\n"
+
+
+def test_litter_is_what_no_running_delivery_needs(outbox: Outbox) -> None:
+    parts = [f".{ONE}.mp4.part", f".{OTHER}.mp4.part"]
+    for name in (*parts, f".{ONE}.0123456789ab.json.tmp", ".avatard", ".their-own", "hello.mp4"):
+        (outbox.root / name).touch()
+    litter = {path.name for path in outbox.litter(frozenset({ONE}))}
+    assert litter == {f".{OTHER}.mp4.part", f".{ONE}.0123456789ab.json.tmp"}
+
+
+def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(memory: Path, ops: Unflushed) -> None:
+    # Given an outbox that the spool knows / When another one, with a mark of its own, is in its place
+    root, known = memory / "outbox", memory / "outbox.json"
+    root.mkdir()
+    Outbox(root, known).check()
+    (root / MARK).write_text("of another spool\n")
+    outbox = Outbox(root, known)
+    # Then whatever is to be written there is refused
+    for attempt in (
+        lambda: reserve(outbox, ONE),
+        lambda: outbox.write("hello", {"job": ONE}, durable=False),
+        lambda: outbox.tell("hello", "There is no such job."),
+        lambda: outbox.put_voices(b"{}"),
+    ):
+        with pytest.raises(MachineError) as refused:
+            attempt()
+        assert refused.value.code == "outbox-missing"
+    assert files(outbox) == [MARK]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Grüße an alle", "Grüße an alle"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("a\nb\x1b[31m", "a_b_[31m"),
+        (" .. ", "job"),
+        ("", "job"),
+        ("e\u0301", "é"),
+        ("\udcff", "_"),
+    ],
+)
+def test_a_name_is_one_that_people_and_filesystems_can_live_with(name: str, stem: str) -> None:
+    assert clean_stem(name) == stem
+
+
+def test_a_long_name_leaves_room_for_a_job_id_and_an_ending() -> None:
+    stem = clean_stem("ü" * 500)
+    assert len(stem.encode()) <= MAX_STEM_BYTES
+    assert set(stem) == {"ü"}

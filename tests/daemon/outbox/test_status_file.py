@@ -1,0 +1,190 @@
+"""What people read beside their results, in each state of a job."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.errors import MachineError
+from daemon.jobs.record import PIPELINES, Job, State
+from daemon.outbox import status_file
+from daemon.outbox.estimator import Estimator
+from daemon.outbox.outbox import Outbox
+from daemon.outbox.status_file import NEXT, StatusWriter, describe, iso
+from tests.support.queue_room import Unflushed
+
+#: Keys that every status has; programs rely on them.
+ALWAYS = {
+    "schema", "job", "name", "state", "stage", "progress", "eta_s", "queue_position", "source", "document",
+    "accepted", "updated", "finished", "next",
+}  # fmt: skip
+UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+NO_FACE = {"code": "no-face", "message": "No face.", "hint": "Use another picture.", "fault": "job", "stage": "face"}
+
+
+def job(state: State = "running", **fields: Any) -> Job:
+    record: dict[str, Any] = {
+        "id": "job-20260101T000000Z-00000001",
+        "name": "hello",
+        "source": "letters/hello.yaml",
+        "document": 2,
+        "stages": PIPELINES["speech"],
+        "stage": "tts",
+        "accepted": 1767225600.25,
+        "manifest": {"kind": "speech", "text": "Hello."},
+    }
+    return Job(**{**record, "state": state, **fields})
+
+
+class Desk:
+    """A status writer on an outbox of its own."""
+
+    def __init__(self, root: Path, ops: Unflushed) -> None:
+        self.ops = ops
+        self.outbox = Outbox(root)
+        self.estimator = Estimator()
+        self.writer = StatusWriter(self.outbox, self.estimator)
+
+    def read(self, name: str = "hello") -> dict[str, Any]:
+        status = self.outbox.status(name)
+        assert status is not None
+        return status
+
+
+@pytest.fixture
+def desk(memory: Path, ops: Unflushed) -> Desk:
+    return Desk(memory, ops)
+
+
+@pytest.mark.parametrize("state", NEXT)
+def test_every_state_says_whose_job_it_is_and_what_comes_next(state: State) -> None:
+    status = describe(job(state))
+    assert set(status) == ALWAYS  # and nothing that is empty
+    assert (status["schema"], status["state"], status["next"]) == (1, state, NEXT[state])
+    assert (status["source"], status["document"], status["stage"]) == ("letters/hello.yaml", 2, "tts")
+    assert status["accepted"] == "2026-01-01T00:00:00.250Z"
+    assert UTC.fullmatch(status["updated"])
+    assert status["finished"] is None
+
+
+def test_a_waiting_job_names_the_files_it_waits_for() -> None:
+    one = job("waiting", stage=None, facts={"missing": ["portrait.png"]})
+    assert describe(one)["waiting_for"] == ["portrait.png"]
+    one.state = "queued"
+    assert "waiting_for" not in describe(one)
+
+
+def test_a_queued_job_has_its_place_and_counts_those_before_it(desk: Desk) -> None:
+    one = job("queued")
+    desk.writer.queue_position(one, 1)
+    first = desk.read()
+    assert (first["queue_position"], first["progress"]) == (1, 0.0)
+    assert first["eta_s"] == round(sum(desk.estimator.stage_s(one, stage) for stage in one.stages), 1)
+    desk.writer.queue_position(one, 11)
+    late = desk.read()
+    assert late["queue_position"] == 11
+    assert late["eta_s"] == pytest.approx(first["eta_s"] + 10 * desk.estimator.stage_s(one, "tts"), abs=0.1)
+
+
+def test_a_delayed_job_says_when_it_is_tried_again() -> None:
+    due = time.time() + 1000.0
+    assert describe(job("queued", not_before=due))["next"] == f"It is tried again after {iso(due)}."
+    assert describe(job("queued", not_before=1.0))["next"] == NEXT["queued"]
+
+
+def test_a_running_job_says_how_far_it_is_and_how_long_it_takes(desk: Desk) -> None:
+    one = job(attempts={"tts": 2, "deliver": 1})
+    desk.writer.stage_progress(one, "tts", 0.5)
+    status = desk.read()
+    assert 0 < status["progress"] < 1
+    assert status["progress"] == round(desk.estimator.progress(one, 0.5), 3)
+    assert status["eta_s"] == round(desk.estimator.eta_s(one, 0.5) or 0.0, 1)
+    assert status["attempts"] == {"tts": 2}  # what was tried again
+
+
+def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = job(), job(id="job-20260101T000000Z-00000002", name="other")
+    monkeypatch.setattr(status_file, "WRITE_S", 3600.0)
+    monkeypatch.setattr(desk.writer, "_written", {one.id: time.monotonic()})
+    # When progress of a job comes right after it was written / Then it is not written, but that of others is
+    desk.writer.stage_progress(one, "tts", 0.5)
+    assert desk.outbox.status("hello") is None
+    monkeypatch.setattr(status_file, "WRITE_S", 0.0)
+    desk.writer.stage_progress(other, "tts", 0.5)
+    assert desk.read("other")["progress"] > 0
+    # And what happens to it is
+    desk.writer.job_changed(one)
+    assert desk.read()["progress"] == 0
+
+
+def test_a_held_job_says_who_holds_it_and_why() -> None:
+    held = {"by": "ann", "reason": "wrong voice", "since": 1.0}
+    status = describe(job("held", held=held))
+    assert (status["held"], status["eta_s"]) == (held, None)
+
+
+def test_a_finished_job_names_its_results_and_what_the_stages_found(desk: Desk) -> None:
+    outputs = [{"file": "hello.wav", "bytes": 5, "sha256": "00"}]
+    facts = {"tts": {"audio_s": 2.0, "voice": "heart"}, "deliver": {"outputs": outputs}, "sources": {"x": {}}}
+    one = job(
+        "done",
+        stage="deliver",
+        finished=1767225601.0,
+        outputs={"outputs": outputs},
+        facts=facts,
+        warnings=["The text is short."],
+        timings={"tts": {"wait": 0.00012, "run": 1.23456}},
+        manifest={"kind": "speech", "text": "Hello.", "metadata": {"ticket": 7}},
+    )
+    desk.writer.before_finish(one)
+    status = desk.read()
+    assert (status["state"], status["progress"], status["eta_s"]) == ("done", 1.0, None)
+    assert status["finished"] == "2026-01-01T00:00:01.000Z"
+    assert (status["outputs"], status["warnings"]) == (outputs, ["The text is short."])
+    assert status["stages"] == {"tts": {"audio_s": 2.0, "voice": "heart"}}  # nothing of the spool's own
+    assert status["timings"] == {"tts": {"wait": 0.0, "run": 1.235}}
+    assert status["metadata"] == {"ticket": 7}
+    assert "error" not in status
+
+
+def test_a_failed_job_says_what_failed_who_can_help_and_how(desk: Desk) -> None:
+    desk.writer.before_finish(job("failed", error=NO_FACE))
+    status = desk.read()
+    assert status["error"] == NO_FACE
+    assert status["next"] == NEXT["failed"]
+    # And where its files are not to blame, nobody is sent to change them
+    for fault in ("machine", "unknown"):
+        assert "avatar jobs retry" in describe(job("failed", error={**NO_FACE, "fault": fault}))["next"]
+
+
+def test_the_last_word_is_durable_and_the_others_need_not_be(desk: Desk) -> None:
+    desk.writer.job_changed(job("queued"))
+    assert ("sync_dir", desk.outbox.root) not in desk.ops.calls
+    desk.writer.before_finish(job("done"))
+    assert desk.ops.calls[-1] == ("sync_dir", desk.outbox.root)
+
+
+def test_an_outbox_that_is_away_holds_up_the_end_and_nothing_else(desk: Desk) -> None:
+    desk.outbox.root.rmdir()
+    desk.writer.job_changed(job())
+    desk.writer.stage_progress(job(), "tts", 0.5)
+    with pytest.raises(MachineError) as raised:
+        desk.writer.before_finish(job("done"))
+    assert raised.value.code == "outbox-unusable"
+    desk.outbox.root.mkdir()
+
+
+def test_a_folder_in_a_status_files_place_holds_up_nobody(desk: Desk) -> None:
+    (desk.outbox.root / "hello.json").mkdir()
+    desk.writer.before_finish(job("done"))
+    assert [path.name for path in desk.outbox.root.iterdir()] == ["hello.json"]
+
+
+def test_times_are_utc_to_the_millisecond() -> None:
+    assert iso(None) is None
+    assert iso(0.0) == "1970-01-01T00:00:00.000Z"
+    assert iso(1767225599.9999) == "2025-12-31T23:59:59.999Z"

@@ -1,0 +1,183 @@
+"""The board: who is next, who is not yet, and what it costs to know."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.config import Settings
+from daemon.config.reload import reload
+from daemon.jobs.record import Job, Stage
+from daemon.queue.ready_queue import Board, Ticket
+from daemon.service import Service
+from daemon.system.steady_clock import SteadyClock
+
+#: The monotonic and the wall clock stand still at these.
+NOW, WALL = 1000.0, 1.8e9
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board(SteadyClock(lambda: NOW, lambda: WALL))
+
+
+def job(number: int, accepted: float = 0.0, **fields: Any) -> Job:
+    """The n-th job, accepted at `accepted` s before now."""
+    return Job(
+        f"job-20260101T000000Z-{number:08x}", "n", "n.yaml", stage="tts", accepted=WALL - accepted, since=WALL, **fields
+    )
+
+
+def numbers(tickets: list[Ticket]) -> list[int]:
+    return [int(ticket.id[-8:], 16) for ticket in tickets]
+
+
+def drained(board: Board, now: float = NOW, stage: Stage = "tts") -> list[int]:
+    """Take all jobs in the order in which they come up."""
+    found = []
+    while (head := board.head(stage, now)) is not None:
+        board.remove(head.id)
+        found.append(head)
+    return numbers(found)
+
+
+def test_the_order_is_priority_then_time_of_acceptance_then_id(board: Board) -> None:
+    for one in (job(4), job(3), job(2, accepted=50.0), job(1, priority=-1, accepted=90.0), job(5, priority=9)):
+        board.add(one)
+    assert numbers(board.front("tts", 9)) == [5, 2, 3, 4, 1]
+    assert numbers(board.front("tts", 2)) == [5, 2]
+    assert drained(board) == [5, 2, 3, 4, 1]
+
+
+def test_each_stage_has_a_queue_of_its_own_and_a_job_stands_in_one(board: Board) -> None:
+    one = job(1)
+    board.add(one)
+    one.stage = "deliver"
+    board.add(one)  # it went on
+    assert board.head("tts", NOW) is None
+    assert drained(board, stage="deliver") == [1]
+    assert (len(board), board.count("tts"), board.count("deliver")) == (0, 0, 0)
+
+
+def test_a_job_gets_another_place_with_another_priority(board: Board) -> None:
+    first, second = job(1, accepted=9.0), job(2)
+    board.add(first)
+    board.add(second)
+    second.priority = 5
+    board.add(second)
+    second.priority = -5
+    board.add(second)
+    assert (len(board), numbers(board.front("tts", 9))) == (2, [1, 2])
+    assert drained(board) == [1, 2]
+
+
+def test_a_job_without_a_stage_is_refused(board: Board) -> None:
+    one = job(1)
+    one.stage = None
+    with pytest.raises(ValueError, match="no stage"):
+        board.add(one)
+    assert len(board) == 0
+
+
+def test_a_delayed_job_is_passed_over_until_its_time_and_no_longer(board: Board) -> None:
+    board.add(job(1, not_before=WALL + 60.0, priority=9))
+    board.add(job(2))
+    assert board.next_wake() == NOW + 60.0
+    assert (numbers(board.front("tts", 9)), board.count("tts")) == ([2], 2)
+    early = board.head("tts", NOW + 59.9)
+    assert early is not None
+    assert numbers([early]) == [2]
+    assert drained(board, NOW + 60.0) == [1, 2]
+
+
+def test_a_delayed_job_that_is_taken_away_never_comes_up(board: Board) -> None:
+    one = job(1, not_before=WALL + 60.0)
+    board.add(one)
+    board.remove(one.id)
+    assert drained(board, NOW + 61.0) == []
+    # And one that is put there again without a delay comes up once
+    board.add(one)
+    one.not_before = 0.0
+    board.add(one)
+    assert drained(board, NOW) == [1]
+    assert drained(board, NOW + 61.0) == []
+
+
+def test_a_ticket_that_is_put_back_keeps_its_place(board: Board) -> None:
+    for number in (1, 2, 3):
+        board.add(job(number, accepted=10.0 - number))
+    taken = board.remove(job(1).id)
+    assert taken is not None
+    board.restore(taken)
+    assert drained(board) == [1, 2, 3]
+
+
+def test_the_front_is_whole_however_many_were_taken_out_before_it(board: Board) -> None:
+    # Given many jobs / When the first hundred are cancelled
+    for number in range(130):
+        board.add(job(number))
+    for number in range(100):
+        board.remove(job(number).id)
+    # Then those behind them are the first
+    assert numbers(board.front("tts", 20)) == list(range(100, 120))
+    assert len(board) == 30
+
+
+def test_a_delay_that_a_reload_allows_is_not_cut(memory: Path) -> None:
+    # Given the parts of a daemon / When the configuration is read anew, with longer delays
+    service = Service(Settings.parse({"paths": {"spool": "spool"}}, memory / "config.yaml"))
+    config = memory / "later.yaml"
+    config.write_text("retry: {max_delay_s: 7200}\npaths: {spool: spool}\n")
+    reload(service.settings, config)
+    one = job(1)
+    one.not_before = time.time() + 1.5 * 7200.0
+    before = time.monotonic()
+    service.board.add(one)
+    # Then the longest of them is kept, and none is longer, whatever a record says
+    assert service.board.head("tts", before + 1.4 * 7200.0) is None
+    one.not_before += 10**6
+    service.board.add(one)
+    assert service.board.head("tts", time.monotonic() + 2 * 7200.0) is not None
+
+
+class Counted(float):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other: float) -> bool:
+        Counted.compared += 1
+        return float(self) < float(other)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return isinstance(other, float) and float(self) == float(other)
+
+    __hash__ = float.__hash__
+
+
+def comparisons(waiting: int) -> float:
+    """How many comparisons each of 20 claims cost, and a look at the front, with so many jobs waiting."""
+    board = Board(SteadyClock(lambda: NOW, lambda: WALL))
+    ticket = Ticket("", "tts", 0, 0.0, NOW, 0.0)
+    for number in range(waiting):
+        place = number * 7919 % waiting  # in no order
+        board.restore(replace(ticket, id=job(place).id, accepted=Counted(place)))
+    Counted.compared = 0
+    for number in range(20):
+        head = board.head("tts", NOW)
+        assert head is not None
+        assert numbers([head]) == [number]
+        board.remove(head.id)
+    assert numbers(board.front("tts", 5)) == [20, 21, 22, 23, 24]
+    return Counted.compared / 20
+
+
+def test_a_claim_costs_the_same_however_many_wait() -> None:
+    few, many = comparisons(64), comparisons(4096)
+    # A heap of 64 times as many is twice as deep; looking through all of them would cost 64 times as much
+    assert 0 < many < 4 * few

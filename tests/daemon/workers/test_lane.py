@@ -1,0 +1,362 @@
+"""A lane gives jobs to its workers and does what their answers ask for. The workers are played by the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import pytest
+
+from daemon.config import Settings
+from daemon.errors import ChildDied, JobError, MachineError, ResultError
+from daemon.jobs.record import Stage
+from daemon.queue.ready_queue import Ticket
+from daemon.workers.lane import Lane, Slot
+from daemon.workers.process import Child, Message
+from tests.support.queue_room import QueueRoom
+
+STAGES: tuple[Stage, ...] = ("tts", "deliver")
+DONE: Message = {"event": "result", "facts": {}, "warnings": []}
+#: A worker that works until it is ended.
+ENDLESS = "endless"
+#: A worker that is done when the test lets it.
+SLOW = "slow"
+FULL = MachineError("disk-full", "No space left on device.")
+NOISE = ResultError("speech-invalid", "That is noise.")
+DEATH = ChildDied("The worker process was ended by SIGSEGV.", "worker-crashed", ["last words"])
+
+Answer = Message | Exception | str
+
+
+class PlayedWorker(Child):
+    """Gives the answers it was told to, one a request, and takes requests down."""
+
+    def __init__(
+        self, lane: str, settings: Settings, on_event: Callable[[Message], None], answers: list[Answer]
+    ) -> None:
+        super().__init__(lane, settings, on_event)
+        self.say = on_event
+        self.answers = answers
+        self.requests: list[Message] = []
+        self.stops: list[float] = []
+        self.works = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self._up = False
+        self._ended = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        return self._up
+
+    async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
+        self.requests.append(request)
+        self.last_stage = str(request["stage"])
+        self._up = True
+        self._ended.clear()
+        self.works.set()
+        answer = self.answers.pop(0) if self.answers else DONE
+        if answer == ENDLESS:
+            await self._ended.wait()
+            raise ChildDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
+        if answer == SLOW:
+            await self.may_end.wait()
+            return DONE
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, dict)
+        return answer
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        self.stops.append(grace_s)
+        self._up = False
+        self._ended.set()
+
+
+class PlayedLane(Lane):
+    """A lane of played workers that takes whatever comes first; notes the length of each run of one stage."""
+
+    def __init__(self, room: QueueRoom, answers: Iterable[Answer] = (), slots: int = 1) -> None:
+        self.workers: list[PlayedWorker] = []
+        self.runs: list[int] = []
+        script = list(answers)
+
+        def play(name: str, settings: Settings, on_event: Callable[[Message], None]) -> PlayedWorker:
+            self.workers.append(PlayedWorker(name, settings, on_event, script))
+            return self.workers[-1]
+
+        super().__init__("gpu", slots, room.flow, STAGES, self._first, play)
+
+    def _first(self, slot: Slot, now: float) -> Ticket | None:
+        self.runs.append(slot.run_length)
+        return next((head for stage in STAGES if (head := self.flow.board.head(stage, now))), None)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        self.start()
+        try:
+            yield
+        finally:
+            await self.drain(0)
+
+
+async def turns() -> None:
+    """Let every task that can go on do so, until all wait for something."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [{**DONE, "facts": {"audio_s": 2.0}, "warnings": ["quiet"]}])
+    job = room.accept(facts={"sources": {"source.audio": {"path": "a.wav", "file": None, "still_s": 3.0}}})
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("hello is done")
+
+    asyncio.run(live())
+    first, second = lane.workers[0].requests
+    assert first == {
+        "job": job.id,
+        "name": "hello",
+        "stage": "tts",
+        "dir": str(room.spool.active("tts") / job.id),
+        "manifest": job.manifest,
+        "still_s": {"source.audio": 3.0},
+    }
+    assert second["stage"] == "deliver"
+    record = room.on_disk(job)
+    assert (record.facts["tts"], record.warnings) == ({"audio_s": 2.0}, ["quiet"])
+    assert lane.slots[0].job is None
+
+
+def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [FULL, FULL, DONE])
+    job = room.accept()
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("gpu paused: disk-full")
+            assert lane.pause is not None
+            await room.diary.until("hello is done")
+
+    asyncio.run(live())
+    # Then the job was put back each time, and counted once when it worked
+    assert room.on_disk(job).attempts == {"tts": 1, "deliver": 1}
+    assert room.diary.lines.count("hello tts paused") == 2
+    assert (room.diary.lines.count("gpu resumed"), lane.pause) == (1, None)
+
+
+def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: QueueRoom) -> None:
+    room.set(lanes={"pause_s": 1000.0})
+    lane = PlayedLane(room, [FULL])
+    room.accept("one")
+    room.accept("two")
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("one is queued")
+            before = len(lane.runs)
+            room.flow.changed.ring()
+            await turns()
+            assert len(lane.runs) == before
+
+    asyncio.run(live())
+    assert len(lane.workers[0].requests) == 1
+    delays = []
+    for _ in range(6):
+        lane._pause(FULL)
+        assert lane.pause is not None
+        delays.append(lane.pause.delay_s)
+    assert delays == [2000.0, 4000.0, 8000.0, 10_000.0, 10_000.0, 10_000.0]
+
+
+def test_a_wrong_result_is_its_jobs_alone_and_the_lane_runs_on(room: QueueRoom) -> None:
+    room.set(retry={"first_delay_s": 1000.0, "max_delay_s": 1000.0})
+    lane = PlayedLane(room, [NOISE])
+    noisy = room.accept("noisy")
+    room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("other is done")
+
+    asyncio.run(live())
+    assert not any("paused" in line for line in room.diary.lines)
+    assert (room.where(noisy), room.on_disk(noisy).attempts) == ("tts/ready", {"tts": 1})
+
+
+def test_a_job_whose_worker_dies_is_quarantined_after_so_many_and_others_go_on(room: QueueRoom) -> None:
+    room.set(retry={"crashes": 2})
+    lane = PlayedLane(room, [DEATH, DEATH])
+    poison = room.accept("poison", priority=1)
+    room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("poison is failed")
+            await room.diary.until("other is done")
+
+    asyncio.run(live())
+    error = room.on_disk(poison).error
+    assert error is not None
+    assert error["code"] == "quarantined"
+    assert room.diary.lines.count("gpu child died: worker-crashed") == 2
+
+
+def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS])
+    job = room.accept()
+    room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await lane.workers[0].works.wait()
+            assert not await lane.cancel("job-20260101T000000Z-00000000")  # somebody else's
+            assert await lane.cancel(job.id)
+            await room.diary.until("hello is cancelled")
+            await room.diary.until("other is done")  # and the order was for one job only
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert (record.state, record.crashes) == ("cancelled", 0)
+    assert lane.workers[0].stops[0] == 0
+    assert "gpu child died: worker-crashed" not in room.diary.lines
+
+
+def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS])
+    job = room.accept(stage="deliver")
+
+    async def live() -> None:
+        async with lane.running():
+            await lane.workers[0].works.wait()
+            with pytest.raises(JobError) as refused:
+                await lane.cancel(job.id)
+            assert refused.value.code == "job-finished"
+            assert lane.workers[0].stops == []
+
+    asyncio.run(live())
+
+
+def test_at_the_end_of_the_daemon_running_jobs_go_back_uncharged(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS])
+    job, other = room.accept(), room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await lane.workers[0].works.wait()
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert (room.where(job), record.attempts, record.crashes) == ("tts/ready", {"tts": 0}, 0)
+    assert record.not_before == 0  # it is the first at the next start
+    assert "gpu child died: worker-crashed" not in room.diary.lines
+    # And nothing new was begun
+    assert room.on_disk(other).attempts == {}
+
+
+def test_a_stage_that_ends_in_time_at_the_end_of_the_daemon_is_not_lost(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [SLOW])
+    job = room.accept()
+
+    async def live() -> None:
+        lane.start()
+        await lane.workers[0].works.wait()
+        draining = asyncio.create_task(lane.drain(600.0))
+        await turns()
+        lane.workers[0].may_end.set()
+        await draining
+
+    asyncio.run(live())
+    assert room.where(job) == "deliver/ready"
+
+
+def test_a_fault_of_the_daemons_own_costs_the_job_a_try_and_not_the_lane(room: QueueRoom) -> None:
+    room.set(retry={"attempts": 1})
+    lane = PlayedLane(room, [{"event": "result"}])  # without what every result has
+    job = room.accept()
+    room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("hello is failed")
+            await room.diary.until("other is done")
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert record.error is not None
+    assert record.error["code"] == "internal-error"
+    assert "KeyError" in record.history[-1]["traceback"]
+
+
+def test_a_job_whose_folder_was_taken_away_does_not_end_the_lane(room: QueueRoom) -> None:
+    lane = PlayedLane(room)
+    gone = room.accept("gone", priority=1)
+    room.accept("other")
+    place = room.spool.place(gone)
+    for path in place.iterdir():
+        path.unlink()
+    place.rmdir()
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("other is done")
+
+    asyncio.run(live())
+    assert gone.id not in room.board
+    assert room.flow.running == {}
+
+
+def test_each_slot_works_for_itself(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS], slots=2)
+    room.accept("slow")
+    room.accept("quick")
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("quick is done")
+            assert [slot.job.name if slot.job else None for slot in lane.slots] == ["slow", None]
+
+    asyncio.run(live())
+
+
+def test_a_run_of_one_stage_is_counted_and_begins_anew_with_another(room: QueueRoom) -> None:
+    lane = PlayedLane(room)
+    for name in ("one", "two"):
+        room.accept(name)
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("two is done")
+
+    asyncio.run(live())
+    assert [request["stage"] for request in lane.workers[0].requests] == ["tts", "tts", "deliver", "deliver"]
+    assert lane.runs[:5] == [0, 1, 2, 1, 2]
+
+
+def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoom) -> None:
+    room.set(lanes={"idle_s": 0.0})
+    lane = PlayedLane(room)
+    room.accept()
+
+    async def live() -> None:
+        async with lane.running():
+            await room.diary.until("hello is done")
+            while lane.workers[0].alive:
+                room.flow.changed.ring()
+                await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+    assert lane.workers[0].stops[0] > 0  # it may end by itself
+
+
+def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, ...]] = []
+    monkeypatch.setattr(room.diary, "model_loaded", lambda *args: told.append(args), raising=False)
+    monkeypatch.setattr(room.diary, "stage_left", lambda *args: told.append(args), raising=False)
+    worker = PlayedLane(room).workers[0]
+    worker.say({"event": "model", "stage": "tts", "model": "kokoro", "seconds": 2})
+    worker.say({"event": "left", "job": "job-1", "value": 9})
+    worker.say({"event": "of a later version"})
+    assert told == [("tts", "kokoro", 2.0), ("job-1", 9.0)]

@@ -1,0 +1,184 @@
+"""A real queue on real folders, without a daemon, workers or flushes, for tests of its parts that take milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from daemon.config import Settings
+from daemon.errors import AvatarError
+from daemon.events import Events, Subscriber
+from daemon.jobs.record import PIPELINES, Job, Stage, new_id
+from daemon.outbox.estimator import Estimator
+from daemon.outbox.outbox import Outbox
+from daemon.outbox.status_file import StatusWriter
+from daemon.queue.ready_queue import Board
+from daemon.queue.spool import Spool
+from daemon.queue.state_machine import Flow
+from daemon.system import fs
+
+#: Only ends a test that hangs, in s.
+PATIENCE_S = 120.0
+
+
+class PowerCut(BaseException):
+    """The world ends. Not an Exception, so that nothing can catch it by accident."""
+
+
+class Unflushed(fs.Ops):
+    """The real calls, without their flushes.
+
+    Attributes:
+        calls: name and target of each, in order.
+        before: called before each with the same; what it raises, the call raises.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Path]] = []
+        self.before: Callable[[str, Path], None] = lambda name, path: None
+
+    def _note(self, name: str, path: Path) -> None:
+        self.calls.append((name, path))
+        self.before(name, path)
+
+    def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+        self._note("write", path)
+        super().write(path, data, sync=False)
+
+    def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        self._note("rewrite", path)
+        super().rewrite(path, data, sync=False)
+
+    def exchange(self, one: Path, other: Path) -> None:
+        self._note("exchange", other)
+        super().exchange(one, other)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._note("rename", target)
+        super().rename(source, target)
+
+    def rename_new(self, source: Path, target: Path) -> None:
+        self._note("rename_new", target)
+        super().rename_new(source, target)
+
+    def sync_file(self, path: Path) -> None:
+        self._note("sync_file", path)
+
+    def sync_dir(self, path: Path) -> None:
+        self._note("sync_dir", path)
+
+    def sync_all(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            self._note("sync_all", path)
+
+
+class Diary(Subscriber):
+    """Writes a line for each event of jobs and lanes, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._news = asyncio.Event()
+
+    def _write(self, line: str) -> None:
+        self.lines.append(line)
+        self._news.set()
+
+    async def until(self, line: str, times: int = 1) -> None:
+        """Wait until a line has been written so often."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.lines.count(line) < times:
+                self._news.clear()
+                await self._news.wait()
+
+    def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
+        self._write(f"{job.name} {stage} started")
+
+    def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
+        self._write(f"{job.name} {stage} {result}")
+
+    def job_changed(self, job: Job) -> None:
+        self._write(f"{job.name} is {job.state}")
+
+    def job_finished(self, job: Job) -> None:
+        self._write(f"{job.name} is {job.state}")
+
+    def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
+        self._write(f"{lane} paused: {error.code}")
+
+    def lane_resumed(self, lane: str) -> None:
+        self._write(f"{lane} resumed")
+
+    def child_died(self, lane: str, reason: str) -> None:
+        self._write(f"{lane} child died: {reason}")
+
+
+class QueueRoom:
+    """Spool, board, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
+
+    def __init__(self, root: Path, ops: Unflushed) -> None:
+        raw = {
+            "paths": {name: name for name in ("inbox", "outbox", "spool", "cache")},
+            "retry": {"first_delay_s": 0},
+            "lanes": {"pause_s": 0.001},
+        }
+        self.settings = Settings.parse(raw, root / "config.yaml").model_copy(deep=True)
+        self.ops = ops
+        self.spool = Spool(self.settings.paths.spool)
+        self.spool.create()
+        self.settings.paths.outbox.mkdir()
+        self.outbox = Outbox(self.settings.paths.outbox)
+        self.board = Board()
+        self.diary = Diary()
+        self.flow = Flow(
+            self.settings, self.spool, self.board, Events(StatusWriter(self.outbox, Estimator()), self.diary)
+        )
+
+    def set(self, **settings: dict[str, Any]) -> None:
+        """Give sections other values, as a reload does: `set(retry={"attempts": 2})`."""
+        for section, values in settings.items():
+            getattr(self.settings, section).__dict__.update(values)
+
+    def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
+        """A job of kind speech that stands in the queue of `stage`, on disk and on the board."""
+        now = time.time()
+        record: dict[str, Any] = {
+            "manifest": {"kind": "speech", "text": "Hello."},
+            "stages": PIPELINES["speech"],
+            "accepted": now,
+            "since": now,
+        }
+        job = Job(new_id(), name, f"{name}.yaml", stage=stage, **{**record, **fields})
+        directory = self.spool.place(job)
+        directory.mkdir()
+        (directory / "manifest.yaml").write_text("kind: speech\ntext: Hello.\n")
+        self.spool.save(job, directory)
+        self.board.add(job)
+        return job
+
+    async def take(self, job: Job) -> tuple[Job, Path]:
+        """Start a job's stage, as a lane does once its turn has come."""
+        ticket = next(ticket for ticket in self.board.tickets() if ticket.id == job.id)
+        taken = await self.flow.take(ticket)
+        assert taken is not None
+        return taken
+
+    def where(self, job: Job) -> str:
+        """The folder of the spool in which a job is."""
+        directory = self.spool.find(job.id)
+        assert directory is not None
+        return str(directory.parent.relative_to(self.spool.root))
+
+    def on_disk(self, job: Job) -> Job:
+        """A job's record as the next start would read it."""
+        directory = self.spool.find(job.id)
+        assert directory is not None
+        return self.spool.load(directory)
+
+    def status(self, name: str = "hello") -> dict[str, Any]:
+        """What people see of a job."""
+        status = self.outbox.status(name)
+        assert status is not None
+        return status
