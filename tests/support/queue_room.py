@@ -11,7 +11,9 @@ from typing import Any
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events, Subscriber
-from daemon.jobs.record import PIPELINES, Job, Stage, new_id
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.record import Job, new_id
+from daemon.jobs.stages import Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
@@ -146,7 +148,7 @@ class QueueRoom:
         now = time.time()
         record: dict[str, Any] = {
             "manifest": {"kind": "speech", "text": "Hello."},
-            "stages": PIPELINES["speech"],
+            "stages": KINDS["speech"].stages,
             "accepted": now,
             "since": now,
         }

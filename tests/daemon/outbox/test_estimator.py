@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from daemon.jobs.record import PIPELINES, STAGES, Job, State
-from daemon.outbox.estimator import CHARS_PER_S, FIRST, Estimator, speech_s
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.record import Job, State
+from daemon.jobs.stages import BY_NAME, STAGES
+from daemon.outbox.estimator import CHARS_PER_S, Estimator, speech_s
 
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:
@@ -32,8 +34,9 @@ def test_what_was_learned_of_one_length_of_speech_holds_for_others() -> None:
     estimator, short, long = Estimator(), job(10.0), job(600.0)
     for _ in range(30):
         estimator.stage_ended(short, "encode", "done", 2 * estimator._guess(short, "encode"))
-    base, per_s = FIRST["encode"]
-    assert estimator.stage_s(long, "encode") == pytest.approx(2 * (base + 600.0 * per_s), rel=0.01)
+    guess = BY_NAME["encode"]
+    expected = 2 * (guess.start_s + 600.0 * guess.per_speech_s)
+    assert estimator.stage_s(long, "encode") == pytest.approx(expected, rel=0.01)
 
 
 def test_one_odd_measurement_does_not_rule() -> None:
@@ -70,12 +73,12 @@ def test_progress_never_goes_back_and_the_time_left_never_grows() -> None:
     assert [progress for progress, _ in seen] == sorted(progress for progress, _ in seen)
     assert [eta for _, eta in seen] == sorted((eta for _, eta in seen), reverse=True)
     whole = sum(estimator.stage_s(one, stage) for stage in STAGES)
-    assert seen[0] == (0.0, pytest.approx(whole))
-    assert seen[-1] == (pytest.approx(1.0), pytest.approx(0.0))
+    assert seen[0] == pytest.approx((0.0, whole))
+    assert seen[-1] == pytest.approx((1.0, 0.0))
 
 
 def test_only_the_stages_of_its_kind_are_counted() -> None:
-    estimator, one = Estimator(), job(stages=PIPELINES["speech"], stage="tts")
+    estimator, one = Estimator(), job(stages=KINDS["speech"].stages, stage="tts")
     assert estimator.eta_s(one, 0.0) == pytest.approx(estimator.stage_s(one, "tts") + estimator.stage_s(one, "deliver"))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from daemon.errors import MachineError
-from daemon.jobs.record import PIPELINES, Job, State
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.record import Job, State
 from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -32,7 +33,7 @@ def job(state: State = "running", **fields: Any) -> Job:
         "name": "hello",
         "source": "letters/hello.yaml",
         "document": 2,
-        "stages": PIPELINES["speech"],
+        "stages": KINDS["speech"].stages,
         "stage": "tts",
         "accepted": 1767225600.25,
         "manifest": {"kind": "speech", "text": "Hello."},

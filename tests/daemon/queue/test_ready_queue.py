@@ -11,7 +11,8 @@ import pytest
 
 from daemon.config import Settings
 from daemon.config.reload import reload
-from daemon.jobs.record import Job, Stage
+from daemon.jobs.record import Job
+from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Board, Ticket
 from daemon.service import Service
 from daemon.system.steady_clock import SteadyClock

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.config import Settings
 from daemon.errors import ChildDied, JobError, MachineError, ResultError
-from daemon.jobs.record import Stage
+from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.workers.lane import Lane, Slot
 from daemon.workers.process import Child, Message

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+import structlog
+from structlog.testing import LogCapture
 
 from daemon.config import Settings
 from daemon.errors import TEXT_CHARS
@@ -68,9 +69,10 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
         assert (await child.run({"stage": "face", "job": "j"}, 60.0, lambda _: None))["event"] == "result"
         await child.stop()
 
-    with capture_logs() as logs:
-        asyncio.run(work())
-    return [line for line in logs if line["event"] == "worker log"]
+    logs = LogCapture()  # not `capture_logs`, which a logger that was used before does not see
+    monkeypatch.setattr("daemon.workers.process.log", structlog.wrap_logger(None, processors=[logs]))
+    asyncio.run(work())
+    return [line for line in logs.entries if line["event"] == "worker log"]
 
 
 def test_a_log_message_of_any_form_costs_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
