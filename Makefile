@@ -1,12 +1,12 @@
 # make demo: set up, run the daemon on the example job, leave a video in outbox/.
-# make test: set up, run the tests. make check: ruff, mypy, import contracts.
+# make test: set up, run the tests. make quick: those that need no daemon and no model. make check: ruff, mypy, import contracts.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.setup
 DEV := $(VENV)/.setup-dev
 TORCH := $(VENV)/.setup-torch
 
-.PHONY: help setup dev demo run test check bench docs lock clean install upgrade uninstall
+.PHONY: help setup dev demo run test quick check bench docs lock clean install upgrade uninstall
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
@@ -36,8 +36,15 @@ demo: $(STAMP)
 run: $(STAMP)
 	@$(VENV)/bin/avatar run
 
+# Most tests wait for a daemon, so one more runs than there are processors.
+TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
+
 test: $(DEV) $(TORCH)
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)
+
+# The tests that need no daemon and no model.
+quick: $(DEV) $(TORCH)
+	@$(VENV)/bin/python -m pytest -n 2 -m quick
 
 check: $(DEV) $(TORCH)
 	@$(VENV)/bin/ruff check .

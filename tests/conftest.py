@@ -20,6 +20,7 @@ import yaml
 from daemon.errors import MachineError
 from stages.model_files.fetch import fetch
 from stages.model_list import MODELS
+from tests.support import layers
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"
@@ -190,6 +191,15 @@ def _parsed(line: str) -> dict[str, Any]:
     except ValueError:  # not ours, or cut off by a kill
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    layers.mark(items)
+
+
+@pytest.fixture
+def models() -> None:
+    """Says of a test that it loads a voice, a face model or a network: `pytestmark = pytest.mark.usefixtures("models")`."""
 
 
 @pytest.fixture

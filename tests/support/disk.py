@@ -45,13 +45,20 @@ class Disk:
             os.close(fd)
 
     def unmount(self) -> None:
-        """Unmount as soon as the processes that were killed have let go."""
+        """Unmount as soon as the processes that were killed have let go; at once what only this process still has open."""
         deadline = time.monotonic() + BUSY_S
         while subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode:
-            if time.monotonic() > deadline:
+            if self._is_open_here() or time.monotonic() > deadline:
                 subprocess.run(["umount", "-l", str(self.root)], check=True)
                 return
             time.sleep(0.02)
+
+    def _is_open_here(self) -> bool:
+        for link in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if Path(os.readlink(link)).is_relative_to(self.root):
+                    return True
+        return False
 
     def fill(self, leave_kb: int = 0) -> None:
         """Take all free space but `leave_kb` with one file of ballast."""

@@ -13,9 +13,10 @@ import pytest
 
 from tests.conftest import wait_for
 from tests.support import attackers
+from tests.support.endurance import repeats
 from tests.support.other_users import CANARY, STRANGER, Shared, start, unavailable
 
-ROUNDS, JOBS = 120, 8
+ROUNDS, JOBS = repeats("AVATAR_ATTACKS", 40, 120), 8
 
 
 @pytest.fixture(params=[True, False], ids=["sticky", "not sticky"])

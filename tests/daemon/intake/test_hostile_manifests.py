@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse
+from tests.support.endurance import repeats
 from tests.support.intake_room import Room
 
 
@@ -76,7 +76,7 @@ def manifests(draw: st.DrawFn) -> bytes:
 
 
 FUZZ = settings(
-    max_examples=int(os.environ.get("AVATAR_FUZZ", "150")),
+    max_examples=repeats("AVATAR_FUZZ", 40, 150),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],

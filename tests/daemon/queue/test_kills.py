@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Installation
+from tests.support.endurance import repeats
 from tests.support.ledger import Ledger
 
-KILLS = int(os.environ.get("AVATAR_KILLS", "200"))
+KILLS = repeats("AVATAR_KILLS", 30, 200)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))
 #: Short jobs under way that there are to be at each kill; more are dropped when there are fewer.
 BUSY = 4

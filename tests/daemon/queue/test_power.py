@@ -19,9 +19,10 @@ import pytest
 from daemon.system import fs
 from tests.conftest import PATIENCE_S, Installation, wait_for
 from tests.support.disk import Disk
+from tests.support.endurance import repeats
 from tests.support.ledger import Ledger
 
-CUTS = int(os.environ.get("AVATAR_CUTS", "12"))
+CUTS = repeats("AVATAR_CUTS", 4, 12)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))
 FORGIVING: dict[str, Any] = {
     "retry": {"crashes": 10**6, "attempts": 10**6, "interruptions": 10**6, "first_delay_s": 0.01, "max_delay_s": 0.05},

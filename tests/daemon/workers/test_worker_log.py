@@ -69,8 +69,11 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
         assert (await child.run({"stage": "face", "job": "j"}, 60.0, lambda _: None))["event"] == "result"
         await child.stop()
 
-    logs = LogCapture()  # not `capture_logs`, which a logger that was used before does not see
-    monkeypatch.setattr("daemon.workers.process.log", structlog.wrap_logger(None, processors=[logs]))
+    logs = (
+        LogCapture()
+    )  # not `capture_logs`, which neither a logger that was used before nor another test's level lets see
+    every = structlog.make_filtering_bound_logger(0)
+    monkeypatch.setattr("daemon.workers.process.log", structlog.wrap_logger(None, [logs], wrapper_class=every))
     asyncio.run(work())
     return [line for line in logs.entries if line["event"] == "worker log"]
 

@@ -26,6 +26,8 @@ from stages.lipsync.motion_track import NAMES, Track
 from stages.media.ffmpeg import ffmpeg_path
 from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of, say, smiling
 
+pytestmark = pytest.mark.usefixtures("models")
+
 Picture = npt.NDArray[np.uint8]
 
 

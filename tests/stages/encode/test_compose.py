@@ -23,6 +23,8 @@ from stages.face.landmarker import landmarker
 from stages.lipsync.motion_track import NAMES, Track
 from tests.support.picture_jobs import drawn, face_of, job, portrait_of, say, smiling
 
+pytestmark = pytest.mark.usefixtures("models")
+
 Picture = npt.NDArray[np.uint8]
 
 #: Shapes of single sounds, as the lipsync stage gives them.

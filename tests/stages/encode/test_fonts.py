@@ -17,6 +17,8 @@ from stages.encode.fonts import font_for
 from stages.encode.video import write_video
 from tests.support.sound_jobs import Stripes, beep_job, ffmpeg
 
+pytestmark = pytest.mark.usefixtures("models")
+
 NOTO = Path(str(zhplot.__file__)).parent / "fonts" / "NotoSansSC-Regular.ttf"
 
 

@@ -13,6 +13,8 @@ from stages.encode.formats import FORMATS, OutputFormat
 from stages.encode.video import write_video
 from tests.support.sound_jobs import Frame, Stripes, beep_job
 
+pytestmark = pytest.mark.usefixtures("models")
+
 
 class Glass(Stripes):
     """Stripes in whatever a format wants: with an alpha channel, or without."""

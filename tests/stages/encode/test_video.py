@@ -28,6 +28,8 @@ from stages.media.ffmpeg import FFMPEG_ENV, Ffmpeg, failure, ffmpeg_path
 from tests.conftest import PATIENCE_S
 from tests.support.sound_jobs import Frame, Stripes, beep_job, ffmpeg, look
 
+pytestmark = pytest.mark.usefixtures("models")
+
 
 def leftovers(ctx: Context) -> list[str]:
     return sorted(path.name for path in ctx.job_dir.iterdir() if path.name not in ("speech.wav", "timing.json"))

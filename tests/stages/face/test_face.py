@@ -18,6 +18,8 @@ from stages.face.mesh import CHIN, FOREHEAD
 from stages.face.rig.rig import VERSION, load_rig
 from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, portrait_of
 
+pytestmark = pytest.mark.usefixtures("models")
+
 
 def header_only(width: int, height: int) -> bytes:
     """A PNG that claims a size and has hardly any data: what a decompression bomb looks like from outside."""

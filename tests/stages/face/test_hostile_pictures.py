@@ -24,13 +24,16 @@ from stages.context import Context
 from stages.face import decode as reading
 from stages.face.decode import LEAST_SIDE_PX, MOST_NARROW, MOST_SCANS, read
 from tests.conftest import PORTRAIT, ROOT
+from tests.support.endurance import repeats
 from tests.support.picture_jobs import encoded, job
+
+pytestmark = pytest.mark.usefixtures("models")
 
 MAX_PIXELS = Settings().stages.face.max_pixels
 #: What a stage may say of a picture.
 CODES = {"image-empty", "image-unreadable", "image-truncated", "image-too-large", "image-too-small", "image-too-narrow"}
 #: Damages of each kind of file. They are drawn anew from one seed, so that a failure can be met again.
-MUTATIONS = 60
+MUTATIONS = repeats("AVATAR_MUTATIONS", 15, 60)
 
 
 def drawing(mode: str = "RGB", size: tuple[int, int] = (96, 64)) -> Image.Image:

@@ -10,6 +10,8 @@ import pytest
 from stages.media.loudness import Block, level
 from tests.support.sound_jobs import meter, sound
 
+pytestmark = pytest.mark.usefixtures("models")
+
 RATE = 24_000
 
 

@@ -23,6 +23,8 @@ from stages.musetalk.gpu_memory import MB, Memory, fitting_batch
 from stages.musetalk.unet import UNet, UNetShape
 from stages.musetalk.vae import Vae, VaeShape
 
+pytestmark = pytest.mark.usefixtures("models")
+
 BF16 = torch.bfloat16
 #: Parameters of the published UNet, its time embedding folded away, and autoencoder.
 WEIGHTS = 823_000_000 + 83_653_863

@@ -17,6 +17,8 @@ from tests.support.picture_jobs import job as picture_job
 from tests.support.picture_jobs import say, track_of
 from tests.support.sound_jobs import ffmpeg, job, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 TEXT = "Bob's baby bought 12 big blue balloons. Peter Piper made a map for my mother, and Pam may keep it."
 
 

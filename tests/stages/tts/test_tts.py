@@ -29,6 +29,8 @@ from stages.tts.timing import spoken_words
 from stages.tts.track import Track
 from tests.support.sound_jobs import ffmpeg, job, meter, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!\n\nWhy? Nobody knows."
 
 

@@ -14,6 +14,8 @@ from stages.tts.alignment.forced import align, align_file
 from stages.tts.timing import UNKNOWN, Phone, Samples
 from tests.support.sound_jobs import job, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 TEXT = (
     "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons! Why? Nobody knows. "
     "The quick brown fox jumps over the lazy dog, and then it rests under the old maple tree. "

@@ -23,6 +23,8 @@ from stages.tts.phonemes.reading import Reader
 from tests.support.coqui_models import build_vits
 from tests.support.sound_jobs import job, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 WORDS = ("Hello", "there,", "Dr.", "Smith:", "42", "judges", "see", "birds.")
 
 

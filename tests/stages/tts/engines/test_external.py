@@ -23,6 +23,8 @@ from stages.tts.engines.external import host
 from tests.conftest import ROOT, Installation, wait_for
 from tests.support.sound_jobs import job, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 
 def example(folder: Path) -> Path:
     """The engine printed in docs/engines.md."""

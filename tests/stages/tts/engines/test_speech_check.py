@@ -25,6 +25,8 @@ from tests.conftest import ROOT, Installation
 from tests.stages.tts.engines.test_external import SAID, engines
 from tests.support.sound_jobs import job, sound
 
+pytestmark = pytest.mark.usefixtures("models")
+
 Wave = npt.NDArray[np.float64]
 RATE = 24_000
 

@@ -19,6 +19,8 @@ from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import Preparer
 from tests.support.sound_jobs import job, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 
 def read(language: str, text: str, lexicon: dict[str, str] | None = None) -> list[tuple[str, str]]:
     """(written word, its phonemes without spaces) of one sentence."""

@@ -31,6 +31,8 @@ from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
 from tests.support.sound_jobs import job, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 #: The letters that texts are written in.
 LETTERS = {
     "es": "abcdefghijlmnopqrstuvxyzáéíóúñü",

@@ -20,6 +20,8 @@ from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import Preparer
 from tests.support.sound_jobs import job, sound, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 LEXICON = {"avatard": "AV-uh-tar-dee", "nginx": "engine ex", "Siobhan": "/ʃəvˈɔn/"}
 
 

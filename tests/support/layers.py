@@ -1,0 +1,46 @@
+"""Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
+
+`quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own. `models` loads a
+voice, a face model or a network.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+DAEMON = frozenset(
+    {
+        "installation",
+        "house",
+        "disk",
+        "mounted",
+        "machine",
+        "shared",
+        "strangers_folder",
+        "watched",
+        "service",
+        "programs",
+    }
+    | {"server", "clients", "light_stages"}
+)
+MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "one_thread"})
+#: Files that take longest: several processes run the tests, and what is long must not begin last.
+LONG = (
+    "tests/systemd/",
+    "tests/daemon/queue/test_every_call.py",
+    "tests/daemon/queue/test_kills.py",
+    "tests/stages/musetalk/",
+    "tests/daemon/queue/test_power.py",
+    "tests/daemon/cli/test_doctor.py",
+    "tests/stages/tts/engines/test_other_python.py",
+)
+
+
+def mark(items: list[pytest.Item]) -> None:
+    """Mark each test with its layer, and put the long ones first."""
+    for item in items:
+        fixtures = frozenset(getattr(item, "fixturenames", ()))
+        layers = {"daemon": fixtures & DAEMON, "models": fixtures & MODELS}
+        for layer in [name for name, used in layers.items() if used] or ["quick"]:
+            item.add_marker(layer)
+    items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
