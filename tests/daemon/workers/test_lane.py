@@ -20,7 +20,7 @@ STAGES: tuple[Stage, ...] = ("tts", "deliver")
 DONE: Message = {"event": "result", "facts": {}, "warnings": []}
 #: A worker that works until it is ended.
 ENDLESS = "endless"
-#: A worker that is done when the test lets it.
+#: A worker that is done when the test lets it, unless it is ended before.
 SLOW = "slow"
 FULL = MachineError("disk-full", "No space left on device.")
 NOISE = ResultError("speech-invalid", "That is noise.")
@@ -41,7 +41,6 @@ class PlayedWorker(Child):
         self.requests: list[Message] = []
         self.stops: list[float] = []
         self.works = asyncio.Event()
-        self.may_end = asyncio.Event()
         self._up = False
         self._ended = asyncio.Event()
 
@@ -56,16 +55,18 @@ class PlayedWorker(Child):
         self._ended.clear()
         self.works.set()
         answer = self.answers.pop(0) if self.answers else DONE
-        if answer == ENDLESS:
+        if answer in (ENDLESS, SLOW):
             await self._ended.wait()
+            if answer == SLOW and self._up:
+                return DONE
             raise ChildDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
-        if answer == SLOW:
-            await self.may_end.wait()
-            return DONE
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, dict)
         return answer
+
+    def be_done(self) -> None:
+        self._ended.set()
 
     async def stop(self, grace_s: float = 5.0) -> None:
         self.stops.append(grace_s)
@@ -145,6 +146,8 @@ def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(roo
     assert room.on_disk(job).attempts == {"tts": 1, "deliver": 1}
     assert room.diary.lines.count("hello tts paused") == 2
     assert (room.diary.lines.count("gpu resumed"), lane.pause) == (1, None)
+    # And people were told that it works again as soon as it did
+    assert room.diary.lines.index("gpu resumed") < room.diary.lines.index("hello tts done")
 
 
 def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: QueueRoom) -> None:
@@ -265,7 +268,7 @@ def test_a_stage_that_ends_in_time_at_the_end_of_the_daemon_is_not_lost(room: Qu
         await lane.workers[0].works.wait()
         draining = asyncio.create_task(lane.drain(600.0))
         await turns()
-        lane.workers[0].may_end.set()
+        lane.workers[0].be_done()
         await draining
 
     asyncio.run(live())
