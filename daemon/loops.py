@@ -66,10 +66,12 @@ class Rounds:
         self._events = flow.events
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
+        self._watcher: Watcher | None = None
 
     async def begin_to_watch(self, watcher: Watcher) -> None:
         """Have changes in the inbox announced; where that takes long, the start does not wait for it."""
         inbox, mode = self._settings.paths.inbox, self._settings.intake.watch
+        self._watcher = watcher
 
         def watch() -> None:
             watcher.watch(inbox, mode, recursive=True, writers=self._intake.writers)
@@ -138,7 +140,7 @@ class Rounds:
         batches = self._intake.scan(drops)
         while (batch := await self._disk.run(next, batches, None)) is not None:
             if self._pauses.active("intake"):
-                return
+                continue  # nothing is taken, but people are told what waits
             await self._disk.run(self._intake.check_room)
             if await self._disk.run(self._intake.take, batch):
                 self._flow.changed.ring()
@@ -147,6 +149,8 @@ class Rounds:
         """Tell of an inbox that does not answer, and of its coming back."""
         told = False
         while True:
+            if self._watcher is not None and not self._watcher.alive():
+                self._wake.ring()  # the look makes its watches anew
             silent = self._disk.busy_s
             if silent >= STUCK_S and not told:
                 error = MachineError(

@@ -91,6 +91,8 @@ class Intake:
         self._peeks: dict[str, _Peek] = {}
         self._refused: dict[str, _Refused] = {}
         self._present: list[Drop] = []
+        #: Manifests that are to wait from now on, with what people are told: durably, and so only after all that can be taken.
+        self._unnoted: list[tuple[Drop, list[str], Sequence[str]]] = []
 
     def resume(self) -> int:
         """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
@@ -120,11 +122,16 @@ class Intake:
         return drops
 
     def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
-        """Batches of the drops that may be taken now, oldest first; an empty one where there was much to think about."""
+        """Batches of the drops that may be taken now, oldest first; an empty one where there was much to think about.
+
+        When all of them are given, manifests that wait are noted, at most `BATCH` of them: who drops thousands that wait keeps
+        nobody else waiting. `next_look` knows that others are left.
+        """
         drops = self.look() if drops is None else drops
         self._forget_gone({drop.name for drop in drops})
         settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
         left = room(self.settings)
+        self._unnoted = []
         for start in range(0, len(settled), BATCH):
             batch = []
             for drop in settled[start : start + BATCH]:
@@ -132,6 +139,9 @@ class Intake:
                     batch.append(drop)
                     left -= self._size(drop)
             yield batch
+        now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
+        for drop, missing, warnings in now:
+            self._note(drop, missing, warnings)
 
     def take(self, drops: Sequence[Drop]) -> list[Job]:
         """Claim drops and make their jobs.
@@ -237,7 +247,7 @@ class Intake:
     def next_look(self) -> float:
         """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
         limits, now = self.settings.intake, self.inbox.now
-        due = [limits.scan_s]
+        due = [LEAST_S if self._unnoted else limits.scan_s]
         due += [since + limits.companion_wait_s - now for since in self._waiting.since()]
         due += [refused.due - now for refused in list(self._refused.values())]
         if (still := self.inbox.next_still()) is not None:
@@ -312,6 +322,13 @@ class Intake:
         return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
+        """Have a manifest wait, now or, where nobody has been told yet, when its turn has come. Returns since when it waits."""
+        if drop.name in self._waiting:
+            return self._note(drop, missing, warnings)
+        self._unnoted.append((drop, missing, warnings))
+        return self.inbox.now
+
+    def _note(self, drop: Drop, missing: list[str], warnings: Sequence[str]) -> float:
         wanted = next(iter(self._peek(drop).outputs), drop.stem)
         return self._waiting.note(drop, wanted, missing, warnings)
 

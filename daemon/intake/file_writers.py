@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from enum import Enum
 
 from watchdog.events import FileSystemEvent
@@ -19,14 +20,25 @@ class Writing(Enum):
 
     #: Nothing was heard that tells.
     UNKNOWN = "unknown"
-    #: It was made by a link, a move of its folder, or before its folder was watched: a writer may have it open or not.
-    APPEARED = "appeared"
-    #: It was opened as it appeared: by the writer who made it, or by a reader of what was there.
-    OPENED = "opened"
-    #: It was written to, or made and opened, and not closed since.
+    #: It was written to, and somebody who may be its writer has it open.
     OPEN = "open"
-    #: Its writer closed it, or it was moved in under its name.
+    #: All who wrote to it have closed it, or it was moved in under its name.
     CLOSED = "closed"
+
+
+@dataclass
+class _File:
+    """What was heard of one file.
+
+    Attributes:
+        opens: how many have it open. The kernel tells of two equal events in a row once, so it may be too low or too high: a
+            file is never taken for closed, nor for open without end, by this alone.
+        closing: a writer has closed it while somebody else had it open, who may be a reader or another writer.
+    """
+
+    state: Writing = Writing.UNKNOWN
+    opens: int = 0
+    closing: bool = False
 
 
 class Writers:
@@ -35,55 +47,72 @@ class Writers:
     def __init__(self, root: str) -> None:
         self._prefix = root.rstrip(os.sep) + os.sep
         self._lock = threading.Lock()
-        self._known: dict[str, Writing] = {}
+        self._known: dict[str, _File] = {}
+        self._doubted = False
 
     def of(self, name: str) -> Writing:
         """What is known of a file, by its path below the folder."""
-        known = self._known.get(name, Writing.UNKNOWN)
-        return {Writing.APPEARED: Writing.UNKNOWN, Writing.OPENED: Writing.OPEN}.get(known, known)
+        known = self._known.get(name)
+        return known.state if known else Writing.UNKNOWN
 
     def hear(self, event: FileSystemEvent) -> None:
         """Take in one notification about a file."""
         name = self._name(event.src_path)
         with self._lock:
+            if self._doubted:
+                return
             if event.event_type == "moved":
                 self._move(name, self._name(event.dest_path))
             elif name is not None:
                 self._change(name, event.event_type)
 
     def _change(self, name: str, happened: str) -> None:
-        known = self._known.get(name)
-        if happened == "created":
-            self._known[name] = Writing.APPEARED
-        elif happened == "modified":
-            self._known[name] = Writing.OPEN
-        elif happened == "opened" and known is Writing.APPEARED:
-            # open(2) with O_CREAT tells of both at once; a link that was made is opened by nobody in that moment.
-            self._known[name] = Writing.OPENED
-        elif happened == "closed_no_write" and known is Writing.OPENED:
-            del self._known[name]  # it was a reader, such as the daemon itself
-        elif happened == "closed":
-            self._known[name] = Writing.CLOSED
-        elif happened == "deleted":
+        if happened == "deleted":
             self._known.pop(name, None)
+            return
+        if happened == "created":  # by a writer who opens it next, by a link, or with its folder
+            self._known[name] = _File()
+            return
+        first_heard = name not in self._known
+        file = self._known.setdefault(name, _File())
+        if happened == "opened":
+            file.opens += 1
+        elif happened == "modified":
+            # What nobody has open any more is cut or stretched by its name; what was opened before it was watched is written to.
+            by_name = not first_heard and not file.opens and file.state is not Writing.OPEN
+            file.state, file.closing = Writing.UNKNOWN if by_name else Writing.OPEN, False
+        elif happened in ("closed", "closed_no_write"):
+            file.opens = max(0, file.opens - 1)
+            file.closing |= happened == "closed"
+            if file.closing and not file.opens:
+                file.state, file.closing = Writing.CLOSED, False
+            elif file.closing or (file.state is Writing.OPEN and not file.opens):
+                file.state = Writing.UNKNOWN
 
     def _move(self, source: str | None, target: str | None) -> None:
         # Who moves a file in from outside the folder is done with it; who renames one inside may still be writing.
-        known = Writing.CLOSED if source is None else self._known.pop(source, Writing.UNKNOWN)
+        known = _File(Writing.CLOSED) if source is None else self._known.pop(source, _File())
         if target is not None:
             self._known[target] = known
 
-    def forget(self) -> None:
-        """Notifications were lost, or another folder is watched: nothing is known any more."""
+    def doubt(self) -> None:
+        """Believe no notification until `forget`: a folder that was moved away tells of its files under names they had here."""
         with self._lock:
             self._known.clear()
+            self._doubted = True
+
+    def forget(self) -> None:
+        """Begin anew: notifications were lost, or another folder is watched, and nothing is known any more."""
+        with self._lock:
+            self._known.clear()
+            self._doubted = False
 
     def keep(self, names: set[str]) -> None:
         """Forget the files that are not among `names` (and are not hidden: those are renamed when they are whole)."""
         with self._lock:
             gone = [name for name in self._known if name not in names and not os.path.basename(name).startswith(".")]
             for name in gone:
-                if self._known[name] not in (Writing.OPEN, Writing.OPENED):
+                if not self._known[name].opens and self._known[name].state is not Writing.OPEN:
                     del self._known[name]
 
     def _name(self, path: bytes | str) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,11 +78,19 @@ def can_notify(path: Path) -> bool:
 
 
 class _Hint(FileSystemEventHandler):
-    def __init__(self, wake: Callable[[], None], writers: Writers | None = None) -> None:
+    def __init__(
+        self, wake: Callable[[], None], writers: Writers | None = None, left: Callable[[], None] = lambda: None
+    ) -> None:
         self._wake = wake
         self._writers = writers
+        self._left = left
+        self.stopped = False
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        if self.stopped:  # of watches that were made anew meanwhile
+            return
+        if event.is_directory and event.event_type == "moved" and not event.dest_path:
+            self._left()
         if self._writers is not None and not event.is_directory:
             self._writers.hear(event)
         # What we do ourselves (opening, reading, claiming) is no news, and no change of a folder is that a file does not tell of.
@@ -112,8 +122,8 @@ def _ours(path: bytes | str) -> bool:
 class _Watch:
     mode: Mode
     recursive: bool
-    handler: FileSystemEventHandler
     writers: Writers | None
+    handler: _Hint | None = None
     place: tuple[int, int] | None = None
     handle: ObservedWatch | None = None
 
@@ -122,25 +132,35 @@ class Watcher:
     """Calls `wake` (from another thread) soon after something changed below the watched folders."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        # Full: a file that is moved in from outside is told as such, not as one that was made.
-        self._observer = InotifyObserver(generate_full_events=True)
+        self._observer = _observer()
         self._loss = _Loss(self._lost)
         self._wake = wake
         self._watches: dict[Path, _Watch] = {}
+        self._started = False
         self._doubt_until = 0.0
+        #: Why all watches are to be made anew; empty where they are good.
+        self._stale = ""
 
     def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: Writers | None = None) -> None:
         """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
 
         `writers` is told of the files in it.
         """
-        self._watches[path] = _Watch(mode, recursive, _Hint(self._wake, writers), writers)
+        self._watches[path] = _Watch(mode, recursive, writers)
         self.refresh(path)
 
     def trusted(self, path: Path) -> bool:
         """Whether changes of a watched folder are announced."""
         watch = self._watches.get(path)
-        return watch is not None and watch.handle is not None and time.monotonic() >= self._doubt_until
+        certain = not self._stale and self.alive() and time.monotonic() >= self._doubt_until
+        return watch is not None and watch.handle is not None and certain
+
+    def alive(self) -> bool:
+        """Whether the library's threads run, which pass on what the kernel tells; an error ends them without a word."""
+        if not self._started:
+            return True
+        threads = [self._observer, self._observer._inotify_fd, *self._observer.emitters]
+        return all(thread.is_alive() or not thread.should_keep_running() for thread in threads)
 
     def _lost(self) -> None:
         # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
@@ -150,11 +170,42 @@ class Watcher:
                 watch.writers.forget()
         self._wake()
 
+    def _folder_left(self) -> None:
+        """A folder was moved out. Its watches stay on it, wherever it is now, and tell under the names it had here; the library
+        trips over them when those names are used again. So all watches are made anew, and nothing is believed until then.
+        """
+        self._stale = "a folder was moved away"
+        for watch in list(self._watches.values()):
+            if watch.writers is not None:
+                watch.writers.doubt()
+        self._doubt_until = time.monotonic() + DOUBT_S
+
+    def _renew(self) -> None:
+        if not self.alive():
+            log.error("notifications ended", code="watch-ended", next="all folders are watched anew")
+        old, self._observer, self._stale = self._observer, _observer(), ""
+        for watch in self._watches.values():
+            if watch.handler is not None:
+                watch.handler.stopped = True
+            watch.place = watch.handle = None
+        self._observer.start()
+        # Ending the old one may take long, or fail over what broke it: nobody waits for that.
+        threading.Thread(target=_end, args=(old,), name="end-of-watches", daemon=True).start()
+        self._doubt_until = time.monotonic() + DOUBT_S
+        for path in self._watches:
+            self._schedule(path)
+
     def refresh(self, path: Path) -> None:
-        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again.
+        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again; and all folders
+        when notifications cannot be relied on any more.
 
         It goes through all folders below, of which one may not answer: not to be called in the event loop.
         """
+        if self._stale or not self.alive():
+            self._renew()
+        self._schedule(path)
+
+    def _schedule(self, path: Path) -> None:
         watch = self._watches[path]
         try:
             info = os.stat(path)
@@ -163,11 +214,13 @@ class Watcher:
         if watch.place == (info.st_dev, info.st_ino):
             return
         if watch.handle is not None:
-            self._observer.unschedule(watch.handle)
+            with contextlib.suppress(KeyError):  # it has ended by itself
+                self._observer.unschedule(watch.handle)
         watch.place, watch.handle = (info.st_dev, info.st_ino), None
         if watch.writers is not None:
             watch.writers.forget()
         if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
+            watch.handler = _Hint(self._wake, watch.writers, self._folder_left)
             try:
                 watch.handle = self._observer.schedule(watch.handler, str(path), recursive=watch.recursive)
             except OSError as exc:  # out of inotify watches: polling goes on
@@ -176,9 +229,20 @@ class Watcher:
     def start(self) -> None:
         logging.getLogger(_LIBRARY).addHandler(self._loss)
         self._observer.start()
+        self._started = True
 
     def stop(self) -> None:
         logging.getLogger(_LIBRARY).removeHandler(self._loss)
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join(5)
+
+
+def _observer() -> InotifyObserver:
+    # Full: a file that is moved in from outside is told as such, not as one that was made.
+    return InotifyObserver(generate_full_events=True)
+
+
+def _end(observer: InotifyObserver) -> None:
+    with contextlib.suppress(Exception):
+        observer.stop()

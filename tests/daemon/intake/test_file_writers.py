@@ -53,6 +53,15 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     one.watcher.stop()
 
 
+def _is_watched(watched: Watched, folder: Path) -> bool:
+    """Whether a change in a folder is told, which is asked by making one."""
+    watched.heard.clear()
+    (folder / ".probe").touch()
+    told = watched.heard.wait(0.2)
+    (folder / ".probe").unlink()
+    return told
+
+
 def test_a_file_is_not_whole_until_it_is_closed_however_still_it_stands(watched: Watched) -> None:
     # Given a writer that stands still for longer than any file must
     with (watched.root / "p.png").open("wb") as file:
@@ -107,12 +116,70 @@ def test_a_folder_that_is_moved_in_is_whole_although_its_files_are_read(watched:
     away.mkdir()
     (away / "a.yaml").write_text("kind: detect")
     away.rename(watched.root / "folder")
-    wait_for("the folder to be told of", lambda: watched.writers._known.get("folder/a.yaml") is Writing.APPEARED)
+    wait_for("the folder to be told of", lambda: "folder/a.yaml" in watched.writers._known)
     assert not watched.whole("folder/a.yaml")
     # When somebody reads one, as the daemon itself does / Then that is no writer, and it is whole when its time is over
-    (watched.root / "folder" / "a.yaml").read_text()
-    wait_for("the reader to be told of", lambda: "folder/a.yaml" not in watched.writers._known)
-    assert watched.whole("folder/a.yaml", UNKNOWN_S + 0.1)
+    with (watched.root / "folder" / "a.yaml").open():
+        wait_for("the reader to be told of", lambda: watched.writers._known["folder/a.yaml"].opens)
+        assert watched.whole("folder/a.yaml", UNKNOWN_S + 0.1)
+
+
+def test_a_second_opener_does_not_close_for_the_first(watched: Watched) -> None:
+    # Given a writer, and somebody else who opens the same file for writing and closes it
+    with (watched.root / "p.png").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        os.close(os.open(watched.root / "p.png", os.O_WRONLY))
+        # Then nobody knows whether it is whole, and time must tell
+        watched.becomes("p.png", Writing.UNKNOWN)
+        assert not watched.whole("p.png")
+        assert not watched.whole("p.png", SETTLE_S + 0.1)
+        file.write(b" and half")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+    watched.becomes("p.png", Writing.CLOSED)
+    # The same with a reader who goes on reading when the writer is done
+    with (watched.root / "p.png").open("ab") as file, (watched.root / "p.png").open("rb"):
+        file.write(b"more")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        file.close()
+        watched.becomes("p.png", Writing.UNKNOWN)
+    watched.becomes("p.png", Writing.CLOSED)
+
+
+def test_what_is_cut_by_its_name_is_not_waited_for_as_if_it_were_open(watched: Watched) -> None:
+    # Given a file that was closed / When it is cut without being opened / Then nobody will close it
+    (watched.root / "p.png").write_bytes(b"all of it")
+    watched.becomes("p.png", Writing.CLOSED)
+    os.truncate(watched.root / "p.png", 3)
+    watched.becomes("p.png", Writing.UNKNOWN)
+    assert not watched.whole("p.png")
+    assert watched.whole("p.png", UNKNOWN_S + 0.1)
+
+
+def test_a_folder_that_was_moved_away_tells_nothing_of_its_successor(watched: Watched) -> None:
+    # Given a folder that somebody moved away, and another one of its name, in which a file is being written
+    away = watched.root.parent / "away"
+    (watched.root / "anna").mkdir()
+    wait_for("the folder to be watched", lambda: _is_watched(watched, watched.root / "anna"))
+    (watched.root / "anna").rename(away)
+    wait_for("the move to be told of", lambda: watched.watcher._stale)
+    (watched.root / "anna").mkdir()
+    with (watched.root / "anna" / "p.wav").open("wb") as file:
+        # When somebody closes a file of that name in the folder that is away / Then it is not taken for the closing of this one
+        (away / "p.wav").write_bytes(b"x")
+        watched.watcher.refresh(watched.root)
+        (away / "p.wav").write_bytes(b"y")
+        assert not watched.watcher._stale
+        file.write(b"half")
+        file.flush()
+        watched.becomes("anna/p.wav", Writing.OPEN)
+        (away / "p.wav").write_bytes(b"z")
+        (watched.root / "last").touch()
+        watched.becomes("last", Writing.CLOSED)
+        assert watched.writers.of("anna/p.wav") is Writing.OPEN
 
 
 def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_size(tmp_path: Path) -> None:

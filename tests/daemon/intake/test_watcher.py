@@ -104,6 +104,56 @@ def test_a_folder_that_was_exchanged_is_watched_anew(tmp_path: Path) -> None:
         watcher.stop()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the library's fault
+def test_a_folder_that_is_moved_away_and_removed_ends_no_notifications(tmp_path: Path) -> None:
+    # Given a watched folder out of which one is moved, whose name is used again
+    inbox, away, news = tmp_path / "inbox", tmp_path / "away", threading.Event()
+    inbox.mkdir()
+    watcher = Watcher(news.set)
+    watcher.watch(inbox, "inotify", recursive=True)
+    watcher.start()
+    try:
+        (inbox / "d").mkdir()
+        wait_for("the folder to be told of", news.is_set)
+        (inbox / "d").rename(away)
+        wait_for("the move to be told of", lambda: watcher._stale)
+        assert not watcher.trusted(inbox)
+        # When both are removed, and the daemon looks, as it does when it is told of something
+        (inbox / "d").mkdir()
+        (inbox / "d").rmdir()
+        away.rmdir()
+        watcher.refresh(inbox)
+        # Then what happens afterwards is told
+        assert watcher.alive()
+        news.clear()
+        (inbox / "a.yaml").touch()
+        wait_for("the news", news.is_set)
+    finally:
+        watcher.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_notifications_that_ended_begin_again(tmp_path: Path) -> None:
+    # Given a watch whose thread has died of an error, as the library's does where folders come and go fast
+    news = threading.Event()
+    watcher = Watcher(news.set)
+    watcher.watch(tmp_path, "inotify", recursive=True)
+    watcher.start()
+    try:
+        watcher._observer._inotify_fd.read_events = lambda **_: 1 / 0  # type: ignore[method-assign,assignment]
+        (tmp_path / "a").touch()
+        wait_for("the end of the thread", lambda: not watcher.alive())
+        assert not watcher.trusted(tmp_path)
+        # When the daemon looks / Then it is told again
+        watcher.refresh(tmp_path)
+        assert watcher.alive()
+        news.clear()
+        (tmp_path / "b").touch()
+        wait_for("the news", news.is_set)
+    finally:
+        watcher.stop()
+
+
 #: Watches a folder; says when it is watched, and when notifications are not trusted any more.
 WATCHING = """
 import sys, threading

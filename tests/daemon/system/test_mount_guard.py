@@ -1,0 +1,58 @@
+"""A folder is known by its mark, its mount and its inode; who may write in it cannot make it look like another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import MachineError
+from daemon.system.mount_guard import MARK, Anchor
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Callable[[], Anchor]:
+    """Makes guards of one folder, as each start of the daemon does."""
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+
+    def make() -> Anchor:
+        return Anchor(folder, tmp_path / "outbox.json", "outbox")
+
+    make().check()
+    return make
+
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "empty": lambda mark: mark.write_bytes(b""),
+    "other": lambda mark: mark.write_text("x"),
+    "folder": lambda mark: (mark.unlink(), mark.mkdir(), (mark / "file").touch()),
+    "pipe": lambda mark: (mark.unlink(), os.mkfifo(mark)),
+    "link": lambda mark: (mark.unlink(), mark.symlink_to("/etc/passwd")),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_mark_that_somebody_spoils_is_made_anew(guarded: Callable[[], Anchor], tmp_path: Path, how: str) -> None:
+    running, folder = guarded(), tmp_path / "outbox"
+    before = (folder / MARK).read_text()
+    SPOILT[how](folder / MARK)
+    # The daemon that runs goes on, and so does the next one, with a mark of its own
+    running.check()
+    assert (folder / MARK).is_file()
+    assert not (folder / MARK).is_symlink()
+    assert (folder / MARK).read_text() not in ("", "x", before)
+    guarded().check()
+    assert [path.name for path in folder.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_another_folder_in_its_place_is_still_told(guarded: Callable[[], Anchor], tmp_path: Path) -> None:
+    # Given another folder with a mark of its own where the outbox was
+    (tmp_path / "outbox").rename(tmp_path / "old")
+    (tmp_path / "outbox").mkdir()
+    ((tmp_path / "outbox") / MARK).write_text("another")
+    with pytest.raises(MachineError, match="another folder stands in its place"):
+        guarded().check()
