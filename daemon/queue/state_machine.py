@@ -41,6 +41,8 @@ CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest a
 COPIED_AGAIN, COPIES = "copied again", 5
 #: How long the inbox may take to show a job's files once more, in s.
 SOURCES_S = 30.0
+#: Errors of a file that ends early, and what the history says where its other end was waited for.
+CUT_OFF, AWAITED = frozenset({"audio-truncated", "image-truncated"}), "waited for the rest of a file"
 UNCHECKED = "The inbox did not answer, so nobody knows whether the files of this job were whole when they were copied."
 
 #: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
@@ -187,6 +189,13 @@ class Flow:
         if isinstance(error, JobError) and await self._copied_again(job, directory):
             self._ended(job, "retried")
             return
+        if error.code in CUT_OFF and (wait_s := self._may_still_come_s(job)) > 0:
+            job.note(AWAITED, code=error.code, seconds=round(wait_s, 1))
+            job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
+            self._ended(job, "retried")
+            job.not_before = time.time() + wait_s
+            await self.enqueue(job, directory)
+            return
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
             self._ended(job, "failed")
@@ -245,6 +254,19 @@ class Flow:
         await self.finish(job, directory, "failed", unreadable(why))
 
     # -- files that went on being written ------------------------------------------------------------------------
+
+    def _may_still_come_s(self, job: Job) -> float:
+        """Seconds until the files of a job have stood still for as long as a file whose writers nobody tells of: that one was
+        closed does not say that it is whole, where it was closed for want of a connection. 0 where that was waited for already.
+        """
+        if any(entry["event"] == AWAITED for entry in job.history):
+            return 0.0
+        limits, waits = self.settings.intake, [0.0]
+        for known in job.facts.get(SOURCES, {}).values():
+            size = (known["file"] or [0, 0, 0])[2]
+            needed = min(limits.settle_unknown_s + limits.settle_mb_s * size / 1e6, limits.companion_wait_s)
+            waits.append(needed - float(known["still_s"]) - max(0.0, time.time() - job.accepted))
+        return max(waits)
 
     async def _copied_again(self, job: Job, directory: Path) -> bool:
         """Begin a job anew where a file that it names went on being written after it was copied."""

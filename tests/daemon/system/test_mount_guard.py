@@ -25,13 +25,29 @@ def guarded(tmp_path: Path) -> Callable[[], Anchor]:
     return make
 
 
+def put_folder(mark: Path) -> None:
+    mark.unlink()
+    mark.mkdir()
+    (mark / "file").touch()
+
+
+def put_pipe(mark: Path) -> None:
+    mark.unlink()
+    os.mkfifo(mark)
+
+
+def put_link(mark: Path) -> None:
+    mark.unlink()
+    mark.symlink_to("/etc/passwd")
+
+
 SPOILT: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,
     "empty": lambda mark: mark.write_bytes(b""),
     "other": lambda mark: mark.write_text("x"),
-    "folder": lambda mark: (mark.unlink(), mark.mkdir(), (mark / "file").touch()),
-    "pipe": lambda mark: (mark.unlink(), os.mkfifo(mark)),
-    "link": lambda mark: (mark.unlink(), mark.symlink_to("/etc/passwd")),
+    "folder": put_folder,
+    "pipe": put_pipe,
+    "link": put_link,
 }
 
 
