@@ -1,4 +1,4 @@
-"""All model files that engines need, by the names under which `avatar models` shows and fetches them. Loads none of them."""
+"""Lists the model files of all engines, by the names that `avatar models` uses. Loads no model."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def bring(ctx: Context) -> Facts:
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
     _check_end(ctx, seconds)
-    ctx.allow(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
+    ctx.allow_seconds(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
             level(lambda: wav_blocks(target), SAMPLE_RATE, samples, temporary)
@@ -174,7 +174,7 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
                 check_length(samples, limit, SAMPLE_RATE)
                 if samples >= stretch:  # how long a file sounds is known only as it is decoded
                     stretch += round(_STRETCH_S * SAMPLE_RATE)
-                    ctx.allow(ctx.settings.lanes.timeout.base_s)
+                    ctx.allow_seconds(ctx.settings.lanes.timeout.base_s)
                 peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()

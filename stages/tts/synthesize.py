@@ -52,7 +52,7 @@ def speak(ctx: Context) -> Facts:
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
-    ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+    ctx.allow_seconds(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
     engine: Engine = Checked(
         load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_give_time, ctx, choice)
     )
@@ -150,9 +150,9 @@ def _check_file(ctx: Context, track: Track) -> None:
 def _give_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
     """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
     if anew:
-        ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+        ctx.allow_seconds(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
     else:
-        ctx.allow(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
+        ctx.allow_seconds(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
 
 
 def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
