@@ -216,6 +216,6 @@ def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[float]:
 
 def blinks_per_minute(faces: Faces) -> float:
     """How often both lids shut."""
-    lids = np.array([min(mesh.lids(points)) for points in faces.full])
+    lids = np.array([min(mesh.lid_openness(points)) for points in faces.full])
     shut = lids < 0.5 * np.median(lids)
     return float((np.diff(shut.astype(int)) == 1).sum() / (len(lids) / faces.fps) * 60)

@@ -21,7 +21,7 @@ from stages.encode.creases import Creases
 from stages.encode.field_warp import Basis, Inverter, Sampler, at_points
 from stages.encode.layers import Box, Layers, unmultiplied
 from stages.encode.mouth import Interior, Opening
-from stages.face.backdrop import backdrop_of
+from stages.face.backdrop import load_backdrop
 from stages.face.rig.expressions import JAW, LOWER_CLOSES
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import sample
@@ -86,7 +86,7 @@ class Composer:
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
         track, patches = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
-        backdrop = backdrop_of(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
+        backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
         see_through = ctx.manifest.background == "transparent"
         return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], patches, backdrop, see_through)
 

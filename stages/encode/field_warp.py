@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.grid import Cells
+from stages.face.rig.grid import CellBlock
 from stages.face.sampling import sample
 
 FloatArray = npt.NDArray[np.float32]
@@ -16,7 +16,7 @@ Picture = npt.NDArray[np.uint8]
 class Basis:
     """Fields over one block of cells, ready to be summed by a single matrix product."""
 
-    def __init__(self, fields: FloatArray, covered: Cells, cells: Cells) -> None:
+    def __init__(self, fields: FloatArray, covered: CellBlock, cells: CellBlock) -> None:
         """Take the part `cells` of fields [k, rows, columns, 2] that cover `covered`."""
         self.cells = cells
         size = cells.shape[0] * cells.shape[1] * 2
@@ -30,7 +30,7 @@ class Basis:
 class Inverter:
     """Turns "where does this point go" into "where does this pixel come from" on one block of cells."""
 
-    def __init__(self, cells: Cells, step: int) -> None:
+    def __init__(self, cells: CellBlock, step: int) -> None:
         rows, columns = cells.shape
         x, y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         self._identity = np.dstack([x, y])
@@ -48,7 +48,7 @@ class Inverter:
 class Sampler:
     """Enlarges a block's displacement to pixels and samples the portrait through it."""
 
-    def __init__(self, cells: Cells, step: int, size: tuple[int, int], interpolation: int) -> None:
+    def __init__(self, cells: CellBlock, step: int, size: tuple[int, int], interpolation: int) -> None:
         width, height = size
         self.left, self.top = cells.left * step, cells.top * step
         self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
@@ -70,7 +70,7 @@ class Sampler:
         return np.asarray(sample(portrait, places, self._interpolation), np.uint8)
 
 
-def at_points(field: FloatArray, cells: Cells, step: int, points: FloatArray) -> FloatArray:
+def at_points(field: FloatArray, cells: CellBlock, step: int, points: FloatArray) -> FloatArray:
     """A block's field [rows, columns, 2] at portrait points [..., 2], bilinear."""
     places = (points - np.float32((step - 1) / 2)) * np.float32(1.0 / step) - np.array(
         [cells.left, cells.top], np.float32

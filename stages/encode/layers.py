@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.matte import Matte, shade
+from stages.face.rig.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -30,7 +30,7 @@ class Layers:
             self.figure, self.still = portrait.copy(), portrait
             return
         plate = np.ascontiguousarray(matte.plate[..., ::-1])
-        colours = cv2.subtract(portrait, shade(plate, matte.alpha))
+        colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
         if backdrop is not None:  # what is brighter than its own coverage belongs to the old background
             colours = np.minimum(colours, matte.alpha[..., None])
         self._backdrop = plate if backdrop is None else backdrop
@@ -41,7 +41,7 @@ class Layers:
         """A block of the (moved) figure before the background at `box`, BGR."""
         if not self.split:
             return figure
-        behind = shade(self._backdrop[box], cv2.extractChannel(figure, 3))
+        behind = background_share(self._backdrop[box], cv2.extractChannel(figure, 3))
         return np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_BGRA2BGR), behind), np.uint8)
 
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.colours import Tones
+from stages.face.rig.colours import FaceColours
 from stages.face.rig.face_frame import FaceFrame
-from stages.face.rig.mouth_interior import Oral
+from stages.face.rig.mouth_interior import MouthInterior
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -88,7 +88,7 @@ class Opening:
 class Interior:
     """Paints the inside of the mouth into an opening, BGR."""
 
-    def __init__(self, oral: Oral, tones: Tones, frame: FaceFrame) -> None:
+    def __init__(self, oral: MouthInterior, tones: FaceColours, frame: FaceFrame) -> None:
         self._oral, self._frame = oral, frame
         self._warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
         self._cavity = tones.cavity[::-1].astype(np.float32)

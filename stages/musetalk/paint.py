@@ -117,7 +117,7 @@ def _engine(ctx: Context) -> _Loaded:
         name = model(ctx.settings)
         painter = Painter.load(name, root, choose_place(wish.precision), wish.memory_mb, wish.batch)
         seconds = time.monotonic() - started
-        ctx.loaded(f"MuseTalk {wish.version}", seconds)
+        ctx.report_model_loaded(f"MuseTalk {wish.version}", seconds)
         _loaded = _Loaded(key, painter, Portraits(painter, wish, root), seconds, painter.memory())
     return _loaded
 
@@ -145,7 +145,7 @@ class _Watch:
             if first:
                 self._check()
             self._ctx.progress(0.1 + 0.9 * finished / self._frames)
-            self._ctx.left(self.per_frame_s * (self._frames - finished))
+            self._ctx.report_seconds_left(self.per_frame_s * (self._frames - finished))
 
     def _check(self) -> None:
         """Known after the first group: what the whole takes."""

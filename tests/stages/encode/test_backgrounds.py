@@ -19,8 +19,8 @@ from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
-from stages.face.landmarker import landmarker
-from stages.face.rig.matte import Matte, shade, split
+from stages.face.landmarker import shared_landmarker
+from stages.face.rig.matte import Matte, background_share, split_person
 from stages.face.rig.rig import load_rig
 from stages.lipsync.motion_track import NAMES, Track
 from stages.media.ffmpeg import ffmpeg_path
@@ -57,12 +57,12 @@ def leaning(ctx: Context) -> list[Picture]:
 def test_the_layers_together_are_the_picture(picture: Image.Image) -> None:
     # Given a portrait split into figure and background
     portrait = np.ascontiguousarray(np.asarray(picture))
-    landmarks = landmarker().mesh(portrait)
+    landmarks = shared_landmarker().read_mesh(portrait)
     assert landmarks is not None
-    matte = split(portrait, landmarks, landmarker().person(portrait))
+    matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
     assert matte
     # When they are put together again / Then not one pixel differs
-    behind = shade(matte.plate, matte.alpha)
+    behind = background_share(matte.plate, matte.alpha)
     assert (cv2.add(cv2.subtract(portrait, behind), behind) == portrait).all()
     # And the face belongs to the figure, the upper corners do not
     x, y = landmarks[1, :2].astype(int)
@@ -131,7 +131,7 @@ def test_a_person_that_cannot_be_told_apart_is_not_cut_out_badly(
 ) -> None:
     # Given a segmentation that does not see the face as a person
     shape = (384, 384)
-    monkeypatch.setattr("stages.face.landmarker.Landmarker.person", lambda *_: np.zeros(shape, np.float32))
+    monkeypatch.setattr("stages.face.landmarker.Landmarker.person_mask", lambda *_: np.zeros(shape, np.float32))
     # When another background is asked for / Then that is said; without, the picture moves as one layer
     with pytest.raises(JobError) as told:
         prepared(tmp_path / "other", "blur")

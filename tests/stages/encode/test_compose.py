@@ -19,7 +19,7 @@ from stages.context import Context
 from stages.encode.compose import Composer
 from stages.encode.parallel import Shares
 from stages.face import mesh
-from stages.face.landmarker import landmarker
+from stages.face.landmarker import shared_landmarker
 from stages.lipsync.motion_track import NAMES, Track
 from tests.support.picture_jobs import drawn, face_of, job, portrait_of, say, smiling
 
@@ -48,7 +48,7 @@ def show(ctx: Context, *rows: dict[str, float]) -> list[Picture]:
 
 
 def measured(frame: Picture) -> npt.NDArray[np.float32]:
-    points = landmarker().mesh(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8))
+    points = shared_landmarker().read_mesh(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8))
     assert points is not None
     return points
 
@@ -92,7 +92,7 @@ def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
 def test_a_blink_shuts_both_eyes_in_the_skins_own_colour(ready: Context, frames: dict[str, Picture]) -> None:
     # Given the eyes' boxes before and after
     points = np.array(face_of(ready)["landmarks"], np.float32)
-    open_, shut = mesh.lids(measured(frames["rest"])), mesh.lids(measured(frames["blink"]))
+    open_, shut = mesh.lid_openness(measured(frames["rest"])), mesh.lid_openness(measured(frames["blink"]))
     # Then the landmarker sees them shut
     assert max(shut) < 0.6 * min(open_)
     for upper, lower, _ in mesh.EYES:

@@ -177,7 +177,7 @@ def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
         "manifest": {"text": "a", "kind": "speech"},
     }
     # When it runs, then MuseTalk gives its memory back, once, and the stage does its work
-    result = worker.perform(request, Settings(), Unheard())
+    result = worker.run_stage(request, Settings(), Unheard())
     assert result["facts"] == {"engine": "large"}
     assert loaded == ["unloaded"]
     assert lipsync.release() == {}  # there is nothing more to give
@@ -185,4 +185,4 @@ def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
 
 def test_where_nothing_gives_way_the_lack_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paint, "_loaded", None)
-    assert not worker.make_room("tts")
+    assert not worker.release_other_models("tts")

@@ -183,7 +183,7 @@ def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(t
     ctx, facts = speaking(tmp_path / "job")
     left: list[float] = []
     # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
-    again = replace(ctx, left=left.append)
+    again = replace(ctx, report_seconds_left=left.append)
     lipsync.run(again)
     assert left[-1] == 0
     assert left[0] > 0
