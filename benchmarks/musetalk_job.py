@@ -18,9 +18,9 @@ from stages import encode, face, tts
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.lipsync import painted_mouth
-from stages.lipsync.audio_features import listen
-from stages.lipsync.motion import make_track
-from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.audio_features import measure_audio
+from stages.lipsync.motion import make_motion_track
+from stages.lipsync.painted_mouth import PaintedMouths
 from stages.lipsync.registry import ENGINES
 from stages.musetalk import face_box as boxes
 from stages.musetalk import mask as region
@@ -62,8 +62,8 @@ def spoken(folder: Path, sentences: int = 1, **manifest: Any) -> Context:
 def after_network(folder: Path) -> dict[str, Any]:
     """CPU milliseconds by part; for each frame where nothing else is said. Patches are noise: their cost is the same."""
     ctx = spoken(folder)
-    sound = listen(ctx.path("speech.wav"))
-    make_track(ctx)
+    sound = measure_audio(ctx.path("speech.wav"))
+    make_motion_track(ctx)
     landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
     box = boxes.portrait_box(landmarks, SIZE, chin_margin=boxes.CHIN_MARGIN)
     square = region.square_of(box)
@@ -76,8 +76,10 @@ def after_network(folder: Path) -> dict[str, Any]:
     frames = -(-sound.duration.numerator * ctx.manifest.frame_rate // sound.duration.denominator)
     noise = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3)).astype(np.uint8)
     groups = (noise[: min(8, frames - first)] for first in range(0, frames, 8))
-    save_ms, _ = cpu_ms(lambda: painted_mouth.save(ctx.job_dir, where, np.ones(frames, np.float32), groups))
-    painted = Patches.load(ctx.job_dir)
+    save_ms, _ = cpu_ms(
+        lambda: painted_mouth.save_painted_mouths(ctx.job_dir, where, np.ones(frames, np.float32), groups)
+    )
+    painted = PaintedMouths.load(ctx.job_dir)
     assert painted is not None
     picture = np.asarray(Image.open(ctx.path("portrait.png")))[..., ::-1].copy()
 
@@ -86,9 +88,9 @@ def after_network(folder: Path) -> dict[str, Any]:
             painted.paint(index, picture)
 
     paste_ms, _ = cpu_ms(paste)
-    compose_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.open(ctx).frames()))
+    compose_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(ctx).frames()))
     encode_ms, facts = cpu_ms(lambda: encode.run(ctx))
-    still_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.open(plain(ctx, folder.parent / "plain")).frames()))
+    still_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(plain(ctx, folder.parent / "plain")).frames()))
     return {
         "picture": f"{SIZE[0]}x{SIZE[1]}",
         "face_box_px": [box[2] - box[0], box[3] - box[1]],
@@ -129,7 +131,7 @@ def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]
     wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
     paint._loaded = paint._Loaded((wish, root), painter, Portraits(painter, wish, root), 0.0, painter.memory())
     started = time.monotonic()
-    facts = make_track(ctx, ENGINES["musetalk"])
+    facts = make_motion_track(ctx, ENGINES["musetalk"])
     painted = time.monotonic()
     encode.run(ctx)
     ended = time.monotonic()

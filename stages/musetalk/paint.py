@@ -16,8 +16,8 @@ from daemon.errors import MachineError
 from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import RATE as READINGS
-from stages.lipsync.audio_features import Sound
-from stages.lipsync.engines.musetalk import model
+from stages.lipsync.audio_features import AudioFeatures
+from stages.lipsync.engines.musetalk import model_name
 from stages.musetalk.audio import Speech
 from stages.musetalk.device import choose_place
 from stages.musetalk.painter import Painter
@@ -44,7 +44,7 @@ class _Loaded:
 _loaded: _Loaded | None = None
 
 
-def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
+def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
     """Write `mouth.raw` and `mouth.npz`.
 
     Raises:
@@ -57,10 +57,10 @@ def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
     if portrait.remark:
         ctx.warnings.append(portrait.remark)
     before = painter.repainted
-    watched = _Watch(ctx, frames, float(sound.duration))
+    watched = _Watch(ctx, frames, float(audio.duration))
     tokens = watched.begun(painter.ear.tokens(Speech(ctx.path("speech.wav")), frames, fps, painter.batch))
     painted = watched.done(painter.patches(portrait.latents, tokens))
-    painted_mouth.save(ctx.job_dir, portrait.where, strength(sound, frames, fps), painted)
+    painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, strength(audio, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:
         ctx.warnings.append(f"{repainted} frames came out broken and were painted again in float32.")
@@ -81,18 +81,18 @@ def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
     }
 
 
-def strength(sound: Sound, frames: int, fps: Fraction) -> FloatArray:
+def strength(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
     """How far each frame's patch shows, 0 to 1: not in silence, where the portrait's own mouth is the better one.
 
     The first and the last frame are the portrait itself, as with every engine, so that clips can be joined.
     """
     before, after, fade = (round(seconds * READINGS) for seconds in (_BEFORE_S, _AFTER_S, _FADE_S))
-    heard = np.pad((sound.loudness > 0).astype(np.float32), (after + fade, before + fade))
+    heard = np.pad((audio.loudness > 0).astype(np.float32), (after + fade, before + fade))
     near = np.convolve(heard, np.ones(before + after + 1), "valid") > 0
     eased = np.convolve(near.astype(np.float32), np.ones(2 * fade + 1) / (2 * fade + 1), "valid")
     times = np.arange(frames) / float(fps)
     shown = np.interp(times, np.arange(len(eased)) / READINGS, eased) if len(eased) else np.zeros(frames)
-    edge = np.minimum(times, float(sound.duration) - times) / _FADE_S
+    edge = np.minimum(times, float(audio.duration) - times) / _FADE_S
     values: FloatArray = np.clip(np.minimum(shown, edge), 0, 1).astype(np.float32)
     values[:1] = values[-1:] = 0
     return values
@@ -114,7 +114,7 @@ def _engine(ctx: Context) -> _Loaded:
     if _loaded is None or _loaded.key != key:
         unload()
         started = time.monotonic()
-        name = model(ctx.settings)
+        name = model_name(ctx.settings)
         painter = Painter.load(name, root, choose_place(wish.precision), wish.memory_mb, wish.batch)
         seconds = time.monotonic() - started
         ctx.report_model_loaded(f"MuseTalk {wish.version}", seconds)

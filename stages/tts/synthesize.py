@@ -13,7 +13,7 @@ import numpy as np
 from daemon.config.lexicon import of_language
 from daemon.errors import JobError, ResultError
 from stages.context import Context, Facts
-from stages.media.wav import wav_blocks
+from stages.media.wav import read_wav_blocks
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import Engine, Piece, Spoken
@@ -134,7 +134,7 @@ def _check_file(ctx: Context, track: Track) -> None:
     """
     path = ctx.path("speech.wav")
     samples, peak = 0, 0.0
-    for block in wav_blocks(path):
+    for block in read_wav_blocks(path):
         samples, peak = samples + len(block), max(peak, float(np.abs(block).max(initial=0.0)))
     least = _LEAST_PEAK if ctx.settings.stages.tts.check_speech else 0.0
     if samples == track.samples and peak >= least:

@@ -22,7 +22,7 @@ from stages.encode.compose import Composer
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.matte import Matte, background_share, split_person
 from stages.face.rig.rig import load_rig
-from stages.lipsync.motion_track import NAMES, Track
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
 from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of, say, smiling
 
@@ -45,12 +45,12 @@ def matte_of(ctx: Context) -> Matte:
 
 def leaning(ctx: Context) -> list[Picture]:
     """Frames in which the head is as far to one side, and to the other, as it ever goes."""
-    values = np.zeros((3, len(NAMES)), np.float32)
+    values = np.zeros((3, len(PARAMETERS)), np.float32)
     for row, sign in ((1, 1.0), (2, -1.0)):
         for name, value in {"lean": 0.1, "head_yaw": 3.0, "head_roll": 2.0, "head_y": 0.03, "jaw": 0.3}.items():
-            values[row, NAMES.index(name)] = sign * value if name != "jaw" else value
-    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
-    return [frame.copy() for frame in Composer.open(ctx).frames()]
+            values[row, PARAMETERS.index(name)] = sign * value if name != "jaw" else value
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return [frame.copy() for frame in Composer.for_job(ctx).frames()]
 
 
 @pytest.mark.parametrize("picture", [drawn(384), smiling()], ids=["drawn", "photo"])
@@ -145,9 +145,9 @@ def test_a_transparent_video_is_a_webm_whose_alpha_is_the_person(tmp_path: Path)
     ctx = prepared(tmp_path / "job", "transparent")
     say(ctx, [("ɑ", 0.1, 0.3)], 0.4)
     leaning(ctx)
-    values = np.zeros((10, len(NAMES)), np.float32)
-    values[2:8, NAMES.index("lean")] = 0.08
-    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    values = np.zeros((10, len(PARAMETERS)), np.float32)
+    values[2:8, PARAMETERS.index("lean")] = 0.08
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
     # When it is encoded and decoded again
     facts = stages.encode.run(ctx)
     command = [

@@ -23,10 +23,10 @@ from stages import face, lipsync
 from stages.context import Context, Facts
 from stages.encode.compose import Composer
 from stages.lipsync import painted_mouth
-from stages.lipsync.audio_features import Sound
-from stages.lipsync.choose import Machine, choose, look_at
-from stages.lipsync.motion_track import MOUTH, Track
-from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.audio_features import AudioFeatures
+from stages.lipsync.choose import EngineAvailability, check_availability, choose_engine
+from stages.lipsync.motion_track import MOUTH, MotionTrack
+from stages.lipsync.painted_mouth import PaintedMouths
 from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
@@ -37,7 +37,7 @@ from tests.support.musetalk_golden import MODELS
 
 #: Half a second of silence, then speech.
 PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
-READY = Machine(packages=True, gpu=True, lacking="")
+READY = EngineAvailability(packages=True, gpu=True, model_problem="")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,38 +53,42 @@ def unloaded() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "machine", "engine", "why"),
+    ("asked", "availability", "engine", "why"),
     [
         ("auto", READY, "musetalk", "CUDA"),
-        ("auto", Machine(True, False, ""), "warp", "no CUDA GPU"),
-        ("auto", Machine(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
-        ("auto", Machine(False, False, ""), "warp", "not installed"),
+        ("auto", EngineAvailability(True, False, ""), "warp", "no CUDA GPU"),
+        ("auto", EngineAvailability(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
+        ("auto", EngineAvailability(False, False, ""), "warp", "not installed"),
         ("warp", READY, "warp", "config.yaml asks"),
         ("musetalk", READY, "musetalk", "on the GPU"),
-        ("musetalk", Machine(True, False, ""), "musetalk", "slow"),
+        ("musetalk", EngineAvailability(True, False, ""), "musetalk", "slow"),
     ],
 )
-def test_the_engine_is_chosen_and_the_reason_said(asked: Any, machine: Machine, engine: str, why: str) -> None:
-    choice = choose(asked, lambda _: machine)
+def test_the_engine_is_chosen_and_the_reason_said(
+    asked: Any, availability: EngineAvailability, engine: str, why: str
+) -> None:
+    choice = choose_engine(asked, lambda _: availability)
     assert choice.engine.name == engine
     assert why in choice.why
 
 
 def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
     with pytest.raises(MachineError) as error:
-        choose("musetalk", lambda _: Machine(False, False, ""))
+        choose_engine("musetalk", lambda _: EngineAvailability(False, False, ""))
     assert error.value.code == "engine-not-installed"
 
 
 def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
-    def lacking() -> str:
-        return look_at(ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})).lacking
+    def problem() -> str:
+        return check_availability(
+            ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})
+        ).model_problem
 
-    assert "musetalkV15/unet.pth: missing" in lacking()
+    assert "musetalkV15/unet.pth: missing" in problem()
     shutil.copytree(MODELS, tmp_path / "m")
-    assert lacking() == ""
+    assert problem() == ""
     (tmp_path / "m" / "whisper" / "pytorch_model.bin").write_bytes(b"half")
-    assert "whisper/pytorch_model.bin" in lacking()
+    assert "whisper/pytorch_model.bin" in problem()
 
 
 # -- the whole -------------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, Facts]:
 
 def test_the_stage_leaves_a_patch_for_every_frame_and_says_what_ran(spoken: tuple[Context, Facts]) -> None:
     ctx, facts = spoken
-    track, painted = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
+    track, painted = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
     assert painted is not None
     assert len(track.values) == len(painted.strength) == facts["frames"] == 36
     assert (facts["engine"], facts["model"]) == ("musetalk", "MuseTalk 1.5")
@@ -125,11 +129,11 @@ def test_the_mouth_alone_is_painted_when_nothing_else_moves(spoken: tuple[Contex
     # Given a job whose head is locked
     ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     portrait = cv2.imread(str(ctx.path("portrait.png")))
-    painted = Patches.load(ctx.job_dir)
+    painted = PaintedMouths.load(ctx.job_dir)
     assert portrait is not None
     assert painted is not None
     # When its frames are made
-    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
     # Then outside of the mouth's region they are the portrait, and in it they are the patches, mixed in once
     for index, frame in enumerate(frames):
         want = np.asarray(portrait, np.uint8).copy()
@@ -149,10 +153,10 @@ def test_the_head_moves_as_with_warp(spoken: tuple[Context, Facts], tmp_path: Pa
     other, facts = speaking(tmp_path / "job", engine="warp", motion={"seed": 5}, fps="29.97")
     assert facts["engine"] == "warp"
     # Then all but the mouth moves alike
-    mine, theirs = (Track.load(job.path("motion.npz")).values for job in (ctx, other))
+    mine, theirs = (MotionTrack.load(job.path("motion.npz")).values for job in (ctx, other))
     assert np.array_equal(mine[:, len(MOUTH) :], theirs[:, len(MOUTH) :])
-    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
-    theirs_frames = [frame.copy() for frame in Composer.open(other).frames()]
+    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
+    theirs_frames = [frame.copy() for frame in Composer.for_job(other).frames()]
     brow = slice(0, frames[0].shape[0] // 3)
     assert max(np.abs(a[brow].astype(int) - b[brow]).max() for a, b in zip(frames, theirs_frames, strict=True)) <= 2
     assert np.abs(frames[20][brow].astype(int) - frames[0][brow]).max() > 5
@@ -165,7 +169,7 @@ def test_another_try_with_warp_leaves_no_patches(spoken: tuple[Context, Facts], 
     settings["stages"]["lipsync"]["engine"] = "warp"
     again = Context(ctx.job_id, ctx.name, tmp_path / "job", ctx.manifest, Settings.model_validate(settings))
     lipsync.run(again)
-    assert Patches.load(again.job_dir) is None
+    assert PaintedMouths.load(again.job_dir) is None
 
 
 def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
@@ -189,13 +193,13 @@ def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(t
     assert left[0] > 0
     assert facts["frames_per_s"] > 0
     # When less time is accepted than it takes, then it ends after the first group and says what it would take
-    ctx.path(painted_mouth.PIXELS).unlink()
+    ctx.path(painted_mouth.PIXELS_FILE).unlink()
     with pytest.raises(MachineError) as error:
         lipsync.run(replace(ctx, settings=with_musetalk(ctx.settings, patience=1e-6)))
     assert error.value.code == "engine-too-slow"
     assert "minutes for this speech" in error.value.message
     assert "stages.lipsync.musetalk.patience" in error.value.hint
-    assert not ctx.path(painted_mouth.PIXELS).exists()
+    assert not ctx.path(painted_mouth.PIXELS_FILE).exists()
 
 
 def with_musetalk(settings: Settings, **changes: Any) -> Settings:
@@ -280,7 +284,7 @@ def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seco
     ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
     facts = lipsync.run(ctx)
-    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
     assert facts["frames"] == len(frames) == math.ceil(seconds * 25)
     assert np.array_equal(frames[0], cv2.imread(str(ctx.path("portrait.png"))))
 
@@ -299,22 +303,22 @@ def test_a_covered_mouth_is_painted_where_it_must_be(tmp_path: Path) -> None:
     # When it speaks, then the mouth is inside the picture, near where it would be, and nothing breaks
     picture_jobs.say(ctx, PHONES, 1.2)
     lipsync.run(ctx)
-    painted = Patches.load(ctx.job_dir)
+    painted = PaintedMouths.load(ctx.job_dir)
     assert painted is not None
     x1, y1, x2, y2 = painted.where.roi
     middle = (low + high) / 2
     assert x1 < middle[0] < x2
     assert y1 < middle[1] < y2
-    assert len(list(Composer.open(ctx).frames())) == 30
+    assert len(list(Composer.for_job(ctx).frames())) == 30
 
 
 def test_cut_patches_are_noticed(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
     ctx, _ = spoken
     shutil.copytree(ctx.job_dir, tmp_path / "job")
-    pixels = tmp_path / "job" / painted_mouth.PIXELS
+    pixels = tmp_path / "job" / painted_mouth.PIXELS_FILE
     pixels.write_bytes(pixels.read_bytes()[:-1])
     with pytest.raises(UnknownError):
-        Patches.load(tmp_path / "job")
+        PaintedMouths.load(tmp_path / "job")
 
 
 # -- silence ---------------------------------------------------------------------------------------------------
@@ -325,7 +329,7 @@ def test_silence_eases_to_the_portraits_own_mouth() -> None:
     loudness = np.zeros(300, np.float32)
     loudness[100:200] = 1
     # When the patches' strength is taken at 25 frames a second
-    values = paint.strength(Sound(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25))
+    values = paint.strength(AudioFeatures(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25))
     # Then it is full in the speech, nothing in the silence, and passes without a jump
     assert (values[25:50] == 1).all()
     assert not values[:18].any()
