@@ -26,7 +26,7 @@ from stages.musetalk import face_box as boxes
 from stages.musetalk import mask as region
 from stages.musetalk import paint
 from stages.musetalk.painter import Painter
-from stages.musetalk.portrait import Portraits
+from stages.musetalk.portrait import PortraitCache
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"
 SIZE = (1920, 1080)
@@ -66,11 +66,11 @@ def after_network(folder: Path) -> dict[str, Any]:
     make_motion_track(ctx)
     landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
     box = boxes.portrait_box(landmarks, SIZE, chin_margin=boxes.CHIN_MARGIN)
-    square = region.square_of(box)
+    square = region.crop_square(box)
 
-    def mask() -> region.Region:
-        part = region.shown(region.landmark_labels(landmarks, square))
-        return region.region(region.soft_mask(part, box), box, SIZE)
+    def mask() -> region.MaskRegion:
+        part = region.painted_part(region.landmark_labels(landmarks, square))
+        return region.cut_region(region.soft_mask(part, box), box, SIZE)
 
     mask_ms, where = cpu_ms(mask)
     frames = -(-sound.duration.numerator * ctx.manifest.frame_rate // sound.duration.denominator)
@@ -129,13 +129,15 @@ def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]
     """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
     ctx = spoken(folder, sentences)
     wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
-    paint._loaded = paint._Loaded((wish, root), painter, Portraits(painter, wish, root), 0.0, painter.memory())
+    paint._loaded_engine = paint._LoadedEngine(
+        (wish, root), painter, PortraitCache(painter, wish, root), 0.0, painter.memory()
+    )
     started = time.monotonic()
     facts = make_motion_track(ctx, ENGINES["musetalk"])
     painted = time.monotonic()
     encode.run(ctx)
     ended = time.monotonic()
-    paint._loaded = None
+    paint._loaded_engine = None
     frames = int(facts["frames"])
     return {
         "frames": frames,

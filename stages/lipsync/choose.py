@@ -11,7 +11,7 @@ from daemon.errors import MachineError
 from daemon.system.installation import bring_extra
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.registry import ENGINES
-from stages.model_files.catalogue import survey
+from stages.model_files.catalogue import check_model_files
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvail
     model_problem = next(
         (
             f"{found.file.path}: {found.why or found.state}"
-            for found in survey(engine.models[engine.model(settings)], settings.paths.models)
+            for found in check_model_files(engine.models[engine.model(settings)], settings.paths.models)
             if not found.usable
         ),
         "",

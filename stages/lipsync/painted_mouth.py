@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from daemon.errors import MachineError, UnknownError
 from daemon.system import fs
-from stages.musetalk.blend import SIDE, paste, to_box
-from stages.musetalk.mask import Region
+from stages.musetalk.blend import SIDE, paste_patch, resize_to_box
+from stages.musetalk.mask import MaskRegion
 
 Picture = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
@@ -29,13 +29,13 @@ PIXELS_FILE, PLACEMENT_FILE = "mouth.raw", "mouth.npz"
 _MARGIN = 2
 
 
-def first_row(where: Region) -> int:
+def first_row(where: MaskRegion) -> int:
     """The first row of a patch that is visible or needed for scaling."""
     _, y1, _, y2 = where.box
     return max(0, int((where.roi[1] - y1) * SIDE / (y2 - y1)) - _MARGIN)
 
 
-def save_painted_mouths(folder: Path, where: Region, strength: FloatArray, patches: Iterable[Picture]) -> None:
+def save_painted_mouths(folder: Path, where: MaskRegion, strength: FloatArray, patches: Iterable[Picture]) -> None:
     """Write the patches of all frames atomically and in constant memory.
 
     Args:
@@ -70,7 +70,7 @@ class PaintedMouths:
         pixels: the open file with the pixels of all frames in order.
     """
 
-    where: Region
+    where: MaskRegion
     strength: FloatArray
     row: int
     pixels: BinaryIO
@@ -86,7 +86,7 @@ class PaintedMouths:
             return None
         try:
             with np.load(folder / PLACEMENT_FILE, allow_pickle=False) as rest:
-                where = Region(_four(rest["box"]), _four(rest["roi"]), rest["mask"])
+                where = MaskRegion(_four(rest["box"]), _four(rest["roi"]), rest["mask"])
                 found = cls(where, rest["strength"], int(rest["row"]), (folder / PIXELS_FILE).open("rb"))
             if (folder / PIXELS_FILE).stat().st_size != len(found.strength) * found.frame_bytes:
                 raise ValueError("its length does not match the number of frames")
@@ -114,7 +114,7 @@ class PaintedMouths:
         self.pixels.seek(frame * self.frame_bytes)
         patch[self.row :] = np.frombuffer(self.pixels.read(self.frame_bytes), np.uint8).reshape(-1, SIDE, 3)
         mask = self.where.mask if strength >= 1 else np.round(self.where.mask * strength).astype(np.uint8)
-        paste(picture, to_box(patch, self.where.box), self.where, mask)
+        paste_patch(picture, resize_to_box(patch, self.where.box), self.where, mask)
 
 
 def _four(values: npt.NDArray[np.int64]) -> tuple[int, int, int, int]:

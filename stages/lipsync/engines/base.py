@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daemon.config import Settings
 from stages.context import Context, Facts
-from stages.model_files.catalogue import Part
+from stages.model_files.catalogue import ModelPart
 
 if TYPE_CHECKING:  # so that an engine can be chosen without numpy
     from stages.lipsync.audio_features import AudioFeatures
@@ -45,5 +45,5 @@ class LipsyncEngine:
     packages: tuple[str, ...] = ()
     module: str = ""
     extra: str = ""
-    models: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    models: Mapping[str, tuple[ModelPart, ...]] = field(default_factory=dict)
     model: Callable[[Settings], str] = _no_model

@@ -31,7 +31,7 @@ from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.face_parser import FaceParser
-from stages.musetalk.portrait import Portraits
+from stages.musetalk.portrait import PortraitCache
 from tests.support import picture_jobs
 from tests.support.musetalk_golden import MODELS
 
@@ -211,11 +211,11 @@ def with_musetalk(settings: Settings, **changes: Any) -> Settings:
 def test_a_portrait_is_looked_at_once(spoken: tuple[Context, Facts], monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an engine that has seen a portrait
     ctx, _ = spoken
-    engine = paint._engine(ctx)
-    first = engine.portraits.of(ctx)
+    engine = paint._load_engine(ctx)
+    first = engine.portraits.for_job(ctx)
     # When the next job has the same one, then nothing of it is worked out again; the network's eye is not even opened
     monkeypatch.setattr(engine.painter, "latents", None)
-    assert engine.portraits.of(ctx) is first
+    assert engine.portraits.for_job(ctx) is first
     # When another is asked about, it is looked at
     cut = json.loads(ctx.path("face.json").read_bytes())
     cut["landmarks"] = (np.array(cut["landmarks"]) + 1).tolist()
@@ -223,7 +223,7 @@ def test_a_portrait_is_looked_at_once(spoken: tuple[Context, Facts], monkeypatch
     shutil.copytree(ctx.job_dir, other.job_dir)
     other.path("face.json").write_text(json.dumps(cut))
     with pytest.raises(TypeError):
-        engine.portraits.of(other)
+        engine.portraits.for_job(other)
 
 
 def test_the_shift_moves_the_box_of_the_older_version_alone(spoken: tuple[Context, Facts]) -> None:
@@ -231,7 +231,7 @@ def test_the_shift_moves_the_box_of_the_older_version_alone(spoken: tuple[Contex
 
     def box(version: str, shift: int) -> tuple[int, int, int, int]:
         wish = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
-        return Portraits(paint._engine(ctx).painter, wish, MODELS).of(ctx).where.box
+        return PortraitCache(paint._load_engine(ctx).painter, wish, MODELS).for_job(ctx).where.box
 
     plain, shifted = box("1.0", 0), box("1.0", 7)
     assert shifted[1] - plain[1] == 14  # the middle moves by 7, and the chin stays
@@ -244,10 +244,10 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
 ) -> None:
     # Given that the network's mask is chosen and its file is not there
     ctx, _ = spoken
-    painter = paint._engine(ctx).painter
+    painter = paint._load_engine(ctx).painter
     wish = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
     with pytest.raises(MachineError, match=r"79999_iter\.pth is not there") as error:
-        Portraits(painter, wish, tmp_path).of(ctx)
+        PortraitCache(painter, wish, tmp_path).for_job(ctx)
     assert error.value.code == "model-missing"
     # When a file with its tensors is there, one that takes everything for skin
     torch.manual_seed(0)
@@ -255,17 +255,17 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     parser.conv_out.conv_out.weight.data.zero_()
     (tmp_path / "face-parse-bisent").mkdir()
     torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
-    seen_nothing = Portraits(painter, wish, tmp_path).of(ctx)
+    seen_nothing = PortraitCache(painter, wish, tmp_path).for_job(ctx)
     # Then class 0, no face, is its answer: the landmarks' mask is taken, and that is said
-    assert "saw no mouth" in seen_nothing.remark
-    assert np.array_equal(seen_nothing.where.mask, paint._engine(ctx).portraits.of(ctx).where.mask)
+    assert "found no mouth" in seen_nothing.warning
+    assert np.array_equal(seen_nothing.where.mask, paint._load_engine(ctx).portraits.for_job(ctx).where.mask)
     # and where it answers skin everywhere, the whole lower half is painted
     parser.conv_out.conv.bn.bias.data.fill_(1.0)
     parser.conv_out.conv.bn.weight.data.zero_()
     parser.conv_out.conv_out.weight.data[mask.SKIN] = 1.0
     torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
-    seen_skin = Portraits(painter, wish, tmp_path).of(ctx)
-    assert seen_skin.remark == ""
+    seen_skin = PortraitCache(painter, wish, tmp_path).for_job(ctx)
+    assert seen_skin.warning == ""
     x1, _, x2, _ = seen_skin.where.box
     assert (seen_skin.where.mask[seen_skin.where.mask.shape[0] // 2] == 255).sum() > 0.5 * (x2 - x1)
     assert seen_skin.where.mask.sum() > seen_nothing.where.mask.sum()
@@ -329,7 +329,9 @@ def test_silence_eases_to_the_portraits_own_mouth() -> None:
     loudness = np.zeros(300, np.float32)
     loudness[100:200] = 1
     # When the patches' strength is taken at 25 frames a second
-    values = paint.strength(AudioFeatures(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25))
+    values = paint.patch_strength(
+        AudioFeatures(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25)
+    )
     # Then it is full in the speech, nothing in the silence, and passes without a jump
     assert (values[25:50] == 1).all()
     assert not values[:18].any()
