@@ -81,7 +81,7 @@ def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> 
     if not availability.packages:
         return f"{engine.name} needs {' or '.join(engine.packages)}, which is not installed"
     if not availability.gpu:
-        return f"{engine.name} is slow without a CUDA GPU, and none can be used"
+        return f"{engine.name} would be slow, because no CUDA GPU can be used"
     return ""
 
 
