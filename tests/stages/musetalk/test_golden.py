@@ -47,7 +47,7 @@ def unets() -> dict[str, UNet]:
 
 
 @pytest.fixture(scope="module")
-def hidden_states(painters: dict[str, Painter]) -> torch.Tensor:
+def hidden(painters: dict[str, Painter]) -> torch.Tensor:
     return painters["v15"].audio_encoder.hidden_states(next(SpeechReader(INPUTS / "audio.wav").pieces()))
 
 
