@@ -119,7 +119,7 @@ def test_the_stage_leaves_a_patch_for_every_frame_and_says_what_ran(spoken: tupl
     assert len(track.values) == len(painted.strength) == facts["frames"] == 36
     assert (facts["engine"], facts["model"]) == ("musetalk", "MuseTalk 1.5")
     assert "cpu, float32" in facts["device"]
-    assert any("processor" in warning for warning in ctx.warnings)
+    assert any("on the CPU" in warning for warning in ctx.warnings)
     # the mouth is painted, the rest is the track's
     assert not track.values[:, : len(MOUTH)].any()
     assert track.values[:, len(MOUTH) :].any()
@@ -246,7 +246,7 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     ctx, _ = spoken
     painter = paint._load_engine(ctx).painter
     wish = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
-    with pytest.raises(MachineError, match=r"79999_iter\.pth is not there") as error:
+    with pytest.raises(MachineError, match=r"79999_iter\.pth is missing") as error:
         PortraitCache(painter, wish, tmp_path).for_job(ctx)
     assert error.value.code == "model-missing"
     # When a file with its tensors is there, one that takes everything for skin
