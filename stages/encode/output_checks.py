@@ -15,7 +15,7 @@ from stages.media.wav import open_wav
 from stages.tts.recording import decoder
 
 #: Maximum number of pixels per direction that are compared in a frame.
-_LOOKS = 64
+_MAX_COMPARED = 64
 #: Mean difference to the first frame, of 255, that the movement of a head never reaches.
 _MAX_DIFFERENCE = 80.0
 #: Sound that is this far below the speech counts as lost. dB
@@ -40,7 +40,7 @@ class FrameCheck:
         Raises:
             ResultError: `picture-invalid`: it has only one colour, or does not resemble the first frame.
         """
-        rows, columns = (max(1, -(-side // _LOOKS)) for side in frame.shape[:2])
+        rows, columns = (max(1, -(-side // _MAX_COMPARED)) for side in frame.shape[:2])
         some = frame[::rows, ::columns].astype(np.int16)
         if (some == some[0, 0]).all() and (frame == frame[0, 0]).all():
             raise ResultError("picture-invalid", f"Frame {self._count} has only one colour.", _HINT)

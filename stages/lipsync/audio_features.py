@@ -16,7 +16,7 @@ from stages.media.wav import WavError, WavReader, open_wav
 FloatArray = npt.NDArray[np.float32]
 
 #: Readings per second.
-RATE = 100
+READINGS_PER_S = 100
 _WINDOW_S = 0.025
 #: Bands in Hz: fundamental; first formant of close vowels; first formant of open vowels; second formant of front vowels; hiss.
 _BANDS = ((80, 250), (250, 450), (550, 1000), (1700, 2700), (4000, 7500))
@@ -26,7 +26,7 @@ _BLOCK = 1000
 
 @dataclass(frozen=True)
 class AudioFeatures:
-    """Features of speech over time; reading i is at i / RATE s.
+    """Features of speech over time; reading i is at i / READINGS_PER_S s.
 
     Attributes:
         duration: exact duration in s.
@@ -58,8 +58,8 @@ def measure_audio(path: Path) -> AudioFeatures:
 def _read_bands(file: WavReader) -> Iterator[FloatArray]:
     """Yield band energies block by block; the window of a reading is centred on its time."""
     window = round(_WINDOW_S * file.rate)
-    hop = file.rate / RATE
-    readings = -(-file.count * RATE // file.rate)
+    hop = file.rate / READINGS_PER_S
+    readings = -(-file.count * READINGS_PER_S // file.rate)
     held, start = np.zeros(window // 2, np.float32), -(window // 2)  # sample number of held[0]
     for first in range(0, readings, _BLOCK):
         last = min(first + _BLOCK, readings)

@@ -16,7 +16,7 @@ from daemon.errors import UnknownError
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.lipsync import mouth_from_phones, painted_mouth
-from stages.lipsync.audio_features import RATE, AudioFeatures, measure_audio
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
@@ -79,7 +79,7 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
 def _paint_mouths(ctx: Context, engine: LipsyncEngine, audio: AudioFeatures, frames: int) -> Facts:
     """Paint the mouths, or remove those that an earlier attempt with another engine left."""
     if engine.paint is None:
-        for name in (painted_mouth.PLACEMENT_FILE, painted_mouth.PIXELS_FILE):
+        for name in (painted_mouth.METADATA_FILE, painted_mouth.PIXELS_FILE):
             fs.remove(ctx.path(name))
         return {}
     return engine.paint(ctx, audio, frames)
@@ -117,7 +117,7 @@ def _from_sound(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
     mouth = mouth_from_phones.to_frames(mouth_from_sound(audio), frames, fps)
     heard = np.flatnonzero(audio.loudness > 0)
     if len(heard):
-        mouth_from_phones.close_open_mouth(mouth, fps, (heard[0] / RATE, heard[-1] / RATE))
+        mouth_from_phones.close_open_mouth(mouth, fps, (heard[0] / READINGS_PER_S, heard[-1] / READINGS_PER_S))
     return mouth
 
 
@@ -145,7 +145,7 @@ def _accents_and_pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]
     peak = (level[1:-1] > 0.6) & (level[1:-1] >= level[:-2]) & (level[1:-1] > level[2:])
     silent = level == 0
     falls = np.flatnonzero(~silent[:-1] & silent[1:]) + 1
-    return (np.flatnonzero(peak) + 1) / RATE, falls / RATE
+    return (np.flatnonzero(peak) + 1) / READINGS_PER_S, falls / READINGS_PER_S
 
 
 def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.lipsync.audio_features import RATE, AudioFeatures
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.motion_track import MOUTH
 from stages.lipsync.visemes import FIRST_PART, PHONES, REST, UNKNOWN, VOWELS, Viseme
 
 FloatArray = npt.NDArray[np.float32]
 
 #: Inner time grid, readings per second.
-GRID = 200
+GRID_PER_S = 200
 #: A phone is held until the next one over a gap up to the first; before a longer gap it ends after the second. s
 _HOLD_S, _RELEASE_S = 0.24, 0.06
 #: A shape sets in over this fraction of its viseme's spread, and fades over the whole: mouths open fast and close slowly.
@@ -80,14 +80,14 @@ def _visemes(phone: dict[str, Any], start: float, end: float) -> list[VisemeSegm
 
 
 def blend_visemes(segments: list[VisemeSegment], duration: float) -> FloatArray:
-    """Blend visemes to mouth parameters on the inner grid (GRID readings per second), [readings, len(MOUTH)]."""
-    count = int(duration * GRID) + 2
+    """Blend visemes to mouth parameters on the inner grid (GRID_PER_S readings per second), [readings, len(MOUTH)]."""
+    count = int(duration * GRID_PER_S) + 2
     total = np.full((count, len(MOUTH)), 1e-6, np.float32)
     value = np.zeros((count, len(MOUTH)), np.float32)
     for segment in segments:
-        low = max(int((segment.start - _REACH_S) * GRID), 0)
-        high = min(int((segment.end + _REACH_S) * GRID) + 1, count)
-        time = np.arange(low, high) / GRID
+        low = max(int((segment.start - _REACH_S) * GRID_PER_S), 0)
+        high = min(int((segment.end + _REACH_S) * GRID_PER_S) + 1, count)
+        time = np.arange(low, high) / GRID_PER_S
         early, late = np.maximum(segment.start - time, 0), np.maximum(time - segment.end, 0)
         hold = np.exp(-early / (_ONSET * segment.viseme.spread_s) - late / segment.viseme.spread_s)
         firm = _firmness(segment.viseme)[None] * hold[:, None].astype(np.float32)
@@ -111,9 +111,9 @@ def scale_jaw_by_loudness(mouth: FloatArray, audio: AudioFeatures) -> None:
     """Scale the jaw's opening by loudness (0.55 to 1.15), in place."""
     if not len(audio.loudness):
         return
-    time = np.arange(len(mouth)) / GRID
-    slow = _smooth(audio.loudness, 0.05 * RATE)
-    level = np.interp(time, np.arange(len(slow)) / RATE, slow)
+    time = np.arange(len(mouth)) / GRID_PER_S
+    slow = _smooth(audio.loudness, 0.05 * READINGS_PER_S)
+    level = np.interp(time, np.arange(len(slow)) / READINGS_PER_S, slow)
     mouth[:, _JAW] *= (0.55 + 0.6 * np.clip(level / 0.8, 0, 1)).astype(np.float32)
 
 
@@ -126,13 +126,13 @@ def _smooth(values: FloatArray, sigma: float) -> FloatArray:
 
 def smooth_columns(mouth: FloatArray, sigma_s: float = 0.012) -> FloatArray:
     """Smooth every parameter over time (Gaussian, sigma in s)."""
-    return np.stack([_smooth(column, sigma_s * GRID) for column in mouth.T], axis=1)
+    return np.stack([_smooth(column, sigma_s * GRID_PER_S) for column in mouth.T], axis=1)
 
 
 def to_frames(mouth: FloatArray, frames: int, fps: Fraction) -> FloatArray:
     """Resample the inner grid to the times of the frames, [frames, len(MOUTH)]."""
     time = frame_times(frames, fps)
-    grid = np.arange(len(mouth)) / GRID
+    grid = np.arange(len(mouth)) / GRID_PER_S
     return np.stack([np.interp(time, grid, column) for column in mouth.T], axis=1).astype(np.float32)
 
 

@@ -24,7 +24,7 @@ from stages.musetalk.mask import MaskRegion
 Picture = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
-PIXELS_FILE, PLACEMENT_FILE = "mouth.raw", "mouth.npz"
+PIXELS_FILE, METADATA_FILE = "mouth.raw", "mouth.npz"
 #: Rows above the mask that scaling the patch also reads.
 _MARGIN = 2
 
@@ -55,7 +55,7 @@ def save_painted_mouths(folder: Path, where: MaskRegion, strength: FloatArray, p
     with fs.artifact(folder / PIXELS_FILE) as temporary, temporary.open("wb") as file:
         for group in patches:
             file.write(np.ascontiguousarray(group[:, row:]).data)
-    with fs.artifact(folder / PLACEMENT_FILE) as temporary, temporary.open("wb") as file:
+    with fs.artifact(folder / METADATA_FILE) as temporary, temporary.open("wb") as file:
         np.savez(file, box=where.box, roi=where.roi, mask=where.mask, row=row, strength=strength)
 
 
@@ -82,10 +82,10 @@ class PaintedMouths:
         Raises:
             UnknownError: `motion-unreadable`: the files are damaged; the stage must run again.
         """
-        if not (folder / PLACEMENT_FILE).exists():
+        if not (folder / METADATA_FILE).exists():
             return None
         try:
-            with np.load(folder / PLACEMENT_FILE, allow_pickle=False) as rest:
+            with np.load(folder / METADATA_FILE, allow_pickle=False) as rest:
                 where = MaskRegion(_four(rest["box"]), _four(rest["roi"]), rest["mask"])
                 found = cls(where, rest["strength"], int(rest["row"]), (folder / PIXELS_FILE).open("rb"))
             if (folder / PIXELS_FILE).stat().st_size != len(found.strength) * found.frame_bytes:

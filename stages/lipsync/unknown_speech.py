@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.lipsync.audio_features import RATE, AudioFeatures
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.mouth_from_phones import frame_times
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,8 +28,8 @@ def find_unknown_speech(phones: list[dict[str, Any]], audio: AudioFeatures) -> l
     edges = [0.0, *(float(phone[edge]) for phone in phones for edge in ("start", "end")), duration]
     found = []
     for start, end in list(pairwise(edges))[::2]:
-        heard = audio.loudness[round(start * RATE) : round(end * RATE)] > _SPEECH
-        if end - start >= _LEAST_GAP_S and heard.sum() >= _LEAST_SPEECH_S * RATE:
+        heard = audio.loudness[round(start * READINGS_PER_S) : round(end * READINGS_PER_S)] > _SPEECH
+        if end - start >= _LEAST_GAP_S and heard.sum() >= _LEAST_SPEECH_S * READINGS_PER_S:
             found.append((start, end))
     return found
 

@@ -15,8 +15,7 @@ from torch import Tensor
 from daemon.errors import MachineError
 from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
-from stages.lipsync.audio_features import RATE as READINGS
-from stages.lipsync.audio_features import AudioFeatures
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.engines.musetalk import model_name
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
@@ -90,12 +89,12 @@ def patch_strength(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArr
 
     The first and the last frame are the portrait itself, as with every engine, so that clips can be joined.
     """
-    before, after, fade = (round(seconds * READINGS) for seconds in (_BEFORE_S, _AFTER_S, _FADE_S))
+    before, after, fade = (round(seconds * READINGS_PER_S) for seconds in (_BEFORE_S, _AFTER_S, _FADE_S))
     heard = np.pad((audio.loudness > 0).astype(np.float32), (after + fade, before + fade))
     near = np.convolve(heard, np.ones(before + after + 1), "valid") > 0
     eased = np.convolve(near.astype(np.float32), np.ones(2 * fade + 1) / (2 * fade + 1), "valid")
     times = np.arange(frames) / float(fps)
-    shown = np.interp(times, np.arange(len(eased)) / READINGS, eased) if len(eased) else np.zeros(frames)
+    shown = np.interp(times, np.arange(len(eased)) / READINGS_PER_S, eased) if len(eased) else np.zeros(frames)
     edge = np.minimum(times, float(audio.duration) - times) / _FADE_S
     values: FloatArray = np.clip(np.minimum(shown, edge), 0, 1).astype(np.float32)
     values[:1] = values[-1:] = 0

@@ -230,8 +230,8 @@ def test_the_shift_moves_the_box_of_the_older_version_alone(spoken: tuple[Contex
     ctx, _ = spoken
 
     def box(version: str, shift: int) -> tuple[int, int, int, int]:
-        wish = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
-        return PortraitCache(paint._load_engine(ctx).painter, wish, MODELS).for_job(ctx).where.box
+        settings = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
+        return PortraitCache(paint._load_engine(ctx).painter, settings, MODELS).for_job(ctx).where.box
 
     plain, shifted = box("1.0", 0), box("1.0", 7)
     assert shifted[1] - plain[1] == 14  # the middle moves by 7, and the chin stays
@@ -245,9 +245,9 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     # Given that the network's mask is chosen and its file is not there
     ctx, _ = spoken
     painter = paint._load_engine(ctx).painter
-    wish = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
+    settings = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
     with pytest.raises(MachineError, match=r"79999_iter\.pth is missing") as error:
-        PortraitCache(painter, wish, tmp_path).for_job(ctx)
+        PortraitCache(painter, settings, tmp_path).for_job(ctx)
     assert error.value.code == "model-missing"
     # When a file with its tensors is there, one that takes everything for skin
     torch.manual_seed(0)
@@ -255,7 +255,7 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     parser.conv_out.conv_out.weight.data.zero_()
     (tmp_path / "face-parse-bisent").mkdir()
     torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
-    seen_nothing = PortraitCache(painter, wish, tmp_path).for_job(ctx)
+    seen_nothing = PortraitCache(painter, settings, tmp_path).for_job(ctx)
     # Then class 0, no face, is its answer: the landmarks' mask is taken, and that is said
     assert "found no mouth" in seen_nothing.warning
     assert np.array_equal(seen_nothing.where.mask, paint._load_engine(ctx).portraits.for_job(ctx).where.mask)
@@ -264,7 +264,7 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     parser.conv_out.conv.bn.weight.data.zero_()
     parser.conv_out.conv_out.weight.data[mask.SKIN] = 1.0
     torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
-    seen_skin = PortraitCache(painter, wish, tmp_path).for_job(ctx)
+    seen_skin = PortraitCache(painter, settings, tmp_path).for_job(ctx)
     assert seen_skin.warning == ""
     x1, _, x2, _ = seen_skin.where.box
     assert (seen_skin.where.mask[seen_skin.where.mask.shape[0] // 2] == 255).sum() > 0.5 * (x2 - x1)
