@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.mp4_probe import probe
+from stages.encode.mp4_probe import probe_mp4
 from stages.face import mesh
 from stages.face.pose import pose_of
 
@@ -69,7 +69,7 @@ def faces_of(video: Path) -> Faces:
 
     solutions: Any = mediapipe.solutions
     whole, cropped = (solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2))
-    stream = probe(video).stream("video")
+    stream = probe_mp4(video).stream("video")
     assert stream is not None
     capture = cv2.VideoCapture(str(video))
     full: list[FloatArray] = []
@@ -216,6 +216,6 @@ def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[float]:
 
 def blinks_per_minute(faces: Faces) -> float:
     """How often both lids shut."""
-    lids = np.array([min(mesh.lids(points)) for points in faces.full])
+    lids = np.array([min(mesh.lid_openness(points)) for points in faces.full])
     shut = lids < 0.5 * np.median(lids)
     return float((np.diff(shut.astype(int)) == 1).sum() / (len(lids) / faces.fps) * 60)

@@ -29,11 +29,11 @@ from torch import Tensor
 
 from benchmarks.musetalk_job import after_network, end_to_end
 from benchmarks.musetalk_plain import Plain
-from stages.musetalk.audio import Ear
-from stages.musetalk.device import Place, Precision, choose_place
-from stages.musetalk.forward import Step
+from stages.musetalk.audio import AudioEncoder
+from stages.musetalk.device import Placement, Precision, choose_placement
+from stages.musetalk.forward import ForwardPass
 from stages.musetalk.painter import Painter
-from stages.musetalk.stream_pipeline import Belt
+from stages.musetalk.stream_pipeline import StreamPipeline
 from stages.musetalk.unet import UNet, UNetShape
 from stages.musetalk.vae import Vae, VaeShape
 from stages.musetalk.whisper import WhisperEncoder, WhisperShape
@@ -44,22 +44,22 @@ VAE = VaeShape(channels=(128, 256, 512, 512), groups=32)
 GFLOP = 177.8 + 622.2
 
 
-def painter(place: Place, batch: int) -> Painter:
+def painter(placement: Placement, batch: int) -> Painter:
     """The full network, its weights drawn at random; PyTorch's own initialisation keeps the numbers small."""
     torch.manual_seed(0)
     unet, vae, encoder = UNet(UNET), Vae(VAE), WhisperEncoder(WhisperShape())
     for network in (unet, vae, encoder):
         network.requires_grad_(False).eval()
-    return Painter(unet, vae, Ear(encoder, place.device), place, batch)
+    return Painter(unet, vae, AudioEncoder(encoder, placement.device), placement, batch)
 
 
-def clock(work: Callable[[], object], seconds: float, place: Place) -> float:
+def clock(work: Callable[[], object], seconds: float, placement: Placement) -> float:
     """Least seconds of a call, after one to warm up, over at least `seconds` and two calls; noise only ever adds."""
 
     def once() -> float:
         start = time.perf_counter()
         work()
-        if place.device.type == "cuda":
+        if placement.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
@@ -70,41 +70,41 @@ def clock(work: Callable[[], object], seconds: float, place: Place) -> float:
     return min(times)
 
 
-def spans(work: Callable[[], object], place: Place) -> tuple[float, float]:
+def spans(work: Callable[[], object], placement: Placement) -> tuple[float, float]:
     """Seconds of one call by the clock, and of the processor."""
     start, used = time.perf_counter(), time.process_time()
     work()
-    if place.device.type == "cuda":
+    if placement.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start, time.process_time() - used
 
 
-def ceiling(place: Place, seconds: float) -> float:
+def ceiling(placement: Placement, seconds: float) -> float:
     """TFLOP/s of one large matrix product in this precision."""
-    a, b = (torch.randn(8192, 8192, device=place.device, dtype=place.dtype) for _ in range(2))
-    return 2 * 8192**3 / clock(lambda: a @ b, seconds, place) / 1e12
+    a, b = (torch.randn(8192, 8192, device=placement.device, dtype=placement.dtype) for _ in range(2))
+    return 2 * 8192**3 / clock(lambda: a @ b, seconds, placement) / 1e12
 
 
-def inputs(place: Place, batch: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], Tensor]:
+def inputs(placement: Placement, batch: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], Tensor]:
     crop = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
-    return crop, torch.randn(batch, 50, 384, device=place.device)
+    return crop, torch.randn(batch, 50, 384, device=placement.device)
 
 
 @torch.inference_mode()
-def ours(place: Place, batch: int, seconds: float) -> dict[str, Any]:
-    cuda = place.device.type == "cuda"
+def ours(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
+    cuda = placement.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    engine = painter(place, batch)
-    crop, tokens = inputs(place, batch)
+    engine = painter(placement, batch)
+    crop, tokens = inputs(placement, batch)
     start = time.perf_counter()
     latents = engine.latents(crop)
     portrait_s = time.perf_counter() - start
     groups = [tokens] * (16 if cuda else 1)
-    step_s = clock(lambda: list(engine.patches(latents, groups)), seconds, place) / len(groups)
+    step_s = clock(lambda: list(engine.patches(latents, groups)), seconds, placement) / len(groups)
     result = {
         "measured": "ours",
-        "place": place.words,
+        "place": placement.description,
         "recorded": engine.recorded,
         "batch": batch,
         "portrait_once_s": round(portrait_s, 3),
@@ -114,29 +114,29 @@ def ours(place: Place, batch: int, seconds: float) -> dict[str, Any]:
         **engine.memory(),
     }
     if cuda:
-        tflops = ceiling(place, 0.5)
+        tflops = ceiling(placement, 0.5)
         result |= {"matmul_tflops": round(tflops), "of_ceiling": round(GFLOP * batch / step_s / tflops / 1000, 3)}
-    unet, vae, typed = engine._unet, engine._vae, tokens.to(place.dtype)
+    unet, vae, typed = engine._unet, engine._vae, tokens.to(placement.dtype)
     predicted = unet(latents, typed)
-    result["unet_s_per_frame"] = round(clock(lambda: unet(latents, typed), seconds / 2, place) / batch, 5)
-    result["decoder_s_per_frame"] = round(clock(lambda: vae.decode(predicted), seconds / 2, place) / batch, 5)
+    result["unet_s_per_frame"] = round(clock(lambda: unet(latents, typed), seconds / 2, placement) / batch, 5)
+    result["decoder_s_per_frame"] = round(clock(lambda: vae.decode(predicted), seconds / 2, placement) / batch, 5)
     engine.unload()
     return result
 
 
 @torch.inference_mode()
-def beside(place: Place, batch: int, seconds: float) -> dict[str, Any]:
+def beside(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
     """Ours and the baseline by turns, so that what else the machine does meets both.
 
     The baseline has the precision that its users have: float32 on a processor, float16 on a GPU.
     """
-    cuda = place.device.type == "cuda"
-    modules = Plain(Place(place.device, torch.float16 if cuda else torch.float32))
-    engine = painter(place, batch)
-    crop, tokens = inputs(place, batch)
+    cuda = placement.device.type == "cuda"
+    modules = Plain(Placement(placement.device, torch.float16 if cuda else torch.float32))
+    engine = painter(placement, batch)
+    crop, tokens = inputs(placement, batch)
     latents = engine.latents(crop)
-    typed = tokens.to(modules.place.dtype)
-    repeated = torch.randn(batch, 8, 32, 32, device=place.device, dtype=modules.place.dtype)
+    typed = tokens.to(modules.placement.dtype)
+    repeated = torch.randn(batch, 8, 32, 32, device=placement.device, dtype=modules.placement.dtype)
     many = 8 if cuda else 1
 
     def theirs() -> None:
@@ -152,13 +152,13 @@ def beside(place: Place, batch: int, seconds: float) -> dict[str, Any]:
     for work in (theirs, mine):
         work()
     while spent < 2 * seconds or len(rounds) < 3:
-        taken = [span for work in (theirs, mine) for span in spans(work, place)]
+        taken = [span for work in (theirs, mine) for span in spans(work, placement)]
         rounds.append([span / many / batch for span in taken])
         spent += sum(taken[::2])
     plain_s, plain_cpu_s, ours_s, ours_cpu_s = np.min(rounds, axis=0)
     result = {
         "measured": "beside plain diffusers",
-        "places": [modules.place.words, place.words],
+        "places": [modules.placement.description, placement.description],
         "batch": batch,
         "rounds": len(rounds),
         "plain_s_per_frame": round(plain_s, 5),
@@ -173,24 +173,24 @@ def beside(place: Place, batch: int, seconds: float) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def steps(place: Place, batch: int, seconds: float) -> dict[str, Any]:
+def steps(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
     """s/frame with each step left out, the others in place."""
-    engine = painter(place, batch)
-    crop, tokens = inputs(place, batch)
+    engine = painter(placement, batch)
+    crop, tokens = inputs(placement, batch)
     latents = engine.latents(crop)
-    unet, vae, typed = engine._unet, engine._vae, tokens.to(place.dtype)
+    unet, vae, typed = engine._unet, engine._vae, tokens.to(placement.dtype)
 
     def whole(portrait: Tensor) -> float:
-        return clock(lambda: vae.decode(unet(portrait, typed)), seconds, place) / batch
+        return clock(lambda: vae.decode(unet(portrait, typed)), seconds, placement) / batch
 
-    result = {"measured": "steps", "place": place.words, "batch": batch, "all": whole(latents)}
+    result = {"measured": "steps", "place": placement.description, "batch": batch, "all": whole(latents)}
     result["portrait for each frame of the batch"] = whole(latents.expand(batch, -1, -1, -1).contiguous())
-    belt = Belt(Step(unet, vae, latents, batch))
-    result["belt, replay and pixels added"] = clock(lambda: belt.put(tokens).get(), seconds, place) / batch
+    pipeline = StreamPipeline(ForwardPass(unet, vae, latents, batch))
+    result["belt, replay and pixels added"] = clock(lambda: pipeline.put(tokens).get(), seconds, placement) / batch
     unet.to(memory_format=torch.contiguous_format)
     vae.to(memory_format=torch.contiguous_format)
     result["channels first"] = whole(latents.contiguous())
-    result["not padded: a batch of one"] = clock(lambda: vae.decode(unet(latents, typed[:1])), seconds, place)
+    result["not padded: a batch of one"] = clock(lambda: vae.decode(unet(latents, typed[:1])), seconds, placement)
     engine.unload()
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items()}
 
@@ -207,9 +207,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    cuda = choose_place("auto", args.device).device.type == "cuda"
+    cuda = choose_placement("auto", args.device).device.type == "cuda"
     precisions = cast("list[Precision]", (args.precisions or ("auto" if cuda else "float32,auto")).split(","))
-    places = [choose_place(precision, args.device) for precision in precisions]
+    places = [choose_placement(precision, args.device) for precision in precisions]
     batches = [int(text) for text in (args.batches or ("1,4,8,16,32,64" if cuda else "1,4")).split(",")]
 
     def tell(work: Callable[[], dict[str, Any]]) -> None:
@@ -228,10 +228,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for part in (args.parts or ("network,steps,after,end" if cuda else "network,steps,after")).split(","):
             if part == "network":
-                for place in places:
+                for placement in places:
                     for batch in batches:
-                        tell(lambda: beside(place, batch, args.seconds))  # noqa: B023 (called at once)
-                        tell(lambda: ours(place, batch, args.seconds))  # noqa: B023
+                        tell(lambda: beside(placement, batch, args.seconds))  # noqa: B023 (called at once)
+                        tell(lambda: ours(placement, batch, args.seconds))  # noqa: B023
             elif part == "steps":
                 tell(lambda: steps(places[-1], batches[-1] if not cuda else 16, args.seconds))
             elif part == "after":

@@ -18,15 +18,15 @@ from stages import encode, face, tts
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.lipsync import painted_mouth
-from stages.lipsync.audio_features import listen
-from stages.lipsync.motion import make_track
-from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.audio_features import measure_audio
+from stages.lipsync.motion import make_motion_track
+from stages.lipsync.painted_mouth import PaintedMouths
 from stages.lipsync.registry import ENGINES
 from stages.musetalk import face_box as boxes
 from stages.musetalk import mask as region
 from stages.musetalk import paint
 from stages.musetalk.painter import Painter
-from stages.musetalk.portrait import Portraits
+from stages.musetalk.portrait import PortraitCache
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"
 SIZE = (1920, 1080)
@@ -62,22 +62,24 @@ def spoken(folder: Path, sentences: int = 1, **manifest: Any) -> Context:
 def after_network(folder: Path) -> dict[str, Any]:
     """CPU milliseconds by part; for each frame where nothing else is said. Patches are noise: their cost is the same."""
     ctx = spoken(folder)
-    sound = listen(ctx.path("speech.wav"))
-    make_track(ctx)
+    sound = measure_audio(ctx.path("speech.wav"))
+    make_motion_track(ctx)
     landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
     box = boxes.portrait_box(landmarks, SIZE, chin_margin=boxes.CHIN_MARGIN)
-    square = region.square_of(box)
+    square = region.crop_square(box)
 
-    def mask() -> region.Region:
-        part = region.shown(region.landmark_labels(landmarks, square))
-        return region.region(region.soft_mask(part, box), box, SIZE)
+    def mask() -> region.MaskRegion:
+        part = region.painted_part(region.landmark_labels(landmarks, square))
+        return region.cut_region(region.soft_mask(part, box), box, SIZE)
 
     mask_ms, where = cpu_ms(mask)
     frames = -(-sound.duration.numerator * ctx.manifest.frame_rate // sound.duration.denominator)
     noise = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3)).astype(np.uint8)
     groups = (noise[: min(8, frames - first)] for first in range(0, frames, 8))
-    save_ms, _ = cpu_ms(lambda: painted_mouth.save(ctx.job_dir, where, np.ones(frames, np.float32), groups))
-    painted = Patches.load(ctx.job_dir)
+    save_ms, _ = cpu_ms(
+        lambda: painted_mouth.save_painted_mouths(ctx.job_dir, where, np.ones(frames, np.float32), groups)
+    )
+    painted = PaintedMouths.load(ctx.job_dir)
     assert painted is not None
     picture = np.asarray(Image.open(ctx.path("portrait.png")))[..., ::-1].copy()
 
@@ -86,9 +88,9 @@ def after_network(folder: Path) -> dict[str, Any]:
             painted.paint(index, picture)
 
     paste_ms, _ = cpu_ms(paste)
-    compose_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.open(ctx).frames()))
+    compose_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(ctx).frames()))
     encode_ms, facts = cpu_ms(lambda: encode.run(ctx))
-    still_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.open(plain(ctx, folder.parent / "plain")).frames()))
+    still_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(plain(ctx, folder.parent / "plain")).frames()))
     return {
         "picture": f"{SIZE[0]}x{SIZE[1]}",
         "face_box_px": [box[2] - box[0], box[3] - box[1]],
@@ -127,13 +129,15 @@ def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]
     """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
     ctx = spoken(folder, sentences)
     wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
-    paint._loaded = paint._Loaded((wish, root), painter, Portraits(painter, wish, root), 0.0, painter.memory())
+    paint._loaded_engine = paint._LoadedEngine(
+        (wish, root), painter, PortraitCache(painter, wish, root), 0.0, painter.memory()
+    )
     started = time.monotonic()
-    facts = make_track(ctx, ENGINES["musetalk"])
+    facts = make_motion_track(ctx, ENGINES["musetalk"])
     painted = time.monotonic()
     encode.run(ctx)
     ended = time.monotonic()
-    paint._loaded = None
+    paint._loaded_engine = None
     frames = int(facts["frames"])
     return {
         "frames": frames,

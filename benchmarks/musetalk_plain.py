@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stages.musetalk.device import Place
+from stages.musetalk.device import Placement
 
 _SCALE = 0.18215
 _LEVELS = 3
@@ -22,12 +22,12 @@ _LEVELS = 3
 class Plain:
     """UNet and autoencoder of the published shape."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, placement: Placement) -> None:
         """Raises ImportError where diffusers is not installed."""
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
         torch.manual_seed(0)
-        self.place = place
+        self.placement = placement
         self._unet: Any = UNet2DConditionModel(
             sample_size=64,
             in_channels=8,
@@ -47,8 +47,8 @@ class Plain:
             latent_channels=4,
         )
         for network in (self._unet, self._vae):
-            network.requires_grad_(False).eval().to(place.device, place.dtype)
-        self._timestep = torch.tensor([0], device=place.device)
+            network.requires_grad_(False).eval().to(placement.device, placement.dtype)
+        self._timestep = torch.tensor([0], device=placement.device)
 
     @torch.inference_mode()
     def paint(self, latents: Tensor, tokens: Tensor) -> npt.NDArray[np.uint8]:

@@ -31,7 +31,7 @@ from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.face import mesh
-from stages.lipsync.motion_track import Track
+from stages.lipsync.motion_track import MotionTrack
 
 Picture = npt.NDArray[np.uint8]
 
@@ -126,7 +126,7 @@ def mean(parts: list[dict[str, float]]) -> dict[str, float]:
 
 def contact_sheet(ctx: Context, faces: measures.Faces) -> Picture:
     """Twelve telling frames: rest, the widest open, the most closed, mid-blink, and the head's extremes."""
-    track = Track.load(ctx.path("motion.npz"))
+    track = MotionTrack.load(ctx.path("motion.npz"))
     gap, jaw = measures.opening(faces.full), track.column("jaw")
     lids, yaw, pitch = track.column("blink_left"), track.column("head_yaw"), track.column("head_pitch")
     wide = list(dict.fromkeys(int(start) for start in np.argsort(-gap)[:60:20]))
@@ -178,7 +178,7 @@ def moved_outside(room: Room, picture: Path) -> int:
     right, bottom = np.ceil(high + side * np.array([1, 3])).astype(int)
     outside[max(top, 0) : bottom, max(left, 0) : right] = False
     changed = np.zeros(portrait.shape[:2], bool)
-    for frame in Composer.open(ctx).frames():
+    for frame in Composer.for_job(ctx).frames():
         changed |= (frame != portrait).any(axis=-1)
     return int((changed & outside).sum())
 

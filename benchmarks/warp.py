@@ -22,7 +22,7 @@ import numpy.typing as npt
 from benchmarks.quality import SENTENCES, Room
 from stages.encode.compose import Composer
 from stages.face.sampling import sample
-from stages.lipsync.motion_track import Track
+from stages.lipsync.motion_track import MotionTrack
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"
 GOALS = {512: 60.0, 1080: 25.0}  # frames a second and core
@@ -89,7 +89,7 @@ def main() -> None:
             assert portrait is not None
             landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
             usual = Triangles(np.asarray(portrait, np.uint8), landmarks)
-            frames, count = endless(Composer.open(ctx)), len(Track.load(ctx.path("motion.npz")).values)
+            frames, count = endless(Composer.for_job(ctx)), len(MotionTrack.load(ctx.path("motion.npz")).values)
             cv2.setNumThreads(1)
             times: tuple[list[float], list[float]] = ([], [])
             for number in range(min(args.rounds, count)):

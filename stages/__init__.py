@@ -1,1 +1,1 @@
-"""What is done to a job, one room a stage. Knows models and media; knows no queue."""
+"""The stages of a job, a package each. They know models and media, but not the queue."""

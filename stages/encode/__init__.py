@@ -1,4 +1,4 @@
-"""The encode stage: frames and speech become a video, poster.jpg and captions."""
+"""The encode stage: draws the frames and encodes them with the speech; also makes poster.jpg and captions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from stages.context import Context, Facts
 
 
 def run(ctx: Context) -> Facts:
-    """Draw, encode and check the video: see `stages.encode.video.make_video`."""
+    """Run the stage and return its facts: see `stages.encode.video.make_video`."""
     from stages.encode.video import make_video
 
     return make_video(ctx)

@@ -1,4 +1,4 @@
-"""Cues → an ASS script in the style they are burned into the picture with."""
+"""Writes captions as an ASS script, in the style in which they are burned into the picture."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from stages.encode.captions import MAX_LINE_CHARS, Cue
 
-#: Letter height as part of the picture's shorter side, and its least size in px.
+#: Font size as a fraction of the picture's shorter side, and its minimum in px.
 _SIZE, _MIN_SIZE_PX = 0.052, 14
-#: Mean width of a letter of DejaVu Sans, as part of its size; a full-width character is less than two of them.
+#: Mean width of a letter of DejaVu Sans, as a fraction of the font size; a full-width character is narrower than two of them.
 _LETTER = 0.56
-#: Part of the picture's width that a line may fill.
+#: Fraction of the picture's width that a line may fill.
 _FILL = 0.9
 
 _STYLE = (
@@ -20,25 +20,31 @@ _STYLE = (
 )
 
 
-def font_size(width: int, height: int) -> int:
-    """Letter size in px for a picture."""
+def burned_font_size(width: int, height: int) -> int:
+    """The font size, in px, for burned-in captions in a picture of `width` × `height` px."""
     return max(_MIN_SIZE_PX, round(_SIZE * min(width, height)))
 
 
-def line_chars(width: int, height: int) -> int:
-    """Characters that fit on a burned-in line of a picture."""
-    return max(8, min(MAX_LINE_CHARS, int(_FILL * width / (_LETTER * font_size(width, height)))))
+def burned_line_chars(width: int, height: int) -> int:
+    """The number of characters that fit on a burned-in line in a picture of `width` × `height` px."""
+    return max(8, min(MAX_LINE_CHARS, int(_FILL * width / (_LETTER * burned_font_size(width, height)))))
 
 
-def ass(found: Sequence[Cue], width: int, height: int, family: str) -> str:
-    """The script, for libass, in pixels of the picture and letters of a family of fonts."""
-    size = font_size(width, height)
+def ass_script(cues: Sequence[Cue], width: int, height: int, family: str) -> str:
+    """Write the ASS script for libass.
+
+    Args:
+        cues: the captions, in order.
+        width, height: size of the picture, px; the script's coordinates.
+        family: name of the font family.
+    """
+    size = burned_font_size(width, height)
     outline, margin = max(1.0, size * 0.09), round(height * 0.06)
     side = round(width * (1.0 - _FILL) / 2)
     events = [
         f"Dialogue: 0,{_clock(cue.start)},{_clock(cue.end)},Caption,,0,0,0,,{chr(92)}N".removesuffix(f"{chr(92)}N")
         + f"{chr(92)}N".join(_escaped(line) for line in cue.lines)
-        for cue in found
+        for cue in cues
     ]
     return "\n".join(
         [
@@ -62,15 +68,15 @@ def ass(found: Sequence[Cue], width: int, height: int, family: str) -> str:
     )
 
 
-def shown(line: str) -> str:
-    """What is burned in of a line: pictographs are not, for no font here has shapes for them."""
+def without_pictographs(line: str) -> str:
+    """Remove pictographs (emoji) from a line, because no font here has glyphs for them."""
     return "".join(char for char in line if not _pictograph(char))
 
 
 def _escaped(line: str) -> str:
-    """A line as libass shows it literally."""
+    """Escape a line so that libass shows it literally."""
     # A word joiner after the backslash keeps libass from reading "\N" and its like as commands.
-    escaped = shown(line).replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
+    escaped = without_pictographs(line).replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
     return " ".join(escaped.split())
 
 

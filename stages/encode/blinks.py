@@ -1,4 +1,4 @@
-"""Blinks: the closed lid is slid over the eye in the portrait itself, before the head's motion is applied to both."""
+"""Draws blinks: slides the closed lid over the eye in the portrait, before the head's motion is applied."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from stages.face.sampling import sample
 Picture = npt.NDArray[np.uint8]
 
 
-class Eye:
-    """One eye's lid over a BGR portrait."""
+class BlinkPainter:
+    """Draws the blinks of one eye into a BGR portrait.
+
+    Attributes:
+        slices: rows and columns of the eye's box in the portrait.
+    """
 
     def __init__(self, lid: Lid, portrait: Picture) -> None:
         height, width = lid.skin.shape[:2]
@@ -33,7 +37,7 @@ class Eye:
         self._stray = lid.stray
 
     def paint(self, blink: float) -> Picture:
-        """The eye's box with the lid down by `blink`, 0 to 1."""
+        """Draw the eye's box, BGR uint8 [height, width, 3], with the lid closed by `blink`, 0 to 1."""
         opening = self._lower - self._upper
         rise = LOWER_LID_RISE * opening * blink
         edge = self._upper + blink * (1 - LOWER_LID_RISE) * opening

@@ -1,4 +1,4 @@
-"""The words that captions show: as they were written, without the marks that lay a text out ("# News", "- First", "**now**")."""
+"""Selects the words that captions show: as written, without layout marks (as in "# News", "- First", "**now**")."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from stages.tts.text.spoken_words import BULLET, EMPHASIS, LAYOUT
 _LINK = re.compile(r"\[([^\[\]]*)\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
 
 
-def shown(words: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """timing.json's `words` with what is shown of each; those of which nothing is left are left out."""
+def caption_words(words: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield timing.json's `words` with the text shown of each, without words that consist of layout marks only."""
     sentence = -1
     for word in words:
         bits = str(word["text"]).split()

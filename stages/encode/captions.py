@@ -1,7 +1,7 @@
-"""Words with times → caption cues that can be read, as SubRip, WebVTT, or a script to burn in.
+"""Groups timed words into readable caption cues, and writes them as SubRip or WebVTT.
 
-The limits are those that broadcasters and streaming services agree on: two lines of 42 characters (18 of Chinese or
-Japanese), at most 6 s a cue, breaks where the sentence breathes.
+The limits are common to broadcasters and streaming services: two lines of 42 characters (18 of Chinese or Japanese), at most
+6 s per cue, and breaks at punctuation and pauses.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from stages.media.fullwidth import CLOSING, width
+from stages.media.fullwidth import CLOSING, column_width
 
 MAX_LINES = 2
 MAX_LINE_CHARS = 42
-#: The same where most characters are full-width, in columns, of which such a character takes two.
+#: Maximum columns of a line if most characters are full-width; such a character takes two columns.
 MAX_WIDE_COLUMNS = 36
 MAX_CUE_S = 6.0
 #: Shortest time a cue stays, where the next one allows it.
 MIN_CUE_S = 1.0
 #: A cue stays this long after its last word, where the next one allows it.
 LINGER_S = 0.3
-#: Two cues never touch; a blink between them shows that the text changed.
+#: Minimum gap between two cues, which shows that the text changed.
 GAP_S = 0.04
 #: A pause this long always ends a cue.
 PAUSE_S = 1.2
 
-#: Signs inside a sentence after which a reader may pause. A full stop there belongs to an abbreviation.
+#: Punctuation inside a sentence after which a reader may pause; a full stop there belongs to an abbreviation.
 _BREATH_MARKS = ",;:—–!?…、，；：。！？"
-#: Characters that are looked back over for a better place to cut a word that is longer than a line.
+#: Characters searched backwards for a better place to cut a word that is longer than a line.
 _SEARCHED = 4
 _CLOSERS = "\"'”’»)]」』）】》"
 
 
 @dataclass(frozen=True)
 class Cue:
-    """What stands on the picture from `start` to `end` (s), one string a line."""
+    """A caption shown from `start` to `end` (s); `lines` holds its one or two lines."""
 
     start: float
     end: float
@@ -55,18 +55,19 @@ class _Piece:
     inside: bool  # a word: nothing should end before it
 
 
-def cues(words: Sequence[dict[str, Any]], line_chars: int = MAX_LINE_CHARS) -> list[Cue]:
-    """Group words (timing.json's `words`) into cues, in order and without overlap.
+def make_cues(words: Sequence[dict[str, Any]], line_chars: int = MAX_LINE_CHARS) -> list[Cue]:
+    """Group words into cues, in order and without overlap.
 
     Args:
-        line_chars: columns of a line; a full-width character takes two.
+        words: timing.json's `words`.
+        line_chars: maximum columns of a line; a full-width character takes two.
     """
     text = "".join(str(word["text"]) for word in words)
-    if width(text) > 1.5 * len(text):
+    if column_width(text) > 1.5 * len(text):
         line_chars = min(line_chars, MAX_WIDE_COLUMNS)
     found: list[tuple[list[_Piece], tuple[str, ...]]] = []
     for _, sentence in groupby(_pieces(words, line_chars), key=lambda piece: piece.sentence):
-        found += _cut(list(sentence), line_chars)
+        found += _cut_into_cues(list(sentence), line_chars)
     starts = [pieces[0].start for pieces, _ in found]
     return [
         Cue(start, _end(start, pieces[-1].end, following), lines)
@@ -92,11 +93,11 @@ def _pieces(words: Sequence[dict[str, Any]], limit: int) -> Iterator[_Piece]:
 
 
 def _slices(text: str, limit: int) -> Iterator[str]:
-    """Parts that fit on a line; none begins with a sign that belongs to what is before it, where that can be helped."""
+    """Cut a word into parts that fit on a line; if possible, none begins with closing punctuation."""
     start = 0
-    while width(text[start:]) > limit:
+    while column_width(text[start:]) > limit:
         stop = start + 1
-        while width(text[start : stop + 1]) <= limit:
+        while column_width(text[start : stop + 1]) <= limit:
             stop += 1
         good = (at for at in range(stop, max(start, stop - _SEARCHED), -1) if text[at] not in CLOSING)
         stop = next(good, stop)
@@ -105,15 +106,15 @@ def _slices(text: str, limit: int) -> Iterator[str]:
     yield text[start:]
 
 
-def _cut(pieces: list[_Piece], limit: int) -> list[tuple[list[_Piece], tuple[str, ...]]]:
-    """Cheapest way to cut one sentence into cues, found backwards by dynamic programming."""
+def _cut_into_cues(pieces: list[_Piece], limit: int) -> list[tuple[list[_Piece], tuple[str, ...]]]:
+    """Cut one sentence into cues at the least total cost, by dynamic programming from its end."""
     count = len(pieces)
     best: list[tuple[float, int, tuple[str, ...]]] = [(0.0, count, ())] * (count + 1)
     for start in range(count - 1, -1, -1):
         options = []
         for stop in range(start + 1, count + 1):
             lines = _lines(pieces[start:stop], limit)
-            if stop > start + 1 and (lines is None or not _together(pieces[start:stop])):
+            if stop > start + 1 and (lines is None or not _fits_one_cue(pieces[start:stop])):
                 break
             cost = _cost(pieces, start, stop, limit) + best[stop][0]
             options.append((cost, stop, lines or (pieces[start].text,)))
@@ -126,14 +127,14 @@ def _cut(pieces: list[_Piece], limit: int) -> list[tuple[list[_Piece], tuple[str
     return found
 
 
-def _together(pieces: Sequence[_Piece]) -> bool:
+def _fits_one_cue(pieces: Sequence[_Piece]) -> bool:
     long = pieces[-1].end - pieces[0].start > MAX_CUE_S
     return not long and pieces[-1].start - pieces[-2].end < PAUSE_S
 
 
 def _cost(pieces: Sequence[_Piece], start: int, stop: int, limit: int) -> float:
-    """1 for every cue, more for a nearly empty one and for an end where nobody breathes."""
-    length = width(_text(pieces[start:stop]))
+    """Cost of a cue: 1, plus more for a nearly empty one and for an end without punctuation or pause."""
+    length = column_width(_text(pieces[start:stop]))
     thin = max(0.0, 1.0 - length / limit)
     if stop == len(pieces):
         return 1.0 + thin
@@ -153,31 +154,31 @@ def _ends_with(text: str, marks: str) -> bool:
 def _lines(pieces: Sequence[_Piece], limit: int) -> tuple[str, ...] | None:
     """The pieces in one line, or in two of nearly equal length; None if they do not fit."""
     whole = _text(pieces)
-    if width(whole) <= limit:
+    if column_width(whole) <= limit:
         return (whole,)
     options = []
     for at in range(1, len(pieces)):
         upper, lower = _text(pieces[:at]), _text(pieces[at:])
-        if max(width(upper), width(lower)) <= limit:
+        if max(column_width(upper), column_width(lower)) <= limit:
             bonus = 8 if _ends_with(upper, _BREATH_MARKS) else 0
-            options.append((abs(width(upper) - width(lower)) - bonus, (upper, lower)))
+            options.append((abs(column_width(upper) - column_width(lower)) - bonus, (upper, lower)))
     return min(options)[1] if options else None
 
 
-def srt(found: Sequence[Cue]) -> str:
-    """SubRip text."""
+def to_srt(cues: Sequence[Cue]) -> str:
+    """Write cues as SubRip text."""
     blocks = []
-    for number, cue in enumerate(found, 1):
+    for number, cue in enumerate(cues, 1):
         # "-->" inside a line would be read as a time.
         lines = "\n".join(line.replace("-->", "→") for line in cue.lines)
         blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{lines}\n")
     return "\n".join(blocks)
 
 
-def vtt(found: Sequence[Cue]) -> str:
-    """WebVTT text."""
+def to_vtt(cues: Sequence[Cue]) -> str:
+    """Write cues as WebVTT text."""
     blocks = ["WEBVTT\n"]
-    for cue in found:
+    for cue in cues:
         lines = "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{lines}\n")
     return "\n".join(blocks)

@@ -1,8 +1,8 @@
-"""The frames of a video: the portrait, moved by the track through the rig.
+"""Draws the frames of a video: the motion track moves the portrait through its rig.
 
-Per frame the fields are summed on the coarse grid, turned round, and the portrait is sampled once, with its matte, before a
-background that stands still; the mouth's box is done at full resolution with its two layers and the painted interior. Nothing is
-kept from frame to frame.
+For each frame the displacement fields are summed on the coarse grid and inverted, and the portrait with its matte is sampled once
+and composited over a still background. The mouth's box is drawn at full resolution from its two layers and the painted
+interior. No state is kept from frame to frame.
 """
 
 from __future__ import annotations
@@ -16,68 +16,80 @@ import numpy.typing as npt
 
 from daemon.errors import UnknownError
 from stages.context import Context
-from stages.encode.blinks import Eye
-from stages.encode.creases import Creases
-from stages.encode.field_warp import Basis, Inverter, Sampler, at_points
-from stages.encode.layers import Box, Layers, unmultiplied
-from stages.encode.mouth import Interior, Opening
-from stages.face.backdrop import backdrop_of
+from stages.encode.blinks import BlinkPainter
+from stages.encode.creases import CreaseShader
+from stages.encode.field_warp import FieldInverter, FieldSum, PortraitSampler, field_at_points
+from stages.encode.layers import Box, Layers, to_straight_alpha
+from stages.encode.mouth import InteriorPainter, MouthOpening
+from stages.face.backdrop import load_backdrop
 from stages.face.rig.expressions import JAW, LOWER_CLOSES
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import sample
-from stages.lipsync.motion_track import NAMES, Track
-from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
+from stages.lipsync.painted_mouth import PaintedMouths
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
-#: How the portrait is sampled, by the manifest's quality: cubic keeps skin and grain, linear is four times as fast.
+#: Interpolation of the portrait by the manifest's quality: cubic preserves skin and grain, linear is four times as fast.
 _SAMPLING = {"low": cv2.INTER_LINEAR, "medium": cv2.INTER_CUBIC, "high": cv2.INTER_CUBIC}
 
-#: Parameters that show a mouth is speaking.
+#: Parameters that are above 0 while the mouth speaks.
 _SPEAKING = ("jaw", "close", "upper_lip", "lower_lip")
 
 
 class Composer:
-    """Renders a track over a portrait. Frames come in order, in constant memory."""
+    """Draws a motion track over a portrait, frame by frame, in constant memory.
+
+    Attributes:
+        width, height: px.
+        frame_count: number of frames.
+        transparent: whether frames are BGRA.
+    """
 
     def __init__(
         self,
         portrait: Picture,
         rig: Rig,
-        track: Track,
+        track: MotionTrack,
         interpolation: int = cv2.INTER_CUBIC,
-        patches: Patches | None = None,
+        painted_mouths: PaintedMouths | None = None,
         backdrop: Picture | None = None,
-        see_through: bool = False,
+        transparent: bool = False,
     ) -> None:
-        """Prepare the rendering of `track`, and of painted mouths if there are any, over a BGR `portrait` with its `rig`.
+        """Prepare the fields that the track uses.
 
-        `backdrop`, BGR of the portrait's size, takes the place of its background. With `see_through` frames are BGRA, and the
-        backdrop must be black.
+        Args:
+            portrait: BGR uint8 [height, width, 3].
+            rig: the portrait's rig.
+            track: the motion.
+            interpolation: OpenCV's constant for sampling the portrait.
+            patches: painted mouths, if the lip-sync engine makes any.
+            backdrop: BGR of the portrait's size, replaces its background.
+            transparent: make BGRA frames; the backdrop must then be black.
         """
-        cv2.setNumThreads(1)  # frames are many: jobs run beside each other, not pixels
+        cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
         self.frame_count = len(track.values)
         self._layers = Layers(portrait, rig.matte, backdrop)
-        self.transparent = see_through
-        self._alpha = rig.matte.alpha.copy() if see_through else None
-        #: The figure as it is now, and as it is at rest: lids and mouths are painted into the first, and taken out again.
+        self.transparent = transparent
+        self._alpha = rig.matte.alpha.copy() if transparent else None
+        #: The figure of the current frame, and the figure at rest: lids and mouths are painted into the first and then reset.
         self._painted, self._figure = self._layers.figure.copy(), self._layers.figure
-        self._eyes = [Eye(lid, self._figure[..., :3]) for lid in rig.lids]
+        self._eyes = [BlinkPainter(lid, self._figure[..., :3]) for lid in rig.lids]
         self._rig, self._track = rig, track
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
-        self._creases = Creases(rig.crease)
-        self._interior = Interior(rig.oral, rig.tones, rig.frame)
-        self._patches = patches
-        self._plan(interpolation)
+        self._creases = CreaseShader(rig.crease)
+        self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
+        self._painted_mouths = painted_mouths
+        self._prepare_fields(interpolation)
 
     @classmethod
-    def open(cls, ctx: Context) -> Composer:
-        """From a job's `portrait.png`, `face.json` and `motion.npz`; the rig comes from the cache or is built.
+    def for_job(cls, ctx: Context) -> Composer:
+        """Make the composer of a job from its `portrait.png`, `face.json` and `motion.npz`; loads or builds the rig.
 
         Raises:
-            UnknownError: an artifact is missing or damaged; its stage must run again.
+            UnknownError: `portrait-unreadable` or `motion-unreadable`: an artifact is damaged; its stage must run again.
         """
         picture = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
         if picture is None:
@@ -85,64 +97,64 @@ class Composer:
         portrait = np.asarray(picture, np.uint8)
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
-        track, patches = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
-        backdrop = backdrop_of(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
-        see_through = ctx.manifest.background == "transparent"
-        return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], patches, backdrop, see_through)
+        track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
+        backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
+        transparent = ctx.manifest.background == "transparent"
+        return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], painted_mouths, backdrop, transparent)
 
-    def _plan(self, interpolation: int) -> None:
-        """Keep only the fields this track uses, and only where they are not zero."""
+    def _prepare_fields(self, interpolation: int) -> None:
+        """Keep only the fields that this track uses, and only where they are not zero."""
         rig, values = self._rig, self._track.values
         self._head_names, head = _used(rig.head_names, rig.head, values)
         self._face_names, lower = _used(rig.face_names, rig.lower, values)
         _, upper = _used(rig.face_names, rig.upper, values)
-        # A point may come from outside of what moves by as much as it moves: a few cells of margin.
+        # The source of a moved point may lie outside the moving area: add a few cells of margin.
         face = rig.face_cells.moving(np.concatenate([lower, upper]), margin=3)
         cells = rig.head_cells.moving(head, margin=3)
         self._face_cells, self._cells = face, cells.union(face) if cells and face else cells or face
         if self._cells is None:
             return
-        self._head = Basis(head, rig.head_cells, self._cells)
-        self._inverter = Inverter(self._cells, rig.step)
-        self._sampler = Sampler(self._cells, rig.step, (self.width, self.height), interpolation)
+        self._head = FieldSum(head, rig.head_cells, self._cells)
+        self._inverter = FieldInverter(self._cells, rig.step)
+        self._sampler = PortraitSampler(self._cells, rig.step, (self.width, self.height), interpolation)
         self._interpolation = interpolation
         if face is not None:
-            self._lower, self._upper = Basis(lower, rig.face_cells, face), Basis(upper, rig.face_cells, face)
-            self._face_inverter = Inverter(face, rig.step)
+            self._lower, self._upper = FieldSum(lower, rig.face_cells, face), FieldSum(upper, rig.face_cells, face)
+            self._face_inverter = FieldInverter(face, rig.step)
             self._face_points = face.points(rig.step).astype(np.float32)
 
     def frames(self, first: int = 0, step: int = 1) -> Iterator[Picture]:
-        """Frames in order, BGR or BGRA uint8 [height, width, 3 or 4], C-contiguous; each is valid until the next is asked for.
+        """Yield frames in order, BGR or BGRA uint8 [height, width, 3 or 4], C-contiguous; each is valid until the next.
 
-        Each is drawn by itself, so `first` and `step` can share them out.
+        Frames are independent of each other, so processes can divide them by `first` and `step`.
         """
         buffer = self._layers.still.copy()
         for index in range(first, self.frame_count, step):
             self._render(index, self._track.values[index], buffer)
-            yield buffer if self._alpha is None else unmultiplied(buffer, self._alpha)
+            yield buffer if self._alpha is None else to_straight_alpha(buffer, self._alpha)
 
     def _render(self, index: int, row: FloatArray, buffer: Picture) -> None:
-        parameters = dict(zip(NAMES, row.tolist(), strict=True))
-        boxes = self._blink(parameters) + self._fold(parameters)
-        if self._patches is not None:  # painted before the head is moved, so that the picture is sampled only once
-            self._patches.paint(index, self._painted[..., :3])
-            boxes.append(self._patches.slices)
-            self._show(self._painted[self._patches.slices], self._patches.slices, buffer)
+        parameters = dict(zip(PARAMETERS, row.tolist(), strict=True))
+        boxes = self._paint_blinks(parameters) + self._paint_creases(parameters)
+        if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
+            self._painted_mouths.paint(index, self._painted[..., :3])
+            boxes.append(self._painted_mouths.slices)
+            self._show(self._painted[self._painted_mouths.slices], self._painted_mouths.slices, buffer)
         if self._cells is not None:
             self._move(parameters, buffer)
-        else:  # nothing but lids moves in this track
+        else:  # only the lids move in this track
             for eye in self._eyes:
                 self._show(self._painted[eye.slices], eye.slices, buffer)
         for box in boxes:
             self._painted[box] = self._figure[box]
 
     def _show(self, figure: Picture, box: Box, buffer: Picture) -> None:
-        buffer[box] = self._layers.flat(figure, box)
+        buffer[box] = self._layers.composite(figure, box)
         if self._alpha is not None:
             self._alpha[box] = figure[..., 3]
 
-    def _blink(self, parameters: dict[str, float]) -> list[Box]:
-        """Paint lids into the working portrait; returns the boxes to put back afterwards."""
+    def _paint_blinks(self, parameters: dict[str, float]) -> list[Box]:
+        """Paint lids into the working figure; returns the boxes to reset afterwards."""
         boxes = []
         for eye, name in zip(self._eyes, ("blink_left", "blink_right"), strict=False):
             if parameters[name] > 0:
@@ -150,8 +162,8 @@ class Composer:
                 boxes.append(eye.slices)
         return boxes
 
-    def _fold(self, parameters: dict[str, float]) -> list[Box]:
-        """Shade the folds into the working portrait; returns the box to put back afterwards."""
+    def _paint_creases(self, parameters: dict[str, float]) -> list[Box]:
+        """Shade the folds into the working figure; returns the box to reset afterwards."""
         amount = self._creases.amount(parameters)
         if amount <= 0:
             return []
@@ -178,30 +190,30 @@ class Composer:
         side = _coarse_side(opening, self._face_points)[..., None]
         backward[inner] = upper_back + side * (lower_back - upper_back)
         self._show(self._sampler.sample(self._painted, backward), self._sampler.slices, buffer)
-        self._mouth(parameters, buffer, opening, (upper_back, lower_back), head)
+        self._paint_mouth(parameters, buffer, opening, (upper_back, lower_back), head)
 
-    def _opening(self, upper: FloatArray, lower: FloatArray) -> Opening:
+    def _opening(self, upper: FloatArray, lower: FloatArray) -> MouthOpening:
         rig = self._rig
         assert self._face_cells is not None
-        top = rig.curve_upper + at_points(upper, self._face_cells, rig.step, rig.curve_upper)
-        bottom = rig.curve_lower + at_points(lower, self._face_cells, rig.step, rig.curve_lower)
-        return Opening.between(top, bottom, rig.frame.unit, (self.width, self.height))
+        top = rig.curve_upper + field_at_points(upper, self._face_cells, rig.step, rig.curve_upper)
+        bottom = rig.curve_lower + field_at_points(lower, self._face_cells, rig.step, rig.curve_lower)
+        return MouthOpening.between(top, bottom, rig.frame.unit, (self.width, self.height))
 
-    def _mouth(
+    def _paint_mouth(
         self,
         parameters: dict[str, float],
         buffer: Picture,
-        opening: Opening,
+        opening: MouthOpening,
         backward: tuple[FloatArray, FloatArray],
         head: FloatArray,
     ) -> None:
-        """The mouth's box at full resolution: both layers cut at the lip line, and the interior between them."""
+        """Draw the mouth's box at full resolution: both layers cut at the lip line, and the interior between them."""
         assert self._face_cells is not None
         points = opening.points()
-        upper, lower = (at_points(field, self._face_cells, self._rig.step, points) for field in backward)
+        upper, lower = (field_at_points(field, self._face_cells, self._rig.step, points) for field in backward)
         places = points + upper + opening.side()[..., None] * (lower - upper)
-        lips = self._layers.flat(sample(self._painted, places, self._interpolation), opening.slices)
-        # An open mouth in the picture is shown as it is until it begins to speak.
+        lips = self._layers.composite(sample(self._painted, places, self._interpolation), opening.slices)
+        # A mouth that is open in the picture stays as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
         cover = opening.cover() * np.float32(speaking)
         closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
@@ -209,12 +221,12 @@ class Composer:
             mixed = lips.astype(np.float32)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
-            mixed += cover[..., None] * (self._inside(parameters, opening, head) - mixed)
+            mixed += cover[..., None] * (self._paint_interior(parameters, opening, head) - mixed)
             lips = np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
         buffer[opening.slices] = lips
 
-    def _inside(self, parameters: dict[str, float], opening: Opening, head: FloatArray) -> FloatArray:
-        """What is seen between the lips."""
+    def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
+        """Draw the interior that is visible between the lips."""
         drop = parameters["jaw"] * JAW * self._rig.frame.unit - parameters["close"] * LOWER_CLOSES * self._gap
         return self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"])
 
@@ -224,18 +236,18 @@ class Composer:
         frame = self._rig.frame
         local = np.array([[0, 0], [0.5 * frame.unit, 0], [0, 0.5 * frame.unit]])
         source = frame.picture(local).astype(np.float32)
-        target = source + at_points(head, self._cells, self._rig.step, source)
+        target = source + field_at_points(head, self._cells, self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
 
 
 def _used(names: tuple[str, ...], fields: FloatArray, values: FloatArray) -> tuple[list[str], FloatArray]:
-    """The names that a track ever moves, and their fields."""
-    index = [i for i, name in enumerate(names) if np.any(values[:, NAMES.index(name)])]
+    """The parameters that are not always 0 in a track, and their fields."""
+    index = [i for i, name in enumerate(names) if np.any(values[:, PARAMETERS.index(name)])]
     return [names[i] for i in index], fields[index]
 
 
-def _coarse_side(opening: Opening, points: FloatArray) -> FloatArray:
-    """Which layer a grid point belongs to, 0 upper to 1 lower, continued beyond the mouth's box."""
+def _coarse_side(opening: MouthOpening, points: FloatArray) -> FloatArray:
+    """The layer that each grid point belongs to, 0 (upper) to 1 (lower), extended beyond the mouth's box."""
     columns = np.arange(opening.left, opening.right, dtype=np.float32)
     middle = np.interp(points[0, :, 0], columns, opening.middle)
     softness = np.interp(points[0, :, 0], columns, opening.softness)

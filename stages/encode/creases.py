@@ -1,4 +1,4 @@
-"""Folds beside the mouth, shaded into the portrait itself before it is moved."""
+"""Shades the folds beside the mouth into the portrait before it is moved."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from stages.face.rig.creases import Crease
 
 Picture = npt.NDArray[np.uint8]
 
-#: How much each parameter deepens the folds; how much of the light the deepest takes.
+#: How much each parameter deepens the folds; how much the deepest fold darkens; amount below which no fold is drawn.
 _DEEPENS = {"wide": 0.7, "smile": 0.6, "jaw": 0.5, "upper_lip": 0.25}
 _DARKEST = 0.15
 _LEAST = 0.08
 
 
-class Creases:
-    """The shading of one rig."""
+class CreaseShader:
+    """Shades the folds of one rig.
+
+    Attributes:
+        slices: rows and columns of the folds' box in the portrait.
+    """
 
     def __init__(self, crease: Crease) -> None:
         x, y = crease.origin
@@ -29,12 +33,12 @@ class Creases:
 
     @staticmethod
     def amount(parameters: Mapping[str, float]) -> float:
-        """How deep the folds are, 0 to 1; 0 for a mouth that hardly moves."""
+        """Compute the depth of the folds, 0 to 1, from a frame's parameters; 0 for a mouth that hardly moves."""
         found = sum(part * max(parameters[name], 0.0) for name, part in _DEEPENS.items())
         return float(np.clip(found - _LEAST, 0.0, 1.0))
 
     def shade(self, picture: Picture, amount: float) -> Picture:
-        """The box of a BGR picture with the shadow on it."""
+        """Cut out the folds' box of a BGR picture and darken it by `amount`, 0 to 1."""
         box = np.ascontiguousarray(picture[self.slices][..., :3])
         shadow = cv2.multiply(box, self._depth, scale=amount * _DARKEST / 255)
         return np.asarray(cv2.subtract(box, shadow), np.uint8)

@@ -1,4 +1,4 @@
-"""The one ffmpeg command that turns raw frames and a WAV into the video, and the loop that feeds it."""
+"""Builds the ffmpeg command that encodes raw frames and a WAV file into the video, and feeds it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 from daemon.errors import UnknownError
 from stages.encode.formats import OutputFormat
-from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
 
 AUDIO_RATE = 48_000  # Hz
-#: Seconds between two pictures that can be jumped to.
+#: Seconds between two key frames.
 _SEEK_S = 5
 
 Frame = npt.NDArray[np.uint8]
 
 
 class FrameSource(Protocol):
-    """What the encoder needs of whoever draws the frames."""
+    """What the encoder needs from the object that draws the frames."""
 
     width: int
     height: int
@@ -32,27 +32,25 @@ class FrameSource(Protocol):
     transparent: bool
 
     def frames(self) -> Iterator[Frame]:
-        """`frame_count` BGR frames of `height` × `width` × 3 bytes (BGRA, 4, where `transparent`), each valid until the next
-        is asked for.
-        """
+        """Yield `frame_count` frames, BGR (BGRA if `transparent`) uint8 [height, width, 3 or 4], each valid until the next."""
         ...
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to encode.
+class EncodeOptions:
+    """Options for encoding a video.
 
     Attributes:
-        form: the format of the file.
+        output_format: the format of the file.
         fps: frames per second, exact.
-        preset, crf: effort and quality, in the terms of x264.
-        audio_kbps: of the sound.
-        threads: of the picture's encoder; 0 lets it choose. The bytes of the result depend on it.
-        tags: the file's metadata, such as title and comment.
-        subtitles: an ASS script to burn in, and the folder with its font; both names inside the working folder.
+        preset, crf: effort and quality, in x264's terms.
+        audio_kbps: bit rate of the sound.
+        threads: threads of the video encoder; 0 lets it choose. The bytes of the result depend on it.
+        tags: metadata of the file, such as title and comment.
+        subtitles: names, inside the working folder, of an ASS script to burn in and of the folder with its font.
     """
 
-    form: OutputFormat
+    output_format: OutputFormat
     fps: Fraction
     preset: str
     crf: int
@@ -62,9 +60,9 @@ class Recipe:
     subtitles: tuple[str, str] | None = None
 
 
-def command(source: FrameSource, speech: Path, target: Path, recipe: Recipe) -> list[str]:
-    """The ffmpeg command line. Sound is padded with silence to the exact length of the picture."""
-    rate = f"{recipe.fps.numerator}/{recipe.fps.denominator}"
+def encode_command(source: FrameSource, speech: Path, target: Path, options: EncodeOptions) -> list[str]:
+    """Build the ffmpeg command line. Sound is padded with silence, or cut, to the exact length of the picture."""
+    rate = f"{options.fps.numerator}/{options.fps.denominator}"
     picture = ffmpeg.input(
         "pipe:0",
         format="rawvideo",
@@ -72,74 +70,78 @@ def command(source: FrameSource, speech: Path, target: Path, recipe: Recipe) -> 
         video_size=(source.width, source.height),
         framerate=rate,
     ).video
-    if recipe.subtitles is not None:
-        names = {"filename": recipe.subtitles[0], "fontsdir": recipe.subtitles[1]}
+    if options.subtitles is not None:
+        names = {"filename": options.subtitles[0], "fontsdir": options.subtitles[1]}
         picture = picture.filter("ass", **names, alpha=int(source.transparent))
-    # Tags alone do not convert: without this the colours would be BT.601's under BT.709's name.
+    # The colour tags do not convert anything: without this filter, BT.601 colours would be tagged as BT.709.
     picture = picture.filter(
         "scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int"
-    ).filter("format", recipe.form.pixel_format)
+    ).filter("format", options.output_format.pixel_format)
     sound = ffmpeg.input(f"file:{speech}", format="wav").audio
-    samples = round(Fraction(source.frame_count * AUDIO_RATE) / recipe.fps)
+    samples = round(Fraction(source.frame_count * AUDIO_RATE) / options.fps)
     sound = sound.filter("aresample", AUDIO_RATE).filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
-    output = ffmpeg.output(picture, sound, f"file:{target}", **_options(recipe, rate))
+    output = ffmpeg.output(picture, sound, f"file:{target}", **_output_arguments(options, rate))
     compiled: list[str] = output.global_args("-hide_banner", "-nostdin", "-v", "error", "-y").compile(cmd=ffmpeg_path())
     return compiled
 
 
-def _options(recipe: Recipe, rate: str) -> dict[str, object]:
-    form = recipe.form
-    options: dict[str, object] = {
-        **form.options(recipe.preset, recipe.crf),
-        "vcodec": form.encoder,
-        "pix_fmt": form.pixel_format,
-        "acodec": form.audio_encoder,
-        "format": form.muxer,
+def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
+    output_format = options.output_format
+    arguments: dict[str, object] = {
+        **output_format.options(options.preset, options.crf),
+        "vcodec": output_format.encoder,
+        "pix_fmt": output_format.pixel_format,
+        "acodec": output_format.audio_encoder,
+        "format": output_format.muxer,
         "r": rate,
-        "g": max(1, round(recipe.fps * _SEEK_S)),
+        "g": max(1, round(options.fps * _SEEK_S)),
         "color_range": "tv",
         "colorspace": "bt709",
         "color_primaries": "bt709",
         "color_trc": "bt709",
-        "audio_bitrate": f"{recipe.audio_kbps}k",
+        "audio_bitrate": f"{options.audio_kbps}k",
         "ar": AUDIO_RATE,
         "ac": 1,
-        "threads": recipe.threads,
-        # Nothing of the day, the machine or the library's version goes into the file.
+        "threads": options.threads,
+        # Keep the date, the machine and the library's version out of the file, so that its bytes are reproducible.
         "fflags": "+bitexact",
         "flags": "+bitexact",
         "map_metadata": -1,
     }
-    for number, (key, value) in enumerate(recipe.tags.items()):
-        options[f"metadata:g:{number}"] = f"{key}={value}"
-    return options
+    for number, (key, value) in enumerate(options.tags.items()):
+        arguments[f"metadata:g:{number}"] = f"{key}={value}"
+    return arguments
 
 
-def encode(
+def encode_video(
     source: FrameSource,
     speech: Path,
     target: Path,
-    recipe: Recipe,
+    options: EncodeOptions,
     *,
     cwd: Path,
     progress: Callable[[float], None],
     on_first: Callable[[Frame], None],
     on_each: Callable[[Frame], None],
 ) -> int:
-    """Feed every frame to one ffmpeg. Returns the number of frames.
+    """Feed every frame to one ffmpeg process and wait for it. Returns the number of frames.
 
     Args:
-        cwd: where the subtitles' names are looked up.
-        progress: told the finished part, by frames.
-        on_first: shown the first frame.
-        on_each: shown every frame before it is encoded; what it raises ends the work.
+        source: draws the frames.
+        speech: the WAV file.
+        target: the video file to write.
+        options: how to encode.
+        cwd: working folder, in which the subtitles' names are looked up.
+        progress: receives the finished fraction of the frames.
+        on_first: receives the first frame.
+        on_each: receives every frame before it is encoded; an exception from it ends the encoding.
 
     Raises:
         MachineError: `ffmpeg-missing`, `disk-full`, `out-of-memory`.
         UnknownError: `ffmpeg-failed`, `frames-missing`.
     """
     sent = 0
-    with Ffmpeg(command(source, speech, target, recipe), cwd, feed=True) as process:
+    with FfmpegProcess(encode_command(source, speech, target, options), cwd, feed=True) as process:
         try:
             for frame in source.frames():
                 on_each(frame)
@@ -149,10 +151,10 @@ def encode(
                 sent += 1
                 progress(sent / source.frame_count)
         except BrokenPipeError:
-            pass  # ffmpeg went away; its exit status and last words, below, say why
+            pass  # ffmpeg ended early; its exit status and its log say why
         status = process.finish()
     if status != 0:
-        raise failure(status, process.log, f"the video stopped after {sent} of {source.frame_count} frames")
+        raise ffmpeg_error(status, process.log, f"the video stopped after {sent} of {source.frame_count} frames")
     if sent != source.frame_count:
-        raise UnknownError("frames-missing", f"{sent} of {source.frame_count} frames were drawn.", "See the log.")
+        raise UnknownError("frames-missing", f"Only {sent} of {source.frame_count} frames were drawn.", "See the log.")
     return sent

@@ -1,7 +1,7 @@
-"""Which font shows the captions: the first of those that are here that has a shape for every letter of them.
+"""Chooses the font for burned-in captions: the first available one that has a glyph for every letter.
 
-DejaVu Sans is always here and has Latin, Greek, Cyrillic, Arabic, Hebrew and more. Chinese and Japanese have fonts in packages
-(`avatard[fonts]`); for those and for other scripts the system's fonts are looked through.
+DejaVu Sans is always installed and covers Latin, Greek, Cyrillic, Arabic, Hebrew and more. The extra `avatard[fonts]` has Chinese
+and Japanese fonts; after them, the system's fonts are searched.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from stages.media.fullwidth import TRADITIONAL
 from stages.tts.text.scripts import script_of
 
 SYSTEM_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
-#: Where packages have fonts.
+#: Package and path of a font inside it.
 _JAPANESE, _CHINESE = ("matplotlib_fontja", "fonts/ipaexg.ttf"), ("zhplot", "fonts/NotoSansSC-Regular.ttf")
-_MOST_FILES = 500  # of the system's, that are looked into
-_MOST_FACES = 12  # of a collection
-_TOLD = 8  # letters that are named in a warning
-#: Scripts whose fonts are in Debian's fonts-noto-cjk, and those of them that the extra `fonts` has as well.
+_MOST_FILES = 500  # system fonts that are opened
+_MOST_FACES = 12  # faces read from a collection
+_TOLD = 8  # missing letters that a warning names
+#: Scripts covered by Debian's fonts-noto-cjk, and those that the extra `fonts` covers, too.
 _EAST_ASIAN, _IN_EXTRA = frozenset({"Korean", "Japanese", "Chinese"}), frozenset({"Japanese", "Chinese"})
 
 
 @dataclass(frozen=True)
 class Font:
-    """A font that can be burned in with.
+    """A font for burned-in captions.
 
     Attributes:
-        family: the name that a script asks for it by.
-        files: with its bold face, where that is a file of its own.
+        family: name of the family, which the ASS script refers to.
+        files: its file, and its bold face if that is a separate file.
     """
 
     family: str
@@ -46,11 +46,15 @@ class _Face:
     letters: frozenset[int]
 
 
-def font_for(text: str, language: str) -> tuple[Font, str]:
-    """The font for a text, and a warning where it lacks letters; empty where it has all.
+def choose_font(text: str, language: str) -> tuple[Font, str]:
+    """Choose the font for a text.
 
     Args:
-        language: BCP 47 tag; says which shapes of Han characters come first.
+        text: all text of the captions.
+        language: BCP 47 tag; decides which forms of Han characters are preferred.
+
+    Returns:
+        The font, and a warning that names missing letters (empty if none are missing).
 
     Raises:
         MachineError: `font-missing`: the installation is damaged.
@@ -75,13 +79,13 @@ def _warning(lacking: list[str]) -> str:
     package = "fonts-noto-cjk" if found & _EAST_ASIAN else "fonts-noto-core"
     extra = f" Without apt: {bring_extra('fonts')}" if found & _IN_EXTRA else ""
     return (
-        f"No font here has shapes for {what} {shown}: the captions show boxes. Try `apt install {package}`, or take "
+        f"No installed font has glyphs for {what} {shown}: the captions show boxes. Try `apt install {package}`, or use "
         f"`captions: srt`.{extra}"
     )
 
 
 def _faces(language: str) -> Iterator[_Face]:
-    """Fonts in the order in which they are tried; those of the system are only opened when nothing before them did."""
+    """Yield fonts in the order in which they are tried; the system's fonts are opened only if the others do not suffice."""
     folder = _inside("matplotlib", "mpl-data/fonts/ttf")
     if folder is None or not (folder / "DejaVuSans.ttf").is_file():
         raise _missing()
@@ -101,27 +105,27 @@ def _missing() -> MachineError:
 
 
 def _inside(package: str, name: str) -> Path | None:
-    spec = importlib.util.find_spec(package)  # does not run the package
+    spec = importlib.util.find_spec(package)  # does not import the package
     return Path(spec.origin).parent / name if spec and spec.origin else None
 
 
 def _system_files(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     found = [path for folder in folders for kind in ("ttc", "otf", "ttf") for path in sorted(folder.rglob(f"*.{kind}"))]
-    # The plain face of a family first: it is made bold where it has to be.
+    # The regular face of a family comes first; libass makes it bold if there is no bold face.
     return tuple(sorted(found, key=lambda path: "Regular" not in path.stem))[:_MOST_FILES]
 
 
 def _shapes(language: str) -> str:
-    """How the name of a family ends that draws Han as readers of a language know it."""
+    """The suffix of font family names with the Han forms of a language, such as " SC"; empty for other languages."""
     tag = language.casefold()
     primary = tag.partition("-")[0]
     return " TC" if tag.startswith(TRADITIONAL) else {"ja": " JP", "ko": " KR", "zh": " SC"}.get(primary, "")
 
 
 def _read(path: Path, more: tuple[Path, ...] = (), shapes: str = "") -> Iterator[_Face]:
-    """The faces in a file, one at a time, for a collection's are large; those of these shapes first.
+    """Yield the faces in a font file one at a time, those whose family ends with `shapes` first.
 
-    None where it cannot be read: fonts of the system are not ours to judge.
+    Yields nothing if the file cannot be read: a damaged system font must not fail the job.
     """
     from fontTools.ttLib import TTCollection, TTFont
 
@@ -137,5 +141,5 @@ def _read(path: Path, more: tuple[Path, ...] = (), shapes: str = "") -> Iterator
             with TTFont(str(path), fontNumber=number, lazy=True) as font:
                 family, letters = str(font["name"].getDebugName(1)), frozenset(font.getBestCmap() or {})
             yield _Face(Font(family, (path, *more)), letters)
-    except Exception:  # damaged tables raise whatever they trip over
+    except Exception:  # damaged tables raise many kinds of exceptions
         return

@@ -1,4 +1,4 @@
-"""The formats a video can have: one record each, which says how it is encoded, named and read back.
+"""The output formats of a video: one record each, which says how it is encoded, named and read back.
 
 To add one, see CONTRIBUTING.md, "An output format".
 """
@@ -11,31 +11,31 @@ from fractions import Fraction
 from pathlib import Path
 
 from daemon.jobs.video_files import video_file
-from stages.encode.mp4_probe import Movie, probe
+from stages.encode.mp4_probe import Movie, probe_mp4
 from stages.encode.webm_probe import probe_webm
 
-#: Ticks a second of the MP4's own clock: a multiple of every frame rate's numerator and of the sound's rate, so that
-#: durations in the file are exact.
+#: Time scale of the MP4 in ticks per second: a multiple of every frame rate's numerator and of the sample rate, so that durations
+#: in the file are exact.
 _MP4_TICKS = 240_000
 
-#: libvpx's speed for x264's presets, and for all others; it is far slower than x264 at the same name.
+#: libvpx's `cpu-used` by x264 preset, and for all other presets.
 _VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "medium": 5, "slow": 4}, 6
-#: VP9's rate factor for the same look, above x264's.
+#: Added to x264's rate factor to get VP9's for the same visible quality.
 _VP9_CRF = 10
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """A container with a codec for the picture and one for the sound.
+    """A container with a video codec and an audio codec.
 
     Attributes:
-        ending: of the file, with its dot; one of `daemon.jobs.video_files.VIDEO_ENDINGS`.
-        transparent: whether it has an alpha channel. Frames that have one go to a format that keeps it.
+        ending: file name ending with its dot; one of `daemon.jobs.video_files.VIDEO_ENDINGS`.
+        transparent: whether it has an alpha channel; frames with alpha need such a format.
         muxer, encoder, audio_encoder: ffmpeg's names. `encoder` is shown in the status.
-        pixel_format: ffmpeg's name of what the picture's encoder is given.
-        options: the other ffmpeg options of the file, for an x264 preset and an x264 rate factor.
-        probe: reads a finished file; raises ValueError where it is not whole, or is not of this format.
-        length_slack_s: by how much the lengths of picture and sound may differ, beyond one frame.
+        pixel_format: ffmpeg's name of the video encoder's input format.
+        options: makes the other ffmpeg options from an x264 preset and an x264 rate factor.
+        probe: reads a finished file; raises ValueError if it is incomplete or not of this format.
+        length_slack_s: tolerated difference between the lengths of picture and sound, in addition to one frame.
     """
 
     ending: str
@@ -50,12 +50,12 @@ class OutputFormat:
 
     @property
     def file(self) -> str:
-        """Name of the video in a job's folder."""
+        """Name of the video file in a job's folder."""
         return video_file(self.ending)
 
     @property
     def encoders(self) -> tuple[str, str]:
-        """What ffmpeg must have been built with."""
+        """The encoders that ffmpeg must have been built with."""
         return self.encoder, self.audio_encoder
 
 
@@ -70,11 +70,11 @@ def _webm_options(preset: str, crf: int) -> Mapping[str, object]:
         "row-mt": 1,
         "crf": crf + _VP9_CRF,
         "b:v": 0,
-        "auto-alt-ref": 0,  # with it the alpha plane is dropped
+        "auto-alt-ref": 0,  # 1 would drop the alpha plane
     }
 
 
-#: Every format; of several that would do, the first is taken.
+#: All formats; the first suitable one is used.
 FORMATS = (
     OutputFormat(
         ending=".mp4",
@@ -84,9 +84,9 @@ FORMATS = (
         audio_encoder="aac",
         pixel_format="yuv420p",
         options=_mp4_options,
-        probe=probe,
+        probe=probe_mp4,
     ),
-    # The one format with alpha that browsers and editors both read.
+    # The only format with alpha that both browsers and editors read.
     OutputFormat(
         ending=".webm",
         transparent=True,
@@ -96,11 +96,11 @@ FORMATS = (
         pixel_format="yuva420p",
         options=_webm_options,
         probe=probe_webm,
-        length_slack_s=Fraction(1, 50),  # a WebM knows the length of its sound in whole Opus packets only
+        length_slack_s=Fraction(1, 50),  # WebM stores the length of sound in whole Opus packets only
     ),
 )
 
 
 def format_for(transparent: bool) -> OutputFormat:
-    """The format for frames with (`transparent`) or without alpha."""
+    """Return the format for frames with (`transparent`) or without alpha."""
     return next(form for form in FORMATS if form.transparent == transparent)

@@ -1,6 +1,6 @@
-"""The portrait as a figure before a background, and the two put together again.
+"""Separates the portrait into a figure and a background, and composites them again.
 
-Where the picture could not be split, the figure is the whole picture.
+If the picture could not be split, the figure is the whole picture.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.matte import Matte, shade
+from stages.face.rig.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -19,33 +19,34 @@ class Layers:
     """A BGR portrait in layers.
 
     Attributes:
-        figure: the person, BGRA with colours already multiplied by alpha (BGR alone where there is only one layer).
-        still: the picture with nothing moved, BGR.
+        split: whether there are two layers.
+        figure: the person, BGRA with premultiplied alpha (BGR if there is only one layer).
+        still: the composited picture without any motion, BGR.
     """
 
     def __init__(self, portrait: Picture, matte: Matte, backdrop: Picture | None = None) -> None:
-        """Split `portrait`; `backdrop`, BGR of its size, takes the place of its own background."""
+        """Split `portrait`, BGR, by its matte; `backdrop`, BGR of its size, replaces its background."""
         self.split = bool(matte)
         if not self.split:
             self.figure, self.still = portrait.copy(), portrait
             return
         plate = np.ascontiguousarray(matte.plate[..., ::-1])
-        colours = cv2.subtract(portrait, shade(plate, matte.alpha))
-        if backdrop is not None:  # what is brighter than its own coverage belongs to the old background
+        colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
+        if backdrop is not None:  # colour above alpha is left over from the old background
             colours = np.minimum(colours, matte.alpha[..., None])
         self._backdrop = plate if backdrop is None else backdrop
         self.figure = np.asarray(cv2.merge([*cv2.split(colours), matte.alpha]), np.uint8)
-        self.still = self.flat(self.figure, (slice(None), slice(None)))
+        self.still = self.composite(self.figure, (slice(None), slice(None)))
 
-    def flat(self, figure: Picture, box: Box) -> Picture:
-        """A block of the (moved) figure before the background at `box`, BGR."""
+    def composite(self, figure: Picture, box: Box) -> Picture:
+        """Composite a block of the (moved) figure over the background at `box`, to BGR."""
         if not self.split:
             return figure
-        behind = shade(self._backdrop[box], cv2.extractChannel(figure, 3))
+        behind = background_share(self._backdrop[box], cv2.extractChannel(figure, 3))
         return np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_BGRA2BGR), behind), np.uint8)
 
 
-def unmultiplied(colours: Picture, alpha: Picture) -> Picture:
-    """BGRA with full colours, as video players want it, from colours multiplied by alpha."""
+def to_straight_alpha(colours: Picture, alpha: Picture) -> Picture:
+    """Convert premultiplied colours, BGR, to BGRA with straight alpha, which video players expect."""
     full = cv2.divide(colours, cv2.merge([alpha] * 3), scale=255)  # by 0 is 0
     return np.asarray(cv2.merge([*cv2.split(full), alpha]), np.uint8)

@@ -1,4 +1,4 @@
-"""The opening between the lips in one frame, and what is seen through it."""
+"""The opening between the lips in one frame, and the interior of the mouth drawn into it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.colours import Tones
+from stages.face.rig.colours import FaceColours
 from stages.face.rig.face_frame import FaceFrame
-from stages.face.rig.mouth_interior import Oral
+from stages.face.rig.mouth_interior import MouthInterior
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
-#: How far the jaw layer and the tongue follow the chin, and how far a raised tongue comes up, in units.
+#: Fraction by which the tongue follows the jaw, and lift of a raised tongue in units.
 _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.60, 0.12
-#: Shade inside a mouth is warm: blue (first) goes before red.
+#: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
 
 @dataclass(frozen=True)
-class Opening:
-    """The mouth's box in one frame.
+class MouthOpening:
+    """The opening between the lips in one frame, and the box around it.
 
     Attributes:
-        left, top, right, bottom: px.
-        upper, lower: height of the lips' edges in each of the box's columns, px.
-        middle: the height at which the box is cut into its two layers.
-        softness: px over which one layer passes into the other; grows outside the corners.
+        left, top, right, bottom: the box, px.
+        upper, lower: y of the lips' edges in each column of the box, px.
+        middle: y at which each column is cut into the two layers, px.
+        softness: px over which one layer blends into the other; grows outside the corners.
     """
 
     left: int
@@ -42,8 +42,8 @@ class Opening:
     softness: FloatArray
 
     @classmethod
-    def between(cls, upper: FloatArray, lower: FloatArray, unit: float, size: tuple[int, int]) -> Opening:
-        """From the lips' edges [n, 2] px as they lie in the frame of `size` (width, height)."""
+    def between(cls, upper: FloatArray, lower: FloatArray, unit: float, size: tuple[int, int]) -> MouthOpening:
+        """Make the opening between the lips' edges, [n, 2] px each, in a frame of `size` (width, height)."""
         margin = 0.30 * unit + 4
         width, height = size
         lower = _tapered(upper, lower)
@@ -62,47 +62,50 @@ class Opening:
 
     @property
     def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the box in the frame."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def rows(self) -> FloatArray:
+        """The y of each row of the box, [height, 1]."""
         return np.arange(self.top, self.bottom, dtype=np.float32)[:, None]
 
     def points(self) -> FloatArray:
-        """The box's pixels, [height, width, 2]."""
+        """The coordinates of the box's pixels, [height, width, 2]."""
         x, y = np.meshgrid(
             np.arange(self.left, self.right, dtype=np.float32), np.arange(self.top, self.bottom, dtype=np.float32)
         )
         return np.dstack([x, y])
 
     def side(self) -> FloatArray:
-        """0 where the upper layer is shown, 1 where the lower one is, [height, width]."""
+        """The share of the lower layer in each pixel, 0 to 1, [height, width]."""
         return np.clip((self.rows() - self.middle) / self.softness + 0.5, 0, 1).astype(np.float32)
 
     def cover(self) -> FloatArray:
-        """How much of each pixel lies between the lips, [height, width]; exact in the vertical."""
+        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically."""
         rows = self.rows()
         overlap = np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper)
         return np.asarray(np.clip(overlap, 0, 1), np.float32)
 
 
-class Interior:
-    """Paints the inside of the mouth into an opening, BGR."""
+class InteriorPainter:
+    """Draws the inside of the mouth into an opening, BGR."""
 
-    def __init__(self, oral: Oral, tones: Tones, frame: FaceFrame) -> None:
+    def __init__(self, oral: MouthInterior, tones: FaceColours, frame: FaceFrame) -> None:
         self._oral, self._frame = oral, frame
         self._warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
         self._cavity = tones.cavity[::-1].astype(np.float32)
         self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
-        #: A picture that shows the mouth open has its lips' edges already.
+        #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
-    def paint(self, opening: Opening, head: FloatArray, jaw: float, tongue: float) -> FloatArray:
-        """What is seen through the opening, [height, width, 3].
+    def paint(self, opening: MouthOpening, head: FloatArray, jaw: float, tongue: float) -> FloatArray:
+        """Draw what is visible through the opening, float32 [height, width, 3].
 
         Args:
+            opening: the opening of this frame.
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
-            jaw: how far the chin has dropped, px.
-            tongue: 0 to 1, the tongue's tip raised.
+            jaw: drop of the chin, px.
+            tongue: how far the tip of the tongue is raised, 0 to 1.
         """
         unit = self._frame.unit
         depth = np.clip((opening.rows() - opening.upper) / (0.45 * unit), 0, 1)
@@ -115,8 +118,8 @@ class Interior:
         self._over(seen, "skull", opening, head, 0.0, np.sqrt(shade) ** self._warmth)
         return np.asarray(seen, np.float32)
 
-    def shade_lips(self, opening: Opening, lips: FloatArray, amount: float) -> None:
-        """Where the mouth is open the lips turn inward: their edges are darkened by `amount`, in place."""
+    def shade_lips(self, opening: MouthOpening, lips: FloatArray, amount: float) -> None:
+        """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
         height = np.clip((opening.lower - opening.upper) / (0.08 * unit), 0, 1)
@@ -125,8 +128,8 @@ class Interior:
         dark = np.float32(amount) * self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
         lips *= (1 - dark)[..., None] ** self._warmth
 
-    def draw_contact(self, opening: Opening, lips: FloatArray, closed: float) -> None:
-        """Where lips that are apart in the picture have been brought together, draw the dark line they meet in, in place."""
+    def draw_contact(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
+        """Draw the dark contact line of lips that are apart in the picture and closed in this frame, in place."""
         unit = np.float32(self._frame.unit)
         touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * (opening.softness < 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
@@ -136,12 +139,12 @@ class Interior:
         self,
         seen: FloatArray,
         name: str,
-        opening: Opening,
+        opening: MouthOpening,
         head: FloatArray,
         drop: float,
         light: FloatArray | None = None,
     ) -> None:
-        """Lay a layer over what is seen, in place: carried by the head, `drop` px toward the chin, shaded by `light`."""
+        """Composite a layer over `seen`, in place: moved with the head, by `drop` px toward the chin, and shaded by `light`."""
         x, y = self._oral.origin
         shift = self._frame.down * drop
         matrix = head.astype(np.float64).copy()
@@ -151,8 +154,8 @@ class Interior:
         seen *= 1.0 - layer[..., 3:] * np.float32(1 / 255)
         seen += layer[..., :3] if light is None else layer[..., :3] * light
 
-    def _shade(self, opening: Opening) -> FloatArray:
-        """Light falls in from the front: darker under the upper lip and toward the corners, [height, width, 1]."""
+    def _shade(self, opening: MouthOpening) -> FloatArray:
+        """Shade of light from the front, [height, width, 1]: darker under the upper lip and toward the corners."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
         under = np.clip((rows - opening.upper) / (0.07 * unit), 0, 1)
@@ -163,14 +166,14 @@ class Interior:
 
 
 def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
-    """The lower edge brought to the upper one at both corners, where the coarse fields leave a blunt end."""
+    """Move the lower edge to the upper one at both corners, where the coarse fields leave a blunt end."""
     index = np.arange(len(upper))
     from_end = np.minimum(index, index[::-1]) / 7.0
     return np.asarray(upper + np.sqrt(np.minimum(from_end, 1.0))[:, None] * (lower - upper), np.float32)
 
 
 def _premultiplied(layer: npt.NDArray[np.uint8]) -> FloatArray:
-    """RGBA uint8 to BGRA float32 with the colour multiplied by the cover (0 to 255)."""
+    """Convert RGBA uint8 with straight alpha to BGRA float32 with premultiplied alpha (0 to 255)."""
     values = layer[..., [2, 1, 0, 3]].astype(np.float32)
     values[..., :3] *= values[..., 3:] / 255
     return values

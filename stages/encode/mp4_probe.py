@@ -1,4 +1,4 @@
-"""What an MP4 file says of itself, read from its boxes: enough to prove that a video is whole."""
+"""Reads the boxes of an MP4 file, to verify that a video is complete."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-#: Largest index (moov box) that is read; an hour at 60 frames a second has about 4 MB.
+#: Maximum size of the index (moov box); an hour at 60 frames per second has about 4 MB.
 _MAX_MOOV = 256 << 20
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One track.
+    """One track of a video file.
 
     Attributes:
         kind: "video" or "audio" (or the four letters of another handler).
         codec: four letters of the sample entry, such as avc1 or mp4a.
-        duration: s, as it is shown (edit list applied), exact.
-        samples: frames of a video track, packets of an audio track.
+        duration: presented duration in s (edit list applied), exact.
+        samples: number of frames of a video track, or of packets of an audio track.
         width, height: px; 0 for sound.
-        steps: distinct lengths of a sample, in s; one for a constant frame rate.
+        steps: distinct durations of a sample, in s; one value for a constant frame rate.
     """
 
     kind: str
@@ -37,13 +37,13 @@ class Stream:
 
 @dataclass(frozen=True)
 class Movie:
-    """A whole file: its tracks and the order of its outer boxes ("moov" before "mdat" starts without seeking)."""
+    """A video file: its tracks, and the order of its outer boxes ("moov" before "mdat" plays without seeking)."""
 
     streams: tuple[Stream, ...]
     order: tuple[str, ...]
 
     def stream(self, kind: str) -> Stream | None:
-        """The first track of a kind."""
+        """Return the first track of a kind, or None."""
         return next((stream for stream in self.streams if stream.kind == kind), None)
 
 
@@ -64,11 +64,11 @@ class _Track:
         return Stream(self.kind, self.codec, duration, self.samples, *self.size, steps)
 
 
-def probe(path: Path) -> Movie:
-    """Read an MP4 file.
+def probe_mp4(path: Path) -> Movie:
+    """Read the tracks of an MP4 file.
 
     Raises:
-        ValueError: it is not a whole MP4 file.
+        ValueError: it is not a complete MP4 file.
     """
     order: list[str] = []
     moov = b""
@@ -88,7 +88,7 @@ def probe(path: Path) -> Movie:
 
 
 def _outer(file: BinaryIO, end: int) -> Iterator[tuple[str, int]]:
-    """Outer boxes as (name, bytes of content), with the file at the content's start."""
+    """Yield the outer boxes as (name, bytes of content), with the file positioned at the content."""
     at = 0
     while at < end:
         file.seek(at)
@@ -167,7 +167,7 @@ def _read_steps(body: bytes, track: _Track) -> None:
 
 
 def _edits(body: bytes) -> Iterator[tuple[int, int]]:
-    """(length in movie time, start in media time) of each edit; a start of -1 is an empty stretch."""
+    """Yield (length in movie time, start in media time) of each edit; a start of -1 marks an empty edit."""
     (count,) = struct.unpack_from(">I", body, 4)
     form, size = (">Qq", 20) if body[0] else (">Ii", 12)
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Is each frame a picture, and is the speech heard in the finished file? Checked on the way, at little cost."""
+"""Checks that each frame is a plausible picture, and that the finished file contains the speech."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ import numpy.typing as npt
 
 from daemon.errors import ResultError
 from stages.encode.ffmpeg_command import AUDIO_RATE, Frame
-from stages.media.ffmpeg import Ffmpeg, failure
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.wav import open_wav
 from stages.tts.recording import decoder
 
-#: Pixels of a frame that are looked at, at most, in each direction.
-_LOOKS = 64
-#: Mean difference to the first frame, of 255, that no movement of a head makes.
-_UNLIKE = 80.0
-#: Sound that is this far below the speech it was made of is lost. dB
+#: Maximum number of pixels per direction that are compared in a frame.
+_MAX_COMPARED = 64
+#: Mean difference to the first frame, of 255, that the movement of a head never reaches.
+_MAX_DIFFERENCE = 80.0
+#: Sound that is this far below the speech counts as lost. dB
 _LOST_DB = 10.0
 _CHUNK_BYTES = 1 << 17
-_HINT = "It is tried again in a fresh process; `avatar doctor` looks at the machine."
+_HINT = "The job is tried again in a new process. Run `avatar doctor` to check the machine."
 
 
 class FrameCheck:
-    """Looks at the frames of one video in order."""
+    """Checks the frames of one video in order."""
 
     def __init__(self) -> None:
         self._count = 0
         self._first: npt.NDArray[np.int16] | None = None
 
-    def look(self, frame: Frame) -> None:
-        """Look at the next frame.
+    def check(self, frame: Frame) -> None:
+        """Check the next frame.
 
         Args:
             frame: uint8 [height, width, 3 or 4].
 
         Raises:
-            ResultError: `picture-invalid`: it is of one colour, or nothing like the first.
+            ResultError: `picture-invalid`: it has only one colour, or does not resemble the first frame.
         """
-        rows, columns = (max(1, -(-side // _LOOKS)) for side in frame.shape[:2])
+        rows, columns = (max(1, -(-side // _MAX_COMPARED)) for side in frame.shape[:2])
         some = frame[::rows, ::columns].astype(np.int16)
         if (some == some[0, 0]).all() and (frame == frame[0, 0]).all():
-            raise ResultError("picture-invalid", f"Frame {self._count} is of one colour.", _HINT)
+            raise ResultError("picture-invalid", f"Frame {self._count} has only one colour.", _HINT)
         if self._first is None:
             self._first = some
-        elif float(np.abs(some - self._first).mean()) > _UNLIKE:
+        elif float(np.abs(some - self._first).mean()) > _MAX_DIFFERENCE:
             raise ResultError("picture-invalid", f"Frame {self._count} does not resemble the first one.", _HINT)
         self._count += 1
 
 
 def check_sound(video: Path, speech: Path) -> None:
-    """Decode the sound of a finished video and compare its level with the speech's.
+    """Decode the sound of a finished video and compare its level with that of the WAV file `speech`.
 
     Raises:
         ResultError: `video-silent`.
         UnknownError, MachineError: `ffmpeg-failed`, `ffmpeg-missing`.
     """
-    with Ffmpeg(decoder(str(video), AUDIO_RATE), video.parent, read=True) as process:
+    with FfmpegProcess(decoder(str(video), AUDIO_RATE), video.parent, read=True) as process:
         heard = _energy(
             np.frombuffer(data[: len(data) // 2 * 2], "<i2") / np.float32(32768)
             for data in iter(lambda: process.stdout.read(_CHUNK_BYTES), b"")
         )
         status = process.finish()
     if status != 0:
-        raise failure(status, process.log, "the sound of the finished video cannot be decoded")
+        raise ffmpeg_error(status, process.log, "the sound of the finished video cannot be decoded")
     with open_wav(speech) as file:
         said, rate = _energy(file.blocks()), file.rate
     away = 10 * np.log10(max(heard / AUDIO_RATE, 1e-12) / max(said / rate, 1e-12))

@@ -1,7 +1,7 @@
-"""Frames of one video drawn by several processes: with n of them, each draws every n-th frame, and they are read in turn.
+"""Draws the frames of one video in several processes: each of n processes draws every n-th frame, and they are read in turn.
 
-A frame depends on no other, so the video is the same, bit by bit, whoever drew it. No process is ever more than a frame ahead of
-the reader, so memory does not grow. `python -m stages.encode.parallel` is one of the processes.
+Frames are independent of each other, so the video is identical for any number of processes. No process gets more than a frame
+ahead of the reader, so memory does not grow. `python -m stages.encode.parallel` is one of the processes.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from daemon.system.process import die_with
 from stages.context import Context
 from stages.encode.ffmpeg_command import Frame, FrameSource
 
-#: A process takes about a second to start; shorter videos are drawn by one. frames
-_WORTH = 150
-_MOST = 4  # processes chosen by themselves; beyond, the encoder is the slower one
+#: Minimum number of frames for several processes: a process takes about a second to start.
+_MIN_FRAMES = 150
+_MOST = 4  # processes chosen automatically; with more, the encoder is the slower part
 _PIPE_BYTES = 1 << 20
 
 
 def processes_for(settings: Settings, frame_count: int) -> int:
-    """How many processes draw a video of so many frames."""
-    if frame_count < _WORTH:
+    """Choose the number of processes that draw a video of `frame_count` frames."""
+    if frame_count < _MIN_FRAMES:
         return 1
     if settings.stages.encode.processes:
         return settings.stages.encode.processes
@@ -43,8 +43,8 @@ def processes_for(settings: Settings, frame_count: int) -> int:
     return max(1, min(_MOST, cores // beside))
 
 
-class Shares:
-    """A frame source that has `processes` draw what `source` would, for the job of `ctx`."""
+class ParallelFrames:
+    """A frame source whose frames, those of `source`, are drawn by `processes` processes for the job of `ctx`."""
 
     def __init__(self, ctx: Context, source: FrameSource, processes: int) -> None:
         self.width, self.height, self.frame_count = source.width, source.height, source.frame_count
@@ -61,15 +61,16 @@ class Shares:
         buffer = bytearray(int(np.prod(shape)))
         with contextlib.ExitStack() as stack:
             drawers = [
-                stack.enter_context(_Drawer(self._ctx, part, self._processes)) for part in range(self._processes)
+                stack.enter_context(_DrawingProcess(self._ctx, part, self._processes))
+                for part in range(self._processes)
             ]
             for index in range(self.frame_count):
                 drawers[index % self._processes].read(buffer)
                 yield np.frombuffer(buffer, np.uint8).reshape(shape)
 
 
-class _Drawer:
-    """One process, and the pipe its frames come through."""
+class _DrawingProcess:
+    """One drawing process, and the pipe that its frames come through."""
 
     def __init__(self, ctx: Context, part: int, parts: int) -> None:
         request = {
@@ -89,8 +90,8 @@ class _Drawer:
         except OSError as exc:  # no right to run it, no more processes or memory
             raise MachineError(
                 "worker-broken",
-                f"No process to draw with can be started: {exc.strerror}.",
-                "See `avatar doctor`, and the log.",
+                f"A process that draws frames cannot be started: {exc.strerror}.",
+                "Run `avatar doctor` and see the log.",
             ) from exc
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -100,7 +101,7 @@ class _Drawer:
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(json.dumps(request).encode())
 
-    def __enter__(self) -> _Drawer:
+    def __enter__(self) -> _DrawingProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,20 +111,26 @@ class _Drawer:
         self._complaints.close()
 
     def read(self, buffer: bytearray) -> None:
-        """Fill `buffer` with the next frame."""
+        """Fill `buffer` with the next frame.
+
+        Raises:
+            UnknownError: `frames-missing`: the process ended.
+        """
         view = memoryview(buffer)
         while view:
             count = self._frames.readinto(view)  # type: ignore[attr-defined]
             if not count:
                 self._complaints.seek(0)
                 words = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
-                last = words[-1] if words else f"it ended with {self._process.wait()}"
-                raise UnknownError("frames-missing", f"A process that draws frames died: {last}.", "It is tried again.")
+                last = words[-1] if words else f"exit status {self._process.wait()}"
+                raise UnknownError(
+                    "frames-missing", f"A process that draws frames ended early: {last}.", "The job is tried again."
+                )
             view = view[count:]
 
 
 def main() -> None:
-    """Draw a share of the frames of the job described on stdin, and write them, raw, to stdout."""
+    """Draw a share of the frames of the job described on stdin, and write them to stdout as raw bytes."""
     request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     die_with(request["parent"])
     out = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -137,8 +144,8 @@ def main() -> None:
         Manifest.model_validate(request["manifest"]),
         Settings.model_validate(request["settings"]),
     )
-    with contextlib.suppress(BrokenPipeError):  # the reader has what it wanted, or has gone
-        for frame in Composer.open(ctx).frames(request["part"], request["parts"]):
+    with contextlib.suppress(BrokenPipeError):  # the reader is finished or has ended
+        for frame in Composer.for_job(ctx).frames(request["part"], request["parts"]):
             view = memoryview(frame.tobytes())
             while view:
                 view = view[out.write(view) :]

@@ -1,4 +1,4 @@
-"""What a WebM file holds, told by ffmpeg packet by packet, without decoding: enough to prove that a video is whole."""
+"""Reads the packets of a WebM file through ffmpeg, without decoding, to verify that a video is complete."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from stages.encode.mp4_probe import Movie, Stream
-from stages.media.ffmpeg import Ffmpeg, ffmpeg_path
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 
 
 def probe_webm(path: Path) -> Movie:
-    """Read a WebM file's picture and sound.
+    """Read the tracks of a WebM file.
 
     Raises:
-        ValueError: it cannot be read to its end, or its picture has no alpha.
+        ValueError: it cannot be read to its end, or a frame has no alpha.
     """
     streams = []
     for kind, codec, chosen in (("video", "vp09", "v:0"), ("audio", "Opus", "a:0")):
@@ -29,14 +29,14 @@ def probe_webm(path: Path) -> Movie:
 
 
 def _packets(path: Path, chosen: str) -> tuple[Fraction, tuple[int, int], list[tuple[int, int, bool]]]:
-    """Length of a tick in s; picture size; of each packet time and length in ticks, and whether more (alpha) comes with it."""
+    """Length of a tick in s; picture size; and of each packet: time and length in ticks, and whether it has side data (alpha)."""
     command = [
         ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-f", "matroska",
         "-i", f"file:{path.absolute()}", "-map", f"0:{chosen}", "-c", "copy", "-f", "framecrc", "pipe:1",
     ]  # fmt: skip
     scale, size = Fraction(1), (0, 0)
     packets: list[tuple[int, int, bool]] = []
-    with Ffmpeg(command, path.parent, read=True) as process:
+    with FfmpegProcess(command, path.parent, read=True) as process:
         for raw in process.stdout:
             line = raw.decode("ascii", "replace").strip()
             if line.startswith("#tb"):

@@ -1,4 +1,4 @@
-"""The face stage: a picture somebody dropped becomes an upright portrait with one measured, animatable face.
+"""The face stage: turns the dropped picture into an upright portrait and measures the face to animate.
 
 Reads `source.image`; writes `portrait.png` and `face.json`, and the rig into the cache.
 """
@@ -9,7 +9,7 @@ from stages.context import Context, Facts
 
 
 def run(ctx: Context) -> Facts:
-    """Do the stage's work.
+    """Run the stage and return its facts: see `stages.face.measure.measure_face`.
 
     Raises:
         JobError: the picture cannot be read, or shows no face that can be animated.

@@ -1,4 +1,4 @@
-"""Which face is meant, and whether it can be animated. Every refusal says what to change."""
+"""Chooses the face to animate and checks that it can be animated. Each error says what to change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stages.face import mesh
 from stages.face.detect import Face
 from stages.face.pose import Pose, pose_of
 
-#: Without these inside the picture there is nothing to animate: lids, lips, chin.
-_NEEDED = (
+#: Mesh points that must lie inside the picture: lids, lips, chin.
+_REQUIRED_POINTS = (
     *(index for eye in mesh.EYES for lid in eye[:2] for index in lid),
     *mesh.UPPER_LIP_OUTER,
     *mesh.LOWER_LIP_OUTER,
@@ -21,11 +21,16 @@ _NEEDED = (
 )
 
 
-def choose(faces: list[Face], choice: str, width: int, height: int) -> Face:
-    """The face meant by the manifest's `face`.
+def choose_face(faces: list[Face], choice: str, width: int, height: int) -> Face:
+    """Choose the face that the manifest's `face` names.
+
+    Args:
+        faces: faces from left to right.
+        choice: "largest", "center", or an index into `faces`.
+        width, height: size of the picture, px.
 
     Raises:
-        JobError: no-face, face-index.
+        JobError: `no-face`, `face-index`.
     """
     if not faces:
         raise JobError(
@@ -40,23 +45,29 @@ def choose(faces: list[Face], choice: str, width: int, height: int) -> Face:
     if int(choice) >= len(faces):
         raise JobError(
             "face-index",
-            f"Face {choice} was asked for, but the picture shows {len(faces)} (numbered from 0, from the left).",
-            f"Set face to a number from 0 to {len(faces) - 1}, or to largest.",
+            f"The manifest asks for face {choice}, but the picture shows {len(faces)} (numbered from 0, from the left).",
+            f"Set `face` to a number from 0 to {len(faces) - 1}, or to `largest`.",
         )
     return faces[int(choice)]
 
 
 def _centrality(face: Face, width: int, height: int) -> float:
-    """1 in the middle of the picture, 0.5 in its corners."""
+    """How central a face is: 1 in the middle of the picture, 0.5 in its corners."""
     x, y = face.center
     return 1.0 - 0.5 * math.hypot(2 * x / width - 1, 2 * y / height - 1) / math.sqrt(2)
 
 
-def check(face: Face, scale: float, width: int, height: int, limits: FaceStage) -> Pose:
-    """Refuse a face that would not animate well; `scale` is the file's pixels per pixel of this picture.
+def check_face(face: Face, scale: float, width: int, height: int, limits: FaceStage) -> Pose:
+    """Check that a face can be animated, and return its pose.
+
+    Args:
+        face: the face, in px of this picture.
+        scale: pixels of the file per pixel of this picture.
+        width, height: size of this picture, px.
+        limits: the settings of the stage.
 
     Raises:
-        JobError: face-too-small, face-unsure, face-cut-off, face-turned, face-tilted.
+        JobError: `face-too-small`, `face-unsure`, `face-cut-off`, `face-turned`, `face-tilted`.
     """
     face_px = face.size_px * scale
     if face_px < limits.min_face_px:
@@ -68,10 +79,10 @@ def check(face: Face, scale: float, width: int, height: int, limits: FaceStage) 
     if face.score < limits.min_confidence:
         raise JobError(
             "face-unsure",
-            f"What was found is a face with a confidence of only {face.score:.2f}; {limits.min_confidence:.2f} are needed.",
-            "Use a sharper, brighter picture with nothing before the face.",
+            f"The face was detected with a confidence of {face.score:.2f}; at least {limits.min_confidence:.2f} is needed.",
+            "Use a sharper, brighter picture with nothing in front of the face.",
         )
-    points = face.landmarks[list(_NEEDED), :2]
+    points = face.landmarks[list(_REQUIRED_POINTS), :2]
     if (points < 1).any() or (points > np.array([width - 2, height - 2])).any():
         raise JobError(
             "face-cut-off",

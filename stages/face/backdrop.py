@@ -1,4 +1,4 @@
-"""What takes the place of the portrait's background: checked and brought to size early, drawn by the encode stage."""
+"""Replaces the portrait's background. The face stage checks and scales the new one; the encode stage draws it."""
 
 from __future__ import annotations
 
@@ -10,50 +10,57 @@ from daemon.errors import JobError, UnknownError
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.face import decode
-from stages.face.output_frame import frame_for
+from stages.face.output_frame import choose_output_frame
 from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
 
 _FILE = "background.png"
-#: The usual key colour for video, RGB.
+#: The usual chroma-key green for video, RGB.
 _KEY = (0, 177, 64)
-#: Blur of the portrait's own background, in parts of its shorter side: as if the lens were wide open.
+#: Sigma of the blur for `background: blur`, as a fraction of the shorter side.
 _BLUR = 0.028
 
 
-def prepare(ctx: Context, split: bool, width: int, height: int) -> None:
-    """Check the manifest's background, and write the picture that is to be it as `background.png`, cropped to the video's shape.
+def prepare_backdrop(ctx: Context, split: bool, width: int, height: int) -> None:
+    """Check the manifest's background. If it names a picture, write it as `background.png`, cropped and scaled to the video.
 
     Args:
         split: whether the portrait could be split into person and background.
+        width, height: size of the video, px.
 
     Raises:
-        JobError: `background-inseparable`, or what reading a picture raises, said of the background.
+        JobError: `background-inseparable`, or what `decode.read_picture` raises, with "background: " before the message.
     """
     if ctx.manifest.background == "keep":
         return
     if not split:
         raise JobError(
             "background-inseparable",
-            "The person in the picture could not be told from the background.",
-            "Use `background: keep`, or a picture in which the person stands out.",
+            "The person in the picture could not be separated from the background.",
+            "Use `background: keep`, or a picture in which the person stands out from the background.",
         )
     if ctx.manifest.background_file is None:
         return
     try:
-        source, _ = decode.read(ctx.source("background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
+        source, _ = decode.read_picture(ctx.source("background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
     except JobError as exc:
         raise JobError(exc.code, f"background: {exc.message}", exc.hint) from exc
     middle = (source.shape[1] / 2, source.shape[0] / 2)
-    fitted = frame_for((source.shape[1], source.shape[0]), middle, (width, height), None, max(width, height))
+    fitted = choose_output_frame((source.shape[1], source.shape[0]), middle, (width, height), None, max(width, height))
     encoded = cv2.imencode(".png", fitted.render(source)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
     with artifact(ctx.path(_FILE)) as path:
         path.write_bytes(encoded.tobytes())
 
 
-def backdrop_of(ctx: Context, plate: Picture) -> Picture | None:
-    """The background to draw, BGR like `plate` (the portrait's own, without the person); None: its own, as it is.
+def load_backdrop(ctx: Context, plate: Picture) -> Picture | None:
+    """Load or make the background to draw.
+
+    Args:
+        plate: the portrait's own background without the person, BGR.
+
+    Returns:
+        BGR, of the shape of `plate`; None to keep the portrait's own background.
 
     Raises:
         UnknownError: `background.png` is damaged; the face stage must run again.

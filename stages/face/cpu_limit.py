@@ -1,4 +1,4 @@
-"""Bounds the processor time of a block: decoding must end, also where no check of the file's format found the harm."""
+"""Limits the CPU time of a block, so that decoding a malicious picture ends even if no check of its format catches it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-#: Where code that must not be interrupted swallows the interruption, it comes again after this. s of processor time
+#: Interval after which the signal is repeated, in case a library swallowed the exception. s of CPU time
 _AGAIN_S = 0.25
 
 
-class _Over(BaseException):
-    """Not an Exception: libraries catch those, and go on."""
+class _CpuLimitReached(BaseException):
+    """Derives from BaseException, because libraries catch Exception and continue."""
 
 
 @contextlib.contextmanager
 def cpu_limit(seconds: float, error: Exception) -> Iterator[None]:
-    """Raise `error` once the process has spent `seconds` of processor time inside of the block. Main thread only.
+    """Raise `error` once the process has used `seconds` of CPU time inside the block. Main thread only.
 
-    A call into C is not interrupted before it returns; the stage's own time limit ends it (`daemon.workers.time_limits`).
+    A call into C is interrupted only when it returns; the stage's time limit (`daemon.workers.time_limits`) ends longer ones.
     """
 
     def over(_number: int, _frame: FrameType | None) -> None:
-        raise _Over
+        raise _CpuLimitReached
 
     before = signal.signal(signal.SIGPROF, over)
     try:
@@ -32,7 +32,7 @@ def cpu_limit(seconds: float, error: Exception) -> Iterator[None]:
             yield
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-    except _Over:
+    except _CpuLimitReached:
         raise error from None
     finally:
         signal.signal(signal.SIGPROF, before)

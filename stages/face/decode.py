@@ -1,4 +1,4 @@
-"""From the bytes a person dropped to an upright 8-bit sRGB picture, or to an error that says what the file is instead."""
+"""Decodes the dropped picture into upright 8-bit sRGB, or raises an error that says what the file is instead."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from daemon.errors import JobError, MachineError, from_exception
 from stages.face.cpu_limit import cpu_limit
-from stages.face.jpeg_scans import scans
+from stages.face.jpeg_scans import count_scans
 
-#: Decoders that are ever tried; Pillow knows forty, and each is attack surface.
+#: The only decoders that are tried: each of Pillow's forty adds attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _READABLE = "Use a PNG, JPEG, WebP, TIFF, BMP or GIF picture."
-#: Transparent pixels are shown over this light grey.
+#: Transparent pixels are composited over this light grey.
 NEUTRAL = (222, 222, 222)
-#: Pictures longer than this are halved, thirded … on reading: no video is larger, and 100 Mpx would take gigabytes.
+#: A picture with a longer side is reduced by a whole factor on reading: no video is larger, and 100 Mpx would take gigabytes.
 WORK_SIDE_PX = 4096
 _ROWS = 256  # converted at a time
-#: No face can be seen in a picture with a shorter side, nor in one that is narrower than this. px; longer side over shorter side
+#: Minimum length of the shorter side, in px, and maximum ratio of the sides: beyond these no face can be seen.
 LEAST_SIDE_PX, MOST_NARROW = 16, 20
-#: A progressive JPEG has 10 scans, one that was optimised with patience a few dozen; libtiff reads 100 as well.
+#: Maximum number of JPEG scans. A progressive JPEG has 10, a strongly optimised one a few dozen; libtiff's limit is 100, too.
 MOST_SCANS = 100
-#: Processor time that reading a picture may take: some twenty times what the slowest honest ones take. s, and s for each Mpx
+#: CPU time that reading a picture may take: about twenty times that of the slowest benign pictures. s, and s per Mpx
 CPU_S, CPU_PER_MPX_S = 15.0, 0.6
-#: Bytes given to a decoder at once. Between two of them it can be interrupted.
+#: Bytes given to a decoder at once; it can be interrupted between two blocks.
 _BLOCK_BYTES = 4096
 
-#: What makes a picture upright, by its EXIF orientation; None for the one that is.
+#: Transformation that makes a picture upright, by EXIF orientation.
 _TURNS = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,28 +53,30 @@ _SIGNATURES = (
 )  # fmt: skip
 
 
-def read(
+def read_picture(
     path: Path, max_pixels: int, opened: Callable[[float], None] = lambda megapixels: None
 ) -> tuple[npt.NDArray[np.uint8], float]:
     """Read a picture of any supported kind.
 
     Args:
-        opened: told the picture's size in millions of pixels before it is decoded.
+        path: the file.
+        max_pixels: maximum number of pixels.
+        opened: called with the picture's size in millions of pixels before it is decoded.
 
     Returns:
-        The picture, RGB [height, width, 3], and how many of the file's pixels one of its pixels stands for (>= 1).
+        The picture, RGB uint8 [height, width, 3], and the file's pixels per pixel of it along a side (>= 1).
 
     Raises:
-        JobError: image-empty, image-unreadable, image-truncated, image-too-large, image-too-small, image-too-narrow,
-            image-too-complex.
+        JobError: `image-empty`, `image-unreadable`, `image-truncated`, `image-too-large`, `image-too-small`,
+            `image-too-narrow`, `image-too-complex`.
     """
     if path.stat().st_size == 0:
         raise JobError("image-empty", "The picture file is empty (0 bytes).", "Copy the picture again.")
     with cpu_limit(CPU_S, _too_complex(f"its header alone takes more than {CPU_S:.0f} s to read")):
         image = _open(path)
         _check_size(image.size, max_pixels)
-        # libjpeg does not look at the length of a file: `max_pixels` alone does not bound what it does.
-        if image.format in ("JPEG", "MPO") and scans(path, MOST_SCANS) > MOST_SCANS:
+        # libjpeg works through the whole picture for each scan: `max_pixels` alone does not bound its work.
+        if image.format in ("JPEG", "MPO") and count_scans(path, MOST_SCANS) > MOST_SCANS:
             raise _too_complex(f"it is a JPEG of more than {MOST_SCANS} scans")
     megapixels = image.width * image.height / 1e6
     opened(megapixels)
@@ -89,7 +91,7 @@ def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
         image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))  # a JPEG can be decoded at a half or a quarter
         image.load()
         orientation = _orientation(image)
-        image = _averageable(image)
+        image = _to_averageable_mode(image)
         image = image.reduce(-(-max(image.size) // WORK_SIDE_PX)) if max(image.size) > WORK_SIDE_PX else image
         scale = full_side / max(image.size)
         return np.asarray(_upright_srgb(image, orientation)), scale
@@ -98,7 +100,7 @@ def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
             raise
         raise JobError(
             "image-truncated",
-            f"The picture breaks off or is damaged inside ({exc}).",
+            f"The picture is truncated or damaged ({exc}).",
             "Copy or export the picture again.",
         ) from exc
 
@@ -110,7 +112,7 @@ def _open(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError as exc:
-        raise JobError("image-unreadable", f"The picture file is {looks_like(path)}.", _READABLE) from exc
+        raise JobError("image-unreadable", f"The picture file is {describe_file(path)}.", _READABLE) from exc
     except Exception as exc:  # a damaged header makes a decoder raise nearly anything
         if isinstance(from_exception(exc), MachineError):
             raise
@@ -124,31 +126,33 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise JobError(
             "image-too-large",
-            f"The picture has {width} × {height} = {width * height:,} pixels; at most {max_pixels:,} are read.",
+            f"The picture has {width} × {height} = {width * height:,} pixels; at most {max_pixels:,} are accepted.",
             "Scale the picture down first; 1080 px on the long side are enough.",
         )
     if min(size) < LEAST_SIDE_PX:
         raise JobError(
             "image-too-small",
-            f"The picture is {width:,} × {height:,} pixels large; both sides must have at least {LEAST_SIDE_PX}.",
+            f"The picture has {width:,} × {height:,} pixels; both sides must be at least {LEAST_SIDE_PX} px long.",
             "Use a larger picture; 1080 px on the long side are best.",
         )
     if max(size) > MOST_NARROW * min(size):
         raise JobError(
             "image-too-narrow",
-            f"The picture is {width:,} × {height:,} pixels large; one side may be at most {MOST_NARROW} times the other.",
+            f"The picture has {width:,} × {height:,} pixels; one side may be at most {MOST_NARROW} times as long as the other.",
             "Crop the picture.",
         )
 
 
 def _too_complex(why: str) -> JobError:
     return JobError(
-        "image-too-complex", f"The picture takes too much work to read: {why}.", "Open the picture and save it anew."
+        "image-too-complex",
+        f"The picture takes too much work to read: {why}.",
+        "Open the picture in an image editor and save it again.",
     )
 
 
-def looks_like(path: Path) -> str:
-    """What a file that is no picture seems to be, as a noun phrase."""
+def describe_file(path: Path) -> str:
+    """Describe the kind of a file that is not a readable picture, as a noun phrase for an error message."""
     with path.open("rb") as file:
         head = file.read(4096)
     start = head.lstrip()
@@ -157,7 +161,7 @@ def looks_like(path: Path) -> str:
             return f"{name}, not a picture"
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        return "an HEIC or AVIF picture, a format that is not read" if brand[:3] in (b"hei", b"mif", b"avi") else (
+        return "an HEIC or AVIF picture, a format that is not supported" if brand[:3] in (b"hei", b"mif", b"avi") else (
             "an MP4 video or sound, not a picture")  # fmt: skip
     if head[:4] == b"RIFF":
         return "a WAV or AVI file, not a picture"
@@ -175,15 +179,15 @@ def _is_text(head: bytes) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held, by the EXIF tag; 1 (upright) where the tags are nonsense, which spoils no picture."""
+    """The EXIF orientation; 1 (upright) if the tag is missing or invalid."""
     with contextlib.suppress(Exception):
         value = image.getexif().get(0x0112, 1)
         return value if value in _TURNS else 1
     return 1
 
 
-def _averageable(image: Image.Image) -> Image.Image:
-    """Pixels whose values can be averaged: not numbers in a palette, not bits."""
+def _to_averageable_mode(image: Image.Image) -> Image.Image:
+    """Convert palette, 1-bit and 16-bit pictures to a mode whose pixel values can be averaged."""
     if image.mode.startswith("I;16"):
         return _eight_bit(image)
     if image.mode == "1":
@@ -208,7 +212,7 @@ def _upright_srgb(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit and float greys to 8 bit; Pillow itself would clip them to white. A few rows at a time: the picture may be large."""
+    """Convert 16-bit and float greys to 8 bit, which Pillow would clip to white. Works by rows, as the picture may be large."""
     if not image.mode.startswith("I;16") and image.mode not in ("I", "F"):
         return image
     values = np.asarray(image)
@@ -226,5 +230,5 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # a broken profile, or one for another kind of pixel: the numbers as they are
+        return image  # the profile is damaged or for another pixel mode: keep the values
     return converted if converted is not None else image

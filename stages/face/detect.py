@@ -1,4 +1,4 @@
-"""Faces in a picture of any size, each with its landmarks."""
+"""Detects the faces in a picture of any size and reads their landmarks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy.typing as npt
 from stages.face.landmarker import Detection, Landmarker
 from stages.face.mesh import FloatArray
 
-#: The detector looks at 192 px: a picture is shown to it at these scales inside a grey frame, so that a face that
-#: fills the picture is found too.
+#: The detector works at 192 px. The picture is given to it at these scales inside a grey frame, so that a face that fills the
+#: picture is found, too.
 _SCALES = (1.0, 0.6)
 _LOOK_PX = 640
-#: Where the whole picture shows nothing, tiles of this side are searched: 128 px of face are then 1/10 of the side.
+#: Side of the tiles that are searched if no face is found in the whole picture: a face of 128 px is then 1/10 of the side.
 _TILE_PX = 1280
 _MESH_PX = 512
-#: The mesh is read from crops of these sizes (in detected boxes) and the median taken: one reading alone moves by 1 %.
+#: Sides of the crops that the mesh is read from, in detected boxes. The median is used: a single reading varies by 1 %.
 _CROPS = (1.6, 1.8, 2.0, 2.2, 2.5)
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face with its landmarks, [478, 3] px of the picture."""
+    """A face: the detector's score, 0 to 1, and the landmarks, [478, 3] px of the picture."""
 
     score: float
     landmarks: FloatArray
@@ -37,31 +37,34 @@ class Face:
 
     @property
     def size_px(self) -> float:
-        """The longer side of the landmarks' box, px: how large a face is, however narrow it is seen."""
+        """The longer side of the landmarks' box, px: the size of the face, even if it is turned."""
         return max(self.box[2:])
 
     @property
     def center(self) -> tuple[float, float]:
+        """The middle of the landmarks' box, x and y in px."""
         x, y, width, height = self.box
         return x + width / 2, y + height / 2
 
 
-def find_faces(picture: npt.NDArray[np.uint8], models: Landmarker) -> list[Face]:
-    """All faces whose landmarks could be read, from left to right."""
-    found = _look(picture, models)
+def find_faces(picture: npt.NDArray[np.uint8], landmarker: Landmarker) -> list[Face]:
+    """Find all faces in an RGB picture whose landmarks can be read, from left to right."""
+    found = _detect_whole(picture, landmarker)
     if not found and max(picture.shape[:2]) > _TILE_PX:
-        found = [hit for tile in _tiles(picture) for hit in _look_at(picture, tile, models)]
-    faces = [face for hit in _distinct(found) if (face := _read_mesh(picture, hit, models)) is not None]
+        found = [hit for tile in _tiles(picture) for hit in _detect_in_tile(picture, tile, landmarker)]
+    faces = [
+        face for hit in _without_duplicates(found) if (face := _face_of_detection(picture, hit, landmarker)) is not None
+    ]
     return sorted(faces, key=lambda face: face.center[0])
 
 
-def _look(picture: npt.NDArray[np.uint8], models: Landmarker) -> list[Detection]:
+def _detect_whole(picture: npt.NDArray[np.uint8], landmarker: Landmarker) -> list[Detection]:
     height, width = picture.shape[:2]
-    return [hit for scale in _SCALES for hit in _look_at(picture, (0, 0, width, height), models, scale)]
+    return [hit for scale in _SCALES for hit in _detect_in_tile(picture, (0, 0, width, height), landmarker, scale)]
 
 
-def _look_at(
-    picture: npt.NDArray[np.uint8], tile: tuple[int, int, int, int], models: Landmarker, scale: float = 1.0
+def _detect_in_tile(
+    picture: npt.NDArray[np.uint8], tile: tuple[int, int, int, int], landmarker: Landmarker, scale: float = 1.0
 ) -> list[Detection]:
     x, y, width, height = tile
     factor = scale * _LOOK_PX / max(width, height)
@@ -73,19 +76,19 @@ def _look_at(
         Detection(
             x + (hit.x - left) / factor, y + (hit.y - top) / factor, hit.width / factor, hit.height / factor, hit.score
         )
-        for hit in models.detect(frame)
+        for hit in landmarker.detect(frame)
     ]
 
 
 def _tiles(picture: npt.NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
-    """Tiles that overlap by half, so that no face lies across all of them."""
+    """Tiles (x, y, width, height) that overlap by half, so that each face lies whole in one of them."""
     height, width = picture.shape[:2]
     rows = range(0, max(height - _TILE_PX // 2, 1), _TILE_PX // 2)
     columns = range(0, max(width - _TILE_PX // 2, 1), _TILE_PX // 2)
     return [(x, y, min(_TILE_PX, width - x), min(_TILE_PX, height - y)) for y in rows for x in columns]
 
 
-def _distinct(found: list[Detection]) -> list[Detection]:
+def _without_duplicates(found: list[Detection]) -> list[Detection]:
     kept: list[Detection] = []
     for hit in sorted(found, key=lambda item: -item.score):
         if all(hit.overlap(other) < 0.4 for other in kept):
@@ -93,8 +96,8 @@ def _distinct(found: list[Detection]) -> list[Detection]:
     return kept
 
 
-def _read_mesh(picture: npt.NDArray[np.uint8], hit: Detection, models: Landmarker) -> Face | None:
-    readings = [mesh for size in _CROPS if (mesh := _mesh_in_crop(picture, hit, size, models)) is not None]
+def _face_of_detection(picture: npt.NDArray[np.uint8], hit: Detection, landmarker: Landmarker) -> Face | None:
+    readings = [mesh for size in _CROPS if (mesh := _mesh_in_crop(picture, hit, size, landmarker)) is not None]
     if len(readings) * 2 <= len(_CROPS):
         return None
     face = Face(hit.score, np.median(np.stack(readings), axis=0).astype(np.float32))
@@ -103,7 +106,9 @@ def _read_mesh(picture: npt.NDArray[np.uint8], hit: Detection, models: Landmarke
     return face if same else None
 
 
-def _mesh_in_crop(picture: npt.NDArray[np.uint8], hit: Detection, size: float, models: Landmarker) -> FloatArray | None:
+def _mesh_in_crop(
+    picture: npt.NDArray[np.uint8], hit: Detection, size: float, landmarker: Landmarker
+) -> FloatArray | None:
     """Landmarks read from an enlarged square crop around the face, mapped back to the picture."""
     side = size * max(hit.width, hit.height)
     factor = _MESH_PX / side
@@ -115,7 +120,7 @@ def _mesh_in_crop(picture: npt.NDArray[np.uint8], hit: Detection, size: float, m
         matrix[:, :2] = np.eye(2)
         smooth = cv2.INTER_LINEAR
     crop = cv2.warpAffine(picture, matrix, (_MESH_PX, _MESH_PX), flags=smooth, borderValue=(127, 127, 127))
-    mesh = models.mesh(np.asarray(crop, np.uint8))
+    mesh = landmarker.read_mesh(np.asarray(crop, np.uint8))
     if mesh is None:
         return None
     return (mesh / factor + np.array([left, top, 0.0], np.float32)).astype(np.float32)

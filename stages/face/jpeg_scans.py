@@ -1,5 +1,6 @@
-"""Counts the scans of a JPEG without decoding it. A decoder works through the whole picture once for each scan, and a scan
-that changes nothing takes 42 bytes, so that a small file can keep it busy for hours.
+"""Counts the scans of a JPEG without decoding it.
+
+A decoder processes the whole picture once per scan, and an empty scan takes 42 bytes: a small file can keep it busy for hours.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ import mmap
 import re
 from pathlib import Path
 
-#: Every marker that a length follows, and EOI; not 0xFF00 (a stuffed 0xFF), 0xFFFF (filling), TEM, RST0 to RST7, SOI.
+#: All markers that are followed by a length, and EOI; excludes 0xFF00 (a stuffed 0xFF), 0xFFFF (fill), TEM, RST0-RST7, SOI.
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])", re.DOTALL)
 _EOI, _SOS = 0xD9, 0xDA
 
 
-def scans(path: Path, most: int) -> int:
-    """How many scans a JPEG file has, up to `most` + 1; what comes after its end (EOI) is another picture's."""
+def count_scans(path: Path, most: int) -> int:
+    """Count the scans of a JPEG file up to its end (EOI), and at most to `most` + 1."""
     found = 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = 2

@@ -1,4 +1,4 @@
-"""Which of the 478 landmarks is where: indices into the mesh, each list ordered from the picture's left to its right.
+"""Indices of the 478 landmarks by part of the face, each list ordered from the picture's left to its right.
 
 Source: the topology of mediapipe's face mesh with attention (468 surface points and 10 for the irises).
 """
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-POINTS = 478
-#: Lid openness (see `lids`) below which an eye is closed in the picture itself.
+POINT_COUNT = 478
+#: `lid_openness` below which an eye is closed in the picture.
 CLOSED_EYE = 0.08
 
 UPPER_LIP_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
@@ -26,7 +26,7 @@ EYES = (
      (285, 295, 282, 283, 276)),
 )  # fmt: skip
 
-#: Points that mirror each other, used for the direction of the head's horizontal axis.
+#: Pairs of mirrored points, which give the direction of the head's horizontal axis.
 MIRRORED = ((33, 263), (61, 291), (234, 454), (127, 356), (98, 327), (132, 361))
 
 FOREHEAD, CHIN, NOSE_TIP, NOSE_BASE, LEFT_SIDE, RIGHT_SIDE = 10, 152, 1, 2, 234, 454
@@ -36,8 +36,15 @@ OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379
         150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
 
 
-def lids(landmarks: FloatArray) -> list[float]:
-    """How far each eye is open: lid distance over eye width, about 0.3 in an open eye. `landmarks` is [478, 2 or 3]."""
+def lid_openness(landmarks: FloatArray) -> list[float]:
+    """Measure how far each eye is open: lid distance over eye width, about 0.3 in an open eye.
+
+    Args:
+        landmarks: [478, 2 or 3].
+
+    Returns:
+        The eye on the picture's left, then the one on its right.
+    """
     openness = []
     for upper, lower, _ in EYES:
         height = float(np.linalg.norm(landmarks[upper[4], :2] - landmarks[lower[4], :2]))
@@ -47,11 +54,11 @@ def lids(landmarks: FloatArray) -> list[float]:
 
 
 def mouth_width(landmarks: FloatArray) -> float:
-    """Distance between the mouth's outer corners, px."""
+    """Measure the distance between the mouth's outer corners, px."""
     return float(np.linalg.norm(landmarks[61, :2] - landmarks[291, :2]))
 
 
 def lip_gap(landmarks: FloatArray) -> float:
-    """Distance between the inner lips at the middle, as a part of the mouth's width."""
+    """Measure the distance between the inner lips at the middle, as a fraction of the mouth's width."""
     gap = np.linalg.norm(landmarks[13, :2] - landmarks[14, :2])
     return float(gap / max(mouth_width(landmarks), 1e-6))

@@ -1,4 +1,4 @@
-"""The output's geometry: which part of the picture the video shows, and at what size."""
+"""Chooses which part of the picture the video shows, and at what size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
 
-#: Where the middle of the face comes to lie in a crop, as a part of its height: a little above the middle.
+#: Vertical position of the face's middle in a crop, as a fraction of its height.
 _FACE_HEIGHT = 0.45
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A crop of the picture (px, origin at its top left) and the size it is brought to; both sides are even."""
+class OutputFrame:
+    """A crop of the picture (px, from its top left) and the size in px that it is scaled to; both sides are even."""
 
     x: int
     y: int
@@ -26,7 +26,7 @@ class Frame:
     height: int
 
     def render(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The crop at its final size; untouched pixels where no scaling is needed."""
+        """Cut and scale a picture to [height, width, 3]; without scaling the pixels stay as they are."""
         crop = picture[self.y : self.y + self.crop_height, self.x : self.x + self.crop_width]
         if (self.crop_width, self.crop_height) == (self.width, self.height):
             return np.ascontiguousarray(crop)
@@ -34,28 +34,28 @@ class Frame:
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=method), np.uint8)
 
     def to_output(self, landmarks: FloatArray) -> FloatArray:
-        """Landmarks of the picture, [n, 3] px, as px of the output; depth is scaled like the width."""
+        """Convert landmarks, [n, 3] px, from the picture to the output; depth is scaled like the width."""
         across, down = self.width / self.crop_width, self.height / self.crop_height
         # Pixel centres: (x + 1/2) scales, not x.
         shifted = (landmarks - np.array([self.x - 0.5, self.y - 0.5, 0.0])) * np.array([across, down, across])
         return np.asarray(shifted - np.array([0.5, 0.5, 0.0]), np.float32)
 
 
-def frame_for(
+def choose_output_frame(
     picture_size: tuple[int, int],
     face_center: tuple[float, float],
     size: tuple[int, int] | None,
     aspect: tuple[int, int] | None,
     max_side_px: int,
-) -> Frame:
-    """Choose crop and size.
+) -> OutputFrame:
+    """Choose the crop and the size of the video.
 
     Args:
         picture_size: width and height of the upright picture, px.
-        face_center: px of that picture.
-        size: asked width and height; the largest crop of that shape around the face is brought to it.
-        aspect: asked shape; cropped likewise, not enlarged.
-        max_side_px: without `size`, the long side is brought down to this.
+        face_center: x and y in that picture, px.
+        size: requested width and height; the largest crop of that shape around the face is scaled to it.
+        aspect: requested shape; cropped in the same way, but never enlarged.
+        max_side_px: maximum length of the longer side if `size` is None.
     """
     width, height = picture_size
     shape = size or aspect or picture_size
@@ -69,7 +69,7 @@ def frame_for(
         size = _even(crop_width * scale), _even(crop_height * scale)
     x = round(min(max(face_center[0] - crop_width / 2, 0), width - crop_width))
     y = round(min(max(face_center[1] - crop_height * _FACE_HEIGHT, 0), height - crop_height))
-    return Frame(x, y, crop_width, crop_height, *size)
+    return OutputFrame(x, y, crop_width, crop_height, *size)
 
 
 def _even(side: float) -> int:
@@ -77,7 +77,7 @@ def _even(side: float) -> int:
 
 
 def parse_pair(text: str | None, separator: str) -> tuple[int, int] | None:
-    """`"720x480"` or `"9:16"` as two numbers; None stays None."""
+    """Parse `"720x480"` or `"9:16"` into two numbers; None stays None."""
     if text is None:
         return None
     first, second = text.split(separator)

@@ -1,7 +1,7 @@
-"""How the head is turned, from the mesh's own depth.
+"""Measures the head's pose from the mesh's depth.
 
-Calibrated on eleven portraits: a frontal head shows 8° between the line forehead–chin and the picture plane, because the
-chin lies behind the forehead; that is taken off the pitch.
+Calibrated on eleven portraits: in a frontal head the line from forehead to chin is at 8° to the picture plane, because the chin
+lies behind the forehead; this is subtracted from the pitch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FRONTAL_PITCH_DEG = 8.0
 
 
 class Pose(NamedTuple):
-    """Degrees. yaw > 0: the head's front points to the picture's right; pitch > 0: down; roll > 0: clockwise."""
+    """The head's pose in degrees. yaw > 0: it faces the picture's right; pitch > 0: down; roll > 0: clockwise."""
 
     yaw: float
     pitch: float
@@ -24,12 +24,12 @@ class Pose(NamedTuple):
 
     @property
     def tilt(self) -> float:
-        """How far from upright: sideways, or up and down beyond the 5° that do no harm."""
+        """The larger of the roll and of the pitch beyond a harmless 5°, in degrees."""
         return max(abs(self.roll), abs(self.pitch) - 5.0)
 
 
 def pose_of(landmarks: FloatArray) -> Pose:
-    """The pose of a mesh, [478, 3] in px."""
+    """Measure the pose of a mesh, [478, 3] px."""
     across = np.zeros(3)
     for left, right in MIRRORED:
         edge = landmarks[right] - landmarks[left]

@@ -1,4 +1,4 @@
-"""OpenCV's sampling, with types that say what comes out."""
+"""OpenCV's remapping and blur with precise types."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def sample(
     interpolation: int = cv2.INTER_LINEAR,
     outside: int = cv2.BORDER_REPLICATE,
 ) -> npt.NDArray[Pixel]:
-    """Values of `source` at `places`, [..., 2] as (x, y) px; of the source's own type."""
+    """Sample `source` at `places`, [..., 2] as (x, y) px; the result has the source's type."""
     values: npt.NDArray[Pixel] = _remap(source, places, None, interpolation, borderMode=outside)
     return values
 
 
 def blur(picture: npt.NDArray[Any], sigma: float) -> npt.NDArray[Any]:
-    """Gaussian blur, sigma in px; of the picture's own type."""
+    """Apply a Gaussian blur with `sigma` px; the result has the picture's type."""
     blurred: npt.NDArray[Any] = _blur(picture, (0, 0), sigma)
     return blurred

@@ -1,7 +1,7 @@
-"""The lipsync stage: speech becomes a motion track, the parameters that move the portrait in every frame.
+"""The lipsync stage: turns speech into a motion track, the parameters that move the portrait in every frame.
 
-Reads `speech.wav` and `timing.json`; writes `motion.npz`. With the engine `musetalk` it reads `portrait.png` and
-`face.json` too, and writes the painted mouths, `mouth.raw` and `mouth.npz`.
+Reads `speech.wav` and `timing.json`; writes `motion.npz`. With the engine `musetalk` it also reads `portrait.png` and
+`face.json`, and writes the painted mouths, `mouth.raw` and `mouth.npz`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from stages.context import Context, Facts
 
 
 def run(ctx: Context) -> Facts:
-    """Do the stage's work with the engine that the settings and the machine give.
+    """Choose an engine, run the stage with it, and return its facts.
 
     Raises:
-        UnknownError: `speech.wav` or `timing.json` is damaged; the tts stage must run again.
-        JobError, MachineError: see `stages.musetalk.paint.paint_mouths` and `choose`.
+        UnknownError: `speech-unreadable` or `timing-unreadable`: an artifact is damaged; the tts stage must run again.
+        JobError, MachineError: see `stages.musetalk.paint.paint_mouths` and `choose_engine`.
     """
-    from stages.lipsync.choose import choose, look_at
-    from stages.lipsync.motion import make_track
+    from stages.lipsync.choose import check_availability, choose_engine
+    from stages.lipsync.motion import make_motion_track
 
-    choice = choose(ctx.settings.stages.lipsync.engine, lambda engine: look_at(engine, ctx.settings))
-    return {"engine": choice.engine.name, "why": choice.why, **make_track(ctx, choice.engine)}
+    choice = choose_engine(ctx.settings.stages.lipsync.engine, lambda engine: check_availability(engine, ctx.settings))
+    return {"engine": choice.engine.name, "why": choice.why, **make_motion_track(ctx, choice.engine)}
 
 
 def release() -> Facts:
-    """Give the loaded engines' memory back; what is held and free afterwards, empty where none was loaded."""
+    """Unload all engines. Returns the memory held and free afterwards, empty if none was loaded."""
     from stages.lipsync.registry import ENGINES
 
     return {key: value for engine in ENGINES.values() for key, value in engine.unload().items()}

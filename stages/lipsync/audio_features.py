@@ -1,4 +1,4 @@
-"""What the mouth needs to know of the sound: its loudness over time and, for speech without a text, rough vowel colour."""
+"""Measures the loudness of speech over time and the energy in bands that tell vowels apart."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from stages.media.wav import WavError, WavReader, open_wav
 FloatArray = npt.NDArray[np.float32]
 
 #: Readings per second.
-RATE = 100
+READINGS_PER_S = 100
 _WINDOW_S = 0.025
-#: Bands in Hz: voice's base; first formant of close vowels; of open vowels; second formant of front vowels; hiss.
+#: Bands in Hz: fundamental; first formant of close vowels; first formant of open vowels; second formant of front vowels; hiss.
 _BANDS = ((80, 250), (250, 450), (550, 1000), (1700, 2700), (4000, 7500))
-#: Read this many readings at a time, so that an hour of sound takes no more memory than a minute.
+#: Readings computed at a time, so that an hour of sound takes no more memory than a minute.
 _BLOCK = 1000
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A voice over time.
+class AudioFeatures:
+    """Features of speech over time; reading i is at i / READINGS_PER_S s.
 
     Attributes:
-        duration: exact, s.
-        loudness: 0 in silence to about 1 in loud speech, RATE readings a second; reading i is at i / RATE s.
-        bands: energy by band of `_BANDS`, [readings, 5].
+        duration: exact duration in s.
+        loudness: 0 in silence to about 1 in loud speech, [readings].
+        bands: energy in each band of `_BANDS`, [readings, 5].
     """
 
     duration: Fraction
@@ -39,27 +39,27 @@ class Sound:
     bands: FloatArray
 
 
-def listen(path: Path) -> Sound:
-    """Read a 16-bit WAV.
+def measure_audio(path: Path) -> AudioFeatures:
+    """Measure a 16-bit WAV file.
 
     Raises:
-        UnknownError: the file is not one; the tts stage must run again.
+        UnknownError: `speech-unreadable`: it is no such file; the tts stage must run again.
     """
     try:
         with open_wav(path) as file:
             bands = np.concatenate([np.zeros((0, len(_BANDS)), np.float32), *_read_bands(file)])
     except WavError as exc:
         raise UnknownError(
-            "speech-unreadable", f"{path.name} is not the WAV that was written ({exc}).", "Retry."
+            "speech-unreadable", f"{path.name} is not a 16-bit WAV file ({exc}).", "Retry the job."
         ) from exc
-    return Sound(Fraction(file.count, file.rate), _loudness(bands), bands)
+    return AudioFeatures(Fraction(file.count, file.rate), _loudness(bands), bands)
 
 
 def _read_bands(file: WavReader) -> Iterator[FloatArray]:
-    """Band energies block by block; a reading's window is centred on its time."""
+    """Yield band energies block by block; the window of a reading is centred on its time."""
     window = round(_WINDOW_S * file.rate)
-    hop = file.rate / RATE
-    readings = -(-file.count * RATE // file.rate)
+    hop = file.rate / READINGS_PER_S
+    readings = -(-file.count * READINGS_PER_S // file.rate)
     held, start = np.zeros(window // 2, np.float32), -(window // 2)  # sample number of held[0]
     for first in range(0, readings, _BLOCK):
         last = min(first + _BLOCK, readings)
@@ -88,7 +88,7 @@ def _bands(frames: FloatArray, rate: int) -> FloatArray:
 
 
 def _loudness(bands: FloatArray) -> FloatArray:
-    """Root of the voiced energy, smoothed over 30 ms, in parts of its own 95th percentile; 0 under 5 % of that."""
+    """Root of the voiced energy, smoothed over 30 ms, relative to its 95th percentile; 0 below 5 % of that."""
     if not len(bands):
         return np.zeros(0, np.float32)
     root = np.sqrt(bands[:, :4].sum(axis=1) + 0.3 * bands[:, 4])

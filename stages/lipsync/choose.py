@@ -1,4 +1,4 @@
-"""Which engine moves the mouth, and why: the choice, and what is known of the machine when it is made."""
+"""Chooses the lip-sync engine by the settings and by what the machine has, and says why."""
 
 from __future__ import annotations
 
@@ -11,95 +11,97 @@ from daemon.errors import MachineError
 from daemon.system.installation import bring_extra
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.registry import ENGINES
-from stages.model_files.catalogue import survey
+from stages.model_files.catalogue import check_model_files
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What there is for an engine's network.
+class EngineAvailability:
+    """What the machine has of an engine's requirements.
 
     Attributes:
-        packages: the engine's packages are installed.
-        gpu: CUDA can be used; not asked where the rest is missing.
-        lacking: its first model file that is missing or damaged, with what is wrong; empty where all are usable.
+        packages: whether the engine's packages are installed.
+        gpu: whether CUDA can be used; False, without a check, if anything else is missing.
+        model_problem: the first model file that is missing or damaged, and what is wrong; empty if all are usable.
     """
 
     packages: bool
     gpu: bool
-    lacking: str
+    model_problem: str
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An engine, and the reason in words for the status."""
+class EngineChoice:
+    """The chosen engine, and the reason in words, for the status."""
 
     engine: LipsyncEngine
     why: str
 
 
-def choose(asked: str, look: Callable[[LipsyncEngine], Machine]) -> Choice:
-    """The engine for the next job.
+def choose_engine(asked: str, check: Callable[[LipsyncEngine], EngineAvailability]) -> EngineChoice:
+    """Choose the engine for the next job.
 
     Args:
         asked: a key of `ENGINES`, or "auto".
-        look: tells what the machine has for an engine.
+        check: returns what the machine has of an engine's requirements.
 
     Raises:
-        MachineError: `engine-not-installed` where an engine is asked for by name and cannot be imported. (Model files
-            that are missing are named by its loader.)
+        MachineError: `engine-not-installed`: the named engine's packages are not installed. (Its loader reports missing
+            model files.)
     """
     if asked != "auto":
-        return _asked_for(ENGINES[asked], look)
+        return _choose_named(ENGINES[asked], check)
     unfit = []
     for engine in ENGINES.values():
         if engine.models:
-            if not (why := _unfit(engine, look(engine))):
-                return Choice(engine, "its model files are complete and a CUDA GPU can be used")
+            if not (why := _reason_against(engine, check(engine))):
+                return EngineChoice(engine, "its model files are complete and a CUDA GPU can be used")
             unfit.append(why)
     plain = next(engine for engine in ENGINES.values() if not engine.models)
-    return Choice(plain, "; ".join(["it needs no model file", *unfit]))
+    return EngineChoice(plain, "; ".join(["it needs no model files", *unfit]))
 
 
-def _asked_for(engine: LipsyncEngine, look: Callable[[LipsyncEngine], Machine]) -> Choice:
+def _choose_named(engine: LipsyncEngine, check: Callable[[LipsyncEngine], EngineAvailability]) -> EngineChoice:
     if not engine.models:
-        return Choice(engine, "config.yaml asks for it")
-    machine = look(engine)
-    if not machine.packages:
+        return EngineChoice(engine, "config.yaml asks for it")
+    availability = check(engine)
+    if not availability.packages:
         raise MachineError(
             "engine-not-installed",
             f"config.yaml asks for the engine {engine.name}, but {' or '.join(engine.packages)} is not installed.",
             f"{bring_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
         )
-    where = "on the GPU" if machine.gpu else "on the processor, which is slow: no CUDA GPU can be used"
-    return Choice(engine, f"config.yaml asks for it; it runs {where}")
+    where = "on the GPU" if availability.gpu else "on the CPU, which is slow, because no CUDA GPU can be used"
+    return EngineChoice(engine, f"config.yaml asks for it; it runs {where}")
 
 
-def _unfit(engine: LipsyncEngine, machine: Machine) -> str:
-    """Why an engine is not taken by itself; empty where it is."""
-    if machine.lacking:
-        return f"{engine.name}'s are not complete ({machine.lacking})"
-    if not machine.packages:
-        return f"for {engine.name} {' or '.join(engine.packages)} is not installed"
-    if not machine.gpu:
-        return f"{engine.name}'s are here, but no CUDA GPU can be used, and it is slow without"
+def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> str:
+    """Why "auto" does not choose an engine; empty if it does."""
+    if availability.model_problem:
+        return f"the model files of {engine.name} are not complete ({availability.model_problem})"
+    if not availability.packages:
+        return f"{engine.name} needs {' or '.join(engine.packages)}, which is not installed"
+    if not availability.gpu:
+        return f"{engine.name} would be slow, because no CUDA GPU can be used"
     return ""
 
 
-def look_at(engine: LipsyncEngine, settings: Settings) -> Machine:
-    """Look at the machine; torch is imported only where all else is there."""
-    lacking = next(
+def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvailability:
+    """Check what the machine has of an engine's requirements; imports torch only if everything else is there."""
+    model_problem = next(
         (
             f"{found.file.path}: {found.why or found.state}"
-            for found in survey(engine.models[engine.model(settings)], settings.paths.models)
+            for found in check_model_files(engine.models[engine.model(settings)], settings.paths.models)
             if not found.usable
         ),
         "",
     )
     packages = all(importlib.util.find_spec(name) for name in engine.packages)
-    return Machine(packages, gpu=packages and not lacking and _cuda(), lacking=lacking)
+    return EngineAvailability(
+        packages, gpu=packages and not model_problem and _cuda_is_available(), model_problem=model_problem
+    )
 
 
-def _cuda() -> bool:
+def _cuda_is_available() -> bool:
     import torch
 
     return torch.cuda.is_available()

@@ -1,7 +1,7 @@
-"""What a living head does besides speaking: sway, nods, raised brows, blinks, breath. All from one seed.
+"""Adds the motion of a head besides speech: sway, nods, raised brows, blinks, breath. All follow from one seed.
 
-Figures: blinks by log-normal gaps, closing in 80 ms, opening in 150 ms, one in seven doubled (Trutoiu 2011 on full,
-asymmetric closure); nods start a little before the accent they go with (House, Beskow and Granström).
+Sources: gaps between blinks are log-normal, a lid closes in 80 ms and opens in 150 ms, one blink in seven is doubled (Trutoiu
+2011 on full, asymmetric closure); nods start a little before their accent (House, Beskow and Granström).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from stages.lipsync.motion_track import NAMES
+from stages.lipsync.motion_track import PARAMETERS
 from stages.lipsync.mouth_from_phones import frame_times
 
 FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
-#: Sway: largest excursion of each parameter (degrees, or parts of the face's width) and its band in Hz.
+#: Maximum sway of each parameter (degrees, or fractions of the face's width), and the band of its frequencies in Hz.
 _SWAY = {"head_yaw": 3.2, "head_pitch": 1.8, "head_roll": 1.3, "head_x": 0.012, "head_y": 0.038, "lean": 0.11}
 _SWAY_HZ = (0.09, 0.55)
-#: Degrees that the head tilts when the body leans by a face's width.
+#: Degrees by which the head tilts when the body leans by one face width.
 _TILT_DEG = 14.0
 _SWAY_WAVES = 7
-#: The head is still at both ends of the clip and comes into motion within this.
+#: Time over which motion fades in and out at both ends of the clip.
 _EASE_S = 1.0
 _NOD_DEG, _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 2.4, 0.4, 0.8, 0.08
 _BROW_CHANCE = 0.85
@@ -35,8 +35,8 @@ _BREATH_HZ = 0.25
 
 
 @dataclass(frozen=True)
-class Liveliness:
-    """The manifest's motion: 1 is natural, 0 is none."""
+class IdleMotion:
+    """Amounts of each kind of motion, from the manifest (1 is natural, 0 is none), and the seed."""
 
     head: float
     blink: float
@@ -46,41 +46,46 @@ class Liveliness:
     seed: int
 
 
-def enliven(values: FloatArray, fps: Fraction, duration: float, accents: Times, pauses: Times, how: Liveliness) -> None:
-    """Fill the head, brow and lid columns of a track in place.
+def add_idle_motion(
+    values: FloatArray, fps: Fraction, duration: float, accents: Times, pauses: Times, amounts: IdleMotion
+) -> None:
+    """Fill the head, brow and lid columns of a motion track in place.
 
     Args:
-        values: [frames, len(NAMES)].
+        values: [frames, len(PARAMETERS)].
+        fps: frames per second.
+        duration: duration of the speech, s.
         accents: times of stressed syllables, s.
-        pauses: times at which a blink would be natural (starts of pauses), s.
+        pauses: times at which a blink is natural (starts of pauses), s.
+        amounts: amounts of each kind of motion, and the seed.
     """
-    head = _most(how.head)
+    head = _limit_head(amounts.head)
     streams = [
-        np.random.default_rng([how.seed, part]) for part in range(4)
-    ]  # one part's chance leaves the others alone
+        np.random.default_rng([amounts.seed, part]) for part in range(4)
+    ]  # separate streams: changing one kind of motion leaves the others the same
     time = frame_times(len(values), fps)
     ease = _ease(time, duration, _EASE_S)
     _sway(values, time, ease, head, streams[0])
     nodded = _nods(values, time, ease, accents, head, streams[1])
-    _brows(values, time, ease, accents, nodded, how.brow * how.expressiveness, streams[2])
-    _blinks(values, time, duration, pauses, how.blink, streams[3])
+    _brows(values, time, ease, accents, nodded, amounts.brow * amounts.expressiveness, streams[2])
+    _blinks(values, time, duration, pauses, amounts.blink, streams[3])
     breath = (0.5 - 0.5 * np.cos(2 * np.pi * _BREATH_HZ * time)) * ease
-    values[:, NAMES.index("breath")] = breath * how.breath * min(how.head, 1.0)
+    values[:, PARAMETERS.index("breath")] = breath * amounts.breath * min(amounts.head, 1.0)
 
 
-def _most(amount: float) -> float:
-    """Up to 1 as asked; from there to 2 by less: one picture cannot turn much further."""
+def _limit_head(amount: float) -> float:
+    """Reduce amounts above 1, because a single picture cannot be turned much farther."""
     return amount if amount <= 1 else 1 + 0.4 * (amount - 1)
 
 
 def _ease(time: Times, duration: float, length: float) -> Times:
-    """0 at both ends, 1 in between, smooth."""
+    """A smooth envelope: 0 at both ends, 1 in between."""
     edge = np.clip(np.minimum(time, duration - time) / min(length, max(duration / 2, 1e-3)), 0, 1)
     return np.asarray(edge * edge * (3 - 2 * edge), np.float64)
 
 
 def _sway(values: FloatArray, time: Times, ease: Times, amount: float, chance: np.random.Generator) -> None:
-    """Band-limited wandering: a few slow waves of random pitch and phase, slower ones larger."""
+    """Add band-limited sway: a few slow waves of random frequency and phase, slower ones larger."""
     for name, reach in _SWAY.items():
         hertz = np.exp(chance.uniform(math.log(_SWAY_HZ[0]), math.log(_SWAY_HZ[1]), _SWAY_WAVES))
         phase = chance.uniform(0, 2 * np.pi, _SWAY_WAVES)
@@ -88,14 +93,14 @@ def _sway(values: FloatArray, time: Times, ease: Times, amount: float, chance: n
         wave = sum(s * np.sin(2 * np.pi * h * time + p) for s, h, p in zip(size, hertz, phase, strict=True)) / (
             0.6 * size.sum()
         )
-        values[:, NAMES.index(name)] += amount * reach * np.tanh(wave) * ease
-    # A head that turns or leans tilts along a little.
-    values[:, NAMES.index("head_roll")] += 0.15 * values[:, NAMES.index("head_yaw")]
-    values[:, NAMES.index("head_roll")] += _TILT_DEG * values[:, NAMES.index("lean")]
+        values[:, PARAMETERS.index(name)] += amount * reach * np.tanh(wave) * ease
+    # A head that turns or leans also tilts a little.
+    values[:, PARAMETERS.index("head_roll")] += 0.15 * values[:, PARAMETERS.index("head_yaw")]
+    values[:, PARAMETERS.index("head_roll")] += _TILT_DEG * values[:, PARAMETERS.index("lean")]
 
 
 def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
-    """0 before `start`, 1 after `rise` s, 0 again after `fall` more."""
+    """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more."""
     up, down = np.clip((time - start) / rise, 0, 1), np.clip((time - start - rise) / fall, 0, 1)
     smooth_up, smooth_down = up * up * (3 - 2 * up), down * down * (3 - 2 * down)
     return np.asarray(smooth_up - smooth_down, np.float64)
@@ -104,7 +109,7 @@ def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
 def _nods(
     values: FloatArray, time: Times, ease: Times, accents: Times, amount: float, chance: np.random.Generator
 ) -> list[float]:
-    """Nods with some accents; returns the accents that got one."""
+    """Add nods at some accents; returns the times of those accents."""
     nodded: list[float] = []
     for accent in accents.tolist():
         lot, size, side = chance.random(), chance.uniform(0.5, 1.0), chance.normal(0.0, 0.35)
@@ -112,9 +117,9 @@ def _nods(
             continue
         nodded.append(accent)
         nod = _bump(time, accent - _NOD_LEAD_S - 0.06, 0.18, 0.36) * ease * amount * _NOD_DEG * size
-        values[:, NAMES.index("head_pitch")] += nod
-        values[:, NAMES.index("head_y")] += 0.0022 * nod
-        values[:, NAMES.index("head_yaw")] += side * nod
+        values[:, PARAMETERS.index("head_pitch")] += nod
+        values[:, PARAMETERS.index("head_y")] += 0.0022 * nod
+        values[:, PARAMETERS.index("head_yaw")] += side * nod
     return nodded
 
 
@@ -127,7 +132,7 @@ def _brows(
     amount: float,
     chance: np.random.Generator,
 ) -> None:
-    """Brows flash with the accents, higher with those that got a nod, and drift a little in between."""
+    """Raise the brows at accents, higher at those with a nod, and let them drift a little in between."""
     raised = np.zeros_like(time)
     for accent in accents.tolist():
         lot, size = chance.random(), chance.random()
@@ -138,7 +143,7 @@ def _brows(
     phase, hertz = chance.uniform(0, 2 * np.pi, 2), chance.uniform(0.12, 0.3, 2)
     for name, p, h in zip(("brow_left", "brow_right"), phase, hertz, strict=True):
         drift = 0.06 * (1 + np.sin(2 * np.pi * h * time + p))
-        values[:, NAMES.index(name)] += amount * (raised + drift) * ease
+        values[:, PARAMETERS.index(name)] += amount * (raised + drift) * ease
 
 
 def _blinks(
@@ -150,12 +155,12 @@ def _blinks(
     for start in _blink_times(duration, pauses, amount, chance):
         lids = np.maximum(lids, _blink(time, start))
     lids[lids < 0.02] = 0.0
-    values[:, NAMES.index("blink_left")] = lids
-    values[:, NAMES.index("blink_right")] = lids
+    values[:, PARAMETERS.index("blink_left")] = lids
+    values[:, PARAMETERS.index("blink_right")] = lids
 
 
 def _blink(time: Times, start: float) -> Times:
-    """One blink. At least one frame sees the lids shut: the hold is widened to a frame's length."""
+    """The course of one blink. The lids stay closed for at least one frame."""
     frame = float(time[1] - time[0]) if len(time) > 1 else 0.0
     hold = max(_BLINK_HOLD_S, 1.02 * frame)
     down = np.clip((time - start) / _BLINK_CLOSE_S, 0, 1)
@@ -164,7 +169,7 @@ def _blink(time: Times, start: float) -> Times:
 
 
 def _blink_times(duration: float, pauses: Times, amount: float, chance: np.random.Generator) -> list[float]:
-    """Starts of the blinks, s; drawn to a pause that is near."""
+    """Choose the start times of the blinks, s; a blink near a pause starts with the pause."""
     length = _BLINK_CLOSE_S + _BLINK_HOLD_S + _BLINK_OPEN_S
     mean = _BLINK_MEAN_S / amount
     starts: list[float] = []

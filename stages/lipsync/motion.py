@@ -1,4 +1,4 @@
-"""The steps of the lipsync stage: listen, shape the mouth, enforce its touches, add life, write the track."""
+"""The steps of the lipsync stage: measure the speech, shape the mouth, add idle motion, write the motion track."""
 
 from __future__ import annotations
 
@@ -16,68 +16,73 @@ from daemon.errors import UnknownError
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.lipsync import mouth_from_phones, painted_mouth
-from stages.lipsync.audio_features import RATE, Sound, listen
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
-from stages.lipsync.idle_motion import Liveliness, enliven
-from stages.lipsync.motion_track import MOUTH, NAMES, Track
-from stages.lipsync.mouth_from_sound import mouth_of_sound
-from stages.lipsync.unknown_speech import fill, unknown_speech
+from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
+from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
+from stages.lipsync.mouth_from_sound import mouth_from_sound
+from stages.lipsync.unknown_speech import fill_gaps, find_unknown_speech
 from stages.lipsync.visemes import VOWELS
 
 Times = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
 
-#: At expressiveness 0 the mouth still moves by this part: it must be seen to speak.
+#: Fraction of the mouth's motion that remains at expressiveness 0, so that it visibly speaks.
 _LEAST_MOUTH = 0.45
-#: At expressiveness 1, of the shapes that a clear speaker makes: what real videos show on average.
+#: Fraction of a clear speaker's mouth shapes at expressiveness 1: the average in real videos.
 _USUAL_MOUTH = 0.84
-#: The mouth comes to the rest pose over this at both ends, even where the sound starts or stops in full speech.
+#: Time over which all motion fades to the rest pose at both ends, even if speech starts or stops abruptly.
 _END_S = 0.08
 _PAUSE_S = 0.12
 
 
-def make_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Facts:
-    """See `stages.lipsync.run`. Where the engine paints the mouth, the track moves all but it."""
-    sound = listen(ctx.path("speech.wav"))
+def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Facts:
+    """Write `motion.npz`, have the engine paint the mouths if it does, and return facts for the status.
+
+    If the engine paints the mouth, the motion track moves everything else.
+
+    Raises: see `stages.lipsync.run`.
+    """
+    audio = measure_audio(ctx.path("speech.wav"))
     timing = _timing(ctx)
     ctx.progress(0.3)
     fps = ctx.manifest.frame_rate
-    frames = math.ceil(sound.duration * fps)
+    frames = math.ceil(audio.duration * fps)
     known = timing["method"] != "energy" and bool(timing["phones"])
     phones, motion = timing["phones"] if known else [], ctx.manifest.motion
-    mouth = _from_phones(phones, sound, frames, fps, motion.breath) if known else _from_sound(sound, frames, fps)
+    mouth = _from_phones(phones, audio, frames, fps, motion.breath) if known else _from_sound(audio, frames, fps)
     if known and timing["method"] == "aligned":
-        fill(mouth, _from_sound(sound, frames, fps), unknown_speech(phones, sound), fps)
+        fill_gaps(mouth, _from_sound(audio, frames, fps), find_unknown_speech(phones, audio), fps)
     ctx.progress(0.7)
-    values = np.zeros((frames, len(NAMES)), np.float32)
+    values = np.zeros((frames, len(PARAMETERS)), np.float32)
     if engine.paint is None:
-        values[:, : len(MOUTH)] = _express(mouth, motion.expressiveness)
+        values[:, : len(MOUTH)] = _scale_mouth(mouth, motion.expressiveness)
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
-    accents, pauses = _marks(phones) if known else _peaks(sound)
-    if not len(accents):  # languages without stress: what is loud stands out
-        accents = _peaks(sound)[0]
-    enliven(
-        values, fps, float(sound.duration), accents, pauses,
-        Liveliness(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
+    accents, pauses = _accents_and_pauses(phones) if known else _accents_and_pauses_by_loudness(audio)
+    if not len(accents):  # languages without stress: use loudness
+        accents = _accents_and_pauses_by_loudness(audio)[0]
+    add_idle_motion(
+        values, fps, float(audio.duration), accents, pauses,
+        IdleMotion(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
     )  # fmt: skip
-    _rest_at_ends(values, fps, float(sound.duration))
-    Track(values, fps, seed).save(ctx.path("motion.npz"))
+    _rest_at_ends(values, fps, float(audio.duration))
+    MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
     return {
-        **_painted(ctx, engine, sound, frames),
+        **_paint_mouths(ctx, engine, audio, frames),
         "method": "phones" if known else "energy",
         "frames": frames,
         "seed": seed,
     }
 
 
-def _painted(ctx: Context, engine: LipsyncEngine, sound: Sound, frames: int) -> Facts:
-    """The painted mouths, or none; an earlier try with the other engine may have left some."""
+def _paint_mouths(ctx: Context, engine: LipsyncEngine, audio: AudioFeatures, frames: int) -> Facts:
+    """Paint the mouths, or remove those that an earlier attempt with another engine left."""
     if engine.paint is None:
-        for name in (painted_mouth.REST, painted_mouth.PIXELS):
+        for name in (painted_mouth.METADATA_FILE, painted_mouth.PIXELS_FILE):
             fs.remove(ctx.path(name))
         return {}
-    return engine.paint(ctx, sound, frames)
+    return engine.paint(ctx, audio, frames)
 
 
 def _timing(ctx: Context) -> dict[str, Any]:
@@ -89,33 +94,35 @@ def _timing(ctx: Context) -> dict[str, Any]:
 
 
 def _seed(job_id: str) -> int:
-    """A job's own seed: the same job moves the same way when it is run again."""
+    """Derive the seed from the job id, so that a job that runs again moves in the same way."""
     return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
 
 
-def _from_phones(phones: list[dict[str, Any]], sound: Sound, frames: int, fps: Fraction, breath: float) -> FloatArray:
-    duration = float(sound.duration)
+def _from_phones(
+    phones: list[dict[str, Any]], audio: AudioFeatures, frames: int, fps: Fraction, breath: float
+) -> FloatArray:
+    duration = float(audio.duration)
     segments = mouth_from_phones.segments_of(phones, duration)
-    course = mouth_from_phones.blend(segments, duration)
-    mouth_from_phones.scale_by_voice(course, sound)
+    course = mouth_from_phones.blend_visemes(segments, duration)
+    mouth_from_phones.scale_jaw_by_loudness(course, audio)
     mouth = mouth_from_phones.to_frames(mouth_from_phones.smooth_columns(course), frames, fps)
-    mouth_from_phones.settle(mouth, segments, fps)
-    mouth_from_phones.inhale(mouth, segments, fps, breath)
-    mouth_from_phones.hold_closed(mouth, fps, (float(phones[0]["start"]), float(phones[-1]["end"])))
-    mouth_from_phones.seal(mouth, segments, fps)
+    mouth_from_phones.rest_in_pauses(mouth, segments, fps)
+    mouth_from_phones.add_breaths(mouth, segments, fps, breath)
+    mouth_from_phones.close_open_mouth(mouth, fps, (float(phones[0]["start"]), float(phones[-1]["end"])))
+    mouth_from_phones.enforce_touches(mouth, segments, fps)
     return mouth
 
 
-def _from_sound(sound: Sound, frames: int, fps: Fraction) -> FloatArray:
-    mouth = mouth_from_phones.to_frames(mouth_of_sound(sound), frames, fps)
-    heard = np.flatnonzero(sound.loudness > 0)
+def _from_sound(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
+    mouth = mouth_from_phones.to_frames(mouth_from_sound(audio), frames, fps)
+    heard = np.flatnonzero(audio.loudness > 0)
     if len(heard):
-        mouth_from_phones.hold_closed(mouth, fps, (heard[0] / RATE, heard[-1] / RATE))
+        mouth_from_phones.close_open_mouth(mouth, fps, (heard[0] / READINGS_PER_S, heard[-1] / READINGS_PER_S))
     return mouth
 
 
-def _express(mouth: FloatArray, amount: float) -> FloatArray:
-    """Scale how far the mouth moves; its touches (press, tuck, close) stay touches."""
+def _scale_mouth(mouth: FloatArray, amount: float) -> FloatArray:
+    """Scale how far the mouth moves; touches (press, tuck, close) keep their full strength."""
     factor = _USUAL_MOUTH * (_LEAST_MOUTH + (1 - _LEAST_MOUTH) * amount)
     scaled = mouth * np.float32(factor)
     for name in ("press", "tuck", "close", "tongue"):
@@ -123,26 +130,26 @@ def _express(mouth: FloatArray, amount: float) -> FloatArray:
     return np.clip(scaled, 0, 1.3)
 
 
-def _marks(phones: list[dict[str, Any]]) -> tuple[Times, Times]:
-    """Times of the stressed vowels, and of the starts of pauses."""
+def _accents_and_pauses(phones: list[dict[str, Any]]) -> tuple[Times, Times]:
+    """Times of stressed vowels, and of the starts of pauses, s."""
     accents = [p["start"] for p in phones if p["phone"] in VOWELS and int(p.get("stress") or 0) == 1]
     pauses = [before["end"] for before, after in pairwise(phones) if after["start"] - before["end"] > _PAUSE_S]
     return np.array(accents, np.float64), np.array(pauses, np.float64)
 
 
-def _peaks(sound: Sound) -> tuple[Times, Times]:
-    """The same from loudness alone: its peaks, and where it falls silent."""
-    level = sound.loudness
+def _accents_and_pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]:
+    """The same from loudness alone: times of its peaks, and of the starts of silence, s."""
+    level = audio.loudness
     if len(level) < 3:
         return np.zeros(0), np.zeros(0)
     peak = (level[1:-1] > 0.6) & (level[1:-1] >= level[:-2]) & (level[1:-1] > level[2:])
     silent = level == 0
     falls = np.flatnonzero(~silent[:-1] & silent[1:]) + 1
-    return (np.flatnonzero(peak) + 1) / RATE, falls / RATE
+    return (np.flatnonzero(peak) + 1) / READINGS_PER_S, falls / READINGS_PER_S
 
 
 def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:
-    """The first and the last frame are the portrait itself, so that clips can be joined and looped."""
+    """Make the first and the last frame equal to the portrait, so that clips can be joined and looped."""
     time = mouth_from_phones.frame_times(len(values), fps)
     edge = np.clip(np.minimum(time, duration - time) / _END_S, 0, 1).astype(np.float32)
     values *= edge[:, None]

@@ -1,7 +1,7 @@
-"""The motion track: what moves in each frame, as named parameters, and its file `motion.npz`.
+"""The motion track: named parameters for each frame, and their file `motion.npz`.
 
-Mouth, brow and lid parameters run from 0 (the portrait as it is) to 1 (the most that is natural); the head's are degrees
-and parts of the face's width. All zero is the rest pose.
+Mouth, brow and lid parameters go from 0 (as in the portrait) to 1 (the natural maximum); the head's are degrees and fractions of
+the face's width. All zero is the rest pose.
 """
 
 from __future__ import annotations
@@ -18,27 +18,32 @@ from daemon.errors import ResultError, UnknownError
 from daemon.system.fs import artifact
 
 #: Mouth shape: jaw drop; lower lip down; upper lip up; corners apart; lips rounded; lips pressed; lower lip tucked under
-#: the teeth; a mouth that is open in the picture closed; corners up; tongue tip raised.
+#: the teeth; closing of a mouth that is open in the picture; corners up; tongue tip raised.
 MOUTH = ("jaw", "lower_lip", "upper_lip", "wide", "pucker", "press", "tuck", "close", "smile", "tongue")
 #: Brows up, lids down; left and right are the picture's.
 EYES = ("brow_left", "brow_right", "blink_left", "blink_right")
-#: Degrees, degrees, degrees, parts of the face's width (the head's x and y; the whole body's leaning), and the chest's lift,
-#: 0 to 1.
+#: Three angles in degrees; the head's x and y and the body's lean in fractions of the face's width; the chest's lift, 0 to 1.
 HEAD = ("head_yaw", "head_pitch", "head_roll", "head_x", "head_y", "lean", "breath")
-NAMES = MOUTH + EYES + HEAD
+PARAMETERS = MOUTH + EYES + HEAD
 
 
 @dataclass(frozen=True)
-class Track:
-    """Parameters per frame, float32 [frames, len(NAMES)]; frame k is shown from k / fps seconds on."""
+class MotionTrack:
+    """The motion of a video.
+
+    Attributes:
+        values: float32 [frames, len(PARAMETERS)]; frame k is shown from k / fps seconds on.
+        fps: frames per second, exact.
+        seed: seed of the idle motion.
+    """
 
     values: npt.NDArray[np.float32]
     fps: Fraction
     seed: int
 
     def column(self, name: str) -> npt.NDArray[np.float32]:
-        """One parameter over time; a view."""
-        return self.values[:, NAMES.index(name)]
+        """Return one parameter over time, [frames], as a view."""
+        return self.values[:, PARAMETERS.index(name)]
 
     def save(self, path: Path) -> None:
         """Write the track atomically.
@@ -47,29 +52,31 @@ class Track:
             ResultError: `picture-invalid`: a parameter is not finite.
         """
         if not np.isfinite(self.values).all():
-            raise ResultError("picture-invalid", "The movement holds values that are no numbers.", "It is tried again.")
+            raise ResultError(
+                "picture-invalid", "The motion track contains values that are not finite.", "The job is tried again."
+            )
         with artifact(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 values=self.values,
-                names=np.array(NAMES),
+                names=np.array(PARAMETERS),
                 fps=np.array([self.fps.numerator, self.fps.denominator]),
                 seed=np.array(self.seed),
             )
 
     @classmethod
-    def load(cls, path: Path) -> Track:
+    def load(cls, path: Path) -> MotionTrack:
         """Read a track.
 
         Raises:
-            UnknownError: the file is damaged or of another version; the lipsync stage must run again.
+            UnknownError: `motion-unreadable`: the file is damaged or of another version; the lipsync stage must run again.
         """
         try:
             with np.load(path, allow_pickle=False) as data:
-                if tuple(data["names"]) != NAMES:
-                    raise ValueError("other parameters than this version's")
+                if tuple(data["names"]) != PARAMETERS:
+                    raise ValueError("its parameters are those of another version")
                 if not np.isfinite(data["values"]).all():
-                    raise ValueError("parameters that are no numbers")
+                    raise ValueError("it contains values that are not finite")
                 numerator, denominator = (int(part) for part in data["fps"])
                 return cls(data["values"].astype(np.float32), Fraction(numerator, denominator), int(data["seed"]))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:

@@ -1,8 +1,7 @@
-"""From sounds to mouth parameters over time.
+"""Computes mouth parameters over time from timed phones.
 
-Known phones are blended by dominance (Cohen and Massaro's model): each holds the mouth as firmly as its viseme says, sets
-in a little before its sound and fades after it. Sounds that need a touch, P/B/M and F/V, are enforced at the end, so that
-no smoothing and no frame rate can open them.
+Visemes are blended by dominance (Cohen and Massaro's model): each has a weight, starts a little before its sound and fades after
+it. Sounds that need a touch, P/B/M and F/V, are enforced at the end, so that no smoothing and no frame rate can open them.
 """
 
 from __future__ import annotations
@@ -14,32 +13,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.lipsync.audio_features import RATE, Sound
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.motion_track import MOUTH
 from stages.lipsync.visemes import FIRST_PART, PHONES, REST, UNKNOWN, VOWELS, Viseme
 
 FloatArray = npt.NDArray[np.float32]
 
 #: Inner time grid, readings per second.
-GRID = 200
-#: A phone is held until the next one over a gap up to this; over a longer one the mouth comes to rest.
+GRID_PER_S = 200
+#: A phone is held until the next one over a gap up to the first; before a longer gap it ends after the second. s
 _HOLD_S, _RELEASE_S = 0.24, 0.06
-#: A shape sets in by this part of its viseme's spread, and fades by the whole: mouths open fast and close slowly.
+#: A shape sets in over this fraction of its viseme's spread, and fades over the whole: mouths open fast and close slowly.
 _ONSET = 0.6
 _REACH_S = 0.3
-#: Before it goes on after a pause of at least so long, the mouth takes a breath for so long, with the lips so far apart. s, s
+#: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
 _BREATH_LEAST_S, _BREATH_S = 0.22, 0.55
 _BREATH_SHAPE = {"jaw": 0.23, "lower_lip": 0.26, "upper_lip": 0.08}
 _JAW = MOUTH.index("jaw")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")
-#: How far a mouth that is open in the picture is closed by a touch: to the teeth, its own must stay seen.
+#: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.45}
 
 
 @dataclass(frozen=True)
-class Segment:
-    """One viseme in time, s; `strength` scales its shape."""
+class VisemeSegment:
+    """A viseme from `start` to `end`, s; `strength` scales its shape."""
 
     start: float
     end: float
@@ -47,16 +46,16 @@ class Segment:
     strength: float = 1.0
 
 
-def segments_of(phones: list[dict[str, Any]], duration: float) -> list[Segment]:
-    """Visemes in time for timed phones, with rest in the pauses, covering 0 to `duration` s."""
-    segments: list[Segment] = []
+def segments_of(phones: list[dict[str, Any]], duration: float) -> list[VisemeSegment]:
+    """Convert timing.json's `phones` to timed visemes, with rest in the pauses, from 0 to `duration` s."""
+    segments: list[VisemeSegment] = []
     clock = 0.0
     for index, phone in enumerate(phones):
         start, end = max(float(phone["start"]), clock), float(phone["end"])
         if end <= start:
             continue
         if start > clock:
-            segments.append(Segment(clock, start, REST))
+            segments.append(VisemeSegment(clock, start, REST))
         following = float(phones[index + 1]["start"]) if index + 1 < len(phones) else duration
         gap = following - end
         end = (
@@ -65,30 +64,30 @@ def segments_of(phones: list[dict[str, Any]], duration: float) -> list[Segment]:
         segments += _visemes(phone, start, end)
         clock = end
     if duration > clock:
-        segments.append(Segment(clock, duration, REST))
+        segments.append(VisemeSegment(clock, duration, REST))
     return segments
 
 
-def _visemes(phone: dict[str, Any], start: float, end: float) -> list[Segment]:
+def _visemes(phone: dict[str, Any], start: float, end: float) -> list[VisemeSegment]:
     parts = PHONES.get(phone["phone"], UNKNOWN)
     strength = 1.0
     if phone["phone"] in VOWELS:
         strength = {0: 0.88, 1: 1.08, 2: 1.0}.get(int(phone.get("stress") or 0), 1.0)
     if len(parts) == 1:
-        return [Segment(start, end, parts[0], strength)]
+        return [VisemeSegment(start, end, parts[0], strength)]
     turn = start + FIRST_PART * (end - start)
-    return [Segment(start, turn, parts[0], strength), Segment(turn, end, parts[1], strength)]
+    return [VisemeSegment(start, turn, parts[0], strength), VisemeSegment(turn, end, parts[1], strength)]
 
 
-def blend(segments: list[Segment], duration: float) -> FloatArray:
-    """Mouth parameters on the inner grid, [readings, len(MOUTH)], without touches and intensity."""
-    count = int(duration * GRID) + 2
+def blend_visemes(segments: list[VisemeSegment], duration: float) -> FloatArray:
+    """Blend visemes to mouth parameters on the inner grid (GRID_PER_S readings per second), [readings, len(MOUTH)]."""
+    count = int(duration * GRID_PER_S) + 2
     total = np.full((count, len(MOUTH)), 1e-6, np.float32)
     value = np.zeros((count, len(MOUTH)), np.float32)
     for segment in segments:
-        low = max(int((segment.start - _REACH_S) * GRID), 0)
-        high = min(int((segment.end + _REACH_S) * GRID) + 1, count)
-        time = np.arange(low, high) / GRID
+        low = max(int((segment.start - _REACH_S) * GRID_PER_S), 0)
+        high = min(int((segment.end + _REACH_S) * GRID_PER_S) + 1, count)
+        time = np.arange(low, high) / GRID_PER_S
         early, late = np.maximum(segment.start - time, 0), np.maximum(time - segment.end, 0)
         hold = np.exp(-early / (_ONSET * segment.viseme.spread_s) - late / segment.viseme.spread_s)
         firm = _firmness(segment.viseme)[None] * hold[:, None].astype(np.float32)
@@ -104,17 +103,17 @@ def _firmness(viseme: Viseme) -> FloatArray:
     return firm
 
 
-def _target(segment: Segment) -> FloatArray:
+def _target(segment: VisemeSegment) -> FloatArray:
     return np.array([segment.viseme.shape.get(name, 0.0) for name in MOUTH], np.float32) * segment.strength
 
 
-def scale_by_voice(mouth: FloatArray, sound: Sound) -> None:
-    """Louder speech opens the jaw further (0.55 to 1.15), in place."""
-    if not len(sound.loudness):
+def scale_jaw_by_loudness(mouth: FloatArray, audio: AudioFeatures) -> None:
+    """Scale the jaw's opening by loudness (0.55 to 1.15), in place."""
+    if not len(audio.loudness):
         return
-    time = np.arange(len(mouth)) / GRID
-    slow = _smooth(sound.loudness, 0.05 * RATE)
-    level = np.interp(time, np.arange(len(slow)) / RATE, slow)
+    time = np.arange(len(mouth)) / GRID_PER_S
+    slow = _smooth(audio.loudness, 0.05 * READINGS_PER_S)
+    level = np.interp(time, np.arange(len(slow)) / READINGS_PER_S, slow)
     mouth[:, _JAW] *= (0.55 + 0.6 * np.clip(level / 0.8, 0, 1)).astype(np.float32)
 
 
@@ -126,24 +125,24 @@ def _smooth(values: FloatArray, sigma: float) -> FloatArray:
 
 
 def smooth_columns(mouth: FloatArray, sigma_s: float = 0.012) -> FloatArray:
-    """Take the corners off every parameter's course."""
-    return np.stack([_smooth(column, sigma_s * GRID) for column in mouth.T], axis=1)
+    """Smooth every parameter over time (Gaussian, sigma in s)."""
+    return np.stack([_smooth(column, sigma_s * GRID_PER_S) for column in mouth.T], axis=1)
 
 
 def to_frames(mouth: FloatArray, frames: int, fps: Fraction) -> FloatArray:
-    """The grid at every frame's time, [frames, len(MOUTH)]."""
+    """Resample the inner grid to the times of the frames, [frames, len(MOUTH)]."""
     time = frame_times(frames, fps)
-    grid = np.arange(len(mouth)) / GRID
+    grid = np.arange(len(mouth)) / GRID_PER_S
     return np.stack([np.interp(time, grid, column) for column in mouth.T], axis=1).astype(np.float32)
 
 
 def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
-    """When each frame comes on screen, s."""
+    """The time at which each frame is shown, s, [frames]."""
     return np.arange(frames) * float(1 / fps)
 
 
-def settle(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
-    """In pauses the mouth is at rest, not nearly so, in place: what a fading shape leaves over goes to 0 in 140 ms."""
+def rest_in_pauses(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
+    """Bring the mouth fully to rest in pauses, in place: the remainder of a fading shape goes to 0 within 140 ms."""
     time = frame_times(len(frames), fps)
     for segment in segments:
         if segment.viseme is REST and segment.end - segment.start > 0.1:
@@ -152,10 +151,10 @@ def settle(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
             frames[inside] *= np.clip(1.0 - away / 0.14, 0, 1)[:, None].astype(np.float32)
 
 
-def inhale(frames: FloatArray, segments: list[Segment], fps: Fraction, amount: float) -> None:
-    """Part the lips for a breath before speech goes on, in place: only so long before that, so that long silences stay still."""
+def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction, amount: float) -> None:
+    """Part the lips for a breath just before speech continues after a pause, in place; long silences stay still until then."""
     time = frame_times(len(frames), fps)
-    for segment in segments[:-1]:  # after the last one nothing is said
+    for segment in segments[:-1]:  # no speech follows the last one
         length = segment.end - segment.start
         if segment.viseme is not REST or length < _BREATH_LEAST_S:
             continue
@@ -169,8 +168,8 @@ def inhale(frames: FloatArray, segments: list[Segment], fps: Fraction, amount: f
             np.maximum(column, (size * breath).astype(np.float32), out=column)
 
 
-def seal(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
-    """Enforce the touches in place: at least one whole frame each, however short the sound and slow the film."""
+def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
+    """Enforce the touches in place, for at least one frame each, however short the sound and low the frame rate."""
     time = frame_times(len(frames), fps)
     for segment in segments:
         if not segment.viseme.seal or not len(time):
@@ -180,12 +179,18 @@ def seal(frames: FloatArray, segments: list[Segment], fps: Fraction) -> None:
         inside = np.flatnonzero((time >= start) & (time <= end))
         if not len(inside):
             inside = np.array([int(np.abs(time - (start + end) / 2).argmin())])
-        frames[inside] = _target(Segment(0, 0, segment.viseme))
+        frames[inside] = _target(VisemeSegment(0, 0, segment.viseme))
         frames[inside, _CLOSE] = _TOUCH_CLOSE[segment.viseme.seal]
 
 
-def hold_closed(frames: FloatArray, fps: Fraction, speaking: tuple[float, float]) -> None:
-    """Close a mouth that is open in the picture while it speaks, in place; at both ends it is as in the picture."""
+def close_open_mouth(frames: FloatArray, fps: Fraction, speaking: tuple[float, float]) -> None:
+    """Close a mouth that is open in the picture while it speaks, in place.
+
+    Args:
+        frames: [frames, len(MOUTH)].
+        fps: frames per second.
+        speaking: start and end of speech, s; before and after it the mouth is as in the picture.
+    """
     time = frame_times(len(frames), fps)
     rise = np.clip((time - speaking[0] + 0.24) / 0.2, 0, 1)
     fall = np.clip((speaking[1] + 0.34 - time) / 0.3, 0, 1)

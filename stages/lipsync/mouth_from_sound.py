@@ -1,7 +1,7 @@
-"""Mouth parameters straight from the sound, for speech whose words are not known.
+"""Computes mouth parameters from the sound alone, for speech whose words are not known.
 
-Loudness opens the jaw; where the energy lies tells open vowels from close ones, front ones (spread lips) from back ones
-(rounded lips), hum (lips nearly closed) and hiss (teeth together). Whether lips really touch cannot be heard.
+Loudness opens the jaw. The distribution of energy tells open vowels from close ones, front vowels (spread lips) from back vowels
+(rounded lips), humming (lips nearly closed) and hissing (teeth together). Touches of the lips cannot be detected.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stages.lipsync.audio_features import RATE, Sound
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.motion_track import MOUTH
-from stages.lipsync.mouth_from_phones import GRID, smooth_columns
+from stages.lipsync.mouth_from_phones import GRID_PER_S, smooth_columns
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -19,10 +19,10 @@ FloatArray = npt.NDArray[np.float32]
 _OPEN_S, _CLOSE_S = 0.030, 0.070
 
 
-def mouth_of_sound(sound: Sound) -> FloatArray:
-    """Mouth parameters on the inner grid, [readings, len(MOUTH)]."""
-    level = _follow(np.clip(sound.loudness, 0, 1.15))
-    base, close, open_, front, hiss = (sound.bands[:, band] for band in range(5))
+def mouth_from_sound(audio: AudioFeatures) -> FloatArray:
+    """Compute mouth parameters on the inner grid (GRID_PER_S readings per second), [readings, len(MOUTH)]."""
+    level = _attack_and_release(np.clip(audio.loudness, 0, 1.15))
+    base, close, open_, front, hiss = (audio.bands[:, band] for band in range(5))
     voiced = base + close + open_ + front + 1e-9
     openness = np.clip(1.6 * open_ / (open_ + close + 0.15 * base + 1e-9), 0, 1)
     frontness = np.clip(1.8 * front / (front + open_ + 0.003 * voiced), 0, 1)
@@ -38,15 +38,15 @@ def mouth_of_sound(sound: Sound) -> FloatArray:
         "pucker": np.minimum(1.6 * level, 1) * 0.85 * rounded * (1 - hissing),
     }
     readings = np.stack([course.get(name, np.zeros_like(level)) for name in MOUTH], axis=1)
-    time = np.arange(int(float(sound.duration) * GRID) + 2) / GRID
-    known = np.arange(len(level)) / RATE
+    time = np.arange(int(float(audio.duration) * GRID_PER_S) + 2) / GRID_PER_S
+    known = np.arange(len(level)) / READINGS_PER_S
     fine = np.stack([np.interp(time, known, column) for column in readings.T], axis=1)
     return smooth_columns(fine.astype(np.float32), 0.02)
 
 
-def _follow(level: FloatArray) -> FloatArray:
-    """A course that rises with _OPEN_S and falls with _CLOSE_S."""
-    rise, fall = 1 - np.exp(-1 / (RATE * _OPEN_S)), 1 - np.exp(-1 / (RATE * _CLOSE_S))
+def _attack_and_release(level: FloatArray) -> FloatArray:
+    """Smooth `level` with the time constant _OPEN_S where it rises and _CLOSE_S where it falls."""
+    rise, fall = 1 - np.exp(-1 / (READINGS_PER_S * _OPEN_S)), 1 - np.exp(-1 / (READINGS_PER_S * _CLOSE_S))
     followed = np.empty_like(level)
     now = 0.0
     for index, target in enumerate(level.tolist()):

@@ -1,4 +1,4 @@
-"""Every lip-sync engine, by name: those of `LipsyncEngineName`, each a module of `stages.lipsync.engines`."""
+"""Lists the lip-sync engines by name: those of `LipsyncEngineName`, a module of `stages.lipsync.engines` each."""
 
 from __future__ import annotations
 

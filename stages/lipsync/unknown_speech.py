@@ -1,4 +1,4 @@
-"""Speech between known words: somebody was recorded who says more than the text, and the mouth must not stand still."""
+"""Moves the mouth during recorded speech that is not in the text, between the known words."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.lipsync.audio_features import RATE, Sound
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.mouth_from_phones import frame_times
 
 FloatArray = npt.NDArray[np.float32]
 
-#: A gap shorter than this is a pause between words, whatever is heard in it. s
+#: A gap shorter than this is a pause between words, even if sound is heard in it. s
 _LEAST_GAP_S = 0.4
-#: Least speech in a gap, and how loud it is: breath and rooms are softer. s, part of loud speech
+#: Minimum duration of speech in a gap (s), and its minimum loudness (fraction of loud speech): breath and noise are softer.
 _LEAST_SPEECH_S, _SPEECH = 0.15, 0.4
-#: The mouth goes over from one course to the other in this time. s
+#: Time in which the mouth blends from one course into the other. s
 _TURN_S = 0.06
 
 
-def unknown_speech(phones: list[dict[str, Any]], sound: Sound) -> list[tuple[float, float]]:
-    """Gaps between phones, from and to in s, in which there is speech."""
-    duration = float(sound.duration)
+def find_unknown_speech(phones: list[dict[str, Any]], audio: AudioFeatures) -> list[tuple[float, float]]:
+    """Find gaps between phones that contain speech, as (start, end) in s."""
+    duration = float(audio.duration)
     edges = [0.0, *(float(phone[edge]) for phone in phones for edge in ("start", "end")), duration]
     found = []
     for start, end in list(pairwise(edges))[::2]:
-        heard = sound.loudness[round(start * RATE) : round(end * RATE)] > _SPEECH
-        if end - start >= _LEAST_GAP_S and heard.sum() >= _LEAST_SPEECH_S * RATE:
+        heard = audio.loudness[round(start * READINGS_PER_S) : round(end * READINGS_PER_S)] > _SPEECH
+        if end - start >= _LEAST_GAP_S and heard.sum() >= _LEAST_SPEECH_S * READINGS_PER_S:
             found.append((start, end))
     return found
 
 
-def fill(mouth: FloatArray, by_ear: FloatArray, gaps: list[tuple[float, float]], fps: Fraction) -> None:
-    """Let the mouth follow the other course inside the gaps, in place."""
+def fill_gaps(mouth: FloatArray, by_ear: FloatArray, gaps: list[tuple[float, float]], fps: Fraction) -> None:
+    """Replace the mouth's course inside the gaps by `by_ear`, in place; both are [frames, len(MOUTH)]."""
     time = frame_times(len(mouth), fps)
     for start, end in gaps:
         share = np.clip(np.minimum(time - start, end - time) / _TURN_S, 0, 1).astype(np.float32)[:, None]

@@ -1,4 +1,4 @@
-"""What the mouth does for each sound: visemes, their shapes, and how firmly each parameter is held.
+"""The viseme of each phone: its mouth shape, and the weight of each parameter when visemes are blended.
 
 Phones are misaki's alphabet (the one the default voice speaks in). The shapes follow the classes that ARKit-style
 animation uses; the strengths were set by looking at frames.
@@ -18,11 +18,11 @@ class Viseme:
 
     Attributes:
         shape: parameters that are not 0.
-        jaw: how firmly the jaw is held against the neighbours, 0 to about 2 (dominance).
-        lips: the same for the lips' own parameters.
-        rounding: the same for pucker and wide: for tongue sounds nearly 0, so a neighbour's rounding runs through them.
-        seal: "lips" or "teeth" for sounds that cannot be made without touching; these are enforced after all smoothing.
-        spread_s: how early the shape sets in and how late it goes, relative to others: lip-heavy sounds take longer.
+        jaw: dominance of the jaw's value over the neighbours', 0 to about 2.
+        lips: the same for the lips' parameters.
+        rounding: the same for pucker and wide; nearly 0 for tongue sounds, so that they take a neighbour's rounding.
+        seal: "lips" or "teeth" for sounds that need a touch, which is enforced after all smoothing.
+        spread_s: time over which the shape fades in and out, s; longer for sounds made with the lips.
     """
 
     shape: Shape = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Viseme:
     spread_s: float = 0.045
 
 
-#: A resting mouth gives way at once, and takes over slowly.
+#: The mouth at rest, in pauses.
 REST = Viseme({}, jaw=1.2, lips=1.2, rounding=0.8, spread_s=0.03)
 
 _AA = Viseme({"jaw": 0.62, "lower_lip": 0.30, "upper_lip": 0.22})
@@ -93,7 +93,7 @@ PHONES: dict[str, tuple[Viseme, ...]] = {
 }  # fmt: skip
 
 FIRST_PART = 0.6
-#: What an unknown phone does: the mouth of an unstressed vowel.
+#: Visemes of an unknown phone: an unstressed vowel's.
 UNKNOWN = (_SCHWA,)
 #: Vowels carry stress and take the voice's intensity.
 VOWELS = frozenset("ɑaɐæʌɤəᵊɨᵻɔɒɛeœøɜɚɪiʊuɯoyAIOQWY") | {"ɜɹ"}

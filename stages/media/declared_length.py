@@ -1,4 +1,4 @@
-"""How long a sound file says it is, to tell one that ends early from one that is short."""
+"""Reads the declared length of a sound file, to tell a truncated file from a short one."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import re
 import struct
 from pathlib import Path
 
-from stages.media.ffmpeg import Ffmpeg, ffmpeg_path
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 
 _DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d\.\d+)")
-#: A program that writes a WAV file to a pipe cannot go back and fill in its length.
+#: Sizes that mean "unknown": a program that writes a WAV file to a pipe cannot go back and fill in the length.
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 _HEADER_BYTES = 1 << 16
-#: A decoded sound may be this much shorter than it is said to be: encoders pad, and round. s, and a part of the length
+#: Decoded sound may be shorter than declared by this (s, plus a fraction of the length), because encoders pad and round.
 _SLACK_S, _SLACK = 0.5, 0.01
 
 
-def ends_early(path: Path, decoded_s: float) -> str | None:
-    """What is wrong with a file of which `decoded_s` seconds could be decoded, in a sentence; None where nothing tells."""
+def describe_truncation(path: Path, decoded_s: float) -> str | None:
+    """Describe how a sound file is truncated, as a clause for an error message; None if no truncation is detected.
+
+    Args:
+        path: the file.
+        decoded_s: seconds of sound that could be decoded.
+
+    Raises:
+        MachineError: `ffmpeg-missing`.
+    """
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
     size = path.stat().st_size
     if head.startswith((b"RIFF", b"RF64")):
-        return _wav_ends_early(head, size)
+        return _describe_wav_truncation(head, size)
     if head.startswith(b"OggS"):
         return None if _ogg_is_closed(path, size) else "its last page is missing"
     declared = _declared_s(path)
     if declared is None or decoded_s >= declared - _SLACK_S - _SLACK * declared:
         return None
-    return f"it says that it is {declared:.1f} s long, and ends after {decoded_s:.1f} s"
+    return f"it declares a length of {declared:.1f} s, but ends after {decoded_s:.1f} s"
 
 
-def _wav_ends_early(head: bytes, size: int) -> str | None:
+def _describe_wav_truncation(head: bytes, size: int) -> str | None:
     at = 12
     while at + 8 <= len(head):
         name, length = head[at : at + 4], struct.unpack_from("<I", head, at + 4)[0]
@@ -45,7 +53,7 @@ def _wav_ends_early(head: bytes, size: int) -> str | None:
 
 
 def _ogg_is_closed(path: Path, size: int) -> bool:
-    """Whether the last page of an Ogg file is marked as the end of its stream (RFC 3533)."""
+    """True if the last page of an Ogg file is marked as the end of its stream (RFC 3533)."""
     with path.open("rb") as file:
         file.seek(max(0, size - 2 * _HEADER_BYTES))  # no page is longer than 65,307 bytes
         tail = file.read()
@@ -54,9 +62,9 @@ def _ogg_is_closed(path: Path, size: int) -> bool:
 
 
 def _declared_s(path: Path) -> float | None:
-    """The container's length in s. None where it is only guessed from the size, or is that of a picture's track as well."""
+    """The container's length in s; None if it is only estimated from the size, or may be that of a video track."""
     command = [ffmpeg_path(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{path.name}"]
-    with Ffmpeg(command, path.parent) as ffmpeg:
+    with FfmpegProcess(command, path.parent) as ffmpeg:
         ffmpeg.finish()
     log = ffmpeg.log
     if "Estimating duration from bitrate" in log or ("Video:" in log and "(attached pic)" not in log):

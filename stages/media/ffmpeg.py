@@ -1,4 +1,4 @@
-"""The one place that knows where ffmpeg is and how it is started and ended."""
+"""Finds, starts and ends ffmpeg; no other module does."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from daemon.system.process import die_with_parent
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
-#: Lines of ffmpeg's stderr that are kept: for error messages, and for what its filters print at the end.
+#: Last lines of ffmpeg's stderr that are kept, for error messages and for what its filters print at the end.
 _KEPT_LINES = 24
 
 
 def ffmpeg_path() -> str:
-    """The ffmpeg binary: `$AVATAR_FFMPEG` if set, else the one that comes with imageio-ffmpeg.
+    """Return the path of the ffmpeg program: `$AVATAR_FFMPEG` if set, otherwise imageio-ffmpeg's.
 
     Raises:
         MachineError: `ffmpeg-missing`.
@@ -34,7 +34,7 @@ def ffmpeg_path() -> str:
         if found is None:
             raise MachineError(
                 "ffmpeg-missing",
-                f"{FFMPEG_ENV} names {wanted}, which is not a program that can be run.",
+                f"{FFMPEG_ENV} is {wanted}, which is not an executable program.",
                 f"Correct {FFMPEG_ENV}, or unset it to use the ffmpeg that was installed with avatard.",
             )
         return found
@@ -44,20 +44,20 @@ def ffmpeg_path() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError) as exc:
         raise MachineError(
-            "ffmpeg-missing", "No ffmpeg program was found.", f"Install avatard again, or name one with {FFMPEG_ENV}."
+            "ffmpeg-missing", "No ffmpeg program was found.", f"Install avatard again, or set {FFMPEG_ENV} to one."
         ) from exc
 
 
-class Ffmpeg:
-    """One running ffmpeg whose stderr is drained, and which never outlives its stage.
+class FfmpegProcess:
+    """A running ffmpeg process. A thread drains its stderr, and it never outlives the process of its stage.
 
-    Use as a context manager: leaving with an error kills it; leaving without one waits for it (`finish`).
+    Use it as a context manager and call `finish` at the end; leaving the block kills it if it is still running.
 
     Args:
         command: program and arguments.
-        cwd: where relative names in the command are looked up.
-        feed: whether `stdin` is a pipe to write to.
-        read: whether `stdout` is a pipe to read from.
+        cwd: folder in which relative names in the command are looked up.
+        feed: make `stdin` a pipe to write to.
+        read: make `stdout` a pipe to read from.
 
     Raises:
         MachineError: `ffmpeg-missing`.
@@ -95,15 +95,18 @@ class Ffmpeg:
 
     @property
     def pid(self) -> int:
+        """Its process id."""
         return self._process.pid
 
     @property
     def stdin(self) -> IO[bytes]:
+        """The pipe to write to; only with `feed`."""
         assert self._process.stdin is not None
         return self._process.stdin
 
     @property
     def stdout(self) -> IO[bytes]:
+        """The pipe to read from; only with `read`."""
         assert self._process.stdout is not None
         return self._process.stdout
 
@@ -113,16 +116,16 @@ class Ffmpeg:
         return "\n".join(self._lines)
 
     def finish(self) -> int:
-        """Close the input, wait for the end, and give the exit status (negative: the signal that ended it)."""
+        """Close `stdin`, wait for the process to end, and return its exit status (negative: the signal that ended it)."""
         if self._process.stdin is not None:
             _close(self._process.stdin)
-        # No time limit: the last step rewrites the whole file, and a hang is ended by the stage's own timeout.
+        # No time limit here: ffmpeg's last step rewrites the whole file, and the stage's time limit ends a hang.
         status = self._process.wait()
         self._drain.join()
         return status
 
     def kill(self) -> None:
-        """End it now and wait until it is gone."""
+        """Kill the process and wait until it has ended."""
         self._process.kill()
         self._process.wait()
         self._drain.join()
@@ -135,20 +138,29 @@ class Ffmpeg:
 
 
 def _close(pipe: IO[bytes]) -> None:
-    # A broken pipe here is the unsent rest of the buffer; why ffmpeg went away is told by its exit status.
+    # Closing flushes the rest of the buffer, which fails if ffmpeg has ended; its exit status says why it ended.
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
 
 
-def failure(status: int, log: str, what: str) -> AvatarError:
-    """The error for an ffmpeg that ended badly: whose fault it is, told by its last words."""
+def ffmpeg_error(status: int, log: str, what: str) -> AvatarError:
+    """Make the error for an ffmpeg that failed.
+
+    Args:
+        status: exit status; negative for a signal.
+        log: last lines of its stderr; they decide the class and code of the error.
+        what: what failed, for the message.
+
+    Returns:
+        MachineError `disk-full` or `out-of-memory`, or UnknownError `ffmpeg-failed`.
+    """
     words = log.lower()
     if "no space left on device" in words or "disk quota exceeded" in words:
         return MachineError("disk-full", f"The disk is full: {what}.", "Free some space.")
     if "cannot allocate memory" in words:
         return MachineError("out-of-memory", f"ffmpeg ran out of memory: {what}.", "Free memory or ask for less.")
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    last = log.strip().splitlines()[-3:] or ["it said nothing"]
+    last = log.strip().splitlines()[-3:] or ["it printed no message"]
     return UnknownError(
         "ffmpeg-failed", f"ffmpeg {how}: {what}: {' / '.join(last)}", "See the log; the job is tried again."
     )

@@ -1,7 +1,7 @@
-"""How loud speech is, and how it is brought to one loudness, for sound of any length.
+"""Measures the loudness of speech and normalises it, for sound of any length.
 
-Loudness is ITU-R BS.1770's, as ffmpeg measures it (EBU R 128): what people mean by "as loud as that other video".
-Peaks are held by ffmpeg's look-ahead limiter at four times the rate, so that what lies between the samples is held, too.
+Loudness is defined by ITU-R BS.1770 and measured by ffmpeg (EBU R 128). ffmpeg's look-ahead limiter holds the peaks, at an
+oversampled rate, so that peaks between the samples are held, too.
 """
 
 from __future__ import annotations
@@ -13,37 +13,39 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
 
 Block = npt.NDArray[np.float32]
 
-#: Integrated loudness that speech is brought to: that of podcasts and of most video platforms. LUFS
+#: Integrated loudness that speech is normalised to: the usual one of podcasts and video platforms. LUFS
 TARGET_LUFS = -16.0
-#: How near it must come; each further try measures everything once more. LU
+#: Accepted deviation from the target; each further attempt measures the whole signal again. LU
 _NEAR = 0.1
 _TRIES = 5
-#: No peak passes this, which leaves room for what AAC adds. dB of full scale
+#: Maximum peak; it leaves headroom for what AAC adds. dB of full scale
 CEILING_DB = -1.5
-#: Most that a quiet signal is raised: what is softer than this is mostly noise. dB
+#: Maximum gain; a softer signal is mostly noise. dB
 MAX_GAIN_DB = 20.0
-#: What ffmpeg says of sound in which nothing counts.
+#: Value that ffmpeg prints for silence.
 _NOTHING_LUFS = -70.0
 _INTEGRATED = re.compile(r"lavfi\.r128\.I=(-?[\d.]+)")
 _METER = "ebur128=metadata=1:framelog=quiet,ametadata=print:key=lavfi.r128.I"
-#: Peaks are looked for at this rate at least, between the samples. Hz
+#: Minimum rate at which peaks are limited, to catch those between the samples. Hz
 _OVERSAMPLED = 96_000
-#: How long before a peak the limiter begins to give way, and how long after it returns: under a syllable. ms
+#: Attack and release of the limiter, both shorter than a syllable. ms
 _ATTACK_MS, _RELEASE_MS = 5, 50
 
-#: Gives the signal from its start, each time it is called: mono ±1 floats.
+#: Returns the signal from its start each time it is called: mono float32 blocks, ±1.
 Blocks = Callable[[], Iterable[Block]]
 
 
-def measure(blocks: Iterable[Block], rate: int, folder: Path) -> float:
-    """Integrated loudness of a mono signal (±1 floats at `rate` Hz) in LUFS; -inf for silence.
+def measure_loudness(blocks: Iterable[Block], rate: int, folder: Path) -> float:
+    """Measure the integrated loudness of a mono signal in LUFS; -inf for silence.
 
     Args:
-        folder: where ffmpeg runs; nothing is written there.
+        blocks: the signal, ±1 floats.
+        rate: Hz.
+        folder: working folder of ffmpeg; nothing is written there.
 
     Raises:
         MachineError: `ffmpeg-missing`, `out-of-memory`.
@@ -52,22 +54,28 @@ def measure(blocks: Iterable[Block], rate: int, folder: Path) -> float:
     return _metered(blocks, rate, folder, "")
 
 
-def level(blocks: Blocks, rate: int, samples: int, target: Path) -> None:
-    """Write a signal of `samples` samples, brought to `TARGET_LUFS`, as a 16-bit mono WAV. Silence stays as it is.
+def normalise_loudness(blocks: Blocks, rate: int, samples: int, target: Path) -> None:
+    """Normalise a signal to `TARGET_LUFS` and write it as a 16-bit mono WAV. Silence stays as it is.
+
+    Args:
+        blocks: returns the signal from its start.
+        rate: Hz.
+        samples: length of the signal.
+        target: the file to write.
 
     Raises:
         MachineError: `ffmpeg-missing`, `out-of-memory`, `disk-full`.
         UnknownError: `ffmpeg-failed`.
     """
     gain_db = _gain_to_target(blocks, rate, target.parent)
-    # Resamplers of other versions may give a sample more or less; timing.json counts on the length.
+    # The resamplers of some versions return a sample more or less; timing.json relies on the exact length.
     exact = f"{_shaped(gain_db, rate)},apad=whole_len={samples},atrim=end_sample={samples}"
     output = ["-c:a", "pcm_s16le", "-bitexact", "-map_metadata", "-1", "-f", "wav", "-y", f"file:{target}"]
     _run(blocks(), rate, target.parent, exact, output)
 
 
 def _gain_to_target(blocks: Blocks, rate: int, folder: Path) -> float:
-    """Gain in dB that brings a signal, limited after it, to `TARGET_LUFS`; 0 for silence."""
+    """Find the gain in dB after which the limited signal has `TARGET_LUFS`; 0 for silence."""
     gain_db = 0.0
     for _ in range(_TRIES):
         away = TARGET_LUFS - _metered(blocks(), rate, folder, f"{_shaped(gain_db, rate)},")
@@ -81,7 +89,7 @@ def _gain_to_target(blocks: Blocks, rate: int, folder: Path) -> float:
 
 
 def _shaped(gain_db: float, rate: int) -> str:
-    """The filters that raise a signal and hold its peaks."""
+    """The ffmpeg filters that apply the gain and limit the peaks."""
     times = -(-_OVERSAMPLED // rate)
     limiter = f"alimiter=limit={10.0 ** (CEILING_DB / 20.0):.4f}:attack={_ATTACK_MS}:release={_RELEASE_MS}"
     return (
@@ -96,18 +104,18 @@ def _metered(blocks: Iterable[Block], rate: int, folder: Path, filters: str) -> 
 
 
 def _run(blocks: Iterable[Block], rate: int, folder: Path, filters: str, output: list[str]) -> str:
-    """Send a signal through ffmpeg's filters; returns the end of what it printed."""
+    """Send a signal through ffmpeg's filters; returns the last lines that it printed."""
     command = [
         ffmpeg_path(), "-hide_banner", "-nostats", "-v", "info", "-f", "f32le", "-ar", str(rate), "-ac", "1",
         "-i", "pipe:0", "-af", filters, *output,
     ]  # fmt: skip
-    with Ffmpeg(command, folder, feed=True) as ffmpeg:
+    with FfmpegProcess(command, folder, feed=True) as ffmpeg:
         try:
             for block in blocks:
                 ffmpeg.stdin.write(block.astype("<f4", copy=False).tobytes())
-        except BrokenPipeError:  # it ended; why is told by its exit status
+        except BrokenPipeError:  # ffmpeg ended; its exit status says why
             pass
         status = ffmpeg.finish()
     if status != 0:
-        raise failure(status, ffmpeg.log, "the speech could not be brought to the usual loudness")
+        raise ffmpeg_error(status, ffmpeg.log, "the loudness of the speech could not be normalised")
     return ffmpeg.log

@@ -1,4 +1,4 @@
-"""Sound of any length at another sample rate, block by block."""
+"""Resamples sound of any length, block by block."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import soxr
 
 from stages.media.wav import Samples
 
-#: soxr's preset that keeps 91 % of the band and lets nothing above -120 dB fold back. librosa's usual one, too, so that a
-#: network hears what its authors' programs gave it.
+#: soxr's preset, which keeps 91 % of the band, with aliasing below -120 dB. It is librosa's default, too, so that networks get
+#: the same input as from their authors' programs.
 _QUALITY = "HQ"
 
 
 def resample(blocks: Iterable[Samples], rate: int, wanted: int) -> Iterator[Samples]:
-    """Mono sound at `rate` Hz as sound at `wanted` Hz, in blocks of other sizes; the first sample stays at time 0.
+    """Resample mono sound from `rate` to `wanted` Hz, in blocks of other sizes; the first sample stays at time 0.
 
-    All in all there are count * wanted / rate samples, rounded. Memory does not grow with the length of the sound.
+    The total is count * wanted / rate samples, rounded. Memory does not grow with the length of the sound.
     """
     if rate == wanted:
         yield from blocks

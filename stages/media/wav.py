@@ -1,4 +1,4 @@
-"""WAV files of 16-bit samples: the one place that opens them, to read or to write."""
+"""Opens 16-bit WAV files to read or write; no other module does."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ _BLOCK = 1 << 16  # samples read at once
 
 
 class WavError(ValueError):
-    """The file is no WAV of 16-bit samples."""
+    """The file is not a 16-bit WAV file."""
 
 
 class WavReader:
-    """An open WAV file.
+    """A WAV file that is open for reading.
 
     Attributes:
         rate: Hz.
-        count: samples of each channel, as the file states.
+        count: number of samples per channel that the file declares.
         channels: 1 for mono.
     """
 
     def __init__(self, file: wave.Wave_read) -> None:
         if file.getsampwidth() != 2:
-            raise WavError("not 16 bits a sample")
+            raise WavError("its samples do not have 16 bits")
         self.rate, self.count, self.channels = file.getframerate(), file.getnframes(), file.getnchannels()
         if self.rate <= 0:
-            raise WavError("no sample rate")
+            raise WavError("it has no sample rate")
         self._file = file
 
     def read(self, count: int) -> Samples:
-        """The next `count` samples, several channels averaged; fewer where the file ends."""
+        """Read the next `count` samples, ±1, with channels averaged; fewer at the end of the file."""
         data = self._file.readframes(max(count, 0))
-        whole = len(data) // (2 * self.channels) * 2 * self.channels  # a file that was cut off ends anywhere
+        whole = len(data) // (2 * self.channels) * 2 * self.channels  # a truncated file may end inside a sample
         samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
         return samples if self.channels == 1 else samples.reshape(-1, self.channels).mean(axis=1)
 
     def blocks(self) -> Iterator[Samples]:
-        """What is left, in blocks of constant size, the last one smaller."""
+        """Read the rest in blocks of constant size; the last one may be smaller."""
         while len(block := self.read(_BLOCK)):
             yield block
 
 
 @contextlib.contextmanager
 def open_wav(source: Path | BinaryIO) -> Iterator[WavReader]:
-    """Open a WAV file to read it.
+    """Open a WAV file for reading.
 
     Raises:
-        WavError: it is none, or its samples have not 16 bits.
+        WavError: it is not a 16-bit WAV file.
         OSError: it cannot be opened.
     """
     try:
         file = wave.open(str(source) if isinstance(source, Path) else source, "rb")  # noqa: SIM115 (closed below)
     except (wave.Error, EOFError) as exc:
-        raise WavError(str(exc) or "it is cut off") from exc
+        raise WavError(str(exc) or "it is truncated") from exc
     with file:
         yield WavReader(file)
 
 
-def wav_blocks(path: Path) -> Iterator[Samples]:
-    """A WAV file in blocks, see `WavReader.blocks`.
+def read_wav_blocks(path: Path) -> Iterator[Samples]:
+    """Read a WAV file in blocks: see `WavReader.blocks`.
 
     Raises:
         WavError, OSError: see `open_wav`.
@@ -78,8 +78,8 @@ def wav_blocks(path: Path) -> Iterator[Samples]:
 
 
 @contextlib.contextmanager
-def wav_writer(target: Path | BinaryIO, rate: int, samples: int = 0) -> Iterator[wave.Wave_write]:
-    """A 16-bit mono WAV file open for writing; `samples` is its length, where known."""
+def open_wav_writer(target: Path | BinaryIO, rate: int, samples: int = 0) -> Iterator[wave.Wave_write]:
+    """Open a 16-bit mono WAV file for writing; `samples` is its length if known."""
     with wave.open(str(target) if isinstance(target, Path) else target, "wb") as sink:
         sink.setnchannels(1)
         sink.setsampwidth(2)
@@ -89,6 +89,6 @@ def wav_writer(target: Path | BinaryIO, rate: int, samples: int = 0) -> Iterator
 
 
 def to_pcm(samples: Samples) -> bytes:
-    """±1 float samples as 16-bit little-endian PCM, rounded, clipped at full scale."""
+    """Convert ±1 float samples to 16-bit little-endian PCM, rounded and clipped at full scale."""
     pcm: npt.NDArray[np.int16] = np.clip(np.round(samples * 32767.0), -32768, 32767).astype("<i2")
     return pcm.tobytes()

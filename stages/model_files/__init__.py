@@ -1,1 +1,1 @@
-"""Model files: what they are, where they lie, whether they are whole, and bringing them."""
+"""Model files: their description, location, verification and download."""

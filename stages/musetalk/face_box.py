@@ -1,8 +1,8 @@
-"""The box that the network sees of a face, from its landmarks.
+"""Computes the box of a face that the network sees, from its landmarks.
 
-The network was trained on boxes around the 68 iBUG points, from the jaw's sides to the chin, with landmark 29 on the
-bridge of the nose as the vertical middle: all below that is painted anew. Here the same points come from mediapipe's
-mesh, by a mapping fitted to 34 faces on which both were measured (errors of 1 to 2 % of the box's height).
+The network was trained on boxes around the 68 iBUG landmarks, from the sides of the jaw to the chin, with landmark 29 on the
+bridge of the nose as the vertical middle; the half below it is painted. Here these points are computed from mediapipe's mesh, by
+a mapping fitted to 34 faces on which both were measured (errors of 1 to 2 % of the box's height).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Box = tuple[int, int, int, int]
 
 #: The bridge of the nose: mesh points from the inner corners of the eyes down to the tip.
 _P6, _P197, _P195, _P5, _P4 = 6, 197, 195, 5, 4
-#: The lower half of the face's outline, from ear to ear: what iBUG's points 0 to 16 mark.
+#: The lower half of the face's outline, from ear to ear: iBUG's landmarks 0 to 16.
 JAW = OVAL[OVAL.index(RIGHT_SIDE) : OVAL.index(LEFT_SIDE) + 1]
-#: v1.5 sees 10 px more below the chin; its training faces were about 240 px high, so that is this part of the height.
+#: v1.5 sees 10 px more below the chin, as a fraction of the height of its training faces (about 240 px).
 CHIN_MARGIN = 10 / 240
-#: A narrower box has no mouth worth painting, px.
+#: Minimum side of the box, px.
 _LEAST_SIDE = 32
 
 
 @dataclass(frozen=True)
-class Anchors:
-    """What the box is made of: the sides and the bottom of the jaw and the three points of the nose's bridge, px."""
+class BoxLandmarks:
+    """The landmarks that define the box: left, right and bottom of the jaw, and y of three points on the nose's bridge, px."""
 
     left: int
     right: int
@@ -40,17 +40,17 @@ class Anchors:
     nose_30: int
 
 
-def anchors_of_68(points: npt.NDArray[np.float64]) -> Anchors:
-    """From 68 iBUG landmarks [68, 2]; whole pixels, cut off as the reference does."""
+def box_landmarks_of_68(points: npt.NDArray[np.float64]) -> BoxLandmarks:
+    """Compute them from iBUG landmarks, [68, 2] px, rounded down as in the reference."""
     whole = points.astype(np.int32)
     x, y = whole[:, 0], whole[:, 1]
-    return Anchors(int(x.min()), int(x.max()), int(y.max()), int(y[28]), int(y[29]), int(y[30]))
+    return BoxLandmarks(int(x.min()), int(x.max()), int(y.max()), int(y[28]), int(y[29]), int(y[30]))
 
 
-def anchors_of_mesh(landmarks: FloatArray) -> Anchors:
-    """From mediapipe's landmarks [478, 2 or 3]."""
+def box_landmarks_of_mesh(landmarks: FloatArray) -> BoxLandmarks:
+    """Compute them from mediapipe's landmarks, [478, 2 or 3] px."""
     x, y = landmarks[list(JAW), 0], landmarks[:, 1]
-    return Anchors(
+    return BoxLandmarks(
         left=int(x.min()),
         right=int(x.max()),
         chin=int(y[CHIN]),
@@ -60,10 +60,13 @@ def anchors_of_mesh(landmarks: FloatArray) -> Anchors:
     )
 
 
-def face_box(anchors: Anchors, shift: int = 0, fallback: Box | None = None) -> Box:
-    """The box (x1, y1, x2, y2): as far above the nose's bridge as the chin is below it, moved by `shift` px (v1.0).
+def face_box(anchors: BoxLandmarks, shift: int = 0, fallback: Box | None = None) -> Box:
+    """Compute the box (x1, y1, x2, y2), whose vertical middle is the nose's bridge.
 
-    Where the landmarks give none (they leave the picture at the left, or stand on their head), `fallback` is taken.
+    Args:
+        anchors: the landmarks that define it.
+        shift: px by which the middle is moved down (v1.0).
+        fallback: returned if the landmarks give no valid box (left of the picture, or upside down).
     """
     middle = anchors.nose_29 + shift
     top = max(0, int(middle - (anchors.chin - middle)))
@@ -74,12 +77,18 @@ def face_box(anchors: Anchors, shift: int = 0, fallback: Box | None = None) -> B
 
 
 def portrait_box(landmarks: FloatArray, size: tuple[int, int], *, chin_margin: float, shift: int = 0) -> Box:
-    """The box of a portrait of `size` (width, height), inside of it; `shift` as in `face_box`.
+    """Compute the box of a portrait, cut to the picture.
+
+    Args:
+        landmarks: [478, 2 or 3] px.
+        size: width and height of the picture, px.
+        chin_margin: fraction of the box's height added below the chin.
+        shift: as in `face_box`.
 
     Raises:
-        JobError: `face-cut-off` where so little of the lower face is in the picture that there is nothing to paint.
+        JobError: `face-cut-off`: too little of the lower face is in the picture.
     """
-    x1, y1, x2, y2 = face_box(anchors_of_mesh(landmarks), shift)
+    x1, y1, x2, y2 = face_box(box_landmarks_of_mesh(landmarks), shift)
     margin = round(chin_margin * (y2 - y1))
     inside = max(x1, 0), y1, min(x2, size[0]), min(y2 + margin, size[1])
     if min(inside[2] - inside[0], inside[3] - inside[1]) < _LEAST_SIDE:

@@ -1,7 +1,7 @@
-"""The face-parsing network of the public implementation: a label map of 19 classes. Only where its file is there and chosen.
+"""The face-parsing network of the public implementation, which labels 19 classes. It is optional: its file must be chosen.
 
-BiSeNet over a ResNet-18, as in the file 79999_iter.pth, whose keys the attribute names follow. Its code was MIT; what it was
-trained on, CelebAMask-HQ, is for non-commercial use.
+BiSeNet over a ResNet-18. Attribute names follow the keys of the file 79999_iter.pth. Its code was MIT; its training data,
+CelebAMask-HQ, are for non-commercial use.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _ResNet18(nn.Module):
 
 
 class _Refine(nn.Module):
-    """A convolution whose channels are weighted by what the whole picture shows."""
+    """A convolution whose channels are weighted by their mean over the whole picture."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Out(nn.Module):
 
 
 class FaceParser(nn.Module):
-    """The network; two further heads in its file served its training alone."""
+    """The face-parsing network. Two more heads are in its file, but are only needed for training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,14 +132,14 @@ class FaceParser(nn.Module):
         self.conv_out16, self.conv_out32 = _Out(128, 64), _Out(128, 64)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Scores [batch, 19, h, w] of pictures [batch, 3, h, w], RGB with ImageNet's mean and deviation."""
+        """Compute scores, [batch, 19, h, w], for pictures, [batch, 3, h, w], RGB with ImageNet's mean and deviation."""
         scores = self.conv_out(self.ffm(*self.cp(pictures)))
         return functional.interpolate(scores, size=pictures.shape[2:], mode="bilinear", align_corners=True)
 
 
 @torch.inference_mode()
-def parsed_labels(parser: FaceParser, picture: npt.NDArray[np.uint8], square: Box) -> Labels:
-    """The label map [512, 512] of a crop square of a BGR picture; outside of the picture is black."""
+def parse_labels(parser: FaceParser, picture: npt.NDArray[np.uint8], square: Box) -> Labels:
+    """Compute the label map, [512, 512], of a crop square of a BGR picture; pixels outside the picture are black."""
     whole = Image.fromarray(np.ascontiguousarray(picture[..., ::-1]))
     crop = whole.crop(square).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255

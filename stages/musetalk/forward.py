@@ -1,4 +1,4 @@
-"""One forward pass with everything fixed: the batch size and the buffers; on a GPU recorded once and replayed."""
+"""One forward pass with a fixed batch size and fixed buffers; on a GPU it is recorded once and replayed."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from stages.musetalk.vae import Vae
 
 #: Passes before a CUDA graph is recorded, in which libraries choose their kernels and take their workspace.
 _WARM_UP = 3
-#: A patch whose pixels differ by no more than this is one flat colour, in grey levels; no face is.
+#: A patch whose pixels differ by no more than this is one flat colour, which a face never is. 8-bit levels
 _FLAT = 2
 
 
-class Step:
+class ForwardPass:
     """UNet, decoder and conversion to pixels for one batch size.
 
-    A batch that is not full is filled with silence, so that no other shape is ever computed. On a GPU the pass is recorded
-    as a CUDA graph: about a thousand small kernels are then started by one call. It reads the portrait and the sound from
-    buffers of its own, so that one recording serves every portrait.
+    A batch that is not full is padded with silence, so that all shapes are fixed. On a GPU the pass is recorded as a CUDA graph,
+    so that one call starts about a thousand small kernels. It reads the portrait and the sound from its own buffers, so that one
+    recording serves every portrait.
 
     Attributes:
-        batch: frames at once.
-        dtype: the precision it is computed in.
-        device: where.
-        side: of a patch, px.
-        how: `eager`, `CUDA graph`, or `eager: ` and why no graph could be recorded.
+        batch: frames per pass.
+        dtype: number type of the computation.
+        device: device of the computation.
+        side: side of a patch, px.
+        execution: `eager`, `CUDA graph`, or `eager: ` and the reason why no graph could be recorded.
     """
 
     def __init__(self, unet: UNet, vae: Vae, latents: Tensor, batch: int) -> None:
-        """Take buffers for latents like these, [1, 8, h, w], on their device and in their precision."""
+        """Allocate buffers for `latents`, [1, 8, h, w], on their device and in their number type, and record the pass."""
         self.batch, self.dtype, self.device = batch, latents.dtype, latents.device
         self.side = 8 * latents.shape[-1]
-        self.how = "eager"
+        self.execution = "eager"
         self._unet, self._vae = unet, vae
         self._latents = latents.clone(memory_format=torch.channels_last)
         self._tokens = torch.zeros(batch, 50, 384, device=self.device, dtype=self.dtype)
@@ -42,8 +42,8 @@ class Step:
             self._record()
 
     @torch.inference_mode()
-    def look_at(self, latents: Tensor) -> None:
-        """Take another portrait's latents for what follows."""
+    def set_portrait(self, latents: Tensor) -> None:
+        """Use another portrait's latents, [1, 8, h, w], from now on."""
         self._latents.copy_(latents)
 
     @torch.inference_mode()
@@ -51,8 +51,8 @@ class Step:
         """Paint the frames of up to `batch` tokens, [n, 50, 384].
 
         Returns:
-            Patches BGR uint8 [batch, 8h, 8w, 3], and which of them are fit to be shown, [batch]; those from n on are of
-            silence. Both are overwritten by the next call.
+            Patches, BGR uint8 [batch, 8h, 8w, 3], and whether each is usable, [batch]. Those from n on belong to the padding.
+            The next call overwrites both.
         """
         self._tokens[: len(tokens)] = tokens
         self._tokens[len(tokens) :] = 0
@@ -63,7 +63,7 @@ class Step:
 
     @torch.inference_mode()
     def _record(self) -> None:
-        """Record the graph. Where that fails for another reason than memory, the pass is computed call by call."""
+        """Record the graph. If that fails for another reason than memory, passes are computed eagerly."""
         side = torch.cuda.Stream(self.device)
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
@@ -72,15 +72,15 @@ class Step:
         torch.cuda.current_stream(self.device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Only this thread's calls are of interest to the recording.
+            # "thread_local": calls of other threads must not disturb the recording.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._made = self._compute()
-            self._graph, self.how = graph, "CUDA graph"
+            self._graph, self.execution = graph, "CUDA graph"
         except RuntimeError as exc:
-            torch.cuda.synchronize(self.device)  # raises where it is the GPU that failed, not the recording
-            if memory := of_memory(exc):
+            torch.cuda.synchronize(self.device)  # raises if the GPU failed, and not only the recording
+            if memory := find_out_of_memory(exc):
                 raise memory from exc
-            self.how = f"eager: {str(exc).splitlines()[0][:120]}"
+            self.execution = f"eager: {str(exc).splitlines()[0][:120]}"
 
     def _compute(self) -> tuple[Tensor, Tensor]:
         decoded = self._vae.decode(self._unet(self._latents, self._tokens)).float()
@@ -90,8 +90,8 @@ class Step:
         return patches.permute(0, 2, 3, 1).contiguous(), good
 
 
-def of_memory(exc: BaseException | None) -> torch.OutOfMemoryError | None:
-    """The lack of memory that another error hides: the end of a recording complains on its own account."""
+def find_out_of_memory(exc: BaseException | None) -> torch.OutOfMemoryError | None:
+    """Find an out-of-memory error among an exception and its causes: ending a recording raises another error on top."""
     while exc is not None and not isinstance(exc, torch.OutOfMemoryError):
         exc = exc.__cause__ or exc.__context__
     return exc

@@ -1,4 +1,4 @@
-"""Memory on the GPU: how much is free, how many frames fit into it, a bound that is kept, and what is held."""
+"""Memory on the GPU: reads how much is free, chooses the batch that fits, limits PyTorch's use, and reports it."""
 
 from __future__ import annotations
 
@@ -8,82 +8,84 @@ from dataclasses import dataclass
 import pynvml
 import torch
 
-from stages.musetalk.device import Place
+from stages.musetalk.device import Placement
 
 MB = 1 << 20
-#: Memory of one more frame in the batch, in numbers of the network's type. The most is needed in the decoder's last level:
-#: three maps of 256 channels and 256 × 256 places, which a test counts by following every allocation of the published
-#: network; a quarter more is for what convolutions borrow to work in.
+#: Memory per frame of the batch, in numbers of the network's type. The peak is in the decoder's last level: three maps of 256
+#: channels and 256 × 256 positions (a test counts it from every allocation of the published network), and a quarter more for the
+#: workspace of convolutions.
 FRAME_NUMBERS = 3 * 256 * 256 * 256 * 5 // 4
-#: Whisper's weights and half a minute of its work, both in float32; the autoencoder's look at a portrait is less.
-_EAR_BYTES = 200 * MB
-#: Not PyTorch's to count: the driver's context and the libraries' code. It differs by GPU; this is a large one's.
+#: Whisper's weights and activations for half a minute, in float32; encoding a portrait takes less.
+_AUDIO_ENCODER_BYTES = 200 * MB
+#: The driver's context and the libraries' code, which PyTorch does not count. It differs by GPU; this is a large GPU's.
 _CONTEXT_BYTES = 600 * MB
-#: More frames at once gain nothing on a processor; on a GPU gains end near here.
+#: Maximum batch on a CPU and on a GPU: more frames per pass are hardly faster.
 _MOST_CPU, _MOST_CUDA = 4, 64
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes on a GPU, whoever holds them."""
+class GpuMemory:
+    """Memory of a GPU, in bytes, for all processes together."""
 
     free: int
     total: int
 
 
-def look(device: torch.device) -> Memory:
-    """What NVML says of the GPU that PyTorch calls `device`; the CUDA driver's word where NVML does not know it (MIG)."""
-    return by_nvml(f"GPU-{torch.cuda.get_device_properties(device).uuid}") or Memory(*torch.cuda.mem_get_info(device))
+def read_gpu_memory(device: torch.device) -> GpuMemory:
+    """Read the memory of a GPU from NVML, or from the CUDA driver if NVML does not know the GPU (MIG)."""
+    return read_by_nvml(f"GPU-{torch.cuda.get_device_properties(device).uuid}") or GpuMemory(
+        *torch.cuda.mem_get_info(device)
+    )
 
 
-def by_nvml(uuid: str) -> Memory | None:
-    """What NVML says of a GPU; None where there is no driver, or no such GPU."""
+def read_by_nvml(uuid: str) -> GpuMemory | None:
+    """Read the memory of a GPU from NVML; None if there is no driver or no such GPU."""
     with contextlib.suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         try:
             memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid))
-            return Memory(int(memory.free), int(memory.total))
+            return GpuMemory(int(memory.free), int(memory.total))
         finally:
             pynvml.nvmlShutdown()
     return None
 
 
-def fitting_batch(dtype: torch.dtype, weight_numbers: int, budget: int, memory: Memory | None) -> int:
-    """How many frames at once; a power of two.
+def choose_batch(dtype: torch.dtype, weight_numbers: int, budget: int, memory: GpuMemory | None) -> int:
+    """Choose the number of frames per pass, a power of two.
 
     Args:
-        dtype: of weights and activations.
-        weight_numbers: parameters of UNet and autoencoder.
-        budget: bytes that may be taken of the GPU, the driver's context included.
-        memory: of the GPU, before the networks are there; None on a processor.
+        dtype: number type of weights and activations.
+        weight_numbers: number of parameters of UNet and autoencoder.
+        budget: maximum number of bytes to use on the GPU, including the driver's context.
+        memory: memory of the GPU before the networks are loaded; None on a CPU.
     """
     if memory is None:
         return _MOST_CPU
-    room = min(memory.free, budget) - _CONTEXT_BYTES - _EAR_BYTES - weight_numbers * dtype.itemsize
+    room = min(memory.free, budget) - _CONTEXT_BYTES - _AUDIO_ENCODER_BYTES - weight_numbers * dtype.itemsize
     frames = max(1, room // (FRAME_NUMBERS * dtype.itemsize))
     return int(min(_MOST_CUDA, 2 ** (frames.bit_length() - 1)))
 
 
-def keep_within(place: Place, budget: int) -> None:
-    """Let PyTorch take no more than this of the GPU, beside what this process holds already.
+def limit_gpu_memory(placement: Placement, budget: int) -> None:
+    """Limit PyTorch to `budget` bytes of the GPU in addition to what this process holds already.
 
-    What would go beyond it fails as out of memory: libraries then work with less, and after them the batch is halved.
+    Larger allocations fail as out of memory: libraries then choose a smaller workspace, or the batch is halved.
     """
-    if place.device.type == "cuda":
-        total = look(place.device).total
-        allowed = torch.cuda.memory_reserved(place.device) + budget - _CONTEXT_BYTES
-        torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), place.device)
-        torch.cuda.reset_peak_memory_stats(place.device)
+    if placement.device.type == "cuda":
+        total = read_gpu_memory(placement.device).total
+        allowed = torch.cuda.memory_reserved(placement.device) + budget - _CONTEXT_BYTES
+        torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), placement.device)
+        torch.cuda.reset_peak_memory_stats(placement.device)
 
 
-def report(place: Place) -> dict[str, int]:
-    """MB that PyTorch holds now and held at most, and those free on the GPU; empty on a processor."""
-    if place.device.type != "cuda":
+def memory_report(placement: Placement) -> dict[str, int]:
+    """Report PyTorch's current and peak memory and the GPU's free and total memory, in MB; empty on a CPU."""
+    if placement.device.type != "cuda":
         return {}
-    memory = look(place.device)
+    memory = read_gpu_memory(placement.device)
     return {
-        "vram_mb": torch.cuda.memory_reserved(place.device) // MB,
-        "vram_peak_mb": torch.cuda.max_memory_reserved(place.device) // MB,
+        "vram_mb": torch.cuda.memory_reserved(placement.device) // MB,
+        "vram_peak_mb": torch.cuda.max_memory_reserved(placement.device) // MB,
         "vram_free_mb": memory.free // MB,
         "vram_total_mb": memory.total // MB,
     }

@@ -1,4 +1,4 @@
-"""Building blocks that the image autoencoder and the UNet share. Attribute names follow the keys of the published files."""
+"""Layers that the image autoencoder and the UNet share. Attribute names follow the keys of the published files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch.nn import functional
 class Resnet(nn.Module):
     """Two 3 × 3 convolutions with GroupNorm and SiLU around a shortcut.
 
-    The UNet's copies also take a time embedding; its step is always 0, so the weights loader adds that constant to
-    `conv1.bias` (`weights.fold_time`) and nothing is left of it here.
+    The published UNet also has a time embedding. Its step is always 0, so the loader adds the resulting constant to
+    `conv1.bias` (`weights.fold_time_embedding`).
     """
 
     def __init__(self, channels: int, out_channels: int, groups: int, eps: float) -> None:
@@ -29,7 +29,7 @@ class Resnet(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the size by repeating pixels, then a convolution."""
+    """Doubles the size by repeating pixels, then applies a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size by a strided convolution; the autoencoder pads right and below only, the UNet all round."""
+    """Halves the size by a strided convolution. The autoencoder pads only right and below, the UNet on all sides."""
 
     def __init__(self, channels: int, *, all_round: bool) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Downsample(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Scaled dot-product attention over [batch, tokens, channels]; a query for one serves a whole batch of keys."""
+    """Compute scaled dot-product attention over [batch, tokens, channels]; a query batch of 1 is repeated for all keys."""
 
     def split(x: Tensor) -> Tensor:
         parts: Tensor = x.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -67,12 +67,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
 
 
 def to_tokens(x: Tensor) -> Tensor:
-    """[batch, channels, height, width] to [batch, height · width, channels]."""
+    """Reshape [batch, channels, height, width] to [batch, height · width, channels]."""
     return x.flatten(2).transpose(1, 2)
 
 
 def to_image(x: Tensor, like: Tensor) -> Tensor:
-    """The reverse of `to_tokens`, with the height and width of `like`; channels last in memory, as the engine wants it."""
+    """Reverse `to_tokens`, with the height and width of `like`; the result is channels-last in memory, which is faster."""
     height, width = like.shape[-2:]
     image: Tensor = x.transpose(1, 2).unflatten(2, (height, width))
     return image

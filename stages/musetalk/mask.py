@@ -1,4 +1,4 @@
-"""Which part of the painted patch is shown: labels of the face's parts, and the soft mask made of them."""
+"""Computes the visible part of the painted patch: labels of the face's parts, and a soft mask made from them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from stages.musetalk.face_box import Box
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
-Mode = Literal["raw", "neck", "jaw"]
+MaskMode = Literal["raw", "neck", "jaw"]
 
-#: Side of a label map, px, and the classes in it that matter here. Source: CelebAMask-HQ's 19 classes
+#: Side of a label map, px, and the classes used here. Source: CelebAMask-HQ's 19 classes
 SIDE = 512
 SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP, NECK = 1, 10, 11, 12, 13, 14
-#: The crop square is so much larger than the face's box.
+#: Ratio of the crop square's side to the face box's.
 _EXPAND = 1.5
-#: Blur of the mask's edge, as a part of the square's side. The public offline script's; its realtime one has 0.10.
+#: Blur of the mask's edge, as a fraction of the square's side. The public offline script's; the realtime script has 0.10.
 FEATHER = 0.05
-#: Half width of the middle part of the map in which the jaw is not narrowed, px. v1.5's; v1.0's object had 80.
+#: Half width of the map's middle part, in which the jaw is not narrowed, px. v1.5's value; v1.0 had 80.
 CHEEK = 90
-#: Mesh points around the lower nose: where the painted patch must not reach up over the nostrils.
+#: Mesh points around the lower nose, which the painted patch must not cover.
 _NOSE = (168, 122, 196, 236, 198, 209, 49, 48, 64, 98, 97, 2, 326, 327, 294, 278, 279, 429, 420, 456, 419, 351)
 
 
-def square_of(box: Box) -> Box:
-    """The crop square around a face's box; it may reach outside of the picture."""
+def crop_square(box: Box) -> Box:
+    """Compute the crop square (x1, y1, x2, y2) around a face's box; it may extend beyond the picture."""
     x1, y1, x2, y2 = box
     x, y = (x1 + x2) // 2, (y1 + y2) // 2
     half = int(max(x2 - x1, y2 - y1) // 2 * _EXPAND)
@@ -40,23 +40,26 @@ def square_of(box: Box) -> Box:
 
 
 def landmark_labels(landmarks: FloatArray, square: Box) -> Labels:
-    """A label map of a crop square from mediapipe's landmarks, in place of a face-parsing network's."""
+    """Make the label map of a crop square, uint8 [512, 512], from mediapipe's landmarks instead of a face-parsing network."""
     scale = SIDE / (square[2] - square[0])
     places = (landmarks[:, :2] - np.array(square[:2], np.float32) + 0.5) * scale - 0.5
     labels = np.zeros((SIDE, SIDE), np.uint8)
     lips = (*mesh.UPPER_LIP_OUTER, *mesh.LOWER_LIP_OUTER[-2:0:-1])
     for points, label in ((mesh.OVAL, SKIN), (_NOSE, NOSE), (lips, UPPER_LIP)):
-        # Four bits of fraction keep the outline where it is between two pixels.
+        # Four fractional bits keep the outline's position between pixels.
         outline = np.round(places[list(points)] * 16).astype(np.int32)
         cv2.fillPoly(labels, [outline], (label,), lineType=cv2.LINE_8, shift=4)
     return labels
 
 
-def shown(labels: Labels, mode: Mode = "jaw", cheek: int = CHEEK) -> Mask:
-    """The part of a label map that is painted, 0 or 255, [512, 512].
+def painted_part(labels: Labels, mode: MaskMode = "jaw", cheek: int = CHEEK) -> Mask:
+    """Select the painted part of a label map, 0 or 255, [512, 512].
 
-    `jaw` takes the skin a little further down and to the sides, so that the old outline of the chin is covered when
-    it moves, then draws it in at the cheeks, and leaves the nose alone.
+    Args:
+        labels: [512, 512].
+        mode: "raw" selects skin and mouth, "neck" also the neck. "jaw" extends the skin a little down and to the sides, so
+            that the old outline of the chin is covered when it moves, narrows it at the cheeks, and excludes the nose.
+        cheek: half width of the part that is not narrowed, px.
     """
     if mode != "jaw":
         classes = [SKIN, MOUTH, UPPER_LIP, LOWER_LIP, *([NECK] if mode == "neck" else [])]
@@ -74,7 +77,7 @@ def shown(labels: Labels, mode: Mode = "jaw", cheek: int = CHEEK) -> Mask:
 
 
 def _chin_kernel() -> Mask:
-    """33 × 33: a triangle from row 10 to 20 that grows to a bar 21 px wide, which goes on to the last row."""
+    """A kernel of 33 × 33: a triangle in rows 10 to 20 that widens to 21 px, and a bar of that width down to the last row."""
     kernel = np.zeros((33, 33), np.uint8)
     for row in range(10, 33):
         half = min(row - 10, 10)
@@ -83,13 +86,13 @@ def _chin_kernel() -> Mask:
 
 
 @dataclass(frozen=True)
-class Region:
-    """Where the patch shows in the picture.
+class MaskRegion:
+    """The region of the picture in which the patch is visible.
 
     Attributes:
         box: the face's box, px.
-        roi: (x1, y1, x2, y2), the part of the picture in which the mask is not 0, inside the picture.
-        mask: 0 to 255, [height, width] of the roi.
+        roi: (x1, y1, x2, y2), the area inside the picture in which the mask is not 0, px.
+        mask: uint8 [height, width] of the roi, 0 to 255.
     """
 
     box: Box
@@ -98,10 +101,10 @@ class Region:
 
 
 def soft_mask(part: Mask, box: Box, feather: float = FEATHER) -> Mask:
-    """The mask of the whole crop square: `part` brought to its size, the box's lower half of it, with a soft edge."""
-    left, top, right, _ = square_of(box)
+    """Make the mask of the crop square: `part` scaled to its size, cut to the box and to the lower half, with a soft edge."""
+    left, top, right, _ = crop_square(box)
     side = right - left
-    # Pillow's bicubic, as the reference has it; the values differ from OpenCV's.
+    # Pillow's bicubic interpolation, as in the reference; OpenCV's gives other values.
     whole = np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.BICUBIC))
     mask = np.zeros((side, side), np.uint8)
     inner = slice(box[1] - top, box[3] - top), slice(box[0] - left, box[2] - left)
@@ -111,11 +114,11 @@ def soft_mask(part: Mask, box: Box, feather: float = FEATHER) -> Mask:
     return np.asarray(cv2.GaussianBlur(mask, (kernel, kernel), 0), np.uint8)
 
 
-def region(mask: Mask, box: Box, size: tuple[int, int]) -> Region:
-    """Cut a crop square's mask to what is not 0 and inside a picture of `size` (width, height)."""
-    left, top, _, _ = square_of(box)
+def cut_region(mask: Mask, box: Box, size: tuple[int, int]) -> MaskRegion:
+    """Cut a crop square's mask to its part that is not 0 and inside a picture of `size` (width, height)."""
+    left, top, _, _ = crop_square(box)
     first_x, first_y = max(-left, 0), max(-top, 0)
     inside = mask[first_y : max(size[1] - top, 0), first_x : max(size[0] - left, 0)]
     x, y, width, height = cv2.boundingRect(inside)
     roi = left + first_x + x, top + first_y + y, left + first_x + x + width, top + first_y + y + height
-    return Region(box, roi, np.ascontiguousarray(inside[y : y + height, x : x + width]))
+    return MaskRegion(box, roi, np.ascontiguousarray(inside[y : y + height, x : x + width]))

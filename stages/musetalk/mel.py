@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that Whisper was trained on. Source: openai/whisper, transformers' WhisperFeatureExtractor."""
+"""Computes the log-mel spectrogram that Whisper expects. Source: openai/whisper, transformers' WhisperFeatureExtractor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 RATE = 16_000  # Hz
 PIECE_S = 30
-PIECE = PIECE_S * RATE  # samples the encoder hears at once
+PIECE = PIECE_S * RATE  # samples per pass of the encoder
 N_FFT, HOP, BANDS = 400, 160, 80  # 25 ms, 10 ms
 
 #: Slaney's mel scale: linear to 1000 Hz, then logarithmic, 27 steps to a factor of 6.4.
@@ -21,7 +21,7 @@ _LOG_STEP = np.log(6.4) / 27
 
 
 def log_mel(samples: Tensor) -> Tensor:
-    """Spectrograms [batch, 80, 3000] of sound [batch, up to 480,000] at 16 kHz, padded with silence."""
+    """Compute spectrograms, [batch, 80, 3000], of sound, [batch, up to 480,000], at 16 kHz, padded with silence."""
     sound = functional.pad(samples.float(), (0, PIECE - samples.shape[-1]))
     window = torch.hann_window(N_FFT, device=sound.device)
     spectrum = torch.stft(sound, N_FFT, HOP, window=window, center=True, pad_mode="reflect", return_complex=True)
@@ -33,7 +33,7 @@ def log_mel(samples: Tensor) -> Tensor:
 
 @functools.cache
 def _filters() -> Tensor:
-    """Triangles of equal area, [80, 201]."""
+    """Triangular filters of equal area, [80, 201]."""
     corners = _hertz(np.linspace(0.0, _mel(RATE / 2), BANDS + 2))
     bins = np.linspace(0.0, RATE / 2, N_FFT // 2 + 1)
     rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]

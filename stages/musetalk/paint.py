@@ -1,4 +1,4 @@
-"""The lipsync stage's work with MuseTalk: look at the portrait once, listen, paint every frame's mouth."""
+"""Paints the mouth of every frame with MuseTalk, for the lipsync stage."""
 
 from __future__ import annotations
 
@@ -15,62 +15,65 @@ from torch import Tensor
 from daemon.errors import MachineError
 from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
-from stages.lipsync.audio_features import RATE as READINGS
-from stages.lipsync.audio_features import Sound
-from stages.lipsync.engines.musetalk import model
-from stages.musetalk.audio import Speech
-from stages.musetalk.device import choose_place
+from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
+from stages.lipsync.engines.musetalk import model_name
+from stages.musetalk.audio import SpeechReader
+from stages.musetalk.device import choose_placement
 from stages.musetalk.painter import Painter
-from stages.musetalk.portrait import Portraits
+from stages.musetalk.portrait import PortraitCache
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
-#: The painted mouth shows from this long before a sound until this long after it, and comes and goes over `_FADE_S`. s
+#: The painted mouth is visible from `_BEFORE_S` before a sound to `_AFTER_S` after it, and fades in and out over `_FADE_S`. s
 _BEFORE_S, _AFTER_S, _FADE_S = 0.12, 0.20, 0.12
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """The engine that is loaded, and for what; it stays until another is asked for or the process ends."""
+class _LoadedEngine:
+    """The loaded engine and the settings that it was loaded for; it stays until other settings are used or it is unloaded."""
 
     key: tuple[object, ...]
     painter: Painter
-    portraits: Portraits
+    portraits: PortraitCache
     seconds: float
     memory: dict[str, int]
 
 
-_loaded: _Loaded | None = None
+_loaded_engine: _LoadedEngine | None = None
 
 
-def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
-    """Write `mouth.raw` and `mouth.npz`.
+def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
+    """Paint the mouths of `frames` frames, write `mouth.raw` and `mouth.npz`, and return facts for the status.
 
     Raises:
         JobError: `face-cut-off`.
-        MachineError: model files or memory are missing, the GPU is lost, or the machine is slower than is accepted.
+        MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`, `disk-full`, or
+            `engine-too-slow`: painting takes longer than the setting `patience` accepts.
+        UnknownError: `patch-broken`, `portrait-unreadable` or `speech-unreadable`.
     """
-    engine = _engine(ctx)
+    engine = _load_engine(ctx)
     painter, fps = engine.painter, ctx.manifest.frame_rate
-    portrait = engine.portraits.of(ctx)
-    if portrait.remark:
-        ctx.warnings.append(portrait.remark)
+    portrait = engine.portraits.for_job(ctx)
+    if portrait.warning:
+        ctx.warnings.append(portrait.warning)
     before = painter.repainted
-    watched = _Watch(ctx, frames, float(sound.duration))
-    tokens = watched.begun(painter.ear.tokens(Speech(ctx.path("speech.wav")), frames, fps, painter.batch))
+    watched = _PaintingProgress(ctx, frames, float(audio.duration))
+    tokens = watched.begun(
+        painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
+    )
     painted = watched.done(painter.patches(portrait.latents, tokens))
-    painted_mouth.save(ctx.job_dir, portrait.where, strength(sound, frames, fps), painted)
+    painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, patch_strength(audio, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:
-        ctx.warnings.append(f"{repainted} frames came out broken and were painted again in float32.")
-    if painter.place.device.type == "cpu":
+        ctx.warnings.append(f"{repainted} frames were painted incorrectly, and were painted again in float32.")
+    if painter.placement.device.type == "cpu":
         ctx.warnings.append(
-            f"MuseTalk ran on the processor and took {watched.per_frame_s:.2f} s for each frame; a GPU takes milliseconds."
+            f"MuseTalk ran on the CPU and took {watched.per_frame_s:.2f} s per frame; a GPU takes milliseconds."
         )
     return {
         "model": f"MuseTalk {ctx.settings.stages.lipsync.musetalk.version}",
-        "device": painter.place.words,
+        "device": painter.placement.description,
         "recorded": painter.recorded,
         "batch": painter.batch,
         "load_s": round(engine.seconds, 2),
@@ -81,49 +84,49 @@ def paint_mouths(ctx: Context, sound: Sound, frames: int) -> Facts:
     }
 
 
-def strength(sound: Sound, frames: int, fps: Fraction) -> FloatArray:
-    """How far each frame's patch shows, 0 to 1: not in silence, where the portrait's own mouth is the better one.
+def patch_strength(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
+    """Compute the opacity of each frame's patch, 0 to 1, float32 [frames]; 0 in silence, where the portrait's mouth is better.
 
     The first and the last frame are the portrait itself, as with every engine, so that clips can be joined.
     """
-    before, after, fade = (round(seconds * READINGS) for seconds in (_BEFORE_S, _AFTER_S, _FADE_S))
-    heard = np.pad((sound.loudness > 0).astype(np.float32), (after + fade, before + fade))
+    before, after, fade = (round(seconds * READINGS_PER_S) for seconds in (_BEFORE_S, _AFTER_S, _FADE_S))
+    heard = np.pad((audio.loudness > 0).astype(np.float32), (after + fade, before + fade))
     near = np.convolve(heard, np.ones(before + after + 1), "valid") > 0
     eased = np.convolve(near.astype(np.float32), np.ones(2 * fade + 1) / (2 * fade + 1), "valid")
     times = np.arange(frames) / float(fps)
-    shown = np.interp(times, np.arange(len(eased)) / READINGS, eased) if len(eased) else np.zeros(frames)
-    edge = np.minimum(times, float(sound.duration) - times) / _FADE_S
+    shown = np.interp(times, np.arange(len(eased)) / READINGS_PER_S, eased) if len(eased) else np.zeros(frames)
+    edge = np.minimum(times, float(audio.duration) - times) / _FADE_S
     values: FloatArray = np.clip(np.minimum(shown, edge), 0, 1).astype(np.float32)
     values[:1] = values[-1:] = 0
     return values
 
 
 def unload() -> Facts:
-    """Give the loaded engine's memory back; says what is held and free afterwards, empty where nothing was loaded."""
-    global _loaded
-    if _loaded is None:
+    """Unload the engine. Returns the memory held and free afterwards, empty if nothing was loaded."""
+    global _loaded_engine
+    if _loaded_engine is None:
         return {}
-    painter, _loaded = _loaded.painter, None
+    painter, _loaded_engine = _loaded_engine.painter, None
     return {"model": "musetalk", **painter.unload()}
 
 
-def _engine(ctx: Context) -> _Loaded:
-    global _loaded
-    wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
-    key = (wish, root)
-    if _loaded is None or _loaded.key != key:
+def _load_engine(ctx: Context) -> _LoadedEngine:
+    global _loaded_engine
+    settings, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
+    key = (settings, root)
+    if _loaded_engine is None or _loaded_engine.key != key:
         unload()
         started = time.monotonic()
-        name = model(ctx.settings)
-        painter = Painter.load(name, root, choose_place(wish.precision), wish.memory_mb, wish.batch)
+        name = model_name(ctx.settings)
+        painter = Painter.load(name, root, choose_placement(settings.precision), settings.memory_mb, settings.batch)
         seconds = time.monotonic() - started
-        ctx.loaded(f"MuseTalk {wish.version}", seconds)
-        _loaded = _Loaded(key, painter, Portraits(painter, wish, root), seconds, painter.memory())
-    return _loaded
+        ctx.report_model_loaded(f"MuseTalk {settings.version}", seconds)
+        _loaded_engine = _LoadedEngine(key, painter, PortraitCache(painter, settings, root), seconds, painter.memory())
+    return _loaded_engine
 
 
-class _Watch:
-    """Reports progress and the time that is left, and refuses what is slower than the settings accept."""
+class _PaintingProgress:
+    """Reports progress and remaining time, and raises an error if painting is slower than the settings accept."""
 
     def __init__(self, ctx: Context, frames: int, duration: float) -> None:
         self._ctx, self._frames, self._duration = ctx, frames, duration
@@ -131,12 +134,13 @@ class _Watch:
         self.per_frame_s = 0.0
 
     def begun(self, tokens: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Count what is being painted: one group more than what is done, and on a processor it is finished, too."""
+        """Count the frames whose painting has begun: one group more than is done; on a CPU that group is finished, too."""
         for group in tokens:
             self._begun += len(group)
             yield group
 
     def done(self, groups: Iterable[Picture]) -> Iterator[Picture]:
+        """Count the painted frames, and report progress after each group."""
         finished = 0
         for group in groups:
             yield group
@@ -145,16 +149,20 @@ class _Watch:
             if first:
                 self._check()
             self._ctx.progress(0.1 + 0.9 * finished / self._frames)
-            self._ctx.left(self.per_frame_s * (self._frames - finished))
+            self._ctx.report_seconds_left(self.per_frame_s * (self._frames - finished))
 
     def _check(self) -> None:
-        """Known after the first group: what the whole takes."""
+        """Estimate the time for all frames, after the first group.
+
+        Raises:
+            MachineError: `engine-too-slow`.
+        """
         whole = self.per_frame_s * self._frames
         each = whole / max(self._duration, 1.0)
         if each > self._ctx.settings.stages.lipsync.musetalk.patience:
             raise MachineError(
                 "engine-too-slow",
-                f"Painting takes {self.per_frame_s:.1f} s for each frame here, {whole / 60:.0f} minutes for this speech.",
+                f"Painting takes {self.per_frame_s:.1f} s per frame on this machine: {whole / 60:.0f} minutes for this speech.",
                 "Use a GPU, set `stages.lipsync.engine: warp`, or raise `stages.lipsync.musetalk.patience` "
                 f"above {math.ceil(each)}.",
             )

@@ -1,4 +1,4 @@
-"""The network at work: a portrait's latents once, then patches, batch by batch."""
+"""Runs the network: encodes a portrait to latents once, then paints patches, batch by batch."""
 
 from __future__ import annotations
 
@@ -14,85 +14,90 @@ from torch import Tensor
 
 from daemon.errors import MachineError, UnknownError
 from stages.musetalk import gpu_memory, weights
-from stages.musetalk.audio import Ear
+from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.blend import SIDE
-from stages.musetalk.device import Place, choose_place, trouble
-from stages.musetalk.forward import Step
-from stages.musetalk.stream_pipeline import Belt, Pending
+from stages.musetalk.device import Placement, choose_placement, device_errors
+from stages.musetalk.forward import ForwardPass
+from stages.musetalk.stream_pipeline import PendingResult, StreamPipeline
 from stages.musetalk.unet import UNet
 from stages.musetalk.vae import Vae
 
 Picture = npt.NDArray[np.uint8]
 Patches = npt.NDArray[np.uint8]
 
-#: First row of the crop that the network has to invent.
+#: First row of the crop that is masked for the network, which paints it.
 _MASKED_FROM = SIDE // 2
 
 
 class Painter:
-    """MuseTalk, loaded.
+    """The loaded MuseTalk networks.
 
     Attributes:
-        place: where it runs and in which precision; float32 from the moment a patch had to be done again.
-        batch: frames at once; halved when memory does not suffice.
-        repainted: patches that came out broken and were done again in float32.
+        audio_encoder: makes the tokens from speech.
+        placement: device and number type; float32 after a patch had to be painted again.
+        batch: frames per pass; halved when memory does not suffice.
+        repainted: number of incorrect patches that were painted again in float32.
     """
 
-    def __init__(self, unet: UNet, vae: Vae, ear: Ear, place: Place, batch: int) -> None:
-        """Take over loaded networks and move them to their place, channels last in memory."""
-        self.ear = ear
-        self.place, self.batch, self.repainted = place, batch, 0
-        self._unet = unet.to(place.device, place.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._vae = vae.to(place.device, place.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._belt: Belt | None = None
+    def __init__(self, unet: UNet, vae: Vae, audio_encoder: AudioEncoder, placement: Placement, batch: int) -> None:
+        """Take over loaded networks and move them to their device, channels last in memory."""
+        self.audio_encoder = audio_encoder
+        self.placement, self.batch, self.repainted = placement, batch, 0
+        self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
         torch.backends.cudnn.benchmark = True  # shapes are fixed
-        torch.backends.cudnn.allow_tf32 = False  # float32 is asked for where less did not do
+        torch.backends.cudnn.allow_tf32 = False  # float32 is used only after a lower precision failed
 
     @classmethod
-    def load(cls, engine: str, root: Path, place: Place | None = None, budget_mb: int = 5600, batch: int = 0) -> Self:
+    def load(
+        cls, engine: str, root: Path, placement: Placement | None = None, budget_mb: int = 5600, batch: int = 0
+    ) -> Self:
         """Load an engine's files.
 
         Args:
             engine: `musetalk` or `musetalk-v1`.
             root: the models folder.
-            place: default: `choose_place()`.
-            budget_mb: memory on the GPU that the batch is chosen for.
-            batch: frames at once; 0: by memory.
+            placement: device and number type; None for `choose_placement()`.
+            budget_mb: maximum memory on the GPU, MB; the batch is chosen for it.
+            batch: frames per pass; 0 to choose it by memory.
 
         Raises:
             MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`.
         """
         paths = weights.model_paths(engine, root)
-        place = place or choose_place()
+        placement = placement or choose_placement()
         unet = weights.load_unet(paths["unet"], paths["unet_config"])
         vae = weights.load_vae(paths["vae"], paths["vae_config"])
         encoder = weights.load_whisper(paths["whisper"], paths["whisper_config"])
         numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
-        with trouble():
-            memory = gpu_memory.look(place.device) if place.device.type == "cuda" else None
-            gpu_memory.keep_within(place, budget_mb * 10**6)
-            batch = batch or gpu_memory.fitting_batch(place.dtype, numbers, budget_mb * 10**6, memory)
-            return cls(unet, vae, Ear(encoder, place.device), place, batch)
+        with device_errors():
+            memory = gpu_memory.read_gpu_memory(placement.device) if placement.device.type == "cuda" else None
+            gpu_memory.limit_gpu_memory(placement, budget_mb * 10**6)
+            batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget_mb * 10**6, memory)
+            return cls(unet, vae, AudioEncoder(encoder, placement.device), placement, batch)
 
     @torch.inference_mode()
     def latents(self, crop: Picture, seed: int | None = None) -> Tensor:
-        """What the UNet sees of a face, [1, 8, 32, 32]: the crop without its lower half, then the whole.
+        """Encode a face to the UNet's latents, [1, 8, 32, 32]: those of the crop without its lower half, then of the whole crop.
 
         Args:
-            crop: BGR, [256, 256, 3].
-            seed: draw from the encoder's distribution as the reference does; by default its mode is taken, which the
-                network was trained with and which is the same on every run.
+            crop: BGR uint8 [256, 256, 3].
+            seed: sample the encoder's distribution with this seed, as the reference does; None uses its mode, which the
+                network was trained with and which is reproducible.
         """
         whole = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1])).permute(2, 0, 1)[None].float() / 255
         masked = whole.clone()
         masked[:, :, _MASKED_FROM:] = 0
         chance = None if seed is None else torch.Generator().manual_seed(seed)
-        with trouble():
+        with device_errors():
             return torch.cat([self._encode(picture, chance) for picture in (masked, whole)], dim=1)
 
     def _encode(self, picture: Tensor, chance: torch.Generator | None) -> Tensor:
-        pixels = ((picture - 0.5) / 0.5).to(self.place.device, self.place.dtype, memory_format=torch.channels_last)
+        pixels = ((picture - 0.5) / 0.5).to(
+            self.placement.device, self.placement.dtype, memory_format=torch.channels_last
+        )
         mean, log_variance = self._vae.encode(pixels)
         if chance is not None:
             noise = torch.randn(mean.shape, generator=chance).to(mean)
@@ -101,18 +106,18 @@ class Painter:
         return scaled
 
     def patches(self, latents: Tensor, tokens: Iterable[Tensor]) -> Iterator[Patches]:
-        """Painted faces, BGR uint8 [n, 256, 256, 3], for each group of tokens [n, 50, 384].
+        """Yield painted faces, BGR uint8 [n, 256, 256, 3], for each group of tokens, [n, 50, 384].
 
-        One group is computed while the one before is fetched and used. A group in which a patch is not finite or is one
-        flat colour is painted again, in float32 from then on.
+        One group is computed while the previous one is copied and used. If a patch of a group is not finite or is one flat
+        colour, the group is painted again, and everything from then on is computed in float32.
 
         Raises:
-            UnknownError: `patch-broken`: float32 did not help.
+            UnknownError: `patch-broken`: a patch is also unusable in float32.
             MachineError: `gpu-memory`, `gpu-lost`.
         """
-        waiting: tuple[Tensor, list[Pending]] | None = None
+        waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
-        while (group := self._heard(groups)) is not None:
+        while (group := self._next_group(groups)) is not None:
             started = group, self._start(latents, group)
             if waiting is not None:
                 yield self._finish(latents, *waiting)
@@ -120,26 +125,29 @@ class Painter:
         if waiting is not None:
             yield self._finish(latents, *waiting)
 
-    def _heard(self, groups: Iterator[Tensor]) -> Tensor | None:
-        """The next group; it is made on the device as well, which may fail there."""
-        with trouble():
+    def _next_group(self, groups: Iterator[Tensor]) -> Tensor | None:
+        """The next group of tokens; it is computed on the device, too, which may raise a device error."""
+        with device_errors():
             return next(groups, None)
 
-    def _start(self, latents: Tensor, tokens: Tensor) -> list[Pending]:
-        """Begin a group in parts of `batch` frames, of fewer where memory runs out."""
+    def _start(self, latents: Tensor, tokens: Tensor) -> list[PendingResult]:
+        """Start a group in parts of `batch` frames, or of fewer if memory runs out."""
         while True:
             try:
-                with trouble():
-                    belt = self._prepared(latents)
-                    return [belt.put(part) for part in tokens.to(self.place.device).split(belt.step.batch)]
+                with device_errors():
+                    pipeline = self._prepared_pipeline(latents)
+                    return [
+                        pipeline.put(part)
+                        for part in tokens.to(self.placement.device).split(pipeline.forward_pass.batch)
+                    ]
             except MachineError as exc:
                 if exc.code != "gpu-memory" or self.batch == 1:
                     raise
                 self.batch //= 2
-                self._forget_step()
+                self._discard_pipeline()
 
-    def _finish(self, latents: Tensor, tokens: Tensor, parts: list[Pending]) -> Patches:
-        with trouble():
+    def _finish(self, latents: Tensor, tokens: Tensor, parts: list[PendingResult]) -> Patches:
+        with device_errors():
             done = [part.get() for part in parts]
         good = np.concatenate([usable for _, usable in done])
         if good.all():
@@ -147,51 +155,52 @@ class Painter:
         if all(part.dtype == torch.float32 for part in parts):
             raise UnknownError(
                 "patch-broken",
-                "The network painted nothing usable, even in float32.",
-                "Check its files with `avatar models verify musetalk`, or use `stages.lipsync.engine: warp`.",
+                "The network painted unusable patches, even in float32.",
+                "Check its files with `avatar models verify musetalk`, or set `stages.lipsync.engine: warp`.",
             )
         self.repainted += int((~good).sum())
-        if self.place.dtype != torch.float32:  # it may be already: this group was begun before the last one was seen
+        # The group before may have switched to float32 after this one was started.
+        if self.placement.dtype != torch.float32:
             self._to_float32()
         return self._finish(latents, tokens, self._start(latents, tokens))
 
-    def _prepared(self, latents: Tensor) -> Belt:
-        """The belt for these latents; they are compared by identity, a portrait's are made once."""
-        typed = latents.to(self.place.dtype)
-        if self._belt is None or self._belt.step.batch != self.batch:
-            self._forget_step()
-            self._belt = Belt(Step(self._unet, self._vae, typed, self.batch))
+    def _prepared_pipeline(self, latents: Tensor) -> StreamPipeline:
+        """The pipeline for these latents, which are compared by identity: those of a portrait are made once."""
+        typed = latents.to(self.placement.dtype)
+        if self._pipeline is None or self._pipeline.forward_pass.batch != self.batch:
+            self._discard_pipeline()
+            self._pipeline = StreamPipeline(ForwardPass(self._unet, self._vae, typed, self.batch))
         elif self._portrait is not latents:
-            self._belt.step.look_at(typed)
+            self._pipeline.forward_pass.set_portrait(typed)
         self._portrait = latents
-        return self._belt
+        return self._pipeline
 
     def _to_float32(self) -> None:
-        self._forget_step()
-        self.place = Place(self.place.device, torch.float32)
+        self._discard_pipeline()
+        self.placement = Placement(self.placement.device, torch.float32)
         self._unet, self._vae = self._unet.float(), self._vae.float()
 
-    def _forget_step(self) -> None:
-        cuda = self.place.device.type == "cuda"
-        with trouble():
-            if cuda:  # the copying queue may still read what is about to be given back
-                torch.cuda.synchronize(self.place.device)
-            self._belt = self._portrait = None
+    def _discard_pipeline(self) -> None:
+        cuda = self.placement.device.type == "cuda"
+        with device_errors():
+            if cuda:  # the copying queue may still read memory that is about to be released
+                torch.cuda.synchronize(self.placement.device)
+            self._pipeline = self._portrait = None
             gc.collect()
             if cuda:
                 torch.cuda.empty_cache()
 
     @property
     def recorded(self) -> str:
-        """How passes are computed: see `Step.how`."""
-        return self._belt.step.how if self._belt else ""
+        """How passes are computed, see `ForwardPass.execution`; empty before the first pass."""
+        return self._pipeline.forward_pass.execution if self._pipeline else ""
 
     def memory(self) -> dict[str, int]:
-        """See `vram.report`."""
-        return gpu_memory.report(self.place)
+        """Report the memory on the GPU: see `gpu_memory.memory_report`."""
+        return gpu_memory.memory_report(self.placement)
 
     def unload(self) -> dict[str, int]:
-        """Give all memory back to the device and report what is left; the object is of no use afterwards."""
-        del self._unet, self._vae, self.ear
-        self._forget_step()
+        """Release all memory and report the memory afterwards; the object cannot be used any more."""
+        del self._unet, self._vae, self.audio_encoder
+        self._discard_pipeline()
         return self.memory()

@@ -1,8 +1,7 @@
-"""The belt that carries batches through the device: one is computed while the one before is copied and used.
+"""A pipeline for batches on the device: one batch is computed while the previous one is copied and used.
 
-The device has two queues. One computes and puts each result into a slot; the other copies slots to memory that the device
-can reach by itself (pinned). A slot is filled again only when it was copied. On a processor both queues are nothing but
-calls, so that the same lines run there.
+The device has two queues. One computes and writes each result to a slot; the other copies slots to pinned host memory. A slot is
+reused only after it was copied. On a CPU both queues call their work directly, so that the same code runs there.
 """
 
 from __future__ import annotations
@@ -15,42 +14,42 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stages.musetalk.forward import Step
+from stages.musetalk.forward import ForwardPass
 
-#: Results between the two queues: one is filled while the other is copied.
+#: Number of slots between the two queues: one is filled while the other is copied.
 _SLOTS = 2
 
 
-class Mark(Protocol):
-    """A moment in a queue."""
+class QueueMark(Protocol):
+    """A point in a queue."""
 
     def synchronize(self) -> None:
-        """Wait until the queue has come to it."""
+        """Wait until the queue has reached it."""
 
 
-class Queue(Protocol):
-    """Work in order, started at once and done some time later."""
+class WorkQueue(Protocol):
+    """A queue whose work runs in order and asynchronously."""
 
     def do(self, work: Callable[[], None]) -> None:
         """Append work."""
 
-    def mark(self) -> Mark:
-        """The moment after all that was appended so far."""
+    def mark(self) -> QueueMark:
+        """Return the point after all work appended so far."""
 
-    def wait(self, mark: Mark) -> None:
-        """Do nothing further before another queue's moment."""
+    def wait(self, mark: QueueMark) -> None:
+        """Run no further work before another queue has reached `mark`."""
 
 
-class Now:
-    """A processor's queue: work is done when it is appended. It is its own mark."""
+class ImmediateQueue:
+    """A CPU's queue, which runs work as soon as it is appended. It is its own mark."""
 
     def do(self, work: Callable[[], None]) -> None:
         work()
 
-    def mark(self) -> Mark:
+    def mark(self) -> QueueMark:
         return self
 
-    def wait(self, mark: Mark) -> None:
+    def wait(self, mark: QueueMark) -> None:
         mark.synchronize()
 
     def synchronize(self) -> None:
@@ -58,7 +57,7 @@ class Now:
 
 
 class CudaQueue:
-    """A CUDA stream."""
+    """A queue on a CUDA stream."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self._stream = stream
@@ -71,69 +70,75 @@ class CudaQueue:
         event: torch.cuda.Event = self._stream.record_event()
         return event
 
-    def wait(self, mark: Mark) -> None:
+    def wait(self, mark: QueueMark) -> None:
         assert isinstance(mark, torch.cuda.Event)
         self._stream.wait_event(mark)
 
 
-def queues(device: torch.device) -> tuple[Queue, Queue]:
-    """For computing and for copying. Computing is the current stream's, which made the tokens."""
+def make_queues(device: torch.device) -> tuple[WorkQueue, WorkQueue]:
+    """Make the queues for computing and for copying. The computing queue is the current stream, which made the tokens."""
     if device.type != "cuda":
-        return Now(), Now()
+        return ImmediateQueue(), ImmediateQueue()
     return CudaQueue(torch.cuda.current_stream(device)), CudaQueue(torch.cuda.Stream(device))
 
 
-class Pending:
-    """A result on its way from the device.
+class PendingResult:
+    """A result that is still being computed or copied.
 
     Attributes:
-        dtype: the precision it is computed in.
+        dtype: number type that it is computed in.
     """
 
-    def __init__(self, patches: Tensor, good: Tensor, dtype: torch.dtype, copied: Mark) -> None:
+    def __init__(self, patches: Tensor, good: Tensor, dtype: torch.dtype, copied: QueueMark) -> None:
         self.dtype = dtype
         self._patches, self._good, self._copied = patches, good, copied
 
     def get(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        """Wait for it: patches BGR [n, 256, 256, 3], and which of them are fit to be shown."""
+        """Wait for the result: patches, BGR uint8 [n, 256, 256, 3], and whether each is usable, [n]."""
         self._copied.synchronize()
         return self._patches.numpy(), self._good.numpy()
 
 
 class _Slot:
-    """Room on the device for one result.
+    """A buffer on the device for one result.
 
     Attributes:
-        copied: when what it holds was copied; None while it holds nothing.
+        patches: uint8 [batch, side, side, 3].
+        good: whether each patch is usable, [batch].
+        copied: the point at which its content was copied; None before its first use.
     """
 
-    def __init__(self, step: Step) -> None:
-        self.patches = torch.empty(step.batch, step.side, step.side, 3, dtype=torch.uint8, device=step.device)
-        self.good = torch.empty(step.batch, dtype=torch.bool, device=step.device)
-        self.copied: Mark | None = None
+    def __init__(self, work: ForwardPass) -> None:
+        self.patches = torch.empty(work.batch, work.side, work.side, 3, dtype=torch.uint8, device=work.device)
+        self.good = torch.empty(work.batch, dtype=torch.bool, device=work.device)
+        self.copied: QueueMark | None = None
 
 
-class Belt:
-    """Carries batches through a step. The caller bounds how many are on their way by getting the results."""
+class StreamPipeline:
+    """Runs batches through a forward pass. The caller limits the number of pending batches by getting the results.
 
-    def __init__(self, step: Step, compute_and_copy: tuple[Queue, Queue] | None = None) -> None:
-        self.step = step
-        self._compute, self._copy = compute_and_copy or queues(step.device)
-        self._slots = [_Slot(step) for _ in range(_SLOTS)]
+    Attributes:
+        forward_pass: the pass that computes the batches.
+    """
+
+    def __init__(self, forward_pass: ForwardPass, compute_and_copy: tuple[WorkQueue, WorkQueue] | None = None) -> None:
+        self.forward_pass = forward_pass
+        self._compute, self._copy = compute_and_copy or make_queues(forward_pass.device)
+        self._slots = [_Slot(forward_pass) for _ in range(_SLOTS)]
         self._turn = 0
 
     @torch.inference_mode()
-    def put(self, tokens: Tensor) -> Pending:
-        """Start on the tokens of up to `step.batch` frames, [n, 50, 384], which must be on the device."""
+    def put(self, tokens: Tensor) -> PendingResult:
+        """Start the computation for tokens of up to `forward_pass.batch` frames, [n, 50, 384], which must be on the device."""
         slot, count = self._slots[self._turn % _SLOTS], len(tokens)
         self._turn += 1
-        pinned = self.step.device.type == "cuda"
-        # Memory of its own for each result: PyTorch gives pinned memory out again only when the copy into it is done.
+        pinned = self.forward_pass.device.type == "cuda"
+        # Allocate memory for each result: PyTorch reuses pinned memory only after the copy into it is done.
         patches = torch.empty(count, *slot.patches.shape[1:], dtype=torch.uint8, pin_memory=pinned)
         good = torch.empty(count, dtype=torch.bool, pin_memory=pinned)
 
         def fill() -> None:
-            made_patches, made_good = self.step.run(tokens)
+            made_patches, made_good = self.forward_pass.run(tokens)
             slot.patches.copy_(made_patches)
             slot.good.copy_(made_good)
 
@@ -147,4 +152,4 @@ class Belt:
         self._copy.wait(self._compute.mark())
         self._copy.do(fetch)
         slot.copied = self._copy.mark()
-        return Pending(patches, good, self.step.dtype, slot.copied)
+        return PendingResult(patches, good, self.forward_pass.dtype, slot.copied)

@@ -1,4 +1,4 @@
-"""The UNet: latents of a masked face and of a reference, and the sound's tokens, become the latent of the speaking face.
+"""The UNet: computes the latents of the speaking face from those of a masked face and of a reference, and the audio tokens.
 
 Source: the published musetalk.json (Stable Diffusion 1.4's UNet with 8 input channels and 384-wide cross-attention).
 """
@@ -18,15 +18,15 @@ _EPS, _EPS_TRANSFORMER = 1e-5, 1e-6
 
 @dataclass(frozen=True)
 class UNetShape:
-    """What distinguishes one UNet of this family from another.
+    """The dimensions of a UNet.
 
     Attributes:
-        channels: width of each level, finest first.
+        channels: channels of each level, finest first.
         heads: attention heads of every level (the published file calls this `attention_head_dim`).
-        groups: of every GroupNorm.
+        groups: groups of every GroupNorm.
         layers: ResNets per level on the way down; one more on the way up.
-        context: width of the sound's tokens.
-        inputs, outputs: latent channels.
+        context: width of the audio tokens.
+        inputs, outputs: latent channels of input and output.
     """
 
     channels: tuple[int, ...]
@@ -89,7 +89,7 @@ class _TransformerBlock(nn.Module):
 
 
 class _Transformer(nn.Module):
-    """Attention over the picture's own places and over the sound's tokens."""
+    """Attention over the picture's positions and over the audio tokens."""
 
     def __init__(self, channels: int, shape: UNetShape) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class _Transformer(nn.Module):
 
 
 class _Level(nn.Module):
-    """ResNets of one size, each followed by a transformer except at the coarsest level."""
+    """ResNets of one resolution, each followed by a transformer except at the coarsest level."""
 
     def __init__(self, widths: list[tuple[int, int]], shape: UNetShape, *, attention: bool) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class _Up(_Level):
 
 
 class UNet(nn.Module):
-    """The network at step 0 of its schedule, the only one MuseTalk uses."""
+    """The UNet at step 0 of the diffusion schedule, the only step that MuseTalk uses."""
 
     def __init__(self, shape: UNetShape) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The image autoencoder: 256 × 256 pictures to 32 × 32 latents and back. Source: sd-vae-ft-mse (AutoencoderKL)."""
+"""The image autoencoder: converts 256 × 256 pictures to 32 × 32 latents and back. Source: sd-vae-ft-mse (AutoencoderKL)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ LATENT_CHANNELS = 4
 
 @dataclass(frozen=True)
 class VaeShape:
-    """Widths of the levels, finest first; groups of every GroupNorm; ResNets per level of the encoder."""
+    """The dimensions of an autoencoder.
+
+    Attributes:
+        channels: channels of each level, finest first.
+        groups: groups of every GroupNorm.
+        layers: ResNets per level of the encoder.
+    """
 
     channels: tuple[int, ...]
     groups: int
@@ -24,7 +30,7 @@ class VaeShape:
 
 
 class _Attention(nn.Module):
-    """One head over all places."""
+    """Attention with one head over all positions."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -127,7 +133,7 @@ class _Decoder(nn.Module):
 
 
 class Vae(nn.Module):
-    """Encoder and decoder. The latents' scale is folded into `post_quant_conv` when weights are loaded."""
+    """Encoder and decoder. The loader folds the latents' scale into `post_quant_conv`."""
 
     def __init__(self, shape: VaeShape) -> None:
         super().__init__()
@@ -136,11 +142,11 @@ class Vae(nn.Module):
         self.post_quant_conv = nn.Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance, each [batch, 4, h/8, w/8], not scaled, of pictures [batch, 3, h, w] from -1 to 1."""
+        """Encode pictures, [batch, 3, h, w] from -1 to 1, to mean and log variance, [batch, 4, h/8, w/8] each, not scaled."""
         mean, log_variance = self.quant_conv(self.encoder(pictures)).chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures [batch, 3, 8h, 8w], about -1 to 1, of scaled latents [batch, 4, h, w]."""
+        """Decode scaled latents, [batch, 4, h, w], to pictures, [batch, 3, 8h, 8w], about -1 to 1."""
         pictures: Tensor = self.decoder(self.post_quant_conv(latents))
         return pictures

@@ -1,4 +1,4 @@
-"""The networks from the published model files: safetensors, or PyTorch files read without running anything in them."""
+"""Loads the networks from the published model files: safetensors, or PyTorch files, without running any code in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from daemon.errors import MachineError
 from daemon.system.installation import fetch_models
-from stages.model_files.catalogue import survey
+from stages.model_files.catalogue import check_model_files
 from stages.musetalk.face_parser import FaceParser
 from stages.musetalk.model_files import MODELS
 from stages.musetalk.unet import UNet, UNetShape
@@ -29,9 +29,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 #: Latents are multiplied by this between the autoencoder and the UNet. Source: Stable Diffusion
 LATENT_SCALE = 0.18215
-#: What sd-vae's attention layers were called when its .bin was written.
+#: Names of sd-vae's attention layers in its .bin file, and their current names.
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-#: The parts of the configuration files that the code relies on without reading them.
+#: Values of the configuration file that the code assumes.
 _UNET_FIXED = {
     "in_channels": 8,
     "out_channels": 4,
@@ -42,56 +42,66 @@ _UNET_FIXED = {
 
 
 def _fetch_again() -> str:
-    return f"Look with `avatar models verify musetalk`. To fetch it again: {fetch_models('musetalk')}"
+    return f"Check it with `avatar models verify musetalk`. To fetch it again: {fetch_models('musetalk')}"
 
 
 def model_paths(engine: str, root: Path) -> dict[str, Path]:
-    """Where each part of an engine is, by its role.
+    """Find the files of an engine below the models folder `root`, by the role of each part.
 
     Raises:
         MachineError: `model-missing` or `model-damaged`.
     """
-    found = survey(MODELS[engine], root)
-    for look in found:
-        path = root / look.file.path
-        if look.state == "missing":
-            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models(engine))
-        if look.state == "damaged":
-            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
-    return {look.part.role: root / look.file.path for look in found}
+    found = check_model_files(MODELS[engine], root)
+    for status in found:
+        path = root / status.file.path
+        if status.state == "missing":
+            raise MachineError("model-missing", f"{path} is missing ({status.part.what}).", fetch_models(engine))
+        if status.state == "damaged":
+            raise MachineError("model-damaged", f"{path} is damaged: {status.why}.", _fetch_again())
+    return {status.part.role: root / status.file.path for status in found}
 
 
 def load_unet(weights: Path, config: Path) -> UNet:
-    """The UNet, on the CPU, in the file's precision, with its time embedding folded away."""
+    """Load the UNet on the CPU, in the file's number type, with its time embedding folded into biases.
+
+    Raises:
+        MachineError: `model-damaged`, `model-foreign`.
+    """
     settings = _config(config, ("block_out_channels", "attention_head_dim", "norm_num_groups", "layers_per_block"))
     for key, value in _UNET_FIXED.items():
         if settings.get(key) != value:
-            raise _foreign(config, f"{key} is {settings.get(key)!r}, not {value!r}")
+            raise _foreign_model_error(config, f"{key} is {settings.get(key)!r}, not {value!r}")
     shape = UNetShape(
         channels=tuple(settings["block_out_channels"]),
         heads=settings["attention_head_dim"],
         groups=settings["norm_num_groups"],
         layers=settings["layers_per_block"],
     )
-    state = read_state(weights)
+    state = read_tensors(weights)
     try:
-        state = fold_time(state, shape.channels[0])
+        state = fold_time_embedding(state, shape.channels[0])
     except (KeyError, RuntimeError) as exc:
-        raise _foreign(weights, f"no time embedding as this network has it: {exc}") from exc
-    return _fill(lambda: UNet(shape), state, weights)
+        raise _foreign_model_error(weights, f"its time embedding is not that of this network: {exc}") from exc
+    return _build_network(lambda: UNet(shape), state, weights)
 
 
 def load_vae(weights: Path, config: Path) -> Vae:
-    """The autoencoder; its decoder takes scaled latents and answers in BGR order."""
+    """Load the autoencoder on the CPU; its decoder takes scaled latents and returns BGR.
+
+    Raises:
+        MachineError: `model-damaged`, `model-foreign`.
+    """
     settings = _config(config, ("block_out_channels", "norm_num_groups", "layers_per_block"))
     if settings.get("latent_channels") != LATENT_CHANNELS:
-        raise _foreign(config, f"latent_channels is {settings.get('latent_channels')!r}, not {LATENT_CHANNELS}")
+        raise _foreign_model_error(
+            config, f"latent_channels is {settings.get('latent_channels')!r}, not {LATENT_CHANNELS}"
+        )
     scale = settings.get("scaling_factor", LATENT_SCALE)
     if scale != LATENT_SCALE:
-        raise _foreign(config, f"scaling_factor is {scale!r}, not {LATENT_SCALE}")
+        raise _foreign_model_error(config, f"scaling_factor is {scale!r}, not {LATENT_SCALE}")
     shape = VaeShape(tuple(settings["block_out_channels"]), settings["norm_num_groups"], settings["layers_per_block"])
-    state = {_renamed(name): value for name, value in read_state(weights).items()}
-    for name, value in state.items():  # some copies keep the attention's weights as 1 × 1 convolutions
+    state = {_renamed(name): value for name, value in read_tensors(weights).items()}
+    for name, value in state.items():  # some copies store the attention's weights as 1 × 1 convolutions
         if ".attentions." in name and value.dim() == 4:
             state[name] = value[:, :, 0, 0]
     try:
@@ -99,51 +109,59 @@ def load_vae(weights: Path, config: Path) -> Vae:
         for name in ("decoder.conv_out.weight", "decoder.conv_out.bias"):
             state[name] = state[name].flip(0)
     except KeyError as exc:
-        raise _foreign(weights, f"it has no {exc}") from exc
-    return _fill(lambda: Vae(shape), state, weights)
+        raise _foreign_model_error(weights, f"it has no {exc}") from exc
+    return _build_network(lambda: Vae(shape), state, weights)
 
 
 def load_whisper(weights: Path, config: Path) -> WhisperEncoder:
-    """Whisper's encoder alone."""
+    """Load Whisper's encoder, without the decoder, on the CPU.
+
+    Raises:
+        MachineError: `model-damaged`, `model-foreign`.
+    """
     keys = ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "num_mel_bins",
             "max_source_positions")  # fmt: skip
     settings = _config(config, keys)
     shape = WhisperShape(*(settings[key] for key in keys))
     if (shape.width, shape.layers, shape.bands, shape.places) != (384, 4, 80, 1500):
-        raise _foreign(config, "it describes another Whisper than tiny")
+        raise _foreign_model_error(config, "it does not describe Whisper tiny")
     prefix = "model.encoder."
-    state = {name[len(prefix) :]: value for name, value in read_state(weights).items() if name.startswith(prefix)}
-    return _fill(lambda: WhisperEncoder(shape), state, weights)
+    state = {name[len(prefix) :]: value for name, value in read_tensors(weights).items() if name.startswith(prefix)}
+    return _build_network(lambda: WhisperEncoder(shape), state, weights)
 
 
 def load_parser(weights: Path) -> FaceParser:
-    """The face-parsing network; it runs on the processor, once for each portrait."""
-    return _fill(FaceParser, read_state(weights), weights)
-
-
-def read_state(path: Path) -> State:
-    """Tensors by name. A PyTorch file is unpickled with nothing allowed but tensors.
+    """Load the face-parsing network, which runs on the CPU, once per portrait.
 
     Raises:
-        MachineError: `model-damaged` where it cannot be read, `model-foreign` where it holds anything else.
+        MachineError: `model-damaged`, `model-foreign`.
+    """
+    return _build_network(FaceParser, read_tensors(weights), weights)
+
+
+def read_tensors(path: Path) -> State:
+    """Read the tensors of a model file, by name. Unpickling a PyTorch file allows only tensors.
+
+    Raises:
+        MachineError: `model-damaged` if it cannot be read, `model-foreign` if it contains anything else.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as exc:
-        raise _foreign(path, "it holds more than tensors, and code in model files is not run") from exc
+        raise _foreign_model_error(path, "it contains more than tensors, and code in model files is not run") from exc
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError) as exc:
         raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _fetch_again()) from exc
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise _foreign(path, "it is not a plain list of named tensors")
+        raise _foreign_model_error(path, "it is not a plain dictionary of named tensors")
     return dict(content)
 
 
-def fold_time(state: State, width: int) -> State:
-    """Turn the time embedding into part of the ResNets' biases: MuseTalk's time is always 0.
+def fold_time_embedding(state: State, width: int) -> State:
+    """Add the time embedding to the ResNets' biases, because MuseTalk's time is always 0.
 
-    At time 0 the sinusoidal embedding is `width`/2 ones (cosines) and as many zeros.
+    At time 0 the sinusoidal embedding consists of `width`/2 ones (cosines) and as many zeros.
     """
     embedding = torch.cat([torch.ones(width // 2), torch.zeros(width // 2)])
     for layer in ("time_embedding.linear_1", "time_embedding.linear_2"):
@@ -164,14 +182,14 @@ def _renamed(name: str) -> str:
     return f"{stem}.{_OLD_NAMES[layer]}.{last}" if ".attentions." in name and layer in _OLD_NAMES else name
 
 
-def _fill(build: Callable[[], Network], state: State, path: Path) -> Network:
-    """Build a network without initialising it, and give it exactly these tensors."""
+def _build_network(build: Callable[[], Network], state: State, path: Path) -> Network:
+    """Build a network without initialising it, and load exactly the tensors of `state` into it."""
     with torch.device("meta"):
         network = build()
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as exc:
-        raise _foreign(path, f"its tensors are not those of this network: {_first_line(exc, 1)}") from exc
+        raise _foreign_model_error(path, f"its tensors are not those of this network: {_first_line(exc, 1)}") from exc
     return network.requires_grad_(False).eval()
 
 
@@ -182,11 +200,11 @@ def _config(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as exc:
         raise MachineError("model-damaged", f"{path} cannot be read: {_first_line(exc)}.", _fetch_again()) from exc
     if missing:
-        raise _foreign(path, f"it does not say {', '.join(missing)}")
+        raise _foreign_model_error(path, f"it has no {', '.join(missing)}")
     return settings
 
 
-def _foreign(path: Path, why: str) -> MachineError:
+def _foreign_model_error(path: Path, why: str) -> MachineError:
     return MachineError("model-foreign", f"{path} is of another kind: {why}.", _fetch_again())
 
 

@@ -1,4 +1,4 @@
-"""Whisper's encoder, which hears; its decoder, which writes, is not needed. Source: openai/whisper-tiny."""
+"""Whisper's encoder; its decoder is not needed. Source: openai/whisper-tiny."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stages.musetalk.layers import attend
 
 @dataclass(frozen=True)
 class WhisperShape:
-    """Width, layers, heads, inner width of the feed-forward part, mel bands, and places (50 a second)."""
+    """The dimensions of a Whisper encoder: `inner` is the feed-forward width, `places` the positions (50 per second)."""
 
     width: int = 384
     layers: int = 4
@@ -52,7 +52,7 @@ class _Layer(nn.Module):
 
 
 class WhisperEncoder(nn.Module):
-    """Log-mel spectrograms to hidden states."""
+    """Computes hidden states from log-mel spectrograms."""
 
     def __init__(self, shape: WhisperShape) -> None:
         super().__init__()
@@ -63,9 +63,9 @@ class WhisperEncoder(nn.Module):
         self.layer_norm = nn.LayerNorm(shape.width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """All hidden states of spectrograms [batch, 80, 3000]: [batch, 1500, 5, 384].
+        """Compute all hidden states, [batch, 1500, 5, 384], of spectrograms, [batch, 80, 3000].
 
-        The five are what goes into the first layer, what leaves each layer but the last, and the normalised end.
+        The five are the input of the first layer, the output of each layer but the last, and the normalised output.
         """
         x = functional.gelu(self.conv2(functional.gelu(self.conv1(mel))))
         x = x.transpose(1, 2) + self.embed_positions.weight

@@ -15,10 +15,10 @@ from daemon.errors import JobError
 from daemon.jobs.manifest import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context, Facts
-from stages.media.declared_length import ends_early
-from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
-from stages.media.loudness import TARGET_LUFS, level, measure
-from stages.media.wav import wav_blocks, wav_writer
+from stages.media.declared_length import describe_truncation
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
+from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
+from stages.media.wav import open_wav_writer, read_wav_blocks
 from stages.tts.text.clean import as_seen
 from stages.tts.text.sentences import Sentence, split_text
 from stages.tts.text.spoken_words import Preparer
@@ -70,11 +70,11 @@ def bring(ctx: Context) -> Facts:
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
     _check_end(ctx, seconds)
-    ctx.allow(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
+    ctx.allow_seconds(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
-            level(lambda: wav_blocks(target), SAMPLE_RATE, samples, temporary)
-    loudness = measure(wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
+            normalise_loudness(lambda: read_wav_blocks(target), SAMPLE_RATE, samples, temporary)
+    loudness = measure_loudness(read_wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
     if loudness < QUIET_LUFS:
         ctx.warnings.append(
             f"The sound is very quiet ({loudness:.0f} LUFS; videos have about {TARGET_LUFS:.0f}); it is kept as it is."
@@ -106,7 +106,7 @@ def _check_end(ctx: Context, seconds: float) -> None:
     """Refuse a file that ends early: somebody may still be copying it. One that has stood still for as long as a manifest waits
     for its files is as its owner wants it.
     """
-    why = ends_early(ctx.source("audio"), seconds)
+    why = describe_truncation(ctx.source("audio"), seconds)
     if why is None:
         return
     if ctx.still_s.get(copy_name("audio"), 0.0) < ctx.settings.intake.companion_wait_s:
@@ -167,14 +167,14 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
     samples, peak, stretch = 0, 0, round(_STRETCH_S * SAMPLE_RATE)
-    with Ffmpeg(decoder(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
-        with wav_writer(target, SAMPLE_RATE) as sink:
+    with FfmpegProcess(decoder(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
+        with open_wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
                 check_length(samples, limit, SAMPLE_RATE)
                 if samples >= stretch:  # how long a file sounds is known only as it is decoded
                     stretch += round(_STRETCH_S * SAMPLE_RATE)
-                    ctx.allow(ctx.settings.lanes.timeout.base_s)
+                    ctx.allow_seconds(ctx.settings.lanes.timeout.base_s)
                 peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
@@ -197,7 +197,7 @@ def decoder(name: str, rate: int) -> list[str]:
 def unreadable(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
     """The error for a file that ffmpeg could not decode. `what`: how a person knows it."""
     if status < 0 or "No space left" in log:
-        return failure(status, log, "the sound file could not be decoded")
+        return ffmpeg_error(status, log, "the sound file could not be decoded")
     if "matches no streams" in log:
         return JobError("audio-unreadable", f"{what} has no sound track.", f"Bring a {_KINDS} file.")
     return JobError("audio-unreadable", f"{what} is not a sound file that can be read.", f"Bring a {_KINDS} file.")

@@ -13,7 +13,7 @@ import numpy as np
 from daemon.config.lexicon import of_language
 from daemon.errors import JobError, ResultError
 from stages.context import Context, Facts
-from stages.media.wav import wav_blocks
+from stages.media.wav import read_wav_blocks
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import Engine, Piece, Spoken
@@ -52,7 +52,7 @@ def speak(ctx: Context) -> Facts:
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
-    ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+    ctx.allow_seconds(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
     engine: Engine = Checked(
         load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_give_time, ctx, choice)
     )
@@ -134,7 +134,7 @@ def _check_file(ctx: Context, track: Track) -> None:
     """
     path = ctx.path("speech.wav")
     samples, peak = 0, 0.0
-    for block in wav_blocks(path):
+    for block in read_wav_blocks(path):
         samples, peak = samples + len(block), max(peak, float(np.abs(block).max(initial=0.0)))
     least = _LEAST_PEAK if ctx.settings.stages.tts.check_speech else 0.0
     if samples == track.samples and peak >= least:
@@ -150,9 +150,9 @@ def _check_file(ctx: Context, track: Track) -> None:
 def _give_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
     """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
     if anew:
-        ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+        ctx.allow_seconds(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
     else:
-        ctx.allow(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
+        ctx.allow_seconds(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
 
 
 def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from daemon.errors import JobError
 from daemon.system.fs import artifact
-from stages.media.loudness import Block, level
+from stages.media.loudness import Block, normalise_loudness
 
 #: Length of the fades at the edges of what is appended, so that no join clicks. s
 FADE_S = 0.005
@@ -63,7 +63,7 @@ class Track:
     def save(self, path: Path) -> None:
         """Write the signal, brought to the usual loudness, as a 16-bit mono WAV, atomically."""
         with artifact(path) as temporary:
-            level(self._blocks, self.rate, self.samples, temporary)
+            normalise_loudness(self._blocks, self.rate, self.samples, temporary)
 
     def _blocks(self) -> Iterator[Block]:
         self._scratch.seek(0)

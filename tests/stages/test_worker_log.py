@@ -11,35 +11,35 @@ from typing import Any
 import pytest
 
 from daemon.errors import TEXT_CHARS
-from stages.worker_log import LINES, WireLog
+from stages.worker_log import LINES, WorkerLogHandler
 
 
 @pytest.fixture
-def sent() -> Iterator[tuple[WireLog, list[dict[str, Any]]]]:
+def sent() -> Iterator[tuple[WorkerLogHandler, list[dict[str, Any]]]]:
     """A worker's log, and the messages that it sends; afterwards this process logs as before."""
     root, hook = logging.getLogger(), threading.excepthook
     levels = {name: logging.getLogger(name).level for name in ("", "stages", "daemon")}
     messages: list[dict[str, Any]] = []
-    wire_log = WireLog(lambda event, **data: messages.append({"event": event, **data}))
+    log_handler = WorkerLogHandler(lambda event, **data: messages.append({"event": event, **data}))
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        wire_log.install()
-        yield wire_log, messages
+        log_handler.install()
+        yield log_handler, messages
         logging.captureWarnings(False)
-    root.removeHandler(wire_log)
+    root.removeHandler(log_handler)
     threading.excepthook = hook
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
 
 
 def test_a_stage_that_logs_in_a_loop_is_cut_off_and_the_number_of_what_is_missing_told(
-    sent: tuple[WireLog, list[dict[str, Any]]],
+    sent: tuple[WorkerLogHandler, list[dict[str, Any]]],
 ) -> None:
-    wire_log, messages = sent
-    wire_log.set_level("info")
+    log_handler, messages = sent
+    log_handler.set_level("info")
     log = logging.getLogger("stages.face")
     # Given a job whose stage logs in a loop / Then so many messages are sent, and how many more there were
-    with wire_log.about("job-1", "face"):
+    with log_handler.for_job("job-1", "face"):
         for number in range(LINES + 70):
             log.info("line %d", number)
     assert [message["text"] for message in messages[:-1]] == [f"stages.face: line {n}" for n in range(LINES)]
@@ -47,15 +47,15 @@ def test_a_stage_that_logs_in_a_loop_is_cut_off_and_the_number_of_what_is_missin
     assert {(message["job"], message["stage"]) for message in messages} == {("job-1", "face")}
     # And the next one can be heard again
     messages.clear()
-    with wire_log.about("job-2", "tts"):
+    with log_handler.for_job("job-2", "tts"):
         log.info("a new job")
     log.info("between two jobs")
     assert [message.get("job") for message in messages] == ["job-2", None]
 
 
-def test_levels_warnings_and_tracebacks_are_sent(sent: tuple[WireLog, list[dict[str, Any]]]) -> None:
-    wire_log, messages = sent
-    wire_log.set_level("info")
+def test_levels_warnings_and_tracebacks_are_sent(sent: tuple[WorkerLogHandler, list[dict[str, Any]]]) -> None:
+    log_handler, messages = sent
+    log_handler.set_level("info")
     # Messages below the daemon's level, and what libraries say below a warning, are not sent
     for name in ("stages.tts", "library"):
         for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from stages.lipsync import painted_mouth
-from stages.musetalk.audio import Speech
-from stages.musetalk.mask import Region
+from stages.musetalk.audio import SpeechReader
+from stages.musetalk.mask import MaskRegion
 from tests.support.musetalk_golden import arrays, load_painter
 
 RATE, FPS = 24_000, Fraction(1, 5)
@@ -35,11 +35,11 @@ def main(minutes: int, folder: Path) -> None:
     torch.set_num_threads(1)
     write_sound(folder / "speech.wav", minutes)
     painter, frames = load_painter(), 12 * minutes
-    where = Region((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
-    tokens = painter.ear.tokens(Speech(folder / "speech.wav"), frames, FPS, painter.batch)
+    where = MaskRegion((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
+    tokens = painter.audio_encoder.tokens(SpeechReader(folder / "speech.wav"), frames, FPS, painter.batch)
     painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)
-    painted_mouth.save(folder, where, np.ones(frames, np.float32), painted)
-    assert painted_mouth.Patches.load(folder) is not None
+    painted_mouth.save_painted_mouths(folder, where, np.ones(frames, np.float32), painted)
+    assert painted_mouth.PaintedMouths.load(folder) is not None
     # Not ru_maxrss, which begins with what the process that started this one had.
     print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]))
 

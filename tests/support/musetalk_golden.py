@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stages.musetalk.device import Place
+from stages.musetalk.device import Placement
 from stages.musetalk.painter import Painter
 
 HOME = Path(__file__).resolve().parent.parent / "data" / "musetalk-tiny"
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 def load_painter(dtype: torch.dtype = torch.float32, batch: int = 4) -> Painter:
     """The tiny engine on the processor."""
-    return Painter.load("musetalk", MODELS, Place(torch.device("cpu"), dtype), batch=batch)
+    return Painter.load("musetalk", MODELS, Placement(torch.device("cpu"), dtype), batch=batch)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from PIL import Image
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
-from stages.lipsync.motion_track import Track
+from stages.lipsync.motion_track import MotionTrack
 
 Picture = npt.NDArray[np.uint8]
 
@@ -110,5 +110,5 @@ def write_sound(path: Path, samples: npt.NDArray[np.float64]) -> None:
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def track_of(ctx: Context) -> Track:
-    return Track.load(ctx.path("motion.npz"))
+def track_of(ctx: Context) -> MotionTrack:
+    return MotionTrack.load(ctx.path("motion.npz"))

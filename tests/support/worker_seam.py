@@ -47,9 +47,9 @@ def trap(stage, ctx):
         time.sleep(10**6)
     if "unplugged" in text and not (GATES / "unplugged").exists():
         (GATES / "unplugged").write_text(str(os.getpid()))
-        from stages.musetalk.device import trouble
+        from stages.musetalk.device import device_errors
         import torch
-        with trouble():
+        with device_errors():
             raise torch.AcceleratorError("CUDA error: unspecified launch failure")
     if "balloon" in text:
         hoard = []

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from daemon.cli.common import Shell, json_option, show
 
 if TYPE_CHECKING:
-    from stages.model_files.catalogue import Found
+    from stages.model_files.catalogue import PartStatus
 
 _MARKS = {"good": "green", "other": "yellow", "damaged": "red", "missing": "yellow"}
 
@@ -40,11 +40,11 @@ def models() -> None:
 @click.pass_obj
 def list_(shell: Shell, as_json: bool) -> None:
     """What each engine needs, where it is looked for, sizes, licences, and what is there."""
-    from stages.model_files.catalogue import survey
+    from stages.model_files.catalogue import check_model_files
     from stages.model_list import MODELS
 
     root = shell.settings.paths.models
-    engines = {name: survey(parts, root) for name, parts in MODELS.items()}
+    engines = {name: check_model_files(parts, root) for name, parts in MODELS.items()}
 
     def text() -> None:
         click.echo(f"Looked for in {root}")
@@ -66,7 +66,7 @@ def list_(shell: Shell, as_json: bool) -> None:
 @click.pass_obj
 def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
     """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was."""
-    from stages.model_files.fetch import fetch as bring
+    from stages.model_files.fetch import fetch_model_files as bring
     from stages.model_list import MODELS
 
     root = shell.settings.paths.models
@@ -80,14 +80,14 @@ def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
 @click.pass_obj
 def verify(shell: Shell, engine: str, as_json: bool) -> None:
     """Read all files of ENGINE and compare them with the published ones. Exit code 1 when one is missing or damaged."""
-    from stages.model_files.catalogue import survey
+    from stages.model_files.catalogue import check_model_files
     from stages.model_list import MODELS
 
     root, parts = shell.settings.paths.models, MODELS[engine]
-    size = sum((root / look.file.path).stat().st_size for look in survey(parts, root) if look.usable)
+    size = sum((root / look.file.path).stat().st_size for look in check_model_files(parts, root) if look.usable)
     with Progress(transient=True, disable=as_json) as progress:
         task = progress.add_task(engine, total=size)
-        found = survey(parts, root, deep=True, progress=lambda count: progress.advance(task, count))
+        found = check_model_files(parts, root, deep=True, progress=lambda count: progress.advance(task, count))
 
     def text() -> None:
         for look in found:
@@ -105,7 +105,7 @@ def path(shell: Shell) -> None:
     click.echo(shell.settings.paths.models)
 
 
-def _rows(found: list[Found]) -> list[dict[str, Any]]:
+def _rows(found: list[PartStatus]) -> list[dict[str, Any]]:
     return [
         {
             "role": look.part.role,
@@ -121,10 +121,10 @@ def _rows(found: list[Found]) -> list[dict[str, Any]]:
     ]
 
 
-def _line(look: Found) -> None:
-    from stages.model_files.fetch import words
+def _line(look: PartStatus) -> None:
+    from stages.model_files.fetch import format_size
 
-    size = words(look.file.size) if look.file.size else "size not known"
+    size = format_size(look.file.size) if look.file.size else "size not known"
     click.echo(f"  {click.style(f'{look.state:8}', fg=_MARKS[look.state])} {look.file.path}  ({size})")
     click.echo(f"           {look.part.what}; {look.part.licence}")
     if look.why:

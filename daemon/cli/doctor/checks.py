@@ -70,13 +70,13 @@ def _engines(settings: Settings) -> Iterator[Finding]:
 
 def _models(settings: Settings) -> Iterator[Finding]:
     from stages.lipsync.registry import ENGINES
-    from stages.model_files.catalogue import survey
+    from stages.model_files.catalogue import check_model_files
 
     for engine in ENGINES.values():
         if not engine.models:
             continue
         name = engine.model(settings)
-        found = survey(engine.models[name], settings.paths.models)
+        found = check_model_files(engine.models[name], settings.paths.models)
         damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
         missing = [look.file.path for look in found if look.state == "missing"]
         what, fetch = f"{name}'s model files", installation.fetch_models(name)

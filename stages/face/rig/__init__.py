@@ -1,1 +1,1 @@
-"""The rig: what a portrait is moved by."""
+"""The rig: displacement fields, painted layers and colours with which a portrait is animated."""

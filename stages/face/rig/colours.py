@@ -1,4 +1,4 @@
-"""Colours read from the portrait, so that what is painted into it fits its light."""
+"""Measures colours in the portrait, so that painted parts (teeth, tongue, lids) match its light."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def luma(colour: Colour) -> float:
+    """Compute the luma of an RGB colour (BT.601), on the scale of the colour."""
     return float(colour @ _LUMA)
 
 
 @dataclass(frozen=True)
-class Tones:
-    """RGB colours, 0 to 255; how coloured the picture is, 0 (grey) to 1; the strength of its grain (standard deviation)."""
+class FaceColours:
+    """Colours of a portrait.
+
+    Attributes:
+        skin, lip, teeth, cavity, tongue: RGB, 0 to 255. `cavity` is the dark of the open mouth.
+        warmth: how coloured the picture is, 0 (grey) to 1.
+        grain: standard deviation of the picture's grain, 8-bit levels.
+    """
 
     skin: Colour
     lip: Colour
@@ -36,8 +43,8 @@ class Tones:
     grain: float
 
     @classmethod
-    def of(cls, portrait: Picture, landmarks: FloatArray) -> Tones:
-        """Measure an RGB portrait."""
+    def of(cls, portrait: Picture, landmarks: FloatArray) -> FaceColours:
+        """Measure an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px."""
         skin = np.median(
             np.concatenate([_around(portrait, landmarks[index], 0.02, landmarks) for index in mesh.CHEEKS]), axis=0
         )
@@ -51,12 +58,12 @@ class Tones:
 
 
 def _tint(red: float, green: float, blue: float, warmth: float) -> Colour:
-    """A tint, the weaker the greyer the picture: in an old photograph the mouth is grey too."""
+    """A tint that fades with `warmth`: in a grey photograph the mouth is grey, too."""
     return 1.0 + warmth * (np.array([red, green, blue]) - 1.0)
 
 
 def _around(portrait: Picture, point: FloatArray, size: float, landmarks: FloatArray) -> Colour:
-    """Pixels of a small square, [n, 3]; its half side is a part of the face's width."""
+    """Pixels of a small square around a point, [n, 3]; its half side is the fraction `size` of the face's width."""
     radius = max(1, round(size * float(np.ptp(landmarks[list(mesh.OVAL), 0]))))
     x, y = round(float(point[0])), round(float(point[1]))
     patch = portrait[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
@@ -73,7 +80,7 @@ def _inside(portrait: Picture, landmarks: FloatArray, *rims: tuple[int, ...]) ->
 
 
 def _darkest(portrait: Picture, landmarks: FloatArray) -> float:
-    """Luma of the face's dark places: a faded picture's blackest black is grey."""
+    """Luma of the face's darkest areas, which in a faded picture are grey."""
     low, high = landmarks[list(mesh.OVAL), :2].min(axis=0), landmarks[list(mesh.OVAL), :2].max(axis=0)
     x0, y0 = np.maximum(low.astype(int), 0)
     x1, y1 = high.astype(int) + 1
@@ -81,13 +88,13 @@ def _darkest(portrait: Picture, landmarks: FloatArray) -> float:
 
 
 def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
-    """Luma of the brightest quarter inside the eyes: what a white thing looks like in this picture's light."""
+    """Luma of the brightest pixels inside the eyes: how white looks in this picture's light."""
     values = [_inside(portrait, landmarks, upper, lower) @ _LUMA for upper, lower, _ in mesh.EYES]
     return float(np.percentile(np.concatenate(values), 85))
 
 
 def _teeth(skin: Colour, white: float, warmth: float) -> Colour:
-    """Teeth are about as bright as the eyes' white, never far from the skin; a little warm, in the picture's own cast."""
+    """Colour of teeth: about as bright as the white of the eyes, near the skin's brightness, and slightly warm."""
     level = float(np.clip(1.03 * white, 0.88 * luma(skin), min(1.45 * luma(skin) + 12, 222.0)))
     cast = skin / max(luma(skin), 1.0)
     return level * (0.65 * _tint(1.03, 1.0, 0.94, warmth) + 0.35 * cast)

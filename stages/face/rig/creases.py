@@ -1,4 +1,4 @@
-"""The folds between nose and mouth, which deepen when the mouth widens or opens: where their shadow lies."""
+"""Locates the shadow of the folds between nose and mouth, which deepen when the mouth widens or opens."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Picture = npt.NDArray[np.uint8]
 
 #: From the wing of the nose to beside the mouth's corner, on both sides.
 _FOLDS = ((129, 203, 206, 216), (358, 423, 426, 436))
-#: The shadow's sharp core and its soft surroundings, in widths of the face; how much of the whole the core is.
+#: Blur of the shadow's sharp core and of its soft surroundings, in face widths, and the core's share of the whole.
 _CORE, _SOFT, _CORE_PART = 0.008, 0.035, 0.55
 _POINTS = 40  # along a fold
 
 
 @dataclass(frozen=True)
 class Crease:
-    """The shadow's box in the portrait: its left and upper edge in px, and its depth, 0 to 255, uint8 [height, width]."""
+    """The folds' shadow: left and upper edge of its box in the portrait, px, and its depth, 0 to 255, uint8 [height, width]."""
 
     origin: tuple[int, int]
     depth: Picture
 
 
-def creases_of(landmarks: FloatArray, size: tuple[int, int]) -> Crease:
-    """Both folds of a mesh, [478, 3] px, in a picture of `size` (width, height)."""
+def find_creases(landmarks: FloatArray, size: tuple[int, int]) -> Crease:
+    """Find both folds of a mesh, [478, 3] px, in a picture of `size` (width, height)."""
     width = float(np.ptp(landmarks[list(mesh.OVAL), 0]))
     lines = [_curve(landmarks[list(fold), :2]) for fold in _FOLDS]
     points = np.concatenate([line for line, _ in lines])
@@ -52,7 +52,7 @@ def creases_of(landmarks: FloatArray, size: tuple[int, int]) -> Crease:
 
 
 def _curve(points: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """A smooth line through the points, and how deep it is along its way: nothing at both ends."""
+    """A smooth line through the points, [n, 2], and the depth along it, [n], which is 0 at both ends."""
     knots = np.linspace(0, 1, len(points))
     along = np.linspace(0, 1, _POINTS)
     line = np.stack([np.polyval(np.polyfit(knots, points[:, axis], 2), along) for axis in (0, 1)], axis=1)

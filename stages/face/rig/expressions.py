@@ -1,8 +1,8 @@
 """Displacement fields of the face's expressions: how far each point of the portrait moves at full strength.
 
-The portrait is cut along the lip line. What lies above it follows the `upper` field, what lies below the `lower` one;
-beyond the corners of the mouth both agree, so the cut ends there. All formulas are in the face's own frame
-(stages/face/rig/face_frame.py) and in parts of its unit, about one mouth's width.
+The portrait is cut along the lip line. Points above it follow the `upper` field, points below it the `lower` field; beyond the
+corners of the mouth both fields are equal, so the cut ends there. All formulas use the face's coordinates
+(stages/face/rig/face_frame.py) and fractions of its unit, about one mouth's width.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from stages.face.rig.face_frame import FaceFrame, smoothstep
 
 Grid = npt.NDArray[np.float64]
 
-#: At full strength, in units. Speech uses about half of the jaw's range.
+#: Displacement at full strength, in units. Speech uses about half of the jaw's range.
 JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.115, 0.16
 _JAW_NARROWS = 0.08
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 _BROW = 0.060  # of the face's width
-#: A mouth that is open in the picture is closed by the lower lip rising by this part of the gap; the upper one does the rest.
+#: A mouth that is open in the picture is closed by the lower lip rising by this fraction of the gap; the upper lip does the rest.
 LOWER_CLOSES = 0.6
-#: The corners of the mouth follow the jaw by this part.
+#: The corners of the mouth follow the jaw by this fraction.
 _CORNER = 0.36
-#: The chin moves a little less than the lower lip: the jaw turns about its hinge, away from the camera.
+#: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
 _CHIN = 0.86
 
 
 @dataclass(frozen=True)
-class Field:
-    """One expression: (across, down) shifts in px, [rows, columns, 2] each, in the face's directions."""
+class ExpressionField:
+    """One expression: (across, down) displacement of both layers in px, [rows, columns, 2] each, in the face's directions."""
 
     lower: Grid
     upper: Grid
 
 
-class Expressions:
-    """All expression fields on a grid of picture points, [rows, columns, 2] px."""
+class ExpressionFields:
+    """Computes all expression fields on a grid of picture points, [rows, columns, 2] px."""
 
     def __init__(
         self, frame: FaceFrame, landmarks: FloatArray, curves: tuple[FloatArray, FloatArray], points: Grid
@@ -60,19 +60,19 @@ class Expressions:
         self._lens = inside**0.78
         self._outside = smoothstep((np.abs(self._t) - 0.88) / 0.12)
 
-    def all(self) -> dict[str, Field]:
-        """Every field by its parameter's name."""
+    def all(self) -> dict[str, ExpressionField]:
+        """Compute every field, by the name of its parameter."""
         fields = self._fields()
         return {name: self._trimmed(field) for name, field in fields.items()}
 
-    def _trimmed(self, field: Field) -> Field:
-        """A layer ends a little under the other lip, where it is never seen."""
+    def _trimmed(self, field: ExpressionField) -> ExpressionField:
+        """Fade each layer out under the other lip, where it is never visible."""
         inside, unit = 1.0 - self._outside, self._frame.unit
         lower = 1.0 - inside * smoothstep((-self._below / unit - 0.4) / 0.3)
         upper = 1.0 - inside * smoothstep((self._above / unit - 0.4) / 0.3)
-        return Field(field.lower * lower[..., None], field.upper * upper[..., None])
+        return ExpressionField(field.lower * lower[..., None], field.upper * upper[..., None])
 
-    def _fields(self) -> dict[str, Field]:
+    def _fields(self) -> dict[str, ExpressionField]:
         return {
             "jaw": self._jaw(),
             "lower_lip": self._lower_lip(),
@@ -90,18 +90,18 @@ class Expressions:
     def _zero(self) -> Grid:
         return np.zeros((*self._x.shape, 2))
 
-    def _vertical(self, lower: Grid, upper: Grid) -> Field:
-        field = Field(self._zero(), self._zero())
+    def _vertical(self, lower: Grid, upper: Grid) -> ExpressionField:
+        field = ExpressionField(self._zero(), self._zero())
         field.lower[..., 1], field.upper[..., 1] = lower, upper
         return field
 
     def _fade_up(self) -> Grid:
-        """1 at the upper lip's edge and below, 0 at the nose; the cheeks follow further up."""
+        """1 at the upper lip's edge and below, 0 at the nose; the cheeks follow farther up."""
         side = np.minimum(np.abs(self._t), 1.0) ** 2
         reach = (1 - side) * 0.95 * abs(self._frame.nose) + side * 1.25 * self._frame.unit
         return 1.0 - smoothstep(-self._above / reach)
 
-    def _jaw(self) -> Field:
+    def _jaw(self) -> ExpressionField:
         """The jaw drops: the chin and the lower lip as one, the corners by a part, the upper lip not at all."""
         frame = self._frame
         skin = _CORNER * (1.0 - self._lens) * (1.0 - smoothstep(self._beyond / 1.15))
@@ -111,7 +111,7 @@ class Expressions:
         to_chin = smoothstep((self._below - 0.5 * frame.lower_lip) / (0.62 * frame.chin))
         below = (1 - to_chin) * (skin + self._lens) + to_chin * rigid
         below *= 1.0 - smoothstep((self._y - frame.chin) / (1.1 * frame.unit))
-        ring = np.where(self._above < 0, skin * fade_up, below)  # what both layers agree on beyond the corners
+        ring = np.where(self._above < 0, skin * fade_up, below)  # common to both layers beyond the corners
         lower = np.where(self._below < 0, self._mix(skin + self._lens, ring), below)
         upper = np.where(self._above > 0, self._mix(skin, ring), skin * fade_up)
         field = self._vertical(JAW * frame.unit * lower, JAW * frame.unit * upper)
@@ -132,55 +132,55 @@ class Expressions:
         return np.asarray(np.sin(np.clip(self._t, -1, 1) * np.pi / 2) * self._spread(height))
 
     def _mix(self, hidden: Grid, ring: Grid) -> Grid:
-        """Under the other lip a layer goes on as `hidden`; beyond the corners it is `ring`."""
+        """Use `hidden` for the part of a layer under the other lip, and `ring` beyond the corners."""
         return (1 - self._outside) * hidden + self._outside * ring
 
-    def _lower_lip(self) -> Field:
+    def _lower_lip(self) -> ExpressionField:
         fade = 1.0 - smoothstep((self._below - 0.7 * self._frame.lower_lip) / (0.7 * self._frame.chin))
         return self._vertical(LOWER_LIP * self._frame.unit * self._lens**0.6 * fade, self._zero()[..., 0])
 
-    def _upper_lip(self) -> Field:
+    def _upper_lip(self) -> ExpressionField:
         frame = self._frame
         room = max(abs(frame.nose) - 0.7 * frame.upper_lip, 0.1 * frame.unit)
         fade = 1.0 - smoothstep((-self._above - 0.7 * frame.upper_lip) / room)
-        # A smile has raised it already: further up there are no teeth to show.
+        # In a picture with an open smile the lip is raised already, and there are no teeth farther up.
         left = 1.0 - 0.8 * min(float(self._gap.max()) / (0.15 * frame.unit), 1.0)
         return self._vertical(self._zero()[..., 0], -_UPPER_LIP * left * frame.unit * self._lens**0.8 * fade)
 
-    def _wide(self) -> Field:
+    def _wide(self) -> ExpressionField:
         unit = self._frame.unit
         spread = self._spread(0.85)
         shift = self._zero()
         shift[..., 0] = _WIDE * unit * np.clip(self._t, -1, 1) * spread
         shift[..., 1] = -0.10 * self._y * np.exp(-((self._y / (0.35 * unit)) ** 2)) * spread
-        return Field(shift, shift.copy())
+        return ExpressionField(shift, shift.copy())
 
-    def _pucker(self) -> Field:
-        """Corners in, lips fuller: the lens they come through is rounder by itself."""
+    def _pucker(self) -> ExpressionField:
+        """The corners move inward and the lips become fuller, as in rounded vowels."""
         lower, upper = self._zero(), self._zero()
         lower[..., 0] = upper[..., 0] = -_PUCKER * self._frame.unit * self._toward_middle(0.7)
         level = self._level()
         lower[..., 1] = 0.20 * self._thickening(self._below, self._frame.lower_lip) + level
         upper[..., 1] = 0.20 * self._thickening(self._above, self._frame.upper_lip) + level
-        return Field(lower, upper)
+        return ExpressionField(lower, upper)
 
     def _level(self) -> Grid:
-        """Brings corners that a smile has drawn up (or a frown down) halfway to the height of the lips' middle."""
+        """Move corners that a smile raised (or a frown lowered) halfway to the height of the lips' middle."""
         corner = np.where(self._x < 0, self._landmarks[78, 1], self._landmarks[308, 1])
         middle = (self._landmarks[13, 1] + self._landmarks[14, 1]) / 2
         fade = np.exp(-((self._y / (0.5 * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
         return np.asarray(0.5 * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
-        """Distance from the lip's edge, fading behind the lip; as a shift it makes the lip thicker by its factor."""
+        """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""
         return np.asarray(distance * np.exp(-((distance / (1.7 * thickness)) ** 2)) * np.sqrt(self._lens))
 
-    def _press(self) -> Field:
+    def _press(self) -> ExpressionField:
         lower = -0.24 * self._thickening(self._below, self._frame.lower_lip)
         upper = -0.24 * self._thickening(self._above, self._frame.upper_lip)
         return self._vertical(lower, upper)
 
-    def _tuck(self) -> Field:
+    def _tuck(self) -> ExpressionField:
         """For F and V: the lower lip rises under the upper teeth and turns in."""
         frame = self._frame
         fade = 1.0 - smoothstep((self._below - 0.8 * frame.lower_lip) / (0.7 * frame.chin))
@@ -188,14 +188,14 @@ class Expressions:
         lower -= 0.28 * self._thickening(self._below, frame.lower_lip)
         return self._vertical(lower, self._zero()[..., 0])
 
-    def _close(self) -> Field:
-        """A mouth that is open in the picture comes together, the lower lip the longer way."""
+    def _close(self) -> ExpressionField:
+        """Close a mouth that is open in the picture; the lower lip moves farther than the upper one."""
         frame = self._frame
         fade_down = 1.0 - 0.75 * smoothstep((self._below - 0.6 * frame.lower_lip) / (0.75 * frame.chin))
         fade_down *= 1.0 - smoothstep((self._y - frame.chin) / frame.unit)
         return self._vertical(-LOWER_CLOSES * self._gap * fade_down, (1 - LOWER_CLOSES) * self._gap * self._fade_up())
 
-    def _smile(self) -> Field:
+    def _smile(self) -> ExpressionField:
         unit = self._frame.unit
         shift = self._zero()
         for side, index in ((-1, 78), (1, 308)):
@@ -203,10 +203,10 @@ class Expressions:
             near = np.exp(-(((self._x - corner[0]) ** 2 + (self._y - corner[1]) ** 2) / (0.42 * unit) ** 2))
             shift[..., 0] += side * _SMILE_ACROSS * unit * near
             shift[..., 1] -= _SMILE_UP * unit * near
-        return Field(shift, shift.copy())
+        return ExpressionField(shift, shift.copy())
 
-    def _brow(self, side: int) -> Field:
-        """The brow rises, and the forehead above it; the lid below stays."""
+    def _brow(self, side: int) -> ExpressionField:
+        """The brow and the forehead above it rise; the lid below stays."""
         upper_lid, _, brow = mesh.EYES[side]
         line = self._landmarks[list(brow)]
         line = line[np.argsort(line[:, 0])]
@@ -221,4 +221,4 @@ class Expressions:
         )
         shift = self._zero()
         shift[..., 1] = -_BROW * self._frame.face_width * across * over_lid * forehead
-        return Field(shift, shift.copy())
+        return ExpressionField(shift, shift.copy())

@@ -1,4 +1,4 @@
-"""The face's own frame of reference: where a pixel lies relative to the mouth, in the face's directions and sizes."""
+"""The face's coordinates: the position of a pixel relative to the mouth, in the face's directions and units."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from stages.face import mesh
 from stages.face.mesh import FloatArray
 
-#: A mouth is about this part of the face's width; the scale of movements is halfway (geometrically) between the mouth's
-#: own width and this, so that neither a broad smile nor a doll's mouth overdoes them.
+#: Usual width of a mouth, as a fraction of the face's. Movements are scaled by the geometric mean of the mouth's own width and
+#: this, so that they are neither too large for a broad smile nor too small for a doll's mouth.
 _USUAL_MOUTH = 0.36
 
 
@@ -71,25 +71,25 @@ class FaceFrame:
         )
 
     def local(self, points: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """Picture px [..., 2] to local px: along the mouth (to the picture's right), toward the chin."""
+        """Convert picture px [..., 2] to local px: along the mouth (to the picture's right), toward the chin."""
         return np.asarray((points - self.origin) @ np.stack([self.across, self.down], axis=1), np.float64)
 
     def picture(self, local: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """The inverse of `local`."""
+        """Convert local px [..., 2] to picture px: the inverse of `local`."""
         return np.asarray(local @ np.stack([self.across, self.down]) + self.origin, np.float64)
 
     def along_mouth(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """Local x as a part of the half mouth on its side: -1 at the left corner, 1 at the right."""
+        """Scale local x by the half mouth on its side: -1 at the left corner, 1 at the right."""
         return np.where(x < 0, x / self.half_mouth[0], x / self.half_mouth[1])
 
     def beyond_mouth(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """0 from corner to corner, 1 at the jaw's contour, growing on outside."""
+        """Measure the distance beyond the corners: 0 between them, 1 at the jaw's contour, larger outside."""
         left = (-x - self.half_mouth[0]) / max(self.half_face[0] - self.half_mouth[0], 0.15 * self.unit)
         right = (x - self.half_mouth[1]) / max(self.half_face[1] - self.half_mouth[1], 0.15 * self.unit)
         return np.asarray(np.maximum(np.where(x < 0, left, right), 0.0), np.float64)
 
 
 def smoothstep(value: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """0 below 0, 1 above 1, with level ends between."""
+    """Interpolate smoothly from 0 (at 0 and below) to 1 (at 1 and above), with slope 0 at both ends."""
     clipped = np.clip(value, 0.0, 1.0)
     return np.asarray(clipped * clipped * (3.0 - 2.0 * clipped), np.float64)

@@ -1,4 +1,4 @@
-"""Blocks of the coarse grid on which displacements are kept."""
+"""Blocks of the coarse grid on which displacement fields are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellBlock:
     """A block of grid cells: first row and column, and one past the last.
 
     With `step` px per cell, cell (r, c) stands for the portrait's point step * (c, r) + (step - 1) / 2.
@@ -25,45 +25,46 @@ class Cells:
     @classmethod
     def around(
         cls, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], step: int, size: tuple[int, int]
-    ) -> Cells:
-        """The block that covers the points from `low` to `high` (x, y px), within a picture of `size` (width, height)."""
+    ) -> CellBlock:
+        """Make the block that covers the points from `low` to `high` (x, y px) within a picture of `size` (width, height)."""
         first = np.maximum(np.floor(low / step), 0).astype(int)
         last = np.minimum(np.ceil(high / step) + 1, -(-np.array(size) // step)).astype(int)
         return cls(int(first[1]), int(first[0]), int(last[1]), int(last[0]))
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
-    def within(self, outer: Cells) -> tuple[slice, slice]:
-        """This block's slices inside an array that covers `outer`."""
+    def within(self, outer: CellBlock) -> tuple[slice, slice]:
+        """The slices of this block in an array that covers `outer`."""
         return (
             slice(self.top - outer.top, self.bottom - outer.top),
             slice(self.left - outer.left, self.right - outer.left),
         )
 
     def points(self, step: int) -> npt.NDArray[np.float64]:
-        """The cells' points in the portrait, [rows, columns, 2] px."""
+        """The portrait points of the cells, [rows, columns, 2] px."""
         x, y = np.meshgrid(np.arange(self.left, self.right), np.arange(self.top, self.bottom))
         return np.asarray(np.stack([x, y], axis=-1) * float(step) + (step - 1) / 2)
 
-    def union(self, other: Cells) -> Cells:
-        return Cells(
+    def union(self, other: CellBlock) -> CellBlock:
+        return CellBlock(
             min(self.top, other.top),
             min(self.left, other.left),
             max(self.bottom, other.bottom),
             max(self.right, other.right),
         )
 
-    def moving(self, fields: FloatArray, margin: int) -> Cells | None:
-        """The part of this block where `fields`, [k, rows, columns, 2] over it, are not all zero, widened by `margin`."""
+    def moving(self, fields: FloatArray, margin: int) -> CellBlock | None:
+        """Cut this block to where `fields`, [k, rows, columns, 2], move, plus `margin` cells; None if they are all zero."""
         if not len(fields):
             return None
         moves = np.abs(fields).max(axis=(0, 3)) > 0
         rows, columns = np.flatnonzero(moves.any(axis=1)), np.flatnonzero(moves.any(axis=0))
         if not len(rows):
             return None
-        return Cells(
+        return CellBlock(
             max(self.top + int(rows[0]) - margin, self.top),
             max(self.left + int(columns[0]) - margin, self.left),
             min(self.top + int(rows[-1]) + 1 + margin, self.bottom),

@@ -1,4 +1,4 @@
-"""Displacement fields of the head and chest: small turns as parallax over the head's depth, and nothing at the border."""
+"""Displacement fields of the head and chest. Small turns are parallax by the head's depth; at the border nothing moves."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from stages.face.rig.face_frame import FaceFrame, smoothstep
 Grid = npt.NDArray[np.float64]
 
 _DEGREE = np.pi / 180
-#: The picture stands still within a part of this of its shorter side from its border.
+#: Movement fades out within this fraction of the shorter side from the border.
 _BORDER = 0.15
-#: The chest rises by this part of the face's width; about 0.6 % of the shoulders'.
+#: Lift of the chest as a fraction of the face's width; about 0.6 % of the shoulders'.
 _BREATH = 0.016
-#: Where the background goes along, a lean is this much smaller.
+#: Factor by which a lean is reduced if the background moves along.
 _UNSPLIT = 0.3
 
 
-class Head:
-    """Head fields on a grid of picture points, [rows, columns, 2] px, in the face's directions, at 1 degree or 1 width."""
+class HeadFields:
+    """Computes the head's fields on a grid of picture points, [rows, columns, 2] px.
+
+    Displacements are in the face's directions, for 1 degree or 1 face width.
+    """
 
     def __init__(
         self, frame: FaceFrame, landmarks: FloatArray, size: tuple[int, int], points: Grid, split: bool = True
     ) -> None:
-        """`split`: person and background are two layers; else what moves takes the background around it along."""
+        """`split`: whether person and background are two layers; otherwise the background around the head moves along."""
         self._frame = frame
         self._split = split
         local = frame.local(points)
@@ -57,7 +60,7 @@ class Head:
         }
 
     def _head_weight(self) -> Grid:
-        """1 on the head with its hair, falling to 0 well outside and at the shoulders."""
+        """1 on the head including its hair, falling to 0 well outside and at the shoulders."""
         frame = self._frame
         top, bottom = frame.chin - 1.4 * frame.face_height, frame.chin
         reach = np.hypot(self._x / (0.7 * frame.face_width), (self._y - (top + bottom) / 2) / ((bottom - top) / 2))
@@ -66,8 +69,8 @@ class Head:
         return around * neck
 
     def _leaning(self) -> Grid:
-        """1 at the head, falling over shoulders and chest: the body leans from the hips, out of the picture."""
-        if not self._split:  # the background would lean along
+        """1 at the head, falling over shoulders and chest: the body leans from the hips, which are outside the picture."""
+        if not self._split:  # the background would lean, too
             return _UNSPLIT * self._carried
         frame = self._frame
         below = 1.0 - smoothstep((self._y - 0.6 * frame.chin) / (1.9 * frame.face_height))
@@ -84,9 +87,9 @@ class Head:
 
 
 def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
-    """Height above the plane of the ears, px: the mesh's own on the face, an ellipsoid over the rest of the head.
+    """Depth in front of the plane of the ears, px: the mesh's on the face, an ellipsoid's on the rest of the head.
 
-    The silhouette has none, so a turn moves the features and leaves the outline, as it does on a real head.
+    It is 0 at the silhouette, so that a turn moves the features but not the outline, as on a real head.
     """
     ears = landmarks[[mesh.LEFT_SIDE, mesh.RIGHT_SIDE], 2].mean()
     heights = (ears - landmarks[:468, 2]).astype(np.float64)
@@ -105,7 +108,7 @@ def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
 
 
 def _near(local: Grid, places: Grid, spread: float) -> Grid:
-    """Gaussian closeness of every grid point to every landmark, [..., 468], row by row to bound the memory."""
+    """Gaussian weights of every landmark at every grid point, [..., 468], computed row by row to limit memory."""
     rows = [
         np.exp(-((row[:, None, :] - places[None]) ** 2).sum(axis=-1) / (2 * spread**2)).astype(np.float32)
         for row in local

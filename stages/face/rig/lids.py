@@ -1,4 +1,4 @@
-"""Closed lids, painted once per portrait from the skin around each eye; a blink slides them over it."""
+"""Paints closed lids from the skin around each eye, once per portrait; a blink slides them over the eye."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.colours import Tones
+from stages.face.rig.colours import FaceColours
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float32]
 
-#: In eye widths: how far above the lid's edge lashes reach, and the eye's surroundings that are painted.
+#: Reach of the lashes above the lid's edge, and width of the painted surroundings of the eye, in eye widths.
 _LASHES, _AROUND = 0.14, 0.32
-#: The lids meet this part of the opening above the lower lid: it rises a little.
+#: The lower lid rises by this fraction of the opening, where the lids meet.
 LOWER_LID_RISE = 0.14
-#: The mesh's corners lie a little inside the eye's; this part of the eye's width is added on both sides.
+#: Fraction of the eye's width added on both sides, because the mesh's corners lie inside the eye's.
 _CORNERS = 0.05
 
 
 @dataclass(frozen=True)
 class Lid:
-    """One eye.
+    """The closed lid of one eye.
 
     Attributes:
-        origin: top left portrait pixel of the box.
-        skin: what the closed lid looks like, RGB float32 [height, width, 3].
-        stray: eyeball that shows outside the mesh's lids, 0 to 1, [height, width]: drawn eyes are larger than real ones.
-        upper, lower: height of the lids' edges in each column, px in the box; equal where there is no eye.
-        lashes: how dark the lid's edge is, 0 to 1, [reach, width]: row r lies r - offset px below the edge.
+        origin: x and y of the box's top left pixel in the portrait.
+        skin: appearance of the closed lid, RGB float32 [height, width, 3].
+        stray: eyeball visible outside the mesh's lids, 0 to 1, [height, width]: drawn eyes are larger than real ones.
+        upper, lower: y of the lids' edges in each column, px in the box; equal where there is no eye.
+        lashes: darkness of the lid's edge, 0 to 1, [reach, width]: row r lies r - offset px below the edge.
         offset: rows of `lashes` above the edge.
         lash_colour: RGB.
     """
@@ -49,8 +49,8 @@ class Lid:
     lash_colour: Grid
 
 
-def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: Tones) -> Lid:
-    """Paint the lid of the eye on the picture's left (0) or right (1) of an RGB portrait."""
+def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceColours) -> Lid:
+    """Paint the closed lid of the eye on the picture's left (`side` 0) or right (1), for an RGB portrait."""
     upper_index, lower_index, _ = mesh.EYES[side]
     upper, lower = landmarks[list(upper_index), :2], landmarks[list(lower_index), :2]
     eye_width = float(np.linalg.norm(upper[0] - upper[-1]))
@@ -69,7 +69,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: Tones)
     return Lid(
         (int(x0), int(y0)),
         skin,
-        _stray(box, skin, top, bottom, eye_width),
+        _visible_eyeball(box, skin, top, bottom, eye_width),
         top.astype(np.float32),
         bottom.astype(np.float32),
         lashes,
@@ -79,7 +79,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: Tones)
 
 
 def _edge(points: FloatArray, columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A lid's edge as height per column: a curve of the fourth degree through the landmarks, level outside them."""
+    """Fit a lid's edge, y per column: a polynomial of degree 4 through the landmarks, constant outside them."""
     ordered = points[np.argsort(points[:, 0])].astype(np.float64)
     middle, half = (ordered[0, 0] + ordered[-1, 0]) / 2, max((ordered[-1, 0] - ordered[0, 0]) / 2, 1.0)
     weights = np.ones(len(ordered))
@@ -96,14 +96,14 @@ def _skin(
     bottom: npt.NDArray[np.float64],
     lash_height: float,
     eye_width: float,
-    tones: Tones,
+    tones: FaceColours,
 ) -> Grid:
-    """The eye filled in smoothly from the skin around it, rounded by light, with the picture's grain."""
+    """Fill the eye smoothly from the skin around it, shade it as round, and add the picture's grain."""
     rows = np.arange(box.shape[0])[:, None]
     there = (bottom - top > 0.5)[None]
     eye = (rows > top[None] - lash_height) & (rows < bottom[None] + 0.12 * eye_width) & there
     known = 1.0 - cv2.dilate(eye.astype(np.float32), np.ones((3, 3), np.uint8))
-    filled = _fill(box, known * _bare(box, known))
+    filled = _fill(box, known * _bare_skin(box, known))
     middle = (top + bottom)[None] / 2
     ball = np.exp(-(((rows - middle) / (0.24 * eye_width)) ** 2)) * there
     closing = bottom - LOWER_LID_RISE * (bottom - top)
@@ -115,17 +115,17 @@ def _skin(
     return np.asarray(np.clip(filled * light[..., None] + (grain * inside)[..., None], 0, 255), np.float32)
 
 
-def _bare(box: Grid, known: Grid) -> Grid:
-    """1 on bare skin, 0 on what is much darker than the rest: lashes, creases, brows."""
+def _bare_skin(box: Grid, known: Grid) -> Grid:
+    """1 on bare skin, near 0 on much darker pixels: lashes, creases, brows."""
     level = box.mean(axis=-1)
     usual = float(np.percentile(level[known > 0.5], 60)) if (known > 0.5).any() else 255.0
     return np.asarray(np.clip((level - 0.66 * usual) / (0.22 * usual), 0.02, 1.0), np.float32)
 
 
-def _stray(
+def _visible_eyeball(
     box: Grid, skin: Grid, top: npt.NDArray[np.float64], bottom: npt.NDArray[np.float64], eye_width: float
 ) -> Grid:
-    """What close around the eye is brighter or bluer than skin: white of the eye beyond the mesh's lids."""
+    """Find white of the eye outside the mesh's lids: pixels near the eye that are bluer than skin, 0 to 1."""
     rows = np.arange(box.shape[0])[:, None]
     inside = ((rows > top[None]) & (rows < bottom[None]) & (bottom - top > 1.0)[None]).astype(np.float32)
     reach = 2 * round(0.09 * eye_width) + 1
@@ -136,7 +136,7 @@ def _stray(
 
 
 def _fill(box: Grid, known: Grid) -> Grid:
-    """Fill unknown pixels smoothly: average outward to ever coarser grids, then fill downward from them."""
+    """Fill unknown pixels smoothly from a pyramid of ever coarser averages (push-pull)."""
     if min(box.shape[:2]) <= 2 or known.min() > 0.5:
         mean = (box * known[..., None]).sum(axis=(0, 1)) / max(float(known.sum()), 1e-3)
         return np.where(known[..., None] > 0, box, mean).astype(np.float32)
@@ -147,7 +147,7 @@ def _fill(box: Grid, known: Grid) -> Grid:
 
 
 def _lash_strip(box: Grid, skin: Grid, top: npt.NDArray[np.float64], lash_height: float) -> tuple[Grid, Grid]:
-    """The dark line along the lid's edge as the picture shows it, straightened, and its colour."""
+    """Read the dark line along the lid's edge from the picture, straightened, and its colour."""
     offset = round(lash_height)
     reach = np.arange(-offset, max(2, offset // 2) + 1)
     columns = np.broadcast_to(np.arange(box.shape[1], dtype=np.float32), (len(reach), box.shape[1]))

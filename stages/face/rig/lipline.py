@@ -1,4 +1,4 @@
-"""Where the lips meet: the two curves along which the portrait is cut when the mouth opens."""
+"""Finds the lips' inner edges: the two curves along which the portrait is cut when the mouth opens."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from stages.face.sampling import blur, sample
 SAMPLES = 81
 #: Below this inner gap (in mouth widths) the picture's mouth is closed, and both curves are one.
 CLOSED_GAP = 0.035
-#: How far the darkest line is looked for around the mesh's, in mouth widths.
+#: Distance from the mesh's line within which the lip line is searched, in mouth widths.
 _SEARCH = 0.035
-#: The seam between lip and teeth is left to the interior, in mouth widths: else specks of teeth stay on closed lips.
+#: Width of the seam between lip and teeth that is given to the interior, in mouth widths: otherwise specks of teeth stay on
+#: closed lips.
 _HEM = 0.010
 
 
 def lip_curves(
     portrait: npt.NDArray[np.uint8], landmarks: FloatArray, frame: FaceFrame
 ) -> tuple[FloatArray, FloatArray]:
-    """Lower edge of the upper lip and upper edge of the lower lip, [SAMPLES, 2] px each, in an RGB portrait."""
+    """Find the lower edge of the upper lip and the upper edge of the lower lip in an RGB portrait, [SAMPLES, 2] px each."""
     upper = _smooth_curve(frame.local(landmarks[list(mesh.UPPER_LIP_INNER), :2]))
     lower = _smooth_curve(frame.local(landmarks[list(mesh.LOWER_LIP_INNER), :2]))
     if mesh.lip_gap(landmarks) < CLOSED_GAP:
@@ -49,7 +50,7 @@ def _meet_at_corners(upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float
 
 
 def _smooth_curve(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A curve of SAMPLES points through landmarks: evenly spaced along local x, rounded off, ends kept."""
+    """A smooth curve of SAMPLES points through landmarks, evenly spaced along local x, with the same ends."""
     x = np.linspace(points[0, 0], points[-1, 0], SAMPLES)
     order = np.argsort(points[:, 0])
     y = np.interp(x, points[order, 0], points[order, 1])
@@ -57,7 +58,7 @@ def _smooth_curve(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _round_off(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
-    """Gaussian smoothing (sigma in samples) of what deviates from the line between the ends, which stay."""
+    """Smooth the deviation from the line between the ends (Gaussian, sigma in samples); the ends stay."""
     base = np.linspace(values[0], values[-1], len(values))
     bump = values - base
     mirrored = np.concatenate([-bump[:0:-1], bump, -bump[-2::-1]])
@@ -74,14 +75,14 @@ def _follow(
     mouth_width: float,
     cost_of: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float64]:
-    """Find what the picture shows near the mesh's line, by dynamic programming over a band around it."""
+    """Find the line of least cost in a band around the mesh's line, by dynamic programming."""
     offsets = np.linspace(-_SEARCH, _SEARCH, 25) * mouth_width
     grid = line[:, None, :] + np.stack([np.zeros_like(offsets), offsets], axis=1)[None]
     places = frame.picture(grid).astype(np.float32)
     soft = blur(portrait, max(mouth_width / 250, 0.6))
     band = sample(soft, places).astype(np.float64)
     cost = cost_of(band)
-    cost += 0.15 * np.ptp(cost) * (offsets / offsets[-1]) ** 2  # the mesh is right unless the picture says otherwise
+    cost += 0.15 * np.ptp(cost) * (offsets / offsets[-1]) ** 2  # prefers the mesh's line where the picture shows none
     found = line.copy()
     found[:, 1] += offsets[_cheapest_path(cost)]
     found[:, 1] = _round_off(found[:, 1], 2.5)
@@ -89,18 +90,18 @@ def _follow(
 
 
 def _darkness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Closed lips meet in a dark line."""
+    """Cost of a closed lip line: low where the band is dark."""
     level = band.mean(axis=-1)
     return np.asarray(level - level.mean(axis=1, keepdims=True))
 
 
 def _evenness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A lip ends where the colour changes most."""
+    """Cost of a lip's edge: low where the colour changes most."""
     return np.asarray(-np.abs(np.gradient(band, axis=1)).sum(axis=-1))
 
 
 def _cheapest_path(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Column per row of the cheapest path that moves at most one column a row."""
+    """The column in each row of the path of least cost that moves at most one column per row."""
     rows, columns = cost.shape
     total = cost.copy()
     origin = np.zeros((rows, columns), np.intp)

@@ -1,7 +1,7 @@
-"""Which part of the portrait is the person: a soft matte, and the background as it would be without them.
+"""Splits the portrait into the person (a soft matte) and the background, filled in behind the person.
 
-With both, the person can move before a background that stands still, and can be put before another one. The picture is split
-so that putting the parts together again gives the very same picture: picture = figure + (1 - matte) * background.
+The person can then move in front of a still background, or of another one. Compositing the two parts gives exactly the same
+picture: picture = figure + (1 - matte) * background.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
 
-#: The segmentation is sure only well inside and well outside: what lies between is spread over the whole range.
+#: Probabilities of the segmentation that become 0 and 1; those between are stretched over the whole range.
 _LOW, _HIGH = 0.12, 0.88
-#: Radius and strictness of the edge-following filter: parts of the picture's shorter side, and of the squared range of grey.
+#: Radius of the guided filter, as a fraction of the shorter side, and its regularisation, for grey from 0 to 1.
 _RADIUS, _STRICT = 0.012, 4e-4
-#: Most of the face must be seen as a person, else the segmentation has not understood the picture.
+#: Minimum mean probability of a person over the face; below it the segmentation failed.
 _LEAST_FACE = 0.9
-#: The filled background begins this far from the person, in parts of the shorter side: nearer by, hair shines through.
+#: Distance from the person at which known background begins, as a fraction of the shorter side: nearer by, hair is visible.
 _CLEAR = 0.02
-#: Less of the person than this is none; less of a difference than that is noise. 8-bit levels
+#: Alpha below this becomes 0, and the background may be darkened by up to this. 8-bit levels
 _FAINT, _LITTLE = 8, 6
 
 
 @dataclass(frozen=True)
 class Matte:
-    """A portrait in two layers.
+    """The matte of a portrait; false if the picture could not be split.
 
     Attributes:
-        alpha: 255 where there is only the person, 0 where there is only the background; uint8 [height, width].
-        plate: the background, filled in behind the person; uint8 [height, width, 3], in the portrait's own channel order.
+        alpha: 255 for the person, 0 for the background; uint8 [height, width].
+        plate: the background, filled in behind the person; uint8 [height, width, 3], in the portrait's channel order.
     """
 
     alpha: Picture
@@ -45,19 +45,20 @@ class Matte:
 
     @classmethod
     def empty(cls) -> Matte:
-        """Of a picture that cannot be split."""
+        """Make the matte of a picture that cannot be split."""
         return cls(np.zeros((0, 0), np.uint8), np.zeros((0, 0, 3), np.uint8))
 
     def __bool__(self) -> bool:
         return bool(self.alpha.size)
 
 
-def split(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte:
-    """Split an RGB portrait; empty where the segmentation does not even find the face.
+def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte:
+    """Split an RGB portrait into person and background; the matte is empty if the segmentation misses the face.
 
     Args:
+        portrait: uint8 [height, width, 3].
         landmarks: [478, 3] px.
-        person: how surely each pixel shows a person, 0 to 1.
+        person: probability that each pixel shows a person, 0 to 1, [height, width].
     """
     face = np.zeros(portrait.shape[:2], np.uint8)
     cv2.fillConvexPoly(face, np.round(landmarks[list(mesh.OVAL), :2]).astype(np.int32), (1,))
@@ -66,15 +67,15 @@ def split(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte
     side = min(portrait.shape[:2])
     alpha = _follow_edges(person, portrait, max(2, round(_RADIUS * side)))
     alpha = np.clip((alpha - _LOW) / (_HIGH - _LOW), 0, 1)
-    alpha *= _near(alpha, face, max(2, round(_RADIUS * side)))
-    alpha = np.maximum(alpha, _inner(face, side))
+    alpha *= _connected_to_face(alpha, face, max(2, round(_RADIUS * side)))
+    alpha = np.maximum(alpha, _solid_face(face, side))
     matte = np.asarray(np.round(alpha * 255), np.uint8)
     matte[matte < _FAINT] = 0
-    return _exact(portrait, matte, _fill(portrait, matte, max(1, round(_CLEAR * side))))
+    return _make_exact(portrait, matte, _fill(portrait, matte, max(1, round(_CLEAR * side))))
 
 
 def _follow_edges(mask: FloatArray, picture: Picture, radius: int) -> FloatArray:
-    """The guided filter (He, Sun and Tang, 2013): the mask's edges come to lie on the picture's own."""
+    """Align the mask's edges with the picture's by the guided filter (He, Sun and Tang, 2013)."""
     guide = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
     window = (2 * radius + 1, 2 * radius + 1)
 
@@ -87,8 +88,8 @@ def _follow_edges(mask: FloatArray, picture: Picture, radius: int) -> FloatArray
     return np.asarray(mean(slope) * guide + mean(offset), np.float32)
 
 
-def _near(alpha: FloatArray, face: Picture, radius: int) -> FloatArray:
-    """1 on everything that hangs together with the face, 0 on what stands apart; soft between."""
+def _connected_to_face(alpha: FloatArray, face: Picture, radius: int) -> FloatArray:
+    """1 on the part of the matte that is connected to the face, 0 on separate parts, with a soft edge."""
     _, labels = cv2.connectedComponents((alpha > 0.5).astype(np.uint8) | face)
     found = labels[face > 0]
     own = (labels == np.bincount(found[found > 0]).argmax()).astype(np.uint8)
@@ -96,15 +97,17 @@ def _near(alpha: FloatArray, face: Picture, radius: int) -> FloatArray:
     return np.asarray(blur(cv2.dilate(own, kernel).astype(np.float32), radius / 2), np.float32)
 
 
-def _inner(face: Picture, side: int) -> FloatArray:
-    """The face itself is never see-through, whatever the segmentation thinks of a shadow on it."""
+def _solid_face(face: Picture, side: int) -> FloatArray:
+    """1 inside the face, which is always opaque, even if the segmentation misses a shadow on it."""
     eroded = cv2.erode(face, np.ones((3, 3), np.uint8), iterations=max(1, round(0.01 * side)))
     return np.asarray(blur(eroded.astype(np.float32), max(1.0, 0.004 * side)), np.float32)
 
 
 def _fill(picture: Picture, alpha: Picture, clear: int) -> Picture:
-    """The picture with the person filled in from around them: mirrored at the outline, so that what comes to light when the head
-    moves has the background's own texture; deeper in, where nothing ever shows, by means of what is known.
+    """Fill in the person from the background around them.
+
+    Near the outline the background is mirrored, so that areas uncovered by the moving head have its texture; deeper inside,
+    where nothing is ever uncovered, it is averaged.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * clear + 1, 2 * clear + 1))
     known = (cv2.dilate((alpha > 0).astype(np.uint8), kernel) == 0).astype(np.float32)
@@ -120,9 +123,11 @@ def _fill(picture: Picture, alpha: Picture, clear: int) -> Picture:
     return plate
 
 
-def _exact(picture: Picture, alpha: Picture, plate: Picture) -> Matte:
-    """Where a pixel is darker than the background's share in it, the share is made to fit: by a background that is a little
-    darker, or, where that is not enough, by more of the person than the segmentation saw, such as a strand of hair.
+def _make_exact(picture: Picture, alpha: Picture, plate: Picture) -> Matte:
+    """Adjust the parts so that compositing them gives exactly the picture.
+
+    Where a pixel is darker than the background's share in it, the background is darkened a little; if that is not enough (a
+    strand of hair that the segmentation missed), alpha is raised.
     """
     own = picture.astype(np.int32) * 255
     through = 255 - alpha.astype(np.int32)
@@ -133,7 +138,7 @@ def _exact(picture: Picture, alpha: Picture, plate: Picture) -> Matte:
 
 
 def _mirror(picture: Picture, known: FloatArray, smooth: float) -> tuple[FloatArray, FloatArray]:
-    """For every unknown pixel the one as far beyond the nearest known one; and 1 where that is itself known, 0 where not."""
+    """Mirror the known pixels into the unknown ones; also returns 1 where the mirrored pixel was itself known, else 0."""
     _, labels = cv2.distanceTransformWithLabels(
         (known == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -163,7 +168,7 @@ def _push_pull(weighted: FloatArray, weight: FloatArray) -> FloatArray:
     return np.asarray(coarse + known * (own - coarse), np.float32)
 
 
-def shade(background: Picture, alpha: cv2.typing.MatLike) -> Picture:
-    """(1 - alpha) * background, rounded as the compositor rounds it."""
+def background_share(background: Picture, alpha: cv2.typing.MatLike) -> Picture:
+    """Compute (1 - alpha) * background, uint8, rounded as `stages.encode.layers` rounds it."""
     through = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR)
     return np.asarray(cv2.multiply(background, through, scale=1 / 255), np.uint8)

@@ -1,7 +1,7 @@
-"""The inside of the mouth, painted once per portrait: upper teeth, lower teeth, tongue; or the picture's own teeth.
+"""Paints the inside of the mouth once per portrait: upper teeth (or the picture's own), lower teeth, tongue.
 
-Every layer is an RGBA picture over one box of the portrait, drawn where it lies while the mouth is closed. The upper
-teeth belong to the skull; lower teeth and tongue go with the jaw.
+Every layer is an RGBA picture over one box of the portrait, in its position while the mouth is closed. The upper teeth move with
+the skull; the lower teeth and the tongue move with the jaw.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.colours import Tones, luma
+from stages.face.rig.colours import FaceColours, luma
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.rig.lipline import CLOSED_GAP
 from stages.face.sampling import blur
@@ -21,21 +21,26 @@ from stages.face.sampling import blur
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
 
-#: Widths of half a row of teeth from the middle on, in units, as seen from the front, and how much shorter each is.
+#: Widths of the teeth of half a row from the middle on, in units, seen from the front, and how much shorter each is.
 _TOOTH_WIDTHS = (0.150, 0.115, 0.105, 0.080, 0.070, 0.060)
 _TOOTH_SHORTER = (0.0, 0.016, 0.004, 0.022, 0.03, 0.04)
 _LOWER_WIDTHS = (0.095, 0.095, 0.10, 0.085, 0.075, 0.07)
-#: An open mouth whose brightest parts are below this part of a tooth's brightness shows no teeth.
+#: An open mouth shows no teeth if its brightest pixels are darker than this fraction of a tooth's brightness.
 _DARK = 0.55
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, in units.
 _UPPER_EDGE, _LOWER_EDGE = 0.075, 0.035
 
 
 @dataclass(frozen=True)
-class Oral:
-    """Layers over the box whose top left portrait pixel is `origin`, RGBA uint8 [height, width, 4].
+class MouthInterior:
+    """The painted layers of the mouth, RGBA uint8 [height, width, 4] each.
 
-    skull: upper teeth, painted or the picture's own; jaw: lower teeth; own_teeth: whether the picture shows an open mouth.
+    Attributes:
+        origin: x and y of the layers' top left pixel in the portrait.
+        skull: upper teeth, painted or the picture's own.
+        jaw: lower teeth.
+        tongue: the tongue.
+        own_teeth: whether the picture shows an open mouth.
     """
 
     origin: tuple[int, int]
@@ -45,10 +50,10 @@ class Oral:
     own_teeth: bool
 
 
-def paint_oral(
-    portrait: npt.NDArray[np.uint8], frame: FaceFrame, curves: tuple[FloatArray, FloatArray], tones: Tones
-) -> Oral:
-    """Paint the layers for an RGB portrait."""
+def paint_mouth_interior(
+    portrait: npt.NDArray[np.uint8], frame: FaceFrame, curves: tuple[FloatArray, FloatArray], tones: FaceColours
+) -> MouthInterior:
+    """Paint the layers for an RGB portrait whose lips' edges are `curves` (upper, lower; [n, 2] px)."""
     reach = max(frame.half_mouth) * 1.1 + 0.1 * frame.unit
     corners = frame.picture(np.array([[-reach, -0.5 * frame.unit], [reach, frame.unit]]))
     x0, y0 = np.floor(corners.min(axis=0) - 0.15 * frame.unit).astype(int)
@@ -66,26 +71,28 @@ def paint_oral(
     if own:
         teeth = _own_teeth(_own_interior(portrait, (x0, y0), across.shape, curves), tones)
         edge = _lower_end(teeth, across, below_upper) / max(arch / 0.5, 0.1) ** 0.5
-        behind = _teeth(across, below_upper, arch, _like(teeth, tones), _TOOTH_WIDTHS, edge - 0.012, up=True)
-        return Oral((int(x0), int(y0)), _laid_over(behind, teeth), jaw, tongue, True)
+        behind = _teeth(
+            across, below_upper, arch, _with_teeth_colour(teeth, tones), _TOOTH_WIDTHS, edge - 0.012, up=True
+        )
+        return MouthInterior((int(x0), int(y0)), _composite(behind, teeth), jaw, tongue, True)
     skull = _teeth(across, below_upper, arch, tones, _TOOTH_WIDTHS, _UPPER_EDGE, up=True)
-    return Oral((int(x0), int(y0)), skull, jaw, tongue, False)
+    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, False)
 
 
 def _lower_end(teeth: Rgba, across: Grid, below: Grid) -> float:
-    """How far below the upper lip the picture's own front teeth end, in units."""
+    """Distance from the upper lip to the lower end of the picture's own front teeth, in units."""
     front = (teeth[..., 3] > 128) & (np.abs(across) < 0.2)
     return float(np.percentile(below[front], 92)) if front.any() else _UPPER_EDGE
 
 
-def _like(teeth: Rgba, tones: Tones) -> Tones:
-    """The tones with the colour of the picture's own teeth."""
+def _with_teeth_colour(teeth: Rgba, tones: FaceColours) -> FaceColours:
+    """A copy of `tones` with the colour of the picture's own teeth."""
     shown = teeth[..., :3][teeth[..., 3] > 200]
     return replace(tones, teeth=0.9 * np.median(shown, axis=0)) if len(shown) else tones
 
 
-def _laid_over(under: Rgba, over: Rgba) -> Rgba:
-    """One RGBA layer over another."""
+def _composite(under: Rgba, over: Rgba) -> Rgba:
+    """Composite one RGBA layer over another."""
     low, high = under[..., 3:].astype(np.float64) / 255, over[..., 3:].astype(np.float64) / 255
     cover = high + low * (1 - high)
     colour = over[..., :3] * high + under[..., :3] * low * (1 - high)
@@ -93,16 +100,16 @@ def _laid_over(under: Rgba, over: Rgba) -> Rgba:
 
 
 def _straightened(x: Grid, curve: npt.NDArray[np.float64]) -> Grid:
-    """The lip line's height, with half of its bow taken out: rows of teeth are straighter than lips."""
+    """The lip line's y with half of its curvature removed: rows of teeth are straighter than lips."""
     return 0.5 * np.interp(x, curve[:, 0], curve[:, 1]) + 0.5 * float(
         np.mean(curve[len(curve) // 3 : -len(curve) // 3, 1])
     )
 
 
 def _teeth(
-    across: Grid, below: Grid, arch: float, tones: Tones, widths: tuple[float, ...], edge: float, *, up: bool
+    across: Grid, below: Grid, arch: float, tones: FaceColours, widths: tuple[float, ...], edge: float, *, up: bool
 ) -> Rgba:
-    """A row of teeth; `up` for the upper one, whose free edge is its lower."""
+    """Paint a row of teeth: the upper row if `up` (its free edge is at the bottom), else the lower row."""
     scale = arch / 0.5  # a narrow mouth shows narrow teeth
     distance = np.abs(across) / scale
     bounds = np.cumsum((0.0, *widths))
@@ -136,8 +143,8 @@ def _softened(layer: Rgba, sigma: float) -> Rgba:
     return np.asarray(blur(layer, max(sigma * layer.shape[1] / 1.3, 0.4)), np.uint8)
 
 
-def _tongue(across: Grid, below: Grid, arch: float, tones: Tones) -> Rgba:
-    """A rounded mass behind the lower teeth, its top just below the lip line of a closed mouth."""
+def _tongue(across: Grid, below: Grid, arch: float, tones: FaceColours) -> Rgba:
+    """Paint the tongue: rounded, behind the lower teeth, its top just below the lip line of a closed mouth."""
     width = 0.90 * arch
     radius = np.clip(np.abs(across) / width, 0, 1)
     top = -0.03 + 0.12 * radius**2.2
@@ -155,7 +162,7 @@ def _own_interior(
     shape: tuple[int, ...],
     curves: tuple[FloatArray, FloatArray],
 ) -> Rgba:
-    """What the picture itself shows between its lips."""
+    """Cut out what the picture shows between its lips."""
     outline: FloatArray = np.concatenate([curves[0], curves[1][::-1]]) - np.array(origin, np.float32)
     cover = np.zeros(shape, np.uint8)
     cv2.fillPoly(cover, [np.round(outline * 16).astype(np.int32)], (255,), lineType=cv2.LINE_AA, shift=4)
@@ -165,8 +172,8 @@ def _own_interior(
     return np.dstack([patch, cover])
 
 
-def _own_teeth(shown: Rgba, tones: Tones) -> Rgba:
-    """The teeth among what the picture shows: bright, and less red than the lips."""
+def _own_teeth(shown: Rgba, tones: FaceColours) -> Rgba:
+    """Select the teeth from the picture's own mouth: bright pixels that are less red than the lips."""
     colour = shown[..., :3].astype(np.float64)
     inside = shown[..., 3] > 200
     if not inside.any():
@@ -186,7 +193,7 @@ def _own_teeth(shown: Rgba, tones: Tones) -> Rgba:
 
 
 def _largest(mask: Grid) -> Grid:
-    """The mask's largest connected part: specks beside the row of teeth are left out."""
+    """Keep the mask's largest connected part, without specks beside the row of teeth."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
     if count < 2:
         return mask

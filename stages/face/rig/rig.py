@@ -1,4 +1,4 @@
-"""The rig: everything about a portrait that is the same in every frame, worked out once and kept by content."""
+"""The rig: all data about a portrait that is the same in every frame, computed once and cached by content."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import numpy.typing as npt
 from daemon.errors import ResultError
 from daemon.system.fs import artifact, close_to_others, make_folder
 from stages.face import mesh
-from stages.face.landmarker import landmarker
+from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
-from stages.face.rig.colours import Tones
-from stages.face.rig.creases import Crease, creases_of
-from stages.face.rig.expressions import Expressions
+from stages.face.rig.colours import FaceColours
+from stages.face.rig.creases import Crease, find_creases
+from stages.face.rig.expressions import ExpressionFields
 from stages.face.rig.face_frame import FaceFrame
-from stages.face.rig.grid import Cells
-from stages.face.rig.head import Head
+from stages.face.rig.grid import CellBlock
+from stages.face.rig.head import HeadFields
 from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
-from stages.face.rig.matte import Matte, split
-from stages.face.rig.mouth_interior import Oral, paint_oral
+from stages.face.rig.matte import Matte, split_person
+from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur
 
-#: Raise it whenever what is built here changes: rigs in the cache are then built anew.
+#: Increase it whenever the built data change: cached rigs are then rebuilt.
 VERSION = 6
-#: Fields are kept at up to a quarter of the portrait's resolution, finer for small faces.
+#: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 80
-#: What the head's fields cover, in face widths to each side and face heights above and below the chin; nothing moves
-#: farther out. Faces are a small part of some pictures.
+#: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
+#: farther out, and in some pictures the face is a small part.
 _ASIDE, _ABOVE, _BELOW = 2.3, 2.1, 2.2
 #: The same for the expressions.
 _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW = 0.95, 1.3, 0.7
@@ -41,48 +41,52 @@ _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW = 0.95, 1.3, 0.7
 
 @dataclass(frozen=True)
 class Rig:
-    """A portrait ready to move.
+    """The data with which a portrait is animated.
 
     Attributes:
-        step: px per grid cell, see `Cells`.
-        face_names, face_cells: the expressions' parameters, and the block their fields cover.
-        lower, upper: displacement of either layer at full strength, px, float32 [expressions, rows, columns, 2].
-        head_names, head_cells, head: the same for the head's fields, which both layers share. Covers `face_cells` too.
+        step: px per grid cell, see `CellBlock`.
+        face_names, face_cells: names of the expression parameters, and the block that their fields cover.
+        lower, upper: displacement of each layer at full strength, px, float32 [expressions, rows, columns, 2].
+        head_names, head_cells, head: the same for the head's fields, which both layers share; includes `face_cells`.
         curve_upper, curve_lower: the lips' edges, px, [n, 2].
-        frame, tones, oral, matte, crease, lids: see there; lids is empty where the eyes are closed in the picture, matte where
-            the picture cannot be split into person and background.
+        frame: the face's coordinates.
+        tones: colours measured from the portrait.
+        oral: the painted inside of the mouth.
+        matte: person and background; empty if the picture cannot be split.
+        crease: the shadow of the folds beside the mouth.
+        lids: the closed lids; empty if the eyes are closed in the picture.
     """
 
     step: int
     face_names: tuple[str, ...]
-    face_cells: Cells
+    face_cells: CellBlock
     lower: FloatArray
     upper: FloatArray
     head_names: tuple[str, ...]
-    head_cells: Cells
+    head_cells: CellBlock
     head: FloatArray
     curve_upper: FloatArray
     curve_lower: FloatArray
     frame: FaceFrame
-    tones: Tones
-    oral: Oral
+    tones: FaceColours
+    oral: MouthInterior
     matte: Matte
     crease: Crease
     lids: tuple[Lid, ...]
 
 
 def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
-    """Build the rig of an RGB portrait; takes some tenths of a second."""
+    """Build the rig of an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px. Takes tenths of a second."""
     size = portrait.shape[1], portrait.shape[0]
     frame = FaceFrame.of(landmarks)
     step = int(np.clip(frame.face_width // _CELLS_PER_FACE, _FINEST, _COARSEST))
     curves = lip_curves(portrait, landmarks, frame)
-    tones = Tones.of(portrait, landmarks)
+    tones = FaceColours.of(portrait, landmarks)
     face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
     head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
-    expressions = Expressions(frame, landmarks, curves, face_cells.points(step)).all()
-    matte = split(portrait, landmarks, landmarker().person(portrait))
-    head = Head(frame, landmarks, size, head_cells.points(step), bool(matte)).all()
+    expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step)).all()
+    matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
+    head = HeadFields(frame, landmarks, size, head_cells.points(step), bool(matte)).all()
     return Rig(
         step=step,
         face_names=tuple(expressions),
@@ -96,35 +100,44 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         curve_lower=curves[1],
         frame=frame,
         tones=tones,
-        oral=paint_oral(portrait, frame, curves, tones),
+        oral=paint_mouth_interior(portrait, frame, curves, tones),
         matte=matte,
-        crease=creases_of(landmarks, size),
+        crease=find_creases(landmarks, size),
         lids=_lids(portrait, landmarks, tones),
     )
 
 
-def _block(frame: FaceFrame, step: int, size: tuple[int, int], aside: float, above: float, below: float) -> Cells:
-    """The block of so many face widths to each side and face heights above and below the chin."""
+def _block(frame: FaceFrame, step: int, size: tuple[int, int], aside: float, above: float, below: float) -> CellBlock:
+    """The block that covers so many face widths to each side and face heights above and below the chin."""
     x, y = aside * frame.face_width, np.array([-above, below]) * frame.face_height + frame.chin
     corners = frame.picture(np.array([[-x, y[0]], [x, y[0]], [-x, y[1]], [x, y[1]]]))
-    return Cells.around(corners.min(axis=0), corners.max(axis=0), step, size)
+    return CellBlock.around(corners.min(axis=0), corners.max(axis=0), step, size)
 
 
 def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> FloatArray:
-    """Face directions to picture directions; what is invisible becomes 0."""
+    """Turn displacements from face directions to picture directions; invisibly small ones become 0."""
     turned: FloatArray = (np.stack(parts) @ np.stack([frame.across, frame.down])).astype(np.float16).astype(np.float32)
     turned[np.abs(turned) < 0.02] = 0.0
     return turned
 
 
-def _lids(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, tones: Tones) -> tuple[Lid, ...]:
-    if max(mesh.lids(landmarks)) < mesh.CLOSED_EYE:
+def _lids(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, tones: FaceColours) -> tuple[Lid, ...]:
+    if max(mesh.lid_openness(landmarks)) < mesh.CLOSED_EYE:
         return ()
     return tuple(paint_lid(portrait, landmarks, side, tones) for side in (0, 1))
 
 
 def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
-    """The portrait's rig, from the cache or built and put there. A damaged cache file is built anew."""
+    """Load the portrait's rig from the cache, or build it and save it there. A damaged cache file is replaced.
+
+    Args:
+        cache: the cache folder.
+        portrait: RGB uint8 [height, width, 3].
+        landmarks: [478, 3] px.
+
+    Raises:
+        ResultError: `picture-invalid`: a computed field is not finite.
+    """
     digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr(portrait.shape).encode())
     path = cache / "rigs" / f"{digest.hexdigest()[:32]}-v{VERSION}.npz"
     try:
@@ -136,9 +149,9 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
         path.unlink(missing_ok=True)
     rig = build_rig(portrait, landmarks)
     packed = _pack(rig)
-    if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # it would be kept for every later job
+    if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # the cache would serve it to every later job
         raise ResultError(
-            "picture-invalid", "The portrait's rig holds values that are no numbers.", "It is tried again."
+            "picture-invalid", "The portrait's rig contains values that are not finite.", "The job is tried again."
         )
     make_folder(path.parent)
     close_to_others(path.parent)
@@ -148,13 +161,14 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
 
 
 _NESTED: dict[str, type[Any]] = {
-    "frame": FaceFrame, "tones": Tones, "oral": Oral, "matte": Matte, "crease": Crease, "face_cells": Cells, "head_cells": Cells
+    "frame": FaceFrame, "tones": FaceColours, "oral": MouthInterior, "matte": Matte, "crease": Crease,
+    "face_cells": CellBlock, "head_cells": CellBlock,
 }  # fmt: skip
 _FIELDS = ("lower", "upper", "head")
 
 
 def _pack(rig: Rig) -> dict[str, Any]:
-    """Arrays by dotted name; fields as half floats (1/100 px)."""
+    """The rig as arrays by dotted name; displacement fields are stored as half floats (1/100 px)."""
     flat: dict[str, Any] = {name: getattr(rig, name).astype(np.float16) for name in _FIELDS}
     flat |= {
         name: np.array(getattr(rig, name))
@@ -184,7 +198,7 @@ def _unpack(data: Any) -> Rig:
 
 
 def _plain(value: npt.NDArray[Any]) -> Any:
-    """Numbers as numbers, pairs as tuples, the rest as arrays: as they were packed."""
+    """Convert a loaded array to the type that was packed: a number, a pair as a tuple, or an array."""
     if value.ndim == 0:
         return value.item()
     return tuple(value.tolist()) if value.shape == (2,) and value.dtype != np.float64 else value

@@ -1,4 +1,4 @@
-"""What a lip-sync engine is, as everybody else knows it. Imports nothing heavy."""
+"""The record that describes a lip-sync engine to the rest of the program. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from daemon.config import Settings
 from stages.context import Context, Facts
-from stages.model_files.catalogue import Part
+from stages.model_files.catalogue import ModelPart
 
 if TYPE_CHECKING:  # so that an engine can be chosen without numpy
-    from stages.lipsync.audio_features import Sound
+    from stages.lipsync.audio_features import AudioFeatures
 
 
 def _no_model(_: Settings) -> str:
@@ -27,22 +27,23 @@ class LipsyncEngine:
     """One engine: `ENGINE` in the module `stages.lipsync.engines.NAME`.
 
     Attributes:
-        name: in config.yaml; listed in `daemon.config.settings.LipsyncEngineName`.
-        paint: paints the mouth of a number of frames to a sound, into the job's folder, and gives facts for the status;
-            None where the motion track itself moves the mouth.
-        unload: gives back the memory of what is loaded; what is held and free afterwards, empty where nothing was loaded.
-        packages: modules that it imports, and `module`, its own that imports them all; empty where the base install does.
-        extra: of pyproject.toml, that brings the packages.
-        models: its model files, by what `avatar models` calls them.
-        model: which of them the settings ask for. An engine with model files is only taken by itself where they are
-            complete and a CUDA GPU can be used.
+        name: name in config.yaml; listed in `daemon.config.settings.LipsyncEngineName`.
+        paint: paints the mouths for the given audio features and number of frames into the job's folder, and returns facts
+            for the status; None if the motion track moves the mouth.
+        unload: unloads its models; returns the memory held and free afterwards, empty if nothing was loaded.
+        packages: modules that it needs besides the base installation's.
+        module: its own module that imports all of `packages`; empty if there are none.
+        extra: extra of pyproject.toml that installs the packages.
+        models: its model files, by the names that `avatar models` uses.
+        model: returns the key of `models` that the settings select. "auto" chooses an engine with model files only if they
+            are complete and a CUDA GPU can be used.
     """
 
     name: str
-    paint: Callable[[Context, Sound, int], Facts] | None = None
+    paint: Callable[[Context, AudioFeatures, int], Facts] | None = None
     unload: Callable[[], Facts] = _nothing_loaded
     packages: tuple[str, ...] = ()
     module: str = ""
     extra: str = ""
-    models: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    models: Mapping[str, tuple[ModelPart, ...]] = field(default_factory=dict)
     model: Callable[[Settings], str] = _no_model

@@ -1,4 +1,4 @@
-"""The engine `musetalk`: a network paints the mouth (`stages.musetalk`)."""
+"""The engine `musetalk`: a neural network paints the mouth (`stages.musetalk`)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from stages.lipsync.engines.base import LipsyncEngine
 from stages.musetalk.model_files import MODELS
 
 if TYPE_CHECKING:
-    from stages.lipsync.audio_features import Sound
+    from stages.lipsync.audio_features import AudioFeatures
 
 
-def _paint(ctx: Context, sound: Sound, frames: int) -> Facts:
+def _paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
     from stages.musetalk.paint import paint_mouths
 
-    return paint_mouths(ctx, sound, frames)
+    return paint_mouths(ctx, audio, frames)
 
 
 def _unload() -> Facts:
-    paint = sys.modules.get("stages.musetalk.paint")  # where it was never imported, nothing is loaded
+    paint = sys.modules.get("stages.musetalk.paint")  # if it was never imported, nothing is loaded
     return paint.unload() if paint else {}
 
 
-def model(settings: Settings) -> str:
-    """What `avatar models` calls the files of the configured version."""
+def model_name(settings: Settings) -> str:
+    """Return the name that `avatar models` uses for the files of the configured version."""
     return "musetalk" if settings.stages.lipsync.musetalk.version == "1.5" else "musetalk-v1"
 
 
 ENGINE = LipsyncEngine(
-    "musetalk", _paint, _unload, packages=("torch", "safetensors"), module="stages.musetalk.paint", extra="musetalk",
-    models=MODELS, model=model,
+    "musetalk", _paint_mouths, _unload, packages=("torch", "safetensors"), module="stages.musetalk.paint", extra="musetalk",
+    models=MODELS, model=model_name,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The engine `warp`: the portrait itself is moved, the mouth included. It needs no model file."""
+"""The engine `warp`: the motion track warps the portrait, including the mouth. It needs no model files."""
 
 from stages.lipsync.engines.base import LipsyncEngine
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from daemon.config import Settings
 from daemon.system.installation import Missing
-from stages.model_files.catalogue import Part
+from stages.model_files.catalogue import ModelPart
 
 if TYPE_CHECKING:  # so that voices can be listed without numpy
     from stages.tts.timing import Phone, Samples
@@ -190,7 +190,7 @@ class TtsEngine:
     packages: tuple[str, ...]
     pins: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
-    models: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    models: Mapping[str, tuple[ModelPart, ...]] = field(default_factory=dict)
     needs: TextNeeds = TextNeeds()
     tries: Callable[[Settings], int] = _once
     refused: Callable[[Settings], Missing | None] = _nothing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from daemon.errors import JobError
-from stages.media.fullwidth import unspaced
+from stages.media.fullwidth import is_unspaced
 from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
 
 #: Signs of Chinese and Japanese text → those of the network, which makes pauses of them.
@@ -33,7 +33,7 @@ class Owned:
         """Words as they stand in the text: without a blank where one of two neighbours needs none."""
         text, owners = "", []
         for word, index in zip(words, indices, strict=True):
-            if text and word and not unspaced(text[-1]) and not unspaced(word[0]):
+            if text and word and not is_unspaced(text[-1]) and not is_unspaced(word[0]):
                 text += " "
                 owners.append(index)
             text += word

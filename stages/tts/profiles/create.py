@@ -13,7 +13,7 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.system import fs
 from stages.context import Context, Facts
-from stages.media.wav import to_pcm, wav_writer
+from stages.media.wav import open_wav_writer, to_pcm
 from stages.tts.engines.voices import catalogue
 from stages.tts.profile_store import Profile, Profiles, check_consent
 from stages.tts.profiles.sample import RATE, reference
@@ -103,6 +103,6 @@ def _check_unlike(name: str, settings: Settings) -> None:
 
 def _wav(samples: Samples) -> bytes:
     buffer = io.BytesIO()
-    with wav_writer(buffer, RATE, len(samples)) as sink:
+    with open_wav_writer(buffer, RATE, len(samples)) as sink:
         sink.writeframes(to_pcm(samples))
     return buffer.getvalue()

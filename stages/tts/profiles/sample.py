@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.errors import JobError, visible
-from stages.media.ffmpeg import Ffmpeg
+from stages.media.ffmpeg import FfmpegProcess
 from stages.tts.profiles.quality import Quality, measure, speaking
 from stages.tts.recording import SILENT_DB, decoder, unreadable
 from stages.tts.timing import STEPS_PER_S, Samples, loudness
@@ -81,7 +81,7 @@ def decode(path: Path, *, by_name: bool = False) -> Samples:
         JobError: `audio-unreadable`, `sample-too-long`.
     """
     blocks: list[bytes] = []
-    with Ffmpeg(decoder(path.name, RATE), path.parent, read=True) as ffmpeg:
+    with FfmpegProcess(decoder(path.name, RATE), path.parent, read=True) as ffmpeg:
         size = 0
         while data := ffmpeg.stdout.read(_CHUNK_BYTES):
             blocks.append(data)

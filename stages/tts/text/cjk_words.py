@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from stages.media.fullwidth import CLOSING, OPENING, TRADITIONAL, UNSPACED, unspaced
+from stages.media.fullwidth import CLOSING, OPENING, TRADITIONAL, UNSPACED, is_unspaced
 
 _LETTERS = re.compile(
     "[\u3005-\u3007\u3041-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
@@ -88,4 +88,4 @@ def _may_break(before: str, after: str) -> bool:
     left, right = before[-1], after[0]
     if left in OPENING or right in CLOSING or (left in _DATED and right.isdigit()):
         return False
-    return (unspaced(left) or unspaced(right)) and not (left.isdigit() and _LETTERS.match(right) is not None)
+    return (is_unspaced(left) or is_unspaced(right)) and not (left.isdigit() and _LETTERS.match(right) is not None)

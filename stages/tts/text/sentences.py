@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from stages.media.fullwidth import unspaced
+from stages.media.fullwidth import is_unspaced
 from stages.tts.text.cjk_words import Breaker, breaker_for, unwrapped
 from stages.tts.text.pause_marks import hide_marks, pause_of
 from stages.tts.text.spoken_length import letters_of
@@ -148,7 +148,7 @@ def _tokens(line: str, breaker: Breaker | None) -> list[_Token]:
     for run in unwrapped(line).split():
         # A mark stands between blanks of its own making.
         marked = len(found) > 1 and pause_of(found[-1].text) is not None
-        beside = marked and unspaced(found[-2].text[-1]) and unspaced(run[0])
+        beside = marked and is_unspaced(found[-2].text[-1]) and is_unspaced(run[0])
         words = [run] if pause_of(run) is not None else breaker.words(run)
         found += [_Token(word, glued=bool(at) or beside) for at, word in enumerate(words)]
     return found

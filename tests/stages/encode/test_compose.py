@@ -17,10 +17,10 @@ import stages.lipsync
 from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.compose import Composer
-from stages.encode.parallel import Shares
+from stages.encode.parallel import ParallelFrames
 from stages.face import mesh
-from stages.face.landmarker import landmarker
-from stages.lipsync.motion_track import NAMES, Track
+from stages.face.landmarker import shared_landmarker
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from tests.support.picture_jobs import drawn, face_of, job, portrait_of, say, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -41,16 +41,16 @@ SOUNDS: dict[str, dict[str, float]] = {
 
 def show(ctx: Context, *rows: dict[str, float]) -> list[Picture]:
     """Frames of hand-made motion over the job's portrait."""
-    values = np.zeros((len(rows), len(NAMES)), np.float32)
+    values = np.zeros((len(rows), len(PARAMETERS)), np.float32)
     for index, row in enumerate(rows):
         for name, value in row.items():
-            values[index, NAMES.index(name)] = value
-    Track(values, Fraction(25), 0).save(ctx.path("motion.npz"))
-    return [frame.copy() for frame in Composer.open(ctx).frames()]
+            values[index, PARAMETERS.index(name)] = value
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return [frame.copy() for frame in Composer.for_job(ctx).frames()]
 
 
 def measured(frame: Picture) -> npt.NDArray[np.float32]:
-    points = landmarker().mesh(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8))
+    points = shared_landmarker().read_mesh(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8))
     assert points is not None
     return points
 
@@ -94,7 +94,7 @@ def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
 def test_a_blink_shuts_both_eyes_in_the_skins_own_colour(ready: Context, frames: dict[str, Picture]) -> None:
     # Given the eyes' boxes before and after
     points = np.array(face_of(ready)["landmarks"], np.float32)
-    open_, shut = mesh.lids(measured(frames["rest"])), mesh.lids(measured(frames["blink"]))
+    open_, shut = mesh.lid_openness(measured(frames["rest"])), mesh.lid_openness(measured(frames["blink"]))
     # Then the landmarker sees them shut
     assert max(shut) < 0.6 * min(open_)
     for upper, lower, _ in mesh.EYES:
@@ -156,13 +156,13 @@ def test_nothing_tears(frames: dict[str, Picture]) -> None:
 def talking(ready: Context) -> tuple[Context, list[Picture]]:
     say(ready, [("ɑ", 0.3, 0.6), ("m", 0.6, 0.65), ("i", 0.65, 0.9), ("p", 0.9, 0.95), ("u", 0.95, 1.2)], 1.7)
     stages.lipsync.run(ready)
-    return ready, [frame.copy() for frame in Composer.open(ready).frames()]
+    return ready, [frame.copy() for frame in Composer.for_job(ready).frames()]
 
 
 def test_a_clip_begins_and_ends_as_the_portrait(talking: tuple[Context, list[Picture]]) -> None:
     ctx, clip = talking
     # Given, when, then
-    assert len(clip) == Composer.open(ctx).frame_count == 43
+    assert len(clip) == Composer.for_job(ctx).frame_count == 43
     assert (clip[0] == portrait_of(ctx)[..., ::-1]).all()
     assert (clip[-1] == portrait_of(ctx)[..., ::-1]).all()
 
@@ -180,7 +180,7 @@ def test_spoken_frames_close_at_m_and_open_at_a(talking: tuple[Context, list[Pic
 def test_the_same_job_gives_the_same_bytes(talking: tuple[Context, list[Picture]]) -> None:
     ctx, clip = talking
     # Given the same job rendered again
-    again = [frame.copy() for frame in Composer.open(ctx).frames()]
+    again = [frame.copy() for frame in Composer.for_job(ctx).frames()]
     # Then
     assert all((one == other).all() for one, other in zip(clip, again, strict=True))
     assert clip[5].flags["C_CONTIGUOUS"]
@@ -206,7 +206,7 @@ def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
     rows = [{**SOUNDS["turn"], "jaw": 0.05 * k, "blink_left": 0.1 * (k % 5), "lean": 0.01 * k} for k in range(7)]
     alone = show(ready, *rows)
     # When three processes share the frames
-    together = [frame.copy() for frame in Shares(ready, Composer.open(ready), 3).frames()]
+    together = [frame.copy() for frame in ParallelFrames(ready, Composer.for_job(ready), 3).frames()]
     # Then each frame is the one that a single process draws, in order
     assert len(together) == 7
     assert all((one == other).all() for one, other in zip(alone, together, strict=True))
@@ -215,11 +215,11 @@ def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
 def test_a_drawing_process_that_dies_is_told(ready: Context) -> None:
     # Given a job whose motion goes missing under the processes
     show(ready, *[{}] * 4)
-    source = Composer.open(ready)
+    source = Composer.for_job(ready)
     ready.path("motion.npz").unlink()
     # When / Then
     with pytest.raises(UnknownError) as told:
-        list(Shares(ready, source, 2).frames())
+        list(ParallelFrames(ready, source, 2).frames())
     assert told.value.code == "frames-missing"
     assert "motion.npz" in told.value.message
 

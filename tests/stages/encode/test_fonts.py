@@ -13,7 +13,7 @@ import zhplot
 from fontTools.ttLib import TTCollection, TTFont
 
 from stages.encode import fonts
-from stages.encode.fonts import font_for
+from stages.encode.fonts import choose_font
 from stages.encode.video import write_video
 from tests.support.sound_jobs import Stripes, beep_job, ffmpeg
 
@@ -66,7 +66,7 @@ def test_letters_without_shapes_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "fonts" / "noto").mkdir(parents=True)
     (tmp_path / "fonts" / "Broken-Regular.ttf").write_bytes(b"no font")
     (tmp_path / "fonts" / "noto" / "Some.ttf").symlink_to(NOTO)
-    font, warning = font_for("你好, hello", "zh")
+    font, warning = choose_font("你好, hello", "zh")
     assert (font.family, warning) == ("Noto Sans SC", "")
 
 
@@ -82,11 +82,11 @@ def test_of_a_collection_the_face_of_the_language_is_taken(tmp_path: Path, monke
         faces.fonts.append(face)
     faces.save(str(tmp_path / "Some.ttc"))
     # Then each reader gets the shapes that are theirs
-    families = [font_for("直感", language)[0].family for language in ("ja", "zh-CN", "zh-Hant-TW")]
+    families = [choose_font("直感", language)[0].family for language in ("ja", "zh-CN", "zh-Hant-TW")]
     assert families == ["Some JP", "Some SC", "Some TC"]
 
 
 def test_each_language_has_its_own_shapes_of_han_and_latin_keeps_its_font() -> None:
-    assert font_for("直感の骨", "ja")[0].family == "IPAexGothic"
-    assert font_for("直感的骨", "zh-CN")[0].family == "Noto Sans SC"
-    assert font_for("Ça va ? Привет – “ok”", "fr")[0].family == "DejaVu Sans"
+    assert choose_font("直感の骨", "ja")[0].family == "IPAexGothic"
+    assert choose_font("直感的骨", "zh-CN")[0].family == "Noto Sans SC"
+    assert choose_font("Ça va ? Привет – “ok”", "fr")[0].family == "DejaVu Sans"

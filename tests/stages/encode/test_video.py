@@ -21,10 +21,10 @@ import pytest
 from daemon.errors import AvatarError, MachineError, ResultError, UnknownError
 from stages.context import Context
 from stages.encode import ffmpeg_command as encoder
-from stages.encode.mp4_probe import probe
+from stages.encode.mp4_probe import probe_mp4
 from stages.encode.video import write_video
-from stages.lipsync.motion_track import NAMES, Track
-from stages.media.ffmpeg import FFMPEG_ENV, Ffmpeg, failure, ffmpeg_path
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
+from stages.media.ffmpeg import FFMPEG_ENV, FfmpegProcess, ffmpeg_error, ffmpeg_path
 from tests.conftest import PATIENCE_S
 from tests.support.sound_jobs import Frame, Stripes, beep_job, ffmpeg, look
 
@@ -43,7 +43,7 @@ def test_picture_and_sound_are_equally_long(tmp_path: Path, fps: str, seconds: f
     # When it is encoded
     facts = write_video(ctx, Stripes(ctx))
     # Then there is a frame for every begun step of time, all equally long, and the sound ends with them
-    movie, rate = probe(ctx.path("video.mp4")), ctx.manifest.frame_rate
+    movie, rate = probe_mp4(ctx.path("video.mp4")), ctx.manifest.frame_rate
     video, audio = movie.stream("video"), movie.stream("audio")
     assert video is not None
     assert audio is not None
@@ -63,7 +63,7 @@ def test_format_is_what_every_player_takes(tmp_path: Path) -> None:
     assert "yuv420p(tv, bt709" in seen
     assert "aac (LC)" in seen
     assert "48000 Hz" in seen
-    order = probe(ctx.path("video.mp4")).order
+    order = probe_mp4(ctx.path("video.mp4")).order
     assert order.index("moov") < order.index("mdat")
 
 
@@ -158,10 +158,10 @@ def test_an_ffmpeg_that_dies_midway_leaves_nothing(tmp_path: Path, monkeypatch: 
 def test_a_full_disk_is_the_machines_fault() -> None:
     # Given an ffmpeg that writes to a full device
     command = [ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", "sine=duration=9", "-f", "wav", "-y", "/dev/full"]
-    with Ffmpeg(command, Path("/")) as process:
+    with FfmpegProcess(command, Path("/")) as process:
         status = process.finish()
     # Then its last words are understood
-    error: AvatarError = failure(status, process.log, "the video")
+    error: AvatarError = ffmpeg_error(status, process.log, "the video")
     assert isinstance(error, MachineError)
     assert error.code == "disk-full"
 
@@ -177,8 +177,8 @@ def test_no_ffmpeg_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.Mon
 def test_ffmpeg_dies_with_its_stage() -> None:
     # Given a process that starts an endless ffmpeg, and then is killed
     code = (
-        "import os, signal, pathlib; from stages.media.ffmpeg import Ffmpeg, ffmpeg_path;"
-        "f = Ffmpeg([ffmpeg_path(), '-re', '-f', 'lavfi', '-i', 'anullsrc', '-f', 'null', '-'], pathlib.Path('/'));"
+        "import os, signal, pathlib; from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path;"
+        "f = FfmpegProcess([ffmpeg_path(), '-re', '-f', 'lavfi', '-i', 'anullsrc', '-f', 'null', '-'], pathlib.Path('/'));"
         "print(f.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
@@ -202,7 +202,7 @@ def test_a_damaged_video_is_noticed(tmp_path: Path) -> None:
     for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
         broken.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"index|ends inside"):
-            probe(broken)
+            probe_mp4(broken)
 
 
 class Broken(Stripes):
@@ -232,10 +232,10 @@ def test_a_frame_that_is_no_picture_is_not_delivered(tmp_path: Path, wrong: Call
 
 
 def test_movement_that_is_not_finite_is_not_kept(tmp_path: Path) -> None:
-    values = np.zeros((5, len(NAMES)), np.float32)
+    values = np.zeros((5, len(PARAMETERS)), np.float32)
     values[2, 0] = np.nan
     with pytest.raises(ResultError) as caught:
-        Track(values, Fraction(25), 1).save(tmp_path / "motion.npz")
+        MotionTrack(values, Fraction(25), 1).save(tmp_path / "motion.npz")
     assert caught.value.code == "picture-invalid"
     assert list(tmp_path.iterdir()) == []
 
@@ -244,8 +244,8 @@ def test_a_video_that_lost_its_sound_is_not_delivered(tmp_path: Path, monkeypatc
     # Given an encoder that hears silence where the speech is
     ctx, silent = beep_job(tmp_path / "job"), tmp_path / "silent.wav"
     ffmpeg("-f", "lavfi", "-i", "anullsrc=r=48000:cl=mono", "-t", "1", str(silent))
-    command = encoder.command
-    monkeypatch.setattr(encoder, "command", lambda source, _, *rest: command(source, silent, *rest))
+    command = encoder.encode_command
+    monkeypatch.setattr(encoder, "encode_command", lambda source, _, *rest: command(source, silent, *rest))
     with pytest.raises(ResultError) as caught:
         write_video(ctx, Stripes(ctx))
     # Then that is the machine's fault, and there is no video

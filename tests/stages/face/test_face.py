@@ -43,8 +43,8 @@ BAD = {
     "pdf": (b"%PDF-1.7\n" + bytes(range(256)), "image-unreadable", "PDF"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(64), "image-unreadable", "HEIC"),
     "junk": (bytes(range(256)) * 8, "image-unreadable", "not a picture"),
-    "half-png": (encoded(drawn())[:90_000], "image-truncated", "breaks off"),
-    "half-jpeg": (encoded(drawn(), "JPEG")[:20_000], "image-truncated", "breaks off"),
+    "half-png": (encoded(drawn())[:90_000], "image-truncated", "truncated"),
+    "half-jpeg": (encoded(drawn(), "JPEG")[:20_000], "image-truncated", "truncated"),
     "bomb": (header_only(30_000, 30_000), "image-too-large", "900,000,000"),
     "noise": (encoded(noise()), "no-face", "No human face"),
     "far-away": (encoded(astronaut()), "face-too-small", "at least 128 px"),
@@ -237,12 +237,16 @@ def test_time_is_asked_for_by_the_pixels_before_they_are_worked_on(tmp_path: Pat
     broken = job(tmp_path / "broken", encoded(drawn().resize((2000, 2000)))[:50_000])
     # When it is read / Then its time was asked for, although it could not be decoded
     with pytest.raises(JobError):
-        stages.face.run(replace(broken, allow=asked.append))
+        stages.face.run(replace(broken, allow_seconds=asked.append))
     assert asked == [pytest.approx(timeout.base_s + 4 * timeout.per_megapixel_s)]
     # And what is built for a large video is given more than for a small one
     large: list[float] = []
     small: list[float] = []
-    stages.face.run(replace(job(tmp_path / "large", drawn(), kind="detect", size="1280x1280"), allow=large.append))
-    stages.face.run(replace(job(tmp_path / "small", drawn(), kind="detect", size="320x320"), allow=small.append))
+    stages.face.run(
+        replace(job(tmp_path / "large", drawn(), kind="detect", size="1280x1280"), allow_seconds=large.append)
+    )
+    stages.face.run(
+        replace(job(tmp_path / "small", drawn(), kind="detect", size="320x320"), allow_seconds=small.append)
+    )
     assert large[0] == small[0]
     assert large[1] > small[1] > timeout.base_s

@@ -21,8 +21,8 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
-from stages.face import decode as reading
-from stages.face.decode import LEAST_SIDE_PX, MOST_NARROW, MOST_SCANS, read
+from stages.face import decode
+from stages.face.decode import LEAST_SIDE_PX, MOST_NARROW, MOST_SCANS, read_picture
 from tests.conftest import PORTRAIT, ROOT
 from tests.support.endurance import repeats
 from tests.support.picture_jobs import encoded, job
@@ -116,7 +116,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 def outcome(path: Path) -> str:
     """`picture`, or the code."""
     try:
-        picture, scale = read(path, MAX_PIXELS)
+        picture, scale = read_picture(path, MAX_PIXELS)
     except JobError as exc:
         return exc.code
     assert picture.dtype == np.uint8
@@ -234,7 +234,7 @@ def test_a_large_picture_of_any_kind_of_pixels_is_scaled_down(tmp_path: Path, ki
     # Given pixels that cannot be averaged as they are (numbers in a palette, bits, 16-bit greys)
     path = tmp_path / "source.image"
     path.write_bytes(saved(kind, mode, size=(5000, 300)))
-    picture, scale = read(path, MAX_PIXELS)
+    picture, scale = read_picture(path, MAX_PIXELS)
     assert (picture.shape[1], scale) == (2500, 2.0)
 
 
@@ -268,9 +268,9 @@ def test_a_picture_that_takes_too_much_work_is_given_up_while_it_is_read(
         path.write_bytes(saved("JPEG")[:2] + b"\xff\xe0\0\2" * 3_000_000)
     else:
         path.write_bytes(many_scans((1600, 1600), 4000))
-        monkeypatch.setattr(reading, "scans", lambda path, most: 1)
-    monkeypatch.setattr(reading, "CPU_S", 0.5)
-    monkeypatch.setattr(reading, "CPU_PER_MPX_S", 0.0)
+        monkeypatch.setattr(decode, "count_scans", lambda path, most: 1)
+    monkeypatch.setattr(decode, "CPU_S", 0.5)
+    monkeypatch.setattr(decode, "CPU_PER_MPX_S", 0.0)
     # When it is read with little processor time / Then it ends with a code
     assert outcome(path) == "image-too-complex"
     # And nothing is left behind that would interrupt the next one
@@ -328,8 +328,8 @@ def test_the_largest_allowed_picture_takes_bounded_memory(tmp_path: Path, name: 
     # When it is read in a process of its own, as the worker is
     # (VmHWM, since ru_maxrss begins with what the process that started this one had)
     code = (
-        "from pathlib import Path; from stages.face.decode import read; "
-        f"read(Path({str(path)!r}), {MAX_PIXELS}); "
+        "from pathlib import Path; from stages.face.decode import read_picture; "
+        f"read_picture(Path({str(path)!r}), {MAX_PIXELS}); "
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

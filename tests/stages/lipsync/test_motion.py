@@ -13,7 +13,7 @@ import pytest
 import stages.lipsync
 from daemon.errors import UnknownError
 from stages.context import Context
-from stages.lipsync.motion_track import MOUTH, Track
+from stages.lipsync.motion_track import MOUTH, MotionTrack
 from tests.support.picture_jobs import RATE, job, say, track_of, write_sound
 
 #: "a-p-a-b-a-m-a-f-a", a pause, "a-p-u"; sounds as short as 30 ms.
@@ -27,14 +27,14 @@ OPENING = ("jaw", "lower_lip", "upper_lip")
 
 def spoken(
     folder: Path, phones: list[tuple[str, float, float]] = WORDS, duration: float = DURATION, **manifest: Any
-) -> Track:
+) -> MotionTrack:
     ctx = job(folder, **manifest)
     say(ctx, phones, duration)
     stages.lipsync.run(ctx)
     return track_of(ctx)
 
 
-def opening(track: Track) -> np.ndarray[Any, np.dtype[np.float32]]:
+def opening(track: MotionTrack) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.asarray(sum(track.column(name) for name in OPENING), np.float32)
 
 

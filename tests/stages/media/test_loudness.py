@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.media.loudness import Block, level
+from stages.media.loudness import Block, normalise_loudness
 from tests.support.sound_jobs import meter, sound
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -31,7 +31,7 @@ def test_loud_enough_and_never_past_the_ceiling(gain: float, tmp_path: Path) -> 
     whole = spiky() * np.float32(gain)
     blocks = np.array_split(whole, 7)
     # When it is levelled
-    level(lambda: blocks, RATE, len(whole), tmp_path / "speech.wav")
+    normalise_loudness(lambda: blocks, RATE, len(whole), tmp_path / "speech.wav")
     # Then an independent meter finds the loudness, and room above every peak, between the samples too
     loudness, peak = meter(tmp_path / "speech.wav")
     assert abs(loudness + 16) <= 0.3
@@ -45,7 +45,7 @@ def test_loud_enough_and_never_past_the_ceiling(gain: float, tmp_path: Path) -> 
 
 def test_silence_stays_silence(tmp_path: Path) -> None:
     # Given a second of nothing / When it is levelled / Then a second of nothing is written
-    level(lambda: [np.zeros(RATE, np.float32)], RATE, RATE, tmp_path / "speech.wav")
+    normalise_loudness(lambda: [np.zeros(RATE, np.float32)], RATE, RATE, tmp_path / "speech.wav")
     samples, _ = sound(tmp_path / "speech.wav")
     assert len(samples) == RATE
     assert not samples.any()

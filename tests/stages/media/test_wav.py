@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.media.wav import WavError, open_wav, to_pcm, wav_blocks, wav_writer
+from stages.media.wav import WavError, open_wav, open_wav_writer, read_wav_blocks, to_pcm
 
 
 def written(path: Path, samples: int) -> bytes:
-    with wav_writer(path, 24_000, samples) as sink:
+    with open_wav_writer(path, 24_000, samples) as sink:
         sink.writeframes(to_pcm(np.linspace(-1, 1, samples, dtype=np.float32)))
     return path.read_bytes()
 
@@ -21,7 +21,7 @@ def test_what_is_written_is_read_back_in_blocks(tmp_path: Path) -> None:
     # Given more sound than is read at once
     whole = written(tmp_path / "a.wav", 150_001)
     # Then the blocks are all of it, from a file and from memory
-    blocks = list(wav_blocks(tmp_path / "a.wav"))
+    blocks = list(read_wav_blocks(tmp_path / "a.wav"))
     assert len(blocks) > 1
     assert np.abs(np.concatenate(blocks) - np.linspace(-1, 1, 150_001)).max() < 1e-4
     with open_wav(io.BytesIO(whole)) as file:
@@ -33,14 +33,14 @@ def test_what_is_written_is_read_back_in_blocks(tmp_path: Path) -> None:
 def test_a_file_that_ends_in_the_middle_of_a_sample_gives_the_whole_ones(tmp_path: Path) -> None:
     whole = written(tmp_path / "a.wav", 1000)
     (tmp_path / "a.wav").write_bytes(whole[:-501])
-    assert len(np.concatenate(list(wav_blocks(tmp_path / "a.wav")))) == 749
+    assert len(np.concatenate(list(read_wav_blocks(tmp_path / "a.wav")))) == 749
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
-    with wav_writer(tmp_path / "a.wav", 8000) as sink:
+    with open_wav_writer(tmp_path / "a.wav", 8000) as sink:
         sink.setnchannels(2)
         sink.writeframes(np.array([[8192, 0], [-8192, 8192]], "<i2").tobytes())
-    assert np.concatenate(list(wav_blocks(tmp_path / "a.wav"))).tolist() == [0.125, 0.0]
+    assert np.concatenate(list(read_wav_blocks(tmp_path / "a.wav"))).tolist() == [0.125, 0.0]
 
 
 @pytest.mark.parametrize("at", [0, 3, 20, 30])
@@ -51,7 +51,7 @@ def test_a_cut_head_is_told(tmp_path: Path, at: int) -> None:
 
 
 def test_another_width_is_told(tmp_path: Path) -> None:
-    with wav_writer(tmp_path / "a.wav", 8000) as sink:
+    with open_wav_writer(tmp_path / "a.wav", 8000) as sink:
         sink.setsampwidth(3)
         sink.writeframes(bytes(30))
     with pytest.raises(WavError, match="16 bits"), open_wav(tmp_path / "a.wav"):

@@ -14,7 +14,7 @@ import pytest
 
 from daemon.errors import MachineError
 from stages.model_files import catalogue, fetch
-from stages.model_files.from_zip import bring
+from stages.model_files.from_zip import download_zip
 from stages.model_list import MODELS
 
 CONFIG = b'{"model": "vits"}'
@@ -82,17 +82,17 @@ def test_a_broken_download_is_gone_on_with(server: Server, tmp_path: Path, monke
     point_at(monkeypatch, server)
     server.data, server.breaks = zipped(model_file__pth=zipped(a=b"1" * 50_000), config__json=CONFIG), 1
     with pytest.raises(MachineError) as error:
-        fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
+        fetch.fetch_model_files(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
     assert error.value.code == "fetch-failed"
     assert not (tmp_path / "coqui" / "ljspeech-vits" / "model_file.pth").exists()
     # When it is fetched again
-    fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
+    fetch.fetch_model_files(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
     # Then only the rest was asked for, once for both files, all is there, and nothing lies about
     assert server.asked[0] == ""
     assert server.asked[1] not in ("", "bytes=0-")
     assert len(server.asked) == 2
     assert (tmp_path / "coqui" / "ljspeech-vits" / "config.json").read_bytes() == CONFIG
-    assert {look.state for look in catalogue.survey(MODELS["coqui-ljspeech"], tmp_path)} == {"good"}
+    assert {look.state for look in catalogue.check_model_files(MODELS["coqui-ljspeech"], tmp_path)} == {"good"}
     assert not (tmp_path / ".fetch").exists()
 
 
@@ -102,14 +102,14 @@ def test_what_is_no_such_zip_file_comes_anew(server: Server, tmp_path: Path, mon
     for data in (b"<html>moved</html>", zipped(readme=b"hello")):
         server.data = data
         with pytest.raises(MachineError) as error:
-            fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
+            fetch.fetch_model_files(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
         # Then it is refused, and not kept for the next try
         assert error.value.code == "model-damaged"
     server.data = zipped(model_file__pth=zipped(a=b"1"), config__json=CONFIG)
-    fetch.fetch(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
+    fetch.fetch_model_files(MODELS["coqui-ljspeech"], tmp_path, None, lambda _: None)
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(MachineError) as error:
-        bring("http://127.0.0.1:9/voice.zip", tmp_path)
+        download_zip("http://127.0.0.1:9/voice.zip", tmp_path)
     assert error.value.code == "fetch-failed"

@@ -16,8 +16,8 @@ from stages.musetalk import audio_windows, blend, weights
 from stages.musetalk import face_box as boxes
 from stages.musetalk import mask as region
 from stages.musetalk import painter as painting
-from stages.musetalk.audio import Speech
-from stages.musetalk.device import Place
+from stages.musetalk.audio import SpeechReader
+from stages.musetalk.device import Placement
 from stages.musetalk.layers import Resnet
 from stages.musetalk.mel import log_mel
 from stages.musetalk.painter import Painter
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def painters() -> dict[str, Painter]:
-    return {name: Painter.load(engine, MODELS, Place(CPU, torch.float32)) for name, engine in ENGINES.items()}
+    return {name: Painter.load(engine, MODELS, Placement(CPU, torch.float32)) for name, engine in ENGINES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def unets() -> dict[str, UNet]:
 
 @pytest.fixture(scope="module")
 def hidden(painters: dict[str, Painter]) -> torch.Tensor:
-    return painters["v15"].ear.hidden(next(Speech(INPUTS / "audio.wav").pieces()))
+    return painters["v15"].audio_encoder.hidden_states(next(SpeechReader(INPUTS / "audio.wav").pieces()))
 
 
 @pytest.fixture(scope="module")
 def tokens(painters: dict[str, Painter]) -> torch.Tensor:
-    return torch.cat(list(painters["v15"].ear.tokens(Speech(INPUTS / "audio.wav"), 30, FPS, 7)))
+    return torch.cat(list(painters["v15"].audio_encoder.tokens(SpeechReader(INPUTS / "audio.wav"), 30, FPS, 7)))
 
 
 def samples() -> Array:
@@ -72,11 +72,11 @@ def test_spectrogram_hidden_states_windows_and_tokens(hidden: torch.Tensor, toke
     with torch.inference_mode():
         states = weights.load_whisper(path["whisper"], path["whisper_config"]).float()(torch.from_numpy(audio["mel"]))
     assert near("audio.hidden", states[0, :64])
-    assert len(hidden) == audio_windows.steps_of(len(samples())) == 60
+    assert len(hidden) == audio_windows.step_count(len(samples())) == 60
     # Of a spectrogram of our own, cut to the sound's length: near, as some processors round its last digits elsewhere.
     assert near("audio.hidden", hidden, audio["hidden"][:60])
     ids = audio["window_ids"]
-    assert near("audio.windows", audio_windows.gather(hidden, audio_windows.window_starts(0, 30, FPS))[ids])
+    assert near("audio.windows", audio_windows.gather_windows(hidden, audio_windows.window_starts(0, 30, FPS))[ids])
     assert near("audio.tokens", tokens[ids])
 
 
@@ -89,7 +89,7 @@ def test_windows_read_the_steps_of_the_reference(name: str, lead: int) -> None:
     fps, count = (int(part) for part in name[3:].split("_n"))
     want = arrays("windows")[name]
     steps = audio_windows.window_starts(0, len(want), Fraction(fps), lead)[:, None] + np.arange(audio_windows.WINDOW)
-    steps[(steps < 0) | (steps >= audio_windows.steps_of(count))] = -1
+    steps[(steps < 0) | (steps >= audio_windows.step_count(count))] = -1
     assert np.array_equal(steps, want)
 
 
@@ -101,12 +101,12 @@ def test_boxes_from_68_landmarks() -> None:
     cases = [case for case in tables()["boxes"] if case["detector_box"]]
     assert len(cases) > 9
     for case in cases:
-        anchors = boxes.anchors_of_68(landmarks + np.array(case["landmarks_offset"]))
+        anchors = boxes.box_landmarks_of_68(landmarks + np.array(case["landmarks_offset"]))
         got = boxes.face_box(anchors, case["bbox_shift"], box(np.array(case["detector_box"])))
         assert list(got) == case["box"], case["case"]
 
 
-PARTS: dict[str, tuple[region.Mode, int]] = {
+PARTS: dict[str, tuple[region.MaskMode, int]] = {
     "raw": ("raw", 90), "neck": ("neck", 90), "jaw": ("jaw", 90), "jaw_cheek80": ("jaw", 80)
 }  # fmt: skip
 
@@ -114,19 +114,19 @@ PARTS: dict[str, tuple[region.Mode, int]] = {
 @pytest.mark.parametrize("name", PARTS)
 def test_painted_part_of_a_label_map(name: str) -> None:
     labels = picture(INPUTS / "parsing_labels.png")
-    assert near(f"blend.mask512_{name}", region.shown(labels, *PARTS[name]))
+    assert near(f"blend.mask512_{name}", region.painted_part(labels, *PARTS[name]))
 
 
-def pasted(stem: str, suffix: str, mode: region.Mode, where: Array, patch: Array, feather: float) -> None:
+def pasted(stem: str, suffix: str, mode: region.MaskMode, where: Array, patch: Array, feather: float) -> None:
     """Compare mask, region and result of one paste with the golden `mask…`, `roi…`, `out…`."""
     frame = picture(INPUTS / "frame.png")
-    part = region.shown(picture(INPUTS / "parsing_labels.png"), mode)
+    part = region.painted_part(picture(INPUTS / "parsing_labels.png"), mode)
     mask = region.soft_mask(part, box(where), feather)
     assert near(f"{stem}.mask{suffix}", mask)
-    shown = region.region(mask, box(where), (frame.shape[1], frame.shape[0]))
+    shown = region.cut_region(mask, box(where), (frame.shape[1], frame.shape[0]))
     assert near(f"{stem}.roi{suffix}", np.array(shown.roi))
     before = frame.copy()
-    blend.paste(frame, blend.to_box(np.asarray(patch, np.uint8), box(where)), shown)
+    blend.paste_patch(frame, blend.resize_to_box(np.asarray(patch, np.uint8), box(where)), shown)
     x1, y1, x2, y2 = shown.roi
     want = arrays(stem)[f"out_roi{suffix}" if stem != "blend" else f"out{suffix}"]
     name = f"{stem}.out_roi{suffix}" if stem != "blend" else f"{stem}.out{suffix}"
@@ -137,14 +137,14 @@ def pasted(stem: str, suffix: str, mode: region.Mode, where: Array, patch: Array
 
 @pytest.mark.parametrize(("suffix", "mode", "feather"), [("_raw", "raw", 0.05), ("_neck", "neck", 0.05),
                                                          ("_realtime_jaw", "jaw", 0.10)])  # fmt: skip
-def test_masks_and_pastes_of_each_mode(suffix: str, mode: region.Mode, feather: float) -> None:
+def test_masks_and_pastes_of_each_mode(suffix: str, mode: region.MaskMode, feather: float) -> None:
     pasted("blend", suffix, mode, arrays("v15")["box"], arrays("blend")["face"], feather)
 
 
 @pytest.mark.parametrize("edge", ["_edge_tl", "_edge_br"])
 def test_pastes_at_the_edges_of_the_picture(edge: str) -> None:
     golden = arrays("blend")
-    assert region.square_of(box(golden[f"box{edge}"])) == box(golden[f"crop_box{edge}"])
+    assert region.crop_square(box(golden[f"box{edge}"])) == box(golden[f"crop_box{edge}"])
     pasted("blend", edge, "jaw", golden[f"box{edge}"], golden["face"], 0.05)
 
 
@@ -182,7 +182,7 @@ def test_painted_and_pasted_frames(
     golden, frame = arrays(name), picture(INPUTS / "frame.png")
     painter = painters[name]
     if precision != "fp32":
-        painter = Painter.load(ENGINES[name], MODELS, Place(CPU, DTYPES[precision]))
+        painter = Painter.load(ENGINES[name], MODELS, Placement(CPU, DTYPES[precision]))
     # When the frames that the golden data show are painted and pasted
     latents = painter.latents(golden["crop256"])
     ids = sorted({*golden["out_ids"].tolist(), *golden["recon_ids"].tolist()})
@@ -190,19 +190,19 @@ def test_painted_and_pasted_frames(
     patches = dict(zip(ids, made, strict=True))
     # Then patches, sizes and results are the reference's
     assert near(f"{name}.recon", np.stack([patches[int(i)] for i in golden["recon_ids"]]), precision=precision)
-    face = blend.to_box(patches[0], box(golden["box"]))
+    face = blend.resize_to_box(patches[0], box(golden["box"]))
     assert near(f"{name}.face_resized0", face, precision=precision)
-    part = region.shown(picture(INPUTS / "parsing_labels.png"), "jaw" if name == "v15" else "raw")
+    part = region.painted_part(picture(INPUTS / "parsing_labels.png"), "jaw" if name == "v15" else "raw")
     mask = region.soft_mask(part, box(golden["box"]))
     assert near(f"{name}.mask", mask)
-    assert region.square_of(box(golden["box"])) == box(golden["crop_box"])
-    shown = region.region(mask, box(golden["box"]), (frame.shape[1], frame.shape[0]))
+    assert region.crop_square(box(golden["box"])) == box(golden["crop_box"])
+    shown = region.cut_region(mask, box(golden["box"]), (frame.shape[1], frame.shape[0]))
     assert near(f"{name}.roi", np.array(shown.roi))
     x1, y1, x2, y2 = shown.roi
     results = []
     for index in golden["out_ids"]:
         result = frame.copy()
-        blend.paste(result, blend.to_box(patches[int(index)], box(golden["box"])), shown)
+        blend.paste_patch(result, blend.resize_to_box(patches[int(index)], box(golden["box"])), shown)
         results.append(result)
     assert near(f"{name}.out_roi", np.stack(results)[:, y1:y2, x1:x2], precision=precision)
     if name == "v15":
@@ -237,9 +237,13 @@ def test_missing_scale_is_caught(painters: dict[str, Painter], monkeypatch: pyte
         patch.setattr(weights, "_config", lambda *_: {**_config(path["vae_config"]), "scaling_factor": 1.0})
         vae = weights.load_vae(path["vae"], path["vae_config"]).float()
     unscaled = Painter(
-        weights.load_unet(path["unet"], path["unet_config"]), vae, painters["v15"].ear, Place(CPU, torch.float32), 4
+        weights.load_unet(path["unet"], path["unet_config"]),
+        vae,
+        painters["v15"].audio_encoder,
+        Placement(CPU, torch.float32),
+        4,
     )
-    tokens = painters["v15"].ear.tokens(Speech(INPUTS / "audio.wav"), 1, FPS, 1)
+    tokens = painters["v15"].audio_encoder.tokens(SpeechReader(INPUTS / "audio.wav"), 1, FPS, 1)
     patch_ = np.concatenate(list(unscaled.patches(latents, tokens)))
     assert not near("v15.recon", patch_, golden["recon"][:1])
 
@@ -250,11 +254,11 @@ def _config(path: Any) -> dict[str, Any]:
 
 
 MISTAKES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "window one step late": lambda states: audio_windows.gather(states, audio_windows.window_starts(0, 30, FPS, lead=3)),
-    "window one step early": lambda states: audio_windows.gather(states, audio_windows.window_starts(0, 30, FPS, lead=5)),
-    "layers before time": lambda states: audio_windows.gather(states, audio_windows.window_starts(0, 30, FPS))
+    "window one step late": lambda states: audio_windows.gather_windows(states, audio_windows.window_starts(0, 30, FPS, lead=3)),
+    "window one step early": lambda states: audio_windows.gather_windows(states, audio_windows.window_starts(0, 30, FPS, lead=5)),
+    "layers before time": lambda states: audio_windows.gather_windows(states, audio_windows.window_starts(0, 30, FPS))
     .unflatten(1, (10, 5)).transpose(1, 2).flatten(1, 2),
-    "frame rate off by one": lambda states: audio_windows.gather(states, audio_windows.window_starts(0, 30, FPS + 1)),
+    "frame rate off by one": lambda states: audio_windows.gather_windows(states, audio_windows.window_starts(0, 30, FPS + 1)),
 }  # fmt: skip
 
 
@@ -262,12 +266,12 @@ MISTAKES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def test_wrong_windows_are_caught(hidden: torch.Tensor, mistake: str) -> None:
     wrong = MISTAKES[mistake](hidden)[arrays("audio")["window_ids"]]
     assert not near("audio.windows", wrong)
-    assert not near("audio.tokens", wrong + audio_windows.positions())
+    assert not near("audio.tokens", wrong + audio_windows.position_table())
 
 
 def test_missing_positions_are_caught(unets: dict[str, UNet], tokens: torch.Tensor) -> None:
     golden = arrays("v15")
-    bare = tokens[golden["frame_ids"]] - audio_windows.positions()
+    bare = tokens[golden["frame_ids"]] - audio_windows.position_table()
     with torch.inference_mode():
         predicted = unets["v15"](torch.from_numpy(golden["latents_mode"]), bare)
     assert not near("v15.pred_latents_b4", predicted)

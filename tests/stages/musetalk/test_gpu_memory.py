@@ -19,7 +19,7 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from stages import lipsync, worker
 from stages.musetalk import gpu_memory, paint
-from stages.musetalk.gpu_memory import MB, Memory, fitting_batch
+from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch
 from stages.musetalk.unet import UNet, UNetShape
 from stages.musetalk.vae import Vae, VaeShape
 
@@ -89,7 +89,7 @@ def test_a_frame_needs_what_the_batch_is_chosen_by() -> None:
 def test_the_batch_follows_from_free_memory_and_budget(
     dtype: torch.dtype, budget_mb: int, free_mb: int, batch: int
 ) -> None:
-    chosen = fitting_batch(dtype, WEIGHTS, budget_mb * MB, Memory(free_mb * MB, 141_000 * MB))
+    chosen = choose_batch(dtype, WEIGHTS, budget_mb * MB, GpuMemory(free_mb * MB, 141_000 * MB))
     assert chosen == batch
     if batch > 1:  # and then all of it is within the budget
         used = WEIGHTS * dtype.itemsize + chosen * gpu_memory.FRAME_NUMBERS * dtype.itemsize
@@ -97,7 +97,7 @@ def test_the_batch_follows_from_free_memory_and_budget(
 
 
 def test_on_a_processor_the_batch_does_not_depend_on_a_gpu() -> None:
-    assert fitting_batch(torch.float32, WEIGHTS, 5600 * MB, None) == 4
+    assert choose_batch(torch.float32, WEIGHTS, 5600 * MB, None) == 4
 
 
 def test_nvml_is_asked_for_the_gpu_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,15 +118,15 @@ def test_nvml_is_asked_for_the_gpu_by_its_own_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Answer(*sizes[handle]))
     # Then it is told apart by its UUID, and one that NVML does not know is nobody's
-    assert gpu_memory.by_nvml("GPU-b") == Memory(30, 40)
-    assert gpu_memory.by_nvml("GPU-c") is None
+    assert gpu_memory.read_by_nvml("GPU-b") == GpuMemory(30, 40)
+    assert gpu_memory.read_by_nvml("GPU-c") is None
 
 
 def test_without_a_driver_nvml_says_nothing() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        assert gpu_memory.by_nvml("GPU-a") is None
+        assert gpu_memory.read_by_nvml("GPU-a") is None
     else:
         pytest.skip("there is a GPU")
 
@@ -154,9 +154,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             calls.append("unloaded")
             return {"vram_mb": 0}
 
-    monkeypatch.setattr(paint, "_loaded", paint._Loaded((), Painter(), None, 0.0, {}))  # type: ignore[arg-type]
+    monkeypatch.setattr(paint, "_loaded_engine", paint._LoadedEngine((), Painter(), None, 0.0, {}))  # type: ignore[arg-type]
     yield calls
-    paint._loaded = None
+    paint._loaded_engine = None
 
 
 def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
@@ -179,12 +179,12 @@ def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
         "manifest": {"text": "a", "kind": "speech"},
     }
     # When it runs, then MuseTalk gives its memory back, once, and the stage does its work
-    result = worker.perform(request, Settings(), Unheard())
+    result = worker.run_stage(request, Settings(), Unheard())
     assert result["facts"] == {"engine": "large"}
     assert loaded == ["unloaded"]
     assert lipsync.release() == {}  # there is nothing more to give
 
 
 def test_where_nothing_gives_way_the_lack_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paint, "_loaded", None)
-    assert not worker.make_room("tts")
+    monkeypatch.setattr(paint, "_loaded_engine", None)
+    assert not worker.release_other_models("tts")

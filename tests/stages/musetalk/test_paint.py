@@ -23,21 +23,21 @@ from stages import face, lipsync
 from stages.context import Context, Facts
 from stages.encode.compose import Composer
 from stages.lipsync import painted_mouth
-from stages.lipsync.audio_features import Sound
-from stages.lipsync.choose import Machine, choose, look_at
-from stages.lipsync.motion_track import MOUTH, Track
-from stages.lipsync.painted_mouth import Patches
+from stages.lipsync.audio_features import AudioFeatures
+from stages.lipsync.choose import EngineAvailability, check_availability, choose_engine
+from stages.lipsync.motion_track import MOUTH, MotionTrack
+from stages.lipsync.painted_mouth import PaintedMouths
 from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.face_parser import FaceParser
-from stages.musetalk.portrait import Portraits
+from stages.musetalk.portrait import PortraitCache
 from tests.support import picture_jobs
 from tests.support.musetalk_golden import MODELS
 
 #: Half a second of silence, then speech.
 PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
-READY = Machine(packages=True, gpu=True, lacking="")
+READY = EngineAvailability(packages=True, gpu=True, model_problem="")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,38 +53,42 @@ def unloaded() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "machine", "engine", "why"),
+    ("asked", "availability", "engine", "why"),
     [
         ("auto", READY, "musetalk", "CUDA"),
-        ("auto", Machine(True, False, ""), "warp", "no CUDA GPU"),
-        ("auto", Machine(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
-        ("auto", Machine(False, False, ""), "warp", "not installed"),
+        ("auto", EngineAvailability(True, False, ""), "warp", "no CUDA GPU"),
+        ("auto", EngineAvailability(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
+        ("auto", EngineAvailability(False, False, ""), "warp", "not installed"),
         ("warp", READY, "warp", "config.yaml asks"),
         ("musetalk", READY, "musetalk", "on the GPU"),
-        ("musetalk", Machine(True, False, ""), "musetalk", "slow"),
+        ("musetalk", EngineAvailability(True, False, ""), "musetalk", "slow"),
     ],
 )
-def test_the_engine_is_chosen_and_the_reason_said(asked: Any, machine: Machine, engine: str, why: str) -> None:
-    choice = choose(asked, lambda _: machine)
+def test_the_engine_is_chosen_and_the_reason_said(
+    asked: Any, availability: EngineAvailability, engine: str, why: str
+) -> None:
+    choice = choose_engine(asked, lambda _: availability)
     assert choice.engine.name == engine
     assert why in choice.why
 
 
 def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
     with pytest.raises(MachineError) as error:
-        choose("musetalk", lambda _: Machine(False, False, ""))
+        choose_engine("musetalk", lambda _: EngineAvailability(False, False, ""))
     assert error.value.code == "engine-not-installed"
 
 
 def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
-    def lacking() -> str:
-        return look_at(ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})).lacking
+    def problem() -> str:
+        return check_availability(
+            ENGINES["musetalk"], Settings.model_validate({"paths": {"models": str(tmp_path / "m")}})
+        ).model_problem
 
-    assert "musetalkV15/unet.pth: missing" in lacking()
+    assert "musetalkV15/unet.pth: missing" in problem()
     shutil.copytree(MODELS, tmp_path / "m")
-    assert lacking() == ""
+    assert problem() == ""
     (tmp_path / "m" / "whisper" / "pytorch_model.bin").write_bytes(b"half")
-    assert "whisper/pytorch_model.bin" in lacking()
+    assert "whisper/pytorch_model.bin" in problem()
 
 
 # -- the whole -------------------------------------------------------------------------------------------------
@@ -110,12 +114,12 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, Facts]:
 
 def test_the_stage_leaves_a_patch_for_every_frame_and_says_what_ran(spoken: tuple[Context, Facts]) -> None:
     ctx, facts = spoken
-    track, painted = Track.load(ctx.path("motion.npz")), Patches.load(ctx.job_dir)
+    track, painted = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
     assert painted is not None
     assert len(track.values) == len(painted.strength) == facts["frames"] == 36
     assert (facts["engine"], facts["model"]) == ("musetalk", "MuseTalk 1.5")
     assert "cpu, float32" in facts["device"]
-    assert any("processor" in warning for warning in ctx.warnings)
+    assert any("on the CPU" in warning for warning in ctx.warnings)
     # the mouth is painted, the rest is the track's
     assert not track.values[:, : len(MOUTH)].any()
     assert track.values[:, len(MOUTH) :].any()
@@ -125,11 +129,11 @@ def test_the_mouth_alone_is_painted_when_nothing_else_moves(spoken: tuple[Contex
     # Given a job whose head is locked
     ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     portrait = cv2.imread(str(ctx.path("portrait.png")))
-    painted = Patches.load(ctx.job_dir)
+    painted = PaintedMouths.load(ctx.job_dir)
     assert portrait is not None
     assert painted is not None
     # When its frames are made
-    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
     # Then outside of the mouth's region they are the portrait, and in it they are the patches, mixed in once
     for index, frame in enumerate(frames):
         want = np.asarray(portrait, np.uint8).copy()
@@ -149,10 +153,10 @@ def test_the_head_moves_as_with_warp(spoken: tuple[Context, Facts], tmp_path: Pa
     other, facts = speaking(tmp_path / "job", engine="warp", motion={"seed": 5}, fps="29.97")
     assert facts["engine"] == "warp"
     # Then all but the mouth moves alike
-    mine, theirs = (Track.load(job.path("motion.npz")).values for job in (ctx, other))
+    mine, theirs = (MotionTrack.load(job.path("motion.npz")).values for job in (ctx, other))
     assert np.array_equal(mine[:, len(MOUTH) :], theirs[:, len(MOUTH) :])
-    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
-    theirs_frames = [frame.copy() for frame in Composer.open(other).frames()]
+    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
+    theirs_frames = [frame.copy() for frame in Composer.for_job(other).frames()]
     brow = slice(0, frames[0].shape[0] // 3)
     assert max(np.abs(a[brow].astype(int) - b[brow]).max() for a, b in zip(frames, theirs_frames, strict=True)) <= 2
     assert np.abs(frames[20][brow].astype(int) - frames[0][brow]).max() > 5
@@ -165,7 +169,7 @@ def test_another_try_with_warp_leaves_no_patches(spoken: tuple[Context, Facts], 
     settings["stages"]["lipsync"]["engine"] = "warp"
     again = Context(ctx.job_id, ctx.name, tmp_path / "job", ctx.manifest, Settings.model_validate(settings))
     lipsync.run(again)
-    assert Patches.load(again.job_dir) is None
+    assert PaintedMouths.load(again.job_dir) is None
 
 
 def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
@@ -183,19 +187,19 @@ def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(t
     ctx, facts = speaking(tmp_path / "job")
     left: list[float] = []
     # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
-    again = replace(ctx, left=left.append)
+    again = replace(ctx, report_seconds_left=left.append)
     lipsync.run(again)
     assert left[-1] == 0
     assert left[0] > 0
     assert facts["frames_per_s"] > 0
     # When less time is accepted than it takes, then it ends after the first group and says what it would take
-    ctx.path(painted_mouth.PIXELS).unlink()
+    ctx.path(painted_mouth.PIXELS_FILE).unlink()
     with pytest.raises(MachineError) as error:
         lipsync.run(replace(ctx, settings=with_musetalk(ctx.settings, patience=1e-6)))
     assert error.value.code == "engine-too-slow"
     assert "minutes for this speech" in error.value.message
     assert "stages.lipsync.musetalk.patience" in error.value.hint
-    assert not ctx.path(painted_mouth.PIXELS).exists()
+    assert not ctx.path(painted_mouth.PIXELS_FILE).exists()
 
 
 def with_musetalk(settings: Settings, **changes: Any) -> Settings:
@@ -207,11 +211,11 @@ def with_musetalk(settings: Settings, **changes: Any) -> Settings:
 def test_a_portrait_is_looked_at_once(spoken: tuple[Context, Facts], monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an engine that has seen a portrait
     ctx, _ = spoken
-    engine = paint._engine(ctx)
-    first = engine.portraits.of(ctx)
+    engine = paint._load_engine(ctx)
+    first = engine.portraits.for_job(ctx)
     # When the next job has the same one, then nothing of it is worked out again; the network's eye is not even opened
     monkeypatch.setattr(engine.painter, "latents", None)
-    assert engine.portraits.of(ctx) is first
+    assert engine.portraits.for_job(ctx) is first
     # When another is asked about, it is looked at
     cut = json.loads(ctx.path("face.json").read_bytes())
     cut["landmarks"] = (np.array(cut["landmarks"]) + 1).tolist()
@@ -219,15 +223,15 @@ def test_a_portrait_is_looked_at_once(spoken: tuple[Context, Facts], monkeypatch
     shutil.copytree(ctx.job_dir, other.job_dir)
     other.path("face.json").write_text(json.dumps(cut))
     with pytest.raises(TypeError):
-        engine.portraits.of(other)
+        engine.portraits.for_job(other)
 
 
 def test_the_shift_moves_the_box_of_the_older_version_alone(spoken: tuple[Context, Facts]) -> None:
     ctx, _ = spoken
 
     def box(version: str, shift: int) -> tuple[int, int, int, int]:
-        wish = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
-        return Portraits(paint._engine(ctx).painter, wish, MODELS).of(ctx).where.box
+        settings = with_musetalk(ctx.settings, version=version, bbox_shift=shift).stages.lipsync.musetalk
+        return PortraitCache(paint._load_engine(ctx).painter, settings, MODELS).for_job(ctx).where.box
 
     plain, shifted = box("1.0", 0), box("1.0", 7)
     assert shifted[1] - plain[1] == 14  # the middle moves by 7, and the chin stays
@@ -240,10 +244,10 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
 ) -> None:
     # Given that the network's mask is chosen and its file is not there
     ctx, _ = spoken
-    painter = paint._engine(ctx).painter
-    wish = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
-    with pytest.raises(MachineError, match=r"79999_iter\.pth is not there") as error:
-        Portraits(painter, wish, tmp_path).of(ctx)
+    painter = paint._load_engine(ctx).painter
+    settings = with_musetalk(ctx.settings, mask="parsing").stages.lipsync.musetalk
+    with pytest.raises(MachineError, match=r"79999_iter\.pth is missing") as error:
+        PortraitCache(painter, settings, tmp_path).for_job(ctx)
     assert error.value.code == "model-missing"
     # When a file with its tensors is there, one that takes everything for skin
     torch.manual_seed(0)
@@ -251,17 +255,17 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     parser.conv_out.conv_out.weight.data.zero_()
     (tmp_path / "face-parse-bisent").mkdir()
     torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
-    seen_nothing = Portraits(painter, wish, tmp_path).of(ctx)
+    seen_nothing = PortraitCache(painter, settings, tmp_path).for_job(ctx)
     # Then class 0, no face, is its answer: the landmarks' mask is taken, and that is said
-    assert "saw no mouth" in seen_nothing.remark
-    assert np.array_equal(seen_nothing.where.mask, paint._engine(ctx).portraits.of(ctx).where.mask)
+    assert "found no mouth" in seen_nothing.warning
+    assert np.array_equal(seen_nothing.where.mask, paint._load_engine(ctx).portraits.for_job(ctx).where.mask)
     # and where it answers skin everywhere, the whole lower half is painted
     parser.conv_out.conv.bn.bias.data.fill_(1.0)
     parser.conv_out.conv.bn.weight.data.zero_()
     parser.conv_out.conv_out.weight.data[mask.SKIN] = 1.0
     torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
-    seen_skin = Portraits(painter, wish, tmp_path).of(ctx)
-    assert seen_skin.remark == ""
+    seen_skin = PortraitCache(painter, settings, tmp_path).for_job(ctx)
+    assert seen_skin.warning == ""
     x1, _, x2, _ = seen_skin.where.box
     assert (seen_skin.where.mask[seen_skin.where.mask.shape[0] // 2] == 255).sum() > 0.5 * (x2 - x1)
     assert seen_skin.where.mask.sum() > seen_nothing.where.mask.sum()
@@ -280,7 +284,7 @@ def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seco
     ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
     facts = lipsync.run(ctx)
-    frames = [frame.copy() for frame in Composer.open(ctx).frames()]
+    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
     assert facts["frames"] == len(frames) == math.ceil(seconds * 25)
     assert np.array_equal(frames[0], cv2.imread(str(ctx.path("portrait.png"))))
 
@@ -299,22 +303,22 @@ def test_a_covered_mouth_is_painted_where_it_must_be(tmp_path: Path) -> None:
     # When it speaks, then the mouth is inside the picture, near where it would be, and nothing breaks
     picture_jobs.say(ctx, PHONES, 1.2)
     lipsync.run(ctx)
-    painted = Patches.load(ctx.job_dir)
+    painted = PaintedMouths.load(ctx.job_dir)
     assert painted is not None
     x1, y1, x2, y2 = painted.where.roi
     middle = (low + high) / 2
     assert x1 < middle[0] < x2
     assert y1 < middle[1] < y2
-    assert len(list(Composer.open(ctx).frames())) == 30
+    assert len(list(Composer.for_job(ctx).frames())) == 30
 
 
 def test_cut_patches_are_noticed(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
     ctx, _ = spoken
     shutil.copytree(ctx.job_dir, tmp_path / "job")
-    pixels = tmp_path / "job" / painted_mouth.PIXELS
+    pixels = tmp_path / "job" / painted_mouth.PIXELS_FILE
     pixels.write_bytes(pixels.read_bytes()[:-1])
     with pytest.raises(UnknownError):
-        Patches.load(tmp_path / "job")
+        PaintedMouths.load(tmp_path / "job")
 
 
 # -- silence ---------------------------------------------------------------------------------------------------
@@ -325,7 +329,9 @@ def test_silence_eases_to_the_portraits_own_mouth() -> None:
     loudness = np.zeros(300, np.float32)
     loudness[100:200] = 1
     # When the patches' strength is taken at 25 frames a second
-    values = paint.strength(Sound(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25))
+    values = paint.patch_strength(
+        AudioFeatures(Fraction(3), loudness, np.zeros((300, 5), np.float32)), 75, Fraction(25)
+    )
     # Then it is full in the speech, nothing in the silence, and passes without a jump
     assert (values[25:50] == 1).all()
     assert not values[:18].any()

@@ -17,8 +17,8 @@ import torch
 from daemon.errors import MachineError, UnknownError
 from stages.musetalk import audio_windows, weights
 from stages.musetalk import painter as painting
-from stages.musetalk.audio import Speech
-from stages.musetalk.forward import Step
+from stages.musetalk.audio import SpeechReader
+from stages.musetalk.forward import ForwardPass
 from stages.musetalk.painter import Painter
 from tests.conftest import ROOT
 from tests.support.musetalk_golden import INPUTS, MODELS, arrays
@@ -54,7 +54,7 @@ def test_any_rate_becomes_16_khz_without_delay_or_alias(tmp_path: Path, rate: in
     tone = 0.4 * np.sin(2 * np.pi * 997 * time)
     above = 0.4 * np.sin(2 * np.pi * 9500 * time) if rate > 20_000 else 0
     # When it is read
-    pieces = list(Speech(write(tmp_path / "a.wav", tone + above, rate)).pieces())
+    pieces = list(SpeechReader(write(tmp_path / "a.wav", tone + above, rate)).pieces())
     # Then the first is left, at the same times, across the joint of two pieces too
     got = np.concatenate(pieces)
     assert len(pieces) == 2
@@ -67,13 +67,16 @@ def test_any_rate_becomes_16_khz_without_delay_or_alias(tmp_path: Path, rate: in
 def test_a_long_sound_is_heard_as_a_whole_would_be(tmp_path: Path) -> None:
     # Given sound over the seams of three pieces, at a rate no whole number of steps fits
     noise = np.random.default_rng(1).normal(0, 0.05, 61 * 16000)
-    speech = Speech(write(tmp_path / "a.wav", noise, 16000))
-    ear, fps, frames = load().ear, Fraction(30000, 1001), 1829
+    speech = SpeechReader(write(tmp_path / "a.wav", noise, 16000))
+    audio_encoder, fps, frames = load().audio_encoder, Fraction(30000, 1001), 1829
     # When its frames are asked for in small groups
-    got = list(ear.tokens(speech, frames, fps, 64))
+    got = list(audio_encoder.tokens(speech, frames, fps, 64))
     # Then they are those of all hidden states at once, one for each frame
-    hidden = torch.cat([ear.hidden(piece) for piece in speech.pieces()])
-    whole = audio_windows.gather(hidden, audio_windows.window_starts(0, frames, fps)) + audio_windows.positions()
+    hidden = torch.cat([audio_encoder.hidden_states(piece) for piece in speech.pieces()])
+    whole = (
+        audio_windows.gather_windows(hidden, audio_windows.window_starts(0, frames, fps))
+        + audio_windows.position_table()
+    )
     assert [len(group) for group in got] == [64] * 28 + [37]
     assert torch.equal(torch.cat(got), whole)
 
@@ -93,8 +96,8 @@ def test_windows_follow_the_exact_time_for_two_hours(fps: Fraction) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 1600])
 def test_a_sound_of_almost_nothing_gives_all_its_frames(tmp_path: Path, count: int) -> None:
-    speech = Speech(write(tmp_path / "a.wav", np.zeros(count), 16000))
-    assert [len(group) for group in load().ear.tokens(speech, 3, Fraction(25), 2)] == [2, 1]
+    speech = SpeechReader(write(tmp_path / "a.wav", np.zeros(count), 16000))
+    assert [len(group) for group in load().audio_encoder.tokens(speech, 3, Fraction(25), 2)] == [2, 1]
 
 
 # -- painting --------------------------------------------------------------------------------------------------
@@ -142,7 +145,7 @@ def test_broken_patches_are_painted_again_in_float32_and_counted() -> None:
     # Then the patches are what float32 paints, and it is known that it was needed
     want = next(exact.patches(latents.float(), [tokens()]))
     assert painter.repainted == 6  # the second group was begun before the first was seen
-    assert painter.place.dtype == torch.float32
+    assert painter.placement.dtype == torch.float32
     assert np.abs(got.astype(int) - np.concatenate([want, want])).mean() < 1
 
 
@@ -161,7 +164,7 @@ def test_one_flat_colour_is_no_mouth() -> None:
         list(painter.patches(painter.latents(arrays("v15")["crop256"]), [tokens()]))
 
 
-class _LittleMemory(Step):
+class _LittleMemory(ForwardPass):
     most = 1
 
     def run(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,7 +176,7 @@ class _LittleMemory(Step):
 def test_out_of_memory_halves_the_batch_and_loses_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     crop, frames = arrays("v15")["crop256"], tokens()
     want = np.concatenate(list(load(batch=1).patches(load().latents(crop), [frames])))
-    monkeypatch.setattr(painting, "Step", _LittleMemory)
+    monkeypatch.setattr(painting, "ForwardPass", _LittleMemory)
     painter = load(batch=8)
     got = np.concatenate(list(painter.patches(painter.latents(crop), [frames])))
     assert painter.batch == 1
@@ -181,7 +184,7 @@ def test_out_of_memory_halves_the_batch_and_loses_no_frame(monkeypatch: pytest.M
 
 
 def test_no_memory_for_one_frame_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(painting, "Step", _LittleMemory)
+    monkeypatch.setattr(painting, "ForwardPass", _LittleMemory)
     monkeypatch.setattr(_LittleMemory, "most", 0)
     painter = load(batch=2)
     with pytest.raises(MachineError) as error:
@@ -190,10 +193,10 @@ def test_no_memory_for_one_frame_is_the_machines_fault(monkeypatch: pytest.Monke
 
 
 def test_a_gpu_that_disappears_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(step: Step, tokens: torch.Tensor) -> None:
+    def lost(step: ForwardPass, tokens: torch.Tensor) -> None:
         raise RuntimeError("CUDA error: unspecified launch failure\nmore")
 
-    monkeypatch.setattr(Step, "run", lost)
+    monkeypatch.setattr(ForwardPass, "run", lost)
     painter = load()
     with pytest.raises(MachineError) as error:
         list(painter.patches(painter.latents(arrays("v15")["crop256"]), [tokens()]))
@@ -201,15 +204,15 @@ def test_a_gpu_that_disappears_is_the_machines_fault(monkeypatch: pytest.MonkeyP
 
 
 def test_folding_the_time_embedding_leaves_nothing_of_it() -> None:
-    state = weights.read_state(MODELS / "musetalkV15" / "unet.pth")
-    folded = weights.fold_time(state, 16)
+    state = weights.read_tensors(MODELS / "musetalkV15" / "unet.pth")
+    folded = weights.fold_time_embedding(state, 16)
     assert len(state) == 686
     assert not [name for name in folded if "time_emb" in name]
     assert torch.equal(state["conv_in.weight"], folded["conv_in.weight"])
 
 
 def test_the_golden_sound_is_16_khz() -> None:
-    assert sum(map(len, Speech(INPUTS / "audio.wav").pieces())) == 19400
+    assert sum(map(len, SpeechReader(INPUTS / "audio.wav").pieces())) == 19400
 
 
 def test_a_long_speech_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:

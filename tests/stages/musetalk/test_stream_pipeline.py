@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from stages.musetalk import stream_pipeline as carrying
-from stages.musetalk.forward import Step, of_memory
+from stages.musetalk.forward import ForwardPass, find_out_of_memory
 from stages.musetalk.painter import Painter
-from stages.musetalk.stream_pipeline import Belt, Queue
+from stages.musetalk.stream_pipeline import StreamPipeline, WorkQueue
 from tests.support.musetalk_golden import arrays, load_painter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,7 +30,7 @@ class Later:
     def mark(self) -> Moment:
         return Moment(self, len(self.work))
 
-    def wait(self, mark: carrying.Mark) -> None:
+    def wait(self, mark: carrying.QueueMark) -> None:
         self.work.append(mark.synchronize)
 
     def run(self, until: int) -> None:
@@ -57,12 +57,14 @@ class Moment:
 
 @torch.inference_mode()
 def results(
-    painter: Painter, queues: tuple[Queue, Queue] | None
+    painter: Painter, queues: tuple[WorkQueue, WorkQueue] | None
 ) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """Seven batches of one to three frames, all started before the first is fetched."""
     frames = torch.from_numpy(arrays("audio")["tokens"])
-    belt = Belt(Step(painter._unet, painter._vae, painter.latents(arrays("v15")["crop256"]), 3), queues)
-    pending = [belt.put(frames[turn % 3 : turn % 3 + 1 + turn % 3]) for turn in range(7)]
+    pipeline = StreamPipeline(
+        ForwardPass(painter._unet, painter._vae, painter.latents(arrays("v15")["crop256"]), 3), queues
+    )
+    pending = [pipeline.put(frames[turn % 3 : turn % 3 + 1 + turn % 3]) for turn in range(7)]
     return [item.get()[0].copy() for item in pending]
 
 
@@ -70,7 +72,7 @@ def results(
     "make",
     [lambda: (Later(), Later()), lambda: (Eager(), Later()), lambda: (Later(), Eager()), lambda: (Eager(), Eager())],
 )
-def test_no_slot_is_filled_again_before_it_was_copied(make: Callable[[], tuple[Queue, Queue]]) -> None:
+def test_no_slot_is_filled_again_before_it_was_copied(make: Callable[[], tuple[WorkQueue, WorkQueue]]) -> None:
     # Given results computed and fetched one by one
     painter = load_painter()
     want = results(painter, None)
@@ -86,11 +88,11 @@ def test_one_recording_serves_every_portrait() -> None:
     painter, frames = load_painter(batch=3), torch.from_numpy(arrays("audio")["tokens"])
     crop = arrays("v15")["crop256"]
     list(painter.patches(painter.latents(crop), [frames]))
-    belt = painter._belt
+    pipeline = painter._pipeline
     # When another portrait is painted, then nothing is prepared anew, and the patches are those of a fresh painter
     mirrored = painter.latents(np.ascontiguousarray(crop[:, ::-1]))
     got = np.concatenate(list(painter.patches(mirrored, [frames])))
-    assert painter._belt is belt
+    assert painter._pipeline is pipeline
     fresh = load_painter(batch=3)
     assert np.array_equal(got, np.concatenate(list(fresh.patches(mirrored, [frames]))))
 
@@ -100,5 +102,5 @@ def test_memory_that_ends_while_recording_is_seen_behind_the_recordings_own_erro
     error = RuntimeError("CUDA error: operation failed due to a previous error during capture")
     error.__context__ = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     # Then it counts as one of memory, so that the batch is halved; another does not
-    assert of_memory(error) is error.__context__
-    assert of_memory(RuntimeError("CUDA error: operation not permitted when stream is capturing")) is None
+    assert find_out_of_memory(error) is error.__context__
+    assert find_out_of_memory(RuntimeError("CUDA error: operation not permitted when stream is capturing")) is None

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 
 from daemon.errors import MachineError
 from stages.musetalk import weights
-from stages.musetalk.device import Place
+from stages.musetalk.device import Placement
 from stages.musetalk.painter import Painter
 from tests.support.musetalk_golden import MODELS, arrays
 
-CPU32 = Place(torch.device("cpu"), torch.float32)
+CPU32 = Placement(torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_safetensors_are_preferred_and_paint_the_same(models: Path) -> None:
         ("sd-vae/diffusion_pytorch_model.bin", "sd-vae/diffusion_pytorch_model.safetensors"),
         ("whisper/pytorch_model.bin", "whisper/model.safetensors"),
     ):
-        state = {name: value.contiguous() for name, value in weights.read_state(models / old).items()}
+        state = {name: value.contiguous() for name, value in weights.read_tensors(models / old).items()}
         save_file(state, models / new)
         (models / old).write_bytes(b"")
     # When they are loaded, then the patches are the same to the last bit

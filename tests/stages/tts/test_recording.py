@@ -12,7 +12,7 @@ import pytest
 import stages.lipsync
 import stages.tts
 from stages.context import Context
-from stages.lipsync.motion_track import Track
+from stages.lipsync.motion_track import MotionTrack
 from tests.support.picture_jobs import job as picture_job
 from tests.support.picture_jobs import say, track_of
 from tests.support.sound_jobs import ffmpeg, job, timing
@@ -36,7 +36,7 @@ def bring(folder: Path, recording: Context, **manifest: Any) -> tuple[Context, d
     return ctx, stages.tts.run(ctx)
 
 
-def closures(recording: Context, track: Track) -> list[bool]:
+def closures(recording: Context, track: MotionTrack) -> list[bool]:
     """For each P, B and M of the recording whether the lips meet there: a shut frame within a frame of the sound."""
     time = np.arange(len(track.values)) / float(track.fps)
     shut = sum(track.column(name) for name in ("jaw", "lower_lip", "upper_lip")) == 0

@@ -376,7 +376,7 @@ def test_a_small_file_that_sounds_for_an_hour_is_ended_while_it_is_decoded(tmp_p
     assert ctx.path("source.audio").stat().st_size < 1_000_000
     asked: list[float] = []
     # When it is brought / Then it is refused when the 25 s are decoded: time was asked for twice, for 10 s each
-    assert refused(replace(ctx, allow=asked.append)).code == "audio-too-long"
+    assert refused(replace(ctx, allow_seconds=asked.append)).code == "audio-too-long"
     assert asked == [ctx.settings.lanes.timeout.base_s] * 2
     # And nothing is left of what was decoded
     assert not ctx.path("speech.wav").exists()
@@ -385,7 +385,7 @@ def test_a_small_file_that_sounds_for_an_hour_is_ended_while_it_is_decoded(tmp_p
 def test_a_sound_file_is_given_time_by_what_is_decoded_of_it(tmp_path: Path) -> None:
     asked: list[float] = []
     ctx = _bring(tmp_path, "-f", "lavfi", "-i", "sine=440:duration=12", "a.wav")
-    stages.tts.run(replace(ctx, allow=asked.append))
+    stages.tts.run(replace(ctx, allow_seconds=asked.append))
     timeout = ctx.settings.lanes.timeout
     assert asked == [timeout.base_s, timeout.base_s + timeout.per_audio_s * 12]
 

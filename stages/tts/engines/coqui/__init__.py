@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.system.installation import Missing, fetch_models
-from stages.model_files.catalogue import survey
+from stages.model_files.catalogue import check_model_files
 from stages.tts.engines import coqui_library
 from stages.tts.engines.base import Engine, TtsEngine, Voice
 from stages.tts.engines.coqui.model_files import MODELS
@@ -38,7 +38,7 @@ def _named(names: Path) -> list[tuple[str, str, str, str]]:
 
 def _missing(model: str, root: Path) -> Missing | None:
     """What a model lacks of its files."""
-    for look in survey(MODELS[model], root):
+    for look in check_model_files(MODELS[model], root):
         if not look.usable:
             return Missing(f"{look.file.path}: {look.why or 'it is not there'}", fetch_models(model))
     return None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stages.model_files.catalogue import APACHE, ModelFile, Part
+from stages.model_files.catalogue import APACHE, ModelFile, ModelPart
 
 
-def _vits(name: str, what: str, extra: tuple[tuple[str, str], ...] = ()) -> tuple[Part, ...]:
+def _vits(name: str, what: str, extra: tuple[tuple[str, str], ...] = ()) -> tuple[ModelPart, ...]:
     archive = f"https://github.com/coqui-ai/TTS/releases/download/v0.6.1_models/tts_models--en--{name}--vits.zip"
     files = (("model", "model_file.pth", what), ("config", "config.json", "its shape"))
     return tuple(
-        Part(role, words, APACHE, (ModelFile(f"coqui/{name}-vits/{file}", archive=archive),))
+        ModelPart(role, words, APACHE, (ModelFile(f"coqui/{name}-vits/{file}", archive=archive),))
         for role, file, words in (*files, *(("speakers", file, words) for file, words in extra))
     )
 

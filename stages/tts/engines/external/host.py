@@ -16,7 +16,7 @@ import numpy as np
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, UnknownError, from_exception, unexpected
-from stages.media.wav import to_pcm, wav_writer
+from stages.media.wav import open_wav_writer, to_pcm
 from stages.tts.engines.base import Engine, Piece
 from stages.tts.engines.choose import Choice, load
 from stages.tts.engines.speech_check import NOT_FINITE
@@ -43,7 +43,7 @@ def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str,
         if not np.isfinite(spoken.samples).all():  # a WAV file would hide it
             raise UnknownError("speech-invalid", NOT_FINITE, "")
         name = f"{number}-{part}.wav"
-        with wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
+        with open_wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
             sink.writeframes(to_pcm(spoken.samples))
         phones = None if spoken.phones is None else [vars(phone) for phone in spoken.phones]
         answers.append({"event": "spoken", "wav": name, "phones": phones, "warnings": spoken.warnings})

@@ -6,7 +6,7 @@ voices are in the source package of its author. Hashes: of the packages as the r
 
 from __future__ import annotations
 
-from stages.model_files.catalogue import APACHE, MIT, Member, ModelFile, Part
+from stages.model_files.catalogue import APACHE, MIT, ModelFile, ModelPart, PackageMember
 
 LICENCE = "Apache-2.0"
 NETWORK = "kokoro/kokoro-v1.0.int8.onnx"
@@ -114,15 +114,18 @@ def gender(name: str) -> str:
     return "female" if name[1] == "f" else "male"
 
 
-def _parts() -> tuple[Part, ...]:
+def _parts() -> tuple[ModelPart, ...]:
     network = ModelFile(
-        NETWORK, size=NETWORK_BYTES, sha256=NETWORK_SHA256, members=tuple(Member(*part) for part in NETWORK_PARTS)
+        NETWORK,
+        size=NETWORK_BYTES,
+        sha256=NETWORK_SHA256,
+        members=tuple(PackageMember(*part) for part in NETWORK_PARTS),
     )
-    parts = [Part("network", "Kokoro-82M, int8", f"{APACHE}; the export {MIT}", (network,))]
+    parts = [ModelPart("network", "Kokoro-82M, int8", f"{APACHE}; the export {MIT}", (network,))]
     for name, sha256 in VOICES.items():
-        member = Member(*VOICES_PACKAGE, f"{VOICES_IN_PACKAGE}/{name}.bin")
+        member = PackageMember(*VOICES_PACKAGE, f"{VOICES_IN_PACKAGE}/{name}.bin")
         file = ModelFile(voice_file(name), size=VOICE_BYTES, sha256=sha256, members=(member,))
-        parts.append(Part(f"voice {name}", "a voice", APACHE, (file,)))
+        parts.append(ModelPart(f"voice {name}", "a voice", APACHE, (file,)))
     return tuple(parts)
 
 

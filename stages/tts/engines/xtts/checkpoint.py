@@ -16,8 +16,8 @@ from torch import Tensor
 
 from daemon.errors import MachineError
 from daemon.system.installation import fetch_models
-from stages.model_files.catalogue import survey
-from stages.model_files.checkpoint import foreign as is_foreign
+from stages.model_files.catalogue import check_model_files
+from stages.model_files.checkpoint import foreign_model_error as is_foreign
 from stages.model_files.checkpoint import read_checkpoint
 from stages.tts.engines.xtts.model_files import PARTS
 
@@ -55,7 +55,7 @@ def find(root: Path) -> Files:
         MachineError: `model-missing` or `model-damaged`.
     """
     found: dict[str, Path | None] = {}
-    for look in survey(PARTS, root):
+    for look in check_model_files(PARTS, root):
         path = root / look.file.path
         if look.state == "damaged":
             raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())

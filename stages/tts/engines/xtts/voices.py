@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.config import Settings
 from daemon.system.installation import Missing, fetch_models
-from stages.model_files.catalogue import survey
+from stages.model_files.catalogue import check_model_files
 from stages.tts.engines.base import Voice
 from stages.tts.engines.xtts import checksum
 from stages.tts.engines.xtts.model_files import PARTS
@@ -36,7 +36,7 @@ def refused(settings: Settings) -> Missing | None:
 
 def missing(settings: Settings) -> Missing | None:
     """The first of its files that cannot be used."""
-    for look in survey(PARTS, settings.paths.models):
+    for look in check_model_files(PARTS, settings.paths.models):
         if not look.usable and look.part.role != "speakers":
             why = look.why or "it is not there"
             return Missing(f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`.")

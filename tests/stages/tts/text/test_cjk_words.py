@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import stages.tts
 from daemon.errors import JobError
-from stages.encode.captions import MAX_WIDE_COLUMNS, cues
-from stages.media.fullwidth import CLOSING, OPENING, width
+from stages.encode.captions import MAX_WIDE_COLUMNS, make_cues
+from stages.media.fullwidth import CLOSING, OPENING, column_width
 from stages.tts.engines.xtts.text_chunks import cut, plain
 from stages.tts.text.sentences import Sentence, join, pieces, split_text
 from stages.tts.text.spoken_words import Preparer
@@ -36,7 +36,7 @@ def words_of(text: str, language: str) -> list[dict[str, Any]]:
     at = 0.0
     for number, sentence in enumerate(split_text(text, language)):
         for place, word in enumerate(sentence.words):
-            found.append({"text": word, "start": at, "end": at + 0.1 * width(word), "sentence": number})
+            found.append({"text": word, "start": at, "end": at + 0.1 * column_width(word), "sentence": number})
             found[-1] |= {"glued": True} if place in sentence.glued else {}
             at = found[-1]["end"]
     return found
@@ -97,8 +97,8 @@ def test_no_character_is_lost_in_any_mixture(text: str, language: str) -> None:
     assert "".join("".join(sentence.words) for sentence in sentences) == "".join(text.split())
     for one in sentences:
         assert not one.words or join(one.words, one.glued) == one.text
-    for cue in cues(words_of(text, language), 12) if text.split() else []:
-        assert all(0 < width(line) <= 12 for line in cue.lines)
+    for cue in make_cues(words_of(text, language), 12) if text.split() else []:
+        assert all(0 < column_width(line) <= 12 for line in cue.lines)
 
 
 @pytest.mark.parametrize(("text", "language"), [(NEWS, "zh"), (TALK, "ja")])
@@ -106,10 +106,10 @@ def test_captions_break_as_readers_expect(text: str, language: str) -> None:
     # Given sentences, one of which is longer than a cue
     words = words_of(text, language)
     for limit in (42, 16):
-        found = cues(words, limit)
+        found = make_cues(words, limit)
         lines = [line for cue in found for line in cue.lines]
         # Then lines have at most 18 full-width characters, no blank was put in, and signs stay where they belong
-        assert all(width(line) <= min(limit, MAX_WIDE_COLUMNS) for line in lines)
+        assert all(column_width(line) <= min(limit, MAX_WIDE_COLUMNS) for line in lines)
         assert "".join(lines) == text
         assert not [line for line in lines if line[0] in CLOSING or line[-1] in OPENING]
         assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
