@@ -31,7 +31,7 @@ from daemon.config import Settings
 from daemon.events import Events
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow
 from daemon.system import fs
@@ -203,21 +203,21 @@ class Queue:
 
     def __init__(self, folder: Path, count: int) -> None:
         settings, self.spool = make_room(folder)
-        self.board = Board()
-        self.flow = Flow(settings, self.spool, self.board, Events())
+        self.ready_queue = ReadyQueue()
+        self.flow = Flow(settings, self.spool, self.ready_queue, Events())
         for job in fill(self.spool, count):
-            self.board.add(job)
+            self.ready_queue.add(job)
 
     async def claim(self) -> float:
         """Take the next job; returns the seconds it took. The job is put back afterwards."""
         started = time.perf_counter()
-        ticket = self.board.head("tts", time.monotonic())
+        ticket = self.ready_queue.head("tts", time.monotonic())
         assert ticket is not None
         taken = await self.flow.take(ticket)
         seconds = time.perf_counter() - started
         assert taken is not None
         taken[1].rename(self.spool.ready("tts") / ticket.id)
-        self.board.restore(ticket)
+        self.ready_queue.restore(ticket)
         return seconds
 
 

@@ -20,7 +20,7 @@ from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
 from daemon.outbox.status_file import StatusWriter
 from daemon.queue.pauses import Pauses
-from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow
 from daemon.system.disk_thread import DiskThread
@@ -189,13 +189,13 @@ class Rounds:
             self._events.lane_resumed("intake")
 
 
-async def keep_positions(board: Board, spool: Spool, status: StatusWriter) -> None:
+async def keep_positions(ready_queue: ReadyQueue, spool: Spool, status: StatusWriter) -> None:
     """Keep the place in the queue fresh in the status of the jobs near its head: write what has changed, for ever."""
     known: dict[Ticket, int] = {}
     while True:
         fresh: dict[Ticket, int] = {}
         for stage in STAGES:
-            for place, ticket in enumerate(board.front(stage, POSITIONS), start=1):
+            for place, ticket in enumerate(ready_queue.front(stage, POSITIONS), start=1):
                 fresh[ticket] = place
                 if known.get(ticket) != place:
                     with contextlib.suppress(ValueError, OSError):  # it moves on while we look

@@ -30,7 +30,7 @@ from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
 from daemon.queue.lock import SpoolLock
 from daemon.queue.pauses import SCOPES, Pauses
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.recovery import recover
 from daemon.queue.retention import keep_trimmed
 from daemon.queue.spool import Spool
@@ -63,14 +63,16 @@ class Service:
         self.spool = Spool(settings.paths.spool)
         self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         # Asked each time, as a reload may change it.
-        self.board = Board(longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s))
+        self.ready_queue = ReadyQueue(
+            longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s)
+        )
         self.events = Events()
-        self.flow = Flow(settings, self.spool, self.board, self.events)
+        self.flow = Flow(settings, self.spool, self.ready_queue, self.events)
         self._disk = DiskThread("inbox")
-        self.intake = Intake(settings, self.spool, self.outbox, self.board, self.events, self._disk.post)
+        self.intake = Intake(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
-        chooser = Chooser(settings, self.board, self.pauses)
+        chooser = Chooser(settings, self.ready_queue, self.pauses)
         self.gpu = Lane("gpu", 1, self.flow, stages_of("gpu"), chooser.gpu)
         self.cpu = Lane("cpu", cpus, self.flow, stages_of("cpu"), chooser.cpu)
         self.lanes = [self.gpu, self.cpu]
@@ -86,12 +88,12 @@ class Service:
             self._wake,
             self._disk,
         )
-        self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
+        self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
-        self.overseer = Overseer(Notifier(), settings, self.board, self.lanes, self.pauses)
+        self.overseer = Overseer(Notifier(), settings, self.ready_queue, self.lanes, self.pauses)
         for subscriber in (
             estimator,
             self.status,
@@ -169,7 +171,7 @@ class Service:
             log.info(
                 "ready",
                 pid=os.getpid(),
-                waiting=len(self.board),
+                waiting=len(self.ready_queue),
                 recovered=interrupted,
                 inbox=str(self.settings.paths.inbox),
                 notified=watcher.trusted(self.settings.paths.inbox),
@@ -188,7 +190,7 @@ class Service:
     async def _work(self, watcher: Watcher) -> None:
         loops = (
             self.rounds.look(watcher),
-            keep_positions(self.board, self.spool, self.status),
+            keep_positions(self.ready_queue, self.spool, self.status),
             keep_trimmed(self.settings, self.spool),
             self.rounds.end_pauses(),
             self.rounds.listen(),

@@ -76,7 +76,7 @@ class Requests:
                 return await self._cancelled(job_id)
         job, directory = self._find(job_id)
         self._unfinished(job)
-        self._flow.board.remove(job_id)
+        self._flow.ready_queue.remove(job_id)
         await self._flow.finish(job, directory, "cancelled", CANCELLED)
         return f"{job_id} is cancelled."
 

@@ -24,7 +24,7 @@ from daemon.jobs.record import Job, new_id
 from daemon.jobs.untrusted import parse_safely, printable, read_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.queue.free_space import no_room, room
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system.mount_guard import Anchor
 from daemon.system.safe_open import open_inside
@@ -61,11 +61,17 @@ class _Refused:
 
 class Intake:
     """Args:
-    post: has the event loop do something; `board` and `events` are only touched there.
+    post: has the event loop do something; `ready_queue` and `events` are only touched there.
     """
 
     def __init__(
-        self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events, post: Post | None = None
+        self,
+        settings: Settings,
+        spool: Spool,
+        outbox: Outbox,
+        ready_queue: ReadyQueue,
+        events: Events,
+        post: Post | None = None,
     ) -> None:
         self.settings = settings
         self.spool = spool
@@ -78,7 +84,7 @@ class Intake:
             settings,
             spool,
             outbox,
-            board,
+            ready_queue,
             events,
             lambda: self.inbox,  # a test may give it another one
             lambda: self.inbox.clock(),

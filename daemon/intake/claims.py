@@ -28,7 +28,7 @@ from daemon.intake.scanner import Drop, Look
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import parse_safely, read_manifest
 from daemon.outbox.outbox import Outbox
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.safe_open import by_descriptor, explain
@@ -65,7 +65,7 @@ class Claims:
         settings: Settings,
         spool: Spool,
         outbox: Outbox,
-        board: Board,
+        ready_queue: ReadyQueue,
         events: Events,
         facts: Callable[[], FileFacts],
         clock: Callable[[], float] = time.monotonic,
@@ -73,7 +73,7 @@ class Claims:
     ) -> None:
         self._settings = settings
         self._jobs_in = spool.jobs
-        self._builder = Builder(settings, spool, outbox, board, events, facts, post)
+        self._builder = Builder(settings, spool, outbox, ready_queue, events, facts, post)
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
         #: Manifests that could not be taken, by name, and why.

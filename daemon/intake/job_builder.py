@@ -26,7 +26,7 @@ from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox, Wish
 from daemon.outbox.status_file import describe
 from daemon.queue.free_space import check_room
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.safe_open import open_inside
@@ -99,7 +99,7 @@ class NextTurn(Postponed):
 class Builder:
     """Args:
     facts: gives what is known of the files that manifests name.
-    post: has the event loop do something; `make` may run in another thread, board and events may not.
+    post: has the event loop do something; `make` may run in another thread, ready_queue and events may not.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Builder:
         settings: Settings,
         spool: Spool,
         outbox: Outbox,
-        board: Board,
+        ready_queue: ReadyQueue,
         events: Events,
         facts: Callable[[], FileFacts],
         post: Post | None = None,
@@ -117,7 +117,7 @@ class Builder:
         self._post = post or _at_once
         self._spool = spool
         self._outbox = outbox
-        self._board = board
+        self._ready_queue = ready_queue
         self._events = events
         self._snapshots = Snapshots()
         self._left_bytes = TURN_BYTES
@@ -231,7 +231,7 @@ class Builder:
     def _announce(self, job: Job, place: Path) -> None:
         """Tell of a job, in the event loop. Somebody may have cancelled it since it came into the spool."""
         if job.state == "queued" and place.is_dir():
-            self._board.add(job)
+            self._ready_queue.add(job)
         self._events.job_accepted(job)
         if job.state in FINISHED:
             self._events.job_finished(job)
@@ -251,7 +251,7 @@ class Builder:
             return None  # recovery sets it aside
         if job.id in self._unsaid:
             return job
-        resting = job.state in FINISHED or job.id in self._board
+        resting = job.state in FINISHED or job.id in self._ready_queue
         return job if resting and self._outbox.owner(job.name) != job.id else None
 
     def _snapshot(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:

@@ -34,7 +34,7 @@ class Ticket:
 _Entry = tuple[tuple[int, float, str], int, Ticket]
 
 
-class Board:
+class ReadyQueue:
     """Queues of tickets, one a stage. Removed tickets stay in the heaps until they come up, and are then skipped.
 
     Args:

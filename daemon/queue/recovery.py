@@ -29,7 +29,7 @@ async def recover(flow: Flow, outbox: Outbox) -> int:
             await _resume(flow, directory)
     for stage in STAGES:
         for directory in flow.spool.jobs(flow.spool.ready(stage)):
-            if directory.name not in flow.board:
+            if directory.name not in flow.ready_queue:
                 await _index(flow, directory)
     for directory in flow.spool.jobs(flow.spool.resting("failed")):
         prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
@@ -60,7 +60,7 @@ async def _index(flow: Flow, directory: Path) -> None:
     if job.held:  # the crash came between the order and the move
         await flow.enqueue(job, directory)
     else:
-        flow.board.add(job)
+        flow.ready_queue.add(job)
 
 
 async def _resume(flow: Flow, directory: Path) -> None:

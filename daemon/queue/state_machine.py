@@ -26,7 +26,7 @@ from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable
 from daemon.jobs.stages import DELIVER
 from daemon.outbox.outbox import Outbox
-from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.source_files import SourceFiles, adopt
 from daemon.queue.spool import Spool
 from daemon.system import fs
@@ -50,12 +50,12 @@ KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_
 
 
 class Flow:
-    """Moves jobs between states: on the disk, on the board, and in the events."""
+    """Moves jobs between states: on the disk, on the ready_queue, and in the events."""
 
-    def __init__(self, settings: Settings, spool: Spool, board: Board, events: Events) -> None:
+    def __init__(self, settings: Settings, spool: Spool, ready_queue: ReadyQueue, events: Events) -> None:
         self.settings = settings
         self.spool = spool
-        self.board = board
+        self.ready_queue = ready_queue
         self.events = events
         self.changed = Bell()
         self.running: dict[str, Job] = {}
@@ -72,7 +72,7 @@ class Flow:
         Raises:
             OSError: the job could not be taken; it stands in its queue.
         """
-        self.board.remove(ticket.id)
+        self.ready_queue.remove(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
         try:
             job = self.spool.load(source)
@@ -100,7 +100,7 @@ class Flow:
 
     def _not_taken(self, ticket: Ticket, delay_s: float) -> None:
         """Give a job that could not be taken another turn, later: the others go first."""
-        self.board.restore(replace(ticket, not_before=time.monotonic() + delay_s))
+        self.ready_queue.restore(replace(ticket, not_before=time.monotonic() + delay_s))
 
     async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
         """The stage is done: on to the next one, or to the end."""
@@ -124,7 +124,7 @@ class Flow:
         await self._hop(job, directory)
         self.running.pop(job.id, None)
         if job.state == "queued":
-            self.board.add(job)
+            self.ready_queue.add(job)
         self.events.job_changed(job)
         self.changed.ring()
 
@@ -133,7 +133,7 @@ class Flow:
         job.state, job.finished, job.held = state, time.time(), None
         if error is not None:
             job.set_error(error, job.stage)
-        self.board.remove(job.id)
+        self.ready_queue.remove(job.id)
         await self._insist(lambda: self.events.before_finish(job))
         if state == "done":  # before the hop: nobody comes back to a job that is done
             await self._insist(lambda: prune(directory, KEPT))
@@ -154,7 +154,7 @@ class Flow:
             await self._save(job, directory)
             self.events.job_changed(job)
             return
-        self.board.remove(job.id)
+        self.ready_queue.remove(job.id)
         await self.enqueue(job, directory)
 
     async def release(self, job: Job, directory: Path, by: str) -> None:
@@ -173,7 +173,7 @@ class Flow:
         job.priority = priority
         await self._save(job, directory)
         if job.state == "queued":
-            self.board.add(job)
+            self.ready_queue.add(job)
         self.events.job_changed(job)
         self.changed.ring()
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.stages import STAGES, Stage
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.system import gpu
 from daemon.system.bounded_calls import Bounded
 
@@ -26,13 +26,13 @@ WAITS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200,
 class QueueCollector(Collector):
     """How many wait for each stage, and how long they have: a histogram built when it is asked for."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, ready_queue: ReadyQueue) -> None:
+        self._ready_queue = ready_queue
 
     def collect(self) -> Iterator[Metric]:
         now = time.monotonic()
         ages: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
-        for ticket in self._board.tickets():
+        for ticket in self._ready_queue.tickets():
             ages[ticket.stage].append(max(0.0, now - ticket.since))
         size = GaugeMetricFamily("avatar_queue_jobs", "Jobs waiting for a stage.", labels=["stage"])
         age = HistogramMetricFamily(

@@ -14,7 +14,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.pauses import SCOPES, Pause, Scope
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.telemetry.collectors import WAITS, DiskCollector, GpuCollector, PauseCollector, QueueCollector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
@@ -52,7 +52,7 @@ PAUSES = {
 class Metrics(Subscriber):
     """The counters. Every label set that can occur is there from the start, at zero."""
 
-    def __init__(self, board: Board, folders: dict[str, Path]) -> None:
+    def __init__(self, ready_queue: ReadyQueue, folders: dict[str, Path]) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
         self.accepted = Counter("avatar_jobs_accepted", "Jobs taken into the spool.", registry=registry)
@@ -152,7 +152,7 @@ class Metrics(Subscriber):
         self._zero()
         self.config_read(None, [], [])
         self.pauses_now = PauseCollector()
-        for collector in (QueueCollector(board), DiskCollector(folders), GpuCollector(), self.pauses_now):
+        for collector in (QueueCollector(ready_queue), DiskCollector(folders), GpuCollector(), self.pauses_now):
             self.registry.register(collector)
         ProcessCollector(registry=registry)
 

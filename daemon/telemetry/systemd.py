@@ -18,7 +18,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.telemetry.sd_notify import Notifier
 from daemon.workers.lane import Lane
 from daemon.workers.process import START_S
@@ -31,11 +31,11 @@ EXTEND_S = 60.0
 
 class Overseer(Subscriber):
     def __init__(
-        self, notifier: Notifier, settings: Settings, board: Board, lanes: Sequence[Lane], pauses: Pauses
+        self, notifier: Notifier, settings: Settings, ready_queue: ReadyQueue, lanes: Sequence[Lane], pauses: Pauses
     ) -> None:
         self._notifier = notifier
         self._settings = settings
-        self._board = board
+        self._ready_queue = ready_queue
         self._lanes = lanes
         self._pauses = pauses
         self._progress: dict[str, float] = {}
@@ -112,7 +112,7 @@ class Overseer(Subscriber):
     def line(self) -> str:
         """The state in one line, as `systemctl status` shows it."""
         jobs = [slot.job for lane in self._lanes for slot in lane.slots if slot.job]
-        parts = [f"{len(self._board)} waiting", f"{len(jobs)} running"]
+        parts = [f"{len(self._ready_queue)} waiting", f"{len(jobs)} running"]
         if jobs:
             parts[-1] += ": " + ", ".join(self._word(job) for job in jobs)
         ordered = self._ordered().items()

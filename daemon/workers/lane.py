@@ -1,4 +1,4 @@
-"""A lane: a few slots, each with one child process, that take jobs from the board by the lane's policy."""
+"""A lane: a few slots, each with one child process, that take jobs from the ready_queue by the lane's policy."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Lane:
         """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
         if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
             self._works_again()  # the pause is over and nothing is left that could prove it
-        due, pause = self.flow.board.next_wake(), self.pause
+        due, pause = self.flow.ready_queue.next_wake(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         # What is past already did not give this lane anything to do, so it is no reason to look again.
@@ -198,7 +198,7 @@ class Lane:
             await self.flow.crashed(job, directory, death)
 
     def _waiting(self) -> bool:
-        return any(self.flow.board.count(stage) for stage in self.stages)
+        return any(self.flow.ready_queue.count(stage) for stage in self.stages)
 
     # -- pauses ------------------------------------------------------------------------------------------------
 

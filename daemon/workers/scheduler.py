@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from daemon.config import Settings
 from daemon.jobs.stages import BY_NAME, Stage, stages_of
 from daemon.queue.pauses import Pauses
-from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.workers.lane import Slot
 from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
 
@@ -17,8 +17,8 @@ GPU_STAGES, CPU_STAGES = stages_of("gpu"), stages_of("cpu")
 class Chooser:
     """Looks at the queues for the lanes. `cpu_slots`: the cpu lane's own, once it exists."""
 
-    def __init__(self, settings: Settings, board: Board, pauses: Pauses) -> None:
-        self._settings, self._board, self._pauses = settings, board, pauses
+    def __init__(self, settings: Settings, ready_queue: ReadyQueue, pauses: Pauses) -> None:
+        self._settings, self._ready_queue, self._pauses = settings, ready_queue, pauses
         self.cpu_slots: Sequence[Slot] = ()
 
     def gpu(self, slot: Slot, now: float) -> Ticket | None:
@@ -38,10 +38,10 @@ class Chooser:
         queues, heads = self._queues(CPU_STAGES, now)
         others = [other.job.stage for other in self.cpu_slots if other is not slot and other.job]
         long = sum(stage in BY_NAME and BY_NAME[stage].turn == "long" for stage in others)
-        ahead = sum(self._board.count(stage) for stage in GPU_STAGES)
+        ahead = sum(self._ready_queue.count(stage) for stage in GPU_STAGES)
         stage = choose_cpu(queues, long, len(self.cpu_slots), ahead)
         return heads[stage] if stage else None
 
     def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
-        heads = {stage: head for stage in stages if (head := self._board.head(stage, now)) is not None}
-        return {s: Waiting(self._board.count(s), h.since, h.priority) for s, h in heads.items()}, heads
+        heads = {stage: head for stage in stages if (head := self._ready_queue.head(stage, now)) is not None}
+        return {s: Waiting(self._ready_queue.count(s), h.since, h.priority) for s, h in heads.items()}, heads

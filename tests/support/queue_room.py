@@ -17,7 +17,7 @@ from daemon.jobs.stages import Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import Flow
 from daemon.system import fs
@@ -118,7 +118,7 @@ class Diary(Subscriber):
 
 
 class QueueRoom:
-    """Spool, board, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
+    """Spool, ready_queue, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
 
     def __init__(self, root: Path, ops: Unflushed) -> None:
         raw = {
@@ -132,10 +132,10 @@ class QueueRoom:
         self.spool.create()
         self.settings.paths.outbox.mkdir()
         self.outbox = Outbox(self.settings.paths.outbox)
-        self.board = Board()
+        self.ready_queue = ReadyQueue()
         self.diary = Diary()
         self.flow = Flow(
-            self.settings, self.spool, self.board, Events(StatusWriter(self.outbox, Estimator()), self.diary)
+            self.settings, self.spool, self.ready_queue, Events(StatusWriter(self.outbox, Estimator()), self.diary)
         )
 
     def set(self, **settings: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ class QueueRoom:
             getattr(self.settings, section).__dict__.update(values)
 
     def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
-        """A job of kind speech that stands in the queue of `stage`, on disk and on the board."""
+        """A job of kind speech that stands in the queue of `stage`, on disk and on the ready_queue."""
         now = time.time()
         record: dict[str, Any] = {
             "manifest": {"kind": "speech", "text": "Hello."},
@@ -157,12 +157,12 @@ class QueueRoom:
         directory.mkdir()
         (directory / "manifest.yaml").write_text("kind: speech\ntext: Hello.\n")
         self.spool.save(job, directory)
-        self.board.add(job)
+        self.ready_queue.add(job)
         return job
 
     async def take(self, job: Job) -> tuple[Job, Path]:
         """Start a job's stage, as a lane does once its turn has come."""
-        ticket = next(ticket for ticket in self.board.tickets() if ticket.id == job.id)
+        ticket = next(ticket for ticket in self.ready_queue.tickets() if ticket.id == job.id)
         taken = await self.flow.take(ticket)
         assert taken is not None
         return taken

@@ -209,7 +209,7 @@ async def live(settings: Settings) -> list[Job]:
         except OSError:
             continue  # the service pauses its intake and looks again
     for _ in range(60):
-        ticket = next((head for stage in reversed(STAGES) if (head := service.board.head(stage, 2e9))), None)
+        ticket = next((head for stage in reversed(STAGES) if (head := service.ready_queue.head(stage, 2e9))), None)
         if ticket is None:
             break
         taken = await service.flow.take(ticket)

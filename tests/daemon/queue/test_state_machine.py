@@ -34,7 +34,7 @@ def test_an_attempt_is_counted_on_disk_before_the_stage_starts(room: QueueRoom) 
     assert room.where(job) == "tts/active"
     assert room.on_disk(job).attempts == {"tts": 1}
     # And nobody else is given the job
-    assert job.id not in room.board
+    assert job.id not in room.ready_queue
 
 
 def test_a_crash_before_the_start_is_durable_charges_nobody(room: QueueRoom) -> None:
@@ -74,7 +74,7 @@ def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(roo
     assert record.warnings == ["quiet", "short"]
     assert {path.name for path in room.spool.place(record).iterdir()} <= KEPT
     assert room.flow.running == {}
-    assert len(room.board) == 0
+    assert len(room.ready_queue) == 0
 
 
 def test_the_status_says_done_durably_before_the_job_leaves_the_queue(room: QueueRoom) -> None:
@@ -130,7 +130,7 @@ def test_whose_fault_it_was_decides(room: QueueRoom, error: AvatarError | None, 
     asyncio.run(live())
     assert room.where(job) == folder
     assert room.on_disk(job).attempts["tts"] == tries
-    assert (job.id in room.board) == (folder == "tts/ready")
+    assert (job.id in room.ready_queue) == (folder == "tts/ready")
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, NOISE], ids=["unknown", "a wrong result"])
@@ -180,7 +180,7 @@ def test_the_delay_doubles_up_to_its_limit_with_up_to_half_as_much_of_chance(
             due = room.on_disk(job).not_before
             assert before + more * delay <= due <= time.time() + more * delay
             # And the queue does not give it before that
-            assert room.board.head("tts", time.monotonic()) is None
+            assert room.ready_queue.head("tts", time.monotonic()) is None
 
     asyncio.run(live())
 
@@ -226,7 +226,7 @@ def test_a_held_job_waits_until_it_is_released_and_goes_on_where_it_stood(room: 
 
     async def live() -> None:
         await room.flow.hold(job, room.spool.place(job), "ann", "wrong voice")
-        assert (room.where(job), len(room.board)) == ("held", 0)
+        assert (room.where(job), len(room.ready_queue)) == ("held", 0)
         held = room.status()
         assert (held["state"], held["held"]["by"], held["held"]["reason"]) == ("held", "ann", "wrong voice")
         kept = room.on_disk(job)
@@ -234,7 +234,7 @@ def test_a_held_job_waits_until_it_is_released_and_goes_on_where_it_stood(room: 
 
     asyncio.run(live())
     assert room.where(job) == "deliver/ready"
-    assert job.id in room.board
+    assert job.id in room.ready_queue
     assert "held" not in room.status()
 
 
@@ -250,7 +250,7 @@ def test_a_running_job_is_held_at_its_stages_end_and_that_is_on_disk_at_once(roo
         await room.flow.advance(taken, directory, {}, [])
 
     asyncio.run(live())
-    assert (room.where(job), room.on_disk(job).stage, len(room.board)) == ("held", "deliver", 0)
+    assert (room.where(job), room.on_disk(job).stage, len(room.ready_queue)) == ("held", "deliver", 0)
 
 
 def test_a_full_disk_is_waited_for_and_nothing_is_done_twice(room: QueueRoom) -> None:
@@ -286,7 +286,7 @@ def test_a_job_that_cannot_be_started_stays_in_its_queue_for_another_try(room: Q
     assert room.flow.running == {}
     # Then its turn comes again after a while, and it is charged once
     room.ops.before = lambda name, path: None
-    assert room.board.head("tts", time.monotonic() + 1.0) is not None
+    assert room.ready_queue.head("tts", time.monotonic() + 1.0) is not None
     asyncio.run(room.take(job))
     assert room.on_disk(job).attempts == {"tts": 1}
 
@@ -295,7 +295,7 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_stops_nobody(room: QueueR
     broken, other = room.accept("broken"), room.accept("other")
     room.outbox.reserve("broken", broken.id, {"job": broken.id})
     (room.spool.place(broken) / "job.json").write_text("{")
-    ticket = next(ticket for ticket in room.board.tickets() if ticket.id == broken.id)
+    ticket = next(ticket for ticket in room.ready_queue.tickets() if ticket.id == broken.id)
     assert asyncio.run(room.flow.take(ticket)) is None
     assert room.where(broken) == "failed"
     assert (room.spool.resting("failed") / broken.id / "job.json.bad").read_text() == "{"
@@ -333,5 +333,5 @@ def test_no_way_leads_out_of_a_stage_that_the_job_has_left(room: QueueRoom, step
 
     asyncio.run(live())
     assert room.where(job) == "failed"
-    assert len(room.board) == 0
+    assert len(room.ready_queue) == 0
     assert [path.name for path in room.spool.root.glob("*/*/job-*")] == []

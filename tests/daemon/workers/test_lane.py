@@ -89,7 +89,7 @@ class PlayedLane(Lane):
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
         self.runs.append(slot.run_length)
-        return next((head for stage in STAGES if (head := self.flow.board.head(stage, now))), None)
+        return next((head for stage in STAGES if (head := self.flow.ready_queue.head(stage, now))), None)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -304,7 +304,7 @@ def test_a_job_whose_folder_was_taken_away_does_not_end_the_lane(room: QueueRoom
             await room.diary.until("other is done")
 
     asyncio.run(live())
-    assert gone.id not in room.board
+    assert gone.id not in room.ready_queue
     assert room.flow.running == {}
 
 
