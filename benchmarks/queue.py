@@ -33,7 +33,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
 
 GOALS = {"ratio": 1.3, "fsyncs": 2, "cpu_us": 100.0, "flat": 1.2, "start_s": 10.0, "rss_mb": 300.0}
@@ -204,7 +204,7 @@ class Queue:
     def __init__(self, folder: Path, count: int) -> None:
         settings, self.spool = make_room(folder)
         self.ready_queue = ReadyQueue()
-        self.flow = Flow(settings, self.spool, self.ready_queue, Events())
+        self.state_machine = StateMachine(settings, self.spool, self.ready_queue, Events())
         for job in fill(self.spool, count):
             self.ready_queue.add(job)
 
@@ -213,7 +213,7 @@ class Queue:
         started = time.perf_counter()
         ticket = self.ready_queue.head("tts", time.monotonic())
         assert ticket is not None
-        taken = await self.flow.take(ticket)
+        taken = await self.state_machine.take(ticket)
         seconds = time.perf_counter() - started
         assert taken is not None
         taken[1].rename(self.spool.ready("tts") / ticket.id)

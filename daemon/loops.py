@@ -22,7 +22,7 @@ from daemon.outbox.status_file import StatusWriter
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Bell
 
@@ -49,7 +49,7 @@ class Rounds:
         wishes: Wishes,
         control: Control,
         pauses: Pauses,
-        flow: Flow,
+        state_machine: StateMachine,
         wake: Bell,
         disk: DiskThread,
     ) -> None:
@@ -60,10 +60,10 @@ class Rounds:
         self.wishes = wishes
         self.control = control
         self._pauses = pauses
-        self._flow = flow
+        self._state_machine = state_machine
         self._wake = wake
         self._settings = intake.settings
-        self._events = flow.events
+        self._events = state_machine.events
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
 
@@ -127,7 +127,7 @@ class Rounds:
         await self._disk.run(self._intake.outbox.check)
         try:
             if await self._disk.run(self._intake.resume):  # what a full disk has cut short
-                self._flow.changed.ring()
+                self._state_machine.changed.ring()
             # Also where nothing was dropped: `/readyz` says what would become of it.
             await self._disk.run(self._intake.check_room)
             await self._take_drops(drops)
@@ -141,7 +141,7 @@ class Rounds:
                 return
             await self._disk.run(self._intake.check_room)
             if await self._disk.run(self._intake.take, batch):
-                self._flow.changed.ring()
+                self._state_machine.changed.ring()
 
     async def watch_disk(self) -> None:
         """Tell of an inbox that does not answer, and of its coming back."""
@@ -167,7 +167,7 @@ class Rounds:
             try:
                 for scope in self._pauses.expire():
                     self._events.queue_resumed(scope)
-                    self._flow.changed.ring()
+                    self._state_machine.changed.ring()
                     self._wake.ring()
             except OSError as exc:  # no room to note it: it is over all the same, and noted later
                 log.warning("end of a pause not noted", error=str(exc))

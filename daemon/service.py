@@ -34,7 +34,7 @@ from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.recovery import recover
 from daemon.queue.retention import keep_trimmed
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Bell
 from daemon.telemetry.canary import Heartbeat
@@ -67,24 +67,24 @@ class Service:
             longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s)
         )
         self.events = Events()
-        self.flow = Flow(settings, self.spool, self.ready_queue, self.events)
+        self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events)
         self._disk = DiskThread("inbox")
         self.intake = Intake(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         chooser = Chooser(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane("gpu", 1, self.flow, stages_of("gpu"), chooser.gpu)
-        self.cpu = Lane("cpu", cpus, self.flow, stages_of("cpu"), chooser.cpu)
+        self.gpu = Lane("gpu", 1, self.state_machine, stages_of("gpu"), chooser.gpu)
+        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of("cpu"), chooser.cpu)
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
-        requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events, self._disk)
+        requests = Requests(self.state_machine, self.intake, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Bell()
         self.rounds = Rounds(
             self.intake,
             Wishes(self.intake, self.outbox, requests, self._disk),
             Control(self.spool.control, requests),
             self.pauses,
-            self.flow,
+            self.state_machine,
             self._wake,
             self._disk,
         )
@@ -163,7 +163,7 @@ class Service:
             starting = asyncio.create_task(self.overseer.starting())
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
-                interrupted = await recover(self.flow, self.outbox)
+                interrupted = await recover(self.state_machine, self.outbox)
                 await self.rounds.open()
                 await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
@@ -203,7 +203,7 @@ class Service:
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        log.info("stopping", running=len(self.flow.running))
+        log.info("stopping", running=len(self.state_machine.running))
         self.overseer.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()

@@ -13,38 +13,38 @@ import structlog
 from daemon.jobs.record import RESTART, Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.queue.state_machine import KEPT_FAILED, Flow, prune, quarantined
+from daemon.queue.state_machine import KEPT_FAILED, StateMachine, prune, quarantined
 from daemon.system import fs
 
 log = structlog.get_logger()
 
 
-async def recover(flow: Flow, outbox: Outbox) -> int:
+async def recover(state_machine: StateMachine, outbox: Outbox) -> int:
     """Bring the spool into a state in which every job stands in one queue. Returns how many were interrupted."""
-    _clear(flow.spool.tmp)
+    _clear(state_machine.spool.tmp)
     interrupted = 0
     for stage in STAGES:
-        for directory in list(flow.spool.jobs(flow.spool.active(stage))):
+        for directory in list(state_machine.spool.jobs(state_machine.spool.active(stage))):
             interrupted += 1
-            await _resume(flow, directory)
+            await _resume(state_machine, directory)
     for stage in STAGES:
-        for directory in flow.spool.jobs(flow.spool.ready(stage)):
-            if directory.name not in flow.ready_queue:
-                await _index(flow, directory)
-    for directory in flow.spool.jobs(flow.spool.resting("failed")):
+        for directory in state_machine.spool.jobs(state_machine.spool.ready(stage)):
+            if directory.name not in state_machine.ready_queue:
+                await _index(state_machine, directory)
+    for directory in state_machine.spool.jobs(state_machine.spool.resting("failed")):
         prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
-    delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready(DELIVER)))
+    delivering = frozenset(path.name for path in state_machine.spool.jobs(state_machine.spool.ready(DELIVER)))
     for litter in outbox.litter(delivering):
         _discard(litter)
     return interrupted
 
 
-async def _load(flow: Flow, directory: Path) -> Job | None:
+async def _load(state_machine: StateMachine, directory: Path) -> Job | None:
     try:
-        return flow.spool.load(directory)
+        return state_machine.spool.load(directory)
     except ValueError as exc:
         try:
-            await flow.unreadable(directory, str(exc))
+            await state_machine.unreadable(directory, str(exc))
         except OSError:
             log.exception("job left where it is", job_id=directory.name)
         return None
@@ -53,27 +53,27 @@ async def _load(flow: Flow, directory: Path) -> Job | None:
         return None
 
 
-async def _index(flow: Flow, directory: Path) -> None:
-    job = await _load(flow, directory)
+async def _index(state_machine: StateMachine, directory: Path) -> None:
+    job = await _load(state_machine, directory)
     if job is None:
         return
     if job.held:  # the crash came between the order and the move
-        await flow.enqueue(job, directory)
+        await state_machine.enqueue(job, directory)
     else:
-        flow.ready_queue.add(job)
+        state_machine.ready_queue.add(job)
 
 
-async def _resume(flow: Flow, directory: Path) -> None:
+async def _resume(state_machine: StateMachine, directory: Path) -> None:
     """An attempt was under way when the daemon died. It stays charged; the job may have been the cause."""
-    job = await _load(flow, directory)
+    job = await _load(state_machine, directory)
     if job is None:
         return
     for path in directory.glob(".*tmp*"):
         fs.remove(path)
     job.interruptions += 1
     job.note("interrupted", stage=job.stage)
-    if job.interruptions >= flow.settings.retry.interruptions:
-        await flow.finish(
+    if job.interruptions >= state_machine.settings.retry.interruptions:
+        await state_machine.finish(
             job, directory, "failed", quarantined(f"The daemon died {job.interruptions} times while this job ran.")
         )
         return
@@ -82,10 +82,10 @@ async def _resume(flow: Flow, directory: Path) -> None:
     job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
     job.since = time.time()
     if job.facts.get(RESTART):
-        await flow.restart(job, directory)
+        await state_machine.restart(job, directory)
     else:
-        await flow.enqueue(job, directory)
-    flow.events.job_recovered(job)
+        await state_machine.enqueue(job, directory)
+    state_machine.events.job_recovered(job)
 
 
 def _clear(folder: Path) -> None:

@@ -49,7 +49,7 @@ KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS)})
 
 
-class Flow:
+class StateMachine:
     """Moves jobs between states: on the disk, on the ready_queue, and in the events."""
 
     def __init__(self, settings: Settings, spool: Spool, ready_queue: ReadyQueue, events: Events) -> None:

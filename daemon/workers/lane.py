@@ -15,7 +15,7 @@ from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_e
 from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.workers.process import Child, Message
 from daemon.workers.time_limits import stage_s
 
@@ -59,12 +59,18 @@ class Lane:
     """
 
     def __init__(
-        self, name: str, slots: int, flow: Flow, stages: tuple[Stage, ...], choose: Choose, child: MakeChild = Child
+        self,
+        name: str,
+        slots: int,
+        state_machine: StateMachine,
+        stages: tuple[Stage, ...],
+        choose: Choose,
+        child: MakeChild = Child,
     ) -> None:
         self.name = name
         self.stages = stages
-        self.flow = flow
-        self.slots = [Slot(child(name, flow.settings, self._heard)) for _ in range(slots)]
+        self.state_machine = state_machine
+        self.slots = [Slot(child(name, state_machine.settings, self._heard)) for _ in range(slots)]
         self.pause: Pause | None = None
         self.draining = False
         self._choose = choose
@@ -78,7 +84,7 @@ class Lane:
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, give running stages `grace_s`, then end the children and put their jobs back."""
         self.draining = True
-        self.flow.changed.ring()
+        self.state_machine.changed.ring()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:
@@ -124,8 +130,8 @@ class Lane:
 
     async def _salvage(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
         """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
-        self.flow.running.pop(ticket.id, None)
-        directory = self.flow.spool.active(ticket.stage) / ticket.id
+        self.state_machine.running.pop(ticket.id, None)
+        directory = self.state_machine.spool.active(ticket.stage) / ticket.id
         if slot.job is None:  # it could not even be taken, and stands in its queue
             self._pause(error)
             return
@@ -133,9 +139,9 @@ class Lane:
             job = slot.job
             if isinstance(error, MachineError):
                 self._pause(error)
-                await self.flow.put_back(job, directory)
+                await self.state_machine.put_back(job, directory)
             else:
-                await self.flow.failed(job, directory, error)
+                await self.state_machine.failed(job, directory, error)
         except Exception:
             log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
 
@@ -143,17 +149,17 @@ class Lane:
         """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
         if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
             self._works_again()  # the pause is over and nothing is left that could prove it
-        due, pause = self.flow.ready_queue.next_wake(), self.pause
+        due, pause = self.state_machine.ready_queue.next_wake(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         # What is past already did not give this lane anything to do, so it is no reason to look again.
-        await self.flow.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
+        await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         idle = time.monotonic() - slot.idle_since
-        if slot.child.alive and idle > self.flow.settings.lanes.idle_s:
+        if slot.child.alive and idle > self.state_machine.settings.lanes.idle_s:
             await slot.child.stop()
 
     async def _work(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.flow.take(ticket)
+        taken = await self.state_machine.take(ticket)
         if taken is None:
             return
         job, directory = taken
@@ -168,37 +174,37 @@ class Lane:
                     "manifest": job.manifest,
                     "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
                 },
-                stage_s(job, ticket.stage, directory, self.flow.settings.lanes.timeout),
-                lambda value: self.flow.events.stage_progress(job, ticket.stage, value),
+                stage_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
+                lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
         except (ChildDied, AvatarError) as trouble:
             # Cancelling ends the child; whatever it said last no longer matters.
             if slot.cancelled:
-                await self.flow.cancelled(job, directory)
+                await self.state_machine.cancelled(job, directory)
             elif isinstance(trouble, ChildDied):
                 await self._after_death(job, directory, trouble)
             elif isinstance(trouble, MachineError):
                 self._pause(trouble)
-                await self.flow.put_back(job, directory)
+                await self.state_machine.put_back(job, directory)
             else:
-                await self.flow.failed(job, directory, trouble)
+                await self.state_machine.failed(job, directory, trouble)
         else:
             if self.pause is None or self.pause.began < began:
                 self._works_again()
             if slot.cancelled:
-                await self.flow.cancelled(job, directory)
+                await self.state_machine.cancelled(job, directory)
             else:
-                await self.flow.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
+                await self.state_machine.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
 
     async def _after_death(self, job: Job, directory: Path, death: ChildDied) -> None:
         if self.draining:
-            await self.flow.put_back(job, directory, "returned")
+            await self.state_machine.put_back(job, directory, "returned")
         else:
-            self.flow.events.child_died(self.name, death.code)
-            await self.flow.crashed(job, directory, death)
+            self.state_machine.events.child_died(self.name, death.code)
+            await self.state_machine.crashed(job, directory, death)
 
     def _waiting(self) -> bool:
-        return any(self.flow.ready_queue.count(stage) for stage in self.stages)
+        return any(self.state_machine.ready_queue.count(stage) for stage in self.stages)
 
     # -- pauses ------------------------------------------------------------------------------------------------
 
@@ -206,19 +212,21 @@ class Lane:
         return self.pause is not None and time.monotonic() < self.pause.until
 
     def _pause(self, error: AvatarError) -> None:
-        base = self.flow.settings.lanes.pause_s
+        base = self.state_machine.settings.lanes.pause_s
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
         now = time.monotonic()
         self.pause = Pause(error, now, now + delay, delay)
-        self.flow.events.lane_paused(self.name, error, delay)
+        self.state_machine.events.lane_paused(self.name, error, delay)
 
     def _works_again(self) -> None:
         if self.pause is not None:
             self.pause = None
-            self.flow.events.lane_resumed(self.name)
+            self.state_machine.events.lane_resumed(self.name)
 
     def _heard(self, message: Message) -> None:
         if message.get("event") == "model":
-            self.flow.events.model_loaded(str(message["stage"]), str(message["model"]), float(message["seconds"]))
+            self.state_machine.events.model_loaded(
+                str(message["stage"]), str(message["model"]), float(message["seconds"])
+            )
         elif message.get("event") == "left":
-            self.flow.events.stage_left(str(message["job"]), float(message["value"]))
+            self.state_machine.events.stage_left(str(message["job"]), float(message["value"]))

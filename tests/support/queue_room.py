@@ -19,7 +19,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
 
 #: Only ends a test that hangs, in s.
@@ -134,7 +134,7 @@ class QueueRoom:
         self.outbox = Outbox(self.settings.paths.outbox)
         self.ready_queue = ReadyQueue()
         self.diary = Diary()
-        self.flow = Flow(
+        self.state_machine = StateMachine(
             self.settings, self.spool, self.ready_queue, Events(StatusWriter(self.outbox, Estimator()), self.diary)
         )
 
@@ -163,7 +163,7 @@ class QueueRoom:
     async def take(self, job: Job) -> tuple[Job, Path]:
         """Start a job's stage, as a lane does once its turn has come."""
         ticket = next(ticket for ticket in self.ready_queue.tickets() if ticket.id == job.id)
-        taken = await self.flow.take(ticket)
+        taken = await self.state_machine.take(ticket)
         assert taken is not None
         return taken
 

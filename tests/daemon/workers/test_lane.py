@@ -85,11 +85,11 @@ class PlayedLane(Lane):
             self.workers.append(PlayedWorker(name, settings, on_event, script))
             return self.workers[-1]
 
-        super().__init__("gpu", slots, room.flow, STAGES, self._first, play)
+        super().__init__("gpu", slots, room.state_machine, STAGES, self._first, play)
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
         self.runs.append(slot.run_length)
-        return next((head for stage in STAGES if (head := self.flow.ready_queue.head(stage, now))), None)
+        return next((head for stage in STAGES if (head := self.state_machine.ready_queue.head(stage, now))), None)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -157,7 +157,7 @@ def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: Queue
         async with lane.running():
             await room.diary.until("one is queued")
             before = len(lane.runs)
-            room.flow.changed.ring()
+            room.state_machine.changed.ring()
             await turns()
             assert len(lane.runs) == before
 
@@ -305,7 +305,7 @@ def test_a_job_whose_folder_was_taken_away_does_not_end_the_lane(room: QueueRoom
 
     asyncio.run(live())
     assert gone.id not in room.ready_queue
-    assert room.flow.running == {}
+    assert room.state_machine.running == {}
 
 
 def test_each_slot_works_for_itself(room: QueueRoom) -> None:
@@ -344,7 +344,7 @@ def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoo
         async with lane.running():
             await room.diary.until("hello is done")
             while lane.workers[0].alive:
-                room.flow.changed.ring()
+                room.state_machine.changed.ring()
                 await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(live(), 60.0))
