@@ -24,7 +24,7 @@ from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
-from daemon.system.wakeup import Bell
+from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class Rounds:
         control: Control,
         pauses: Pauses,
         state_machine: StateMachine,
-        wake: Bell,
+        wake: Wakeup,
         disk: DiskThread,
     ) -> None:
         self._intake = intake
@@ -92,7 +92,7 @@ class Rounds:
 
     async def look(self, watcher: Watcher) -> None:
         while True:
-            heard = self._wake.rings
+            heard = self._wake.notifications
             if not self._watch_disk.busy_s:
                 self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
             try:
@@ -111,7 +111,7 @@ class Rounds:
     async def listen(self) -> None:
         """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
         while True:
-            heard = self._wake.rings
+            heard = self._wake.notifications
             await self.obey()
             await self._wake.wait(self._settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
@@ -127,7 +127,7 @@ class Rounds:
         await self._disk.run(self._intake.outbox.check)
         try:
             if await self._disk.run(self._intake.resume):  # what a full disk has cut short
-                self._state_machine.changed.ring()
+                self._state_machine.changed.notify()
             # Also where nothing was dropped: `/readyz` says what would become of it.
             await self._disk.run(self._intake.check_room)
             await self._take_drops(drops)
@@ -141,7 +141,7 @@ class Rounds:
                 return
             await self._disk.run(self._intake.check_room)
             if await self._disk.run(self._intake.take, batch):
-                self._state_machine.changed.ring()
+                self._state_machine.changed.notify()
 
     async def watch_disk(self) -> None:
         """Tell of an inbox that does not answer, and of its coming back."""
@@ -167,8 +167,8 @@ class Rounds:
             try:
                 for scope in self._pauses.expire():
                     self._events.queue_resumed(scope)
-                    self._state_machine.changed.ring()
-                    self._wake.ring()
+                    self._state_machine.changed.notify()
+                    self._wake.notify()
             except OSError as exc:  # no room to note it: it is over all the same, and noted later
                 log.warning("end of a pause not noted", error=str(exc))
             await asyncio.sleep(PAUSES_S)

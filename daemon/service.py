@@ -36,7 +36,7 @@ from daemon.queue.retention import keep_trimmed
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
-from daemon.system.wakeup import Bell
+from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Heartbeat
 from daemon.telemetry.endpoints import MetricsServer, keep_file, serve
 from daemon.telemetry.logs import LogWriter, configure
@@ -78,7 +78,7 @@ class Service:
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
         requests = Requests(self.state_machine, self.intake, self.lanes, self.pauses, self.events, self._disk)
-        self._wake = Bell()
+        self._wake = Wakeup()
         self.rounds = Rounds(
             self.intake,
             Wishes(self.intake, self.outbox, requests, self._disk),
@@ -144,7 +144,7 @@ class Service:
         for scope in SCOPES:
             if (pause := self.pauses.active(scope)) is not None:
                 self.events.queue_paused(scope, pause)
-        watcher = Watcher(self._wake.ring_threadsafe)
+        watcher = Watcher(self._wake.notify_threadsafe)
         # Watching begins before the first scan, so nothing can fall between the two.
         watcher.watch(self.spool.control, "auto", recursive=False)
         watcher.start()
@@ -234,7 +234,7 @@ class Service:
             configure(self.settings.log)
             for slot in (slot for lane in self.lanes for slot in lane.slots):
                 slot.child.renew()
-            self._wake.ring()
+            self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns, and a word for people. May be called from any thread."""

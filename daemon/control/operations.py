@@ -90,7 +90,7 @@ class Requests:
         """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
         deadline = time.monotonic() + CANCEL_S
         while True:
-            heard = self._state_machine.changed.rings
+            heard = self._state_machine.changed.notifications
             if job_id not in self._state_machine.running:
                 break
             if time.monotonic() > deadline:
@@ -218,7 +218,7 @@ class Requests:
         ended = [(scope, pause) for scope in scopes if (pause := self._pauses.end(scope)) is not None]
         for scope, _ in ended:
             self._events.queue_resumed(scope)
-        self._state_machine.changed.ring()
+        self._state_machine.changed.notify()
         told = " and ".join(f"{scope} (paused by {pause.by})" for scope, pause in ended)
         return f"{told} resumed." if ended else "Nothing was paused."
 

@@ -31,7 +31,7 @@ from daemon.queue.source_files import SourceFiles, adopt
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
-from daemon.system.wakeup import Bell
+from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class StateMachine:
         self.spool = spool
         self.ready_queue = ready_queue
         self.events = events
-        self.changed = Bell()
+        self.changed = Wakeup()
         self.running: dict[str, Job] = {}
         #: When the running attempts began, on the monotonic clock.
         self._began: dict[str, float] = {}
@@ -126,7 +126,7 @@ class StateMachine:
         if job.state == "queued":
             self.ready_queue.add(job)
         self.events.job_changed(job)
-        self.changed.ring()
+        self.changed.notify()
 
     async def finish(self, job: Job, directory: Path, state: State, error: AvatarError | None = None) -> None:
         """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
@@ -142,7 +142,7 @@ class StateMachine:
         self.events.job_finished(job)
         if state != "done":
             await self._insist(lambda: prune(place, KEPT_FAILED))
-        self.changed.ring()
+        self.changed.notify()
 
     # -- what people ask for --------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class StateMachine:
         if job.state == "queued":
             self.ready_queue.add(job)
         self.events.job_changed(job)
-        self.changed.ring()
+        self.changed.notify()
 
     # -- what happens when a stage does not end well -------------------------------------------------------------
 

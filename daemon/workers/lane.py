@@ -84,7 +84,7 @@ class Lane:
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, give running stages `grace_s`, then end the children and put their jobs back."""
         self.draining = True
-        self.state_machine.changed.ring()
+        self.state_machine.changed.notify()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:

@@ -157,7 +157,7 @@ def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: Queue
         async with lane.running():
             await room.diary.until("one is queued")
             before = len(lane.runs)
-            room.state_machine.changed.ring()
+            room.state_machine.changed.notify()
             await turns()
             assert len(lane.runs) == before
 
@@ -344,7 +344,7 @@ def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoo
         async with lane.running():
             await room.diary.until("hello is done")
             while lane.workers[0].alive:
-                room.state_machine.changed.ring()
+                room.state_machine.changed.notify()
                 await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(live(), 60.0))
