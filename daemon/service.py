@@ -89,7 +89,7 @@ class Service:
             self._disk,
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
+        self.heartbeat = Heartbeat(settings, self.intake.mount_guard, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")

@@ -26,7 +26,7 @@ from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.queue.free_space import no_room, room
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 from daemon.system.safe_open import open_inside
 
 #: A file that still changes after this many settle times is worth a status.
@@ -90,7 +90,7 @@ class Intake:
             lambda: self.inbox.clock(),
             self._post,
         )
-        self.anchor = Anchor(settings.paths.inbox, spool.root / "inbox.json")
+        self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
         self._moving: dict[str, float] = {}
@@ -105,7 +105,7 @@ class Intake:
             MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).
         """
         self.outbox.check()
-        with self.anchor.held():
+        with self.mount_guard.held():
             claims = self.claims.recover()
             if not self._recovered:
                 self._waiting.recover()
@@ -119,7 +119,7 @@ class Intake:
             MachineError: `inbox-missing`.
         """
         started = time.monotonic()
-        with self.anchor.held():
+        with self.mount_guard.held():
             drops = self.inbox.look()
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
         self._present = drops
@@ -148,7 +148,7 @@ class Intake:
         if not drops:
             return []
         limit = self.settings.intake.companion_wait_s
-        with self.anchor.held():
+        with self.mount_guard.held():
             waited = {drop.name for drop in drops if self._waiting.waited_s(drop.name) >= limit}
             jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
         for drop in drops:
@@ -205,7 +205,7 @@ class Intake:
             MachineError: `inbox-missing`.
         """
         jobs: list[Job] = []
-        with self.anchor.held():
+        with self.mount_guard.held():
             while not jobs and name not in self.claims.refused and name.lower().endswith(MANIFESTS):
                 try:
                     with open_inside(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from daemon.jobs.kinds import KINDS
 from daemon.system import fs
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 
 #: Endings that belong to one result name; a name is taken when any of them is there.
 ENDINGS = (".json", *dict.fromkeys(ending for kind in KINDS.values() for _, ending in kind.results))
@@ -64,7 +64,7 @@ class Outbox:
 
     def __init__(self, root: Path, memory: Path | None = None) -> None:
         self.root = root
-        self._anchor = Anchor(root, memory, "outbox") if memory else None
+        self._mount_guard = MountGuard(root, memory, "outbox") if memory else None
 
     def check(self) -> None:
         """Make sure that the outbox is there.
@@ -72,8 +72,8 @@ class Outbox:
         Raises:
             MachineError: `outbox-missing`.
         """
-        if self._anchor is not None:
-            self._anchor.check()
+        if self._mount_guard is not None:
+            self._mount_guard.check()
 
     def choose(self, wanted: str, job_id: str) -> str:
         """The name that `reserve` would give a job, as things are now: one it has already, or the first that is free."""

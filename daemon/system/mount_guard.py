@@ -29,7 +29,7 @@ MARK = ".avatard"
 _MARK_BYTES = 64
 
 
-class Anchor:
+class MountGuard:
     """Args:
     folder: the inbox or the outbox.
     memory: where the spool keeps what it remembers of it.

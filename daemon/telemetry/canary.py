@@ -21,7 +21,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES, Stage
 from daemon.system import fs
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 
 log = structlog.get_logger()
 
@@ -45,9 +45,9 @@ class Heartbeat(Subscriber):
     anchor: of the inbox; where it is only not mounted nothing is written into the place where it should be.
     """
 
-    def __init__(self, settings: Settings, anchor: Anchor, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, mount_guard: MountGuard, registry: CollectorRegistry) -> None:
         self._settings = settings
-        self._anchor = anchor
+        self._mount_guard = mount_guard
         self._sent = 0.0
         self._job: str | None = None
         self._every = Gauge(
@@ -86,7 +86,7 @@ class Heartbeat(Subscriber):
 
     def _drop(self) -> None:
         inbox = self._settings.paths.inbox
-        with self._anchor.held(adopt=False):
+        with self._mount_guard.held(adopt=False):
             fs.replace_bytes(inbox / f"{NAME}.jpg", PICTURE.read_bytes(), durable=False)
             fs.replace_bytes(inbox / f"{NAME}.yaml", MANIFEST.encode(), durable=False)
         self._sending.set_to_current_time()

@@ -15,7 +15,7 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.intake.watcher import can_notify, filesystem_of
 from daemon.system import installation
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 from daemon.system.permissions import closed, group_name, owner_name, refusal, user_name
 
 
@@ -33,7 +33,7 @@ def folders(settings: Settings) -> Iterator[Finding]:
         if closed(getattr(settings.paths, kind)):
             continue
         try:
-            Anchor(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
+            MountGuard(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
         except MachineError as exc:
             yield Finding(f"{kind} mount", "bad", exc.message, exc.hint)
     if not closed(settings.paths.inbox) and settings.paths.inbox.is_dir():
