@@ -83,8 +83,8 @@ def asked(expression: str) -> str:
 
 
 PANELS = {
-    f"{ready_queue}: {panel['title']} {target['refId']}": (asked(target["expr"]), target["legendFormat"])
-    for ready_queue, dashboard in BOARDS.items()
+    f"{board}: {panel['title']} {target['refId']}": (asked(target["expr"]), target["legendFormat"])
+    for board, dashboard in BOARDS.items()
     for panel in dashboard["panels"]
     for target in panel["targets"]
 }
@@ -108,7 +108,7 @@ def test_each_alert_names_what_is_there_and_has_its_page(scene: Prometheus, aler
     heads = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
     assert page.stem == alert["alert"]
     assert heads == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
-    assert Path(notes["dashboard_url"]).name in {ready_queue["uid"] for ready_queue in BOARDS.values()}
+    assert Path(notes["dashboard_url"]).name in {board["uid"] for board in BOARDS.values()}
     assert alert["labels"]["severity"] in ("page", "ticket")
 
 
@@ -152,10 +152,10 @@ def test_the_dashboards_are_what_the_script_makes_and_can_be_read() -> None:
     check = [sys.executable, str(ROOT / "tools" / "dashboards.py"), "--check"]
     assert subprocess.run(check, check=False).returncode == 0
     assert len(BOARDS) == 2
-    for ready_queue in BOARDS.values():
-        assert [v["name"] for v in ready_queue["templating"]["list"]] == ["datasource", "job", "instance"]
-        assert len(ready_queue["panels"]) <= 8
-        for panel in ready_queue["panels"]:
+    for board in BOARDS.values():
+        assert [v["name"] for v in board["templating"]["list"]] == ["datasource", "job", "instance"]
+        assert len(board["panels"]) <= 8
+        for panel in board["panels"]:
             assert panel["title"]
             assert panel["description"].endswith((".", ")."))
             assert panel["fieldConfig"]["defaults"]["unit"]
