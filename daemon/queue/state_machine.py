@@ -50,7 +50,7 @@ KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_
 
 
 class StateMachine:
-    """Moves jobs between states: on the disk, on the ready_queue, and in the events."""
+    """Moves jobs between states: on the disk, in the ready queue, and in the events."""
 
     def __init__(self, settings: Settings, spool: Spool, ready_queue: ReadyQueue, events: Events) -> None:
         self.settings = settings

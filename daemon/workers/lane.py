@@ -1,4 +1,4 @@
-"""A lane: a few slots, each with one child process, that take jobs from the ready_queue by the lane's policy."""
+"""A lane: a few slots, each with one child process, that take jobs from the ready queue by the lane's policy."""
 
 from __future__ import annotations
 

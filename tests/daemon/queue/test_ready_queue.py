@@ -1,4 +1,4 @@
-"""The ready_queue: who is next, who is not yet, and what it costs to know."""
+"""The ready queue: who is next, who is not yet, and what it costs to know."""
 
 from __future__ import annotations
 
