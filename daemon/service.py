@@ -233,7 +233,7 @@ class Service:
         if change.applied:
             configure(self.settings.log)
             for slot in (slot for lane in self.lanes for slot in lane.slots):
-                slot.child.renew()
+                slot.worker.renew()
             self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:

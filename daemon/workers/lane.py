@@ -16,7 +16,7 @@ from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
-from daemon.workers.process import Child, Message
+from daemon.workers.process import Message, WorkerProcess
 from daemon.workers.time_limits import stage_s
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ REST_S, TICK_S = 30.0, 0.01
 #: Picks the next ticket for a slot, given what the slot's child did last.
 Choose = Callable[["Slot", float], Ticket | None]
 #: Makes a child, given its lane's name and who is told what it says beside its results.
-MakeChild = Callable[[str, Settings, Callable[[Message], None]], Child]
+MakeWorker = Callable[[str, Settings, Callable[[Message], None]], WorkerProcess]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Pause:
 class Slot:
     """One child and the job it has."""
 
-    child: Child
+    worker: WorkerProcess
     job: Job | None = None
     run_length: int = 0
     cancelled: bool = False
@@ -65,7 +65,7 @@ class Lane:
         state_machine: StateMachine,
         stages: tuple[Stage, ...],
         choose: Choose,
-        child: MakeChild = Child,
+        child: MakeWorker = WorkerProcess,
     ) -> None:
         self.name = name
         self.stages = stages
@@ -88,7 +88,7 @@ class Lane:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:
-                await slot.child.stop(0 if slot.job else 2.0)
+                await slot.worker.stop(0 if slot.job else 2.0)
             _, late = await asyncio.wait(self._tasks, timeout=10)
             for task in late:
                 task.cancel()
@@ -102,7 +102,7 @@ class Lane:
                         "job-finished", f"{job_id} is being delivered already.", "Take the result away instead."
                     )
                 slot.cancelled = True
-                await slot.child.stop(0)
+                await slot.worker.stop(0)
                 return True
         return False
 
@@ -114,7 +114,7 @@ class Lane:
             if ticket is None:
                 await self._rest(slot)
                 continue
-            slot.run_length = slot.run_length + 1 if slot.child.last_stage == ticket.stage else 1
+            slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
             try:
                 await self._work(slot, ticket)
             except asyncio.CancelledError:
@@ -155,8 +155,8 @@ class Lane:
         # What is past already did not give this lane anything to do, so it is no reason to look again.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         idle = time.monotonic() - slot.idle_since
-        if slot.child.alive and idle > self.state_machine.settings.lanes.idle_s:
-            await slot.child.stop()
+        if slot.worker.alive and idle > self.state_machine.settings.lanes.idle_s:
+            await slot.worker.stop()
 
     async def _work(self, slot: Slot, ticket: Ticket) -> None:
         taken = await self.state_machine.take(ticket)
@@ -165,7 +165,7 @@ class Lane:
         job, directory = taken
         slot.job, began = job, time.monotonic()
         try:
-            result = await slot.child.run(
+            result = await slot.worker.run(
                 {
                     "job": job.id,
                     "name": job.name,

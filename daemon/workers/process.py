@@ -38,7 +38,7 @@ LEVELS = ("debug", "info", "warning", "error")
 START_S = 120.0  # a cold disk under load
 
 
-class Child:
+class WorkerProcess:
     """One worker process. `run` does one stage of one job; the process stays for the next."""
 
     def __init__(self, lane: str, settings: Settings, on_event: Callable[[Message], None]) -> None:

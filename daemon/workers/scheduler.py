@@ -26,7 +26,7 @@ class Chooser:
         if self._pauses.active("lanes"):
             return None
         queues, heads = self._queues(GPU_STAGES, now)
-        loaded = next((s for s in GPU_STAGES if s == slot.child.last_stage), None)
+        loaded = next((s for s in GPU_STAGES if s == slot.worker.last_stage), None)
         limits = self._settings.lanes.gpu
         stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
         return heads[stage] if stage else None

@@ -18,7 +18,7 @@ from daemon.config.settings import Log, Settings
 from daemon.doors.hand_in import check, words_of
 from daemon.errors import ChildDied, UnknownError
 from daemon.telemetry import logs
-from daemon.workers.process import Child
+from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import Row
@@ -111,7 +111,7 @@ def _own_language(name: str, rows: list[Row]) -> str | None:
 
 async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
     """Run one stage in a child process of its own, as the daemon would."""
-    child = Child("gpu", settings, lambda _: None)
+    child = WorkerProcess("gpu", settings, lambda _: None)
     try:
         return await child.run(request, SPEAK_S, lambda _: None)
     except ChildDied as exc:

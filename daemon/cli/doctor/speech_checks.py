@@ -12,7 +12,7 @@ from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
 from daemon.errors import AvatarError, ChildDied
 from daemon.jobs.manifest import Manifest
-from daemon.workers.process import Child
+from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
     from stages.tts.engines.base import Voice
@@ -45,7 +45,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     if text is None:
         return Finding(what, "note", f"no sentence in '{voice.languages[0]}' is known here; {voice.id} was not tried")
     manifest = Manifest(kind="speech", text=text, voice=voice.id, language=voice.languages[0])
-    child = Child("cpu", settings, lambda _: None)
+    child = WorkerProcess("cpu", settings, lambda _: None)
     try:
         request = {"job": "doctor", "name": "speech", "stage": "tts", "dir": str(folder)}
         async with asyncio.timeout(PATIENCE_S):

@@ -81,12 +81,12 @@ def test_a_daemon_whose_child_is_dead_silent_no_longer_feeds_the_watchdog(
     # Given a child that has a job, and was last heard of long before its lane should have ended it
     service = Service(Settings.parse({"lanes": {"silence_s": 1.0}}, tmp_path / "config.yaml"))
     slot = service.gpu.slots[0]
-    slot.child.heard -= START_S + 1
+    slot.worker.heard -= START_S + 1
     # Then it counts only while there is a job
     assert service.overseer.lives()
     slot.job = Job("job-20260101T000000Z-00000000", "a", "a.yaml")
     assert not service.overseer.lives()
-    slot.child.heard += 2
+    slot.worker.heard += 2
     assert service.overseer.lives()
 
 

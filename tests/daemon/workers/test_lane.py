@@ -13,7 +13,7 @@ from daemon.errors import ChildDied, JobError, MachineError, ResultError
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.workers.lane import Lane, Slot
-from daemon.workers.process import Child, Message
+from daemon.workers.process import Message
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
