@@ -99,7 +99,7 @@ class NextTurn(Postponed):
 class Builder:
     """Args:
     facts: gives what is known of the files that manifests name.
-    post: has the event loop do something; `make` may run in another thread, ready_queue and events may not.
+    post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ class Lane:
     """Runs stages in children. One slot is the gpu lane; several are the cpu lane.
 
     Args:
-        child: makes the child of a slot.
+        make_worker: makes the worker process of a slot.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Lane:
         state_machine: StateMachine,
         stages: tuple[Stage, ...],
         choose: Choose,
-        child: MakeWorker = WorkerProcess,
+        make_worker: MakeWorker = WorkerProcess,
     ) -> None:
         self.name = name
         self.stages = stages
         self.state_machine = state_machine
-        self.slots = [Slot(child(name, state_machine.settings, self._heard)) for _ in range(slots)]
+        self.slots = [Slot(make_worker(name, state_machine.settings, self._heard)) for _ in range(slots)]
         self.pause: Pause | None = None
         self.draining = False
         self._choose = choose

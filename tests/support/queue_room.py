@@ -118,7 +118,7 @@ class Diary(Subscriber):
 
 
 class QueueRoom:
-    """Spool, ready_queue, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
+    """Spool, ready queue, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
 
     def __init__(self, root: Path, ops: Unflushed) -> None:
         raw = {
@@ -144,7 +144,7 @@ class QueueRoom:
             getattr(self.settings, section).__dict__.update(values)
 
     def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
-        """A job of kind speech that stands in the queue of `stage`, on disk and on the ready_queue."""
+        """A job of kind speech that stands in the queue of `stage`, on disk and in the ready queue."""
         now = time.time()
         record: dict[str, Any] = {
             "manifest": {"kind": "speech", "text": "Hello."},

@@ -13,7 +13,7 @@ from daemon.errors import ChildDied, JobError, MachineError, ResultError
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.workers.lane import Lane, Slot
-from daemon.workers.process import Message
+from daemon.workers.process import Message, WorkerProcess
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
@@ -29,7 +29,7 @@ DEATH = ChildDied("The worker process was ended by SIGSEGV.", "worker-crashed", 
 Answer = Message | Exception | str
 
 
-class PlayedWorker(Child):
+class PlayedWorker(WorkerProcess):
     """Gives the answers it was told to, one a request, and takes requests down."""
 
     def __init__(
