@@ -140,7 +140,7 @@ def from_exception(exc: BaseException) -> AvatarError:
     return UnknownError("internal-error", f"{type(exc).__name__}: {exc}", "See the log for the traceback.")
 
 
-class ChildDied(Exception):  # noqa: N818 (it says what happened)
+class WorkerDied(Exception):  # noqa: N818 (it says what happened)
     """The child ended in the middle of a job. `reason` is a sentence; `tail` its last log lines."""
 
     def __init__(self, reason: str, code: str, tail: list[str]) -> None:

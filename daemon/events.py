@@ -68,7 +68,7 @@ class Subscriber:
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
         """A child loaded a model."""
 
-    def child_died(self, lane: str, reason: str) -> None:
+    def worker_died(self, lane: str, reason: str) -> None:
         """A child process ended that should not have."""
 
     def scanned(self, seconds: float, found: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
+from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception
 from daemon.events import Events
 from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable
@@ -196,7 +196,7 @@ class StateMachine:
         job.not_before = time.time() + self._backoff(tries)
         await self.enqueue(job, directory)
 
-    async def crashed(self, job: Job, directory: Path, death: ChildDied) -> None:
+    async def crashed(self, job: Job, directory: Path, death: WorkerDied) -> None:
         """The job's process died. Three times, and the job is quarantined with the last log lines."""
         assert job.stage is not None
         job.crashes += 1

@@ -124,7 +124,7 @@ class LogWriter(Subscriber):
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
         self._log.info("model loaded", stage=stage, model=model, seconds=seconds)
 
-    def child_died(self, lane: str, reason: str) -> None:
+    def worker_died(self, lane: str, reason: str) -> None:
         self._log.error("worker died", lane=lane, reason=reason)
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:

@@ -238,7 +238,7 @@ class Metrics(Subscriber):
         self.models.labels(stage).inc()
         self.load_s.labels(stage).observe(seconds)
 
-    def child_died(self, lane: str, reason: str) -> None:
+    def worker_died(self, lane: str, reason: str) -> None:
         self.deaths.labels(lane, reason).inc()
 
     def scanned(self, seconds: float, found: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception, unexpected
+from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, unexpected
 from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
@@ -177,12 +177,12 @@ class Lane:
                 stage_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
-        except (ChildDied, AvatarError) as trouble:
+        except (WorkerDied, AvatarError) as trouble:
             # Cancelling ends the child; whatever it said last no longer matters.
             if slot.cancelled:
                 await self.state_machine.cancelled(job, directory)
-            elif isinstance(trouble, ChildDied):
-                await self._after_death(job, directory, trouble)
+            elif isinstance(trouble, WorkerDied):
+                await self._worker_died(job, directory, trouble)
             elif isinstance(trouble, MachineError):
                 self._pause(trouble)
                 await self.state_machine.put_back(job, directory)
@@ -196,11 +196,11 @@ class Lane:
             else:
                 await self.state_machine.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
 
-    async def _after_death(self, job: Job, directory: Path, death: ChildDied) -> None:
+    async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:
             await self.state_machine.put_back(job, directory, "returned")
         else:
-            self.state_machine.events.child_died(self.name, death.code)
+            self.state_machine.events.worker_died(self.name, death.code)
             await self.state_machine.crashed(job, directory, death)
 
     def _waiting(self) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, ResultError, UnknownError, shortened, visible
+from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError, WorkerDied, shortened, visible
 from daemon.system.memory import memory_mb
 
 log = structlog.get_logger()
@@ -112,7 +112,7 @@ class WorkerProcess:
 
     async def _send(self, message: Message) -> None:
         if self._process is None or self._process.stdin is None:
-            raise ChildDied("The worker is not running.", "worker-crashed", [])
+            raise WorkerDied("The worker is not running.", "worker-crashed", [])
         with contextlib.suppress(ConnectionError):  # its end is noticed by whoever waits for the answer
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
@@ -158,7 +158,7 @@ class WorkerProcess:
 
         Raises:
             AvatarError: the stage said what went wrong.
-            ChildDied: the process ended, hung, or took too much memory, and is gone.
+            WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
         if self._outdated and self.alive:
             await self.stop()
@@ -234,16 +234,16 @@ class WorkerProcess:
             return 0.0
         return sum(map(_resident_pages, [self.pid, *_children(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    async def _died(self) -> ChildDied:
+    async def _died(self) -> WorkerDied:
         process = self._process
         await self.stop(0.5)  # it may have closed its end without ending
         code = (process.returncode or 0) if process else 0
         what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        return ChildDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
+        return WorkerDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
 
-    async def _end(self, reason: str, code: str) -> ChildDied:
+    async def _end(self, reason: str, code: str) -> WorkerDied:
         await self.stop(0)
-        return ChildDied(reason, code, list(self._tail))
+        return WorkerDied(reason, code, list(self._tail))
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """End the process: its input is closed, and after `grace_s` it and all it started are killed."""

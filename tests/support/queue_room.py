@@ -113,8 +113,8 @@ class Diary(Subscriber):
     def lane_resumed(self, lane: str) -> None:
         self._write(f"{lane} resumed")
 
-    def child_died(self, lane: str, reason: str) -> None:
-        self._write(f"{lane} child died: {reason}")
+    def worker_died(self, lane: str, reason: str) -> None:
+        self._write(f"{lane} worker died: {reason}")
 
 
 class QueueRoom:

@@ -16,7 +16,7 @@ from daemon.cli.commands.voice_jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, json_option, show
 from daemon.config.settings import Log, Settings
 from daemon.doors.hand_in import check, words_of
-from daemon.errors import ChildDied, UnknownError
+from daemon.errors import UnknownError, WorkerDied
 from daemon.telemetry import logs
 from daemon.workers.process import WorkerProcess
 
@@ -114,7 +114,7 @@ async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
     child = WorkerProcess("gpu", settings, lambda _: None)
     try:
         return await child.run(request, SPEAK_S, lambda _: None)
-    except ChildDied as exc:
+    except WorkerDied as exc:
         last = f" Its last words: {exc.tail[-1]}" if exc.tail else ""
         raise UnknownError(exc.code, f"{exc.reason}{last}", "Try it again; `avatar doctor` looks at the rest.") from exc
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied
+from daemon.errors import AvatarError, WorkerDied
 from daemon.jobs.manifest import Manifest
 from daemon.workers.process import WorkerProcess
 
@@ -55,7 +55,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     except TimeoutError:
         remedy = "Try it by hand: `avatar voice speak`; a busy or slow machine may only need longer."
         return Finding(what, "bad", f"{voice.id} said nothing within {PATIENCE_S:.0f} s", remedy)
-    except ChildDied as exc:
+    except WorkerDied as exc:
         last = f" Its last words: {exc.tail[-1]}" if exc.tail else ""
         return Finding(
             what, "bad", f"{exc.reason}{last}", "Set the engine up again; the line before says what it lacks."

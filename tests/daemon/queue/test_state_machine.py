@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import AvatarError, ChildDied, JobError, ResultError, UnknownError
+from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied
 from daemon.jobs.record import Job
 from daemon.queue.state_machine import KEPT, KEPT_FAILED
 from tests.support.queue_room import PowerCut, QueueRoom
@@ -20,7 +20,7 @@ from tests.support.queue_room import PowerCut, QueueRoom
 UNKNOWN = UnknownError("internal-error", "It fell over.")
 NOISE = ResultError("speech-invalid", "That is noise.")
 NO_FACE = JobError("no-face", "No face was found.", "Use another picture.")
-DEATH = ChildDied("It was ended by SIGSEGV.", "worker-crashed", [f"line {number}" for number in range(40)])
+DEATH = WorkerDied("It was ended by SIGSEGV.", "worker-crashed", [f"line {number}" for number in range(40)])
 
 
 def trouble(number: int, path: Path) -> OSError:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import pytest
 
 from daemon.config import Settings
-from daemon.errors import ChildDied, JobError, MachineError, ResultError
+from daemon.errors import JobError, MachineError, ResultError, WorkerDied
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.workers.lane import Lane, Slot
@@ -24,7 +24,7 @@ ENDLESS = "endless"
 SLOW = "slow"
 FULL = MachineError("disk-full", "No space left on device.")
 NOISE = ResultError("speech-invalid", "That is noise.")
-DEATH = ChildDied("The worker process was ended by SIGSEGV.", "worker-crashed", ["last words"])
+DEATH = WorkerDied("The worker process was ended by SIGSEGV.", "worker-crashed", ["last words"])
 
 Answer = Message | Exception | str
 
@@ -58,7 +58,7 @@ class PlayedWorker(WorkerProcess):
         answer = self.answers.pop(0) if self.answers else DONE
         if answer == ENDLESS:
             await self._ended.wait()
-            raise ChildDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
+            raise WorkerDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
         if answer == SLOW:
             await self.may_end.wait()
             return DONE
@@ -201,7 +201,7 @@ def test_a_job_whose_worker_dies_is_quarantined_after_so_many_and_others_go_on(r
     error = room.on_disk(poison).error
     assert error is not None
     assert error["code"] == "quarantined"
-    assert room.diary.lines.count("gpu child died: worker-crashed") == 2
+    assert room.diary.lines.count("gpu worker died: worker-crashed") == 2
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
@@ -221,7 +221,7 @@ def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> 
     record = room.on_disk(job)
     assert (record.state, record.crashes) == ("cancelled", 0)
     assert lane.workers[0].stops[0] == 0
-    assert "gpu child died: worker-crashed" not in room.diary.lines
+    assert "gpu worker died: worker-crashed" not in room.diary.lines
 
 
 def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
@@ -251,7 +251,7 @@ def test_at_the_end_of_the_daemon_running_jobs_go_back_uncharged(room: QueueRoom
     record = room.on_disk(job)
     assert (room.where(job), record.attempts, record.crashes) == ("tts/ready", {"tts": 0}, 0)
     assert record.not_before == 0  # it is the first at the next start
-    assert "gpu child died: worker-crashed" not in room.diary.lines
+    assert "gpu worker died: worker-crashed" not in room.diary.lines
     # And nothing new was begun
     assert room.on_disk(other).attempts == {}
 
