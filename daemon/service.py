@@ -45,7 +45,7 @@ from daemon.telemetry.sd_notify import Notifier
 from daemon.telemetry.state_file import StateFile
 from daemon.telemetry.systemd import Overseer
 from daemon.workers.lane import Lane
-from daemon.workers.scheduler import Chooser
+from daemon.workers.scheduler import Scheduler
 
 log = structlog.get_logger()
 
@@ -72,11 +72,11 @@ class Service:
         self.intake = Intake(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
-        chooser = Chooser(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane("gpu", 1, self.state_machine, stages_of("gpu"), chooser.gpu)
-        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of("cpu"), chooser.cpu)
+        scheduler = Scheduler(settings, self.ready_queue, self.pauses)
+        self.gpu = Lane("gpu", 1, self.state_machine, stages_of("gpu"), scheduler.gpu)
+        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of("cpu"), scheduler.cpu)
         self.lanes = [self.gpu, self.cpu]
-        chooser.cpu_slots = self.cpu.slots
+        scheduler.cpu_slots = self.cpu.slots
         requests = Requests(self.state_machine, self.intake, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Wakeup()
         self.rounds = Rounds(

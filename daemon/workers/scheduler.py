@@ -14,7 +14,7 @@ from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
 GPU_STAGES, CPU_STAGES = stages_of("gpu"), stages_of("cpu")
 
 
-class Chooser:
+class Scheduler:
     """Looks at the queues for the lanes. `cpu_slots`: the cpu lane's own, once it exists."""
 
     def __init__(self, settings: Settings, ready_queue: ReadyQueue, pauses: Pauses) -> None:
