@@ -43,7 +43,7 @@ from daemon.telemetry.logs import LogWriter, configure
 from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import Notifier
 from daemon.telemetry.state_file import StateFile
-from daemon.telemetry.systemd import Overseer
+from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.lane import Lane
 from daemon.workers.scheduler import Scheduler
 
@@ -93,14 +93,14 @@ class Service:
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
-        self.overseer = Overseer(Notifier(), settings, self.ready_queue, self.lanes, self.pauses)
+        self.systemd = SystemdReporter(Notifier(), settings, self.ready_queue, self.lanes, self.pauses)
         for subscriber in (
             estimator,
             self.status,
             self.metrics,
             LogWriter(),
             self.state,
-            self.overseer,
+            self.systemd,
             self.heartbeat,
         ):
             self.events.add(subscriber)
@@ -138,7 +138,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self.overseer.reload(self._reload))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.systemd.reload(self._reload))
         self._wake.bind()
         self.state.write()
         for scope in SCOPES:
@@ -157,10 +157,10 @@ class Service:
                 self.settings.metrics,
                 self.metrics.registry,
                 self.healthy,
-                self.overseer.claims,
+                self.systemd.readiness,
                 self.spool.root / "metrics.json",
             )
-            starting = asyncio.create_task(self.overseer.starting())
+            starting = asyncio.create_task(self.systemd.starting())
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
                 interrupted = await recover(self.state_machine, self.outbox)
@@ -178,7 +178,7 @@ class Service:
             )
             for lane in self.lanes:
                 lane.start()
-            self.overseer.ready()
+            self.systemd.ready()
             ready()
             await self._work(watcher)
         finally:
@@ -195,7 +195,7 @@ class Service:
             self.rounds.end_pauses(),
             self.rounds.listen(),
             self.rounds.watch_disk(),
-            self.overseer.watch(),
+            self.systemd.watch(),
             self.heartbeat.loop(),
             VoiceList(self.settings, self.outbox).loop(),
             keep_file(self.metrics.registry, self.settings.metrics.textfile),
@@ -204,7 +204,7 @@ class Service:
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping", running=len(self.state_machine.running))
-        self.overseer.stopping(self.settings.lanes.drain_s)
+        self.systemd.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes))

@@ -29,7 +29,7 @@ LOOK_S = 5.0
 EXTEND_S = 60.0
 
 
-class Overseer(Subscriber):
+class SystemdReporter(Subscriber):
     def __init__(
         self, notifier: Notifier, settings: Settings, ready_queue: ReadyQueue, lanes: Sequence[Lane], pauses: Pauses
     ) -> None:
@@ -68,7 +68,7 @@ class Overseer(Subscriber):
         """Feed the watchdog and keep the status line, as long as the daemon works."""
         pause = min(LOOK_S, self._notifier.watchdog_s / 4) if self._notifier.watchdog_s else LOOK_S
         while True:
-            if self._notifier.watchdog_s and self.lives():
+            if self._notifier.watchdog_s and self.is_alive():
                 self._notifier.tell("WATCHDOG=1")
             if (line := self.line()) != self._said:
                 self._said = line
@@ -86,7 +86,7 @@ class Overseer(Subscriber):
         finally:
             self.ready()
 
-    def claims(self) -> tuple[bool, str]:
+    def readiness(self) -> tuple[bool, str]:
         """Whether what is dropped now would be taken in and worked on, and if not, why. May be called from any thread."""
         if not self._ready:
             return False, "the spool is being put in order"
@@ -102,7 +102,7 @@ class Overseer(Subscriber):
     def _ordered(self) -> dict[Scope, Pause]:
         return {scope: pause for scope in SCOPES if (pause := self._pauses.active(scope)) is not None}
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether every child that has a job was heard of lately."""
         limit, now = max(START_S, 2 * self._settings.lanes.silence_s), time.monotonic()
         return all(now - slot.worker.heard < limit for lane in self._lanes for slot in lane.slots if slot.job)

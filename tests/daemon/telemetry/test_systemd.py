@@ -83,11 +83,11 @@ def test_a_daemon_whose_child_is_dead_silent_no_longer_feeds_the_watchdog(
     slot = service.gpu.slots[0]
     slot.worker.heard -= START_S + 1
     # Then it counts only while there is a job
-    assert service.overseer.lives()
+    assert service.systemd.is_alive()
     slot.job = Job("job-20260101T000000Z-00000000", "a", "a.yaml")
-    assert not service.overseer.lives()
+    assert not service.systemd.is_alive()
     slot.worker.heard += 2
-    assert service.overseer.lives()
+    assert service.systemd.is_alive()
 
 
 def test_sighup_takes_a_good_config_and_keeps_the_old_one_when_it_is_wrong(
