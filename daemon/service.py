@@ -37,7 +37,7 @@ from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Wakeup
-from daemon.telemetry.canary import Heartbeat
+from daemon.telemetry.canary import Canary
 from daemon.telemetry.endpoints import MetricsServer, keep_file, serve
 from daemon.telemetry.logs import LogWriter, configure
 from daemon.telemetry.metrics import Metrics
@@ -89,7 +89,7 @@ class Service:
             self._disk,
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.heartbeat = Heartbeat(settings, self.intake.mount_guard, self.metrics.registry)
+        self.canary = Canary(settings, self.intake.mount_guard, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
@@ -101,7 +101,7 @@ class Service:
             LogWriter(),
             self.state,
             self.systemd,
-            self.heartbeat,
+            self.canary,
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
@@ -196,7 +196,7 @@ class Service:
             self.rounds.listen(),
             self.rounds.watch_disk(),
             self.systemd.watch(),
-            self.heartbeat.loop(),
+            self.canary.loop(),
             VoiceList(self.settings, self.outbox).loop(),
             keep_file(self.metrics.registry, self.settings.metrics.textfile),
         )

@@ -40,7 +40,7 @@ PICTURE = Path(__file__).with_suffix(".jpg")
 LOOK_S = 1.0
 
 
-class Heartbeat(Subscriber):
+class Canary(Subscriber):
     """Args:
     anchor: of the inbox; where it is only not mounted nothing is written into the place where it should be.
     """
