@@ -32,7 +32,7 @@ def clean_stem(name: str) -> str:
     return text.encode()[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
-class Wish(NamedTuple):
+class NameRequest(NamedTuple):
     """A job that is to get a name: `wanted`, or one like it. `chosen`: what `choose` said, where it was asked."""
 
     wanted: str
@@ -83,9 +83,9 @@ class Outbox:
 
     def reserve(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
         """`reserve_all` for one job."""
-        return self.reserve_all([Wish(wanted, job_id, status)])[0]
+        return self.reserve_all([NameRequest(wanted, job_id, status)])[0]
 
-    def reserve_all(self, wishes: Sequence[Wish]) -> list[str]:
+    def reserve_all(self, requests: Sequence[NameRequest]) -> list[str]:
         """Take names for jobs by putting their first status files there; a taken name gets the job id appended.
 
         Asked again for the same job (after a crash), it gives the same name. Flushed together: in a burst a flush for each
@@ -95,13 +95,13 @@ class Outbox:
         names: list[str] = []
         written: list[Path] = []
         try:
-            for wish in wishes:
-                names.append(wish.chosen or self.choose(wish.wanted, wish.job))
-                written.append(self._temporary(wish.job))
-                self._write_new(wish, names[-1], written[-1])
+            for request in requests:
+                names.append(request.chosen or self.choose(request.wanted, request.job))
+                written.append(self._temporary(request.job))
+                self._write_new(request, names[-1], written[-1])
             fs.OPS.sync_all(written)
-            for number, (wish, temporary) in enumerate(zip(wishes, written, strict=True)):
-                names[number] = self._give(wish, names[number], temporary)
+            for number, (request, temporary) in enumerate(zip(requests, written, strict=True)):
+                names[number] = self._give(request, names[number], temporary)
         except OSError:
             for temporary in written:
                 fs.remove(temporary)
@@ -112,17 +112,17 @@ class Outbox:
     def _free(self, wanted: str, job_id: str) -> str:
         return next(name for name in _candidates(wanted, job_id) if not self._taken(name))
 
-    def _write_new(self, wish: Wish, name: str, temporary: Path, *, sync: bool = False) -> None:
-        fs.OPS.write(temporary, fs.dump_json({**wish.status, "name": name}), sync=sync)
+    def _write_new(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
+        fs.OPS.write(temporary, fs.dump_json({**request.status, "name": name}), sync=sync)
 
-    def _give(self, wish: Wish, name: str, temporary: Path) -> str:
+    def _give(self, request: NameRequest, name: str, temporary: Path) -> str:
         """Give a written status its name; where somebody took the name in the last moment, the next one."""
-        if self.owner(name) == wish.job:
+        if self.owner(name) == request.job:
             fs.rename(temporary, self.root / f"{name}.json")
             return name
         while not fs.publish(temporary, self.root / f"{name}.json", sync=False):
-            name = self._free(wish.wanted, wish.job)
-            self._write_new(wish, name, temporary, sync=True)
+            name = self._free(request.wanted, request.job)
+            self._write_new(request, name, temporary, sync=True)
         return name
 
     def _temporary(self, job_id: str) -> Path:
@@ -184,7 +184,7 @@ class Outbox:
     def tell(self, name: str, sentence: str) -> None:
         """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""
         self.check()
-        temporary = self._temporary("job-wish")
+        temporary = self._temporary("job-request")
         fs.OPS.write(temporary, sentence.encode() + b"\n")
         while not fs.publish(temporary, self.root / f"{name}.txt"):
             name = f"{name}-{secrets.token_hex(2)}"

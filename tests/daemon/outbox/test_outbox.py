@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, Outbox, Wish, clean_stem
+from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, NameRequest, Outbox, clean_stem
 from daemon.system.mount_guard import MARK
 from tests.support.queue_room import Unflushed
 
@@ -48,8 +48,8 @@ def test_asked_again_after_a_crash_it_gives_the_same_name(outbox: Outbox) -> Non
 
 
 def test_the_jobs_of_one_batch_get_different_names(outbox: Outbox) -> None:
-    wishes = [Wish("hello", job_id, {"job": job_id}) for job_id in (ONE, OTHER)]
-    assert outbox.reserve_all(wishes) == ["hello", f"hello-{OTHER}"]
+    requests = [NameRequest("hello", job_id, {"job": job_id}) for job_id in (ONE, OTHER)]
+    assert outbox.reserve_all(requests) == ["hello", f"hello-{OTHER}"]
     assert (outbox.owner("hello"), outbox.owner(f"hello-{OTHER}")) == (ONE, OTHER)
 
 
