@@ -31,7 +31,7 @@ MakeWorker = Callable[[str, Settings, Callable[[Message], None]], WorkerProcess]
 
 
 @dataclass
-class Pause:
+class FaultPause:
     """Why and until when a lane stands still. Times are monotonic seconds."""
 
     error: AvatarError
@@ -71,7 +71,7 @@ class Lane:
         self.stages = stages
         self.state_machine = state_machine
         self.slots = [Slot(make_worker(name, state_machine.settings, self._heard)) for _ in range(slots)]
-        self.pause: Pause | None = None
+        self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
         self._tasks: list[asyncio.Task[None]] = []
@@ -215,7 +215,7 @@ class Lane:
         base = self.state_machine.settings.lanes.pause_s
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
         now = time.monotonic()
-        self.pause = Pause(error, now, now + delay, delay)
+        self.pause = FaultPause(error, now, now + delay, delay)
         self.state_machine.events.lane_paused(self.name, error, delay)
 
     def _works_again(self) -> None:
