@@ -22,12 +22,12 @@ from daemon.system import fs
 log = structlog.get_logger()
 
 DAY_S = 86_400.0
-#: Most things removed in one go, so that clearing years of jobs does not hold up the work.
+#: Most items removed in one go, so that clearing years of jobs does not hold up the work.
 BATCH = 500
 
 
 @dataclass(frozen=True)
-class Thing:
+class Clearable:
     """Something that may be cleared as a whole. `touched`: seconds since the epoch; `size`: bytes."""
 
     paths: tuple[Path, ...]
@@ -35,17 +35,17 @@ class Thing:
     size: int
 
 
-def surplus(things: Iterable[Thing], now: float, days: float, megabytes: float) -> list[Thing]:
-    """Which things go: those older than `days`, then the oldest until the rest fits `megabytes`. 0 days, 0 MB: no limit."""
-    ordered = sorted(things, key=lambda thing: thing.touched)
-    gone = [thing for thing in ordered if days and now - thing.touched > days * DAY_S]
+def surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
+    """Which items go: those older than `days`, then the oldest until the rest fits `megabytes`. 0 days, 0 MB: no limit."""
+    ordered = sorted(items, key=lambda item: item.touched)
+    gone = [item for item in ordered if days and now - item.touched > days * DAY_S]
     kept = ordered[len(gone) :]
-    excess = sum(thing.size for thing in kept) - megabytes * 1e6 if megabytes else 0
-    for thing in kept:
+    excess = sum(item.size for item in kept) - megabytes * 1e6 if megabytes else 0
+    for item in kept:
         if excess <= 0:
             break
-        gone.append(thing)
-        excess -= thing.size
+        gone.append(item)
+        excess -= item.size
     return gone
 
 
@@ -55,23 +55,23 @@ class Retention:
         self._spool = spool
 
     def clear(self) -> int:
-        """Clear what the settings say; returns how many things went."""
+        """Clear what the settings say; returns how many items went."""
         limits, now = self._settings.retention, time.time()
-        things = [
+        items = [
             *surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
             *surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
             *surplus(_files(self._settings.paths.cache), now, 0, limits.cache_mb),
         ]
         if limits.outbox_days or limits.outbox_mb:
-            things += surplus(results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb)
-        removed = sum(map(self._remove, things[:BATCH]))
-        if things:
-            log.info("retention", removed=removed, left=len(things) - removed)
+            items += surplus(results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb)
+        removed = sum(map(self._remove, items[:BATCH]))
+        if items:
+            log.info("retention", removed=removed, left=len(items) - removed)
         return removed
 
-    def _remove(self, thing: Thing) -> bool:
+    def _remove(self, item: Clearable) -> bool:
         gone = True
-        for path in thing.paths:
+        for path in item.paths:
             try:
                 if path.is_dir():  # out of sight first, so that nobody meets a job that is half gone
                     doomed = self._spool.tmp / path.name
@@ -84,24 +84,24 @@ class Retention:
                 gone = False
         return gone
 
-    def _jobs(self, name: str) -> Iterator[Thing]:
+    def _jobs(self, name: str) -> Iterator[Clearable]:
         for directory in self._spool.jobs(self._spool.root / name):
             try:
                 files = list(os.scandir(directory))
-                yield Thing((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
+                yield Clearable((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
             except OSError:
                 continue  # retried, and gone on its way; or not ours to read
 
 
-def _files(folder: Path) -> Iterator[Thing]:
+def _files(folder: Path) -> Iterator[Clearable]:
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # renamed or taken away meanwhile
             info = path.lstat()
             if stat.S_ISREG(info.st_mode):
-                yield Thing((path,), max(info.st_atime, info.st_mtime), info.st_size)
+                yield Clearable((path,), max(info.st_atime, info.st_mtime), info.st_size)
 
 
-def results(outbox: Path) -> Iterator[Thing]:
+def results(outbox: Path) -> Iterator[Clearable]:
     """Each finished result of ours with all its files; what has no finished status file is not ours to clear."""
     readable = Outbox(outbox)
     for status in outbox.glob("*.json"):
@@ -113,7 +113,7 @@ def results(outbox: Path) -> Iterator[Thing]:
             names = [str(output["file"]) for output in record.get("outputs", [])]
             mine = (stem, f"{stem}-{record.get('job')}")
             present = [status, *(outbox / name for name in names if _belongs(name, mine) and (outbox / name).is_file())]
-            yield Thing(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
+            yield Clearable(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
         except (OSError, ValueError, KeyError, TypeError):
             continue
 

@@ -15,31 +15,31 @@ import pytest
 
 from daemon.cli.spool_check import SpoolCheck
 from daemon.control.spool_requests import ANSWER_S
-from daemon.queue.retention import DAY_S, Thing, results, surplus
+from daemon.queue.retention import DAY_S, Clearable, results, surplus
 from tests.conftest import Installation
 from tests.support.intake_room import Room
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
 
-def thing(name: str, age_days: float, size: int) -> Thing:
-    return Thing((Path(name),), 1e9 - age_days * DAY_S, size)
+def item(name: str, age_days: float, size: int) -> Clearable:
+    return Clearable((Path(name),), 1e9 - age_days * DAY_S, size)
 
 
-def names(things: list[Thing]) -> list[str]:
-    return [thing.paths[0].name for thing in things]
+def names(items: list[Clearable]) -> list[str]:
+    return [item.paths[0].name for item in items]
 
 
 def test_the_too_old_go_and_then_the_oldest_until_the_rest_fits() -> None:
-    things = [
-        thing("new", 1, 400_000),
-        thing("old", 40, 100_000),
-        thing("middle", 10, 400_000),
-        thing("late", 5, 400_000),
+    items = [
+        item("new", 1, 400_000),
+        item("old", 40, 100_000),
+        item("middle", 10, 400_000),
+        item("late", 5, 400_000),
     ]
-    assert names(surplus(things, 1e9, 30, 1)) == ["old", "middle"]
-    assert names(surplus(things, 1e9, 0, 0)) == []
-    assert names(surplus(things, 1e9, 7, 0)) == ["old", "middle"]
+    assert names(surplus(items, 1e9, 30, 1)) == ["old", "middle"]
+    assert names(surplus(items, 1e9, 0, 0)) == []
+    assert names(surplus(items, 1e9, 7, 0)) == ["old", "middle"]
 
 
 def test_old_jobs_are_cleared_at_start_and_young_ones_stay(installation: Callable[..., Installation]) -> None:
