@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Bounded(Generic[T]):
+class BoundedCall(Generic[T]):
     """Makes one call again and again, each in a thread of its own. While one has not returned, no other is begun: a call that
     hangs costs one thread, however often it is asked for. May be used from any thread.
 

@@ -17,7 +17,7 @@ from daemon.events import Subscriber
 from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.system import gpu
-from daemon.system.bounded_calls import Bounded
+from daemon.system.bounded_calls import BoundedCall
 
 #: Bounds of waits in s. They grow past run times: a night's batch stands for hours.
 WAITS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -70,7 +70,7 @@ class DiskCollector(Collector):
     """Room where the folders lie; 0 for one that cannot be asked, or does not answer: a file server that is away."""
 
     def __init__(self, folders: dict[str, Path], read: Usage = usage) -> None:
-        self._folders = {name: Bounded(functools.partial(read, path)) for name, path in folders.items()}
+        self._folders = {name: BoundedCall(functools.partial(read, path)) for name, path in folders.items()}
 
     def collect(self) -> Iterable[Metric]:
         free = GaugeMetricFamily("avatar_disk_free_bytes", "Free space where the folder lies.", labels=["folder"])
@@ -89,7 +89,7 @@ class GpuCollector(Collector):
     error."""
 
     def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read) -> None:
-        self._cards = Bounded(read)
+        self._cards = BoundedCall(read)
 
     def collect(self) -> Iterable[Metric]:
         cards: list[gpu.Card] = []
