@@ -41,7 +41,7 @@ from daemon.telemetry.canary import Canary
 from daemon.telemetry.endpoints import MetricsServer, keep_file, serve
 from daemon.telemetry.logs import LogWriter, configure
 from daemon.telemetry.metrics import Metrics
-from daemon.telemetry.sd_notify import Notifier
+from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import StateFile
 from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.lane import Lane
@@ -93,7 +93,7 @@ class Service:
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
-        self.systemd = SystemdReporter(Notifier(), settings, self.ready_queue, self.lanes, self.pauses)
+        self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         for subscriber in (
             estimator,
             self.status,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 
-class Notifier:
+class SystemdNotifier:
     """Args:
     environment: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are looked for.
 

@@ -19,7 +19,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.ready_queue import ReadyQueue
-from daemon.telemetry.sd_notify import Notifier
+from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.workers.lane import Lane
 from daemon.workers.process import START_S
 
@@ -31,7 +31,12 @@ EXTEND_S = 60.0
 
 class SystemdReporter(Subscriber):
     def __init__(
-        self, notifier: Notifier, settings: Settings, ready_queue: ReadyQueue, lanes: Sequence[Lane], pauses: Pauses
+        self,
+        notifier: SystemdNotifier,
+        settings: Settings,
+        ready_queue: ReadyQueue,
+        lanes: Sequence[Lane],
+        pauses: Pauses,
     ) -> None:
         self._notifier = notifier
         self._settings = settings
