@@ -184,7 +184,7 @@ class Outbox:
     def tell(self, name: str, sentence: str) -> None:
         """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""
         self.check()
-        temporary = self._temporary("job-request")
+        temporary = self._temporary("job-wish")
         fs.OPS.write(temporary, sentence.encode() + b"\n")
         while not fs.publish(temporary, self.root / f"{name}.txt"):
             name = f"{name}-{secrets.token_hex(2)}"
