@@ -73,7 +73,7 @@ def fill(spool: Spool, count: int) -> list[Job]:
     """Let so many jobs stand in the queue of tts; not flushed one by one."""
     jobs = [new_job(number) for number in range(count)]
     for job in jobs:
-        directory = spool.place(job)
+        directory = spool.folder_of(job)
         directory.mkdir()
         (directory / "job.json").write_bytes(fs.dump_json(job.to_json()))
     os.sync()
@@ -121,11 +121,11 @@ class Hopper:
     def __init__(self, folder: Path) -> None:
         _, self.spool = make_room(folder)
         self.job = fill(self.spool, 1)[0]
-        self.place = self.spool.place(self.job)
+        self.place = self.spool.folder_of(self.job)
 
     def hop(self) -> None:
         self.job.state = "running" if self.job.state == "queued" else "queued"
-        self.place = self.spool.hop(self.job, self.place)
+        self.place = self.spool.move_job(self.job, self.place)
 
 
 class Floor:

@@ -199,7 +199,7 @@ async def keep_positions(ready_queue: ReadyQueue, spool: Spool, status: StatusWr
                 fresh[ticket] = place
                 if known.get(ticket) != place:
                     with contextlib.suppress(ValueError, OSError):  # it moves on while we look
-                        job = spool.load(spool.ready(stage) / ticket.id)
+                        job = spool.load_job(spool.ready(stage) / ticket.id)
                         status.queue_position(job, place)
         known = fresh
         await asyncio.sleep(POSITIONS_S)

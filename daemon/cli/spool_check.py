@@ -88,7 +88,7 @@ class SpoolCheck:
 
     def _job(self, path: Path) -> Iterator[Problem]:
         try:
-            job = self._spool.load(path)
+            job = self._spool.load_job(path)
         except OSError as exc:
             yield Problem(path, f"its record cannot be read now: {exc.strerror}", "look at the disk", None)
             return
@@ -135,7 +135,7 @@ class SpoolCheck:
 
     def _move(self, job: Job, path: Path, state: State) -> None:
         job.state = state
-        self._spool.hop(job, path)
+        self._spool.move_job(job, path)
         self._outbox.write(job.name, describe(job), durable=True)
 
     def _claims(self) -> Iterator[Problem]:
@@ -156,7 +156,7 @@ class SpoolCheck:
         job = Job(id=path.name, name=path.name, source="", state="failed")
         job.set_error(unreadable(why), None)
         self._outbox.write(job.name, describe(job), durable=True)
-        self._spool.hop(job, path)
+        self._spool.move_job(job, path)
 
     def _litter(self) -> Iterator[Problem]:
         if self._live:

@@ -37,7 +37,7 @@ def overview(shell: Shell) -> dict[str, Any]:
 
     owner = shell.daemon()
     spool, paths = shell.spool, shell.settings.paths
-    counts = {str(name): sum(1 for _ in spool.jobs(spool.root / name)) for name in RESTING}
+    counts = {str(name): sum(1 for _ in spool.job_folders(spool.root / name)) for name in RESTING}
     return {
         "version": __version__,
         "source": "spool",
@@ -87,9 +87,9 @@ def _times(folder: Path) -> Iterator[tuple[float, str]]:
 
 def _running(shell: Shell) -> Iterator[dict[str, Any]]:
     for stage in STAGES:
-        for path in shell.spool.jobs(shell.spool.active(stage)):
+        for path in shell.spool.job_folders(shell.spool.active(stage)):
             with contextlib.suppress(ValueError, OSError):  # it moved on while we looked
-                job = shell.spool.load(path)
+                job = shell.spool.load_job(path)
                 yield {
                     "job": job.id,
                     "name": job.name,
@@ -110,7 +110,7 @@ def _ended(shell: Shell) -> Iterator[Job]:
     latest = heapq.nlargest(ENDED, (found for folder in folders for found in _times(folder)))
     for _, path in latest:
         with contextlib.suppress(ValueError, OSError):
-            yield shell.spool.load(Path(path))
+            yield shell.spool.load_job(Path(path))
 
 
 def _ending(job: Job) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Requests:
         return f"{job.id} starts again, as {job.name}."
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
-        directory = self._state_machine.spool.find(job_id)
+        directory = self._state_machine.spool.find_job(job_id)
         if directory is None and (name := self._intake.waiting(job_id)) is not None:
             raise JobError(
                 "job-waiting",
@@ -185,7 +185,7 @@ class Requests:
         if job_id in self._state_machine.running:  # the record in memory is the one that will be written next
             return self._state_machine.running[job_id], directory
         try:
-            return self._state_machine.spool.load(directory), directory
+            return self._state_machine.spool.load_job(directory), directory
         except ValueError as exc:
             raise JobError("job-unreadable", f"The record of {job_id} cannot be read: {exc}.", "") from exc
 

@@ -153,7 +153,7 @@ class Builder:
 
     def _due(self, build: _Build) -> bool:
         """Whether something is left to do for a job that an earlier try may have made."""
-        build.place = self._spool.find(build.job.id)
+        build.place = self._spool.find_job(build.job.id)
         if build.place is None:
             return True
         known = self._unacknowledged(build.place)
@@ -191,7 +191,7 @@ class Builder:
         fs.OPS.sync_all(written)
         for build in built:
             self._unsaid.add(build.job.id)
-            build.place = self._spool.place(build.job)
+            build.place = self._spool.folder_of(build.job)
             fs.rename(self._spool.tmp / build.job.id, build.place)
 
     def _write(self, build: _Build) -> list[Path]:
@@ -240,13 +240,13 @@ class Builder:
         """Correct the record where somebody took the name that was chosen."""
         if name != build.job.name and build.place is not None:
             build.job.name = name
-            self._spool.save(build.job, build.place)
+            self._spool.save_job(build.job, build.place)
             fs.OPS.sync_dir(build.place)
 
     def _unacknowledged(self, place: Path) -> Job | None:
         """The job, where a crash or a full disk came between its hop into the spool and its status in the outbox."""
         try:
-            job = self._spool.load(place)
+            job = self._spool.load_job(place)
         except ValueError:
             return None  # recovery sets it aside
         if job.id in self._unsaid:

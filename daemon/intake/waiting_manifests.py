@@ -107,7 +107,7 @@ class WaitingManifests:
                 continue
             source = str(job.facts.get("path", ""))
             there = source and self._inbox().at(source) is not None
-            if there and self._spool.find(job.id) is None:
+            if there and self._spool.find_job(job.id) is None:
                 self._begin(source, job, self._waited_from(job))
             else:
                 self._forget(job)
@@ -115,7 +115,7 @@ class WaitingManifests:
     def settle(self, name: str) -> None:
         """End the waiting of a manifest whose job is in the spool."""
         known = self._known.get(name)
-        if known is not None and self._spool.find(known.job.id) is not None:
+        if known is not None and self._spool.find_job(known.job.id) is not None:
             self._end(name)
 
     def keep(self, present: set[str]) -> None:
@@ -141,11 +141,11 @@ class WaitingManifests:
 
     def _is_orphaned(self, job: Job) -> bool:
         """True if the status a manifest waited under belongs to no job: it was taken away, or its jobs have other names."""
-        place = self._spool.find(job.id)
+        place = self._spool.find_job(job.id)
         if place is None:
             return True
         try:
-            return self._spool.load(place).name != job.name
+            return self._spool.load_job(place).name != job.name
         except ValueError:
             return False
 

@@ -24,16 +24,16 @@ async def recover(state_machine: StateMachine, outbox: Outbox) -> int:
     _clear(state_machine.spool.tmp)
     interrupted = 0
     for stage in STAGES:
-        for directory in list(state_machine.spool.jobs(state_machine.spool.active(stage))):
+        for directory in list(state_machine.spool.job_folders(state_machine.spool.active(stage))):
             interrupted += 1
             await _resume(state_machine, directory)
     for stage in STAGES:
-        for directory in state_machine.spool.jobs(state_machine.spool.ready(stage)):
+        for directory in state_machine.spool.job_folders(state_machine.spool.ready(stage)):
             if directory.name not in state_machine.ready_queue:
                 await _index(state_machine, directory)
-    for directory in state_machine.spool.jobs(state_machine.spool.resting("failed")):
+    for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
         prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
-    delivering = frozenset(path.name for path in state_machine.spool.jobs(state_machine.spool.ready(DELIVER)))
+    delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
     for litter in outbox.litter(delivering):
         _discard(litter)
     return interrupted
@@ -41,7 +41,7 @@ async def recover(state_machine: StateMachine, outbox: Outbox) -> int:
 
 async def _load(state_machine: StateMachine, directory: Path) -> Job | None:
     try:
-        return state_machine.spool.load(directory)
+        return state_machine.spool.load_job(directory)
     except ValueError as exc:
         try:
             await state_machine.unreadable(directory, str(exc))

@@ -85,7 +85,7 @@ class Retention:
         return gone
 
     def _jobs(self, name: str) -> Iterator[Clearable]:
-        for directory in self._spool.jobs(self._spool.root / name):
+        for directory in self._spool.job_folders(self._spool.root / name):
             try:
                 files = list(os.scandir(directory))
                 yield Clearable((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))

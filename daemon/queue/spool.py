@@ -1,7 +1,7 @@
 """The spool: folders are the queue, a job is one directory, a change of state is one rename (docs/spool.md).
 
 A hop writes the record inside the directory first and then renames the directory. A crash between the two leaves the job
-where it was with a record that is one step ahead; `Spool.load` therefore believes the folder, never the record.
+where it was with a record that is one step ahead; `Spool.load_job` therefore believes the folder, never the record.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Spool:
         """The folder of held, failed or done jobs; a cancelled job rests with the failed ones."""
         return self.root / ("failed" if state == "cancelled" else state)
 
-    def place(self, job: Job) -> Path:
+    def folder_of(self, job: Job) -> Path:
         """The directory in which a job in this state and stage lives."""
         if job.state == "running" and job.stage:
             return self.active(job.stage) / job.id
@@ -63,7 +63,7 @@ class Spool:
             return self.ready(job.stage) / job.id
         return self.resting(job.state) / job.id
 
-    def find(self, job_id: str) -> Path | None:
+    def find_job(self, job_id: str) -> Path | None:
         """Where a job is now, by looking at the disk."""
         for folder in self.folders()[3:]:
             path = folder / job_id
@@ -71,13 +71,13 @@ class Spool:
                 return path
         return None
 
-    def save(self, job: Job, directory: Path, *, durable: bool = True) -> None:
+    def save_job(self, job: Job, directory: Path, *, durable: bool = True) -> None:
         """Write the record into the job's directory. A hop that follows makes the new name durable too."""
         temporary = directory / SPARE
         fs.OPS.write(temporary, fs.dump_lines(job.to_json()), sync=durable)
         fs.rename(temporary, directory / "job.json")
 
-    def hop(self, job: Job, source: Path) -> Path:
+    def move_job(self, job: Job, source: Path) -> Path:
         """Write the record and move the directory from `source` to where the record says. Two fsyncs.
 
         While a job is on its way, the record goes into a spare file and the two change names: no file is made and none
@@ -86,27 +86,27 @@ class Spool:
         """
         on_its_way = job.state in ("queued", "running")
         temporary, data = source / SPARE, fs.dump_lines(job.to_json())
-        if not self._reuse(job.id, temporary, data):
+        if not self._write_spare(job.id, temporary, data):
             fs.OPS.write(temporary, data)
         if not (on_its_way and fs.exchange(temporary, source / "job.json")):
             fs.rename(temporary, source / "job.json")
-        target = self.place(job)
+        target = self.folder_of(job)
         fs.move(source, target)
         if on_its_way:
             self._spares.add(job.id)
         return target
 
-    def _reuse(self, job_id: str, spare: Path, data: bytes) -> bool:
+    def _write_spare(self, job_id: str, spare: Path, data: bytes) -> bool:
         if job_id not in self._spares:
             return False
         self._spares.discard(job_id)
         try:
             fs.OPS.rewrite(spare, data)
-        except FileNotFoundError:  # cleared away, or used up by `save`
+        except FileNotFoundError:  # cleared away, or used up by `save_job`
             return False
         return True
 
-    def load(self, directory: Path) -> Job:
+    def load_job(self, directory: Path) -> Job:
         """Read a job's record; stage and state come from the folder it lies in, and a start that was not made is not counted.
 
         Raises:
@@ -121,10 +121,10 @@ class Spool:
             raise ValueError(f"no readable job.json: {exc.strerror}") from exc
         if job.id != directory.name:
             raise ValueError(f"the record is of {job.id}")
-        self._believe(job, directory)
+        self._take_state_from_folder(job, directory)
         return job
 
-    def _believe(self, job: Job, directory: Path) -> None:
+    def _take_state_from_folder(self, job: Job, directory: Path) -> None:
         side, above = directory.parent.name, directory.parent.parent.name
         if side == "ready" and job.state == "running":  # its start was counted, and then not made
             job.attempts[above] = max(0, job.attempts.get(above, 1) - 1)
@@ -138,7 +138,7 @@ class Spool:
         elif job.state not in ("failed", "cancelled"):
             job.state = "failed"
 
-    def jobs(self, folder: Path) -> Iterator[Path]:
+    def job_folders(self, folder: Path) -> Iterator[Path]:
         """Job directories in one folder, in no order; anything else there is passed over."""
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:

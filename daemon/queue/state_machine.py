@@ -75,7 +75,7 @@ class StateMachine:
         self.ready_queue.remove(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
         try:
-            job = self.spool.load(source)
+            job = self.spool.load_job(source)
         except ValueError as exc:
             await self.unreadable(source, str(exc))
             return None
@@ -289,15 +289,15 @@ class StateMachine:
 
     async def _save(self, job: Job, directory: Path) -> None:
         """Write the record where the job is."""
-        await self._insist(lambda: self.spool.save(job, directory))
+        await self._insist(lambda: self.spool.save_job(job, directory))
         await self._insist(lambda: fs.OPS.sync_dir(directory))
 
     async def _hop(self, job: Job, source: Path) -> Path:
-        target = self.spool.place(job)
+        target = self.spool.folder_of(job)
 
         def hop() -> None:
             if source.exists() or not target.exists():
-                self.spool.hop(job, source)
+                self.spool.move_job(job, source)
             else:  # the rename went through in an earlier try, the flush after it did not
                 fs.OPS.sync_dir(target.parent)
 

@@ -153,10 +153,10 @@ class QueueRoom:
             "since": now,
         }
         job = Job(new_id(), name, f"{name}.yaml", stage=stage, **{**record, **fields})
-        directory = self.spool.place(job)
+        directory = self.spool.folder_of(job)
         directory.mkdir()
         (directory / "manifest.yaml").write_text("kind: speech\ntext: Hello.\n")
-        self.spool.save(job, directory)
+        self.spool.save_job(job, directory)
         self.ready_queue.add(job)
         return job
 
@@ -169,15 +169,15 @@ class QueueRoom:
 
     def where(self, job: Job) -> str:
         """The folder of the spool in which a job is."""
-        directory = self.spool.find(job.id)
+        directory = self.spool.find_job(job.id)
         assert directory is not None
         return str(directory.parent.relative_to(self.spool.root))
 
     def on_disk(self, job: Job) -> Job:
         """A job's record as the next start would read it."""
-        directory = self.spool.find(job.id)
+        directory = self.spool.find_job(job.id)
         assert directory is not None
-        return self.spool.load(directory)
+        return self.spool.load_job(directory)
 
     def status(self, name: str = "hello") -> dict[str, Any]:
         """What people see of a job."""

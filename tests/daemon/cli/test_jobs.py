@@ -215,4 +215,4 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
 
     # Then it is ended all the same, and the job is cancelled
     assert "is cancelled" in asyncio.run(live())
-    assert room.spool.load(room.spool.root / "failed" / job.id).state == "cancelled"
+    assert room.spool.load_job(room.spool.root / "failed" / job.id).state == "cancelled"

@@ -115,7 +115,7 @@ def test_any_manifest_becomes_jobs_with_records_and_statuses_that_can_be_read(ro
     assert jobs or len(list(room.spool.waiting.iterdir())) == 1
     # Then each job has a record, and a status in words; a refused one has a code and no fault of ours
     for job in jobs:
-        record = room.spool.load(room.spool.place(job))
+        record = room.spool.load_job(room.spool.folder_of(job))
         status = json.loads((room.outbox / f"{job.name}.json").read_bytes())
         assert (status["job"], record.state) == (job.id, status["state"])
         assert job.error is None or (

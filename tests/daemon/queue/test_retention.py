@@ -146,9 +146,9 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
     kept, released, copied = sorted(room.settle(), key=lambda job: ("kept", "released", "copied").index(job.name))
     hold = {"by": "anna", "reason": "", "since": 1.0}
     kept.held = hold
-    room.spool.save(kept, room.spool.ready("tts") / kept.id)
+    room.spool.save_job(kept, room.spool.ready("tts") / kept.id)
     released.state = "held"
-    room.spool.hop(released, room.spool.ready("tts") / released.id)
+    room.spool.move_job(released, room.spool.ready("tts") / released.id)
     # And a finished job of which a backup brought an earlier state back
     done = room.spool.root / "done" / copied.id
     shutil.copytree(room.spool.ready("tts") / copied.id, done)
@@ -161,8 +161,8 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
         path.parent.relative_to(room.spool.root).as_posix() for path in room.spool.root.rglob("job-*") if path.is_dir()
     }
     assert places == {"held", "tts/ready", "done"}
-    assert [path.name for path in room.spool.jobs(room.spool.root / "held")] == [kept.id]
-    assert [path.name for path in room.spool.jobs(room.spool.ready("tts"))] == [released.id]
+    assert [path.name for path in room.spool.job_folders(room.spool.root / "held")] == [kept.id]
+    assert [path.name for path in room.spool.job_folders(room.spool.ready("tts"))] == [released.id]
     assert json.loads((room.outbox / "kept.json").read_bytes())["state"] == "held"
     assert list(SpoolCheck(room.settings).problems()) == []
 

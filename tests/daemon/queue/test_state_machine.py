@@ -72,7 +72,7 @@ def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(roo
     assert record.facts["tts"] == {"audio_s": 2.0}
     assert record.outputs == {"outputs": [{"file": "hello.wav"}]}
     assert record.warnings == ["quiet", "short"]
-    assert {path.name for path in room.spool.place(record).iterdir()} <= KEPT
+    assert {path.name for path in room.spool.folder_of(record).iterdir()} <= KEPT
     assert room.state_machine.running == {}
     assert len(room.ready_queue) == 0
 
@@ -215,7 +215,7 @@ def test_a_running_job_that_is_cancelled_keeps_what_a_retry_needs(room: QueueRoo
     asyncio.run(live())
     record = room.on_disk(job)
     assert (room.where(job), record.state, room.status()["state"]) == ("failed", "cancelled", "cancelled")
-    kept = {path.name for path in room.spool.place(record).iterdir()}
+    kept = {path.name for path in room.spool.folder_of(record).iterdir()}
     assert "source.audio" in kept
     assert kept <= KEPT_FAILED
     assert room.state_machine.running == {}
@@ -225,12 +225,12 @@ def test_a_held_job_waits_until_it_is_released_and_goes_on_where_it_stood(room: 
     job = room.accept(stage="deliver")
 
     async def live() -> None:
-        await room.state_machine.hold(job, room.spool.place(job), "ann", "wrong voice")
+        await room.state_machine.hold(job, room.spool.folder_of(job), "ann", "wrong voice")
         assert (room.where(job), len(room.ready_queue)) == ("held", 0)
         held = room.status()
         assert (held["state"], held["held"]["by"], held["held"]["reason"]) == ("held", "ann", "wrong voice")
         kept = room.on_disk(job)
-        await room.state_machine.release(kept, room.spool.place(kept), "ann")
+        await room.state_machine.release(kept, room.spool.folder_of(kept), "ann")
 
     asyncio.run(live())
     assert room.where(job) == "deliver/ready"
@@ -294,7 +294,7 @@ def test_a_job_that_cannot_be_started_stays_in_its_queue_for_another_try(room: Q
 def test_a_record_that_cannot_be_read_is_set_aside_and_stops_nobody(room: QueueRoom) -> None:
     broken, other = room.accept("broken"), room.accept("other")
     room.outbox.reserve("broken", broken.id, {"job": broken.id})
-    (room.spool.place(broken) / "job.json").write_text("{")
+    (room.spool.folder_of(broken) / "job.json").write_text("{")
     ticket = next(ticket for ticket in room.ready_queue.tickets() if ticket.id == broken.id)
     assert asyncio.run(room.state_machine.take(ticket)) is None
     assert room.where(broken) == "failed"

@@ -294,7 +294,7 @@ def test_a_job_whose_folder_was_taken_away_does_not_end_the_lane(room: QueueRoom
     lane = PlayedLane(room)
     gone = room.accept("gone", priority=1)
     room.accept("other")
-    place = room.spool.place(gone)
+    place = room.spool.folder_of(gone)
     for path in place.iterdir():
         path.unlink()
     place.rmdir()
