@@ -213,7 +213,7 @@ class Queue:
         started = time.perf_counter()
         ticket = self.ready_queue.head("tts", time.monotonic())
         assert ticket is not None
-        taken = await self.state_machine.take(ticket)
+        taken = await self.state_machine.start_attempt(ticket)
         seconds = time.perf_counter() - started
         assert taken is not None
         taken[1].rename(self.spool.ready("tts") / ticket.id)

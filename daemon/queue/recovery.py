@@ -44,7 +44,7 @@ async def _load(state_machine: StateMachine, directory: Path) -> Job | None:
         return state_machine.spool.load_job(directory)
     except ValueError as exc:
         try:
-            await state_machine.unreadable(directory, str(exc))
+            await state_machine.set_aside_unreadable(directory, str(exc))
         except OSError:
             log.exception("job left where it is", job_id=directory.name)
         return None

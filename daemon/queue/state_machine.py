@@ -60,13 +60,13 @@ class StateMachine:
         self.changed = Wakeup()
         self.running: dict[str, Job] = {}
         #: When the running attempts began, on the monotonic clock.
-        self._began: dict[str, float] = {}
+        self._attempt_began: dict[str, float] = {}
         self._sources = SourceFiles(settings)
         self._disk = DiskThread("sources")
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
-    async def take(self, ticket: Ticket) -> tuple[Job, Path] | None:
+    async def start_attempt(self, ticket: Ticket) -> tuple[Job, Path] | None:
         """Start an attempt: counted on disk before anything runs. None: the record could not be read.
 
         Raises:
@@ -77,28 +77,28 @@ class StateMachine:
         try:
             job = self.spool.load_job(source)
         except ValueError as exc:
-            await self.unreadable(source, str(exc))
+            await self.set_aside_unreadable(source, str(exc))
             return None
         except OSError:
-            self._not_taken(ticket, self.settings.lanes.pause_s)
+            self._requeue_later(ticket, self.settings.lanes.pause_s)
             raise
-        self._began[job.id] = time.monotonic()
-        waited = max(0.0, self._began[job.id] - ticket.since)
+        self._attempt_began[job.id] = time.monotonic()
+        waited = max(0.0, self._attempt_began[job.id] - ticket.since)
         job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += waited
         job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
         job.state, job.not_before, job.since = "running", 0.0, time.time()
         self.running[job.id] = job
         try:
-            directory = await self._hop(job, source)
+            directory = await self._move(job, source)
         except OSError:
-            del self.running[job.id], self._began[job.id]
+            del self.running[job.id], self._attempt_began[job.id]
             # Not the machine's fault, so nobody knows when it is over; and each try makes the lane pause.
-            self._not_taken(ticket, 10 * self.settings.lanes.pause_s)
+            self._requeue_later(ticket, 10 * self.settings.lanes.pause_s)
             raise
         self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
         return job, directory
 
-    def _not_taken(self, ticket: Ticket, delay_s: float) -> None:
+    def _requeue_later(self, ticket: Ticket, delay_s: float) -> None:
         """Give a job that could not be taken another turn, later: the others go first."""
         self.ready_queue.restore(replace(ticket, not_before=time.monotonic() + delay_s))
 
@@ -109,8 +109,8 @@ class StateMachine:
         job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
         if job.stage == DELIVER:
             job.outputs = facts
-        self._ended(job, "done")
-        if job.next_stage == DELIVER and await self._copied_again(job, directory):
+        self._record_attempt(job, "done")
+        if job.next_stage == DELIVER and await self._restart_if_sources_changed(job, directory):
             return
         if job.next_stage is None:
             await self.finish(job, directory, "done")
@@ -121,7 +121,7 @@ class StateMachine:
     async def enqueue(self, job: Job, directory: Path) -> None:
         """Stand the job into the queue of its stage; a job that somebody holds goes to rest instead."""
         job.state, job.since = ("held" if job.held else "queued"), time.time()
-        await self._hop(job, directory)
+        await self._move(job, directory)
         self.running.pop(job.id, None)
         if job.state == "queued":
             self.ready_queue.add(job)
@@ -134,14 +134,14 @@ class StateMachine:
         if error is not None:
             job.set_error(error, job.stage)
         self.ready_queue.remove(job.id)
-        await self._insist(lambda: self.events.before_finish(job))
+        await self._retry_until_durable(lambda: self.events.before_finish(job))
         if state == "done":  # before the hop: nobody comes back to a job that is done
-            await self._insist(lambda: prune(directory, KEPT))
-        place = await self._hop(job, directory)
+            await self._retry_until_durable(lambda: prune(directory, KEPT))
+        place = await self._move(job, directory)
         self.running.pop(job.id, None)
         self.events.job_finished(job)
         if state != "done":
-            await self._insist(lambda: prune(place, KEPT_FAILED))
+            await self._retry_until_durable(lambda: prune(place, KEPT_FAILED))
         self.changed.notify()
 
     # -- what people ask for --------------------------------------------------------------------------------------
@@ -179,29 +179,29 @@ class StateMachine:
 
     # -- what happens when a stage does not end well -------------------------------------------------------------
 
-    async def failed(self, job: Job, directory: Path, error: AvatarError) -> None:
+    async def fail_attempt(self, job: Job, directory: Path, error: AvatarError) -> None:
         """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
         assert job.stage is not None
         trace = {"traceback": error.traceback} if error.traceback else {}
         job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
-        if isinstance(error, JobError) and await self._copied_again(job, directory):
-            self._ended(job, "retried")
+        if isinstance(error, JobError) and await self._restart_if_sources_changed(job, directory):
+            self._record_attempt(job, "retried")
             return
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
-            self._ended(job, "failed")
+            self._record_attempt(job, "failed")
             await self.finish(job, directory, "failed", error)
             return
-        self._ended(job, "retried")
+        self._record_attempt(job, "retried")
         job.not_before = time.time() + self._backoff(tries)
         await self.enqueue(job, directory)
 
-    async def crashed(self, job: Job, directory: Path, death: WorkerDied) -> None:
+    async def record_crash(self, job: Job, directory: Path, death: WorkerDied) -> None:
         """The job's process died. Three times, and the job is quarantined with the last log lines."""
         assert job.stage is not None
         job.crashes += 1
         job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
-        self._ended(job, "timeout" if death.code == "stage-timeout" else "crashed")
+        self._record_attempt(job, "timeout" if death.code == "stage-timeout" else "crashed")
         if job.crashes >= self.settings.retry.crashes:
             reason = f"The job ended its process {job.crashes} times and is quarantined. Last: {death.reason}"
             await self.finish(job, directory, "failed", quarantined(reason))
@@ -209,9 +209,9 @@ class StateMachine:
         job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
 
-    async def cancelled(self, job: Job, directory: Path) -> None:
+    async def finish_cancelled(self, job: Job, directory: Path) -> None:
         """A person asked for the end of a running job; its child is gone already."""
-        self._ended(job, "cancelled")
+        self._record_attempt(job, "cancelled")
         await self.finish(job, directory, "cancelled", CANCELLED)
 
     async def put_back(self, job: Job, directory: Path, result: str = "paused") -> None:
@@ -221,12 +221,12 @@ class StateMachine:
         if result == "paused":
             # Behind the others for a while: were this job itself too much for the machine, it would stand in their way.
             job.not_before = time.time() + self.settings.lanes.pause_s
-        self._ended(job, result)
+        self._record_attempt(job, result)
         await self.enqueue(job, directory)
 
-    def _ended(self, job: Job, result: str) -> None:
+    def _record_attempt(self, job: Job, result: str) -> None:
         assert job.stage is not None
-        seconds = time.monotonic() - self._began.pop(job.id, time.monotonic())
+        seconds = time.monotonic() - self._attempt_began.pop(job.id, time.monotonic())
         job.timings[job.stage]["run"] += seconds
         self.events.stage_ended(job, job.stage, result, seconds)
 
@@ -235,7 +235,7 @@ class StateMachine:
         delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
         return delay * (1 + random.random() / 2)  # jitter: jobs that failed together do not come back together
 
-    async def unreadable(self, directory: Path, why: str) -> None:
+    async def set_aside_unreadable(self, directory: Path, why: str) -> None:
         """A job without a readable record is set aside among the failed; it stops nobody."""
         name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
         job = Job(id=directory.name, name=name, source="", state="failed", accepted=time.time())
@@ -246,7 +246,7 @@ class StateMachine:
 
     # -- files that went on being written ------------------------------------------------------------------------
 
-    async def _copied_again(self, job: Job, directory: Path) -> bool:
+    async def _restart_if_sources_changed(self, job: Job, directory: Path) -> bool:
         """Begin a job anew where a file that it names went on being written after it was copied."""
         count = sum(entry["event"] == COPIED_AGAIN for entry in job.history)
         if count >= COPIES or not job.facts.get(SOURCES):
@@ -270,7 +270,7 @@ class StateMachine:
             job.facts[SOURCES][target]["file"] = None  # which of the two is there is only known after the exchange
         await self._save(job, directory)
         for target, key in renewed.items():
-            await self._insist(partial(adopt, directory, target))
+            await self._retry_until_durable(partial(adopt, directory, target))
             job.facts[SOURCES][target] |= {"file": list(key), "still_s": 0.0}
         await self.restart(job, directory)
         return True
@@ -279,7 +279,7 @@ class StateMachine:
         """Bring a job back to its first stage, without anything that was made of its files. Until that is done, its record says
         so (`RESTART`).
         """
-        await self._insist(lambda: prune(directory, KEPT_FAILED))
+        await self._retry_until_durable(lambda: prune(directory, KEPT_FAILED))
         job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
@@ -289,22 +289,22 @@ class StateMachine:
 
     async def _save(self, job: Job, directory: Path) -> None:
         """Write the record where the job is."""
-        await self._insist(lambda: self.spool.save_job(job, directory))
-        await self._insist(lambda: fs.OPS.sync_dir(directory))
+        await self._retry_until_durable(lambda: self.spool.save_job(job, directory))
+        await self._retry_until_durable(lambda: fs.OPS.sync_dir(directory))
 
-    async def _hop(self, job: Job, source: Path) -> Path:
+    async def _move(self, job: Job, source: Path) -> Path:
         target = self.spool.folder_of(job)
 
-        def hop() -> None:
+        def move_once() -> None:
             if source.exists() or not target.exists():
                 self.spool.move_job(job, source)
             else:  # the rename went through in an earlier try, the flush after it did not
                 fs.OPS.sync_dir(target.parent)
 
-        await self._insist(hop)
+        await self._retry_until_durable(move_once)
         return target
 
-    async def _insist(self, step: Callable[[], None]) -> None:
+    async def _retry_until_durable(self, step: Callable[[], None]) -> None:
         """Do a durable step, again and again while the machine is at fault."""
         delay, paused = min(0.5, self.settings.lanes.pause_s), False
         while True:

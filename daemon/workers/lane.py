@@ -141,7 +141,7 @@ class Lane:
                 self._pause(error)
                 await self.state_machine.put_back(job, directory)
             else:
-                await self.state_machine.failed(job, directory, error)
+                await self.state_machine.fail_attempt(job, directory, error)
         except Exception:
             log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
 
@@ -159,7 +159,7 @@ class Lane:
             await slot.worker.stop()
 
     async def _work(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.state_machine.take(ticket)
+        taken = await self.state_machine.start_attempt(ticket)
         if taken is None:
             return
         job, directory = taken
@@ -180,19 +180,19 @@ class Lane:
         except (WorkerDied, AvatarError) as trouble:
             # Cancelling ends the child; whatever it said last no longer matters.
             if slot.cancelled:
-                await self.state_machine.cancelled(job, directory)
+                await self.state_machine.finish_cancelled(job, directory)
             elif isinstance(trouble, WorkerDied):
                 await self._worker_died(job, directory, trouble)
             elif isinstance(trouble, MachineError):
                 self._pause(trouble)
                 await self.state_machine.put_back(job, directory)
             else:
-                await self.state_machine.failed(job, directory, trouble)
+                await self.state_machine.fail_attempt(job, directory, trouble)
         else:
             if self.pause is None or self.pause.began < began:
                 self._works_again()
             if slot.cancelled:
-                await self.state_machine.cancelled(job, directory)
+                await self.state_machine.finish_cancelled(job, directory)
             else:
                 await self.state_machine.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
 
@@ -201,7 +201,7 @@ class Lane:
             await self.state_machine.put_back(job, directory, "returned")
         else:
             self.state_machine.events.worker_died(self.name, death.code)
-            await self.state_machine.crashed(job, directory, death)
+            await self.state_machine.record_crash(job, directory, death)
 
     def _waiting(self) -> bool:
         return any(self.state_machine.ready_queue.count(stage) for stage in self.stages)

@@ -163,7 +163,7 @@ class QueueRoom:
     async def take(self, job: Job) -> tuple[Job, Path]:
         """Start a job's stage, as a lane does once its turn has come."""
         ticket = next(ticket for ticket in self.ready_queue.tickets() if ticket.id == job.id)
-        taken = await self.state_machine.take(ticket)
+        taken = await self.state_machine.start_attempt(ticket)
         assert taken is not None
         return taken
 

@@ -212,7 +212,7 @@ async def live(settings: Settings) -> list[Job]:
         ticket = next((head for stage in reversed(STAGES) if (head := service.ready_queue.head(stage, 2e9))), None)
         if ticket is None:
             break
-        taken = await service.state_machine.take(ticket)
+        taken = await service.state_machine.start_attempt(ticket)
         if taken is None:
             continue
         job, directory = taken

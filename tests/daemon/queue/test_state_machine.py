@@ -125,7 +125,7 @@ def test_whose_fault_it_was_decides(room: QueueRoom, error: AvatarError | None, 
         if error is None:
             await room.state_machine.put_back(taken, directory)
         else:
-            await room.state_machine.failed(taken, directory, error)
+            await room.state_machine.fail_attempt(taken, directory, error)
 
     asyncio.run(live())
     assert room.where(job) == folder
@@ -141,7 +141,7 @@ def test_an_unknown_fault_is_tried_so_often_and_then_fails(room: QueueRoom, erro
     async def live() -> None:
         for tries in (1, 2, 3):
             assert room.where(job) == "tts/ready", f"before try {tries}"
-            await room.state_machine.failed(*await room.take(job), error)
+            await room.state_machine.fail_attempt(*await room.take(job), error)
 
     asyncio.run(live())
     assert room.where(job) == "failed"
@@ -155,7 +155,7 @@ def test_the_machines_faults_never_use_up_the_tries(room: QueueRoom) -> None:
 
     async def live() -> None:
         # Given one try that failed / When the machine is at fault more often than there are tries
-        await room.state_machine.failed(*await room.take(job), UNKNOWN)
+        await room.state_machine.fail_attempt(*await room.take(job), UNKNOWN)
         for _ in range(5):
             await room.state_machine.put_back(*await room.take(job))
 
@@ -176,7 +176,7 @@ def test_the_delay_doubles_up_to_its_limit_with_up_to_half_as_much_of_chance(
     async def live() -> None:
         for delay in (100.0, 200.0, 300.0, 300.0):
             before = time.time()
-            await room.state_machine.failed(*await room.take(job), UNKNOWN)
+            await room.state_machine.fail_attempt(*await room.take(job), UNKNOWN)
             due = room.on_disk(job).not_before
             assert before + more * delay <= due <= time.time() + more * delay
             # And the queue does not give it before that
@@ -190,9 +190,9 @@ def test_a_job_that_ends_its_processes_is_quarantined_with_its_last_lines(room: 
     job = room.accept()
 
     async def live() -> None:
-        await room.state_machine.crashed(*await room.take(job), DEATH)
+        await room.state_machine.record_crash(*await room.take(job), DEATH)
         assert room.where(job) == "tts/ready"
-        await room.state_machine.crashed(*await room.take(job), DEATH)
+        await room.state_machine.record_crash(*await room.take(job), DEATH)
 
     asyncio.run(live())
     record = room.on_disk(job)
@@ -210,7 +210,7 @@ def test_a_running_job_that_is_cancelled_keeps_what_a_retry_needs(room: QueueRoo
         taken, directory = await room.take(job)
         for name in ("source.audio", "speech.wav", ".speech.wav.tmp"):
             (directory / name).write_bytes(b"sound")
-        await room.state_machine.cancelled(taken, directory)
+        await room.state_machine.finish_cancelled(taken, directory)
 
     asyncio.run(live())
     record = room.on_disk(job)
@@ -296,7 +296,7 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_stops_nobody(room: QueueR
     room.outbox.reserve("broken", broken.id, {"job": broken.id})
     (room.spool.folder_of(broken) / "job.json").write_text("{")
     ticket = next(ticket for ticket in room.ready_queue.tickets() if ticket.id == broken.id)
-    assert asyncio.run(room.state_machine.take(ticket)) is None
+    assert asyncio.run(room.state_machine.start_attempt(ticket)) is None
     assert room.where(broken) == "failed"
     assert (room.spool.resting("failed") / broken.id / "job.json.bad").read_text() == "{"
     assert room.status("broken")["error"]["code"] == "job-unreadable"
@@ -309,8 +309,8 @@ Step = Callable[[QueueRoom, Job, Path], Awaitable[None]]
 STEPS: dict[str, Step] = {
     "advance": lambda room, job, place: room.state_machine.advance(job, place, {}, []),
     "put back": lambda room, job, place: room.state_machine.put_back(job, place),
-    "fail": lambda room, job, place: room.state_machine.failed(job, place, UNKNOWN),
-    "crash": lambda room, job, place: room.state_machine.crashed(job, place, DEATH),
+    "fail": lambda room, job, place: room.state_machine.fail_attempt(job, place, UNKNOWN),
+    "crash": lambda room, job, place: room.state_machine.record_crash(job, place, DEATH),
     "hold": lambda room, job, place: room.state_machine.hold(job, place, "ann", ""),
     "release": lambda room, job, place: room.state_machine.release(job, place, "ann"),
     "prioritise": lambda room, job, place: room.state_machine.prioritise(job, place, 5, "ann"),
@@ -324,7 +324,7 @@ def test_no_way_leads_out_of_a_stage_that_the_job_has_left(room: QueueRoom, step
     async def live() -> None:
         # Given a job that failed / When somebody still believes that it runs
         taken, directory = await room.take(job)
-        await room.state_machine.failed(taken, directory, NO_FACE)
+        await room.state_machine.fail_attempt(taken, directory, NO_FACE)
         before = room.on_disk(job)
         with pytest.raises(FileNotFoundError):
             await STEPS[step](room, room.on_disk(job), directory)
