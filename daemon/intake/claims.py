@@ -72,7 +72,7 @@ class Claims:
         post: Post | None = None,
     ) -> None:
         self._settings = settings
-        self._jobs_in = spool.jobs
+        self._jobs_in = spool.job_folders
         self._builder = Builder(settings, spool, outbox, ready_queue, events, facts, post)
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
