@@ -105,7 +105,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
     """
     outbox, waiting = Outbox(shell.settings.paths.outbox), set()
     for name in _names(outbox):
-        if (status := checked(name, outbox.status(name))) is not None:
+        if (status := checked(name, outbox.read_status(name))) is not None:
             if status["state"] == "waiting":
                 waiting.add(status.get("source"))
             with contextlib.suppress(RecursionError):  # nested deeper than any of ours

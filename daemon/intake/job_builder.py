@@ -210,7 +210,7 @@ class Builder:
                 raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             job.set_error(exc, "intake")
-        job.name = self._outbox.choose(build.wanted, job.id)
+        job.name = self._outbox.choose_name(build.wanted, job.id)
         fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
 
@@ -222,7 +222,7 @@ class Builder:
         fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
         chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
         requests = [NameRequest(b.wanted, b.job.id, describe(b.job), chosen.get(b.job.id)) for b in builds]
-        names = self._outbox.reserve_all(requests)
+        names = self._outbox.reserve_names(requests)
         for build, name in zip(builds, names, strict=True):
             self._name(build, name)
             self._unsaid.discard(build.job.id)
@@ -252,7 +252,7 @@ class Builder:
         if job.id in self._unsaid:
             return job
         resting = job.state in FINISHED or job.id in self._ready_queue
-        return job if resting and self._outbox.owner(job.name) != job.id else None
+        return job if resting and self._outbox.owner_of(job.name) != job.id else None
 
     def _snapshot(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""

@@ -84,7 +84,7 @@ class WaitingManifests:
             )
             job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": _boot_id(), "at": since}}
             job.warnings = list(warnings)
-            job.name = self._outbox.reserve(wanted, job.id, describe(job))
+            job.name = self._outbox.reserve_name(wanted, job.id, describe(job))
             fs.replace_json(self._record(job), job.to_json())
             waiting = self._begin(drop.name, job, since)
             self._post(self._events.job_waiting, job, missing)
@@ -135,7 +135,7 @@ class WaitingManifests:
 
     def _forget(self, job: Job) -> None:
         if self._is_orphaned(job):
-            self._outbox.withdraw(job.name, job.id)
+            self._outbox.withdraw_status(job.name, job.id)
             self._post(self._events.job_withdrawn, job)
         fs.remove(self._record(job))
 

@@ -33,7 +33,7 @@ def clean_stem(name: str) -> str:
 
 
 class NameRequest(NamedTuple):
-    """A job that is to get a name: `wanted`, or one like it. `chosen`: what `choose` said, where it was asked."""
+    """A job that is to get a name: `wanted`, or one like it. `chosen`: what `choose_name` said, where it was asked."""
 
     wanted: str
     job: str
@@ -50,7 +50,7 @@ def _candidates(wanted: str, job_id: str) -> Iterator[str]:
         yield f"{stem}-{job_id}-{secrets.token_hex(2)}"
 
 
-def _read(fd: int, limit: int) -> bytes:
+def _read_up_to(fd: int, limit: int) -> bytes:
     data = b""
     while len(data) < limit and (chunk := os.read(fd, 1 << 20)):
         data += chunk
@@ -75,17 +75,17 @@ class Outbox:
         if self._mount_guard is not None:
             self._mount_guard.check()
 
-    def choose(self, wanted: str, job_id: str) -> str:
-        """The name that `reserve` would give a job, as things are now: one it has already, or the first that is free."""
+    def choose_name(self, wanted: str, job_id: str) -> str:
+        """The name that `reserve_name` would give a job, as things are now: one it has already, or the first that is free."""
         first = itertools.islice(_candidates(wanted, job_id), 2)
-        owned = (name for name in first if self.owner(name) == job_id)
-        return next(owned, None) or self._free(wanted, job_id)
+        owned = (name for name in first if self.owner_of(name) == job_id)
+        return next(owned, None) or self._free_name(wanted, job_id)
 
-    def reserve(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
-        """`reserve_all` for one job."""
-        return self.reserve_all([NameRequest(wanted, job_id, status)])[0]
+    def reserve_name(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
+        """`reserve_names` for one job."""
+        return self.reserve_names([NameRequest(wanted, job_id, status)])[0]
 
-    def reserve_all(self, requests: Sequence[NameRequest]) -> list[str]:
+    def reserve_names(self, requests: Sequence[NameRequest]) -> list[str]:
         """Take names for jobs by putting their first status files there; a taken name gets the job id appended.
 
         Asked again for the same job (after a crash), it gives the same name. Flushed together: in a burst a flush for each
@@ -96,12 +96,12 @@ class Outbox:
         written: list[Path] = []
         try:
             for request in requests:
-                names.append(request.chosen or self.choose(request.wanted, request.job))
-                written.append(self._temporary(request.job))
-                self._write_new(request, names[-1], written[-1])
+                names.append(request.chosen or self.choose_name(request.wanted, request.job))
+                written.append(self._temporary_path(request.job))
+                self._write_temporary(request, names[-1], written[-1])
             fs.OPS.sync_all(written)
             for number, (request, temporary) in enumerate(zip(requests, written, strict=True)):
-                names[number] = self._give(request, names[number], temporary)
+                names[number] = self._publish_status(request, names[number], temporary)
         except OSError:
             for temporary in written:
                 fs.remove(temporary)
@@ -109,62 +109,62 @@ class Outbox:
         fs.OPS.sync_dir(self.root)
         return names
 
-    def _free(self, wanted: str, job_id: str) -> str:
-        return next(name for name in _candidates(wanted, job_id) if not self._taken(name))
+    def _free_name(self, wanted: str, job_id: str) -> str:
+        return next(name for name in _candidates(wanted, job_id) if not self._is_taken(name))
 
-    def _write_new(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
+    def _write_temporary(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
         fs.OPS.write(temporary, fs.dump_json({**request.status, "name": name}), sync=sync)
 
-    def _give(self, request: NameRequest, name: str, temporary: Path) -> str:
+    def _publish_status(self, request: NameRequest, name: str, temporary: Path) -> str:
         """Give a written status its name; where somebody took the name in the last moment, the next one."""
-        if self.owner(name) == request.job:
+        if self.owner_of(name) == request.job:
             fs.rename(temporary, self.root / f"{name}.json")
             return name
         while not fs.publish(temporary, self.root / f"{name}.json", sync=False):
-            name = self._free(request.wanted, request.job)
-            self._write_new(request, name, temporary, sync=True)
+            name = self._free_name(request.wanted, request.job)
+            self._write_temporary(request, name, temporary, sync=True)
         return name
 
-    def _temporary(self, job_id: str) -> Path:
+    def _temporary_path(self, job_id: str) -> Path:
         """A name nobody can guess, so that nobody can put a link there; it is litter when the daemon starts."""
         return self.root / f".{job_id}.{secrets.token_hex(6)}.json.tmp"
 
     def name_of(self, job_id: str) -> str | None:
         """The result name of a job whose record is lost; reads every status file."""
         names = (path.name.removesuffix(".json") for path in self.root.glob("*.json"))
-        return next((name for name in names if self.owner(name) == job_id), None)
+        return next((name for name in names if self.owner_of(name) == job_id), None)
 
-    def owner(self, name: str) -> str | None:
+    def owner_of(self, name: str) -> str | None:
         """The job a result name belongs to, by its status file. People can write there: anything may be in it."""
-        record = self.status(name)
+        record = self.read_status(name)
         return None if record is None else str(record.get("job"))
 
-    def status(self, name: str) -> dict[str, Any] | None:
+    def read_status(self, name: str) -> dict[str, Any] | None:
         """What stands in the status file of a result name; None where there is none, or none that can be read."""
         try:
             fd = os.open(self.root / f"{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            record = json.loads(_read(fd, MAX_STATUS_BYTES))
+            record = json.loads(_read_up_to(fd, MAX_STATUS_BYTES))
         except (ValueError, OSError, RecursionError):
             return None
         finally:
             os.close(fd)
         return record if isinstance(record, dict) else None
 
-    def _taken(self, name: str) -> bool:
+    def _is_taken(self, name: str) -> bool:
         stem = os.path.join(self.root, name)
         return any(os.path.lexists(stem + ending) for ending in ENDINGS)
 
-    def write(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
+    def write_status(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
         """Replace a job's status file.
 
         Raises:
             MachineError: `outbox-missing`.
         """
         self.check()
-        temporary = self._temporary(str(status["job"]))
+        temporary = self._temporary_path(str(status["job"]))
         fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
 
     @property
@@ -172,29 +172,29 @@ class Outbox:
         """Where the published list of voices is."""
         return self.root / VOICES
 
-    def put_voices(self, data: bytes) -> None:
+    def write_voices(self, data: bytes) -> None:
         """Publish a list of voices in place of the one before.
 
         Raises:
             MachineError: `outbox-missing`.
         """
         self.check()
-        fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary("job-voices"))
+        fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary_path("job-voices"))
 
-    def tell(self, name: str, sentence: str) -> None:
+    def publish_note(self, name: str, sentence: str) -> None:
         """Put a sentence for people beside the results, as `NAME.txt`, or a name like it where that is taken."""
         self.check()
-        temporary = self._temporary("job-wish")
+        temporary = self._temporary_path("job-wish")
         fs.OPS.write(temporary, sentence.encode() + b"\n")
         while not fs.publish(temporary, self.root / f"{name}.txt"):
             name = f"{name}-{secrets.token_hex(2)}"
 
-    def withdraw(self, name: str, job_id: str) -> None:
+    def withdraw_status(self, name: str, job_id: str) -> None:
         """Remove the status of a job that never came to be."""
-        if self.owner(name) == job_id:
+        if self.owner_of(name) == job_id:
             fs.remove(self.root / f"{name}.json")
 
-    def litter(self, live: frozenset[str]) -> list[Path]:
+    def temporary_files(self, live: frozenset[str]) -> list[Path]:
         """Temporary files, but for the parts of jobs that are being delivered. To be asked at start only."""
         found = self.root.glob(".job-*")
         return [path for path in found if path.suffix == ".tmp" or path.name[1 : 1 + ID_LENGTH] not in live]

@@ -94,7 +94,7 @@ class StatusWriter(Subscriber):
         eta = self._estimator.eta_s(job, part)
         if eta is not None and position is not None and job.stage is not None:
             eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
-        self._outbox.write(job.name, describe(job, progress, eta, position), durable=durable)
+        self._outbox.write_status(job.name, describe(job, progress, eta, position), durable=durable)
 
     def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
         try:

@@ -74,7 +74,7 @@ class VoiceList:
             self._data = fs.dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
             self._written = None
         if self._data and (self._written is None or self._written != await asyncio.to_thread(self._there)):
-            self._outbox.put_voices(self._data)
+            self._outbox.write_voices(self._data)
             self._written = self._there()
 
     def _state(self) -> Any:

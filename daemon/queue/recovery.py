@@ -34,7 +34,7 @@ async def recover(state_machine: StateMachine, outbox: Outbox) -> int:
     for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
         prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
     delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
-    for litter in outbox.litter(delivering):
+    for litter in outbox.temporary_files(delivering):
         _discard(litter)
     return interrupted
 

@@ -107,7 +107,7 @@ def results(outbox: Path) -> Iterator[Clearable]:
     for status in outbox.glob("*.json"):
         stem = status.name.removesuffix(".json")
         try:
-            record = readable.status(stem)
+            record = readable.read_status(stem)
             if record is None or record.get("state") not in FINISHED:
                 continue
             names = [str(output["file"]) for output in record.get("outputs", [])]

@@ -181,6 +181,6 @@ class QueueRoom:
 
     def status(self, name: str = "hello") -> dict[str, Any]:
         """What people see of a job."""
-        status = self.outbox.status(name)
+        status = self.outbox.read_status(name)
         assert status is not None
         return status

@@ -67,7 +67,7 @@ def test_a_status_that_claims_to_be_another_jobs_gains_nothing(room: Room) -> No
 def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Room) -> None:
     # Given somebody who takes every name as soon as it is chosen
     job_names: list[str] = []
-    choose = room.service.outbox.choose
+    choose = room.service.outbox.choose_name
 
     def chosen(wanted: str, job_id: str) -> str:
         name = choose(wanted, job_id)
@@ -75,7 +75,7 @@ def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Roo
         job_names.append(name)
         return name
 
-    room.service.outbox.choose = chosen  # type: ignore[method-assign]
+    room.service.outbox.choose_name = chosen  # type: ignore[method-assign]
     room.put("a.yaml")
     (job,) = room.settle()
     assert (room.outbox / "a.json").read_text() == "mine"

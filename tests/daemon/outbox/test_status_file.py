@@ -51,7 +51,7 @@ class Desk:
         self.writer = StatusWriter(self.outbox, self.estimator)
 
     def read(self, name: str = "hello") -> dict[str, Any]:
-        status = self.outbox.status(name)
+        status = self.outbox.read_status(name)
         assert status is not None
         return status
 
@@ -113,7 +113,7 @@ def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, mo
     monkeypatch.setattr(desk.writer, "_written", {one.id: time.monotonic()})
     # When progress of a job comes right after it was written / Then it is not written, but that of others is
     desk.writer.stage_progress(one, "tts", 0.5)
-    assert desk.outbox.status("hello") is None
+    assert desk.outbox.read_status("hello") is None
     monkeypatch.setattr(status_file, "WRITE_S", 0.0)
     desk.writer.stage_progress(other, "tts", 0.5)
     assert desk.read("other")["progress"] > 0

@@ -293,7 +293,7 @@ def test_a_job_that_cannot_be_started_stays_in_its_queue_for_another_try(room: Q
 
 def test_a_record_that_cannot_be_read_is_set_aside_and_stops_nobody(room: QueueRoom) -> None:
     broken, other = room.accept("broken"), room.accept("other")
-    room.outbox.reserve("broken", broken.id, {"job": broken.id})
+    room.outbox.reserve_name("broken", broken.id, {"job": broken.id})
     (room.spool.folder_of(broken) / "job.json").write_text("{")
     ticket = next(ticket for ticket in room.ready_queue.tickets() if ticket.id == broken.id)
     assert asyncio.run(room.state_machine.start_attempt(ticket)) is None
