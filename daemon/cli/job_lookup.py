@@ -56,7 +56,7 @@ def find(shell: Shell, wanted: str) -> Job:
     if JOB_ID.fullmatch(wanted):
         job = _by_id(shell.spool, wanted)
     else:
-        owner = Outbox(shell.settings.paths.outbox).owner(wanted) or ""
+        owner = Outbox(shell.settings.paths.outbox).owner_of(wanted) or ""
         job = _by_id(shell.spool, owner) if JOB_ID.fullmatch(owner) else None
         if job is None or job.name != wanted:  # its status is gone, or was never written
             named = [job for job in all_jobs(shell) if wanted == job.name or wanted == job.facts.get("path")]

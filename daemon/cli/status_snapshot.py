@@ -101,7 +101,7 @@ def _running(shell: Shell) -> Iterator[dict[str, Any]]:
 
 def _progress(shell: Shell, job: Job) -> dict[str, Any]:
     """How far it is, from the status file that people see, and can change."""
-    status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).status(job.name)) or {}
+    status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).read_status(job.name)) or {}
     return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
 
 

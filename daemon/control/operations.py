@@ -164,9 +164,8 @@ class Requests:
                 f"{job.id} was refused when it was taken in.",
                 "Mend its manifest and drop it again.",
             )
-        if (
-            self._outbox.owner_of(job.name) != job.id
-        ):  # somebody removed its status, and the name may be another job's now
+        # Somebody may have removed its status, and the name may be another job's now.
+        if self._outbox.owner_of(job.name) != job.id:
             job.name = self._outbox.reserve_name(job.name, job.id, describe(job))
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
