@@ -15,7 +15,7 @@ import click
 from daemon.config import Settings
 from daemon.control.spool_requests import send
 from daemon.errors import AvatarError, ConfigError
-from daemon.queue.lock import holder
+from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.permissions import NOT_ALLOWED, closed, user
@@ -101,7 +101,7 @@ class Shell:
             AvatarError: `daemon-unknown`.
         """
         try:
-            return holder(self.spool.lock)
+            return lock_holder(self.spool.lock)
         except OSError as exc:
             raise AvatarError(
                 "daemon-unknown",

@@ -23,7 +23,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_id
 from daemon.jobs.untrusted import parse_safely, printable, read_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
-from daemon.queue.free_space import no_room, room
+from daemon.queue.free_space import no_room_error
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system.mount_guard import MountGuard
@@ -284,7 +284,7 @@ class Intake:
         """Whether the files of a manifest fit on the spool's disk. One that waits for room keeps the others from nothing."""
         if (size := self._size(drop)) <= max(0.0, left):
             return True
-        error = no_room(f"What {os.path.basename(drop.name)} names", size, left)
+        error = no_room_error(f"What {os.path.basename(drop.name)} names", size, left)
         return self._waited_enough(self._wait(drop, [], [str(error)]))
 
     def _size(self, drop: Drop) -> int:

@@ -20,10 +20,10 @@ def check_room(settings: Settings, name: str, size: int) -> None:
         Postponed: `no-room`.
     """
     if size > (free := room(settings)):
-        raise no_room(name, size, free)
+        raise no_room_error(name, size, free)
 
 
-def no_room(name: str, size: float, free: float) -> Postponed:
+def no_room_error(name: str, size: float, free: float) -> Postponed:
     """The error that says so, for a file of `size` bytes where `free` are left."""
     return Postponed(
         "no-room",

@@ -32,7 +32,7 @@ class SpoolLock:
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         if not _take(fd):
             os.close(fd)
-            owner = holder(self.path) or {}
+            owner = lock_holder(self.path) or {}
             raise AvatarError(
                 "spool-locked",
                 f"Another daemon uses this spool: process {owner.get('pid', '?')} on {owner.get('host', '?')}.",
@@ -69,7 +69,7 @@ def _take(fd: int) -> bool:
     return False
 
 
-def holder(path: Path) -> dict[str, Any] | None:
+def lock_holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock now; None when nobody does.
 
     Raises:
