@@ -21,7 +21,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import iso
-from daemon.queue.pauses import read
+from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
 
 ENDED = 10  # how many finished jobs are told, the latest first
@@ -43,7 +43,7 @@ def overview(shell: Shell) -> dict[str, Any]:
         "source": "spool",
         "daemon": owner,
         "paused": {
-            scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if pause.left_s > 0
+            scope: asdict(pause) for scope, pause in read_pauses(spool.root / "paused.json").items() if pause.left_s > 0
         },
         "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},

@@ -130,7 +130,7 @@ class Intake:
         drops = self.look() if drops is None else drops
         self._forget_gone({drop.name for drop in drops})
         settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
-        left = room(self.settings)
+        left = available_bytes(self.settings)
         for start in range(0, len(settled), BATCH):
             batch = []
             for drop in settled[start : start + BATCH]:
@@ -233,7 +233,7 @@ class Intake:
             MachineError: `disk-reserve`.
         """
         reserve = self.settings.intake.reserve_mb * 10**6
-        if (free := room(self.settings) + reserve) < reserve:
+        if (free := available_bytes(self.settings) + reserve) < reserve:
             raise MachineError(
                 "disk-reserve",
                 f"Only {free / 1e6:.0f} MB are free on the spool's disk; {reserve / 1e6:.0f} MB are kept in reserve.",

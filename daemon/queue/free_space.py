@@ -8,7 +8,7 @@ from daemon.config import Settings
 from daemon.errors import Postponed
 
 
-def room(settings: Settings) -> float:
+def available_bytes(settings: Settings) -> float:
     """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
     return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
 
@@ -19,7 +19,7 @@ def check_room(settings: Settings, name: str, size: int) -> None:
     Raises:
         Postponed: `no-room`.
     """
-    if size > (free := room(settings)):
+    if size > (free := available_bytes(settings)):
         raise no_room_error(name, size, free)
 
 

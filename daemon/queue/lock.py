@@ -30,7 +30,7 @@ class SpoolLock:
             AvatarError: `spool-locked`, naming the holder.
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-        if not _take(fd):
+        if not _try_lock(fd):
             os.close(fd)
             owner = lock_holder(self.path) or {}
             raise AvatarError(
@@ -57,7 +57,7 @@ class SpoolLock:
             self._fd = None
 
 
-def _take(fd: int) -> bool:
+def _try_lock(fd: int) -> bool:
     """Whether the lock could be had. Who only asks for its holder has it for an instant, so a few tries are made."""
     for _ in range(TRIES):
         try:

@@ -43,47 +43,47 @@ class Pauses:
         self._now: dict[Scope, Pause] = {}
         #: When they end, on the monotonic clock: setting the time changes nothing while the daemon runs.
         self._ends: dict[Scope, float] = {}
-        self._set(read(path))
+        self._set_active(read_pauses(path))
 
     def active(self, scope: Scope) -> Pause | None:
         """The pause in force, if any."""
         pause = self._now.get(scope)
-        return None if pause is None or self._over(scope) else pause
+        return None if pause is None or self._has_ended(scope) else pause
 
-    def _over(self, scope: Scope) -> bool:
+    def _has_ended(self, scope: Scope) -> bool:
         return self._ends[scope] <= time.monotonic()
 
     def expire(self) -> list[Scope]:
         """Forget the pauses whose time is over; returns which."""
-        over = [scope for scope in self._now if self._over(scope)]
+        over = [scope for scope in self._now if self._has_ended(scope)]
         if over:
             now = {scope: pause for scope, pause in self._now.items() if scope not in over}
             with contextlib.suppress(OSError):  # the file says when they end; nobody reads more into it
-                self._change(now)
-            self._set(now)
+                self._save(now)
+            self._set_active(now)
         return over
 
     def begin(self, scope: Scope, pause: Pause) -> None:
-        self._change({**self._now, scope: pause})
+        self._save({**self._now, scope: pause})
 
     def end(self, scope: Scope) -> Pause | None:
         """End a pause; returns the one there was."""
         ended = self._now.get(scope)
-        self._change({other: pause for other, pause in self._now.items() if other != scope})
+        self._save({other: pause for other, pause in self._now.items() if other != scope})
         return ended
 
-    def _change(self, now: dict[Scope, Pause]) -> None:
+    def _save(self, now: dict[Scope, Pause]) -> None:
         fs.replace_json(self._path, {scope: asdict(pause) for scope, pause in now.items()})
-        self._set(now)
+        self._set_active(now)
 
-    def _set(self, now: dict[Scope, Pause]) -> None:
+    def _set_active(self, now: dict[Scope, Pause]) -> None:
         """Take over the pauses in force; what has been running goes on to its end, what is new gets one."""
         known = {scope: self._ends[scope] for scope, pause in now.items() if self._now.get(scope) is pause}
         self._ends = {scope: known.get(scope, time.monotonic() + pause.left_s) for scope, pause in now.items()}
         self._now = now
 
 
-def read(path: Path) -> dict[Scope, Pause]:
+def read_pauses(path: Path) -> dict[Scope, Pause]:
     """The pauses on disk; none where the file is missing or not ours."""
     try:
         raw: dict[str, Any] = json.loads(path.read_bytes())
