@@ -23,7 +23,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_id
 from daemon.jobs.untrusted import parse_safely, printable, read_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
-from daemon.queue.free_space import no_room_error
+from daemon.queue.free_space import available_bytes, no_room_error
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system.mount_guard import MountGuard
