@@ -26,7 +26,7 @@ from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.outbox import VOICES, Outbox
 from daemon.outbox.status_file import NEXT, iso
-from daemon.system.permissions import closed, refusal
+from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import Row
@@ -70,8 +70,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 def voices_closed(shell: Shell) -> AvatarError | None:
     """Why whoever asks may not look into the folders that voices are in; None where they may."""
     paths = shell.settings.paths
-    refused = next(filter(None, map(closed, (paths.models, paths.profiles))), None)
-    return None if refused is None else refusal(refused)
+    refused = next(filter(None, map(access_error, (paths.models, paths.profiles))), None)
+    return None if refused is None else explain_refusal(refused)
 
 
 def voices(shell: Shell, refused: AvatarError) -> list[Row]:

@@ -15,7 +15,7 @@ from daemon.errors import AvatarError
 NOT_ALLOWED = "not-allowed"
 
 
-def user() -> str:
+def current_user() -> str:
     """Who asks: the user's name, or the number where there is no name for it (as in containers)."""
     try:
         return getpass.getuser()
@@ -44,7 +44,7 @@ def group_name(info: os.stat_result) -> str:
         return f"gid {info.st_gid}"
 
 
-def closed(folder: Path) -> PermissionError | None:
+def access_error(folder: Path) -> PermissionError | None:
     """Why a folder may not be looked into; None where it may, or is not there."""
     try:
         with os.scandir(folder) as entries:
@@ -58,12 +58,14 @@ def closed(folder: Path) -> PermissionError | None:
     return None
 
 
-def refusal(exc: OSError) -> AvatarError:
+def explain_refusal(exc: OSError) -> AvatarError:
     """What the system refused (EACCES, EPERM), whose it is, and how to get the right."""
     path = Path(os.fsdecode(exc.filename)) if isinstance(exc.filename, str | bytes) else Path()
     found = _barrier(path)
     if found is None:
-        return AvatarError(NOT_ALLOWED, f"{user()} may not use {path}.", "Run it as the service's user, or as root.")
+        return AvatarError(
+            NOT_ALLOWED, f"{current_user()} may not use {path}.", "Run it as the service's user, or as root."
+        )
     barrier, info = found
     mode = stat.S_IMODE(info.st_mode)
     whose = f"{owner_name(info)}:{group_name(info)} (mode {mode:o})"
@@ -73,7 +75,9 @@ def refusal(exc: OSError) -> AvatarError:
     if mode & 0o070 and info.st_gid and info.st_gid not in (os.getegid(), *os.getgroups()):
         ways.append(f"as a member of the group {group_name(info)} (log in again after joining it)")
     return AvatarError(
-        NOT_ALLOWED, f"{user()} may not use {path}: {barrier} belongs to {whose}.", f"Run it {', or '.join(ways)}."
+        NOT_ALLOWED,
+        f"{current_user()} may not use {path}: {barrier} belongs to {whose}.",
+        f"Run it {', or '.join(ways)}.",
     )
 
 

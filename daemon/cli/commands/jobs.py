@@ -15,7 +15,7 @@ from daemon.errors import AvatarError
 from daemon.intake.scanner import WISHES
 from daemon.jobs.record import Job
 from daemon.outbox.status_file import describe
-from daemon.system.permissions import closed, refusal
+from daemon.system.permissions import access_error, explain_refusal
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 #: What is said of a manifest that the daemon has not looked into.
@@ -108,8 +108,8 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
     Raises:
         AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.
     """
-    if (refused := closed(shell.spool.root)) is not None:
-        error = refusal(refused)
+    if (refused := access_error(shell.spool.root)) is not None:
+        error = explain_refusal(refused)
         if f".{op}" in WISHES:
             name = outbox_view.find_status(shell, wanted)["name"]
             error.hint = f"An empty file {name}.{op} in the inbox does the same: docs/cli.md. {error.hint}"
