@@ -22,7 +22,7 @@ from daemon.events import Events
 from daemon.folders import prepare
 from daemon.intake.admission import Intake
 from daemon.intake.watcher import Watcher
-from daemon.jobs.stages import stages_of
+from daemon.jobs.stages import stages_of_lane
 from daemon.loops import Rounds, keep_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -73,8 +73,8 @@ class Service:
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane("gpu", 1, self.state_machine, stages_of("gpu"), scheduler.gpu)
-        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of("cpu"), scheduler.cpu)
+        self.gpu = Lane("gpu", 1, self.state_machine, stages_of_lane("gpu"), scheduler.gpu)
+        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of_lane("cpu"), scheduler.cpu)
         self.lanes = [self.gpu, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
         requests = Requests(self.state_machine, self.intake, self.lanes, self.pauses, self.events, self._disk)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.intake.claim_folder import CLAIMED
-from daemon.jobs.record import JOB_ID, Job, State, unreadable
+from daemon.jobs.record import JOB_ID, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import describe
@@ -154,7 +154,7 @@ class SpoolCheck:
 
     def _set_aside(self, path: Path, why: str) -> None:
         job = Job(id=path.name, name=path.name, source="", state="failed")
-        job.set_error(unreadable(why), None)
+        job.set_error(unreadable_record(why), None)
         self._outbox.write_status(job.name, describe(job), durable=True)
         self._spool.move_job(job, path)
 

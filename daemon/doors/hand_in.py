@@ -18,7 +18,7 @@ import yaml
 from daemon.errors import AvatarError, JobError
 from daemon.intake.scanner import ignored
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from daemon.outbox.outbox import ENDINGS, clean_stem
 from daemon.system import fs
 from daemon.system.permissions import current_user, owner_name
@@ -72,7 +72,7 @@ def check(manifest: dict[str, Any]) -> Manifest:
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse(_dump(manifest))[0]
+    checked = parse_manifest(_dump(manifest))[0]
     if isinstance(checked, JobError):
         raise checked
     return checked

@@ -20,8 +20,8 @@ from daemon.intake.job_builder import Post
 from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import Job, new_id
-from daemon.jobs.untrusted import parse_safely, printable, read_manifest
+from daemon.jobs.record import Job, new_job_id
+from daemon.jobs.untrusted import parse_untrusted, printable, read_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.queue.free_space import available_bytes, no_room_error
 from daemon.queue.ready_queue import ReadyQueue
@@ -161,7 +161,7 @@ class Intake:
     def _id(self, drop: Drop) -> str:
         """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
         self._waiting.settle(drop.name)
-        return self._waiting.id_of(drop.name) or new_id()
+        return self._waiting.id_of(drop.name) or new_job_id()
 
     def _let_go(self, drop: Drop) -> None:
         self.inbox.forget(drop.name)
@@ -315,7 +315,7 @@ class Intake:
             raise
         except (AvatarError, OSError):
             return []
-        return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
+        return [item for item in parse_untrusted(data, limits.max_documents) if isinstance(item, Manifest)]
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
         wanted = next(iter(self._peek(drop).outputs), drop.stem)

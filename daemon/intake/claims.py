@@ -26,7 +26,7 @@ from daemon.intake.claim_folder import ClaimFolder
 from daemon.intake.job_builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, NextTurn, Post
 from daemon.intake.scanner import Drop, Look
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import parse_safely, read_manifest
+from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
@@ -238,7 +238,7 @@ class Claims:
         data = b""
         try:
             data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
-            items = tuple(parse_safely(data, self._settings.intake.max_documents))
+            items = tuple(parse_untrusted(data, self._settings.intake.max_documents))
         except Postponed as exc:
             if not (last or cancelled):
                 raise

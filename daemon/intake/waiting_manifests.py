@@ -15,7 +15,7 @@ from typing import Any
 from daemon.events import Events
 from daemon.intake.job_builder import Post
 from daemon.intake.scanner import Drop, Inbox
-from daemon.jobs.record import Job, new_id
+from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import describe
@@ -80,7 +80,7 @@ class WaitingManifests:
         if waiting is None:
             now, since = time.time(), self._inbox().now
             job = Job(
-                id=new_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
+                id=new_job_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
             )
             job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": _boot_id(), "at": since}}
             job.warnings = list(warnings)

@@ -15,7 +15,7 @@ _MEANT = {
 }  # fmt: skip
 
 
-def tag_of(value: Any) -> Any:
+def language_tag(value: Any) -> Any:
     """A language tag (BCP 47) for what somebody wrote; what is no text is given back.
 
     Raises:

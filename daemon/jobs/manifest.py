@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_t
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from daemon.jobs.kinds import KINDS, Kind
-from daemon.jobs.language import tag_of
+from daemon.jobs.language import language_tag
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
 Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
-Language = Annotated[str, BeforeValidator(tag_of, json_schema_input_type=str)]
+Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ SCHEMA = 1
 HISTORY = 50
 
 
-def new_id() -> str:
+def new_job_id() -> str:
     """`job-YYYYmmddTHHMMSSZ-xxxxxxxx`: sorts by time, the tail is chance."""
     return f"job-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
 
@@ -46,13 +46,13 @@ def document_id(claim: str, document: int) -> str:
     return f"{claim[:-8]}{tail}"
 
 
-def unreadable(why: str) -> MachineError:
+def unreadable_record(why: str) -> MachineError:
     """The error of a job whose record is damaged."""
     return MachineError("job-unreadable", f"The job's record cannot be read: {why}.", "Drop the manifest again.")
 
 
 @functools.cache
-def _record() -> TypeAdapter[Job]:
+def _job_adapter() -> TypeAdapter[Job]:
     return TypeAdapter(Job)
 
 
@@ -132,7 +132,7 @@ class Job:
             raise ValueError("nested too deeply") from exc
         if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
             raise ValueError("not a job record of this version")
-        job: Job = _record().validate_python(raw)  # its ValidationError is a ValueError
+        job: Job = _job_adapter().validate_python(raw)  # its ValidationError is a ValueError
         if not JOB_ID.fullmatch(job.id):
             raise ValueError(f"not a job id: {job.id!r}")
         if unknown := {*job.stages, job.stage} - {*BY_NAME, None}:

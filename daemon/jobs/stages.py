@@ -54,6 +54,6 @@ BY_NAME: Final[dict[Stage, StageRow]] = {row.name: row for row in TABLE}
 STAGES: Final[tuple[Stage, ...]] = tuple(BY_NAME)
 
 
-def stages_of(lane: LaneName) -> tuple[Stage, ...]:
+def stages_of_lane(lane: LaneName) -> tuple[Stage, ...]:
     """The stages that a lane runs."""
     return tuple(row.name for row in TABLE if row.lane == lane)

@@ -9,7 +9,7 @@ import structlog
 
 from daemon.errors import JobError, visible
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from daemon.system.safe_open import open_inside
 
 log = structlog.get_logger()
@@ -32,10 +32,10 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
     return data
 
 
-def parse_safely(data: bytes, max_documents: int) -> list[Manifest | JobError]:
+def parse_untrusted(data: bytes, max_documents: int) -> list[Manifest | JobError]:
     """`parse`, with one error in place of the whole file where it cannot be read, whatever the reason."""
     try:
-        return parse(data, max_documents)
+        return parse_manifest(data, max_documents)
     except JobError as exc:
         return [exc]
     except Exception as exc:  # no input may stop the daemon, not even one that meets a fault of ours

@@ -23,7 +23,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception
 from daemon.events import Events
 from daemon.jobs.manifest import COMPANIONS, copy_name
-from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable
+from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
 from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import ReadyQueue, Ticket
@@ -242,7 +242,7 @@ class StateMachine:
         log.error("job record unreadable", job_id=job.id, why=why)
         with contextlib.suppress(FileNotFoundError):
             fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
-        await self.finish(job, directory, "failed", unreadable(why))
+        await self.finish(job, directory, "failed", unreadable_record(why))
 
     # -- files that went on being written ------------------------------------------------------------------------
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.config import Settings
-from daemon.jobs.stages import BY_NAME, Stage, stages_of
+from daemon.jobs.stages import BY_NAME, Stage, stages_of_lane
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.workers.lane import Slot
 from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
 
-GPU_STAGES, CPU_STAGES = stages_of("gpu"), stages_of("cpu")
+GPU_STAGES, CPU_STAGES = stages_of_lane("gpu"), stages_of_lane("cpu")
 
 
 class Scheduler:

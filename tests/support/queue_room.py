@@ -12,7 +12,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events, Subscriber
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job, new_id
+from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.stages import Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -152,7 +152,7 @@ class QueueRoom:
             "accepted": now,
             "since": now,
         }
-        job = Job(new_id(), name, f"{name}.yaml", stage=stage, **{**record, **fields})
+        job = Job(new_job_id(), name, f"{name}.yaml", stage=stage, **{**record, **fields})
         directory = self.spool.folder_of(job)
         directory.mkdir()
         (directory / "manifest.yaml").write_text("kind: speech\ntext: Hello.\n")

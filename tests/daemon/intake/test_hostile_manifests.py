@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from tests.support.intake_room import Room
 
 
@@ -87,7 +87,7 @@ FUZZ = settings(
 @given(manifests())
 def test_any_manifest_is_read_or_refused_with_a_code(data: bytes) -> None:
     try:
-        items: list[Manifest | JobError] = parse(data)
+        items: list[Manifest | JobError] = parse_manifest(data)
     except JobError as exc:
         items = [exc]
     for item in items:

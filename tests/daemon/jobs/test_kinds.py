@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import Job
-from daemon.jobs.stages import DELIVER, STAGES, stages_of
+from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
 from daemon.queue.state_machine import KEPT_FAILED
 
 
 def test_every_stage_has_its_code_and_one_lane_does_it() -> None:
     for stage in STAGES:
         assert callable(importlib.import_module(f"stages.{stage}").run)
-    assert sorted((*stages_of("gpu"), *stages_of("cpu"))) == sorted(STAGES)
+    assert sorted((*stages_of_lane("gpu"), *stages_of_lane("cpu"))) == sorted(STAGES)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

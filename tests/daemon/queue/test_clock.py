@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.jobs.record import Job, new_id
+from daemon.jobs.record import Job, new_job_id
 from daemon.queue.pauses import Pause, Pauses
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.system.steady_clock import SteadyClock
@@ -37,7 +37,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
 
 
 def queued(clocks: Clocks, **times: float) -> Job:
-    return Job(new_id(), "n", "n.yaml", stage="tts", accepted=clocks.wall, since=clocks.wall, **times)  # type: ignore[arg-type]
+    return Job(new_job_id(), "n", "n.yaml", stage="tts", accepted=clocks.wall, since=clocks.wall, **times)  # type: ignore[arg-type]
 
 
 @BOTH
