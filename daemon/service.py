@@ -31,8 +31,8 @@ from daemon.outbox.voice_list import VoiceList
 from daemon.queue.lock import SpoolLock
 from daemon.queue.pauses import SCOPES, Pauses
 from daemon.queue.ready_queue import ReadyQueue
-from daemon.queue.recovery import recover
-from daemon.queue.retention import keep_trimmed
+from daemon.queue.recovery import recover_spool
+from daemon.queue.retention import run_retention
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
@@ -163,7 +163,7 @@ class Service:
             starting = asyncio.create_task(self.systemd.starting())
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
-                interrupted = await recover(self.state_machine, self.outbox)
+                interrupted = await recover_spool(self.state_machine, self.outbox)
                 await self.rounds.open()
                 await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
@@ -191,7 +191,7 @@ class Service:
         loops = (
             self.rounds.look(watcher),
             keep_positions(self.ready_queue, self.spool, self.status),
-            keep_trimmed(self.settings, self.spool),
+            run_retention(self.settings, self.spool),
             self.rounds.end_pauses(),
             self.rounds.listen(),
             self.rounds.watch_disk(),

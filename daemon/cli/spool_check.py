@@ -16,7 +16,7 @@ from daemon.intake.claim_folder import CLAIMED
 from daemon.jobs.record import JOB_ID, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import describe
+from daemon.outbox.status_file import status_of
 from daemon.queue.spool import RESTING, SPARE, Spool
 from daemon.system import fs
 
@@ -117,7 +117,7 @@ class SpoolCheck:
                 path,
                 "its status file is missing in the outbox",
                 "write it again",
-                lambda: self._outbox.write_status(job.name, describe(job), durable=True),
+                lambda: self._outbox.write_status(job.name, status_of(job), durable=True),
             )
 
     def _holding(self, job: Job, path: Path) -> Iterator[Problem]:
@@ -136,7 +136,7 @@ class SpoolCheck:
     def _move(self, job: Job, path: Path, state: State) -> None:
         job.state = state
         self._spool.move_job(job, path)
-        self._outbox.write_status(job.name, describe(job), durable=True)
+        self._outbox.write_status(job.name, status_of(job), durable=True)
 
     def _claims(self) -> Iterator[Problem]:
         """Claims that the next start would not go on from. (One with its manifest in it is as it should be after a crash.)"""
@@ -155,7 +155,7 @@ class SpoolCheck:
     def _set_aside(self, path: Path, why: str) -> None:
         job = Job(id=path.name, name=path.name, source="", state="failed")
         job.set_error(unreadable_record(why), None)
-        self._outbox.write_status(job.name, describe(job), durable=True)
+        self._outbox.write_status(job.name, status_of(job), durable=True)
         self._spool.move_job(job, path)
 
     def _litter(self) -> Iterator[Problem]:

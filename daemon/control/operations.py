@@ -12,7 +12,7 @@ from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Intake
 from daemon.jobs.record import FINISHED, JOB_ID, Job
-from daemon.outbox.status_file import describe, iso
+from daemon.outbox.status_file import iso, status_of
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.state_machine import CANCELLED, StateMachine
 from daemon.system.disk_thread import DiskThread
@@ -166,7 +166,7 @@ class Requests:
             )
         # Somebody may have removed its status, and the name may be another job's now.
         if self._outbox.owner_of(job.name) != job.id:
-            job.name = self._outbox.reserve_name(job.name, job.id, describe(job))
+            job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
         job.not_before, job.stage = 0.0, job.stages[0]

@@ -24,7 +24,7 @@ from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
-from daemon.outbox.status_file import describe
+from daemon.outbox.status_file import status_of
 from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
@@ -221,7 +221,7 @@ class Builder:
         """
         fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
         chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
-        requests = [NameRequest(b.wanted, b.job.id, describe(b.job), chosen.get(b.job.id)) for b in builds]
+        requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
         names = self._outbox.reserve_names(requests)
         for build, name in zip(builds, names, strict=True):
             self._name(build, name)

@@ -18,7 +18,7 @@ from daemon.intake.scanner import Drop, Inbox
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import describe
+from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs
 
@@ -84,7 +84,7 @@ class WaitingManifests:
             )
             job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": _boot_id(), "at": since}}
             job.warnings = list(warnings)
-            job.name = self._outbox.reserve_name(wanted, job.id, describe(job))
+            job.name = self._outbox.reserve_name(wanted, job.id, status_of(job))
             fs.replace_json(self._record(job), job.to_json())
             waiting = self._begin(drop.name, job, since)
             self._post(self._events.job_waiting, job, missing)

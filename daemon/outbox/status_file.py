@@ -39,7 +39,7 @@ def iso(seconds: float | None) -> str | None:
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
-def describe(
+def status_of(
     job: Job, progress: float = 0.0, eta_s: float | None = None, position: int | None = None
 ) -> dict[str, Any]:
     """The status file's content. `progress` is the finished part of the whole job, 0 to 1; `eta_s` in seconds."""
@@ -94,7 +94,7 @@ class StatusWriter(Subscriber):
         eta = self._estimator.eta_s(job, part)
         if eta is not None and position is not None and job.stage is not None:
             eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
-        self._outbox.write_status(job.name, describe(job, progress, eta, position), durable=durable)
+        self._outbox.write_status(job.name, status_of(job, progress, eta, position), durable=durable)
 
     def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
         try:

@@ -82,14 +82,14 @@ def lock_holder(path: Path) -> dict[str, Any] | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _record(fd)
+        return _read_record(fd)
     else:
         return None
     finally:
         os.close(fd)
 
 
-def _record(fd: int) -> dict[str, Any]:
+def _read_record(fd: int) -> dict[str, Any]:
     try:
         record = json.loads(os.pread(fd, 4096, 0))
     except ValueError:

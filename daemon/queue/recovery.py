@@ -13,33 +13,33 @@ import structlog
 from daemon.jobs.record import RESTART, Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.queue.state_machine import KEPT_FAILED, StateMachine, prune, quarantined
+from daemon.queue.state_machine import KEPT_FAILED, StateMachine, quarantine_error, remove_bulky_files
 from daemon.system import fs
 
 log = structlog.get_logger()
 
 
-async def recover(state_machine: StateMachine, outbox: Outbox) -> int:
+async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
     """Bring the spool into a state in which every job stands in one queue. Returns how many were interrupted."""
-    _clear(state_machine.spool.tmp)
+    _clear_folder(state_machine.spool.tmp)
     interrupted = 0
     for stage in STAGES:
         for directory in list(state_machine.spool.job_folders(state_machine.spool.active(stage))):
             interrupted += 1
-            await _resume(state_machine, directory)
+            await _requeue_interrupted(state_machine, directory)
     for stage in STAGES:
         for directory in state_machine.spool.job_folders(state_machine.spool.ready(stage)):
             if directory.name not in state_machine.ready_queue:
-                await _index(state_machine, directory)
+                await _add_to_ready_queue(state_machine, directory)
     for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
-        prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
+        remove_bulky_files(directory, KEPT_FAILED)  # a crash may have come between the move and this
     delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
     for litter in outbox.temporary_files(delivering):
-        _discard(litter)
+        _remove_litter(litter)
     return interrupted
 
 
-async def _load(state_machine: StateMachine, directory: Path) -> Job | None:
+async def _load_or_set_aside(state_machine: StateMachine, directory: Path) -> Job | None:
     try:
         return state_machine.spool.load_job(directory)
     except ValueError as exc:
@@ -53,8 +53,8 @@ async def _load(state_machine: StateMachine, directory: Path) -> Job | None:
         return None
 
 
-async def _index(state_machine: StateMachine, directory: Path) -> None:
-    job = await _load(state_machine, directory)
+async def _add_to_ready_queue(state_machine: StateMachine, directory: Path) -> None:
+    job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
     if job.held:  # the crash came between the order and the move
@@ -63,9 +63,9 @@ async def _index(state_machine: StateMachine, directory: Path) -> None:
         state_machine.ready_queue.add(job)
 
 
-async def _resume(state_machine: StateMachine, directory: Path) -> None:
+async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> None:
     """An attempt was under way when the daemon died. It stays charged; the job may have been the cause."""
-    job = await _load(state_machine, directory)
+    job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
     for path in directory.glob(".*tmp*"):
@@ -74,7 +74,7 @@ async def _resume(state_machine: StateMachine, directory: Path) -> None:
     job.note("interrupted", stage=job.stage)
     if job.interruptions >= state_machine.settings.retry.interruptions:
         await state_machine.finish(
-            job, directory, "failed", quarantined(f"The daemon died {job.interruptions} times while this job ran.")
+            job, directory, "failed", quarantine_error(f"The daemon died {job.interruptions} times while this job ran.")
         )
         return
     # The death was not this stage's answer, so it must not use up the tries that answers have.
@@ -88,12 +88,12 @@ async def _resume(state_machine: StateMachine, directory: Path) -> None:
     state_machine.events.job_recovered(job)
 
 
-def _clear(folder: Path) -> None:
+def _clear_folder(folder: Path) -> None:
     for path in folder.iterdir():
-        _discard(path)
+        _remove_litter(path)
 
 
-def _discard(path: Path) -> None:
+def _remove_litter(path: Path) -> None:
     try:
         fs.remove(path)
     except PermissionError as exc:  # somebody else's, and no reason not to start

@@ -35,7 +35,7 @@ class Clearable:
     size: int
 
 
-def surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
+def select_surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
     """Which items go: those older than `days`, then the oldest until the rest fits `megabytes`. 0 days, 0 MB: no limit."""
     ordered = sorted(items, key=lambda item: item.touched)
     gone = [item for item in ordered if days and now - item.touched > days * DAY_S]
@@ -58,12 +58,14 @@ class Retention:
         """Clear what the settings say; returns how many items went."""
         limits, now = self._settings.retention, time.time()
         items = [
-            *surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
-            *surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
-            *surplus(_files(self._settings.paths.cache), now, 0, limits.cache_mb),
+            *select_surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
+            *select_surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
+            *select_surplus(_cached_files(self._settings.paths.cache), now, 0, limits.cache_mb),
         ]
         if limits.outbox_days or limits.outbox_mb:
-            items += surplus(results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb)
+            items += select_surplus(
+                finished_results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb
+            )
         removed = sum(map(self._remove, items[:BATCH]))
         if items:
             log.info("retention", removed=removed, left=len(items) - removed)
@@ -93,7 +95,7 @@ class Retention:
                 continue  # retried, and gone on its way; or not ours to read
 
 
-def _files(folder: Path) -> Iterator[Clearable]:
+def _cached_files(folder: Path) -> Iterator[Clearable]:
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # renamed or taken away meanwhile
             info = path.lstat()
@@ -101,7 +103,7 @@ def _files(folder: Path) -> Iterator[Clearable]:
                 yield Clearable((path,), max(info.st_atime, info.st_mtime), info.st_size)
 
 
-def results(outbox: Path) -> Iterator[Clearable]:
+def finished_results(outbox: Path) -> Iterator[Clearable]:
     """Each finished result of ours with all its files; what has no finished status file is not ours to clear."""
     readable = Outbox(outbox)
     for status in outbox.glob("*.json"):
@@ -112,17 +114,20 @@ def results(outbox: Path) -> Iterator[Clearable]:
                 continue
             names = [str(output["file"]) for output in record.get("outputs", [])]
             mine = (stem, f"{stem}-{record.get('job')}")
-            present = [status, *(outbox / name for name in names if _belongs(name, mine) and (outbox / name).is_file())]
+            present = [
+                status,
+                *(outbox / name for name in names if _is_result_of(name, mine) and (outbox / name).is_file()),
+            ]
             yield Clearable(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
         except (OSError, ValueError, KeyError, TypeError):
             continue
 
 
-def _belongs(name: str, stems: tuple[str, ...]) -> bool:
+def _is_result_of(name: str, stems: tuple[str, ...]) -> bool:
     return "/" not in name and any(name == f"{stem}{ending}" for stem in stems for ending in ENDINGS)
 
 
-async def keep_trimmed(settings: Settings, spool: Spool) -> None:
+async def run_retention(settings: Settings, spool: Spool) -> None:
     """Clear away what is too old or too much, now and then, for ever."""
     retention = Retention(settings, spool)
     while True:

@@ -37,7 +37,7 @@ class SourceFiles:
             given_up: set when nobody waits for the answer any more.
 
         Returns:
-            By the name of the copy, what identifies the new content. `adopt` gives the new copies their names.
+            By the name of the copy, what identifies the new content. `install_new_copy` gives the new copies their names.
         """
         renewed: dict[str, FileKey] = {}
         for target, known in job.facts.get(SOURCES, {}).items():
@@ -55,7 +55,7 @@ class SourceFiles:
         if known is not None and (list(key) == known or known[:2] != list(key[:2])):
             return None
         with copy.open("rb") as file:
-            if not continues(file.fileno(), fd, given_up) or key.size > self._settings.intake.max_file_bytes:
+            if not is_continuation(file.fileno(), fd, given_up) or key.size > self._settings.intake.max_file_bytes:
                 return None
         temporary = temporary_of(copy)
         check_room(self._settings, copy.name, key.size)
@@ -71,7 +71,7 @@ class SourceFiles:
         return None
 
 
-def adopt(directory: Path, target: str) -> None:
+def install_new_copy(directory: Path, target: str) -> None:
     """Put a new copy in the place of the old one."""
     if os.path.lexists(temporary_of(directory / target)):
         fs.rename(temporary_of(directory / target), directory / target)
@@ -82,7 +82,7 @@ def temporary_of(copy: Path) -> Path:
     return copy.with_name(f".{copy.name}.tmp")
 
 
-def continues(copy: int, file: int, given_up: threading.Event) -> bool:
+def is_continuation(copy: int, file: int, given_up: threading.Event) -> bool:
     """Whether an open file is what an open copy of it was the beginning of: each page of the copy is the same, or is the same
     up to where only zeros follow; and something differs.
     """

@@ -27,7 +27,7 @@ from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
 from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import ReadyQueue, Ticket
-from daemon.queue.source_files import SourceFiles, adopt
+from daemon.queue.source_files import SourceFiles, install_new_copy
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
@@ -136,12 +136,12 @@ class StateMachine:
         self.ready_queue.remove(job.id)
         await self._retry_until_durable(lambda: self.events.before_finish(job))
         if state == "done":  # before the hop: nobody comes back to a job that is done
-            await self._retry_until_durable(lambda: prune(directory, KEPT))
+            await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT))
         place = await self._move(job, directory)
         self.running.pop(job.id, None)
         self.events.job_finished(job)
         if state != "done":
-            await self._retry_until_durable(lambda: prune(place, KEPT_FAILED))
+            await self._retry_until_durable(lambda: remove_bulky_files(place, KEPT_FAILED))
         self.changed.notify()
 
     # -- what people ask for --------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class StateMachine:
         self._record_attempt(job, "timeout" if death.code == "stage-timeout" else "crashed")
         if job.crashes >= self.settings.retry.crashes:
             reason = f"The job ended its process {job.crashes} times and is quarantined. Last: {death.reason}"
-            await self.finish(job, directory, "failed", quarantined(reason))
+            await self.finish(job, directory, "failed", quarantine_error(reason))
             return
         job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
@@ -270,7 +270,7 @@ class StateMachine:
             job.facts[SOURCES][target]["file"] = None  # which of the two is there is only known after the exchange
         await self._save(job, directory)
         for target, key in renewed.items():
-            await self._retry_until_durable(partial(adopt, directory, target))
+            await self._retry_until_durable(partial(install_new_copy, directory, target))
             job.facts[SOURCES][target] |= {"file": list(key), "still_s": 0.0}
         await self.restart(job, directory)
         return True
@@ -279,7 +279,7 @@ class StateMachine:
         """Bring a job back to its first stage, without anything that was made of its files. Until that is done, its record says
         so (`RESTART`).
         """
-        await self._retry_until_durable(lambda: prune(directory, KEPT_FAILED))
+        await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT_FAILED))
         job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
@@ -324,13 +324,13 @@ class StateMachine:
                 return
 
 
-def quarantined(reason: str) -> AvatarError:
+def quarantine_error(reason: str) -> AvatarError:
     return JobError(
         "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
     )
 
 
-def prune(directory: Path, keep: frozenset[str]) -> None:
+def remove_bulky_files(directory: Path, keep: frozenset[str]) -> None:
     """Remove a finished job's bulky files."""
     for path in sorted(directory.iterdir()):
         if path.name not in keep:

@@ -14,7 +14,7 @@ from daemon.cli.job_lookup import all_jobs, find
 from daemon.errors import AvatarError
 from daemon.intake.scanner import WISHES
 from daemon.jobs.record import Job
-from daemon.outbox.status_file import describe
+from daemon.outbox.status_file import status_of
 from daemon.system.permissions import access_error, explain_refusal
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
@@ -68,7 +68,7 @@ def _what(job: dict[str, Any]) -> str:
 
 
 def _describe(job: Job) -> dict[str, Any]:
-    return describe(job) if job.id else {**describe(job), "job": None, "next": NOT_YET}
+    return status_of(job) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
 
 
 @jobs.command("show")

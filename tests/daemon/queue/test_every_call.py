@@ -28,7 +28,7 @@ from daemon.events import Subscriber
 from daemon.intake.scanner import Inbox
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
-from daemon.queue.recovery import recover
+from daemon.queue.recovery import recover_spool
 from daemon.queue.state_machine import KEPT
 from daemon.service import Service
 from daemon.system import fs
@@ -199,7 +199,7 @@ async def live(settings: Settings) -> list[Job]:
     service.events.add(finished)
     ticks = iter(range(10**6))
     service.intake.inbox = Inbox(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
-    await patiently(lambda: recover(service.state_machine, service.outbox))
+    await patiently(lambda: recover_spool(service.state_machine, service.outbox))
     await patiently(lambda: sync(service.intake.resume))
     for _ in range(12):
         try:

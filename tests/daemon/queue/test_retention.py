@@ -15,7 +15,7 @@ import pytest
 
 from daemon.cli.spool_check import SpoolCheck
 from daemon.control.spool_requests import ANSWER_S
-from daemon.queue.retention import DAY_S, Clearable, results, surplus
+from daemon.queue.retention import DAY_S, Clearable, finished_results, select_surplus
 from tests.conftest import Installation
 from tests.support.intake_room import Room
 
@@ -37,9 +37,9 @@ def test_the_too_old_go_and_then_the_oldest_until_the_rest_fits() -> None:
         item("middle", 10, 400_000),
         item("late", 5, 400_000),
     ]
-    assert names(surplus(items, 1e9, 30, 1)) == ["old", "middle"]
-    assert names(surplus(items, 1e9, 0, 0)) == []
-    assert names(surplus(items, 1e9, 7, 0)) == ["old", "middle"]
+    assert names(select_surplus(items, 1e9, 30, 1)) == ["old", "middle"]
+    assert names(select_surplus(items, 1e9, 0, 0)) == []
+    assert names(select_surplus(items, 1e9, 7, 0)) == ["old", "middle"]
 
 
 def test_old_jobs_are_cleared_at_start_and_young_ones_stay(installation: Callable[..., Installation]) -> None:
@@ -75,7 +75,7 @@ def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "link.json").symlink_to("a.json")
-    assert [sorted(p.name for p in found.paths) for found in results(tmp_path)] == [["a.json", "a.mp4"]]
+    assert [sorted(p.name for p in found.paths) for found in finished_results(tmp_path)] == [["a.json", "a.mp4"]]
 
 
 def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]) -> None:
