@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.config.reload import Change, reload
+from daemon.config.reload import ReloadedSettings, reload_settings
 from daemon.control.inbox_requests import Wishes
 from daemon.control.operations import Requests
 from daemon.control.spool_requests import Control
@@ -223,10 +223,10 @@ class Service:
         self._stop.set()
 
     def _reload(self) -> None:
-        change, error = Change(), None
+        change, error = ReloadedSettings(), None
         try:
             if self._config is not None:
-                change = reload(self.settings, self._config)
+                change = reload_settings(self.settings, self._config)
         except AvatarError as exc:
             error = exc
         self.events.config_read(error, change.applied, change.waiting)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 
-def explain(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     """Message and hint for the first error of a settings model."""
     place = [str(part) for part in error["loc"]]
     key = ".".join(place) or "the file"

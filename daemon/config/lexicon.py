@@ -22,16 +22,16 @@ def check_lexicon(raw: Mapping[Any, Any]) -> None:
     """
     for key, value in raw.items():
         if not isinstance(value, Mapping):
-            _check(key, value, "")
+            _check_entry(key, value, "")
             continue
         if not isinstance(key, str) or not _TAG.fullmatch(key):
             quote = ", in quotes" if isinstance(key, bool) else ""
             raise ValueError(f"'{key}' holds entries, but is no language tag such as en, es-MX or 'no'{quote}")
         for word, said in value.items():
-            _check(word, said, f"{key}: ")
+            _check_entry(word, said, f"{key}: ")
 
 
-def of_language(lexicon: Lexicon, language: str) -> dict[str, str]:
+def entries_for_language(lexicon: Lexicon, language: str) -> dict[str, str]:
     """The entries that hold for a language tag: those for all, then the language's, then those of its region."""
     tag = language.casefold()
     sections = {key.casefold(): value for key, value in lexicon.items() if isinstance(value, dict)}
@@ -42,7 +42,7 @@ def of_language(lexicon: Lexicon, language: str) -> dict[str, str]:
     return found
 
 
-def _check(word: Any, said: Any, section: str) -> None:
+def _check_entry(word: Any, said: Any, section: str) -> None:
     if not isinstance(word, str) or not isinstance(said, str):
         raise ValueError(
             f"{section}'{word}: {said}' is not a word and how it is said; set figures, yes and no in quotes"

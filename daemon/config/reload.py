@@ -14,29 +14,29 @@ FIXED = ("paths.", "metrics.", "lanes.cpu.processes", "intake.watch", "log.forma
 
 
 @dataclass
-class Change:
+class ReloadedSettings:
     """Settings by their dotted names: those in force now, and those that wait for the next start."""
 
     applied: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
 
 
-def reload(settings: Settings, path: Path) -> Change:
+def reload_settings(settings: Settings, path: Path) -> ReloadedSettings:
     """Bring `settings` up to date with the file, in place, so that everybody who holds them or a section of them sees it.
 
     Raises:
         ConfigError: the file is wrong; nothing was changed.
     """
-    change = Change()
-    _adopt(settings, Settings.load(path), "", change)
+    change = ReloadedSettings()
+    _apply_changes(settings, Settings.load(path), "", change)
     return change
 
 
-def _adopt(now: BaseModel, new: BaseModel, prefix: str, change: Change) -> None:
+def _apply_changes(now: BaseModel, new: BaseModel, prefix: str, change: ReloadedSettings) -> None:
     for name in type(now).model_fields:
         key, old, value = prefix + name, getattr(now, name), getattr(new, name)
         if isinstance(old, BaseModel) and isinstance(value, type(old)):
-            _adopt(old, value, f"{key}.", change)
+            _apply_changes(old, value, f"{key}.", change)
         elif old == value:
             continue
         elif key.startswith(FIXED):

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.config.explain import explain
+from daemon.config.explain import explain_setting_error
 from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.errors import ConfigError
 
@@ -366,5 +366,5 @@ class Settings(_Section):
         try:
             return cls.model_validate(raw, context={"base": path.absolute().parent})
         except ValidationError as exc:
-            message, hint = explain(exc.errors()[0], cls)
+            message, hint = explain_setting_error(exc.errors()[0], cls)
             raise ConfigError("config-invalid", f"{path}: {message}", hint) from exc

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.config import Settings
-from daemon.config.reload import reload
+from daemon.config.reload import reload_settings
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import ReadyQueue, Ticket
@@ -133,7 +133,7 @@ def test_a_delay_that_a_reload_allows_is_not_cut(memory: Path) -> None:
     service = Service(Settings.parse({"paths": {"spool": "spool"}}, memory / "config.yaml"))
     config = memory / "later.yaml"
     config.write_text("retry: {max_delay_s: 7200}\npaths: {spool: spool}\n")
-    reload(service.settings, config)
+    reload_settings(service.settings, config)
     one = job(1)
     one.not_before = time.time() + 1.5 * 7200.0
     before = time.monotonic()

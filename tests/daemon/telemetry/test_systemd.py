@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from daemon.config import Settings
-from daemon.config.reload import reload
+from daemon.config.reload import reload_settings
 from daemon.errors import ConfigError
 from daemon.jobs.record import Job
 from daemon.service import Service
@@ -124,18 +124,18 @@ def test_a_setting_taken_out_of_the_file_falls_back_to_its_default(tmp_path: Pat
     settings = Settings.load(path).model_copy(deep=True)
     section = settings.retry
     path.write_text("retry: {attempts: 7}\npaths: {inbox: elsewhere}\nmetrics: {port: 1}\n")
-    change = reload(settings, path)
+    change = reload_settings(settings, path)
     # Then who holds the section sees it; what is fixed at start waits
     assert (section.attempts, change.applied) == (7, ["retry.attempts"])
     assert change.waiting == ["paths.inbox", "metrics.port"]
     assert settings.paths.inbox == tmp_path / "inbox"
     path.write_text("{}")
-    assert reload(settings, path).applied == ["retry.attempts"]
+    assert reload_settings(settings, path).applied == ["retry.attempts"]
     assert section.attempts == 3
     # And a wrong file changes nothing, not even what is right in it
     path.write_text("retry: {attempts: 7, crashes: 0}")
     with pytest.raises(ConfigError, match=r"retry\.crashes"):
-        reload(settings, path)
+        reload_settings(settings, path)
     assert section.attempts == 3
 
 
