@@ -38,8 +38,8 @@ from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Canary
-from daemon.telemetry.endpoints import MetricsServer, keep_file, serve
-from daemon.telemetry.logs import LogWriter, configure
+from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_metrics
+from daemon.telemetry.logs import LogWriter, configure_logging
 from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import StateFile
@@ -153,7 +153,7 @@ class Service:
         beating = asyncio.create_task(self._keep_beating())
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
-            server = serve(
+            server = serve_metrics(
                 self.settings.metrics,
                 self.metrics.registry,
                 self.healthy,
@@ -198,7 +198,7 @@ class Service:
             self.systemd.watch(),
             self.canary.loop(),
             VoiceList(self.settings, self.outbox).loop(),
-            keep_file(self.metrics.registry, self.settings.metrics.textfile),
+            keep_metrics_file(self.metrics.registry, self.settings.metrics.textfile),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
@@ -231,7 +231,7 @@ class Service:
             error = exc
         self.events.config_read(error, change.applied, change.waiting)
         if change.applied:
-            configure(self.settings.log)
+            configure_logging(self.settings.log)
             for slot in (slot for lane in self.lanes for slot in lane.slots):
                 slot.worker.renew()
             self._wake.notify()

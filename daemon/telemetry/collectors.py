@@ -45,12 +45,12 @@ class QueueCollector(Collector):
         )
         for stage, waits in ages.items():
             size.add_metric([stage], len(waits))
-            age.add_metric([stage], _buckets(waits), sum(waits))
+            age.add_metric([stage], _cumulative_counts(waits), sum(waits))
             oldest.add_metric([stage], time.time() - max(waits) if waits else 0)
         yield from (size, age, oldest)
 
 
-def _buckets(values: list[float]) -> list[tuple[str, float]]:
+def _cumulative_counts(values: list[float]) -> list[tuple[str, float]]:
     return [
         *((str(float(edge)), float(sum(v <= edge for v in values))) for edge in WAITS),
         ("+Inf", float(len(values))),
@@ -61,7 +61,7 @@ def _buckets(values: list[float]) -> list[tuple[str, float]]:
 Usage = Callable[[Path], tuple[int, int]]
 
 
-def usage(path: Path) -> tuple[int, int]:
+def disk_usage(path: Path) -> tuple[int, int]:
     seen = shutil.disk_usage(path)
     return seen.total, seen.free
 
@@ -69,7 +69,7 @@ def usage(path: Path) -> tuple[int, int]:
 class DiskCollector(Collector):
     """Room where the folders lie; 0 for one that cannot be asked, or does not answer: a file server that is away."""
 
-    def __init__(self, folders: dict[str, Path], read: Usage = usage) -> None:
+    def __init__(self, folders: dict[str, Path], read: Usage = disk_usage) -> None:
         self._folders = {name: BoundedCall(functools.partial(read, path)) for name, path in folders.items()}
 
     def collect(self) -> Iterable[Metric]:

@@ -26,16 +26,16 @@ log = structlog.get_logger()
 FILE_S = 15.0
 
 #: Whether it is so, and a word for people.
-Answer = Callable[[], tuple[bool, str]]
+Probe = Callable[[], tuple[bool, str]]
 
 
-class _Plain(RequestHandler):
+class _PlainTextHandler(RequestHandler):
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         self.set_header("Content-Type", "text/plain; charset=utf-8")
 
 
-class _Metrics(_Plain):
+class _MetricsHandler(_PlainTextHandler):
     """The figures, made in the one thread of `renderer`: others are answered meanwhile, and the daemon's loop keeps its share of
     the processor however many ask."""
 
@@ -52,10 +52,10 @@ class _Metrics(_Plain):
         self.write(body)
 
 
-class _Question(_Plain):
+class _ProbeHandler(_PlainTextHandler):
     """200 or 503, and why. `answer` is called in the server's own loop, so it must not wait for anything."""
 
-    def initialize(self, answer: Answer) -> None:
+    def initialize(self, answer: Probe) -> None:
         self._answer = answer
 
     def get(self) -> None:
@@ -64,7 +64,7 @@ class _Question(_Plain):
         self.write(f"{text}\n")
 
 
-class _Elsewhere(_Plain):
+class _NotFoundHandler(_PlainTextHandler):
     def prepare(self) -> None:
         self.set_status(404)
         self.finish("only /metrics, /healthz and /readyz are here\n")
@@ -80,8 +80,8 @@ class MetricsServer:
     def __init__(
         self,
         registry: CollectorRegistry,
-        healthy: Answer,
-        ready: Answer,
+        healthy: Probe,
+        ready: Probe,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
@@ -91,11 +91,11 @@ class MetricsServer:
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="metrics-text")
         application = Application(
             [
-                ("/metrics", _Metrics, {"registry": registry, "renderer": self._renderer}),
-                ("/healthz", _Question, {"answer": healthy}),
-                ("/readyz", _Question, {"answer": ready}),
+                ("/metrics", _MetricsHandler, {"registry": registry, "renderer": self._renderer}),
+                ("/healthz", _ProbeHandler, {"answer": healthy}),
+                ("/readyz", _ProbeHandler, {"answer": ready}),
             ],
-            default_handler_class=_Elsewhere,
+            default_handler_class=_NotFoundHandler,
             log_function=lambda _: None,  # scrapes are no news
         )
         self._server = ServerThread(application, host, port, connections=connections, patience_s=patience_s)
@@ -106,8 +106,8 @@ class MetricsServer:
         self._renderer.shutdown(wait=False, cancel_futures=True)
 
 
-def serve(
-    settings: MetricsSettings, registry: CollectorRegistry, healthy: Answer, ready: Answer, record: Path
+def serve_metrics(
+    settings: MetricsSettings, registry: CollectorRegistry, healthy: Probe, ready: Probe, record: Path
 ) -> MetricsServer | None:
     """Begin to answer, if that is wanted, and note the port in `record`.
 
@@ -128,7 +128,7 @@ def serve(
     return server
 
 
-async def keep_file(registry: CollectorRegistry, path: Path | None) -> None:
+async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> None:
     """Write the figures to a file again and again, for node_exporter's textfile collector. It is removed at the end, so that
     a daemon that stopped does not look alive."""
     if path is None:
@@ -138,7 +138,7 @@ async def keep_file(registry: CollectorRegistry, path: Path | None) -> None:
     try:
         while True:
             try:
-                await asyncio.to_thread(write_file, registry, path)
+                await asyncio.to_thread(write_metrics_file, registry, path)
                 told = False
             except OSError as exc:
                 if not told:
@@ -150,7 +150,7 @@ async def keep_file(registry: CollectorRegistry, path: Path | None) -> None:
             path.unlink()
 
 
-def write_file(registry: CollectorRegistry, path: Path) -> None:
+def write_metrics_file(registry: CollectorRegistry, path: Path) -> None:
     """Put the figures into a file at once and whole, readable by everybody: another user's exporter reads it."""
     data = generate_latest(registry)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -26,7 +26,7 @@ PREFIX = "AVATAR_"
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
-def connected(fd: int = 2, environment: Mapping[str, str] = os.environ) -> bool:
+def leads_to_journal(fd: int = 2, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a file descriptor leads to journald (systemd says so by device and inode in JOURNAL_STREAM)."""
     try:
         info = os.fstat(fd)
@@ -35,7 +35,7 @@ def connected(fd: int = 2, environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{info.st_dev}:{info.st_ino}" and os.path.exists(SOCKET)
 
 
-def fields(event: Mapping[str, Any]) -> dict[str, str]:
+def journal_fields(event: Mapping[str, Any]) -> dict[str, str]:
     """The journal's fields of one structlog event. MESSAGE reads alone, as `journalctl` shows it."""
     rest = {key: value for key, value in event.items() if key not in ("event", "level", "timestamp", "exception")}
     words = [
@@ -63,7 +63,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
-def encode(entry: Mapping[str, str]) -> bytes:
+def encode_entry(entry: Mapping[str, str]) -> bytes:
     """One entry as journald reads it."""
     parts = []
     for name, text in entry.items():
@@ -75,7 +75,7 @@ def encode(entry: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
-class Journal:
+class JournalSocket:
     """Sends entries. A log that cannot be written must not stop the work."""
 
     def __init__(self, address: str = SOCKET) -> None:
@@ -84,7 +84,7 @@ class Journal:
 
     def send(self, **event: Any) -> None:
         with contextlib.suppress(OSError, ValueError):
-            data = encode(fields(event))
+            data = encode_entry(journal_fields(event))
             try:
                 self._socket.sendto(data, self._address)
             except OSError as exc:

@@ -18,11 +18,11 @@ from daemon.queue.pauses import Pause, Scope
 from daemon.telemetry import journald
 
 
-def configure(settings: Log) -> None:
+def configure_logging(settings: Log) -> None:
     """Set up structlog for this process; everything goes to stderr."""
     level = getattr(logging, settings.level.upper())
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
-    native = settings.format == "auto" and not console and journald.connected()
+    native = settings.format == "auto" and not console and journald.leads_to_journal()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -30,11 +30,11 @@ def configure(settings: Log) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_show_traceback_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if console
         else [structlog.processors.format_exc_info, *([] if native else [structlog.processors.JSONRenderer()])]
     )
-    sink = journald.Journal() if native else _Lines()
+    sink = journald.JournalSocket() if native else _StderrLines()
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -44,14 +44,14 @@ def configure(settings: Log) -> None:
     logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
 
 
-def _below(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _show_traceback_below(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Have a terminal show a traceback that came as text (a worker's) below the line, as it does its own."""
     if "exception" in event:
         event["stack"] = event.pop("exception")
     return event
 
 
-class _Lines:
+class _StderrLines:
     """Writes each line to stderr in one go. A log that cannot be written (its disk is full) must not stop the work."""
 
     def msg(self, message: str) -> None:

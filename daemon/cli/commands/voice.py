@@ -84,7 +84,7 @@ def speak(
     if outbox_view.voices_closed(shell):
         said_by_job(shell, wanted, output, as_json)
         return
-    logs.configure(Log(level="error"))  # what the child logs is for the daemon's journal
+    logs.configure_logging(Log(level="error"))  # what the child logs is for the daemon's journal
     with tempfile.TemporaryDirectory(prefix="avatar-voice-") as folder:
         request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
         answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))

@@ -18,7 +18,7 @@ from daemon.config.reload import reload_settings
 from daemon.errors import ConfigError
 from daemon.jobs.record import Job
 from daemon.service import Service
-from daemon.telemetry.journald import Journal, fields
+from daemon.telemetry.journald import JournalSocket, journal_fields
 from daemon.workers.process import START_S
 from tests.conftest import PORTRAIT, Installation, wait_for
 
@@ -143,7 +143,7 @@ def test_the_journal_gets_fields_lines_and_what_is_too_long_for_a_datagram(tmp_p
     # Given journald's end of the socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "socket"))
-        journal = Journal(str(tmp_path / "socket"))
+        journal = JournalSocket(str(tmp_path / "socket"))
         # When a line with a job comes / Then its fields can be searched for, and people's own keys get a prefix
         journal.error(event="stage ended", level="error", job_id="job-1", stage="tts", message="Two\nlines.")
         entry = journald.recv(65536)
@@ -164,7 +164,7 @@ def test_the_journal_gets_fields_lines_and_what_is_too_long_for_a_datagram(tmp_p
 
 
 def test_a_field_never_meets_one_of_the_journals_own() -> None:
-    named = fields({"event": "e", "priority": 1, "_pid": 2, "a-b": 3, "none": None})
+    named = journal_fields({"event": "e", "priority": 1, "_pid": 2, "a-b": 3, "none": None})
     assert {"AVATAR_PRIORITY", "AVATAR__PID", "AVATAR_A_B"} <= set(named)
     assert "AVATAR_NONE" not in named
     assert named["PRIORITY"] == "6"
