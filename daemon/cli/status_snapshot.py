@@ -52,7 +52,7 @@ def overview(shell: Shell) -> dict[str, Any]:
         "running": list(_running(shell)) if owner else [],
         "ended": [_ending(job) for job in _ended(shell)],
         "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
-        "gpus": [asdict(card) for card in gpu.read()],
+        "gpus": [asdict(card) for card in gpu.read_cards()],
     }
 
 

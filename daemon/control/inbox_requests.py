@@ -19,7 +19,7 @@ from daemon.intake.admission import Intake
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
-from daemon.system.safe_open import by_descriptor
+from daemon.system.safe_open import path_by_descriptor
 
 log = structlog.get_logger()
 
@@ -129,7 +129,7 @@ class Wishes:
 
     def _take_away(self, name: str) -> None:
         try:
-            with by_descriptor(self._intake.settings.paths.inbox, name) as path:
+            with path_by_descriptor(self._intake.settings.paths.inbox, name) as path:
                 fs.OPS.unlink(path)
         except FileNotFoundError:
             return

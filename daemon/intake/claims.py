@@ -31,7 +31,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.safe_open import by_descriptor, explain
+from daemon.system.safe_open import explain_open_error, path_by_descriptor
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Claims:
 
     def _claim(self, drop: Drop, directory: Path) -> bool:
         try:
-            with by_descriptor(self._settings.paths.inbox, drop.name) as source:
+            with path_by_descriptor(self._settings.paths.inbox, drop.name) as source:
                 if self._move(drop, source, directory):
                     return True
         except FileNotFoundError:
@@ -278,7 +278,7 @@ def _why(exc: OSError) -> str:
     """Why a manifest cannot be renamed, for its owner."""
     if exc.errno == errno.EXDEV:
         return "it lies on another filesystem, subvolume or quota project than the inbox; move it into the inbox itself"
-    told = explain(exc, "it")
+    told = explain_open_error(exc, "it")
     if isinstance(told, JobError) and told.code == "file-is-link":
         return "it lies behind a link"
     return f"{exc.strerror}; give the service the right to write there"

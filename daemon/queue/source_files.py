@@ -16,7 +16,7 @@ from daemon.errors import AvatarError
 from daemon.jobs.record import SOURCES, Job
 from daemon.queue.free_space import check_room
 from daemon.system import fs
-from daemon.system.file_key import FileKey, key_of
+from daemon.system.file_key import FileKey, file_key
 from daemon.system.safe_open import open_inside
 
 #: What is compared in one piece: a file is written page by page.
@@ -51,7 +51,7 @@ class SourceFiles:
         return renewed
 
     def _copy(self, fd: int, known: list[int] | None, copy: Path, given_up: threading.Event) -> FileKey | None:
-        key = key_of(fd)
+        key = file_key(fd)
         if known is not None and (list(key) == known or known[:2] != list(key[:2])):
             return None
         with copy.open("rb") as file:
@@ -62,7 +62,7 @@ class SourceFiles:
         fs.remove(temporary)
         try:
             fs.OPS.copy(fd, temporary, key.size)
-            if key_of(fd) == key and not given_up.is_set():
+            if file_key(fd) == key and not given_up.is_set():
                 return key
         except OSError:
             fs.remove(temporary)

@@ -39,9 +39,9 @@ class DiskThread:
             try:
                 result = call(*args)
             except BaseException as exc:  # the one who waits gets it
-                self.post(_refuse, future, exc)
+                self.post(_set_exception, future, exc)
             else:
-                self.post(_answer, future, result)
+                self.post(_set_result, future, result)
 
         with self._lock:
             self._tasks.put(task)
@@ -79,11 +79,11 @@ class DiskThread:
         return 0.0 if since is None else time.monotonic() - since
 
 
-def _answer(future: asyncio.Future[Any], result: Any) -> None:
+def _set_result(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
         future.set_result(result)
 
 
-def _refuse(future: asyncio.Future[Any], exc: BaseException) -> None:
+def _set_exception(future: asyncio.Future[Any], exc: BaseException) -> None:
     if not future.done():
         future.set_exception(exc)

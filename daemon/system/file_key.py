@@ -16,7 +16,7 @@ class FileKey(NamedTuple):
     ctime_ns: int
 
 
-def key_of(fd: int) -> FileKey:
+def file_key(fd: int) -> FileKey:
     """The key of an open file."""
     info = os.fstat(fd)
     return FileKey(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

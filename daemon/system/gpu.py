@@ -21,7 +21,7 @@ class Card:
     celsius: float
 
 
-def read() -> list[Card]:
+def read_cards() -> list[Card]:
     """The cards that answer; none where there is no driver, no card, or it is lost.
 
     The library is opened and closed each time: one that was opened before a driver's update or a card's loss stays wrong.

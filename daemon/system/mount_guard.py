@@ -39,7 +39,7 @@ class MountGuard:
         self._folder = folder
         self._memory = memory
         self._kind = kind
-        self._known: dict[str, Any] | None = _load(memory)
+        self._known: dict[str, Any] | None = _read_memory(memory)
         self._sure = False
 
     @contextlib.contextmanager
@@ -133,7 +133,7 @@ class MountGuard:
         )
 
 
-def _load(memory: Path) -> dict[str, Any] | None:
+def _read_memory(memory: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(memory.read_bytes())
     except (OSError, ValueError):

@@ -96,7 +96,7 @@ def parts_of(relative: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def by_descriptor(root: Path, relative: str) -> Iterator[Path]:
+def path_by_descriptor(root: Path, relative: str) -> Iterator[Path]:
     """Look up the folder that holds `relative`, and yield a path that goes through its descriptor.
 
     Whatever is exchanged above it meanwhile, the path stays in that folder. Calls that do not follow a link in the last part
@@ -130,7 +130,7 @@ def open_inside(root: Path, relative: str) -> Iterator[int]:
     try:
         fd = _open(root, parts, relative)
     except OSError as exc:
-        raise explain(exc, relative) from exc
+        raise explain_open_error(exc, relative) from exc
     try:
         yield fd
     finally:
@@ -157,7 +157,7 @@ def _open(root: Path, parts: list[str], relative: str) -> int:
         os.close(point)
 
 
-def explain(exc: OSError, relative: str) -> Exception:
+def explain_open_error(exc: OSError, relative: str) -> Exception:
     """What an error of the system says about one dropped file; the error itself where it says something about the machine."""
     number = exc.errno
     if number in _OURS:

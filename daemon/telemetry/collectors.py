@@ -88,7 +88,7 @@ class GpuCollector(Collector):
     """NVIDIA's cards, by NVML. A machine without one has 0 of them, and so has one whose driver does not answer: a state, not an
     error."""
 
-    def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read) -> None:
+    def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read_cards) -> None:
         self._cards = BoundedCall(read)
 
     def collect(self) -> Iterable[Metric]:
