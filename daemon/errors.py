@@ -112,7 +112,7 @@ def shortened(text: str, limit: int = TEXT_CHARS) -> str:
     return f"{text[:head]}\n… {len(text) - limit} characters are left out …\n{text[head - limit :]}"
 
 
-def unexpected(exc: BaseException) -> str:
+def traceback_of(exc: BaseException) -> str:
     """The traceback of an exception, shortened. Empty for a fault of the job or the machine that our own code found, as its
     message says everything.
     """

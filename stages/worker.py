@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, MachineError, ResultError, from_exception, unexpected
+from daemon.errors import AvatarError, MachineError, ResultError, from_exception, traceback_of
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system import fs
@@ -143,7 +143,7 @@ def answer(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
         wire.send("result", job=request["job"], **perform(request, settings, wire))
     except Exception as exc:
         error = whose_fault(exc, settings)
-        trace = unexpected(exc)
+        trace = traceback_of(exc)
         if not trace:
             log.debug("The stage reports %s.", error.code, exc_info=True)
         # CUDA never works again in a process that has lost it, and one that computed wrongly may do so again.

@@ -11,13 +11,13 @@ from pathlib import Path
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, unexpected
+from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, traceback_of
 from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
 from daemon.workers.process import Message, WorkerProcess
-from daemon.workers.time_limits import stage_s
+from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 REST_S, TICK_S = 30.0, 0.01
 
 #: Picks the next ticket for a slot, given what the slot's child did last.
-Choose = Callable[["Slot", float], Ticket | None]
+ChooseTicket = Callable[["Slot", float], Ticket | None]
 #: Makes a child, given its lane's name and who is told what it says beside its results.
 MakeWorker = Callable[[str, Settings, Callable[[Message], None]], WorkerProcess]
 
@@ -64,7 +64,7 @@ class Lane:
         slots: int,
         state_machine: StateMachine,
         stages: tuple[Stage, ...],
-        choose: Choose,
+        choose: ChooseTicket,
         make_worker: MakeWorker = WorkerProcess,
     ) -> None:
         self.name = name
@@ -123,7 +123,7 @@ class Lane:
                 # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
                 error = from_exception(exc)
-                error.traceback = unexpected(exc)
+                error.traceback = traceback_of(exc)
                 await self._salvage(slot, ticket, error)
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
@@ -174,7 +174,7 @@ class Lane:
                     "manifest": job.manifest,
                     "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
                 },
-                stage_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
+                stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
         except (WorkerDied, AvatarError) as trouble:

@@ -185,7 +185,7 @@ class WorkerProcess:
                 case "error":
                     if message.get("last"):  # it ends now; the next job must not be given to what is left of it
                         await self.stop()
-                    error = _error(message)
+                    error = _error_from_message(message)
                     if error.traceback:
                         log.error(
                             "stage failed unexpectedly",
@@ -232,7 +232,7 @@ class WorkerProcess:
         """Resident memory of the process and of what it started, in MB (10^6 bytes)."""
         if self.pid is None:
             return 0.0
-        return sum(map(_resident_pages, [self.pid, *_children(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(map(_resident_pages, [self.pid, *_child_pids(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     async def _died(self) -> WorkerDied:
         process = self._process
@@ -273,7 +273,7 @@ def _resident_pages(pid: int) -> int:
         return 0
 
 
-def _children(pid: int) -> list[int]:
+def _child_pids(pid: int) -> list[int]:
     """Processes started by any thread of a process."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -282,7 +282,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _error(message: Message) -> AvatarError:
+def _error_from_message(message: Message) -> AvatarError:
     kinds: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
     if message.get("result"):
         kinds["machine"] = ResultError

@@ -15,7 +15,7 @@ USUAL_PIXELS_PER_S = 1080 * 1080 * 30
 MB = 1e6  # bytes
 
 
-def stage_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
+def stage_timeout_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
     """Seconds that one stage of a job may take. What only the worker can see, it asks for itself (`Context.allow`): the size of a
     picture, and how much of a sound file is decoded.
 
