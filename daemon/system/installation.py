@@ -44,7 +44,7 @@ def as_service(command: str) -> str:
     return f"sudo -u {USER} {command}" if shutil.which("sudo") else f"runuser -u {USER} -- {command}"
 
 
-def bring_extra(name: str, *, again: bool = False) -> str:
+def how_to_install_extra(name: str, *, again: bool = False) -> str:
     """What brings the packages of an extra of pyproject.toml, such as "xtts"; `again`: they are there, but damaged."""
     if is_service():  # installs into a new environment, and so anew
         return f"As root, in a checkout of avatard: `make install OPTIONS=--{name}`."
@@ -60,7 +60,7 @@ def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str
         extra: of pyproject.toml, that brings them.
     """
     if not all(importlib.util.find_spec(name) for name in modules):
-        return Missing(f"{next(iter(pins))}, or a package that it needs, is not installed", bring_extra(extra))
+        return Missing(f"{next(iter(pins))}, or a package that it needs, is not installed", how_to_install_extra(extra))
     for package, wanted in pins.items():
         try:
             found = importlib.metadata.version(package)
@@ -68,27 +68,27 @@ def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str
             found = "something else"
         if found != wanted:
             why = f"{package} is installed as {found}; {wanted} is what the engine was proven with"
-            return Missing(why, bring_extra(extra))
+            return Missing(why, how_to_install_extra(extra))
     return None
 
 
-def fetch_models(name: str) -> str:
+def how_to_fetch_models(name: str) -> str:
     """What brings model files, by what `avatar models` calls them."""
     return f"Run `{as_service(f'avatar models fetch {name}')}`."
 
 
-def set_up_again() -> str:
+def how_to_repair() -> str:
     """What mends the packages that every installation has."""
     return (
         "As root, in a checkout of avatard: `make install`." if is_service() else "Run the set-up again: `make setup`."
     )
 
 
-def start() -> str:
+def how_to_start() -> str:
     """What starts the daemon."""
     return "Start it with `systemctl start avatard`, as root." if is_service() else "Start it with `avatar run`."
 
 
-def restore_folders() -> str:
+def how_to_restore_folders() -> str:
     """What makes the folders of the installed service again, with their owners and modes."""
     return "As root: `systemd-tmpfiles --create avatard.conf` makes it, and gives it its owner and mode."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from daemon.config import Settings
 from daemon.errors import MachineError
-from daemon.system.installation import bring_extra
+from daemon.system.installation import how_to_install_extra
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.registry import ENGINES
 from stages.model_files.catalogue import survey
@@ -68,7 +68,7 @@ def _asked_for(engine: LipsyncEngine, look: Callable[[LipsyncEngine], Machine]) 
         raise MachineError(
             "engine-not-installed",
             f"config.yaml asks for the engine {engine.name}, but {' or '.join(engine.packages)} is not installed.",
-            f"{bring_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
+            f"{how_to_install_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
         )
     where = "on the GPU" if machine.gpu else "on the processor, which is slow: no CUDA GPU can be used"
     return Choice(engine, f"config.yaml asks for it; it runs {where}")

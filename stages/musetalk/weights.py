@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from daemon.errors import MachineError
-from daemon.system.installation import fetch_models
+from daemon.system.installation import how_to_fetch_models
 from stages.model_files.catalogue import survey
 from stages.musetalk.face_parser import FaceParser
 from stages.musetalk.model_files import MODELS
@@ -42,7 +42,7 @@ _UNET_FIXED = {
 
 
 def _fetch_again() -> str:
-    return f"Look with `avatar models verify musetalk`. To fetch it again: {fetch_models('musetalk')}"
+    return f"Look with `avatar models verify musetalk`. To fetch it again: {how_to_fetch_models('musetalk')}"
 
 
 def model_paths(engine: str, root: Path) -> dict[str, Path]:
@@ -55,7 +55,7 @@ def model_paths(engine: str, root: Path) -> dict[str, Path]:
     for look in found:
         path = root / look.file.path
         if look.state == "missing":
-            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models(engine))
+            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", how_to_fetch_models(engine))
         if look.state == "damaged":
             raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
     return {look.part.role: root / look.file.path for look in found}

@@ -50,4 +50,4 @@ def _daemon(shell: Shell) -> Finding:
         return Finding("daemon", "note", exc.message, exc.hint)
     if owner:
         return Finding("daemon", "good", f"process {owner.get('pid')}")
-    return Finding("daemon", "note", "does not run", installation.start())
+    return Finding("daemon", "note", "does not run", installation.how_to_start())

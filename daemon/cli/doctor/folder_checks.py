@@ -89,7 +89,7 @@ def _folder(name: str, path: Path, service: int | None) -> Finding:
         with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-") as file:
             os.fsync(file.fileno())
     except FileNotFoundError:
-        remedy = installation.restore_folders() if installation.is_service() else "`avatar run` makes it."
+        remedy = installation.how_to_restore_folders() if installation.is_service() else "`avatar run` makes it."
         return Finding(name, "note", f"{path} is not there yet", remedy)
     except PermissionError as exc:
         if os.geteuid() not in (0, service):
