@@ -49,7 +49,7 @@ class AvatarError(Exception):
     traceback: str = ""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
-        self.code, self.message, self.hint = code, visible(message), visible(hint)
+        self.code, self.message, self.hint = code, escape_unprintable(message), escape_unprintable(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -99,12 +99,12 @@ class ConfigError(AvatarError):
     """config.yaml is not usable; the command exits with EX_CONFIG (78)."""
 
 
-def visible(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Text to be shown to people: what a stranger put into it cannot move a terminal's cursor or hide itself."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-def shortened(text: str, limit: int = TEXT_CHARS) -> str:
+def shorten(text: str, limit: int = TEXT_CHARS) -> str:
     """Text of at most about `limit` characters. The middle is left out: a traceback says the most at its end."""
     if len(text) <= limit:
         return text
@@ -120,7 +120,7 @@ def traceback_of(exc: BaseException) -> str:
         return exc.traceback
     if isinstance(exc, JobError | MachineError):
         return ""
-    return visible(shortened("".join(traceback.format_exception(exc)).rstrip()))
+    return escape_unprintable(shorten("".join(traceback.format_exception(exc)).rstrip()))
 
 
 def from_exception(exc: BaseException) -> AvatarError:

@@ -182,7 +182,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
     die_with(parent)
-    fs.keep_private()
+    fs.restrict_umask()
     wire = Wire()
     wire_log = WireLog(wire.send)
     wire_log.install()

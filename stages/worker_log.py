@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from daemon.errors import shortened
+from daemon.errors import shorten
 
 #: Messages of one run of a stage. A stage that logs in a loop must not fill the daemon's log.
 LINES = 200
@@ -73,7 +73,7 @@ class WireLog(logging.Handler):
         if self._count > LINES:
             return
         try:
-            self._send("log", level=_level(record.levelno), text=shortened(self.format(record).rstrip()), **self._about)
+            self._send("log", level=_level(record.levelno), text=shorten(self.format(record).rstrip()), **self._about)
         except Exception:
             self.handleError(record)  # writes it to stderr
 

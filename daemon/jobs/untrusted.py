@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.errors import JobError, visible
+from daemon.errors import JobError, escape_unprintable
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.system.safe_open import open_inside
@@ -45,4 +45,4 @@ def parse_untrusted(data: bytes, max_documents: int) -> list[Manifest | JobError
 
 def printable(name: str) -> str:
     """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`, and what cannot be shown likewise."""
-    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+    return escape_unprintable(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

@@ -39,7 +39,7 @@ class Spool:
         for folder in self.folders():
             fs.make_folder(folder)
         for folder in {*self.folders(), *(folder.parent for folder in self.folders())}:  # the root among them
-            fs.close_to_others(folder)
+            fs.remove_other_permissions(folder)
 
     def folders(self) -> list[Path]:
         stages = [self.root / stage / side for stage in STAGES for side in ("ready", "active")]

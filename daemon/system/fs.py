@@ -258,7 +258,7 @@ def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
     replace_bytes(path, dump_json(value), durable=durable)
 
 
-def tell_json(path: Path, value: Any) -> None:
+def replace_json_best_effort(path: Path, value: Any) -> None:
     """Put news for people on disk: no truth rests on it, and a machine at fault does not stop it.
 
     On a full disk there is no room for a new file, so the old one, which is padded, is written over in place.
@@ -338,7 +338,7 @@ def remove(path: Path) -> None:
             OPS.unlink(path)
 
 
-def keep_private() -> None:
+def restrict_umask() -> None:
     """Let this process, and what it starts, make nothing that users outside of the owner's group can read, whatever the umask it
     was started with: texts, portraits and voices are people's own. What the umask takes from the group stays taken.
     """
@@ -353,7 +353,7 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o770, exist_ok=True)
 
 
-def close_to_others(folder: Path) -> None:
+def remove_other_permissions(folder: Path) -> None:
     """Take others' rights from a folder that an earlier version, or another umask, left open. Only one of our own is changed."""
     with contextlib.suppress(OSError):
         info = os.lstat(folder)

@@ -124,7 +124,7 @@ def serve_metrics(
             f"metrics.port: {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
             "Choose another metrics.port, or 0 for any free one.",
         ) from exc
-    fs.tell_json(record, {"host": settings.host, "port": server.port})
+    fs.replace_json_best_effort(record, {"host": settings.host, "port": server.port})
     return server
 
 

@@ -34,4 +34,4 @@ class StateFile(Subscriber):
 
     def write(self) -> None:
         """Put the present state on disk; it is news, not truth, and need not survive a power cut."""
-        fs.tell_json(self._path, {"paused_lanes": self._paused})
+        fs.replace_json_best_effort(self._path, {"paused_lanes": self._paused})

@@ -21,7 +21,16 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError, WorkerDied, shortened, visible
+from daemon.errors import (
+    AvatarError,
+    JobError,
+    MachineError,
+    ResultError,
+    UnknownError,
+    WorkerDied,
+    escape_unprintable,
+    shorten,
+)
 from daemon.system.memory import memory_mb
 
 log = structlog.get_logger()
@@ -147,7 +156,7 @@ class WorkerProcess:
 
     def _log(self, message: Message) -> None:
         """Log what a stage says, with its job."""
-        text = visible(shortened(str(message.get("text", ""))))
+        text = escape_unprintable(shorten(str(message.get("text", ""))))
         self._tail.extend(line[:500] for line in text.splitlines())
         level = message.get("level")
         about = {name: str(message[key]) for name, key in (("job_id", "job"), ("stage", "stage")) if message.get(key)}
@@ -290,5 +299,5 @@ def _error_from_message(message: Message) -> AvatarError:
     error = kind(
         str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))
     )
-    error.traceback = visible(shortened(str(message.get("traceback") or "")))
+    error.traceback = escape_unprintable(shorten(str(message.get("traceback") or "")))
     return error
