@@ -233,7 +233,7 @@ class Service:
         if change.applied:
             configure_logging(self.settings.log)
             for slot in (slot for lane in self.lanes for slot in lane.slots):
-                slot.worker.renew()
+                slot.worker.restart_before_next_job()
             self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:

@@ -110,7 +110,7 @@ class SystemdReporter(Subscriber):
     def is_alive(self) -> bool:
         """Whether every child that has a job was heard of lately."""
         limit, now = max(START_S, 2 * self._settings.lanes.silence_s), time.monotonic()
-        return all(now - slot.worker.heard < limit for lane in self._lanes for slot in lane.slots if slot.job)
+        return all(now - slot.worker.last_heard < limit for lane in self._lanes for slot in lane.slots if slot.job)
 
     # -- one line ------------------------------------------------------------------------------------------------
 

@@ -58,10 +58,10 @@ class WorkerProcess:
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._tail: deque[str] = deque(maxlen=LAST_LINES)
-        self._weighed = 0.0
-        self._half_mb = memory_mb() / 2
+        self._memory_checked_at = 0.0
+        self._default_memory_limit_mb = memory_mb() / 2
         self._outdated = False
-        self.heard = time.monotonic()
+        self.last_heard = time.monotonic()
         self.last_stage: str | None = None
 
     @property
@@ -98,13 +98,13 @@ class WorkerProcess:
                 cwd="/",
             )
         except OSError as exc:  # no right to run it, no more processes, files or memory: nothing of it is the job's
-            raise self._broken(f"{sys.executable}: {exc.strerror}") from exc
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
-        self.heard = time.monotonic()
+            raise self._does_not_start(f"{sys.executable}: {exc.strerror}") from exc
+        self._tasks = [asyncio.create_task(self._read_messages()), asyncio.create_task(self._read_log())]
+        self.last_heard = time.monotonic()
         await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
-        await self._ready()
+        await self._wait_until_ready()
 
-    async def _ready(self) -> None:
+    async def _wait_until_ready(self) -> None:
         """Wait for the first word. A worker that cannot even start is the installation's fault, not a job's."""
         with contextlib.suppress(TimeoutError):
             message = await asyncio.wait_for(self._messages.get(), START_S)
@@ -112,9 +112,9 @@ class WorkerProcess:
                 return
         await self.stop(0)
         last = self._tail[-1] if self._tail else "it said nothing"
-        raise self._broken(last)
+        raise self._does_not_start(last)
 
-    def _broken(self, why: str) -> MachineError:
+    def _does_not_start(self, why: str) -> MachineError:
         return MachineError(
             "worker-broken", f"The {self.lane} worker does not start: {why}.", "See `avatar doctor`, and the log."
         )
@@ -126,18 +126,18 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
 
-    async def _read(self) -> None:
+    async def _read_messages(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         try:
             while line := await self._process.stdout.readline():
-                self.heard = time.monotonic()
+                self.last_heard = time.monotonic()
                 message = json.loads(line)
                 match message["event"]:
                     case "heartbeat":
                         pass
                     case "log":  # at once: it may come before the worker is ready, and between two jobs
-                        self._log(message)
+                        self._write_log(message)
                     case _:
                         self._messages.put_nowait(message)
         except (ValueError, TypeError, KeyError, ConnectionError) as exc:
@@ -154,7 +154,7 @@ class WorkerProcess:
                 self._tail.append(line[:500])
                 log.debug("worker", lane=self.lane, line=line[:500])
 
-    def _log(self, message: Message) -> None:
+    def _write_log(self, message: Message) -> None:
         """Log what a stage says, with its job."""
         text = escape_unprintable(shorten(str(message.get("text", ""))))
         self._tail.extend(line[:500] for line in text.splitlines())
@@ -174,12 +174,12 @@ class WorkerProcess:
         if not self.alive:
             await self.start()
         self.last_stage = str(request["stage"])
-        self.heard = time.monotonic()
+        self.last_heard = time.monotonic()
         await self._send({"op": "run", **request})
         began = time.monotonic()
         deadline = began + timeout_s
         while True:
-            message = await self._next(began, deadline)
+            message = await self._next_message(began, deadline)
             match message.get("event"):
                 case "progress":
                     on_progress(float(message["value"]))
@@ -208,32 +208,32 @@ class WorkerProcess:
                 case _:
                     self._on_event(message)
 
-    def renew(self) -> None:
+    def restart_before_next_job(self) -> None:
         """The settings have changed: the next job gets a fresh process, which knows them."""
         self._outdated = True
 
-    async def _next(self, began: float, deadline: float) -> Message:
+    async def _next_message(self, began: float, deadline: float) -> Message:
         """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
         while True:
-            await self._look(began, deadline)
+            await self._check_limits(began, deadline)
             with contextlib.suppress(TimeoutError):
                 message = await asyncio.wait_for(self._messages.get(), LOOK_S)
                 if message is None:
-                    raise await self._died()
+                    raise await self._collect_death()
                 return message
 
-    async def _look(self, began: float, deadline: float) -> None:
+    async def _check_limits(self, began: float, deadline: float) -> None:
         now = time.monotonic()
         if now > deadline:
-            raise await self._end(f"The stage took longer than its {deadline - began:.0f} s.", "stage-timeout")
-        if now - self.heard > self._settings.lanes.silence_s:
-            raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
-        if now - self._weighed < LOOK_S:
+            raise await self._end_worker(f"The stage took longer than its {deadline - began:.0f} s.", "stage-timeout")
+        if now - self.last_heard > self._settings.lanes.silence_s:
+            raise await self._end_worker(f"The worker was silent for {now - self.last_heard:.0f} s.", "worker-hung")
+        if now - self._memory_checked_at < LOOK_S:
             return
-        self._weighed = now
-        limit = self._settings.lanes.memory_mb or self._half_mb
+        self._memory_checked_at = now
+        limit = self._settings.lanes.memory_mb or self._default_memory_limit_mb
         if (used := self.memory_mb()) > limit:
-            raise await self._end(
+            raise await self._end_worker(
                 f"The worker took {used:.0f} MB of memory; {limit:.0f} MB are allowed.", "worker-memory"
             )
 
@@ -243,14 +243,14 @@ class WorkerProcess:
             return 0.0
         return sum(map(_resident_pages, [self.pid, *_child_pids(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    async def _died(self) -> WorkerDied:
+    async def _collect_death(self) -> WorkerDied:
         process = self._process
         await self.stop(0.5)  # it may have closed its end without ending
         code = (process.returncode or 0) if process else 0
         what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         return WorkerDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
 
-    async def _end(self, reason: str, code: str) -> WorkerDied:
+    async def _end_worker(self, reason: str, code: str) -> WorkerDied:
         await self.stop(0)
         return WorkerDied(reason, code, list(self._tail))
 

@@ -31,15 +31,15 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.setblocking(False)
-        self.heard: list[str] = []
+        self.last_heard: list[str] = []
 
     def listen(self) -> list[str]:
         """Every word said so far."""
         try:
             while True:
-                self.heard += self._socket.recv(65536).decode().split("\n")
+                self.last_heard += self._socket.recv(65536).decode().split("\n")
         except BlockingIOError:
-            return self.heard
+            return self.last_heard
 
     def wait(self, what: str, after: int = 0) -> int:
         """The place of the first word that starts so."""
@@ -81,12 +81,12 @@ def test_a_daemon_whose_child_is_dead_silent_no_longer_feeds_the_watchdog(
     # Given a child that has a job, and was last heard of long before its lane should have ended it
     service = Service(Settings.parse({"lanes": {"silence_s": 1.0}}, tmp_path / "config.yaml"))
     slot = service.gpu.slots[0]
-    slot.worker.heard -= START_S + 1
+    slot.worker.last_heard -= START_S + 1
     # Then it counts only while there is a job
     assert service.systemd.is_alive()
     slot.job = Job("job-20260101T000000Z-00000000", "a", "a.yaml")
     assert not service.systemd.is_alive()
-    slot.worker.heard += 2
+    slot.worker.last_heard += 2
     assert service.systemd.is_alive()
 
 
