@@ -70,7 +70,7 @@ class Lane:
         self.name = name
         self.stages = stages
         self.state_machine = state_machine
-        self.slots = [Slot(make_worker(name, state_machine.settings, self._heard)) for _ in range(slots)]
+        self.slots = [Slot(make_worker(name, state_machine.settings, self._on_message)) for _ in range(slots)]
         self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
@@ -110,13 +110,13 @@ class Lane:
 
     async def _loop(self, slot: Slot) -> None:
         while not self.draining:
-            ticket = None if self._paused() else self._choose(slot, time.monotonic())
+            ticket = None if self._is_paused() else self._choose(slot, time.monotonic())
             if ticket is None:
-                await self._rest(slot)
+                await self._wait_for_change(slot)
                 continue
             slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
             try:
-                await self._work(slot, ticket)
+                await self._run_job(slot, ticket)
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
@@ -124,31 +124,31 @@ class Lane:
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
                 error = from_exception(exc)
                 error.traceback = traceback_of(exc)
-                await self._salvage(slot, ticket, error)
+                await self._recover_job(slot, ticket, error)
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
-    async def _salvage(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
+    async def _recover_job(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
         """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
         self.state_machine.running.pop(ticket.id, None)
         directory = self.state_machine.spool.active(ticket.stage) / ticket.id
         if slot.job is None:  # it could not even be taken, and stands in its queue
-            self._pause(error)
+            self._begin_pause(error)
             return
         try:
             job = slot.job
             if isinstance(error, MachineError):
-                self._pause(error)
+                self._begin_pause(error)
                 await self.state_machine.put_back(job, directory)
             else:
                 await self.state_machine.fail_attempt(job, directory, error)
         except Exception:
             log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
 
-    async def _rest(self, slot: Slot) -> None:
+    async def _wait_for_change(self, slot: Slot) -> None:
         """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
-        if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
-            self._works_again()  # the pause is over and nothing is left that could prove it
+        if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_waiting_jobs():
+            self._end_pause()  # the pause is over and nothing is left that could prove it
         due, pause = self.state_machine.ready_queue.next_wake(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
@@ -158,7 +158,7 @@ class Lane:
         if slot.worker.alive and idle > self.state_machine.settings.lanes.idle_s:
             await slot.worker.stop()
 
-    async def _work(self, slot: Slot, ticket: Ticket) -> None:
+    async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
         taken = await self.state_machine.start_attempt(ticket)
         if taken is None:
             return
@@ -184,13 +184,13 @@ class Lane:
             elif isinstance(trouble, WorkerDied):
                 await self._worker_died(job, directory, trouble)
             elif isinstance(trouble, MachineError):
-                self._pause(trouble)
+                self._begin_pause(trouble)
                 await self.state_machine.put_back(job, directory)
             else:
                 await self.state_machine.fail_attempt(job, directory, trouble)
         else:
             if self.pause is None or self.pause.began < began:
-                self._works_again()
+                self._end_pause()
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory)
             else:
@@ -203,27 +203,27 @@ class Lane:
             self.state_machine.events.worker_died(self.name, death.code)
             await self.state_machine.record_crash(job, directory, death)
 
-    def _waiting(self) -> bool:
+    def _has_waiting_jobs(self) -> bool:
         return any(self.state_machine.ready_queue.count(stage) for stage in self.stages)
 
     # -- pauses ------------------------------------------------------------------------------------------------
 
-    def _paused(self) -> bool:
+    def _is_paused(self) -> bool:
         return self.pause is not None and time.monotonic() < self.pause.until
 
-    def _pause(self, error: AvatarError) -> None:
+    def _begin_pause(self, error: AvatarError) -> None:
         base = self.state_machine.settings.lanes.pause_s
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
         now = time.monotonic()
         self.pause = FaultPause(error, now, now + delay, delay)
         self.state_machine.events.lane_paused(self.name, error, delay)
 
-    def _works_again(self) -> None:
+    def _end_pause(self) -> None:
         if self.pause is not None:
             self.pause = None
             self.state_machine.events.lane_resumed(self.name)
 
-    def _heard(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         if message.get("event") == "model":
             self.state_machine.events.model_loaded(
                 str(message["stage"]), str(message["model"]), float(message["seconds"])
