@@ -49,7 +49,7 @@ class ReadyQueue:
         self._counts: dict[Stage, int] = dict.fromkeys(STAGES, 0)
         self._delayed: list[tuple[float, int, Ticket]] = []
         # A job may stand in a heap twice, once no longer valid; the number keeps the comparison off the tickets.
-        self._number = itertools.count()
+        self._sequence = itertools.count()
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -74,9 +74,9 @@ class ReadyQueue:
         self._tickets[ticket.id] = ticket
         self._counts[ticket.stage] += 1
         if ticket.not_before > 0:
-            heapq.heappush(self._delayed, (ticket.not_before, next(self._number), ticket))
+            heapq.heappush(self._delayed, (ticket.not_before, next(self._sequence), ticket))
         else:
-            heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._number), ticket))
+            heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._sequence), ticket))
 
     def remove(self, job_id: str) -> Ticket | None:
         """Take a job out of its queue."""
@@ -85,24 +85,24 @@ class ReadyQueue:
             self._counts[ticket.stage] -= 1
         return ticket
 
-    def _live(self, ticket: Ticket) -> bool:
+    def _is_current(self, ticket: Ticket) -> bool:
         return self._tickets.get(ticket.id) is ticket
 
     def head(self, stage: Stage, now: float) -> Ticket | None:
         """The next job of a stage, left in place; jobs whose delay is not over are passed over."""
-        self._wake(now)
+        self._enqueue_due(now)
         heap = self._heaps[stage]
-        while heap and not self._live(heap[0][2]):
+        while heap and not self._is_current(heap[0][2]):
             heapq.heappop(heap)
         return heap[0][2] if heap else None
 
-    def _wake(self, now: float) -> None:
-        while self._delayed and (self._delayed[0][0] <= now or not self._live(self._delayed[0][2])):
+    def _enqueue_due(self, now: float) -> None:
+        while self._delayed and (self._delayed[0][0] <= now or not self._is_current(self._delayed[0][2])):
             ticket = heapq.heappop(self._delayed)[2]
-            if self._live(ticket):
-                heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._number), ticket))
+            if self._is_current(ticket):
+                heapq.heappush(self._heaps[ticket.stage], (ticket.rank, next(self._sequence), ticket))
 
-    def next_wake(self) -> float | None:
+    def next_due(self) -> float | None:
         """When the next delay ends."""
         return self._delayed[0][0] if self._delayed else None
 
@@ -115,10 +115,10 @@ class ReadyQueue:
 
     def front(self, stage: Stage, n: int) -> list[Ticket]:
         """The first `n` jobs of a stage in order, without those whose delay is not over."""
-        return list(itertools.islice(filter(self._live, _in_order(self._heaps[stage])), n))
+        return list(itertools.islice(filter(self._is_current, _in_rank_order(self._heaps[stage])), n))
 
 
-def _in_order(heap: list[_Entry]) -> Iterator[Ticket]:
+def _in_rank_order(heap: list[_Entry]) -> Iterator[Ticket]:
     """The tickets of a heap, the smallest first. Looks only at those that are asked for, and at what stands right below them."""
     edge = [(heap[0], 0)] if heap else []
     while edge:

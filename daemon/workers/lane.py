@@ -149,7 +149,7 @@ class Lane:
         """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
         if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_waiting_jobs():
             self._end_pause()  # the pause is over and nothing is left that could prove it
-        due, pause = self.state_machine.ready_queue.next_wake(), self.pause
+        due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         # What is past already did not give this lane anything to do, so it is no reason to look again.

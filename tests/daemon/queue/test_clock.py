@@ -49,7 +49,7 @@ def test_a_delayed_job_comes_up_when_its_delay_is_over(clocks: Clocks, step_s: f
     assert ready_queue.head("tts", clocks.steady + 30.0) is not None
     # And one whose delay was written down before the step, and is read after it, waits at most as long as delays can be
     ready_queue.add(late := queued(clocks, not_before=clocks.wall - step_s + 30.0))
-    assert ready_queue.next_wake() is not None or step_s > 0
+    assert ready_queue.next_due() is not None or step_s > 0
     head = ready_queue.head("tts", clocks.steady + 600.0)
     assert head is not None
     ready_queue.remove(head.id)

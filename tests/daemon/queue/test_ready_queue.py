@@ -87,7 +87,7 @@ def test_a_job_without_a_stage_is_refused(ready_queue: ReadyQueue) -> None:
 def test_a_delayed_job_is_passed_over_until_its_time_and_no_longer(ready_queue: ReadyQueue) -> None:
     ready_queue.add(job(1, not_before=WALL + 60.0, priority=9))
     ready_queue.add(job(2))
-    assert ready_queue.next_wake() == NOW + 60.0
+    assert ready_queue.next_due() == NOW + 60.0
     assert (numbers(ready_queue.front("tts", 9)), ready_queue.count("tts")) == ([2], 2)
     early = ready_queue.head("tts", NOW + 59.9)
     assert early is not None
