@@ -31,15 +31,15 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.setblocking(False)
-        self.last_heard: list[str] = []
+        self.heard: list[str] = []
 
     def listen(self) -> list[str]:
         """Every word said so far."""
         try:
             while True:
-                self.last_heard += self._socket.recv(65536).decode().split("\n")
+                self.heard += self._socket.recv(65536).decode().split("\n")
         except BlockingIOError:
-            return self.last_heard
+            return self.heard
 
     def wait(self, what: str, after: int = 0) -> int:
         """The place of the first word that starts so."""

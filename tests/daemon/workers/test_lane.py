@@ -165,7 +165,7 @@ def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: Queue
     assert len(lane.workers[0].requests) == 1
     delays = []
     for _ in range(6):
-        lane._pause(FULL)
+        lane._begin_pause(FULL)
         assert lane.pause is not None
         delays.append(lane.pause.delay_s)
     assert delays == [2000.0, 4000.0, 8000.0, 10_000.0, 10_000.0, 10_000.0]
