@@ -57,7 +57,7 @@ def status_of(
         "accepted": iso(job.accepted),
         "updated": iso(time.time()),
         "finished": iso(job.finished),
-        "next": _next(job),
+        "next": _next_step(job),
     }
     optional: dict[str, Any] = {
         "waiting_for": job.facts.get("missing") if job.state == "waiting" else None,
@@ -73,7 +73,7 @@ def status_of(
     return status | {key: value for key, value in optional.items() if value}
 
 
-def _next(job: Job) -> str:
+def _next_step(job: Job) -> str:
     if job.state == "failed" and job.error and job.error.get("fault") != "job":
         return "Nothing happens by itself: `avatar jobs retry` tries it once more."
     if job.state == "queued" and job.not_before > time.time():
@@ -87,7 +87,7 @@ class StatusWriter(Subscriber):
     def __init__(self, outbox: Outbox, estimator: Estimator) -> None:
         self._outbox = outbox
         self._estimator = estimator
-        self._written: dict[str, float] = {}
+        self._written_at: dict[str, float] = {}
 
     def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
         progress = self._estimator.progress(job, part)
@@ -96,7 +96,7 @@ class StatusWriter(Subscriber):
             eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
         self._outbox.write_status(job.name, status_of(job, progress, eta, position), durable=durable)
 
-    def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
+    def _write_or_warn(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
         try:
             self._write(job, part, position)
         except (OSError, MachineError) as exc:
@@ -104,25 +104,25 @@ class StatusWriter(Subscriber):
 
     def queue_position(self, job: Job, position: int) -> None:
         """Refresh a waiting job's place in its queue (1 is next)."""
-        self._try(job, position=position)
+        self._write_or_warn(job, position=position)
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def job_recovered(self, job: Job) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def job_changed(self, job: Job) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def stage_progress(self, job: Job, stage: Stage, value: float) -> None:
         now = time.monotonic()
-        if now - self._written.get(job.id, 0.0) >= WRITE_S:
-            self._written[job.id] = now
-            self._try(job, value)
+        if now - self._written_at.get(job.id, 0.0) >= WRITE_S:
+            self._written_at[job.id] = now
+            self._write_or_warn(job, value)
 
     def before_finish(self, job: Job) -> None:
         try:
@@ -137,7 +137,7 @@ class StatusWriter(Subscriber):
             log.warning("status not written", job_id=job.id, error=str(exc))
 
     def job_finished(self, job: Job) -> None:
-        self._written.pop(job.id, None)
+        self._written_at.pop(job.id, None)
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
         """Nothing to write: the jobs of a paused lane stand in their queue, and `avatar status` names the pause."""

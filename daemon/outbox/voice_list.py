@@ -46,47 +46,47 @@ class VoiceList:
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
-        self._listed: Any = None  # the state that the present list was made from
+        self._listed_inputs: Any = None  # the state that the present list was made from
         self._data = b""
         self._written: Any = None  # the file as we left it
-        self._again = 0.0
-        self._said = ""
+        self._retry_at = 0.0
+        self._last_error = ""
 
     async def loop(self) -> None:
         """Look for changes, for ever."""
         await asyncio.sleep(FIRST_S)
         while True:
             try:
-                await self._look()
-                self._said = ""
+                await self._refresh()
+                self._last_error = ""
             except (OSError, AvatarError) as exc:  # no job waits for the list
-                if self._said != str(exc):
+                if self._last_error != str(exc):
                     log.warning("voices not published", error=str(exc))
-                self._said = str(exc)
+                self._last_error = str(exc)
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self) -> None:
-        state = await asyncio.to_thread(self._state)  # model files may lie on a slow share
-        if state != self._listed and time.monotonic() >= self._again:
-            self._again = time.monotonic() + RETRY_S
-            voices = await self._list()
-            self._listed, self._again = state, 0.0
+    async def _refresh(self) -> None:
+        state = await asyncio.to_thread(self._inputs)  # model files may lie on a slow share
+        if state != self._listed_inputs and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_S
+            voices = await self._query_voices()
+            self._listed_inputs, self._retry_at = state, 0.0
             self._data = fs.dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
             self._written = None
-        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._there)):
+        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_file)):
             self._outbox.write_voices(self._data)
-            self._written = self._there()
+            self._written = self._published_file()
 
-    def _state(self) -> Any:
+    def _inputs(self) -> Any:
         """Everything that the list depends on, as far as it can change while the daemon runs."""
         paths = self._settings.paths
         return (
             self._settings.model_dump_json(include={"paths", "stages", "engines"}),
-            list(_times(paths.profiles, 0)),
-            list(_times(paths.models, DEPTH)),
+            list(_folder_times(paths.profiles, 0)),
+            list(_folder_times(paths.models, DEPTH)),
         )
 
-    def _there(self) -> Any:
+    def _published_file(self) -> Any:
         """The published file as it is now: people can remove or change it."""
         try:
             info = os.lstat(self._outbox.voices)
@@ -94,7 +94,7 @@ class VoiceList:
             return None
         return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
-    async def _list(self) -> list[Any]:
+    async def _query_voices(self) -> list[Any]:
         """The list, from a process of its own.
 
         Raises:
@@ -118,11 +118,11 @@ class VoiceList:
                 if isinstance(voices, list):
                     return voices
             last = (err.decode("utf-8", "replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
-            raise _unlisted(last)
+            raise _voices_error(last)
         except TimeoutError as exc:
-            raise _unlisted(f"it took longer than {LIST_S:.0f} s") from exc
+            raise _voices_error(f"it took longer than {LIST_S:.0f} s") from exc
         except ValueError as exc:
-            raise _unlisted(str(exc)) from exc
+            raise _voices_error(str(exc)) from exc
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -130,11 +130,11 @@ class VoiceList:
                 await process.wait()
 
 
-def _unlisted(why: str) -> MachineError:
+def _voices_error(why: str) -> MachineError:
     return MachineError("voices-unlisted", f"The voices cannot be listed: {why}.", "See `avatar doctor`.")
 
 
-def _times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:
+def _folder_times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:
     """When entries of a folder, and of those in it, last came or went."""
     with contextlib.suppress(OSError):
         yield str(folder), folder.stat().st_mtime_ns
@@ -142,4 +142,4 @@ def _times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:
             with os.scandir(folder) as entries:
                 inside = sorted(entry.path for entry in entries if entry.is_dir())
             for path in inside:
-                yield from _times(Path(path), depth - 1)
+                yield from _folder_times(Path(path), depth - 1)

@@ -39,8 +39,8 @@ class MountGuard:
         self._folder = folder
         self._memory = memory
         self._kind = kind
-        self._known: dict[str, Any] | None = _read_memory(memory)
-        self._sure = False
+        self._remembered: dict[str, Any] | None = _read_memory(memory)
+        self._confirmed = False
 
     @contextlib.contextmanager
     def held(self, *, adopt: bool = True) -> Iterator[None]:
@@ -57,7 +57,7 @@ class MountGuard:
         try:
             fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as exc:
-            raise self._missing(f"{exc.strerror}") from exc
+            raise self._missing_error(f"{exc.strerror}") from exc
         try:
             look()  # again, now that it cannot go away any more
             yield
@@ -71,14 +71,14 @@ class MountGuard:
             MachineError: `inbox-missing`, `outbox-missing`.
         """
         mark = self.look()
-        known = self._known
+        known = self._remembered
         if known is None or known["path"] != str(self._folder) or mark != known["id"]:
             if known is not None and known["path"] == str(self._folder):
                 log.warning(f"the {self._kind} lost its mark, and gets a new one", folder=str(self._folder))
-            self._adopt(mark)
-        elif not self._sure and known["mount"] != self._mount():  # it moved, with its mark
-            self._adopt(mark)
-        self._sure = True
+            self._write_mark(mark)
+        elif not self._confirmed and known["mount"] != self._mount():  # it moved, with its mark
+            self._write_mark(mark)
+        self._confirmed = True
 
     def look(self) -> str | None:
         """Make sure that the folder is there, changing nothing; returns its mark, where it has one.
@@ -87,18 +87,18 @@ class MountGuard:
             MachineError: `inbox-missing`, `outbox-missing`.
         """
         try:
-            mark = self._mark()
+            mark = self._read_mark()
         except OSError as exc:
-            raise self._missing(f"{exc.strerror}") from exc
-        known = self._known
+            raise self._missing_error(f"{exc.strerror}") from exc
+        known = self._remembered
         if known is not None and known["path"] == str(self._folder) and mark != known["id"]:
             if mark:
-                raise self._missing("another folder stands in its place")
+                raise self._missing_error("another folder stands in its place")
             if mark is None and known["mount"] != self._mount():
-                raise self._missing("it is not mounted")
+                raise self._missing_error("it is not mounted")
         return mark
 
-    def _mark(self) -> str | None:
+    def _read_mark(self) -> str | None:
         """The id in the folder; empty when a person put an empty file there, None where there is none."""
         try:
             fd = os.open(self._folder / MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -115,17 +115,17 @@ class MountGuard:
         mount = mount_of(self._folder)
         return {"point": mount.point, "root": mount.root, "kind": mount.kind}
 
-    def _adopt(self, mark: str | None) -> None:
+    def _write_mark(self, mark: str | None) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not mark:
             mark = secrets.token_hex(16)
             fs.replace_bytes(self._folder / MARK, f"{mark}\n".encode())
         known = {"path": str(self._folder), "id": mark, "mount": self._mount()}
         fs.replace_json(self._memory, known)
-        self._known = known
+        self._remembered = known
 
-    def _missing(self, why: str) -> MachineError:
-        self._sure = False
+    def _missing_error(self, why: str) -> MachineError:
+        self._confirmed = False
         return MachineError(
             "inbox-missing" if self._kind == "inbox" else "outbox-missing",
             f"The {self._kind} {self._folder} is not there: {why}.",

@@ -48,63 +48,63 @@ class Canary(Subscriber):
     def __init__(self, settings: Settings, mount_guard: MountGuard, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._mount_guard = mount_guard
-        self._sent = 0.0
-        self._job: str | None = None
-        self._every = Gauge(
+        self._sent_at = 0.0
+        self._job_id: str | None = None
+        self._interval_metric = Gauge(
             "avatar_heartbeat_interval_seconds", "Time between two heartbeat jobs; 0: none are sent.", registry=registry
         )
-        self._sending = Gauge(
+        self._sent_metric = Gauge(
             "avatar_heartbeat_sent_timestamp_seconds", "When the last one was dropped; 0: never.", registry=registry
         )
-        self._seen = Gauge(
+        self._seen_metric = Gauge(
             "avatar_heartbeat_seen_timestamp_seconds",
             "When the last one came through a stage; 0: never.",
             ["stage"],
             registry=registry,
         )
         for stage in STAGES:
-            self._seen.labels(stage)
+            self._seen_metric.labels(stage)
 
     async def loop(self) -> None:
         while True:
             every = self._settings.heartbeat.every_s
-            self._every.set(every)
-            if every and time.monotonic() - self._sent >= every and self._free():
+            self._interval_metric.set(every)
+            if every and time.monotonic() - self._sent_at >= every and self._may_send():
                 try:
-                    await asyncio.to_thread(self._drop)
+                    await asyncio.to_thread(self._send)
                 except (
                     OSError,
                     MachineError,
                 ) as exc:  # away or full: the next one, then; that none was seen is the alarm
                     log.warning("heartbeat not sent", error=str(exc))
-                self._sent = time.monotonic()
+                self._sent_at = time.monotonic()
             await asyncio.sleep(LOOK_S)
 
-    def _free(self) -> bool:
+    def _may_send(self) -> bool:
         """One at a time: while the queue stands still they must not pile up."""
-        return self._job is None and not os.path.lexists(self._settings.paths.inbox / f"{NAME}.yaml")
+        return self._job_id is None and not os.path.lexists(self._settings.paths.inbox / f"{NAME}.yaml")
 
-    def _drop(self) -> None:
+    def _send(self) -> None:
         inbox = self._settings.paths.inbox
         with self._mount_guard.held(adopt=False):
             fs.replace_bytes(inbox / f"{NAME}.jpg", PICTURE.read_bytes(), durable=False)
             fs.replace_bytes(inbox / f"{NAME}.yaml", MANIFEST.encode(), durable=False)
-        self._sending.set_to_current_time()
+        self._sent_metric.set_to_current_time()
 
     # -- events --------------------------------------------------------------------------------------------------
 
     def job_accepted(self, job: Job) -> None:
         if job.source == f"{NAME}.yaml" and job.state != "failed":
-            self._job = job.id
+            self._job_id = job.id
 
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
-        if job.id == self._job and result == "done":
-            self._seen.labels(stage).set_to_current_time()
+        if job.id == self._job_id and result == "done":
+            self._seen_metric.labels(stage).set_to_current_time()
 
     def job_finished(self, job: Job) -> None:
         if job.source != f"{NAME}.yaml":
             return
-        self._job = None
+        self._job_id = None
         names = [str(output["file"]) for output in job.outputs.get("outputs", [])]
         for name in (*names, f"{job.name}.json"):
             with contextlib.suppress(OSError):

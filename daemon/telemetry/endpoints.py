@@ -53,13 +53,13 @@ class _MetricsHandler(_PlainTextHandler):
 
 
 class _ProbeHandler(_PlainTextHandler):
-    """200 or 503, and why. `answer` is called in the server's own loop, so it must not wait for anything."""
+    """200 or 503, and why. `probe` is called in the server's own loop, so it must not wait for anything."""
 
-    def initialize(self, answer: Probe) -> None:
-        self._answer = answer
+    def initialize(self, probe: Probe) -> None:
+        self._probe = probe
 
     def get(self) -> None:
-        yes, text = self._answer()
+        yes, text = self._probe()
         self.set_status(200 if yes else 503)
         self.write(f"{text}\n")
 
@@ -92,8 +92,8 @@ class MetricsServer:
         application = Application(
             [
                 ("/metrics", _MetricsHandler, {"registry": registry, "renderer": self._renderer}),
-                ("/healthz", _ProbeHandler, {"answer": healthy}),
-                ("/readyz", _ProbeHandler, {"answer": ready}),
+                ("/healthz", _ProbeHandler, {"probe": healthy}),
+                ("/readyz", _ProbeHandler, {"probe": ready}),
             ],
             default_handler_class=_NotFoundHandler,
             log_function=lambda _: None,  # scrapes are no news
@@ -134,16 +134,16 @@ async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> N
     if path is None:
         await asyncio.Event().wait()
         return
-    told = False
+    warned = False
     try:
         while True:
             try:
                 await asyncio.to_thread(write_metrics_file, registry, path)
-                told = False
+                warned = False
             except OSError as exc:
-                if not told:
+                if not warned:
                     log.error("metrics.textfile cannot be written", path=str(path), error=str(exc))
-                told = True
+                warned = True
             await asyncio.sleep(FILE_S)
     finally:
         with contextlib.suppress(OSError):

@@ -59,13 +59,13 @@ class ServerThread:
         # Both write a line for each odd request, and strangers may send as many as they like.
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
         logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
-        self._application, self._bound, self._patience_s = application, connections, patience_s
+        self._application, self._max_connections, self._patience_s = application, connections, patience_s
         self._sockets = bind_sockets(port, host)
         self.port = int(self._sockets[0].getsockname()[1])
         self._streams: list[IOStream] = []
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
-        self._told = False
+        self._warned = False
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 
@@ -101,7 +101,7 @@ class ServerThread:
             connection, address = listening.accept()
         except OSError as exc:
             if exc.errno in _EXHAUSTED:
-                self._rest(listening, server, exc)
+                self._stop_accepting(listening, server, exc)
             return  # else the client has gone again
         # The kernel ends what is not read, which Tornado would wait for without end.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(self._patience_s * 1000))
@@ -113,17 +113,17 @@ class ServerThread:
     def _make_room(self) -> None:
         """Close the connection that has been open longest, where there are too many: half-open ones must not keep others out."""
         self._streams = [stream for stream in self._streams if not stream.closed()]
-        while len(self._streams) >= self._bound:
+        while len(self._streams) >= self._max_connections:
             self._streams.pop(0).close()
 
-    def _rest(self, listening: socket.socket, server: HTTPServer, exc: OSError) -> None:
+    def _stop_accepting(self, listening: socket.socket, server: HTTPServer, exc: OSError) -> None:
         """Accept nothing for a moment: a socket that waits to be accepted would wake the loop again at once, without end."""
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             log.warning("metrics: a connection could not be accepted", error=str(exc))
         self._loop.remove_reader(listening)
-        self._loop.call_later(REST_S, self._again, listening, server)
+        self._loop.call_later(REST_S, self._accept_again, listening, server)
 
-    def _again(self, listening: socket.socket, server: HTTPServer) -> None:
+    def _accept_again(self, listening: socket.socket, server: HTTPServer) -> None:
         if not self._end.is_set():
             self._loop.add_reader(listening, self._accept, listening, server)

@@ -136,7 +136,7 @@ class Metrics(Subscriber):
             "The longest time since the start for which the daemon's loop stood still.",
             registry=registry,
         )
-        self._longest = 0.0
+        self._longest_stall_s = 0.0
         self.reloaded = Gauge(
             "avatar_config_last_reload_successful", "1 if the last reading of config.yaml was good.", registry=registry
         )
@@ -149,14 +149,14 @@ class Metrics(Subscriber):
         Gauge("avatar_build_info", "Always 1.", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
-        self._zero()
+        self._create_label_sets()
         self.config_read(None, [], [])
         self.pauses_now = PauseCollector()
         for collector in (QueueCollector(ready_queue), DiskCollector(folders), GpuCollector(), self.pauses_now):
             self.registry.register(collector)
         ProcessCollector(registry=registry)
 
-    def _zero(self) -> None:
+    def _create_label_sets(self) -> None:
         for state in ("done", "failed", "cancelled"):
             self.finished.labels(state)
         for stage in STAGES:
@@ -249,8 +249,8 @@ class Metrics(Subscriber):
     def loop_turned(self, late_s: float) -> None:
         """The daemon's loop turned, so many seconds later than it was asked to."""
         self.turns.inc()
-        if late_s > self._longest:
-            self._longest = late_s
+        if late_s > self._longest_stall_s:
+            self._longest_stall_s = late_s
             self.stall.set(late_s)
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:

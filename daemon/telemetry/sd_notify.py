@@ -23,7 +23,7 @@ class SystemdNotifier:
         interval = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(interval) / 1e6 if watched and interval.isdigit() and int(interval) else None
 
-    def tell(self, *words: str) -> None:
+    def send(self, *words: str) -> None:
         """Send assignments such as `READY=1`; they take effect together. Failing to be heard is no reason to stop."""
         if not self._address:
             return
@@ -35,8 +35,8 @@ class SystemdNotifier:
 
     def reloading(self) -> None:
         """The configuration is read anew; `READY=1` ends it. The time lets systemd tell this reload from an older one."""
-        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def extend(self, seconds: float) -> None:
+    def extend_timeout(self, seconds: float) -> None:
         """Start or stop takes longer, for a good reason."""
-        self.tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+        self.send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")

@@ -46,7 +46,7 @@ class SystemdReporter(Subscriber):
         self._progress: dict[str, float] = {}
         self._config_error: AvatarError | None = None
         self._intake_error: AvatarError | None = None
-        self._said = ""
+        self._last_status = ""
         self._ready = self._stopping = False
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -55,29 +55,29 @@ class SystemdReporter(Subscriber):
         """While the spool is put in order. It may have to wait for room on the disk: no reason to be killed."""
         while True:
             error = self._intake_error
-            self._notifier.tell("STATUS=Putting the spool in order" + (f"; waiting: {error.message}" if error else ""))
-            self._notifier.extend(EXTEND_S)
+            self._notifier.send("STATUS=Putting the spool in order" + (f"; waiting: {error.message}" if error else ""))
+            self._notifier.extend_timeout(EXTEND_S)
             await asyncio.sleep(LOOK_S)
 
     def ready(self) -> None:
         self._ready = True
-        self._said = self.line()
-        self._notifier.tell("READY=1", f"STATUS={self._said}")
+        self._last_status = self.status_line()
+        self._notifier.send("READY=1", f"STATUS={self._last_status}")
 
     def stopping(self, grace_s: float) -> None:
         self._stopping = True
-        self._notifier.tell("STOPPING=1", "STATUS=Stopping: running stages may end, then jobs are given back")
-        self._notifier.extend(grace_s + EXTEND_S)
+        self._notifier.send("STOPPING=1", "STATUS=Stopping: running stages may end, then jobs are given back")
+        self._notifier.extend_timeout(grace_s + EXTEND_S)
 
     async def watch(self) -> None:
         """Feed the watchdog and keep the status line, as long as the daemon works."""
         pause = min(LOOK_S, self._notifier.watchdog_s / 4) if self._notifier.watchdog_s else LOOK_S
         while True:
             if self._notifier.watchdog_s and self.is_alive():
-                self._notifier.tell("WATCHDOG=1")
-            if (line := self.line()) != self._said:
-                self._said = line
-                self._notifier.tell(f"STATUS={line}")
+                self._notifier.send("WATCHDOG=1")
+            if (line := self.status_line()) != self._last_status:
+                self._last_status = line
+                self._notifier.send(f"STATUS={line}")
             await asyncio.sleep(pause)
 
     def reload(self, read: Callable[[], None]) -> None:
@@ -97,14 +97,14 @@ class SystemdReporter(Subscriber):
             return False, "the spool is being put in order"
         if self._stopping:
             return False, "stopping"
-        held = [f"{scope} paused by {pause.by}" for scope, pause in self._ordered().items()]
+        held = [f"{scope} paused by {pause.by}" for scope, pause in self._ordered_pauses().items()]
         # Each is read once: it may have changed when it is read again.
         held += [f"{lane.name} lane paused: {pause.error.message}" for lane in self._lanes if (pause := lane.pause)]
         if error := self._intake_error:
             held.append(error.message)
         return not held, "; ".join(held) or "ready"
 
-    def _ordered(self) -> dict[Scope, Pause]:
+    def _ordered_pauses(self) -> dict[Scope, Pause]:
         return {scope: pause for scope in SCOPES if (pause := self._pauses.active(scope)) is not None}
 
     def is_alive(self) -> bool:
@@ -114,13 +114,13 @@ class SystemdReporter(Subscriber):
 
     # -- one line ------------------------------------------------------------------------------------------------
 
-    def line(self) -> str:
+    def status_line(self) -> str:
         """The state in one line, as `systemctl status` shows it."""
         jobs = [slot.job for lane in self._lanes for slot in lane.slots if slot.job]
         parts = [f"{len(self._ready_queue)} waiting", f"{len(jobs)} running"]
         if jobs:
-            parts[-1] += ": " + ", ".join(self._word(job) for job in jobs)
-        ordered = self._ordered().items()
+            parts[-1] += ": " + ", ".join(self._describe_job(job) for job in jobs)
+        ordered = self._ordered_pauses().items()
         parts += [f"{scope} paused by {p.by}: {p.reason or 'no reason given'}" for scope, p in ordered]
         parts += [f"{lane.name} lane paused: {lane.pause.error.message}" for lane in self._lanes if lane.pause]
         if self._intake_error:
@@ -129,7 +129,7 @@ class SystemdReporter(Subscriber):
             parts.append(f"config not reloaded, the old one is kept: {self._config_error.message}")
         return "; ".join(" ".join(part.split()) for part in parts)[:1000]
 
-    def _word(self, job: Job) -> str:
+    def _describe_job(self, job: Job) -> str:
         done = self._progress.get(job.id, 0.0)
         return f"{job.name} ({job.stage} {done:.0%})" if done else f"{job.name} ({job.stage})"
 

@@ -110,7 +110,7 @@ def test_a_running_job_says_how_far_it_is_and_how_long_it_takes(desk: Desk) -> N
 def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = job(), job(id="job-20260101T000000Z-00000002", name="other")
     monkeypatch.setattr(status_file, "WRITE_S", 3600.0)
-    monkeypatch.setattr(desk.writer, "_written", {one.id: time.monotonic()})
+    monkeypatch.setattr(desk.writer, "_written_at", {one.id: time.monotonic()})
     # When progress of a job comes right after it was written / Then it is not written, but that of others is
     desk.writer.stage_progress(one, "tts", 0.5)
     assert desk.outbox.read_status("hello") is None
