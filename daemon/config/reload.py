@@ -1,4 +1,4 @@
-"""Reading config.yaml anew while the daemon runs (SIGHUP). A file that is wrong changes nothing."""
+"""Reloads config.yaml while the daemon runs (SIGHUP). An invalid file changes nothing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pydantic import BaseModel
 
 from daemon.config.settings import Settings
 
-#: What is fixed at start: folders that are open and locked, a port that is bound, processes that are counted.
+#: Settings that need a restart: open folders, the bound port, the number of processes.
 FIXED = ("paths.", "metrics.", "lanes.cpu.processes", "intake.watch", "log.format")
 
 
 @dataclass
 class ReloadedSettings:
-    """Settings by their dotted names: those in force now, and those that wait for the next start."""
+    """Dotted names of changed settings: those in force now, and those that need a restart."""
 
     applied: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
 
 
 def reload_settings(settings: Settings, path: Path) -> ReloadedSettings:
-    """Bring `settings` up to date with the file, in place, so that everybody who holds them or a section of them sees it.
+    """Update `settings` from the file, in place, so that all holders of a section see the change.
 
     Raises:
-        ConfigError: the file is wrong; nothing was changed.
+        ConfigError: the file is invalid; nothing was changed.
     """
     change = ReloadedSettings()
     _apply_changes(settings, Settings.load(path), "", change)
@@ -42,5 +42,5 @@ def _apply_changes(now: BaseModel, new: BaseModel, prefix: str, change: Reloaded
         elif key.startswith(FIXED):
             change.waiting.append(key)
         else:
-            now.__dict__[name] = value  # sections are frozen for everybody else
+            now.__dict__[name] = value  # sections are frozen for all other code
             change.applied.append(key)

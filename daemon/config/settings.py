@@ -1,4 +1,4 @@
-"""config.yaml: every setting, typed, with its default. Paths are relative to the file's own folder."""
+"""Defines every setting of config.yaml, with its type and default. Paths are relative to the folder of the file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Paths(_Section):
     @model_validator(mode="before")
     @classmethod
     def _profiles_below_the_spool(cls, data: Any) -> Any:
-        """A configuration that says where it may write, but is older than the profiles, must not get a folder elsewhere."""
+        """Put the profiles below the spool where only the spool is set: older configurations have no `profiles`."""
         if isinstance(data, dict) and "profiles" not in data and isinstance(spool := data.get("spool"), str | Path):
             return {**data, "profiles": Path(spool) / "profiles"}
         return data
@@ -179,7 +179,7 @@ TTS_ENGINES = ("hibari", "kokoro", "coqui", "xtts")
 
 
 class ExternalEngine(_Section):
-    """A voice engine in another program: docs/engines.md."""
+    """Settings of a voice engine that runs as another program (docs/engines.md)."""
 
     command: list[str] = Field(
         [], description="The program and its arguments; it exchanges JSON lines on stdin and stdout."
@@ -364,9 +364,11 @@ class Settings(_Section):
             if bool(engine.command) == bool(engine.python):
                 raise ValueError(f"engines.{name} needs either `command` or `python`")
             if engine.python and name not in TTS_ENGINES:
-                raise ValueError(f"engines.{name}.python is for {', '.join(TTS_ENGINES)}; give a `command`")
+                raise ValueError(f"engines.{name}.python is only for {', '.join(TTS_ENGINES)}; use `command`")
             if engine.command and (name in TTS_ENGINES or not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name)):
-                raise ValueError(f"engines.{name} cannot be a new engine's name: letters a-z, digits, -, and not ours")
+                raise ValueError(
+                    f"engines.{name} is not a valid name: use a-z, digits and -, and no built-in engine's name"
+                )
             if engine.command and not engine.voices:
                 raise ValueError(f"engines.{name}.voices is missing: name at least one voice and its language")
         known = ("auto", *TTS_ENGINES, *self.engines)
@@ -378,26 +380,32 @@ class Settings(_Section):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read and check a config file.
+        """Read and validate a config file.
 
         Raises:
-            ConfigError: with the file, the key and what would be right.
+            ConfigError: `config-unreadable`, `config-invalid`; names the file, the key and a correction.
         """
         try:
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as exc:
             raise ConfigError(
-                "config-unreadable", f"{path}: {exc.strerror}.", "Name a readable file with --config."
+                "config-unreadable", f"{path}: {exc.strerror}.", "Give a readable file with --config."
             ) from exc
         except (yaml.YAMLError, UnicodeDecodeError) as exc:
             raise ConfigError(
-                "config-invalid", f"{path} is not valid YAML: {exc}", "Mend it, or start from config.yaml."
+                "config-invalid",
+                f"{path} is not valid YAML: {exc}",
+                "Correct it, or start from the shipped config.yaml.",
             ) from exc
         return cls.parse(raw or {}, path)
 
     @classmethod
     def parse(cls, raw: Any, path: Path) -> Self:
-        """Check already loaded settings; relative folders are taken from `path`'s folder."""
+        """Validate settings that are loaded already; relative folders are relative to the folder of `path`.
+
+        Raises:
+            ConfigError: `config-invalid`.
+        """
         if isinstance(raw, dict) and raw.get("paths") is None:
             raw = {**raw, "paths": {}}  # so that the default folders, too, are taken from the file's own
         try:

@@ -1,4 +1,4 @@
-"""The status file beside each result: what happens to a job, in words, from acceptance to the end."""
+"""Writes the status file beside each result: the state of a job for people and programs, from acceptance to the end."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SCHEMA = 1
 WRITE_S = 1.0
 
 NEXT = {
-    "waiting": "It starts by itself as soon as the missing files are there.",
-    "queued": "It starts by itself.",
-    "running": "It goes on by itself.",
+    "waiting": "It starts automatically when the missing files are there.",
+    "queued": "It starts automatically.",
+    "running": "It is being processed.",
     "held": "It waits until it is released.",
     "done": "Nothing: the result is ready.",
-    "failed": "Nothing happens by itself: change what is said above and drop it again.",
-    "cancelled": "Nothing happens by itself: drop it again if it is wanted after all.",
+    "failed": "Correct what the error says, and drop it again.",
+    "cancelled": "Drop it again if you still want it.",
 }
 
 
 def iso(seconds: float | None) -> str | None:
-    """UTC time for people and programs, to the millisecond."""
+    """Format seconds since the epoch as an ISO 8601 time in UTC, with milliseconds; None stays None."""
     if seconds is None:
         return None
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
@@ -42,7 +42,13 @@ def iso(seconds: float | None) -> str | None:
 def status_of(
     job: Job, progress: float = 0.0, eta_s: float | None = None, position: int | None = None
 ) -> dict[str, Any]:
-    """The status file's content. `progress` is the finished part of the whole job, 0 to 1; `eta_s` in seconds."""
+    """Return the content of a job's status file.
+
+    Args:
+        progress: finished part of the whole job, 0 to 1.
+        eta_s: estimated seconds until it is done.
+        position: place in its queue; 1 is next.
+    """
     status: dict[str, Any] = {
         "schema": SCHEMA,
         "job": job.id,
@@ -75,14 +81,16 @@ def status_of(
 
 def _next_step(job: Job) -> str:
     if job.state == "failed" and job.error and job.error.get("fault") != "job":
-        return "Nothing happens by itself: `avatar jobs retry` tries it once more."
+        return "Run `avatar jobs retry` to try it again."
     if job.state == "queued" and job.not_before > time.time():
-        return f"It is tried again after {iso(job.not_before)}."
+        return f"It is retried after {iso(job.not_before)}."
     return NEXT[job.state]
 
 
 class StatusWriter(Subscriber):
-    """Keeps the status files of the outbox. A write that fails is made up for by the next one, except at the end."""
+    """Keeps the status files in the outbox up to date. A failed write is logged, and the next one replaces it; only the last
+    write, in `before_finish`, raises.
+    """
 
     def __init__(self, outbox: Outbox, estimator: Estimator) -> None:
         self._outbox = outbox
@@ -93,7 +101,7 @@ class StatusWriter(Subscriber):
         progress = self._estimator.progress(job, part)
         eta = self._estimator.eta_s(job, part)
         if eta is not None and position is not None and job.stage is not None:
-            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
+            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # jobs before it take about as long
         self._outbox.write_status(job.name, status_of(job, progress, eta, position), durable=durable)
 
     def _write_or_warn(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
@@ -103,7 +111,7 @@ class StatusWriter(Subscriber):
             log.warning("status not written", job_id=job.id, error=str(exc))
 
     def queue_position(self, job: Job, position: int) -> None:
-        """Refresh a waiting job's place in its queue (1 is next)."""
+        """Write the place of a waiting job in its queue; 1 is next."""
         self._write_or_warn(job, position=position)
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
@@ -131,13 +139,13 @@ class StatusWriter(Subscriber):
             raise MachineError(
                 "outbox-unusable",
                 f"{exc.filename}: {exc.strerror}.",
-                "Bring the outbox back; the work goes on by itself.",
+                "Make the outbox available again; work resumes automatically.",
             ) from exc
-        except (IsADirectoryError, FileExistsError) as exc:  # somebody put a folder in its place
+        except (IsADirectoryError, FileExistsError) as exc:  # a folder has the name of the status file
             log.warning("status not written", job_id=job.id, error=str(exc))
 
     def job_finished(self, job: Job) -> None:
         self._written_at.pop(job.id, None)
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
-        """Nothing to write: the jobs of a paused lane stand in their queue, and `avatar status` names the pause."""
+        """Write nothing: jobs of a paused lane stay queued, and `avatar status` shows the pause."""

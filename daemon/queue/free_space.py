@@ -1,4 +1,4 @@
-"""How much may still be written to the spool's disk, beyond the reserve that is kept for the jobs at work."""
+"""Measures the free space on the spool's disk beyond the reserve, which is kept for running jobs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from daemon.errors import Postponed
 
 
 def available_bytes(settings: Settings) -> float:
-    """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
+    """Return the bytes that may still be written to the spool's disk; negative where the reserve is used already."""
     return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
 
 
 def check_room(settings: Settings, name: str, size: int) -> None:
-    """Refuse to write `size` bytes where they would touch the reserve.
+    """Check that `size` bytes can be written without using the reserve. `name`: the file, for the message.
 
     Raises:
         Postponed: `no-room`.
@@ -24,11 +24,11 @@ def check_room(settings: Settings, name: str, size: int) -> None:
 
 
 def no_room_error(name: str, size: float, free: float) -> Postponed:
-    """The error that says so, for a file of `size` bytes where `free` are left."""
+    """Return the error for a file of `size` bytes where `free` bytes are available."""
     return Postponed(
         "no-room",
-        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: beyond the reserve "
-        f"{max(0.0, free) / 1e6:.0f} MB are free.",
-        "Use smaller files, or have the operator free some space.",
+        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: "
+        f"{max(0.0, free) / 1e6:.0f} MB are free beyond the reserve.",
+        "Use smaller files, or ask the operator to free disk space.",
         fault="machine",
     )

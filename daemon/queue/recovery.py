@@ -1,6 +1,6 @@
-"""What is done at start, before anything runs: put interrupted jobs back, index the queues, clear litter.
+"""Recovers the spool at start, before anything runs: requeues interrupted jobs, indexes the queues, removes temporary files.
 
-One bad file never stops the start: what cannot be read is set aside among the failed.
+A bad file does not stop the start: an unreadable job is moved to the failed ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
-    """Bring the spool into a state in which every job stands in one queue. Returns how many were interrupted."""
+    """Bring every job of the spool into exactly one queue. Returns the number of interrupted jobs."""
     _clear_folder(state_machine.spool.tmp)
     interrupted = 0
     for stage in STAGES:
@@ -32,7 +32,7 @@ async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
             if directory.name not in state_machine.ready_queue:
                 await _add_to_ready_queue(state_machine, directory)
     for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
-        remove_bulky_files(directory, KEPT_FAILED)  # a crash may have come between the move and this
+        remove_bulky_files(directory, KEPT_FAILED)  # a crash may have prevented this after the move
     delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
     for litter in outbox.temporary_files(delivering):
         _remove_litter(litter)
@@ -57,14 +57,14 @@ async def _add_to_ready_queue(state_machine: StateMachine, directory: Path) -> N
     job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
-    if job.held:  # the crash came between the order and the move
+    if job.held:  # a crash came between the order to hold it and the move
         await state_machine.enqueue(job, directory)
     else:
         state_machine.ready_queue.add(job)
 
 
 async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> None:
-    """An attempt was under way when the daemon died. It stays charged; the job may have been the cause."""
+    """Requeue a job that ran when the daemon died. The interruption is counted, since the job may have caused it."""
     job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
@@ -77,7 +77,7 @@ async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> 
             job, directory, "failed", quarantine_error(f"The daemon died {job.interruptions} times while this job ran.")
         )
         return
-    # The death was not this stage's answer, so it must not use up the tries that answers have.
+    # The stage did not fail, so the attempt is not counted.
     assert job.stage is not None
     job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
     job.since = time.time()
@@ -96,5 +96,5 @@ def _clear_folder(folder: Path) -> None:
 def _remove_litter(path: Path) -> None:
     try:
         fs.remove(path)
-    except PermissionError as exc:  # somebody else's, and no reason not to start
+    except PermissionError as exc:  # the file of another user must not prevent the start
         log.warning("litter stays", path=str(path), error=str(exc))

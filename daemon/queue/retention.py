@@ -1,4 +1,4 @@
-"""Clearing what is too old or too much: finished and failed jobs, the cache, and the outbox where that is wanted."""
+"""Removes expired and excess data: finished and failed jobs, the cache, and results in the outbox if configured."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from daemon.system import fs
 log = structlog.get_logger()
 
 DAY_S = 86_400.0
-#: Most items removed in one go, so that clearing years of jobs does not hold up the work.
+#: Most items removed in one pass, so that removing years of jobs does not delay the work.
 BATCH = 500
 
 
 @dataclass(frozen=True)
 class Clearable:
-    """Something that may be cleared as a whole. `touched`: seconds since the epoch; `size`: bytes."""
+    """Files that are removed together. `touched`: last use, in seconds since the epoch; `size`: bytes."""
 
     paths: tuple[Path, ...]
     touched: float
@@ -36,7 +36,7 @@ class Clearable:
 
 
 def select_surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
-    """Which items go: those older than `days`, then the oldest until the rest fits `megabytes`. 0 days, 0 MB: no limit."""
+    """Select the items to remove: those older than `days`, then the oldest until the rest fits `megabytes`. 0: no limit."""
     ordered = sorted(items, key=lambda item: item.touched)
     gone = [item for item in ordered if days and now - item.touched > days * DAY_S]
     kept = ordered[len(gone) :]
@@ -50,12 +50,14 @@ def select_surplus(items: Iterable[Clearable], now: float, days: float, megabyte
 
 
 class Retention:
+    """Applies the limits of `retention` to spool, cache and outbox."""
+
     def __init__(self, settings: Settings, spool: Spool) -> None:
         self._settings = settings
         self._spool = spool
 
     def clear(self) -> int:
-        """Clear what the settings say; returns how many items went."""
+        """Remove at most `BATCH` items that exceed the limits; returns the number removed."""
         limits, now = self._settings.retention, time.time()
         items = [
             *select_surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
@@ -75,7 +77,7 @@ class Retention:
         gone = True
         for path in item.paths:
             try:
-                if path.is_dir():  # out of sight first, so that nobody meets a job that is half gone
+                if path.is_dir():  # renamed first, so that nobody sees a job that is partly removed
                     doomed = self._spool.tmp / path.name
                     fs.rename(path, doomed)
                     fs.remove(doomed)
@@ -92,7 +94,7 @@ class Retention:
                 files = list(os.scandir(directory))
                 yield Clearable((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
             except OSError:
-                continue  # retried, and gone on its way; or not ours to read
+                continue  # retried and moved meanwhile, or not readable
 
 
 def _cached_files(folder: Path) -> Iterator[Clearable]:
@@ -104,7 +106,7 @@ def _cached_files(folder: Path) -> Iterator[Clearable]:
 
 
 def finished_results(outbox: Path) -> Iterator[Clearable]:
-    """Each finished result of ours with all its files; what has no finished status file is not ours to clear."""
+    """Iterate over finished results with their files. Files without the status file of a finished job are left alone."""
     readable = Outbox(outbox)
     for status in outbox.glob("*.json"):
         stem = status.name.removesuffix(".json")
@@ -128,13 +130,13 @@ def _is_result_of(name: str, stems: tuple[str, ...]) -> bool:
 
 
 async def run_retention(settings: Settings, spool: Spool) -> None:
-    """Clear away what is too old or too much, now and then, for ever."""
+    """Apply the retention limits every `retention.every_s` seconds, until cancelled."""
     retention = Retention(settings, spool)
     while True:
         # In a thread: a directory of a year's jobs takes a while to read.
         try:
             cleared = await asyncio.to_thread(retention.clear)
-        except Exception:  # something went away, or the machine is at fault: later, then
+        except Exception:  # a file vanished, or the disk failed: try again later
             log.exception("retention failed")
             cleared = 0
         await asyncio.sleep(1.0 if cleared == BATCH else settings.retention.every_s)

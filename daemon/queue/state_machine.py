@@ -1,7 +1,7 @@
-"""The states of a job and the only ways between them. Knows no process and no model.
+"""Moves jobs between their states: every transition of a job is a method here.
 
-Every change is decided first (on the record), then made durable by one hop. A hop that fails because of the machine (disk
-full, I/O error) is tried again until it goes through: the job stands still meanwhile, in a state that recovery knows.
+A transition first changes the record in memory, then makes it durable by one hop (docs/spool.md). A hop that fails because
+of the machine (disk full, I/O error) is retried until it succeeds; meanwhile the job is in a state that recovery handles.
 """
 
 from __future__ import annotations
@@ -37,20 +37,27 @@ log = structlog.get_logger()
 
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
 
-#: A job's history says so where a file was copied again; how often that may happen.
+#: Event in a job's history when files were copied again, and how often that may happen.
 COPIED_AGAIN, COPIES = "copied again", 5
-#: How long the inbox may take to show a job's files once more, in s.
+#: Longest wait for the inbox when a job's files are checked again, in s.
 SOURCES_S = 30.0
-UNCHECKED = "The inbox did not answer, so nobody knows whether the files of this job were whole when they were copied."
+UNCHECKED = (
+    "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
+)
 
-#: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
+#: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
-#: A failed job keeps what a retry needs as well.
+#: Files that a failed job keeps: also those that a retry needs.
 KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS)})
 
 
 class StateMachine:
-    """Moves jobs between states: on the disk, in the ready queue, and in the events."""
+    """Changes the states of jobs, on disk and in the ready queue, and emits the events.
+
+    Attributes:
+        changed: notified when a job may have become available to a lane.
+        running: jobs whose stage runs now, by id.
+    """
 
     def __init__(self, settings: Settings, spool: Spool, ready_queue: ReadyQueue, events: Events) -> None:
         self.settings = settings
@@ -67,10 +74,13 @@ class StateMachine:
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
     async def start_attempt(self, ticket: Ticket) -> tuple[Job, Path] | None:
-        """Start an attempt: counted on disk before anything runs. None: the record could not be read.
+        """Start an attempt at a stage; it is counted on disk before anything runs.
+
+        Returns:
+            The job and its directory; None if the record was unreadable and the job has been set aside.
 
         Raises:
-            OSError: the job could not be taken; it stands in its queue.
+            OSError: the job could not be moved; it is still in its queue.
         """
         self.ready_queue.remove(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
@@ -92,18 +102,18 @@ class StateMachine:
             directory = await self._move(job, source)
         except OSError:
             del self.running[job.id], self._attempt_began[job.id]
-            # Not the machine's fault, so nobody knows when it is over; and each try makes the lane pause.
+            # Not a known fault of the machine, so it may last; and each attempt makes the lane pause.
             self._requeue_later(ticket, 10 * self.settings.lanes.pause_s)
             raise
         self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
         return job, directory
 
     def _requeue_later(self, ticket: Ticket, delay_s: float) -> None:
-        """Give a job that could not be taken another turn, later: the others go first."""
+        """Put a job that could not be started back into its queue, behind the others."""
         self.ready_queue.restore(replace(ticket, not_before=time.monotonic() + delay_s))
 
     async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
-        """The stage is done: on to the next one, or to the end."""
+        """Record the success of a stage, and move the job to the next stage or to the end."""
         assert job.stage is not None
         job.facts[job.stage] = facts
         job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
@@ -119,7 +129,7 @@ class StateMachine:
         await self.enqueue(job, directory)
 
     async def enqueue(self, job: Job, directory: Path) -> None:
-        """Stand the job into the queue of its stage; a job that somebody holds goes to rest instead."""
+        """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead."""
         job.state, job.since = ("held" if job.held else "queued"), time.time()
         await self._move(job, directory)
         self.running.pop(job.id, None)
@@ -129,13 +139,13 @@ class StateMachine:
         self.changed.notify()
 
     async def finish(self, job: Job, directory: Path, state: State, error: AvatarError | None = None) -> None:
-        """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
+        """End a job as done, failed or cancelled. Its status file is written durably before the job leaves the queue."""
         job.state, job.finished, job.held = state, time.time(), None
         if error is not None:
             job.set_error(error, job.stage)
         self.ready_queue.remove(job.id)
         await self._retry_until_durable(lambda: self.events.before_finish(job))
-        if state == "done":  # before the hop: nobody comes back to a job that is done
+        if state == "done":  # before the hop: recovery does not look at done jobs
             await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT))
         place = await self._move(job, directory)
         self.running.pop(job.id, None)
@@ -147,7 +157,7 @@ class StateMachine:
     # -- what people ask for --------------------------------------------------------------------------------------
 
     async def hold(self, job: Job, directory: Path, by: str, reason: str) -> None:
-        """Keep a job back. One that runs ends its stage first; that it is to be held is on disk at once."""
+        """Hold a job. A running job finishes its stage first; the order is on disk at once."""
         job.held = {"by": by, "reason": reason, "since": time.time()}
         job.note("held", by=by, reason=reason)
         if job.id in self.running:
@@ -158,7 +168,7 @@ class StateMachine:
         await self.enqueue(job, directory)
 
     async def release(self, job: Job, directory: Path, by: str) -> None:
-        """Let a held job go on where it stood."""
+        """Release a held job; it continues at its stage."""
         job.held = None
         job.note("released", by=by)
         if job.id in self.running:
@@ -168,7 +178,7 @@ class StateMachine:
         await self.enqueue(job, directory)
 
     async def prioritise(self, job: Job, directory: Path, priority: int, by: str) -> None:
-        """Give a job another place among those that wait."""
+        """Change a job's priority."""
         job.note("priority", by=by, before=job.priority, now=priority)
         job.priority = priority
         await self._save(job, directory)
@@ -180,7 +190,10 @@ class StateMachine:
     # -- what happens when a stage does not end well -------------------------------------------------------------
 
     async def fail_attempt(self, job: Job, directory: Path, error: AvatarError) -> None:
-        """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
+        """Record the error of a stage: a fault of the job fails it, an unknown fault is retried with growing delay.
+
+        Faults of the machine do not come here, but to `put_back`.
+        """
         assert job.stage is not None
         trace = {"traceback": error.traceback} if error.traceback else {}
         job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
@@ -197,29 +210,29 @@ class StateMachine:
         await self.enqueue(job, directory)
 
     async def record_crash(self, job: Job, directory: Path, death: WorkerDied) -> None:
-        """The job's process died. Three times, and the job is quarantined with the last log lines."""
+        """Record that the worker died: retry with growing delay; at `retry.crashes` deaths, quarantine the job."""
         assert job.stage is not None
         job.crashes += 1
         job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
         self._record_attempt(job, "timeout" if death.code == "stage-timeout" else "crashed")
         if job.crashes >= self.settings.retry.crashes:
-            reason = f"The job ended its process {job.crashes} times and is quarantined. Last: {death.reason}"
+            reason = f"The job crashed its worker {job.crashes} times and is quarantined. Last: {death.reason}"
             await self.finish(job, directory, "failed", quarantine_error(reason))
             return
         job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
 
     async def finish_cancelled(self, job: Job, directory: Path) -> None:
-        """A person asked for the end of a running job; its child is gone already."""
+        """End a running job that a person cancelled, after its worker was stopped."""
         self._record_attempt(job, "cancelled")
         await self.finish(job, directory, "cancelled", CANCELLED)
 
     async def put_back(self, job: Job, directory: Path, result: str = "paused") -> None:
-        """Back into the same queue, not charged: the machine was at fault, or the daemon stops."""
+        """Put a job back into its queue without counting the attempt: the machine failed, or the daemon stops."""
         assert job.stage is not None
         job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
         if result == "paused":
-            # Behind the others for a while: were this job itself too much for the machine, it would stand in their way.
+            # The others go first for a while, in case this job itself is too large for the machine.
             job.not_before = time.time() + self.settings.lanes.pause_s
         self._record_attempt(job, result)
         await self.enqueue(job, directory)
@@ -233,21 +246,21 @@ class StateMachine:
     def _backoff(self, tries: int) -> float:
         retry = self.settings.retry
         delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
-        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together do not come back together
+        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together are not retried together
 
     async def set_aside_unreadable(self, directory: Path, why: str) -> None:
-        """A job without a readable record is set aside among the failed; it stops nobody."""
+        """Move a job with an unreadable record to the failed jobs."""
         name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
         job = Job(id=directory.name, name=name, source="", state="failed", accepted=time.time())
         log.error("job record unreadable", job_id=job.id, why=why)
         with contextlib.suppress(FileNotFoundError):
-            fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
+            fs.rename(directory / "job.json", directory / "job.json.bad")  # kept for diagnosis
         await self.finish(job, directory, "failed", unreadable_record(why))
 
-    # -- files that went on being written ------------------------------------------------------------------------
+    # -- source files that were copied too early -----------------------------------------------------------------
 
     async def _restart_if_sources_changed(self, job: Job, directory: Path) -> bool:
-        """Begin a job anew where a file that it names went on being written after it was copied."""
+        """Restart a job if one of its files was still being written when it was copied. True if it was restarted."""
         count = sum(entry["event"] == COPIED_AGAIN for entry in job.history)
         if count >= COPIES or not job.facts.get(SOURCES):
             return False
@@ -267,7 +280,7 @@ class StateMachine:
         job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in renewed])
         job.facts[RESTART] = True
         for target in renewed:
-            job.facts[SOURCES][target]["file"] = None  # which of the two is there is only known after the exchange
+            job.facts[SOURCES][target]["file"] = None  # which copy is in place is known only after the replacement
         await self._save(job, directory)
         for target, key in renewed.items():
             await self._retry_until_durable(partial(install_new_copy, directory, target))
@@ -276,8 +289,8 @@ class StateMachine:
         return True
 
     async def restart(self, job: Job, directory: Path) -> None:
-        """Bring a job back to its first stage, without anything that was made of its files. Until that is done, its record says
-        so (`RESTART`).
+        """Move a job back to its first stage, and remove everything computed from its files. The fact `RESTART` marks the job
+        until this is done, so that recovery can repeat it.
         """
         await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT_FAILED))
         job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
@@ -288,7 +301,7 @@ class StateMachine:
     # -- durable steps --------------------------------------------------------------------------------------------
 
     async def _save(self, job: Job, directory: Path) -> None:
-        """Write the record where the job is."""
+        """Write the record durably, without moving the job."""
         await self._retry_until_durable(lambda: self.spool.save_job(job, directory))
         await self._retry_until_durable(lambda: fs.OPS.sync_dir(directory))
 
@@ -298,14 +311,14 @@ class StateMachine:
         def move_once() -> None:
             if source.exists() or not target.exists():
                 self.spool.move_job(job, source)
-            else:  # the rename went through in an earlier try, the flush after it did not
+            else:  # an earlier try renamed it, but did not flush
                 fs.OPS.sync_dir(target.parent)
 
         await self._retry_until_durable(move_once)
         return target
 
     async def _retry_until_durable(self, step: Callable[[], None]) -> None:
-        """Do a durable step, again and again while the machine is at fault."""
+        """Retry a disk step until it succeeds; faults other than the machine's are raised."""
         delay, paused = min(0.5, self.settings.lanes.pause_s), False
         while True:
             try:
@@ -325,13 +338,14 @@ class StateMachine:
 
 
 def quarantine_error(reason: str) -> AvatarError:
+    """Return the error of a quarantined job. `reason`: one sentence."""
     return JobError(
         "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
     )
 
 
 def remove_bulky_files(directory: Path, keep: frozenset[str]) -> None:
-    """Remove a finished job's bulky files."""
+    """Remove all files of a finished job but those named in `keep`."""
     for path in sorted(directory.iterdir()):
         if path.name not in keep:
             fs.remove(path)

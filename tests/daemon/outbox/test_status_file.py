@@ -93,7 +93,7 @@ def test_a_queued_job_has_its_place_and_counts_those_before_it(desk: Desk) -> No
 
 def test_a_delayed_job_says_when_it_is_tried_again() -> None:
     due = time.time() + 1000.0
-    assert status_of(job("queued", not_before=due))["next"] == f"It is tried again after {iso(due)}."
+    assert status_of(job("queued", not_before=due))["next"] == f"It is retried after {iso(due)}."
     assert status_of(job("queued", not_before=1.0))["next"] == NEXT["queued"]
 
 
