@@ -1,7 +1,7 @@
-"""The list of voices in the outbox, for people who may drop jobs and see results, and nothing else of the service.
+"""Publishes the list of voices in the outbox, for users who see only the inbox and the outbox.
 
-`.avatard-voices` in the outbox holds what `avatar voice list --json` prints for the service's own user. The list is made by a
-process of its own, since the daemon imports no stage; anew when settings, model files or voice profiles have changed.
+`.avatard-voices` in the outbox holds what `avatar voice list --json` prints for the service's own user. A separate
+process makes the list, since the daemon imports no stage; it is made again when settings, model files or profiles change.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from daemon.system import fs
 log = structlog.get_logger()
 
 SCHEMA = 1
-#: The first list waits until the work has been taken up, in s.
+#: Delay of the first list, in s, so that the daemon's start comes first.
 FIRST_S = 2.0
-#: Time between two looks whether something has changed, in s.
+#: Interval of checks for changes, in s.
 LOOK_S = 5.0
-#: Time until a list that could not be made is tried again, in s.
+#: Delay before a failed list is tried again, in s.
 RETRY_S = 300.0
-#: A list that has not come by then does not come, in s: a cold disk, under load.
+#: Time limit for making the list, in s; generous for a cold disk under load.
 LIST_S = 120.0
-#: How deep the models folder is looked into for changes; no engine's files lie deeper.
+#: Depth to which the models folder is checked for changes; no engine has files below it.
 DEPTH = 3
 
 
@@ -46,27 +46,27 @@ class VoiceList:
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
-        self._listed_inputs: Any = None  # the state that the present list was made from
+        self._listed_inputs: Any = None  # inputs of the present list
         self._data = b""
-        self._written: Any = None  # the file as we left it
+        self._written: Any = None  # identity of the file that was last published
         self._retry_at = 0.0
         self._last_error = ""
 
     async def loop(self) -> None:
-        """Look for changes, for ever."""
+        """Check for changes every `LOOK_S` seconds, until cancelled."""
         await asyncio.sleep(FIRST_S)
         while True:
             try:
                 await self._refresh()
                 self._last_error = ""
-            except (OSError, AvatarError) as exc:  # no job waits for the list
+            except (OSError, AvatarError) as exc:  # no job depends on the list
                 if self._last_error != str(exc):
                     log.warning("voices not published", error=str(exc))
                 self._last_error = str(exc)
             await asyncio.sleep(LOOK_S)
 
     async def _refresh(self) -> None:
-        state = await asyncio.to_thread(self._inputs)  # model files may lie on a slow share
+        state = await asyncio.to_thread(self._inputs)  # model files may be on a slow share
         if state != self._listed_inputs and time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_S
             voices = await self._query_voices()
@@ -78,7 +78,7 @@ class VoiceList:
             self._written = self._published_file()
 
     def _inputs(self) -> Any:
-        """Everything that the list depends on, as far as it can change while the daemon runs."""
+        """Return everything on which the list depends and that can change while the daemon runs."""
         paths = self._settings.paths
         return (
             self._settings.model_dump_json(include={"paths", "stages", "engines"}),
@@ -87,7 +87,7 @@ class VoiceList:
         )
 
     def _published_file(self) -> Any:
-        """The published file as it is now: people can remove or change it."""
+        """Return the identity of the published file, which users can remove or change; None if it is missing."""
         try:
             info = os.lstat(self._outbox.voices)
         except FileNotFoundError:
@@ -95,7 +95,7 @@ class VoiceList:
         return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
     async def _query_voices(self) -> list[Any]:
-        """The list, from a process of its own.
+        """Return the list, made by a separate process.
 
         Raises:
             MachineError: `voices-unlisted`.
@@ -131,11 +131,11 @@ class VoiceList:
 
 
 def _voices_error(why: str) -> MachineError:
-    return MachineError("voices-unlisted", f"The voices cannot be listed: {why}.", "See `avatar doctor`.")
+    return MachineError("voices-unlisted", f"The list of voices cannot be made: {why}.", "Run `avatar doctor`.")
 
 
 def _folder_times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:
-    """When entries of a folder, and of those in it, last came or went."""
+    """Yield each folder down to `depth` with the time, in ns, at which an entry was last added or removed."""
     with contextlib.suppress(OSError):
         yield str(folder), folder.stat().st_mtime_ns
         if depth:
