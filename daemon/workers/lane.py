@@ -1,4 +1,4 @@
-"""A lane: a few slots, each with one child process, that take jobs from the ready queue by the lane's policy."""
+"""Runs stages in a lane: a few slots, each with one worker process, that take jobs from the ready queue."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
 
-#: Longest rest of a lane without work, and what is added so that a moment has surely come when it wakes, in s.
+#: Longest wait of a lane without work, and a margin so that an awaited moment has passed, in s.
 REST_S, TICK_S = 30.0, 0.01
 
-#: Picks the next ticket for a slot, given what the slot's child did last.
+#: Chooses the next ticket for a slot at a monotonic time; None: no job.
 ChooseTicket = Callable[["Slot", float], Ticket | None]
-#: Makes a child, given its lane's name and who is told what it says beside its results.
+#: Makes a worker, given its lane's name, the settings, and the receiver of its messages other than results.
 MakeWorker = Callable[[str, Settings, Callable[[Message], None]], WorkerProcess]
 
 
 @dataclass
 class FaultPause:
-    """Why and until when a lane stands still. Times are monotonic seconds."""
+    """A pause of a lane after a fault of the machine. Times are monotonic seconds."""
 
     error: AvatarError
     began: float
@@ -42,7 +42,12 @@ class FaultPause:
 
 @dataclass
 class Slot:
-    """One child and the job it has."""
+    """A worker process and its present job.
+
+    Attributes:
+        run_length: jobs in a row for the same stage.
+        cancelled: a person cancelled the present job.
+    """
 
     worker: WorkerProcess
     job: Job | None = None
@@ -52,7 +57,7 @@ class Slot:
 
 
 class Lane:
-    """Runs stages in children. One slot is the gpu lane; several are the cpu lane.
+    """Runs stages in worker processes. The gpu lane has one slot, the cpu lane several.
 
     Args:
         make_worker: makes the worker process of a slot.
@@ -77,12 +82,13 @@ class Lane:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
+        """Start one task for each slot."""
         self._tasks = [
             asyncio.create_task(self._loop(slot), name=f"{self.name}-{i}") for i, slot in enumerate(self.slots)
         ]
 
     async def drain(self, grace_s: float) -> None:
-        """Take nothing new, give running stages `grace_s`, then end the children and put their jobs back."""
+        """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
         self.state_machine.changed.notify()
         if self._tasks:
@@ -94,12 +100,16 @@ class Lane:
                 task.cancel()
 
     async def cancel(self, job_id: str) -> bool:
-        """End the stage that works on a job, if it is this lane's."""
+        """Stop the stage of a job if it runs in this lane; returns whether it does.
+
+        Raises:
+            JobError: `job-finished`, if the job is being delivered.
+        """
         for slot in self.slots:
             if slot.job is not None and slot.job.id == job_id:
                 if slot.job.stage == DELIVER:
                     raise JobError(
-                        "job-finished", f"{job_id} is being delivered already.", "Take the result away instead."
+                        "job-finished", f"{job_id} is already being delivered.", "Remove the result instead."
                     )
                 slot.cancelled = True
                 await slot.worker.stop(0)
@@ -120,7 +130,7 @@ class Lane:
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
-                # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
+                # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
                 error = from_exception(exc)
                 error.traceback = traceback_of(exc)
@@ -129,10 +139,10 @@ class Lane:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
     async def _recover_job(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
-        """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
+        """Bring a job into a valid state after an unexpected error."""
         self.state_machine.running.pop(ticket.id, None)
         directory = self.state_machine.spool.active(ticket.stage) / ticket.id
-        if slot.job is None:  # it could not even be taken, and stands in its queue
+        if slot.job is None:  # it was not started, and is still in its queue
             self._begin_pause(error)
             return
         try:
@@ -143,16 +153,16 @@ class Lane:
             else:
                 await self.state_machine.fail_attempt(job, directory, error)
         except Exception:
-            log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
+            log.exception("job left where it is", job_id=ticket.id)  # recovered at the next start
 
     async def _wait_for_change(self, slot: Slot) -> None:
-        """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
+        """Wait for a change, a delayed job, or the end of a pause; end an idle worker."""
         if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_waiting_jobs():
-            self._end_pause()  # the pause is over and nothing is left that could prove it
+            self._end_pause()  # the pause is over, and no job is left whose success would end it
         due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
-        # What is past already did not give this lane anything to do, so it is no reason to look again.
+        # A moment in the past gave this lane no work, so it is no reason to check again.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         idle = time.monotonic() - slot.idle_since
         if slot.worker.alive and idle > self.state_machine.settings.lanes.idle_s:
@@ -178,7 +188,7 @@ class Lane:
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
         except (WorkerDied, AvatarError) as trouble:
-            # Cancelling ends the child; whatever it said last no longer matters.
+            # Cancelling kills the worker, so its last message does not matter.
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory)
             elif isinstance(trouble, WorkerDied):

@@ -1,4 +1,4 @@
-"""Which waiting job a lane takes next: the queues as they stand, handed to the policy."""
+"""Chooses the next job of each lane: takes a snapshot of the queues and asks the policy."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ GPU_STAGES, CPU_STAGES = stages_of_lane("gpu"), stages_of_lane("cpu")
 
 
 class Scheduler:
-    """Looks at the queues for the lanes. `cpu_slots`: the cpu lane's own, once it exists."""
+    """Chooses jobs for the lanes. `cpu_slots`: the slots of the cpu lane, set once it exists."""
 
     def __init__(self, settings: Settings, ready_queue: ReadyQueue, pauses: Pauses) -> None:
         self._settings, self._ready_queue, self._pauses = settings, ready_queue, pauses
         self.cpu_slots: Sequence[Slot] = ()
 
     def gpu(self, slot: Slot, now: float) -> Ticket | None:
-        """The next job of the gpu lane: of the loaded model's stage, up to a bound."""
+        """Return the next job of the gpu lane, or None: it prefers the stage of the loaded model, up to a limit."""
         if self._pauses.active("lanes"):
             return None
         queues, heads = self._queues(GPU_STAGES, now)
@@ -32,7 +32,7 @@ class Scheduler:
         return heads[stage] if stage else None
 
     def cpu(self, slot: Slot, now: float) -> Ticket | None:
-        """The next job of the cpu lane: never all of it on encoding while other jobs could be made ready for the gpu."""
+        """Return the next job of the cpu lane, or None: encoding leaves one of several workers free."""
         if self._pauses.active("lanes"):
             return None
         queues, heads = self._queues(CPU_STAGES, now)
