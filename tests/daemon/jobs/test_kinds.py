@@ -51,7 +51,7 @@ VOICE_ONLY = "only a job of `kind: voice` makes one"
         ({"kind": "voice", "audio": "a.wav", "profile": {"name": "Ann"}}, None),
         ({"kind": "voice"}, "`audio` is missing: name a recording"),
         ({"kind": "detect", "image": "p.png", "size": "512x512", "aspect": "1:1"}, None),
-        ({"kind": "voice", "audio": "a.wav", "text": "a"}, "says nothing: take it out"),
+        ({"kind": "voice", "audio": "a.wav", "text": "a"}, "speaks no text: remove it"),
     ],
     ids=str,
 )
