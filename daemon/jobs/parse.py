@@ -1,4 +1,4 @@
-"""Manifest text to checked jobs, with messages that name the key, its line and column, and what would be right."""
+"""Parses manifest files into validated jobs. Error messages name the key, line, column, and a correction."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from daemon.jobs.yaml_positions import YamlDocument
 
 
 def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
-    """All jobs of a manifest file: one entry a document, the error in its place where one is wrong.
+    """Parse a manifest file; returns one entry for each document: the manifest, or the error if it is invalid.
 
     Raises:
-        JobError: when the file as a whole cannot be read as YAML.
+        JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
     """
     documents = [d for d in yaml_positions.load_documents(_decode(data)) if d.value is not None]
     if not documents:
@@ -55,7 +55,7 @@ def _validate(document: YamlDocument) -> Manifest | JobError:
         )
     if "metadata" in value:
         value = {**value, "metadata": yaml_positions.to_core_types(value["metadata"])}
-    # A key without a value means its default, as people expect of an emptied line.
+    # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
     try:
         return Manifest.model_validate(given)
@@ -64,7 +64,7 @@ def _validate(document: YamlDocument) -> Manifest | JobError:
 
 
 def _error_of_document(errors: list[ErrorDetails], document: YamlDocument) -> JobError:
-    """One error for the whole document: the first problem in full, unknown keys before wrong values."""
+    """Combine the errors of a document into one: the first in full, unknown keys before invalid values."""
     errors = sorted(errors, key=lambda e: (e["type"] != "extra_forbidden", e["loc"] == ()))
     sentences = [_describe_error(error, document) for error in errors[:4]]
     more = f" (and {len(errors) - 1} more: {' '.join(s for s, _ in sentences[1:])})" if len(errors) > 1 else ""
@@ -87,7 +87,7 @@ def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, s
 
 
 def _plain_message(error: ErrorDetails) -> str:
-    """Pydantic's message as the rest of a sentence."""
+    """Return Pydantic's message as the rest of a sentence."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
     text = (

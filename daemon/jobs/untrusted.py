@@ -1,4 +1,4 @@
-"""Reading what strangers wrote: manifests, requests and names; whatever is in them, the daemon lives on."""
+"""Reads untrusted manifests and file names. No content can stop the daemon."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = structlog.get_logger()
 
 
 def read_manifest(root: Path, name: str, limit: int) -> bytes:
-    """The bytes of a manifest below `root`.
+    """Read a manifest below `root`; returns its bytes.
 
     Raises:
-        JobError: it is a link, not a file, or larger than `limit` bytes.
+        JobError: it is a link, no file, or larger than `limit` bytes.
     """
     data = b""
     with open_inside(root, name) as fd:
@@ -33,16 +33,16 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
 
 
 def parse_untrusted(data: bytes, max_documents: int) -> list[Manifest | JobError]:
-    """`parse`, with one error in place of the whole file where it cannot be read, whatever the reason."""
+    """Parse a manifest file as `parse_manifest` does; returns one error instead of raising if it is unreadable."""
     try:
         return parse_manifest(data, max_documents)
     except JobError as exc:
         return [exc]
-    except Exception as exc:  # no input may stop the daemon, not even one that meets a fault of ours
+    except Exception as exc:  # no input may stop the daemon, even if it triggers a bug
         log.exception("manifest reader failed")
         return [JobError("manifest-unreadable", f"The manifest cannot be read ({type(exc).__name__}).", "Simplify it.")]
 
 
 def printable(name: str) -> str:
-    """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`, and what cannot be shown likewise."""
+    """Return a file name for people and JSON: bytes that are not UTF-8, and unprintable characters, become `\\xNN`."""
     return escape_unprintable(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

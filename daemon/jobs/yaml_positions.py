@@ -1,8 +1,8 @@
-"""YAML documents as plain values that remember where they stood.
+"""Reads YAML documents as plain values, and records the position of each value.
 
-Every plain scalar stays the text that was written (the schema knows which fields are numbers), so `text: 7:30` is not 450
-and `language: no` is not False. Limits are checked on the event stream, before anything is built: aliases are refused, so
-nothing can blow up, and depth and length are bounded.
+Every unquoted scalar stays the text that was written (the schema knows which keys are numbers), so `text: 7:30` is not 450
+and `language: no` is not False. Limits are checked on the event stream, before anything is built: aliases are refused, and
+depth and length are bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the file, counted from 1 as editors do."""
+    """A position in the file. Lines and columns count from 1."""
 
     line: int
     column: int
@@ -35,14 +35,14 @@ class Position:
 
 @dataclass
 class YamlDocument:
-    """One YAML document: its value, and where each value (`values`) and each key (`keys`) stood."""
+    """One YAML document: its value, and the positions of each value (`values`) and each key (`keys`), by path."""
 
     value: Any = None
     values: dict[Path, Position] = field(default_factory=dict)
     keys: dict[Path, Position] = field(default_factory=dict)
 
     def mark(self, path: Path) -> Position:
-        """Where the value at `path` stands; the nearest parent's place when it is missing."""
+        """Return the position of the value at `path`; that of the nearest parent if it is missing."""
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, Position(1, 1))
@@ -76,7 +76,7 @@ def _check_events(text: str) -> None:
 
 
 def load_documents(text: str) -> Iterator[YamlDocument]:
-    """Yield the documents of a file.
+    """Parse YAML text; yields its documents.
 
     Raises:
         JobError: `yaml-invalid`, `yaml-alias`, `yaml-too-large`, `yaml-duplicate-key`, each with line and column.
@@ -93,7 +93,7 @@ def load_documents(text: str) -> Iterator[YamlDocument]:
         raise JobError(
             "yaml-invalid",
             f"The manifest is not valid YAML at {place}: {exc.problem or exc.context}.",
-            "Check indentation and quotes there; text with a colon wants quotes around it.",
+            "Check indentation and quotes there; put text that contains a colon in quotes.",
         ) from exc
     except yaml.YAMLError as exc:
         raise JobError(
@@ -136,7 +136,7 @@ def _build_scalar(node: yaml.ScalarNode) -> str | None:
 
 
 class PlainScalar(str):
-    """A scalar written without quotes: the only kind that may mean a number or a truth value."""
+    """A scalar without quotes, which may mean a number or a boolean."""
 
     __slots__ = ()
 
@@ -146,7 +146,7 @@ _FLOAT = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d{1,3})?")
 
 
 def to_core_types(value: Any) -> Any:
-    """Free-form values (`metadata`) by the YAML 1.2 core schema: numbers, true, false, null, and text for all else."""
+    """Convert free-form values (`metadata`) by the YAML 1.2 core schema into numbers, booleans, None and text."""
     if isinstance(value, dict):
         return {key: to_core_types(item) for key, item in value.items()}
     if isinstance(value, list):
