@@ -1,4 +1,4 @@
-"""Which mount a path lies on, as the kernel tells it."""
+"""Finds the mount of a path, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo(5). `root`: the folder of the filesystem that stands at `point` (not `/` for a bind mount)."""
+    """One line of mountinfo(5). `root`: folder of the filesystem that is mounted at `point`; not `/` for a bind mount."""
 
     point: str
     root: str
@@ -21,7 +21,7 @@ UNKNOWN_MOUNT = Mount("", "", "unknown")
 
 
 def parse_mountinfo(table: bytes) -> dict[int, Mount]:
-    """Mounts by their id, from the text of /proc/self/mountinfo; lines that are not understood are passed over."""
+    """Parse the text of /proc/self/mountinfo; returns mount id → mount. Invalid lines are skipped."""
     mounts = {}
     for line in table.splitlines():
         fields = line.split(b" ")
@@ -34,12 +34,12 @@ def parse_mountinfo(table: bytes) -> dict[int, Mount]:
 
 
 def _unescape(field: bytes) -> str:
-    """A field as a path: the kernel writes space, tab, newline and backslash as three octal digits."""
+    """Decode a field: the kernel writes space, tab, newline and backslash as three octal digits."""
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
 
 
 def mount_of(path: Path) -> Mount:
-    """The mount a path lies on; for one that does not exist, the mount it would be made on."""
+    """Return the mount of a path, or for a path that does not exist, of its nearest existing parent."""
     fd = _open_nearest(path)
     try:
         number = re.search(rb"^mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
