@@ -1,9 +1,8 @@
-"""Telling an empty inbox from one that is not there, and an outbox from the place where it should be.
+"""Detects an unmounted inbox or outbox.
 
-A share that is not mounted looks like an empty folder. So inbox and outbox carry a small file with an id, made when they are
-first used, and the spool remembers the id and the mount on which it was seen. When the file is missing and the mount is another
-one, the folder is away: nothing is taken, made, delivered or forgotten until it is back. When only the file is missing, somebody
-emptied the folder.
+A share that is not mounted looks like an empty folder. Therefore inbox and outbox contain a small file with an id, and the
+spool stores the id and the mount. If the file is missing and the mount has changed, the folder is not mounted: no job is taken,
+delivered or dropped until it is back. If only the file is missing, somebody emptied the folder, and it gets a new id.
 """
 
 from __future__ import annotations
@@ -30,9 +29,12 @@ _MARK_BYTES = 64
 
 
 class MountGuard:
-    """Args:
-    folder: the inbox or the outbox.
-    memory: where the spool keeps what it remembers of it.
+    """Checks that the inbox or the outbox is mounted.
+
+    Args:
+        folder: the inbox or the outbox.
+        memory: file in the spool that stores its path, id and mount.
+        kind: which of the two it is.
     """
 
     def __init__(self, folder: Path, memory: Path, kind: Literal["inbox", "outbox"] = "inbox") -> None:
@@ -44,10 +46,10 @@ class MountGuard:
 
     @contextlib.contextmanager
     def held(self, *, adopt: bool = True) -> Iterator[None]:
-        """Make sure that the folder is there, and keep it from being unmounted inside the `with`.
+        """Check that the folder is mounted, and prevent unmounting inside the `with` block.
 
         Args:
-            adopt: as `check`; a worker only looks, as the daemon alone writes the spool.
+            adopt: check with `check`, which may write; a worker uses False, as only the daemon writes the spool.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing`.
@@ -59,13 +61,13 @@ class MountGuard:
         except OSError as exc:
             raise self._missing_error(f"{exc.strerror}") from exc
         try:
-            look()  # again, now that it cannot go away any more
+            look()  # again, now that it can no longer be unmounted
             yield
         finally:
             os.close(fd)
 
     def check(self) -> None:
-        """Make sure that the folder is there; the first time, and when it was only emptied, mark it.
+        """Check that the folder is mounted. At first use, and after it was emptied, its id is written.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing`.
@@ -76,12 +78,12 @@ class MountGuard:
             if known is not None and known["path"] == str(self._folder):
                 log.warning(f"the {self._kind} lost its mark, and gets a new one", folder=str(self._folder))
             self._write_mark(mark)
-        elif not self._confirmed and known["mount"] != self._mount():  # it moved, with its mark
+        elif not self._confirmed and known["mount"] != self._mount():  # mounted elsewhere, with the same id
             self._write_mark(mark)
         self._confirmed = True
 
     def look(self) -> str | None:
-        """Make sure that the folder is there, changing nothing; returns its mark, where it has one.
+        """Check that the folder is mounted, without writing; returns its id, or None.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing`.
@@ -93,13 +95,13 @@ class MountGuard:
         known = self._remembered
         if known is not None and known["path"] == str(self._folder) and mark != known["id"]:
             if mark:
-                raise self._missing_error("another folder stands in its place")
+                raise self._missing_error("another folder is in its place")
             if mark is None and known["mount"] != self._mount():
                 raise self._missing_error("it is not mounted")
         return mark
 
     def _read_mark(self) -> str | None:
-        """The id in the folder; empty when a person put an empty file there, None where there is none."""
+        """Return the id in the folder; empty if a person created an empty file, None if there is no file."""
         try:
             fd = os.open(self._folder / MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as exc:
@@ -128,8 +130,8 @@ class MountGuard:
         self._confirmed = False
         return MachineError(
             "inbox-missing" if self._kind == "inbox" else "outbox-missing",
-            f"The {self._kind} {self._folder} is not there: {why}.",
-            f"Mount it; nothing was forgotten. If this is the right folder, `touch {self._folder / MARK}`.",
+            f"The {self._kind} {self._folder} is not available: {why}.",
+            f"Mount it; no job is lost. If this is the right folder, run `touch {self._folder / MARK}`.",
         )
 
 
