@@ -1,7 +1,7 @@
-"""A tiny job of the daemon's own, sent through the whole system on a timer: inbox, every stage, outbox.
+"""Sends a small test job through the whole system at intervals: inbox, every stage, outbox.
 
-Where everything seems quiet it proves that a drop would still become a video. It goes the way that people's jobs go, and what
-it leaves in the outbox is taken away again. Off unless `heartbeat.every_s` says otherwise.
+Without other jobs, it shows that a dropped job would still become a video. It is processed like a user's job, and its results
+are removed from the outbox. It is off unless `heartbeat.every_s` is set.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ quality: low
 priority: 50
 """
 PICTURE = Path(__file__).with_suffix(".jpg")
-#: How often is looked whether one is due, in s; the setting may change at any time.
+#: Interval of checks whether a test job is due, in s; the setting may change at any time.
 LOOK_S = 1.0
 
 
 class Canary(Subscriber):
-    """Args:
-    anchor: of the inbox; where it is only not mounted nothing is written into the place where it should be.
+    """Sends test jobs, and exports when they were sent and passed each stage.
+
+    Args:
+        mount_guard: that of the inbox; nothing is written while the inbox is not mounted.
     """
 
     def __init__(self, settings: Settings, mount_guard: MountGuard, registry: CollectorRegistry) -> None:
@@ -66,6 +68,7 @@ class Canary(Subscriber):
             self._seen_metric.labels(stage)
 
     async def loop(self) -> None:
+        """Send a test job every `heartbeat.every_s` seconds, until cancelled."""
         while True:
             every = self._settings.heartbeat.every_s
             self._interval_metric.set(every)
@@ -81,7 +84,7 @@ class Canary(Subscriber):
             await asyncio.sleep(LOOK_S)
 
     def _may_send(self) -> bool:
-        """One at a time: while the queue stands still they must not pile up."""
+        """Return whether no test job is in the system: they must not accumulate while the queue is paused."""
         return self._job_id is None and not os.path.lexists(self._settings.paths.inbox / f"{NAME}.yaml")
 
     def _send(self) -> None:

@@ -1,4 +1,4 @@
-"""The daemon's figures to those who ask: `/metrics`, `/healthz` and `/readyz` on loopback, or a file where no port is wanted."""
+"""Serves `/metrics`, `/healthz` and `/readyz` over HTTP, and writes the metrics into a file if configured."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from daemon.telemetry.http_server import CONNECTIONS, PATIENCE_S, ServerThread
 
 log = structlog.get_logger()
 
-#: How often the file is written, in s: as often as Prometheus usually asks.
+#: Interval at which the file is written, in s: Prometheus' usual scrape interval.
 FILE_S = 15.0
 
-#: Whether it is so, and a word for people.
+#: Returns whether a condition holds, and a text for people.
 Probe = Callable[[], tuple[bool, str]]
 
 
@@ -36,8 +36,8 @@ class _PlainTextHandler(RequestHandler):
 
 
 class _MetricsHandler(_PlainTextHandler):
-    """The figures, made in the one thread of `renderer`: others are answered meanwhile, and the daemon's loop keeps its share of
-    the processor however many ask."""
+    """Serves the metrics. They are rendered in one thread, so that other requests are answered meanwhile, and many scrapes do
+    not slow down the daemon's loop."""
 
     def initialize(self, registry: CollectorRegistry, renderer: ThreadPoolExecutor) -> None:
         self._registry, self._renderer = registry, renderer
@@ -53,7 +53,7 @@ class _MetricsHandler(_PlainTextHandler):
 
 
 class _ProbeHandler(_PlainTextHandler):
-    """200 or 503, and why. `probe` is called in the server's own loop, so it must not wait for anything."""
+    """Answers 200 or 503 with a reason. `probe` is called in the server's loop, so it must not block."""
 
     def initialize(self, probe: Probe) -> None:
         self._probe = probe
@@ -71,10 +71,10 @@ class _NotFoundHandler(_PlainTextHandler):
 
 
 class MetricsServer:
-    """Answers from threads of its own. The limits are those of `ServerThread`.
+    """Serves metrics and probes from its own threads. The limits are those of `ServerThread`.
 
     Args:
-        healthy, ready: called from another thread than the daemon's loop.
+        healthy, ready: called from a thread other than the daemon's loop.
     """
 
     def __init__(
@@ -96,12 +96,13 @@ class MetricsServer:
                 ("/readyz", _ProbeHandler, {"probe": ready}),
             ],
             default_handler_class=_NotFoundHandler,
-            log_function=lambda _: None,  # scrapes are no news
+            log_function=lambda _: None,  # scrapes are not logged
         )
         self._server = ServerThread(application, host, port, connections=connections, patience_s=patience_s)
         self.port = self._server.port
 
     def stop(self) -> None:
+        """Close all connections and end the threads."""
         self._server.stop()
         self._renderer.shutdown(wait=False, cancel_futures=True)
 
@@ -109,7 +110,7 @@ class MetricsServer:
 def serve_metrics(
     settings: MetricsSettings, registry: CollectorRegistry, healthy: Probe, ready: Probe, record: Path
 ) -> MetricsServer | None:
-    """Begin to answer, if that is wanted, and note the port in `record`.
+    """Start the server if `metrics.enabled`, and write its address into the JSON file `record`. Returns None if disabled.
 
     Raises:
         ConfigError: `metrics-port`.
@@ -121,7 +122,7 @@ def serve_metrics(
     except OSError as exc:
         raise ConfigError(
             "metrics-port",
-            f"metrics.port: {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
+            f"metrics.port: {settings.host}:{settings.port} is not usable: {exc.strerror}.",
             "Choose another metrics.port, or 0 for any free one.",
         ) from exc
     fs.replace_json_best_effort(record, {"host": settings.host, "port": server.port})
@@ -129,8 +130,8 @@ def serve_metrics(
 
 
 async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> None:
-    """Write the figures to a file again and again, for node_exporter's textfile collector. It is removed at the end, so that
-    a daemon that stopped does not look alive."""
+    """Write the metrics into a file every `FILE_S` seconds, for node_exporter's textfile collector, until cancelled. At the end
+    the file is removed, so that a stopped daemon does not appear to run."""
     if path is None:
         await asyncio.Event().wait()
         return
@@ -151,7 +152,7 @@ async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> N
 
 
 def write_metrics_file(registry: CollectorRegistry, path: Path) -> None:
-    """Put the figures into a file at once and whole, readable by everybody: another user's exporter reads it."""
+    """Replace the metrics file atomically. It is readable by all users, since the exporter runs as another user."""
     data = generate_latest(registry)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,4 +1,4 @@
-"""An HTTP server in a thread of its own, for the daemon's figures: few connections, and none for long.
+"""Runs an HTTP server in its own thread, with limits on number and duration of connections.
 
 Tornado reads and writes the requests, and closes connections whose headers or body do not come in time. What it leaves to others
 is here: a bound on connections, the end of clients that do not read, and a pause where the process has no descriptor left. So
@@ -36,7 +36,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ServerThread:
-    """Serves an application from a thread with an event loop of its own, so that it answers while the daemon's loop stands still.
+    """Serves an application from its own thread and event loop, so that it responds while the daemon's loop is blocked.
 
     Args:
         port: 0 for any free one.
@@ -111,13 +111,13 @@ class ServerThread:
         server.handle_stream(stream, address)
 
     def _make_room(self) -> None:
-        """Close the connection that has been open longest, where there are too many: half-open ones must not keep others out."""
+        """Close the oldest connections if there are too many, so that half-open ones do not block new ones."""
         self._streams = [stream for stream in self._streams if not stream.closed()]
         while len(self._streams) >= self._max_connections:
             self._streams.pop(0).close()
 
     def _stop_accepting(self, listening: socket.socket, server: HTTPServer, exc: OSError) -> None:
-        """Accept nothing for a moment: a socket that waits to be accepted would wake the loop again at once, without end."""
+        """Stop accepting for `REST_S` seconds; otherwise the pending connection would wake the loop again at once."""
         if not self._warned:
             self._warned = True
             log.warning("metrics: a connection could not be accepted", error=str(exc))

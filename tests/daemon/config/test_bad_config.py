@@ -60,7 +60,7 @@ def test_a_port_that_is_taken_is_named(installation: Callable[..., Installation]
         port = other.getsockname()[1]
         one = installation(metrics={"port": port})
         said = one.avatar("run", code=78).stderr
-    assert f"metrics.port: 127.0.0.1:{port} cannot be used: Address already in use" in said
+    assert f"metrics.port: 127.0.0.1:{port} is not usable: Address already in use" in said
 
 
 def test_a_full_disk_at_the_first_start_is_no_wrong_configuration(
