@@ -1,4 +1,4 @@
-"""Logs: readable on a terminal, JSON otherwise, with `job_id` and `stage` on every line of a job."""
+"""Configures logging (console, journald or JSON), and logs the events of jobs with `job_id` and `stage`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daemon.telemetry import journald
 
 
 def configure_logging(settings: Log) -> None:
-    """Set up structlog for this process; everything goes to stderr."""
+    """Configure structlog for this process; it logs to stderr, or to journald if stderr is connected to it."""
     level = getattr(logging, settings.level.upper())
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     native = settings.format == "auto" and not console and journald.leads_to_journal()
@@ -45,14 +45,14 @@ def configure_logging(settings: Log) -> None:
 
 
 def _show_traceback_below(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Have a terminal show a traceback that came as text (a worker's) below the line, as it does its own."""
+    """Show a traceback that is text (a worker's) below the line on a terminal, like the daemon's own tracebacks."""
     if "exception" in event:
         event["stack"] = event.pop("exception")
     return event
 
 
 class _StderrLines:
-    """Writes each line to stderr in one go. A log that cannot be written (its disk is full) must not stop the work."""
+    """Writes each line to stderr in one call. Errors (a full disk) are ignored, since logging must not stop the work."""
 
     def msg(self, message: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -63,7 +63,7 @@ class _StderrLines:
 
 
 class LogWriter(Subscriber):
-    """One line for each event of note."""
+    """Logs one line for each important event."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("jobs")
