@@ -38,6 +38,8 @@ class _Section(BaseModel):
 
 
 class Paths(_Section):
+    """Folders of the daemon."""
+
     inbox: Folder = Field(Path("inbox"), description="Folder in which users drop jobs.")
     outbox: Folder = Field(Path("outbox"), description="Folder in which results appear.")
     spool: Folder = Field(
@@ -60,6 +62,8 @@ class Paths(_Section):
 
 
 class Intake(_Section):
+    """How dropped jobs are detected and accepted."""
+
     settle_s: float = Field(
         2.0, ge=0.05, description="A file that its writer has closed must stay unchanged for this long."
     )
@@ -90,6 +94,8 @@ class Intake(_Section):
 
 
 class Retry(_Section):
+    """Retries of failed stages, and when a job is quarantined."""
+
     attempts: int = Field(3, ge=1, description="Attempts at a stage before the job fails.")
     crashes: int = Field(3, ge=1, description="Worker crashes that a job may cause before it is quarantined.")
     interruptions: int = Field(
@@ -102,6 +108,8 @@ class Retry(_Section):
 
 
 class GpuLane(_Section):
+    """How the gpu lane chooses between stages."""
+
     stick_jobs: int = Field(
         16, ge=1, description="Most jobs in a row for the loaded model while jobs for another model wait."
     )
@@ -111,10 +119,14 @@ class GpuLane(_Section):
 
 
 class CpuLane(_Section):
+    """Size of the cpu lane."""
+
     processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores, at least 2.")
 
 
 class Timeout(_Section):
+    """Time limits of stages."""
+
     base_s: float = Field(60.0, gt=0, description="Time limit of every stage,")
     per_audio_s: float = Field(
         20.0, ge=0, description="plus this for each second of speech that is synthesized, decoded, drawn or encoded,"
@@ -128,6 +140,8 @@ class Timeout(_Section):
 
 
 class Lanes(_Section):
+    """The lanes and their worker processes."""
+
     gpu: GpuLane = GpuLane()
     cpu: CpuLane = CpuLane()
     timeout: Timeout = Timeout()
@@ -148,6 +162,8 @@ class Lanes(_Section):
 
 
 class FaceStage(_Section):
+    """Which portraits are accepted."""
+
     min_face_px: int = Field(
         128,
         ge=32,
@@ -195,6 +211,8 @@ class ExternalEngine(_Section):
 
 
 class Xtts(_Section):
+    """Settings of the voice engine XTTS."""
+
     accept_licence: bool = Field(
         False,
         description="Set to true if you accept that XTTS and its output are for non-commercial use only (CPML).",
@@ -217,6 +235,8 @@ class Xtts(_Section):
 
 
 class TtsStage(_Section):
+    """How text is spoken."""
+
     engine: str = Field(
         "auto",
         description="hibari, kokoro, xtts, coqui, a name under `engines`, or auto: that of the default voice, else a usable one.",
@@ -252,6 +272,8 @@ class TtsStage(_Section):
 
 
 class Musetalk(_Section):
+    """Settings of the lip-sync engine MuseTalk."""
+
     version: Literal["1.5", "1.0"] = Field("1.5", description="Version of the published network.")
     precision: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
@@ -281,6 +303,8 @@ LipsyncEngineName = Literal["auto", "warp", "musetalk"]
 
 
 class LipsyncStage(_Section):
+    """How the mouth is moved."""
+
     engine: LipsyncEngineName = Field(
         "auto", description="Engine that moves the mouth; auto: musetalk if its files and a GPU are present, else warp."
     )
@@ -288,6 +312,8 @@ class LipsyncStage(_Section):
 
 
 class EncodeStage(_Section):
+    """How videos are drawn and encoded."""
+
     preset: dict[str, str] = Field(
         {"low": "ultrafast", "medium": "veryfast", "high": "medium"}, description="x264's effort for each quality."
     )
@@ -307,6 +333,8 @@ class EncodeStage(_Section):
 
 
 class Stages(_Section):
+    """Settings of the stages."""
+
     face: FaceStage = FaceStage()
     tts: TtsStage = TtsStage()
     lipsync: LipsyncStage = LipsyncStage()
@@ -314,6 +342,8 @@ class Stages(_Section):
 
 
 class Retention(_Section):
+    """When data is removed."""
+
     every_s: float = Field(3600.0, gt=0, description="Interval at which expired and excess data is removed.")
     done_days: float = Field(30.0, ge=0, description="Days for which records of finished jobs are kept.")
     failed_days: float = Field(90.0, ge=0, description="Days for which failed jobs are kept; they can be retried.")
@@ -325,6 +355,8 @@ class Retention(_Section):
 
 
 class Metrics(_Section):
+    """How metrics are served."""
+
     enabled: bool = Field(True, description="Whether /metrics, /healthz and /readyz are served.")
     host: str = Field("127.0.0.1", description="Address; use a reverse proxy to expose the endpoints beyond loopback.")
     port: int = Field(9464, ge=0, le=65535, description="Port; 0: any free port (written to spool/metrics.json).")
@@ -334,12 +366,16 @@ class Metrics(_Section):
 
 
 class Heartbeat(_Section):
+    """The test job that is sent at intervals (daemon/telemetry/canary.py)."""
+
     every_s: float = Field(
         0.0, ge=0, description="Interval of a small test job through the whole system; 0: no test job."
     )
 
 
 class Log(_Section):
+    """How the daemon logs."""
+
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is written.")
     format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto: console on a terminal, else journald's fields or JSON."
@@ -347,6 +383,8 @@ class Log(_Section):
 
 
 class Settings(_Section):
+    """All settings, as in config.yaml."""
+
     paths: Paths = Paths()
     intake: Intake = Intake()
     retry: Retry = Retry()

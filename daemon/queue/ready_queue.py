@@ -34,6 +34,7 @@ class Ticket:
 
     @property
     def rank(self) -> tuple[int, float, str]:
+        """Sort key; the smallest is next."""
         return (-self.priority, self.accepted, self.id)
 
 
