@@ -196,7 +196,7 @@ def test_a_client_that_asks_for_a_version_that_is_none_gets_the_figures(server: 
 def test_an_address_that_cannot_be_used_is_named(server: Callable[..., MetricsServer], tmp_path: Path) -> None:
     taken = server(registry()).port
     for host, port in (("127.0.0.1", taken), ("no.such.host.invalid", 0)):
-        with pytest.raises(ConfigError, match=f"{host}:{port} cannot be used") as caught:
+        with pytest.raises(ConfigError, match=f"{host}:{port} is not usable") as caught:
             serve_metrics(Metrics(host=host, port=port), registry(), yes, yes, tmp_path / "metrics.json")
         assert caught.value.code == "metrics-port"
 
