@@ -31,9 +31,9 @@ from daemon.config import Settings
 from daemon.events import Events
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
 
 GOALS = {"ratio": 1.3, "fsyncs": 2, "cpu_us": 100.0, "flat": 1.2, "start_s": 10.0, "rss_mb": 300.0}
@@ -73,7 +73,7 @@ def fill(spool: Spool, count: int) -> list[Job]:
     """Let so many jobs stand in the queue of tts; not flushed one by one."""
     jobs = [new_job(number) for number in range(count)]
     for job in jobs:
-        directory = spool.place(job)
+        directory = spool.folder_of(job)
         directory.mkdir()
         (directory / "job.json").write_bytes(fs.dump_json(job.to_json()))
     os.sync()
@@ -121,11 +121,11 @@ class Hopper:
     def __init__(self, folder: Path) -> None:
         _, self.spool = make_room(folder)
         self.job = fill(self.spool, 1)[0]
-        self.place = self.spool.place(self.job)
+        self.place = self.spool.folder_of(self.job)
 
     def hop(self) -> None:
         self.job.state = "running" if self.job.state == "queued" else "queued"
-        self.place = self.spool.hop(self.job, self.place)
+        self.place = self.spool.move_job(self.job, self.place)
 
 
 class Floor:
@@ -203,21 +203,21 @@ class Queue:
 
     def __init__(self, folder: Path, count: int) -> None:
         settings, self.spool = make_room(folder)
-        self.board = Board()
-        self.flow = Flow(settings, self.spool, self.board, Events())
+        self.ready_queue = ReadyQueue()
+        self.state_machine = StateMachine(settings, self.spool, self.ready_queue, Events())
         for job in fill(self.spool, count):
-            self.board.add(job)
+            self.ready_queue.add(job)
 
     async def claim(self) -> float:
         """Take the next job; returns the seconds it took. The job is put back afterwards."""
         started = time.perf_counter()
-        ticket = self.board.head("tts", time.monotonic())
+        ticket = self.ready_queue.head("tts", time.monotonic())
         assert ticket is not None
-        taken = await self.flow.take(ticket)
+        taken = await self.state_machine.start_attempt(ticket)
         seconds = time.perf_counter() - started
         assert taken is not None
         taken[1].rename(self.spool.ready("tts") / ticket.id)
-        self.board.restore(ticket)
+        self.ready_queue.restore(ticket)
         return seconds
 
 

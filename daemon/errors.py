@@ -1,6 +1,6 @@
-"""The errors a person may meet. Each carries a stable kebab-case code, one clear sentence, and what to do next.
+"""Defines the errors that users see. Each has a stable kebab-case code, one sentence, and a hint what to do next.
 
-Whose fault it is decides what happens to the job (docs/spool.md, promise 4), so the class says it.
+The class of an error says whose fault it is, which decides what happens to the job (docs/spool.md, promise 4).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Fault = Literal["job", "machine", "unknown"]
 #: Longest text of one log message of a worker, and longest traceback, in characters.
 TEXT_CHARS = 8192
 
-#: OS errors that are the machine's state, not the job's doing: the lane pauses and the job is not charged.
+#: OS errors caused by the machine's state: the lane pauses, and the attempt is not counted.
 MACHINE_ERRNOS = frozenset(
     {
         errno.EAGAIN,
@@ -33,52 +33,52 @@ MACHINE_ERRNOS = frozenset(
 
 
 class AvatarError(Exception):
-    """Root of all errors that carry a code.
+    """Base class of all errors with a code.
 
     Args:
         code: stable, kebab-case, listed in docs/errors.md.
-        message: one sentence: what is wrong, and where.
-        hint: one sentence: what would be right.
+        message: one sentence that says what is wrong, and where.
+        hint: one sentence that says what to do.
 
     Attributes:
-        traceback: where in the program an unexpected error arose, for the log and the job's history; else empty. It names
-            paths of the machine, so it is not for the status files in the outbox.
+        traceback: traceback of an unexpected error, for the log and the job's history; else empty. It contains paths of the
+            machine, so it is not written into status files.
     """
 
     fault: Fault = "unknown"
     traceback: str = ""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
-        self.code, self.message, self.hint = code, visible(message), visible(hint)
+        self.code, self.message, self.hint = code, escape_unprintable(message), escape_unprintable(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
     def to_dict(self) -> dict[str, str]:
-        """What people and programs are told of it, as it stands in every JSON file and answer."""
+        """Return code, message and hint, as JSON files and answers contain them."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
 class JobError(AvatarError):
-    """The job's own fault (bad text, no face): fails at once, is not retried."""
+    """A fault of the job (bad text, no face): the job fails at once."""
 
     fault = "job"
 
 
 class MachineError(AvatarError):
-    """The machine's fault (disk full, model file missing): the lane pauses, the job keeps its place uncharged."""
+    """A fault of the machine (disk full, model file missing): the lane pauses, and the job is retried without limit."""
 
     fault = "machine"
 
 
 class UnknownError(AvatarError):
-    """Nobody's fault that we can name: retried with backoff, then failed."""
+    """An error of unknown cause: the job is retried with growing delay, then fails."""
 
 
 class Postponed(AvatarError):  # noqa: N818 (it says what happened)
-    """One file cannot be taken in now (a writer holds it, it does not fit on the disk). It alone is tried again, and fails with
-    this error when `intake.companion_wait_s` is over.
+    """A file cannot be accepted now (still being written, or no space on the disk). Only this file is tried again; its job
+    fails with this error after `intake.companion_wait_s`.
     """
 
     def __init__(self, code: str, message: str, hint: str, fault: Fault = "job") -> None:
@@ -87,61 +87,69 @@ class Postponed(AvatarError):  # noqa: N818 (it says what happened)
 
 
 class ResultError(UnknownError):
-    """The machine made of this job what cannot be right, such as noise for speech: its fault, not the job's.
+    """A stage produced an invalid result, such as noise for speech: a fault of the machine.
 
-    Only this job may be touched, so the lane goes on: the job is retried with backoff, then failed.
+    It may affect only this job, so the lane continues: the job is retried with growing delay, then fails.
     """
 
     fault = "machine"
 
 
 class ConfigError(AvatarError):
-    """config.yaml is not usable; the command exits with EX_CONFIG (78)."""
+    """config.yaml is invalid; the command exits with EX_CONFIG (78)."""
 
 
-def visible(text: str) -> str:
-    """Text to be shown to people: what a stranger put into it cannot move a terminal's cursor or hide itself."""
+def escape_unprintable(text: str) -> str:
+    """Escape all unprintable characters but line breaks, so that untrusted text cannot control a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-def shortened(text: str, limit: int = TEXT_CHARS) -> str:
-    """Text of at most about `limit` characters. The middle is left out: a traceback says the most at its end."""
+def shorten(text: str, limit: int = TEXT_CHARS) -> str:
+    """Shorten text to about `limit` characters. The middle is left out, as a traceback says most at its end."""
     if len(text) <= limit:
         return text
     head = limit // 4
     return f"{text[:head]}\n… {len(text) - limit} characters are left out …\n{text[head - limit :]}"
 
 
-def unexpected(exc: BaseException) -> str:
-    """The traceback of an exception, shortened. Empty for a fault of the job or the machine that our own code found, as its
-    message says everything.
-    """
+def traceback_of(exc: BaseException) -> str:
+    """Return the shortened traceback of an exception; empty for a JobError or MachineError, whose message is complete."""
     if isinstance(exc, AvatarError) and exc.traceback:
         return exc.traceback
     if isinstance(exc, JobError | MachineError):
         return ""
-    return visible(shortened("".join(traceback.format_exception(exc)).rstrip()))
+    return escape_unprintable(shorten("".join(traceback.format_exception(exc)).rstrip()))
 
 
 def from_exception(exc: BaseException) -> AvatarError:
-    """Sort any exception into the three faults; an AvatarError is returned as it is."""
+    """Convert any exception into an AvatarError of the right fault; an AvatarError is returned unchanged."""
     if isinstance(exc, AvatarError):
         return exc
     if isinstance(exc, MemoryError):
         return MachineError("out-of-memory", "The machine ran out of memory.", "Free memory or lower the limits.")
     if isinstance(exc, ImportError):
         return MachineError(
-            "install-broken", f"Part of the installation is missing: {exc}.", "`avatar doctor` says how to mend it."
+            "install-broken",
+            f"Part of the installation is missing: {exc}.",
+            "Run `avatar doctor`, which says how to repair it.",
         )
     if isinstance(exc, OSError) and exc.errno in MACHINE_ERRNOS:
         code = "disk-full" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "io-error"
         where = f" at {exc.filename}" if exc.filename else ""
-        return MachineError(code, f"{exc.strerror}{where}.", "Free space or mend the disk; the work goes on by itself.")
+        return MachineError(
+            code, f"{exc.strerror}{where}.", "Free space or repair the disk; work resumes automatically."
+        )
     return UnknownError("internal-error", f"{type(exc).__name__}: {exc}", "See the log for the traceback.")
 
 
-class ChildDied(Exception):  # noqa: N818 (it says what happened)
-    """The child ended in the middle of a job. `reason` is a sentence; `tail` its last log lines."""
+class WorkerDied(Exception):  # noqa: N818 (it says what happened)
+    """A worker process ended during a job.
+
+    Args:
+        reason: one sentence.
+        code: stable kebab-case code.
+        tail: its last log lines.
+    """
 
     def __init__(self, reason: str, code: str, tail: list[str]) -> None:
         super().__init__(reason)

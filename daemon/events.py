@@ -1,4 +1,4 @@
-"""What happens to jobs, told to whoever listens. Metrics, status files and logs are listeners; the queue knows none of them."""
+"""Distributes events to subscribers such as metrics, status files and logs, so that the queue depends on none of them."""
 
 from __future__ import annotations
 
@@ -18,73 +18,81 @@ log = structlog.get_logger()
 
 
 class Subscriber:
-    """Every hook does nothing until overridden. Only `before_finish` may raise: the job then stays where it is."""
+    """Base class of event listeners. Every hook does nothing unless overridden.
+
+    Only `before_finish` may raise: then the job stays in its queue, and the hook is called again.
+    """
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
         """A manifest in the inbox waits for the files it names."""
 
     def job_withdrawn(self, job: Job) -> None:
-        """A waiting manifest was taken out of the inbox again, or goes on under other names."""
+        """A waiting manifest was removed from the inbox, or became jobs with other names."""
 
     def job_accepted(self, job: Job) -> None:
-        """A job is durably in the spool (or, when it is wrong, durably among the failed)."""
+        """A job is durably in the spool; an invalid one is durably among the failed jobs."""
 
     def job_recovered(self, job: Job) -> None:
-        """A job was found interrupted at start and put back into its queue."""
+        """An interrupted job was found at start and put back into its queue."""
 
     def job_changed(self, job: Job) -> None:
-        """State or queue of an accepted job changed in another way (held, released, retried, put back)."""
+        """The state, queue or priority of a job changed in another way (held, released, retried, put back)."""
 
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-        """A stage begins, after standing in its queue for `wait_s`."""
+        """A stage starts, after the job waited for it for `wait_s` seconds in all."""
 
     def stage_progress(self, job: Job, stage: Stage, value: float) -> None:
-        """The finished part of the running stage, 0 to 1."""
+        """The running stage reported its finished part, 0 to 1."""
 
     def stage_left(self, job_id: str, seconds: float) -> None:
-        """A running stage measured how long it still takes."""
+        """A running stage reported its remaining time, in s."""
 
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
-        """A stage ended: `done`, `failed`, `retried`, `crashed`, `timeout`, `paused`, `cancelled` or `returned`."""
+        """A stage ended after `seconds`.
+
+        Args:
+            result: `done`, `failed`, `retried`, `crashed`, `timeout`, `paused`, `cancelled` or `returned`.
+        """
 
     def before_finish(self, job: Job) -> None:
-        """The job is about to be moved among the finished ones."""
+        """A job is about to be moved to the finished jobs."""
 
     def job_finished(self, job: Job) -> None:
-        """The job is durably done, failed or cancelled."""
+        """A job is durably done, failed or cancelled."""
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
-        """A lane takes no jobs for a while because of a fault of the machine."""
+        """A lane pauses for `delay_s` seconds because of a fault of the machine."""
 
     def lane_resumed(self, lane: str) -> None:
-        """A paused lane works again."""
+        """A paused lane resumed."""
 
     def queue_paused(self, scope: Scope, pause: Pause) -> None:
-        """A person stopped the lanes or the intake."""
+        """A person paused the lanes or the intake."""
 
     def queue_resumed(self, scope: Scope) -> None:
-        """Such a pause is over."""
+        """A pause that a person ordered ended."""
 
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
-        """A child loaded a model."""
+        """A worker loaded a model, in `seconds`."""
 
-    def child_died(self, lane: str, reason: str) -> None:
-        """A child process ended that should not have."""
+    def worker_died(self, lane: str, reason: str) -> None:
+        """A worker ended during a job. `reason`: code of the error."""
 
     def scanned(self, seconds: float, found: int) -> None:
-        """The inbox was read from end to end."""
+        """The whole inbox was scanned, in `seconds`. `found`: manifests in it."""
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
-        """config.yaml was read anew. With an error nothing was changed; `waiting` settings need a new start."""
+        """config.yaml was reloaded. With an error, nothing was changed; `waiting` settings need a restart."""
 
 
 class Events(Subscriber):
-    """Passes every event to all subscribers, in the order they were added. A failing subscriber never stops the queue."""
+    """Passes every event to all subscribers, in the order in which they were added. An error of a subscriber is logged."""
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = list(subscribers)
 
     def add(self, subscriber: Subscriber) -> None:
+        """Add a subscriber; it receives all later events."""
         self._subscribers.append(subscriber)
 
     def __getattribute__(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from daemon.system import fs
 
 def prepare(settings: Settings, spool: Spool) -> None:
     """Make the folders that are missing and see that they can be written. The inbox is not made: where it is only not mounted it
-    must not come to be (`Anchor`).
+    must not come to be (`MountGuard`).
 
     Raises:
         ConfigError: `folder-unusable`: a setting names what cannot be used.

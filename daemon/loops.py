@@ -20,11 +20,11 @@ from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
 from daemon.outbox.status_file import StatusWriter
 from daemon.queue.pauses import Pauses
-from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
-from daemon.system.wakeup import Bell
+from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -49,8 +49,8 @@ class Rounds:
         wishes: Wishes,
         control: Control,
         pauses: Pauses,
-        flow: Flow,
-        wake: Bell,
+        state_machine: StateMachine,
+        wake: Wakeup,
         disk: DiskThread,
     ) -> None:
         self._intake = intake
@@ -60,10 +60,10 @@ class Rounds:
         self.wishes = wishes
         self.control = control
         self._pauses = pauses
-        self._flow = flow
+        self._state_machine = state_machine
         self._wake = wake
         self._settings = intake.settings
-        self._events = flow.events
+        self._events = state_machine.events
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
@@ -94,7 +94,7 @@ class Rounds:
 
     async def look(self, watcher: Watcher) -> None:
         while True:
-            heard = self._wake.rings
+            heard = self._wake.notifications
             if not self._watch_disk.busy_s:
                 self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
             try:
@@ -113,7 +113,7 @@ class Rounds:
     async def listen(self) -> None:
         """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
         while True:
-            heard = self._wake.rings
+            heard = self._wake.notifications
             await self.obey()
             await self._wake.wait(self._settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
@@ -129,7 +129,7 @@ class Rounds:
         await self._disk.run(self._intake.outbox.check)
         try:
             if await self._disk.run(self._intake.resume):  # what a full disk has cut short
-                self._flow.changed.ring()
+                self._state_machine.changed.notify()
             # Also where nothing was dropped: `/readyz` says what would become of it.
             await self._disk.run(self._intake.check_room)
             await self._take_drops(drops)
@@ -143,14 +143,14 @@ class Rounds:
                 continue  # nothing is taken, but people are told what waits
             await self._disk.run(self._intake.check_room)
             if await self._disk.run(self._intake.take, batch):
-                self._flow.changed.ring()
+                self._state_machine.changed.notify()
 
     async def watch_disk(self) -> None:
         """Tell of an inbox that does not answer, and of its coming back."""
         told = False
         while True:
             if self._watcher is not None and not self._watcher.alive():
-                self._wake.ring()  # the look makes its watches anew
+                self._wake.notify()  # the look makes its watches anew
             silent = self._disk.busy_s
             if silent >= STUCK_S and not told:
                 error = MachineError(
@@ -171,8 +171,8 @@ class Rounds:
             try:
                 for scope in self._pauses.expire():
                     self._events.queue_resumed(scope)
-                    self._flow.changed.ring()
-                    self._wake.ring()
+                    self._state_machine.changed.notify()
+                    self._wake.notify()
             except OSError as exc:  # no room to note it: it is over all the same, and noted later
                 log.warning("end of a pause not noted", error=str(exc))
             await asyncio.sleep(PAUSES_S)
@@ -193,17 +193,17 @@ class Rounds:
             self._events.lane_resumed("intake")
 
 
-async def keep_positions(board: Board, spool: Spool, status: StatusWriter) -> None:
+async def keep_positions(ready_queue: ReadyQueue, spool: Spool, status: StatusWriter) -> None:
     """Keep the place in the queue fresh in the status of the jobs near its head: write what has changed, for ever."""
     known: dict[Ticket, int] = {}
     while True:
         fresh: dict[Ticket, int] = {}
         for stage in STAGES:
-            for place, ticket in enumerate(board.front(stage, POSITIONS), start=1):
+            for place, ticket in enumerate(ready_queue.front(stage, POSITIONS), start=1):
                 fresh[ticket] = place
                 if known.get(ticket) != place:
                     with contextlib.suppress(ValueError, OSError):  # it moves on while we look
-                        job = spool.load(spool.ready(stage) / ticket.id)
+                        job = spool.load_job(spool.ready(stage) / ticket.id)
                         status.queue_position(job, place)
         known = fresh
         await asyncio.sleep(POSITIONS_S)

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.config.reload import Change, reload
+from daemon.config.reload import ReloadedSettings, reload_settings
 from daemon.control.inbox_requests import Wishes
 from daemon.control.operations import Requests
 from daemon.control.spool_requests import Control
@@ -22,7 +22,7 @@ from daemon.events import Events
 from daemon.folders import prepare
 from daemon.intake.admission import Intake
 from daemon.intake.watcher import Watcher
-from daemon.jobs.stages import stages_of
+from daemon.jobs.stages import stages_of_lane
 from daemon.loops import Rounds, keep_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -30,22 +30,22 @@ from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
 from daemon.queue.lock import SpoolLock
 from daemon.queue.pauses import SCOPES, Pauses
-from daemon.queue.ready_queue import Board
-from daemon.queue.recovery import recover
-from daemon.queue.retention import keep_trimmed
+from daemon.queue.ready_queue import ReadyQueue
+from daemon.queue.recovery import recover_spool
+from daemon.queue.retention import run_retention
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
-from daemon.system.wakeup import Bell
-from daemon.telemetry.canary import Heartbeat
-from daemon.telemetry.endpoints import MetricsServer, keep_file, serve
-from daemon.telemetry.logs import LogWriter, configure
+from daemon.system.wakeup import Wakeup
+from daemon.telemetry.canary import Canary
+from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_metrics
+from daemon.telemetry.logs import LogWriter, configure_logging
 from daemon.telemetry.metrics import Metrics
-from daemon.telemetry.sd_notify import Notifier
+from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import StateFile
-from daemon.telemetry.systemd import Overseer
+from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.lane import Lane
-from daemon.workers.scheduler import Chooser
+from daemon.workers.scheduler import Scheduler
 
 log = structlog.get_logger()
 
@@ -63,43 +63,45 @@ class Service:
         self.spool = Spool(settings.paths.spool)
         self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         # Asked each time, as a reload may change it.
-        self.board = Board(longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s))
+        self.ready_queue = ReadyQueue(
+            longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s)
+        )
         self.events = Events()
-        self.flow = Flow(settings, self.spool, self.board, self.events)
+        self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events)
         self._disk = DiskThread("inbox")
-        self.intake = Intake(settings, self.spool, self.outbox, self.board, self.events, self._disk.post)
+        self.intake = Intake(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
-        chooser = Chooser(settings, self.board, self.pauses)
-        self.gpu = Lane("gpu", 1, self.flow, stages_of("gpu"), chooser.gpu)
-        self.cpu = Lane("cpu", cpus, self.flow, stages_of("cpu"), chooser.cpu)
+        scheduler = Scheduler(settings, self.ready_queue, self.pauses)
+        self.gpu = Lane("gpu", 1, self.state_machine, stages_of_lane("gpu"), scheduler.gpu)
+        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of_lane("cpu"), scheduler.cpu)
         self.lanes = [self.gpu, self.cpu]
-        chooser.cpu_slots = self.cpu.slots
-        requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events, self._disk)
-        self._wake = Bell()
+        scheduler.cpu_slots = self.cpu.slots
+        requests = Requests(self.state_machine, self.intake, self.lanes, self.pauses, self.events, self._disk)
+        self._wake = Wakeup()
         self.rounds = Rounds(
             self.intake,
             Wishes(self.intake, self.outbox, requests, self._disk),
             Control(self.spool.control, requests),
             self.pauses,
-            self.flow,
+            self.state_machine,
             self._wake,
             self._disk,
         )
-        self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
+        self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
+        self.canary = Canary(settings, self.intake.mount_guard, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
-        self.overseer = Overseer(Notifier(), settings, self.board, self.lanes, self.pauses)
+        self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         for subscriber in (
             estimator,
             self.status,
             self.metrics,
             LogWriter(),
             self.state,
-            self.overseer,
-            self.heartbeat,
+            self.systemd,
+            self.canary,
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
@@ -136,13 +138,13 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self.overseer.reload(self._reload))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.systemd.reload(self._reload))
         self._wake.bind()
         self.state.write()
         for scope in SCOPES:
             if (pause := self.pauses.active(scope)) is not None:
                 self.events.queue_paused(scope, pause)
-        watcher = Watcher(self._wake.ring_threadsafe)
+        watcher = Watcher(self._wake.notify_threadsafe)
         # Watching begins before the first scan, so nothing can fall between the two.
         watcher.watch(self.spool.control, "auto", recursive=False)
         watcher.start()
@@ -151,17 +153,17 @@ class Service:
         beating = asyncio.create_task(self._keep_beating())
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
-            server = serve(
+            server = serve_metrics(
                 self.settings.metrics,
                 self.metrics.registry,
                 self.healthy,
-                self.overseer.claims,
+                self.systemd.readiness,
                 self.spool.root / "metrics.json",
             )
-            starting = asyncio.create_task(self.overseer.starting())
+            starting = asyncio.create_task(self.systemd.starting())
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
-                interrupted = await recover(self.flow, self.outbox)
+                interrupted = await recover_spool(self.state_machine, self.outbox)
                 await self.rounds.open()
                 await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
@@ -169,14 +171,14 @@ class Service:
             log.info(
                 "ready",
                 pid=os.getpid(),
-                waiting=len(self.board),
+                waiting=len(self.ready_queue),
                 recovered=interrupted,
                 inbox=str(self.settings.paths.inbox),
                 notified=watcher.trusted(self.settings.paths.inbox),
             )
             for lane in self.lanes:
                 lane.start()
-            self.overseer.ready()
+            self.systemd.ready()
             ready()
             await self._work(watcher)
         finally:
@@ -188,21 +190,21 @@ class Service:
     async def _work(self, watcher: Watcher) -> None:
         loops = (
             self.rounds.look(watcher),
-            keep_positions(self.board, self.spool, self.status),
-            keep_trimmed(self.settings, self.spool),
+            keep_positions(self.ready_queue, self.spool, self.status),
+            run_retention(self.settings, self.spool),
             self.rounds.end_pauses(),
             self.rounds.listen(),
             self.rounds.watch_disk(),
-            self.overseer.watch(),
-            self.heartbeat.loop(),
+            self.systemd.watch(),
+            self.canary.loop(),
             VoiceList(self.settings, self.outbox).loop(),
-            keep_file(self.metrics.registry, self.settings.metrics.textfile),
+            keep_metrics_file(self.metrics.registry, self.settings.metrics.textfile),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        log.info("stopping", running=len(self.flow.running))
-        self.overseer.stopping(self.settings.lanes.drain_s)
+        log.info("stopping", running=len(self.state_machine.running))
+        self.systemd.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes))
@@ -221,18 +223,18 @@ class Service:
         self._stop.set()
 
     def _reload(self) -> None:
-        change, error = Change(), None
+        change, error = ReloadedSettings(), None
         try:
             if self._config is not None:
-                change = reload(self.settings, self._config)
+                change = reload_settings(self.settings, self._config)
         except AvatarError as exc:
             error = exc
         self.events.config_read(error, change.applied, change.waiting)
         if change.applied:
-            configure(self.settings.log)
+            configure_logging(self.settings.log)
             for slot in (slot for lane in self.lanes for slot in lane.slots):
-                slot.child.renew()
-            self._wake.ring()
+                slot.worker.restart_before_next_job()
+            self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns, and a word for people. May be called from any thread."""

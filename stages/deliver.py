@@ -15,7 +15,7 @@ from typing import Any
 
 from daemon.errors import MachineError
 from daemon.system import fs
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 from stages.context import Context, Facts
 
 CHUNK = 1 << 20  # bytes
@@ -37,7 +37,7 @@ def run(ctx: Context) -> Facts:
             "Mount the outbox or correct its permissions; work then resumes by itself.",
         )
     paths = ctx.settings.paths
-    with Anchor(paths.outbox, paths.spool / "outbox.json", "outbox").held(adopt=False):
+    with MountGuard(paths.outbox, paths.spool / "outbox.json", "outbox").held(adopt=False):
         outputs = _publish_results(ctx)
     return {"outputs": [{key: output[key] for key in ("file", "bytes", "sha256")} for output in outputs]}
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, MachineError, ResultError, from_exception, unexpected
+from daemon.errors import AvatarError, MachineError, ResultError, from_exception, traceback_of
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system import fs
@@ -157,7 +157,7 @@ def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire) -> b
         wire.send("result", job=request["job"], **run_stage(request, settings, wire))
     except Exception as exc:
         error = classify_error(exc, settings)
-        trace = unexpected(exc)
+        trace = traceback_of(exc)
         if not trace:
             log.debug("The stage reports %s.", error.code, exc_info=True)
         # After losing the GPU, CUDA cannot recover in this process, and a process that computed a wrong result may do so again:
@@ -197,7 +197,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
     die_with(parent)
-    fs.keep_private()
+    fs.restrict_umask()
     wire = Wire()
     log_handler = WorkerLogHandler(wire.send)
     log_handler.install()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from daemon.errors import shortened
+from daemon.errors import shorten
 
 #: Maximum number of messages per run of a stage: a stage that logs in a loop must not fill the daemon's log.
 LINES = 200
@@ -73,9 +73,7 @@ class WorkerLogHandler(logging.Handler):
         if self._count > LINES:
             return
         try:
-            self._send(
-                "log", level=_level(record.levelno), text=shortened(self.format(record).rstrip()), **self._fields
-            )
+            self._send("log", level=_level(record.levelno), text=shorten(self.format(record).rstrip()), **self._fields)
         except Exception:
             self.handleError(record)  # writes it to stderr
 

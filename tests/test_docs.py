@@ -15,7 +15,7 @@ from daemon.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Ends of the names of what makes an error or a worker's death.
-MAKERS = ("Error", "_end", "ChildDied", "Postponed")
+MAKERS = ("Error", "_end_worker", "WorkerDied", "Postponed")
 KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
 
 

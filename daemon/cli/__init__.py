@@ -20,7 +20,7 @@ from daemon.cli.commands import config as config_command
 from daemon.cli.commands import jobs, models, queue, run, spool, submit, top, validate, voice
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
 from daemon.errors import AvatarError
-from daemon.system.permissions import refusal
+from daemon.system.permissions import explain_refusal
 
 
 class _ReaderGoneError(Exception):
@@ -73,7 +73,7 @@ def main(args: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has nowhere to go
         sys.exit(EXIT_PIPE)
     except PermissionError as exc:
-        error = refusal(exc)
+        error = explain_refusal(exc)
         tell_error(error)
         sys.exit(exit_code(error))
     except OSError as exc:

@@ -15,10 +15,10 @@ import click
 from daemon.config import Settings
 from daemon.control.spool_requests import send
 from daemon.errors import AvatarError, ConfigError
-from daemon.queue.lock import holder
+from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.permissions import NOT_ALLOWED, closed, user
+from daemon.system.permissions import NOT_ALLOWED, access_error, current_user
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
@@ -89,7 +89,7 @@ class Shell:
     @functools.cached_property
     def spool_closed(self) -> bool:
         """Whether whoever asks may not look into the spool; then says so, once, as less can be told from the outbox."""
-        if closed(self.spool.root) is None:
+        if access_error(self.spool.root) is None:
             return False
         note("You may not read the spool, so this is what the status files in the outbox say.")
         return True
@@ -101,7 +101,7 @@ class Shell:
             AvatarError: `daemon-unknown`.
         """
         try:
-            return holder(self.spool.lock)
+            return lock_holder(self.spool.lock)
         except OSError as exc:
             raise AvatarError(
                 "daemon-unknown",
@@ -123,7 +123,7 @@ class Shell:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
         fs.make_folder(self.spool.control)
-        answer = send(self.spool.control, op, by=user(), **data)
+        answer = send(self.spool.control, op, by=current_user(), **data)
         deadline = time.monotonic() + ANSWER_S
         while not answer.exists() and self.may_run():
             if time.monotonic() > deadline:

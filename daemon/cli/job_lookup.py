@@ -20,9 +20,9 @@ TRIES = 5
 def all_jobs(shell: Shell) -> Iterator[Job]:
     """Every job with a readable record, and every manifest that is not a job yet (state `waiting`)."""
     for folder in shell.spool.folders()[3:]:
-        for path in shell.spool.jobs(folder):
+        for path in shell.spool.job_folders(folder):
             with contextlib.suppress(ValueError):  # it moved on while we looked
-                yield shell.spool.load(path)
+                yield shell.spool.load_job(path)
     yield from waiting(shell)
 
 
@@ -56,7 +56,7 @@ def find(shell: Shell, wanted: str) -> Job:
     if JOB_ID.fullmatch(wanted):
         job = _by_id(shell.spool, wanted)
     else:
-        owner = Outbox(shell.settings.paths.outbox).owner(wanted) or ""
+        owner = Outbox(shell.settings.paths.outbox).owner_of(wanted) or ""
         job = _by_id(shell.spool, owner) if JOB_ID.fullmatch(owner) else None
         if job is None or job.name != wanted:  # its status is gone, or was never written
             named = [job for job in all_jobs(shell) if wanted == job.name or wanted == job.facts.get("path")]
@@ -69,7 +69,7 @@ def find(shell: Shell, wanted: str) -> Job:
 def _by_id(spool: Spool, job_id: str) -> Job | None:
     for _ in range(TRIES):
         with contextlib.suppress(ValueError, FileNotFoundError):
-            if (place := spool.find(job_id)) is not None:
-                return spool.load(place)
+            if (place := spool.find_job(job_id)) is not None:
+                return spool.load_job(place)
             return Job.from_bytes((spool.waiting / f"{job_id}.json").read_bytes())
     return None

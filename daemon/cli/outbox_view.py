@@ -19,14 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
 from daemon.config.settings import Metrics
-from daemon.errors import AvatarError, JobError, visible
+from daemon.errors import AvatarError, JobError, escape_unprintable
 from daemon.intake.scanner import Inbox
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.outbox import VOICES, Outbox
 from daemon.outbox.status_file import NEXT, iso
-from daemon.system.permissions import closed, refusal
+from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import Row
@@ -70,8 +70,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 def voices_closed(shell: Shell) -> AvatarError | None:
     """Why whoever asks may not look into the folders that voices are in; None where they may."""
     paths = shell.settings.paths
-    refused = next(filter(None, map(closed, (paths.models, paths.profiles))), None)
-    return None if refused is None else refusal(refused)
+    refused = next(filter(None, map(access_error, (paths.models, paths.profiles))), None)
+    return None if refused is None else explain_refusal(refused)
 
 
 def voices(shell: Shell, refused: AvatarError) -> list[Row]:
@@ -86,7 +86,7 @@ def voices(shell: Shell, refused: AvatarError) -> list[Row]:
     try:
         record = json.loads(read_manifest(outbox, VOICES, MAX_LIST_BYTES))
         found = TypeAdapter(list[Row]).validate_python(record["voices"])
-        made = visible(str(record.get("at")))
+        made = escape_unprintable(str(record.get("at")))
     except (JobError, OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise AvatarError(
             refused.code,
@@ -105,7 +105,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
     """
     outbox, waiting = Outbox(shell.settings.paths.outbox), set()
     for name in _names(outbox):
-        if (status := checked(name, outbox.status(name))) is not None:
+        if (status := checked(name, outbox.read_status(name))) is not None:
             if status["state"] == "waiting":
                 waiting.add(status.get("source"))
             with contextlib.suppress(RecursionError):  # nested deeper than any of ours
@@ -192,7 +192,7 @@ def health(settings: Metrics) -> str | None:
         return ""
     finally:
         connection.close()
-    return visible(line).strip()
+    return escape_unprintable(line).strip()
 
 
 def _unclaimed(status: dict[str, Any]) -> str | None:
@@ -210,9 +210,9 @@ def checked(name: str, record: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, str):
-        return visible(value)
+        return escape_unprintable(value)
     if isinstance(value, dict):
-        return {visible(str(key)): _shown(item) for key, item in value.items()}
+        return {escape_unprintable(str(key)): _shown(item) for key, item in value.items()}
     return [_shown(item) for item in value] if isinstance(value, list) else value
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.intake.claim_folder import CLAIMED
-from daemon.jobs.record import JOB_ID, Job, State, unreadable
+from daemon.jobs.record import JOB_ID, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import describe
+from daemon.outbox.status_file import status_of
 from daemon.queue.spool import RESTING, SPARE, Spool
 from daemon.system import fs
 
@@ -88,7 +88,7 @@ class SpoolCheck:
 
     def _job(self, path: Path) -> Iterator[Problem]:
         try:
-            job = self._spool.load(path)
+            job = self._spool.load_job(path)
         except OSError as exc:
             yield Problem(path, f"its record cannot be read now: {exc.strerror}", "look at the disk", None)
             return
@@ -117,7 +117,7 @@ class SpoolCheck:
                 path,
                 "its status file is missing in the outbox",
                 "write it again",
-                lambda: self._outbox.write(job.name, describe(job), durable=True),
+                lambda: self._outbox.write_status(job.name, status_of(job), durable=True),
             )
 
     def _holding(self, job: Job, path: Path) -> Iterator[Problem]:
@@ -135,8 +135,8 @@ class SpoolCheck:
 
     def _move(self, job: Job, path: Path, state: State) -> None:
         job.state = state
-        self._spool.hop(job, path)
-        self._outbox.write(job.name, describe(job), durable=True)
+        self._spool.move_job(job, path)
+        self._outbox.write_status(job.name, status_of(job), durable=True)
 
     def _claims(self) -> Iterator[Problem]:
         """Claims that the next start would not go on from. (One with its manifest in it is as it should be after a crash.)"""
@@ -154,9 +154,9 @@ class SpoolCheck:
 
     def _set_aside(self, path: Path, why: str) -> None:
         job = Job(id=path.name, name=path.name, source="", state="failed")
-        job.set_error(unreadable(why), None)
-        self._outbox.write(job.name, describe(job), durable=True)
-        self._spool.hop(job, path)
+        job.set_error(unreadable_record(why), None)
+        self._outbox.write_status(job.name, status_of(job), durable=True)
+        self._spool.move_job(job, path)
 
     def _litter(self) -> Iterator[Problem]:
         if self._live:
@@ -165,7 +165,7 @@ class SpoolCheck:
             yield from map(_litter, sorted(self._spool.tmp.iterdir()))
         live = frozenset(name for name, path in self._seen.items() if path.parent.parent.name == DELIVER)
         if self._outbox.root.is_dir():
-            yield from map(_litter, sorted(self._outbox.litter(live)))
+            yield from map(_litter, sorted(self._outbox.temporary_files(live)))
         for folder in (self._spool.control, self._spool.waiting):
             yield from map(_litter, sorted(folder.glob(".*.tmp")))
         for path in sorted(self._spool.waiting.glob("*.json")):

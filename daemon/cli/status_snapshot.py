@@ -21,7 +21,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import iso
-from daemon.queue.pauses import read
+from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
 
 ENDED = 10  # how many finished jobs are told, the latest first
@@ -37,13 +37,13 @@ def overview(shell: Shell) -> dict[str, Any]:
 
     owner = shell.daemon()
     spool, paths = shell.spool, shell.settings.paths
-    counts = {str(name): sum(1 for _ in spool.jobs(spool.root / name)) for name in RESTING}
+    counts = {str(name): sum(1 for _ in spool.job_folders(spool.root / name)) for name in RESTING}
     return {
         "version": __version__,
         "source": "spool",
         "daemon": owner,
         "paused": {
-            scope: asdict(pause) for scope, pause in read(spool.root / "paused.json").items() if pause.left_s > 0
+            scope: asdict(pause) for scope, pause in read_pauses(spool.root / "paused.json").items() if pause.left_s > 0
         },
         "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
@@ -52,7 +52,7 @@ def overview(shell: Shell) -> dict[str, Any]:
         "running": list(_running(shell)) if owner else [],
         "ended": [_ending(job) for job in _ended(shell)],
         "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
-        "gpus": [asdict(card) for card in gpu.read()],
+        "gpus": [asdict(card) for card in gpu.read_cards()],
     }
 
 
@@ -87,9 +87,9 @@ def _times(folder: Path) -> Iterator[tuple[float, str]]:
 
 def _running(shell: Shell) -> Iterator[dict[str, Any]]:
     for stage in STAGES:
-        for path in shell.spool.jobs(shell.spool.active(stage)):
+        for path in shell.spool.job_folders(shell.spool.active(stage)):
             with contextlib.suppress(ValueError, OSError):  # it moved on while we looked
-                job = shell.spool.load(path)
+                job = shell.spool.load_job(path)
                 yield {
                     "job": job.id,
                     "name": job.name,
@@ -101,7 +101,7 @@ def _running(shell: Shell) -> Iterator[dict[str, Any]]:
 
 def _progress(shell: Shell, job: Job) -> dict[str, Any]:
     """How far it is, from the status file that people see, and can change."""
-    status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).status(job.name)) or {}
+    status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).read_status(job.name)) or {}
     return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
 
 
@@ -110,7 +110,7 @@ def _ended(shell: Shell) -> Iterator[Job]:
     latest = heapq.nlargest(ENDED, (found for folder in folders for found in _times(folder)))
     for _, path in latest:
         with contextlib.suppress(ValueError, OSError):
-            yield shell.spool.load(Path(path))
+            yield shell.spool.load_job(Path(path))
 
 
 def _ending(job: Job) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The settings: read from config.yaml, checked, explained where they are wrong, and read again on SIGHUP."""
+"""The settings: read from config.yaml, validated, and reloaded on SIGHUP."""
 
 from daemon.config.settings import Settings
 

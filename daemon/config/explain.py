@@ -1,4 +1,4 @@
-"""What is wrong in config.yaml, in one sentence that names the setting, and what would be right."""
+"""Explains errors in config.yaml: one sentence that names the setting, and a hint how to correct it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 
-def explain(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    """Message and hint for the first error of a settings model."""
+def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    """Return message and hint for an error that Pydantic reports about a settings model."""
     place = [str(part) for part in error["loc"]]
     key = ".".join(place) or "the file"
     if error["type"] == "extra_forbidden":
@@ -20,12 +20,12 @@ def explain(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
             f"there is no setting {key}.",
             f"Did you mean `{close[0]}`?" if close else f"Known there: {', '.join(known)}.",
         )
-    if error["type"] == "value_error":  # a check of ours, which says itself what is wrong
+    if error["type"] == "value_error":  # raised by our own validators, as a sentence
         reason = error["msg"].removeprefix("Value error, ").rstrip(".")
-        return f"{key}: {reason}." if place else f"{reason}.", "config.yaml as shipped shows what each setting may be."
+        return f"{key}: {reason}." if place else f"{reason}.", "See the shipped config.yaml for what is allowed."
     wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ").rstrip(".")
     if error["type"] in ("model_type", "model_attributes_type"):
-        return f"{key} wants settings below it, one a line.", "See config.yaml for which."
+        return f"{key} expects a nested mapping.", "See config.yaml for its settings."
     return f"{key} is {_short(error['input'])}.", f"It should be {wanted}."
 
 
@@ -35,7 +35,7 @@ def _short(value: Any) -> str:
 
 
 def _settings_in(model: type[BaseModel], place: list[str]) -> list[str]:
-    """The keys of a section."""
+    """Return the keys of the section at `place`; none where it is no section."""
     for name in place:
         kind = model.model_fields[name].annotation
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):

@@ -1,4 +1,4 @@
-"""How words are said (`stages.tts.lexicon`): entries for every language, and sections for one."""
+"""Validates and selects the pronunciations of `stages.tts.lexicon`: entries for all languages, and sections for one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: word → how it is said, or language tag → such entries.
+#: Word → pronunciation, or language tag → such entries.
 Lexicon = dict[str, str | dict[str, str]]
 
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
@@ -15,24 +15,24 @@ _LONGEST = 200  # characters
 
 
 def check_lexicon(raw: Mapping[Any, Any]) -> None:
-    """Whether these can be entries and sections.
+    """Check that a mapping is a valid lexicon.
 
     Raises:
-        ValueError: a sentence about the first that cannot.
+        ValueError: a sentence about the first invalid entry.
     """
     for key, value in raw.items():
         if not isinstance(value, Mapping):
-            _check(key, value, "")
+            _check_entry(key, value, "")
             continue
         if not isinstance(key, str) or not _TAG.fullmatch(key):
             quote = ", in quotes" if isinstance(key, bool) else ""
-            raise ValueError(f"'{key}' holds entries, but is no language tag such as en, es-MX or 'no'{quote}")
+            raise ValueError(f"'{key}' holds entries but is not a language tag, such as en, es-MX or 'no'{quote}")
         for word, said in value.items():
-            _check(word, said, f"{key}: ")
+            _check_entry(word, said, f"{key}: ")
 
 
-def of_language(lexicon: Lexicon, language: str) -> dict[str, str]:
-    """The entries that hold for a language tag: those for all, then the language's, then those of its region."""
+def entries_for_language(lexicon: Lexicon, language: str) -> dict[str, str]:
+    """Return word → pronunciation for a language tag. Regional entries override the language's, and those the general ones."""
     tag = language.casefold()
     sections = {key.casefold(): value for key, value in lexicon.items() if isinstance(value, dict)}
     found = {word: said for word, said in lexicon.items() if isinstance(said, str)}
@@ -42,12 +42,12 @@ def of_language(lexicon: Lexicon, language: str) -> dict[str, str]:
     return found
 
 
-def _check(word: Any, said: Any, section: str) -> None:
+def _check_entry(word: Any, said: Any, section: str) -> None:
     if not isinstance(word, str) or not isinstance(said, str):
         raise ValueError(
-            f"{section}'{word}: {said}' is not a word and how it is said; set figures, yes and no in quotes"
+            f"{section}'{word}: {said}' is not a word with its pronunciation; put numbers, yes and no in quotes"
         )
     if not word or len(word.split()) != 1 or word != word.strip(_AROUND):
         raise ValueError(f"{section}'{word}' is not one word without punctuation")
     if not said.strip() or len(said) > _LONGEST or (said.startswith("/") and (len(said) < 3 or said[-1] != "/")):
-        raise ValueError(f"{section}'{word}': '{said}' is neither words, nor a respelling, nor /phonemes/")
+        raise ValueError(f"{section}'{word}': '{said}' is not a respelling in words or /phonemes/")

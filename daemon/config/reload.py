@@ -1,4 +1,4 @@
-"""Reading config.yaml anew while the daemon runs (SIGHUP). A file that is wrong changes nothing."""
+"""Reloads config.yaml while the daemon runs (SIGHUP). An invalid file changes nothing."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from pydantic import BaseModel
 
 from daemon.config.settings import Settings
 
-#: What is fixed at start: folders that are open and locked, a port that is bound, processes that are counted.
+#: Settings that need a restart: open folders, the bound port, the number of processes.
 FIXED = ("paths.", "metrics.", "lanes.cpu.processes", "intake.watch", "log.format")
 
 
 @dataclass
-class Change:
-    """Settings by their dotted names: those in force now, and those that wait for the next start."""
+class ReloadedSettings:
+    """Dotted names of changed settings: those in force now, and those that need a restart."""
 
     applied: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
 
 
-def reload(settings: Settings, path: Path) -> Change:
-    """Bring `settings` up to date with the file, in place, so that everybody who holds them or a section of them sees it.
+def reload_settings(settings: Settings, path: Path) -> ReloadedSettings:
+    """Update `settings` from the file, in place, so that all holders of a section see the change.
 
     Raises:
-        ConfigError: the file is wrong; nothing was changed.
+        ConfigError: the file is invalid; nothing was changed.
     """
-    change = Change()
-    _adopt(settings, Settings.load(path), "", change)
+    change = ReloadedSettings()
+    _apply_changes(settings, Settings.load(path), "", change)
     return change
 
 
-def _adopt(now: BaseModel, new: BaseModel, prefix: str, change: Change) -> None:
+def _apply_changes(now: BaseModel, new: BaseModel, prefix: str, change: ReloadedSettings) -> None:
     for name in type(now).model_fields:
         key, old, value = prefix + name, getattr(now, name), getattr(new, name)
         if isinstance(old, BaseModel) and isinstance(value, type(old)):
-            _adopt(old, value, f"{key}.", change)
+            _apply_changes(old, value, f"{key}.", change)
         elif old == value:
             continue
         elif key.startswith(FIXED):
             change.waiting.append(key)
         else:
-            now.__dict__[name] = value  # sections are frozen for everybody else
+            now.__dict__[name] = value  # sections are frozen for all other code
             change.applied.append(key)

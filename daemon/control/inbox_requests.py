@@ -19,7 +19,7 @@ from daemon.intake.admission import Intake
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
-from daemon.system.safe_open import by_descriptor
+from daemon.system.safe_open import path_by_descriptor
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Wishes:
             raise
         except AvatarError as exc:
             told = str(exc)
-            await self._disk.run(self._outbox.tell, clean_stem(os.path.basename(name)), told)
+            await self._disk.run(self._outbox.publish_note, clean_stem(os.path.basename(name)), told)
         log.info("wish", name=os.path.basename(name), answer=told)
         await self._disk.run(self._take_away, name)
 
@@ -96,7 +96,7 @@ class Wishes:
                 if manifest.startswith(os.path.join(folder, f"{stem}.")):
                     looks.there.pop(manifest, None)
                     return {"op": op, "manifest": manifest}
-        job = self._outbox.owner(clean_stem(stem))
+        job = self._outbox.owner_of(clean_stem(stem))
         if job is not None and op == "cancel" and self._intake.waiting(job) is not None:
             return {"op": op, "job": job}
         if coming:
@@ -129,7 +129,7 @@ class Wishes:
 
     def _take_away(self, name: str) -> None:
         try:
-            with by_descriptor(self._intake.settings.paths.inbox, name) as path:
+            with path_by_descriptor(self._intake.settings.paths.inbox, name) as path:
                 fs.OPS.unlink(path)
         except FileNotFoundError:
             return

@@ -12,9 +12,9 @@ from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Intake
 from daemon.jobs.record import FINISHED, JOB_ID, Job
-from daemon.outbox.status_file import describe, iso
+from daemon.outbox.status_file import iso, status_of
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
-from daemon.queue.state_machine import CANCELLED, Flow
+from daemon.queue.state_machine import CANCELLED, StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.workers.lane import Lane
 
@@ -31,9 +31,15 @@ class Requests:
     """The operations; `do` runs one and gives back a sentence."""
 
     def __init__(
-        self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
+        self,
+        state_machine: StateMachine,
+        intake: Intake,
+        lanes: list[Lane],
+        pauses: Pauses,
+        events: Events,
+        disk: DiskThread,
     ) -> None:
-        self._flow = flow
+        self._state_machine = state_machine
         self._disk = disk
         self._intake = intake
         self._outbox = intake.outbox
@@ -76,16 +82,16 @@ class Requests:
                 return await self._cancelled(job_id)
         job, directory = self._find(job_id)
         self._unfinished(job)
-        self._flow.board.remove(job_id)
-        await self._flow.finish(job, directory, "cancelled", CANCELLED)
+        self._state_machine.ready_queue.remove(job_id)
+        await self._state_machine.finish(job, directory, "cancelled", CANCELLED)
         return f"{job_id} is cancelled."
 
     async def _cancelled(self, job_id: str) -> str:
         """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
         deadline = time.monotonic() + CANCEL_S
         while True:
-            heard = self._flow.changed.rings
-            if job_id not in self._flow.running:
+            heard = self._state_machine.changed.notifications
+            if job_id not in self._state_machine.running:
                 break
             if time.monotonic() > deadline:
                 raise UnknownError(
@@ -93,7 +99,7 @@ class Requests:
                     f"{job_id} is being cancelled; the disk has not taken it yet.",
                     "`avatar status` says why.",
                 )
-            if not await self._flow.changed.wait(AGAIN_S, heard):
+            if not await self._state_machine.changed.wait(AGAIN_S, heard):
                 for lane in self._lanes:  # its child was only just being started when it was first told to end
                     await lane.cancel(job_id)
         job, _ = self._find(job_id)
@@ -122,7 +128,7 @@ class Requests:
         self._unfinished(job)
         if job.held and job.state != "queued":
             return f"{job.id} is held already."
-        await self._flow.hold(job, directory, _by(request), _reason(request))
+        await self._state_machine.hold(job, directory, _by(request), _reason(request))
         return f"{job.id} will be held after its present stage." if job.state == "running" else f"{job.id} is held."
 
     async def _release(self, request: Request) -> str:
@@ -130,7 +136,7 @@ class Requests:
         self._unfinished(job)
         if not job.held and job.state != "held":
             raise JobError("job-not-held", f"{job.id} is not held.", "")
-        await self._flow.release(job, directory, _by(request))
+        await self._state_machine.release(job, directory, _by(request))
         return f"{job.id} goes on."
 
     async def _priority(self, request: Request) -> str:
@@ -143,7 +149,7 @@ class Requests:
                 f"{value!r} is not a priority.",
                 f"It is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
             )
-        await self._flow.prioritise(job, directory, value, _by(request))
+        await self._state_machine.prioritise(job, directory, value, _by(request))
         return f"{job.id} has priority {value}."
 
     async def _retry(self, request: Request) -> str:
@@ -158,16 +164,17 @@ class Requests:
                 f"{job.id} was refused when it was taken in.",
                 "Mend its manifest and drop it again.",
             )
-        if self._outbox.owner(job.name) != job.id:  # somebody removed its status, and the name may be another job's now
-            job.name = self._outbox.reserve(job.name, job.id, describe(job))
+        # Somebody may have removed its status, and the name may be another job's now.
+        if self._outbox.owner_of(job.name) != job.id:
+            job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
         job.not_before, job.stage = 0.0, job.stages[0]
-        await self._flow.enqueue(job, directory)
+        await self._state_machine.enqueue(job, directory)
         return f"{job.id} starts again, as {job.name}."
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
-        directory = self._flow.spool.find(job_id)
+        directory = self._state_machine.spool.find_job(job_id)
         if directory is None and (name := self._intake.waiting(job_id)) is not None:
             raise JobError(
                 "job-waiting",
@@ -176,10 +183,10 @@ class Requests:
             )
         if directory is None:
             raise JobError("job-unknown", f"There is no job {job_id}.", "`avatar jobs list` shows those there are.")
-        if job_id in self._flow.running:  # the record in memory is the one that will be written next
-            return self._flow.running[job_id], directory
+        if job_id in self._state_machine.running:  # the record in memory is the one that will be written next
+            return self._state_machine.running[job_id], directory
         try:
-            return self._flow.spool.load(directory), directory
+            return self._state_machine.spool.load_job(directory), directory
         except ValueError as exc:
             raise JobError("job-unreadable", f"The record of {job_id} cannot be read: {exc}.", "") from exc
 
@@ -212,7 +219,7 @@ class Requests:
         ended = [(scope, pause) for scope in scopes if (pause := self._pauses.end(scope)) is not None]
         for scope, _ in ended:
             self._events.queue_resumed(scope)
-        self._flow.changed.ring()
+        self._state_machine.changed.notify()
         told = " and ".join(f"{scope} (paused by {pause.by})" for scope, pause in ended)
         return f"{told} resumed." if ended else "Nothing was paused."
 

@@ -18,10 +18,10 @@ import yaml
 from daemon.errors import AvatarError, JobError
 from daemon.intake.scanner import ignored
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from daemon.outbox.outbox import ENDINGS, clean_stem
 from daemon.system import fs
-from daemon.system.permissions import owner_name, user
+from daemon.system.permissions import current_user, owner_name
 from daemon.system.safe_open import open_inside
 
 
@@ -72,7 +72,7 @@ def check(manifest: dict[str, Any]) -> Manifest:
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse(_dump(manifest))[0]
+    checked = parse_manifest(_dump(manifest))[0]
     if isinstance(checked, JobError):
         raise checked
     return checked
@@ -124,7 +124,7 @@ def _shared_names(path: Path, digest: str) -> Iterator[str]:
     """Names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
     stem, ending = f"{_slug(path.stem)[:40]}-{digest[:8]}", path.suffix.lower()
     yield f"{stem}{ending}"
-    yield f"{stem}-{_slug(user())}{ending}"
+    yield f"{stem}-{_slug(current_user())}{ending}"
     while True:
         yield f"{stem}-{secrets.token_hex(4)}{ending}"
 

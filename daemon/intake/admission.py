@@ -20,13 +20,13 @@ from daemon.intake.job_builder import Post
 from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import Job, new_id
-from daemon.jobs.untrusted import parse_safely, printable, read_manifest
+from daemon.jobs.record import Job, new_job_id
+from daemon.jobs.untrusted import parse_untrusted, printable, read_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
-from daemon.queue.free_space import no_room, room
-from daemon.queue.ready_queue import Board
+from daemon.queue.free_space import available_bytes, no_room_error
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 from daemon.system.safe_open import open_inside
 
 #: A file that still changes after this many settle times is worth a status.
@@ -61,11 +61,17 @@ class _Refused:
 
 class Intake:
     """Args:
-    post: has the event loop do something; `board` and `events` are only touched there.
+    post: has the event loop do something; `ready_queue` and `events` are only touched there.
     """
 
     def __init__(
-        self, settings: Settings, spool: Spool, outbox: Outbox, board: Board, events: Events, post: Post | None = None
+        self,
+        settings: Settings,
+        spool: Spool,
+        outbox: Outbox,
+        ready_queue: ReadyQueue,
+        events: Events,
+        post: Post | None = None,
     ) -> None:
         self.settings = settings
         self.spool = spool
@@ -78,13 +84,13 @@ class Intake:
             settings,
             spool,
             outbox,
-            board,
+            ready_queue,
             events,
             lambda: self.inbox,  # a test may give it another one
             lambda: self.inbox.clock(),
             self._post,
         )
-        self.anchor = Anchor(settings.paths.inbox, spool.root / "inbox.json")
+        self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
         self._moving: dict[str, float] = {}
@@ -101,7 +107,7 @@ class Intake:
             MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).
         """
         self.outbox.check()
-        with self.anchor.held():
+        with self.mount_guard.held():
             claims = self.claims.recover()
             if not self._recovered:
                 self._waiting.recover()
@@ -115,7 +121,7 @@ class Intake:
             MachineError: `inbox-missing`.
         """
         started = time.monotonic()
-        with self.anchor.held():
+        with self.mount_guard.held():
             drops = self.inbox.look()
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
         self._present = drops
@@ -130,7 +136,7 @@ class Intake:
         drops = self.look() if drops is None else drops
         self._forget_gone({drop.name for drop in drops})
         settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
-        left = room(self.settings)
+        left = available_bytes(self.settings)
         self._unnoted = []
         for start in range(0, len(settled), BATCH):
             batch = []
@@ -152,7 +158,7 @@ class Intake:
         if not drops:
             return []
         limit = self.settings.intake.companion_wait_s
-        with self.anchor.held():
+        with self.mount_guard.held():
             waited = {drop.name for drop in drops if self._waiting.waited_s(drop.name) >= limit}
             jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
         for drop in drops:
@@ -165,7 +171,7 @@ class Intake:
     def _id(self, drop: Drop) -> str:
         """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
         self._waiting.settle(drop.name)
-        return self._waiting.id_of(drop.name) or new_id()
+        return self._waiting.id_of(drop.name) or new_job_id()
 
     def _let_go(self, drop: Drop) -> None:
         self.inbox.forget(drop.name)
@@ -209,7 +215,7 @@ class Intake:
             MachineError: `inbox-missing`.
         """
         jobs: list[Job] = []
-        with self.anchor.held():
+        with self.mount_guard.held():
             while not jobs and name not in self.claims.refused and name.lower().endswith(MANIFESTS):
                 try:
                     with open_inside(
@@ -237,7 +243,7 @@ class Intake:
             MachineError: `disk-reserve`.
         """
         reserve = self.settings.intake.reserve_mb * 10**6
-        if (free := room(self.settings) + reserve) < reserve:
+        if (free := available_bytes(self.settings) + reserve) < reserve:
             raise MachineError(
                 "disk-reserve",
                 f"Only {free / 1e6:.0f} MB are free on the spool's disk; {reserve / 1e6:.0f} MB are kept in reserve.",
@@ -288,7 +294,7 @@ class Intake:
         """Whether the files of a manifest fit on the spool's disk. One that waits for room keeps the others from nothing."""
         if (size := self._size(drop)) <= max(0.0, left):
             return True
-        error = no_room(f"What {os.path.basename(drop.name)} names", size, left)
+        error = no_room_error(f"What {os.path.basename(drop.name)} names", size, left)
         return self._waited_enough(self._wait(drop, [], [str(error)]))
 
     def _size(self, drop: Drop) -> int:
@@ -319,7 +325,7 @@ class Intake:
             raise
         except (AvatarError, OSError):
             return []
-        return [item for item in parse_safely(data, limits.max_documents) if isinstance(item, Manifest)]
+        return [item for item in parse_untrusted(data, limits.max_documents) if isinstance(item, Manifest)]
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
         """Have a manifest wait, now or, where nobody has been told yet, when its turn has come. Returns since when it waits."""

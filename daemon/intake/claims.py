@@ -26,12 +26,12 @@ from daemon.intake.claim_folder import ClaimFolder
 from daemon.intake.job_builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, NextTurn, Post
 from daemon.intake.scanner import Drop, Look
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import parse_safely, read_manifest
+from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.outbox.outbox import Outbox
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.safe_open import by_descriptor, explain
+from daemon.system.safe_open import explain_open_error, path_by_descriptor
 
 log = structlog.get_logger()
 
@@ -65,15 +65,15 @@ class Claims:
         settings: Settings,
         spool: Spool,
         outbox: Outbox,
-        board: Board,
+        ready_queue: ReadyQueue,
         events: Events,
         facts: Callable[[], FileFacts],
         clock: Callable[[], float] = time.monotonic,
         post: Post | None = None,
     ) -> None:
         self._settings = settings
-        self._jobs_in = spool.jobs
-        self._builder = Builder(settings, spool, outbox, board, events, facts, post)
+        self._jobs_in = spool.job_folders
+        self._builder = Builder(settings, spool, outbox, ready_queue, events, facts, post)
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
         #: Manifests that could not be taken, by name, and why.
@@ -124,7 +124,7 @@ class Claims:
 
     def _claim(self, drop: Drop, directory: Path) -> bool:
         try:
-            with by_descriptor(self._settings.paths.inbox, drop.name) as source:
+            with path_by_descriptor(self._settings.paths.inbox, drop.name) as source:
                 if self._move(drop, source, directory):
                     return True
         except FileNotFoundError:
@@ -238,7 +238,7 @@ class Claims:
         data = b""
         try:
             data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
-            items = tuple(parse_safely(data, self._settings.intake.max_documents))
+            items = tuple(parse_untrusted(data, self._settings.intake.max_documents))
         except Postponed as exc:
             if not (last or cancelled):
                 raise
@@ -278,7 +278,7 @@ def _why(exc: OSError) -> str:
     """Why a manifest cannot be renamed, for its owner."""
     if exc.errno == errno.EXDEV:
         return "it lies on another filesystem, subvolume or quota project than the inbox; move it into the inbox itself"
-    told = explain(exc, "it")
+    told = explain_open_error(exc, "it")
     if isinstance(told, JobError) and told.code == "file-is-link":
         return "it lies behind a link"
     return f"{exc.strerror}; give the service the right to write there"

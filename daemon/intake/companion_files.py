@@ -16,7 +16,7 @@ from pathlib import Path
 
 from daemon.errors import JobError, Postponed
 from daemon.system import fs
-from daemon.system.file_key import FileKey, key_of
+from daemon.system.file_key import FileKey, file_key
 
 #: Copies that are kept at hand for the next job; each holds one file descriptor.
 KEPT = 16
@@ -45,7 +45,7 @@ class Snapshots:
             JobError: `file-too-large` (over `limit` bytes).
             Postponed: `file-changing`, and what `check_room` raises.
         """
-        key = key_of(source_fd)
+        key = file_key(source_fd)
         if key in self._kept and self._share(key, target):
             return key
         for _ in range(TRIES):
@@ -53,11 +53,11 @@ class Snapshots:
                 raise JobError("file-too-large", f"{name} is larger than {limit // 2**20} MiB.", "Use a smaller file.")
             check_room(key.size)
             self._copy(source_fd, target, key.size, check_room)
-            if key_of(source_fd) == key:
+            if file_key(source_fd) == key:
                 self._keep(key, target)
                 return key
             fs.remove(target)
-            key = key_of(source_fd)
+            key = file_key(source_fd)
         raise Postponed("file-changing", f"{name} is still written to.", "Drop the manifest again when it is whole.")
 
     def _copy(self, source_fd: int, target: Path, size: int, check_room: Callable[[int], None]) -> None:

@@ -23,10 +23,10 @@ from daemon.intake.companion_files import Snapshots
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox, Wish
-from daemon.outbox.status_file import describe
+from daemon.outbox.outbox import NameRequest, Outbox
+from daemon.outbox.status_file import status_of
 from daemon.queue.free_space import check_room
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.safe_open import open_inside
@@ -99,7 +99,7 @@ class NextTurn(Postponed):
 class Builder:
     """Args:
     facts: gives what is known of the files that manifests name.
-    post: has the event loop do something; `make` may run in another thread, board and events may not.
+    post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Builder:
         settings: Settings,
         spool: Spool,
         outbox: Outbox,
-        board: Board,
+        ready_queue: ReadyQueue,
         events: Events,
         facts: Callable[[], FileFacts],
         post: Post | None = None,
@@ -117,7 +117,7 @@ class Builder:
         self._post = post or _at_once
         self._spool = spool
         self._outbox = outbox
-        self._board = board
+        self._ready_queue = ready_queue
         self._events = events
         self._snapshots = Snapshots()
         self._left_bytes = TURN_BYTES
@@ -153,7 +153,7 @@ class Builder:
 
     def _due(self, build: _Build) -> bool:
         """Whether something is left to do for a job that an earlier try may have made."""
-        build.place = self._spool.find(build.job.id)
+        build.place = self._spool.find_job(build.job.id)
         if build.place is None:
             return True
         known = self._unacknowledged(build.place)
@@ -191,7 +191,7 @@ class Builder:
         fs.OPS.sync_all(written)
         for build in built:
             self._unsaid.add(build.job.id)
-            build.place = self._spool.place(build.job)
+            build.place = self._spool.folder_of(build.job)
             fs.rename(self._spool.tmp / build.job.id, build.place)
 
     def _write(self, build: _Build) -> list[Path]:
@@ -210,7 +210,7 @@ class Builder:
                 raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             job.set_error(exc, "intake")
-        job.name = self._outbox.choose(build.wanted, job.id)
+        job.name = self._outbox.choose_name(build.wanted, job.id)
         fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
 
@@ -221,8 +221,8 @@ class Builder:
         """
         fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
         chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
-        wishes = [Wish(b.wanted, b.job.id, describe(b.job), chosen.get(b.job.id)) for b in builds]
-        names = self._outbox.reserve_all(wishes)
+        requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
+        names = self._outbox.reserve_names(requests)
         for build, name in zip(builds, names, strict=True):
             self._name(build, name)
             self._unsaid.discard(build.job.id)
@@ -231,7 +231,7 @@ class Builder:
     def _announce(self, job: Job, place: Path) -> None:
         """Tell of a job, in the event loop. Somebody may have cancelled it since it came into the spool."""
         if job.state == "queued" and place.is_dir():
-            self._board.add(job)
+            self._ready_queue.add(job)
         self._events.job_accepted(job)
         if job.state in FINISHED:
             self._events.job_finished(job)
@@ -240,19 +240,19 @@ class Builder:
         """Correct the record where somebody took the name that was chosen."""
         if name != build.job.name and build.place is not None:
             build.job.name = name
-            self._spool.save(build.job, build.place)
+            self._spool.save_job(build.job, build.place)
             fs.OPS.sync_dir(build.place)
 
     def _unacknowledged(self, place: Path) -> Job | None:
         """The job, where a crash or a full disk came between its hop into the spool and its status in the outbox."""
         try:
-            job = self._spool.load(place)
+            job = self._spool.load_job(place)
         except ValueError:
             return None  # recovery sets it aside
         if job.id in self._unsaid:
             return job
-        resting = job.state in FINISHED or job.id in self._board
-        return job if resting and self._outbox.owner(job.name) != job.id else None
+        resting = job.state in FINISHED or job.id in self._ready_queue
+        return job if resting and self._outbox.owner_of(job.name) != job.id else None
 
     def _snapshot(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""

@@ -15,10 +15,10 @@ from typing import Any
 from daemon.events import Events
 from daemon.intake.job_builder import Post
 from daemon.intake.scanner import Drop, Inbox
-from daemon.jobs.record import Job, new_id
+from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import describe
+from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs
 
@@ -80,11 +80,11 @@ class WaitingManifests:
         if waiting is None:
             now, since = time.time(), self._inbox().now
             job = Job(
-                id=new_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
+                id=new_job_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
             )
             job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": _boot_id(), "at": since}}
             job.warnings = list(warnings)
-            job.name = self._outbox.reserve(wanted, job.id, describe(job))
+            job.name = self._outbox.reserve_name(wanted, job.id, status_of(job))
             fs.replace_json(self._record(job), job.to_json())
             waiting = self._begin(drop.name, job, since)
             self._post(self._events.job_waiting, job, missing)
@@ -107,7 +107,7 @@ class WaitingManifests:
                 continue
             source = str(job.facts.get("path", ""))
             there = source and self._inbox().at(source) is not None
-            if there and self._spool.find(job.id) is None:
+            if there and self._spool.find_job(job.id) is None:
                 self._begin(source, job, self._waited_from(job))
             else:
                 self._forget(job)
@@ -115,7 +115,7 @@ class WaitingManifests:
     def settle(self, name: str) -> None:
         """End the waiting of a manifest whose job is in the spool."""
         known = self._known.get(name)
-        if known is not None and self._spool.find(known.job.id) is not None:
+        if known is not None and self._spool.find_job(known.job.id) is not None:
             self._end(name)
 
     def keep(self, present: set[str]) -> None:
@@ -135,17 +135,17 @@ class WaitingManifests:
 
     def _forget(self, job: Job) -> None:
         if self._is_orphaned(job):
-            self._outbox.withdraw(job.name, job.id)
+            self._outbox.withdraw_status(job.name, job.id)
             self._post(self._events.job_withdrawn, job)
         fs.remove(self._record(job))
 
     def _is_orphaned(self, job: Job) -> bool:
         """True if the status a manifest waited under belongs to no job: it was taken away, or its jobs have other names."""
-        place = self._spool.find(job.id)
+        place = self._spool.find_job(job.id)
         if place is None:
             return True
         try:
-            return self._spool.load(place).name != job.name
+            return self._spool.load_job(place).name != job.name
         except ValueError:
             return False
 

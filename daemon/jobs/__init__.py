@@ -1,1 +1,1 @@
-"""What a job is: its manifest, its record, and the reading of both."""
+"""The data of a job: its manifest, its record, its kind and its stages."""

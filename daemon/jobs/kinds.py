@@ -1,4 +1,4 @@
-"""Every kind of job: an entry each, and nothing of a kind is told anywhere else."""
+"""Defines every kind of job, one table entry each. All properties of a kind are here."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
 
-#: Keys of a manifest of which one must be given, and what is said where none is.
+#: Manifest keys of which one must be given, and the message if none is.
 Need = tuple[tuple[str, ...], str]
-#: Keys of a manifest that may not all be given, and what is said where they are.
+#: Manifest keys that may not all be given, and the message if they are.
 Refusal = tuple[tuple[str, ...], str]
 
 
@@ -20,14 +20,13 @@ class Kind:
     """One kind of job.
 
     Attributes:
-        name: what `kind` in a manifest says.
+        name: value of `kind` in a manifest.
         what: half a sentence for docs/manifest.md.
-        stages: that a job goes through, in order; the cheap check comes first.
-        results: artifact in the job's folder and ending in the outbox, of all that may be there at the end. What people wait
-            for comes last.
-        needs: what its manifest must give.
-        refuses: what its manifest may not give; this is looked at first.
-        makes_profile: its tts stage keeps the recording's voice, and says nothing.
+        stages: stages of a job, in order; the cheap check comes first.
+        results: possible results, each as file name in the job's folder and ending in the outbox. The main result is last.
+        needs: keys that its manifest must give.
+        refuses: keys that its manifest may not give; checked first.
+        makes_profile: its tts stage creates a voice profile from the recording, and no speech.
     """
 
     name: str
@@ -40,29 +39,29 @@ class Kind:
 
     @property
     def draws(self) -> bool:
-        """Whether a video is drawn: then there is a background, and the portrait is made ready to be moved."""
+        """Whether jobs of this kind draw a video, and so need a background and an animated portrait."""
         return "encode" in self.stages
 
     def refused(self, given: Callable[[str], bool]) -> Refusal | None:
-        """The first of its refusals of which every key is given."""
+        """Return the first refusal of which every key is given; None if there is none. `given`: whether a key is given."""
         return next((refusal for refusal in self.refuses if all(map(given, refusal[0]))), None)
 
     def missing(self, given: Callable[[str], bool]) -> Need | None:
-        """The first of its needs of which no key is given."""
+        """Return the first need of which no key is given; None if all are met. `given`: whether a key is given."""
         return next((need for need in self.needs if not any(map(given, need[0]))), None)
 
 
 _IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")
 _SPEECH: Need = (
     ("text", "audio"),
-    "`text` is missing: write what is to be said (or name a sound file with `audio`)",
+    "`text` is missing: write what the voice should say (or name a sound file with `audio`)",
 )
 _RECORDING: Need = (("audio",), "`audio` is missing: name a recording of one person speaking, next to the manifest")
 _NO_PROFILE: Refusal = (
     ("profile",),
     "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`",
 )
-_NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` says nothing: take it out")
+_NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
 _ONE_SHAPE: Refusal = (("size", "aspect"), "`size` and `aspect` are both given: keep one")
 
 _VIDEO_RESULTS = (

@@ -1,4 +1,4 @@
-"""Language tags as people write them: "English", "en_US" and "jp" mean something, and there is no doubt what."""
+"""Converts languages as people write them ("English", "en_US", "jp") into language tags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-#: Names of languages, and countries' codes that are no language's.
+#: Names of languages, and country codes that are no language code.
 _MEANT = {
     "arabic": "ar", "chinese": "zh", "cn": "zh", "cz": "cs", "czech": "cs", "dk": "da", "dutch": "nl", "english": "en",
     "french": "fr", "german": "de", "gr": "el", "hindi": "hi", "hungarian": "hu", "italian": "it", "japanese": "ja",
@@ -15,11 +15,11 @@ _MEANT = {
 }  # fmt: skip
 
 
-def tag_of(value: Any) -> Any:
-    """A language tag (BCP 47) for what somebody wrote; what is no text is given back.
+def language_tag(value: Any) -> Any:
+    """Return the language tag (BCP 47) for a text; any other value is returned unchanged.
 
     Raises:
-        ValueError: a sentence for people.
+        ValueError: it is no language tag; the message completes a sentence.
     """
     if not isinstance(value, str):
         return value

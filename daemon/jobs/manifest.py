@@ -1,4 +1,4 @@
-"""The manifest: what a person may ask for, as one typed model.
+"""Defines the manifest, in which a user describes a job, as one typed model.
 
 From this model come the validation messages (`daemon.jobs.parse`), the JSON Schema for editors (`avatar schema`) and
 docs/manifest.md (`tools/docs.py`).
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_t
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from daemon.jobs.kinds import KINDS, Kind
-from daemon.jobs.language import tag_of
+from daemon.jobs.language import language_tag
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _face(value: object) -> str:
 
 
 def _file_name(value: object) -> str:
-    """A file next to the manifest: relative, inside the inbox, no way up. What it points to is checked when opened."""
+    """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
     text = str(value).strip()
     parts = text.replace("\\", "/").split("/")
     if not text or "\0" in text:
@@ -94,7 +94,7 @@ def _file_name(value: object) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
-#: Backgrounds that are no colour and no file; `green` is the usual key colour.
+#: Backgrounds that are neither a colour nor a file; `green` is the usual colour for chroma keying.
 BACKGROUNDS = ("keep", "blur", "green", "transparent")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -129,18 +129,18 @@ Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
 Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
-Language = Annotated[str, BeforeValidator(tag_of, json_schema_input_type=str)]
+Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Companion:
-    """Marks a key that names a file next to the manifest: it is waited for, copied with the job, and kept for a retry.
+    """Marks a key that names a file next to the manifest. The job waits for the file, copies it, and keeps it for a retry.
 
     Attributes:
-        is_file: whether a value of the key, in a manifest, is the name of a file.
+        is_file: returns whether a value of the key, in a manifest, names a file.
         option: help of the option `--KEY FILE` of `avatar submit`, which brings the file into the inbox; None: the key's
             description. Empty: there is no option.
-        letter: of that option.
+        letter: short form of that option.
     """
 
     is_file: Callable[[str, Manifest], bool] = lambda value, manifest: True
@@ -148,7 +148,7 @@ class Companion:
     letter: str = ""
 
 
-#: A key whose value, where there is one, is always such a file.
+#: Type of a key whose value always names such a file.
 CompanionFile = Annotated[FileName, Companion()]
 Background = Annotated[
     str,
@@ -164,7 +164,7 @@ class _Strict(BaseModel):
 
 
 class Motion(_Strict):
-    """How lively the picture is. 1 is natural, 0 is still, 2 is the most."""
+    """Amount of movement. 1 is natural, 0 is still, 2 is the maximum."""
 
     head: float = Field(1.0, ge=0, le=2, description="Head sway and nods; 0 locks the head.")
     blink: float = Field(1.0, ge=0, le=2, description="Blinks; 0 turns them off. They stay when the head is locked.")
@@ -179,7 +179,7 @@ class Motion(_Strict):
 
 
 class VoiceProfile(_Strict):
-    """What a job of `kind: voice` makes; its recording is named by `audio`, its language by `language`."""
+    """The voice profile that a job of `kind: voice` creates from the recording `audio` in the language `language`."""
 
     name: str | None = Field(
         None, min_length=1, max_length=60, description="What the voice is called; default: the manifest's own name."
@@ -196,7 +196,7 @@ _AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
 
 
 class Manifest(_Strict):
-    """One job: one YAML document."""
+    """The description of one job: one YAML document."""
 
     kind: KindName = Field("video", description="; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values()) + ".")
     text: str | None = Field(
@@ -263,7 +263,7 @@ class Manifest(_Strict):
 
     @property
     def kind_of_job(self) -> Kind:
-        """The entry of its kind."""
+        """The table entry of its kind."""
         return KINDS[self.kind]
 
     @property
@@ -273,16 +273,16 @@ class Manifest(_Strict):
 
     @property
     def background_file(self) -> str | None:
-        """The picture that takes the place of the background, if it is one."""
+        """Name of the picture that replaces the background; None if the background is no picture."""
         return self.background if _is_picture(self.background, self) else None
 
     def companions(self) -> dict[str, str]:
-        """The files this job needs beside its manifest: the key that names each, and its name."""
+        """Return the files that this job needs beside its manifest: key → file name."""
         given = ((key, mark, getattr(self, key)) for key, mark in COMPANIONS.items())
         return {key: value for key, mark, value in given if value is not None and mark.is_file(value, self)}
 
     def files(self) -> list[str]:
-        """Names of the files this job needs beside its manifest."""
+        """Return the names of the files that this job needs beside its manifest."""
         return list(self.companions().values())
 
 
@@ -292,7 +292,7 @@ def _is_picture(background: str, manifest: Manifest) -> bool:
 
 
 def _marks(annotation: Any) -> Iterator[Companion]:
-    """The marks in a type, such as those of `CompanionFile | None`."""
+    """Yield the `Companion` marks in a type, such as those in `CompanionFile | None`."""
     for part in getattr(annotation, "__metadata__", ()):
         if isinstance(part, Companion):
             yield part
@@ -300,7 +300,7 @@ def _marks(annotation: Any) -> Iterator[Companion]:
         yield from _marks(inner)
 
 
-#: Keys that name files, in the order in which they are looked for.
+#: Keys that name files, in the order of the model.
 COMPANIONS: dict[str, Companion] = {
     key: mark
     for key, hint in get_type_hints(Manifest, include_extras=True).items()
@@ -310,15 +310,15 @@ COMPANIONS: dict[str, Companion] = {
 
 
 def copy_name(key: str) -> str:
-    """Name in the job's folder of the copy of the file that a key names."""
+    """Return the file name, in the job's folder, of the copy of the file that a key names."""
     return f"source.{key}"
 
 
-#: Keys that hold keys of their own.
+#: Keys whose value is a mapping with its own keys.
 GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "profile": VoiceProfile}
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a manifest, for editors."""
+    """Return the JSON Schema (draft 2020-12) of a manifest, for editors."""
     schema = Manifest.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "avatard job manifest"}

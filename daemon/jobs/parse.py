@@ -1,4 +1,4 @@
-"""Manifest text to checked jobs, with messages that name the key, its line and column, and what would be right."""
+"""Parses manifest files into validated jobs. Error messages name the key, line, column, and a correction."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.manifest import GROUPS, Manifest
-from daemon.jobs.yaml_positions import Document
+from daemon.jobs.yaml_positions import YamlDocument
 
 
-def parse(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
-    """All jobs of a manifest file: one entry a document, the error in its place where one is wrong.
+def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
+    """Parse a manifest file; returns one entry for each document: the manifest, or the error if it is invalid.
 
     Raises:
-        JobError: when the file as a whole cannot be read as YAML.
+        JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
     """
-    documents = [d for d in yaml_positions.load(_decode(data)) if d.value is not None]
+    documents = [d for d in yaml_positions.load_documents(_decode(data)) if d.value is not None]
     if not documents:
         raise JobError("manifest-empty", "The manifest is empty.", "Write at least `text:` and `image:`.")
     if len(documents) > max_documents:
@@ -29,7 +29,7 @@ def parse(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
             f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",
             "Split the file.",
         )
-    return [_one(document) for document in documents]
+    return [_validate(document) for document in documents]
 
 
 def _decode(data: bytes) -> str:
@@ -45,7 +45,7 @@ def _decode(data: bytes) -> str:
         ) from exc
 
 
-def _one(document: Document) -> Manifest | JobError:
+def _validate(document: YamlDocument) -> Manifest | JobError:
     value = document.value
     if not isinstance(value, dict):
         return JobError(
@@ -54,25 +54,25 @@ def _one(document: Document) -> Manifest | JobError:
             "Write at least `text:` and `image:`.",
         )
     if "metadata" in value:
-        value = {**value, "metadata": yaml_positions.typed(value["metadata"])}
-    # A key without a value means its default, as people expect of an emptied line.
+        value = {**value, "metadata": yaml_positions.to_core_types(value["metadata"])}
+    # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
     try:
         return Manifest.model_validate(given)
     except ValidationError as exc:
-        return _explain(exc.errors(include_url=False), document)
+        return _error_of_document(exc.errors(include_url=False), document)
 
 
-def _explain(errors: list[ErrorDetails], document: Document) -> JobError:
-    """One error for the whole document: the first problem in full, unknown keys before wrong values."""
+def _error_of_document(errors: list[ErrorDetails], document: YamlDocument) -> JobError:
+    """Combine the errors of a document into one: the first in full, unknown keys before invalid values."""
     errors = sorted(errors, key=lambda e: (e["type"] != "extra_forbidden", e["loc"] == ()))
-    sentences = [_sentence(error, document) for error in errors[:4]]
+    sentences = [_describe_error(error, document) for error in errors[:4]]
     more = f" (and {len(errors) - 1} more: {' '.join(s for s, _ in sentences[1:])})" if len(errors) > 1 else ""
     code = "manifest-unknown-key" if errors[0]["type"] == "extra_forbidden" else "manifest-invalid"
     return JobError(code, sentences[0][0] + more, sentences[0][1])
 
 
-def _sentence(error: ErrorDetails, document: Document) -> tuple[str, str]:
+def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, str]:
     path = tuple(error["loc"])
     key = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
@@ -82,12 +82,12 @@ def _sentence(error: ErrorDetails, document: Document) -> tuple[str, str]:
         hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(known)}."
         return f"`{key}` is not a known key ({place}).", hint
     if not path:
-        return f"{_plain(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
-    return f"`{key}` {_plain(error)}, not {_shown(error['input'])} ({document.mark(path)}).", _hint(path)
+        return f"{_plain_message(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
+    return f"`{key}` {_plain_message(error)}, not {_quoted(error['input'])} ({document.mark(path)}).", _hint(path)
 
 
-def _plain(error: ErrorDetails) -> str:
-    """Pydantic's message as the rest of a sentence."""
+def _plain_message(error: ErrorDetails) -> str:
+    """Return Pydantic's message as the rest of a sentence."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
     text = (
@@ -103,7 +103,7 @@ def _plain(error: ErrorDetails) -> str:
     )
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     text = str(value)
     return f"{text[:60]}…" if len(text) > 60 else f"“{text}”" if text else "nothing"
 

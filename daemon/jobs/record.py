@@ -1,4 +1,4 @@
-"""One job: its identity, its record on disk (`job.json`), and the stages it goes through."""
+"""Defines the record of a job, which is stored in `job.json`: its identity, state and history."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from daemon.jobs.stages import BY_NAME, Stage
 
 State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 
-#: States a job does not leave by itself.
+#: States that a job leaves only on a user's request.
 FINISHED: Final = frozenset[State]({"done", "failed", "cancelled"})
 
-#: Among a job's facts: which files in the inbox its copies were made of (path, identity, how long it had stood still).
+#: Key in a job's facts: the inbox files from which its copies were made (path, file key, time without change).
 SOURCES: Final = "sources"
-#: Among a job's facts, while it is brought back to its first stage.
+#: Key in a job's facts while it is moved back to its first stage.
 RESTART: Final = "restart"
 
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1
-#: Entries of `history` kept in a record; a job that fails for days must not grow without bound.
+#: Most entries of `history` in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 
 
-def new_id() -> str:
-    """`job-YYYYmmddTHHMMSSZ-xxxxxxxx`: sorts by time, the tail is chance."""
+def new_job_id() -> str:
+    """Return a new job id, `job-YYYYmmddTHHMMSSZ-xxxxxxxx`: sorts by time in UTC; the last part is random."""
     return f"job-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
 
 
 def document_id(claim: str, document: int) -> str:
-    """The id of the n-th job of one manifest file: the same after a crash, so that none is accepted twice."""
+    """Return the id of the n-th job of a manifest file. It is the same after a crash, so that no job is accepted twice."""
     if document == 0:
         return claim
     tail = hashlib.sha256(f"{claim}/{document}".encode()).hexdigest()[:8]
     return f"{claim[:-8]}{tail}"
 
 
-def unreadable(why: str) -> MachineError:
-    """The error of a job whose record is damaged."""
+def unreadable_record(why: str) -> MachineError:
+    """Return the error of a job whose record is damaged. `why`: the end of a sentence."""
     return MachineError("job-unreadable", f"The job's record cannot be read: {why}.", "Drop the manifest again.")
 
 
 @functools.cache
-def _record() -> TypeAdapter[Job]:
+def _job_adapter() -> TypeAdapter[Job]:
     return TypeAdapter(Job)
 
 
@@ -64,10 +64,10 @@ class Job:
         name: the results' name in the outbox, without ending; reserved when the job is accepted.
         source: the manifest's path in the inbox, as dropped; `document` counts the documents in it from 0.
         manifest: the checked manifest.
-        since: when the job came to stand in its present queue.
+        since: when the job entered its present queue.
         attempts: starts of each stage, counted on disk before the start.
-        crashes: child processes that died while they worked on this job.
-        interruptions: times the daemon itself died while this job was running.
+        crashes: workers that died while they ran this job.
+        interruptions: times that the daemon died while this job ran.
         facts: what each finished stage reported; `timings`: seconds waited and run, by stage.
     """
 
@@ -97,7 +97,7 @@ class Job:
 
     @property
     def next_stage(self) -> Stage | None:
-        """The stage after the present one, or None at the end."""
+        """The stage after the present one; None after the last."""
         if self.stage is None:
             return self.stages[0]
         at = self.stages.index(self.stage) + 1
@@ -105,26 +105,27 @@ class Job:
 
     @property
     def audio_s(self) -> float:
-        """Length of the speech, once the tts stage knows it."""
+        """Length of the speech in s; 0 until the tts stage has finished."""
         return float(self.facts.get("tts", {}).get("audio_s", 0.0))
 
     def note(self, event: str, **data: Any) -> None:
-        """Add a line to the job's history."""
+        """Add an entry to the job's history."""
         self.history = [*self.history, {"at": round(time.time(), 3), "event": event, **data}][-HISTORY:]
 
     def set_error(self, error: AvatarError, stage: str | None) -> None:
-        """Say why the job failed, and in which stage; None where it was in none."""
+        """Store why the job failed, and in which stage (None: in no stage)."""
         self.error = {**error.to_dict(), "fault": error.fault, "stage": stage}
 
     def to_json(self) -> dict[str, Any]:
+        """Return the content of `job.json`."""
         return {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Job:
-        """Read a record.
+        """Parse the content of `job.json`.
 
         Raises:
-            ValueError: when it is not one of ours.
+            ValueError: it is no valid record of this version.
         """
         try:
             raw = json.loads(data)
@@ -132,7 +133,7 @@ class Job:
             raise ValueError("nested too deeply") from exc
         if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
             raise ValueError("not a job record of this version")
-        job: Job = _record().validate_python(raw)  # its ValidationError is a ValueError
+        job: Job = _job_adapter().validate_python(raw)  # its ValidationError is a ValueError
         if not JOB_ID.fullmatch(job.id):
             raise ValueError(f"not a job id: {job.id!r}")
         if unknown := {*job.stages, job.stage} - {*BY_NAME, None}:

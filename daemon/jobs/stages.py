@@ -1,6 +1,6 @@
-"""Every stage, in the order in which a job goes through them: a row each, and nothing of a stage is told anywhere else.
+"""Defines every stage, one table row each, in the order in which a job passes them.
 
-A stage's room is the package (or module) of its name in `stages`, whose `run(ctx)` does the work.
+The code of a stage is the package (or module) of its name in `stages`, whose `run(ctx)` does the work.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final, Literal, TypeAlias
 #: The name of a stage; one of `STAGES`.
 Stage: TypeAlias = str
 LaneName = Literal["gpu", "cpu"]
-#: How the cpu lane takes a stage: "first", before all others; "feeds", to keep the gpu lane busy; "long", while at least one
-#: process stays free for the others.
+#: When the cpu lane runs a stage: "first": before all others; "feeds": to keep the gpu lane busy; "long": while at least one of
+#: several workers stays free for other stages.
 Turn = Literal["first", "feeds", "long"]
-#: What the time that a stage may take follows, beside `lanes.timeout.base_s`: nothing (what it needs more, it asks for itself),
-#: the length of the speech (or the size of a sound file that is brought), the pixels of the video, or the size of the results.
+#: What the time limit of a stage depends on, beside `lanes.timeout.base_s`: nothing (the stage asks for more time itself), the
+#: length of the speech (or the size of a sound file), the pixels of the video, or the size of the results.
 Follows = Literal["nothing", "speech", "video", "results"]
 
 
@@ -25,10 +25,10 @@ class StageRow:
 
     Attributes:
         name: of its package in `stages`, its folder in the spool, and its label in metrics.
-        lane: that runs it. The gpu lane runs one job at a time, and stays with a stage whose model is loaded.
-        start_s, per_speech_s: a first guess of its time on a 2-core machine: at its start, and for each second of speech.
-        follows: what the time that it may take follows.
-        turn: how the cpu lane takes it; of no meaning in the gpu lane.
+        lane: the lane that runs it. The gpu lane runs one job at a time, and prefers the stage whose model is loaded.
+        start_s, per_speech_s: first guess of its run time in s on a 2-core machine: fixed, and for each second of speech.
+        follows: what its time limit depends on.
+        turn: when the cpu lane runs it; ignored in the gpu lane.
     """
 
     name: Stage
@@ -39,7 +39,7 @@ class StageRow:
     turn: Turn = "first"
 
 
-#: The last stage of every kind of job. Once it runs, the job cannot be cancelled.
+#: The last stage of every kind of job. A job in this stage cannot be cancelled.
 DELIVER: Final[Stage] = "deliver"
 
 TABLE: Final[tuple[StageRow, ...]] = (
@@ -54,6 +54,6 @@ BY_NAME: Final[dict[Stage, StageRow]] = {row.name: row for row in TABLE}
 STAGES: Final[tuple[Stage, ...]] = tuple(BY_NAME)
 
 
-def stages_of(lane: LaneName) -> tuple[Stage, ...]:
-    """The stages that a lane runs."""
+def stages_of_lane(lane: LaneName) -> tuple[Stage, ...]:
+    """Return the stages that a lane runs."""
     return tuple(row.name for row in TABLE if row.lane == lane)

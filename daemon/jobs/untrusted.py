@@ -1,4 +1,4 @@
-"""Reading what strangers wrote: manifests, requests and names; whatever is in them, the daemon lives on."""
+"""Reads untrusted manifests and file names. No content can stop the daemon."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import structlog
 
-from daemon.errors import JobError, visible
+from daemon.errors import JobError, escape_unprintable
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from daemon.system.safe_open import open_inside
 
 log = structlog.get_logger()
 
 
 def read_manifest(root: Path, name: str, limit: int) -> bytes:
-    """The bytes of a manifest below `root`.
+    """Read a manifest below `root`; returns its bytes.
 
     Raises:
-        JobError: it is a link, not a file, or larger than `limit` bytes.
+        JobError: it is a link, no file, or larger than `limit` bytes.
     """
     data = b""
     with open_inside(root, name) as fd:
@@ -32,17 +32,17 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
     return data
 
 
-def parse_safely(data: bytes, max_documents: int) -> list[Manifest | JobError]:
-    """`parse`, with one error in place of the whole file where it cannot be read, whatever the reason."""
+def parse_untrusted(data: bytes, max_documents: int) -> list[Manifest | JobError]:
+    """Parse a manifest file as `parse_manifest` does; returns one error instead of raising if it is unreadable."""
     try:
-        return parse(data, max_documents)
+        return parse_manifest(data, max_documents)
     except JobError as exc:
         return [exc]
-    except Exception as exc:  # no input may stop the daemon, not even one that meets a fault of ours
+    except Exception as exc:  # no input may stop the daemon, even if it triggers a bug
         log.exception("manifest reader failed")
         return [JobError("manifest-unreadable", f"The manifest cannot be read ({type(exc).__name__}).", "Simplify it.")]
 
 
 def printable(name: str) -> str:
-    """A file name for people and JSON: bytes that are not UTF-8 become `\\xNN`, and what cannot be shown likewise."""
-    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+    """Return a file name for people and JSON: bytes that are not UTF-8, and unprintable characters, become `\\xNN`."""
+    return escape_unprintable(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

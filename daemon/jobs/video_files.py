@@ -1,4 +1,4 @@
-"""The files that a video can be: the part of the output formats that the daemon must know, which imports no stage."""
+"""Lists the files of video formats: the part of the formats that the daemon needs, which imports no stage."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ VIDEO_ENDINGS = (".mp4", ".webm")
 
 
 def video_file(ending: str) -> str:
-    """Name in a job's folder of the video that is delivered with `ending`."""
+    """Return the file name, in a job's folder, of the video that is delivered with `ending`."""
     return f"video{ending}"

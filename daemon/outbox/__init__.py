@@ -1,1 +1,1 @@
-"""The outbox: names of results, status files, and how long jobs will take."""
+"""The outbox: names of results, status files, and estimates of progress."""

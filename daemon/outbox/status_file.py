@@ -1,4 +1,4 @@
-"""The status file beside each result: what happens to a job, in words, from acceptance to the end."""
+"""Writes the status file beside each result: the state of a job for people and programs, from acceptance to the end."""
 
 from __future__ import annotations
 
@@ -21,28 +21,34 @@ SCHEMA = 1
 WRITE_S = 1.0
 
 NEXT = {
-    "waiting": "It starts by itself as soon as the missing files are there.",
-    "queued": "It starts by itself.",
-    "running": "It goes on by itself.",
+    "waiting": "It starts automatically when the missing files are there.",
+    "queued": "It starts automatically.",
+    "running": "It is being processed.",
     "held": "It waits until it is released.",
     "done": "Nothing: the result is ready.",
-    "failed": "Nothing happens by itself: change what is said above and drop it again.",
-    "cancelled": "Nothing happens by itself: drop it again if it is wanted after all.",
+    "failed": "Correct what the error says, and drop it again.",
+    "cancelled": "Drop it again if you still want it.",
 }
 
 
 def iso(seconds: float | None) -> str | None:
-    """UTC time for people and programs, to the millisecond."""
+    """Format seconds since the epoch as an ISO 8601 time in UTC, with milliseconds; None stays None."""
     if seconds is None:
         return None
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
-def describe(
+def status_of(
     job: Job, progress: float = 0.0, eta_s: float | None = None, position: int | None = None
 ) -> dict[str, Any]:
-    """The status file's content. `progress` is the finished part of the whole job, 0 to 1; `eta_s` in seconds."""
+    """Return the content of a job's status file.
+
+    Args:
+        progress: finished part of the whole job, 0 to 1.
+        eta_s: estimated seconds until it is done.
+        position: place in its queue; 1 is next.
+    """
     status: dict[str, Any] = {
         "schema": SCHEMA,
         "job": job.id,
@@ -57,7 +63,7 @@ def describe(
         "accepted": iso(job.accepted),
         "updated": iso(time.time()),
         "finished": iso(job.finished),
-        "next": _next(job),
+        "next": _next_step(job),
     }
     optional: dict[str, Any] = {
         "waiting_for": job.facts.get("missing") if job.state == "waiting" else None,
@@ -73,56 +79,58 @@ def describe(
     return status | {key: value for key, value in optional.items() if value}
 
 
-def _next(job: Job) -> str:
+def _next_step(job: Job) -> str:
     if job.state == "failed" and job.error and job.error.get("fault") != "job":
-        return "Nothing happens by itself: `avatar jobs retry` tries it once more."
+        return "Run `avatar jobs retry` to try it again."
     if job.state == "queued" and job.not_before > time.time():
-        return f"It is tried again after {iso(job.not_before)}."
+        return f"It is retried after {iso(job.not_before)}."
     return NEXT[job.state]
 
 
 class StatusWriter(Subscriber):
-    """Keeps the status files of the outbox. A write that fails is made up for by the next one, except at the end."""
+    """Keeps the status files in the outbox up to date. A failed write is logged, and the next one replaces it; only the last
+    write, in `before_finish`, raises.
+    """
 
     def __init__(self, outbox: Outbox, estimator: Estimator) -> None:
         self._outbox = outbox
         self._estimator = estimator
-        self._written: dict[str, float] = {}
+        self._written_at: dict[str, float] = {}
 
     def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
         progress = self._estimator.progress(job, part)
         eta = self._estimator.eta_s(job, part)
         if eta is not None and position is not None and job.stage is not None:
-            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # those before it take about as long
-        self._outbox.write(job.name, describe(job, progress, eta, position), durable=durable)
+            eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # jobs before it take about as long
+        self._outbox.write_status(job.name, status_of(job, progress, eta, position), durable=durable)
 
-    def _try(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
+    def _write_or_warn(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
         try:
             self._write(job, part, position)
         except (OSError, MachineError) as exc:
             log.warning("status not written", job_id=job.id, error=str(exc))
 
     def queue_position(self, job: Job, position: int) -> None:
-        """Refresh a waiting job's place in its queue (1 is next)."""
-        self._try(job, position=position)
+        """Write the place of a waiting job in its queue; 1 is next."""
+        self._write_or_warn(job, position=position)
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def job_recovered(self, job: Job) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def job_changed(self, job: Job) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-        self._try(job)
+        self._write_or_warn(job)
 
     def stage_progress(self, job: Job, stage: Stage, value: float) -> None:
         now = time.monotonic()
-        if now - self._written.get(job.id, 0.0) >= WRITE_S:
-            self._written[job.id] = now
-            self._try(job, value)
+        if now - self._written_at.get(job.id, 0.0) >= WRITE_S:
+            self._written_at[job.id] = now
+            self._write_or_warn(job, value)
 
     def before_finish(self, job: Job) -> None:
         try:
@@ -131,13 +139,13 @@ class StatusWriter(Subscriber):
             raise MachineError(
                 "outbox-unusable",
                 f"{exc.filename}: {exc.strerror}.",
-                "Bring the outbox back; the work goes on by itself.",
+                "Make the outbox available again; work resumes automatically.",
             ) from exc
-        except (IsADirectoryError, FileExistsError) as exc:  # somebody put a folder in its place
+        except (IsADirectoryError, FileExistsError) as exc:  # a folder has the name of the status file
             log.warning("status not written", job_id=job.id, error=str(exc))
 
     def job_finished(self, job: Job) -> None:
-        self._written.pop(job.id, None)
+        self._written_at.pop(job.id, None)
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
-        """Nothing to write: the jobs of a paused lane stand in their queue, and `avatar status` names the pause."""
+        """Write nothing: jobs of a paused lane stay queued, and `avatar status` shows the pause."""

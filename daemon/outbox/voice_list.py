@@ -1,7 +1,7 @@
-"""The list of voices in the outbox, for people who may drop jobs and see results, and nothing else of the service.
+"""Publishes the list of voices in the outbox, for users who see only the inbox and the outbox.
 
-`.avatard-voices` in the outbox holds what `avatar voice list --json` prints for the service's own user. The list is made by a
-process of its own, since the daemon imports no stage; anew when settings, model files or voice profiles have changed.
+`.avatard-voices` in the outbox holds what `avatar voice list --json` prints for the service's own user. A separate
+process makes the list, since the daemon imports no stage; it is made again when settings, model files or profiles change.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from daemon.system import fs
 log = structlog.get_logger()
 
 SCHEMA = 1
-#: The first list waits until the work has been taken up, in s.
+#: Delay of the first list, in s, so that the daemon's start comes first.
 FIRST_S = 2.0
-#: Time between two looks whether something has changed, in s.
+#: Interval of checks for changes, in s.
 LOOK_S = 5.0
-#: Time until a list that could not be made is tried again, in s.
+#: Delay before a failed list is tried again, in s.
 RETRY_S = 300.0
-#: A list that has not come by then does not come, in s: a cold disk, under load.
+#: Time limit for making the list, in s; generous for a cold disk under load.
 LIST_S = 120.0
-#: How deep the models folder is looked into for changes; no engine's files lie deeper.
+#: Depth to which the models folder is checked for changes; no engine has files below it.
 DEPTH = 3
 
 
@@ -46,56 +46,56 @@ class VoiceList:
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
-        self._listed: Any = None  # the state that the present list was made from
+        self._listed_inputs: Any = None  # inputs of the present list
         self._data = b""
-        self._written: Any = None  # the file as we left it
-        self._again = 0.0
-        self._said = ""
+        self._written: Any = None  # identity of the file that was last published
+        self._retry_at = 0.0
+        self._last_error = ""
 
     async def loop(self) -> None:
-        """Look for changes, for ever."""
+        """Check for changes every `LOOK_S` seconds, until cancelled."""
         await asyncio.sleep(FIRST_S)
         while True:
             try:
-                await self._look()
-                self._said = ""
-            except (OSError, AvatarError) as exc:  # no job waits for the list
-                if self._said != str(exc):
+                await self._refresh()
+                self._last_error = ""
+            except (OSError, AvatarError) as exc:  # no job depends on the list
+                if self._last_error != str(exc):
                     log.warning("voices not published", error=str(exc))
-                self._said = str(exc)
+                self._last_error = str(exc)
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self) -> None:
-        state = await asyncio.to_thread(self._state)  # model files may lie on a slow share
-        if state != self._listed and time.monotonic() >= self._again:
-            self._again = time.monotonic() + RETRY_S
-            voices = await self._list()
-            self._listed, self._again = state, 0.0
+    async def _refresh(self) -> None:
+        state = await asyncio.to_thread(self._inputs)  # model files may be on a slow share
+        if state != self._listed_inputs and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_S
+            voices = await self._query_voices()
+            self._listed_inputs, self._retry_at = state, 0.0
             self._data = fs.dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
             self._written = None
-        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._there)):
-            self._outbox.put_voices(self._data)
-            self._written = self._there()
+        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_file)):
+            self._outbox.write_voices(self._data)
+            self._written = self._published_file()
 
-    def _state(self) -> Any:
-        """Everything that the list depends on, as far as it can change while the daemon runs."""
+    def _inputs(self) -> Any:
+        """Return everything on which the list depends and that can change while the daemon runs."""
         paths = self._settings.paths
         return (
             self._settings.model_dump_json(include={"paths", "stages", "engines"}),
-            list(_times(paths.profiles, 0)),
-            list(_times(paths.models, DEPTH)),
+            list(_folder_times(paths.profiles, 0)),
+            list(_folder_times(paths.models, DEPTH)),
         )
 
-    def _there(self) -> Any:
-        """The published file as it is now: people can remove or change it."""
+    def _published_file(self) -> Any:
+        """Return the identity of the published file, which users can remove or change; None if it is missing."""
         try:
             info = os.lstat(self._outbox.voices)
         except FileNotFoundError:
             return None
         return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
-    async def _list(self) -> list[Any]:
-        """The list, from a process of its own.
+    async def _query_voices(self) -> list[Any]:
+        """Return the list, made by a separate process.
 
         Raises:
             MachineError: `voices-unlisted`.
@@ -118,11 +118,11 @@ class VoiceList:
                 if isinstance(voices, list):
                     return voices
             last = (err.decode("utf-8", "replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
-            raise _unlisted(last)
+            raise _voices_error(last)
         except TimeoutError as exc:
-            raise _unlisted(f"it took longer than {LIST_S:.0f} s") from exc
+            raise _voices_error(f"it took longer than {LIST_S:.0f} s") from exc
         except ValueError as exc:
-            raise _unlisted(str(exc)) from exc
+            raise _voices_error(str(exc)) from exc
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -130,16 +130,16 @@ class VoiceList:
                 await process.wait()
 
 
-def _unlisted(why: str) -> MachineError:
-    return MachineError("voices-unlisted", f"The voices cannot be listed: {why}.", "See `avatar doctor`.")
+def _voices_error(why: str) -> MachineError:
+    return MachineError("voices-unlisted", f"The list of voices cannot be made: {why}.", "Run `avatar doctor`.")
 
 
-def _times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:
-    """When entries of a folder, and of those in it, last came or went."""
+def _folder_times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:
+    """Yield each folder down to `depth` with the time, in ns, at which an entry was last added or removed."""
     with contextlib.suppress(OSError):
         yield str(folder), folder.stat().st_mtime_ns
         if depth:
             with os.scandir(folder) as entries:
                 inside = sorted(entry.path for entry in entries if entry.is_dir())
             for path in inside:
-                yield from _times(Path(path), depth - 1)
+                yield from _folder_times(Path(path), depth - 1)

@@ -1,1 +1,1 @@
-"""The spool: the states of jobs on disk, and the only ways between them."""
+"""The queue: jobs in the spool on disk, and the transitions between their states."""

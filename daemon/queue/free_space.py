@@ -1,4 +1,4 @@
-"""How much may still be written to the spool's disk, beyond the reserve that is kept for the jobs at work."""
+"""Measures the free space on the spool's disk beyond the reserve, which is kept for running jobs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from daemon.config import Settings
 from daemon.errors import Postponed
 
 
-def room(settings: Settings) -> float:
-    """Bytes that may still be written to the spool's disk; below 0 where the reserve is touched."""
+def available_bytes(settings: Settings) -> float:
+    """Return the bytes that may still be written to the spool's disk; negative where the reserve is used already."""
     return shutil.disk_usage(settings.paths.spool).free - settings.intake.reserve_mb * 10**6
 
 
 def check_room(settings: Settings, name: str, size: int) -> None:
-    """Refuse to write `size` bytes where they would touch the reserve.
+    """Check that `size` bytes can be written without using the reserve. `name`: the file, for the message.
 
     Raises:
         Postponed: `no-room`.
     """
-    if size > (free := room(settings)):
-        raise no_room(name, size, free)
+    if size > (free := available_bytes(settings)):
+        raise no_room_error(name, size, free)
 
 
-def no_room(name: str, size: float, free: float) -> Postponed:
-    """The error that says so, for a file of `size` bytes where `free` are left."""
+def no_room_error(name: str, size: float, free: float) -> Postponed:
+    """Return the error for a file of `size` bytes where `free` bytes are available."""
     return Postponed(
         "no-room",
-        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: beyond the reserve "
-        f"{max(0.0, free) / 1e6:.0f} MB are free.",
-        "Use smaller files, or have the operator free some space.",
+        f"{name} ({size / 1e6:.0f} MB) does not fit on the spool's disk: "
+        f"{max(0.0, free) / 1e6:.0f} MB are free beyond the reserve.",
+        "Use smaller files, or ask the operator to free disk space.",
         fault="machine",
     )

@@ -1,4 +1,4 @@
-"""One daemon per spool: a flock that dies with its process, and says who holds it."""
+"""Locks the spool for one daemon with flock(2), and tells who holds the lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRIES, TRY_S = 20, 0.05
 
 
 class SpoolLock:
-    """Held from start to end of the daemon. The kernel gives it back however the process ends."""
+    """The lock that a daemon holds while it runs. The kernel releases it when the process ends, in any way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,13 +30,13 @@ class SpoolLock:
             AvatarError: `spool-locked`, naming the holder.
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-        if not _take(fd):
+        if not _try_lock(fd):
             os.close(fd)
-            owner = holder(self.path) or {}
+            owner = lock_holder(self.path) or {}
             raise AvatarError(
                 "spool-locked",
                 f"Another daemon uses this spool: process {owner.get('pid', '?')} on {owner.get('host', '?')}.",
-                "Stop it first, or give this one a spool of its own.",
+                "Stop that daemon first, or set another paths.spool.",
             )
         boot = Path("/proc/sys/kernel/random/boot_id")
         record = {
@@ -47,18 +47,19 @@ class SpoolLock:
         }
         self._fd = fd
         data = json.dumps(record).encode()
-        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+        with contextlib.suppress(OSError):  # the lock is held even if a full disk prevents the record
             os.pwrite(fd, data, 0)
             os.ftruncate(fd, len(data))
 
     def release(self) -> None:
+        """Release the lock, if it is held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
-def _take(fd: int) -> bool:
-    """Whether the lock could be had. Who only asks for its holder has it for an instant, so a few tries are made."""
+def _try_lock(fd: int) -> bool:
+    """Try to take the lock; True if taken. `lock_holder` takes it for an instant, so this retries for a second."""
     for _ in range(TRIES):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,11 +70,11 @@ def _take(fd: int) -> bool:
     return False
 
 
-def holder(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock now; None when nobody does.
+def lock_holder(path: Path) -> dict[str, Any] | None:
+    """Return the record of the process that holds the lock (`pid`, `host`, `since`, `boot`); None if it is free.
 
     Raises:
-        PermissionError: it cannot be told.
+        PermissionError: the lock file cannot be opened.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -82,14 +83,14 @@ def holder(path: Path) -> dict[str, Any] | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _record(fd)
+        return _read_record(fd)
     else:
         return None
     finally:
         os.close(fd)
 
 
-def _record(fd: int) -> dict[str, Any]:
+def _read_record(fd: int) -> dict[str, Any]:
     try:
         record = json.loads(os.pread(fd, 4096, 0))
     except ValueError:

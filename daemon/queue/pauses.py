@@ -1,7 +1,7 @@
-"""Pauses that people order: with an owner, a reason, a beginning, and an end if they gave one.
+"""Keeps the pauses that people order, each with an author, a reason, a start and an optional end.
 
-Two things can be stopped: `lanes` (nothing new is started; what runs goes on to its stage's end) and `intake` (nothing new
-is taken out of the inbox: a drain). They are kept in `spool/paused.json`, so that a restart does not forget them.
+Two scopes can be paused: `lanes` (no new stage starts; running stages finish) and `intake` (no new job is taken from the
+inbox). Pauses are stored in `spool/paused.json`, so that they survive a restart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 @dataclass(frozen=True)
 class Pause:
-    """Times are seconds since the epoch, for people; `until` None means until it is ended."""
+    """A pause that a person ordered. Times are seconds since the epoch; `until` None: until somebody ends it."""
 
     by: str
     reason: str
@@ -31,60 +31,67 @@ class Pause:
 
     @property
     def left_s(self) -> float:
-        """Seconds until it ends, by the wall clock, but never more than it was ordered for."""
+        """Seconds until the pause ends, by the wall clock; at most its ordered length."""
         if self.until is None:
             return math.inf
         return min(self.until - time.time(), self.until - self.since)
 
 
 class Pauses:
+    """The pauses in force. `path`: the file that stores them."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._now: dict[Scope, Pause] = {}
-        #: When they end, on the monotonic clock: setting the time changes nothing while the daemon runs.
+        #: End of each pause on the monotonic clock, so that setting the system time changes nothing.
         self._ends: dict[Scope, float] = {}
-        self._set(read(path))
+        self._set_active(read_pauses(path))
 
     def active(self, scope: Scope) -> Pause | None:
-        """The pause in force, if any."""
+        """Return the pause in force for a scope; None if there is none."""
         pause = self._now.get(scope)
-        return None if pause is None or self._over(scope) else pause
+        return None if pause is None or self._has_ended(scope) else pause
 
-    def _over(self, scope: Scope) -> bool:
+    def _has_ended(self, scope: Scope) -> bool:
         return self._ends[scope] <= time.monotonic()
 
     def expire(self) -> list[Scope]:
-        """Forget the pauses whose time is over; returns which."""
-        over = [scope for scope in self._now if self._over(scope)]
+        """Remove the pauses that have ended; returns their scopes."""
+        over = [scope for scope in self._now if self._has_ended(scope)]
         if over:
             now = {scope: pause for scope, pause in self._now.items() if scope not in over}
-            with contextlib.suppress(OSError):  # the file says when they end; nobody reads more into it
-                self._change(now)
-            self._set(now)
+            with contextlib.suppress(OSError):  # readers of the file see that their end is past
+                self._save(now)
+            self._set_active(now)
         return over
 
     def begin(self, scope: Scope, pause: Pause) -> None:
-        self._change({**self._now, scope: pause})
+        """Store a pause and put it in force.
+
+        Raises:
+            OSError: the file could not be written; nothing changed.
+        """
+        self._save({**self._now, scope: pause})
 
     def end(self, scope: Scope) -> Pause | None:
-        """End a pause; returns the one there was."""
+        """End the pause of a scope; returns it, or None if there was none."""
         ended = self._now.get(scope)
-        self._change({other: pause for other, pause in self._now.items() if other != scope})
+        self._save({other: pause for other, pause in self._now.items() if other != scope})
         return ended
 
-    def _change(self, now: dict[Scope, Pause]) -> None:
+    def _save(self, now: dict[Scope, Pause]) -> None:
         fs.replace_json(self._path, {scope: asdict(pause) for scope, pause in now.items()})
-        self._set(now)
+        self._set_active(now)
 
-    def _set(self, now: dict[Scope, Pause]) -> None:
-        """Take over the pauses in force; what has been running goes on to its end, what is new gets one."""
+    def _set_active(self, now: dict[Scope, Pause]) -> None:
+        """Set the pauses in force. Known pauses keep their end on the monotonic clock; new ones get one."""
         known = {scope: self._ends[scope] for scope, pause in now.items() if self._now.get(scope) is pause}
         self._ends = {scope: known.get(scope, time.monotonic() + pause.left_s) for scope, pause in now.items()}
         self._now = now
 
 
-def read(path: Path) -> dict[Scope, Pause]:
-    """The pauses on disk; none where the file is missing or not ours."""
+def read_pauses(path: Path) -> dict[Scope, Pause]:
+    """Return the pauses stored in a file; none if it is missing or invalid."""
     try:
         raw: dict[str, Any] = json.loads(path.read_bytes())
         return {scope: Pause(**raw[scope]) for scope in SCOPES if scope in raw}

@@ -1,6 +1,6 @@
-"""What is done at start, before anything runs: put interrupted jobs back, index the queues, clear litter.
+"""Recovers the spool at start, before anything runs: requeues interrupted jobs, indexes the queues, removes temporary files.
 
-One bad file never stops the start: what cannot be read is set aside among the failed.
+A bad file does not stop the start: an unreadable job is moved to the failed ones.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ import structlog
 from daemon.jobs.record import RESTART, Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.queue.state_machine import KEPT_FAILED, Flow, prune, quarantined
+from daemon.queue.state_machine import KEPT_FAILED, StateMachine, quarantine_error, remove_bulky_files
 from daemon.system import fs
 
 log = structlog.get_logger()
 
 
-async def recover(flow: Flow, outbox: Outbox) -> int:
-    """Bring the spool into a state in which every job stands in one queue. Returns how many were interrupted."""
-    _clear(flow.spool.tmp)
+async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
+    """Bring every job of the spool into exactly one queue. Returns the number of interrupted jobs."""
+    _clear_folder(state_machine.spool.tmp)
     interrupted = 0
     for stage in STAGES:
-        for directory in list(flow.spool.jobs(flow.spool.active(stage))):
+        for directory in list(state_machine.spool.job_folders(state_machine.spool.active(stage))):
             interrupted += 1
-            await _resume(flow, directory)
+            await _requeue_interrupted(state_machine, directory)
     for stage in STAGES:
-        for directory in flow.spool.jobs(flow.spool.ready(stage)):
-            if directory.name not in flow.board:
-                await _index(flow, directory)
-    for directory in flow.spool.jobs(flow.spool.resting("failed")):
-        prune(directory, KEPT_FAILED)  # a crash may have come between the move and this
-    delivering = frozenset(path.name for path in flow.spool.jobs(flow.spool.ready(DELIVER)))
-    for litter in outbox.litter(delivering):
-        _discard(litter)
+        for directory in state_machine.spool.job_folders(state_machine.spool.ready(stage)):
+            if directory.name not in state_machine.ready_queue:
+                await _add_to_ready_queue(state_machine, directory)
+    for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
+        remove_bulky_files(directory, KEPT_FAILED)  # a crash may have prevented this after the move
+    delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
+    for litter in outbox.temporary_files(delivering):
+        _remove_litter(litter)
     return interrupted
 
 
-async def _load(flow: Flow, directory: Path) -> Job | None:
+async def _load_or_set_aside(state_machine: StateMachine, directory: Path) -> Job | None:
     try:
-        return flow.spool.load(directory)
+        return state_machine.spool.load_job(directory)
     except ValueError as exc:
         try:
-            await flow.unreadable(directory, str(exc))
+            await state_machine.set_aside_unreadable(directory, str(exc))
         except OSError:
             log.exception("job left where it is", job_id=directory.name)
         return None
@@ -53,48 +53,48 @@ async def _load(flow: Flow, directory: Path) -> Job | None:
         return None
 
 
-async def _index(flow: Flow, directory: Path) -> None:
-    job = await _load(flow, directory)
+async def _add_to_ready_queue(state_machine: StateMachine, directory: Path) -> None:
+    job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
-    if job.held:  # the crash came between the order and the move
-        await flow.enqueue(job, directory)
+    if job.held:  # a crash came between the order to hold it and the move
+        await state_machine.enqueue(job, directory)
     else:
-        flow.board.add(job)
+        state_machine.ready_queue.add(job)
 
 
-async def _resume(flow: Flow, directory: Path) -> None:
-    """An attempt was under way when the daemon died. It stays charged; the job may have been the cause."""
-    job = await _load(flow, directory)
+async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> None:
+    """Requeue a job that ran when the daemon died. The interruption is counted, since the job may have caused it."""
+    job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
     for path in directory.glob(".*tmp*"):
         fs.remove(path)
     job.interruptions += 1
     job.note("interrupted", stage=job.stage)
-    if job.interruptions >= flow.settings.retry.interruptions:
-        await flow.finish(
-            job, directory, "failed", quarantined(f"The daemon died {job.interruptions} times while this job ran.")
+    if job.interruptions >= state_machine.settings.retry.interruptions:
+        await state_machine.finish(
+            job, directory, "failed", quarantine_error(f"The daemon died {job.interruptions} times while this job ran.")
         )
         return
-    # The death was not this stage's answer, so it must not use up the tries that answers have.
+    # The stage did not fail, so the attempt is not counted.
     assert job.stage is not None
     job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
     job.since = time.time()
     if job.facts.get(RESTART):
-        await flow.restart(job, directory)
+        await state_machine.restart(job, directory)
     else:
-        await flow.enqueue(job, directory)
-    flow.events.job_recovered(job)
+        await state_machine.enqueue(job, directory)
+    state_machine.events.job_recovered(job)
 
 
-def _clear(folder: Path) -> None:
+def _clear_folder(folder: Path) -> None:
     for path in folder.iterdir():
-        _discard(path)
+        _remove_litter(path)
 
 
-def _discard(path: Path) -> None:
+def _remove_litter(path: Path) -> None:
     try:
         fs.remove(path)
-    except PermissionError as exc:  # somebody else's, and no reason not to start
+    except PermissionError as exc:  # the file of another user must not prevent the start
         log.warning("litter stays", path=str(path), error=str(exc))

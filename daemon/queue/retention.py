@@ -1,4 +1,4 @@
-"""Clearing what is too old or too much: finished and failed jobs, the cache, and the outbox where that is wanted."""
+"""Removes expired and excess data: finished and failed jobs, the cache, and results in the outbox if configured."""
 
 from __future__ import annotations
 
@@ -22,58 +22,62 @@ from daemon.system import fs
 log = structlog.get_logger()
 
 DAY_S = 86_400.0
-#: Most things removed in one go, so that clearing years of jobs does not hold up the work.
+#: Most items removed in one pass, so that removing years of jobs does not delay the work.
 BATCH = 500
 
 
 @dataclass(frozen=True)
-class Thing:
-    """Something that may be cleared as a whole. `touched`: seconds since the epoch; `size`: bytes."""
+class Clearable:
+    """Files that are removed together. `touched`: last use, in seconds since the epoch; `size`: bytes."""
 
     paths: tuple[Path, ...]
     touched: float
     size: int
 
 
-def surplus(things: Iterable[Thing], now: float, days: float, megabytes: float) -> list[Thing]:
-    """Which things go: those older than `days`, then the oldest until the rest fits `megabytes`. 0 days, 0 MB: no limit."""
-    ordered = sorted(things, key=lambda thing: thing.touched)
-    gone = [thing for thing in ordered if days and now - thing.touched > days * DAY_S]
+def select_surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
+    """Select the items to remove: those older than `days`, then the oldest until the rest fits `megabytes`. 0: no limit."""
+    ordered = sorted(items, key=lambda item: item.touched)
+    gone = [item for item in ordered if days and now - item.touched > days * DAY_S]
     kept = ordered[len(gone) :]
-    excess = sum(thing.size for thing in kept) - megabytes * 1e6 if megabytes else 0
-    for thing in kept:
+    excess = sum(item.size for item in kept) - megabytes * 1e6 if megabytes else 0
+    for item in kept:
         if excess <= 0:
             break
-        gone.append(thing)
-        excess -= thing.size
+        gone.append(item)
+        excess -= item.size
     return gone
 
 
 class Retention:
+    """Applies the limits of `retention` to spool, cache and outbox."""
+
     def __init__(self, settings: Settings, spool: Spool) -> None:
         self._settings = settings
         self._spool = spool
 
     def clear(self) -> int:
-        """Clear what the settings say; returns how many things went."""
+        """Remove at most `BATCH` items that exceed the limits; returns the number removed."""
         limits, now = self._settings.retention, time.time()
-        things = [
-            *surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
-            *surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
-            *surplus(_files(self._settings.paths.cache), now, 0, limits.cache_mb),
+        items = [
+            *select_surplus(self._jobs("done"), now, limits.done_days, limits.done_mb),
+            *select_surplus(self._jobs("failed"), now, limits.failed_days, limits.failed_mb),
+            *select_surplus(_cached_files(self._settings.paths.cache), now, 0, limits.cache_mb),
         ]
         if limits.outbox_days or limits.outbox_mb:
-            things += surplus(results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb)
-        removed = sum(map(self._remove, things[:BATCH]))
-        if things:
-            log.info("retention", removed=removed, left=len(things) - removed)
+            items += select_surplus(
+                finished_results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb
+            )
+        removed = sum(map(self._remove, items[:BATCH]))
+        if items:
+            log.info("retention", removed=removed, left=len(items) - removed)
         return removed
 
-    def _remove(self, thing: Thing) -> bool:
+    def _remove(self, item: Clearable) -> bool:
         gone = True
-        for path in thing.paths:
+        for path in item.paths:
             try:
-                if path.is_dir():  # out of sight first, so that nobody meets a job that is half gone
+                if path.is_dir():  # renamed first, so that nobody sees a job that is partly removed
                     doomed = self._spool.tmp / path.name
                     fs.rename(path, doomed)
                     fs.remove(doomed)
@@ -84,52 +88,55 @@ class Retention:
                 gone = False
         return gone
 
-    def _jobs(self, name: str) -> Iterator[Thing]:
-        for directory in self._spool.jobs(self._spool.root / name):
+    def _jobs(self, name: str) -> Iterator[Clearable]:
+        for directory in self._spool.job_folders(self._spool.root / name):
             try:
                 files = list(os.scandir(directory))
-                yield Thing((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
+                yield Clearable((directory,), directory.stat().st_mtime, sum(entry.stat().st_size for entry in files))
             except OSError:
-                continue  # retried, and gone on its way; or not ours to read
+                continue  # retried and moved meanwhile, or not readable
 
 
-def _files(folder: Path) -> Iterator[Thing]:
+def _cached_files(folder: Path) -> Iterator[Clearable]:
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # renamed or taken away meanwhile
             info = path.lstat()
             if stat.S_ISREG(info.st_mode):
-                yield Thing((path,), max(info.st_atime, info.st_mtime), info.st_size)
+                yield Clearable((path,), max(info.st_atime, info.st_mtime), info.st_size)
 
 
-def results(outbox: Path) -> Iterator[Thing]:
-    """Each finished result of ours with all its files; what has no finished status file is not ours to clear."""
+def finished_results(outbox: Path) -> Iterator[Clearable]:
+    """Iterate over finished results with their files. Files without the status file of a finished job are left alone."""
     readable = Outbox(outbox)
     for status in outbox.glob("*.json"):
         stem = status.name.removesuffix(".json")
         try:
-            record = readable.status(stem)
+            record = readable.read_status(stem)
             if record is None or record.get("state") not in FINISHED:
                 continue
             names = [str(output["file"]) for output in record.get("outputs", [])]
             mine = (stem, f"{stem}-{record.get('job')}")
-            present = [status, *(outbox / name for name in names if _belongs(name, mine) and (outbox / name).is_file())]
-            yield Thing(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
+            present = [
+                status,
+                *(outbox / name for name in names if _is_result_of(name, mine) and (outbox / name).is_file()),
+            ]
+            yield Clearable(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
         except (OSError, ValueError, KeyError, TypeError):
             continue
 
 
-def _belongs(name: str, stems: tuple[str, ...]) -> bool:
+def _is_result_of(name: str, stems: tuple[str, ...]) -> bool:
     return "/" not in name and any(name == f"{stem}{ending}" for stem in stems for ending in ENDINGS)
 
 
-async def keep_trimmed(settings: Settings, spool: Spool) -> None:
-    """Clear away what is too old or too much, now and then, for ever."""
+async def run_retention(settings: Settings, spool: Spool) -> None:
+    """Apply the retention limits every `retention.every_s` seconds, until cancelled."""
     retention = Retention(settings, spool)
     while True:
         # In a thread: a directory of a year's jobs takes a while to read.
         try:
             cleared = await asyncio.to_thread(retention.clear)
-        except Exception:  # something went away, or the machine is at fault: later, then
+        except Exception:  # a file vanished, or the disk failed: try again later
             log.exception("retention failed")
             cleared = 0
         await asyncio.sleep(1.0 if cleared == BATCH else settings.retention.every_s)

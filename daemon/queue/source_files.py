@@ -1,8 +1,7 @@
-"""Whether a file that a job names went on being written after it was copied, and copying it again.
+"""Detects files that were still being written when a job copied them, and copies them again.
 
-Where nobody tells when a writer is done, a file can be taken in the middle. Then the copy is a beginning of what the file
-became, or has zeros where the rest came to be. A file that was exchanged or written over is another one: the job keeps the one
-of its time.
+Where a close is not reported, a file can be copied too early. Then the copy is the beginning of the final file, or has zeros
+where data came later. A file that was replaced or overwritten is a different file: the job keeps its copy.
 """
 
 from __future__ import annotations
@@ -16,75 +15,76 @@ from daemon.errors import AvatarError
 from daemon.jobs.record import SOURCES, Job
 from daemon.queue.free_space import check_room
 from daemon.system import fs
-from daemon.system.file_key import FileKey, key_of
+from daemon.system.file_key import FileKey, file_key
 from daemon.system.safe_open import open_inside
 
-#: What is compared in one piece: a file is written page by page.
+#: Unit of comparison, in bytes: the kernel writes files page by page.
 PAGE = 4096
 _CHUNK = 256 * PAGE
 
 
 class SourceFiles:
-    """The files in the inbox that jobs were made of. Its methods touch people's files: call them in a `DiskThread`."""
+    """The files in the inbox from which jobs were made. Reading them can block: call the methods in a `DiskThread`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def copy_again(self, job: Job, directory: Path, given_up: threading.Event) -> dict[str, FileKey]:
-        """Copy each of the job's files that went on being written, under a temporary name.
+        """Copy those files of a job again that grew after they were copied; each copy gets a temporary name.
 
         Args:
-            given_up: set when nobody waits for the answer any more.
+            given_up: set when the caller no longer waits.
 
         Returns:
-            By the name of the copy, what identifies the new content. `adopt` gives the new copies their names.
+            Name of the copy → key of the new content. `install_new_copy` replaces the old copies.
         """
         renewed: dict[str, FileKey] = {}
         for target, known in job.facts.get(SOURCES, {}).items():
             try:
                 with open_inside(self._settings.paths.inbox, str(known["path"])) as fd:
                     key = self._copy(fd, known["file"], directory / target, given_up)
-            except (AvatarError, OSError):  # gone or not to be had: then the copy is all there is
+            except (AvatarError, OSError):  # gone or unreadable: the job keeps its copy
                 continue
             if key is not None:
                 renewed[target] = key
         return renewed
 
     def _copy(self, fd: int, known: list[int] | None, copy: Path, given_up: threading.Event) -> FileKey | None:
-        key = key_of(fd)
+        key = file_key(fd)
         if known is not None and (list(key) == known or known[:2] != list(key[:2])):
             return None
         with copy.open("rb") as file:
-            if not continues(file.fileno(), fd, given_up) or key.size > self._settings.intake.max_file_bytes:
+            if not is_continuation(file.fileno(), fd, given_up) or key.size > self._settings.intake.max_file_bytes:
                 return None
         temporary = temporary_of(copy)
         check_room(self._settings, copy.name, key.size)
         fs.remove(temporary)
         try:
             fs.OPS.copy(fd, temporary, key.size)
-            if key_of(fd) == key and not given_up.is_set():
+            if file_key(fd) == key and not given_up.is_set():
                 return key
         except OSError:
             fs.remove(temporary)
             raise
-        fs.remove(temporary)  # still being written: the next look at it will tell
+        fs.remove(temporary)  # still being written: the next check copies it
         return None
 
 
-def adopt(directory: Path, target: str) -> None:
-    """Put a new copy in the place of the old one."""
+def install_new_copy(directory: Path, target: str) -> None:
+    """Replace the old copy of a file with the new one, durably."""
     if os.path.lexists(temporary_of(directory / target)):
         fs.rename(temporary_of(directory / target), directory / target)
         fs.OPS.sync_dir(directory)
 
 
 def temporary_of(copy: Path) -> Path:
+    """Return the path under which a new copy is written."""
     return copy.with_name(f".{copy.name}.tmp")
 
 
-def continues(copy: int, file: int, given_up: threading.Event) -> bool:
-    """Whether an open file is what an open copy of it was the beginning of: each page of the copy is the same, or is the same
-    up to where only zeros follow; and something differs.
+def is_continuation(copy: int, file: int, given_up: threading.Event) -> bool:
+    """Return True if an open file continues its open copy: every page of the copy equals the file's, or does so up to trailing
+    zeros, and the two differ. False as well when `given_up` is set.
     """
     at, differs = 0, False
     while not given_up.is_set():

@@ -1,7 +1,7 @@
-"""The states of a job and the only ways between them. Knows no process and no model.
+"""Moves jobs between their states: every transition of a job is a method here.
 
-Every change is decided first (on the record), then made durable by one hop. A hop that fails because of the machine (disk
-full, I/O error) is tried again until it goes through: the job stands still meanwhile, in a state that recovery knows.
+A transition first changes the record in memory, then makes it durable by one hop (docs/spool.md). A hop that fails because
+of the machine (disk full, I/O error) is retried until it succeeds; meanwhile the job is in a state that recovery handles.
 """
 
 from __future__ import annotations
@@ -20,99 +20,109 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception
+from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception
 from daemon.events import Events
 from daemon.jobs.manifest import COMPANIONS, copy_name
-from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable
+from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
 from daemon.outbox.outbox import Outbox
-from daemon.queue.ready_queue import Board, Ticket
-from daemon.queue.source_files import SourceFiles, adopt
+from daemon.queue.ready_queue import ReadyQueue, Ticket
+from daemon.queue.source_files import SourceFiles, install_new_copy
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
-from daemon.system.wakeup import Bell
+from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
 
-#: A job's history says so where a file was copied again; how often that may happen.
+#: Event in a job's history when files were copied again, and how often that may happen.
 COPIED_AGAIN, COPIES = "copied again", 5
-#: How long the inbox may take to show a job's files once more, in s.
+#: Longest wait for the inbox when a job's files are checked again, in s.
 SOURCES_S = 30.0
-#: Errors of a file that ends early, and what the history says where its other end was waited for.
+#: Codes of errors of a file that ends early, and the event in the history when its rest was waited for.
 CUT_OFF, AWAITED = frozenset({"audio-truncated", "image-truncated"}), "waited for the rest of a file"
-UNCHECKED = "The inbox did not answer, so nobody knows whether the files of this job were whole when they were copied."
+UNCHECKED = (
+    "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
+)
 
-#: What a finished job keeps; sound and pictures are in the outbox, the rest can be made again.
+#: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
-#: A failed job keeps what a retry needs as well.
+#: Files that a failed job keeps: also those that a retry needs.
 KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS)})
 
 
-class Flow:
-    """Moves jobs between states: on the disk, on the board, and in the events."""
+class StateMachine:
+    """Changes the states of jobs, on disk and in the ready queue, and emits the events.
 
-    def __init__(self, settings: Settings, spool: Spool, board: Board, events: Events) -> None:
+    Attributes:
+        changed: notified when a job may have become available to a lane.
+        running: jobs whose stage runs now, by id.
+    """
+
+    def __init__(self, settings: Settings, spool: Spool, ready_queue: ReadyQueue, events: Events) -> None:
         self.settings = settings
         self.spool = spool
-        self.board = board
+        self.ready_queue = ready_queue
         self.events = events
-        self.changed = Bell()
+        self.changed = Wakeup()
         self.running: dict[str, Job] = {}
         #: When the running attempts began, on the monotonic clock.
-        self._began: dict[str, float] = {}
+        self._attempt_began: dict[str, float] = {}
         self._sources = SourceFiles(settings)
         self._disk = DiskThread("sources")
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
-    async def take(self, ticket: Ticket) -> tuple[Job, Path] | None:
-        """Start an attempt: counted on disk before anything runs. None: the record could not be read.
+    async def start_attempt(self, ticket: Ticket) -> tuple[Job, Path] | None:
+        """Start an attempt at a stage; it is counted on disk before anything runs.
+
+        Returns:
+            The job and its directory; None if the record was unreadable and the job has been set aside.
 
         Raises:
-            OSError: the job could not be taken; it stands in its queue.
+            OSError: the job could not be moved; it is still in its queue.
         """
-        self.board.remove(ticket.id)
+        self.ready_queue.remove(ticket.id)
         source = self.spool.ready(ticket.stage) / ticket.id
         try:
-            job = self.spool.load(source)
+            job = self.spool.load_job(source)
         except ValueError as exc:
-            await self.unreadable(source, str(exc))
+            await self.set_aside_unreadable(source, str(exc))
             return None
         except OSError:
-            self._not_taken(ticket, self.settings.lanes.pause_s)
+            self._requeue_later(ticket, self.settings.lanes.pause_s)
             raise
-        self._began[job.id] = time.monotonic()
-        waited = max(0.0, self._began[job.id] - ticket.since)
+        self._attempt_began[job.id] = time.monotonic()
+        waited = max(0.0, self._attempt_began[job.id] - ticket.since)
         job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += waited
         job.attempts[ticket.stage] = job.attempts.get(ticket.stage, 0) + 1
         job.state, job.not_before, job.since = "running", 0.0, time.time()
         self.running[job.id] = job
         try:
-            directory = await self._hop(job, source)
+            directory = await self._move(job, source)
         except OSError:
-            del self.running[job.id], self._began[job.id]
-            # Not the machine's fault, so nobody knows when it is over; and each try makes the lane pause.
-            self._not_taken(ticket, 10 * self.settings.lanes.pause_s)
+            del self.running[job.id], self._attempt_began[job.id]
+            # Not a known fault of the machine, so it may last; and each attempt makes the lane pause.
+            self._requeue_later(ticket, 10 * self.settings.lanes.pause_s)
             raise
         self.events.stage_started(job, ticket.stage, job.timings[ticket.stage]["wait"])
         return job, directory
 
-    def _not_taken(self, ticket: Ticket, delay_s: float) -> None:
-        """Give a job that could not be taken another turn, later: the others go first."""
-        self.board.restore(replace(ticket, not_before=time.monotonic() + delay_s))
+    def _requeue_later(self, ticket: Ticket, delay_s: float) -> None:
+        """Put a job that could not be started back into its queue, behind the others."""
+        self.ready_queue.restore(replace(ticket, not_before=time.monotonic() + delay_s))
 
     async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
-        """The stage is done: on to the next one, or to the end."""
+        """Record the success of a stage, and move the job to the next stage or to the end."""
         assert job.stage is not None
         job.facts[job.stage] = facts
         job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
         if job.stage == DELIVER:
             job.outputs = facts
-        self._ended(job, "done")
-        if job.next_stage == DELIVER and await self._copied_again(job, directory):
+        self._record_attempt(job, "done")
+        if job.next_stage == DELIVER and await self._restart_if_sources_changed(job, directory):
             return
         if job.next_stage is None:
             await self.finish(job, directory, "done")
@@ -121,46 +131,46 @@ class Flow:
         await self.enqueue(job, directory)
 
     async def enqueue(self, job: Job, directory: Path) -> None:
-        """Stand the job into the queue of its stage; a job that somebody holds goes to rest instead."""
+        """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead."""
         job.state, job.since = ("held" if job.held else "queued"), time.time()
-        await self._hop(job, directory)
+        await self._move(job, directory)
         self.running.pop(job.id, None)
         if job.state == "queued":
-            self.board.add(job)
+            self.ready_queue.add(job)
         self.events.job_changed(job)
-        self.changed.ring()
+        self.changed.notify()
 
     async def finish(self, job: Job, directory: Path, state: State, error: AvatarError | None = None) -> None:
-        """The end: done, failed or cancelled. The status file says so durably before the job leaves the queue."""
+        """End a job as done, failed or cancelled. Its status file is written durably before the job leaves the queue."""
         job.state, job.finished, job.held = state, time.time(), None
         if error is not None:
             job.set_error(error, job.stage)
-        self.board.remove(job.id)
-        await self._insist(lambda: self.events.before_finish(job))
-        if state == "done":  # before the hop: nobody comes back to a job that is done
-            await self._insist(lambda: prune(directory, KEPT))
-        place = await self._hop(job, directory)
+        self.ready_queue.remove(job.id)
+        await self._retry_until_durable(lambda: self.events.before_finish(job))
+        if state == "done":  # before the hop: recovery does not look at done jobs
+            await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT))
+        place = await self._move(job, directory)
         self.running.pop(job.id, None)
         self.events.job_finished(job)
         if state != "done":
-            await self._insist(lambda: prune(place, KEPT_FAILED))
-        self.changed.ring()
+            await self._retry_until_durable(lambda: remove_bulky_files(place, KEPT_FAILED))
+        self.changed.notify()
 
     # -- what people ask for --------------------------------------------------------------------------------------
 
     async def hold(self, job: Job, directory: Path, by: str, reason: str) -> None:
-        """Keep a job back. One that runs ends its stage first; that it is to be held is on disk at once."""
+        """Hold a job. A running job finishes its stage first; the order is on disk at once."""
         job.held = {"by": by, "reason": reason, "since": time.time()}
         job.note("held", by=by, reason=reason)
         if job.id in self.running:
             await self._save(job, directory)
             self.events.job_changed(job)
             return
-        self.board.remove(job.id)
+        self.ready_queue.remove(job.id)
         await self.enqueue(job, directory)
 
     async def release(self, job: Job, directory: Path, by: str) -> None:
-        """Let a held job go on where it stood."""
+        """Release a held job; it continues at its stage."""
         job.held = None
         job.note("released", by=by)
         if job.id in self.running:
@@ -170,94 +180,97 @@ class Flow:
         await self.enqueue(job, directory)
 
     async def prioritise(self, job: Job, directory: Path, priority: int, by: str) -> None:
-        """Give a job another place among those that wait."""
+        """Change a job's priority."""
         job.note("priority", by=by, before=job.priority, now=priority)
         job.priority = priority
         await self._save(job, directory)
         if job.state == "queued":
-            self.board.add(job)
+            self.ready_queue.add(job)
         self.events.job_changed(job)
-        self.changed.ring()
+        self.changed.notify()
 
     # -- what happens when a stage does not end well -------------------------------------------------------------
 
-    async def failed(self, job: Job, directory: Path, error: AvatarError) -> None:
-        """The job's fault ends it, an unknown fault is tried again with growing delay. (Machine faults: `put_back`.)"""
+    async def fail_attempt(self, job: Job, directory: Path, error: AvatarError) -> None:
+        """Record the error of a stage: a fault of the job fails it, an unknown fault is retried with growing delay.
+
+        Faults of the machine do not come here, but to `put_back`.
+        """
         assert job.stage is not None
         trace = {"traceback": error.traceback} if error.traceback else {}
         job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
-        if isinstance(error, JobError) and await self._copied_again(job, directory):
-            self._ended(job, "retried")
+        if isinstance(error, JobError) and await self._restart_if_sources_changed(job, directory):
+            self._record_attempt(job, "retried")
             return
-        if error.code in CUT_OFF and (wait_s := self._may_still_come_s(job)) > 0:
+        if error.code in CUT_OFF and (wait_s := self._seconds_until_unchanged(job)) > 0:
             job.note(AWAITED, code=error.code, seconds=round(wait_s, 1))
             job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
-            self._ended(job, "retried")
+            self._record_attempt(job, "retried")
             job.not_before = time.time() + wait_s
             await self.enqueue(job, directory)
             return
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
-            self._ended(job, "failed")
+            self._record_attempt(job, "failed")
             await self.finish(job, directory, "failed", error)
             return
-        self._ended(job, "retried")
+        self._record_attempt(job, "retried")
         job.not_before = time.time() + self._backoff(tries)
         await self.enqueue(job, directory)
 
-    async def crashed(self, job: Job, directory: Path, death: ChildDied) -> None:
-        """The job's process died. Three times, and the job is quarantined with the last log lines."""
+    async def record_crash(self, job: Job, directory: Path, death: WorkerDied) -> None:
+        """Record that the worker died: retry with growing delay; at `retry.crashes` deaths, quarantine the job."""
         assert job.stage is not None
         job.crashes += 1
         job.note("crash", stage=job.stage, code=death.code, message=death.reason, log=death.tail[-20:])
-        self._ended(job, "timeout" if death.code == "stage-timeout" else "crashed")
+        self._record_attempt(job, "timeout" if death.code == "stage-timeout" else "crashed")
         if job.crashes >= self.settings.retry.crashes:
-            reason = f"The job ended its process {job.crashes} times and is quarantined. Last: {death.reason}"
-            await self.finish(job, directory, "failed", quarantined(reason))
+            reason = f"The job crashed its worker {job.crashes} times and is quarantined. Last: {death.reason}"
+            await self.finish(job, directory, "failed", quarantine_error(reason))
             return
         job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
 
-    async def cancelled(self, job: Job, directory: Path) -> None:
-        """A person asked for the end of a running job; its child is gone already."""
-        self._ended(job, "cancelled")
+    async def finish_cancelled(self, job: Job, directory: Path) -> None:
+        """End a running job that a person cancelled, after its worker was stopped."""
+        self._record_attempt(job, "cancelled")
         await self.finish(job, directory, "cancelled", CANCELLED)
 
     async def put_back(self, job: Job, directory: Path, result: str = "paused") -> None:
-        """Back into the same queue, not charged: the machine was at fault, or the daemon stops."""
+        """Put a job back into its queue without counting the attempt: the machine failed, or the daemon stops."""
         assert job.stage is not None
         job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
         if result == "paused":
-            # Behind the others for a while: were this job itself too much for the machine, it would stand in their way.
+            # The others go first for a while, in case this job itself is too large for the machine.
             job.not_before = time.time() + self.settings.lanes.pause_s
-        self._ended(job, result)
+        self._record_attempt(job, result)
         await self.enqueue(job, directory)
 
-    def _ended(self, job: Job, result: str) -> None:
+    def _record_attempt(self, job: Job, result: str) -> None:
         assert job.stage is not None
-        seconds = time.monotonic() - self._began.pop(job.id, time.monotonic())
+        seconds = time.monotonic() - self._attempt_began.pop(job.id, time.monotonic())
         job.timings[job.stage]["run"] += seconds
         self.events.stage_ended(job, job.stage, result, seconds)
 
     def _backoff(self, tries: int) -> float:
         retry = self.settings.retry
         delay: float = min(retry.max_delay_s, retry.first_delay_s * 2.0 ** max(0, tries - 1))
-        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together do not come back together
+        return delay * (1 + random.random() / 2)  # jitter: jobs that failed together are not retried together
 
-    async def unreadable(self, directory: Path, why: str) -> None:
-        """A job without a readable record is set aside among the failed; it stops nobody."""
+    async def set_aside_unreadable(self, directory: Path, why: str) -> None:
+        """Move a job with an unreadable record to the failed jobs."""
         name = Outbox(self.settings.paths.outbox).name_of(directory.name) or directory.name
         job = Job(id=directory.name, name=name, source="", state="failed", accepted=time.time())
         log.error("job record unreadable", job_id=job.id, why=why)
         with contextlib.suppress(FileNotFoundError):
-            fs.rename(directory / "job.json", directory / "job.json.bad")  # somebody may still read something in it
-        await self.finish(job, directory, "failed", unreadable(why))
+            fs.rename(directory / "job.json", directory / "job.json.bad")  # kept for diagnosis
+        await self.finish(job, directory, "failed", unreadable_record(why))
 
-    # -- files that went on being written ------------------------------------------------------------------------
+    # -- source files that were copied too early -----------------------------------------------------------------
 
-    def _may_still_come_s(self, job: Job) -> float:
-        """Seconds until the files of a job have stood still for as long as a file whose writers nobody tells of: that one was
-        closed does not say that it is whole, where it was closed for want of a connection. 0 where that was waited for already.
+    def _seconds_until_unchanged(self, job: Job) -> float:
+        """Seconds until the files of a job have been unchanged for as long as files of unknown writers must be; 0 if the job has
+        waited for that already. A close alone does not prove that a file is whole: a broken connection also closes it.
         """
         if any(entry["event"] == AWAITED for entry in job.history):
             return 0.0
@@ -268,8 +281,8 @@ class Flow:
             waits.append(needed - float(known["still_s"]) - max(0.0, time.time() - job.accepted))
         return max(waits)
 
-    async def _copied_again(self, job: Job, directory: Path) -> bool:
-        """Begin a job anew where a file that it names went on being written after it was copied."""
+    async def _restart_if_sources_changed(self, job: Job, directory: Path) -> bool:
+        """Restart a job if one of its files was still being written when it was copied. True if it was restarted."""
         count = sum(entry["event"] == COPIED_AGAIN for entry in job.history)
         if count >= COPIES or not job.facts.get(SOURCES):
             return False
@@ -289,19 +302,19 @@ class Flow:
         job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in renewed])
         job.facts[RESTART] = True
         for target in renewed:
-            job.facts[SOURCES][target]["file"] = None  # which of the two is there is only known after the exchange
+            job.facts[SOURCES][target]["file"] = None  # which copy is in place is known only after the replacement
         await self._save(job, directory)
         for target, key in renewed.items():
-            await self._insist(partial(adopt, directory, target))
+            await self._retry_until_durable(partial(install_new_copy, directory, target))
             job.facts[SOURCES][target] |= {"file": list(key), "still_s": 0.0}
         await self.restart(job, directory)
         return True
 
     async def restart(self, job: Job, directory: Path) -> None:
-        """Bring a job back to its first stage, without anything that was made of its files. Until that is done, its record says
-        so (`RESTART`).
+        """Move a job back to its first stage, and remove everything computed from its files. The fact `RESTART` marks the job
+        until this is done, so that recovery can repeat it.
         """
-        await self._insist(lambda: prune(directory, KEPT_FAILED))
+        await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT_FAILED))
         job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
@@ -310,24 +323,24 @@ class Flow:
     # -- durable steps --------------------------------------------------------------------------------------------
 
     async def _save(self, job: Job, directory: Path) -> None:
-        """Write the record where the job is."""
-        await self._insist(lambda: self.spool.save(job, directory))
-        await self._insist(lambda: fs.OPS.sync_dir(directory))
+        """Write the record durably, without moving the job."""
+        await self._retry_until_durable(lambda: self.spool.save_job(job, directory))
+        await self._retry_until_durable(lambda: fs.OPS.sync_dir(directory))
 
-    async def _hop(self, job: Job, source: Path) -> Path:
-        target = self.spool.place(job)
+    async def _move(self, job: Job, source: Path) -> Path:
+        target = self.spool.folder_of(job)
 
-        def hop() -> None:
+        def move_once() -> None:
             if source.exists() or not target.exists():
-                self.spool.hop(job, source)
-            else:  # the rename went through in an earlier try, the flush after it did not
+                self.spool.move_job(job, source)
+            else:  # an earlier try renamed it, but did not flush
                 fs.OPS.sync_dir(target.parent)
 
-        await self._insist(hop)
+        await self._retry_until_durable(move_once)
         return target
 
-    async def _insist(self, step: Callable[[], None]) -> None:
-        """Do a durable step, again and again while the machine is at fault."""
+    async def _retry_until_durable(self, step: Callable[[], None]) -> None:
+        """Retry a disk step until it succeeds; faults other than the machine's are raised."""
         delay, paused = min(0.5, self.settings.lanes.pause_s), False
         while True:
             try:
@@ -346,14 +359,15 @@ class Flow:
                 return
 
 
-def quarantined(reason: str) -> AvatarError:
+def quarantine_error(reason: str) -> AvatarError:
+    """Return the error of a quarantined job. `reason`: one sentence."""
     return JobError(
         "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
     )
 
 
-def prune(directory: Path, keep: frozenset[str]) -> None:
-    """Remove a finished job's bulky files."""
+def remove_bulky_files(directory: Path, keep: frozenset[str]) -> None:
+    """Remove all files of a finished job but those named in `keep`."""
     for path in sorted(directory.iterdir()):
         if path.name not in keep:
             fs.remove(path)

@@ -1,4 +1,4 @@
-"""Calls that may never return, such as asking a file server for its free space, made so that nobody waits long for them."""
+"""Bounds the wait for calls that may never return, such as asking a file server for its free space."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Bounded(Generic[T]):
-    """Makes one call again and again, each in a thread of its own. While one has not returned, no other is begun: a call that
-    hangs costs one thread, however often it is asked for. May be used from any thread.
+class BoundedCall(Generic[T]):
+    """Repeats one call, each time in a new thread. No call is started while one has not returned, so that a hanging call
+    costs one thread. Safe to use from any thread.
 
     Args:
-        patience_s: how long an answer is waited for, from when its call began.
+        patience_s: longest wait for a result, from the start of its call, in s.
     """
 
     def __init__(self, call: Callable[[], T], patience_s: float = 2.0) -> None:
@@ -26,16 +26,16 @@ class Bounded(Generic[T]):
         self._began = 0.0
 
     def ask(self) -> T:
-        """The call's result.
+        """Return the call's result; starts the call if it is not running.
 
         Raises:
-            TimeoutError: there is none yet.
+            TimeoutError: the call has not returned in time.
             Exception: what the call raised.
         """
         with self._lock:
             if self._answer is None or self._answer.done():
                 self._answer, self._began = Future(), time.monotonic()
-                # Not of a pool: the interpreter waits for a pool's threads when it ends.
+                # Not from a pool, since the interpreter waits for a pool's threads when it exits.
                 threading.Thread(target=self._run, args=(self._answer,), name="bounded", daemon=True).start()
             answer, deadline = self._answer, self._began + self._patience_s
         return answer.result(max(0.0, deadline - time.monotonic()))

@@ -1,7 +1,7 @@
-"""A thread for calls that touch other people's files, one after the other: none of them can hold the event loop.
+"""Runs calls on users' files in a thread, one after the other, so that none of them blocks the event loop.
 
-A file server that does not answer, a lease that somebody holds, a copy of half a gigabyte: whatever such a call waits for, the
-loop goes on turning. The thread is a daemon thread, so that a call that never returns does not keep the process from ending.
+Such a call may wait for a file server, for a lease on a file, or for a large copy. The thread is a daemon thread, so that a
+call that never returns does not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-#: A thread that has had nothing to do for so long ends; the next call starts another one. s
+#: Time after which an idle thread ends, in s; the next call starts a new one.
 IDLE_S = 30.0
 
 T = TypeVar("T")
@@ -22,6 +22,8 @@ _Task = Callable[[], None]
 
 
 class DiskThread:
+    """Runs calls in one thread, in order. `name`: of the thread."""
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
@@ -31,17 +33,17 @@ class DiskThread:
         self._since: float | None = None
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
-        """Wait for a call's result without holding the loop. Cancelled, the call still runs to its end, unheard."""
+        """Run a call in the thread and return its result, without blocking the loop. A cancelled call still runs to its end."""
         loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
         def task() -> None:
             try:
                 result = call(*args)
-            except BaseException as exc:  # the one who waits gets it
-                self.post(_refuse, future, exc)
+            except BaseException as exc:  # raised in the coroutine that waits
+                self.post(_set_exception, future, exc)
             else:
-                self.post(_answer, future, result)
+                self.post(_set_result, future, result)
 
         with self._lock:
             self._tasks.put(task)
@@ -65,25 +67,25 @@ class DiskThread:
             self._since = None
 
     def post(self, call: Callable[..., object], *args: Any) -> None:
-        """Have the event loop do something: soon and in the order posted, when asked in this thread; else at once."""
+        """Run a call in the event loop: soon and in order if called from this thread, otherwise at once."""
         if self._loop is None or threading.current_thread() is not self._thread:
             call(*args)
             return
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
             self._loop.call_soon_threadsafe(call, *args)
 
     @property
     def busy_s(self) -> float:
-        """For how long the present call has been running, in s; 0 where there is none."""
+        """How long the present call has been running, in s; 0 if there is none."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
 
-def _answer(future: asyncio.Future[Any], result: Any) -> None:
+def _set_result(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
         future.set_result(result)
 
 
-def _refuse(future: asyncio.Future[Any], exc: BaseException) -> None:
+def _set_exception(future: asyncio.Future[Any], exc: BaseException) -> None:
     if not future.done():
         future.set_exception(exc)

@@ -1,4 +1,4 @@
-"""What tells whether a file has still the content it had."""
+"""Identifies the content of a file, to detect changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class FileKey(NamedTuple):
-    """What identifies a content as far as the kernel can tell."""
+    """Identifies a file and its content by what the kernel reports: two equal keys mean the same content."""
 
     device: int
     inode: int
@@ -16,7 +16,7 @@ class FileKey(NamedTuple):
     ctime_ns: int
 
 
-def key_of(fd: int) -> FileKey:
-    """The key of an open file."""
+def file_key(fd: int) -> FileKey:
+    """Return the key of an open file."""
     info = os.fstat(fd)
     return FileKey(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

@@ -1,8 +1,8 @@
-"""The one seam through which spool, inbox and outbox are changed.
+"""Performs all changes of spool, inbox and outbox.
 
-Everything durable rests on a few calls, so they stand here, once, and a test can replace `OPS` to make the third rename
-fail or to stop the world between two of them. Order of use for a new file: write it under a temporary name, `sync_file`,
-`rename`, `sync_dir` (docs/spool.md).
+Durability depends on a few system calls. They are all here, in `Ops`, so that a test can replace `OPS` to make the third
+rename fail, or to stop between two calls. Order for a new file: write it under a temporary name, `sync_file`, `rename`,
+`sync_dir` (docs/spool.md).
 """
 
 from __future__ import annotations
@@ -18,41 +18,39 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-#: What link(2) says where hard links do not exist (FAT, some SMB and FUSE mounts).
+#: Errors of link(2) on filesystems without hard links (FAT, some SMB and FUSE mounts).
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-#: From this many on, one flush of the whole filesystem is cheaper than a flush of each file.
+#: From this number of files on, flushing the whole filesystem is cheaper than flushing each file.
 MANY = 12
 
-#: Files of news are padded to a multiple of this, so that longer news fit into their place.
+#: Files of `replace_json_best_effort` are padded to a multiple of this, so that longer content fits in place.
 NEWS_BYTES = 4096
 
-#: What users outside of owner and group may do.
+#: Permission bits of users other than owner and group.
 OTHERS = 0o007
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
-#: Paths below it go through a descriptor of this process (`daemon/system/safe_open.py`, `daemon/intake/claim_folder.py`).
+#: Paths below it use a descriptor of this process (`daemon/system/safe_open.py`, `daemon/intake/claim_folder.py`).
 _DESCRIPTORS = Path("/proc/self/fd")
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_HERE = -100  # AT_FDCWD: relative names are of the working folder
+_HERE = -100  # AT_FDCWD: names are relative to the working folder
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
-#: What renameat2(2) says where it cannot keep from replacing (NFS, some FUSE filesystems, old kernels).
+#: Errors of renameat2(2) where RENAME_NOREPLACE is not supported (NFS, some FUSE filesystems, old kernels).
 _NO_NOREPLACE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM})
-#: What renameat2(2) says where it cannot exchange (NFS, old kernels), or where there is nothing to exchange with.
+#: Errors of renameat2(2) where RENAME_EXCHANGE is not supported (NFS, old kernels), or a file is missing.
 _NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.ENOENT})
 
 
 class Ops:
-    """The operating-system calls. Tests subclass this; nothing else changes a file."""
+    """The system calls that change files. Tests replace it; no other code changes files of spool, inbox or outbox."""
 
     def mkdir(self, path: Path) -> None:
         path.mkdir(mode=0o770)
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
-        """Make a new file `path` of `data`, flushed to the disk. What stood there is removed, never opened: it may be a
-        link to another file, or a pipe.
-        """
+        """Write `data` into a new file and flush it. An existing file is removed, not opened, as it may be a link or a pipe."""
         try:
             fd = os.open(path, _NEW, 0o660)
         except FileExistsError:
@@ -68,7 +66,7 @@ class Ops:
             os.close(fd)
 
     def overwrite(self, path: Path, data: bytes) -> None:
-        """Write over the beginning of a file, in the room it has."""
+        """Overwrite the beginning of a file; what exceeds its size is cut off."""
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             os.pwrite(fd, data[: os.fstat(fd).st_size], 0)
@@ -76,7 +74,7 @@ class Ops:
             os.close(fd)
 
     def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
-        """Write a file anew in its place and flush it; it must be there, and nobody may need what was in it."""
+        """Overwrite an existing file in place and flush it. A crash may leave a mixture, so its old content must be unneeded."""
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             view, at = memoryview(data), 0
@@ -89,17 +87,17 @@ class Ops:
             os.close(fd)
 
     def exchange(self, one: Path, other: Path) -> None:
-        """Let two files change names in one step."""
+        """Exchange the names of two files atomically."""
         _renameat2(one, other, _RENAME_EXCHANGE)
 
     def rename_new(self, source: Path, target: Path) -> None:
-        """Rename, but never over something."""
+        """Rename a file; fails if the target exists."""
         _renameat2(source, target, _RENAME_NOREPLACE)
 
     def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
-        """Copy an open file from its beginning to a new one and flush it. Returns bytes copied; stops past `limit`.
+        """Copy an open file into a new one and flush it. Returns the bytes copied; stops after `limit` is exceeded.
 
-        Holes stay holes: a file of nothing but a size costs no time and no room.
+        Holes stay holes, so that a sparse file costs neither time nor space.
         """
         fd = os.open(target, _NEW, 0o660)
         try:
@@ -124,7 +122,7 @@ class Ops:
         os.link(source, target, follow_symlinks=False)
 
     def link_open(self, fd: int, target: Path) -> None:
-        """Give an open file one more name."""
+        """Create another hard link to an open file."""
         # With a directory given (which an absolute path does not use) Python calls linkat(2); link(2) would not follow.
         os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
 
@@ -141,7 +139,7 @@ class Ops:
         _sync(path, os.O_RDONLY | os.O_DIRECTORY)
 
     def sync_all(self, paths: Sequence[Path]) -> None:
-        """Flush files and directories; many of them by one call for each filesystem they lie on."""
+        """Flush files and directories; from `MANY` on by one call for each of their filesystems."""
         if len(paths) < MANY:
             for path in paths:
                 _sync(path, os.O_RDONLY)
@@ -151,13 +149,13 @@ class Ops:
 
 
 def _next_data(fd: int, at: int) -> int:
-    """Where a file has data from `at` on; its end where there is none."""
+    """Return the next offset at or after `at` at which a file has data; its end if there is none."""
     try:
         return os.lseek(fd, at, os.SEEK_DATA)
     except OSError as exc:
         if exc.errno == errno.ENXIO:
             return max(at, os.lseek(fd, 0, os.SEEK_END))
-        return at  # a filesystem that does not tell
+        return at  # the filesystem does not report holes
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> None:
@@ -181,10 +179,10 @@ def _device(path: Path) -> int:
 
 
 def _sync(path: Path, flags: int) -> None:
-    if path.parent == _DESCRIPTORS:  # a folder that is used through its descriptor
+    if path.parent == _DESCRIPTORS:  # a folder used through its descriptor
         os.fsync(int(path.name))
         return
-    # A folder of the settings may be a link to another disk; files are never looked for behind one.
+    # A folder of the settings may be a link to another disk; files must not be links.
     link = 0 if flags & os.O_DIRECTORY else os.O_NOFOLLOW
     fd = os.open(path, flags | link | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -197,7 +195,7 @@ OPS: Ops = Ops()
 
 
 def rename(source: Path, target: Path) -> None:
-    """Rename, and believe the disk rather than the answer: NFS may report a failure for a rename that happened."""
+    """Rename a file; succeeds if the disk shows the rename, as NFS may report a failure for a rename that happened."""
     before = os.lstat(source)
     try:
         OPS.rename(source, target)
@@ -207,7 +205,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two files change names, and believe the disk as `rename` does. False: it cannot be done here."""
+    """Exchange the names of two files, checking the disk as `rename` does. Returns False where it is not supported."""
     before = os.lstat(one)
     try:
         OPS.exchange(one, other)
@@ -221,7 +219,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def same_file(path: Path, info: os.stat_result) -> bool:
-    """Whether `path` is the very file `info` was taken of."""
+    """Return whether `path` is the file of which `info` was read."""
     try:
         now = os.lstat(path)
     except OSError:
@@ -230,38 +228,40 @@ def same_file(path: Path, info: os.stat_result) -> bool:
 
 
 def move(source: Path, target: Path) -> None:
-    """Durably move a file or directory to another directory of the same filesystem."""
+    """Move a file or directory durably within its filesystem."""
     rename(source, target)
     OPS.sync_dir(target.parent)
 
 
 def replace_bytes(path: Path, data: bytes, *, durable: bool = True, temporary: Path | None = None) -> None:
-    """Atomically replace a file's content; afterwards it is the old or the new one, never a part.
+    """Replace a file's content atomically: a reader sees the old or the new content, never a part.
 
-    Without `durable` that holds for readers and for killed processes, but a power cut may bring the old content back.
+    Args:
+        durable: if False, a power cut may bring the old content back.
+        temporary: path to write first; default: a hidden name beside the file.
     """
     temporary = temporary or path.with_name(f".{path.name}.tmp")
     try:
-        # Flushed in any case: where the name came to the disk before the content, a power cut would leave zeros.
+        # Always flushed: if the name reached the disk before the content, a power cut would leave zeros.
         OPS.write(temporary, data)
         rename(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
-            remove(temporary)  # a full disk has no room for half a file
+            remove(temporary)  # leave no partial file on a full disk
         raise
     if durable:
         OPS.sync_dir(path.parent)
 
 
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """`replace_bytes` for JSON."""
+    """Replace a file's content with JSON, as `replace_bytes` does."""
     replace_bytes(path, dump_json(value), durable=durable)
 
 
-def tell_json(path: Path, value: Any) -> None:
-    """Put news for people on disk: no truth rests on it, and a machine at fault does not stop it.
+def replace_json_best_effort(path: Path, value: Any) -> None:
+    """Replace a file with JSON for information only: errors are ignored, and nothing is durable.
 
-    On a full disk there is no room for a new file, so the old one, which is padded, is written over in place.
+    On a full disk there is no space for a new file, so the old one, which is padded, is overwritten in place.
     """
     data = dump_json(value)
     data += b" " * (-len(data) % NEWS_BYTES)
@@ -273,7 +273,7 @@ def tell_json(path: Path, value: Any) -> None:
 
 
 def dump_json(value: Any) -> bytes:
-    """JSON for people to read; escaped throughout only where a file name is not valid Unicode."""
+    """Return indented JSON; non-ASCII text is escaped only if a file name in it is not valid Unicode."""
     try:
         return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
     except UnicodeEncodeError:
@@ -281,7 +281,7 @@ def dump_json(value: Any) -> bytes:
 
 
 def dump_lines(value: dict[str, Any]) -> bytes:
-    """The same with one line for each key: for what is written often, as indenting takes ten times longer."""
+    """Return JSON with one line for each key: ten times faster than `dump_json`, for files that are written often."""
     try:
         lines = [f"{json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()]
         return ("{" + ",\n ".join(lines) + "}\n").encode()
@@ -290,15 +290,15 @@ def dump_lines(value: dict[str, Any]) -> bytes:
 
 
 def publish(temporary: Path, target: Path, *, sync: bool = True) -> bool:
-    """Give a finished, flushed file its name, never replacing what is there. False: the name is taken.
+    """Rename a flushed temporary file to `target` without replacing anything. Returns False if the name is taken.
 
-    Without `sync` the caller flushes the directory.
+    Without `sync`, the caller must flush the directory.
     """
     before = os.lstat(temporary)
     try:
         OPS.rename_new(temporary, target)
     except OSError as exc:
-        if not same_file(target, before):  # as with `rename`: what is reported as failed may have happened
+        if not same_file(target, before):  # as in `rename`: NFS may report a failure for a rename that happened
             if isinstance(exc, FileExistsError):
                 return False
             if exc.errno not in _NO_NOREPLACE:
@@ -313,11 +313,11 @@ def publish(temporary: Path, target: Path, *, sync: bool = True) -> bool:
 
 
 def _publish_by_link(temporary: Path, target: Path) -> bool:
-    """Give a file a second name, never replacing what is there; the first one is the caller's to remove. False: it is taken."""
+    """Link a file to `target` without replacing anything; the caller removes the old name. Returns False if it is taken."""
     try:
         OPS.link(temporary, target)
     except OSError as exc:
-        # NFS may repeat a link that already happened and call it a failure.
+        # NFS may report a failure for a link that happened.
         if not same_file(target, os.lstat(temporary)):
             if isinstance(exc, FileExistsError):
                 return False
@@ -330,7 +330,7 @@ def _publish_by_link(temporary: Path, target: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or tree if it is there."""
+    """Remove a file or directory tree if it exists."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISDIR(os.lstat(path).st_mode):
             OPS.rmtree(path)
@@ -338,23 +338,23 @@ def remove(path: Path) -> None:
             OPS.unlink(path)
 
 
-def keep_private() -> None:
-    """Let this process, and what it starts, make nothing that users outside of the owner's group can read, whatever the umask it
-    was started with: texts, portraits and voices are people's own. What the umask takes from the group stays taken.
+def restrict_umask() -> None:
+    """Restrict the umask of this process and its children, so that other users cannot read new files: texts, portraits and
+    voices are private. Restrictions on the group are kept.
     """
     os.umask(os.umask(0o077) | OTHERS)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for owner and group alone."""
+    """Create a folder and its missing parents, accessible to owner and group only."""
     for above in reversed(folder.parents):
         if not above.exists():
             above.mkdir(mode=0o770, exist_ok=True)
     folder.mkdir(mode=0o770, exist_ok=True)
 
 
-def close_to_others(folder: Path) -> None:
-    """Take others' rights from a folder that an earlier version, or another umask, left open. Only one of our own is changed."""
+def remove_other_permissions(folder: Path) -> None:
+    """Remove other users' permissions from a folder that this user owns, as earlier versions left folders open."""
     with contextlib.suppress(OSError):
         info = os.lstat(folder)
         shared = info.st_mode & stat.S_ISVTX  # as /tmp is
@@ -364,9 +364,9 @@ def close_to_others(folder: Path) -> None:
 
 @contextlib.contextmanager
 def artifact(path: Path) -> Iterator[Path]:
-    """Write an artifact by temporary name: yields the name to write, then flushes and renames it to `path`.
+    """Write a file under a temporary name: yields that name, then flushes the file and renames it to `path`.
 
-    The temporary name keeps the ending (encoders choose a format by it). On an error nothing is left behind.
+    The temporary name keeps the ending, by which encoders choose a format. After an error, no file is left.
     """
     temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
     try:

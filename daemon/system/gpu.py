@@ -1,4 +1,4 @@
-"""What NVIDIA's management library tells about the cards. It loads no CUDA and takes no GPU memory."""
+"""Reads the state of NVIDIA GPUs through NVML, which loads no CUDA and uses no GPU memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pynvml
 
 @dataclass(frozen=True)
 class Card:
-    """`used`, `total`: bytes, of all programs together. `busy`: 0 to 1."""
+    """One GPU. `used`, `total`: memory of all programs together, in bytes. `busy`: utilization, 0 to 1, or NaN."""
 
     index: str
     uuid: str
@@ -21,10 +21,10 @@ class Card:
     celsius: float
 
 
-def read() -> list[Card]:
-    """The cards that answer; none where there is no driver, no card, or it is lost.
+def read_cards() -> list[Card]:
+    """Return the GPUs that respond; an empty list without driver or GPU.
 
-    The library is opened and closed each time: one that was opened before a driver's update or a card's loss stays wrong.
+    NVML is initialised and shut down each time, since an open one stays invalid after a driver update or the loss of a GPU.
     """
     cards: list[Card] = []
     try:
@@ -47,7 +47,7 @@ def _card(index: int) -> Card:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     busy = celsius = float("nan")
-    with contextlib.suppress(pynvml.NVMLError):  # not every card, nor every slice of one, has these
+    with contextlib.suppress(pynvml.NVMLError):  # not all GPUs and MIG slices report these
         busy = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
     with contextlib.suppress(pynvml.NVMLError):
         celsius = float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))

@@ -1,7 +1,7 @@
-"""How this program was installed, and so what brings the parts that it lacks. One sentence each, for the hints of errors.
+"""Tells how this program was installed, and how to install missing parts: sentences for the hints of errors.
 
-The service of tools/install.sh has a version's environment of its own for each upgrade: what `pip` put there by hand would be
-gone with the next, and the checkout's `make setup` would mend another environment.
+The service of tools/install.sh gets a new environment with each upgrade: packages that `pip` installed there by hand would be
+lost, and `make setup` of a checkout would repair a different environment.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where tools/install.sh puts the program, and the user that systemd/sysusers.conf makes for it.
+#: Where tools/install.sh installs the program, and the user that systemd/sysusers.conf creates for it.
 HOME = Path("/opt/avatard")
 USER = "avatard"
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What keeps a part of the program from being used.
+    """Says why a part of the program cannot be used.
 
     Attributes:
         why: what is missing or wrong, as the middle of a sentence.
@@ -33,34 +33,34 @@ class Missing:
 
 
 def is_service() -> bool:
-    """Whether this is the installed service's program, and not a checkout's or another environment's."""
+    """Return whether this program is the installed service, rather than a checkout or another environment."""
     return HOME in Path(sys.prefix).resolve().parents
 
 
 def as_service(command: str) -> str:
-    """A command line for an administrator, run as the service's user where there is one."""
+    """Return a command line for an administrator; for the installed service it runs as the service's user."""
     if not is_service():
         return command
     return f"sudo -u {USER} {command}" if shutil.which("sudo") else f"runuser -u {USER} -- {command}"
 
 
-def bring_extra(name: str, *, again: bool = False) -> str:
-    """What brings the packages of an extra of pyproject.toml, such as "xtts"; `again`: they are there, but damaged."""
-    if is_service():  # installs into a new environment, and so anew
+def how_to_install_extra(name: str, *, again: bool = False) -> str:
+    """Return how to install an extra of pyproject.toml, such as "xtts". `again`: reinstall damaged packages."""
+    if is_service():  # installs into a new environment
         return f"As root, in a checkout of avatard: `make install OPTIONS=--{name}`."
     return f'Run `pip install {"--force-reinstall " if again else ""}"avatard[{name}]"`.'
 
 
 def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str) -> Missing | None:
-    """What of an extra's packages is not installed here, or in another version. Imports none of them.
+    """Return which package of an extra is missing or has another version; None if all are right. Imports none of them.
 
     Args:
-        modules: what is imported.
-        pins: package → the one version that will do; the first names the whole where a module is not there.
-        extra: of pyproject.toml, that brings them.
+        modules: modules that are imported.
+        pins: package → required version; the first is named if a module is missing.
+        extra: extra of pyproject.toml that contains them.
     """
     if not all(importlib.util.find_spec(name) for name in modules):
-        return Missing(f"{next(iter(pins))}, or a package that it needs, is not installed", bring_extra(extra))
+        return Missing(f"{next(iter(pins))}, or a package that it needs, is not installed", how_to_install_extra(extra))
     for package, wanted in pins.items():
         try:
             found = importlib.metadata.version(package)
@@ -68,27 +68,27 @@ def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str
             found = "something else"
         if found != wanted:
             why = f"{package} is installed as {found}; {wanted} is what the engine was proven with"
-            return Missing(why, bring_extra(extra))
+            return Missing(why, how_to_install_extra(extra))
     return None
 
 
-def fetch_models(name: str) -> str:
-    """What brings model files, by what `avatar models` calls them."""
+def how_to_fetch_models(name: str) -> str:
+    """Return how to download model files. `name`: as in `avatar models`."""
     return f"Run `{as_service(f'avatar models fetch {name}')}`."
 
 
-def set_up_again() -> str:
-    """What mends the packages that every installation has."""
+def how_to_repair() -> str:
+    """Return how to repair the packages that every installation has."""
     return (
         "As root, in a checkout of avatard: `make install`." if is_service() else "Run the set-up again: `make setup`."
     )
 
 
-def start() -> str:
-    """What starts the daemon."""
+def how_to_start() -> str:
+    """Return how to start the daemon."""
     return "Start it with `systemctl start avatard`, as root." if is_service() else "Start it with `avatar run`."
 
 
-def restore_folders() -> str:
-    """What makes the folders of the installed service again, with their owners and modes."""
-    return "As root: `systemd-tmpfiles --create avatard.conf` makes it, and gives it its owner and mode."
+def how_to_restore_folders() -> str:
+    """Return how to create the folders of the installed service again, with owners and modes."""
+    return "As root: `systemd-tmpfiles --create avatard.conf` creates it with its owner and mode."

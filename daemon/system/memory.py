@@ -1,4 +1,4 @@
-"""How much memory this process may have: the machine's, or less where a control group (systemd, a container) says so."""
+"""Measures the memory that this process may use: the machine's, or the limit of its control group."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MEMBERSHIP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-#: Where the hierarchy of version 2 may stand: alone, or beside version 1.
+#: Folders of the hierarchy of version 2: alone, or beside version 1.
 _V2 = ("", "unified")
 
 
 def memory_mb(membership: Path = MEMBERSHIP, groups: Path = GROUPS) -> float:
-    """Memory that can be used, in MB (10^6 bytes)."""
+    """Return the memory that this process may use, in MB (10^6 bytes)."""
     return min(machine_mb(), limit_mb(membership, groups) or machine_mb())
 
 
 def machine_mb() -> float:
-    """Memory of this machine, in MB."""
+    """Return the memory of this machine, in MB."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def limit_mb(membership: Path = MEMBERSHIP, groups: Path = GROUPS) -> float | None:
-    """The lowest limit on the way from this process's control group to the root, in MB; None where there is none.
+    """Return the lowest limit between this process's control group and the root, in MB; None if there is none.
 
     Args:
         membership: cgroups(7): lines `number:controllers:path`; version 2 has number 0 and no controllers.
-        groups: where the hierarchies are mounted.
+        groups: folder in which the hierarchies are mounted.
     """
     found = [limit for path in _files(membership, groups) if (limit := _limit(path)) is not None]
     return min(found, default=None)

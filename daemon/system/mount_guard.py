@@ -1,9 +1,8 @@
-"""Telling an empty inbox from one that is not there, and an outbox from the place where it should be.
+"""Detects an unmounted inbox or outbox.
 
-A share that is not mounted looks like an empty folder. So inbox and outbox carry a small file with an id, made when they are
-first used, and the spool remembers the id and the mount on which it was seen. When the file is missing and the mount is another
-one, the folder is away: nothing is taken, made, delivered or forgotten until it is back. When only the file is missing, somebody
-emptied the folder.
+A share that is not mounted looks like an empty folder. Therefore inbox and outbox contain a small file with an id, and the
+spool stores the id and the mount. If the file is missing and the mount has changed, the folder is not mounted: no job is taken,
+delivered or dropped until it is back. If only the file is missing, somebody emptied the folder, and it gets a new id.
 """
 
 from __future__ import annotations
@@ -28,29 +27,32 @@ log = structlog.get_logger()
 
 MARK = ".avatard"
 _MARK_BYTES = 64
-#: Stands for a mark that is no file of text that we may read.
+#: Represents a mark that is not a readable regular file.
 _FOREIGN = "?"
 
 
-class Anchor:
-    """Args:
-    folder: the inbox or the outbox.
-    memory: where the spool keeps what it remembers of it.
+class MountGuard:
+    """Checks that the inbox or the outbox is mounted.
+
+    Args:
+        folder: the inbox or the outbox.
+        memory: file in the spool that stores its path, id and mount.
+        kind: which of the two it is.
     """
 
     def __init__(self, folder: Path, memory: Path, kind: Literal["inbox", "outbox"] = "inbox") -> None:
         self._folder = folder
         self._memory = memory
         self._kind = kind
-        self._known: dict[str, Any] | None = _load(memory)
-        self._sure = False
+        self._remembered: dict[str, Any] | None = _read_memory(memory)
+        self._confirmed = False
 
     @contextlib.contextmanager
     def held(self, *, adopt: bool = True) -> Iterator[None]:
-        """Make sure that the folder is there, and keep it from being unmounted inside the `with`.
+        """Check that the folder is mounted, and prevent unmounting inside the `with` block.
 
         Args:
-            adopt: as `check`; a worker only looks, as the daemon alone writes the spool.
+            adopt: check with `check`, which may write; a worker uses False, as only the daemon writes the spool.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing`.
@@ -60,55 +62,55 @@ class Anchor:
         try:
             fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as exc:
-            raise self._missing(f"{exc.strerror}") from exc
+            raise self._missing_error(f"{exc.strerror}") from exc
         try:
-            look()  # again, now that it cannot go away any more
+            look()  # again, now that it can no longer be unmounted
             yield
         finally:
             os.close(fd)
 
     def check(self) -> None:
-        """Make sure that the folder is there; the first time, and when it was only emptied, mark it.
+        """Check that the folder is mounted. At first use, and after it was emptied, its id is written.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing`.
         """
         mark = self.look()
-        known = self._known
+        known = self._remembered
         if known is None or known["path"] != str(self._folder) or mark != known["id"]:
             if known is not None and known["path"] == str(self._folder):
                 log.warning(f"the {self._kind} lost its mark, and gets a new one", folder=str(self._folder))
-            self._adopt(mark)
-        elif not self._sure and (known["mount"] != self._mount() or known.get("folder") != self._place()):
-            self._adopt(mark)  # it moved, with its mark
-        self._sure = True
+            self._write_mark(mark)
+        elif not self._confirmed and (known["mount"] != self._mount() or known.get("folder") != self._place()):
+            self._write_mark(mark)  # mounted elsewhere, with the same id
+        self._confirmed = True
 
     def look(self) -> str | None:
-        """Make sure that the folder is there, changing nothing; returns its mark, where it has one.
+        """Check that the folder is mounted, without writing; returns its id, or None.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing`.
         """
         try:
-            mark = self._mark()
+            mark = self._read_mark()
         except OSError as exc:
-            raise self._missing(f"{exc.strerror}") from exc
-        known = self._known
+            raise self._missing_error(f"{exc.strerror}") from exc
+        known = self._remembered
         if known is not None and known["path"] == str(self._folder) and mark != known["id"]:
-            # On the remembered mount, in the remembered folder, the mark says nothing more: whoever may write there can spoil it.
+            # The remembered folder on the remembered mount needs no mark, which everybody who may write there can spoil.
             place = self._place()
             same = place is not None and known.get("folder") == place and known["mount"] == self._mount()
             if mark and not same:
-                raise self._missing("another folder stands in its place")
+                raise self._missing_error("another folder is in its place")
             if mark is None and known["mount"] != self._mount():
-                raise self._missing("it is not mounted")
+                raise self._missing_error("it is not mounted")
             if mark and same:
-                return None  # it gets a new one
+                return None  # `check` writes it again
         return mark
 
     def _place(self) -> list[int] | None:
-        """What tells the folder from others that were mounted in its place, also after a restart of the machine: its inode and
-        the id of its filesystem. None where that may be equal for two: at the root of a filesystem that has no id.
+        """Return inode and filesystem id of the folder, which distinguish it from another one mounted in its place, also after a
+        reboot. None where two may have the same: at the root of a filesystem without an id.
         """
         try:
             inode, filesystem = os.stat(self._folder).st_ino, os.statvfs(self._folder).f_fsid
@@ -118,15 +120,15 @@ class Anchor:
             return None
         return [inode, filesystem]
 
-    def _mark(self) -> str | None:
-        """The id in the folder; empty when a person put an empty file there, None where there is none."""
+    def _read_mark(self) -> str | None:
+        """Return the id in the folder; empty if a person created an empty file, None if there is no file."""
         try:
             fd = os.open(self._folder / MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as exc:
             if exc.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 return None
             if exc.errno == errno.EACCES and os.access(self._folder, os.R_OK | os.X_OK):
-                return _FOREIGN  # somebody's file that we may not read
+                return _FOREIGN  # a file of another user that we may not read
             raise
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -139,37 +141,37 @@ class Anchor:
         mount = mount_of(self._folder)
         return {"point": mount.point, "root": mount.root, "kind": mount.kind}
 
-    def _adopt(self, mark: str | None) -> None:
+    def _write_mark(self, mark: str | None) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not mark or mark == _FOREIGN:
             mark = secrets.token_hex(16)
             self._write(mark)
         known = {"path": str(self._folder), "id": mark, "mount": self._mount(), "folder": self._place()}
         fs.replace_json(self._memory, known)
-        self._known = known
+        self._remembered = known
 
     def _write(self, mark: str) -> None:
         path = self._folder / MARK
-        temporary = path.with_name(f"{MARK}.{secrets.token_hex(4)}.tmp")  # a name that nobody can have taken
+        temporary = path.with_name(f"{MARK}.{secrets.token_hex(4)}.tmp")  # nobody can have created this name
         try:
             fs.replace_bytes(path, f"{mark}\n".encode(), temporary=temporary)
         except OSError as exc:
             if exc.errno not in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            # A folder has the name. It is somebody's: it is kept, under another.
+            # A folder has the name. It may hold somebody's files, so it is renamed.
             fs.rename(path, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
             fs.replace_bytes(path, f"{mark}\n".encode(), temporary=temporary)
 
-    def _missing(self, why: str) -> MachineError:
-        self._sure = False
+    def _missing_error(self, why: str) -> MachineError:
+        self._confirmed = False
         return MachineError(
             "inbox-missing" if self._kind == "inbox" else "outbox-missing",
-            f"The {self._kind} {self._folder} is not there: {why}.",
-            f"Mount it; nothing was forgotten. If this is the right folder, remove {self._folder / MARK} and `touch` it.",
+            f"The {self._kind} {self._folder} is not available: {why}.",
+            f"Mount it; no job is lost. If this is the right folder, remove {self._folder / MARK} and `touch` it.",
         )
 
 
-def _load(memory: Path) -> dict[str, Any] | None:
+def _read_memory(memory: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(memory.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which mount a path lies on, as the kernel tells it."""
+"""Finds the mount of a path, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo(5). `root`: the folder of the filesystem that stands at `point` (not `/` for a bind mount)."""
+    """One line of mountinfo(5). `root`: folder of the filesystem that is mounted at `point`; not `/` for a bind mount."""
 
     point: str
     root: str
     kind: str
 
 
-UNKNOWN = Mount("", "", "unknown")
+UNKNOWN_MOUNT = Mount("", "", "unknown")
 
 
-def parse(table: bytes) -> dict[int, Mount]:
-    """Mounts by their id, from the text of /proc/self/mountinfo; lines that are not understood are passed over."""
+def parse_mountinfo(table: bytes) -> dict[int, Mount]:
+    """Parse the text of /proc/self/mountinfo; returns mount id → mount. Invalid lines are skipped."""
     mounts = {}
     for line in table.splitlines():
         fields = line.split(b" ")
         try:
             kind = fields[fields.index(b"-", 6) + 1]
-            mounts[int(fields[0])] = Mount(_name(fields[4]), _name(fields[3]), _name(kind))
+            mounts[int(fields[0])] = Mount(_unescape(fields[4]), _unescape(fields[3]), _unescape(kind))
         except (ValueError, IndexError):
             continue
     return mounts
 
 
-def _name(field: bytes) -> str:
-    """A field as a path: the kernel writes space, tab, newline and backslash as three octal digits."""
+def _unescape(field: bytes) -> str:
+    """Decode a field: the kernel writes space, tab, newline and backslash as three octal digits."""
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
 
 
 def mount_of(path: Path) -> Mount:
-    """The mount a path lies on; for one that does not exist, the mount it would be made on."""
+    """Return the mount of a path, or for a path that does not exist, of its nearest existing parent."""
     fd = _open_nearest(path)
     try:
         number = re.search(rb"^mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
         table = Path("/proc/self/mountinfo").read_bytes()
     except OSError:  # no /proc
-        return UNKNOWN
+        return UNKNOWN_MOUNT
     finally:
         os.close(fd)
-    return parse(table).get(int(number[1]), UNKNOWN) if number else UNKNOWN
+    return parse_mountinfo(table).get(int(number[1]), UNKNOWN_MOUNT) if number else UNKNOWN_MOUNT
 
 
 def _open_nearest(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Who may do what with a folder, in words: for refusals of the system, which only say `Permission denied`."""
+"""Explains permission errors of folders in words, since the system only reports `Permission denied`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from daemon.errors import AvatarError
 
-#: The code of what a right is missing for.
+#: Code of the error for a missing permission.
 NOT_ALLOWED = "not-allowed"
 
 
-def user() -> str:
-    """Who asks: the user's name, or the number where there is no name for it (as in containers)."""
+def current_user() -> str:
+    """Return the name of the present user; `uid N` if it has none, as in containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -24,7 +24,7 @@ def user() -> str:
 
 
 def user_name(uid: int) -> str:
-    """A user's name; the number where the machine knows no name for it."""
+    """Return the name of a user; `uid N` if it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -32,24 +32,24 @@ def user_name(uid: int) -> str:
 
 
 def owner_name(info: os.stat_result) -> str:
-    """The user a file belongs to, as `user_name` says it."""
+    """Return the name of the user who owns a file, as `user_name` does."""
     return user_name(info.st_uid)
 
 
 def group_name(info: os.stat_result) -> str:
-    """The group a file belongs to; the number where the machine knows no name for it."""
+    """Return the name of the group of a file; `gid N` if it has none."""
     try:
         return grp.getgrgid(info.st_gid).gr_name
     except KeyError:
         return f"gid {info.st_gid}"
 
 
-def closed(folder: Path) -> PermissionError | None:
-    """Why a folder may not be looked into; None where it may, or is not there."""
+def access_error(folder: Path) -> PermissionError | None:
+    """Return the error that prevents reading a folder; None if it is readable or missing."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                entry.stat(follow_symlinks=False)  # a folder may be listed and its files not be looked at
+                entry.stat(follow_symlinks=False)  # a folder may be listable although its files are not accessible
                 break
     except PermissionError as exc:
         return exc
@@ -58,12 +58,14 @@ def closed(folder: Path) -> PermissionError | None:
     return None
 
 
-def refusal(exc: OSError) -> AvatarError:
-    """What the system refused (EACCES, EPERM), whose it is, and how to get the right."""
+def explain_refusal(exc: OSError) -> AvatarError:
+    """Convert EACCES or EPERM into an error that says which path was refused, who owns it, and how to get access."""
     path = Path(os.fsdecode(exc.filename)) if isinstance(exc.filename, str | bytes) else Path()
     found = _barrier(path)
     if found is None:
-        return AvatarError(NOT_ALLOWED, f"{user()} may not use {path}.", "Run it as the service's user, or as root.")
+        return AvatarError(
+            NOT_ALLOWED, f"{current_user()} may not use {path}.", "Run it as the service's user, or as root."
+        )
     barrier, info = found
     mode = stat.S_IMODE(info.st_mode)
     whose = f"{owner_name(info)}:{group_name(info)} (mode {mode:o})"
@@ -73,12 +75,14 @@ def refusal(exc: OSError) -> AvatarError:
     if mode & 0o070 and info.st_gid and info.st_gid not in (os.getegid(), *os.getgroups()):
         ways.append(f"as a member of the group {group_name(info)} (log in again after joining it)")
     return AvatarError(
-        NOT_ALLOWED, f"{user()} may not use {path}: {barrier} belongs to {whose}.", f"Run it {', or '.join(ways)}."
+        NOT_ALLOWED,
+        f"{current_user()} may not use {path}: {barrier} belongs to {whose}.",
+        f"Run it {', or '.join(ways)}.",
     )
 
 
 def _barrier(path: Path) -> tuple[Path, os.stat_result] | None:
-    """The file or folder whose rights refused the use of `path`: the nearest one above it that can be seen."""
+    """Return the file or folder that refused access to `path`: its nearest visible parent, or itself."""
     real = Path(os.path.realpath(path))
     for place in (real, *real.parents):
         try:

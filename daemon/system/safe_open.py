@@ -1,8 +1,8 @@
-"""Opening what strangers dropped: never through a link or a mount, never a device, never outside the folder, never waiting.
+"""Opens untrusted files: regular files below one folder only, not through links or mounts, and without blocking.
 
-A path is looked up by one openat2(2) that refuses links and other filesystems in every part of it (on kernels without it, part
-by part with O_NOFOLLOW), so nothing can be exchanged between the check and the use. The file itself is first only pointed at
-(O_PATH), which wakes no device, waits for no pipe and breaks no lease, and opened for reading when it has proved to be a file.
+A path is resolved by one openat2(2) that refuses links and other filesystems in every part (without openat2, part by part with
+O_NOFOLLOW), so nothing can be exchanged between check and use. The file is first opened with O_PATH, which does not touch
+devices, pipes and leases, and opened for reading only if it is a regular file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _POINT = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 _OPENAT2 = 437  # the same number on every architecture
 _NO_XDEV, _NO_SYMLINKS = 0x01, 0x04
-#: Errors that say something about this process or the whole machine, not about one file.
+#: Errors of this process or the whole machine, not of one file.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -33,10 +33,10 @@ class _OpenHow(ctypes.Structure):
 
 
 def open_below(folder_fd: int, relative: str, flags: int) -> int:
-    """Open what is below an open folder, through no link and on no other mount; `.` is the folder itself.
+    """Open a path below an open folder without following links or mounts; `.` is the folder itself. Returns a descriptor.
 
     Raises:
-        OSError: ELOOP where a part is a link, EXDEV where one is a mount.
+        OSError: ELOOP if a part is a link, EXDEV if one is a mount.
     """
     if not _has_openat2():
         return _open_by_parts(folder_fd, relative, flags)
@@ -49,7 +49,7 @@ def open_below(folder_fd: int, relative: str, flags: int) -> int:
 
 @functools.cache
 def _has_openat2() -> bool:
-    """Linux has it since 5.6; a seccomp filter may refuse it."""
+    """Return whether openat2(2) works: Linux has it since 5.6, and a seccomp filter may refuse it."""
     how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, 0)
     fd: int = _libc.syscall(_OPENAT2, -100, b"/", ctypes.byref(how), ctypes.sizeof(how))
     if fd >= 0:
@@ -75,7 +75,7 @@ def _open_by_parts(folder_fd: int, relative: str, flags: int) -> int:
 
 
 def _mount_id(fd: int) -> bytes:
-    """The mount that an open file lies on, as the kernel tells it; empty where it does not."""
+    """Return the mount id of an open file, as a line of its fdinfo; empty if unknown."""
     try:
         lines = Path(f"/proc/self/fdinfo/{fd}").read_bytes().splitlines()
     except OSError:
@@ -84,7 +84,7 @@ def _mount_id(fd: int) -> bytes:
 
 
 def parts_of(relative: str) -> list[str]:
-    """The parts of a path below a folder.
+    """Split a path below a folder into its parts.
 
     Raises:
         JobError: `file-outside`.
@@ -96,15 +96,15 @@ def parts_of(relative: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def by_descriptor(root: Path, relative: str) -> Iterator[Path]:
-    """Look up the folder that holds `relative`, and yield a path that goes through its descriptor.
+def path_by_descriptor(root: Path, relative: str) -> Iterator[Path]:
+    """Open the folder that contains `relative`, and yield a path that uses its descriptor.
 
-    Whatever is exchanged above it meanwhile, the path stays in that folder. Calls that do not follow a link in the last part
-    (rename, link, unlink, lstat) can use it safely.
+    The path stays in that folder even if parent folders are exchanged. It is safe for calls that do not follow a link in the
+    last part (rename, link, unlink, lstat).
 
     Raises:
         JobError: `file-outside`.
-        OSError: ENOENT where a folder is missing, ELOOP where one is a link, EXDEV where one is a mount.
+        OSError: ENOENT if a folder is missing, ELOOP if one is a link, EXDEV if one is a mount.
     """
     *above, name = parts_of(relative)
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -120,17 +120,17 @@ def by_descriptor(root: Path, relative: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def open_inside(root: Path, relative: str) -> Iterator[int]:
-    """Open a regular file below `root` for reading; yields the descriptor.
+    """Open a regular file below `root` for reading; yields its descriptor.
 
     Raises:
         JobError: `file-outside`, `file-missing`, `file-is-link`, `file-not-regular`, `file-unreadable`.
-        Postponed: `file-changing` where a writer holds it, `file-unreadable` where the disk does not give it now.
+        Postponed: `file-changing` if a writer holds a lease on it, `file-unreadable` if the disk cannot read it now.
     """
     parts = parts_of(relative)
     try:
         fd = _open(root, parts, relative)
     except OSError as exc:
-        raise explain(exc, relative) from exc
+        raise explain_open_error(exc, relative) from exc
     try:
         yield fd
     finally:
@@ -151,14 +151,14 @@ def _open(root: Path, parts: list[str], relative: str) -> int:
             raise JobError("file-not-regular", f"{relative} is not a file.", "Name a picture or sound file.")
         if info.st_nlink > 1:
             raise JobError("file-is-link", f"{relative} is a hard link.", "Copy the file itself into the inbox.")
-        # Not blocking: a lease that somebody holds on the file would otherwise hold us for 45 s.
+        # Non-blocking: a lease on the file would otherwise block for up to 45 s.
         return os.open(f"/proc/self/fd/{point}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(point)
 
 
-def explain(exc: OSError, relative: str) -> Exception:
-    """What an error of the system says about one dropped file; the error itself where it says something about the machine."""
+def explain_open_error(exc: OSError, relative: str) -> Exception:
+    """Convert an OSError into an error about one dropped file; an error about the machine is returned unchanged."""
     number = exc.errno
     if number in _OURS:
         return exc
@@ -166,23 +166,23 @@ def explain(exc: OSError, relative: str) -> Exception:
         return JobError("file-missing", f"{relative} is not there.", "Put it next to the manifest.")
     if number in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
         return JobError(
-            "file-is-link", f"{relative} is a link, or lies behind one.", "Copy the file itself into the inbox."
+            "file-is-link", f"{relative} is a link, or in a folder that is one.", "Copy the file itself into the inbox."
         )
     if number == errno.EXDEV:
         return JobError(
-            "file-outside", f"{relative} lies on another filesystem than the inbox.", "Copy it into the inbox itself."
+            "file-outside", f"{relative} is not on the same filesystem as the inbox.", "Copy it into the inbox itself."
         )
     if number in (errno.EACCES, errno.EPERM):
         return JobError(
-            "file-unreadable", f"{relative} may not be read by the service.", "Give its group the right to read it."
+            "file-unreadable", f"The service has no permission to read {relative}.", "Allow its group to read it."
         )
     if number == errno.ENAMETOOLONG:
         return JobError("file-missing", f"{relative[:60]}… is too long for a file name.", "Shorten the name.")
     if number == errno.EAGAIN:
-        return Postponed("file-changing", f"{relative} is held by a program that writes it.", "Close that program.")
+        return Postponed("file-changing", f"Another program is writing {relative}.", "Close that program.")
     return Postponed(
         "file-unreadable",
         f"{relative} cannot be read ({exc.strerror}).",
-        "Copy the file anew; if that does not help, `avatar doctor` looks at the disk.",
+        "Copy the file again; if that does not help, run `avatar doctor`, which checks the disk.",
         fault="machine",
     )

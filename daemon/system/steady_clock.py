@@ -1,6 +1,6 @@
-"""Wall times as times of the monotonic clock, so that setting the clock shortens and lengthens no wait.
+"""Converts wall times to the monotonic clock, so that setting the system clock does not change waits.
 
-Records on disk hold wall times, which people read. What is waited for by them is waited for on the monotonic clock.
+Records on disk contain wall times, for people; waits use the monotonic clock.
 """
 
 from __future__ import annotations
@@ -8,22 +8,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-#: The wall clock was set when it moved this far against the monotonic one, in s; less is the slow correction that NTP makes.
+#: A larger difference between the clocks, in s, means that the wall clock was set; a smaller one is NTP's slow correction.
 STEP_S = 1.0
 
 
 class SteadyClock:
+    """Converts wall times (seconds since the epoch) to monotonic times, in s."""
+
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self.now = monotonic
         self._wall = wall
         self._offset = wall() - monotonic()
 
     def of_past(self, wall_s: float) -> float:
-        """The monotonic time of something that has happened; not later than now, also where the clock was set back since."""
+        """Return the monotonic time of a past event; at most now, even if the clock was set back since."""
         return min(self._convert(wall_s), self.now())
 
     def of_future(self, wall_s: float, longest_s: float) -> float:
-        """The monotonic time of something that is to come, at most `longest_s` from now."""
+        """Return the monotonic time of a future event; at most `longest_s` from now."""
         return min(self._convert(wall_s), self.now() + longest_s)
 
     def _convert(self, wall_s: float) -> float:

@@ -1,4 +1,4 @@
-"""A bell that wakes everyone who waits, in one event loop; from another thread by `ring_threadsafe`."""
+"""Wakes all coroutines that wait for a change."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ import asyncio
 import contextlib
 
 
-class Bell:
+class Wakeup:
+    """Wakes all waiting coroutines of one event loop.
+
+    Attributes:
+        notifications: how often it was notified.
+    """
+
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: How often it rang.
-        self.rings = 0
+        self.notifications = 0
 
-    def ring(self) -> None:
-        """Wake all who wait now."""
-        self.rings += 1
+    def notify(self) -> None:
+        """Wake all coroutines that wait now. Call it in the event loop."""
+        self.notifications += 1
         self._event.set()
         self._event = asyncio.Event()
 
     def bind(self) -> None:
-        """Remember the running loop, for `ring_threadsafe`."""
+        """Store the running loop, for `notify_threadsafe`."""
         self._loop = asyncio.get_running_loop()
 
-    def ring_threadsafe(self) -> None:
+    def notify_threadsafe(self) -> None:
+        """Call `notify` from another thread; does nothing before `bind`."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self.ring)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+                self._loop.call_soon_threadsafe(self.notify)
 
-    async def wait(self, timeout_s: float | None = None, heard: int | None = None) -> bool:
-        """Wait for the next ring; False when the time ran out first.
+    async def wait(self, timeout_s: float | None = None, seen: int | None = None) -> bool:
+        """Wait for the next notification; returns False if `timeout_s` seconds pass first.
 
         Args:
-            heard: `rings` at a time the caller knows; a ring since then counts as the next one.
+            seen: earlier value of `notifications`; if there was a notification since, this returns at once.
         """
-        if heard is not None and heard != self.rings:
+        if seen is not None and seen != self.notifications:
             return True
         try:
             await asyncio.wait_for(self._event.wait(), timeout_s)

@@ -1,7 +1,7 @@
-"""A tiny job of the daemon's own, sent through the whole system on a timer: inbox, every stage, outbox.
+"""Sends a small test job through the whole system at intervals: inbox, every stage, outbox.
 
-Where everything seems quiet it proves that a drop would still become a video. It goes the way that people's jobs go, and what
-it leaves in the outbox is taken away again. Off unless `heartbeat.every_s` says otherwise.
+Without other jobs, it shows that a dropped job would still become a video. It is processed like a user's job, and its results
+are removed from the outbox. It is off unless `heartbeat.every_s` is set.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES, Stage
 from daemon.system import fs
-from daemon.system.mount_guard import Anchor
+from daemon.system.mount_guard import MountGuard
 
 log = structlog.get_logger()
 
@@ -36,75 +36,78 @@ quality: low
 priority: 50
 """
 PICTURE = Path(__file__).with_suffix(".jpg")
-#: How often is looked whether one is due, in s; the setting may change at any time.
+#: Interval of checks whether a test job is due, in s; the setting may change at any time.
 LOOK_S = 1.0
 
 
-class Heartbeat(Subscriber):
-    """Args:
-    anchor: of the inbox; where it is only not mounted nothing is written into the place where it should be.
+class Canary(Subscriber):
+    """Sends test jobs, and exports when they were sent and passed each stage.
+
+    Args:
+        mount_guard: that of the inbox; nothing is written while the inbox is not mounted.
     """
 
-    def __init__(self, settings: Settings, anchor: Anchor, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, mount_guard: MountGuard, registry: CollectorRegistry) -> None:
         self._settings = settings
-        self._anchor = anchor
-        self._sent = 0.0
-        self._job: str | None = None
-        self._every = Gauge(
+        self._mount_guard = mount_guard
+        self._sent_at = 0.0
+        self._job_id: str | None = None
+        self._interval_metric = Gauge(
             "avatar_heartbeat_interval_seconds", "Time between two heartbeat jobs; 0: none are sent.", registry=registry
         )
-        self._sending = Gauge(
+        self._sent_metric = Gauge(
             "avatar_heartbeat_sent_timestamp_seconds", "When the last one was dropped; 0: never.", registry=registry
         )
-        self._seen = Gauge(
+        self._seen_metric = Gauge(
             "avatar_heartbeat_seen_timestamp_seconds",
             "When the last one came through a stage; 0: never.",
             ["stage"],
             registry=registry,
         )
         for stage in STAGES:
-            self._seen.labels(stage)
+            self._seen_metric.labels(stage)
 
     async def loop(self) -> None:
+        """Send a test job every `heartbeat.every_s` seconds, until cancelled."""
         while True:
             every = self._settings.heartbeat.every_s
-            self._every.set(every)
-            if every and time.monotonic() - self._sent >= every and self._free():
+            self._interval_metric.set(every)
+            if every and time.monotonic() - self._sent_at >= every and self._may_send():
                 try:
-                    await asyncio.to_thread(self._drop)
+                    await asyncio.to_thread(self._send)
                 except (
                     OSError,
                     MachineError,
                 ) as exc:  # away or full: the next one, then; that none was seen is the alarm
                     log.warning("heartbeat not sent", error=str(exc))
-                self._sent = time.monotonic()
+                self._sent_at = time.monotonic()
             await asyncio.sleep(LOOK_S)
 
-    def _free(self) -> bool:
-        """One at a time: while the queue stands still they must not pile up."""
-        return self._job is None and not os.path.lexists(self._settings.paths.inbox / f"{NAME}.yaml")
+    def _may_send(self) -> bool:
+        """Return whether no test job is in the system: they must not accumulate while the queue is paused."""
+        return self._job_id is None and not os.path.lexists(self._settings.paths.inbox / f"{NAME}.yaml")
 
-    def _drop(self) -> None:
+    def _send(self) -> None:
         inbox = self._settings.paths.inbox
-        with self._anchor.held(adopt=False):
+        with self._mount_guard.held(adopt=False):
             fs.replace_bytes(inbox / f"{NAME}.jpg", PICTURE.read_bytes(), durable=False)
             fs.replace_bytes(inbox / f"{NAME}.yaml", MANIFEST.encode(), durable=False)
-        self._sending.set_to_current_time()
+        self._sent_metric.set_to_current_time()
 
     # -- events --------------------------------------------------------------------------------------------------
 
     def job_accepted(self, job: Job) -> None:
         if job.source == f"{NAME}.yaml" and job.state != "failed":
-            self._job = job.id
+            self._job_id = job.id
 
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
-        if job.id == self._job and result == "done":
-            self._seen.labels(stage).set_to_current_time()
+        if job.id == self._job_id and result == "done":
+            self._seen_metric.labels(stage).set_to_current_time()
 
     def job_finished(self, job: Job) -> None:
         if job.source != f"{NAME}.yaml":
             return
-        self._job = None
+        self._job_id = None
         names = [str(output["file"]) for output in job.outputs.get("outputs", [])]
         for name in (*names, f"{job.name}.json"):
             with contextlib.suppress(OSError):

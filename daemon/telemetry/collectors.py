@@ -1,4 +1,4 @@
-"""Figures that are taken when somebody asks for them: who waits and for how long, room on the disks, the GPU."""
+"""Collects metrics when they are scraped: waiting jobs and their age, disk space, GPU state."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from prometheus_client.registry import Collector
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.stages import STAGES, Stage
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.system import gpu
-from daemon.system.bounded_calls import Bounded
+from daemon.system.bounded_calls import BoundedCall
 
-#: Bounds of waits in s. They grow past run times: a night's batch stands for hours.
+#: Histogram bounds of waits, in s; longer than run times, as a large batch waits for hours.
 WAITS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
 class QueueCollector(Collector):
-    """How many wait for each stage, and how long they have: a histogram built when it is asked for."""
+    """Exports the number of jobs that wait for each stage, and a histogram of their ages, computed at each scrape."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, ready_queue: ReadyQueue) -> None:
+        self._ready_queue = ready_queue
 
     def collect(self) -> Iterator[Metric]:
         now = time.monotonic()
         ages: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
-        for ticket in self._board.tickets():
+        for ticket in self._ready_queue.tickets():
             ages[ticket.stage].append(max(0.0, now - ticket.since))
         size = GaugeMetricFamily("avatar_queue_jobs", "Jobs waiting for a stage.", labels=["stage"])
         age = HistogramMetricFamily(
@@ -45,32 +45,33 @@ class QueueCollector(Collector):
         )
         for stage, waits in ages.items():
             size.add_metric([stage], len(waits))
-            age.add_metric([stage], _buckets(waits), sum(waits))
+            age.add_metric([stage], _cumulative_counts(waits), sum(waits))
             oldest.add_metric([stage], time.time() - max(waits) if waits else 0)
         yield from (size, age, oldest)
 
 
-def _buckets(values: list[float]) -> list[tuple[str, float]]:
+def _cumulative_counts(values: list[float]) -> list[tuple[str, float]]:
     return [
         *((str(float(edge)), float(sum(v <= edge for v in values))) for edge in WAITS),
         ("+Inf", float(len(values))),
     ]
 
 
-#: Bytes in all and free of the filesystem that a path lies on.
+#: Returns total and free bytes of the filesystem of a path.
 Usage = Callable[[Path], tuple[int, int]]
 
 
-def usage(path: Path) -> tuple[int, int]:
+def disk_usage(path: Path) -> tuple[int, int]:
+    """Return total and free bytes of the filesystem of a path."""
     seen = shutil.disk_usage(path)
     return seen.total, seen.free
 
 
 class DiskCollector(Collector):
-    """Room where the folders lie; 0 for one that cannot be asked, or does not answer: a file server that is away."""
+    """Exports free and total disk space of folders; 0 for a folder that does not respond, such as on a lost file server."""
 
-    def __init__(self, folders: dict[str, Path], read: Usage = usage) -> None:
-        self._folders = {name: Bounded(functools.partial(read, path)) for name, path in folders.items()}
+    def __init__(self, folders: dict[str, Path], read: Usage = disk_usage) -> None:
+        self._folders = {name: BoundedCall(functools.partial(read, path)) for name, path in folders.items()}
 
     def collect(self) -> Iterable[Metric]:
         free = GaugeMetricFamily("avatar_disk_free_bytes", "Free space where the folder lies.", labels=["folder"])
@@ -85,11 +86,10 @@ class DiskCollector(Collector):
 
 
 class GpuCollector(Collector):
-    """NVIDIA's cards, by NVML. A machine without one has 0 of them, and so has one whose driver does not answer: a state, not an
-    error."""
+    """Exports the state of NVIDIA GPUs. Without a GPU, or if the driver does not respond, it exports 0 devices."""
 
-    def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read) -> None:
-        self._cards = Bounded(read)
+    def __init__(self, read: Callable[[], list[gpu.Card]] = gpu.read_cards) -> None:
+        self._cards = BoundedCall(read)
 
     def collect(self) -> Iterable[Metric]:
         cards: list[gpu.Card] = []
@@ -115,7 +115,7 @@ class GpuCollector(Collector):
 
 
 class PauseCollector(Subscriber, Collector):
-    """Why each lane stands still at this moment; nothing is exported for those that work."""
+    """Exports the reason of each paused lane; nothing for lanes that run."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
@@ -130,6 +130,6 @@ class PauseCollector(Subscriber, Collector):
         info = GaugeMetricFamily(
             "avatar_lane_pause_info", "1 for the reason why a lane stands still.", labels=["lane", "reason"]
         )
-        for lane, reason in self._reasons.copy().items():  # copied in one step: the daemon's loop changes it
+        for lane, reason in self._reasons.copy().items():  # copied, since the daemon's loop may change it meanwhile
             info.add_metric([lane, reason], 1)
         return (info,)

@@ -1,4 +1,4 @@
-"""The daemon's figures to those who ask: `/metrics`, `/healthz` and `/readyz` on loopback, or a file where no port is wanted."""
+"""Serves `/metrics`, `/healthz` and `/readyz` over HTTP, and writes the metrics into a file if configured."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from daemon.telemetry.http_server import CONNECTIONS, PATIENCE_S, ServerThread
 
 log = structlog.get_logger()
 
-#: How often the file is written, in s: as often as Prometheus usually asks.
+#: Interval at which the file is written, in s: Prometheus' usual scrape interval.
 FILE_S = 15.0
 
-#: Whether it is so, and a word for people.
-Answer = Callable[[], tuple[bool, str]]
+#: Returns whether a condition holds, and a text for people.
+Probe = Callable[[], tuple[bool, str]]
 
 
-class _Plain(RequestHandler):
+class _PlainTextHandler(RequestHandler):
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         self.set_header("Content-Type", "text/plain; charset=utf-8")
 
 
-class _Metrics(_Plain):
-    """The figures, made in the one thread of `renderer`: others are answered meanwhile, and the daemon's loop keeps its share of
-    the processor however many ask."""
+class _MetricsHandler(_PlainTextHandler):
+    """Serves the metrics. They are rendered in one thread, so that other requests are answered meanwhile, and many scrapes do
+    not slow down the daemon's loop."""
 
     def initialize(self, registry: CollectorRegistry, renderer: ThreadPoolExecutor) -> None:
         self._registry, self._renderer = registry, renderer
@@ -52,36 +52,36 @@ class _Metrics(_Plain):
         self.write(body)
 
 
-class _Question(_Plain):
-    """200 or 503, and why. `answer` is called in the server's own loop, so it must not wait for anything."""
+class _ProbeHandler(_PlainTextHandler):
+    """Answers 200 or 503 with a reason. `probe` is called in the server's loop, so it must not block."""
 
-    def initialize(self, answer: Answer) -> None:
-        self._answer = answer
+    def initialize(self, probe: Probe) -> None:
+        self._probe = probe
 
     def get(self) -> None:
-        yes, text = self._answer()
+        yes, text = self._probe()
         self.set_status(200 if yes else 503)
         self.write(f"{text}\n")
 
 
-class _Elsewhere(_Plain):
+class _NotFoundHandler(_PlainTextHandler):
     def prepare(self) -> None:
         self.set_status(404)
         self.finish("only /metrics, /healthz and /readyz are here\n")
 
 
 class MetricsServer:
-    """Answers from threads of its own. The limits are those of `ServerThread`.
+    """Serves metrics and probes from its own threads. The limits are those of `ServerThread`.
 
     Args:
-        healthy, ready: called from another thread than the daemon's loop.
+        healthy, ready: called from a thread other than the daemon's loop.
     """
 
     def __init__(
         self,
         registry: CollectorRegistry,
-        healthy: Answer,
-        ready: Answer,
+        healthy: Probe,
+        ready: Probe,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
@@ -91,25 +91,26 @@ class MetricsServer:
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="metrics-text")
         application = Application(
             [
-                ("/metrics", _Metrics, {"registry": registry, "renderer": self._renderer}),
-                ("/healthz", _Question, {"answer": healthy}),
-                ("/readyz", _Question, {"answer": ready}),
+                ("/metrics", _MetricsHandler, {"registry": registry, "renderer": self._renderer}),
+                ("/healthz", _ProbeHandler, {"probe": healthy}),
+                ("/readyz", _ProbeHandler, {"probe": ready}),
             ],
-            default_handler_class=_Elsewhere,
-            log_function=lambda _: None,  # scrapes are no news
+            default_handler_class=_NotFoundHandler,
+            log_function=lambda _: None,  # scrapes are not logged
         )
         self._server = ServerThread(application, host, port, connections=connections, patience_s=patience_s)
         self.port = self._server.port
 
     def stop(self) -> None:
+        """Close all connections and end the threads."""
         self._server.stop()
         self._renderer.shutdown(wait=False, cancel_futures=True)
 
 
-def serve(
-    settings: MetricsSettings, registry: CollectorRegistry, healthy: Answer, ready: Answer, record: Path
+def serve_metrics(
+    settings: MetricsSettings, registry: CollectorRegistry, healthy: Probe, ready: Probe, record: Path
 ) -> MetricsServer | None:
-    """Begin to answer, if that is wanted, and note the port in `record`.
+    """Start the server if `metrics.enabled`, and write its address into the JSON file `record`. Returns None if disabled.
 
     Raises:
         ConfigError: `metrics-port`.
@@ -121,37 +122,37 @@ def serve(
     except OSError as exc:
         raise ConfigError(
             "metrics-port",
-            f"metrics.port: {settings.host}:{settings.port} cannot be used: {exc.strerror}.",
+            f"metrics.port: {settings.host}:{settings.port} is not usable: {exc.strerror}.",
             "Choose another metrics.port, or 0 for any free one.",
         ) from exc
-    fs.tell_json(record, {"host": settings.host, "port": server.port})
+    fs.replace_json_best_effort(record, {"host": settings.host, "port": server.port})
     return server
 
 
-async def keep_file(registry: CollectorRegistry, path: Path | None) -> None:
-    """Write the figures to a file again and again, for node_exporter's textfile collector. It is removed at the end, so that
-    a daemon that stopped does not look alive."""
+async def keep_metrics_file(registry: CollectorRegistry, path: Path | None) -> None:
+    """Write the metrics into a file every `FILE_S` seconds, for node_exporter's textfile collector, until cancelled. At the end
+    the file is removed, so that a stopped daemon does not appear to run."""
     if path is None:
         await asyncio.Event().wait()
         return
-    told = False
+    warned = False
     try:
         while True:
             try:
-                await asyncio.to_thread(write_file, registry, path)
-                told = False
+                await asyncio.to_thread(write_metrics_file, registry, path)
+                warned = False
             except OSError as exc:
-                if not told:
+                if not warned:
                     log.error("metrics.textfile cannot be written", path=str(path), error=str(exc))
-                told = True
+                warned = True
             await asyncio.sleep(FILE_S)
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
 
 
-def write_file(registry: CollectorRegistry, path: Path) -> None:
-    """Put the figures into a file at once and whole, readable by everybody: another user's exporter reads it."""
+def write_metrics_file(registry: CollectorRegistry, path: Path) -> None:
+    """Replace the metrics file atomically. It is readable by all users, since the exporter runs as another user."""
     data = generate_latest(registry)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

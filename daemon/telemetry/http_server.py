@@ -1,4 +1,4 @@
-"""An HTTP server in a thread of its own, for the daemon's figures: few connections, and none for long.
+"""Runs an HTTP server in its own thread, with limits on number and duration of connections.
 
 Tornado reads and writes the requests, and closes connections whose headers or body do not come in time. What it leaves to others
 is here: a bound on connections, the end of clients that do not read, and a pause where the process has no descriptor left. So
@@ -36,7 +36,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ServerThread:
-    """Serves an application from a thread with an event loop of its own, so that it answers while the daemon's loop stands still.
+    """Serves an application from its own thread and event loop, so that it responds while the daemon's loop is blocked.
 
     Args:
         port: 0 for any free one.
@@ -59,13 +59,13 @@ class ServerThread:
         # Both write a line for each odd request, and strangers may send as many as they like.
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
         logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
-        self._application, self._bound, self._patience_s = application, connections, patience_s
+        self._application, self._max_connections, self._patience_s = application, connections, patience_s
         self._sockets = bind_sockets(port, host)
         self.port = int(self._sockets[0].getsockname()[1])
         self._streams: list[IOStream] = []
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
-        self._told = False
+        self._warned = False
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 
@@ -101,7 +101,7 @@ class ServerThread:
             connection, address = listening.accept()
         except OSError as exc:
             if exc.errno in _EXHAUSTED:
-                self._rest(listening, server, exc)
+                self._stop_accepting(listening, server, exc)
             return  # else the client has gone again
         # The kernel ends what is not read, which Tornado would wait for without end.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(self._patience_s * 1000))
@@ -111,19 +111,19 @@ class ServerThread:
         server.handle_stream(stream, address)
 
     def _make_room(self) -> None:
-        """Close the connection that has been open longest, where there are too many: half-open ones must not keep others out."""
+        """Close the oldest connections if there are too many, so that half-open ones do not block new ones."""
         self._streams = [stream for stream in self._streams if not stream.closed()]
-        while len(self._streams) >= self._bound:
+        while len(self._streams) >= self._max_connections:
             self._streams.pop(0).close()
 
-    def _rest(self, listening: socket.socket, server: HTTPServer, exc: OSError) -> None:
-        """Accept nothing for a moment: a socket that waits to be accepted would wake the loop again at once, without end."""
-        if not self._told:
-            self._told = True
+    def _stop_accepting(self, listening: socket.socket, server: HTTPServer, exc: OSError) -> None:
+        """Stop accepting for `REST_S` seconds; otherwise the pending connection would wake the loop again at once."""
+        if not self._warned:
+            self._warned = True
             log.warning("metrics: a connection could not be accepted", error=str(exc))
         self._loop.remove_reader(listening)
-        self._loop.call_later(REST_S, self._again, listening, server)
+        self._loop.call_later(REST_S, self._accept_again, listening, server)
 
-    def _again(self, listening: socket.socket, server: HTTPServer) -> None:
+    def _accept_again(self, listening: socket.socket, server: HTTPServer) -> None:
         if not self._end.is_set():
             self._loop.add_reader(listening, self._accept, listening, server)

@@ -1,7 +1,7 @@
-"""Log lines for journald, with their fields, by its native protocol: `journalctl JOB_ID=job-…` finds the lines of one job.
+"""Sends log entries with their fields to journald by its native protocol: `journalctl JOB_ID=job-…` finds those of one job.
 
-https://systemd.io/JOURNAL_NATIVE_PROTOCOL: a datagram of NAME=value lines; a value with a line break in it comes as the name, a
-line break, its length in 8 bytes, the value. What is too long for a datagram goes through a sealed memory file.
+https://systemd.io/JOURNAL_NATIVE_PROTOCOL: a datagram of NAME=value lines; a value with a line break is sent as the name, a
+line break, its length in 8 bytes, and the value. An entry too long for a datagram is sent as a sealed memory file.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from collections.abc import Mapping
 from typing import Any
 
 SOCKET = "/run/systemd/journal/socket"
-#: syslog(3)'s numbers for structlog's names.
+#: Priorities of syslog(3) for structlog's levels.
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-#: Fields that people look for get their plain name; all others a prefix, so that none meets one of journald's own.
+#: Field names without prefix, for frequent searches; all other fields get a prefix, so that none collides with journald's.
 PLAIN = {"job_id": "JOB_ID", "stage": "STAGE", "lane": "LANE", "code": "CODE"}
 PREFIX = "AVATAR_"
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
-def connected(fd: int = 2, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a file descriptor leads to journald (systemd says so by device and inode in JOURNAL_STREAM)."""
+def leads_to_journal(fd: int = 2, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a file descriptor is connected to journald, which systemd announces in JOURNAL_STREAM."""
     try:
         info = os.fstat(fd)
     except OSError:
@@ -35,8 +35,8 @@ def connected(fd: int = 2, environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{info.st_dev}:{info.st_ino}" and os.path.exists(SOCKET)
 
 
-def fields(event: Mapping[str, Any]) -> dict[str, str]:
-    """The journal's fields of one structlog event. MESSAGE reads alone, as `journalctl` shows it."""
+def journal_fields(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the journal fields of one structlog event. MESSAGE contains all values, since `journalctl` shows only it."""
     rest = {key: value for key, value in event.items() if key not in ("event", "level", "timestamp", "exception")}
     words = [
         str(event.get("event", "")),
@@ -63,8 +63,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
-def encode(entry: Mapping[str, str]) -> bytes:
-    """One entry as journald reads it."""
+def encode_entry(entry: Mapping[str, str]) -> bytes:
+    """Encode the fields of one entry in journald's native protocol."""
     parts = []
     for name, text in entry.items():
         value = text.encode("utf-8", "replace")
@@ -75,16 +75,17 @@ def encode(entry: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
-class Journal:
-    """Sends entries. A log that cannot be written must not stop the work."""
+class JournalSocket:
+    """Sends entries to journald. Errors are ignored, since logging must not stop the work."""
 
     def __init__(self, address: str = SOCKET) -> None:
         self._address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     def send(self, **event: Any) -> None:
+        """Send one structlog event."""
         with contextlib.suppress(OSError, ValueError):
-            data = encode(fields(event))
+            data = encode_entry(journal_fields(event))
             try:
                 self._socket.sendto(data, self._address)
             except OSError as exc:

@@ -1,4 +1,4 @@
-"""Logs: readable on a terminal, JSON otherwise, with `job_id` and `stage` on every line of a job."""
+"""Configures logging (console, journald or JSON), and logs the events of jobs with `job_id` and `stage`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from daemon.queue.pauses import Pause, Scope
 from daemon.telemetry import journald
 
 
-def configure(settings: Log) -> None:
-    """Set up structlog for this process; everything goes to stderr."""
+def configure_logging(settings: Log) -> None:
+    """Configure structlog for this process; it logs to stderr, or to journald if stderr is connected to it."""
     level = getattr(logging, settings.level.upper())
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
-    native = settings.format == "auto" and not console and journald.connected()
+    native = settings.format == "auto" and not console and journald.leads_to_journal()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -30,11 +30,11 @@ def configure(settings: Log) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_show_traceback_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if console
         else [structlog.processors.format_exc_info, *([] if native else [structlog.processors.JSONRenderer()])]
     )
-    sink = journald.Journal() if native else _Lines()
+    sink = journald.JournalSocket() if native else _StderrLines()
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -44,15 +44,15 @@ def configure(settings: Log) -> None:
     logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
 
 
-def _below(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Have a terminal show a traceback that came as text (a worker's) below the line, as it does its own."""
+def _show_traceback_below(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Show a traceback that is text (a worker's) below the line on a terminal, like the daemon's own tracebacks."""
     if "exception" in event:
         event["stack"] = event.pop("exception")
     return event
 
 
-class _Lines:
-    """Writes each line to stderr in one go. A log that cannot be written (its disk is full) must not stop the work."""
+class _StderrLines:
+    """Writes each line to stderr in one call. Errors (a full disk) are ignored, since logging must not stop the work."""
 
     def msg(self, message: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -63,7 +63,7 @@ class _Lines:
 
 
 class LogWriter(Subscriber):
-    """One line for each event of note."""
+    """Logs one line for each important event."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("jobs")
@@ -124,7 +124,7 @@ class LogWriter(Subscriber):
     def model_loaded(self, stage: str, model: str, seconds: float) -> None:
         self._log.info("model loaded", stage=stage, model=model, seconds=seconds)
 
-    def child_died(self, lane: str, reason: str) -> None:
+    def worker_died(self, lane: str, reason: str) -> None:
         self._log.error("worker died", lane=lane, reason=reason)
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Prometheus metrics, fed by job events. What is taken when it is asked for is in `collectors`, who may ask in `web`."""
+"""Counts job events as Prometheus metrics. Metrics computed at scrapes are in `collectors`; `endpoints` serves them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.pauses import SCOPES, Pause, Scope
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.telemetry.collectors import WAITS, DiskCollector, GpuCollector, PauseCollector, QueueCollector
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # an unused second series for each counter
 
-#: A stage takes from a tenth of a second to an hour.
+#: Histogram bounds of run times, in s: a stage takes from a tenth of a second to an hour.
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 FACTORS = (0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.5, 2, 5, 10, 20)
 RESULTS = ("done", "failed", "retried", "crashed", "timeout", "paused", "cancelled", "returned")
 LANES = ("gpu", "cpu", "intake", "spool")
 FAULTS = ("job", "machine", "unknown", "quarantined")
 DEATHS = ("worker-crashed", "worker-hung", "worker-memory", "stage-timeout")
-#: Why manifests are refused, and lanes pause: the codes that are there from the start, at zero. Rarer ones come as they happen.
+#: Reasons for refusing manifests and pausing lanes that are exported from the start, at zero. Rarer ones appear when they occur.
 REJECTIONS = (
     "manifest-unknown-key", "manifest-invalid", "manifest-empty", "manifest-not-text", "manifest-too-large",
     "yaml-invalid", "file-missing", "file-is-link", "file-outside", "file-too-large", "file-unreadable", "file-changing",
@@ -50,9 +50,13 @@ PAUSES = {
 
 
 class Metrics(Subscriber):
-    """The counters. Every label set that can occur is there from the start, at zero."""
+    """Counts job events. Expected label sets are exported from the start, at zero.
 
-    def __init__(self, board: Board, folders: dict[str, Path]) -> None:
+    Args:
+        folders: name → folder whose disk space is exported.
+    """
+
+    def __init__(self, ready_queue: ReadyQueue, folders: dict[str, Path]) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
         self.accepted = Counter("avatar_jobs_accepted", "Jobs taken into the spool.", registry=registry)
@@ -136,7 +140,7 @@ class Metrics(Subscriber):
             "The longest time since the start for which the daemon's loop stood still.",
             registry=registry,
         )
-        self._longest = 0.0
+        self._longest_stall_s = 0.0
         self.reloaded = Gauge(
             "avatar_config_last_reload_successful", "1 if the last reading of config.yaml was good.", registry=registry
         )
@@ -149,14 +153,14 @@ class Metrics(Subscriber):
         Gauge("avatar_build_info", "Always 1.", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
-        self._zero()
+        self._create_label_sets()
         self.config_read(None, [], [])
         self.pauses_now = PauseCollector()
-        for collector in (QueueCollector(board), DiskCollector(folders), GpuCollector(), self.pauses_now):
+        for collector in (QueueCollector(ready_queue), DiskCollector(folders), GpuCollector(), self.pauses_now):
             self.registry.register(collector)
         ProcessCollector(registry=registry)
 
-    def _zero(self) -> None:
+    def _create_label_sets(self) -> None:
         for state in ("done", "failed", "cancelled"):
             self.finished.labels(state)
         for stage in STAGES:
@@ -238,7 +242,7 @@ class Metrics(Subscriber):
         self.models.labels(stage).inc()
         self.load_s.labels(stage).observe(seconds)
 
-    def child_died(self, lane: str, reason: str) -> None:
+    def worker_died(self, lane: str, reason: str) -> None:
         self.deaths.labels(lane, reason).inc()
 
     def scanned(self, seconds: float, found: int) -> None:
@@ -247,10 +251,10 @@ class Metrics(Subscriber):
         self.scanned_at.set_to_current_time()
 
     def loop_turned(self, late_s: float) -> None:
-        """The daemon's loop turned, so many seconds later than it was asked to."""
+        """Record a turn of the daemon's loop, which came `late_s` seconds late."""
         self.turns.inc()
-        if late_s > self._longest:
-            self._longest = late_s
+        if late_s > self._longest_stall_s:
+            self._longest_stall_s = late_s
             self.stall.set(late_s)
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:

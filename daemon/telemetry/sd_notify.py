@@ -1,4 +1,4 @@
-"""What systemd is told, and what it asks for: sd_notify(3), one datagram for each word. Silent where nobody listens."""
+"""Sends notifications to systemd by the protocol of sd_notify(3). Without NOTIFY_SOCKET, it does nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping
 
 
-class Notifier:
-    """Args:
-    environment: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are looked for.
+class SystemdNotifier:
+    """Sends notifications to systemd.
+
+    Args:
+        environment: contains NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, if systemd set them.
 
     Attributes:
-        watchdog_s: systemd kills the service when it hears nothing for this long, in s; None: it does not watch.
+        watchdog_s: time without notification after which systemd kills the service, in s; None: no watchdog.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -23,20 +25,20 @@ class Notifier:
         interval = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(interval) / 1e6 if watched and interval.isdigit() and int(interval) else None
 
-    def tell(self, *words: str) -> None:
-        """Send assignments such as `READY=1`; they take effect together. Failing to be heard is no reason to stop."""
+    def send(self, *words: str) -> None:
+        """Send assignments such as `READY=1` in one datagram. Errors are ignored."""
         if not self._address:
             return
-        # A leading @ stands for the zero byte of Linux's abstract names.
+        # A leading @ means the zero byte of Linux's abstract socket names.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
-            s.settimeout(1.0)  # a manager that is itself stuck must not hold the queue
+            s.settimeout(1.0)  # a blocked systemd must not block the queue
             s.sendto("\n".join(words).encode(), address)
 
     def reloading(self) -> None:
-        """The configuration is read anew; `READY=1` ends it. The time lets systemd tell this reload from an older one."""
-        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        """Announce a reload of the configuration, which `READY=1` ends. The time identifies this reload."""
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def extend(self, seconds: float) -> None:
-        """Start or stop takes longer, for a good reason."""
-        self.tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+    def extend_timeout(self, seconds: float) -> None:
+        """Extend the timeout of start or stop by `seconds` from now."""
+        self.send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")

@@ -1,4 +1,4 @@
-"""`spool/state.json`: what stands still in the daemon right now, for `avatar status` and for people who look with `cat`."""
+"""Writes the paused lanes into `spool/state.json`, for `avatar status` and for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daemon.system import fs
 
 
 class StateFile(Subscriber):
-    """Written at every pause of a lane by a fault of the machine; people's own pauses are in `paused.json`."""
+    """Keeps `state.json`: lanes paused by a fault of the machine. Pauses that people ordered are in `paused.json`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,5 +33,5 @@ class StateFile(Subscriber):
             self.write()
 
     def write(self) -> None:
-        """Put the present state on disk; it is news, not truth, and need not survive a power cut."""
-        fs.tell_json(self._path, {"paused_lanes": self._paused})
+        """Write the present state. It is for information only, so it need not survive a power cut."""
+        fs.replace_json_best_effort(self._path, {"paused_lanes": self._paused})

@@ -1,1 +1,1 @@
-"""The processes that run the stages, and which job each takes next."""
+"""The worker processes that run the stages, and the choice of the next job."""

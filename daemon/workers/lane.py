@@ -1,4 +1,4 @@
-"""A lane: a few slots, each with one child process, that take jobs from the board by the lane's policy."""
+"""Runs stages in a lane: a few slots, each with one worker process, that take jobs from the ready queue."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, from_exception, unexpected
+from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, traceback_of
 from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
-from daemon.queue.state_machine import Flow
-from daemon.workers.process import Child, Message
-from daemon.workers.time_limits import stage_s
+from daemon.queue.state_machine import StateMachine
+from daemon.workers.process import Message, WorkerProcess
+from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
 
-#: Longest rest of a lane without work, and what is added so that a moment has surely come when it wakes, in s.
+#: Longest wait of a lane without work, and a margin so that an awaited moment has passed, in s.
 REST_S, TICK_S = 30.0, 0.01
 
-#: Picks the next ticket for a slot, given what the slot's child did last.
-Choose = Callable[["Slot", float], Ticket | None]
-#: Makes a child, given its lane's name and who is told what it says beside its results.
-MakeChild = Callable[[str, Settings, Callable[[Message], None]], Child]
+#: Chooses the next ticket for a slot at a monotonic time; None: no job.
+ChooseTicket = Callable[["Slot", float], Ticket | None]
+#: Makes a worker, given its lane's name, the settings, and the receiver of its messages other than results.
+MakeWorker = Callable[[str, Settings, Callable[[Message], None]], WorkerProcess]
 
 
 @dataclass
-class Pause:
-    """Why and until when a lane stands still. Times are monotonic seconds."""
+class FaultPause:
+    """A pause of a lane after a fault of the machine. Times are monotonic seconds."""
 
     error: AvatarError
     began: float
@@ -42,9 +42,14 @@ class Pause:
 
 @dataclass
 class Slot:
-    """One child and the job it has."""
+    """A worker process and its present job.
 
-    child: Child
+    Attributes:
+        run_length: jobs in a row for the same stage.
+        cancelled: a person cancelled the present job.
+    """
+
+    worker: WorkerProcess
     job: Job | None = None
     run_length: int = 0
     cancelled: bool = False
@@ -52,51 +57,62 @@ class Slot:
 
 
 class Lane:
-    """Runs stages in children. One slot is the gpu lane; several are the cpu lane.
+    """Runs stages in worker processes. The gpu lane has one slot, the cpu lane several.
 
     Args:
-        child: makes the child of a slot.
+        make_worker: makes the worker process of a slot.
     """
 
     def __init__(
-        self, name: str, slots: int, flow: Flow, stages: tuple[Stage, ...], choose: Choose, child: MakeChild = Child
+        self,
+        name: str,
+        slots: int,
+        state_machine: StateMachine,
+        stages: tuple[Stage, ...],
+        choose: ChooseTicket,
+        make_worker: MakeWorker = WorkerProcess,
     ) -> None:
         self.name = name
         self.stages = stages
-        self.flow = flow
-        self.slots = [Slot(child(name, flow.settings, self._heard)) for _ in range(slots)]
-        self.pause: Pause | None = None
+        self.state_machine = state_machine
+        self.slots = [Slot(make_worker(name, state_machine.settings, self._on_message)) for _ in range(slots)]
+        self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
+        """Start one task for each slot."""
         self._tasks = [
             asyncio.create_task(self._loop(slot), name=f"{self.name}-{i}") for i, slot in enumerate(self.slots)
         ]
 
     async def drain(self, grace_s: float) -> None:
-        """Take nothing new, give running stages `grace_s`, then end the children and put their jobs back."""
+        """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
-        self.flow.changed.ring()
+        self.state_machine.changed.notify()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:
-                await slot.child.stop(0 if slot.job else 2.0)
+                await slot.worker.stop(0 if slot.job else 2.0)
             _, late = await asyncio.wait(self._tasks, timeout=10)
             for task in late:
                 task.cancel()
 
     async def cancel(self, job_id: str) -> bool:
-        """End the stage that works on a job, if it is this lane's."""
+        """Stop the stage of a job if it runs in this lane; returns whether it does.
+
+        Raises:
+            JobError: `job-finished`, if the job is being delivered.
+        """
         for slot in self.slots:
             if slot.job is not None and slot.job.id == job_id:
                 if slot.job.stage == DELIVER:
                     raise JobError(
-                        "job-finished", f"{job_id} is being delivered already.", "Take the result away instead."
+                        "job-finished", f"{job_id} is already being delivered.", "Remove the result instead."
                     )
                 slot.cancelled = True
-                await slot.child.stop(0)
+                await slot.worker.stop(0)
                 return True
         return False
 
@@ -104,62 +120,62 @@ class Lane:
 
     async def _loop(self, slot: Slot) -> None:
         while not self.draining:
-            ticket = None if self._paused() else self._choose(slot, time.monotonic())
+            ticket = None if self._is_paused() else self._choose(slot, time.monotonic())
             if ticket is None:
-                await self._rest(slot)
+                await self._wait_for_change(slot)
                 continue
-            slot.run_length = slot.run_length + 1 if slot.child.last_stage == ticket.stage else 1
+            slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
             try:
-                await self._work(slot, ticket)
+                await self._run_job(slot, ticket)
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
-                # A fault in the daemon's own code, or a job's folder taken away by hand, must not end the lane.
+                # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
                 log.exception("lane step failed", lane=self.name, job_id=ticket.id)
                 error = from_exception(exc)
-                error.traceback = unexpected(exc)
-                await self._salvage(slot, ticket, error)
+                error.traceback = traceback_of(exc)
+                await self._recover_job(slot, ticket, error)
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
-    async def _salvage(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
-        """Bring a job back into a legal state after a step that failed in a way nobody foresaw."""
-        self.flow.running.pop(ticket.id, None)
-        directory = self.flow.spool.active(ticket.stage) / ticket.id
-        if slot.job is None:  # it could not even be taken, and stands in its queue
-            self._pause(error)
+    async def _recover_job(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
+        """Bring a job into a valid state after an unexpected error."""
+        self.state_machine.running.pop(ticket.id, None)
+        directory = self.state_machine.spool.active(ticket.stage) / ticket.id
+        if slot.job is None:  # it was not started, and is still in its queue
+            self._begin_pause(error)
             return
         try:
             job = slot.job
             if isinstance(error, MachineError):
-                self._pause(error)
-                await self.flow.put_back(job, directory)
+                self._begin_pause(error)
+                await self.state_machine.put_back(job, directory)
             else:
-                await self.flow.failed(job, directory, error)
+                await self.state_machine.fail_attempt(job, directory, error)
         except Exception:
-            log.exception("job left where it is", job_id=ticket.id)  # the next start takes it up
+            log.exception("job left where it is", job_id=ticket.id)  # recovered at the next start
 
-    async def _rest(self, slot: Slot) -> None:
-        """Wait for a change, for a delayed job, or for the end of a pause; end a child that idles."""
-        if not self._paused() and not any(other.job for other in self.slots) and not self._waiting():
-            self._works_again()  # the pause is over and nothing is left that could prove it
-        due, pause = self.flow.board.next_wake(), self.pause
+    async def _wait_for_change(self, slot: Slot) -> None:
+        """Wait for a change, a delayed job, or the end of a pause; end an idle worker."""
+        if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_waiting_jobs():
+            self._end_pause()  # the pause is over, and no job is left whose success would end it
+        due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
-        # What is past already did not give this lane anything to do, so it is no reason to look again.
-        await self.flow.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
+        # A moment in the past gave this lane no work, so it is no reason to check again.
+        await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         idle = time.monotonic() - slot.idle_since
-        if slot.child.alive and idle > self.flow.settings.lanes.idle_s:
-            await slot.child.stop()
+        if slot.worker.alive and idle > self.state_machine.settings.lanes.idle_s:
+            await slot.worker.stop()
 
-    async def _work(self, slot: Slot, ticket: Ticket) -> None:
-        taken = await self.flow.take(ticket)
+    async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
+        taken = await self.state_machine.start_attempt(ticket)
         if taken is None:
             return
         job, directory = taken
         slot.job, began = job, time.monotonic()
         try:
-            result = await slot.child.run(
+            result = await slot.worker.run(
                 {
                     "job": job.id,
                     "name": job.name,
@@ -168,57 +184,59 @@ class Lane:
                     "manifest": job.manifest,
                     "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
                 },
-                stage_s(job, ticket.stage, directory, self.flow.settings.lanes.timeout),
-                lambda value: self.flow.events.stage_progress(job, ticket.stage, value),
+                stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
+                lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
-        except (ChildDied, AvatarError) as trouble:
-            # Cancelling ends the child; whatever it said last no longer matters.
+        except (WorkerDied, AvatarError) as trouble:
+            # Cancelling kills the worker, so its last message does not matter.
             if slot.cancelled:
-                await self.flow.cancelled(job, directory)
-            elif isinstance(trouble, ChildDied):
-                await self._after_death(job, directory, trouble)
+                await self.state_machine.finish_cancelled(job, directory)
+            elif isinstance(trouble, WorkerDied):
+                await self._worker_died(job, directory, trouble)
             elif isinstance(trouble, MachineError):
-                self._pause(trouble)
-                await self.flow.put_back(job, directory)
+                self._begin_pause(trouble)
+                await self.state_machine.put_back(job, directory)
             else:
-                await self.flow.failed(job, directory, trouble)
+                await self.state_machine.fail_attempt(job, directory, trouble)
         else:
             if self.pause is None or self.pause.began < began:
-                self._works_again()
+                self._end_pause()
             if slot.cancelled:
-                await self.flow.cancelled(job, directory)
+                await self.state_machine.finish_cancelled(job, directory)
             else:
-                await self.flow.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
+                await self.state_machine.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
 
-    async def _after_death(self, job: Job, directory: Path, death: ChildDied) -> None:
+    async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:
-            await self.flow.put_back(job, directory, "returned")
+            await self.state_machine.put_back(job, directory, "returned")
         else:
-            self.flow.events.child_died(self.name, death.code)
-            await self.flow.crashed(job, directory, death)
+            self.state_machine.events.worker_died(self.name, death.code)
+            await self.state_machine.record_crash(job, directory, death)
 
-    def _waiting(self) -> bool:
-        return any(self.flow.board.count(stage) for stage in self.stages)
+    def _has_waiting_jobs(self) -> bool:
+        return any(self.state_machine.ready_queue.count(stage) for stage in self.stages)
 
     # -- pauses ------------------------------------------------------------------------------------------------
 
-    def _paused(self) -> bool:
+    def _is_paused(self) -> bool:
         return self.pause is not None and time.monotonic() < self.pause.until
 
-    def _pause(self, error: AvatarError) -> None:
-        base = self.flow.settings.lanes.pause_s
+    def _begin_pause(self, error: AvatarError) -> None:
+        base = self.state_machine.settings.lanes.pause_s
         delay = min(self.pause.delay_s * 2, base * 10) if self.pause else base
         now = time.monotonic()
-        self.pause = Pause(error, now, now + delay, delay)
-        self.flow.events.lane_paused(self.name, error, delay)
+        self.pause = FaultPause(error, now, now + delay, delay)
+        self.state_machine.events.lane_paused(self.name, error, delay)
 
-    def _works_again(self) -> None:
+    def _end_pause(self) -> None:
         if self.pause is not None:
             self.pause = None
-            self.flow.events.lane_resumed(self.name)
+            self.state_machine.events.lane_resumed(self.name)
 
-    def _heard(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         if message.get("event") == "model":
-            self.flow.events.model_loaded(str(message["stage"]), str(message["model"]), float(message["seconds"]))
+            self.state_machine.events.model_loaded(
+                str(message["stage"]), str(message["model"]), float(message["seconds"])
+            )
         elif message.get("event") == "left":
-            self.flow.events.stage_left(str(message["job"]), float(message["value"]))
+            self.state_machine.events.stage_left(str(message["job"]), float(message["value"]))

@@ -1,4 +1,4 @@
-"""What a lane does next: pure functions over a snapshot of the queues."""
+"""Chooses the next stage of a lane: pure functions of a snapshot of the queues."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from daemon.jobs.stages import BY_NAME, Stage, Turn
 
-#: With this many jobs before the gpu lane, checking more pictures helps nobody: finish videos instead.
+#: With this many jobs waiting for the gpu lane, the cpu lane encodes videos rather than checking more pictures.
 ENOUGH_AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """One stage's queue. `since`: when its first job came to stand there (monotonic, s); `priority`: the first job's."""
+    """The queue of one stage. `since`: when its first job entered it (monotonic, s); `priority`: that of its first job."""
 
     count: int
     since: float
@@ -23,11 +23,11 @@ class Waiting:
 def choose_gpu(
     queues: Mapping[Stage, Waiting], loaded: Stage | None, run: int, now: float, stick_jobs: int, stick_s: float
 ) -> Stage | None:
-    """The gpu lane's next stage.
+    """Return the next stage of the gpu lane; None if no job waits.
 
-    Loading a model costs seconds, so the lane stays with the loaded one while it has work: for at most `stick_jobs` jobs
-    in a row (`run` so far), and until the first job of another stage has waited `stick_s`. A higher priority elsewhere
-    changes at once.
+    Loading a model takes seconds, so the lane stays with the loaded model while its stage has jobs: for at most `stick_jobs`
+    jobs in a row (`run` so far), and until the first job of another stage has waited `stick_s` seconds. A job of higher
+    priority at another stage goes first.
 
     Args:
         queues: the stages that have a job to give.
@@ -50,13 +50,13 @@ def choose_gpu(
 
 
 def choose_cpu(queues: Mapping[Stage, Waiting], long: int, processes: int, ahead: int) -> Stage | None:
-    """A cpu process's next stage, by the stages' turns (`daemon.jobs.stages`): first, then keep the gpu lane fed, then long work.
+    """Return the next stage of a cpu worker, or None, by the stages' turns (`daemon.jobs.stages`): "first", "feeds", "long".
 
     Args:
         queues: the stages that have a job to give.
-        long: processes that do long work now; one is always left for the short stages.
-        processes: processes of the lane.
-        ahead: jobs that already wait for the gpu lane.
+        long: workers that run a long stage now; of several workers, one stays free for short stages.
+        processes: workers of the lane.
+        ahead: jobs that wait for the gpu lane.
     """
 
     def best(turn: Turn) -> Stage | None:

@@ -1,7 +1,7 @@
-"""A stage worker in a process of its own, spoken to in JSON lines.
+"""Runs a stage worker as a child process, and exchanges JSON lines with it (docs/worker.md).
 
-The child takes the crash, the hang and the memory that a stage may cost; the daemon only loses a child. It leads its own
-process group, so that ending it ends the ffmpeg it started as well.
+A stage that crashes, hangs or uses too much memory costs the worker, not the daemon. The worker leads its own process group,
+so that killing it also kills programs that it started, such as ffmpeg.
 """
 
 from __future__ import annotations
@@ -21,25 +21,43 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied, JobError, MachineError, ResultError, UnknownError, shortened, visible
+from daemon.errors import (
+    AvatarError,
+    JobError,
+    MachineError,
+    ResultError,
+    UnknownError,
+    WorkerDied,
+    escape_unprintable,
+    shorten,
+)
 from daemon.system.memory import memory_mb
 
 log = structlog.get_logger()
 
 Message = dict[str, Any]
 
-#: Longest line taken from a child; facts are small, so more than this is a fault.
+#: Longest line accepted from a worker, in bytes; valid messages are much shorter.
 LINE_LIMIT = 4 * 2**20
-#: How often a working child's time, silence and memory are looked at, in s.
+#: Interval of checks of a running worker's time, silence and memory, in s.
 LOOK_S = 0.5
 LAST_LINES = 40
-#: Levels of a worker's `log` messages; one of another level is logged at info, as it may not cost a job.
+#: Levels of a worker's `log` messages; a message of another level is logged at info.
 LEVELS = ("debug", "info", "warning", "error")
 START_S = 120.0  # a cold disk under load
 
 
-class Child:
-    """One worker process. `run` does one stage of one job; the process stays for the next."""
+class WorkerProcess:
+    """One worker process. `run` does one stage of one job; the process is kept for the next job.
+
+    Args:
+        lane: its lane's name.
+        on_event: receives its messages other than results and progress.
+
+    Attributes:
+        last_heard: time of its last message, monotonic, in s.
+        last_stage: stage it ran last, whose model may be loaded.
+    """
 
     def __init__(self, lane: str, settings: Settings, on_event: Callable[[Message], None]) -> None:
         self.lane = lane
@@ -49,22 +67,24 @@ class Child:
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._tail: deque[str] = deque(maxlen=LAST_LINES)
-        self._weighed = 0.0
-        self._half_mb = memory_mb() / 2
+        self._memory_checked_at = 0.0
+        self._default_memory_limit_mb = memory_mb() / 2
         self._outdated = False
-        self.heard = time.monotonic()
+        self.last_heard = time.monotonic()
         self.last_stage: str | None = None
 
     @property
     def pid(self) -> int | None:
+        """Process id; None if the process does not run."""
         return self._process.pid if self.alive and self._process else None
 
     @property
     def alive(self) -> bool:
+        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the process; it says `ready` when it can take work.
+        """Start the process and wait for its message `ready`.
 
         Raises:
             MachineError: `worker-broken`.
@@ -88,51 +108,51 @@ class Child:
                 start_new_session=True,
                 cwd="/",
             )
-        except OSError as exc:  # no right to run it, no more processes, files or memory: nothing of it is the job's
-            raise self._broken(f"{sys.executable}: {exc.strerror}") from exc
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_log())]
-        self.heard = time.monotonic()
+        except OSError as exc:  # no permission, or no processes, files or memory left: not a fault of the job
+            raise self._does_not_start(f"{sys.executable}: {exc.strerror}") from exc
+        self._tasks = [asyncio.create_task(self._read_messages()), asyncio.create_task(self._read_log())]
+        self.last_heard = time.monotonic()
         await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
-        await self._ready()
+        await self._wait_until_ready()
 
-    async def _ready(self) -> None:
-        """Wait for the first word. A worker that cannot even start is the installation's fault, not a job's."""
+    async def _wait_until_ready(self) -> None:
+        """Wait for the first message. A worker that does not start is a fault of the installation, not of the job."""
         with contextlib.suppress(TimeoutError):
             message = await asyncio.wait_for(self._messages.get(), START_S)
             if message is not None:
                 return
         await self.stop(0)
-        last = self._tail[-1] if self._tail else "it said nothing"
-        raise self._broken(last)
+        last = self._tail[-1] if self._tail else "it printed nothing"
+        raise self._does_not_start(last)
 
-    def _broken(self, why: str) -> MachineError:
+    def _does_not_start(self, why: str) -> MachineError:
         return MachineError(
-            "worker-broken", f"The {self.lane} worker does not start: {why}.", "See `avatar doctor`, and the log."
+            "worker-broken", f"The {self.lane} worker does not start: {why}.", "Run `avatar doctor`, and see the log."
         )
 
     async def _send(self, message: Message) -> None:
         if self._process is None or self._process.stdin is None:
-            raise ChildDied("The worker is not running.", "worker-crashed", [])
-        with contextlib.suppress(ConnectionError):  # its end is noticed by whoever waits for the answer
+            raise WorkerDied("The worker is not running.", "worker-crashed", [])
+        with contextlib.suppress(ConnectionError):  # the reader of messages notices that it ended
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
 
-    async def _read(self) -> None:
+    async def _read_messages(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         try:
             while line := await self._process.stdout.readline():
-                self.heard = time.monotonic()
+                self.last_heard = time.monotonic()
                 message = json.loads(line)
                 match message["event"]:
                     case "heartbeat":
                         pass
-                    case "log":  # at once: it may come before the worker is ready, and between two jobs
-                        self._log(message)
+                    case "log":  # handled here, since it may come before `ready` and between two jobs
+                        self._write_log(message)
                     case _:
                         self._messages.put_nowait(message)
         except (ValueError, TypeError, KeyError, ConnectionError) as exc:
-            # A line past the limit, or one that is not ours: nothing after it can be trusted.
+            # After a line that is too long or invalid, the stream is not read further.
             log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
         finally:
             self._messages.put_nowait(None)
@@ -145,47 +165,52 @@ class Child:
                 self._tail.append(line[:500])
                 log.debug("worker", lane=self.lane, line=line[:500])
 
-    def _log(self, message: Message) -> None:
-        """Log what a stage says, with its job."""
-        text = visible(shortened(str(message.get("text", ""))))
+    def _write_log(self, message: Message) -> None:
+        """Log a message of a stage, with its job."""
+        text = escape_unprintable(shorten(str(message.get("text", ""))))
         self._tail.extend(line[:500] for line in text.splitlines())
         level = message.get("level")
         about = {name: str(message[key]) for name, key in (("job_id", "job"), ("stage", "stage")) if message.get(key)}
         getattr(log, level if level in LEVELS else "info")("worker log", lane=self.lane, text=text, **about)
 
     async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
-        """Do one stage; returns the result message.
+        """Run one stage of a job; returns the result message.
+
+        Args:
+            request: the message `run` (docs/worker.md) without `op`.
+            timeout_s: time limit; the stage may extend it.
+            on_progress: receives the finished part, 0 to 1.
 
         Raises:
-            AvatarError: the stage said what went wrong.
-            ChildDied: the process ended, hung, or took too much memory, and is gone.
+            AvatarError: the error that the stage reported.
+            WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
         if self._outdated and self.alive:
             await self.stop()
         if not self.alive:
             await self.start()
         self.last_stage = str(request["stage"])
-        self.heard = time.monotonic()
+        self.last_heard = time.monotonic()
         await self._send({"op": "run", **request})
         began = time.monotonic()
         deadline = began + timeout_s
         while True:
-            message = await self._next(began, deadline)
+            message = await self._next_message(began, deadline)
             match message.get("event"):
                 case "progress":
                     on_progress(float(message["value"]))
-                case "left":  # the stage knows better than the guess from the speech's length; a hang it cannot report
+                case "left":  # measured by the stage, so better than the estimate; a hanging stage cannot send it
                     needs = 2 * float(message["value"]) + self._settings.lanes.timeout.base_s
                     deadline = max(deadline, time.monotonic() + needs)
                     self._on_event(message)
-                case "allow":  # it knows what it begins now; a hang is ended all the same
+                case "allow":  # the stage asks for more time for what it begins now
                     deadline = max(deadline, time.monotonic() + float(message["value"]))
                 case "result":
                     return message
                 case "error":
-                    if message.get("last"):  # it ends now; the next job must not be given to what is left of it
+                    if message.get("last"):  # the worker ends now, and must not get the next job
                         await self.stop()
-                    error = _error(message)
+                    error = _error_from_message(message)
                     if error.traceback:
                         log.error(
                             "stage failed unexpectedly",
@@ -199,54 +224,58 @@ class Child:
                 case _:
                     self._on_event(message)
 
-    def renew(self) -> None:
-        """The settings have changed: the next job gets a fresh process, which knows them."""
+    def restart_before_next_job(self) -> None:
+        """Use a new process for the next job, since the settings have changed."""
         self._outdated = True
 
-    async def _next(self, began: float, deadline: float) -> Message:
-        """The next message; looks at time, silence and memory while it waits, also while progress keeps coming."""
+    async def _next_message(self, began: float, deadline: float) -> Message:
+        """Return the next message. Time, silence and memory are checked meanwhile, also while messages keep coming."""
         while True:
-            await self._look(began, deadline)
+            await self._check_limits(began, deadline)
             with contextlib.suppress(TimeoutError):
                 message = await asyncio.wait_for(self._messages.get(), LOOK_S)
                 if message is None:
-                    raise await self._died()
+                    raise await self._collect_death()
                 return message
 
-    async def _look(self, began: float, deadline: float) -> None:
+    async def _check_limits(self, began: float, deadline: float) -> None:
         now = time.monotonic()
         if now > deadline:
-            raise await self._end(f"The stage took longer than its {deadline - began:.0f} s.", "stage-timeout")
-        if now - self.heard > self._settings.lanes.silence_s:
-            raise await self._end(f"The worker was silent for {now - self.heard:.0f} s.", "worker-hung")
-        if now - self._weighed < LOOK_S:
+            raise await self._end_worker(
+                f"The stage exceeded its time limit of {deadline - began:.0f} s.", "stage-timeout"
+            )
+        if now - self.last_heard > self._settings.lanes.silence_s:
+            raise await self._end_worker(
+                f"The worker sent no message for {now - self.last_heard:.0f} s.", "worker-hung"
+            )
+        if now - self._memory_checked_at < LOOK_S:
             return
-        self._weighed = now
-        limit = self._settings.lanes.memory_mb or self._half_mb
+        self._memory_checked_at = now
+        limit = self._settings.lanes.memory_mb or self._default_memory_limit_mb
         if (used := self.memory_mb()) > limit:
-            raise await self._end(
-                f"The worker took {used:.0f} MB of memory; {limit:.0f} MB are allowed.", "worker-memory"
+            raise await self._end_worker(
+                f"The worker used {used:.0f} MB of memory; at most {limit:.0f} MB are allowed.", "worker-memory"
             )
 
     def memory_mb(self) -> float:
-        """Resident memory of the process and of what it started, in MB (10^6 bytes)."""
+        """Return the resident memory of the process and its children, in MB (10^6 bytes)."""
         if self.pid is None:
             return 0.0
-        return sum(map(_resident_pages, [self.pid, *_children(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(map(_resident_pages, [self.pid, *_child_pids(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    async def _died(self) -> ChildDied:
+    async def _collect_death(self) -> WorkerDied:
         process = self._process
-        await self.stop(0.5)  # it may have closed its end without ending
+        await self.stop(0.5)  # it may have closed its pipe without ending
         code = (process.returncode or 0) if process else 0
         what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        return ChildDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
+        return WorkerDied(f"The worker process {what} while it worked on this job.", "worker-crashed", list(self._tail))
 
-    async def _end(self, reason: str, code: str) -> ChildDied:
+    async def _end_worker(self, reason: str, code: str) -> WorkerDied:
         await self.stop(0)
-        return ChildDied(reason, code, list(self._tail))
+        return WorkerDied(reason, code, list(self._tail))
 
     async def stop(self, grace_s: float = 5.0) -> None:
-        """End the process: its input is closed, and after `grace_s` it and all it started are killed."""
+        """End the process: close its input, and after `grace_s` seconds kill it and its children."""
         process = self._process
         if process is None:
             return
@@ -258,11 +287,11 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-        # The pipes may outlive the process in what it started; the readers get a moment for the last lines.
+        # Children may keep the pipes open; the readers get a moment for the last lines.
         _, late = await asyncio.wait(self._tasks, timeout=1.0) if self._tasks else (set(), set())
         for task in late:
             task.cancel()
-        if self._process is process:  # else the next one was started meanwhile
+        if self._process is process:  # otherwise a new process was started meanwhile
             self._process = None
 
 
@@ -273,8 +302,8 @@ def _resident_pages(pid: int) -> int:
         return 0
 
 
-def _children(pid: int) -> list[int]:
-    """Processes started by any thread of a process."""
+def _child_pids(pid: int) -> list[int]:
+    """Return the ids of the processes that any thread of a process started."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -282,7 +311,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _error(message: Message) -> AvatarError:
+def _error_from_message(message: Message) -> AvatarError:
     kinds: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
     if message.get("result"):
         kinds["machine"] = ResultError
@@ -290,5 +319,5 @@ def _error(message: Message) -> AvatarError:
     error = kind(
         str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))
     )
-    error.traceback = visible(shortened(str(message.get("traceback") or "")))
+    error.traceback = escape_unprintable(shorten(str(message.get("traceback") or "")))
     return error

@@ -1,47 +1,47 @@
-"""Which waiting job a lane takes next: the queues as they stand, handed to the policy."""
+"""Chooses the next job of each lane: takes a snapshot of the queues and asks the policy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from daemon.config import Settings
-from daemon.jobs.stages import BY_NAME, Stage, stages_of
+from daemon.jobs.stages import BY_NAME, Stage, stages_of_lane
 from daemon.queue.pauses import Pauses
-from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.workers.lane import Slot
 from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
 
-GPU_STAGES, CPU_STAGES = stages_of("gpu"), stages_of("cpu")
+GPU_STAGES, CPU_STAGES = stages_of_lane("gpu"), stages_of_lane("cpu")
 
 
-class Chooser:
-    """Looks at the queues for the lanes. `cpu_slots`: the cpu lane's own, once it exists."""
+class Scheduler:
+    """Chooses jobs for the lanes. `cpu_slots`: the slots of the cpu lane, set once it exists."""
 
-    def __init__(self, settings: Settings, board: Board, pauses: Pauses) -> None:
-        self._settings, self._board, self._pauses = settings, board, pauses
+    def __init__(self, settings: Settings, ready_queue: ReadyQueue, pauses: Pauses) -> None:
+        self._settings, self._ready_queue, self._pauses = settings, ready_queue, pauses
         self.cpu_slots: Sequence[Slot] = ()
 
     def gpu(self, slot: Slot, now: float) -> Ticket | None:
-        """The next job of the gpu lane: of the loaded model's stage, up to a bound."""
+        """Return the next job of the gpu lane, or None: it prefers the stage of the loaded model, up to a limit."""
         if self._pauses.active("lanes"):
             return None
         queues, heads = self._queues(GPU_STAGES, now)
-        loaded = next((s for s in GPU_STAGES if s == slot.child.last_stage), None)
+        loaded = next((s for s in GPU_STAGES if s == slot.worker.last_stage), None)
         limits = self._settings.lanes.gpu
         stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
         return heads[stage] if stage else None
 
     def cpu(self, slot: Slot, now: float) -> Ticket | None:
-        """The next job of the cpu lane: never all of it on encoding while other jobs could be made ready for the gpu."""
+        """Return the next job of the cpu lane, or None: encoding leaves one of several workers free."""
         if self._pauses.active("lanes"):
             return None
         queues, heads = self._queues(CPU_STAGES, now)
         others = [other.job.stage for other in self.cpu_slots if other is not slot and other.job]
         long = sum(stage in BY_NAME and BY_NAME[stage].turn == "long" for stage in others)
-        ahead = sum(self._board.count(stage) for stage in GPU_STAGES)
+        ahead = sum(self._ready_queue.count(stage) for stage in GPU_STAGES)
         stage = choose_cpu(queues, long, len(self.cpu_slots), ahead)
         return heads[stage] if stage else None
 
     def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
-        heads = {stage: head for stage in stages if (head := self._board.head(stage, now)) is not None}
-        return {s: Waiting(self._board.count(s), h.since, h.priority) for s, h in heads.items()}, heads
+        heads = {stage: head for stage in stages if (head := self._ready_queue.head(stage, now)) is not None}
+        return {s: Waiting(self._ready_queue.count(s), h.since, h.priority) for s, h in heads.items()}, heads

@@ -1,4 +1,4 @@
-"""How long a stage of a job may take before it is ended: it follows what the stage works on."""
+"""Calculates the time limit of a stage from the size of its input."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, Stage
 from daemon.outbox.estimator import speech_s
 
-#: Pixels of video in a second of speech for which `per_audio_s` is meant: 1080 × 1080 at 30 frames a second.
+#: Pixels of one second of video for which `per_audio_s` is chosen: 1080 × 1080 at 30 frames a second.
 USUAL_PIXELS_PER_S = 1080 * 1080 * 30
 MB = 1e6  # bytes
 
 
-def stage_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
-    """Seconds that one stage of a job may take. What only the worker can see, it asks for itself (`Context.allow`): the size of a
-    picture, and how much of a sound file is decoded.
+def stage_timeout_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
+    """Return the time limit of one stage of a job, in s. The worker extends it (`Context.allow`) for what only it knows: the
+    size of a picture, and how much of a sound file is decoded.
 
     Args:
         directory: the job's folder, for the sizes of its files.
@@ -32,7 +32,7 @@ def stage_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -> float:
             return timeout.base_s + timeout.per_audio_s * speech_s(job) * max(
                 1.0, _pixels_per_s(job) / USUAL_PIXELS_PER_S
             )
-        case "speech" if job.manifest.get("audio") and not job.audio_s:  # how long it is, is known when it is decoded
+        case "speech" if job.manifest.get("audio") and not job.audio_s:  # its length is known only when it is decoded
             return timeout.base_s + timeout.per_mb_s * _size(directory / copy_name("audio")) / MB
         case "speech":
             return timeout.base_s + timeout.per_audio_s * speech_s(job)
@@ -45,7 +45,7 @@ def _pixels_per_s(job: Job) -> float:
 
 
 def _size(path: Path) -> int:
-    """Bytes; 0 where it cannot be told."""
+    """Return the size of a file in bytes; 0 if it cannot be read."""
     try:
         return path.stat().st_size
     except OSError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.errors import MachineError
-from daemon.system.installation import bring_extra
+from daemon.system.installation import how_to_install_extra
 from stages.media.fullwidth import TRADITIONAL
 from stages.tts.text.scripts import script_of
 
@@ -77,7 +77,7 @@ def _warning(lacking: list[str]) -> str:
     shown = "".join(lacking[:_TOLD]) + ("…" if len(lacking) > _TOLD else "")
     what = f"the {scripts} letters" if scripts else "the signs"
     package = "fonts-noto-cjk" if found & _EAST_ASIAN else "fonts-noto-core"
-    extra = f" Without apt: {bring_extra('fonts')}" if found & _IN_EXTRA else ""
+    extra = f" Without apt: {how_to_install_extra('fonts')}" if found & _IN_EXTRA else ""
     return (
         f"No installed font has glyphs for {what} {shown}: the captions show boxes. Try `apt install {package}`, or use "
         f"`captions: srt`.{extra}"

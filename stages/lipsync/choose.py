@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from daemon.config import Settings
 from daemon.errors import MachineError
-from daemon.system.installation import bring_extra
+from daemon.system.installation import how_to_install_extra
 from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.registry import ENGINES
 from stages.model_files.catalogue import check_model_files
@@ -68,7 +68,7 @@ def _choose_named(engine: LipsyncEngine, check: Callable[[LipsyncEngine], Engine
         raise MachineError(
             "engine-not-installed",
             f"config.yaml asks for the engine {engine.name}, but {' or '.join(engine.packages)} is not installed.",
-            f"{bring_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
+            f"{how_to_install_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
         )
     where = "on the GPU" if availability.gpu else "on the CPU, which is slow, because no CUDA GPU can be used"
     return EngineChoice(engine, f"config.yaml asks for it; it runs {where}")

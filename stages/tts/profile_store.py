@@ -177,7 +177,7 @@ class Profiles:
         try:
             new = not self.root.exists()
             fs.make_folder(self.root)
-            fs.close_to_others(self.root)
+            fs.remove_other_permissions(self.root)
             fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
             _share(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
         except OSError as exc:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.config.lexicon import of_language
+from daemon.config.lexicon import entries_for_language
 from daemon.errors import JobError
 from daemon.jobs.manifest import copy_name
 from daemon.system.fs import artifact
@@ -128,7 +128,9 @@ def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
         )
         return [], []
     sentences = split_text(text, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, of_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language))
+    preparer = Preparer(
+        ctx.manifest.language, entries_for_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language)
+    )
     words: list[str] = []
     owners: list[int] = []
     first = 0

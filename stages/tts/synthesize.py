@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from daemon.config.lexicon import of_language
+from daemon.config.lexicon import entries_for_language
 from daemon.errors import JobError, ResultError
 from stages.context import Context, Facts
 from stages.media.wav import read_wav_blocks
@@ -63,7 +63,7 @@ def speak(ctx: Context) -> Facts:
         engine = kept = Kept(engine, ctx.path("said"), terms)
     sentences = split_text(text, ctx.manifest.language)
     needs = needs_of(choice.engine)
-    lexicon = of_language(settings.lexicon, ctx.manifest.language)
+    lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
     with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         said = joined(sentences, needs.least_letters)

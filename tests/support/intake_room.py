@@ -63,4 +63,4 @@ class Room:
 
     def copy_of(self, job: Job, name: str = "source.image") -> bytes:
         """What was kept of a file that a job names."""
-        return (self.spool.place(job) / name).read_bytes()
+        return (self.spool.folder_of(job) / name).read_bytes()

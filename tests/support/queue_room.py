@@ -12,14 +12,14 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events, Subscriber
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job, new_id
+from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.stages import Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
-from daemon.queue.state_machine import Flow
+from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
 
 #: Only ends a test that hangs, in s.
@@ -113,12 +113,12 @@ class Diary(Subscriber):
     def lane_resumed(self, lane: str) -> None:
         self._write(f"{lane} resumed")
 
-    def child_died(self, lane: str, reason: str) -> None:
-        self._write(f"{lane} child died: {reason}")
+    def worker_died(self, lane: str, reason: str) -> None:
+        self._write(f"{lane} worker died: {reason}")
 
 
 class QueueRoom:
-    """Spool, board, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
+    """Spool, ready queue, state machine, outbox and status files as a daemon has them; nothing runs by itself."""
 
     def __init__(self, root: Path, ops: Unflushed) -> None:
         raw = {
@@ -132,10 +132,10 @@ class QueueRoom:
         self.spool.create()
         self.settings.paths.outbox.mkdir()
         self.outbox = Outbox(self.settings.paths.outbox)
-        self.board = Board()
+        self.ready_queue = ReadyQueue()
         self.diary = Diary()
-        self.flow = Flow(
-            self.settings, self.spool, self.board, Events(StatusWriter(self.outbox, Estimator()), self.diary)
+        self.state_machine = StateMachine(
+            self.settings, self.spool, self.ready_queue, Events(StatusWriter(self.outbox, Estimator()), self.diary)
         )
 
     def set(self, **settings: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ class QueueRoom:
             getattr(self.settings, section).__dict__.update(values)
 
     def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
-        """A job of kind speech that stands in the queue of `stage`, on disk and on the board."""
+        """A job of kind speech that stands in the queue of `stage`, on disk and in the ready queue."""
         now = time.time()
         record: dict[str, Any] = {
             "manifest": {"kind": "speech", "text": "Hello."},
@@ -152,35 +152,35 @@ class QueueRoom:
             "accepted": now,
             "since": now,
         }
-        job = Job(new_id(), name, f"{name}.yaml", stage=stage, **{**record, **fields})
-        directory = self.spool.place(job)
+        job = Job(new_job_id(), name, f"{name}.yaml", stage=stage, **{**record, **fields})
+        directory = self.spool.folder_of(job)
         directory.mkdir()
         (directory / "manifest.yaml").write_text("kind: speech\ntext: Hello.\n")
-        self.spool.save(job, directory)
-        self.board.add(job)
+        self.spool.save_job(job, directory)
+        self.ready_queue.add(job)
         return job
 
     async def take(self, job: Job) -> tuple[Job, Path]:
         """Start a job's stage, as a lane does once its turn has come."""
-        ticket = next(ticket for ticket in self.board.tickets() if ticket.id == job.id)
-        taken = await self.flow.take(ticket)
+        ticket = next(ticket for ticket in self.ready_queue.tickets() if ticket.id == job.id)
+        taken = await self.state_machine.start_attempt(ticket)
         assert taken is not None
         return taken
 
     def where(self, job: Job) -> str:
         """The folder of the spool in which a job is."""
-        directory = self.spool.find(job.id)
+        directory = self.spool.find_job(job.id)
         assert directory is not None
         return str(directory.parent.relative_to(self.spool.root))
 
     def on_disk(self, job: Job) -> Job:
         """A job's record as the next start would read it."""
-        directory = self.spool.find(job.id)
+        directory = self.spool.find_job(job.id)
         assert directory is not None
-        return self.spool.load(directory)
+        return self.spool.load_job(directory)
 
     def status(self, name: str = "hello") -> dict[str, Any]:
         """What people see of a job."""
-        status = self.outbox.status(name)
+        status = self.outbox.read_status(name)
         assert status is not None
         return status

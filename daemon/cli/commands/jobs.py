@@ -14,8 +14,8 @@ from daemon.cli.job_lookup import all_jobs, find
 from daemon.errors import AvatarError
 from daemon.intake.scanner import WISHES
 from daemon.jobs.record import Job
-from daemon.outbox.status_file import describe
-from daemon.system.permissions import closed, refusal
+from daemon.outbox.status_file import status_of
+from daemon.system.permissions import access_error, explain_refusal
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 #: What is said of a manifest that the daemon has not looked into.
@@ -68,7 +68,7 @@ def _what(job: dict[str, Any]) -> str:
 
 
 def _describe(job: Job) -> dict[str, Any]:
-    return describe(job) if job.id else {**describe(job), "job": None, "next": NOT_YET}
+    return status_of(job) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
 
 
 @jobs.command("show")
@@ -108,8 +108,8 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
     Raises:
         AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.
     """
-    if (refused := closed(shell.spool.root)) is not None:
-        error = refusal(refused)
+    if (refused := access_error(shell.spool.root)) is not None:
+        error = explain_refusal(refused)
         if f".{op}" in WISHES:
             name = outbox_view.find_status(shell, wanted)["name"]
             error.hint = f"An empty file {name}.{op} in the inbox does the same: docs/cli.md. {error.hint}"

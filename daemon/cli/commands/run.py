@@ -16,11 +16,11 @@ from daemon.cli.common import Shell, config_option
 def run(shell: Shell | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     from daemon.service import Service
-    from daemon.system.fs import keep_private
-    from daemon.telemetry.logs import configure
+    from daemon.system.fs import restrict_umask
+    from daemon.telemetry.logs import configure_logging
 
-    keep_private()
+    restrict_umask()
     shell = Shell(config) if config or shell is None else shell
-    configure(shell.settings.log)
+    configure_logging(shell.settings.log)
     faulthandler.enable()  # systemd's watchdog ends a daemon that hangs by SIGABRT; the log then says where it hung
     asyncio.run(Service(shell.settings, shell.config_path).run())

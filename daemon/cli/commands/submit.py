@@ -125,7 +125,7 @@ def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, A
     outbox, name = Outbox(status.parent), status.name.removesuffix(".json")
     last: dict[str, Any] | None = None
     while True:
-        now = checked(name, outbox.status(name))
+        now = checked(name, outbox.read_status(name))
         if now is not None and now != last:
             last = now
             yield now

@@ -13,7 +13,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.jobs.manifest import Manifest, json_schema
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from daemon.jobs.untrusted import read_manifest
 from daemon.system.safe_open import open_inside
 
@@ -40,7 +40,7 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
     """One result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
     folder = file.absolute().parent
     try:
-        items = parse(
+        items = parse_manifest(
             read_manifest(folder, file.name, settings.intake.max_manifest_bytes), settings.intake.max_documents
         )
     except JobError as exc:

@@ -16,9 +16,9 @@ from daemon.cli.commands.voice_jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, json_option, show
 from daemon.config.settings import Log, Settings
 from daemon.doors.hand_in import check, words_of
-from daemon.errors import ChildDied, UnknownError
+from daemon.errors import UnknownError, WorkerDied
 from daemon.telemetry import logs
-from daemon.workers.process import Child
+from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import Row
@@ -84,7 +84,7 @@ def speak(
     if outbox_view.voices_closed(shell):
         said_by_job(shell, wanted, output, as_json)
         return
-    logs.configure(Log(level="error"))  # what the child logs is for the daemon's journal
+    logs.configure_logging(Log(level="error"))  # what the child logs is for the daemon's journal
     with tempfile.TemporaryDirectory(prefix="avatar-voice-") as folder:
         request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
         answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))
@@ -111,10 +111,10 @@ def _own_language(name: str, rows: list[Row]) -> str | None:
 
 async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
     """Run one stage in a child process of its own, as the daemon would."""
-    child = Child("gpu", settings, lambda _: None)
+    child = WorkerProcess("gpu", settings, lambda _: None)
     try:
         return await child.run(request, SPEAK_S, lambda _: None)
-    except ChildDied as exc:
+    except WorkerDied as exc:
         last = f" Its last words: {exc.tail[-1]}" if exc.tail else ""
         raise UnknownError(exc.code, f"{exc.reason}{last}", "Try it again; `avatar doctor` looks at the rest.") from exc
     finally:

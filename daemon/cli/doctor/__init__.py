@@ -23,7 +23,7 @@ def doctor(shell: Shell, as_json: bool) -> None:
 
     Exit code 1 when something is bad.
     """
-    logs.configure(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
+    logs.configure_logging(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
     found = list(findings(shell.settings))
     found.append(_daemon(shell))
 
@@ -50,4 +50,4 @@ def _daemon(shell: Shell) -> Finding:
         return Finding("daemon", "note", exc.message, exc.hint)
     if owner:
         return Finding("daemon", "good", f"process {owner.get('pid')}")
-    return Finding("daemon", "note", "does not run", installation.start())
+    return Finding("daemon", "note", "does not run", installation.how_to_start())

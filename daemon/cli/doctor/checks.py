@@ -46,7 +46,7 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     except subprocess.CalledProcessError as exc:
         why = f"{path} ended with status {exc.returncode}"
     if why:
-        yield Finding("ffmpeg", "bad", why, f"{installation.set_up_again()} It brings an ffmpeg.")
+        yield Finding("ffmpeg", "bad", why, f"{installation.how_to_repair()} It brings an ffmpeg.")
         return
     missing = [name for name in format_for(transparent=False).encoders if name not in out]
     if missing:
@@ -61,10 +61,10 @@ def _engines(settings: Settings) -> Iterator[Finding]:
         if works:
             yield Finding(f"engine {engine.name}", "good", f"{engine.package} {found}")
         elif engine.needed:
-            yield Finding(f"engine {engine.name}", "bad", found, installation.set_up_again())
+            yield Finding(f"engine {engine.name}", "bad", found, installation.how_to_repair())
         else:
             asked = settings.stages.lipsync.engine == engine.name
-            remedy = f"Only for the engine {engine.name}. {installation.bring_extra(engine.extra)}"
+            remedy = f"Only for the engine {engine.name}. {installation.how_to_install_extra(engine.extra)}"
             yield Finding(f"engine {engine.name}", "bad" if asked else "note", found, remedy)
 
 
@@ -79,7 +79,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
         found = check_model_files(engine.models[name], settings.paths.models)
         damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
         missing = [look.file.path for look in found if look.state == "missing"]
-        what, fetch = f"{name}'s model files", installation.fetch_models(name)
+        what, fetch = f"{name}'s model files", installation.how_to_fetch_models(name)
         if damaged:
             yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", f"Remove them. {fetch}")
         elif missing:
@@ -149,7 +149,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         except AvatarError as exc:
             yield Finding(what, "bad", exc.message, exc.hint)
         except ImportError as exc:
-            yield Finding(what, "bad", f"the Python module {exc.name} cannot be imported", installation.set_up_again())
+            yield Finding(what, "bad", f"the Python module {exc.name} cannot be imported", installation.how_to_repair())
         except OSError as exc:
             where = f"{exc.filename}: " if exc.filename else ""
             yield Finding(what, "bad", f"{where}{exc.strerror or exc}", "Look at the disk or mount it lies on.")

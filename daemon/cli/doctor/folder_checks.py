@@ -15,8 +15,8 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.intake.watcher import can_notify, filesystem_of
 from daemon.system import installation
-from daemon.system.mount_guard import Anchor
-from daemon.system.permissions import closed, group_name, owner_name, refusal, user_name
+from daemon.system.mount_guard import MountGuard
+from daemon.system.permissions import access_error, explain_refusal, group_name, owner_name, user_name
 
 
 def folders(settings: Settings) -> Iterator[Finding]:
@@ -30,13 +30,13 @@ def folders(settings: Settings) -> Iterator[Finding]:
         yield Finding("rights", "note", found, remedy)
     kinds: tuple[Literal["inbox", "outbox"], ...] = ("inbox", "outbox")
     for kind in kinds:
-        if closed(getattr(settings.paths, kind)):
+        if access_error(getattr(settings.paths, kind)):
             continue
         try:
-            Anchor(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
+            MountGuard(getattr(settings.paths, kind), settings.paths.spool / f"{kind}.json", kind).look()
         except MachineError as exc:
             yield Finding(f"{kind} mount", "bad", exc.message, exc.hint)
-    if not closed(settings.paths.inbox) and settings.paths.inbox.is_dir():
+    if not access_error(settings.paths.inbox) and settings.paths.inbox.is_dir():
         system, notified = filesystem_of(settings.paths.inbox), can_notify(settings.paths.inbox)
         yield Finding(
             "inbox filesystem",
@@ -68,7 +68,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 def unseen(what: str, exc: PermissionError) -> Finding:
     """Something that whoever runs the doctor may not look at, which says nothing about the service."""
-    error = refusal(exc)
+    error = explain_refusal(exc)
     return Finding(what, "note", error.message.rstrip("."), error.hint)
 
 
@@ -89,12 +89,12 @@ def _folder(name: str, path: Path, service: int | None) -> Finding:
         with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-") as file:
             os.fsync(file.fileno())
     except FileNotFoundError:
-        remedy = installation.restore_folders() if installation.is_service() else "`avatar run` makes it."
+        remedy = installation.how_to_restore_folders() if installation.is_service() else "`avatar run` makes it."
         return Finding(name, "note", f"{path} is not there yet", remedy)
     except PermissionError as exc:
         if os.geteuid() not in (0, service):
             return unseen(name, exc)
-        error = refusal(exc)
+        error = explain_refusal(exc)
         return Finding(name, "bad", error.message.rstrip("."), _mend(path))
     except OSError as exc:
         return Finding(name, "bad", f"{path} cannot be written: {exc.strerror}", "Look at its disk or mount.")

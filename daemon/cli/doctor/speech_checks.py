@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
-from daemon.errors import AvatarError, ChildDied
+from daemon.errors import AvatarError, WorkerDied
 from daemon.jobs.manifest import Manifest
-from daemon.workers.process import Child
+from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
     from stages.tts.engines.base import Voice
@@ -45,7 +45,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     if text is None:
         return Finding(what, "note", f"no sentence in '{voice.languages[0]}' is known here; {voice.id} was not tried")
     manifest = Manifest(kind="speech", text=text, voice=voice.id, language=voice.languages[0])
-    child = Child("cpu", settings, lambda _: None)
+    child = WorkerProcess("cpu", settings, lambda _: None)
     try:
         request = {"job": "doctor", "name": "speech", "stage": "tts", "dir": str(folder)}
         async with asyncio.timeout(PATIENCE_S):
@@ -55,7 +55,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     except TimeoutError:
         remedy = "Try it by hand: `avatar voice speak`; a busy or slow machine may only need longer."
         return Finding(what, "bad", f"{voice.id} said nothing within {PATIENCE_S:.0f} s", remedy)
-    except ChildDied as exc:
+    except WorkerDied as exc:
         last = f" Its last words: {exc.tail[-1]}" if exc.tail else ""
         return Finding(
             what, "bad", f"{exc.reason}{last}", "Set the engine up again; the line before says what it lacks."

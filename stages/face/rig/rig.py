@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import ResultError
-from daemon.system.fs import artifact, close_to_others, make_folder
+from daemon.system.fs import artifact, make_folder, remove_other_permissions
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
@@ -154,7 +154,7 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
             "picture-invalid", "The portrait's rig contains values that are not finite.", "The job is tried again."
         )
     make_folder(path.parent)
-    close_to_others(path.parent)
+    remove_other_permissions(path.parent)
     with artifact(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **packed)
     return rig

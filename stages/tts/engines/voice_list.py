@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel
 
 from daemon.config import Settings
-from daemon.errors import visible
+from daemon.errors import escape_unprintable
 from stages.tts.engines.base import Voice, primary
 from stages.tts.engines.voices import catalogue
 
@@ -25,7 +25,7 @@ LIMIT_S = 120
 
 
 def _one_line(text: str) -> str:
-    return " ".join(visible(text).split())
+    return " ".join(escape_unprintable(text).split())
 
 
 #: The published list lies where people can write: what is read from there must not move a terminal's cursor.

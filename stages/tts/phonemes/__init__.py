@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from daemon.system.installation import Missing, bring_extra
+from daemon.system.installation import Missing, how_to_install_extra
 
 if TYPE_CHECKING:  # so that a voice can be chosen without a front end
     from stages.tts.phonemes.reading import Reading
@@ -76,7 +76,7 @@ def missing(language: str) -> Missing | None:
     if not absent:
         return None
     why = f"what reads '{language}' is not installed ({', '.join(absent)})"
-    return Missing(why, bring_extra(tongue.extra))
+    return Missing(why, how_to_install_extra(tongue.extra))
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ import ctypes
 from functools import lru_cache
 
 from daemon.errors import MachineError
-from daemon.system.installation import bring_extra
+from daemon.system.installation import how_to_install_extra
 
 #: Joins the two letters of one sound, such as t^ʃ.
 TIE = "^"
@@ -73,5 +73,5 @@ def _broken(why: str) -> MachineError:
     return MachineError(
         "model-broken",
         f"espeak-ng, which reads languages other than English, cannot be loaded: {why}.",
-        bring_extra("languages", again=True),
+        how_to_install_extra("languages", again=True),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.errors import JobError, visible
+from daemon.errors import JobError, escape_unprintable
 from stages.media.ffmpeg import FfmpegProcess
 from stages.tts.profiles.quality import Quality, measure, speaking
 from stages.tts.recording import SILENT_DB, decoder, unreadable
@@ -94,7 +94,9 @@ def decode(path: Path, *, by_name: bool = False) -> Samples:
                 )
         status = ffmpeg.finish()
     if status != 0:
-        raise unreadable(status, ffmpeg.log, visible(path.name)) if by_name else unreadable(status, ffmpeg.log)
+        raise (
+            unreadable(status, ffmpeg.log, escape_unprintable(path.name)) if by_name else unreadable(status, ffmpeg.log)
+        )
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
 
 

@@ -198,7 +198,7 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
 
     class Impatient(Subscriber):
         def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
-            assert not lane.slots[0].child.alive
+            assert not lane.slots[0].worker.alive
             answers.append(
                 asyncio.create_task(room.service.rounds.control._requests.do({"op": "cancel", "job": job.id}))
             )
@@ -215,4 +215,4 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
 
     # Then it is ended all the same, and the job is cancelled
     assert "is cancelled" in asyncio.run(live())
-    assert room.spool.load(room.spool.root / "failed" / job.id).state == "cancelled"
+    assert room.spool.load_job(room.spool.root / "failed" / job.id).state == "cancelled"

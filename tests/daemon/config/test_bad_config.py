@@ -26,7 +26,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a word for a number", {"intake": {"scan_s": "soon"}}, "intake.scan_s is 'soon'", "number"),
     ("too small", {"retry": {"attempts": 0}}, "retry.attempts is 0", "greater than or equal to 1"),
     ("no such choice", {"log": {"level": "loud"}}, "log.level is 'loud'", "'debug', 'info', 'warning' or 'error'"),
-    ("a list for a section", {"retry": [1]}, "retry wants settings below it", "config.yaml"),
+    ("a list for a section", {"retry": [1]}, "retry expects a nested mapping", "config.yaml"),
 ]
 
 
@@ -60,7 +60,7 @@ def test_a_port_that_is_taken_is_named(installation: Callable[..., Installation]
         port = other.getsockname()[1]
         one = installation(metrics={"port": port})
         said = one.avatar("run", code=78).stderr
-    assert f"metrics.port: 127.0.0.1:{port} cannot be used: Address already in use" in said
+    assert f"metrics.port: 127.0.0.1:{port} is not usable: Address already in use" in said
 
 
 def test_a_full_disk_at_the_first_start_is_no_wrong_configuration(

@@ -128,7 +128,7 @@ def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
     again = Room(tmp_path)
     again.look()
     assert state(again, "hello") == "cancelled"
-    assert len(again.service.board) == 0
+    assert len(again.service.ready_queue) == 0
 
 
 def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_manifest_edited_after_it_was_taken_is_a_new_job_and_the_old_one_stays
     (second,) = room.settle()
     assert first.id != second.id
     assert second.name == f"a-{second.id}"
-    assert room.spool.load(room.spool.place(first)).manifest["text"] == "Hello."
+    assert room.spool.load_job(room.spool.folder_of(first)).manifest["text"] == "Hello."
     assert json.loads((room.outbox / "a.json").read_bytes())["job"] == first.id
 
 
@@ -200,16 +200,16 @@ def test_jobs_with_one_unchanged_picture_share_one_copy_that_lives_as_long_as_an
     for number in range(5):
         room.put(f"{number}.yaml", DETECT)
     jobs = room.settle()
-    inodes = {(room.spool.place(job) / "source.image").stat().st_ino for job in jobs}
+    inodes = {(room.spool.folder_of(job) / "source.image").stat().st_ino for job in jobs}
     # Then it was written once; and clearing all jobs but one leaves it to that one, and to the next
     assert len(inodes) == 1
     for job in jobs[:-1]:
-        (room.spool.place(job) / "source.image").unlink()
+        (room.spool.folder_of(job) / "source.image").unlink()
     room.put("more.yaml", DETECT)
     (more,) = room.settle()
     assert room.copy_of(jobs[-1]) == room.copy_of(more) == b"picture"
     for job in (jobs[-1], more):
-        (room.spool.place(job) / "source.image").unlink()
+        (room.spool.folder_of(job) / "source.image").unlink()
     room.put("last.yaml", DETECT)
     (last,) = room.settle()
     assert room.copy_of(last) == b"picture"

@@ -16,7 +16,7 @@ from daemon.config.settings import Intake
 from daemon.intake.file_writers import Writers, Writing
 from daemon.intake.scanner import Inbox
 from daemon.intake.watcher import Watcher
-from daemon.queue.source_files import continues
+from daemon.queue.source_files import is_continuation
 from tests.conftest import Installation, wait_for
 from tests.support.ledger import sound
 from tests.support.worker_seam import Gates
@@ -223,7 +223,7 @@ def test_a_copy_of_a_part_is_told_from_one_of_another_file(
     (tmp_path / "copy").write_bytes(copy)
     (tmp_path / "file").write_bytes(file)
     with (tmp_path / "copy").open("rb") as one, (tmp_path / "file").open("rb") as other:
-        assert continues(one.fileno(), other.fileno(), threading.Event()) == expected
+        assert is_continuation(one.fileno(), other.fileno(), threading.Event()) == expected
 
 
 def halves(seconds: float) -> tuple[bytes, bytes]:

@@ -67,7 +67,7 @@ def test_a_status_that_claims_to_be_another_jobs_gains_nothing(room: Room) -> No
 def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Room) -> None:
     # Given somebody who takes every name as soon as it is chosen
     job_names: list[str] = []
-    choose = room.service.outbox.choose
+    choose = room.service.outbox.choose_name
 
     def chosen(wanted: str, job_id: str) -> str:
         name = choose(wanted, job_id)
@@ -75,12 +75,12 @@ def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Roo
         job_names.append(name)
         return name
 
-    room.service.outbox.choose = chosen  # type: ignore[method-assign]
+    room.service.outbox.choose_name = chosen  # type: ignore[method-assign]
     room.put("a.yaml")
     (job,) = room.settle()
     assert (room.outbox / "a.json").read_text() == "mine"
     assert json.loads((room.outbox / f"{job.name}.json").read_bytes())["job"] == job.id
-    assert room.spool.load(room.spool.place(job)).name == job.name
+    assert room.spool.load_job(room.spool.folder_of(job)).name == job.name
 
 
 def test_a_folder_for_claims_that_was_exchanged_for_a_link_is_made_anew(room: Room, canary: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_planted_claim_reads_nothing_outside(room: Room, canary: Path, source:
     (room.inbox / ".claimed" / "job-20260102T030405Z-00000000").symlink_to(canary.parent)
     assert room.settle() == []
     # Then it became a failed job
-    (failed,) = room.spool.jobs(room.spool.resting("failed"))
-    assert room.spool.load(failed).error["code"] in ("file-missing", "file-outside")  # type: ignore[index]
+    (failed,) = room.spool.job_folders(room.spool.resting("failed"))
+    assert room.spool.load_job(failed).error["code"] in ("file-missing", "file-outside")  # type: ignore[index]
     assert not claim.exists()
     unread(room.outbox, room.spool.root)

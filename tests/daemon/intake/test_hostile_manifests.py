@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 from tests.support.endurance import repeats
 from tests.support.intake_room import Room
 
@@ -87,7 +87,7 @@ FUZZ = settings(
 @given(manifests())
 def test_any_manifest_is_read_or_refused_with_a_code(data: bytes) -> None:
     try:
-        items: list[Manifest | JobError] = parse(data)
+        items: list[Manifest | JobError] = parse_manifest(data)
     except JobError as exc:
         items = [exc]
     for item in items:
@@ -115,7 +115,7 @@ def test_any_manifest_becomes_jobs_with_records_and_statuses_that_can_be_read(ro
     assert jobs or len(list(room.spool.waiting.iterdir())) == 1
     # Then each job has a record, and a status in words; a refused one has a code and no fault of ours
     for job in jobs:
-        record = room.spool.load(room.spool.place(job))
+        record = room.spool.load_job(room.spool.folder_of(job))
         status = json.loads((room.outbox / f"{job.name}.json").read_bytes())
         assert (status["job"], record.state) == (job.id, status["state"])
         assert job.error is None or (

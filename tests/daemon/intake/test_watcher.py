@@ -21,7 +21,7 @@ from watchdog.events import (
 )
 
 from daemon.intake.watcher import Watcher, _Hint, announces
-from daemon.system.mounts import Mount, mount_of, parse
+from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
 
 #: Lines as kernels write them: spaces and backslashes as octal digits, optional fields, bytes that are no UTF-8, a bind mount.
@@ -38,7 +38,7 @@ nonsense
 
 
 def test_mounts_are_read_as_the_kernel_writes_them() -> None:
-    mounts = parse(TABLE)
+    mounts = parse_mountinfo(TABLE)
     assert mounts == {
         22: Mount("/", "/", "ext4"),
         40: Mount("/srv/in box", "/", "cifs"),

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import Job
-from daemon.jobs.stages import DELIVER, STAGES, stages_of
+from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
 from daemon.queue.state_machine import KEPT_FAILED
 
 
 def test_every_stage_has_its_code_and_one_lane_does_it() -> None:
     for stage in STAGES:
         assert callable(importlib.import_module(f"stages.{stage}").run)
-    assert sorted((*stages_of("gpu"), *stages_of("cpu"))) == sorted(STAGES)
+    assert sorted((*stages_of_lane("gpu"), *stages_of_lane("cpu"))) == sorted(STAGES)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
@@ -51,7 +51,7 @@ VOICE_ONLY = "only a job of `kind: voice` makes one"
         ({"kind": "voice", "audio": "a.wav", "profile": {"name": "Ann"}}, None),
         ({"kind": "voice"}, "`audio` is missing: name a recording"),
         ({"kind": "detect", "image": "p.png", "size": "512x512", "aspect": "1:1"}, None),
-        ({"kind": "voice", "audio": "a.wav", "text": "a"}, "says nothing: take it out"),
+        ({"kind": "voice", "audio": "a.wav", "text": "a"}, "speaks no text: remove it"),
     ],
     ids=str,
 )

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.parse import parse
+from daemon.jobs.parse import parse_manifest
 
 
 def one(text: str) -> Manifest | JobError:
     try:
-        return parse(text.encode())[0]
+        return parse_manifest(text.encode())[0]
     except JobError as exc:
         return exc
 
@@ -116,7 +116,7 @@ def test_a_billion_laughs_is_refused_before_anything_is_built() -> None:
 
 
 def test_documents_are_jobs_and_a_wrong_one_does_not_spoil_the_others() -> None:
-    results = parse(b"text: a\nimage: p.png\n---\ntext: b\nimgae: p.png\n---\ntext: c\nimage: p.png\n")
+    results = parse_manifest(b"text: a\nimage: p.png\n---\ntext: b\nimgae: p.png\n---\ntext: c\nimage: p.png\n")
     assert [isinstance(r, Manifest) for r in results] == [True, False, True]
     assert "Did you mean `image`?" in str(results[1])
 
@@ -130,4 +130,4 @@ def test_documents_are_jobs_and_a_wrong_one_does_not_spoil_the_others() -> None:
 def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
     # When any bytes are read / Then the answer is jobs or a JobError, never another exception
     with contextlib.suppress(JobError):
-        parse(data)
+        parse_manifest(data)

@@ -33,7 +33,7 @@ def test_it_learns_how_long_a_stage_takes_on_this_machine() -> None:
 def test_what_was_learned_of_one_length_of_speech_holds_for_others() -> None:
     estimator, short, long = Estimator(), job(10.0), job(600.0)
     for _ in range(30):
-        estimator.stage_ended(short, "encode", "done", 2 * estimator._guess(short, "encode"))
+        estimator.stage_ended(short, "encode", "done", 2 * estimator._first_guess_s(short, "encode"))
     guess = BY_NAME["encode"]
     expected = 2 * (guess.start_s + 600.0 * guess.per_speech_s)
     assert estimator.stage_s(long, "encode") == pytest.approx(expected, rel=0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, Outbox, Wish, clean_stem
+from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, NameRequest, Outbox, clean_stem
 from daemon.system.mount_guard import MARK
 from tests.support.queue_room import Unflushed
 
@@ -23,7 +23,7 @@ def outbox(memory: Path, ops: Unflushed) -> Outbox:
 
 
 def reserve(outbox: Outbox, job_id: str, name: str = "hello") -> str:
-    return outbox.reserve(name, job_id, {"job": job_id, "state": "queued"})
+    return outbox.reserve_name(name, job_id, {"job": job_id, "state": "queued"})
 
 
 def files(outbox: Outbox) -> list[str]:
@@ -35,9 +35,9 @@ def test_a_name_is_given_once_and_the_second_of_that_name_gets_its_own(outbox: O
     assert reserve(outbox, OTHER) == f"hello-{OTHER}"
     # Then each has its status, which says under what name it will find its results
     assert files(outbox) == [f"hello-{OTHER}.json", "hello.json"]
-    assert outbox.status("hello") == {"job": ONE, "state": "queued", "name": "hello"}
-    assert outbox.status(f"hello-{OTHER}") == {"job": OTHER, "state": "queued", "name": f"hello-{OTHER}"}
-    assert (outbox.owner("hello"), outbox.name_of(OTHER), outbox.name_of("job-3")) == (ONE, f"hello-{OTHER}", None)
+    assert outbox.read_status("hello") == {"job": ONE, "state": "queued", "name": "hello"}
+    assert outbox.read_status(f"hello-{OTHER}") == {"job": OTHER, "state": "queued", "name": f"hello-{OTHER}"}
+    assert (outbox.owner_of("hello"), outbox.name_of(OTHER), outbox.name_of("job-3")) == (ONE, f"hello-{OTHER}", None)
 
 
 def test_asked_again_after_a_crash_it_gives_the_same_name(outbox: Outbox) -> None:
@@ -48,9 +48,9 @@ def test_asked_again_after_a_crash_it_gives_the_same_name(outbox: Outbox) -> Non
 
 
 def test_the_jobs_of_one_batch_get_different_names(outbox: Outbox) -> None:
-    wishes = [Wish("hello", job_id, {"job": job_id}) for job_id in (ONE, OTHER)]
-    assert outbox.reserve_all(wishes) == ["hello", f"hello-{OTHER}"]
-    assert (outbox.owner("hello"), outbox.owner(f"hello-{OTHER}")) == (ONE, OTHER)
+    requests = [NameRequest("hello", job_id, {"job": job_id}) for job_id in (ONE, OTHER)]
+    assert outbox.reserve_names(requests) == ["hello", f"hello-{OTHER}"]
+    assert (outbox.owner_of("hello"), outbox.owner_of(f"hello-{OTHER}")) == (ONE, OTHER)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -75,7 +75,7 @@ def test_a_file_that_comes_in_the_last_moment_is_not_overwritten(outbox: Outbox,
     name = reserve(outbox, ONE)
     assert name == f"hello-{ONE}"
     assert (outbox.root / "hello.json").read_text() == "theirs"
-    status = outbox.status(name)
+    status = outbox.read_status(name)
     assert status is not None
     assert status["name"] == name
 
@@ -102,7 +102,7 @@ def test_a_name_is_durable_before_the_job_is_told_it(outbox: Outbox, ops: Unflus
 )
 def test_what_people_put_in_a_status_files_place_is_nobodys(outbox: Outbox, content: bytes) -> None:
     (outbox.root / "hello.json").write_bytes(content)
-    assert outbox.status("hello") is None
+    assert outbox.read_status("hello") is None
     assert reserve(outbox, ONE) == f"hello-{ONE}"
 
 
@@ -110,29 +110,29 @@ def test_a_link_or_a_pipe_in_a_status_files_place_is_not_read(outbox: Outbox, tm
     (tmp_path / "outside.json").write_text(json.dumps({"job": ONE}))
     (outbox.root / "link.json").symlink_to(tmp_path / "outside.json")
     os.mkfifo(outbox.root / "pipe.json")
-    assert (outbox.owner("link"), outbox.owner("pipe")) == (None, None)
+    assert (outbox.owner_of("link"), outbox.owner_of("pipe")) == (None, None)
 
 
 def test_a_status_is_replaced_whole_and_never_through_a_link(outbox: Outbox, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("theirs")
     (outbox.root / "hello.json").symlink_to(outside)
-    outbox.write("hello", {"job": ONE, "state": "done"}, durable=True)
-    assert outbox.status("hello") == {"job": ONE, "state": "done"}
+    outbox.write_status("hello", {"job": ONE, "state": "done"}, durable=True)
+    assert outbox.read_status("hello") == {"job": ONE, "state": "done"}
     assert (outside.read_text(), files(outbox)) == ("theirs", ["hello.json"])
 
 
 def test_only_ones_own_name_is_withdrawn(outbox: Outbox) -> None:
     reserve(outbox, ONE)
-    outbox.withdraw("hello", OTHER)
-    assert outbox.owner("hello") == ONE
-    outbox.withdraw("hello", ONE)
+    outbox.withdraw_status("hello", OTHER)
+    assert outbox.owner_of("hello") == ONE
+    outbox.withdraw_status("hello", ONE)
     assert files(outbox) == []
 
 
 def test_a_sentence_for_people_overwrites_nothing(outbox: Outbox) -> None:
     (outbox.root / "hello.txt").write_text("theirs")
-    outbox.tell("hello", "There is no such job.")
+    outbox.publish_note("hello", "There is no such job.")
     assert (outbox.root / "hello.txt").read_text() == "theirs"
     (told,) = outbox.root.glob("hello-*.txt")
     assert told.read_text() == "There is no such job.\n"
@@ -142,7 +142,7 @@ def test_litter_is_what_no_running_delivery_needs(outbox: Outbox) -> None:
     parts = [f".{ONE}.mp4.part", f".{OTHER}.mp4.part"]
     for name in (*parts, f".{ONE}.0123456789ab.json.tmp", ".avatard", ".their-own", "hello.mp4"):
         (outbox.root / name).touch()
-    litter = {path.name for path in outbox.litter(frozenset({ONE}))}
+    litter = {path.name for path in outbox.temporary_files(frozenset({ONE}))}
     assert litter == {f".{OTHER}.mp4.part", f".{ONE}.0123456789ab.json.tmp"}
 
 
@@ -156,9 +156,9 @@ def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(mem
     # Then whatever is to be written there is refused
     for attempt in (
         lambda: reserve(outbox, ONE),
-        lambda: outbox.write("hello", {"job": ONE}, durable=False),
-        lambda: outbox.tell("hello", "There is no such job."),
-        lambda: outbox.put_voices(b"{}"),
+        lambda: outbox.write_status("hello", {"job": ONE}, durable=False),
+        lambda: outbox.publish_note("hello", "There is no such job."),
+        lambda: outbox.write_voices(b"{}"),
     ):
         with pytest.raises(MachineError) as refused:
             attempt()

@@ -15,7 +15,7 @@ from daemon.jobs.record import Job, State
 from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import NEXT, StatusWriter, describe, iso
+from daemon.outbox.status_file import NEXT, StatusWriter, iso, status_of
 from tests.support.queue_room import Unflushed
 
 #: Keys that every status has; programs rely on them.
@@ -51,7 +51,7 @@ class Desk:
         self.writer = StatusWriter(self.outbox, self.estimator)
 
     def read(self, name: str = "hello") -> dict[str, Any]:
-        status = self.outbox.status(name)
+        status = self.outbox.read_status(name)
         assert status is not None
         return status
 
@@ -63,7 +63,7 @@ def desk(memory: Path, ops: Unflushed) -> Desk:
 
 @pytest.mark.parametrize("state", NEXT)
 def test_every_state_says_whose_job_it_is_and_what_comes_next(state: State) -> None:
-    status = describe(job(state))
+    status = status_of(job(state))
     assert set(status) == ALWAYS  # and nothing that is empty
     assert (status["schema"], status["state"], status["next"]) == (1, state, NEXT[state])
     assert (status["source"], status["document"], status["stage"]) == ("letters/hello.yaml", 2, "tts")
@@ -74,9 +74,9 @@ def test_every_state_says_whose_job_it_is_and_what_comes_next(state: State) -> N
 
 def test_a_waiting_job_names_the_files_it_waits_for() -> None:
     one = job("waiting", stage=None, facts={"missing": ["portrait.png"]})
-    assert describe(one)["waiting_for"] == ["portrait.png"]
+    assert status_of(one)["waiting_for"] == ["portrait.png"]
     one.state = "queued"
-    assert "waiting_for" not in describe(one)
+    assert "waiting_for" not in status_of(one)
 
 
 def test_a_queued_job_has_its_place_and_counts_those_before_it(desk: Desk) -> None:
@@ -93,8 +93,8 @@ def test_a_queued_job_has_its_place_and_counts_those_before_it(desk: Desk) -> No
 
 def test_a_delayed_job_says_when_it_is_tried_again() -> None:
     due = time.time() + 1000.0
-    assert describe(job("queued", not_before=due))["next"] == f"It is tried again after {iso(due)}."
-    assert describe(job("queued", not_before=1.0))["next"] == NEXT["queued"]
+    assert status_of(job("queued", not_before=due))["next"] == f"It is retried after {iso(due)}."
+    assert status_of(job("queued", not_before=1.0))["next"] == NEXT["queued"]
 
 
 def test_a_running_job_says_how_far_it_is_and_how_long_it_takes(desk: Desk) -> None:
@@ -110,10 +110,10 @@ def test_a_running_job_says_how_far_it_is_and_how_long_it_takes(desk: Desk) -> N
 def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = job(), job(id="job-20260101T000000Z-00000002", name="other")
     monkeypatch.setattr(status_file, "WRITE_S", 3600.0)
-    monkeypatch.setattr(desk.writer, "_written", {one.id: time.monotonic()})
+    monkeypatch.setattr(desk.writer, "_written_at", {one.id: time.monotonic()})
     # When progress of a job comes right after it was written / Then it is not written, but that of others is
     desk.writer.stage_progress(one, "tts", 0.5)
-    assert desk.outbox.status("hello") is None
+    assert desk.outbox.read_status("hello") is None
     monkeypatch.setattr(status_file, "WRITE_S", 0.0)
     desk.writer.stage_progress(other, "tts", 0.5)
     assert desk.read("other")["progress"] > 0
@@ -124,7 +124,7 @@ def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, mo
 
 def test_a_held_job_says_who_holds_it_and_why() -> None:
     held = {"by": "ann", "reason": "wrong voice", "since": 1.0}
-    status = describe(job("held", held=held))
+    status = status_of(job("held", held=held))
     assert (status["held"], status["eta_s"]) == (held, None)
 
 
@@ -159,7 +159,7 @@ def test_a_failed_job_says_what_failed_who_can_help_and_how(desk: Desk) -> None:
     assert status["next"] == NEXT["failed"]
     # And where its files are not to blame, nobody is sent to change them
     for fault in ("machine", "unknown"):
-        assert "avatar jobs retry" in describe(job("failed", error={**NO_FACE, "fault": fault}))["next"]
+        assert "avatar jobs retry" in status_of(job("failed", error={**NO_FACE, "fault": fault}))["next"]
 
 
 def test_the_last_word_is_durable_and_the_others_need_not_be(desk: Desk) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.jobs.record import Job, new_id
+from daemon.jobs.record import Job, new_job_id
 from daemon.queue.pauses import Pause, Pauses
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.system.steady_clock import SteadyClock
 from tests.support.intake_room import DETECT, Room
 
@@ -37,35 +37,35 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
 
 
 def queued(clocks: Clocks, **times: float) -> Job:
-    return Job(new_id(), "n", "n.yaml", stage="tts", accepted=clocks.wall, since=clocks.wall, **times)  # type: ignore[arg-type]
+    return Job(new_job_id(), "n", "n.yaml", stage="tts", accepted=clocks.wall, since=clocks.wall, **times)  # type: ignore[arg-type]
 
 
 @BOTH
 def test_a_delayed_job_comes_up_when_its_delay_is_over(clocks: Clocks, step_s: float) -> None:
-    board = Board(SteadyClock(lambda: clocks.steady, lambda: clocks.wall), longest_delay_s=lambda: 600.0)
-    board.add(queued(clocks, not_before=clocks.wall + 30.0))
+    ready_queue = ReadyQueue(SteadyClock(lambda: clocks.steady, lambda: clocks.wall), longest_delay_s=lambda: 600.0)
+    ready_queue.add(queued(clocks, not_before=clocks.wall + 30.0))
     clocks.wall += step_s
-    assert board.head("tts", clocks.steady + 29.0) is None
-    assert board.head("tts", clocks.steady + 30.0) is not None
+    assert ready_queue.head("tts", clocks.steady + 29.0) is None
+    assert ready_queue.head("tts", clocks.steady + 30.0) is not None
     # And one whose delay was written down before the step, and is read after it, waits at most as long as delays can be
-    board.add(late := queued(clocks, not_before=clocks.wall - step_s + 30.0))
-    assert board.next_wake() is not None or step_s > 0
-    head = board.head("tts", clocks.steady + 600.0)
+    ready_queue.add(late := queued(clocks, not_before=clocks.wall - step_s + 30.0))
+    assert ready_queue.next_due() is not None or step_s > 0
+    head = ready_queue.head("tts", clocks.steady + 600.0)
     assert head is not None
-    board.remove(head.id)
-    last = board.head("tts", clocks.steady + 600.0)
+    ready_queue.remove(head.id)
+    last = ready_queue.head("tts", clocks.steady + 600.0)
     assert last is not None
     assert {head.id, last.id} >= {late.id}
 
 
 @BOTH
 def test_a_job_that_waits_longer_stays_ahead_of_one_that_comes_after_the_step(clocks: Clocks, step_s: float) -> None:
-    board = Board(SteadyClock(lambda: clocks.steady, lambda: clocks.wall))
-    board.add(first := queued(clocks))
+    ready_queue = ReadyQueue(SteadyClock(lambda: clocks.steady, lambda: clocks.wall))
+    ready_queue.add(first := queued(clocks))
     clocks.advance(5.0)
     clocks.wall += step_s
-    board.add(queued(clocks))
-    head = board.head("tts", clocks.steady)
+    ready_queue.add(queued(clocks))
+    head = ready_queue.head("tts", clocks.steady)
     assert head is not None
     assert head.id == first.id
 

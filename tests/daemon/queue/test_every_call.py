@@ -1,6 +1,6 @@
 """Every change the service makes to a disk, one by one: what if the world ends right there?
 
-A job's whole life is driven through the real intake, flow, worker and delivery, with only the four heavy stages replaced
+A job's whole life is driven through the real intake, state_machine, worker and delivery, with only the four heavy stages replaced
 by ones that write their artifact. `fs.OPS` is replaced by one that counts the calls and, at one of them, crashes before it,
 after it or in the middle of it, or answers with an error. Then a new set of objects (a new process, as far as the code can
 tell) recovers and goes on.
@@ -28,7 +28,7 @@ from daemon.events import Subscriber
 from daemon.intake.scanner import Inbox
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
-from daemon.queue.recovery import recover
+from daemon.queue.recovery import recover_spool
 from daemon.queue.state_machine import KEPT
 from daemon.service import Service
 from daemon.system import fs
@@ -207,7 +207,7 @@ async def live(settings: Settings) -> list[Job]:
     service.events.add(finished)
     ticks = iter(range(10**6))
     service.intake.inbox = Inbox(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
-    await patiently(lambda: recover(service.flow, service.outbox))
+    await patiently(lambda: recover_spool(service.state_machine, service.outbox))
     await patiently(lambda: sync(service.intake.resume))
     for _ in range(12):
         try:
@@ -217,10 +217,10 @@ async def live(settings: Settings) -> list[Job]:
         except OSError:
             continue  # the service pauses its intake and looks again
     for _ in range(60):
-        ticket = next((head for stage in reversed(STAGES) if (head := service.board.head(stage, 2e9))), None)
+        ticket = next((head for stage in reversed(STAGES) if (head := service.ready_queue.head(stage, 2e9))), None)
         if ticket is None:
             break
-        taken = await service.flow.take(ticket)
+        taken = await service.state_machine.start_attempt(ticket)
         if taken is None:
             continue
         job, directory = taken
@@ -236,9 +236,9 @@ async def live(settings: Settings) -> list[Job]:
         except Exception as exc:
             if not isinstance(from_exception(exc), MachineError):
                 raise
-            await service.flow.put_back(job, directory)
+            await service.state_machine.put_back(job, directory)
         else:
-            await service.flow.advance(job, directory, result["facts"], result["warnings"])
+            await service.state_machine.advance(job, directory, result["facts"], result["warnings"])
     return finished.jobs
 
 

@@ -1,4 +1,4 @@
-"""The board: who is next, who is not yet, and what it costs to know."""
+"""The ready queue: who is next, who is not yet, and what it costs to know."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from daemon.config import Settings
-from daemon.config.reload import reload
+from daemon.config.reload import reload_settings
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
-from daemon.queue.ready_queue import Board, Ticket
+from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.service import Service
 from daemon.system.steady_clock import SteadyClock
 
@@ -22,8 +22,8 @@ NOW, WALL = 1000.0, 1.8e9
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(SteadyClock(lambda: NOW, lambda: WALL))
+def ready_queue() -> ReadyQueue:
+    return ReadyQueue(SteadyClock(lambda: NOW, lambda: WALL))
 
 
 def job(number: int, accepted: float = 0.0, **fields: Any) -> Job:
@@ -37,95 +37,95 @@ def numbers(tickets: list[Ticket]) -> list[int]:
     return [int(ticket.id[-8:], 16) for ticket in tickets]
 
 
-def drained(board: Board, now: float = NOW, stage: Stage = "tts") -> list[int]:
+def drained(ready_queue: ReadyQueue, now: float = NOW, stage: Stage = "tts") -> list[int]:
     """Take all jobs in the order in which they come up."""
     found = []
-    while (head := board.head(stage, now)) is not None:
-        board.remove(head.id)
+    while (head := ready_queue.head(stage, now)) is not None:
+        ready_queue.remove(head.id)
         found.append(head)
     return numbers(found)
 
 
-def test_the_order_is_priority_then_time_of_acceptance_then_id(board: Board) -> None:
+def test_the_order_is_priority_then_time_of_acceptance_then_id(ready_queue: ReadyQueue) -> None:
     for one in (job(4), job(3), job(2, accepted=50.0), job(1, priority=-1, accepted=90.0), job(5, priority=9)):
-        board.add(one)
-    assert numbers(board.front("tts", 9)) == [5, 2, 3, 4, 1]
-    assert numbers(board.front("tts", 2)) == [5, 2]
-    assert drained(board) == [5, 2, 3, 4, 1]
+        ready_queue.add(one)
+    assert numbers(ready_queue.front("tts", 9)) == [5, 2, 3, 4, 1]
+    assert numbers(ready_queue.front("tts", 2)) == [5, 2]
+    assert drained(ready_queue) == [5, 2, 3, 4, 1]
 
 
-def test_each_stage_has_a_queue_of_its_own_and_a_job_stands_in_one(board: Board) -> None:
+def test_each_stage_has_a_queue_of_its_own_and_a_job_stands_in_one(ready_queue: ReadyQueue) -> None:
     one = job(1)
-    board.add(one)
+    ready_queue.add(one)
     one.stage = "deliver"
-    board.add(one)  # it went on
-    assert board.head("tts", NOW) is None
-    assert drained(board, stage="deliver") == [1]
-    assert (len(board), board.count("tts"), board.count("deliver")) == (0, 0, 0)
+    ready_queue.add(one)  # it went on
+    assert ready_queue.head("tts", NOW) is None
+    assert drained(ready_queue, stage="deliver") == [1]
+    assert (len(ready_queue), ready_queue.count("tts"), ready_queue.count("deliver")) == (0, 0, 0)
 
 
-def test_a_job_gets_another_place_with_another_priority(board: Board) -> None:
+def test_a_job_gets_another_place_with_another_priority(ready_queue: ReadyQueue) -> None:
     first, second = job(1, accepted=9.0), job(2)
-    board.add(first)
-    board.add(second)
+    ready_queue.add(first)
+    ready_queue.add(second)
     second.priority = 5
-    board.add(second)
+    ready_queue.add(second)
     second.priority = -5
-    board.add(second)
-    assert (len(board), numbers(board.front("tts", 9))) == (2, [1, 2])
-    assert drained(board) == [1, 2]
+    ready_queue.add(second)
+    assert (len(ready_queue), numbers(ready_queue.front("tts", 9))) == (2, [1, 2])
+    assert drained(ready_queue) == [1, 2]
 
 
-def test_a_job_without_a_stage_is_refused(board: Board) -> None:
+def test_a_job_without_a_stage_is_refused(ready_queue: ReadyQueue) -> None:
     one = job(1)
     one.stage = None
     with pytest.raises(ValueError, match="no stage"):
-        board.add(one)
-    assert len(board) == 0
+        ready_queue.add(one)
+    assert len(ready_queue) == 0
 
 
-def test_a_delayed_job_is_passed_over_until_its_time_and_no_longer(board: Board) -> None:
-    board.add(job(1, not_before=WALL + 60.0, priority=9))
-    board.add(job(2))
-    assert board.next_wake() == NOW + 60.0
-    assert (numbers(board.front("tts", 9)), board.count("tts")) == ([2], 2)
-    early = board.head("tts", NOW + 59.9)
+def test_a_delayed_job_is_passed_over_until_its_time_and_no_longer(ready_queue: ReadyQueue) -> None:
+    ready_queue.add(job(1, not_before=WALL + 60.0, priority=9))
+    ready_queue.add(job(2))
+    assert ready_queue.next_due() == NOW + 60.0
+    assert (numbers(ready_queue.front("tts", 9)), ready_queue.count("tts")) == ([2], 2)
+    early = ready_queue.head("tts", NOW + 59.9)
     assert early is not None
     assert numbers([early]) == [2]
-    assert drained(board, NOW + 60.0) == [1, 2]
+    assert drained(ready_queue, NOW + 60.0) == [1, 2]
 
 
-def test_a_delayed_job_that_is_taken_away_never_comes_up(board: Board) -> None:
+def test_a_delayed_job_that_is_taken_away_never_comes_up(ready_queue: ReadyQueue) -> None:
     one = job(1, not_before=WALL + 60.0)
-    board.add(one)
-    board.remove(one.id)
-    assert drained(board, NOW + 61.0) == []
+    ready_queue.add(one)
+    ready_queue.remove(one.id)
+    assert drained(ready_queue, NOW + 61.0) == []
     # And one that is put there again without a delay comes up once
-    board.add(one)
+    ready_queue.add(one)
     one.not_before = 0.0
-    board.add(one)
-    assert drained(board, NOW) == [1]
-    assert drained(board, NOW + 61.0) == []
+    ready_queue.add(one)
+    assert drained(ready_queue, NOW) == [1]
+    assert drained(ready_queue, NOW + 61.0) == []
 
 
-def test_a_ticket_that_is_put_back_keeps_its_place(board: Board) -> None:
+def test_a_ticket_that_is_put_back_keeps_its_place(ready_queue: ReadyQueue) -> None:
     for number in (1, 2, 3):
-        board.add(job(number, accepted=10.0 - number))
-    taken = board.remove(job(1).id)
+        ready_queue.add(job(number, accepted=10.0 - number))
+    taken = ready_queue.remove(job(1).id)
     assert taken is not None
-    board.restore(taken)
-    assert drained(board) == [1, 2, 3]
+    ready_queue.restore(taken)
+    assert drained(ready_queue) == [1, 2, 3]
 
 
-def test_the_front_is_whole_however_many_were_taken_out_before_it(board: Board) -> None:
+def test_the_front_is_whole_however_many_were_taken_out_before_it(ready_queue: ReadyQueue) -> None:
     # Given many jobs / When the first hundred are cancelled
     for number in range(130):
-        board.add(job(number))
+        ready_queue.add(job(number))
     for number in range(100):
-        board.remove(job(number).id)
+        ready_queue.remove(job(number).id)
     # Then those behind them are the first
-    assert numbers(board.front("tts", 20)) == list(range(100, 120))
-    assert len(board) == 30
+    assert numbers(ready_queue.front("tts", 20)) == list(range(100, 120))
+    assert len(ready_queue) == 30
 
 
 def test_a_delay_that_a_reload_allows_is_not_cut(memory: Path) -> None:
@@ -133,16 +133,16 @@ def test_a_delay_that_a_reload_allows_is_not_cut(memory: Path) -> None:
     service = Service(Settings.parse({"paths": {"spool": "spool"}}, memory / "config.yaml"))
     config = memory / "later.yaml"
     config.write_text("retry: {max_delay_s: 7200}\npaths: {spool: spool}\n")
-    reload(service.settings, config)
+    reload_settings(service.settings, config)
     one = job(1)
     one.not_before = time.time() + 1.5 * 7200.0
     before = time.monotonic()
-    service.board.add(one)
+    service.ready_queue.add(one)
     # Then the longest of them is kept, and none is longer, whatever a record says
-    assert service.board.head("tts", before + 1.4 * 7200.0) is None
+    assert service.ready_queue.head("tts", before + 1.4 * 7200.0) is None
     one.not_before += 10**6
-    service.board.add(one)
-    assert service.board.head("tts", time.monotonic() + 2 * 7200.0) is not None
+    service.ready_queue.add(one)
+    assert service.ready_queue.head("tts", time.monotonic() + 2 * 7200.0) is not None
 
 
 class Counted(float):
@@ -163,18 +163,18 @@ class Counted(float):
 
 def comparisons(waiting: int) -> float:
     """How many comparisons each of 20 claims cost, and a look at the front, with so many jobs waiting."""
-    board = Board(SteadyClock(lambda: NOW, lambda: WALL))
+    ready_queue = ReadyQueue(SteadyClock(lambda: NOW, lambda: WALL))
     ticket = Ticket("", "tts", 0, 0.0, NOW, 0.0)
     for number in range(waiting):
         place = number * 7919 % waiting  # in no order
-        board.restore(replace(ticket, id=job(place).id, accepted=Counted(place)))
+        ready_queue.restore(replace(ticket, id=job(place).id, accepted=Counted(place)))
     Counted.compared = 0
     for number in range(20):
-        head = board.head("tts", NOW)
+        head = ready_queue.head("tts", NOW)
         assert head is not None
         assert numbers([head]) == [number]
-        board.remove(head.id)
-    assert numbers(board.front("tts", 5)) == [20, 21, 22, 23, 24]
+        ready_queue.remove(head.id)
+    assert numbers(ready_queue.front("tts", 5)) == [20, 21, 22, 23, 24]
     return Counted.compared / 20
 
 

@@ -15,31 +15,31 @@ import pytest
 
 from daemon.cli.spool_check import SpoolCheck
 from daemon.control.spool_requests import ANSWER_S
-from daemon.queue.retention import DAY_S, Thing, results, surplus
+from daemon.queue.retention import DAY_S, Clearable, finished_results, select_surplus
 from tests.conftest import Installation
 from tests.support.intake_room import Room
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
 
-def thing(name: str, age_days: float, size: int) -> Thing:
-    return Thing((Path(name),), 1e9 - age_days * DAY_S, size)
+def item(name: str, age_days: float, size: int) -> Clearable:
+    return Clearable((Path(name),), 1e9 - age_days * DAY_S, size)
 
 
-def names(things: list[Thing]) -> list[str]:
-    return [thing.paths[0].name for thing in things]
+def names(items: list[Clearable]) -> list[str]:
+    return [item.paths[0].name for item in items]
 
 
 def test_the_too_old_go_and_then_the_oldest_until_the_rest_fits() -> None:
-    things = [
-        thing("new", 1, 400_000),
-        thing("old", 40, 100_000),
-        thing("middle", 10, 400_000),
-        thing("late", 5, 400_000),
+    items = [
+        item("new", 1, 400_000),
+        item("old", 40, 100_000),
+        item("middle", 10, 400_000),
+        item("late", 5, 400_000),
     ]
-    assert names(surplus(things, 1e9, 30, 1)) == ["old", "middle"]
-    assert names(surplus(things, 1e9, 0, 0)) == []
-    assert names(surplus(things, 1e9, 7, 0)) == ["old", "middle"]
+    assert names(select_surplus(items, 1e9, 30, 1)) == ["old", "middle"]
+    assert names(select_surplus(items, 1e9, 0, 0)) == []
+    assert names(select_surplus(items, 1e9, 7, 0)) == ["old", "middle"]
 
 
 def test_old_jobs_are_cleared_at_start_and_young_ones_stay(installation: Callable[..., Installation]) -> None:
@@ -75,7 +75,7 @@ def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "link.json").symlink_to("a.json")
-    assert [sorted(p.name for p in found.paths) for found in results(tmp_path)] == [["a.json", "a.mp4"]]
+    assert [sorted(p.name for p in found.paths) for found in finished_results(tmp_path)] == [["a.json", "a.mp4"]]
 
 
 def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]) -> None:
@@ -146,9 +146,9 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
     kept, released, copied = sorted(room.settle(), key=lambda job: ("kept", "released", "copied").index(job.name))
     hold = {"by": "anna", "reason": "", "since": 1.0}
     kept.held = hold
-    room.spool.save(kept, room.spool.ready("tts") / kept.id)
+    room.spool.save_job(kept, room.spool.ready("tts") / kept.id)
     released.state = "held"
-    room.spool.hop(released, room.spool.ready("tts") / released.id)
+    room.spool.move_job(released, room.spool.ready("tts") / released.id)
     # And a finished job of which a backup brought an earlier state back
     done = room.spool.root / "done" / copied.id
     shutil.copytree(room.spool.ready("tts") / copied.id, done)
@@ -161,8 +161,8 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
         path.parent.relative_to(room.spool.root).as_posix() for path in room.spool.root.rglob("job-*") if path.is_dir()
     }
     assert places == {"held", "tts/ready", "done"}
-    assert [path.name for path in room.spool.jobs(room.spool.root / "held")] == [kept.id]
-    assert [path.name for path in room.spool.jobs(room.spool.ready("tts"))] == [released.id]
+    assert [path.name for path in room.spool.job_folders(room.spool.root / "held")] == [kept.id]
+    assert [path.name for path in room.spool.job_folders(room.spool.ready("tts"))] == [released.id]
     assert json.loads((room.outbox / "kept.json").read_bytes())["state"] == "held"
     assert list(SpoolCheck(room.settings).problems()) == []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import AvatarError, ChildDied, JobError, ResultError, UnknownError
+from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied
 from daemon.jobs.record import SOURCES, Job
 from daemon.queue.state_machine import KEPT, KEPT_FAILED
 from tests.support.queue_room import PowerCut, QueueRoom
@@ -20,7 +20,7 @@ from tests.support.queue_room import PowerCut, QueueRoom
 UNKNOWN = UnknownError("internal-error", "It fell over.")
 NOISE = ResultError("speech-invalid", "That is noise.")
 NO_FACE = JobError("no-face", "No face was found.", "Use another picture.")
-DEATH = ChildDied("It was ended by SIGSEGV.", "worker-crashed", [f"line {number}" for number in range(40)])
+DEATH = WorkerDied("It was ended by SIGSEGV.", "worker-crashed", [f"line {number}" for number in range(40)])
 
 
 def trouble(number: int, path: Path) -> OSError:
@@ -34,7 +34,7 @@ def test_an_attempt_is_counted_on_disk_before_the_stage_starts(room: QueueRoom) 
     assert room.where(job) == "tts/active"
     assert room.on_disk(job).attempts == {"tts": 1}
     # And nobody else is given the job
-    assert job.id not in room.board
+    assert job.id not in room.ready_queue
 
 
 def test_a_crash_before_the_start_is_durable_charges_nobody(room: QueueRoom) -> None:
@@ -60,10 +60,10 @@ def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(roo
         # When both stages have done their work
         taken, directory = await room.take(job)
         (directory / "speech.wav").write_bytes(b"sound")
-        await room.flow.advance(taken, directory, {"audio_s": 2.0}, ["quiet"])
+        await room.state_machine.advance(taken, directory, {"audio_s": 2.0}, ["quiet"])
         assert room.where(job) == "deliver/ready"
         taken, directory = await room.take(job)
-        await room.flow.advance(taken, directory, {"outputs": [{"file": "hello.wav"}]}, ["quiet", "short"])
+        await room.state_machine.advance(taken, directory, {"outputs": [{"file": "hello.wav"}]}, ["quiet", "short"])
 
     asyncio.run(live())
     # Then the job is done, with what they reported, each warning once
@@ -72,16 +72,16 @@ def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(roo
     assert record.facts["tts"] == {"audio_s": 2.0}
     assert record.outputs == {"outputs": [{"file": "hello.wav"}]}
     assert record.warnings == ["quiet", "short"]
-    assert {path.name for path in room.spool.place(record).iterdir()} <= KEPT
-    assert room.flow.running == {}
-    assert len(room.board) == 0
+    assert {path.name for path in room.spool.folder_of(record).iterdir()} <= KEPT
+    assert room.state_machine.running == {}
+    assert len(room.ready_queue) == 0
 
 
 def test_the_status_says_done_durably_before_the_job_leaves_the_queue(room: QueueRoom) -> None:
     job = room.accept(stage="deliver")
 
     async def live() -> None:
-        await room.flow.advance(*await room.take(job), {"outputs": []}, [])
+        await room.state_machine.advance(*await room.take(job), {"outputs": []}, [])
 
     asyncio.run(live())
     outbox = room.settings.paths.outbox
@@ -98,7 +98,7 @@ def test_a_job_does_not_end_while_nobody_can_be_told(room: QueueRoom) -> None:
         # Given an outbox that is away / When the job is to end
         (outbox / "hello.json").unlink()
         outbox.rmdir()
-        end = asyncio.create_task(room.flow.advance(taken, directory, {"outputs": []}, []))
+        end = asyncio.create_task(room.state_machine.advance(taken, directory, {"outputs": []}, []))
         await room.diary.until("spool paused: outbox-unusable")
         # Then it stays where it is
         assert room.where(job) == "deliver/active"
@@ -123,14 +123,14 @@ def test_whose_fault_it_was_decides(room: QueueRoom, error: AvatarError | None, 
     async def live() -> None:
         taken, directory = await room.take(job)
         if error is None:
-            await room.flow.put_back(taken, directory)
+            await room.state_machine.put_back(taken, directory)
         else:
-            await room.flow.failed(taken, directory, error)
+            await room.state_machine.fail_attempt(taken, directory, error)
 
     asyncio.run(live())
     assert room.where(job) == folder
     assert room.on_disk(job).attempts["tts"] == tries
-    assert (job.id in room.board) == (folder == "tts/ready")
+    assert (job.id in room.ready_queue) == (folder == "tts/ready")
 
 
 def test_a_file_that_ends_early_is_given_time_to_come_and_then_fails_its_job(room: QueueRoom) -> None:
@@ -142,13 +142,13 @@ def test_a_file_that_ends_early_is_given_time_to_come_and_then_fails_its_job(roo
 
     async def live() -> None:
         # When it ends early / Then it is looked at again when it has stood still for as long as one of unknown writers
-        await room.flow.failed(*await room.take(job), error)
+        await room.state_machine.fail_attempt(*await room.take(job), error)
         waiting = room.on_disk(job)
         assert room.where(job) == "tts/ready"
         assert waiting.attempts["tts"] == 0
         assert waiting.not_before - job.accepted == pytest.approx(38.0, abs=2.0)
         # And when it still does, then that was it
-        await room.flow.failed(*await room.take(job), error)
+        await room.state_machine.fail_attempt(*await room.take(job), error)
 
     asyncio.run(live())
     assert room.where(job) == "failed"
@@ -163,7 +163,7 @@ def test_an_unknown_fault_is_tried_so_often_and_then_fails(room: QueueRoom, erro
     async def live() -> None:
         for tries in (1, 2, 3):
             assert room.where(job) == "tts/ready", f"before try {tries}"
-            await room.flow.failed(*await room.take(job), error)
+            await room.state_machine.fail_attempt(*await room.take(job), error)
 
     asyncio.run(live())
     assert room.where(job) == "failed"
@@ -177,9 +177,9 @@ def test_the_machines_faults_never_use_up_the_tries(room: QueueRoom) -> None:
 
     async def live() -> None:
         # Given one try that failed / When the machine is at fault more often than there are tries
-        await room.flow.failed(*await room.take(job), UNKNOWN)
+        await room.state_machine.fail_attempt(*await room.take(job), UNKNOWN)
         for _ in range(5):
-            await room.flow.put_back(*await room.take(job))
+            await room.state_machine.put_back(*await room.take(job))
 
     asyncio.run(live())
     # Then the job still has its second one
@@ -198,11 +198,11 @@ def test_the_delay_doubles_up_to_its_limit_with_up_to_half_as_much_of_chance(
     async def live() -> None:
         for delay in (100.0, 200.0, 300.0, 300.0):
             before = time.time()
-            await room.flow.failed(*await room.take(job), UNKNOWN)
+            await room.state_machine.fail_attempt(*await room.take(job), UNKNOWN)
             due = room.on_disk(job).not_before
             assert before + more * delay <= due <= time.time() + more * delay
             # And the queue does not give it before that
-            assert room.board.head("tts", time.monotonic()) is None
+            assert room.ready_queue.head("tts", time.monotonic()) is None
 
     asyncio.run(live())
 
@@ -212,9 +212,9 @@ def test_a_job_that_ends_its_processes_is_quarantined_with_its_last_lines(room: 
     job = room.accept()
 
     async def live() -> None:
-        await room.flow.crashed(*await room.take(job), DEATH)
+        await room.state_machine.record_crash(*await room.take(job), DEATH)
         assert room.where(job) == "tts/ready"
-        await room.flow.crashed(*await room.take(job), DEATH)
+        await room.state_machine.record_crash(*await room.take(job), DEATH)
 
     asyncio.run(live())
     record = room.on_disk(job)
@@ -232,31 +232,31 @@ def test_a_running_job_that_is_cancelled_keeps_what_a_retry_needs(room: QueueRoo
         taken, directory = await room.take(job)
         for name in ("source.audio", "speech.wav", ".speech.wav.tmp"):
             (directory / name).write_bytes(b"sound")
-        await room.flow.cancelled(taken, directory)
+        await room.state_machine.finish_cancelled(taken, directory)
 
     asyncio.run(live())
     record = room.on_disk(job)
     assert (room.where(job), record.state, room.status()["state"]) == ("failed", "cancelled", "cancelled")
-    kept = {path.name for path in room.spool.place(record).iterdir()}
+    kept = {path.name for path in room.spool.folder_of(record).iterdir()}
     assert "source.audio" in kept
     assert kept <= KEPT_FAILED
-    assert room.flow.running == {}
+    assert room.state_machine.running == {}
 
 
 def test_a_held_job_waits_until_it_is_released_and_goes_on_where_it_stood(room: QueueRoom) -> None:
     job = room.accept(stage="deliver")
 
     async def live() -> None:
-        await room.flow.hold(job, room.spool.place(job), "ann", "wrong voice")
-        assert (room.where(job), len(room.board)) == ("held", 0)
+        await room.state_machine.hold(job, room.spool.folder_of(job), "ann", "wrong voice")
+        assert (room.where(job), len(room.ready_queue)) == ("held", 0)
         held = room.status()
         assert (held["state"], held["held"]["by"], held["held"]["reason"]) == ("held", "ann", "wrong voice")
         kept = room.on_disk(job)
-        await room.flow.release(kept, room.spool.place(kept), "ann")
+        await room.state_machine.release(kept, room.spool.folder_of(kept), "ann")
 
     asyncio.run(live())
     assert room.where(job) == "deliver/ready"
-    assert job.id in room.board
+    assert job.id in room.ready_queue
     assert "held" not in room.status()
 
 
@@ -265,14 +265,14 @@ def test_a_running_job_is_held_at_its_stages_end_and_that_is_on_disk_at_once(roo
 
     async def live() -> None:
         taken, directory = await room.take(job)
-        await room.flow.hold(taken, directory, "ann", "")
+        await room.state_machine.hold(taken, directory, "ann", "")
         # Then the stage goes on, and a new start would know of the order
         assert room.where(job) == "tts/active"
         assert room.on_disk(job).held is not None
-        await room.flow.advance(taken, directory, {}, [])
+        await room.state_machine.advance(taken, directory, {}, [])
 
     asyncio.run(live())
-    assert (room.where(job), room.on_disk(job).stage, len(room.board)) == ("held", "deliver", 0)
+    assert (room.where(job), room.on_disk(job).stage, len(room.ready_queue)) == ("held", "deliver", 0)
 
 
 def test_a_full_disk_is_waited_for_and_nothing_is_done_twice(room: QueueRoom) -> None:
@@ -305,20 +305,20 @@ def test_a_job_that_cannot_be_started_stays_in_its_queue_for_another_try(room: Q
     room.ops.before = refuse
     with pytest.raises(PermissionError):
         asyncio.run(room.take(job))
-    assert room.flow.running == {}
+    assert room.state_machine.running == {}
     # Then its turn comes again after a while, and it is charged once
     room.ops.before = lambda name, path: None
-    assert room.board.head("tts", time.monotonic() + 1.0) is not None
+    assert room.ready_queue.head("tts", time.monotonic() + 1.0) is not None
     asyncio.run(room.take(job))
     assert room.on_disk(job).attempts == {"tts": 1}
 
 
 def test_a_record_that_cannot_be_read_is_set_aside_and_stops_nobody(room: QueueRoom) -> None:
     broken, other = room.accept("broken"), room.accept("other")
-    room.outbox.reserve("broken", broken.id, {"job": broken.id})
-    (room.spool.place(broken) / "job.json").write_text("{")
-    ticket = next(ticket for ticket in room.board.tickets() if ticket.id == broken.id)
-    assert asyncio.run(room.flow.take(ticket)) is None
+    room.outbox.reserve_name("broken", broken.id, {"job": broken.id})
+    (room.spool.folder_of(broken) / "job.json").write_text("{")
+    ticket = next(ticket for ticket in room.ready_queue.tickets() if ticket.id == broken.id)
+    assert asyncio.run(room.state_machine.start_attempt(ticket)) is None
     assert room.where(broken) == "failed"
     assert (room.spool.resting("failed") / broken.id / "job.json.bad").read_text() == "{"
     assert room.status("broken")["error"]["code"] == "job-unreadable"
@@ -329,13 +329,13 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_stops_nobody(room: QueueR
 Step = Callable[[QueueRoom, Job, Path], Awaitable[None]]
 
 STEPS: dict[str, Step] = {
-    "advance": lambda room, job, place: room.flow.advance(job, place, {}, []),
-    "put back": lambda room, job, place: room.flow.put_back(job, place),
-    "fail": lambda room, job, place: room.flow.failed(job, place, UNKNOWN),
-    "crash": lambda room, job, place: room.flow.crashed(job, place, DEATH),
-    "hold": lambda room, job, place: room.flow.hold(job, place, "ann", ""),
-    "release": lambda room, job, place: room.flow.release(job, place, "ann"),
-    "prioritise": lambda room, job, place: room.flow.prioritise(job, place, 5, "ann"),
+    "advance": lambda room, job, place: room.state_machine.advance(job, place, {}, []),
+    "put back": lambda room, job, place: room.state_machine.put_back(job, place),
+    "fail": lambda room, job, place: room.state_machine.fail_attempt(job, place, UNKNOWN),
+    "crash": lambda room, job, place: room.state_machine.record_crash(job, place, DEATH),
+    "hold": lambda room, job, place: room.state_machine.hold(job, place, "ann", ""),
+    "release": lambda room, job, place: room.state_machine.release(job, place, "ann"),
+    "prioritise": lambda room, job, place: room.state_machine.prioritise(job, place, 5, "ann"),
 }
 
 
@@ -346,7 +346,7 @@ def test_no_way_leads_out_of_a_stage_that_the_job_has_left(room: QueueRoom, step
     async def live() -> None:
         # Given a job that failed / When somebody still believes that it runs
         taken, directory = await room.take(job)
-        await room.flow.failed(taken, directory, NO_FACE)
+        await room.state_machine.fail_attempt(taken, directory, NO_FACE)
         before = room.on_disk(job)
         with pytest.raises(FileNotFoundError):
             await STEPS[step](room, room.on_disk(job), directory)
@@ -355,5 +355,5 @@ def test_no_way_leads_out_of_a_stage_that_the_job_has_left(room: QueueRoom, step
 
     asyncio.run(live())
     assert room.where(job) == "failed"
-    assert len(room.board) == 0
+    assert len(room.ready_queue) == 0
     assert [path.name for path in room.spool.root.glob("*/*/job-*")] == []

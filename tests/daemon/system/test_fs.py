@@ -102,14 +102,14 @@ def test_a_record_is_written_over_only_when_its_exchange_was_flushed(
     spool = Spool(tmp_path)
     spool.create()
     job = Job("job-20260101T000000Z-00000000", "a", "a.yaml", stages=STAGES, stage="face")
-    place = spool.place(job)
+    place = spool.folder_of(job)
     place.mkdir()
-    spool.save(job, place)
+    spool.save_job(job, place)
 
     def hop(stage: Stage) -> None:
         nonlocal place
         job.stage = stage
-        place = spool.hop(job, place)
+        place = spool.move_job(job, place)
 
     hop("tts")
     hop("lipsync")
@@ -118,7 +118,7 @@ def test_a_record_is_written_over_only_when_its_exchange_was_flushed(
     Flaky.fails = True
     with pytest.raises(OSError, match="not flushed"):
         hop("encode")
-    Flaky.fails, place = False, spool.place(job)
+    Flaky.fails, place = False, spool.folder_of(job)
     # Then the next record is a new file, for the spare may still be the one that a power cut brings back
     hop("deliver")
     assert len(Flaky.over) == 2

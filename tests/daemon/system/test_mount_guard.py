@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.system.mount_guard import MARK, Anchor
+from daemon.system.mount_guard import MARK, MountGuard
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Callable[[], Anchor]:
+def guarded(tmp_path: Path) -> Callable[[], MountGuard]:
     """Makes guards of one folder, as each start of the daemon does."""
     folder = tmp_path / "outbox"
     folder.mkdir()
 
-    def make() -> Anchor:
-        return Anchor(folder, tmp_path / "outbox.json", "outbox")
+    def make() -> MountGuard:
+        return MountGuard(folder, tmp_path / "outbox.json", "outbox")
 
     make().check()
     return make
@@ -52,7 +52,7 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_a_mark_that_somebody_spoils_is_made_anew(guarded: Callable[[], Anchor], tmp_path: Path, how: str) -> None:
+def test_a_mark_that_somebody_spoils_is_made_anew(guarded: Callable[[], MountGuard], tmp_path: Path, how: str) -> None:
     running, folder = guarded(), tmp_path / "outbox"
     before = (folder / MARK).read_text()
     SPOILT[how](folder / MARK)
@@ -65,10 +65,10 @@ def test_a_mark_that_somebody_spoils_is_made_anew(guarded: Callable[[], Anchor],
     assert [path.name for path in folder.iterdir() if path.name.endswith(".tmp")] == []
 
 
-def test_another_folder_in_its_place_is_still_told(guarded: Callable[[], Anchor], tmp_path: Path) -> None:
+def test_another_folder_in_its_place_is_still_told(guarded: Callable[[], MountGuard], tmp_path: Path) -> None:
     # Given another folder with a mark of its own where the outbox was
     (tmp_path / "outbox").rename(tmp_path / "old")
     (tmp_path / "outbox").mkdir()
     ((tmp_path / "outbox") / MARK).write_text("another")
-    with pytest.raises(MachineError, match="another folder stands in its place"):
+    with pytest.raises(MachineError, match="another folder is in its place"):
         guarded().check()

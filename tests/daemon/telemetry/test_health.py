@@ -32,7 +32,7 @@ async def turn(service: Service, gate: threading.Event) -> None:
 
 def test_a_daemon_that_is_stuck_does_not_say_ok(tmp_path: Path) -> None:
     service = Room(tmp_path).service
-    server = MetricsServer(service.metrics.registry, service.healthy, service.overseer.claims)
+    server = MetricsServer(service.metrics.registry, service.healthy, service.systemd.readiness)
     try:
         assert ask(server) == (200, "ok\n")
         # When the loop has not turned for long

@@ -21,7 +21,7 @@ from daemon.config.settings import Metrics
 from daemon.errors import ConfigError
 from daemon.system.gpu import Card
 from daemon.telemetry.collectors import DiskCollector, GpuCollector
-from daemon.telemetry.endpoints import MetricsServer, serve
+from daemon.telemetry.endpoints import MetricsServer, serve_metrics
 from daemon.telemetry.http_server import CONNECTIONS
 from tests.conftest import Installation, wait_for
 
@@ -196,8 +196,8 @@ def test_a_client_that_asks_for_a_version_that_is_none_gets_the_figures(server: 
 def test_an_address_that_cannot_be_used_is_named(server: Callable[..., MetricsServer], tmp_path: Path) -> None:
     taken = server(registry()).port
     for host, port in (("127.0.0.1", taken), ("no.such.host.invalid", 0)):
-        with pytest.raises(ConfigError, match=f"{host}:{port} cannot be used") as caught:
-            serve(Metrics(host=host, port=port), registry(), yes, yes, tmp_path / "metrics.json")
+        with pytest.raises(ConfigError, match=f"{host}:{port} is not usable") as caught:
+            serve_metrics(Metrics(host=host, port=port), registry(), yes, yes, tmp_path / "metrics.json")
         assert caught.value.code == "metrics-port"
 
 

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from daemon.config import Settings
-from daemon.config.reload import reload
+from daemon.config.reload import reload_settings
 from daemon.errors import ConfigError
 from daemon.jobs.record import Job
 from daemon.service import Service
-from daemon.telemetry.journald import Journal, fields
+from daemon.telemetry.journald import JournalSocket, journal_fields
 from daemon.workers.process import START_S
 from tests.conftest import PORTRAIT, Installation, wait_for
 
@@ -81,13 +81,13 @@ def test_a_daemon_whose_child_is_dead_silent_no_longer_feeds_the_watchdog(
     # Given a child that has a job, and was last heard of long before its lane should have ended it
     service = Service(Settings.parse({"lanes": {"silence_s": 1.0}}, tmp_path / "config.yaml"))
     slot = service.gpu.slots[0]
-    slot.child.heard -= START_S + 1
+    slot.worker.last_heard -= START_S + 1
     # Then it counts only while there is a job
-    assert service.overseer.lives()
+    assert service.systemd.is_alive()
     slot.job = Job("job-20260101T000000Z-00000000", "a", "a.yaml")
-    assert not service.overseer.lives()
-    slot.child.heard += 2
-    assert service.overseer.lives()
+    assert not service.systemd.is_alive()
+    slot.worker.last_heard += 2
+    assert service.systemd.is_alive()
 
 
 def test_sighup_takes_a_good_config_and_keeps_the_old_one_when_it_is_wrong(
@@ -124,18 +124,18 @@ def test_a_setting_taken_out_of_the_file_falls_back_to_its_default(tmp_path: Pat
     settings = Settings.load(path).model_copy(deep=True)
     section = settings.retry
     path.write_text("retry: {attempts: 7}\npaths: {inbox: elsewhere}\nmetrics: {port: 1}\n")
-    change = reload(settings, path)
+    change = reload_settings(settings, path)
     # Then who holds the section sees it; what is fixed at start waits
     assert (section.attempts, change.applied) == (7, ["retry.attempts"])
     assert change.waiting == ["paths.inbox", "metrics.port"]
     assert settings.paths.inbox == tmp_path / "inbox"
     path.write_text("{}")
-    assert reload(settings, path).applied == ["retry.attempts"]
+    assert reload_settings(settings, path).applied == ["retry.attempts"]
     assert section.attempts == 3
     # And a wrong file changes nothing, not even what is right in it
     path.write_text("retry: {attempts: 7, crashes: 0}")
     with pytest.raises(ConfigError, match=r"retry\.crashes"):
-        reload(settings, path)
+        reload_settings(settings, path)
     assert section.attempts == 3
 
 
@@ -143,7 +143,7 @@ def test_the_journal_gets_fields_lines_and_what_is_too_long_for_a_datagram(tmp_p
     # Given journald's end of the socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "socket"))
-        journal = Journal(str(tmp_path / "socket"))
+        journal = JournalSocket(str(tmp_path / "socket"))
         # When a line with a job comes / Then its fields can be searched for, and people's own keys get a prefix
         journal.error(event="stage ended", level="error", job_id="job-1", stage="tts", message="Two\nlines.")
         entry = journald.recv(65536)
@@ -164,7 +164,7 @@ def test_the_journal_gets_fields_lines_and_what_is_too_long_for_a_datagram(tmp_p
 
 
 def test_a_field_never_meets_one_of_the_journals_own() -> None:
-    named = fields({"event": "e", "priority": 1, "_pid": 2, "a-b": 3, "none": None})
+    named = journal_fields({"event": "e", "priority": 1, "_pid": 2, "a-b": 3, "none": None})
     assert {"AVATAR_PRIORITY", "AVATAR__PID", "AVATAR_A_B"} <= set(named)
     assert "AVATAR_NONE" not in named
     assert named["PRIORITY"] == "6"

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import pytest
 
 from daemon.config import Settings
-from daemon.errors import ChildDied, JobError, MachineError, ResultError
+from daemon.errors import JobError, MachineError, ResultError, WorkerDied
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.workers.lane import Lane, Slot
-from daemon.workers.process import Child, Message
+from daemon.workers.process import Message, WorkerProcess
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
@@ -24,12 +24,12 @@ ENDLESS = "endless"
 SLOW = "slow"
 FULL = MachineError("disk-full", "No space left on device.")
 NOISE = ResultError("speech-invalid", "That is noise.")
-DEATH = ChildDied("The worker process was ended by SIGSEGV.", "worker-crashed", ["last words"])
+DEATH = WorkerDied("The worker process was ended by SIGSEGV.", "worker-crashed", ["last words"])
 
 Answer = Message | Exception | str
 
 
-class PlayedWorker(Child):
+class PlayedWorker(WorkerProcess):
     """Gives the answers it was told to, one a request, and takes requests down."""
 
     def __init__(
@@ -59,7 +59,7 @@ class PlayedWorker(Child):
             await self._ended.wait()
             if answer == SLOW and self._up:
                 return DONE
-            raise ChildDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
+            raise WorkerDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, dict)
@@ -86,11 +86,11 @@ class PlayedLane(Lane):
             self.workers.append(PlayedWorker(name, settings, on_event, script))
             return self.workers[-1]
 
-        super().__init__("gpu", slots, room.flow, STAGES, self._first, play)
+        super().__init__("gpu", slots, room.state_machine, STAGES, self._first, play)
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
         self.runs.append(slot.run_length)
-        return next((head for stage in STAGES if (head := self.flow.board.head(stage, now))), None)
+        return next((head for stage in STAGES if (head := self.state_machine.ready_queue.head(stage, now))), None)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -160,7 +160,7 @@ def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: Queue
         async with lane.running():
             await room.diary.until("one is queued")
             before = len(lane.runs)
-            room.flow.changed.ring()
+            room.state_machine.changed.notify()
             await turns()
             assert len(lane.runs) == before
 
@@ -168,7 +168,7 @@ def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: Queue
     assert len(lane.workers[0].requests) == 1
     delays = []
     for _ in range(6):
-        lane._pause(FULL)
+        lane._begin_pause(FULL)
         assert lane.pause is not None
         delays.append(lane.pause.delay_s)
     assert delays == [2000.0, 4000.0, 8000.0, 10_000.0, 10_000.0, 10_000.0]
@@ -204,7 +204,7 @@ def test_a_job_whose_worker_dies_is_quarantined_after_so_many_and_others_go_on(r
     error = room.on_disk(poison).error
     assert error is not None
     assert error["code"] == "quarantined"
-    assert room.diary.lines.count("gpu child died: worker-crashed") == 2
+    assert room.diary.lines.count("gpu worker died: worker-crashed") == 2
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
@@ -224,7 +224,7 @@ def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> 
     record = room.on_disk(job)
     assert (record.state, record.crashes) == ("cancelled", 0)
     assert lane.workers[0].stops[0] == 0
-    assert "gpu child died: worker-crashed" not in room.diary.lines
+    assert "gpu worker died: worker-crashed" not in room.diary.lines
 
 
 def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
@@ -254,7 +254,7 @@ def test_at_the_end_of_the_daemon_running_jobs_go_back_uncharged(room: QueueRoom
     record = room.on_disk(job)
     assert (room.where(job), record.attempts, record.crashes) == ("tts/ready", {"tts": 0}, 0)
     assert record.not_before == 0  # it is the first at the next start
-    assert "gpu child died: worker-crashed" not in room.diary.lines
+    assert "gpu worker died: worker-crashed" not in room.diary.lines
     # And nothing new was begun
     assert room.on_disk(other).attempts == {}
 
@@ -297,7 +297,7 @@ def test_a_job_whose_folder_was_taken_away_does_not_end_the_lane(room: QueueRoom
     lane = PlayedLane(room)
     gone = room.accept("gone", priority=1)
     room.accept("other")
-    place = room.spool.place(gone)
+    place = room.spool.folder_of(gone)
     for path in place.iterdir():
         path.unlink()
     place.rmdir()
@@ -307,8 +307,8 @@ def test_a_job_whose_folder_was_taken_away_does_not_end_the_lane(room: QueueRoom
             await room.diary.until("other is done")
 
     asyncio.run(live())
-    assert gone.id not in room.board
-    assert room.flow.running == {}
+    assert gone.id not in room.ready_queue
+    assert room.state_machine.running == {}
 
 
 def test_each_slot_works_for_itself(room: QueueRoom) -> None:
@@ -347,7 +347,7 @@ def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoo
         async with lane.running():
             await room.diary.until("hello is done")
             while lane.workers[0].alive:
-                room.flow.changed.ring()
+                room.state_machine.changed.notify()
                 await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(live(), 60.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
-from daemon.queue.ready_queue import Board
+from daemon.queue.ready_queue import ReadyQueue
 from daemon.system.steady_clock import SteadyClock
 from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
 
@@ -59,19 +59,19 @@ def job(number: int, priority: int = 0, not_before: float = 0.0) -> Job:
 
 def test_the_board_orders_by_priority_then_age_and_holds_back_the_delayed() -> None:
     # Given an old job, an urgent one and one that is delayed
-    board = Board(SteadyClock(lambda: 0.0, lambda: 0.0))
+    ready_queue = ReadyQueue(SteadyClock(lambda: 0.0, lambda: 0.0))
     for one in (job(1), job(2, priority=10), job(3, priority=99, not_before=50.0)):
-        board.add(one)
+        ready_queue.add(one)
     # Then the urgent one is first, and the delayed one comes up when its time has come
-    head = board.head("tts", 0.0)
+    head = ready_queue.head("tts", 0.0)
     assert head is not None
     assert head.id == job(2).id
-    late = board.head("tts", 50.0)
+    late = ready_queue.head("tts", 50.0)
     assert late is not None
     assert late.id == job(3).id
     # And a removed job is never given out
-    board.remove(job(3).id)
-    again = board.head("tts", 51.0)
+    ready_queue.remove(job(3).id)
+    again = ready_queue.head("tts", 51.0)
     assert again is not None
     assert again.id == job(2).id
-    assert board.count("tts") == 2
+    assert ready_queue.count("tts") == 2

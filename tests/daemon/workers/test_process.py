@@ -14,7 +14,7 @@ import pytest
 
 from daemon.config import Settings
 from daemon.errors import MachineError
-from daemon.workers.process import Child
+from daemon.workers.process import WorkerProcess
 from stages.media.ffmpeg import FfmpegProcess
 
 
@@ -45,7 +45,7 @@ def test_a_program_that_cannot_be_started_is_the_machines_fault(
     program = str(BROKEN[kind](tmp_path / "python"))
     # Given an interpreter that cannot be run / When a stage is to run / Then the machine is at fault, and it says why
     monkeypatch.setattr(sys, "executable", program)
-    child = Child("cpu", Settings(), lambda _: None)
+    child = WorkerProcess("cpu", Settings(), lambda _: None)
     with pytest.raises(MachineError) as caught:
         asyncio.run(child.run({"stage": "face"}, 60.0, lambda _: None))
     assert caught.value.code == "worker-broken"
@@ -61,7 +61,7 @@ def test_so_is_a_machine_that_allows_no_more_processes(monkeypatch: pytest.Monke
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
-    child = Child("cpu", Settings(), lambda _: None)
+    child = WorkerProcess("cpu", Settings(), lambda _: None)
     with pytest.raises(MachineError) as caught:
         asyncio.run(child.run({"stage": "face"}, 60.0, lambda _: None))
     assert caught.value.code == "worker-broken"

@@ -10,7 +10,7 @@ import pytest
 from daemon.config.settings import Timeout
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
-from daemon.workers.time_limits import stage_s
+from daemon.workers.time_limits import stage_timeout_s
 
 TIMEOUT = Timeout(base_s=60, per_audio_s=20, per_megapixel_s=1, per_mb_s=2)
 
@@ -27,7 +27,7 @@ def sparse(path: Path, megabytes: int) -> None:
 
 def test_each_stage_is_given_time_by_what_it_works_on(tmp_path: Path) -> None:
     def given(stage: Stage, one: Job) -> float:
-        return stage_s(one, stage, tmp_path, TIMEOUT)
+        return stage_timeout_s(one, stage, tmp_path, TIMEOUT)
 
     long_text = job(text="a" * 1400)  # 100 s, as is guessed
     brought = job(audio="a.wav", text="a" * 1400)

@@ -15,7 +15,7 @@ from structlog.testing import LogCapture
 
 from daemon.config import Settings
 from daemon.errors import TEXT_CHARS
-from daemon.workers.process import LEVELS, Child
+from daemon.workers.process import LEVELS, WorkerProcess
 from tests.conftest import Installation, wait_for
 from tests.support.worker_seam import Gates
 
@@ -65,7 +65,7 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
     monkeypatch.setattr(sys, "executable", str(worker))
 
     async def work() -> None:
-        child = Child("cpu", Settings(), lambda _: None)
+        child = WorkerProcess("cpu", Settings(), lambda _: None)
         assert (await child.run({"stage": "face", "job": "j"}, 60.0, lambda _: None))["event"] == "result"
         await child.stop()
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from daemon.config import Settings
-from daemon.system.installation import Missing, fetch_models
+from daemon.system.installation import Missing, how_to_fetch_models
 from stages.model_files.catalogue import check_model_files
 from stages.tts.engines import coqui_library
 from stages.tts.engines.base import Engine, TtsEngine, Voice
@@ -40,7 +40,7 @@ def _missing(model: str, root: Path) -> Missing | None:
     """What a model lacks of its files."""
     for look in check_model_files(MODELS[model], root):
         if not look.usable:
-            return Missing(f"{look.file.path}: {look.why or 'it is not there'}", fetch_models(model))
+            return Missing(f"{look.file.path}: {look.why or 'it is not there'}", how_to_fetch_models(model))
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shortened
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shorten
 from stages.media.wav import open_wav
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import Piece, Spoken, Voice
@@ -71,7 +71,7 @@ class _Error(_Answer):
     def raised(self) -> AvatarError:
         """The error as our own code raises it."""
         error = _FAULTS.get(self.fault, UnknownError)(self.code, self.message, self.hint)
-        error.traceback = shortened(str(self.traceback or ""))
+        error.traceback = shorten(str(self.traceback or ""))
         return error
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, UnknownError, from_exception, unexpected
+from daemon.errors import AvatarError, JobError, UnknownError, from_exception, traceback_of
 from stages.media.wav import open_wav_writer, to_pcm
 from stages.tts.engines.base import Engine, Piece
 from stages.tts.engines.choose import Choice, load
@@ -78,7 +78,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         except Exception as exc:
             traceback.print_exc()  # among its last words, should it not start
             error = from_exception(exc)
-            error.traceback = unexpected(exc)
+            error.traceback = traceback_of(exc)
             said = [_error(error)]
         for answer in said:
             answers.write(json.dumps(answer).encode() + b"\n")

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import visible
+from daemon.errors import escape_unprintable
 from daemon.system.process import die_with_parent
 
 #: Longest line taken, in bytes. A piece has some hundred phones of about 100 bytes.
@@ -114,7 +114,9 @@ class Program:
     def _end(self, sentence: str) -> ProgramError:
         self.stop()
         last = " | ".join(self._said)
-        return ProgramError(visible(f"{sentence}; its last words: {last}" if last else f"{sentence}; it said nothing."))
+        return ProgramError(
+            escape_unprintable(f"{sentence}; its last words: {last}" if last else f"{sentence}; it said nothing.")
+        )
 
     def stop(self) -> None:
         """Kill it. It has nothing to save: what it makes is only used when it says so."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from daemon.config import Settings
-from daemon.system.installation import Missing, fetch_models
+from daemon.system.installation import Missing, how_to_fetch_models
 from stages.tts import phonemes
 from stages.tts.engines.base import Engine, TtsEngine, Voice, primary
 from stages.tts.engines.kokoro import model_files
@@ -37,7 +37,7 @@ def _missing(settings: Settings, full: str) -> Missing | None:
     """What a voice lacks: its files, or what reads its language."""
     root = settings.paths.models
     if not all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
-        return Missing("its files are not there", fetch_models("kokoro"))
+        return Missing("its files are not there", how_to_fetch_models("kokoro"))
     if "kokoro" in settings.engines:  # a program of its own has its own packages
         return None
     return phonemes.missing(model_files.language(full))

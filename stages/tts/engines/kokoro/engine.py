@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from daemon.errors import MachineError
-from daemon.system.installation import fetch_models
+from daemon.system.installation import how_to_fetch_models
 from stages.tts.engines.assets import lexicon_file
 from stages.tts.engines.base import Piece, Spoken, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
@@ -130,12 +130,12 @@ def _alphabet() -> dict[str, int]:
 
 
 def _missing(path: Path) -> MachineError:
-    return MachineError("model-missing", f"{path} is not there.", fetch_models("kokoro"))
+    return MachineError("model-missing", f"{path} is not there.", how_to_fetch_models("kokoro"))
 
 
 def _broken(path: Path, why: str) -> MachineError:
     return MachineError(
         "model-damaged",
         f"{path} is not what it should be: {why}.",
-        f"Remove it. {fetch_models('kokoro')}",
+        f"Remove it. {how_to_fetch_models('kokoro')}",
     )

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from daemon.errors import MachineError
-from daemon.system.installation import fetch_models
+from daemon.system.installation import how_to_fetch_models
 from stages.model_files.catalogue import check_model_files
 from stages.model_files.checkpoint import foreign_model_error as is_foreign
 from stages.model_files.checkpoint import read_checkpoint
@@ -35,7 +35,7 @@ _TRAINING = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae"
 
 
 def _fetch_again() -> str:
-    return f"Look with `avatar models verify xtts`. To fetch it again: {fetch_models('xtts')}"
+    return f"Look with `avatar models verify xtts`. To fetch it again: {how_to_fetch_models('xtts')}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def find(root: Path) -> Files:
         if look.state == "damaged":
             raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
         if look.state == "missing" and look.part.role != "speakers":
-            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models("xtts"))
+            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", how_to_fetch_models("xtts"))
         found[look.part.role] = None if look.state == "missing" else path
     model, config, vocab = (found[role] for role in ("model", "config", "vocab"))
     assert model is not None

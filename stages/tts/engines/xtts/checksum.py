@@ -10,14 +10,14 @@ from pathlib import Path
 
 from daemon.errors import MachineError
 from daemon.system import fs
-from daemon.system.installation import Missing, fetch_models
+from daemon.system.installation import Missing, how_to_fetch_models
 from stages.model_files.catalogue import sha256_of
 from stages.tts.engines.xtts.model_files import PARTS
 
 
 def _other() -> str:
     return (
-        f"To fetch it again: {fetch_models('xtts')} If it is a model of your own, write its sha256 under "
+        f"To fetch it again: {how_to_fetch_models('xtts')} If it is a model of your own, write its sha256 under "
         "`stages.tts.xtts.model_sha256` in config.yaml."
     )
 

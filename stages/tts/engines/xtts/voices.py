@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.system.installation import Missing, fetch_models
+from daemon.system.installation import Missing, how_to_fetch_models
 from stages.model_files.catalogue import check_model_files
 from stages.tts.engines.base import Voice
 from stages.tts.engines.xtts import checksum
@@ -39,7 +39,9 @@ def missing(settings: Settings) -> Missing | None:
     for look in check_model_files(PARTS, settings.paths.models):
         if not look.usable and look.part.role != "speakers":
             why = look.why or "it is not there"
-            return Missing(f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`.")
+            return Missing(
+                f"XTTS needs {look.file.path}: {why}", f"{how_to_fetch_models('xtts')} Then `avatar jobs retry`."
+            )
     return checksum.altered(
         settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
     )

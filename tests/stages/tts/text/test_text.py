@@ -12,7 +12,7 @@ import pytest
 
 import stages.tts
 from daemon.config import Settings
-from daemon.config.lexicon import of_language
+from daemon.config.lexicon import entries_for_language
 from daemon.errors import ConfigError, JobError
 from stages.tts.phonemes.reading import Reader
 from stages.tts.text.language_guess import seems_other
@@ -186,6 +186,6 @@ def test_a_lexicon_holds_for_its_language_only() -> None:
     }
     tts = Settings.model_validate({"stages": {"tts": {"lexicon": lexicon}}}).stages.tts
     # Then each job gets its own, the nearest first, and a word that looks like a language is a word
-    assert of_language(tts.lexicon, "en-GB") == {"nginx": "engine ex", "de": "day"}
-    assert of_language(tts.lexicon, "es") == {"Nginx": "énchin ex", "vale": "vá-LE", "de": "day"}
-    assert of_language(tts.lexicon, "es-mx") == {"Nginx": "énchin ex", "vale": "sale", "de": "day"}
+    assert entries_for_language(tts.lexicon, "en-GB") == {"nginx": "engine ex", "de": "day"}
+    assert entries_for_language(tts.lexicon, "es") == {"Nginx": "énchin ex", "vale": "vá-LE", "de": "day"}
+    assert entries_for_language(tts.lexicon, "es-mx") == {"Nginx": "énchin ex", "vale": "sale", "de": "day"}
