@@ -63,7 +63,7 @@ class AvatarError(Exception):
 class JobError(AvatarError):
     """A fault of the job (bad text, no face): the job fails at once."""
 
-    fault = "job"
+    fault: Fault = "job"
 
 
 class MachineError(AvatarError):

@@ -135,6 +135,8 @@ class Rounds:
             await self._take_drops(drops)
         finally:  # whatever kept the drops: a cancelled job gives room
             await self.wishes.grant()
+            if self.wishes.unfinished:
+                self._wake.notify()
 
     async def _take_drops(self, drops: list[Drop]) -> None:
         batches = self._intake.scan(drops)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass, field
 
 import structlog
@@ -38,6 +39,10 @@ class _Looks:
     there: dict[str, bool] = field(default_factory=dict)
 
 
+#: How long one turn answers request files before the inbox is looked at again, in s.
+TURN_S = 1.0
+
+
 class Wishes:
     """Args:
     disk: where the files of people are touched.
@@ -52,6 +57,8 @@ class Wishes:
         self._since: dict[str, float] = {}
         #: Wishes that were answered, but may not be taken away.
         self._stuck: set[str] = set()
+        #: Whether the last turn ended before all of them were looked at.
+        self.unfinished = False
 
     async def grant(self) -> None:
         """Do what the wishes found by the last look ask, and take them away.
@@ -63,8 +70,13 @@ class Wishes:
         present = set(wishes)
         self._stuck &= present
         self._since = {name: since for name, since in self._since.items() if name in present}
-        looks = _Looks(self._intake.expected()) if wishes else _Looks({})
+        # Not in the event loop: one manifest may name thousands of results.
+        looks = _Looks(await self._disk.run(self._intake.expected)) if wishes else _Looks({})
+        began, self.unfinished = time.monotonic(), False
         for name in wishes:
+            if time.monotonic() - began > TURN_S:  # who drops thousands keeps no manifest waiting
+                self.unfinished = True
+                return
             if name not in self._stuck:
                 await self._answer(name, looks)
 

@@ -33,6 +33,8 @@ from daemon.system.safe_open import open_inside
 PATIENCE = 5
 #: Drops taken, or looked into, in one go; between two the daemon does its other work.
 BATCH = 64
+#: How long one turn reads manifests, in s. Those above SMALL bytes are read after all others.
+TURN_S, SMALL = 1.0, 16 * 2**10
 #: No two looks follow each other faster than this, in s, but for a notification.
 LEAST_S = 0.01
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
@@ -78,7 +80,7 @@ class Intake:
         self.outbox = outbox
         self.events = events
         self._post = post or (lambda call, *args: call(*args))
-        self.writers = Writers(str(settings.paths.inbox))
+        self.writers = Writers(os.path.realpath(settings.paths.inbox))
         self.inbox = Inbox(settings.paths.inbox, settings.intake, writers=self.writers)
         self.claims = Claims(
             settings,
@@ -99,6 +101,8 @@ class Intake:
         self._present: list[Drop] = []
         #: Manifests that are to wait from now on, with what people are told: durably, and so only after all that can be taken.
         self._unnoted: list[tuple[Drop, list[str], Sequence[str]]] = []
+        #: Whether the last turn ended before all manifests were read.
+        self._unread = False
 
     def resume(self) -> int:
         """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
@@ -135,15 +139,20 @@ class Intake:
         """
         drops = self.look() if drops is None else drops
         self._forget_gone({drop.name for drop in drops})
-        settled = sorted((drop for drop in drops if drop.settled), key=lambda drop: (drop.look.mtime_ns, drop.name))
+        settled = sorted((drop for drop in drops if drop.settled), key=_turn)
         left = available_bytes(self.settings)
-        self._unnoted = []
+        self._unnoted, self._unread = [], False
+        spent = 0.0
         for start in range(0, len(settled), BATCH):
-            batch = []
+            if spent > TURN_S:  # the rest comes with the next look, after what was dropped meanwhile
+                self._unread = True
+                break
+            batch, began = [], time.monotonic()
             for drop in settled[start : start + BATCH]:
                 if self._complete(drop, left):
                     batch.append(drop)
                     left -= self._size(drop)
+            spent += time.monotonic() - began
             yield batch
         now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
         for drop, missing, warnings in now:
@@ -253,7 +262,7 @@ class Intake:
     def next_look(self) -> float:
         """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
         limits, now = self.settings.intake, self.inbox.now
-        due = [LEAST_S if self._unnoted else limits.scan_s]
+        due = [LEAST_S if self._unnoted or self._unread else limits.scan_s]
         due += [since + limits.companion_wait_s - now for since in self._waiting.since()]
         due += [refused.due - now for refused in list(self._refused.values())]
         if (still := self.inbox.next_still()) is not None:
@@ -344,3 +353,8 @@ class Intake:
             for name in [name for name in memory if name not in present]:
                 del memory[name]
         self._waiting.keep(present)
+
+
+def _turn(drop: Drop) -> tuple[bool, int, str]:
+    """The order in which manifests are read: small ones first, so that long ones keep nobody waiting; then the oldest."""
+    return drop.look.size > SMALL, drop.look.mtime_ns, drop.name

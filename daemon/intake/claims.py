@@ -242,7 +242,9 @@ class Claims:
         except Postponed as exc:
             if not (last or cancelled):
                 raise
-            items = (JobError(exc.code, exc.message, exc.hint),)
+            error = JobError(exc.code, exc.message, exc.hint)
+            error.fault = exc.fault
+            items = (error,)
         except JobError as exc:
             items = (exc,)
         if cancelled:
@@ -270,7 +272,7 @@ def _flush_foreign(path: Path) -> None:
     try:
         fs.OPS.sync_file(path)
     except OSError as exc:
-        if exc.errno not in (errno.EAGAIN, errno.EACCES, errno.EPERM):
+        if exc.errno not in (errno.EAGAIN, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE):
             raise
 
 

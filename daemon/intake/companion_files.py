@@ -17,11 +17,14 @@ from pathlib import Path
 from daemon.errors import JobError, Postponed
 from daemon.system import fs
 from daemon.system.file_key import FileKey, file_key
+from daemon.system.safe_open import explain_open_error
 
 #: Copies that are kept at hand for the next job; each holds one file descriptor.
 KEPT = 16
 #: A file may be written to while it is copied; it is then copied again this often.
 TRIES = 3
+
+_CHUNK = 1 << 20  # bytes
 
 #: No job has the copy any more, it has all the names a file can have, or this filesystem has no hard links.
 _NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS})
@@ -52,7 +55,7 @@ class Snapshots:
             if key.size > limit:
                 raise JobError("file-too-large", f"{name} is larger than {limit // 2**20} MiB.", "Use a smaller file.")
             check_room(key.size)
-            self._copy(source_fd, target, key.size, check_room)
+            self._copy(source_fd, target, key.size, name, check_room)
             if file_key(source_fd) == key:
                 self._keep(key, target)
                 return key
@@ -60,7 +63,7 @@ class Snapshots:
             key = file_key(source_fd)
         raise Postponed("file-changing", f"{name} is still written to.", "Drop the manifest again when it is whole.")
 
-    def _copy(self, source_fd: int, target: Path, size: int, check_room: Callable[[int], None]) -> None:
+    def _copy(self, source_fd: int, target: Path, size: int, name: str, check_room: Callable[[int], None]) -> None:
         try:
             fs.OPS.copy(source_fd, target, size, sync=False)  # what grows past it meanwhile is copied again
         except OSError as exc:
@@ -68,6 +71,8 @@ class Snapshots:
                 fs.remove(target)  # a full disk has no room for half a file
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 check_room(size)  # where it does not fit, it is the file's fault
+            elif (error := _read_error(source_fd)) is not None:
+                raise explain_open_error(error, name) from exc
             raise
 
     def _share(self, key: FileKey, target: Path) -> bool:
@@ -91,3 +96,14 @@ class Snapshots:
         for key, fd in list(self._kept.items()):
             if os.fstat(fd).st_nlink == 0:
                 os.close(self._kept.pop(key))
+
+
+def _read_error(fd: int) -> OSError | None:
+    """Return the error of reading an open file, such as a bad block; None if it can be read: then its copy is at fault."""
+    at = 0
+    try:
+        while chunk := os.pread(fd, _CHUNK, at):
+            at += len(chunk)
+    except OSError as exc:
+        return exc
+    return None

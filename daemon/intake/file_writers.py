@@ -49,22 +49,28 @@ class Writers:
         self._lock = threading.Lock()
         self._known: dict[str, _File] = {}
         self._doubted = False
+        #: Names that the last look did not find.
+        self._missed: set[str] = set()
 
     def of(self, name: str) -> Writing:
         """What is known of a file, by its path below the folder."""
         known = self._known.get(name)
         return known.state if known else Writing.UNKNOWN
 
-    def hear(self, event: FileSystemEvent) -> None:
-        """Take in one notification about a file."""
+    def hear(self, event: FileSystemEvent) -> bool:
+        """Take in one notification about a file. Returns whether something else is known of the file now."""
         name = self._name(event.src_path)
         with self._lock:
             if self._doubted:
-                return
+                return False
             if event.event_type == "moved":
                 self._move(name, self._name(event.dest_path))
-            elif name is not None:
-                self._change(name, event.event_type)
+                return True
+            if name is None:
+                return False
+            before = self._known[name].state if name in self._known else Writing.UNKNOWN
+            self._change(name, event.event_type)
+            return before is not (self._known[name].state if name in self._known else Writing.UNKNOWN)
 
     def _change(self, name: str, happened: str) -> None:
         if happened == "deleted":
@@ -108,13 +114,21 @@ class Writers:
             self._doubted = False
 
     def keep(self, names: set[str]) -> None:
-        """Forget the files that are not among `names` (and are not hidden: those are renamed when they are whole)."""
+        """Forget the files that two looks in a row did not find among `names` (and that are not hidden: those are renamed when
+        they are whole). One look may have missed a file that came meanwhile, or that still had a temporary name.
+        """
         with self._lock:
-            gone = [name for name in self._known if name not in names and not os.path.basename(name).startswith(".")]
-            for name in gone:
+            missed = {name for name in self._known if name not in names and not _is_hidden(name)}
+            for name in missed & self._missed:
                 if not self._known[name].opens and self._known[name].state is not Writing.OPEN:
                     del self._known[name]
+            self._missed = missed
 
     def _name(self, path: bytes | str) -> str | None:
         text = os.fsdecode(path)
         return text.removeprefix(self._prefix) if text.startswith(self._prefix) else None
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or a folder that it lies in is hidden."""
+    return any(part.startswith(".") for part in name.split(os.sep))

@@ -102,7 +102,7 @@ class Inbox:
         self.root = root
         self._settings = settings
         self.clock = clock
-        self._writers = writers or Writers(str(root))
+        self._writers = writers or Writers(os.path.realpath(root))
         #: The time of the last look.
         self.now = clock()
         self._seen: dict[str, Seen] = {}

@@ -14,7 +14,7 @@ from typing import Literal
 
 import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.api import ObservedWatch
+from watchdog.observers.api import EventEmitter, ObservedWatch
 from watchdog.observers.inotify import InotifyObserver
 
 from daemon.intake.claim_folder import CLAIMED
@@ -91,10 +91,10 @@ class _Hint(FileSystemEventHandler):
             return
         if event.is_directory and event.event_type == "moved" and not event.dest_path:
             self._left()
-        if self._writers is not None and not event.is_directory:
-            self._writers.hear(event)
+        changed = self._writers is not None and not event.is_directory and self._writers.hear(event)
         # What we do ourselves (opening, reading, claiming) is no news, and no change of a folder is that a file does not tell of.
-        if event.event_type in ("opened", "closed_no_write") or (event.is_directory and event.event_type == "modified"):
+        silent = event.event_type in ("opened", "closed_no_write")
+        if (silent and not changed) or (event.is_directory and event.event_type == "modified"):
             return
         if _ours(event.src_path) or (event.event_type == "moved" and _ours(event.dest_path)):
             return
@@ -160,7 +160,8 @@ class Watcher:
         if not self._started:
             return True
         threads = [self._observer, self._observer._inotify_fd, *self._observer.emitters]
-        return all(thread.is_alive() or not thread.should_keep_running() for thread in threads)
+        running = all(thread.is_alive() or not thread.should_keep_running() for thread in threads)
+        return running and not any(map(_is_deaf, self._observer.emitters))
 
     def _lost(self) -> None:
         # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
@@ -222,7 +223,8 @@ class Watcher:
         if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
             watch.handler = _Hint(self._wake, watch.writers, self._folder_left)
             try:
-                watch.handle = self._observer.schedule(watch.handler, str(path), recursive=watch.recursive)
+                # The library does not follow links, also not one that is the folder itself.
+                watch.handle = self._observer.schedule(watch.handler, os.path.realpath(path), recursive=watch.recursive)
             except OSError as exc:  # out of inotify watches: polling goes on
                 log.warning("inotify not available, polling", path=str(path), error=str(exc))
 
@@ -241,6 +243,14 @@ class Watcher:
 def _observer() -> InotifyObserver:
     # Full: a file that is moved in from outside is told as such, not as one that was made.
     return InotifyObserver(generate_full_events=True)
+
+
+def _is_deaf(emitter: EventEmitter) -> bool:
+    """Whether the kernel has ended the watch of an emitter's own folder, as it does when the filesystem is unmounted. Another
+    one may be mounted since, with the same device and inode.
+    """
+    group = getattr(emitter, "_inotify", None)
+    return group is not None and group.is_active and group.path not in group._active_callbacks_by_path
 
 
 def _end(observer: InotifyObserver) -> None:

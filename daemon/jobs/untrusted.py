@@ -10,7 +10,7 @@ import structlog
 from daemon.errors import JobError, escape_unprintable
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
-from daemon.system.safe_open import open_inside
+from daemon.system.safe_open import explain_open_error, open_inside
 
 log = structlog.get_logger()
 
@@ -20,11 +20,15 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
 
     Raises:
         JobError: it is a link, no file, or larger than `limit` bytes.
+        Postponed: `file-unreadable`, `file-changing`.
     """
     data = b""
     with open_inside(root, name) as fd:
-        while len(data) <= limit and (chunk := os.read(fd, limit + 1)):
-            data += chunk
+        try:
+            while len(data) <= limit and (chunk := os.read(fd, limit + 1)):
+                data += chunk
+        except OSError as exc:  # a bad block, or a file server that lost the file: this file's, not the intake's
+            raise explain_open_error(exc, name) from exc
     if len(data) > limit:
         raise JobError(
             "manifest-too-large", f"The manifest is larger than {limit} bytes.", "Split it, or shorten the text."

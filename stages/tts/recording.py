@@ -44,6 +44,8 @@ _DEMUXERS = (
 )
 _KINDS = "WAV, MP3, M4A, FLAC, OGG or Opus"
 _CHUNK_BYTES = 1 << 17
+#: 16-bit samples at full scale, which is also what values that are not numbers become; no recording has as many.
+_FULL_SCALE, _MOST_CLIPPED = 32767, 0.5
 #: Sound that must be decoded before the stage is given more time. s
 _STRETCH_S = 10.0
 
@@ -168,7 +170,7 @@ def _spoken(word: str) -> bool:
 def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
-    samples, peak, stretch = 0, 0, round(_STRETCH_S * SAMPLE_RATE)
+    samples, peak, clipped, stretch = 0, 0, 0, round(_STRETCH_S * SAMPLE_RATE)
     with FfmpegProcess(decoder(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
         with open_wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
@@ -177,11 +179,19 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
                 if samples >= stretch:  # how long a file sounds is known only as it is decoded
                     stretch += round(_STRETCH_S * SAMPLE_RATE)
                     ctx.allow_seconds(ctx.settings.lanes.timeout.base_s)
-                peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
+                levels = np.abs(np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int32))
+                peak = max(peak, int(levels.max(initial=0)))
+                clipped += int(np.count_nonzero(levels >= _FULL_SCALE))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
         raise unreadable(status, ffmpeg.log)
+    if clipped > _MOST_CLIPPED * samples:
+        raise JobError(
+            "audio-unreadable",
+            "The sound file holds no sound: most of its values are at full scale or are not numbers.",
+            "Export it again, for example as a 16-bit WAV file.",
+        )
     return samples, peak / 32768, ffmpeg.log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
+from daemon.intake.admission import BATCH, LEAST_S
 from tests.conftest import Installation, wait_for
 from tests.support.disk import Disk
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
@@ -54,6 +56,54 @@ def test_a_picture_under_a_lease_is_tried_again_and_fails_alone_when_its_time_is
     assert isinstance(error, dict)
     assert error["code"] == "file-changing"
     assert list((room.inbox / ".claimed").iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["p.png", "a.yaml"])
+def test_a_file_that_cannot_be_read_waits_alone_and_fails_by_name(
+    room: Room, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    # Given a picture, or a manifest, on a block of the disk that has gone bad
+    inode = room.put("p.png", b"picture").stat().st_ino
+    manifest = room.put("a.yaml", DETECT)
+    inode = manifest.stat().st_ino if broken == "a.yaml" else inode
+
+    def spoilt(real: Callable[..., bytes]) -> Callable[..., bytes]:
+        def read(fd: int, *more: int) -> bytes:
+            if os.fstat(fd).st_ino == inode:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(fd, *more)
+
+        return read
+
+    monkeypatch.setattr(os, "read", spoilt(os.read))
+    monkeypatch.setattr(os, "pread", spoilt(os.pread))
+    # Then the others are taken, now and later
+    room.put("b.yaml")
+    assert [job.name for job in room.settle()] == ["b"]
+    room.put("c.yaml")
+    assert [job.name for job in room.settle()] == ["c"]
+    # And when its time is over, it fails and says so
+    room.look(PATIENCE_S)
+    room.look(PATIENCE_S)
+    error = room.status("a")["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["fault"]) == ("file-unreadable", "machine")
+
+
+def test_long_manifests_keep_short_ones_from_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given turns without time, and long manifests that were there before a short one
+    long = "\n---\n".join([SPEECH + "#" * 1000] * 40)
+    for number in range(2 * BATCH):
+        os.utime(room.put(f"long{number:03}.yaml", long), (1, 1))
+    room.put("short.yaml")
+    room.look()
+    monkeypatch.setattr("daemon.intake.admission.TURN_S", 0.0)
+    # Then the short one is among the first, and the next look comes at once and goes on
+    room.now += SETTLE_S
+    batches = list(room.intake.scan())
+    assert "short.yaml" in [drop.name for drop in batches[0]]
+    assert len(batches) < 3
+    assert room.intake.next_look() == LEAST_S
 
 
 def test_the_loop_turns_while_an_inbox_does_not_answer(

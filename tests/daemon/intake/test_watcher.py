@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,11 @@ from watchdog.events import (
     FileOpenedEvent,
 )
 
+from daemon.intake.file_writers import Writers, Writing
 from daemon.intake.watcher import Watcher, _Hint, announces
 from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
+from tests.support.disk import Disk
 
 #: Lines as kernels write them: spaces and backslashes as octal digits, optional fields, bytes that are no UTF-8, a bind mount.
 TABLE = b"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -149,6 +151,44 @@ def test_notifications_that_ended_begin_again(tmp_path: Path) -> None:
         assert watcher.alive()
         news.clear()
         (tmp_path / "b").touch()
+        wait_for("the news", news.is_set)
+    finally:
+        watcher.stop()
+
+
+def test_an_inbox_that_is_a_link_is_watched(tmp_path: Path) -> None:
+    # Given an inbox that is a symbolic link to a folder elsewhere
+    (tmp_path / "real").mkdir()
+    (tmp_path / "inbox").symlink_to("real")
+    news, writers = threading.Event(), Writers(os.path.realpath(tmp_path / "inbox"))
+    watcher = Watcher(news.set)
+    watcher.watch(tmp_path / "inbox", "inotify", recursive=True, writers=writers)
+    watcher.start()
+    try:
+        (tmp_path / "inbox" / "a.yaml").write_text("x")
+        wait_for("the news", news.is_set)
+        wait_for("the writer to be told of", lambda: writers.of("a.yaml") is Writing.CLOSED)
+    finally:
+        watcher.stop()
+
+
+def test_a_filesystem_that_was_mounted_again_is_watched_anew(disk: Callable[[int], Disk]) -> None:
+    # Given a watched folder that is a mount
+    one, news = disk(16), threading.Event()
+    watcher = Watcher(news.set)
+    watcher.watch(one.root, "inotify", recursive=True)
+    watcher.start()
+    try:
+        before = one.root.stat()
+        one.unmount()
+        one.mount()
+        # When the same filesystem is mounted again, so that device and inode are as before
+        assert one.root.stat().st_ino == before.st_ino
+        wait_for("the end of the watch to be told", lambda: not watcher.trusted(one.root))
+        watcher.refresh(one.root)
+        # Then what happens there is told
+        news.clear()
+        (one.root / "a.yaml").touch()
         wait_for("the news", news.is_set)
     finally:
         watcher.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -394,6 +395,17 @@ def test_a_sound_file_is_given_time_by_what_is_decoded_of_it(tmp_path: Path) -> 
 def test_what_is_no_sound_file_is_refused(tmp_path: Path, content: bytes) -> None:
     ctx = job(tmp_path, audio="speech.wav")
     ctx.path("source.audio").write_bytes(content)
+    assert refused(ctx).code == "audio-unreadable"
+
+
+@pytest.mark.parametrize("value", [np.nan, 3e38, -np.inf])
+def test_a_sound_file_whose_values_are_no_sound_is_refused(tmp_path: Path, value: float) -> None:
+    # Given a WAV file of 32-bit floats that are not finite, or far beyond full scale
+    samples = np.full(48_000, value, "<f4").tobytes()
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(samples), b"WAVE", b"fmt ", 16, 3, 1, 48_000, 192_000, 4, 32,
+                       b"data", len(samples))  # fmt: skip
+    ctx = job(tmp_path, audio="speech.wav")
+    ctx.path("source.audio").write_bytes(head + samples)
     assert refused(ctx).code == "audio-unreadable"
 
 
