@@ -42,7 +42,7 @@ def test_every_file_of_a_lock_is_hashed(path: Path) -> None:
     # Each requirement is one logical line: its name, its version, and its hashes
     entries = [line for line in path.read_text().replace("\\\n", " ").splitlines() if not line.startswith("#")]
     assert entries
-    entry = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+]+( +--hash=sha256:[0-9a-f]{64})+")
+    entry = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+( +--hash=sha256:[0-9a-f]{64})+")
     assert [line[:60] for line in entries if not entry.fullmatch(line)] == []
 
 

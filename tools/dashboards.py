@@ -2,26 +2,39 @@
 
 One for the person on call: is it working, what waits how long, what failed and whose fault was it, what is paused. One for
 planning: speed, stage times, GPU, disk, model loads. Few panels, each with a title, a description and a unit.
+
+Grafana's own typed builders make them, so mypy checks them against its schema. It is the schema of Grafana 11.6, which later
+Grafanas read too: in the builders' newest release this form is deprecated, for one that Grafana reads since version 13 only.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from grafana_foundation_sdk.builders import common as build_common
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.common import GraphDrawStyle, VisibilityMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 FOLDER = Path(__file__).resolve().parent.parent / "monitoring" / "grafana"
-SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 #: Added to every selector: the daemons that were chosen above the panels.
 CHOSEN = 'job=~"$job",instance=~"$instance"'
-COLUMNS = 24
 #: One table from several queries, without the columns that say nothing here.
 TABLE = [
-    {"id": "merge", "options": {}},
-    {"id": "organize", "options": {"excludeByName": {"Time": True, "__name__": True, "job": True}}},
+    model.DataTransformerConfig(id_val="merge", options={}),
+    model.DataTransformerConfig(
+        id_val="organize", options={"excludeByName": {"Time": True, "__name__": True, "job": True}}
+    ),
 ]
+
+PanelBuilder = stat.Panel | timeseries.Panel | table.Panel
 
 
 @dataclass(frozen=True)
@@ -132,104 +145,97 @@ BOARDS = {
 }
 
 
-def panel(made: Panel, number: int, x: int, y: int) -> dict[str, Any]:
-    """A panel as Grafana keeps it."""
-    steps: list[dict[str, Any]] = [{"color": "red" if made.limits else "text", "value": None}]
-    steps += [{"color": "green", "value": limit} for limit in made.limits]
-    custom: dict[str, Any] = {}
-    if made.kind == "timeseries":
-        style = {"drawStyle": "bars", "fillOpacity": 60} if made.bars else {"drawStyle": "line", "fillOpacity": 8}
-        custom = {**style, "showPoints": "never", "spanNulls": False}
-    instant = made.kind != "timeseries"
-    return {
-        "id": number,
-        "type": made.kind,
-        "title": made.title,
-        "description": made.description,
-        "datasource": SOURCE,
-        "gridPos": {"x": x, "y": y, "w": made.width, "h": made.height},
-        "fieldConfig": {
-            "defaults": {
-                "unit": made.unit,
-                "min": 0,
-                "noValue": made.none,
-                "custom": custom,
-                "thresholds": {"mode": "absolute", "steps": steps},
-            },
-            "overrides": [],
-        },
-        "transformations": TABLE if made.kind == "table" else [],
-        "options": {"legend": {"displayMode": "list", "placement": "bottom"}} if made.kind == "timeseries" else {},
-        "targets": [
-            {
-                "refId": chr(ord("A") + i),
-                "datasource": SOURCE,
-                "expr": expression.replace("%", CHOSEN),
-                "legendFormat": legend,
-                "instant": instant,
-                "range": not instant,
-                "format": "table" if made.kind == "table" else "time_series",
-            }
-            for i, (expression, legend) in enumerate(made.queries)
-        ],
-    }
+def drawing(made: Panel) -> PanelBuilder:
+    """The builder for this kind of panel, with what only that kind has."""
+    if made.kind == "stat":
+        return stat.Panel().reduce_options(build_common.ReduceDataOptions().calcs(["lastNotNull"]))
+    if made.kind == "table":
+        return table.Panel().transformations(TABLE)
+    return (
+        timeseries.Panel()
+        .legend(build_common.VizLegendOptions().show_legend(True))
+        .draw_style(GraphDrawStyle.BARS if made.bars else GraphDrawStyle.LINE)
+        .fill_opacity(60 if made.bars else 8)
+        .show_points(VisibilityMode.NEVER)
+        .span_nulls(False)
+    )
 
 
-def variable(name: str, label: str, query: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "label": label,
-        "type": "query",
-        "datasource": SOURCE,
-        "query": {"query": query, "refId": name},
-        "definition": query,
-        "refresh": 2,
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".+",
-        "current": {"text": "All", "value": "$__all"},
-    }
+def target(made: Panel, number: int) -> prometheus.Dataquery:
+    """One query of a panel. Stats and tables show its last value, time series its values over time."""
+    expression, legend = made.queries[number]
+    asked = (
+        prometheus.Dataquery()
+        .ref_id(chr(ord("A") + number))
+        .datasource(SOURCE)
+        .expr(expression.replace("%", CHOSEN))
+        .legend_format(legend)
+        .format(PromQueryFormat.TABLE if made.kind == "table" else PromQueryFormat.TIME_SERIES)
+    )
+    return asked.range() if made.kind == "timeseries" else asked.instant()
 
 
-def board(uid: str, title: str, description: str, panels: tuple[Panel, ...], since: str) -> dict[str, Any]:
-    """A dashboard as Grafana imports it."""
-    placed, x, y, height = [], 0, 0, 0
-    for number, made in enumerate(panels, start=1):
-        if x + made.width > COLUMNS:
-            x, y = 0, y + height
-        placed.append(panel(made, number, x, y))
-        x, height = x + made.width, made.height
-    source = {"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus"}
-    return {
-        "uid": f"avatard-{uid}",
-        "title": title,
-        "description": description,
-        "tags": ["avatard"],
-        "schemaVersion": 36,
-        "editable": False,
-        "graphTooltip": 1,
-        "refresh": "30s",
-        "time": {"from": since, "to": "now"},
-        "links": [
-            {"type": "dashboards", "title": "avatard", "tags": ["avatard"], "asDropdown": False, "keepTime": True}
-        ],
-        "templating": {
-            "list": [
-                source,
-                variable("job", "Job", "label_values(avatar_build_info, job)"),
-                variable("instance", "Daemon", 'label_values(avatar_build_info{job=~"$job"}, instance)'),
-            ]
-        },
-        "panels": placed,
-    }
+def panel(made: Panel, number: int) -> PanelBuilder:
+    """A panel as Grafana keeps it, without its place: the dashboard's builder sets that."""
+    steps = [model.Threshold(color="red" if made.limits else "text")]
+    steps += [model.Threshold(value=limit, color="green") for limit in made.limits]
+    return (
+        drawing(made)
+        .id(number)
+        .title(made.title)
+        .description(made.description)
+        .datasource(SOURCE)
+        .span(made.width)
+        .height(made.height)
+        .unit(made.unit)
+        .min(0)
+        .no_value(made.none)
+        .thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
+        .targets([target(made, i) for i in range(len(made.queries))])
+    )
+
+
+def variable(name: str, label: str, query: str) -> build.QueryVariable:
+    """A choice above the panels, of one, several or all values of a label."""
+    return (
+        build.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query(query)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(model.VariableOption(text="All", value="$__all"))
+    )
+
+
+def board(uid: str, title: str, description: str, panels: tuple[Panel, ...], since: str) -> model.Dashboard:
+    """A dashboard as Grafana imports it. Its panels stand in rows of 24 columns, in the order of `panels`."""
+    made = (
+        build.Dashboard(title)
+        .uid(f"avatard-{uid}")
+        .description(description)
+        .tags(["avatard"])
+        .readonly()
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .refresh("30s")
+        .timezone("")  # the reader's own setting
+        .time(since, "now")
+        .link(build.DashboardLink("avatard").type(model.DashboardLinkType.DASHBOARDS).tags(["avatard"]).keep_time(True))
+        .with_variable(build.DatasourceVariable("datasource").label("Source").type("prometheus"))
+        .with_variable(variable("job", "Job", "label_values(avatar_build_info, job)"))
+        .with_variable(variable("instance", "Daemon", 'label_values(avatar_build_info{job=~"$job"}, instance)'))
+    )
+    for number, each in enumerate(panels, start=1):
+        made.with_panel(panel(each, number))
+    return made.build()
 
 
 def main() -> int:
-    wanted = {
-        FOLDER / f"{name}.json": json.dumps(board(name, *parts), indent=1, ensure_ascii=False) + "\n"
-        for name, parts in BOARDS.items()
-    }
+    encoder = JSONEncoder(indent=1, ensure_ascii=False, sort_keys=True)
+    wanted = {FOLDER / f"{name}.json": encoder.encode(board(name, *parts)) + "\n" for name, parts in BOARDS.items()}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if "--check" in sys.argv:
