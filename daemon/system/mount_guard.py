@@ -152,15 +152,10 @@ class MountGuard:
 
     def _write(self, mark: str) -> None:
         path = self._folder / MARK
-        temporary = path.with_name(f"{MARK}.{secrets.token_hex(4)}.tmp")  # nobody can have created this name
-        try:
-            fs.replace_bytes(path, f"{mark}\n".encode(), temporary=temporary)
-        except OSError as exc:
-            if exc.errno not in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            # A folder has the name. It may hold somebody's files, so it is renamed.
-            fs.rename(path, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
-            fs.replace_bytes(path, f"{mark}\n".encode(), temporary=temporary)
+        for name in (path, path.with_name(f".{MARK}.tmp")):
+            if name.is_dir() and not name.is_symlink():  # it may hold somebody's files, so it is renamed
+                fs.rename(name, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
+        fs.replace_bytes(path, f"{mark}\n".encode())
 
     def _missing_error(self, why: str) -> MachineError:
         self._confirmed = False
