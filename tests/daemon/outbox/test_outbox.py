@@ -151,6 +151,8 @@ def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(mem
     root, known = memory / "outbox", memory / "outbox.json"
     root.mkdir()
     Outbox(root, known).check()
+    root.rename(memory / "old")
+    root.mkdir()
     (root / MARK).write_text("of another spool\n")
     outbox = Outbox(root, known)
     # Then whatever is to be written there is refused

@@ -70,6 +70,8 @@ def test_another_folder_in_the_place_of_the_outbox_is_refused_until_a_person_say
     room.look()
     mark = room.outbox / ".avatard"
     assert json.loads((room.spool.root / "outbox.json").read_bytes())["id"] == mark.read_text().strip()
+    room.outbox.rename(tmp_path / "old")
+    room.outbox.mkdir()
     mark.write_text("somebody-elses\n")
     room.put("a.yaml")
     with pytest.raises(MachineError, match="another folder") as caught:

@@ -125,9 +125,9 @@ def test_an_engine_that_is_not_there_pauses_the_lane_not_the_job(tmp_path: Path)
     [
         ({"stages": {"tts": {"engine": "kokkoro"}}}, "did you mean kokoro"),
         ({"engines": {"casa": {"voices": {"luz": "es"}}}}, "either `command` or `python`"),
-        ({"engines": {"hibari": {"command": ["x"], "voices": {"a": "en"}}}}, "not ours"),
+        ({"engines": {"hibari": {"command": ["x"], "voices": {"a": "en"}}}}, "no built-in engine's name"),
         ({"engines": {"casa": {"command": ["x"]}}}, "voices is missing"),
-        ({"engines": {"casa": {"python": "/usr/bin/python3"}}}, "give a `command`"),
+        ({"engines": {"casa": {"python": "/usr/bin/python3"}}}, "use `command`"),
     ],
 )
 def test_an_engine_in_the_config_that_cannot_be_is_named(tmp_path: Path, raw: dict[str, Any], says: str) -> None:

@@ -165,7 +165,7 @@ def test_a_text_in_another_language_is_only_warned_of(text: str, language: str, 
     ("lexicon", "named"),
     [
         ({"two words": "x"}, "'two words'"), ({"a": ""}, "'a'"), ({"a": "/x"}, "'/x'"), ({"a,": "b"}, "'a,'"),
-        ({"a": "x" * 300}, "'a'"), ({24: "x"}, "quotes"), ({"deutsch": {"a": "b"}}, "no language tag"),
+        ({"a": "x" * 300}, "'a'"), ({24: "x"}, "quotes"), ({"deutsch": {"a": "b"}}, "not a language tag"),
         ({False: {"a": "b"}}, "'no', in quotes"), ({"es": {"two words": "x"}}, "es: 'two words'"), ({"en": ["a"]}, "'en"),
     ],
 )  # fmt: skip
