@@ -32,7 +32,7 @@ from stages.tts.engines.speech_check import faults  # noqa: E402
 from stages.tts.engines.voices import catalogue  # noqa: E402
 from stages.tts.text.sentences import split_text  # noqa: E402
 from stages.tts.text.spoken_words import Preparer  # noqa: E402
-from stages.tts.timing import Phone, sounding  # noqa: E402
+from stages.tts.timing import Phone, audible_steps  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 Wave = npt.NDArray[np.float64]
@@ -143,7 +143,7 @@ def spoilt(wave: Wave, value: float) -> Wave:
 
 def half(wave: Wave) -> Wave:
     """Without the second half of what sounds."""
-    heard = np.flatnonzero(sounding(wave.astype(np.float32), 24_000)) * 240
+    heard = np.flatnonzero(audible_steps(wave.astype(np.float32), 24_000)) * 240
     return wave[: int((heard[0] + heard[-1]) // 2)] if len(heard) else wave[:0]
 
 

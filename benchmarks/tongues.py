@@ -40,7 +40,7 @@ from stages.media.ffmpeg import ffmpeg_path  # noqa: E402
 from stages.tts.alignment.forced import align_file  # noqa: E402
 from stages.tts.engines.base import primary  # noqa: E402
 from stages.tts.engines.voices import catalogue  # noqa: E402
-from stages.tts.timing import UNKNOWN, loudness  # noqa: E402
+from stages.tts.timing import UNKNOWN_PHONE, step_levels  # noqa: E402
 
 MODELS = {"fr": "fr-fr", "en": "en-us"}
 RATE = 16_000
@@ -72,7 +72,7 @@ def heard(wav: Path) -> bytes:
 def stops(wav: Path, timing: dict[str, Any]) -> list[float]:
     """For each P, T, K between vowels how far the quietest moment is from the sound's own time, in s; 0 inside it."""
     samples = np.frombuffer(heard(wav), "<i2").astype(np.float32) / 32768
-    level = loudness(samples, RATE)  # one for each 10 ms
+    level = step_levels(samples, RATE)  # one for each 10 ms
     away = []
     for before, stop, after in zip(timing["phones"], timing["phones"][1:], timing["phones"][2:], strict=False):
         joined = before["end"] == stop["start"] and stop["end"] == after["start"]
@@ -118,7 +118,9 @@ def row(voice: str, language: str, sentences: Sequence[str], models: Path) -> st
             wav = folder / str(number) / "speech.wav"
             timing = json.loads(wav.with_name("timing.json").read_text())
             away += stops(wav, timing)
-            places = {p.word: p.start for p in reversed(align_file(wav, text.split(), language)) if p.phone != UNKNOWN}
+            places = {
+                p.word: p.start for p in reversed(align_file(wav, text.split(), language)) if p.phone != UNKNOWN_PHONE
+            }
             lost += len(timing["words"]) - len(places)
             forced += [places[at] - word["start"] for at, word in enumerate(timing["words"]) if at in places]
             if aligner is not None:

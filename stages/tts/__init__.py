@@ -11,7 +11,7 @@ def run(ctx: Context) -> Facts:
     Writes `speech.wav` (16-bit mono) and `timing.json`; for a profile `profile.json`.
 
     Raises:
-        JobError: what is asked for cannot be said or read; the codes are listed in `check`, `speak` and `brought`.
+        JobError: what is asked for cannot be said or read; the codes are listed in `check`, `synthesize_text` and `brought`.
         MachineError: the voice or ffmpeg is missing.
     """
     # Each branch loads only what it needs; importing the package loads nothing.
@@ -20,12 +20,12 @@ def run(ctx: Context) -> Facts:
 
         facts = make_from_job(ctx)
     elif ctx.manifest.audio is not None:
-        from stages.tts.recording import bring
+        from stages.tts.recording import decode_recording
 
-        facts = bring(ctx)
+        facts = decode_recording(ctx)
     else:
-        from stages.tts.synthesize import speak
+        from stages.tts.synthesize import synthesize_text
 
-        facts = speak(ctx)
+        facts = synthesize_text(ctx)
     ctx.progress(1.0)
     return facts

@@ -52,9 +52,9 @@ def check_text(text: str, settings: Settings, language: str) -> None:
         english = primary(language) == "en"
         raise JobError(
             "text-not-english" if english else "text-other-script",
-            f"Most of the text is in {_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
+            f"Most of the text is in {_script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
             + ("." if english else f" as '{language}'."),
-            f"{_language_of(scripts)}Write the text in {'English' if english else 'that language'}, or bring the speech as a "
+            f"{_language_hint(scripts)}Write the text in {'English' if english else 'that language'}, or bring the speech as a "
             "sound file with `audio`.",
         )
     if not can_say(without_marks(text), readable):
@@ -63,13 +63,13 @@ def check_text(text: str, settings: Settings, language: str) -> None:
         )
 
 
-def _language_of(scripts: Counter[str]) -> str:
+def _language_hint(scripts: Counter[str]) -> str:
     """A hint where the letters tell the language."""
     tag = "ja" if "Japanese" in scripts else {"Chinese": "zh", "Korean": "ko"}.get(scripts.most_common(1)[0][0])
     return f"Set `language: {tag}` if that is what it is. " if tag else ""
 
 
-def _names(scripts: Counter[str]) -> str:
+def _script_names(scripts: Counter[str]) -> str:
     # Japanese is written with Chinese characters too: where kana occur, it is one script for the reader.
     if "Japanese" in scripts:
         scripts = Counter(scripts)

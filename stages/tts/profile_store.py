@@ -27,10 +27,10 @@ from daemon.errors import JobError, MachineError
 from daemon.system import fs
 
 PROFILE_ID = re.compile(r"vp-[0-9a-f]{8}")
-REFERENCE, RECORD = "reference.wav", "profile.yaml"
+REFERENCE_FILE, RECORD_FILE = "reference.wav", "profile.yaml"
 MAX_NAME = 60
 #: Names that mean something else where a voice is named.
-_TAKEN = frozenset({"default", "auto"})
+_RESERVED_NAMES = frozenset({"default", "auto"})
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Profile:
 
     @property
     def reference(self) -> Path:
-        return self.folder / REFERENCE
+        return self.folder / REFERENCE_FILE
 
     @property
     def expired(self) -> bool:
@@ -81,7 +81,7 @@ class Profile:
         }
 
 
-class Profiles:
+class ProfileStore:
     """The folder of profiles. Keeps nothing in memory, so that every process sees what is there now."""
 
     def __init__(self, root: Path) -> None:
@@ -94,7 +94,7 @@ class Profiles:
             for folder in self.root.iterdir():
                 if PROFILE_ID.fullmatch(folder.name):
                     with contextlib.suppress(OSError, ValueError):
-                        found.append(_read(folder))
+                        found.append(_read_profile(folder))
         return sorted(found, key=lambda profile: profile.name.casefold())
 
     def find(self, wanted: str) -> Profile:
@@ -120,7 +120,7 @@ class Profiles:
             JobError: `profile-name`.
         """
         bad = not name or len(name) > MAX_NAME or not name.isprintable() or "/" in name or name != name.strip()
-        if bad or name.casefold() in _TAKEN or PROFILE_ID.fullmatch(name.casefold()):
+        if bad or name.casefold() in _RESERVED_NAMES or PROFILE_ID.fullmatch(name.casefold()):
             raise JobError(
                 "profile-name",
                 f"'{name}' cannot be the name of a voice.",
@@ -146,10 +146,10 @@ class Profiles:
             building = self.root / f".{profile.id}.{secrets.token_hex(4)}"
             try:
                 fs.OPS.mkdir(building)
-                fs.OPS.write(building / REFERENCE, reference)
+                fs.OPS.write(building / REFERENCE_FILE, reference)
                 text = yaml.safe_dump(profile.record(), allow_unicode=True, sort_keys=False)
-                fs.OPS.write(building / RECORD, text.encode())
-                _share(building, REFERENCE, RECORD, ".")
+                fs.OPS.write(building / RECORD_FILE, text.encode())
+                _share_with_group(building, REFERENCE_FILE, RECORD_FILE, ".")
                 fs.OPS.sync_dir(building)
                 target = self.root / profile.id
                 self._forget(target)
@@ -157,7 +157,7 @@ class Profiles:
             except BaseException:
                 fs.remove(building)
                 raise
-        return _read(target)
+        return _read_profile(target)
 
     def remove(self, profile: Profile) -> None:
         """Out of sight by one rename, then gone. A job that speaks with it now goes on with what it has read."""
@@ -179,7 +179,7 @@ class Profiles:
             fs.make_folder(self.root)
             fs.close_to_others(self.root)
             fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-            _share(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
+            _share_with_group(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
         except OSError as exc:
             raise MachineError(
                 "folder-unusable",
@@ -195,7 +195,7 @@ class Profiles:
             os.close(fd)
 
 
-def _share(folder: Path, *names: str) -> None:
+def _share_with_group(folder: Path, *names: str) -> None:
     """Where folders belong to a group (setgid), let all of it change what one of them, or root, has made here.
 
     Links are not followed: others may write there too, and root must not be led elsewhere.
@@ -215,7 +215,7 @@ def _share(folder: Path, *names: str) -> None:
                     os.fchmod(fd, 0o2770 if stat.S_ISDIR(info.st_mode) else 0o660)
 
 
-def _read(folder: Path) -> Profile:
+def _read_profile(folder: Path) -> Profile:
     """A profile from its folder.
 
     Raises:
@@ -223,7 +223,7 @@ def _read(folder: Path) -> Profile:
         ValueError: its record is not one of ours.
     """
     try:
-        raw = yaml.safe_load((folder / RECORD).read_text(encoding="utf-8"))
+        raw = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))
         expires = raw.get("expires")
         return Profile(
             id=folder.name,
@@ -237,7 +237,7 @@ def _read(folder: Path) -> Profile:
             folder=folder,
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as exc:
-        raise ValueError(f"{folder / RECORD} is not a profile: {exc}") from exc
+        raise ValueError(f"{folder / RECORD_FILE} is not a profile: {exc}") from exc
 
 
 def check_usable(profile: Profile, *, require_consent: bool) -> None:

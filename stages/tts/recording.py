@@ -24,13 +24,13 @@ from stages.tts.text.sentences import Sentence, split_text
 from stages.tts.text.spoken_words import Preparer
 from stages.tts.timing import Phone
 from stages.tts.timing_file import write_timing
-from stages.tts.track import check_length
+from stages.tts.track import check_speech_length
 
 SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
 #: Shorter files hold no word. s
 MIN_AUDIO_S = 0.1
 #: A file whose loudest sample is below this is silent. dB of full scale
-SILENT_DB = -60.0
+SILENT_PEAK_DB = -60.0
 
 #: Speech below this is hard to hear beside other videos. LUFS
 QUIET_LUFS = -30.0
@@ -42,13 +42,13 @@ MAX_CHARS_PER_S = 40
 _DEMUXERS = (
     "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 )
-_KINDS = "WAV, MP3, M4A, FLAC, OGG or Opus"
+_ACCEPTED_FORMATS = "WAV, MP3, M4A, FLAC, OGG or Opus"
 _CHUNK_BYTES = 1 << 17
 #: Sound that must be decoded before the stage is given more time. s
-_STRETCH_S = 10.0
+_TIME_GRANT_S = 10.0
 
 
-def bring(ctx: Context) -> Facts:
+def decode_recording(ctx: Context) -> Facts:
     """Decode the job's `source.audio`. It is made mono and 48 kHz, and otherwise left as it is, unless the settings ask for
     the usual loudness.
 
@@ -59,17 +59,17 @@ def bring(ctx: Context) -> Facts:
     """
     target = ctx.path("speech.wav")
     with artifact(target) as temporary:
-        samples, peak, complaints = _decode(ctx, temporary)
+        samples, peak, complaints = _decode_to_wav(ctx, temporary)
         if samples < MIN_AUDIO_S * SAMPLE_RATE:
             raise JobError(
                 "audio-empty",
                 f"The sound file holds {samples / SAMPLE_RATE:.2f} s of sound.",
                 f"Bring at least {MIN_AUDIO_S:g} s of speech.",
             )
-        if peak < 10.0 ** (SILENT_DB / 20.0):
+        if peak < 10.0 ** (SILENT_PEAK_DB / 20.0):
             raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
     seconds = samples / SAMPLE_RATE
-    _check_end(ctx, seconds)
+    _check_complete(ctx, seconds)
     ctx.allow(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
@@ -84,13 +84,15 @@ def bring(ctx: Context) -> Facts:
     if complaints:
         ctx.warnings.append("The sound file is damaged in places; what could be read of it is used.")
     ctx.progress(0.3)
-    sentences, phones = _words(ctx, seconds)
+    sentences, phones = _align_words(ctx, seconds)
     timing = write_timing(
         ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
     )
     known = len({phone["word"] for phone in timing["phones"]})
     if sentences:
-        _tell(ctx, timing["method"], known, sum(_spoken(word) for one in sentences for word in one.words))
+        _warn_of_missing_words(
+            ctx, timing["method"], known, sum(_is_spoken(word) for one in sentences for word in one.words)
+        )
     return {
         "engine": "brought",
         "why": "the job brings its own sound",
@@ -102,7 +104,7 @@ def bring(ctx: Context) -> Facts:
     }
 
 
-def _check_end(ctx: Context, seconds: float) -> None:
+def _check_complete(ctx: Context, seconds: float) -> None:
     """Refuse a file that ends early: somebody may still be copying it. One that has stood still for as long as a manifest waits
     for its files is as its owner wants it.
     """
@@ -119,7 +121,7 @@ def _check_end(ctx: Context, seconds: float) -> None:
     ctx.warnings.append(f"The sound file ends early: {why}.")
 
 
-def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
+def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
     """The sentences of the text and where they are heard; nothing where there are none."""
     text = as_seen(ctx.manifest.text or "")
     if len(text) > MAX_CHARS_PER_S * (seconds + 1):
@@ -145,7 +147,7 @@ def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
     return sentences, [replace(phone, word=owners[phone.word]) for phone in found]
 
 
-def _tell(ctx: Context, method: str, known: int, total: int) -> None:
+def _warn_of_missing_words(ctx: Context, method: str, known: int, total: int) -> None:
     """Say what was not found."""
     estimated = "the mouth follows the sound alone, and the times of captions are estimates"
     from stages.tts.alignment.forced import not_sought
@@ -159,31 +161,31 @@ def _tell(ctx: Context, method: str, known: int, total: int) -> None:
         ctx.warnings.append(f"Of the {total} words in `text`, {total - known} were not found in the sound.")
 
 
-def _spoken(word: str) -> bool:
+def _is_spoken(word: str) -> bool:
     return any(map(str.isalnum, word))
 
 
-def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
+def _decode_to_wav(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
-    samples, peak, stretch = 0, 0, round(_STRETCH_S * SAMPLE_RATE)
-    with Ffmpeg(decoder(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
+    samples, peak, stretch = 0, 0, round(_TIME_GRANT_S * SAMPLE_RATE)
+    with Ffmpeg(decode_command(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
         with wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
-                check_length(samples, limit, SAMPLE_RATE)
+                check_speech_length(samples, limit, SAMPLE_RATE)
                 if samples >= stretch:  # how long a file sounds is known only as it is decoded
-                    stretch += round(_STRETCH_S * SAMPLE_RATE)
+                    stretch += round(_TIME_GRANT_S * SAMPLE_RATE)
                     ctx.allow(ctx.settings.lanes.timeout.base_s)
                 peak = max(peak, int(np.abs(np.frombuffer(data, "<i2").astype(np.int32)).max(initial=0)))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
-        raise unreadable(status, ffmpeg.log)
+        raise decode_error(status, ffmpeg.log)
     return samples, peak / 32768, ffmpeg.log
 
 
-def decoder(name: str, rate: int) -> list[str]:
+def decode_command(name: str, rate: int) -> list[str]:
     """The ffmpeg command that writes a file's sound to stdout: 16 bit, mono, at `rate` Hz. A video's sound is used."""
     # After `file:` nothing in a name can become an option or a protocol.
     return [
@@ -194,10 +196,12 @@ def decoder(name: str, rate: int) -> list[str]:
     ]  # fmt: skip
 
 
-def unreadable(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
+def decode_error(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
     """The error for a file that ffmpeg could not decode. `what`: how a person knows it."""
     if status < 0 or "No space left" in log:
         return failure(status, log, "the sound file could not be decoded")
     if "matches no streams" in log:
-        return JobError("audio-unreadable", f"{what} has no sound track.", f"Bring a {_KINDS} file.")
-    return JobError("audio-unreadable", f"{what} is not a sound file that can be read.", f"Bring a {_KINDS} file.")
+        return JobError("audio-unreadable", f"{what} has no sound track.", f"Bring a {_ACCEPTED_FORMATS} file.")
+    return JobError(
+        "audio-unreadable", f"{what} is not a sound file that can be read.", f"Bring a {_ACCEPTED_FORMATS} file."
+    )

@@ -28,17 +28,17 @@ from stages.tts.text.short_sentences import joined
 from stages.tts.text.spoken_words import Prepared, Preparer, left_out
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
-from stages.tts.track import Track
+from stages.tts.track import SpeechTrack
 
 #: Pause between the clauses of a sentence that is too long to be said in one piece. s
 CLAUSE_PAUSE_S = 0.12
 #: What ends an engine's own program first, and says more, may take this long. s
-_ROOM_S = 30.0
+_TIME_MARGIN_S = 30.0
 #: Least peak of speech that was levelled: what the check of each piece lets through, raised by `level.MAX_GAIN_DB`.
 _LEAST_PEAK = 0.01
 
 
-def speak(ctx: Context) -> Facts:
+def synthesize_text(ctx: Context) -> Facts:
     """Say the manifest's text.
 
     Raises:
@@ -52,9 +52,9 @@ def speak(ctx: Context) -> Facts:
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = resolve(ctx.manifest, ctx.settings)
-    ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+    ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     engine: Engine = Checked(
-        load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_give_time, ctx, choice)
+        load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
     )
     kept = None
     if engine.method == "aligned":  # those that know no times are the slow ones
@@ -65,14 +65,14 @@ def speak(ctx: Context) -> Facts:
     needs = needs_of(choice.engine)
     lexicon = of_language(settings.lexicon, ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
-    with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
+    with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         said = joined(sentences, needs.least_letters)
-        phones = _say_all(ctx, said, preparer, engine, track)
+        phones = _say_sentences(ctx, said, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
-        track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
+        track.pause(max(settings.tail_s, _marked_pause_after(sentences[-1])))
         track.save(ctx.path("speech.wav"))
-        _check_file(ctx, track)
+        _check_speech_file(ctx, track)
     if preparer.left_out:
         ctx.warnings.append(left_out(preparer.left_out))
     timing = write_timing(
@@ -93,8 +93,8 @@ def speak(ctx: Context) -> Facts:
     }
 
 
-def _say_all(
-    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
+def _say_sentences(
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: SpeechTrack
 ) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
@@ -109,16 +109,16 @@ def _say_all(
             owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
             sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
             piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
-            for samples, found in _say(ctx, piece, engine):
+            for samples, found in _say_piece(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
                 track.pause(pause)
                 shift = (track.samples - begin) / track.rate
                 track.add(samples[begin:end])
-                phones += [_placed(phone, shift, owners[phone.word]) for phone in found]
+                phones += [_shifted(phone, shift, owners[phone.word]) for phone in found]
                 pause = CLAUSE_PAUSE_S
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
-            pause = max(usual, _pause_after(sentence))
+            pause = max(usual, _marked_pause_after(sentence))
         elif not track.samples:  # all that is marked comes before the first sound
             pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
@@ -126,7 +126,7 @@ def _say_all(
     return phones
 
 
-def _check_file(ctx: Context, track: Track) -> None:
+def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
     """Whether the file that was levelled holds what was said; it is removed where it does not.
 
     Raises:
@@ -147,12 +147,12 @@ def _check_file(ctx: Context, track: Track) -> None:
     )
 
 
-def _give_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
+def _allow_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
     """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
     if anew:
-        ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+        ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     else:
-        ctx.allow(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
+        ctx.allow(time_limits.to_say(choice.engine, piece, ctx.settings) + _TIME_MARGIN_S)
 
 
 def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
@@ -169,20 +169,20 @@ def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[floa
             marked = 0.0
 
 
-def _pause_after(sentence: Sentence) -> float:
+def _marked_pause_after(sentence: Sentence) -> float:
     """The pause that is marked after the last word, in s."""
     return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
 
 
-def _say(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
+def _say_piece(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
     """Sound and phones of a piece. Phones that the engine does not know are looked for in the sound."""
     for spoken in engine.say(piece):
         ctx.warnings.extend(warning for warning in spoken.warnings if warning not in ctx.warnings)
         if len(spoken.samples):
-            yield spoken.samples, _phones(spoken, piece, engine)
+            yield spoken.samples, _phones_of_part(spoken, piece, engine)
 
 
-def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
+def _phones_of_part(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
     if spoken.phones is not None:
         return list(spoken.phones)
     from stages.tts.alignment.forced import align
@@ -191,5 +191,5 @@ def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
     return found
 
 
-def _placed(phone: Phone, seconds: float, word: int) -> Phone:
+def _shifted(phone: Phone, seconds: float, word: int) -> Phone:
     return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=word)

@@ -15,9 +15,9 @@ Samples = npt.NDArray[np.float32]
 #: Steps of a second in which loudness is looked at.
 STEPS_PER_S = 100
 #: What is this far below the loudest moment of an utterance is silence, and so is what is below the floor. dB
-SILENT_DB, FLOOR_DB = -40.0, -65.0
+RELATIVE_SILENCE_DB, FLOOR_DB = -40.0, -65.0
 #: Symbol of a phone that stands for a whole word whose sounds are not known, only about where it is.
-UNKNOWN = ""
+UNKNOWN_PHONE = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Word:
     glued: bool = False
 
 
-def loudness(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
+def step_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
     """RMS of each 10 ms, in dB of full scale; the last step may be shorter and counts as if silence filled it."""
     steps = -(-len(samples) * STEPS_PER_S // rate)
     edges = np.arange(steps + 1) * rate // STEPS_PER_S
@@ -51,15 +51,15 @@ def loudness(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
     return np.asarray(10.0 * np.log10(np.maximum(sums / np.diff(edges), 1e-12)))
 
 
-def sounding(samples: Samples, rate: int) -> npt.NDArray[np.bool_]:
+def audible_steps(samples: Samples, rate: int) -> npt.NDArray[np.bool_]:
     """Which 10 ms steps are not silence."""
-    level = loudness(samples, rate)
-    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + SILENT_DB))
+    level = step_levels(samples, rate)
+    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + RELATIVE_SILENCE_DB))
 
 
 def audible_span(samples: Samples, rate: int, phones: Sequence[Phone]) -> tuple[int, int]:
     """First and last sample worth keeping: all sound and all phones, with a little room before and after."""
-    heard = np.flatnonzero(sounding(samples, rate))
+    heard = np.flatnonzero(audible_steps(samples, rate))
     first = min([phone.start for phone in phones[:1]] + [float(step) / STEPS_PER_S for step in heard[:1]], default=0.0)
     last = max(
         [phone.end for phone in phones[-1:]] + [float(step + 1) / STEPS_PER_S for step in heard[-1:]], default=0.0
@@ -68,11 +68,11 @@ def audible_span(samples: Samples, rate: int, phones: Sequence[Phone]) -> tuple[
     return begin, max(begin, min(len(samples), round((last + 0.06) * rate)))
 
 
-def _readable(text: str) -> bool:
+def _is_spoken(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-def spoken_words(
+def timed_words(
     sentences: Sequence[Sentence], phones: Iterable[Phone]
 ) -> tuple[list[Sentence], list[Word], list[Phone]]:
     """Gather phones (whose `word` counts all written words) into words, so that every word has a time.
@@ -96,28 +96,28 @@ def spoken_words(
             mine = sounds.get(index)
             if mine:
                 kept += [replace(phone, word=len(words)) for phone in mine]
-                words.append(replace(_joined(carried, word), start=mine[0].start, end=mine[-1].end))
+                words.append(replace(_join_words(carried, word), start=mine[0].start, end=mine[-1].end))
                 owners.append(number)
                 carried = replace(carried, text="")
-            elif not carried.text and owners[-1:] == [number] and (index > last_sound or not _readable(text)):
-                words[-1] = _joined(words[-1], word)
+            elif not carried.text and owners[-1:] == [number] and (index > last_sound or not _is_spoken(text)):
+                words[-1] = _join_words(words[-1], word)
             else:  # "Rs" in "Rs 500", which is said "500 rupees"
-                carried = _joined(carried, word)
+                carried = _join_words(carried, word)
     if carried.text and words:
-        words[-1] = _joined(words[-1], carried)
+        words[-1] = _join_words(words[-1], carried)
     order = {number: place for place, number in enumerate(dict.fromkeys(owners))}
     words = [replace(word, sentence=order[number]) for word, number in zip(words, owners, strict=True)]
-    return [_said(words, place, sentences[number]) for number, place in order.items()], words, kept
+    return [_timed_sentence(words, place, sentences[number]) for number, place in order.items()], words, kept
 
 
-def _joined(first: Word, second: Word) -> Word:
+def _join_words(first: Word, second: Word) -> Word:
     """The first with the text of the second, or the second where there is no first."""
     if not first.text:
         return second
     return replace(first, text=f"{first.text}{second.text}" if second.glued else f"{first.text} {second.text}")
 
 
-def _said(words: Sequence[Word], place: int, written: Sentence) -> Sentence:
+def _timed_sentence(words: Sequence[Word], place: int, written: Sentence) -> Sentence:
     mine = [word for word in words if word.sentence == place]
     glued = frozenset(at for at, word in enumerate(mine) if word.glued)
     return Sentence(tuple(word.text for word in mine), written.ends_paragraph, glued=glued)

@@ -21,7 +21,7 @@ FADE_S = 0.005
 _CHUNK = 1 << 16  # samples copied at once
 
 
-class Track:
+class SpeechTrack:
     """Speech being put together: sound and pauses are appended, then saved.
 
     Args:
@@ -71,12 +71,12 @@ class Track:
             yield np.frombuffer(chunk, np.float32)
 
     def _write(self, samples: Block) -> None:
-        check_length(self.samples + len(samples), self._limit, self.rate)
+        check_speech_length(self.samples + len(samples), self._limit, self.rate)
         self._scratch.write(samples.astype(np.float32, copy=False).tobytes())
         self.samples += len(samples)
 
 
-def check_length(samples: int, limit: int, rate: int) -> None:
+def check_speech_length(samples: int, limit: int, rate: int) -> None:
     """Raise `audio-too-long` past `limit` samples."""
     if samples > limit:
         raise JobError(

@@ -13,7 +13,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.doors.hand_in import check
 
 if TYPE_CHECKING:
-    from stages.tts.profile_store import Profile, Profiles
+    from stages.tts.profile_store import Profile, ProfileStore
 
 _UNITS = {
     "seconds": "s", "speech_s": "s", "level_db": "dB", "noise_db": "dB", "snr_db": "dB", "pitch_hz": "Hz",
@@ -86,10 +86,10 @@ def remove(shell: Shell, voice: str, as_json: bool) -> None:
     show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
 
 
-def _store(shell: Shell) -> Profiles:
-    from stages.tts.profile_store import Profiles
+def _store(shell: Shell) -> ProfileStore:
+    from stages.tts.profile_store import ProfileStore
 
-    return Profiles(shell.settings.paths.profiles)
+    return ProfileStore(shell.settings.paths.profiles)
 
 
 def _tell(profile: Profile) -> None:

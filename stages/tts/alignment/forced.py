@@ -1,7 +1,7 @@
 """Forced alignment: when the words of a known text are heard in a sound whose engine does not tell, or that was brought.
 
 What the sound says beside the text, and what of the text it does not say, is left out. Words that must be somewhere but
-cannot be found are spread over the sound where they must be, as phones named `UNKNOWN`: their sounds are not known.
+cannot be found are spread over the sound where they must be, as phones named `UNKNOWN_PHONE`: their sounds are not known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stages.tts.phonemes import FrontEnd, front_end, heard, missing
 from stages.tts.phonemes.arpabet import Reading, sounds_of
 from stages.tts.phonemes.reading import NO_WORD, Reader
 from stages.tts.text.sentences import pieces
-from stages.tts.timing import FLOOR_DB, SILENT_DB, UNKNOWN, Phone, Samples
+from stages.tts.timing import FLOOR_DB, RELATIVE_SILENCE_DB, UNKNOWN_PHONE, Phone, Samples
 
 #: A frame is named by its first sample, but what it holds is heard in the middle of its window. s
 _FRAME_CENTRE_S = 0.0128
@@ -148,7 +148,7 @@ def _phones(word: Heard, owner: int) -> Iterator[Phone]:
 def _with_missing(phones: Sequence[Phone], words: Sequence[str], pcm: Pcm) -> Iterator[Phone]:
     """The phones, and between them one for each word that was not found, where there is sound left for it."""
     end = len(pcm) / RATE
-    bounds = [Phone(UNKNOWN, 0.0, 0.0, -1, 0), *phones, Phone(UNKNOWN, end, end, len(words), 0)]
+    bounds = [Phone(UNKNOWN_PHONE, 0.0, 0.0, -1, 0), *phones, Phone(UNKNOWN_PHONE, end, end, len(words), 0)]
     known = {phone.word for phone in phones}
     sound = _sounding(pcm)
     for before, after in pairwise(bounds):
@@ -173,7 +173,7 @@ def _spread(
     edges = np.cumsum([0, *(len(words[word]) for word in missing)])
     places = edges * len(steps) // edges[-1]
     for word, (first, last) in zip(missing, pairwise(places.tolist()), strict=True):
-        yield Phone(UNKNOWN, steps[first] / FRAMES_PER_S, (steps[last - 1] + 1) / FRAMES_PER_S, word, 0)
+        yield Phone(UNKNOWN_PHONE, steps[first] / FRAMES_PER_S, (steps[last - 1] + 1) / FRAMES_PER_S, word, 0)
 
 
 def _sounding(pcm: Pcm) -> npt.NDArray[np.bool_]:
@@ -182,4 +182,4 @@ def _sounding(pcm: Pcm) -> npt.NDArray[np.bool_]:
     frames = np.pad(pcm, (0, -len(pcm) % size)).reshape(-1, size)
     powers = [(frames[at : at + 6000].astype(np.float32) ** 2).mean(axis=1) for at in range(0, len(frames), 6000)]
     level = 10.0 * np.log10(np.maximum(np.concatenate([np.zeros(0, np.float32), *powers]) / 32768.0**2, 1e-12))
-    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + SILENT_DB))
+    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + RELATIVE_SILENCE_DB))

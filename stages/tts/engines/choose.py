@@ -13,7 +13,7 @@ from daemon.system.installation import Missing
 from stages.tts.engines.base import Engine, Voice
 from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.voices import catalogue
-from stages.tts.profile_store import PROFILE_ID, Profiles, check_usable
+from stages.tts.profile_store import PROFILE_ID, ProfileStore, check_usable
 
 #: What a manifest says when it does not care; stands for `stages.tts.voice`.
 DEFAULT = "default"
@@ -43,7 +43,9 @@ def resolve(manifest: Manifest, settings: Settings) -> Choice:
     wanted = manifest.voice.strip().casefold()
     voices = catalogue(settings)
     if PROFILE_ID.fullmatch(wanted):
-        Profiles(settings.paths.profiles).find(wanted)  # an id that is not there was removed, and that is worth saying
+        ProfileStore(settings.paths.profiles).find(
+            wanted
+        )  # an id that is not there was removed, and that is worth saying
     if wanted == DEFAULT:
         return _default(voices, manifest.language, settings)
     engine = ENGINES.get(wanted.partition("/")[0]) if "/" in wanted else None
@@ -164,7 +166,7 @@ def load(choice: Choice, settings: Settings) -> Engine:
         MachineError: a model file is missing or broken, or an engine's own program does not start.
     """
     if choice.voice.own:
-        profile = Profiles(settings.paths.profiles).find(choice.voice.aliases[0])
+        profile = ProfileStore(settings.paths.profiles).find(choice.voice.aliases[0])
         check_usable(profile, require_consent=settings.stages.tts.require_consent)
     if choice.engine in settings.engines:
         from stages.tts.engines.external.client import Remote

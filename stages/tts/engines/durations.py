@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.timing import STEPS_PER_S, Phone, Samples, sounding
+from stages.tts.timing import STEPS_PER_S, Phone, Samples, audible_steps
 
 SAMPLE_RATE = 24_000  # Hz
 UNIT_SAMPLES = 600  # samples of sound for each unit of a duration
@@ -53,7 +53,7 @@ def phones_of(utterance: Utterance) -> list[Phone]:
     rate, unit_s = utterance.sample_rate, utterance.unit_samples / utterance.sample_rate
     edges = np.concatenate([[0], np.cumsum(utterance.units)]) * unit_s - utterance.late_s
     total = len(utterance.samples) / rate
-    loud = sounding(utterance.samples, rate)
+    loud = audible_steps(utterance.samples, rate)
     found: list[Phone] = []
     start, stress, pause = 0.0, 0, False
     pending = False  # a stress mark waits for its vowel, which begins where the mark does

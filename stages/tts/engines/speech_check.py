@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from stages.tts.engines.base import Piece, Spoken
 from stages.tts.text.spoken_length import expect_written
-from stages.tts.timing import STEPS_PER_S, UNKNOWN, Phone, Samples, loudness
+from stages.tts.timing import STEPS_PER_S, UNKNOWN_PHONE, Phone, Samples, step_levels
 
 Wave = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
     if not seconds:  # nothing in it can be said: the stage tells
         return ()
     expected = expect_written(piece.words, piece.speed)
-    phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN]
+    phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN_PHONE]
     # Letters that a voice cannot read are in the piece, and take no time; its phones are only what it says.
     least = _LEAST_PHONE_S * len(phones) / piece.speed if phones else expected.least
     return length_faults(seconds, least, expected.most)
@@ -96,7 +96,7 @@ def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
     signal = _without_offset(samples.astype(np.float64), rate)
     if float(np.abs(signal).max()) < SILENT:
         return ("it is silent",)
-    level = loudness(signal.astype(np.float32), rate)
+    level = step_levels(signal.astype(np.float32), rate)
     active = level > level.max() - _ACTIVE_DB
     found: list[str] = []
     if _is_clipped(samples, active, rate):
@@ -106,7 +106,7 @@ def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
             found.append("its level is steady, as that of a tone or of noise")
         if _is_noise(signal, rate):
             found.append("it is noise")
-        end = loudness(signal[-rate // STEPS_PER_S :].astype(np.float32), rate)
+        end = step_levels(signal[-rate // STEPS_PER_S :].astype(np.float32), rate)
         if end[0] > level.max() - _CUT_DB:
             found.append("it breaks off")
     return tuple(found)
@@ -168,7 +168,7 @@ def _phone_faults(samples: Samples, rate: int, phones: Sequence[Phone] | None) -
         return (f"it is {seconds:.1f} s long; its last sound ends at {end:.1f} s",)
     if len(phones) < _HEARD_PHONES:
         return ()
-    level = loudness(samples, rate)
+    level = step_levels(samples, rate)
     heard = level > level.max() - _HEARD_DB
     steps = [heard[round(p.start * STEPS_PER_S) : round(p.end * STEPS_PER_S)] for p in phones]
     inside = np.concatenate(steps)

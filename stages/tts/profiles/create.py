@@ -15,7 +15,7 @@ from daemon.system import fs
 from stages.context import Context, Facts
 from stages.media.wav import to_pcm, wav_writer
 from stages.tts.engines.voices import catalogue
-from stages.tts.profile_store import Profile, Profiles, check_consent
+from stages.tts.profile_store import Profile, ProfileStore, check_consent
 from stages.tts.profiles.sample import RATE, reference
 from stages.tts.timing import Samples
 
@@ -69,7 +69,7 @@ def make(
         JobError: `consent-missing`, `profile-name`, or what `sample.reference` raises; nothing is kept then.
         MachineError: `folder-unusable`, ffmpeg is missing, the disk is full.
     """
-    store = Profiles(settings.paths.profiles)
+    store = ProfileStore(settings.paths.profiles)
     if settings.stages.tts.require_consent:
         check_consent(wish.consent, wish.name)
     store.check_name(wish.name, wish.id)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from stages.tts.profiles.music import hiss, on_a_scale
 from stages.tts.profiles.speakers import apart
-from stages.tts.timing import STEPS_PER_S, Samples, loudness
+from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
 #: Between the noise in the pauses and the speech itself, how far up a step must be to count as speech.
 _SPEECH_SHARE = 0.4
@@ -94,7 +94,7 @@ class Quality:
 
 def measure(samples: Samples, rate: int) -> Quality:
     """Measure float32 [n] within ±1."""
-    levels = loudness(samples, rate)
+    levels = step_levels(samples, rate)
     speech = speaking(levels)
     noise = float(np.percentile(levels, 10)) if len(levels) else -120.0
     power = 10.0 ** (levels[speech] / 10.0)

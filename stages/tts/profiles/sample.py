@@ -10,8 +10,8 @@ import numpy as np
 from daemon.errors import JobError, visible
 from stages.media.ffmpeg import Ffmpeg
 from stages.tts.profiles.quality import Quality, measure, speaking
-from stages.tts.recording import SILENT_DB, decoder, unreadable
-from stages.tts.timing import STEPS_PER_S, Samples, loudness
+from stages.tts.recording import SILENT_PEAK_DB, decode_command, decode_error
+from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
 #: Rate of a reference, Hz: what XTTS is conditioned on.
 RATE = 22_050
@@ -57,7 +57,7 @@ def reference(paths: list[Path], *, by_name: bool = False) -> Reference:
     parts = [best_part(decode(path, by_name=by_name), MOST_S) for path in paths]
     raw = _joined(parts)[: round(MOST_S * RATE)]
     found = measure(raw, RATE)
-    if found.level_db < SILENT_DB:
+    if found.level_db < SILENT_PEAK_DB:
         raise JobError("audio-silent", "The recording is silent.", "Bring one in which a person is heard speaking.")
     if found.speech_s < LEAST_S:
         raise JobError(
@@ -81,7 +81,7 @@ def decode(path: Path, *, by_name: bool = False) -> Samples:
         JobError: `audio-unreadable`, `sample-too-long`.
     """
     blocks: list[bytes] = []
-    with Ffmpeg(decoder(path.name, RATE), path.parent, read=True) as ffmpeg:
+    with Ffmpeg(decode_command(path.name, RATE), path.parent, read=True) as ffmpeg:
         size = 0
         while data := ffmpeg.stdout.read(_CHUNK_BYTES):
             blocks.append(data)
@@ -94,13 +94,13 @@ def decode(path: Path, *, by_name: bool = False) -> Samples:
                 )
         status = ffmpeg.finish()
     if status != 0:
-        raise unreadable(status, ffmpeg.log, visible(path.name)) if by_name else unreadable(status, ffmpeg.log)
+        raise decode_error(status, ffmpeg.log, visible(path.name)) if by_name else decode_error(status, ffmpeg.log)
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
 
 
 def best_part(samples: Samples, most_s: float) -> Samples:
     """From the first to the last speech; where that is too long, the stretch with the most speech and no clipping."""
-    levels = loudness(samples, RATE)
+    levels = step_levels(samples, RATE)
     speech = speaking(levels)
     heard = np.flatnonzero(speech)
     if not len(heard):

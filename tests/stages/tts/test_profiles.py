@@ -24,7 +24,7 @@ from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.xtts import speaker_latents, voices
 from stages.tts.engines.xtts.engine import load
 from stages.tts.engines.xtts.network import Network
-from stages.tts.profile_store import Profile, Profiles, check_usable
+from stages.tts.profile_store import Profile, ProfileStore, check_usable
 from stages.tts.profiles.create import Wish, make
 from stages.tts.profiles.quality import measure
 from stages.tts.profiles.sample import RATE, decode, reference
@@ -174,7 +174,7 @@ def test_a_job_run_again_after_a_crash_makes_one_profile(recording: Path, tmp_pa
     # Then there is one
     assert first["profile"] == second["profile"]
     assert kept(tmp_path) == [first["profile"]]
-    found = Profiles(tmp_path / "profiles").find("anna")
+    found = ProfileStore(tmp_path / "profiles").find("anna")
     assert (found.expires, found.source) == (datetime.date(2999, 12, 31), ctx.job_id)
     assert ctx.path("profile.json").exists()
 
@@ -226,7 +226,7 @@ def test_where_the_folder_is_a_groups_so_is_every_profile(recording: Path, tmp_p
 def test_an_expired_profile_is_not_spoken_with(anna: Profile, tmp_path: Path) -> None:
     # Given profiles whose last day is today, and was yesterday
     today = datetime.date.today()  # noqa: DTZ011
-    store = Profiles(tmp_path / "profiles")
+    store = ProfileStore(tmp_path / "profiles")
     last = store.keep(Profile(**{**vars(anna), "expires": today}), anna.reference.read_bytes())
     check_usable(last, require_consent=True)
     over = store.keep(Profile(**{**vars(anna), "expires": today - datetime.timedelta(1)}), anna.reference.read_bytes())
@@ -237,7 +237,7 @@ def test_an_expired_profile_is_not_spoken_with(anna: Profile, tmp_path: Path) ->
 
 def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: Network, tmp_path: Path) -> None:
     # Given a job that found its profile before it was removed, and one that looks for it after
-    store = Profiles(tmp_path / "profiles")
+    store = ProfileStore(tmp_path / "profiles")
     store.remove(anna)
     for attempt in (lambda: speaker_latents.of_profile(anna, network, "0" * 64), lambda: store.find(anna.id)):
         with pytest.raises(JobError) as error:

@@ -25,8 +25,8 @@ from stages.tts.engines.voices import catalogue
 from stages.tts.phonemes.reading import Reader
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import Preparer
-from stages.tts.timing import spoken_words
-from stages.tts.track import Track
+from stages.tts.timing import timed_words
+from stages.tts.track import SpeechTrack
 from tests.support.sound_jobs import ffmpeg, job, meter, sound, timing
 
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!\n\nWhy? Nobody knows."
@@ -184,13 +184,13 @@ def test_a_long_text_is_said_piece_by_piece(tmp_path: Path, monkeypatch: pytest.
     # Given 5,000 characters without a full stop, and a record of what is held at once
     text = ("and so the river goes on to the sea and never asks why it must go " * 80)[:5000]
     held: list[int] = []
-    add = Track.add
+    add = SpeechTrack.add
 
-    def recorded(track: Track, samples: Any) -> None:
+    def recorded(track: SpeechTrack, samples: Any) -> None:
         held.append(len(samples))
         add(track, samples)
 
-    monkeypatch.setattr(Track, "add", recorded)
+    monkeypatch.setattr(SpeechTrack, "add", recorded)
     parts: list[float] = []
     ctx = job(tmp_path, text=text)
     # When it is said
@@ -233,7 +233,7 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
         first += len(sentence.words)
     # Then the words are the whole text, in order, each with a time of its own
     if phones:
-        _, words, _ = spoken_words(sentences, phones)
+        _, words, _ = timed_words(sentences, phones)
         assert " ".join(word.text for word in words) == " ".join(text.split())
         assert all(word.start < word.end for word in words)
         assert all(a.end <= b.start + 1e-9 for a, b in pairwise(words))

@@ -14,14 +14,14 @@ from stages.tts.engines import coqui_library
 from stages.tts.engines.base import Engine, TextNeeds, TtsEngine, Voice
 from stages.tts.engines.xtts import checksum, voices
 from stages.tts.engines.xtts.model_files import PARTS
-from stages.tts.profile_store import Profiles
+from stages.tts.profile_store import ProfileStore
 
 
 def _load(voice: Voice, settings: Settings) -> Engine:
     from stages.tts.engines.xtts.engine import load
 
     if voice.own:
-        return load(Profiles(settings.paths.profiles).find(voice.aliases[0]), settings)
+        return load(ProfileStore(settings.paths.profiles).find(voice.aliases[0]), settings)
     return load(voice.name, settings)
 
 

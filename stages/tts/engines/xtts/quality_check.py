@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.tts.engines.speech_check import SILENT, length_faults
 from stages.tts.text.spoken_length import Expected
-from stages.tts.timing import STEPS_PER_S, Samples, sounding
+from stages.tts.timing import STEPS_PER_S, Samples, audible_steps
 
 #: Shortest gap after which what comes may be no part of the sentence. s
 _GAP_S = 0.3
@@ -58,7 +58,7 @@ def trim_tail(samples: Samples, rate: int, expected: Expected) -> tuple[Samples,
 
     Returns also whether sound was cut away.
     """
-    heard = np.flatnonzero(sounding(samples, rate))
+    heard = np.flatnonzero(audible_steps(samples, rate))
     if not len(heard):
         return samples[:0], False
     end = (int(heard[-1]) + 1) / STEPS_PER_S

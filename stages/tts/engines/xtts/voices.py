@@ -16,7 +16,7 @@ from stages.tts.engines.base import Voice
 from stages.tts.engines.xtts import checksum
 from stages.tts.engines.xtts.model_files import PARTS
 from stages.tts.engines.xtts.text_chunks import LANGUAGES
-from stages.tts.profile_store import Profile, Profiles
+from stages.tts.profile_store import Profile, ProfileStore
 
 #: The published file's part without the tensors has 11 kB.
 _MOST_BYTES = 1 << 20
@@ -57,7 +57,7 @@ def voices(settings: Settings) -> list[Voice]:
 
 def profiles(settings: Settings) -> list[Profile]:
     """The profiles of this installation, expired ones too: to speak with one says why not."""
-    return Profiles(settings.paths.profiles).all()
+    return ProfileStore(settings.paths.profiles).all()
 
 
 def built_in(settings: Settings) -> list[str]:

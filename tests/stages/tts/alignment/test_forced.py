@@ -11,7 +11,7 @@ import pytest
 import stages.tts
 from stages.media.resample import resample
 from stages.tts.alignment.forced import align, align_file
-from stages.tts.timing import UNKNOWN, Phone, Samples
+from stages.tts.timing import UNKNOWN_PHONE, Phone, Samples
 from tests.support.sound_jobs import job, sound, timing
 
 TEXT = (
@@ -95,7 +95,7 @@ def test_what_is_not_said_is_not_found(speech: Speech) -> None:
     sound_of = np.concatenate([speech.cut(0, 9), speech.cut(16, 18)])
     found = align(sound_of, speech.rate, speech.words[:19], "en")
     # Then that sentence has no place, and the rest has
-    heard = {phone.word for phone in found if phone.phone != UNKNOWN}
+    heard = {phone.word for phone in found if phone.phone != UNKNOWN_PHONE}
     assert heard >= {*range(10), 16, 17, 18}
     assert not heard & set(range(10, 16))
 
@@ -113,7 +113,7 @@ def test_words_that_cannot_be_found_are_spread_over_the_sound(speech: Speech, te
     found = align(speech.cut(10, 27), speech.rate, words, language)
     # Then every word has a place, in order, and none pretends to know its sounds
     assert [phone.word for phone in found] == list(range(len(words)))
-    assert {phone.phone for phone in found} == {UNKNOWN}
+    assert {phone.phone for phone in found} == {UNKNOWN_PHONE}
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
 
 

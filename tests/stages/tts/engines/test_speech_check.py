@@ -20,7 +20,7 @@ from stages.tts.engines.base import Engine, Piece, Spoken, Voice
 from stages.tts.engines.registry import ENGINES
 from stages.tts.engines.speech_check import faults
 from stages.tts.engines.voices import catalogue
-from stages.tts.timing import loudness
+from stages.tts.timing import step_levels
 from tests.conftest import ROOT, Installation
 from tests.stages.tts.engines.test_external import SAID, engines
 from tests.support.sound_jobs import job, sound
@@ -112,7 +112,7 @@ def test_damaged_speech_is_found(said: tuple[Piece, Spoken], name: str) -> None:
 
 def test_speech_that_breaks_off_is_found_where_its_phones_are_not_known(said: tuple[Piece, Spoken]) -> None:
     piece, spoken = said
-    loud = np.flatnonzero(loudness(spoken.samples, RATE) > -25)
+    loud = np.flatnonzero(step_levels(spoken.samples, RATE) > -25)
     cut = spoken.samples[: int(loud[len(loud) // 2] + 1) * RATE // 100]
     assert faults([Spoken(cut, None)], RATE, piece) == ("it breaks off",)
 
@@ -198,7 +198,7 @@ def test_what_is_no_speech_is_said_again_and_then_in_another_way(
     # When a text is said / Then it is speech, as the file itself shows, and the status says that it was said again
     run()
     samples, rate = sound(ctx.path("speech.wav"))
-    level = loudness(samples.astype(np.float32), rate)
+    level = step_levels(samples.astype(np.float32), rate)
     assert level[level > level.max() - 40].std() > 4
     assert any("“The boat is blue.” was said again" in warning for warning in ctx.warnings)
 

@@ -20,7 +20,7 @@ from stages.tts.engines.choose import resolve
 from stages.tts.engines.hibari.engine import load_voice
 from stages.tts.engines.voices import catalogue
 from stages.tts.engines.xtts.network import Network
-from stages.tts.profile_store import Profiles
+from stages.tts.profile_store import ProfileStore
 from stages.tts.profiles.create import Wish, make
 from stages.tts.text.sentences import split_text
 from stages.tts.text.short_sentences import joined
@@ -77,7 +77,7 @@ def test_what_a_profile_lacks_fails_its_job_and_not_the_others(
     assert "non-commercial" in shut.message
     assert "avatar models fetch xtts" in bare.hint
     # And one that was removed while a job waited for it is said to be gone
-    store = Profiles(settings.paths.profiles)
+    store = ProfileStore(settings.paths.profiles)
     store.remove(store.find(profile))
     assert failure(wants(profile), settings).code == "profile-unknown"
 

@@ -26,7 +26,7 @@ from stages.tts.phonemes import front_end, heard
 from stages.tts.phonemes.reading import Reading
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import Preparer
-from stages.tts.timing import UNKNOWN
+from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
 from tests.support.sound_jobs import job, sound, timing
@@ -224,8 +224,8 @@ def test_words_are_found_in_speech_whose_times_are_not_known(
     words = timing(ctx)["words"]
     # When they are looked for, then each is found about there
     found = align_file(ctx.path("speech.wav"), [word["text"] for word in words], language)
-    starts = {phone.word: phone.start for phone in reversed(found) if phone.phone != UNKNOWN}
+    starts = {phone.word: phone.start for phone in reversed(found) if phone.phone != UNKNOWN_PHONE}
     assert sorted(starts) == list(range(len(words)))
     assert np.mean([abs(starts[at] - word["start"]) for at, word in enumerate(words)]) < 0.06
     # And of another sentence none is
-    assert {phone.phone for phone in align_file(ctx.path("speech.wav"), other.split(), language)} == {UNKNOWN}
+    assert {phone.phone for phone in align_file(ctx.path("speech.wav"), other.split(), language)} == {UNKNOWN_PHONE}

@@ -17,7 +17,7 @@ from stages.media.fullwidth import CLOSING, OPENING, width
 from stages.tts.engines.xtts.text_chunks import cut, plain
 from stages.tts.text.sentences import Sentence, join, pieces, split_text
 from stages.tts.text.spoken_words import Preparer
-from stages.tts.timing import Phone, spoken_words
+from stages.tts.timing import Phone, timed_words
 from tests.support.sound_jobs import ffmpeg, job, timing
 
 NEWS = (
@@ -148,7 +148,7 @@ def test_what_has_no_sound_joins_its_neighbour_as_it_was_written() -> None:
     # Given a word that nobody heard in a run, and a sign after a blank
     sentence = Sentence(("你好", "〓", "世界", "🎉"), True, glued=frozenset({1, 2}))
     # When the words get their times
-    _, words, _ = spoken_words([sentence], [Phone("a", at, at + 0.5, at, 0) for at in (0, 2)])
+    _, words, _ = timed_words([sentence], [Phone("a", at, at + 0.5, at, 0) for at in (0, 2)])
     # Then both stand where they stood, and a blank only where one was
     assert [(word.text, word.glued) for word in words] == [("你好〓", False), ("世界 🎉", True)]
 
