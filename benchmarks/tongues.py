@@ -38,8 +38,8 @@ from stages.context import Context  # noqa: E402
 from stages.lipsync.visemes import VOWELS  # noqa: E402
 from stages.media.ffmpeg import ffmpeg_path  # noqa: E402
 from stages.tts.alignment.forced import align_file  # noqa: E402
-from stages.tts.engines.base import primary  # noqa: E402
-from stages.tts.engines.voices import catalogue  # noqa: E402
+from stages.tts.engines.base import primary_language  # noqa: E402
+from stages.tts.engines.voices import list_voices  # noqa: E402
 from stages.tts.timing import UNKNOWN_PHONE, step_levels  # noqa: E402
 
 MODELS = {"fr": "fr-fr", "en": "en-us"}
@@ -163,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     models, wanted = options.models.resolve(), options.languages.split(",")
     lines = [line.partition(" ") for line in texts("tongues.txt")]
-    known = catalogue(Settings.model_validate({"paths": {"models": str(models)}}))
+    known = list_voices(Settings.model_validate({"paths": {"models": str(models)}}))
     print("| voice | time / speech | LUFS | dBTP | stops in their time | word starts | forced |")
     print("|---|---|---|---|---|---|---|")
     print(row("hibari/heart", "en", texts("plain.txt"), models), flush=True)
@@ -171,7 +171,12 @@ def main() -> None:
         sentences = [text for tongue, _, text in lines if tongue == language]
         for voice in known:
             asked = not options.voices or any(map(voice.is_called, options.voices.casefold().split(",")))
-            if voice.engine == "kokoro" and primary(voice.languages[0]) == language and voice.installed and asked:
+            if (
+                voice.engine == "kokoro"
+                and primary_language(voice.languages[0]) == language
+                and voice.installed
+                and asked
+            ):
                 print(row(voice.id, language, sentences, models), flush=True)
 
 

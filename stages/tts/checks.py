@@ -7,14 +7,14 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from stages.tts.engines.base import primary
-from stages.tts.engines.choose import Choice, resolve
+from stages.tts.engines.base import primary_language
+from stages.tts.engines.choose import VoiceChoice, choose_voice
 from stages.tts.text.clean import as_seen
 from stages.tts.text.pause_marks import check_marks, without_marks
 from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of
 
 
-def check_request(manifest: Manifest, settings: Settings) -> Choice | None:
+def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
     """Voice, language and text of a job; None when it brings its own sound.
 
     Raises:
@@ -22,7 +22,7 @@ def check_request(manifest: Manifest, settings: Settings) -> Choice | None:
     """
     if manifest.text is None or manifest.audio is not None:
         return None
-    choice = resolve(manifest, settings)
+    choice = choose_voice(manifest, settings)
     check_text(manifest.text, settings, manifest.language)
     return choice
 
@@ -49,7 +49,7 @@ def check_text(text: str, settings: Settings, language: str) -> None:
     scripts = Counter(filter(None, map(script_of, plain_text(without_marks(text)))))
     own = sum(scripts.pop(script, 0) for script in readable)
     if scripts.total() > own:
-        english = primary(language) == "en"
+        english = primary_language(language) == "en"
         raise JobError(
             "text-not-english" if english else "text-other-script",
             f"Most of the text is in {_script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"

@@ -87,7 +87,7 @@ class ProfileStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def all(self) -> list[Profile]:
+    def all_profiles(self) -> list[Profile]:
         """Those that can be read, by name."""
         found = []
         with contextlib.suppress(FileNotFoundError):
@@ -97,14 +97,14 @@ class ProfileStore:
                         found.append(_read_profile(folder))
         return sorted(found, key=lambda profile: profile.name.casefold())
 
-    def find(self, wanted: str) -> Profile:
+    def find_profile(self, wanted: str) -> Profile:
         """By id or name, in whatever case.
 
         Raises:
             JobError: `profile-unknown`.
         """
         key = wanted.strip().casefold()
-        for profile in self.all():
+        for profile in self.all_profiles():
             if key in (profile.id, profile.name.casefold()):
                 return profile
         raise JobError(
@@ -126,7 +126,7 @@ class ProfileStore:
                 f"'{name}' cannot be the name of a voice.",
                 f"Take a word or two of at most {MAX_NAME} characters, without a slash.",
             )
-        for profile in self.all():
+        for profile in self.all_profiles():
             if profile.name.casefold() == name.casefold() and profile.id != profile_id:
                 raise JobError(
                     "profile-name",
@@ -134,7 +134,7 @@ class ProfileStore:
                     "Take another name, or remove that one with `avatar voice remove`.",
                 )
 
-    def keep(self, profile: Profile, reference: bytes) -> Profile:
+    def save_profile(self, profile: Profile, reference: bytes) -> Profile:
         """Make a profile durable: whole or not at all. One of the same id (the same job, run again) is replaced.
 
         Raises:
@@ -152,20 +152,20 @@ class ProfileStore:
                 _share_with_group(building, REFERENCE_FILE, RECORD_FILE, ".")
                 fs.OPS.sync_dir(building)
                 target = self.root / profile.id
-                self._forget(target)
+                self._remove_folder(target)
                 fs.move(building, target)
             except BaseException:
                 fs.remove(building)
                 raise
         return _read_profile(target)
 
-    def remove(self, profile: Profile) -> None:
+    def remove_profile(self, profile: Profile) -> None:
         """Out of sight by one rename, then gone. A job that speaks with it now goes on with what it has read."""
         with self._locked():
-            self._forget(profile.folder)
+            self._remove_folder(profile.folder)
             fs.OPS.sync_dir(self.root)
 
-    def _forget(self, folder: Path) -> None:
+    def _remove_folder(self, folder: Path) -> None:
         if folder.exists():
             doomed = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
             fs.rename(folder, doomed)

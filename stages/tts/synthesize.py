@@ -16,11 +16,11 @@ from stages.context import Context, Facts
 from stages.media.wav import wav_blocks
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Engine, Piece, Spoken
-from stages.tts.engines.cache import Kept
-from stages.tts.engines.checked import Checked
-from stages.tts.engines.choose import Choice, load, resolve
-from stages.tts.engines.registry import needs_of
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
+from stages.tts.engines.cache import CachedVoice
+from stages.tts.engines.checked import CheckedVoice
+from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
+from stages.tts.engines.registry import text_needs_of
 from stages.tts.text.clean import as_seen
 from stages.tts.text.language_guess import seems_other
 from stages.tts.text.sentences import Sentence, pieces, split_text
@@ -42,7 +42,7 @@ def synthesize_text(ctx: Context) -> Facts:
     """Say the manifest's text.
 
     Raises:
-        JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text` and `choose_voice` find; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
         ResultError: `speech-invalid`: a part of this text does not become speech, or nothing that the voice says.
     """
@@ -51,18 +51,18 @@ def synthesize_text(ctx: Context) -> Facts:
     if warning := seems_other(text, ctx.manifest.language):
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
-    choice = resolve(ctx.manifest, ctx.settings)
-    ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _TIME_MARGIN_S)
-    engine: Engine = Checked(
-        load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
+    choice = choose_voice(ctx.manifest, ctx.settings)
+    ctx.allow(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
+    engine: LoadedVoice = CheckedVoice(
+        load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
     )
     kept = None
     if engine.method == "aligned":  # those that know no times are the slow ones
         # A profile's id too: another one may be given its name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
-        engine = kept = Kept(engine, ctx.path("said"), terms)
+        engine = kept = CachedVoice(engine, ctx.path("said"), terms)
     sentences = split_text(text, ctx.manifest.language)
-    needs = needs_of(choice.engine)
+    needs = text_needs_of(choice.engine)
     lexicon = of_language(settings.lexicon, ctx.manifest.language)
     preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
     with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
@@ -70,8 +70,8 @@ def synthesize_text(ctx: Context) -> Facts:
         phones = _say_sentences(ctx, said, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
-        track.pause(max(settings.tail_s, _marked_pause_after(sentences[-1])))
-        track.save(ctx.path("speech.wav"))
+        track.append_silence(max(settings.tail_s, _marked_pause_after(sentences[-1])))
+        track.save_wav(ctx.path("speech.wav"))
         _check_speech_file(ctx, track)
     if preparer.left_out:
         ctx.warnings.append(left_out(preparer.left_out))
@@ -80,7 +80,7 @@ def synthesize_text(ctx: Context) -> Facts:
         sentences, phones,
     )  # fmt: skip
     if kept is not None:
-        kept.forget()
+        kept.clear()
     return {
         "engine": choice.engine,
         "why": choice.why,
@@ -94,7 +94,7 @@ def synthesize_text(ctx: Context) -> Facts:
 
 
 def _say_sentences(
-    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: SpeechTrack
+    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: LoadedVoice, track: SpeechTrack
 ) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
@@ -111,9 +111,9 @@ def _say_sentences(
             piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
             for samples, found in _say_piece(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
-                track.pause(pause)
+                track.append_silence(pause)
                 shift = (track.samples - begin) / track.rate
-                track.add(samples[begin:end])
+                track.append_sound(samples[begin:end])
                 phones += [_shifted(phone, shift, owners[phone.word]) for phone in found]
                 pause = CLAUSE_PAUSE_S
         if phones:
@@ -147,12 +147,12 @@ def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
     )
 
 
-def _allow_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
+def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> None:
     """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
     if anew:
-        ctx.allow(time_limits.to_start(choice.engine, ctx.settings) + _TIME_MARGIN_S)
+        ctx.allow(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     else:
-        ctx.allow(time_limits.to_say(choice.engine, piece, ctx.settings) + _TIME_MARGIN_S)
+        ctx.allow(time_limits.say_limit_s(choice.engine, piece, ctx.settings) + _TIME_MARGIN_S)
 
 
 def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
@@ -174,7 +174,7 @@ def _marked_pause_after(sentence: Sentence) -> float:
     return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
 
 
-def _say_piece(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
+def _say_piece(ctx: Context, piece: Piece, engine: LoadedVoice) -> Iterator[tuple[Samples, list[Phone]]]:
     """Sound and phones of a piece. Phones that the engine does not know are looked for in the sound."""
     for spoken in engine.say(piece):
         ctx.warnings.extend(warning for warning in spoken.warnings if warning not in ctx.warnings)
@@ -182,7 +182,7 @@ def _say_piece(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Sam
             yield spoken.samples, _phones_of_part(spoken, piece, engine)
 
 
-def _phones_of_part(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
+def _phones_of_part(spoken: SpokenPart, piece: Piece, engine: LoadedVoice) -> list[Phone]:
     if spoken.phones is not None:
         return list(spoken.phones)
     from stages.tts.alignment.forced import align

@@ -48,7 +48,7 @@ class SpeechTrack:
     def seconds(self) -> float:
         return self.samples / self.rate
 
-    def add(self, samples: Block) -> None:
+    def append_sound(self, samples: Block) -> None:
         """Append sound, faded at both edges.
 
         Raises:
@@ -56,11 +56,11 @@ class SpeechTrack:
         """
         self._write(_faded(samples, round(FADE_S * self.rate)))
 
-    def pause(self, seconds: float) -> None:
+    def append_silence(self, seconds: float) -> None:
         """Append silence."""
         self._write(np.zeros(round(seconds * self.rate), np.float32))
 
-    def save(self, path: Path) -> None:
+    def save_wav(self, path: Path) -> None:
         """Write the signal, brought to the usual loudness, as a 16-bit mono WAV, atomically."""
         with artifact(path) as temporary:
             level(self._blocks, self.rate, self.samples, temporary)

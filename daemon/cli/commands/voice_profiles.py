@@ -68,7 +68,7 @@ def clone(
 @click.pass_obj
 def show_(shell: Shell, voice: str, as_json: bool) -> None:
     """What is known of a voice profile. VOICE is its id or name."""
-    profile = _store(shell).find(voice)
+    profile = _store(shell).find_profile(voice)
     show(
         {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}, as_json, lambda: _tell(profile)
     )
@@ -81,8 +81,8 @@ def show_(shell: Shell, voice: str, as_json: bool) -> None:
 def remove(shell: Shell, voice: str, as_json: bool) -> None:
     """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so."""
     store = _store(shell)
-    profile = store.find(voice)
-    store.remove(profile)
+    profile = store.find_profile(voice)
+    store.remove_profile(profile)
     show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
 
 

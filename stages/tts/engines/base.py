@@ -39,13 +39,13 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpokenPart:
     """What came of a piece, or of a part of it.
 
     Attributes:
         samples: float32 [n], mono, nominally within ±1, at the engine's rate. Empty where nothing could be said.
         phones: times in s from the first sample; `word` indexes the piece's words. None where the engine does not know
-            them: then the piece must come whole, in one `Spoken`, and the stage aligns it with its words.
+            them: then the piece must come whole, in one `SpokenPart`, and the stage aligns it with its words.
         warnings: sentences for the status.
     """
 
@@ -54,7 +54,7 @@ class Spoken:
     warnings: tuple[str, ...] = ()
 
 
-class Engine(Protocol):
+class LoadedVoice(Protocol):
     """A loaded voice, kept for the jobs that follow in this process.
 
     Attributes:
@@ -70,7 +70,7 @@ class Engine(Protocol):
     @property
     def licence(self) -> str: ...
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Say a piece, in one part or several.
 
         Raises:
@@ -79,7 +79,7 @@ class Engine(Protocol):
         """
         ...
 
-    def otherwise(self) -> Engine | None:
+    def fallback_voice(self) -> LoadedVoice | None:
         """The same voice, computed in another way, for what came out wrong; None where there is no other way."""
         ...
 
@@ -96,7 +96,7 @@ class Voice:
         licence: of what it says.
         model: its file, where it has one of its own.
         aliases: other names it is found by, such as the id of a voice profile.
-        own: it is a person's, and only spoken with when it is asked for.
+        is_profile: it is a person's, and only spoken with when it is asked for.
         missing: why it cannot be used here, and what to do; None where it can.
     """
 
@@ -107,7 +107,7 @@ class Voice:
     licence: str
     model: Path = Path()
     aliases: tuple[str, ...] = ()
-    own: bool = False
+    is_profile: bool = False
     missing: Missing | None = None
 
     @property
@@ -125,14 +125,14 @@ class Voice:
 
     def speaks(self, language: str) -> bool:
         """Whether it speaks a language, in whatever regional form."""
-        return primary(language) in map(primary, self.languages)
+        return primary_language(language) in map(primary_language, self.languages)
 
     def is_called(self, wanted: str) -> bool:
         """Whether a manifest means this voice; `wanted` is in lower case."""
         return wanted in (name.casefold() for name in (self.name, self.id, *self.aliases))
 
 
-def primary(language: str) -> str:
+def primary_language(language: str) -> str:
     """The language of a tag without its region: "en" for "en-GB"."""
     return language.casefold().partition("-")[0]
 
@@ -150,15 +150,15 @@ class TextNeeds:
     in_words: bool = False
 
 
-def _nothing(_: Settings) -> Missing | None:
+def _nothing_missing(_: Settings) -> Missing | None:
     return None
 
 
-def _once(_: Settings) -> int:
+def _one_try(_: Settings) -> int:
     return 1
 
 
-def _no(_: Settings) -> bool:
+def _not_wanted(_: Settings) -> bool:
     return False
 
 
@@ -186,15 +186,15 @@ class TtsEngine:
 
     name: str
     voices: Callable[[Settings], Sequence[Voice]]
-    load: Callable[[Voice, Settings], Engine]
+    load: Callable[[Voice, Settings], LoadedVoice]
     packages: tuple[str, ...]
     pins: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
     models: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
     needs: TextNeeds = TextNeeds()
-    tries: Callable[[Settings], int] = _once
-    refused: Callable[[Settings], Missing | None] = _nothing
-    missing: Callable[[Settings], Missing | None] = _nothing
-    verify: Callable[[Settings], Missing | None] = _nothing
-    wanted: Callable[[Settings], bool] = _no
+    tries: Callable[[Settings], int] = _one_try
+    refused: Callable[[Settings], Missing | None] = _nothing_missing
+    missing: Callable[[Settings], Missing | None] = _nothing_missing
+    verify: Callable[[Settings], Missing | None] = _nothing_missing
+    wanted: Callable[[Settings], bool] = _not_wanted
     no_voices: str = ""

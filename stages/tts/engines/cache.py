@@ -17,20 +17,20 @@ from typing import Any, Literal
 import numpy as np
 
 from daemon.system import fs
-from stages.tts.engines.base import Engine, Piece, Spoken
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.timing import Phone
 
 
-class Kept:
+class CachedVoice:
     """An engine that says each piece once.
 
     Args:
         engine: the one that speaks.
-        folder: where pieces are kept; made here, removed by `forget`.
+        folder: where pieces are kept; made here, removed by `clear`.
         terms: all that a piece's sound depends on beside the piece: the voice, the settings. JSON.
     """
 
-    def __init__(self, engine: Engine, folder: Path, terms: Any) -> None:
+    def __init__(self, engine: LoadedVoice, folder: Path, terms: Any) -> None:
         self._engine = engine
         self._folder = folder
         self._terms = terms
@@ -48,21 +48,21 @@ class Kept:
     def licence(self) -> str:
         return self._engine.licence
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """The piece as it was said before, or as the engine says it now."""
         path = self._folder / f"{self._key(piece)}.npz"
         try:
-            parts = _read(path)
+            parts = _unpack_parts(path)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             parts = list(self._engine.say(piece))
-            fs.replace_bytes(path, _packed(parts), durable=False)
+            fs.replace_bytes(path, _pack_parts(parts), durable=False)
         yield from parts
 
-    def otherwise(self) -> Engine | None:
+    def fallback_voice(self) -> LoadedVoice | None:
         """What the engine itself has."""
-        return self._engine.otherwise()
+        return self._engine.fallback_voice()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Remove what was kept."""
         fs.remove(self._folder)
 
@@ -71,7 +71,7 @@ class Kept:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _packed(parts: list[Spoken]) -> bytes:
+def _pack_parts(parts: list[SpokenPart]) -> bytes:
     told = [
         {"phones": None if part.phones is None else [asdict(phone) for phone in part.phones], "warnings": part.warnings}
         for part in parts
@@ -81,10 +81,10 @@ def _packed(parts: list[Spoken]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> list[Spoken]:
+def _unpack_parts(path: Path) -> list[SpokenPart]:
     with np.load(path, allow_pickle=False) as saved:
         return [
-            Spoken(
+            SpokenPart(
                 saved[f"part{number}"],
                 None if told["phones"] is None else tuple(Phone(**phone) for phone in told["phones"]),
                 tuple(told["warnings"]),

@@ -28,7 +28,7 @@ PACKAGES = ("torch", "torchaudio", "transformers", "TTS")
 _lock = threading.Lock()
 
 
-def library(module: str) -> types.ModuleType:
+def import_coqui(module: str) -> types.ModuleType:
     """A module of coqui-tts, such as `TTS.tts.models.xtts`.
 
     Raises:
@@ -39,14 +39,14 @@ def library(module: str) -> types.ModuleType:
         raise MachineError("engine-version" if there else "engine-not-installed", f"{missing.why}.", missing.remedy)
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _torchaudio()
-        _root()
+        _import_torchaudio()
+        _import_root_package()
         for name in ("TTS", "transformers.generation"):  # they tell of their own settings at every sentence
             logging.getLogger(name).setLevel(logging.ERROR)
         return importlib.import_module(module)
 
 
-def _torchaudio() -> None:
+def _import_torchaudio() -> None:
     try:
         importlib.import_module("torchaudio")
     except OSError:  # its compiled part wants CUDA
@@ -58,7 +58,7 @@ def _torchaudio() -> None:
         importlib.import_module("torchaudio")
 
 
-def _root() -> None:
+def _import_root_package() -> None:
     """The package itself, which looks for torchcodec once, when it is imported."""
     if importlib.util.find_spec("torchcodec") is None:
         name = types.ModuleType("torchcodec")

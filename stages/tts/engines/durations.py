@@ -18,13 +18,13 @@ UNIT_S = UNIT_SAMPLES / SAMPLE_RATE  # 0.025 s
 #: The symbol the network wants at both ends; it is silent.
 PAD = ""
 #: The network's durations run late against its sound by this much (three units).
-LATE_S = 0.075
+DURATIONS_LATE_S = 0.075
 #: Shortest pause worth closing the mouth for.
 MIN_GAP_S = 0.05
 
 _STRESS = {"ˈ": 1, "ˌ": 2}
 _PAUSES = frozenset({PAD, *';:,.!?—…"()“”'})
-_JOINED = frozenset("ː̃ʰʲᵝ→↓↗↘")  # modify the phone before them
+_MODIFIERS = frozenset("ː̃ʰʲᵝ→↓↗↘")  # modify the phone before them
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Utterance:
     units: tuple[int, ...]
     sample_rate: int = SAMPLE_RATE
     unit_samples: int = UNIT_SAMPLES
-    late_s: float = LATE_S
+    late_s: float = DURATIONS_LATE_S
 
 
 def phones_of(utterance: Utterance) -> list[Phone]:
@@ -63,21 +63,21 @@ def phones_of(utterance: Utterance) -> list[Phone]:
             start, stress, pending = at, _STRESS[char], True
         elif char in _PAUSES:
             pause = True
-        elif char != " " and char not in _JOINED:
+        elif char != " " and char not in _MODIFIERS:
             begin = start if pending else at
             if found and char == "ɹ" and found[-1].phone == "ɜ" and not pause:
                 found[-1] = replace(found[-1], phone="ɜɹ")
                 continue
             if found:
-                found[-1] = _closed(found[-1], begin, pause, loud)
+                found[-1] = _with_end(found[-1], begin, pause, loud)
             found.append(Phone(char, begin, begin, utterance.owners[index], stress))
             stress, pause, pending = 0, False, False
     if found:
-        found[-1] = _closed(found[-1], total, True, loud)
+        found[-1] = _with_end(found[-1], total, True, loud)
     return found
 
 
-def _closed(phone: Phone, following: float, pause: bool, loud: npt.NDArray[np.bool_]) -> Phone:
+def _with_end(phone: Phone, following: float, pause: bool, loud: npt.NDArray[np.bool_]) -> Phone:
     """The phone with its end: the next one's start, or, before a pause, where its sound dies away.
 
     The network gives the silence of a pause to the phone before it, so only the sound tells where that one ends.

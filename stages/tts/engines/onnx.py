@@ -18,7 +18,7 @@ def _field(number: int, payload: bytes) -> bytes:
     return bytes([number << 3 | 2, len(payload)]) + payload
 
 
-def with_output(model: bytes, name: str) -> bytes:
+def add_model_output(model: bytes, name: str) -> bytes:
     """A serialised ONNX model that hands out one more of its tensors."""
     # ModelProto.graph = 7, GraphProto.output = 12, ValueInfoProto.name = 1 (onnx.proto3)
     return model + _field(7, _field(12, _field(1, name.encode())))
@@ -45,10 +45,10 @@ def open_session(
     options.enable_cpu_mem_arena = pooled
     options.enable_mem_pattern = False  # every sentence has another length: patterns kept for each would only grow
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads would take others' cores
-    return onnxruntime.InferenceSession(with_output(model, durations), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(add_model_output(model, durations), options, providers=["CPUExecutionProvider"])
 
 
-def runs(known: Sequence[tuple[str, int]], limit: int) -> Iterator[list[tuple[str, int]]]:
+def split_runs(known: Sequence[tuple[str, int]], limit: int) -> Iterator[list[tuple[str, int]]]:
     """(character, owner) pairs in runs that the network takes at once: no longer than `limit`, no space at the end."""
     for start, stop in _cuts("".join(char for char, _ in known), limit):
         run = list(known[start:stop])

@@ -28,12 +28,12 @@ SENTENCES: dict[str, str] = {
 }
 
 
-def text(language: str) -> str | None:
+def sentences_in(language: str) -> str | None:
     """The sentences of a language (BCP 47 tag), or None where none are known."""
     return SENTENCES.get(language.casefold().partition("-")[0])
 
 
-def pieces(language: str) -> list[Piece]:
+def pieces_in(language: str) -> list[Piece]:
     """The same, each as it is given to an engine, at the voice's own pace."""
-    found = split_text(text(language) or "", language)
+    found = split_text(sentences_in(language) or "", language)
     return [Piece(one.words, language, 1.0, (number,)) for number, one in enumerate(found) if one.words]

@@ -32,11 +32,11 @@ def engine_missing(engine: TtsEngine, settings: Settings) -> Missing | None:
 def engine_packages_missing(engine: TtsEngine, settings: Settings) -> Missing | None:
     """What of its packages is missing: here, or in the Python that config.yaml gives it."""
     if program := settings.engines.get(engine.name):
-        return probe.missing(engine, program)
+        return probe.missing_in_python(engine, program)
     return packages_missing(engine.packages, engine.pins, engine.extra) if engine.extra else None
 
 
-def needs_of(engine: str) -> TextNeeds:
+def text_needs_of(engine: str) -> TextNeeds:
     """What the engine of this name needs of the text; nothing where nothing is known, as of other people's programs."""
     return ENGINES[engine].needs if engine in ENGINES else TextNeeds()
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.text.spoken_length import expect_written
 from stages.tts.timing import STEPS_PER_S, UNKNOWN_PHONE, Phone, Samples, step_levels
 
@@ -20,7 +20,7 @@ Wave = npt.NDArray[np.float64]
 
 NOT_FINITE = "it holds values that are no numbers (NaN or infinity)"
 #: A sound whose loudest sample is below this is no speech: the quietest "Mm." that was measured is thirty times as loud.
-SILENT = 0.001
+SILENT_PEAK = 0.001
 #: And one above this comes of no voice, however it shouts. Full scale is 1.
 _TOO_LOUD = 8.0
 #: Longer than a period of the lowest voice. s
@@ -48,7 +48,7 @@ _BEYOND_S = 0.06
 _HEARD_PART, _HEARD_PHONES, _HEARD_DB = 0.5, 5, 50.0
 
 
-def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
+def speech_faults(parts: Sequence[SpokenPart], rate: int, piece: Piece) -> tuple[str, ...]:
     """What is wrong with a piece as an engine said it, in words for a person; empty where nothing was found.
 
     Args:
@@ -94,7 +94,7 @@ def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
     if values := value_faults(samples):
         return values
     signal = _without_offset(samples.astype(np.float64), rate)
-    if float(np.abs(signal).max()) < SILENT:
+    if float(np.abs(signal).max()) < SILENT_PEAK:
         return ("it is silent",)
     level = step_levels(signal.astype(np.float32), rate)
     active = level > level.max() - _ACTIVE_DB

@@ -7,17 +7,17 @@ from stages.tts.engines.base import Piece
 from stages.tts.engines.registry import tries_of
 
 #: What an engine has whose program is not its own.
-_USUAL = ExternalEngine()
+_DEFAULTS = ExternalEngine()
 
 
-def to_start(engine: str, settings: Settings) -> float:
+def start_limit_s(engine: str, settings: Settings) -> float:
     """Until it can speak, with its model read from a cold disk. s"""
-    return settings.engines.get(engine, _USUAL).start_s
+    return settings.engines.get(engine, _DEFAULTS).start_s
 
 
-def to_say(engine: str, piece: Piece, settings: Settings) -> float:
+def say_limit_s(engine: str, piece: Piece, settings: Settings) -> float:
     """Until a piece is said: a slow processor needs it for each character, and at each of its tries. s"""
-    terms = settings.engines.get(engine, _USUAL)
+    terms = settings.engines.get(engine, _DEFAULTS)
     return terms.say_s + terms.say_char_s * tries_of(engine, settings) * sum(map(len, piece.words)) / min(
         1.0, piece.speed
     )

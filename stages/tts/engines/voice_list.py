@@ -17,8 +17,8 @@ from pydantic import AfterValidator, BaseModel
 
 from daemon.config import Settings
 from daemon.errors import visible
-from stages.tts.engines.base import Voice, primary
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.base import Voice, primary_language
+from stages.tts.engines.voices import list_voices
 
 #: What whoever runs it may wait for at most, in s. It ends itself then, also where nobody waits any more.
 LIMIT_S = 120
@@ -29,10 +29,10 @@ def _one_line(text: str) -> str:
 
 
 #: The published list lies where people can write: what is read from there must not move a terminal's cursor.
-Text = Annotated[str, AfterValidator(_one_line)]
+OneLineText = Annotated[str, AfterValidator(_one_line)]
 
 
-class Row(BaseModel):
+class VoiceRow(BaseModel):
     """One voice, as it is listed.
 
     Attributes:
@@ -43,20 +43,20 @@ class Row(BaseModel):
         lacking, remedy: why it cannot be used, and what to do; None where it can.
     """
 
-    id: Text
-    name: Text
-    engine: Text
-    languages: list[Text]
-    gender: Text | None
-    licence: Text
+    id: OneLineText
+    name: OneLineText
+    engine: OneLineText
+    languages: list[OneLineText]
+    gender: OneLineText | None
+    licence: OneLineText
     profile: bool
-    aliases: list[Text]
+    aliases: list[OneLineText]
     installed: bool
-    lacking: Text | None
-    remedy: Text | None
+    lacking: OneLineText | None
+    remedy: OneLineText | None
 
     @classmethod
-    def of(cls, voice: Voice) -> Row:
+    def of(cls, voice: Voice) -> VoiceRow:
         return cls(
             id=voice.id,
             name=voice.name,
@@ -64,7 +64,7 @@ class Row(BaseModel):
             languages=list(voice.languages),
             gender=voice.gender or None,
             licence=voice.licence,
-            profile=voice.own,
+            profile=voice.is_profile,
             aliases=list(voice.aliases),
             installed=voice.installed,
             lacking=voice.missing.why if voice.missing else None,
@@ -79,12 +79,12 @@ class Row(BaseModel):
         """Whether it speaks a language; a tag with a region means that region, one without any."""
         if "-" in language:
             return language.casefold() in map(str.casefold, self.languages)
-        return primary(language) in map(primary, self.languages)
+        return primary_language(language) in map(primary_language, self.languages)
 
 
-def rows(settings: Settings) -> list[Row]:
+def list_voice_rows(settings: Settings) -> list[VoiceRow]:
     """Every voice that is known, installed or not."""
-    return [Row.of(voice) for voice in catalogue(settings)]
+    return [VoiceRow.of(voice) for voice in list_voices(settings)]
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
     with contextlib.suppress(PermissionError):  # which systemd/cpu-only.conf forbids
         os.nice(10)  # nobody waits for it
     settings = Settings.model_validate(json.load(sys.stdin))
-    json.dump([row.model_dump() for row in rows(settings)], sys.stdout)
+    json.dump([row.model_dump() for row in list_voice_rows(settings)], sys.stdout)
 
 
 if __name__ == "__main__":

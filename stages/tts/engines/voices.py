@@ -9,7 +9,7 @@ from stages.tts.engines.base import Voice
 from stages.tts.engines.registry import ENGINES, engine_missing
 
 
-def catalogue(settings: Settings) -> list[Voice]:
+def list_voices(settings: Settings) -> list[Voice]:
     """All voices that are known, installed or not, in the order of the engines; other people's programs come last."""
     found = []
     for engine in ENGINES.values():

@@ -14,7 +14,7 @@ from daemon.errors import JobError
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.media.wav import to_pcm, wav_writer
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.voices import list_voices
 from stages.tts.profile_store import Profile, ProfileStore, check_consent
 from stages.tts.profiles.sample import RATE, reference
 from stages.tts.timing import Samples
@@ -89,13 +89,13 @@ def make(
         quality=found.quality.record(),
         folder=settings.paths.profiles / wish.id,
     )
-    return store.keep(profile, _wav(found.samples)), found.warnings
+    return store.save_profile(profile, _wav(found.samples)), found.warnings
 
 
 def _check_unlike(name: str, settings: Settings) -> None:
     """A profile named like a voice of an engine could not be asked for."""
-    for voice in catalogue(settings):
-        if not voice.own and voice.is_called(name.casefold()):
+    for voice in list_voices(settings):
+        if not voice.is_profile and voice.is_called(name.casefold()):
             raise JobError(
                 "profile-name", f"There is a voice named '{name}' already: {voice.id}.", "Take another name."
             )

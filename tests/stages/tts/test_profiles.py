@@ -22,8 +22,8 @@ from stages.tts.engines.base import Piece
 from stages.tts.engines.coqui_library import PINS
 from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.xtts import speaker_latents, voices
-from stages.tts.engines.xtts.engine import load
-from stages.tts.engines.xtts.network import Network
+from stages.tts.engines.xtts.engine import load_xtts
+from stages.tts.engines.xtts.network import XttsNetwork
 from stages.tts.profile_store import Profile, ProfileStore, check_usable
 from stages.tts.profiles.create import Wish, make
 from stages.tts.profiles.quality import measure
@@ -174,7 +174,7 @@ def test_a_job_run_again_after_a_crash_makes_one_profile(recording: Path, tmp_pa
     # Then there is one
     assert first["profile"] == second["profile"]
     assert kept(tmp_path) == [first["profile"]]
-    found = ProfileStore(tmp_path / "profiles").find("anna")
+    found = ProfileStore(tmp_path / "profiles").find_profile("anna")
     assert (found.expires, found.source) == (datetime.date(2999, 12, 31), ctx.job_id)
     assert ctx.path("profile.json").exists()
 
@@ -198,7 +198,7 @@ def test_without_consent_nothing_is_made_or_spoken_where_it_is_required(recordin
     profile, _ = make([recording], wish(consent=" "), settings(tmp_path))
     # When consent is required, then it is not spoken with, and no other one is made without
     with pytest.raises(JobError) as spoken:
-        load(profile, settings(tmp_path, require_consent=True))
+        load_xtts(profile, settings(tmp_path, require_consent=True))
     with pytest.raises(JobError) as made:
         make([recording], wish("Eva", 2, consent=""), settings(tmp_path, require_consent=True))
     assert spoken.value.code == made.value.code == "consent-missing"
@@ -227,19 +227,24 @@ def test_an_expired_profile_is_not_spoken_with(anna: Profile, tmp_path: Path) ->
     # Given profiles whose last day is today, and was yesterday
     today = datetime.date.today()  # noqa: DTZ011
     store = ProfileStore(tmp_path / "profiles")
-    last = store.keep(Profile(**{**vars(anna), "expires": today}), anna.reference.read_bytes())
+    last = store.save_profile(Profile(**{**vars(anna), "expires": today}), anna.reference.read_bytes())
     check_usable(last, require_consent=True)
-    over = store.keep(Profile(**{**vars(anna), "expires": today - datetime.timedelta(1)}), anna.reference.read_bytes())
+    over = store.save_profile(
+        Profile(**{**vars(anna), "expires": today - datetime.timedelta(1)}), anna.reference.read_bytes()
+    )
     with pytest.raises(JobError) as error:
         check_usable(over, require_consent=True)
     assert error.value.code == "profile-expired"
 
 
-def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: Network, tmp_path: Path) -> None:
+def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: XttsNetwork, tmp_path: Path) -> None:
     # Given a job that found its profile before it was removed, and one that looks for it after
     store = ProfileStore(tmp_path / "profiles")
-    store.remove(anna)
-    for attempt in (lambda: speaker_latents.of_profile(anna, network, "0" * 64), lambda: store.find(anna.id)):
+    store.remove_profile(anna)
+    for attempt in (
+        lambda: speaker_latents.latents_of_profile(anna, network, "0" * 64),
+        lambda: store.find_profile(anna.id),
+    ):
         with pytest.raises(JobError) as error:
             attempt()
         assert error.value.code == "profile-unknown"
@@ -247,30 +252,30 @@ def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: Networ
     assert kept(tmp_path) == []
 
 
-def test_what_the_network_makes_of_a_voice_is_kept_for_that_network(anna: Profile, network: Network) -> None:
+def test_what_the_network_makes_of_a_voice_is_kept_for_that_network(anna: Profile, network: XttsNetwork) -> None:
     # Given a profile that was spoken with
-    first = speaker_latents.of_profile(anna, network, "a" * 64)
+    first = speaker_latents.latents_of_profile(anna, network, "a" * 64)
     anna.reference.rename(anna.folder / "away.wav")
     # When it is spoken with again, then the reference is not looked at
-    again = speaker_latents.of_profile(anna, network, "a" * 64)
+    again = speaker_latents.latents_of_profile(anna, network, "a" * 64)
     assert np.array_equal(first.gpt.numpy(), again.gpt.numpy())
     assert np.array_equal(first.speaker.numpy(), again.speaker.numpy())
     # But it is for another model file; and what is damaged is made anew
     with pytest.raises(JobError):
-        speaker_latents.of_profile(anna, network, "b" * 64)
+        speaker_latents.latents_of_profile(anna, network, "b" * 64)
     (anna.folder / "away.wav").rename(anna.reference)
     next(anna.folder.glob("latents-*")).write_bytes(b"half")
-    assert np.array_equal(first.gpt.numpy(), speaker_latents.of_profile(anna, network, "a" * 64).gpt.numpy())
+    assert np.array_equal(first.gpt.numpy(), speaker_latents.latents_of_profile(anna, network, "a" * 64).gpt.numpy())
 
 
 def test_a_profile_and_a_voice_of_the_model_speak(anna: Profile, published_xtts: Path) -> None:
     # Given XTTS's files
     where = xtts_settings(published_xtts)
     assert engine_missing(ENGINES["xtts"], where) is None
-    assert voices.built_in(where) == ["Ada", "Bo"]
+    assert voices.model_voice_names(where) == ["Ada", "Bo"]
     # When a sentence is said by a profile and by a voice that came with the model
     piece = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
-    said = [next(iter(load(voice, where).say(piece))) for voice in (anna, "ada")]
+    said = [next(iter(load_xtts(voice, where).say(piece))) for voice in (anna, "ada")]
     # Then both are heard, and are not the same
     assert all(np.abs(spoken.samples).max() > 0.003 for spoken in said)
     assert len(said[0].samples) != len(said[1].samples) or not np.array_equal(said[0].samples, said[1].samples)
@@ -291,7 +296,7 @@ def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch
     assert "model.pth" in missing.why
     assert "avatar models fetch xtts" in missing.remedy
     with pytest.raises(AvatarError) as error:
-        load("Ada", xtts_settings(tmp_path))
+        load_xtts("Ada", xtts_settings(tmp_path))
     assert error.value.code == "model-missing"
     # And before the file the packages, whose versions belong together
     monkeypatch.setitem(PINS, "transformers", "4.46.3")

@@ -20,8 +20,8 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from stages.context import Context
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
-from stages.tts.engines.hibari.engine import Hibari, load_voice
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.hibari.engine import HibariVoice, load_hibari
+from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.reading import Reader
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import Preparer
@@ -39,8 +39,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return ctx
 
 
-def heart() -> Hibari:
-    return load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
+def heart() -> HibariVoice:
+    return load_hibari(next(voice for voice in list_voices(Settings()) if voice.id == "hibari/heart"))
 
 
 def refused(ctx: Context) -> JobError:
@@ -184,13 +184,13 @@ def test_a_long_text_is_said_piece_by_piece(tmp_path: Path, monkeypatch: pytest.
     # Given 5,000 characters without a full stop, and a record of what is held at once
     text = ("and so the river goes on to the sea and never asks why it must go " * 80)[:5000]
     held: list[int] = []
-    add = SpeechTrack.add
+    add = SpeechTrack.append_sound
 
     def recorded(track: SpeechTrack, samples: Any) -> None:
         held.append(len(samples))
         add(track, samples)
 
-    monkeypatch.setattr(SpeechTrack, "add", recorded)
+    monkeypatch.setattr(SpeechTrack, "append_sound", recorded)
     parts: list[float] = []
     ctx = job(tmp_path, text=text)
     # When it is said

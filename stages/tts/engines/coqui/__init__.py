@@ -9,7 +9,7 @@ from daemon.config import Settings
 from daemon.system.installation import Missing, fetch_models
 from stages.model_files.catalogue import survey
 from stages.tts.engines import coqui_library
-from stages.tts.engines.base import Engine, TtsEngine, Voice
+from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice
 from stages.tts.engines.coqui.model_files import MODELS
 
 _LJSPEECH, _VCTK = "coqui-ljspeech", "coqui-vctk"
@@ -22,11 +22,11 @@ def _voices(settings: Settings) -> list[Voice]:
     missing = {model: _missing(model, root) for model in _FOLDERS}  # once, not for each of a hundred voices
     return [
         Voice("coqui", name, (language,), gender, "Apache-2.0", root / _FOLDERS[model], missing=missing[model])
-        for model, name, language, gender in _named(root / _FOLDERS[_VCTK] / "speaker_ids.json")
+        for model, name, language, gender in _list_named(root / _FOLDERS[_VCTK] / "speaker_ids.json")
     ]
 
 
-def _named(names: Path) -> list[tuple[str, str, str, str]]:
+def _list_named(names: Path) -> list[tuple[str, str, str, str]]:
     """(model, voice, language, gender) of each. VCTK's people are from all over; their names say nothing of them."""
     found = [(_LJSPEECH, "ljspeech", "en-US", "female")]
     try:
@@ -44,10 +44,10 @@ def _missing(model: str, root: Path) -> Missing | None:
     return None
 
 
-def _load(voice: Voice, _: Settings) -> Engine:
-    from stages.tts.engines.coqui.engine import load
+def _load(voice: Voice, _: Settings) -> LoadedVoice:
+    from stages.tts.engines.coqui.engine import load_coqui
 
-    return load(voice.model, voice.name, voice.british)
+    return load_coqui(voice.model, voice.name, voice.british)
 
 
 ENGINE = TtsEngine(

@@ -16,7 +16,7 @@ _LONG = frozenset("uɑɔɜ")
 _STRESS = frozenset("ˈˌ")
 
 
-def espeak(chars: str) -> list[tuple[str, int]]:
+def to_espeak(chars: str) -> list[tuple[str, int]]:
     """Each character of espeak's spelling, with the index of ours that it stands for."""
     found: list[tuple[str, int]] = []
     skip = -1

@@ -8,16 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from stages.tts.engines.base import Piece, Spoken
-from stages.tts.engines.coqui.alphabet import espeak
-from stages.tts.engines.coqui.vits import MAX_PHONEMES, Vits
+from stages.tts.engines.base import Piece, SpokenPart
+from stages.tts.engines.coqui.alphabet import to_espeak
+from stages.tts.engines.coqui.vits import MAX_PHONEMES, VitsNetwork
 from stages.tts.engines.durations import PAD, Utterance, phones_of
-from stages.tts.engines.onnx import runs
+from stages.tts.engines.onnx import split_runs
 from stages.tts.phonemes.reading import NO_WORD, Reader
 
 
-class Coqui:
-    """One voice of a VITS model, as every engine is: see `stages.tts.engines.base.Engine`.
+class CoquiVoice:
+    """One voice of a VITS model, as every engine is: see `stages.tts.engines.base.LoadedVoice`.
 
     Args:
         model: the loaded network.
@@ -28,27 +28,27 @@ class Coqui:
     method: Literal["exact"] = "exact"
     licence = "Apache-2.0"
 
-    def __init__(self, model: Vits, speaker: int | None, british: bool) -> None:
+    def __init__(self, model: VitsNetwork, speaker: int | None, british: bool) -> None:
         self._model = model
         self._speaker = speaker
         self._british = british
         self.sample_rate = model.sample_rate
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Say a piece; times are the network's own."""
         reading = Reader(self._british).read(piece.words, piece.sounds)
-        for number, run in enumerate(runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
+        for number, run in enumerate(split_runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
             utterance = self._utter(run, piece.speed, _seed(*piece.seed, number))
             if utterance is not None:
-                yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+                yield SpokenPart(utterance.samples, tuple(phones_of(utterance)))
 
-    def otherwise(self) -> None:
+    def fallback_voice(self) -> None:
         """Its network is in float32 already."""
 
     def _utter(self, run: list[tuple[str, int]], speed: float, seed: int) -> Utterance | None:
         """Sound of (our character, its word) pairs, with the duration of each; None where none of them is known."""
         chars = "".join(char for char, _ in run)
-        spelled = [(char, owner) for char, owner in espeak(chars) if self._model.knows(char)]
+        spelled = [(char, owner) for char, owner in to_espeak(chars) if self._model.knows(char)]
         if not spelled:
             return None
         samples, hops = self._model.say([char for char, _ in spelled], self._speaker, speed, seed)
@@ -71,16 +71,16 @@ def _seed(*place: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _model(folder: Path) -> Vits:
+def _load_network(folder: Path) -> VitsNetwork:
     """The network, loaded once and kept for the jobs that follow."""
-    return Vits(folder)
+    return VitsNetwork(folder)
 
 
-def load(folder: Path, name: str, british: bool) -> Coqui:
+def load_coqui(folder: Path, name: str, british: bool) -> CoquiVoice:
     """The engine with a model's folder and, where it has several, one of its speakers by name.
 
     Raises:
-        MachineError: what `Vits` raises.
+        MachineError: what `VitsNetwork` raises.
     """
-    model = _model(folder)
-    return Coqui(model, model.speakers.get(name), british)
+    model = _load_network(folder)
+    return CoquiVoice(model, model.speakers.get(name), british)

@@ -12,7 +12,7 @@ import torch
 
 from daemon.errors import MachineError
 from stages.model_files.checkpoint import read_checkpoint
-from stages.tts.engines.coqui_library import library
+from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.timing import Samples
 
 #: Phonemes given to the network at once; it was trained on sentences of about this length.
@@ -20,7 +20,7 @@ MAX_PHONEMES = 300
 _HINT = "Get it again from where it is published: `avatar models list`."
 
 
-class Vits:
+class VitsNetwork:
     """A loaded model.
 
     Args:
@@ -70,10 +70,10 @@ class Vits:
             made = self._network.inference(torch.tensor([ids]), aux_input=given)
         units = [round(value) for value in made["durations"].flatten().tolist()]
         samples = made["model_outputs"].flatten().numpy()[: sum(units) * self.hop]
-        return np.ascontiguousarray(samples, np.float32), shared(units) if self._blanks else units
+        return np.ascontiguousarray(samples, np.float32), share_blanks(units) if self._blanks else units
 
 
-def shared(units: Sequence[int]) -> list[int]:
+def share_blanks(units: Sequence[int]) -> list[int]:
     """Durations without the blanks (every other one, from the first on); the whole stays as long."""
     own = list(units[1::2])
     if own:
@@ -90,7 +90,7 @@ def _build(folder: Path) -> tuple[Any, Any]:
         if not path.is_file():
             raise MachineError("model-missing", f"{path} is not there.", _HINT)
     try:
-        config = library("TTS.tts.configs.vits_config").VitsConfig()
+        config = import_coqui("TTS.tts.configs.vits_config").VitsConfig()
         config.load_json(str(settings))
         if json.loads(settings.read_bytes()).get("model") != "vits":
             raise ValueError("it does not describe a VITS model")
@@ -109,7 +109,7 @@ def _build(folder: Path) -> tuple[Any, Any]:
             for name, value in content["model"].items()
             if name.partition(".")[0] not in ("disc", "speaker_encoder")
         }
-        network = library("TTS.tts.models.vits").Vits(config)
+        network = import_coqui("TTS.tts.models.vits").Vits(config)
         network.load_state_dict(state, strict=True)
     except MachineError:
         raise

@@ -16,7 +16,7 @@ import os
 import sys
 
 #: What of this program is needed there.
-OURS = ("daemon", "stages")
+OWN_PACKAGES = ("daemon", "stages")
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *4 * [os.pardir]))
 
 
@@ -25,10 +25,10 @@ class _Finder:
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.PathFinder.find_spec(name, [_ROOT]) if name in OURS else None
+        return importlib.machinery.PathFinder.find_spec(name, [_ROOT]) if name in OWN_PACKAGES else None
 
 
-def _look(modules: list[str], packages: list[str]) -> dict[str, object]:
+def _describe_python(modules: list[str], packages: list[str]) -> dict[str, object]:
     versions = {}
     for name in filter(None, packages):
         try:
@@ -45,7 +45,7 @@ def _look(modules: list[str], packages: list[str]) -> dict[str, object]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--look"]:
-        print(json.dumps(_look(sys.argv[2].split(","), sys.argv[3].split(","))))
+        print(json.dumps(_describe_python(sys.argv[2].split(","), sys.argv[3].split(","))))
         return
     sys.meta_path.insert(0, _Finder)
     from stages.tts.engines.external.host import main as serve

@@ -21,17 +21,17 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shortened
 from stages.media.wav import open_wav
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Piece, Spoken, Voice
+from stages.tts.engines.base import Piece, SpokenPart, Voice
 from stages.tts.engines.external import probe
-from stages.tts.engines.external.process import Program, ProgramError
-from stages.tts.engines.external.workdir import Workroom
+from stages.tts.engines.external.process import EngineProcess, EngineProcessError
+from stages.tts.engines.external.workdir import WorkDir
 from stages.tts.timing import Phone, Samples
 
 VERSION = 1
 #: Longest sound of one answer, and how many answers a piece may have.
 MAX_SOUND_S, MAX_ANSWERS = 600.0, 1000
 
-_FAULTS: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+_ERROR_CLASSES: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
 _Text = Annotated[str, Field(max_length=500)]
 
 
@@ -39,13 +39,13 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class _Ready(_Answer):
+class _ReadyAnswer(_Answer):
     event: Literal["ready"]
     sample_rate: int = Field(ge=8000, le=96_000)
     method: Literal["exact", "aligned"]
 
 
-class _Sound(_Answer):
+class _PhoneAnswer(_Answer):
     phone: str = Field(min_length=1, max_length=8)
     start: float = Field(ge=0)
     end: float
@@ -53,14 +53,14 @@ class _Sound(_Answer):
     stress: int = Field(0, ge=0, le=2)
 
 
-class _Spoken(_Answer):
+class _SpokenAnswer(_Answer):
     event: Literal["spoken"]
     wav: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
-    phones: list[_Sound] | None = Field(None, max_length=20_000)
+    phones: list[_PhoneAnswer] | None = Field(None, max_length=20_000)
     warnings: list[_Text] = Field(default_factory=list, max_length=10)
 
 
-class _Error(_Answer):
+class _ErrorAnswer(_Answer):
     event: Literal["error"]
     fault: Literal["job", "machine", "unknown"] = "unknown"
     code: str = Field("engine-failed", pattern=r"^[a-z]+(-[a-z]+)+$", max_length=60)
@@ -68,14 +68,14 @@ class _Error(_Answer):
     hint: _Text = ""
     traceback: object = ""
 
-    def raised(self) -> AvatarError:
+    def to_exception(self) -> AvatarError:
         """The error as our own code raises it."""
-        error = _FAULTS.get(self.fault, UnknownError)(self.code, self.message, self.hint)
+        error = _ERROR_CLASSES.get(self.fault, UnknownError)(self.code, self.message, self.hint)
         error.traceback = shortened(str(self.traceback or ""))
         return error
 
 
-class Remote:
+class ExternalVoice:
     """A voice of an engine whose program runs.
 
     Raises:
@@ -86,12 +86,12 @@ class Remote:
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self._voice = voice
         self._settings = settings
-        self._running = _running(voice, settings)
+        self._running = _running_engine(voice, settings)
         self.sample_rate: int = self._running.ready.sample_rate
         self.method: Literal["exact", "aligned"] = self._running.ready.method
         self.licence = voice.licence
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Have the program say a piece.
 
         Raises:
@@ -99,11 +99,11 @@ class Remote:
             AvatarError: what the program itself reports.
         """
         running = self._running
-        deadline = time.monotonic() + time_limits.to_say(self._voice.engine, piece, self._settings)
+        deadline = time.monotonic() + time_limits.say_limit_s(self._voice.engine, piece, self._settings)
         running.program.send(
             {
                 "op": "say",
-                "voice": _called(self._voice),
+                "voice": _name_for_program(self._voice),
                 "language": piece.language,
                 "words": piece.words,
                 "speed": piece.speed,
@@ -118,35 +118,35 @@ class Remote:
                 ended = answer.get("event") in ("done", "error")
                 if answer.get("event") == "done":
                     return
-                yield self._heard(answer, piece)
-            raise running.program.failed(f"gave more than {MAX_ANSWERS} answers to one piece")
-        except ProgramError as exc:
+                yield self._read_answer(answer, piece)
+            raise running.program.stop_with_error(f"gave more than {MAX_ANSWERS} answers to one piece")
+        except EngineProcessError as exc:
             raise UnknownError("engine-failed", str(exc), "It is started anew; the log has all it wrote.") from exc
         finally:
             if not ended:  # what it still has to say must not be taken for the answer to the next piece
                 running.program.stop()
 
-    def otherwise(self) -> Remote:
+    def fallback_voice(self) -> ExternalVoice:
         """With the program started anew."""
         self._running.stop()
-        self._running = _running(self._voice, self._settings)
+        self._running = _running_engine(self._voice, self._settings)
         return self
 
-    def _heard(self, answer: dict[str, Any], piece: Piece) -> Spoken:
+    def _read_answer(self, answer: dict[str, Any], piece: Piece) -> SpokenPart:
         program = self._running.program
         try:
             if answer.get("event") == "error":
-                raise _Error.model_validate(answer).raised()
-            spoken = _Spoken.model_validate(answer)
+                raise _ErrorAnswer.model_validate(answer).to_exception()
+            spoken = _SpokenAnswer.model_validate(answer)
             samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
-            phones = _checked(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
+            phones = _checked_phones(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
         except ValidationError as exc:
             first = exc.errors()[0]
             where = ".".join(map(str, first["loc"])) or "its answer"
-            raise program.failed(f"answered with {where}: {first['msg']}") from exc
+            raise program.stop_with_error(f"answered with {where}: {first['msg']}") from exc
         except (ValueError, OSError) as exc:
-            raise program.failed(f"answered with what cannot be used: {exc}") from exc
-        return Spoken(samples, phones, tuple(spoken.warnings))
+            raise program.stop_with_error(f"answered with what cannot be used: {exc}") from exc
+        return SpokenPart(samples, phones, tuple(spoken.warnings))
 
 
 def _read_wav(path: Path, rate: int) -> Samples:
@@ -165,7 +165,7 @@ def _read_wav(path: Path, rate: int) -> Samples:
             return source.read(source.count)
 
 
-def _checked(phones: list[_Sound] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:
+def _checked_phones(phones: list[_PhoneAnswer] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:
     """Phones that lie in the sound, one after the other, each of a word of the piece."""
     if phones is None:
         return None
@@ -183,42 +183,47 @@ def _checked(phones: list[_Sound] | None, seconds: float, words: int) -> tuple[P
     return tuple(found)
 
 
-class _Running:
+class _RunningEngine:
     """A started program: its folder, and what it said of itself."""
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self.engine = engine = settings.engines[voice.engine]
-        self._room = Workroom(settings.paths.cache / "engines", voice.engine)
-        self.folder = self._room.path
-        hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": _called(voice)}
+        self._work_dir = WorkDir(settings.paths.cache / "engines", voice.engine)
+        self.folder = self._work_dir.path
+        hello: dict[str, Any] = {
+            "op": "init",
+            "version": VERSION,
+            "engine": voice.engine,
+            "voice": _name_for_program(voice),
+        }
         if engine.python:
             hello["settings"] = _settings_for(settings)
         try:
-            self.program = Program(voice.engine, probe.command(engine), self.folder)
+            self.program = EngineProcess(voice.engine, probe.engine_command(engine), self.folder)
             self.program.send(hello)
-            self.ready = self._greeting(time.monotonic() + time_limits.to_start(voice.engine, settings))
-        except ProgramError as exc:
-            self._room.close()
-            hint = f"Try it by hand: {shlex.join(probe.command(engine))}; see docs/engines.md."
+            self.ready = self._receive_ready(time.monotonic() + time_limits.start_limit_s(voice.engine, settings))
+        except EngineProcessError as exc:
+            self._work_dir.close()
+            hint = f"Try it by hand: {shlex.join(probe.engine_command(engine))}; see docs/engines.md."
             raise MachineError("engine-broken", str(exc), hint) from exc
 
-    def _greeting(self, deadline: float) -> _Ready:
+    def _receive_ready(self, deadline: float) -> _ReadyAnswer:
         answer = self.program.receive(deadline)
         if answer.get("event") == "error":
             with contextlib.suppress(ValidationError):
-                error = _Error.model_validate(answer)
+                error = _ErrorAnswer.model_validate(answer)
                 if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
                     self.stop()
-                    raise error.raised()
-                raise self.program.failed(f"does not start: {error.message}")
+                    raise error.to_exception()
+                raise self.program.stop_with_error(f"does not start: {error.message}")
         try:
-            return _Ready.model_validate(answer)
+            return _ReadyAnswer.model_validate(answer)
         except ValidationError as exc:
-            raise self.program.failed(f"did not say that it is ready: {exc.errors()[0]['msg']}") from exc
+            raise self.program.stop_with_error(f"did not say that it is ready: {exc.errors()[0]['msg']}") from exc
 
     def stop(self) -> None:
         self.program.stop()
-        self._room.close()
+        self._work_dir.close()
 
 
 def _settings_for(settings: Settings) -> dict[str, Any]:
@@ -228,20 +233,20 @@ def _settings_for(settings: Settings) -> dict[str, Any]:
     return raw
 
 
-def _called(voice: Voice) -> str:
+def _name_for_program(voice: Voice) -> str:
     """A person's voice goes by its id, since another may have been given its name meanwhile."""
-    return voice.aliases[0] if voice.own else voice.name
+    return voice.aliases[0] if voice.is_profile else voice.name
 
 
 #: The running program of each engine.
-_kept: dict[str, _Running] = {}
+_engines: dict[str, _RunningEngine] = {}
 
 
-def _running(voice: Voice, settings: Settings) -> _Running:
-    found = _kept.get(voice.engine)
+def _running_engine(voice: Voice, settings: Settings) -> _RunningEngine:
+    found = _engines.get(voice.engine)
     if found is None or not found.program.alive or found.engine != settings.engines[voice.engine]:
         if found is not None:
             found.stop()
-        _kept.pop(voice.engine, None)
-        found = _kept[voice.engine] = _Running(voice, settings)
+        _engines.pop(voice.engine, None)
+        found = _engines[voice.engine] = _RunningEngine(voice, settings)
     return found

@@ -30,11 +30,11 @@ LAST_LINES, LINE_CHARS = 20, 300
 _STOP_S = 2.0
 
 
-class ProgramError(Exception):
+class EngineProcessError(Exception):
     """The program did not do its part: a sentence about it, with its last words."""
 
 
-class Program:
+class EngineProcess:
     """A running program.
 
     Args:
@@ -49,15 +49,15 @@ class Program:
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self.name = name
         self._buffer = b""
-        self._said: deque[str] = deque(maxlen=LAST_LINES)
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, bufsize=0,
                 preexec_fn=die_with_parent,
             )  # fmt: skip
         except OSError as exc:
-            raise ProgramError(f"The engine {name} cannot be started: {command[0]}: {exc.strerror}.") from exc
-        self._listener = threading.Thread(target=self._listen, name=f"{name}-log", daemon=True)
+            raise EngineProcessError(f"The engine {name} cannot be started: {command[0]}: {exc.strerror}.") from exc
+        self._listener = threading.Thread(target=self._forward_stderr, name=f"{name}-log", daemon=True)
         self._listener.start()
 
     @property
@@ -81,8 +81,8 @@ class Program:
         """
         while b"\n" not in self._buffer:
             if len(self._buffer) > LINE_BYTES:
-                raise self._end(f"The engine {self.name} wrote a line of more than {LINE_BYTES:,} bytes")
-            self._buffer += self._more(deadline)
+                raise self._stop_and_quote(f"The engine {self.name} wrote a line of more than {LINE_BYTES:,} bytes")
+            self._buffer += self._read_more(deadline)
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
             message = json.loads(line)
@@ -90,31 +90,33 @@ class Program:
             message = None
         if not isinstance(message, dict):
             shown = line[:80].decode(errors="replace")
-            raise self._end(f"The engine {self.name} wrote '{shown}' where a JSON object should be")
+            raise self._stop_and_quote(f"The engine {self.name} wrote '{shown}' where a JSON object should be")
         return message
 
-    def _more(self, deadline: float) -> bytes:
+    def _read_more(self, deadline: float) -> bytes:
         stdout = self._process.stdout
         assert stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise self._end(f"The engine {self.name} took longer than it may")
+                raise self._stop_and_quote(f"The engine {self.name} took longer than it may")
         data = os.read(stdout.fileno(), 1 << 16)
         if not data:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_S)
-            raise self._end(f"The engine {self.name} ended ({_how(self._process.returncode)})")
+            raise self._stop_and_quote(f"The engine {self.name} ended ({_exit_reason(self._process.returncode)})")
         return data
 
-    def failed(self, why: str) -> ProgramError:
+    def stop_with_error(self, why: str) -> EngineProcessError:
         """End it, because what it said cannot be used."""
-        return self._end(f"The engine {self.name} {why}")
+        return self._stop_and_quote(f"The engine {self.name} {why}")
 
-    def _end(self, sentence: str) -> ProgramError:
+    def _stop_and_quote(self, sentence: str) -> EngineProcessError:
         self.stop()
-        last = " | ".join(self._said)
-        return ProgramError(visible(f"{sentence}; its last words: {last}" if last else f"{sentence}; it said nothing."))
+        last = " | ".join(self._last_lines)
+        return EngineProcessError(
+            visible(f"{sentence}; its last words: {last}" if last else f"{sentence}; it said nothing.")
+        )
 
     def stop(self) -> None:
         """Kill it. It has nothing to save: what it makes is only used when it says so."""
@@ -125,18 +127,18 @@ class Program:
             if pipe is not None:
                 pipe.close()
 
-    def _listen(self) -> None:
+    def _forward_stderr(self) -> None:
         """Keep its last complaints, and pass them on to our log."""
         assert self._process.stderr is not None
         with self._process.stderr as stream:
             while line := stream.readline(4 * LINE_CHARS):
                 text = line.decode(errors="replace").strip()[:LINE_CHARS]
                 if text:
-                    self._said.append(text)
+                    self._last_lines.append(text)
                     print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
 
-def _how(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     if code is None:
         return "it closed its output"
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -17,14 +17,14 @@ from pathlib import Path
 from daemon.system import fs
 
 
-class Workroom:
+class WorkDir:
     """A new folder below `root`, or below the system's folder for such things where `root` is not ours to write to."""
 
     def __init__(self, root: Path, name: str) -> None:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with _alone(root):
-                _clear(root)
+            with _root_locked(root):
+                _remove_unlocked(root)
                 self.path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
                 fd = _locked(self.path)
         except PermissionError:
@@ -41,7 +41,7 @@ def _remove(folder: Path, fd: int) -> None:
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _root_locked(root: Path) -> Iterator[None]:
     """So that no folder is taken for litter between its making and its locking."""
     fd = _locked(root)
     try:
@@ -60,7 +60,7 @@ def _locked(folder: Path, how: int = fcntl.LOCK_EX) -> int:
     return fd
 
 
-def _clear(root: Path) -> None:
+def _remove_unlocked(root: Path) -> None:
     for folder in root.iterdir():
         with contextlib.suppress(OSError):  # somebody works in it
             fd = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

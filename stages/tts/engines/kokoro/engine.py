@@ -16,11 +16,11 @@ import onnxruntime
 
 from daemon.errors import MachineError
 from daemon.system.installation import fetch_models
-from stages.tts.engines.assets import lexicon_file
-from stages.tts.engines.base import Piece, Spoken, Voice
+from stages.tts.engines.assets import hibari_file
+from stages.tts.engines.base import Piece, SpokenPart, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
-from stages.tts.engines.onnx import open_session, runs
+from stages.tts.engines.onnx import open_session, split_runs
 from stages.tts.phonemes import front_end, heard
 from stages.tts.phonemes.reading import NO_WORD, Reading
 from stages.tts.timing import Samples
@@ -28,13 +28,13 @@ from stages.tts.timing import Samples
 #: Phonemes given to the network at once. It takes 510, but time and memory grow faster than the length.
 MAX_PHONEMES = 300
 #: A style for each number of phonemes, and its length.
-STYLES, STYLE = 510, 256
+STYLE_COUNT, STYLE_SIZE = 510, 256
 MAX_THREADS = 4  # more does not make it faster
 
 _DURATIONS = "/encoder/Clip_output_0"
 
 
-class Kokoro:
+class KokoroVoice:
     """One voice of the loaded network.
 
     Raises:
@@ -48,30 +48,30 @@ class Kokoro:
     def __init__(self, voice: Voice, models: Path, *, plain: bool = False) -> None:
         self._voice, self._models, self._is_plain = voice, models, plain
         self._language, self._heard = voice.languages[0], heard(voice.languages[0])
-        self._styles = _styles(voice.model)
+        self._styles = _read_styles(voice.model)
         self._session = (_plain_network if plain else _network)(models / model_files.NETWORK)
-        self._ids = _alphabet()
+        self._ids = _phoneme_ids()
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
         # A voice of no region in particular reads as the job's; one of a region has that one's accent.
         language = piece.language if piece.language.casefold().startswith(f"{self._language}-") else self._language
         reading = front_end(language).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
             phones = [replace(one, phone=self._heard.get(one.phone, one.phone)) for one in phones_of(utterance)]
-            yield Spoken(utterance.samples, tuple(phones))
+            yield SpokenPart(utterance.samples, tuple(phones))
 
-    def otherwise(self) -> Kokoro | None:
+    def fallback_voice(self) -> KokoroVoice | None:
         """With one thread and the graph as it is written. There is no float32 network in the packages."""
-        return None if self._is_plain else Kokoro(self._voice, self._models, plain=True)
+        return None if self._is_plain else KokoroVoice(self._voice, self._models, plain=True)
 
     def utter(self, reading: Reading, speed: float) -> Iterator[Utterance]:
         """Sound for a reading: one utterance, or several where it is longer than the network takes."""
         known = [(char, owner) for char, owner in zip(reading.chars, reading.owners, strict=True) if char in self._ids]
-        for run in runs(known, MAX_PHONEMES):
+        for run in split_runs(known, MAX_PHONEMES):
             tokens = np.asarray([[0, *(self._ids[char] for char, _ in run), 0]], np.int64)
             style = self._styles[len(run) - 1][None]
-            sound, units = _ask(self._session, tokens, style, speed)
+            sound, units = _run_network(self._session, tokens, style, speed)
             yield Utterance(
                 samples=sound,
                 chars=(PAD, *(char for char, _ in run), PAD),
@@ -80,7 +80,7 @@ class Kokoro:
             )
 
 
-def _ask(
+def _run_network(
     session: onnxruntime.InferenceSession, tokens: npt.NDArray[np.int64], style: Samples, speed: float
 ) -> tuple[Samples, npt.NDArray[np.int64]]:
     """Sound [n] and the duration of each token [tokens], in units."""
@@ -92,48 +92,48 @@ def _ask(
 @lru_cache(maxsize=1)
 def _network(path: Path) -> onnxruntime.InferenceSession:
     """The network, loaded once and kept for the jobs that follow in this process."""
-    return _open(path, min(MAX_THREADS, os.cpu_count() or 1), plain=False)
+    return _open_network(path, min(MAX_THREADS, os.cpu_count() or 1), plain=False)
 
 
 @lru_cache(maxsize=1)
 def _plain_network(path: Path) -> onnxruntime.InferenceSession:
     """The same for what came out wrong."""
-    return _open(path, 1, plain=True)
+    return _open_network(path, 1, plain=True)
 
 
-def _open(path: Path, threads: int, *, plain: bool) -> onnxruntime.InferenceSession:
+def _open_network(path: Path, threads: int, *, plain: bool) -> onnxruntime.InferenceSession:
     try:
         model = path.read_bytes()
     except FileNotFoundError as exc:
-        raise _missing(path) from exc
+        raise _missing_file_error(path) from exc
     try:
         return open_session(model, _DURATIONS, threads, pooled=True, plain=plain)
     except Exception as exc:  # see `open_session`
-        raise _broken(path, str(exc)) from exc
+        raise _damaged_file_error(path, str(exc)) from exc
 
 
-def _styles(path: Path) -> Samples:
+def _read_styles(path: Path) -> Samples:
     """float32 [510, 256]: how the voice sounds, for each number of phonemes less one."""
     try:
         styles = np.fromfile(path, "<f4")
     except FileNotFoundError as exc:
-        raise _missing(path) from exc
-    if styles.size != STYLES * STYLE or not np.isfinite(styles).all():
-        raise _broken(path, f"it should hold {STYLES * STYLE:,} numbers")
-    return styles.reshape(STYLES, STYLE).astype(np.float32)
+        raise _missing_file_error(path) from exc
+    if styles.size != STYLE_COUNT * STYLE_SIZE or not np.isfinite(styles).all():
+        raise _damaged_file_error(path, f"it should hold {STYLE_COUNT * STYLE_SIZE:,} numbers")
+    return styles.reshape(STYLE_COUNT, STYLE_SIZE).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
-def _alphabet() -> dict[str, int]:
-    ids: dict[str, int] = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+def _phoneme_ids() -> dict[str, int]:
+    ids: dict[str, int] = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
     return ids
 
 
-def _missing(path: Path) -> MachineError:
+def _missing_file_error(path: Path) -> MachineError:
     return MachineError("model-missing", f"{path} is not there.", fetch_models("kokoro"))
 
 
-def _broken(path: Path, why: str) -> MachineError:
+def _damaged_file_error(path: Path, why: str) -> MachineError:
     return MachineError(
         "model-damaged",
         f"{path} is not what it should be: {why}.",

@@ -99,17 +99,17 @@ def voice_file(name: str) -> str:
     return f"kokoro/voices/{name}.bin"
 
 
-def language(name: str) -> str:
+def language_of(name: str) -> str:
     """BCP 47 tag of a voice."""
     return LANGUAGES[name[0]]
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """What a voice is called for short; in several languages there may be one of the same."""
     return name.partition("_")[2]
 
 
-def gender(name: str) -> str:
+def gender_of(name: str) -> str:
     """\"female\" or \"male\"."""
     return "female" if name[1] == "f" else "male"
 

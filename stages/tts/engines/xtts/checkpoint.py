@@ -22,7 +22,7 @@ from stages.model_files.checkpoint import read_checkpoint
 from stages.tts.engines.xtts.model_files import PARTS
 
 #: Classes of the configuration that the published file holds, by the names it knows them by.
-_BOXES = (
+_CONFIG_CLASSES = (
     "TTS.tts.configs.xtts_config.XttsConfig",
     "TTS.tts.configs.xtts_config.XttsArgs",
     "TTS.tts.configs.xtts_config.XttsAudioConfig",
@@ -34,12 +34,12 @@ _BOXES = (
 _TRAINING = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae", "dvae")
 
 
-def _fetch_again() -> str:
+def _fetch_hint() -> str:
     return f"Look with `avatar models verify xtts`. To fetch it again: {fetch_models('xtts')}"
 
 
 @dataclass(frozen=True)
-class Files:
+class XttsFiles:
     """Where the parts are. `speakers` is None where the voices that come with the model are not there."""
 
     model: Path
@@ -48,7 +48,7 @@ class Files:
     speakers: Path | None
 
 
-def find(root: Path) -> Files:
+def find_files(root: Path) -> XttsFiles:
     """The files of the engine below the models folder.
 
     Raises:
@@ -58,7 +58,7 @@ def find(root: Path) -> Files:
     for look in survey(PARTS, root):
         path = root / look.file.path
         if look.state == "damaged":
-            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
+            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_hint())
         if look.state == "missing" and look.part.role != "speakers":
             raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", fetch_models("xtts"))
         found[look.part.role] = None if look.state == "missing" else path
@@ -66,7 +66,7 @@ def find(root: Path) -> Files:
     assert model is not None
     assert config is not None
     assert vocab is not None
-    return Files(model, config, vocab, found["speakers"])
+    return XttsFiles(model, config, vocab, found["speakers"])
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -75,10 +75,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         MachineError: `model-damaged` where it cannot be read, `model-foreign` where it holds anything unknown.
     """
-    content = read_checkpoint(path, _BOXES, _fetch_again())
+    content = read_checkpoint(path, _CONFIG_CLASSES, _fetch_hint())
     state = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise foreign(path, "it has no tensors under `model`")
+        raise foreign_file_error(path, "it has no tensors under `model`")
     plain = {name.removeprefix("xtts."): value for name, value in state.items()}
     return {
         name: value.float() if value.is_floating_point() else value
@@ -93,9 +93,9 @@ def read_speakers(path: Path) -> Any:
     Raises:
         MachineError: as `read_state`.
     """
-    return read_checkpoint(path, _BOXES, _fetch_again())
+    return read_checkpoint(path, _CONFIG_CLASSES, _fetch_hint())
 
 
-def foreign(path: Path, why: str) -> MachineError:
+def foreign_file_error(path: Path, why: str) -> MachineError:
     """The error for a file of another kind."""
-    return is_foreign(path, why, _fetch_again())
+    return is_foreign(path, why, _fetch_hint())

@@ -15,7 +15,7 @@ from stages.model_files.catalogue import sha256_of
 from stages.tts.engines.xtts.model_files import PARTS
 
 
-def _other() -> str:
+def _remedy() -> str:
     return (
         f"To fetch it again: {fetch_models('xtts')} If it is a model of your own, write its sha256 under "
         "`stages.tts.xtts.model_sha256` in config.yaml."
@@ -30,46 +30,46 @@ def checked_sha256(model: Path, own: str, cache: Path) -> str:
     Raises:
         MachineError: `model-altered`.
     """
-    found = _noted(model, cache) or _read(model, cache)
-    if found != _wanted(own):
-        raise MachineError("model-altered", f"{_sentence(model, found)}.", _other())
+    found = _noted_sha256(model, cache) or _read_sha256(model, cache)
+    if found != _trusted_sha256(own):
+        raise MachineError("model-altered", f"{_altered_sentence(model, found)}.", _remedy())
     return found
 
 
-def altered(model: Path, own: str, cache: Path) -> Missing | None:
+def altered_model(model: Path, own: str, cache: Path) -> Missing | None:
     """Why the file is not to be trusted, and what to do, as far as is known without reading it."""
-    found = _noted(model, cache)
-    return Missing(_sentence(model, found), _other()) if found and found != _wanted(own) else None
+    found = _noted_sha256(model, cache)
+    return Missing(_altered_sentence(model, found), _remedy()) if found and found != _trusted_sha256(own) else None
 
 
-def _sentence(model: Path, found: str) -> str:
+def _altered_sentence(model: Path, found: str) -> str:
     return f"{model} is not the published file: its sha256 is {found}"
 
 
-def _wanted(own: str) -> str:
+def _trusted_sha256(own: str) -> str:
     return own.lower() or next(part for part in PARTS if part.role == "model").published.sha256
 
 
-def _mark(path: Path) -> list[str | int]:
+def _file_state(path: Path) -> list[str | int]:
     info = path.stat()
     return [str(path), info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino]
 
 
-def _note(path: Path, cache: Path) -> Path:
+def _note_path(path: Path, cache: Path) -> Path:
     return cache / "hashes" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
 
 
-def _noted(path: Path, cache: Path) -> str:
+def _noted_sha256(path: Path, cache: Path) -> str:
     """The hash as it was noted, while the file is the same; else empty."""
     try:
-        known = json.loads(_note(path, cache).read_bytes())
-        return str(known["sha256"]) if known["mark"] == _mark(path) else ""
+        known = json.loads(_note_path(path, cache).read_bytes())
+        return str(known["sha256"]) if known["mark"] == _file_state(path) else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def _read(path: Path, cache: Path) -> str:
-    mark, note = _mark(path), _note(path, cache)
+def _read_sha256(path: Path, cache: Path) -> str:
+    mark, note = _file_state(path), _note_path(path, cache)
     found = sha256_of(path)
     with contextlib.suppress(PermissionError):  # not everybody who may read the model may write to the cache
         note.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from daemon.config.settings import Xtts as XttsSettings
 from daemon.errors import MachineError
-from stages.tts.engines.coqui_library import library
-from stages.tts.engines.xtts.checkpoint import Files, foreign, read_state
+from stages.tts.engines.coqui_library import import_coqui
+from stages.tts.engines.xtts.checkpoint import XttsFiles, foreign_file_error, read_state
 from stages.tts.timing import Samples
 
 #: Rate of the reference, Hz. Source: the model's `input_sample_rate`
@@ -32,25 +32,25 @@ _CODES_PER_S = REFERENCE_RATE / 1024
 
 
 @dataclass(frozen=True)
-class Latents:
+class SpeakerLatents:
     """A voice as the network knows it: `gpt` [1, 32, channels] and `speaker` [1, 512, 1], float32."""
 
     gpt: Tensor
     speaker: Tensor
 
 
-class Network:
+class XttsNetwork:
     """The loaded model. Not for several threads: it keeps the sentence it works on in itself.
 
     Raises:
         MachineError: `engine-not-installed`, `engine-version`, `model-damaged`, `model-foreign`.
     """
 
-    def __init__(self, files: Files, settings: XttsSettings) -> None:
+    def __init__(self, files: XttsFiles, settings: XttsSettings) -> None:
         self._settings = settings
-        model = library("TTS.tts.models.xtts")
-        tokens = library("TTS.tts.layers.xtts.tokenizer")
-        config = _config(files.config)
+        model = import_coqui("TTS.tts.models.xtts")
+        tokens = import_coqui("TTS.tts.layers.xtts.tokenizer")
+        config = _read_config(files.config)
         try:
             network = model.Xtts(config)
             network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(files.vocab))
@@ -60,23 +60,25 @@ class Network:
         except MachineError:
             raise
         except Exception as exc:  # the tokenizer has an error of its own kind, the rest are many
-            raise foreign(files.model, f"its tensors are not those of this network: {_second_line(exc)}") from exc
+            raise foreign_file_error(
+                files.model, f"its tensors are not those of this network: {_second_line(exc)}"
+            ) from exc
         network.gpt.init_gpt_for_inference(kv_cache=True)
         torch.nn.Module.eval(network)  # the class's own would prepare the network a second time
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model: Any = network.requires_grad_(False).to(self.device)
         self.sample_rate = int(config.model_args.output_sample_rate)
         self._most_tokens = int(config.model_args.gpt_max_text_tokens) - _TOKEN_ROOM
-        _give_back_memory()
+        _release_free_memory()
 
-    def condition(self, reference: Samples) -> Latents:
+    def condition(self, reference: Samples) -> SpeakerLatents:
         """The voice of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second."""
         sound = torch.from_numpy(np.ascontiguousarray(reference, np.float32))[None]
         gpt = self.model.get_gpt_cond_latents(
             sound, REFERENCE_RATE, length=_REFERENCE_S, chunk_length=_REFERENCE_CHUNK_S
         )
         speaker = self.model.get_speaker_embedding(sound[:, : REFERENCE_RATE * _REFERENCE_S], REFERENCE_RATE)
-        return Latents(gpt.float().cpu(), speaker.float().cpu())
+        return SpeakerLatents(gpt.float().cpu(), speaker.float().cpu())
 
     def spelled(self, text: str, language: str) -> str:
         """The text as the network reads it: numbers written out, other scripts in Latin letters where it wants that."""
@@ -90,7 +92,7 @@ class Network:
         return len(tokenizer.encode(text.strip().lower(), lang=language)) <= self._most_tokens
 
     def say(
-        self, text: str, language: str, voice: Latents, speed: float, seed: int, most_s: float
+        self, text: str, language: str, voice: SpeakerLatents, speed: float, seed: int, most_s: float
     ) -> tuple[Samples, bool]:
         """One portion of text, and whether the network was stopped: at its limit, or where the sound has `most_s`, in s.
 
@@ -99,7 +101,7 @@ class Network:
         settings = self._settings
         limit = min(int(self.model.gpt.max_gen_mel_tokens), math.ceil(most_s * speed * _CODES_PER_S))
         torch.manual_seed(seed)
-        with _trouble(), _stopping_at(self.model.gpt, limit):
+        with _device_errors(), _code_limit(self.model.gpt, limit):
             said = self.model.inference(
                 text,
                 language,
@@ -119,24 +121,24 @@ class Network:
         return np.atleast_1d(said["wav"]), said["gpt_latents"].shape[1] >= int(limit / speed)
 
 
-def _config(path: Path) -> Any:
+def _read_config(path: Path) -> Any:
     """The configuration file, of which only the network's shape is believed."""
-    config = library("TTS.tts.configs.xtts_config")
+    config = import_coqui("TTS.tts.configs.xtts_config")
     try:
         raw = json.loads(path.read_bytes())
         if raw.get("model") != "xtts":
-            raise foreign(path, f"it describes the model {raw.get('model')!r}, not 'xtts'")
+            raise foreign_file_error(path, f"it describes the model {raw.get('model')!r}, not 'xtts'")
         made = config.XttsConfig()
         made.load_json(str(path))
     except MachineError:
         raise
     except Exception as exc:  # its parser raises what it likes
-        raise foreign(path, f"it cannot be read as XTTS's configuration: {exc}") from exc
+        raise foreign_file_error(path, f"it cannot be read as XTTS's configuration: {exc}") from exc
     return made
 
 
 @contextmanager
-def _stopping_at(gpt: Any, codes: int) -> Iterator[None]:
+def _code_limit(gpt: Any, codes: int) -> Iterator[None]:
     """Have the network make no more codes of sound than this; the library has no other way to say so."""
     before, gpt.max_gen_mel_tokens = gpt.max_gen_mel_tokens, codes
     try:
@@ -146,7 +148,7 @@ def _stopping_at(gpt: Any, codes: int) -> Iterator[None]:
 
 
 @contextmanager
-def _trouble() -> Iterator[None]:
+def _device_errors() -> Iterator[None]:
     """Say in our own terms what the device complains of.
 
     Raises:
@@ -174,7 +176,7 @@ def _second_line(exc: BaseException) -> str:
     return lines[min(1, len(lines) - 1)].strip()[:200].rstrip(".")
 
 
-def _give_back_memory() -> None:
+def _release_free_memory() -> None:
     """Return to the system what loading needed for a moment (glibc keeps it otherwise)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.tts.engines.speech_check import SILENT, length_faults
+from stages.tts.engines.speech_check import SILENT_PEAK, length_faults
 from stages.tts.text.spoken_length import Expected
 from stages.tts.timing import STEPS_PER_S, Samples, audible_steps
 
@@ -17,21 +17,21 @@ _TAIL_S = 0.08
 
 
 @dataclass(frozen=True)
-class Take:
+class Attempt:
     """One try at a text.
 
     Attributes:
         samples: without the silence, or the noise, after the last word.
         faults: what is wrong with it, in words for a person; empty where nothing was found.
-        off: how far its length is from the usual one, as a ratio's logarithm; to choose among bad ones.
+        length_error: how far its length is from the usual one, as a ratio's logarithm; to choose among bad ones.
     """
 
     samples: Samples
     faults: tuple[str, ...]
-    off: float
+    length_error: float
 
 
-def judge(samples: Samples, rate: int, expected: Expected, *, at_limit: bool) -> Take:
+def judge_attempt(samples: Samples, rate: int, expected: Expected, *, at_limit: bool) -> Attempt:
     """Cut the tail and say what is wrong.
 
     Args:
@@ -39,9 +39,9 @@ def judge(samples: Samples, rate: int, expected: Expected, *, at_limit: bool) ->
         at_limit: the network was stopped, it did not end by itself.
     """
     if not len(samples) or not np.isfinite(samples).all():
-        return Take(np.zeros(0, np.float32), ("it broke",), float("inf"))
-    if float(np.abs(samples).max()) < SILENT:
-        return Take(np.zeros(0, np.float32), ("it is silent",), float("inf"))
+        return Attempt(np.zeros(0, np.float32), ("it broke",), float("inf"))
+    if float(np.abs(samples).max()) < SILENT_PEAK:
+        return Attempt(np.zeros(0, np.float32), ("it is silent",), float("inf"))
     kept, cut = trim_tail(samples, rate, expected)
     seconds = len(kept) / rate
     faults: list[str] = []
@@ -50,7 +50,7 @@ def judge(samples: Samples, rate: int, expected: Expected, *, at_limit: bool) ->
     faults += length_faults(seconds, expected.least, expected.most)
     if cut and not faults:
         faults.append("more was said than was written, and cut off")
-    return Take(kept, tuple(faults), abs(float(np.log(max(seconds, 0.01) / max(expected.usual, 0.01)))))
+    return Attempt(kept, tuple(faults), abs(float(np.log(max(seconds, 0.01) / max(expected.usual, 0.01)))))
 
 
 def trim_tail(samples: Samples, rate: int, expected: Expected) -> tuple[Samples, bool]:

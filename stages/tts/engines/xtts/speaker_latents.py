@@ -14,12 +14,12 @@ from daemon.errors import JobError
 from daemon.system import fs
 from stages.media.wav import WavError, open_wav
 from stages.tts.engines.xtts.checkpoint import read_speakers
-from stages.tts.engines.xtts.network import REFERENCE_RATE, Latents, Network
+from stages.tts.engines.xtts.network import REFERENCE_RATE, SpeakerLatents, XttsNetwork
 from stages.tts.profile_store import Profile
 from stages.tts.timing import Samples
 
 
-def of_profile(profile: Profile, network: Network, sha256: str) -> Latents:
+def latents_of_profile(profile: Profile, network: XttsNetwork, sha256: str) -> SpeakerLatents:
     """The latents of a profile; kept in its folder under the hash of the model file, where the folder may be written.
 
     Raises:
@@ -28,8 +28,8 @@ def of_profile(profile: Profile, network: Network, sha256: str) -> Latents:
     kept = profile.folder / f"latents-xtts-{sha256[:16]}.npz"
     damaged = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
     with contextlib.suppress(*damaged), np.load(kept, allow_pickle=False) as saved:
-        return Latents(torch.from_numpy(saved["gpt"]), torch.from_numpy(saved["speaker"]))
-    made = network.condition(_reference(profile))
+        return SpeakerLatents(torch.from_numpy(saved["gpt"]), torch.from_numpy(saved["speaker"]))
+    made = network.condition(_read_reference(profile))
     buffer = io.BytesIO()
     np.savez(buffer, gpt=made.gpt.numpy(), speaker=made.speaker.numpy())
     with contextlib.suppress(OSError):  # removed meanwhile, or not ours to write: it is made again
@@ -37,7 +37,7 @@ def of_profile(profile: Profile, network: Network, sha256: str) -> Latents:
     return made
 
 
-def _reference(profile: Profile) -> Samples:
+def _read_reference(profile: Profile) -> Samples:
     try:
         with open_wav(profile.reference) as source:
             if (source.channels, source.rate) != (1, REFERENCE_RATE):
@@ -51,7 +51,7 @@ def _reference(profile: Profile) -> Samples:
         ) from exc
 
 
-def of_model(name: str, settings: Settings) -> Latents:
+def latents_of_model_voice(name: str, settings: Settings) -> SpeakerLatents:
     """The latents of a voice that comes with the model.
 
     Raises:
@@ -62,5 +62,5 @@ def of_model(name: str, settings: Settings) -> Latents:
     for key, entry in voices.items():
         if str(key).casefold() == name.casefold():
             gpt, speaker = entry["gpt_cond_latent"], entry["speaker_embedding"]
-            return Latents(gpt.float().clone(), speaker.float().clone())
+            return SpeakerLatents(gpt.float().clone(), speaker.float().clone())
     raise JobError("voice-unknown", f"XTTS has no voice of its own named '{name}'.", "See `avatar voice list`.")

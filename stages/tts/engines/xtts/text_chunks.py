@@ -23,7 +23,7 @@ _END = re.compile(r"[.!?。！？।]$")
 _CJK_CLAUSE = "、，；：。！？,;:.!?"
 
 
-def language_of(tag: str) -> str:
+def model_language(tag: str) -> str:
     """The model's name for a language tag.
 
     Raises:
@@ -39,12 +39,12 @@ def language_of(tag: str) -> str:
     )
 
 
-def speakable(text: str) -> bool:
+def has_letters(text: str) -> bool:
     """Whether there is a letter or digit in it. Given anything else, the network babbles until it is stopped."""
     return any(map(str.isalnum, text))
 
 
-def plain(words: Sequence[str]) -> str:
+def network_text(words: Sequence[str]) -> str:
     """Words as the network likes them: no quotes or brackets, which it follows with noise, and a stop at the end.
 
     Empty where there is nothing to be said.
@@ -54,29 +54,29 @@ def plain(words: Sequence[str]) -> str:
     text = "".join(char for char in text if not unicodedata.category(char).startswith(("C", "So")) or char == " ")
     text = re.sub(r"\s+([!?.,;:])", r"\1", " ".join(text.split()))
     text = without_blanks(_REPEATED.sub("", text)).strip(" ,;:-'")
-    if not speakable(text):
+    if not has_letters(text):
         return ""
     return text if _END.search(text) else f"{text}."
 
 
-def cut(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
+def split_to_fit(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
     """Portions that fit, in order, with all of the text; cut at clauses, else between words, else anywhere."""
     if fits(text) or len(text) < 2:
         yield text
         return
     words = text.split()
     if len(words) > 1:
-        at = _middle([len(word) for word in words], [bool(_CLAUSE_END.search(word)) for word in words])
+        at = _best_cut([len(word) for word in words], [bool(_CLAUSE_END.search(word)) for word in words])
         first, second = " ".join(words[:at]), " ".join(words[at:])
     else:
-        parts = _parts(text)
-        at = _middle([len(part) for part in parts], [part[-1] in _CJK_CLAUSE for part in parts])
+        parts = _words_or_characters(text)
+        at = _best_cut([len(part) for part in parts], [part[-1] in _CJK_CLAUSE for part in parts])
         first, second = "".join(parts[:at]), "".join(parts[at:])
-    yield from cut(first, fits)
-    yield from cut(second, fits)
+    yield from split_to_fit(first, fits)
+    yield from split_to_fit(second, fits)
 
 
-def _parts(text: str) -> list[str]:
+def _words_or_characters(text: str) -> list[str]:
     """The words of a text without blanks, or its characters where nothing tells them apart."""
     try:
         breaker = breaker_for("", text)
@@ -86,7 +86,7 @@ def _parts(text: str) -> list[str]:
     return parts if len(parts) > 1 else list(text)
 
 
-def _middle(lengths: Sequence[int], good: Sequence[bool]) -> int:
+def _best_cut(lengths: Sequence[int], good: Sequence[bool]) -> int:
     """How many items come before the cut: nearest to the middle; a good place counts unless it is near an end."""
     total, best, cost = sum(lengths), 1, float("inf")
     before = 0

@@ -18,7 +18,7 @@ from daemon.config.settings import ExternalEngine, Settings
 from daemon.errors import JobError, MachineError, UnknownError
 from stages.context import Context
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Engine, Piece
+from stages.tts.engines.base import LoadedVoice, Piece
 from stages.tts.engines.external import host
 from tests.conftest import ROOT, Installation, wait_for
 from tests.support.sound_jobs import job, sound, timing
@@ -116,10 +116,10 @@ def test_the_time_to_speak_grows_with_the_text_and_the_tries() -> None:
     word, clause, slow = (
         Piece(("speaking",) * count, "en", speed, (0,)) for count, speed in ((1, 1.0), (30, 1.0), (30, 0.5))
     )
-    times = [time_limits.to_say("beeps", piece, settings) for piece in (word, clause, slow)]
+    times = [time_limits.say_limit_s("beeps", piece, settings) for piece in (word, clause, slow)]
     assert times[0] < times[1] < times[2]
     # And XTTS has what comes with the text for each of its tries
-    more = time_limits.to_say("xtts", clause, settings) - times[1]
+    more = time_limits.say_limit_s("xtts", clause, settings) - times[1]
     assert more == pytest.approx(3 * 240 * ExternalEngine().say_char_s)
 
 
@@ -235,13 +235,13 @@ def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path, ready:
 
 
 def test_an_engine_of_ours_in_another_python_says_where_it_failed_unexpectedly(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str, voice: str, settings: Settings) -> Engine:
+    def fail(name: str, voice: str, settings: Settings) -> LoadedVoice:
         raise {"damaged": ValueError("a damaged model"), "gone": JobError("voice-unknown", "It is gone.")}[voice]
 
-    monkeypatch.setattr(host, "_engine", fail)
+    monkeypatch.setattr(host, "_load_named_voice", fail)
     requests = [{"op": "say", "voice": voice} for voice in ("damaged", "gone")]
     answers = io.BytesIO()
-    host.serve(io.BytesIO(b"".join(json.dumps(request).encode() + b"\n" for request in requests)), answers)
+    host.serve_requests(io.BytesIO(b"".join(json.dumps(request).encode() + b"\n" for request in requests)), answers)
     unexpected, expected = (json.loads(line) for line in answers.getvalue().splitlines())
     assert "in fail\n" in unexpected["traceback"]
     assert unexpected["traceback"].endswith("ValueError: a damaged model")

@@ -16,10 +16,10 @@ from daemon.config import Settings
 from daemon.errors import ResultError
 from stages.context import Context
 from stages.tts.engines import plain_sentences
-from stages.tts.engines.base import Engine, Piece, Spoken, Voice
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart, Voice
 from stages.tts.engines.registry import ENGINES
-from stages.tts.engines.speech_check import faults
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.speech_check import speech_faults
+from stages.tts.engines.voices import list_voices
 from stages.tts.timing import step_levels
 from tests.conftest import ROOT, Installation
 from tests.stages.tts.engines.test_external import SAID, engines
@@ -29,17 +29,17 @@ Wave = npt.NDArray[np.float64]
 RATE = 24_000
 
 
-def voice(models: Path, name: str) -> tuple[Engine, Voice]:
+def voice(models: Path, name: str) -> tuple[LoadedVoice, Voice]:
     """An engine as it is loaded for a job, without the check that jobs have around it."""
     settings = Settings.model_validate({"paths": {"models": models}})
-    found = next(one for one in catalogue(settings) if one.is_called(name))
+    found = next(one for one in list_voices(settings) if one.is_called(name))
     return ENGINES[found.engine].load(found, settings), found
 
 
 def wrong(models: Path, name: str, texts: list[Piece]) -> dict[str, tuple[str, ...]]:
     """What is found wrong with what a voice says, by text."""
     engine, _ = voice(models, name)
-    found = {" ".join(one.words): faults(list(engine.say(one)), engine.sample_rate, one) for one in texts}
+    found = {" ".join(one.words): speech_faults(list(engine.say(one)), engine.sample_rate, one) for one in texts}
     return {text: what for text, what in found.items() if what}
 
 
@@ -47,7 +47,7 @@ def wrong(models: Path, name: str, texts: list[Piece]) -> dict[str, tuple[str, .
 def test_what_the_voices_say_on_this_processor_is_speech(kokoro_models: Path, name: str) -> None:
     # Given plain sentences in the voice's own language; then each becomes speech, whatever the processor
     _, found = voice(kokoro_models, name)
-    assert wrong(kokoro_models, name, plain_sentences.pieces(found.languages[0])) == {}
+    assert wrong(kokoro_models, name, plain_sentences.pieces_in(found.languages[0])) == {}
 
 
 def test_kokoro_is_right_where_int8_is_computed_by_amx(kokoro_models: Path) -> None:
@@ -64,7 +64,7 @@ def test_kokoro_is_right_where_int8_is_computed_by_amx(kokoro_models: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def said() -> tuple[Piece, Spoken]:
+def said() -> tuple[Piece, SpokenPart]:
     """A sentence as the built-in voice says it."""
     piece = Piece(("The", "door", "is", "open,", "and", "the", "sun", "shines."), "en", 1.0, (0,))
     (spoken,) = voice(Path("none"), "hibari/heart")[0].say(piece)
@@ -104,17 +104,17 @@ DAMAGES: dict[str, Callable[[Wave], Wave]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damaged_speech_is_found(said: tuple[Piece, Spoken], name: str) -> None:
+def test_damaged_speech_is_found(said: tuple[Piece, SpokenPart], name: str) -> None:
     piece, spoken = said
     damaged = DAMAGES[name](spoken.samples.astype(np.float64)).astype(np.float32)
-    assert faults([replace(spoken, samples=damaged)], RATE, piece)
+    assert speech_faults([replace(spoken, samples=damaged)], RATE, piece)
 
 
-def test_speech_that_breaks_off_is_found_where_its_phones_are_not_known(said: tuple[Piece, Spoken]) -> None:
+def test_speech_that_breaks_off_is_found_where_its_phones_are_not_known(said: tuple[Piece, SpokenPart]) -> None:
     piece, spoken = said
     loud = np.flatnonzero(step_levels(spoken.samples, RATE) > -25)
     cut = spoken.samples[: int(loud[len(loud) // 2] + 1) * RATE // 100]
-    assert faults([Spoken(cut, None)], RATE, piece) == ("it breaks off",)
+    assert speech_faults([SpokenPart(cut, None)], RATE, piece) == ("it breaks off",)
 
 
 @pytest.mark.parametrize("gain", [0.05, 1.0, 4.0])
@@ -127,7 +127,7 @@ def test_whispers_shouts_and_very_short_words_are_speech(text: str, speed: float
     parts = list(voice(Path("none"), "hibari/heart")[0].say(piece))
     limit = 2 * max(float(np.abs(part.samples).max()) for part in parts)
     changed = [replace(part, samples=np.clip(part.samples * np.float32(gain), -limit, limit)) for part in parts]
-    assert faults(changed, RATE, piece) == ()
+    assert speech_faults(changed, RATE, piece) == ()
 
 
 @pytest.mark.parametrize("sign", ["!", "—", "🎉!"])
@@ -135,16 +135,16 @@ def test_where_nothing_is_to_be_said_only_numbers_are_asked_for(sign: str) -> No
     # Given a sign without a word, of which the voice makes a faint breath
     piece = Piece((sign,), "en", 1.0, (0,))
     (spoken,) = voice(Path("none"), "hibari/heart")[0].say(piece)
-    assert faults([spoken], RATE, piece) == ()
+    assert speech_faults([spoken], RATE, piece) == ()
     # Then it may be anything but what is no number
-    assert faults([replace(spoken, samples=spoken.samples * np.float32(np.nan))], RATE, piece)
+    assert speech_faults([replace(spoken, samples=spoken.samples * np.float32(np.nan))], RATE, piece)
 
 
 def test_words_that_the_voice_cannot_read_take_no_time() -> None:
     piece = Piece(
         ("OK", "Здравствуйте", "дорогие", "друзья", "коллеги", "наших", "далёких", "городов"), "en", 1.0, (0,)
     )
-    assert faults(list(voice(Path("none"), "hibari/heart")[0].say(piece)), RATE, piece) == ()
+    assert speech_faults(list(voice(Path("none"), "hibari/heart")[0].say(piece)), RATE, piece) == ()
 
 
 # -- what happens then -------------------------------------------------------------------------------------------------
@@ -161,11 +161,11 @@ class Sick:
     method: Literal["exact"] = "exact"
     sample_rate, licence = RATE, "none"
 
-    def __init__(self, spoils: Callable[[str, int, bool], bool], well: Engine, other: bool = False) -> None:
+    def __init__(self, spoils: Callable[[str, int, bool], bool], well: LoadedVoice, other: bool = False) -> None:
         self._spoils, self._well, self._other = spoils, well, other
         self._counts: dict[str, int] = {}
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         text = " ".join(piece.words)
         self._counts[text] = self._counts.get(text, 0) + 1
         for spoken in self._well.say(piece):
@@ -173,7 +173,7 @@ class Sick:
             hiss = noise(spoken.samples.astype(np.float64)).astype(np.float32)
             yield replace(spoken, samples=hiss) if bad else spoken
 
-    def otherwise(self) -> Engine | None:
+    def fallback_voice(self) -> LoadedVoice | None:
         return None if self._other else Sick(self._spoils, self._well, other=True)
 
 
@@ -256,5 +256,5 @@ def test_a_text_that_never_becomes_speech_stops_no_other(
 def test_all_that_the_programs_voices_speak_has_a_plain_sentence() -> None:
     from stages.tts.engines.xtts.text_chunks import LANGUAGES
 
-    spoken = {one.languages[0] for one in catalogue(Settings()) if one.engine in ENGINES} | set(LANGUAGES)
-    assert [language for language in spoken if not plain_sentences.pieces(language)] == []
+    spoken = {one.languages[0] for one in list_voices(Settings()) if one.engine in ENGINES} | set(LANGUAGES)
+    assert [language for language in spoken if not plain_sentences.pieces_in(language)] == []

@@ -11,7 +11,7 @@ import pytest
 
 import stages.tts
 from stages.lipsync.visemes import PHONES
-from stages.tts.engines.assets import lexicon_file
+from stages.tts.engines.assets import hibari_file
 from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.phonemes import front_end, heard
 from stages.tts.phonemes.reading import NO_WORD
@@ -108,7 +108,7 @@ HAN = [bytes((row, cell)).decode("gb2312", "ignore") for row in range(0xB0, 0xD8
 )
 def test_the_network_and_the_mouth_know_every_sound(language: str, words: list[str]) -> None:
     # Given every character in everyday use, or every pair of kana
-    known = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+    known = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
     readings = [front_end(language).read([word], {}) for word in words]
     # Then none is silent, each phoneme is in the network's alphabet
     assert all(reading.chars for reading in readings)

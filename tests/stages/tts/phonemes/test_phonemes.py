@@ -18,8 +18,8 @@ import stages.tts
 from daemon.errors import AvatarError
 from stages.lipsync.visemes import PHONES
 from stages.tts.alignment.forced import align_file
-from stages.tts.engines.assets import lexicon_file
-from stages.tts.engines.choose import Choice
+from stages.tts.engines.assets import hibari_file
+from stages.tts.engines.choose import VoiceChoice
 from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
 from stages.tts.phonemes import front_end, heard
@@ -103,7 +103,7 @@ def test_the_network_and_the_mouth_know_every_sound(language: str) -> None:
     # Given all triples that a language's letters make
     letters = LETTERS[language]
     words = ["".join(triple) for triple in product(letters, letters, letters[:6] + "n")]
-    known = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+    known = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
     chars = sorted({char for word in words for char in front_end(language).read([word], {}).chars})
     # Then each phoneme is in the network's alphabet
     assert [char for char in chars if char not in known] == []
@@ -163,7 +163,7 @@ def test_a_language_whose_rules_are_not_installed_is_refused_with_what_to_do(
     # And English speaks as before; so does a program of its own, which has its own packages
     assert chosen(models, voice="bella").voice.installed
     own = {"engines": {"kokoro": {"python": sys.executable}}}
-    assert isinstance(chosen(models, own, voice="siwis", language="fr"), Choice)
+    assert isinstance(chosen(models, own, voice="siwis", language="fr"), VoiceChoice)
 
 
 def test_rules_that_are_damaged_are_the_machines_fault() -> None:

@@ -14,7 +14,7 @@ import stages.tts
 from daemon.errors import JobError
 from stages.encode.captions import MAX_WIDE_COLUMNS, cues
 from stages.media.fullwidth import CLOSING, OPENING, width
-from stages.tts.engines.xtts.text_chunks import cut, plain
+from stages.tts.engines.xtts.text_chunks import network_text, split_to_fit
 from stages.tts.text.sentences import Sentence, join, pieces, split_text
 from stages.tts.text.spoken_words import Preparer
 from stages.tts.timing import Phone, timed_words
@@ -131,14 +131,14 @@ def test_engines_are_given_text_without_false_blanks() -> None:
     # Given words that were found, in the form that XTTS is given
     (sentence,) = split_text("今日は「スーパー」で、時々ｶﾞﾑを３つ買います。", "ja")
     prepared = Preparer("ja").prepare(sentence.words)
-    text = plain(prepared.words)
+    text = network_text(prepared.words)
     assert "時々ガムを3つ" in "".join(prepared.words)
     # Then no blank is between them, and none of the marks that lengthen or repeat is lost
     assert text == "今日はスーパーで、時々ガムを3つ買います。"
     # And where it is too long for the network it is cut between words
     (long,) = split_text("我们一直没有停顿地继续说下去直到字幕必须在某个地方换行", "zh")
-    parts = list(cut(plain(long.words), lambda part: len(part) <= 10))
-    assert "".join(parts) == plain(long.words)
+    parts = list(split_to_fit(network_text(long.words), lambda part: len(part) <= 10))
+    assert "".join(parts) == network_text(long.words)
     assert all(
         any("".join(long.words[:at]) == "".join(parts[: n + 1]) for at in range(40)) for n in range(len(parts) - 1)
     )
