@@ -31,7 +31,7 @@ from stages.tts.engines.registry import ENGINES  # noqa: E402
 from stages.tts.engines.speech_check import speech_faults  # noqa: E402
 from stages.tts.engines.voices import list_voices  # noqa: E402
 from stages.tts.text.sentences import split_text  # noqa: E402
-from stages.tts.text.spoken_words import Preparer  # noqa: E402
+from stages.tts.text.spoken_words import WordPreparer  # noqa: E402
 from stages.tts.timing import Phone, audible_steps  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -75,7 +75,7 @@ def say_all(voice: Voice, number: int, settings: Settings) -> Iterator[Said]:
     engine: LoadedVoice = ENGINES[voice.engine].load(voice, settings)
     language = voice.languages[0]
     for count, text in enumerate(chosen(voice, number)):
-        preparer, speed = Preparer(language), SPEEDS[(count + number) % len(SPEEDS)]
+        preparer, speed = WordPreparer(language), SPEEDS[(count + number) % len(SPEEDS)]
         for sentence in split_text(text, language):
             prepared = preparer.prepare(sentence.words)
             if not prepared.words:

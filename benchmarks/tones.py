@@ -20,7 +20,7 @@ from stages.tts.engines.kokoro.engine import KokoroVoice
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes import front_end
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 
 TEXT = """大家好，欢迎收看今天的节目。今天天气很好，我们一起去公园散步吧。他昨天在北京大学参加了一个重要的会议。
 请把这本书放在桌子上，谢谢。我喜欢喝咖啡，也喜欢喝绿茶。这家餐厅的菜很好吃，而且价格不贵。火车将在下午三点从上海出发。
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _said(voice: KokoroVoice) -> Iterator[Utterance]:
     for sentence in split_text(TEXT, "zh"):
-        prepared = Preparer("zh").prepare(sentence.words)
+        prepared = WordPreparer("zh").prepare(sentence.words)
         yield from voice.utter(front_end("zh").read(prepared.words, prepared.sounds), 1.0)
 
 

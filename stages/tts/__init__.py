@@ -16,9 +16,9 @@ def run(ctx: Context) -> Facts:
     """
     # Each branch loads only what it needs; importing the package loads nothing.
     if ctx.manifest.kind_of_job.makes_profile:
-        from stages.tts.profiles.create import make_from_job
+        from stages.tts.profiles.create import make_profile_from_job
 
-        facts = make_from_job(ctx)
+        facts = make_profile_from_job(ctx)
     elif ctx.manifest.audio is not None:
         from stages.tts.recording import decode_recording
 

@@ -9,7 +9,7 @@ from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.tts.engines.base import primary_language
 from stages.tts.engines.choose import VoiceChoice, choose_voice
-from stages.tts.text.clean import as_seen
+from stages.tts.text.clean import clean_text
 from stages.tts.text.pause_marks import check_marks, without_marks
 from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of
 
@@ -34,7 +34,7 @@ def check_text(text: str, settings: Settings, language: str) -> None:
         JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
             `text-unspeakable` or `pause-invalid`.
     """
-    text = as_seen(text)
+    text = clean_text(text)
     check_marks(text)
     if not without_marks(text).strip():
         raise JobError("text-empty", "The text is empty.", "Write what is to be said under `text`.")

@@ -19,9 +19,9 @@ from stages.media.declared_length import ends_early
 from stages.media.ffmpeg import Ffmpeg, failure, ffmpeg_path
 from stages.media.loudness import TARGET_LUFS, level, measure
 from stages.media.wav import wav_blocks, wav_writer
-from stages.tts.text.clean import as_seen
+from stages.tts.text.clean import clean_text
 from stages.tts.text.sentences import Sentence, split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import Phone
 from stages.tts.timing_file import write_timing
 from stages.tts.track import check_speech_length
@@ -123,14 +123,14 @@ def _check_complete(ctx: Context, seconds: float) -> None:
 
 def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
     """The sentences of the text and where they are heard; nothing where there are none."""
-    text = as_seen(ctx.manifest.text or "")
+    text = clean_text(ctx.manifest.text or "")
     if len(text) > MAX_CHARS_PER_S * (seconds + 1):
         ctx.warnings.append(
             f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."
         )
         return [], []
     sentences = split_text(text, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, of_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language))
+    preparer = WordPreparer(ctx.manifest.language, of_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language))
     words: list[str] = []
     owners: list[int] = []
     first = 0
@@ -150,9 +150,9 @@ def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Pho
 def _warn_of_missing_words(ctx: Context, method: str, known: int, total: int) -> None:
     """Say what was not found."""
     estimated = "the mouth follows the sound alone, and the times of captions are estimates"
-    from stages.tts.alignment.forced import not_sought
+    from stages.tts.alignment.forced import alignment_missing
 
-    missing = not_sought(ctx.manifest.language)
+    missing = alignment_missing(ctx.manifest.language)
     if method == "energy" and missing:
         ctx.warnings.append(f"{missing.why[0].upper()}{missing.why[1:]}: {estimated}. {missing.remedy}".strip())
     elif method == "energy":

@@ -21,11 +21,11 @@ from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
 from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
 from stages.tts.engines.registry import text_needs_of
-from stages.tts.text.clean import as_seen
-from stages.tts.text.language_guess import seems_other
-from stages.tts.text.sentences import Sentence, pieces, split_text
-from stages.tts.text.short_sentences import joined
-from stages.tts.text.spoken_words import Prepared, Preparer, left_out
+from stages.tts.text.clean import clean_text
+from stages.tts.text.language_guess import other_language_warning
+from stages.tts.text.sentences import Sentence, split_pieces, split_text
+from stages.tts.text.short_sentences import join_short_sentences
+from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
@@ -46,9 +46,9 @@ def synthesize_text(ctx: Context) -> Facts:
         MachineError: the voice's files are missing or broken.
         ResultError: `speech-invalid`: a part of this text does not become speech, or nothing that the voice says.
     """
-    text = as_seen(ctx.manifest.text or "")
+    text = clean_text(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)
-    if warning := seems_other(text, ctx.manifest.language):
+    if warning := other_language_warning(text, ctx.manifest.language):
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = choose_voice(ctx.manifest, ctx.settings)
@@ -64,9 +64,9 @@ def synthesize_text(ctx: Context) -> Facts:
     sentences = split_text(text, ctx.manifest.language)
     needs = text_needs_of(choice.engine)
     lexicon = of_language(settings.lexicon, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
+    preparer = WordPreparer(ctx.manifest.language, lexicon, needs.in_words)
     with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
-        said = joined(sentences, needs.least_letters)
+        said = join_short_sentences(sentences, needs.least_letters)
         phones = _say_sentences(ctx, said, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
@@ -74,7 +74,7 @@ def synthesize_text(ctx: Context) -> Facts:
         track.save_wav(ctx.path("speech.wav"))
         _check_speech_file(ctx, track)
     if preparer.left_out:
-        ctx.warnings.append(left_out(preparer.left_out))
+        ctx.warnings.append(left_out_warning(preparer.left_out))
     timing = write_timing(
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,
@@ -94,7 +94,7 @@ def synthesize_text(ctx: Context) -> Facts:
 
 
 def _say_sentences(
-    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: LoadedVoice, track: SpeechTrack
+    ctx: Context, sentences: Sequence[Sentence], preparer: WordPreparer, engine: LoadedVoice, track: SpeechTrack
 ) -> list[Phone]:
     """Append every sentence to the track. Phones have times of the track and count all written words."""
     settings = ctx.settings.stages.tts
@@ -155,7 +155,7 @@ def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> 
         ctx.allow(time_limits.say_limit_s(choice.engine, piece, ctx.settings) + _TIME_MARGIN_S)
 
 
-def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
+def _spans_to_say(sentence: Sentence, prepared: PreparedWords) -> Iterator[tuple[float, range]]:
     """Ranges of the prepared words that are said at once, each with the marked pause before it, in s."""
     cuts: dict[int, float] = {}
     for words, seconds in sentence.pauses:
@@ -164,7 +164,7 @@ def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[floa
     edges = sorted({0, *cuts, len(prepared.words)})
     for start, stop in pairwise(edges):
         marked = cuts.get(start, 0.0)
-        for span in pieces(prepared.words[start:stop]):
+        for span in split_pieces(prepared.words[start:stop]):
             yield marked, range(start + span.start, start + span.stop)
             marked = 0.0
 
@@ -185,9 +185,9 @@ def _say_piece(ctx: Context, piece: Piece, engine: LoadedVoice) -> Iterator[tupl
 def _phones_of_part(spoken: SpokenPart, piece: Piece, engine: LoadedVoice) -> list[Phone]:
     if spoken.phones is not None:
         return list(spoken.phones)
-    from stages.tts.alignment.forced import align
+    from stages.tts.alignment.forced import align_words
 
-    found: list[Phone] = align(spoken.samples, engine.sample_rate, piece.words, piece.language)
+    found: list[Phone] = align_words(spoken.samples, engine.sample_rate, piece.words, piece.language)
     return found
 
 

@@ -39,12 +39,12 @@ def clone(
     as_json: bool,
 ) -> None:
     """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
-    from stages.tts.profiles.create import COMMAND, Wish, make
+    from stages.tts.profiles.create import COMMAND, ProfileRequest, make_profile
 
     wanted = check(
         {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
     )
-    wish = Wish(
+    request = ProfileRequest(
         id=f"vp-{secrets.token_hex(4)}",
         name=name,
         language=wanted.language,
@@ -52,7 +52,7 @@ def clone(
         expires=expires.date() if expires else None,
         source=COMMAND,
     )
-    profile, warnings = make([sample.absolute() for sample in samples], wish, shell.settings)
+    profile, warnings = make_profile([sample.absolute() for sample in samples], request, shell.settings)
 
     def text() -> None:
         click.echo(f"{profile.id}  {profile.name}")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.tts.engines.base import Piece, SpokenPart
-from stages.tts.text.spoken_length import expect_written
+from stages.tts.text.spoken_length import expected_length_as_written
 from stages.tts.timing import STEPS_PER_S, UNKNOWN_PHONE, Phone, Samples, step_levels
 
 Wave = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def speech_faults(parts: Sequence[SpokenPart], rate: int, piece: Piece) -> tuple
     seconds = sum(len(part.samples) for part in parts) / rate
     if not seconds:  # nothing in it can be said: the stage tells
         return ()
-    expected = expect_written(piece.words, piece.speed)
+    expected = expected_length_as_written(piece.words, piece.speed)
     phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN_PHONE]
     # Letters that a voice cannot read are in the piece, and take no time; its phones are only what it says.
     least = _LEAST_PHONE_S * len(phones) / piece.speed if phones else expected.least

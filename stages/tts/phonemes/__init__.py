@@ -1,6 +1,6 @@
 """Which front end reads a language: words as said → the phonemes that the network of `kokoro` knows.
 
-A front end is a module of this package, named in `_TONGUES`, with `front_end(language) -> FrontEnd`. It is imported only to
+A front end is a module of this package, named in `_LANGUAGES`, with `front_end(language) -> FrontEnd`. It is imported only to
 read, so that what is missing is known without its packages.
 """
 
@@ -36,47 +36,47 @@ class FrontEnd(Protocol):
 
 
 @dataclass(frozen=True)
-class _Tongue:
+class _LanguageRow:
     """How one language is read.
 
     Attributes:
         module: of its front end.
         packages: what must be there for that, as it is imported.
-        heard: letter of the network's alphabet → the sound that it stands for in this language, where it stands for another
-            one elsewhere: lips are round for the y of French, and not for that of Portuguese.
+        sound_replacements: letter of the network's alphabet → the sound that it stands for in this language, where that
+            differs from other languages: lips are round for the y of French, and not for that of Portuguese.
         extra: of this program, that brings the packages.
     """
 
     module: str
     packages: tuple[str, ...] = ()
-    heard: Mapping[str, str] = field(default_factory=dict)
+    sound_replacements: Mapping[str, str] = field(default_factory=dict)
     extra: str = "languages"
 
 
 _ESPEAK = ("espeakng_loader",)
 #: By language, without its region.
-_TONGUES: dict[str, _Tongue] = {
-    "en": _Tongue("english"),
-    "es": _Tongue("espeak", _ESPEAK),
-    "fr": _Tongue("espeak", _ESPEAK),
-    "hi": _Tongue("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
-    "it": _Tongue("espeak", _ESPEAK, {"S": "s"}),
-    "pt": _Tongue("espeak", _ESPEAK, {"y": "i"}),
-    "ja": _Tongue("japanese", ("pyopenjtalk", "sudachidict_core"), {"β": "ɰ"}, "japanese"),
-    "zh": _Tongue("chinese", ("misaki", "pypinyin", "ordered_set")),
+_LANGUAGES: dict[str, _LanguageRow] = {
+    "en": _LanguageRow("english"),
+    "es": _LanguageRow("espeak", _ESPEAK),
+    "fr": _LanguageRow("espeak", _ESPEAK),
+    "hi": _LanguageRow("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
+    "it": _LanguageRow("espeak", _ESPEAK, {"S": "s"}),
+    "pt": _LanguageRow("espeak", _ESPEAK, {"y": "i"}),
+    "ja": _LanguageRow("japanese", ("pyopenjtalk", "sudachidict_core"), {"β": "ɰ"}, "japanese"),
+    "zh": _LanguageRow("chinese", ("misaki", "pypinyin", "ordered_set")),
 }
 
 
-def missing(language: str) -> Missing | None:
+def front_end_missing(language: str) -> Missing | None:
     """What keeps text in a language from being read here."""
-    tongue = _TONGUES.get(_primary(language))
-    if tongue is None:
+    row = _LANGUAGES.get(_primary(language))
+    if row is None:
         return Missing(f"nothing here can read '{language}'", "Take a voice of another language.")
-    absent = [name for name in tongue.packages if importlib.util.find_spec(name) is None]
+    absent = [name for name in row.packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None
     why = f"what reads '{language}' is not installed ({', '.join(absent)})"
-    return Missing(why, bring_extra(tongue.extra))
+    return Missing(why, bring_extra(row.extra))
 
 
 @lru_cache(maxsize=16)
@@ -86,14 +86,14 @@ def front_end(language: str) -> FrontEnd:
     Args:
         language: BCP 47 tag; the region says which accent, where the front end knows several.
     """
-    module = importlib.import_module(f"{__name__}.{_TONGUES[_primary(language)].module}")
+    module = importlib.import_module(f"{__name__}.{_LANGUAGES[_primary(language)].module}")
     made: FrontEnd = module.front_end(language)
     return made
 
 
-def heard(language: str) -> Mapping[str, str]:
+def sound_replacements(language: str) -> Mapping[str, str]:
     """Letters of the network's alphabet that stand for another sound in this language, and which."""
-    return _TONGUES[_primary(language)].heard
+    return _LANGUAGES[_primary(language)].sound_replacements
 
 
 def _primary(language: str) -> str:

@@ -15,19 +15,19 @@ from misaki.transcription import pinyin_to_ipa
 from misaki.zh_normalization.text_normalization import TextNormalizer, tranditional_to_simplified
 from pypinyin import Style, lazy_pinyin
 
-from stages.tts.phonemes.reading import Reader
-from stages.tts.phonemes.tracked_text import MARKS, Line, Owned, Tongue, add_english
-from stages.tts.text.word_alignment import align
+from stages.tts.phonemes.reading import EnglishFrontEnd
+from stages.tts.phonemes.tracked_text import PUNCTUATION, PhonemeLine, TrackedFrontEnd, TrackedText, add_english
+from stages.tts.text.word_alignment import match_words
 
 _HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 #: A sign that is no part of a number or time; a Latin word that is no unit; anything else.
-_PARTS = re.compile(
+_TEXT_PARTS = re.compile(
     r"(?P<mark>[^\w\s,.:%‰/~+\-°℃℉'&]|(?<!\d)[,.:]|[,.:](?!\d))"
     r"|(?P<latin>(?<![\dA-Za-z/])[A-Za-z]+(?:['’&.-]?[A-Za-z]+)*)"
     r"|(?P<rest>(?:(?!(?<![\dA-Za-z/])[A-Za-z])(?:[\w\s%‰/~+\-°℃℉'&]|(?<=\d)[,.:](?=\d)))+|.)",
     re.DOTALL,
 )
-_SAID = re.compile(f"[{_HAN}]+|.", re.DOTALL)
+_HAN_RUN = re.compile(f"[{_HAN}]+|.", re.DOTALL)
 _CURRENCIES = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
 #: Where misaki's rules for figures fall short.
 _FIGURES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -42,35 +42,35 @@ _MONEY = re.compile(r"([¥￥$€£])(\d[\d,.]*\d|\d)([万亿]?)")
 _TONES = (("˧˩˧", "↓"), ("˧˥", "↗"), ("˥˩", "↘"), ("˥", "→"), ("ɻ̩", "ɨ"), ("ɹ̩", "ɨ"), ("̯", ""))
 
 
-def front_end(_: str) -> Tongue:
-    return Tongue(_say)
+def front_end(_: str) -> TrackedFrontEnd:
+    return TrackedFrontEnd(_add_text)
 
 
-def _say(text: Owned, line: Line) -> None:
+def _add_text(text: TrackedText, line: PhonemeLine) -> None:
     text = text.sub(_MONEY, lambda money: money[2] + money[3] + _CURRENCIES[money[1]])
     for pattern, replacement in _FIGURES:
         text = text.sub(pattern, replacement)
-    for part in _PARTS.finditer(text.text):
+    for part in _TEXT_PARTS.finditer(text.text):
         here = text[part.start() : part.end()]
-        if part["mark"] or here.text in MARKS:
+        if part["mark"] or here.text in PUNCTUATION:
             line.mark(here.text, here.owners[0])
         elif part["latin"]:
-            add_english(line, Reader().read([here.text]), here.owners[0])
+            add_english(line, EnglishFrontEnd().read([here.text]), here.owners[0])
         else:
-            _say_characters(_with_figures_read(here), line)
+            _add_characters(_figures_in_characters(here), line)
 
 
-def _with_figures_read(text: Owned) -> Owned:
+def _figures_in_characters(text: TrackedText) -> TrackedText:
     simple = tranditional_to_simplified(text.text)
     if simple.isalpha():
-        return Owned(simple, text.owners)
+        return TrackedText(simple, text.owners)
     read = _normalizer().normalize_sentence(simple)
-    places = align(list(simple), list(read))
-    return Owned(read, tuple(text.owners[place] for place in places))
+    places = match_words(list(simple), list(read))
+    return TrackedText(read, tuple(text.owners[place] for place in places))
 
 
-def _say_characters(text: Owned, line: Line) -> None:
-    for run in _SAID.finditer(text.text):
+def _add_characters(text: TrackedText, line: PhonemeLine) -> None:
+    for run in _HAN_RUN.finditer(text.text):
         if re.match(f"[{_HAN}]", run[0]) is None:
             line.gap()
             continue
@@ -84,10 +84,10 @@ def _say_characters(text: Owned, line: Line) -> None:
 
 def _syllables(word: str) -> list[str]:
     """Phonemes of each character; empty for one that has no known reading."""
-    return [_phonemes(pinyin) for pinyin in lazy_pinyin(word, Style.TONE3, _none_each, neutral_tone_with_five=True)]
+    return [_phonemes(pinyin) for pinyin in lazy_pinyin(word, Style.TONE3, _no_readings, neutral_tone_with_five=True)]
 
 
-def _none_each(signs: str) -> Any:  # the annotation says str; a list is one item for each sign
+def _no_readings(signs: str) -> Any:  # the annotation says str; a list is one item for each sign
     return [""] * len(signs)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stages.tts.phonemes.reading import Reader
+from stages.tts.phonemes.reading import EnglishFrontEnd
 
 
-def front_end(language: str) -> Reader:
-    return Reader(british=language == "en-GB")
+def front_end(language: str) -> EnglishFrontEnd:
+    return EnglishFrontEnd(british=language == "en-GB")

@@ -20,7 +20,7 @@ _UTF8 = 1
 _IPA, _TIED = 0x02, 0x80
 
 
-class Library:
+class EspeakLibrary:
     """The loaded library. There is one for the process: its state is global.
 
     Raises:
@@ -35,9 +35,9 @@ class Library:
             self._library = ctypes.CDLL(espeakng_loader.get_library_path())
             rate = self._library.espeak_Initialize(_NO_SOUND, 0, data, _DONT_EXIT)
         except Exception as exc:  # no package, a file that is gone, another machine's library
-            raise _broken(str(exc)) from exc
+            raise _library_error(str(exc)) from exc
         if rate <= 0:
-            raise _broken(f"its rules in {data.decode()} cannot be read")
+            raise _library_error(f"its rules in {data.decode()} cannot be read")
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self._library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
         self._voice = ""
@@ -52,7 +52,7 @@ class Library:
             MachineError: `model-broken`: it has no such voice.
         """
         if voice != self._voice and self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise _broken(f"it has no '{voice}'")
+            raise _library_error(f"it has no '{voice}'")
         self._voice = voice
         buffer = ctypes.create_string_buffer(text.replace("\0", " ").encode())
         at = ctypes.c_void_p(ctypes.addressof(buffer))
@@ -64,12 +64,12 @@ class Library:
 
 
 @lru_cache(maxsize=1)
-def library() -> Library:
+def load_espeak() -> EspeakLibrary:
     """The library, loaded once and kept for the jobs that follow in this process."""
-    return Library()
+    return EspeakLibrary()
 
 
-def _broken(why: str) -> MachineError:
+def _library_error(why: str) -> MachineError:
     return MachineError(
         "model-broken",
         f"espeak-ng, which reads languages other than English, cannot be loaded: {why}.",

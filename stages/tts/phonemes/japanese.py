@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pyopenjtalk
 
-from stages.tts.phonemes.reading import Reader
-from stages.tts.phonemes.tracked_text import Line, Owned, Tongue, add_english
+from stages.tts.phonemes.reading import EnglishFrontEnd
+from stages.tts.phonemes.tracked_text import PhonemeLine, TrackedFrontEnd, TrackedText, add_english
 
 #: A mora → its phonemes, as the network knows them.
 _TABLE = """
@@ -50,14 +50,14 @@ _FIGURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"€(\d[\d,.]*\d|\d)([千万億]?)"), r"\1\2ユーロ"),
 )
 #: Parts of speech that lean on what is before them: no space between.
-_LEANING = frozenset({"助動詞"})
+_ATTACHED = frozenset({"助動詞"})
 
 
-def front_end(_: str) -> Tongue:
-    return Tongue(_say)
+def front_end(_: str) -> TrackedFrontEnd:
+    return TrackedFrontEnd(_add_text)
 
 
-def _say(text: Owned, line: Line) -> None:
+def _add_text(text: TrackedText, line: PhonemeLine) -> None:
     for pattern, replacement in _FIGURES:
         text = text.sub(pattern, replacement)
     if not text.text.strip():
@@ -71,9 +71,9 @@ def _say(text: Owned, line: Line) -> None:
             for sign in written:
                 line.mark(sign, owner)
         elif token["is_unknown"] and written.isascii() and not written.isupper():
-            add_english(line, Reader().read([written]), owner)
+            add_english(line, EnglishFrontEnd().read([written]), owner)
         else:
-            if not (token["pos"] in _LEANING or token["pron"].startswith(("ー", "ッ")) or line.chars.endswith("ʔ")):
+            if not (token["pos"] in _ATTACHED or token["pron"].startswith(("ー", "ッ")) or line.chars.endswith("ʔ")):
                 line.gap()
             line.add("".join(_phonemes(token["pron"])), owner)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Habits:
+class NumberFormats:
     """One language.
 
     Attributes:
@@ -60,8 +60,8 @@ def _money(text: str, parts: str, **other: str) -> dict[str, tuple[str, str, str
     return {key: (*forms, other.get(key, parts)) for key, forms in _forms(text).items()}
 
 
-HABITS = {
-    "es": Habits(
+NUMBER_FORMATS = {
+    "es": NumberFormats(
         words=_pairs(
             "p.=página; pp.=páginas; pág.=página; págs.=páginas; núm.=número; n.º=número; nº=número; n°=número; &=y;"
             "av.=avenida; avda.=avenida; c/=calle; ee.uu.=Estados Unidos; eeuu=Estados Unidos; p.ej.=por ejemplo; d.=don;"
@@ -76,7 +76,7 @@ HABITS = {
         months=_names("enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"),
         date="{} de {} de {}", hour="{}", minutes="{} y {}", minus="menos", one="un",
     ),
-    "fr": Habits(
+    "fr": NumberFormats(
         words=_pairs(
             "m.=monsieur; mm.=messieurs; n°=numéro; nº=numéro; p.=page; pp.=pages; tél.=téléphone; av.=avenue;"
             "c.-à-d.=c'est-à-dire; p.ex.=par exemple; 1re=première; 1res=premières; &=et"
@@ -91,7 +91,7 @@ HABITS = {
         date="{} {} {}", hour="{} heures", minutes="{} heures {}", minus="moins", times=":h", roman=True,
         ordinal=("e", "ème"),
     ),
-    "it": Habits(
+    "it": NumberFormats(
         words=_pairs(
             "sig.=signor; sigg.=signori; sig.ra=signora; sig.na=signorina; dott.=dottor; dott.ssa=dottoressa; dr.=dottor;"
             "prof.=professor; prof.ssa=professoressa; avv.=avvocato; ing.=ingegner; ecc.=eccetera; n.=numero;"
@@ -106,7 +106,7 @@ HABITS = {
         months=_names("gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre"),
         date="{} {} {}", hour="{}", minutes="{} e {}", minus="meno", one="un",
     ),
-    "pt": Habits(
+    "pt": NumberFormats(
         words=_pairs(
             "sr.=senhor; sra.=senhora; srs.=senhores; srta.=senhorita; prof.=professor; profa.=professora; n.º=número;"
             "n°=número; nº=número; pág.=página; págs.=páginas; tel.=telefone; av.=avenida; r.=rua; p.ex.=por exemplo; &=e"
@@ -122,7 +122,7 @@ HABITS = {
         months=_names("janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro"),
         date="{} de {} de {}", hour="{} horas", minutes="{} e {}", minus="menos", one="um", times=":h",
     ),
-    "hi": Habits(
+    "hi": NumberFormats(
         words=_pairs("डॉ.=डॉक्टर; डॉ=डॉक्टर; प्रो.=प्रोफ़ेसर; कि.मी.=किलोमीटर; &=और"),
         units=_forms(
             "km=किलोमीटर; किमी=किलोमीटर; m=मीटर; मी=मीटर; cm=सेंटीमीटर; kg=किलो; किग्रा=किलो; g=ग्राम; l=लीटर; h=घंटा/घंटे;"

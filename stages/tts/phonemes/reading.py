@@ -12,15 +12,15 @@ from types import MappingProxyType
 from hibari.g2p import G2P
 
 from daemon.errors import JobError
-from stages.tts.text.english_normalizer import normalized
-from stages.tts.text.word_alignment import align
+from stages.tts.text.english_normalizer import normalize_english
+from stages.tts.text.word_alignment import match_words
 
 #: Owner of a character that belongs to no word, such as the space between two.
 NO_WORD = -1
 
 # Square brackets are markup to the front end ("[word](/phonemes/)"); a person means brackets.
 _BRACKETS = str.maketrans("[]", "()")
-_ENDING = re.compile(r"(['’]s)?[^\w,.;:!?…]*([,.;:!?…]*)[^\w,.;:!?…]*$")
+_WORD_END = re.compile(r"(['’]s)?[^\w,.;:!?…]*([,.;:!?…]*)[^\w,.;:!?…]*$")
 _VOWELS = frozenset("ɑaɐæʌəᵊɨᵻɔɒɛeœøɜɚɪiʊuoyAIOQWY")
 _NO_SOUNDS: Mapping[int, str] = MappingProxyType({})
 
@@ -34,7 +34,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Reader:
+class EnglishFrontEnd:
     """The voice's text front end, with the way back to the words."""
 
     british: bool = False
@@ -54,21 +54,22 @@ class Reader:
                 indices = list(run)
                 if given:
                     parts += [
-                        (sound_of(sounds[index], self._syllable) + _closing(words[index]), index) for index in indices
+                        (lexicon_phonemes(sounds[index], self._syllable) + _phonemes_after(words[index]), index)
+                        for index in indices
                     ]
                     continue
                 groups = self._groups(" ".join(words[index] for index in indices))
-                owners = align([words[index] for index in indices], [text for text, _ in groups])
+                owners = match_words([words[index] for index in indices], [text for text, _ in groups])
                 parts += [(phonemes, indices[owner]) for (_, phonemes), owner in zip(groups, owners, strict=True)]
         except (MemoryError, OSError):
             raise  # the machine's fault, not the text's
         except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
             raise JobError(
                 "text-unspeakable",
-                f"The voice cannot read '{shortened(words)}'.",
+                f"The voice cannot read '{quote_words(words)}'.",
                 "Write that part in words.",
             ) from exc
-        return join(parts)
+        return join_phonemes(parts)
 
     def _syllable(self, syllable: str) -> str:
         return "".join(phonemes for _, phonemes in self._groups(syllable))
@@ -77,8 +78,8 @@ class Reader:
         """(spoken word, its phonemes) for each space-separated word of the normalised text."""
         groups: list[tuple[str, str]] = []
         word = phonemes = ""
-        front_end = _front_end(self.british)
-        for token in front_end.phonemize_tokens(front_end.tokenize(normalized(text.translate(_BRACKETS)))):
+        front_end = _load_g2p(self.british)
+        for token in front_end.phonemize_tokens(front_end.tokenize(normalize_english(text.translate(_BRACKETS)))):
             word += token.text
             phonemes += token.phonemes or ""
             if token.whitespace:
@@ -88,12 +89,12 @@ class Reader:
 
 
 @lru_cache(maxsize=2)
-def _front_end(british: bool) -> G2P:
+def _load_g2p(british: bool) -> G2P:
     """The front end with its lexicons, loaded once and kept for the jobs that follow in this process."""
     return G2P(british=british)
 
 
-def sound_of(entry: str, read: Callable[[str], str]) -> str:
+def lexicon_phonemes(entry: str, read: Callable[[str], str]) -> str:
     """Phonemes of a lexicon's entry. Of a respelling each syllable is read by itself, the capital one stressed.
 
     Args:
@@ -110,7 +111,7 @@ def sound_of(entry: str, read: Callable[[str], str]) -> str:
     return phonemes
 
 
-def join(parts: Sequence[tuple[str, int]]) -> Reading:
+def join_phonemes(parts: Sequence[tuple[str, int]]) -> Reading:
     """The reading of (phonemes, word) in order, a space between two."""
     chars, owners = "", []
     for phonemes, owner in parts:
@@ -125,13 +126,13 @@ def join(parts: Sequence[tuple[str, int]]) -> Reading:
     return Reading(chars, tuple(owners))
 
 
-def _closing(word: str) -> str:
+def _phonemes_after(word: str) -> str:
     """What follows a word's own sound: the s of the possessive, and punctuation, which makes the pause after it."""
-    match = _ENDING.search(word)
+    match = _WORD_END.search(word)
     return ("z" if match and match[1] else "") + (match[2] if match else "")
 
 
-def shortened(words: Sequence[str], limit: int = 60) -> str:
+def quote_words(words: Sequence[str], limit: int = 60) -> str:
     """The beginning of what is said, for a message."""
     text = " ".join(words)
     return text if len(text) <= limit else text[: limit - 1] + "…"

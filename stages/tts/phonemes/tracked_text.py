@@ -9,10 +9,10 @@ from itertools import groupby
 
 from daemon.errors import JobError
 from stages.media.fullwidth import unspaced
-from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd, Reading
 
 #: Signs of Chinese and Japanese text → those of the network, which makes pauses of them.
-MARKS = {
+PUNCTUATION = {
     "、": ",", "，": ",", "。": ".", "．": ".", "！": "!", "？": "?", "：": ":", "；": ";", "…": "…", "‥": "…", "—": "—",
     "「": "“", "」": "”", "『": "“", "』": "”", "《": "“", "》": "”", "〈": "“", "〉": "”", "“": "“", "”": "”",
     "（": "(", "）": ")", "(": "(", ")": ")", ",": ",", ".": ".", "!": "!", "?": "?", ":": ":", ";": ";", '"': "“",
@@ -22,14 +22,14 @@ _OPENING = frozenset("“(")
 
 
 @dataclass(frozen=True)
-class Owned:
+class TrackedText:
     """Text, and for each of its characters the index of its word."""
 
     text: str
     owners: tuple[int, ...]
 
     @staticmethod
-    def of(words: Sequence[str], indices: Sequence[int]) -> Owned:
+    def of(words: Sequence[str], indices: Sequence[int]) -> TrackedText:
         """Words as they stand in the text: without a blank where one of two neighbours needs none."""
         text, owners = "", []
         for word, index in zip(words, indices, strict=True):
@@ -38,12 +38,12 @@ class Owned:
                 owners.append(index)
             text += word
             owners += [index] * len(word)
-        return Owned(text, tuple(owners))
+        return TrackedText(text, tuple(owners))
 
-    def __getitem__(self, part: slice) -> Owned:
-        return Owned(self.text[part], self.owners[part])
+    def __getitem__(self, part: slice) -> TrackedText:
+        return TrackedText(self.text[part], self.owners[part])
 
-    def sub(self, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> Owned:
+    def sub(self, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> TrackedText:
         """With every match replaced by text that belongs to the word in which it began."""
         text, owners, done = "", [], 0
         for match in pattern.finditer(self.text):
@@ -51,11 +51,11 @@ class Owned:
             text += self.text[done : match.start()] + new
             owners += [*self.owners[done : match.start()], *[self.owners[match.start()]] * len(new)]
             done = match.end()
-        return Owned(text + self.text[done:], (*owners, *self.owners[done:]))
+        return TrackedText(text + self.text[done:], (*owners, *self.owners[done:]))
 
 
 @dataclass
-class Line:
+class PhonemeLine:
     """Phonemes that are being put together."""
 
     chars: str = ""
@@ -72,7 +72,7 @@ class Line:
 
     def mark(self, sign: str, owner: int) -> None:
         """A sign of the text; what it stands at has no space between."""
-        shown = MARKS.get(sign, "")
+        shown = PUNCTUATION.get(sign, "")
         if not shown:
             return self.gap()
         if shown in _OPENING:
@@ -91,23 +91,23 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Tongue:
+class TrackedFrontEnd:
     """A front end: a lexicon's sounds as they stand, all other text by `say`, which adds it to a line."""
 
-    say: Callable[[Owned, Line], None]
+    say: Callable[[TrackedText, PhonemeLine], None]
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
         """See `stages.tts.phonemes.FrontEnd`."""
-        line = Line()
+        line = PhonemeLine()
         try:
             for given, run in groupby(range(len(words)), key=sounds.__contains__):
                 indices = list(run)
                 if not given:
                     line.gap()
-                    self.say(Owned.of([words[index] for index in indices], indices), line)
+                    self.say(TrackedText.of([words[index] for index in indices], indices), line)
                     continue
                 for index in indices:
-                    add_english(line, Reader().read([words[index]], {0: sounds[index]}), index)
+                    add_english(line, EnglishFrontEnd().read([words[index]], {0: sounds[index]}), index)
                     for sign in trailing_marks(words[index]):
                         line.mark(sign, index)
         except (JobError, MemoryError, OSError):
@@ -119,7 +119,7 @@ class Tongue:
         return line.reading()
 
 
-def add_english(line: Line, reading: Reading, owner: int) -> None:
+def add_english(line: PhonemeLine, reading: Reading, owner: int) -> None:
     """Phonemes that the English front end made, all of one word."""
     if reading.chars:
         line.gap()
@@ -128,5 +128,5 @@ def add_english(line: Line, reading: Reading, owner: int) -> None:
 
 def trailing_marks(word: str) -> str:
     """Signs at the end of a word that the English front end does not know."""
-    stem = word.rstrip("".join(MARKS))
+    stem = word.rstrip("".join(PUNCTUATION))
     return "".join(sign for sign in word[len(stem) :] if not sign.isascii())

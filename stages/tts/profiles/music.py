@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def hiss(samples: Samples, rate: int, speech: Bools) -> float:
+def hiss_share(samples: Samples, rate: int, speech: Bools) -> float:
     """Share of the speech (flags of 10 ms) that hisses. Voices: 0.17 to 0.25, dull ones 0.04; music: 0."""
     size, hop = round(_FRAME_S * rate), rate // STEPS_PER_S
     steps = np.flatnonzero(speech[: max(0, (len(samples) - size) // hop + 1)])
@@ -35,7 +35,7 @@ def hiss(samples: Samples, rate: int, speech: Bools) -> float:
     return count / len(steps)
 
 
-def on_a_scale(pitch: Floats) -> float:
+def scale_likeness(pitch: Floats) -> float:
     """How near the pitches (Hz, only voiced ones) stand to a scale of semitones, wherever it begins: 0 anywhere, 1 on it.
 
     Voices: 0.1 at most; a melody on one instrument 0.6 to 0.9. 0 where the pitch hardly moves.

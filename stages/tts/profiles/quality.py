@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.profiles.music import hiss, on_a_scale
-from stages.tts.profiles.speakers import apart
+from stages.tts.profiles.music import hiss_share, scale_likeness
+from stages.tts.profiles.speakers import speaker_distance
 from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
 #: Between the noise in the pauses and the speech itself, how far up a step must be to count as speech.
@@ -31,7 +31,7 @@ _TWO_VOICES = 6.5
 _STILL = 0.03
 #: Nearer to a scale is a melody, and with less that hisses it is no speech; see `stages.tts.profiles.music`.
 _MELODY, _NO_HISS = 0.4, 0.01
-_FULL = 0.999  # of full scale
+_FULL_SCALE = 0.999  # of full scale
 #: Pauses quieter than this below the speech were made by a machine, and tell nothing about a room. dB
 _QUIETEST_DB = 60.0
 
@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Quality:
+class RecordingQuality:
     """What was measured.
 
     Attributes:
@@ -92,35 +92,35 @@ class Quality:
         return ""
 
 
-def measure(samples: Samples, rate: int) -> Quality:
+def measure_quality(samples: Samples, rate: int) -> RecordingQuality:
     """Measure float32 [n] within ±1."""
     levels = step_levels(samples, rate)
-    speech = speaking(levels)
+    speech = speech_steps(levels)
     noise = float(np.percentile(levels, 10)) if len(levels) else -120.0
     power = 10.0 ** (levels[speech] / 10.0)
     level = float(10.0 * np.log10(power.mean())) if len(power) else -120.0
-    pitch = pitches(samples, rate)[: len(levels)]
+    pitch = step_pitches(samples, rate)[: len(levels)]
     talk = speech[: len(pitch)]
     voiced = (pitch > 0) & talk
-    first, second = _groups(pitch, talk)
-    return Quality(
+    first, second = _pitch_groups(pitch, talk)
+    return RecordingQuality(
         seconds=len(samples) / rate,
         speech_s=float(speech.sum()) / STEPS_PER_S,
         level_db=level,
         noise_db=noise,
         snr_db=min(level - noise, _QUIETEST_DB),
-        clipped=clipping(samples),
+        clipped=clipped_share(samples),
         pitch_hz=first or (float(np.median(pitch[voiced])) if voiced.any() else 0.0),
         voiced=float(voiced.sum() / max(1, talk.sum())),
-        still=_still(pitch, voiced),
-        hiss=hiss(samples, rate, talk),
-        scale=on_a_scale(pitch[voiced]),
+        still=_still_share(pitch, voiced),
+        hiss=hiss_share(samples, rate, talk),
+        scale=scale_likeness(pitch[voiced]),
         second_pitch_hz=second,
-        apart=apart(samples, rate, np.where(talk, pitch, 0.0), _runs(talk)),
+        apart=speaker_distance(samples, rate, np.where(talk, pitch, 0.0), _flag_runs(talk)),
     )
 
 
-def speaking(levels: Floats) -> Bools:
+def speech_steps(levels: Floats) -> Bools:
     """Which steps of 10 ms are speech, with the short pauses in it."""
     if not len(levels):
         return np.zeros(0, np.bool_)
@@ -135,13 +135,13 @@ def speaking(levels: Floats) -> Bools:
     return joined
 
 
-def clipping(samples: Samples) -> float:
+def clipped_share(samples: Samples) -> float:
     """Share of samples that stand at full scale together with a neighbour."""
-    full = np.abs(samples) >= _FULL
+    full = np.abs(samples) >= _FULL_SCALE
     return float((full[1:] & full[:-1]).sum() / max(1, len(samples)))
 
 
-def pitches(samples: Samples, rate: int) -> Floats:
+def step_pitches(samples: Samples, rate: int) -> Floats:
     """Pitch of each 10 ms in Hz, 0 where there is none: the lag after which the sound is most like itself."""
     size, hop = round(_FRAME_S * rate), rate // STEPS_PER_S
     shortest, longest = int(rate / _HIGHEST), int(rate / _LOWEST)
@@ -175,7 +175,7 @@ def _climb(row: Floats, lag: int, longest: int) -> int:
     return lag
 
 
-def _still(pitch: Floats, voiced: Bools) -> float:
+def _still_share(pitch: Floats, voiced: Bools) -> float:
     """Share of the voiced steps in whose surroundings (five steps) the pitch does not move."""
     semitones = 12.0 * np.log2(np.maximum(pitch, 1.0))
     moves = np.abs(np.diff(semitones))
@@ -186,11 +186,11 @@ def _still(pitch: Floats, voiced: Bools) -> float:
     return float((rolling[both] < _STILL).mean())
 
 
-def _groups(pitch: Floats, talk: Bools) -> tuple[float, float]:
+def _pitch_groups(pitch: Floats, talk: Bools) -> tuple[float, float]:
     """Pitch of the phrases; and of a second group of them, where they fall into two that are far apart (else 0)."""
     phrases = [
         (float(np.median(pitch[first:last][pitch[first:last] > 0])), int((pitch[first:last] > 0).sum()))
-        for first, last in _runs(talk)
+        for first, last in _flag_runs(talk)
         if (pitch[first:last] > 0).sum() >= 0.2 * STEPS_PER_S
     ]
     if len(phrases) < 2:
@@ -217,6 +217,6 @@ def _groups(pitch: Floats, talk: Bools) -> tuple[float, float]:
     return float(2.0 ** (first / 12.0)), float(2.0 ** (second / 12.0))
 
 
-def _runs(flags: Bools) -> list[tuple[int, int]]:
+def _flag_runs(flags: Bools) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 
 from daemon.errors import JobError, visible
 from stages.media.ffmpeg import Ffmpeg
-from stages.tts.profiles.quality import Quality, measure, speaking
+from stages.tts.profiles.quality import RecordingQuality, measure_quality, speech_steps
 from stages.tts.recording import SILENT_PEAK_DB, decode_command, decode_error
 from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
@@ -33,7 +33,7 @@ _CHUNK_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
-class Reference:
+class VoiceReference:
     """The model for a voice.
 
     Attributes:
@@ -43,20 +43,20 @@ class Reference:
     """
 
     samples: Samples
-    quality: Quality
+    quality: RecordingQuality
     warnings: tuple[str, ...]
 
 
-def reference(paths: list[Path], *, by_name: bool = False) -> Reference:
+def make_reference(paths: list[Path], *, by_name: bool = False) -> VoiceReference:
     """The reference that recordings of one person give together. `by_name`: the person knows them by these names.
 
     Raises:
         JobError: `audio-unreadable`, `audio-silent`, `sample-too-short`, `sample-too-long`, `sample-not-speech`.
         MachineError: ffmpeg is missing, or the machine fails.
     """
-    parts = [best_part(decode(path, by_name=by_name), MOST_S) for path in paths]
-    raw = _joined(parts)[: round(MOST_S * RATE)]
-    found = measure(raw, RATE)
+    parts = [best_part(decode_sample(path, by_name=by_name), MOST_S) for path in paths]
+    raw = _join_samples(parts)[: round(MOST_S * RATE)]
+    found = measure_quality(raw, RATE)
     if found.level_db < SILENT_PEAK_DB:
         raise JobError("audio-silent", "The recording is silent.", "Bring one in which a person is heard speaking.")
     if found.speech_s < LEAST_S:
@@ -71,10 +71,10 @@ def reference(paths: list[Path], *, by_name: bool = False) -> Reference:
             f"The recording does not sound like one person speaking: {found.unlike_speech}.",
             "Bring a clean recording of one person, without music.",
         )
-    return Reference(_levelled(raw, found.level_db), found, tuple(_warnings(found)))
+    return VoiceReference(_bring_to_level(raw, found.level_db), found, tuple(_warnings(found)))
 
 
-def decode(path: Path, *, by_name: bool = False) -> Samples:
+def decode_sample(path: Path, *, by_name: bool = False) -> Samples:
     """A file's sound, mono at `RATE`.
 
     Raises:
@@ -101,7 +101,7 @@ def decode(path: Path, *, by_name: bool = False) -> Samples:
 def best_part(samples: Samples, most_s: float) -> Samples:
     """From the first to the last speech; where that is too long, the stretch with the most speech and no clipping."""
     levels = step_levels(samples, RATE)
-    speech = speaking(levels)
+    speech = speech_steps(levels)
     heard = np.flatnonzero(speech)
     if not len(heard):
         return samples[:0]
@@ -118,18 +118,18 @@ def best_part(samples: Samples, most_s: float) -> Samples:
     return samples[round(first * hop) : round(last * hop)]
 
 
-def _joined(parts: list[Samples]) -> Samples:
+def _join_samples(parts: list[Samples]) -> Samples:
     gap = np.zeros(round(_JOIN_S * RATE), np.float32)
     return np.concatenate([piece for part in parts for piece in (gap, part)][1:])
 
 
-def _levelled(samples: Samples, level_db: float) -> Samples:
+def _bring_to_level(samples: Samples, level_db: float) -> Samples:
     """At the usual level, or as near to it as its peaks allow: bending them would change the voice."""
     peak = float(np.abs(samples).max(initial=1e-9))
     return samples * np.float32(min(10.0 ** ((LEVEL_DB - level_db) / 20.0), 1.0 / peak))
 
 
-def _warnings(found: Quality) -> list[str]:
+def _warnings(found: RecordingQuality) -> list[str]:
     told = []
     if found.speech_s < GOOD_S:
         told.append(f"Only {found.speech_s:.1f} s of speech; {GOOD_S:g} s or more make a better likeness.")

@@ -15,7 +15,7 @@ from stages.tts.timing import STEPS_PER_S, Samples
 
 _FRAME_S = 0.04
 #: Bands of the ear that are looked at, their number, and the coefficients that describe their shape; the level is left out. Hz
-_LOWEST_HZ, _HIGHEST_HZ, _BANDS, _SHAPES = 100.0, 7600.0, 32, 14
+_LOWEST_HZ, _HIGHEST_HZ, _BANDS, _COEFFICIENTS = 100.0, 7600.0, 32, 14
 #: A phrase is looked at in parts, as two people may leave no pause between them; and what has fewer voiced steps is left out. s
 _PART_S, _LEAST_S = 2.5, 0.25
 #: Least share of the smaller group.
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def apart(samples: Samples, rate: int, pitch: Floats, phrases: Sequence[tuple[int, int]]) -> float:
+def speaker_distance(samples: Samples, rate: int, pitch: Floats, phrases: Sequence[tuple[int, int]]) -> float:
     """How far the two likeliest groups of phrases are apart, in squared scatters of their sounds.
 
     Args:
@@ -39,7 +39,7 @@ def apart(samples: Samples, rate: int, pitch: Floats, phrases: Sequence[tuple[in
     Measured with kokoro's voices, 5 to 20 s of each: 0.3 to 0.6 for one person, 1.5 for one who whispers over a telephone;
     two of one gender 3 to 12, and above 2 in 97 of 100 pairs.
     """
-    shapes = _shapes(samples, rate, np.flatnonzero(pitch > 0), len(pitch))
+    shapes = _cepstra(samples, rate, np.flatnonzero(pitch > 0), len(pitch))
     parts = [
         part[np.isfinite(part).all(axis=1)]
         for first, last in phrases
@@ -49,21 +49,24 @@ def apart(samples: Samples, rate: int, pitch: Floats, phrases: Sequence[tuple[in
     if len(parts) < 2:
         return 0.0
     counts = np.array([len(part) for part in parts], np.float64)
-    means = _in_scatters(parts, counts)
+    means = _scaled_means(parts, counts)
     # The direction in which phrases differ most is looked along first; the next ones where that is chance.
     axes = np.linalg.svd(means * np.sqrt(counts)[:, None], full_matrices=False)[2]
-    return max(_distance(means, counts, means @ axis > 0) for axis in axes[:3])
+    return max(_group_distance(means, counts, means @ axis > 0) for axis in axes[:3])
 
 
-def _in_scatters(parts: Sequence[Floats], counts: Floats) -> Floats:
+def _scaled_means(parts: Sequence[Floats], counts: Floats) -> Floats:
     """Means of the parts, centred, in units of how sounds scatter within parts."""
     means = np.array([part.mean(axis=0) for part in parts])
-    within = sum((np.cov(part.T, bias=True) * len(part) for part in parts), np.zeros((_SHAPES, _SHAPES))) / counts.sum()
-    scaled = np.linalg.solve(np.linalg.cholesky(within + 1e-4 * np.eye(_SHAPES)), means.T).T
+    within = (
+        sum((np.cov(part.T, bias=True) * len(part) for part in parts), np.zeros((_COEFFICIENTS, _COEFFICIENTS)))
+        / counts.sum()
+    )
+    scaled = np.linalg.solve(np.linalg.cholesky(within + 1e-4 * np.eye(_COEFFICIENTS)), means.T).T
     return np.asarray(scaled - np.average(scaled, axis=0, weights=counts))
 
 
-def _distance(means: Floats, counts: Floats, upper: Bools) -> float:
+def _group_distance(means: Floats, counts: Floats, upper: Bools) -> float:
     """Squared distance of two groups, after each part has gone to the nearer one; 0 where one of them is too small."""
     centres = np.zeros((2, means.shape[1]))
     for _ in range(10):
@@ -80,19 +83,19 @@ def _distance(means: Floats, counts: Floats, upper: Bools) -> float:
     return float(((centres[1] - centres[0]) ** 2).sum() / (1 + _CHANCE_STEPS / max(fewest, 1.0)))
 
 
-def _shapes(samples: Samples, rate: int, steps: npt.NDArray[np.intp], count: int) -> Floats:
+def _cepstra(samples: Samples, rate: int, steps: npt.NDArray[np.intp], count: int) -> Floats:
     """Cepstral coefficients [count, shapes] of the steps that are asked for, NaN for the others."""
     size, hop = round(_FRAME_S * rate), rate // STEPS_PER_S
-    bands, window = _bank(size, rate), np.hanning(size)
-    turns = np.pi * np.arange(1, _SHAPES + 1)[:, None] * (np.arange(_BANDS) + 0.5) / _BANDS
-    found = np.full((count, _SHAPES), np.nan)
+    bands, window = _mel_filters(size, rate), np.hanning(size)
+    turns = np.pi * np.arange(1, _COEFFICIENTS + 1)[:, None] * (np.arange(_BANDS) + 0.5) / _BANDS
+    found = np.full((count, _COEFFICIENTS), np.nan)
     for at in np.array_split(steps, len(steps) // 500 + 1):  # in constant memory
         power = np.abs(np.fft.rfft(samples[at[:, None] * hop + np.arange(size)] * window, axis=1)) ** 2
         found[at] = np.log(power @ bands.T + _TINY) @ np.cos(turns).T / _BANDS
     return found
 
 
-def _bank(size: int, rate: int) -> Floats:
+def _mel_filters(size: int, rate: int) -> Floats:
     """Triangles on the mel scale: [bands, size // 2 + 1]."""
     hertz = np.fft.rfftfreq(size, 1 / rate)
     low, high = (2595.0 * np.log10(1.0 + edge / 700.0) for edge in (_LOWEST_HZ, _HIGHEST_HZ))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Signs:
+class SignNames:
     """The names of the signs in addresses, in one language."""
 
     dot: str
@@ -19,14 +19,14 @@ class Signs:
 
 
 #: By language. In the others an address is left to the voice.
-SIGNS = {
-    "en": Signs("dot", "at", "slash", "dash", "underscore"),
-    "de": Signs("Punkt", "at", "Schrägstrich", "Bindestrich", "Unterstrich"),
-    "es": Signs("punto", "arroba", "barra", "guion", "guion bajo", "más"),
-    "fr": Signs("point", "arobase", "barre oblique", "tiret", "tiret bas"),
-    "it": Signs("punto", "chiocciola", "barra", "trattino", "trattino basso", "più"),
-    "nl": Signs("punt", "apenstaartje", "schuine streep", "streepje", "liggend streepje"),
-    "pt": Signs("ponto", "arroba", "barra", "hífen", "sublinhado", "mais"),
+SIGN_NAMES = {
+    "en": SignNames("dot", "at", "slash", "dash", "underscore"),
+    "de": SignNames("Punkt", "at", "Schrägstrich", "Bindestrich", "Unterstrich"),
+    "es": SignNames("punto", "arroba", "barra", "guion", "guion bajo", "más"),
+    "fr": SignNames("point", "arobase", "barre oblique", "tiret", "tiret bas"),
+    "it": SignNames("punto", "chiocciola", "barra", "trattino", "trattino basso", "più"),
+    "nl": SignNames("punt", "apenstaartje", "schuine streep", "streepje", "liggend streepje"),
+    "pt": SignNames("ponto", "arroba", "barra", "hífen", "sublinhado", "mais"),
 }
 #: Parts of a path that are said; people do not read out more.
 _PATH_PARTS = 3
@@ -46,7 +46,7 @@ _TAIL = re.compile(r"[.,;:!?)\]}>\"'”’»]*$")
 
 def spoken_address(word: str, language: str) -> list[str] | None:
     """The words in which an address is said, its closing punctuation kept; None where `word` is no address."""
-    signs = SIGNS.get(language)
+    signs = SIGN_NAMES.get(language)
     if signs is None or ("." not in word and "//" not in word) or len(word) > 2000:
         return None
     core = word.lstrip("(<[{\"'“‘«")
@@ -63,7 +63,7 @@ def spoken_address(word: str, language: str) -> list[str] | None:
     return said
 
 
-def _host(host: str, signs: Signs) -> list[str]:
+def _host(host: str, signs: SignNames) -> list[str]:
     said: list[str] = []
     labels = host.split(".")
     for number, label in enumerate(labels):
@@ -72,14 +72,14 @@ def _host(host: str, signs: Signs) -> list[str]:
     return said
 
 
-def _path(path: str, signs: Signs) -> list[str]:
+def _path(path: str, signs: SignNames) -> list[str]:
     said: list[str] = []
     for part in [part for part in path.split("/") if part][:_PATH_PARTS]:
         said += [signs.slash, *_parts(part, signs)]
     return said
 
 
-def _parts(text: str, signs: Signs) -> list[str]:
+def _parts(text: str, signs: SignNames) -> list[str]:
     """Letters and figures as words, the signs between them by name."""
     names = {".": signs.dot, "-": signs.dash, "_": signs.underscore, "+": signs.plus}
     pieces = re.findall(r"[^\W\d_]+|\d+|[.\-_+]", text)

@@ -27,7 +27,7 @@ _DATED = "年月点點时時分"
 _CLAUSE = re.compile(r"[^、。，．：；！？…‥—,;:!?]*[、。，．：；！？…‥—,;:!?]*[」』）】〕〉》”’]*")
 
 
-class Breaker:
+class WordBreaker:
     """Finds words in the text of one language."""
 
     def __init__(self, parts: Callable[[str], list[str]]) -> None:
@@ -45,7 +45,7 @@ class Breaker:
         return found
 
 
-def breaker_for(language: str, text: str) -> Breaker | None:
+def breaker_for(language: str, text: str) -> WordBreaker | None:
     """What finds the words of a text: None where blanks do.
 
     Where the language is another (a recording's may not be told), a text that is mostly Han or kana speaks for itself.
@@ -58,22 +58,22 @@ def breaker_for(language: str, text: str) -> Breaker | None:
         if 2 * len(letters) <= sum(map(str.isalpha, text)):
             return None
         tag = primary = "ja" if _KANA.search(text) else "zh"
-    return _breaker("ja" if primary == "ja" else "zh-hant" if tag.startswith(TRADITIONAL) else "zh")
+    return _load_breaker("ja" if primary == "ja" else "zh-hant" if tag.startswith(TRADITIONAL) else "zh")
 
 
 @lru_cache(maxsize=3)
-def _breaker(name: str) -> Breaker:
+def _load_breaker(name: str) -> WordBreaker:
     if name == "zh":
         import rjieba
 
-        return Breaker(rjieba.cut)
+        return WordBreaker(rjieba.cut)
     import budoux
 
     load = budoux.load_default_japanese_parser if name == "ja" else budoux.load_default_traditional_chinese_parser
-    return Breaker(load().parse)
+    return WordBreaker(load().parse)
 
 
-def unwrapped(line: str) -> str:
+def join_wrapped_lines(line: str) -> str:
     """Lines that were wrapped between two such characters as one, which no blank joins."""
     return _WRAPPED.sub("", line)
 

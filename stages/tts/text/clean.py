@@ -31,19 +31,19 @@ _PARAGRAPHS = frozenset({"p", "div", "table", "ul", "ol", "blockquote", "hr", "p
 _LINES = frozenset({"br", "li", "tr"})
 
 
-def as_seen(text: str) -> str:
+def clean_text(text: str) -> str:
     """The text without marks that no reader sees, words whole, and HTML as a browser shows it."""
-    text = _ENTITY.sub(_meant, _TAG.sub(_space, _COMMENT.sub("", text)))
-    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_joined, text))
+    text = _ENTITY.sub(_decode_entity, _TAG.sub(_tag_space, _COMMENT.sub("", text)))
+    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_mend_word, text))
     return _UNSEEN.sub("", text)
 
 
-def _joined(broken: re.Match[str]) -> str:
+def _mend_word(broken: re.Match[str]) -> str:
     first = broken[1]
     return f"{first}-" if "-" in first or first.casefold() in _COMPOUNDS else first
 
 
-def _space(tag: re.Match[str]) -> str:
+def _tag_space(tag: re.Match[str]) -> str:
     name = tag[2].casefold()
     if name in _PARAGRAPHS:
         return "\n\n"
@@ -52,7 +52,7 @@ def _space(tag: re.Match[str]) -> str:
     return " " if name in ("td", "th", "img") else ""
 
 
-def _meant(entity: re.Match[str]) -> str:
+def _decode_entity(entity: re.Match[str]) -> str:
     if entity[0].startswith("&#"):
         return html.unescape(entity[0])
     return html5.get(entity[0][1:], entity[0])

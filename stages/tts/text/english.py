@@ -78,7 +78,7 @@ def _moment(found: re.Match[str]) -> str | None:
 def _days(found: re.Match[str]) -> str | None:
     """Days of a month: "10–12 May", "May 10–12"."""
     first, last = int(found["first"]), int(found["last"])
-    month = n.named(n.MONTHS, found["month"])
+    month = n.full_name(n.MONTHS, found["month"])
     if not 1 <= first < last <= 31:
         return None
     if found.start("month") < found.start("first"):
@@ -160,9 +160,9 @@ _TABLE = (
           _days),
     _rule(r"\b(?P<month>{MON})\.? (?P<first>\d{1,2}){-}(?P<last>\d{1,2}){>}(?!%)", _days),
     _rule(r"\b(\d{1,3}{TH}){-}(?=\d{1,3}{TH}\b)", r"\1 to "),
-    _rule(r"\b({DAY})\.? ?{-} ?({DAY})\b", lambda m: f"{n.named(n.DAYS, m[1])} to {n.named(n.DAYS, m[2])}"),
-    _rule(r"\b({MON})\.? ?{-} ?({MON})\b", lambda m: f"{n.named(n.MONTHS, m[1])} to {n.named(n.MONTHS, m[2])}"),
-    _rule(r"\b({DAY})(?=,? \d{1,2}(?:{TH}? (?:{MON})\b|:\d\d| ?[ap]\.?m\b))", lambda m: n.named(n.DAYS, m[1])),
+    _rule(r"\b({DAY})\.? ?{-} ?({DAY})\b", lambda m: f"{n.full_name(n.DAYS, m[1])} to {n.full_name(n.DAYS, m[2])}"),
+    _rule(r"\b({MON})\.? ?{-} ?({MON})\b", lambda m: f"{n.full_name(n.MONTHS, m[1])} to {n.full_name(n.MONTHS, m[2])}"),
+    _rule(r"\b({DAY})(?=,? \d{1,2}(?:{TH}? (?:{MON})\b|:\d\d| ?[ap]\.?m\b))", lambda m: n.full_name(n.DAYS, m[1])),
     _rule(r"{<}(\d{1,2})\.(\d\d) ?(?=[ap]\.?m\b)", r"\1:\2 ", flags=re.IGNORECASE),
     _rule(r"{<}(\d{1,2}(?::\d\d)?(?: ?[ap]\.?m\.?)?) ?{-} ?(?=\d{1,2}(?::\d\d)? ?[ap]\.?m\b)", r"\1 to ",
           flags=re.IGNORECASE),
@@ -189,7 +189,7 @@ _TABLE = (
     _rule(r"{<}(\d{1,3}(?:\.\d{1,2})?)[\"″](?!\w)", _inches),
     _rule(r"(?<![\w.])(\d{1,3})(?:in\b(?!-)| in\.(?= [a-z]))", r"\1 inches"),
     _rule(rf"(?<![\w.,/:$€£])({{NUM}})(M(?!\w)|[MBT]n\b|[mbt]n\b|B(?= [a-z])|m(?= (?:{_MANY})\b))(\+)?",
-          lambda m: f"{m[1]} {n.large(m[2])}{' plus' if m[3] else ''}"),
+          lambda m: f"{m[1]} {n.large_number(m[2])}{' plus' if m[3] else ''}"),
     _rule(r"(?<![\w.,/:$€£])({NUM})( ?)({UNIT})(?![\w²³/'’])", _unit),
     # Fractions and proportions
     _rule(r"(?<=\d) ?([½¼¾⅓⅔⅛⅜⅝⅞])", lambda m: f" {_VULGAR[m[1]]}"),
@@ -218,7 +218,7 @@ _TABLE = (
 
 
 @lru_cache(maxsize=8)
-def rules(language: str) -> tuple[Rule, ...]:
+def english_rules(language: str) -> tuple[Rule, ...]:
     """The rules for a BCP 47 tag of English; dates of figures go by its region."""
     day_first = language.casefold() not in _MONTH_FIRST
     dates = _rule(

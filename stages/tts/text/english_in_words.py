@@ -6,7 +6,7 @@ import re
 
 from hibari.g2p import numbers
 
-from stages.tts.text.english_normalizer import normalized
+from stages.tts.text.english_normalizer import normalize_english
 from stages.tts.text.rules import Rule
 
 _TITLES = {"Dr": "Doctor", "Mr": "Mister", "Mrs": "Missus"}
@@ -17,7 +17,7 @@ _DECADE = re.compile(r"(?<!\w)['’]?([2-9])0s\b")
 
 
 def _in_words(found: re.Match[str]) -> str:
-    text = _TITLE.sub(lambda title: _TITLES[title[1]], normalized(found[0]))
+    text = _TITLE.sub(lambda title: _TITLES[title[1]], normalize_english(found[0]))
     text = _YEAR.sub(lambda year: _plural(numbers.year(int(year[1])), year[2]), text)
     return _DECADE.sub(lambda decade: _plural(numbers.cardinal(int(decade[1]) * 10), "s"), text)
 

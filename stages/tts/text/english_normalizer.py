@@ -32,19 +32,19 @@ _POSSESSIVE = re.compile(r"\b([A-Z][a-z]{2,15}) ([IVX]{2,6})(?=['’]s\b)")
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 
 
-def normalized(text: str) -> str:
+def normalize_english(text: str) -> str:
     """The text with times, dates, units, abbreviations and Roman numerals as words; plain numbers stay."""
-    text = _POSSESSIVE.sub(_named, text)
+    text = _POSSESSIVE.sub(_say_numeral, text)
     for guard in _GUARDS:
         text = guard.sub(lambda found: found[0] + _MARK, text)
     return str(normalize(text)).replace(_MARK, "")
 
 
-def _named(found: re.Match[str]) -> str:
-    number = _roman(found[2])
+def _say_numeral(found: re.Match[str]) -> str:
+    number = _roman_value(found[2])
     return f"{found[1]} {numbers.cardinal(number) if found[1] in ROMAN_CARDINAL else f'the {numbers.ordinal(number)}'}"
 
 
-def _roman(letters: str) -> int:
+def _roman_value(letters: str) -> int:
     values = [_ROMAN[letter] for letter in letters]
     return sum(-value if value < max(values[at:]) else value for at, value in enumerate(values))

@@ -44,7 +44,7 @@ def plain_number(text: str) -> str:
     return re.sub(r",(?=\d{1,2}$)", ".", text)
 
 
-def large(short: str | None) -> str:
+def large_number(short: str | None) -> str:
     """What "bn" shortens, "billion"; longer words as they are."""
     word = (short or "").strip(" -")
     return LARGE.get(word.casefold(), word)
@@ -60,7 +60,7 @@ def amount(currency: str, number: str, short: str | None = None, *, one: bool = 
     name = single if one else several
     number = plain_number(number)
     if short:
-        return f"{number} {large(short)} {name}"
+        return f"{number} {large_number(short)} {name}"
     whole, _, rest = number.partition(".")
     if not rest.strip("0"):
         return f"{whole} {single if whole == '1' else name}"
@@ -73,8 +73,8 @@ def amount(currency: str, number: str, short: str | None = None, *, one: bool = 
 
 def amounts(currency: str, low: str, low_short: str | None, high: str, high_short: str | None) -> str:
     """A range: "5 to 10 dollars"; "5 dollars and 50 cents to 10 dollars" where there are cents."""
-    if low_short and large(low_short) != large(high_short):
-        return f"{low} {large(low_short)} to {amount(currency, high, high_short)}"
+    if low_short and large_number(low_short) != large_number(high_short):
+        return f"{low} {large_number(low_short)} to {amount(currency, high, high_short)}"
     if high_short or "." not in low + high:
         return f"{low} to {amount(currency, high, high_short)}"
     return f"{amount(currency, low)} to {amount(currency, high)}"
@@ -90,7 +90,7 @@ def date(year: str, month: str, day: str, *, day_first: bool) -> str | None:
     return f"{int(day)} {name} {year}" if day_first else f"{name} {int(day)}, {year}"
 
 
-def named(names: tuple[str, ...], short: str) -> str:
+def full_name(names: tuple[str, ...], short: str) -> str:
     """The month or day that a word shortens: "Thurs." → "Thursday"."""
     return next(name for name in names if name.startswith(short[:3].capitalize()))
 

@@ -28,7 +28,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
 
 
-def seems_other(text: str, language: str) -> str | None:
+def other_language_warning(text: str, language: str) -> str | None:
     """A warning where a text seems to be in another language than it is said in; None where all seems well."""
     words = [word.casefold() for word in _WORD.findall(text)]
     asked = language.casefold().partition("-")[0]

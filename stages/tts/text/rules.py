@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from stages.tts.text.word_alignment import align
+from stages.tts.text.word_alignment import match_words
 
 _WORD = re.compile(r"\S+")
 #: A word with the blanks around it.
@@ -29,21 +29,21 @@ class Rule:
     each: bool = False
 
 
-def rewrite(words: Sequence[str], rules: Iterable[Rule]) -> list[tuple[str, int]]:
+def apply_rules(words: Sequence[str], rules: Iterable[Rule]) -> list[tuple[str, int]]:
     """The words to be said, each with the index of its written word: never decreasing."""
     text = " ".join(words)
     owners = [index for index, word in enumerate(words) for _ in range(len(word) + 1)][: len(text)]
     for rule in rules:
-        text, owners = _apply(rule, text, owners)
+        text, owners = _apply_rule(rule, text, owners)
     return [(word[0], owners[word.start()]) for word in _WORD.finditer(text)]
 
 
-def _apply(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int]]:
+def _apply_rule(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int]]:
     out, of_out, at = "", list[int](), 0
     for found in rule.shape.finditer(text):
         start, stop = found.span()
         written = [(part, owners[start + part.start()]) for part in _WORD.finditer(found[0])]
-        said = _said(rule, found, written)
+        said = _replacement(rule, found, written)
         if said is None:
             continue
         out += text[at:start] + "".join(word for word, _ in said)
@@ -52,7 +52,7 @@ def _apply(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int]]:
     return out + text[at:], of_out + owners[at:]
 
 
-def _said(
+def _replacement(
     rule: Rule, found: re.Match[str], written: Sequence[tuple[re.Match[str], int]]
 ) -> list[tuple[str, int]] | None:
     """What is said in the place of `found`, in order, each part with its owner; `written` are the words found."""
@@ -65,5 +65,5 @@ def _said(
     if len(written) == 1:
         return [(text, written[0][1])]
     words = _SPACED.findall(text)
-    places = align([part[0] for part, _ in written], [word.strip() for word in words])
+    places = match_words([part[0] for part, _ in written], [word.strip() for word in words])
     return [(word, written[place][1]) for word, place in zip(words, places, strict=True)]

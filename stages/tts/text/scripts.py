@@ -50,7 +50,7 @@ def script_of(letter: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def plain(char: str) -> str:
+def plain_char(char: str) -> str:
     """A styled or full-width character as its plain self ("𝓐" → "A", "７" → "7", "⑦" → "7", "Ⅳ" → "IV")."""
     if char in _SAID_AS_POWERS:
         return char
@@ -61,9 +61,9 @@ def plain(char: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """`plain` of every character, with accents composed (NFC), as lexicons write them."""
+    """`plain_char` of every character, with accents composed (NFC), as lexicons write them."""
     # Once more after it: "ｶﾞ" has become "カ" with a mark of its own.
-    return unicodedata.normalize("NFC", "".join(map(plain, unicodedata.normalize("NFC", text))))
+    return unicodedata.normalize("NFC", "".join(map(plain_char, unicodedata.normalize("NFC", text))))
 
 
 def scripts_of(language: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages.media.fullwidth import unspaced
-from stages.tts.text.cjk_words import Breaker, breaker_for, unwrapped
+from stages.tts.text.cjk_words import WordBreaker, breaker_for, join_wrapped_lines
 from stages.tts.text.pause_marks import hide_marks, pause_of
 from stages.tts.text.spoken_length import letters_of
 
@@ -58,7 +58,7 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        return join(self.words, self.glued)
+        return join_words(self.words, self.glued)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class _Token:
     glued: bool = False
 
 
-def join(words: Sequence[str], glued: Collection[int]) -> str:
+def join_words(words: Sequence[str], glued: Collection[int]) -> str:
     """Words as text."""
     return "".join(word if not at or at in glued else f" {word}" for at, word in enumerate(words))
 
@@ -90,7 +90,7 @@ def split_text(text: str, language: str = "en") -> list[Sentence]:
         groups = [words for line in _lines(paragraph, breaker) for words in _sentences(_tokens(line, breaker))]
         last = len(groups) - 1
         for number, group in enumerate(groups):
-            sentence = _unmarked(group, number == last)
+            sentence = _sentence_of(group, number == last)
             if sentence.words or not found:
                 found.append(sentence)
             else:  # nothing but a mark: it belongs to the sentence before it
@@ -107,7 +107,7 @@ def _paragraphs(text: str) -> Iterator[str]:
         yield from (piece for piece in _HEADING.split(part) if piece.strip())
 
 
-def _unmarked(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
+def _sentence_of(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
     words: list[str] = []
     pauses: list[tuple[int, float]] = []
     glued: set[int] = set()
@@ -122,7 +122,7 @@ def _unmarked(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
     return Sentence(tuple(words), ends_paragraph, tuple(pauses), frozenset(glued))
 
 
-def _lines(paragraph: str, breaker: Breaker | None) -> Iterator[str]:
+def _lines(paragraph: str, breaker: WordBreaker | None) -> Iterator[str]:
     """Lines that were meant as lines. A line is a wrapped one if the next word would not have fitted on it."""
     lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
     width = max(map(len, lines), default=0)
@@ -140,12 +140,12 @@ def _lines(paragraph: str, breaker: Breaker | None) -> Iterator[str]:
         yield current
 
 
-def _tokens(line: str, breaker: Breaker | None) -> list[_Token]:
+def _tokens(line: str, breaker: WordBreaker | None) -> list[_Token]:
     """What a line consists of: runs between blanks, and their words where the text has no blanks between words."""
     if breaker is None:
         return [_Token(word) for word in line.split()]
     found: list[_Token] = []
-    for run in unwrapped(line).split():
+    for run in join_wrapped_lines(line).split():
         # A mark stands between blanks of its own making.
         marked = len(found) > 1 and pause_of(found[-1].text) is not None
         beside = marked and unspaced(found[-2].text[-1]) and unspaced(run[0])
@@ -158,14 +158,14 @@ def _sentences(tokens: Sequence[_Token]) -> Iterator[list[_Token]]:
     current: list[_Token] = []
     for index, token in enumerate(tokens):
         current.append(token)
-        if index + 1 < len(tokens) and _ends(token.text, tokens[index + 1], first=len(current) == 1):
+        if index + 1 < len(tokens) and _ends_before(token.text, tokens[index + 1], first=len(current) == 1):
             yield current
             current = []
     if current:
         yield current
 
 
-def _ends(word: str, following: _Token, *, first: bool) -> bool:
+def _ends_before(word: str, following: _Token, *, first: bool) -> bool:
     if following.glued:
         return _UNSPACED_END.search(word) is not None
     return _ends_sentence(word, following.text, first=first)
@@ -186,7 +186,7 @@ def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
     return not initials or core.casefold() in _CLOCK or core == "I"
 
 
-def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range]:
+def split_pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range]:
     """Index ranges that cut `words` into pieces of at most `limit` letters, at clause ends where there are any."""
     start = 0
     while start < len(words):

@@ -9,7 +9,7 @@ from stages.media.fullwidth import unspaced
 from stages.tts.text.sentences import MAX_PIECE_CHARS, Sentence
 
 
-def joined(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
+def join_short_sentences(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
     """The sentences as they are to be said: the same words in the same order, in no more sentences than before.
 
     A sentence of fewer letters goes with the one after it, the last of a paragraph with the one before it. Paragraphs and
@@ -23,7 +23,7 @@ def joined(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
         follows = place + 1 < len(sentences) and _may_join(sentence, sentences[place + 1])
         short = _letters(sentence) < least
         if found and _may_join(found[-1], sentence) and (_letters(found[-1]) < least or (short and not follows)):
-            found[-1] = _join(found[-1], sentence)
+            found[-1] = _join_two(found[-1], sentence)
         else:
             found.append(sentence)
     return found
@@ -34,7 +34,7 @@ def _may_join(first: Sentence, second: Sentence) -> bool:
     return not first.ends_paragraph and not paused and len(first.text) + len(second.text) < MAX_PIECE_CHARS
 
 
-def _join(first: Sentence, second: Sentence) -> Sentence:
+def _join_two(first: Sentence, second: Sentence) -> Sentence:
     shift = len(first.words)
     return replace(
         second,

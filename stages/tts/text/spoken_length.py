@@ -24,7 +24,7 @@ _FIGURE_LETTERS = 8
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedLength:
     """How long a text should take, in s."""
 
     least: float
@@ -37,19 +37,19 @@ def letters_of(word: str) -> int:
     return sum(UNSPACED_LETTERS if unspaced(char) else 1 for char in word)
 
 
-def expect(text: str, language: str, speed: float) -> Expected:
+def expected_length(text: str, language: str, speed: float) -> ExpectedLength:
     """Bounds for a text whose numbers are written out (and which is in Latin letters, where its script has none)."""
     letters = sum(map(str.isalnum, text))
     slow, usual, fast = _RATES.get(language, _RATE)
-    return Expected(letters / fast / speed, letters / usual / speed, (letters / slow + _SLACK_S) / speed)
+    return ExpectedLength(letters / fast / speed, letters / usual / speed, (letters / slow + _SLACK_S) / speed)
 
 
-def expect_written(words: Sequence[str], speed: float) -> Expected:
+def expected_length_as_written(words: Sequence[str], speed: float) -> ExpectedLength:
     """Wider bounds, for words in any language as they are written, figures and signs among them."""
     chars = [char for word in words for char in word]
     least = sum(map(str.isalnum, chars))
     most = sum(UNSPACED_LETTERS if unspaced(char) else 1 if char.isalpha() else _FIGURE_LETTERS for char in chars)
     usual = _RATE[1]
-    return Expected(
+    return ExpectedLength(
         least / _WRITTEN_FASTEST / speed, least / usual / speed, (most / _WRITTEN_SLOWEST + _WRITTEN_SLACK_S) / speed
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from stages.tts.text import english
 from stages.tts.text.addresses import spoken_address
-from stages.tts.text.rules import Rule, rewrite
+from stages.tts.text.rules import Rule, apply_rules
 from stages.tts.text.scripts import plain_text, script_of, scripts_of
 
 # Longer figures have no name in the front end (it ends at decillions) and are read figure by figure.
@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(r"\d[\d,.]{15,}")
 # Front ends' patterns take time that grows with the square of a word's length, and their models only know real words.
 _LONG_WORD = re.compile(r"\S{1,48}")
 #: Unicode categories that are neither sound nor pause: controls, formats, private use, emoji, modifiers of letters.
-_MUTE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
+_SILENT_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", "Lm"})
 _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
 BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
@@ -46,7 +46,7 @@ _RAISED = re.compile(r"(?<=\d)⁻?(?:[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*|[²³][�
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedWords:
     """Spoken words of a sentence.
 
     Attributes:
@@ -61,7 +61,7 @@ class Prepared:
 
 
 @dataclass
-class Preparer:
+class WordPreparer:
     """Prepares the sentences of one text.
 
     Attributes:
@@ -85,47 +85,47 @@ class Preparer:
         entries = "|".join(map(re.escape, sorted(self._known, key=len, reverse=True)))
         unspaced = entries and self._primary in ("zh", "ja")
         self._entries = re.compile(f"((?<![a-z])(?:{entries})(?![a-z]))", re.IGNORECASE) if unspaced else None
-        self._rules: tuple[Rule, ...] = english.rules(self.language) if is_english else ()
+        self._rules: tuple[Rule, ...] = english.english_rules(self.language) if is_english else ()
         if is_english and self.in_words:
             from stages.tts.text.english_in_words import IN_WORDS  # loads hibari
 
             self._rules += (IN_WORDS,)
 
-    def prepare(self, written: Sequence[str]) -> Prepared:
+    def prepare(self, written: Sequence[str]) -> PreparedWords:
         """The spoken words of one sentence; none where nothing in it can be said."""
         words: list[str] = []
         owners: list[int] = []
         sounds: dict[int, str] = {}
         run: list[tuple[str, int]] = []  # words for the rules, which look at several of them together
-        for index, word in self._parts(written):
-            text, said, sound = self._said(word, first=not words and not run)
+        for index, word in self._split_at_entries(written):
+            text, said, sound = self._spoken_form(word, first=not words and not run)
             if text:
                 run.append((text, index))
             if said is None:
                 continue
-            self._end(run, words, owners)
+            self._flush_run(run, words, owners)
             if sound:
                 sounds[len(words)] = sound
             words += said
             owners += [index] * len(said)
-        self._end(run, words, owners)
-        return Prepared(tuple(words), tuple(owners), sounds)
+        self._flush_run(run, words, owners)
+        return PreparedWords(tuple(words), tuple(owners), sounds)
 
-    def _parts(self, written: Sequence[str]) -> Iterator[tuple[int, str]]:
+    def _split_at_entries(self, written: Sequence[str]) -> Iterator[tuple[int, str]]:
         """Words with their places; where no blanks part words, what the lexicon knows is one of its own."""
         for index, word in enumerate(written):
             parts = self._entries.split(word) if self._entries else [word]
             yield from ((index, part) for part in parts if part)
 
-    def _end(self, run: list[tuple[str, int]], words: list[str], owners: list[int]) -> None:
+    def _flush_run(self, run: list[tuple[str, int]], words: list[str], owners: list[int]) -> None:
         """Say the words of a run, which is then over."""
-        for text, place in rewrite([text for text, _ in run], self._rules):
+        for text, place in apply_rules([text for text, _ in run], self._rules):
             said = _LONG_WORD.findall(_LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text))
             words += said
             owners += [run[place][1]] * len(said)
         run.clear()
 
-    def _said(self, word: str, *, first: bool) -> tuple[str, list[str] | None, str]:
+    def _spoken_form(self, word: str, *, first: bool) -> tuple[str, list[str] | None, str]:
         """A written word as a text for the rules; or the words that it is said with, and its sound if that is known."""
         if (first and BULLET.fullmatch(word)) or LAYOUT.fullmatch(word) or _SMILEY.fullmatch(word):
             return "", None, ""
@@ -147,7 +147,7 @@ class Preparer:
         scripts = {script for script in map(script_of, text) if script and script not in self._readable}
         if scripts == {"Greek"} and sum(map(str.isalpha, text)) == 1:  # "π", "5Ω": voices know their names
             scripts = set()
-        mute = [char for char in text if unicodedata.category(char) in _MUTE and char not in _READ_SYMBOLS]
+        mute = [char for char in text if unicodedata.category(char) in _SILENT_CATEGORIES and char not in _READ_SYMBOLS]
         if any(unicodedata.category(char) == "So" for char in mute):
             self.left_out["emoji and signs"] += 1
         self.left_out.update(f"{script} letters" for script in scripts)
@@ -174,7 +174,7 @@ def is_sound(entry: str) -> bool:
     return len(syllables) > 1 and all(map(str.isalpha, syllables)) and sum(map(str.isupper, syllables)) == 1
 
 
-def left_out(counts: Counter[str]) -> str:
+def left_out_warning(counts: Counter[str]) -> str:
     """A sentence for the person about what `Preparer.left_out` counted."""
     what = " and ".join(f"{name} ({count} {'word' if count == 1 else 'words'})" for name, count in counts.items())
     return f"The voice cannot read {what}; the speech goes around them."

@@ -17,7 +17,7 @@ _SKIP = 0.7
 _EXPANSION = 0.35
 
 
-def align(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
+def match_words(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
     """For each spoken word the index of its written word: never decreasing, each in `range(len(written))`.
 
     Raises:
@@ -33,7 +33,7 @@ def align(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
         elif kind == "insert":  # goes with the word before: "$5 million" → "5 million | dollars"
             owners += [max(0, i - 1)] * (j_end - j)
         elif kind == "replace":
-            owners += [i + step for step in _between(written[i:i_end], spoken[j:j_end])]
+            owners += [i + step for step in _match_between(written[i:i_end], spoken[j:j_end])]
     return owners
 
 
@@ -47,7 +47,7 @@ def _cost(written: str, spoken: str) -> float:
     return min(1.0 - likeness, 1.0 if written.isalpha() else _EXPANSION)
 
 
-def _between(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
+def _match_between(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
     """Cheapest order-keeping assignment of `spoken` to `written`; a written word may get several words, or none."""
     rows = len(written)
     # best[i]: cheapest cost so far with the last spoken word on written word i; trail: where its predecessor was.

@@ -22,9 +22,9 @@ from stages.context import Context
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
 from stages.tts.engines.hibari.engine import HibariVoice, load_hibari
 from stages.tts.engines.voices import list_voices
-from stages.tts.phonemes.reading import Reader
+from stages.tts.phonemes.reading import EnglishFrontEnd
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import timed_words
 from stages.tts.track import SpeechTrack
 from tests.support.sound_jobs import ffmpeg, job, meter, sound, timing
@@ -56,7 +56,7 @@ def refused(ctx: Context) -> JobError:
 def test_durations_add_up_to_the_sound_exactly() -> None:
     # Given a voice and a sentence longer than the network takes at once
     voice = heart()
-    reading = Reader().read(("The tide turns, and the boats turn with it " * 20).split())
+    reading = EnglishFrontEnd().read(("The tide turns, and the boats turn with it " * 20).split())
     # When it is said
     utterances = list(voice.utter(reading, 1.0, (1,)))
     # Then it is cut, and each part's durations times 600 samples are its sound
@@ -220,7 +220,7 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
     sentences = split_text(text)
     assert " ".join(sentence.text for sentence in sentences) == " ".join(text.split())
     # When the phones of its sentences are gathered
-    reader, voice, preparer = Reader(), heart(), Preparer("en")
+    reader, voice, preparer = EnglishFrontEnd(), heart(), WordPreparer("en")
     phones, first, at = [], 0, 0.0
     for sentence in sentences:
         prepared = preparer.prepare(sentence.words)
@@ -400,4 +400,4 @@ def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
     # Given 5,000 characters without the shape of language, which would keep greedy patterns busy for hours
     words = (word * 5000)[:5000].split()
     # Then they are read (a hang would run into the test's time limit)
-    assert Reader().read(Preparer("en").prepare(words[:100]).words).chars
+    assert EnglishFrontEnd().read(WordPreparer("en").prepare(words[:100]).words).chars

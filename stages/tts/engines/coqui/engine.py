@@ -13,7 +13,7 @@ from stages.tts.engines.coqui.alphabet import to_espeak
 from stages.tts.engines.coqui.vits import MAX_PHONEMES, VitsNetwork
 from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.engines.onnx import split_runs
-from stages.tts.phonemes.reading import NO_WORD, Reader
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
 
 
 class CoquiVoice:
@@ -36,7 +36,7 @@ class CoquiVoice:
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Say a piece; times are the network's own."""
-        reading = Reader(self._british).read(piece.words, piece.sounds)
+        reading = EnglishFrontEnd(self._british).read(piece.words, piece.sounds)
         for number, run in enumerate(split_runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
             utterance = self._utter(run, piece.speed, _seed(*piece.seed, number))
             if utterance is not None:

@@ -15,7 +15,7 @@ from stages.tts.engines.assets import hibari_file
 from stages.tts.engines.base import Piece, SpokenPart, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engines.onnx import open_session, split_runs
-from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd, Reading
 
 #: Phonemes given to the network at once; it was trained on sentences of about this length.
 MAX_PHONEMES = 400
@@ -50,7 +50,7 @@ class HibariVoice:
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Say a piece; times are the network's own."""
-        reading = Reader(self._british).read(piece.words, piece.sounds)
+        reading = EnglishFrontEnd(self._british).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed, piece.seed):
             yield SpokenPart(utterance.samples, tuple(phones_of(utterance)))
 

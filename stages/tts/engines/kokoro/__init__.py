@@ -40,7 +40,7 @@ def _missing(settings: Settings, full: str) -> Missing | None:
         return Missing("its files are not there", fetch_models("kokoro"))
     if "kokoro" in settings.engines:  # a program of its own has its own packages
         return None
-    return phonemes.missing(model_files.language_of(full))
+    return phonemes.front_end_missing(model_files.language_of(full))
 
 
 def _load(voice: Voice, settings: Settings) -> LoadedVoice:

@@ -21,7 +21,7 @@ from stages.tts.engines.base import Piece, SpokenPart, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
 from stages.tts.engines.onnx import open_session, split_runs
-from stages.tts.phonemes import front_end, heard
+from stages.tts.phonemes import front_end, sound_replacements
 from stages.tts.phonemes.reading import NO_WORD, Reading
 from stages.tts.timing import Samples
 
@@ -47,7 +47,7 @@ class KokoroVoice:
 
     def __init__(self, voice: Voice, models: Path, *, plain: bool = False) -> None:
         self._voice, self._models, self._is_plain = voice, models, plain
-        self._language, self._heard = voice.languages[0], heard(voice.languages[0])
+        self._language, self._heard = voice.languages[0], sound_replacements(voice.languages[0])
         self._styles = _read_styles(voice.model)
         self._session = (_plain_network if plain else _network)(models / model_files.NETWORK)
         self._ids = _phoneme_ids()

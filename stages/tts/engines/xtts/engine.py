@@ -18,7 +18,7 @@ from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
 from stages.tts.engines.xtts.quality_check import Attempt
 from stages.tts.engines.xtts.voices import LICENCE
 from stages.tts.profile_store import Profile, check_usable
-from stages.tts.text.spoken_length import expect
+from stages.tts.text.spoken_length import expected_length
 from stages.tts.timing import Samples
 
 #: Silence between the portions of a piece that was too long for the network. s
@@ -72,7 +72,7 @@ class XttsVoice:
 
     def _best_attempt(self, text: str, language: str, piece: Piece, number: int) -> tuple[Attempt, int]:
         """The first try that nothing is wrong with, or else the best that can be heard; and how many there were."""
-        expected = expect(self._network.spelled(text, language), language, piece.speed)
+        expected = expected_length(self._network.spelled(text, language), language, piece.speed)
         attempts: list[Attempt] = []
         for number_of_try in range(self._attempts):
             seed = _seed(*piece.seed, number, number_of_try)

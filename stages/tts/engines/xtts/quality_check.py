@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.tts.engines.speech_check import SILENT_PEAK, length_faults
-from stages.tts.text.spoken_length import Expected
+from stages.tts.text.spoken_length import ExpectedLength
 from stages.tts.timing import STEPS_PER_S, Samples, audible_steps
 
 #: Shortest gap after which what comes may be no part of the sentence. s
@@ -31,7 +31,7 @@ class Attempt:
     length_error: float
 
 
-def judge_attempt(samples: Samples, rate: int, expected: Expected, *, at_limit: bool) -> Attempt:
+def judge_attempt(samples: Samples, rate: int, expected: ExpectedLength, *, at_limit: bool) -> Attempt:
     """Cut the tail and say what is wrong.
 
     Args:
@@ -53,7 +53,7 @@ def judge_attempt(samples: Samples, rate: int, expected: Expected, *, at_limit: 
     return Attempt(kept, tuple(faults), abs(float(np.log(max(seconds, 0.01) / max(expected.usual, 0.01)))))
 
 
-def trim_tail(samples: Samples, rate: int, expected: Expected) -> tuple[Samples, bool]:
+def trim_tail(samples: Samples, rate: int, expected: ExpectedLength) -> tuple[Samples, bool]:
     """Without what follows the last sound; and, where it is too long, without what follows the likeliest gap.
 
     Returns also whether sound was cut away.

@@ -19,7 +19,7 @@ from stages.tts.engines.coqui.alphabet import to_espeak
 from stages.tts.engines.coqui.engine import CoquiVoice, load_coqui
 from stages.tts.engines.coqui.vits import VitsNetwork, share_blanks
 from stages.tts.engines.voices import list_voices
-from stages.tts.phonemes.reading import Reader
+from stages.tts.phonemes.reading import EnglishFrontEnd
 from tests.support.coqui_models import build_vits
 from tests.support.sound_jobs import job, sound, timing
 
@@ -78,7 +78,7 @@ def test_speed_is_the_length_of_the_sound(engine: CoquiVoice) -> None:
 
 def test_our_phonemes_are_spelled_as_espeak_does(vits: Path) -> None:
     # Given words as the front end reads them
-    spelled = {word: "".join(char for char, _ in to_espeak(Reader().read([word]).chars)) for word in
+    spelled = {word: "".join(char for char, _ in to_espeak(EnglishFrontEnd().read([word]).chars)) for word in
                ("judge", "see", "happy", "bird", "letter", "boat", "my", "food", "hot")}  # fmt: skip
     # Then they are what espeak-ng 1.51 prints for them with -v en-us --ipa
     assert spelled == {"judge": "dʒˈʌdʒ", "see": "sˈiː", "happy": "hˈæpi", "bird": "bˈɜːd", "letter": "lˈɛɾɚ",
@@ -86,7 +86,7 @@ def test_our_phonemes_are_spelled_as_espeak_does(vits: Path) -> None:
     # And the published models know every character that the front end can write
     model = VitsNetwork(vits / "coqui" / "ljspeech-vits")
     text = "The quick brown fox jumps over a lazy dog; measure each joyful thing, now!"
-    chars = Reader().read(tuple(text.split())).chars
+    chars = EnglishFrontEnd().read(tuple(text.split())).chars
     assert [char for char, _ in to_espeak(chars) if not model.knows(char)] == []
 
 

@@ -21,7 +21,7 @@ from stages.tts.engines.durations import UNIT_SAMPLES
 from stages.tts.engines.kokoro.engine import KokoroVoice
 from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.voices import list_voices
-from stages.tts.phonemes.reading import Reader
+from stages.tts.phonemes.reading import EnglishFrontEnd
 from tests.support.sound_jobs import job, sound, timing
 
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
@@ -170,7 +170,7 @@ def test_kokoro_says_words_when_its_times_say_so(kokoro_models: Path, tmp_path: 
 def test_kokoros_durations_add_up_to_its_sound(kokoro_models: Path) -> None:
     settings = Settings.model_validate({"paths": {"models": kokoro_models}})
     voice = next(voice for voice in list_voices(settings) if voice.id == "kokoro/bella")
-    reading = Reader().read(("The tide turns, and the boats turn with it " * 12).split())
+    reading = EnglishFrontEnd().read(("The tide turns, and the boats turn with it " * 12).split())
     parts = list(KokoroVoice(voice, kokoro_models).utter(reading, 1.0))
     assert len(parts) > 1
     for part in parts:

@@ -22,7 +22,7 @@ from stages.tts.engines.xtts import checksum, quality_check, text_chunks, voices
 from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.engine import XttsVoice, load_network
 from stages.tts.engines.xtts.network import REFERENCE_RATE, XttsNetwork
-from stages.tts.text.spoken_length import expect
+from stages.tts.text.spoken_length import expected_length
 from tests.support.coqui_models import sha256, xtts_settings
 
 HELLO = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
@@ -178,7 +178,7 @@ def test_words_after_the_end_are_cut_off() -> None:
     # Given a sentence of 1.5 s, a gap of half a second, and 6 s that nobody wrote
     rate, noise = 24_000, np.random.default_rng(1).normal(0, 0.1, 24_000 * 8).astype(np.float32)
     noise[int(1.5 * rate) : 2 * rate] = 0.0
-    expected = expect("hello there my good friend", "en", 1.0)
+    expected = expected_length("hello there my good friend", "en", 1.0)
     # When it is judged
     take = quality_check.judge_attempt(noise, rate, expected, at_limit=False)
     # Then what follows the gap is gone, and that is told

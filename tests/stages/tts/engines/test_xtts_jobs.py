@@ -21,9 +21,9 @@ from stages.tts.engines.hibari.engine import load_hibari
 from stages.tts.engines.voices import list_voices
 from stages.tts.engines.xtts.network import XttsNetwork
 from stages.tts.profile_store import ProfileStore
-from stages.tts.profiles.create import Wish, make
+from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.text.sentences import split_text
-from stages.tts.text.short_sentences import joined
+from stages.tts.text.short_sentences import join_short_sentences
 from tests.support.coqui_models import xtts_settings
 from tests.support.sound_jobs import job, sound, timing
 
@@ -34,7 +34,9 @@ def house(models: Path, folder: Path, **options: Any) -> Settings:
 
 
 def anna(recording: Path, settings: Settings) -> str:
-    return make([recording], Wish("vp-0000000a", "Anna", "de", "by letter", None, "command"), settings)[0].id
+    return make_profile(
+        [recording], ProfileRequest("vp-0000000a", "Anna", "de", "by letter", None, "command"), settings
+    )[0].id
 
 
 def wants(voice: str, language: str = "en") -> Manifest:
@@ -61,7 +63,7 @@ def test_a_profile_is_spoken_with_when_it_is_asked_for_and_never_else(
     assert choose_voice(wants("default", "de"), settings).voice.id == "xtts/Ada"
     # And no profile is named like another voice
     with pytest.raises(AvatarError, match="There is a voice named 'Heart' already"):
-        make([recording], Wish("vp-0000000b", "Heart", "en", "", None, "command"), settings)
+        make_profile([recording], ProfileRequest("vp-0000000b", "Heart", "en", "", None, "command"), settings)
 
 
 def test_what_a_profile_lacks_fails_its_job_and_not_the_others(
@@ -163,15 +165,19 @@ def test_short_sentences_are_said_with_their_neighbours(
 def test_only_short_sentences_are_joined_and_none_becomes_too_long() -> None:
     long = "This sentence has more than enough letters. "
     # Given an engine that says anything, and one that needs fifteen letters
-    assert [one.text for one in joined(split_text(f"Yes. No. {long}"), 0)] == ["Yes.", "No.", long.strip()]
-    assert [one.text for one in joined(split_text(long * 3), 15)] == [long.strip()] * 3
+    assert [one.text for one in join_short_sentences(split_text(f"Yes. No. {long}"), 0)] == [
+        "Yes.",
+        "No.",
+        long.strip(),
+    ]
+    assert [one.text for one in join_short_sentences(split_text(long * 3), 15)] == [long.strip()] * 3
     # And where no blanks part words, none comes between the sentences
-    assert [one.text for one in joined(split_text("好。是的。今天我们去公园。", "zh"), 15)] == [
+    assert [one.text for one in join_short_sentences(split_text("好。是的。今天我们去公园。", "zh"), 15)] == [
         "好。是的。今天我们去公园。"
     ]
     # Then the last of a paragraph goes with the one before it, unless that would be too long to be said at once
-    assert [one.text for one in joined(split_text(f"{long}Yes."), 15)] == [f"{long}Yes."]
-    assert len(joined(split_text(f"Yes. {'Word ' * 56}end. Yes."), 15)) == 3
+    assert [one.text for one in join_short_sentences(split_text(f"{long}Yes."), 15)] == [f"{long}Yes."]
+    assert len(join_short_sentences(split_text(f"Yes. {'Word ' * 56}end. Yes."), 15)) == 3
 
 
 def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_path: Path) -> None:

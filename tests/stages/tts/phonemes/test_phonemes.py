@@ -22,10 +22,10 @@ from stages.tts.engines.assets import hibari_file
 from stages.tts.engines.choose import VoiceChoice
 from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
-from stages.tts.phonemes import front_end, heard
+from stages.tts.phonemes import front_end, sound_replacements
 from stages.tts.phonemes.reading import Reading
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
@@ -94,7 +94,7 @@ def test_a_lexicon_says_a_word_in_the_sounds_of_the_language() -> None:
     reading = front_end("fr").read(["avatard,", "nginx!"], {0: "a-va-TAR", 1: "/ˈɛnʒin/"})
     assert reading.chars == "avatˈaʁ, ˈɛnʒin!"
     # And finds it where a vowel sign ends it
-    prepared = Preparer("hi", {"नमस्ते": "/nəmˈaste/"}).prepare(["«नमस्ते»,", "नमस्ते।"])
+    prepared = WordPreparer("hi", {"नमस्ते": "/nəmˈaste/"}).prepare(["«नमस्ते»,", "नमस्ते।"])
     assert list(prepared.sounds) == [0, 1]
 
 
@@ -111,7 +111,9 @@ def test_the_network_and_the_mouth_know_every_sound(language: str) -> None:
     line = (PAD, "a", *chars, PAD)
     phones = phones_of(Utterance(np.zeros(600 * len(line), np.float32), line, (0,) * len(line), (1,) * len(line)))
     assert len(phones) > 20
-    assert [phone.phone for phone in phones if heard(language).get(phone.phone, phone.phone) not in PHONES] == []
+    assert [
+        phone.phone for phone in phones if sound_replacements(language).get(phone.phone, phone.phone) not in PHONES
+    ] == []
 
 
 def with_voices(folder: Path, *names: str) -> Path:
