@@ -1,4 +1,4 @@
-"""Checks of what is to be said that need no model, so that a hopeless job fails before any work is done for it."""
+"""Checks a job's voice, language and text without loading a model, so that an impossible job fails at once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of
 
 
 def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
-    """Voice, language and text of a job; None when it brings its own sound.
+    """Check the voice, language and text of a job and return the chosen voice; None where the job names a sound file.
 
     Raises:
-        JobError, MachineError: what `engines.resolve` and `check_text` raise.
+        JobError, MachineError: what `choose_voice` and `check_text` raise.
     """
     if manifest.text is None or manifest.audio is not None:
         return None
@@ -28,7 +28,7 @@ def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
 
 
 def check_text(text: str, settings: Settings, language: str) -> None:
-    """Whether a voice of this language can say this text.
+    """Check that a voice of this language can speak this text.
 
     Raises:
         JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
@@ -37,7 +37,7 @@ def check_text(text: str, settings: Settings, language: str) -> None:
     text = clean_text(text)
     check_marks(text)
     if not without_marks(text).strip():
-        raise JobError("text-empty", "The text is empty.", "Write what is to be said under `text`.")
+        raise JobError("text-empty", "The text is empty.", "Write the words to speak under `text`.")
     limit = settings.intake.max_text_chars
     if len(text) > limit:
         raise JobError(
@@ -54,17 +54,15 @@ def check_text(text: str, settings: Settings, language: str) -> None:
             "text-not-english" if english else "text-other-script",
             f"Most of the text is in {_script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
             + ("." if english else f" as '{language}'."),
-            f"{_language_hint(scripts)}Write the text in {'English' if english else 'that language'}, or bring the speech as a "
+            f"{_language_hint(scripts)}Write the text in {'English' if english else 'that language'}, or provide the speech as a "
             "sound file with `audio`.",
         )
     if not can_say(without_marks(text), readable):
-        raise JobError(
-            "text-unspeakable", "The text has no letters or digits, only signs.", "Write words that can be spoken."
-        )
+        raise JobError("text-unspeakable", "The text has no letters or digits.", "Write words that can be spoken.")
 
 
 def _language_hint(scripts: Counter[str]) -> str:
-    """A hint where the letters tell the language."""
+    """Return a hint that names the language where the script identifies it; else an empty string."""
     tag = "ja" if "Japanese" in scripts else {"Chinese": "zh", "Korean": "ko"}.get(scripts.most_common(1)[0][0])
     return f"Set `language: {tag}` if that is what it is. " if tag else ""
 

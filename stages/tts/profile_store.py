@@ -1,10 +1,10 @@
-"""Voice profiles: somebody's voice, kept to be spoken with. A folder each, `paths.profiles/vp-xxxxxxxx`:
+"""Stores voice profiles: recordings of people's voices to speak with. Each is a folder, `paths.profiles/vp-xxxxxxxx`:
 
-    profile.yaml     what a person may want to know, and may read without this program
+    profile.yaml     name, language, consent and quality, as plain text
     reference.wav    a few seconds of the voice: 22.05 kHz, mono, 16 bit
-    latents-….npz    what an engine's network makes of it, by the hash of the network's file; can be made again
+    latents-….npz    an engine's encoding of the reference, named by the hash of the model file; recomputed when missing
 
-A profile appears whole, by a rename, and goes by one. Its text is never changed.
+A rename publishes a complete profile, and a rename removes it. Its files are never changed.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from daemon.system import fs
 PROFILE_ID = re.compile(r"vp-[0-9a-f]{8}")
 REFERENCE_FILE, RECORD_FILE = "reference.wav", "profile.yaml"
 MAX_NAME = 60
-#: Names that mean something else where a voice is named.
+#: Names with a meaning of their own where a manifest or config.yaml names a voice.
 _RESERVED_NAMES = frozenset({"default", "auto"})
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile.
+    """One voice profile.
 
     Attributes:
-        name: what people call it; no other profile has it.
+        id: `vp-` and eight hexadecimal digits.
+        name: unique among the profiles.
         language: BCP 47 tag of the reference.
-        created: when, as ISO 8601 in UTC.
-        consent: who agreed to it and how, as written by who made it; empty where nobody said.
-        expires: the last day on which it may be used; None: no end.
-        source: the job it was made by, or "command".
-        quality: what was measured of the reference; see `stages.tts.profiles.quality`.
-        folder: where it lies.
+        created: time of creation, ISO 8601 in UTC.
+        consent: who agreed and how, in the words of whoever made the profile; may be empty.
+        expires: last day on which it may be used; None where it does not expire.
+        source: id of the job that made it, or "command".
+        quality: measurements of the reference; see `stages.tts.profiles.quality`.
+        folder: absolute path of its folder.
     """
 
     id: str
@@ -64,11 +65,11 @@ class Profile:
 
     @property
     def expired(self) -> bool:
-        """Whether its last day is over, in the machine's time zone."""
+        """True after its last day, in the machine's time zone."""
         return self.expires is not None and datetime.date.today() > self.expires  # noqa: DTZ011 (people's own days)
 
     def record(self) -> dict[str, Any]:
-        """What stands in profile.yaml."""
+        """Return the content of profile.yaml."""
         return {
             "id": self.id,
             "name": self.name,
@@ -82,13 +83,13 @@ class Profile:
 
 
 class ProfileStore:
-    """The folder of profiles. Keeps nothing in memory, so that every process sees what is there now."""
+    """Reads and changes the folder of profiles. Caches nothing, so that every process sees the current state."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def all_profiles(self) -> list[Profile]:
-        """Those that can be read, by name."""
+        """Return the readable profiles, sorted by name."""
         found = []
         with contextlib.suppress(FileNotFoundError):
             for folder in self.root.iterdir():
@@ -98,7 +99,7 @@ class ProfileStore:
         return sorted(found, key=lambda profile: profile.name.casefold())
 
     def find_profile(self, wanted: str) -> Profile:
-        """By id or name, in whatever case.
+        """Find a profile by its id or name, ignoring case.
 
         Raises:
             JobError: `profile-unknown`.
@@ -109,12 +110,12 @@ class ProfileStore:
                 return profile
         raise JobError(
             "profile-unknown",
-            f"There is no voice profile '{wanted}': it was removed, or never made here.",
-            "`avatar voice list` shows those there are.",
+            f"There is no voice profile '{wanted}' on this machine.",
+            "`avatar voice list` shows the profiles.",
         )
 
     def check_name(self, name: str, profile_id: str = "") -> None:
-        """Whether a name may be given to the profile of this id.
+        """Check that the profile of this id may have this name.
 
         Raises:
             JobError: `profile-name`.
@@ -124,18 +125,18 @@ class ProfileStore:
             raise JobError(
                 "profile-name",
                 f"'{name}' cannot be the name of a voice.",
-                f"Take a word or two of at most {MAX_NAME} characters, without a slash.",
+                f"Use one or two words of at most {MAX_NAME} characters, without a slash.",
             )
         for profile in self.all_profiles():
             if profile.name.casefold() == name.casefold() and profile.id != profile_id:
                 raise JobError(
                     "profile-name",
-                    f"There is a voice profile named '{profile.name}' already ({profile.id}).",
-                    "Take another name, or remove that one with `avatar voice remove`.",
+                    f"A voice profile named '{profile.name}' already exists ({profile.id}).",
+                    "Use another name, or remove that profile with `avatar voice remove`.",
                 )
 
     def save_profile(self, profile: Profile, reference: bytes) -> Profile:
-        """Make a profile durable: whole or not at all. One of the same id (the same job, run again) is replaced.
+        """Save a profile atomically and durably. Replaces one of the same id, which a repeated job has.
 
         Raises:
             JobError: `profile-name`.
@@ -160,7 +161,7 @@ class ProfileStore:
         return _read_profile(target)
 
     def remove_profile(self, profile: Profile) -> None:
-        """Out of sight by one rename, then gone. A job that speaks with it now goes on with what it has read."""
+        """Hide a profile by a rename, then delete it. A job that is using it continues with what it has read."""
         with self._locked():
             self._remove_folder(profile.folder)
             fs.OPS.sync_dir(self.root)
@@ -173,7 +174,7 @@ class ProfileStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One change at a time, so that no name is given twice; what a crash left is cleared first."""
+        """Hold the store's lock, so that no two profiles get the same name; deletes the remains of a crash first."""
         try:
             new = not self.root.exists()
             fs.make_folder(self.root)
@@ -184,7 +185,8 @@ class ProfileStore:
             raise MachineError(
                 "folder-unusable",
                 f"{exc.filename}: {exc.strerror}.",
-                "Do it as the service's user, as one of its group, or as root; or drop a job of `kind: voice` into the inbox.",
+                "Run this as the service's user, as a member of its group, or as root; or put a job of `kind: voice` into "
+                "the inbox.",
             ) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -196,9 +198,9 @@ class ProfileStore:
 
 
 def _share_with_group(folder: Path, *names: str) -> None:
-    """Where folders belong to a group (setgid), let all of it change what one of them, or root, has made here.
+    """Make new files writable for the group where the folder is setgid, so that its members can change them.
 
-    Links are not followed: others may write there too, and root must not be led elsewhere.
+    Does not follow links: others may write there, and root must not be directed elsewhere.
     """
     with contextlib.ExitStack() as stack:
 
@@ -216,11 +218,11 @@ def _share_with_group(folder: Path, *names: str) -> None:
 
 
 def _read_profile(folder: Path) -> Profile:
-    """A profile from its folder.
+    """Read a profile from its folder.
 
     Raises:
-        OSError: it is not there (any more).
-        ValueError: its record is not one of ours.
+        OSError: the folder or its record does not exist.
+        ValueError: profile.yaml is not a valid record.
     """
     try:
         raw = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))
@@ -241,7 +243,7 @@ def _read_profile(folder: Path) -> Profile:
 
 
 def check_usable(profile: Profile, *, require_consent: bool) -> None:
-    """Whether a job may speak with it now.
+    """Check that a job may use this profile now.
 
     Raises:
         JobError: `profile-expired`, `consent-missing`.
@@ -249,15 +251,15 @@ def check_usable(profile: Profile, *, require_consent: bool) -> None:
     if profile.expired:
         raise JobError(
             "profile-expired",
-            f"The voice profile '{profile.name}' was to be used until {profile.expires}.",
-            "Ask its owner again, and make a new profile.",
+            f"The voice profile '{profile.name}' expired on {profile.expires}.",
+            "Ask the owner of the voice again, and make a new profile.",
         )
     if require_consent:
         check_consent(profile.consent, profile.name)
 
 
 def check_consent(consent: str, name: str) -> None:
-    """Where config.yaml requires it, somebody must have written down who agreed.
+    """Check that the consent is written down.
 
     Raises:
         JobError: `consent-missing`.
@@ -265,6 +267,6 @@ def check_consent(consent: str, name: str) -> None:
     if not consent.strip():
         raise JobError(
             "consent-missing",
-            f"Nobody has written down that the owner of the voice '{name}' agreed to it.",
-            'Make it with `consent: "who, when, on what basis"`, which `stages.tts.require_consent` asks for.',
+            f"The consent of the owner of the voice '{name}' is not written down.",
+            'Make the profile with `consent: "who, when, on what basis"`: `stages.tts.require_consent` requires it.',
         )

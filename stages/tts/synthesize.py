@@ -1,4 +1,4 @@
-"""Text → speech.wav and timing.json, sentence by sentence, with whichever engine was chosen."""
+"""Synthesizes a text sentence by sentence with the chosen voice, into speech.wav and timing.json."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
 
-#: Pause between the clauses of a sentence that is too long to be said in one piece. s
+#: Pause between the pieces of a sentence that is too long for one piece. s
 CLAUSE_PAUSE_S = 0.12
-#: What ends an engine's own program first, and says more, may take this long. s
+#: Added to an engine's own time limit, so that the engine reports its timeout, with details, before the stage is killed. s
 _TIME_MARGIN_S = 30.0
-#: Least peak of speech that was levelled: what the check of each piece lets through, raised by `level.MAX_GAIN_DB`.
+#: Lowest accepted peak of levelled speech: `SILENT_PEAK` of a piece, raised by the largest gain. Full scale is 1.
 _LEAST_PEAK = 0.01
 
 
 def synthesize_text(ctx: Context) -> Facts:
-    """Say the manifest's text.
+    """Synthesize the manifest's text.
 
     Raises:
-        JobError: what `check_text` and `choose_voice` find; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text` and `choose_voice` raise; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
-        ResultError: `speech-invalid`: a part of this text does not become speech, or nothing that the voice says.
+        ResultError: `speech-invalid`: the sound of a part of this text, or of any text, is not speech.
     """
     text = clean_text(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)
@@ -57,8 +57,8 @@ def synthesize_text(ctx: Context) -> Facts:
         load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
     )
     kept = None
-    if engine.method == "aligned":  # those that know no times are the slow ones
-        # A profile's id too: another one may be given its name while the job waits.
+    if engine.method == "aligned":  # engines without times of their own are slow
+        # The aliases contain a profile's id, because another profile may get the same name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = CachedVoice(engine, ctx.path("said"), terms)
     sentences = split_text(text, ctx.manifest.language)
@@ -96,7 +96,10 @@ def synthesize_text(ctx: Context) -> Facts:
 def _say_sentences(
     ctx: Context, sentences: Sequence[Sentence], preparer: WordPreparer, engine: LoadedVoice, track: SpeechTrack
 ) -> list[Phone]:
-    """Append every sentence to the track. Phones have times of the track and count all written words."""
+    """Append every sentence to the track.
+
+    Returns the phones: times in s from the start of the track, `word` counts the words of all sentences.
+    """
     settings = ctx.settings.stages.tts
     total = sum(len(sentence.words) for sentence in sentences)
     phones: list[Phone] = []
@@ -119,7 +122,7 @@ def _say_sentences(
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
             pause = max(usual, _marked_pause_after(sentence))
-        elif not track.samples:  # all that is marked comes before the first sound
+        elif not track.samples:  # marked pauses before the first sound add up
             pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
@@ -127,7 +130,7 @@ def _say_sentences(
 
 
 def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
-    """Whether the file that was levelled holds what was said; it is removed where it does not.
+    """Check length and peak of the levelled speech.wav; delete it where they are wrong.
 
     Raises:
         ResultError: `speech-invalid`.
@@ -143,12 +146,12 @@ def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
     found = f"{samples / track.rate:.2f} s of sound with a peak of {peak:.4f}"
     wanted = f"{track.seconds:.2f} s with a peak of {least:g} or more"
     raise ResultError(
-        "speech-invalid", f"speech.wav holds {found} after levelling, where {wanted} belong.", "See the log."
+        "speech-invalid", f"speech.wav contains {found} after levelling; {wanted} expected.", "See the log."
     )
 
 
 def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> None:
-    """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
+    """Extend the stage's time limit by the time to say a piece, or, where the engine restarts (`anew`), to load it."""
     if anew:
         ctx.allow(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     else:
@@ -156,7 +159,7 @@ def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> 
 
 
 def _spans_to_say(sentence: Sentence, prepared: PreparedWords) -> Iterator[tuple[float, range]]:
-    """Ranges of the prepared words that are said at once, each with the marked pause before it, in s."""
+    """Yield ranges of the prepared words to say as one piece, each with the marked pause before it, in s."""
     cuts: dict[int, float] = {}
     for words, seconds in sentence.pauses:
         at = bisect_left(prepared.owners, words)
@@ -170,12 +173,12 @@ def _spans_to_say(sentence: Sentence, prepared: PreparedWords) -> Iterator[tuple
 
 
 def _marked_pause_after(sentence: Sentence) -> float:
-    """The pause that is marked after the last word, in s."""
+    """Return the marked pause after the last word, in s."""
     return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
 
 
 def _say_piece(ctx: Context, piece: Piece, engine: LoadedVoice) -> Iterator[tuple[Samples, list[Phone]]]:
-    """Sound and phones of a piece. Phones that the engine does not know are looked for in the sound."""
+    """Yield sound and phones of a piece. Aligns the words where the engine gives no phones."""
     for spoken in engine.say(piece):
         ctx.warnings.extend(warning for warning in spoken.warnings if warning not in ctx.warnings)
         if len(spoken.samples):

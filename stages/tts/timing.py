@@ -1,4 +1,4 @@
-"""When each phone and each word is heard: the form every engine's timing takes, and what in a sound is silence."""
+"""Defines phones and words with times, the common form of every engine's timing, and finds silence in a sound."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from stages.tts.text.sentences import Sentence
 
 Samples = npt.NDArray[np.float32]
 
-#: Steps of a second in which loudness is looked at.
+#: Number of steps per second in which levels are measured.
 STEPS_PER_S = 100
-#: What is this far below the loudest moment of an utterance is silence, and so is what is below the floor. dB
+#: A step is silent when its level is this far below the loudest step, or below the floor. dB, dB of full scale
 RELATIVE_SILENCE_DB, FLOOR_DB = -40.0, -65.0
-#: Symbol of a phone that stands for a whole word whose sounds are not known, only about where it is.
+#: Symbol of a phone that stands for a whole word whose place is estimated and whose sounds are unknown.
 UNKNOWN_PHONE = ""
 
 
 @dataclass(frozen=True)
 class Phone:
-    """One speech sound: symbol, times in s, index of its word, stress of its syllable (0 none, 1 main, 2 second)."""
+    """One speech sound.
+
+    Attributes:
+        phone: symbol in misaki's alphabet, or `UNKNOWN_PHONE`.
+        start, end: s.
+        word: index of its word.
+        stress: of its syllable: 0 none, 1 primary, 2 secondary.
+    """
 
     phone: str
     start: float
@@ -33,7 +40,14 @@ class Phone:
 
 @dataclass(frozen=True)
 class Word:
-    """One caption word, as written, with times in s and the index of its sentence; glued: no blank stands before it."""
+    """One caption word.
+
+    Attributes:
+        text: as written, punctuation attached.
+        start, end: s.
+        sentence: index of its sentence.
+        glued: no space stands before it, as in Chinese.
+    """
 
     text: str
     start: float
@@ -43,7 +57,10 @@ class Word:
 
 
 def step_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
-    """RMS of each 10 ms, in dB of full scale; the last step may be shorter and counts as if silence filled it."""
+    """Return the RMS level of each 10 ms step, in dB of full scale, float64 [steps].
+
+    Silence fills the last step where it is shorter.
+    """
     steps = -(-len(samples) * STEPS_PER_S // rate)
     edges = np.arange(steps + 1) * rate // STEPS_PER_S
     power = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
@@ -52,13 +69,13 @@ def step_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
 
 
 def audible_steps(samples: Samples, rate: int) -> npt.NDArray[np.bool_]:
-    """Which 10 ms steps are not silence."""
+    """Return which 10 ms steps are not silent, bool [steps]."""
     level = step_levels(samples, rate)
     return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + RELATIVE_SILENCE_DB))
 
 
 def audible_span(samples: Samples, rate: int, phones: Sequence[Phone]) -> tuple[int, int]:
-    """First and last sample worth keeping: all sound and all phones, with a little room before and after."""
+    """Return the first sample to keep and the end: all audible steps and all phones, with a short margin."""
     heard = np.flatnonzero(audible_steps(samples, rate))
     first = min([phone.start for phone in phones[:1]] + [float(step) / STEPS_PER_S for step in heard[:1]], default=0.0)
     last = max(
@@ -75,10 +92,12 @@ def _is_spoken(text: str) -> bool:
 def timed_words(
     sentences: Sequence[Sentence], phones: Iterable[Phone]
 ) -> tuple[list[Sentence], list[Word], list[Phone]]:
-    """Gather phones (whose `word` counts all written words) into words, so that every word has a time.
+    """Combine phones (whose `word` counts all written words) into words with times.
 
-    A written word without sound ("—", "🎉", the "Rs" of "Rs 500") joins a neighbour of its own sentence; a sentence
-    without any sound joins the next one, or the last. Joined, the words are still the whole text.
+    A written word without sound ("—", "🎉", the "Rs" of "Rs 500") is joined to a neighbour in its sentence; a sentence
+    without any sound is joined to the next one, or the last. The words joined are still the whole text.
+
+    Returns the sentences, words and phones that remain; `Phone.word` and `Word.sentence` index them.
     """
     sounds: dict[int, list[Phone]] = {}
     for phone in phones:

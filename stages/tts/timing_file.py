@@ -1,4 +1,4 @@
-"""timing.json: what is said when, in the same form whichever engine spoke, or whoever was recorded."""
+"""Writes timing.json: times of sentences, words and phones, in one form for synthesized and recorded speech."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def write_timing(
     sentences: Sequence[Sentence] = (),
     phones: Sequence[Phone] = (),
 ) -> dict[str, Any]:
-    """Write timing.json and give what was written.
+    """Write timing.json and return its content.
 
-    Phones named `UNKNOWN_PHONE` give their words a time, but are no phones in the file. Where most words have no other, the
-    method is "energy": the mouth then follows the sound alone.
+    Phones named `UNKNOWN_PHONE` give times to their words and are left out of the file. Where most words have only these,
+    `method` becomes "energy": the mouth then follows the loudness.
 
     Args:
         method: "exact" or "aligned".
+        rate: Hz.
         duration: s.
-        phones: `word` counts the words of all sentences.
+        phones: times in s; `word` counts the words of all sentences.
     """
     said, words, found = timed_words(sentences, phones)
     known = [phone for phone in found if phone.phone != UNKNOWN_PHONE]
@@ -61,7 +62,7 @@ def _sentence_entries(said: Sequence[Sentence], words: Sequence[Word]) -> list[d
 
 
 def _word_entry(word: Word) -> dict[str, Any]:
-    """A word; `glued` is there only where it is true."""
+    """Return a word's entry, with `glued` only where it is true."""
     entry = _rounded(asdict(word))
     return entry if word.glued else {key: value for key, value in entry.items() if key != "glued"}
 

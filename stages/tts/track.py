@@ -1,4 +1,4 @@
-"""Speech on its way to a WAV file, in constant memory: first to a scratch file, then, levelled, to 16 bits."""
+"""Collects speech in a scratch file and writes it as a levelled 16-bit WAV, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from daemon.errors import JobError
 from daemon.system.fs import artifact
 from stages.media.loudness import Block, level
 
-#: Length of the fades at the edges of what is appended, so that no join clicks. s
+#: Length of the fades at both ends of appended sound, which prevent clicks. s
 FADE_S = 0.005
 
 _CHUNK = 1 << 16  # samples copied at once
 
 
 class SpeechTrack:
-    """Speech being put together: sound and pauses are appended, then saved.
+    """The growing sound track of a job: append sound and silence, then save.
 
     Args:
-        folder: where the scratch file lives; it has no name there, so nothing is left behind however the stage ends.
+        folder: for the scratch file, which has no name, so that nothing remains however the stage ends.
         rate: Hz.
-        max_s: longest result.
+        max_s: longest allowed track, s.
     """
 
     def __init__(self, folder: Path, rate: int, max_s: float) -> None:
@@ -49,7 +49,7 @@ class SpeechTrack:
         return self.samples / self.rate
 
     def append_sound(self, samples: Block) -> None:
-        """Append sound, faded at both edges.
+        """Append sound (float32 [n]), faded at both ends.
 
         Raises:
             JobError: `audio-too-long`.
@@ -57,11 +57,15 @@ class SpeechTrack:
         self._write(_faded(samples, round(FADE_S * self.rate)))
 
     def append_silence(self, seconds: float) -> None:
-        """Append silence."""
+        """Append silence.
+
+        Raises:
+            JobError: `audio-too-long`.
+        """
         self._write(np.zeros(round(seconds * self.rate), np.float32))
 
     def save_wav(self, path: Path) -> None:
-        """Write the signal, brought to the usual loudness, as a 16-bit mono WAV, atomically."""
+        """Write the track, levelled to the target loudness, as a 16-bit mono WAV, atomically."""
         with artifact(path) as temporary:
             level(self._blocks, self.rate, self.samples, temporary)
 
@@ -77,11 +81,15 @@ class SpeechTrack:
 
 
 def check_speech_length(samples: int, limit: int, rate: int) -> None:
-    """Raise `audio-too-long` past `limit` samples."""
+    """Check the length of speech.
+
+    Raises:
+        JobError: `audio-too-long`: more than `limit` samples.
+    """
     if samples > limit:
         raise JobError(
             "audio-too-long",
-            f"The speech is longer than the {limit / rate:g} s that are allowed.",
+            f"The speech is longer than {limit / rate:g} s.",
             "Shorten it, split it into several jobs, or raise `stages.tts.max_audio_s` in config.yaml.",
         )
 

@@ -1,4 +1,4 @@
-"""Data files in the package of hibari, which more than one engine reads by."""
+"""Locates data files of the package hibari, which several engines use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @cache
 def hibari_assets() -> Path | None:
-    """The folder of hibari's data; None where the package is not installed."""
+    """Return the folder of hibari's data; None where the package is not installed."""
     spec = importlib.util.find_spec("hibari")  # does not run the package
     return Path(spec.origin).parent / "assets" if spec and spec.origin else None
 
 
 def hibari_file(name: str) -> Path:
-    """A data file of hibari's package, such as vocab.json.
+    """Return the path of a data file of hibari's package, such as vocab.json.
 
     Raises:
         FileNotFoundError: the package is not installed.

@@ -1,6 +1,6 @@
-"""What was said of a job already, kept in its folder until the job's speech is whole: a slow engine need not say it twice.
+"""Keeps the speech of each piece in the job's folder until the whole text is spoken.
 
-A crash, a timeout or a lost GPU costs the piece that was being said, not those before it.
+After a crash, a timeout or a lost GPU a slow engine repeats only the piece that was interrupted.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from stages.tts.timing import Phone
 
 
 class CachedVoice:
-    """An engine that says each piece once.
+    """Wraps a loaded voice and caches the speech of each piece on disk.
 
     Args:
-        engine: the one that speaks.
-        folder: where pieces are kept; made here, removed by `clear`.
-        terms: all that a piece's sound depends on beside the piece: the voice, the settings. JSON.
+        engine: the loaded voice.
+        folder: holds the cached pieces; created here, deleted by `clear`.
+        terms: everything beside the piece that its sound depends on: voice, settings. Serialized as JSON.
     """
 
     def __init__(self, engine: LoadedVoice, folder: Path, terms: Any) -> None:
@@ -49,7 +49,7 @@ class CachedVoice:
         return self._engine.licence
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """The piece as it was said before, or as the engine says it now."""
+        """Return the cached speech of a piece, or synthesize and cache it."""
         path = self._folder / f"{self._key(piece)}.npz"
         try:
             parts = _unpack_parts(path)
@@ -59,11 +59,11 @@ class CachedVoice:
         yield from parts
 
     def fallback_voice(self) -> LoadedVoice | None:
-        """What the engine itself has."""
+        """Return the fallback of the wrapped voice."""
         return self._engine.fallback_voice()
 
     def clear(self) -> None:
-        """Remove what was kept."""
+        """Delete the cached pieces."""
         fs.remove(self._folder)
 
     def _key(self, piece: Piece) -> str:

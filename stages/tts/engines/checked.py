@@ -1,4 +1,4 @@
-"""An engine whose sound is checked before it is kept: what is not speech is said again, then in another way, then refused."""
+"""Checks that a voice's sound is speech; retries with another seed, then with the fallback voice, then fails."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from stages.tts.engines import plain_sentences
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
 
-#: How often an engine says a piece in the usual way, each time with another seed.
+#: Number of tries at a piece before the fallback voice, each with another seed.
 USUAL_TRIES = 2
-#: Characters of a piece that are quoted to people.
+#: Longest quotation of a piece in a message, in characters.
 _MAX_QUOTED_CHARS = 60
 
 
 class CheckedVoice:
-    """An engine that says nothing but speech.
+    """Wraps a loaded voice and checks every piece.
 
     Args:
-        engine: the one that speaks.
-        voice: its voice's id, for messages.
-        strict: whether to refuse; if not, what is no speech is kept with a warning. What is not finite is always refused.
-        before: called before each try, so that it is given time: with the piece, and whether it is said in another way.
+        engine: the loaded voice.
+        voice: its id, for messages.
+        strict: fail if no try is speech; if False, keep the sound with a warning. NaN and infinity always fail.
+        before: called before each try, to extend the time limit: with the piece, and True before the fallback is loaded.
     """
 
     def __init__(self, engine: LoadedVoice, voice: str, strict: bool, before: Callable[[Piece, bool], None]) -> None:
@@ -46,16 +46,16 @@ class CheckedVoice:
         return self._engine.licence
 
     def fallback_voice(self) -> LoadedVoice | None:
-        """What the engine itself has."""
+        """Return the fallback of the wrapped voice."""
         return self._engine.fallback_voice()
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """Say a piece, all parts of it checked before the first is given.
+        """Synthesize a piece and check all its parts before returning the first.
 
         Raises:
-            AvatarError: what the engine raises.
-            ResultError: `speech-invalid`: of this piece no try was speech, of a plain sentence one is.
-            ResultError: `speech-invalid`: nor is a plain sentence. The lane goes on: other voices may be right.
+            AvatarError: what the voice raises.
+            ResultError: `speech-invalid`: no try was speech. The message says whether plain sentences fail too, that is,
+                whether the voice is broken on this machine.
         """
         wrong: list[str] = []
         for engine, again in self._planned_tries(piece):
@@ -69,20 +69,22 @@ class CheckedVoice:
     def _with_warnings(
         self, parts: list[SpokenPart], piece: Piece, wrong: Sequence[str], found: Sequence[str]
     ) -> Iterator[SpokenPart]:
-        """The parts, with a warning where one is due."""
+        """Yield the parts, with a warning where a try failed or the sound was kept in spite of its faults."""
         more: tuple[str, ...] = ()
         if wrong:
-            more += (f"{_quote(piece)} was said again: it was not speech ({_list_faults(wrong)}).",)
+            more += (
+                f"{_quote(piece)} was synthesized again, because the first sound was not speech ({_list_faults(wrong)}).",
+            )
         if found:
-            more += (f"What the voice {self._voice} says may be no speech ({_list_faults(found)}).",)
+            more += (f"The sound of the voice {self._voice} may not be speech ({_list_faults(found)}).",)
         for part in parts:
             yield replace(part, warnings=(*part.warnings, *more))
 
     def _planned_tries(self, piece: Piece) -> Iterator[tuple[LoadedVoice, Piece]]:
-        """Engine and piece of each try; the other way is made only when it is asked for."""
+        """Yield voice and piece of each try; loads the fallback only after the others have failed."""
         for number in range(USUAL_TRIES):
             yield self._engine, replace(piece, seed=(*piece.seed, number)) if number else piece
-        self._before_try(piece, True)  # the engine may have to load once more
+        self._before_try(piece, True)  # the fallback may have to load
         if other := self._engine.fallback_voice():
             yield other, piece
 
@@ -91,7 +93,9 @@ class CheckedVoice:
         try:
             parts = list(engine.say(piece))
         except AvatarError as error:
-            if error.code != "speech-invalid":  # which another Python says of sound that no file can hold
+            if (
+                error.code != "speech-invalid"
+            ):  # raised by an engine in another Python for NaN, which a WAV file cannot hold
                 raise
             return [], (error.message,)
         return parts, speech_faults(parts, engine.sample_rate, piece)
@@ -104,14 +108,16 @@ class CheckedVoice:
         ]:
             return ResultError(
                 "speech-invalid",
-                f"Nothing that the voice {self._voice} says on this machine is speech: {_list_faults(found)}.",
-                "Use another voice, and have the operator run `avatar doctor`, which tries every engine. A voice that is meant "
-                "to sound so: `stages.tts.check_speech: false`.",
+                f"The voice {self._voice} does not produce speech on this machine, not even for plain sentences: "
+                f"{_list_faults(found)}.",
+                "Use another voice, and ask the operator to run `avatar doctor`, which tests every engine. If the voice is meant "
+                "to sound like this, set `stages.tts.check_speech: false`.",
             )
         return ResultError(
             "speech-invalid",
-            f"What the voice {self._voice} makes of {_quote(piece)} is not speech: {_list_faults(wrong)}.",
-            "Try another voice or other words. A voice that is meant to sound so: `stages.tts.check_speech: false`.",
+            f"The voice {self._voice} did not produce speech for {_quote(piece)}: {_list_faults(wrong)}.",
+            "Try another voice or other words. If the voice is meant to sound like this, set "
+            "`stages.tts.check_speech: false`.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Which engine speaks, with which voice, and why."""
+"""Chooses the voice of a job, and with it the engine, and gives the reason."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.voices import list_voices
 from stages.tts.profile_store import PROFILE_ID, ProfileStore, check_usable
 
-#: What a manifest says when it does not care; stands for `stages.tts.voice`.
+#: The manifest's name for the voice in `stages.tts.voice`.
 DEFAULT_VOICE = "default"
-#: Voices named in a hint; `avatar voice list` has them all.
+#: Most voices named in a hint; `avatar voice list` shows all.
 _MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
 class VoiceChoice:
-    """A voice (and with it an engine), and the reason in words for the status."""
+    """The chosen voice.
+
+    Attributes:
+        voice: determines the engine too.
+        why: the reason, for the status file.
+    """
 
     voice: Voice
     why: str
@@ -34,35 +39,33 @@ class VoiceChoice:
 
 
 def choose_voice(manifest: Manifest, settings: Settings) -> VoiceChoice:
-    """The voice for a job.
+    """Choose the voice for a job.
 
     Raises:
         JobError: `voice-unknown`, `profile-unknown`, `voice-not-installed`, `language-unsupported`.
-        MachineError: `voice-missing`: what config.yaml makes the default is not there.
+        MachineError: `voice-missing`: the default voice of config.yaml is not installed.
     """
     wanted = manifest.voice.strip().casefold()
     voices = list_voices(settings)
     if PROFILE_ID.fullmatch(wanted):
-        ProfileStore(settings.paths.profiles).find_profile(
-            wanted
-        )  # an id that is not there was removed, and that is worth saying
+        ProfileStore(settings.paths.profiles).find_profile(wanted)  # raises for the id of a removed profile
     if wanted == DEFAULT_VOICE:
         return _choose_default(voices, manifest.language, settings)
     engine = ENGINES.get(wanted.partition("/")[0]) if "/" in wanted else None
     known = any(voice.is_called(wanted) for voice in voices)
-    # Of some engines the voices are known by their files only.
+    # Some engines list their voices only when their files are there.
     if engine and not known and (missing := engine_missing(engine, settings)):
         raise _not_installed(manifest.voice, missing)
     return _choose_named(voices, manifest, wanted, settings.stages.tts.engine)
 
 
 def _choose_named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: str) -> VoiceChoice:
-    """Of several voices of that name: the preferred engine's, then an installed one, then one of the language."""
+    """Choose among voices of one name: prefers the preferred engine, then installed ones, then those of the language."""
     found = [voice for voice in voices if voice.is_called(wanted)]
     if not found:
         raise JobError(
             "voice-unknown",
-            f"There is no voice named '{manifest.voice}', nor a voice profile (any more).",
+            f"There is no voice and no voice profile named '{manifest.voice}'.",
             _name_hint(voices, wanted),
         )
     language = manifest.language
@@ -73,9 +76,9 @@ def _choose_named(voices: Sequence[Voice], manifest: Manifest, wanted: str, pref
         error = _unsupported(
             voices, language, f"The voice '{voice.id}' speaks {_comma_list(voice.languages)}, not '{language}'."
         )
-        own = f"Write `language: {voice.languages[0]}` if that is what the text is in."
+        own = f"Write `language: {voice.languages[0]}` if the text is in that language."
         raise JobError(error.code, error.message, f"{own} {error.hint}")
-    why = "the manifest asks for this voice"
+    why = "the manifest names this voice"
     if len(found) > 1 and "/" not in wanted:
         others = _comma_list([other.id for other in found if other != voice])
         why += f"; {others} has the same name"
@@ -110,19 +113,21 @@ def _choose_default(voices: Sequence[Voice], language: str, settings: Settings) 
 def _choose_of_engine(
     voices: Sequence[Voice], mine: Sequence[Voice], voice: Voice | None, language: str, engine: str
 ) -> VoiceChoice:
-    """The default voice of the engine that config.yaml asks for: the one it names, or the first for the language."""
+    """Choose a voice of the engine named in config.yaml: the voice named there, or the first for the language."""
     if not mine and voice is None:
         missing = next((voice.missing for voice in voices if voice.engine == engine and voice.missing), None)
         why, remedy = (f": {missing.why}", missing.remedy) if missing else ("", "See docs/voices.md.")
         raise MachineError(
-            "voice-missing", f"config.yaml asks for the engine {engine}, which has no voice here{why}.", remedy
+            "voice-missing", f"config.yaml names the engine {engine}, which has no usable voice here{why}.", remedy
         )
-    why = f"config.yaml asks for the engine {engine}"
+    why = f"config.yaml names the engine {engine}"
     if voice is not None and voice.speaks(language):
         return VoiceChoice(voice, why)
     first = next((voice for voice in mine if voice.speaks(language)), None)
     if first is None:
-        raise _unsupported(voices, language, f"The engine {engine}, which config.yaml asks for, has no '{language}'.")
+        raise _unsupported(
+            voices, language, f"The engine {engine}, which config.yaml names, has no voice for '{language}'."
+        )
     return VoiceChoice(first, f"{why}; this is its first voice for '{language}'")
 
 
@@ -136,7 +141,7 @@ def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobErr
         return JobError(
             "language-unsupported", message, f"These speak '{language}': {_comma_list(able[:_MAX_LISTED])}."
         )
-    other = "Use `language: en`, or bring the speech as a sound file with `audio`."
+    other = "Use `language: en`, or provide the speech as a sound file with `audio`."
     near = next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
     hint = (
         f"{near.id} would, but {near.missing.why}: {near.missing.remedy} Or: {other}"
@@ -147,7 +152,7 @@ def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobErr
 
 
 def _name_hint(voices: Sequence[Voice], wanted: str) -> str:
-    """A hint: the nearest name, and some of those that are there."""
+    """Return a hint with the most similar name and some installed voices."""
     there = [voice for voice in voices if voice.installed]
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
     near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, 0.5)
@@ -163,11 +168,11 @@ def _comma_list(names: Sequence[str]) -> str:
 
 
 def load_voice(choice: VoiceChoice, settings: Settings) -> LoadedVoice:
-    """The engine, speaking with the chosen voice. What is heavy about it each loader keeps for the jobs that follow.
+    """Load the chosen voice. Each engine keeps what is expensive to load for later jobs.
 
     Raises:
         JobError: `profile-expired`, `consent-missing`, `profile-unknown`.
-        MachineError: a model file is missing or broken, or an engine's own program does not start.
+        MachineError: a model file is missing or damaged, or the engine's program does not start.
     """
     if choice.voice.is_profile:
         profile = ProfileStore(settings.paths.profiles).find_profile(choice.voice.aliases[0])

@@ -1,7 +1,7 @@
-"""The voices of an installation as a list: for `avatar voice list`, and for the daemon, which publishes it in the outbox.
+"""Lists the voices of an installation, for `avatar voice list` and for the daemon, which publishes the list in the outbox.
 
-`python -m stages.tts.engines.voice_list` reads settings as JSON from standard input and writes the list as JSON; the daemon,
-which imports no stage, runs it so. Loads no engine and no model.
+`python -m stages.tts.engines.voice_list` reads settings as JSON from stdin and writes the list as JSON to stdout. The daemon
+runs it as a process, because it imports no stage. Loads no engine and no model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from daemon.errors import visible
 from stages.tts.engines.base import Voice, primary_language
 from stages.tts.engines.voices import list_voices
 
-#: What whoever runs it may wait for at most, in s. It ends itself then, also where nobody waits any more.
+#: Time limit of the process, which ends itself then. s
 LIMIT_S = 120
 
 
@@ -28,18 +28,18 @@ def _one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
-#: The published list lies where people can write: what is read from there must not move a terminal's cursor.
+#: A line without control characters, because people can write to the published list and terminals show it.
 OneLineText = Annotated[str, AfterValidator(_one_line)]
 
 
 class VoiceRow(BaseModel):
-    """One voice, as it is listed.
+    """One voice in the list.
 
     Attributes:
-        id: `engine/name`, which no other voice has.
-        languages: BCP 47 tags, its own first.
-        profile: it is a person's, kept with `avatar voice clone` or a job of `kind: voice`.
-        aliases: other names it is found by, such as a profile's id.
+        id: `engine/name`, which is unique.
+        languages: BCP 47 tags, its native one first.
+        profile: True for a voice profile, made by `avatar voice clone` or a job of `kind: voice`.
+        aliases: other names for it, such as a profile's id.
         lacking, remedy: why it cannot be used, and what to do; None where it can.
     """
 
@@ -72,25 +72,25 @@ class VoiceRow(BaseModel):
         )
 
     def is_called(self, wanted: str) -> bool:
-        """Whether a manifest that names `wanted`, in whatever case, means this voice."""
+        """True if `wanted`, in any case, is a name of this voice."""
         return wanted.strip().casefold() in (name.casefold() for name in (self.name, self.id, *self.aliases))
 
     def speaks(self, language: str) -> bool:
-        """Whether it speaks a language; a tag with a region means that region, one without any."""
+        """True if it speaks a language; a tag with a region matches that region only, one without matches all."""
         if "-" in language:
             return language.casefold() in map(str.casefold, self.languages)
         return primary_language(language) in map(primary_language, self.languages)
 
 
 def list_voice_rows(settings: Settings) -> list[VoiceRow]:
-    """Every voice that is known, installed or not."""
+    """Return every known voice, installed or not."""
     return [VoiceRow.of(voice) for voice in list_voices(settings)]
 
 
 def main() -> None:
     signal.alarm(LIMIT_S)
-    with contextlib.suppress(PermissionError):  # which systemd/cpu-only.conf forbids
-        os.nice(10)  # nobody waits for it
+    with contextlib.suppress(PermissionError):  # systemd/cpu-only.conf forbids it
+        os.nice(10)
     settings = Settings.model_validate(json.load(sys.stdin))
     json.dump([row.model_dump() for row in list_voice_rows(settings)], sys.stdout)
 

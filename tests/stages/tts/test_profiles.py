@@ -187,7 +187,7 @@ def test_a_name_must_be_a_name(name: str, recording: Path, tmp_path: Path) -> No
 
 
 def test_a_name_is_given_once(anna: Profile, recording: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="'Anna' already") as error:
+    with pytest.raises(JobError, match="'Anna' already exists") as error:
         make_profile([recording], profile_request("ANNA", 2), settings(tmp_path))
     assert error.value.code == "profile-name"
     assert kept(tmp_path) == [anna.id]

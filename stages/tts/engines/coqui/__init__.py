@@ -1,4 +1,4 @@
-"""The engine `coqui`: Coqui's VITS models of English (LJSpeech, the 109 people of VCTK), which know how long each phone is."""
+"""The engine `coqui`: Coqui's VITS models of English (LJSpeech, VCTK), which report the duration of each phone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDERS = {_LJSPEECH: "coqui/ljspeech-vits", _VCTK: "coqui/vctk-vits"}
 
 
 def _voices(settings: Settings) -> list[Voice]:
-    """The woman of LJSpeech, and the speakers of VCTK as far as their names are there."""
+    """Return the voice of LJSpeech, and those of VCTK if their list of names is there."""
     root = settings.paths.models
     missing = {model: _missing(model, root) for model in _FOLDERS}  # once, not for each of a hundred voices
     return [
@@ -27,7 +27,7 @@ def _voices(settings: Settings) -> list[Voice]:
 
 
 def _list_named(names: Path) -> list[tuple[str, str, str, str]]:
-    """(model, voice, language, gender) of each. VCTK's people are from all over; their names say nothing of them."""
+    """Return (model, voice, language, gender) of each. The names of VCTK's speakers do not tell accent or gender."""
     found = [(_LJSPEECH, "ljspeech", "en-US", "female")]
     try:
         numbers = json.loads(names.read_bytes())
@@ -37,10 +37,10 @@ def _list_named(names: Path) -> list[tuple[str, str, str, str]]:
 
 
 def _missing(model: str, root: Path) -> Missing | None:
-    """What a model lacks of its files."""
+    """Return the first missing or damaged file of a model; None for none."""
     for look in survey(MODELS[model], root):
         if not look.usable:
-            return Missing(f"{look.file.path}: {look.why or 'it is not there'}", fetch_models(model))
+            return Missing(f"{look.file.path}: {look.why or 'it is missing'}", fetch_models(model))
     return None
 
 

@@ -1,4 +1,4 @@
-"""The engine: words → phonemes by our own front end → sound and durations → phones."""
+"""Speaks with a VITS model: words → phonemes (our front end) → sound and durations → phones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
 
 
 class CoquiVoice:
-    """One voice of a VITS model, as every engine is: see `stages.tts.engines.base.LoadedVoice`.
+    """A loaded voice of a VITS model; implements `stages.tts.engines.base.LoadedVoice`.
 
     Args:
         model: the loaded network.
-        speaker: number of its speaker, None where it has only one.
-        british: which pronunciation.
+        speaker: number of the speaker; None where the model has one.
+        british: British instead of American pronunciation.
     """
 
     method: Literal["exact"] = "exact"
@@ -35,7 +35,7 @@ class CoquiVoice:
         self.sample_rate = model.sample_rate
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """Say a piece; times are the network's own."""
+        """Synthesize a piece, with the network's own times."""
         reading = EnglishFrontEnd(self._british).read(piece.words, piece.sounds)
         for number, run in enumerate(split_runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
             utterance = self._utter(run, piece.speed, _seed(*piece.seed, number))
@@ -43,10 +43,10 @@ class CoquiVoice:
                 yield SpokenPart(utterance.samples, tuple(phones_of(utterance)))
 
     def fallback_voice(self) -> None:
-        """Its network is in float32 already."""
+        """Return None: the network is in float32 already."""
 
     def _utter(self, run: list[tuple[str, int]], speed: float, seed: int) -> Utterance | None:
-        """Sound of (our character, its word) pairs, with the duration of each; None where none of them is known."""
+        """Synthesize (character, word) pairs, with the duration of each; None where the network knows none of them."""
         chars = "".join(char for char, _ in run)
         spelled = [(char, owner) for char, owner in to_espeak(chars) if self._model.knows(char)]
         if not spelled:
@@ -72,12 +72,12 @@ def _seed(*place: int) -> int:
 
 @lru_cache(maxsize=1)
 def _load_network(folder: Path) -> VitsNetwork:
-    """The network, loaded once and kept for the jobs that follow."""
+    """Load a model once and keep it for later jobs."""
     return VitsNetwork(folder)
 
 
 def load_coqui(folder: Path, name: str, british: bool) -> CoquiVoice:
-    """The engine with a model's folder and, where it has several, one of its speakers by name.
+    """Load a voice by the folder of its model and, where that has several speakers, the speaker's name.
 
     Raises:
         MachineError: what `VitsNetwork` raises.

@@ -1,4 +1,4 @@
-"""coqui-tts's VITS network in memory: sound of phonemes, and how long each of them is."""
+"""Runs coqui-tts's VITS network, which turns phonemes into sound and reports the duration of each."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from stages.model_files.checkpoint import read_checkpoint
 from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.timing import Samples
 
-#: Phonemes given to the network at once; it was trained on sentences of about this length.
+#: Most phonemes given to the network at once; it was trained on sentences of about this length.
 MAX_PHONEMES = 300
-_HINT = "Get it again from where it is published: `avatar models list`."
+_HINT = "Download it again; `avatar models list` shows where it is published."
 
 
 class VitsNetwork:
-    """A loaded model.
+    """A VITS model in memory.
 
     Args:
-        folder: with model_file.pth, config.json and, where it has several speakers, speaker_ids.json.
+        folder: contains model_file.pth, config.json and, where it has several speakers, speaker_ids.json.
 
     Raises:
         MachineError: `engine-not-installed`, `engine-version`, `model-missing`, `model-damaged`, `model-foreign`.
@@ -32,7 +32,7 @@ class VitsNetwork:
 
     def __init__(self, folder: Path) -> None:
         network, config = _build(folder)
-        #: Numbers of its speakers by name; published names end in stray line breaks.
+        #: Speaker name → number. Published names end in stray line breaks.
         self.speakers: dict[str, int] = {
             str(name).strip(): int(number)
             for name, number in getattr(network.speaker_manager, "name_to_id", {}).items()
@@ -47,13 +47,14 @@ class VitsNetwork:
         self._blanks = bool(config.add_blank)
 
     def knows(self, char: str) -> bool:
-        """Whether the network was trained with this character."""
+        """True if the network was trained with this character."""
         return char in self._ids
 
     def say(self, chars: Sequence[str], speaker: int | None, speed: float, seed: int) -> tuple[Samples, list[int]]:
-        """Sound, and the hops that each character takes; together they are as long as the sound.
+        """Synthesize characters.
 
-        The blanks between characters, which the network makes long or short as well, count half to either side.
+        Returns the sound (float32 [n] at `sample_rate`) and the duration of each character in units of `hop` samples, which
+        add up to the length of the sound. The duration of a blank is divided between its neighbours.
         """
         ids = [self._ids[char] for char in chars]
         if self._blanks:
@@ -74,7 +75,7 @@ class VitsNetwork:
 
 
 def share_blanks(units: Sequence[int]) -> list[int]:
-    """Durations without the blanks (every other one, from the first on); the whole stays as long."""
+    """Divide the durations of blanks (every second one, from the first) between their neighbours; keeps the sum."""
     own = list(units[1::2])
     if own:
         for place, blank in enumerate(units[0::2]):
@@ -88,7 +89,7 @@ def _build(folder: Path) -> tuple[Any, Any]:
     weights, settings, speakers = (folder / name for name in ("model_file.pth", "config.json", "speaker_ids.json"))
     for path in (weights, settings):
         if not path.is_file():
-            raise MachineError("model-missing", f"{path} is not there.", _HINT)
+            raise MachineError("model-missing", f"{path} does not exist.", _HINT)
     try:
         config = import_coqui("TTS.tts.configs.vits_config").VitsConfig()
         config.load_json(str(settings))
@@ -96,11 +97,11 @@ def _build(folder: Path) -> tuple[Any, Any]:
             raise ValueError("it does not describe a VITS model")
     except MachineError:
         raise
-    except Exception as exc:  # the library's parser raises what it likes
+    except Exception as exc:  # the library's parser raises many types
         raise MachineError("model-foreign", f"{settings} cannot be used: {exc}.", _HINT) from exc
-    config.use_phonemes, config.phonemizer = False, None  # or it would ask for the program espeak-ng
+    config.use_phonemes, config.phonemizer = False, None  # otherwise it requires the program espeak-ng
     config.model_args.init_discriminator = False
-    if speakers.is_file():  # the file itself names where it lay when the model was trained
+    if speakers.is_file():  # replaces the path at training time, which the file contains
         config.model_args.speakers_file = str(speakers)
     content = read_checkpoint(weights, (), _HINT)
     try:

@@ -1,7 +1,7 @@
-"""An engine in a program of its own (docs/engines.md): words and voice go in, WAV files and times come out.
+"""Speaks with an engine that runs as a program (docs/engines.md): sends words, receives WAV files and times.
 
-What keeps the program from starting is the machine's fault and pauses the lane. What it does wrong later may be this
-text's doing, so the job is tried again, with the program started anew, and fails after its tries; others go on.
+A program that does not start is the machine's fault and pauses the lane. A later failure may be caused by the text, so the job
+is retried with a restarted program and fails after its tries, while other jobs continue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stages.tts.engines.external.workdir import WorkDir
 from stages.tts.timing import Phone, Samples
 
 VERSION = 1
-#: Longest sound of one answer, and how many answers a piece may have.
+#: Longest sound of one answer, s, and most answers to one piece.
 MAX_SOUND_S, MAX_ANSWERS = 600.0, 1000
 
 _ERROR_CLASSES: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
@@ -69,18 +69,18 @@ class _ErrorAnswer(_Answer):
     traceback: object = ""
 
     def to_exception(self) -> AvatarError:
-        """The error as our own code raises it."""
+        """Return the error as an exception of this program."""
         error = _ERROR_CLASSES.get(self.fault, UnknownError)(self.code, self.message, self.hint)
         error.traceback = shortened(str(self.traceback or ""))
         return error
 
 
 class ExternalVoice:
-    """A voice of an engine whose program runs.
+    """A loaded voice of an external engine; starts the program if it does not run.
 
     Raises:
-        MachineError: `engine-broken`: it does not start.
-        JobError: it says that the voice cannot be used.
+        MachineError: `engine-broken`: the program does not start.
+        JobError: the program reports that the voice cannot be used.
     """
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
@@ -92,11 +92,11 @@ class ExternalVoice:
         self.licence = voice.licence
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """Have the program say a piece.
+        """Synthesize a piece in the program.
 
         Raises:
-            UnknownError: `engine-failed`: it ended, took too long, or answered what cannot be.
-            AvatarError: what the program itself reports.
+            UnknownError: `engine-failed`: the program ended, exceeded its time, or sent an invalid answer.
+            AvatarError: what the program reports.
         """
         running = self._running
         deadline = time.monotonic() + time_limits.say_limit_s(self._voice.engine, piece, self._settings)
@@ -119,15 +119,17 @@ class ExternalVoice:
                 if answer.get("event") == "done":
                     return
                 yield self._read_answer(answer, piece)
-            raise running.program.stop_with_error(f"gave more than {MAX_ANSWERS} answers to one piece")
+            raise running.program.stop_with_error(f"sent more than {MAX_ANSWERS} answers to one piece")
         except EngineProcessError as exc:
-            raise UnknownError("engine-failed", str(exc), "It is started anew; the log has all it wrote.") from exc
+            raise UnknownError(
+                "engine-failed", str(exc), "The program is restarted; the log contains its output."
+            ) from exc
         finally:
-            if not ended:  # what it still has to say must not be taken for the answer to the next piece
+            if not ended:  # remaining answers must not be read as answers to the next piece
                 running.program.stop()
 
     def fallback_voice(self) -> ExternalVoice:
-        """With the program started anew."""
+        """Restart the program and return this voice."""
         self._running.stop()
         self._running = _running_engine(self._voice, self._settings)
         return self
@@ -142,23 +144,23 @@ class ExternalVoice:
             phones = _checked_phones(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
         except ValidationError as exc:
             first = exc.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "its answer"
-            raise program.stop_with_error(f"answered with {where}: {first['msg']}") from exc
+            where = ".".join(map(str, first["loc"])) or "answer"
+            raise program.stop_with_error(f"sent an invalid answer: {where}: {first['msg']}") from exc
         except (ValueError, OSError) as exc:
-            raise program.stop_with_error(f"answered with what cannot be used: {exc}") from exc
+            raise program.stop_with_error(f"sent an answer that cannot be used: {exc}") from exc
         return SpokenPart(samples, phones, tuple(spoken.warnings))
 
 
 def _read_wav(path: Path, rate: int) -> Samples:
-    """Take a WAV file that the program left: plain, 16 bits, mono, of the announced rate, and not endless."""
+    """Read and delete a WAV file of the program: a regular file, 16-bit mono at `rate` Hz, at most `MAX_SOUND_S` long."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(fd, "rb") as file:
         path.unlink()
         info = os.fstat(file.fileno())
         if not stat.S_ISREG(info.st_mode):
-            raise ValueError(f"{path.name} is no plain file")
+            raise ValueError(f"{path.name} is not a regular file")
         if info.st_size > MAX_SOUND_S * rate * 2 + 4096:
-            raise ValueError(f"{path.name} holds more than {MAX_SOUND_S:g} s of sound")
+            raise ValueError(f"{path.name} contains more than {MAX_SOUND_S:g} s of sound")
         with open_wav(file) as source:
             if (source.channels, source.rate) != (1, rate):
                 raise ValueError(f"{path.name} is not 16-bit mono at {rate} Hz")
@@ -166,25 +168,31 @@ def _read_wav(path: Path, rate: int) -> Samples:
 
 
 def _checked_phones(phones: list[_PhoneAnswer] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:
-    """Phones that lie in the sound, one after the other, each of a word of the piece."""
+    """Convert phones of an answer; they must be in order, inside the sound, and belong to words of the piece.
+
+    Raises:
+        ValueError: they do not.
+    """
     if phones is None:
         return None
     found: list[Phone] = []
     for sound in phones:
         before = found[-1] if found else None
         if sound.word >= words:
-            raise ValueError(f"a phone of word {sound.word}, where there are {words}")
+            raise ValueError(f"a phone belongs to word {sound.word}, but the piece has {words} words")
         if not sound.start < sound.end <= seconds + 0.05:
-            raise ValueError(f"a phone from {sound.start:g} to {sound.end:g} s in a sound of {seconds:g} s")
+            raise ValueError(
+                f"a phone lasts from {sound.start:g} to {sound.end:g} s, but the sound from 0 to {seconds:g} s"
+            )
         if before is not None and (sound.start < before.end - 1e-3 or sound.word < before.word):
-            raise ValueError(f"the phone at {sound.start:g} s stands before the one that it follows")
+            raise ValueError(f"the phone at {sound.start:g} s is out of order")
         start = max(sound.start, before.end) if before else sound.start
         found.append(Phone(sound.phone, start, max(sound.end, start + 1e-4), sound.word, sound.stress))
     return tuple(found)
 
 
 class _RunningEngine:
-    """A started program: its folder, and what it said of itself."""
+    """A running engine program, its working folder, and its ready message."""
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self.engine = engine = settings.engines[voice.engine]
@@ -204,7 +212,7 @@ class _RunningEngine:
             self.ready = self._receive_ready(time.monotonic() + time_limits.start_limit_s(voice.engine, settings))
         except EngineProcessError as exc:
             self._work_dir.close()
-            hint = f"Try it by hand: {shlex.join(probe.engine_command(engine))}; see docs/engines.md."
+            hint = f"Run it by hand: {shlex.join(probe.engine_command(engine))}; see docs/engines.md."
             raise MachineError("engine-broken", str(exc), hint) from exc
 
     def _receive_ready(self, deadline: float) -> _ReadyAnswer:
@@ -212,14 +220,14 @@ class _RunningEngine:
         if answer.get("event") == "error":
             with contextlib.suppress(ValidationError):
                 error = _ErrorAnswer.model_validate(answer)
-                if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
+                if error.fault == "job":  # such as an expired voice profile; other voices may work
                     self.stop()
                     raise error.to_exception()
                 raise self.program.stop_with_error(f"does not start: {error.message}")
         try:
             return _ReadyAnswer.model_validate(answer)
         except ValidationError as exc:
-            raise self.program.stop_with_error(f"did not say that it is ready: {exc.errors()[0]['msg']}") from exc
+            raise self.program.stop_with_error(f"did not send a valid ready message: {exc.errors()[0]['msg']}") from exc
 
     def stop(self) -> None:
         self.program.stop()
@@ -227,18 +235,18 @@ class _RunningEngine:
 
 
 def _settings_for(settings: Settings) -> dict[str, Any]:
-    """The settings for an engine of ours in another Python: it knows no other engines' programs, not even by name."""
+    """Return the settings for a built-in engine in another Python, without the entries of other engines."""
     raw = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
     raw["stages"]["tts"]["engine"] = "auto"
     return raw
 
 
 def _name_for_program(voice: Voice) -> str:
-    """A person's voice goes by its id, since another may have been given its name meanwhile."""
+    """Return a profile's id, because another profile may have its name by now; else the voice's name."""
     return voice.aliases[0] if voice.is_profile else voice.name
 
 
-#: The running program of each engine.
+#: Engine name → its running program.
 _engines: dict[str, _RunningEngine] = {}
 
 

@@ -1,6 +1,6 @@
-"""One of our own engines as a program, run by another virtual environment's Python: see `stages.tts.engines.external.bootstrap`.
+"""Runs a built-in engine as a program under another virtual environment's Python (`stages.tts.engines.external.bootstrap`).
 
-It is the other end of `stages.tts.engines.external.client`, and the fullest example of what docs/engines.md describes.
+Answers the requests of `stages.tts.engines.external.client`, and is a complete example of the protocol in docs/engines.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _load_named_voice(name: str, voice: str, settings: Settings) -> LoadedVoice:
     for one in list_voices(settings):
         if one.engine == name and voice in (one.name, *one.aliases):
             return load_voice(VoiceChoice(one, ""), settings)
-    raise JobError("voice-unknown", f"There is no voice '{voice}' any more.", "See `avatar voice list`.")
+    raise JobError("voice-unknown", f"The voice '{voice}' does not exist any more.", "See `avatar voice list`.")
 
 
 def _say_piece(engine: LoadedVoice, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def _say_piece(engine: LoadedVoice, request: dict[str, Any], number: int) -> lis
     )
     answers: list[dict[str, Any]] = []
     for part, spoken in enumerate(engine.say(piece)):
-        if not np.isfinite(spoken.samples).all():  # a WAV file would hide it
+        if not np.isfinite(spoken.samples).all():  # a WAV file cannot represent it
             raise UnknownError("speech-invalid", NOT_FINITE, "")
         name = f"{number}-{part}.wav"
         with wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
@@ -56,8 +56,10 @@ def _error_answer(error: AvatarError) -> dict[str, Any]:
 
 
 def serve_requests(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer until the requests end. A voice is looked up when another was spoken with before: one that is removed, or
-    runs out, while it speaks goes on to the end of its text.
+    """Answer requests, one JSON object per line, until the input ends.
+
+    Loads a voice only when a request names another one than before, so a profile that is removed or expires while it
+    speaks is used to the end of the text.
     """
     settings, name = Settings(), ""
     kept: tuple[str, LoadedVoice] | None = None
@@ -76,7 +78,7 @@ def serve_requests(requests: IO[bytes], answers: IO[bytes]) -> None:
             else:
                 said = _say_piece(engine, request, number)
         except Exception as exc:
-            traceback.print_exc()  # among its last words, should it not start
+            traceback.print_exc()  # the client quotes stderr if the program does not start
             error = from_exception(exc)
             error.traceback = unexpected(exc)
             said = [_error_answer(error)]
@@ -86,7 +88,7 @@ def serve_requests(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def main() -> None:
-    # Libraries print to stdout, so it is moved aside and stdout becomes stderr.
+    # Libraries print to stdout, so answers get their own file descriptor and stdout becomes stderr.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve_requests(sys.stdin.buffer, answers)

@@ -1,7 +1,7 @@
-"""Another program, spoken to in JSON lines: kept alive between requests, never waited for without end, never believed.
+"""Runs an engine program and exchanges JSON lines with it, with limits on time and size.
 
-Its lines, their number and its complaints are bounded, so that a broken one can cost a job but not the memory. It is
-killed by the kernel when this process ends, however that comes about.
+Length and number of its lines are limited, so that a broken program can fail a job but not exhaust memory. The kernel kills
+it when this process ends for any reason.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from typing import Any
 from daemon.errors import visible
 from daemon.system.process import die_with_parent
 
-#: Longest line taken, in bytes. A piece has some hundred phones of about 100 bytes.
+#: Longest accepted line, in bytes. A piece has a few hundred phones of about 100 bytes.
 LINE_BYTES = 1 << 20
-#: Complaints kept: lines, and characters of each.
+#: Kept of stderr: number of lines, and characters of each.
 LAST_LINES, LINE_CHARS = 20, 300
 _STOP_S = 2.0
 
 
 class EngineProcessError(Exception):
-    """The program did not do its part: a sentence about it, with its last words."""
+    """The program failed: a sentence, with the last lines of its stderr."""
 
 
 class EngineProcess:
-    """A running program.
+    """A running engine program.
 
     Args:
-        name: what messages call it.
+        name: the engine, for messages.
         command: program and arguments.
         folder: its working directory.
 
     Raises:
-        ProgramError: it cannot be started.
+        EngineProcessError: the program cannot be started.
     """
 
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
@@ -65,19 +65,19 @@ class EngineProcess:
         return self._process.poll() is None
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send one line. That the program has ended is noticed by whoever reads the answer."""
+        """Send a message as one line. Ignores that the program has ended, which `receive` reports."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """The next answer.
+        """Wait for the next answer.
 
         Args:
-            deadline: on the monotonic clock; a program that says nothing until then is killed.
+            deadline: on the monotonic clock; a program that has not answered by then is killed.
 
         Raises:
-            ProgramError: it ended, was silent too long, or said what is no JSON object.
+            EngineProcessError: the program ended, missed the deadline, or sent a line that is not a JSON object.
         """
         while b"\n" not in self._buffer:
             if len(self._buffer) > LINE_BYTES:
@@ -90,7 +90,7 @@ class EngineProcess:
             message = None
         if not isinstance(message, dict):
             shown = line[:80].decode(errors="replace")
-            raise self._stop_and_quote(f"The engine {self.name} wrote '{shown}' where a JSON object should be")
+            raise self._stop_and_quote(f"The engine {self.name} wrote '{shown}'; a JSON object expected")
         return message
 
     def _read_more(self, deadline: float) -> bytes:
@@ -99,7 +99,7 @@ class EngineProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise self._stop_and_quote(f"The engine {self.name} took longer than it may")
+                raise self._stop_and_quote(f"The engine {self.name} exceeded its time limit")
         data = os.read(stdout.fileno(), 1 << 16)
         if not data:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -108,18 +108,18 @@ class EngineProcess:
         return data
 
     def stop_with_error(self, why: str) -> EngineProcessError:
-        """End it, because what it said cannot be used."""
+        """Stop the program because of an unusable answer, and return the error to raise."""
         return self._stop_and_quote(f"The engine {self.name} {why}")
 
     def _stop_and_quote(self, sentence: str) -> EngineProcessError:
         self.stop()
         last = " | ".join(self._last_lines)
         return EngineProcessError(
-            visible(f"{sentence}; its last words: {last}" if last else f"{sentence}; it said nothing.")
+            visible(f"{sentence}; its last output: {last}" if last else f"{sentence}; it wrote nothing to stderr.")
         )
 
     def stop(self) -> None:
-        """Kill it. It has nothing to save: what it makes is only used when it says so."""
+        """Kill the program. It has nothing to save, because its files are used only after it announces them."""
         self._process.kill()
         self._process.wait()
         self._listener.join(_STOP_S)
@@ -128,7 +128,7 @@ class EngineProcess:
                 pipe.close()
 
     def _forward_stderr(self) -> None:
-        """Keep its last complaints, and pass them on to our log."""
+        """Copy its stderr to ours, and keep the last lines."""
         assert self._process.stderr is not None
         with self._process.stderr as stream:
             while line := stream.readline(4 * LINE_CHARS):

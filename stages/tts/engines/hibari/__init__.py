@@ -1,4 +1,4 @@
-"""The engine `hibari`: the voice that is in a package of the base install, a hundred times faster than speech."""
+"""The engine `hibari`: a voice in a package of the base install, a hundred times faster than real time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice
 
 
 def _voices(_: Settings) -> list[Voice]:
-    """The voices in the package. Those its registry only knows how to download are not offered."""
+    """Return the voices contained in the package, without those that it would download."""
     folder = hibari_assets()
     if folder is None:
         return []

@@ -1,4 +1,4 @@
-"""The voice of hibari: its network, and what it says."""
+"""Speaks with hibari's network."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
 from stages.tts.engines.onnx import open_session, split_runs
 from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd, Reading
 
-#: Phonemes given to the network at once; it was trained on sentences of about this length.
+#: Most phonemes given to the network at once; it was trained on sentences of about this length.
 MAX_PHONEMES = 400
 
 _DURATIONS = "/Clip_output_0"
 
 
 class HibariVoice:
-    """A loaded voice. One thread: the network is a hundred times faster than speech, and the result stays the same.
+    """A loaded voice of hibari. Uses one thread, which is fast enough and makes the result reproducible.
+
+    Args:
+        voice: a voice of this engine.
+        plain: run the network without graph optimisation.
 
     Raises:
-        MachineError: `model-broken` if the file is not what it should be.
+        MachineError: `model-broken`: the file cannot be loaded.
     """
 
     sample_rate = SAMPLE_RATE
@@ -49,17 +53,17 @@ class HibariVoice:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """Say a piece; times are the network's own."""
+        """Synthesize a piece, with the network's own times."""
         reading = EnglishFrontEnd(self._british).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed, piece.seed):
             yield SpokenPart(utterance.samples, tuple(phones_of(utterance)))
 
     def fallback_voice(self) -> HibariVoice | None:
-        """With the graph as it is written."""
+        """Return the voice without graph optimisation; None if it is that already."""
         return None if self._is_plain else HibariVoice(self._voice, plain=True)
 
     def utter(self, reading: Reading, speed: float, seed: tuple[int, ...]) -> Iterator[Utterance]:
-        """Sound for a reading: one utterance, or several where it is longer than the network takes.
+        """Synthesize a reading, in several utterances where it is longer than `MAX_PHONEMES`.
 
         Args:
             speed: 1 is the voice's own pace; 2 twice as fast.
@@ -86,5 +90,5 @@ class HibariVoice:
 
 @lru_cache(maxsize=1)
 def load_hibari(voice: Voice) -> HibariVoice:
-    """The voice, loaded once and kept for the jobs that follow in this process."""
+    """Load a voice once and keep it for later jobs in this process."""
     return HibariVoice(voice)

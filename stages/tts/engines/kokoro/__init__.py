@@ -1,4 +1,4 @@
-"""The engine `kokoro`: Kokoro-82M, many voices in nine languages from one network."""
+"""The engine `kokoro`: Kokoro-82M, one network with many voices in nine languages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stages.tts.engines.kokoro import model_files
 
 
 def _voices(settings: Settings) -> list[Voice]:
-    """One of English goes by its short name, and so does another whose short name nobody else has."""
+    """Return all voices. English voices, and others with a unique short name, are listed by their short name."""
     shorts = Counter(map(model_files.short_name, model_files.VOICES))
     found = []
     for full in model_files.VOICES:
@@ -34,10 +34,10 @@ def _voices(settings: Settings) -> list[Voice]:
 
 
 def _missing(settings: Settings, full: str) -> Missing | None:
-    """What a voice lacks: its files, or what reads its language."""
+    """Return what a voice lacks: its files, or the front end of its language."""
     root = settings.paths.models
     if not all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
-        return Missing("its files are not there", fetch_models("kokoro"))
+        return Missing("its files are missing", fetch_models("kokoro"))
     if "kokoro" in settings.engines:  # a program of its own has its own packages
         return None
     return phonemes.front_end_missing(model_files.language_of(full))

@@ -1,4 +1,4 @@
-"""The engine `kokoro`: Kokoro-82M, many voices from one network, each read for by the front end of its language."""
+"""Speaks with Kokoro-82M, given phonemes from the front end of the voice's language."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ from stages.tts.phonemes import front_end, sound_replacements
 from stages.tts.phonemes.reading import NO_WORD, Reading
 from stages.tts.timing import Samples
 
-#: Phonemes given to the network at once. It takes 510, but time and memory grow faster than the length.
+#: Most phonemes given to the network at once. It accepts 510, but time and memory grow faster than the length.
 MAX_PHONEMES = 300
-#: A style for each number of phonemes, and its length.
+#: Shape of a voice file: a style vector for each number of phonemes.
 STYLE_COUNT, STYLE_SIZE = 510, 256
-MAX_THREADS = 4  # more does not make it faster
+MAX_THREADS = 4  # more are not faster
 
 _DURATIONS = "/encoder/Clip_output_0"
 
 
 class KokoroVoice:
-    """One voice of the loaded network.
+    """A loaded voice of Kokoro.
+
+    Args:
+        voice: a voice of this engine.
+        models: the models folder.
+        plain: run the network with one thread and without graph optimisation.
 
     Raises:
         MachineError: `model-missing`, `model-broken`.
@@ -53,8 +58,8 @@ class KokoroVoice:
         self._ids = _phoneme_ids()
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """Say a piece; times are the network's own. Nothing in it is random: the same piece gives the same sound."""
-        # A voice of no region in particular reads as the job's; one of a region has that one's accent.
+        """Synthesize a piece, with the network's own times. Deterministic: the same piece gives the same sound."""
+        # A voice without a region takes the region of the job's language; one with a region keeps its accent.
         language = piece.language if piece.language.casefold().startswith(f"{self._language}-") else self._language
         reading = front_end(language).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed):
@@ -62,11 +67,14 @@ class KokoroVoice:
             yield SpokenPart(utterance.samples, tuple(phones))
 
     def fallback_voice(self) -> KokoroVoice | None:
-        """With one thread and the graph as it is written. There is no float32 network in the packages."""
+        """Return the voice with one thread and without graph optimisation; None if it is that already.
+
+        The packages contain no float32 network.
+        """
         return None if self._is_plain else KokoroVoice(self._voice, self._models, plain=True)
 
     def utter(self, reading: Reading, speed: float) -> Iterator[Utterance]:
-        """Sound for a reading: one utterance, or several where it is longer than the network takes."""
+        """Synthesize a reading, in several utterances where it is longer than `MAX_PHONEMES`."""
         known = [(char, owner) for char, owner in zip(reading.chars, reading.owners, strict=True) if char in self._ids]
         for run in split_runs(known, MAX_PHONEMES):
             tokens = np.asarray([[0, *(self._ids[char] for char, _ in run), 0]], np.int64)
@@ -83,7 +91,7 @@ class KokoroVoice:
 def _run_network(
     session: onnxruntime.InferenceSession, tokens: npt.NDArray[np.int64], style: Samples, speed: float
 ) -> tuple[Samples, npt.NDArray[np.int64]]:
-    """Sound [n] and the duration of each token [tokens], in units."""
+    """Return sound, float32 [n], and the duration of each token in units, int64 [tokens]."""
     feed = {"tokens": tokens, "style": style, "speed": np.asarray([speed], np.float32)}
     sound, units = session.run(["audio", _DURATIONS], feed)
     return sound.ravel().astype(np.float32), units.ravel().astype(np.int64)
@@ -91,13 +99,13 @@ def _run_network(
 
 @lru_cache(maxsize=1)
 def _network(path: Path) -> onnxruntime.InferenceSession:
-    """The network, loaded once and kept for the jobs that follow in this process."""
+    """Load the network once and keep it for later jobs in this process."""
     return _open_network(path, min(MAX_THREADS, os.cpu_count() or 1), plain=False)
 
 
 @lru_cache(maxsize=1)
 def _plain_network(path: Path) -> onnxruntime.InferenceSession:
-    """The same for what came out wrong."""
+    """Load the network without graph optimisation once and keep it."""
     return _open_network(path, 1, plain=True)
 
 
@@ -113,13 +121,13 @@ def _open_network(path: Path, threads: int, *, plain: bool) -> onnxruntime.Infer
 
 
 def _read_styles(path: Path) -> Samples:
-    """float32 [510, 256]: how the voice sounds, for each number of phonemes less one."""
+    """Read a voice file, float32 [510, 256]: the style vector for a number of phonemes, less one."""
     try:
         styles = np.fromfile(path, "<f4")
     except FileNotFoundError as exc:
         raise _missing_file_error(path) from exc
     if styles.size != STYLE_COUNT * STYLE_SIZE or not np.isfinite(styles).all():
-        raise _damaged_file_error(path, f"it should hold {STYLE_COUNT * STYLE_SIZE:,} numbers")
+        raise _damaged_file_error(path, f"it should contain {STYLE_COUNT * STYLE_SIZE:,} finite numbers")
     return styles.reshape(STYLE_COUNT, STYLE_SIZE).astype(np.float32)
 
 
@@ -130,12 +138,12 @@ def _phoneme_ids() -> dict[str, int]:
 
 
 def _missing_file_error(path: Path) -> MachineError:
-    return MachineError("model-missing", f"{path} is not there.", fetch_models("kokoro"))
+    return MachineError("model-missing", f"{path} does not exist.", fetch_models("kokoro"))
 
 
 def _damaged_file_error(path: Path, why: str) -> MachineError:
     return MachineError(
         "model-damaged",
-        f"{path} is not what it should be: {why}.",
-        f"Remove it. {fetch_models('kokoro')}",
+        f"{path} is damaged: {why}.",
+        f"Delete it. {fetch_models('kokoro')}",
     )

@@ -1,4 +1,4 @@
-"""The engine: portions of text, several tries at each where one is needed, and an honest word about it."""
+"""Speaks with XTTS: splits the text into portions, tries each several times if necessary, and warns of faults."""
 
 from __future__ import annotations
 
@@ -21,16 +21,22 @@ from stages.tts.profile_store import Profile, check_usable
 from stages.tts.text.spoken_length import expected_length
 from stages.tts.timing import Samples
 
-#: Silence between the portions of a piece that was too long for the network. s
+#: Silence between the portions of a piece that is too long for the network. s
 _PORTION_PAUSE_S = 0.12
-#: Characters of a sentence that are quoted in a warning.
+#: Longest quotation of a text in a warning, in characters.
 _MAX_QUOTED_CHARS = 60
-#: Babble is let go on to this many times of what is much for the text, so that it is known to be more; then it only costs time.
+#: Stop generation at this multiple of the longest plausible duration.
 _STOP_FACTOR = 1.25
 
 
 class XttsVoice:
-    """A voice of XTTS, as every engine is: see `stages.tts.engines.base.LoadedVoice`."""
+    """A loaded voice of XTTS; implements `stages.tts.engines.base.LoadedVoice`.
+
+    Args:
+        network: the loaded network.
+        voice: the speaker.
+        attempts: most attempts at a portion, at least 1.
+    """
 
     method: Literal["aligned"] = "aligned"
     licence = LICENCE
@@ -42,12 +48,12 @@ class XttsVoice:
         self.sample_rate = network.sample_rate
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
-        """Say a piece, whole; nothing where it has nothing to be said.
+        """Synthesize a piece as one part; none where it contains nothing to say.
 
         Raises:
             JobError: `language-unsupported`.
             MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`, `install-broken` (a language's package is missing).
-            UnknownError: `speech-broken` where nothing was heard in any try.
+            UnknownError: `speech-broken`: every attempt was silent or invalid.
         """
         language = text_chunks.model_language(piece.language)
         text = text_chunks.network_text(piece.words)
@@ -68,10 +74,10 @@ class XttsVoice:
         yield SpokenPart(np.concatenate(parts), None, tuple(warnings))
 
     def fallback_voice(self) -> None:
-        """Its network is in float32 already, and each try has a seed of its own."""
+        """Return None: the network is in float32 already, and each attempt has its own seed."""
 
     def _best_attempt(self, text: str, language: str, piece: Piece, number: int) -> tuple[Attempt, int]:
-        """The first try that nothing is wrong with, or else the best that can be heard; and how many there were."""
+        """Return the first attempt without faults, or else the best audible one, and the number of attempts."""
         expected = expected_length(self._network.spelled(text, language), language, piece.speed)
         attempts: list[Attempt] = []
         for number_of_try in range(self._attempts):
@@ -84,24 +90,24 @@ class XttsVoice:
         best = min(attempts, key=lambda attempt: (not len(attempt.samples), len(attempt.faults), attempt.length_error))
         if not len(best.samples):
             raise UnknownError(
-                "speech-broken", f"The voice made no sound of “{text[:_MAX_QUOTED_CHARS]}”.", "See the log."
+                "speech-broken", f"The voice produced no sound for “{text[:_MAX_QUOTED_CHARS]}”.", "See the log."
             )
         return best, len(attempts)
 
 
 def _seed(*place: int) -> int:
-    """63 bits that depend on every part of the place."""
+    """Hash the place in the text to 63 bits."""
     return int.from_bytes(hashlib.sha256(repr(place).encode()).digest()[:8]) >> 1
 
 
 def _warning(text: str, attempt: Attempt, tries: int) -> str:
     quoted = text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS].rstrip()}…"
     many = "once" if tries == 1 else f"{tries} times"
-    return f"Listen to “{quoted}”: it was said {many} and may not be right ({'; '.join(attempt.faults)})."
+    return f"Listen to “{quoted}”: it was synthesized {many} and may be wrong ({'; '.join(attempt.faults)})."
 
 
 def check_licence(settings: Settings) -> None:
-    """XTTS's weights and what they say may not be used commercially; that is to be acknowledged once.
+    """Check that config.yaml accepts XTTS's licence, which forbids commercial use.
 
     Raises:
         MachineError: `licence-not-accepted`.
@@ -109,21 +115,21 @@ def check_licence(settings: Settings) -> None:
     if not settings.stages.tts.xtts.accept_licence:
         raise MachineError(
             "licence-not-accepted",
-            "XTTS's weights and all they say are under the Coqui Public Model License, for non-commercial use only, and "
-            "nobody sells another licence.",
-            "If that suits you, write `accept_licence: true` under `stages.tts.xtts` in config.yaml.",
+            "XTTS's weights and their speech are under the Coqui Public Model License, for non-commercial use only, and "
+            "no other licence is sold.",
+            "If you agree, write `accept_licence: true` under `stages.tts.xtts` in config.yaml.",
         )
 
 
 @lru_cache(maxsize=1)
 def _load_network(found: checkpoint.XttsFiles, sha256: str, settings: XttsSettings) -> XttsNetwork:
-    """The network, loaded once and kept for the jobs that follow; the hash stands for the file's content."""
+    """Load the network once and keep it for later jobs; `sha256` makes the cache depend on the file's content."""
     del sha256
     return XttsNetwork(found, settings)
 
 
 def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
-    """The network and the hash of its file, checked before it is read.
+    """Load the network; return it and the hash of its file, which is checked before the file is read.
 
     Raises:
         MachineError: `licence-not-accepted`, `model-missing`, `model-damaged`, `model-altered`, `model-foreign`,
@@ -137,7 +143,7 @@ def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
 
 
 def load_xtts(voice: Profile | str, settings: Settings) -> XttsVoice:
-    """The engine, speaking with a profile, or with a voice that comes with the model (by its name).
+    """Load a voice: a profile, or one of the model's own voices by name.
 
     Raises:
         JobError: `profile-expired`, `consent-missing`, `profile-unknown`, `voice-unknown`.

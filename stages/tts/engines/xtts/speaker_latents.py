@@ -1,4 +1,4 @@
-"""A voice as the network knows it: from a profile's reference, made once for each model file, or from the model's own voices."""
+"""Loads a speaker's latents: from a profile, computed once per model file, or from the model's own voices."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from stages.tts.timing import Samples
 
 
 def latents_of_profile(profile: Profile, network: XttsNetwork, sha256: str) -> SpeakerLatents:
-    """The latents of a profile; kept in its folder under the hash of the model file, where the folder may be written.
+    """Return the latents of a profile; caches them in its folder, named by the hash of the model file, if it is writable.
 
     Raises:
-        JobError: `profile-unknown`: it was removed meanwhile.
+        JobError: `profile-unknown`: the profile was removed meanwhile.
     """
     kept = profile.folder / f"latents-xtts-{sha256[:16]}.npz"
     damaged = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
@@ -32,7 +32,7 @@ def latents_of_profile(profile: Profile, network: XttsNetwork, sha256: str) -> S
     made = network.condition(_read_reference(profile))
     buffer = io.BytesIO()
     np.savez(buffer, gpt=made.gpt.numpy(), speaker=made.speaker.numpy())
-    with contextlib.suppress(OSError):  # removed meanwhile, or not ours to write: it is made again
+    with contextlib.suppress(OSError):  # removed meanwhile or not writable: computed again next time
         fs.replace_bytes(kept, buffer.getvalue())
     return made
 
@@ -47,12 +47,12 @@ def _read_reference(profile: Profile) -> Samples:
         raise JobError(
             "profile-unknown",
             f"The reference of the voice profile '{profile.name}' cannot be read: {exc}.",
-            "It was removed or damaged: make the profile again.",
+            "It was removed or is damaged; make the profile again.",
         ) from exc
 
 
 def latents_of_model_voice(name: str, settings: Settings) -> SpeakerLatents:
-    """The latents of a voice that comes with the model.
+    """Return the latents of one of the model's own voices, by name in any case.
 
     Raises:
         JobError: `voice-unknown`.

@@ -1,4 +1,4 @@
-"""The voices XTTS can speak with: profiles, and those that come with the model. Loads neither torch nor the model."""
+"""Lists the voices of XTTS: profiles, and the model's own voices. Loads neither torch nor the model."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from stages.tts.engines.xtts.model_files import PARTS
 from stages.tts.engines.xtts.text_chunks import LANGUAGES
 from stages.tts.profile_store import Profile, ProfileStore
 
-#: The published file's part without the tensors has 11 kB.
+#: Largest accepted pickle, in bytes; that of the published file, without its tensors, has 11 kB.
 _MAX_PICKLE_BYTES = 1 << 20
 
 LICENCE = "CPML (non-commercial use only)"
 
 
 def licence_missing(settings: Settings) -> Missing | None:
-    """Its licence, as long as nobody has accepted it."""
+    """Return the need to accept the licence; None where config.yaml accepts it."""
     if settings.stages.tts.xtts.accept_licence:
         return None
     return Missing(
-        "XTTS is for non-commercial use only (CPML), and config.yaml does not say that you agree",
-        "If that suits you, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
+        "XTTS is for non-commercial use only (CPML), and config.yaml does not accept its licence",
+        "If you agree, write `accept_licence: true` under `stages.tts.xtts`; then `avatar jobs retry`.",
     )
 
 
 def files_missing(settings: Settings) -> Missing | None:
-    """The first of its files that cannot be used."""
+    """Return the first file that is missing or damaged; None for none."""
     for look in survey(PARTS, settings.paths.models):
         if not look.usable and look.part.role != "speakers":
-            why = look.why or "it is not there"
+            why = look.why or "it is missing"
             return Missing(f"XTTS needs {look.file.path}: {why}", f"{fetch_models('xtts')} Then `avatar jobs retry`.")
     return checksum.altered_model(
         settings.paths.models / "xtts" / "model.pth", settings.stages.tts.xtts.model_sha256, settings.paths.cache
@@ -46,7 +46,7 @@ def files_missing(settings: Settings) -> Missing | None:
 
 
 def list_xtts_voices(settings: Settings) -> list[Voice]:
-    """The voices that come with XTTS, and the profiles, which it speaks with in any of its languages."""
+    """Return the model's own voices and the profiles; all speak every language of the model."""
     return [Voice("xtts", name, LANGUAGES, "", LICENCE) for name in model_voice_names(settings)] + [
         Voice(
             "xtts",
@@ -63,12 +63,12 @@ def list_xtts_voices(settings: Settings) -> list[Voice]:
 
 
 def list_profiles(settings: Settings) -> list[Profile]:
-    """The profiles of this installation, expired ones too: to speak with one says why not."""
+    """Return the profiles of this installation, also expired ones, so that using one gives a clear error."""
     return ProfileStore(settings.paths.profiles).all_profiles()
 
 
 def model_voice_names(settings: Settings) -> list[str]:
-    """Names of the voices that come with the model, in its order; none where the file is not there."""
+    """Return the names of the model's own voices, in its order; empty where their file is missing."""
     path = settings.paths.models / "xtts" / "speakers_xtts.pth"
     try:
         info = path.stat()
@@ -79,22 +79,22 @@ def model_voice_names(settings: Settings) -> list[str]:
 
 @lru_cache(maxsize=4)
 def _read_names(path: Path, size: int, mtime_ns: int) -> tuple[str, ...]:
-    """The keys of the file's outermost dictionary; tensors are left out."""
+    """Return the keys of the file's outermost dictionary, without reading tensors."""
     del size, mtime_ns
     try:
         with zipfile.ZipFile(path) as archive:
             inside = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
             if archive.getinfo(inside).file_size > _MAX_PICKLE_BYTES:
                 return ()
-            # Read whole, which compares its checksum: one damaged byte may make the unpickler ask for gigabytes.
+            # Reading it completely checks its CRC; one damaged byte may make the unpickler allocate gigabytes.
             content = _NamesUnpickler(io.BytesIO(archive.read(inside))).load()
-    except Exception:  # a damaged file raises what it likes, and it is only these voices that are lost
+    except Exception:  # a damaged file raises many types, and costs only these voices
         return ()
     return tuple(map(str, content)) if isinstance(content, dict) else ()
 
 
 class _NamesUnpickler(pickle.Unpickler):
-    """Plain dictionaries and names only; whatever would be called, is not."""
+    """Unpickles dictionaries and strings only; replaces every other object by None."""
 
     def find_class(self, module: str, name: str) -> Any:
         return dict if (module, name) == ("collections", "OrderedDict") else _ignore

@@ -114,7 +114,7 @@ def test_speech_that_breaks_off_is_found_where_its_phones_are_not_known(said: tu
     piece, spoken = said
     loud = np.flatnonzero(step_levels(spoken.samples, RATE) > -25)
     cut = spoken.samples[: int(loud[len(loud) // 2] + 1) * RATE // 100]
-    assert speech_faults([SpokenPart(cut, None)], RATE, piece) == ("it breaks off",)
+    assert speech_faults([SpokenPart(cut, None)], RATE, piece) == ("it is cut off at the end",)
 
 
 @pytest.mark.parametrize("gain", [0.05, 1.0, 4.0])
@@ -200,7 +200,7 @@ def test_what_is_no_speech_is_said_again_and_then_in_another_way(
     samples, rate = sound(ctx.path("speech.wav"))
     level = step_levels(samples.astype(np.float32), rate)
     assert level[level > level.max() - 40].std() > 4
-    assert any("“The boat is blue.” was said again" in warning for warning in ctx.warnings)
+    assert any("“The boat is blue.” was synthesized again" in warning for warning in ctx.warnings)
 
 
 def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_speaks(
@@ -208,13 +208,13 @@ def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_s
 ) -> None:
     # Given one sentence that the machine cannot compute, while plain ones go well
     ctx, run = speak(tmp_path / "one", monkeypatch, lambda text, count, other: "boat" in text)
-    with pytest.raises(ResultError, match=r"“The boat is blue.” is not speech") as caught:
+    with pytest.raises(ResultError, match=r"did not produce speech for “The boat is blue.”") as caught:
         run()
     assert (caught.value.code, caught.value.fault) == ("speech-invalid", "machine")
     assert not list(ctx.job_dir.glob("*.wav"))
     # And a machine on which nothing that this voice says is speech
     ctx, run = speak(tmp_path / "all", monkeypatch, lambda text, count, other: True)
-    with pytest.raises(ResultError, match="Nothing that the voice") as caught:
+    with pytest.raises(ResultError, match="does not produce speech on this machine") as caught:
         run()
     assert (caught.value.code, caught.value.fault) == ("speech-invalid", "machine")
 
@@ -222,7 +222,7 @@ def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_s
 def test_a_voice_that_hums_can_be_let_through_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, run = speak(tmp_path, monkeypatch, lambda text, count, other: True, check_speech=False)
     run()
-    assert any("may be no speech" in warning for warning in ctx.warnings)
+    assert any("may not be speech" in warning for warning in ctx.warnings)
 
 
 POISON = """

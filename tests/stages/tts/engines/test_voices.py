@@ -55,7 +55,7 @@ CASA = {"engines": {"casa": {"command": ["true"], "voices": {"luz": "es-ES", "be
         ({}, {"voice": "bf_emma"}, "kokoro/emma", "manifest"),
         ({}, {"voice": "heart"}, "hibari/heart", "kokoro/heart has the same name"),
         ({"stages": {"tts": {"engine": "kokoro"}}}, {"voice": "heart"}, "kokoro/heart", "same name"),
-        ({"stages": {"tts": {"engine": "kokoro"}}}, {}, "kokoro/heart", "config.yaml asks for the engine kokoro"),
+        ({"stages": {"tts": {"engine": "kokoro"}}}, {}, "kokoro/heart", "config.yaml names the engine kokoro"),
         ({"stages": {"tts": {"voice": "kokoro/emma"}}}, {}, "kokoro/emma", "config.yaml makes it the default"),
         (CASA, {"language": "es"}, "casa/luz", "hibari/heart does not speak 'es'"),
         (CASA, {"language": "it", "voice": "bella"}, "casa/bella", "kokoro/bella has the same name"),

@@ -135,7 +135,7 @@ def test_a_sentence_that_never_ends_is_tried_again_and_told(network: XttsNetwork
     (warning,) = said.warnings
     assert "Hello there, my good friend." in warning
     assert "3 times" in warning
-    assert "did not come to an end" in warning
+    assert "did not end by itself" in warning
 
 
 def test_the_first_good_take_is_kept_and_not_spoken_of(network: XttsNetwork, voice: XttsVoice) -> None:
@@ -157,7 +157,7 @@ def test_the_first_good_take_is_kept_and_not_spoken_of(network: XttsNetwork, voi
     assert len(spoken(least, HELLO).samples)
     # And where every take is silent, that is an error and not a silent video
     silent = XttsVoice(FakeTakes(network, iter([(tone * 0, False)] * 3)), network.condition(hum()), attempts=3)
-    with pytest.raises(UnknownError, match="made no sound"):
+    with pytest.raises(UnknownError, match="produced no sound"):
         list(silent.say(HELLO))
 
 
@@ -183,7 +183,7 @@ def test_words_after_the_end_are_cut_off() -> None:
     take = quality_check.judge_attempt(noise, rate, expected, at_limit=False)
     # Then what follows the gap is gone, and that is told
     assert len(take.samples) / rate == pytest.approx(1.58, abs=0.03)
-    assert take.faults == ("more was said than was written, and cut off",)
+    assert take.faults == ("sound after the text was cut off",)
     # And silence after the last word goes without a word
     quiet = np.concatenate([noise[: int(1.5 * rate)], np.zeros(rate, np.float32)])
     take = quality_check.judge_attempt(quiet, rate, expected, at_limit=False)
