@@ -1,7 +1,7 @@
-"""Forced alignment: when the words of a known text are heard in a sound whose engine does not tell, or that was brought.
+"""Forced alignment: finds the times of the words of a text in recordings, and in speech of engines without times.
 
-What the sound says beside the text, and what of the text it does not say, is left out. Words that must be somewhere but
-cannot be found are spread over the sound where they must be, as phones named `UNKNOWN_PHONE`: their sounds are not known.
+The sound may contain other speech, and may lack parts of the text. Words that are not found between others are spread over
+the sound there, as phones named `UNKNOWN_PHONE`.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
 from stages.tts.text.sentences import split_pieces
 from stages.tts.timing import FLOOR_DB, RELATIVE_SILENCE_DB, UNKNOWN_PHONE, Phone, Samples
 
-#: A frame is named by its first sample, but what it holds is heard in the middle of its window. s
+#: Offset from the first sample of a frame to the middle of its window. s
 _FRAME_CENTRE_S = 0.0128
-#: The acoustic model is American; the sounds of these it takes for the nearest of its own.
+#: Languages whose sounds map well enough to those of the American English acoustic model.
 _ALIGNED_LANGUAGES = frozenset({"en", "es", "fr", "hi", "it", "pt"})
 _LANGUAGE_NAMES = "English, French, Hindi, Italian, Portuguese and Spanish"
-#: "əɹ" is one sound to the model; the vowel takes this part of it.
+#: Share of the vowel in "əɹ", which is one sound to the model.
 _FIRST_PART = 0.55
-#: Least sound for a missing word to be in it. s
+#: Shortest sound that a missing word may have. s
 _MIN_WORD_S = 0.08
 _CLAUSE_ENDS = tuple(",;:.!?…—–")
-_MAX_CLAUSE_WORDS = 12  # of a clause, where nothing marks its end
+_MAX_CLAUSE_WORDS = 12  # of a clause without punctuation
 
 Pcm = npt.NDArray[np.int16]
 
 
 def align_words(samples: Samples, rate: int, words: Sequence[str], language: str) -> list[Phone]:
-    """When each of `words` is heard in `samples`.
+    """Find the time of each word in a sound.
 
     Args:
-        samples: mono, nominally within ±1.
+        samples: float32 [n], mono, nominally within ±1.
         rate: Hz.
         words: as written, punctuation attached.
-        language: BCP 47 tag. Words of those that are `alignment_missing` are spread over the sound.
+        language: BCP 47 tag. Where `alignment_missing` gives a reason, all words are spread over the sound.
 
     Returns:
-        Phones in order, times in s from the first sample, `word` counting `words`.
+        Phones in order, times in s from the first sample; `word` indexes `words`.
     """
     return _align_pcm(_to_model_pcm([samples], rate), words, language)
 
 
 def align_file(path: Path, words: Sequence[str], language: str) -> list[Phone]:
-    """The same for a 16-bit mono WAV of any length, which is never held at its own rate."""
+    """Align words with a 16-bit mono WAV of any length; resamples it in blocks to save memory. See `align_words`."""
     with open_wav(path) as file:
         pcm = _to_model_pcm(file.blocks(), file.rate)
     return _align_pcm(pcm, words, language)
@@ -84,7 +84,7 @@ def _align_pcm(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:
 
 
 def _find_words(pcm: Pcm, clauses: Sequence[Clause], other: float) -> list[FoundWord]:
-    """What is found by the widest search that was needed: words that are said are in their places at the first one."""
+    """Search with wider beams until half of the words are found; the first search usually suffices."""
     total = sum(map(len, clauses))
     found: list[FoundWord] = []
     for attempt in range(ATTEMPTS if total and len(pcm) else 0):
@@ -99,14 +99,14 @@ def _is_english(language: str) -> bool:
 
 
 def alignment_missing(language: str) -> Missing | None:
-    """Why words of a language are not looked for here, and what to do about it; None where they are."""
+    """Return why words of a language (BCP 47 tag) cannot be aligned here; None if they can."""
     if language.casefold().partition("-")[0] not in _ALIGNED_LANGUAGES:
-        return Missing(f"words are found in a sound in {_LANGUAGE_NAMES} only, not '{language}'", "")
+        return Missing(f"words can be aligned with a sound in {_LANGUAGE_NAMES} only, not '{language}'", "")
     return front_end_missing(language)
 
 
 def _clauses(words: Sequence[str], language: str) -> tuple[list[int], list[Clause]]:
-    """What is to be looked for, and for each spoken word the written one: "7:30" is two."""
+    """Return the index of the written word of each spoken one ("7:30" is two), and the clauses to search for."""
     tag = language.casefold()
     english = _is_english(language)
     british = tag.startswith(("en-gb", "en-au", "en-nz", "en-ie", "en-za"))
@@ -133,7 +133,7 @@ def _word_sounds(
 ) -> Iterator[tuple[int, WordSounds]]:
     try:
         reading = reader.read(words[span.start : span.stop], {})
-    except JobError:  # the front end gives up on this text; whoever said it did not
+    except JobError:  # a person may have spoken what the front end cannot read
         return
     characters = [*zip(reading.chars, reading.owners, strict=True), (" ", NO_WORD)]
     for is_space, group in groupby(characters, lambda character: character[0] == " "):
@@ -155,7 +155,7 @@ def _phones(word: FoundWord, owner: int) -> Iterator[Phone]:
 
 
 def _with_missing(phones: Sequence[Phone], words: Sequence[str], pcm: Pcm) -> Iterator[Phone]:
-    """The phones, and between them one for each word that was not found, where there is sound left for it."""
+    """Yield the phones, and between them one for each word that was not found, if there is enough sound for it."""
     end = len(pcm) / RATE
     bounds = [Phone(UNKNOWN_PHONE, 0.0, 0.0, -1, 0), *phones, Phone(UNKNOWN_PHONE, end, end, len(words), 0)]
     known = {phone.word for phone in phones}
@@ -186,7 +186,7 @@ def _spread_words(
 
 
 def _audible_frames(pcm: Pcm) -> npt.NDArray[np.bool_]:
-    """Which 10 ms of a sound of any length are not silence."""
+    """Return which 10 ms frames are not silent, bool [frames], in constant memory."""
     size = RATE // FRAMES_PER_S
     frames = np.pad(pcm, (0, -len(pcm) % size)).reshape(-1, size)
     powers = [(frames[at : at + 6000].astype(np.float32) ** 2).mean(axis=1) for at in range(0, len(frames), 6000)]

@@ -1,7 +1,7 @@
-"""Which front end reads a language: words as said → the phonemes that the network of `kokoro` knows.
+"""Selects the front end of a language, which converts spoken words to phonemes of kokoro's network.
 
-A front end is a module of this package, named in `_LANGUAGES`, with `front_end(language) -> FrontEnd`. It is imported only to
-read, so that what is missing is known without its packages.
+A front end is a module of this package, listed in `_LANGUAGES`, with `front_end(language) -> FrontEnd`. It is imported only
+when used, so that missing packages are found without importing them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:  # so that a voice can be chosen without a front end
 
 
 class FrontEnd(Protocol):
-    """Reads one language. Loaded once and kept; the same words give the same phonemes."""
+    """Converts words of one language to phonemes, deterministically."""
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
-        """Phonemes for up to one sentence of words, each character with its word; empty if nothing can be spoken.
+        """Return the phonemes of at most one sentence, each character with its word; empty if nothing can be spoken.
 
         Args:
-            words: punctuation attached; its signs stay among the phonemes, for they make the pauses.
-            sounds: index of a word → how a lexicon says it: /phonemes/, or a respelling such as AV-uh-tar.
+            words: punctuation attached; it is kept in the phonemes, because it makes pauses.
+            sounds: index of a word → its sound in the lexicon: /phonemes/, or a respelling such as AV-uh-tar.
 
         Raises:
             JobError: `text-unspeakable`.
@@ -37,14 +37,14 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True)
 class _LanguageRow:
-    """How one language is read.
+    """The front end of one language.
 
     Attributes:
-        module: of its front end.
-        packages: what must be there for that, as it is imported.
+        module: name of its module here.
+        packages: modules that it imports.
         sound_replacements: letter of the network's alphabet → the sound that it stands for in this language, where that
             differs from other languages: lips are round for the y of French, and not for that of Portuguese.
-        extra: of this program, that brings the packages.
+        extra: the extra of pyproject.toml that installs the packages.
     """
 
     module: str
@@ -68,23 +68,23 @@ _LANGUAGES: dict[str, _LanguageRow] = {
 
 
 def front_end_missing(language: str) -> Missing | None:
-    """What keeps text in a language from being read here."""
+    """Return why text in a language (BCP 47 tag) cannot be converted here; None if it can."""
     row = _LANGUAGES.get(_primary(language))
     if row is None:
-        return Missing(f"nothing here can read '{language}'", "Take a voice of another language.")
+        return Missing(f"no front end reads '{language}'", "Use a voice of another language.")
     absent = [name for name in row.packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None
-    why = f"what reads '{language}' is not installed ({', '.join(absent)})"
+    why = f"the front end for '{language}' is not installed ({', '.join(absent)})"
     return Missing(why, bring_extra(row.extra))
 
 
 @lru_cache(maxsize=16)
 def front_end(language: str) -> FrontEnd:
-    """The front end of a language of which nothing is missing.
+    """Load the front end of a language once and keep it; its packages must be installed.
 
     Args:
-        language: BCP 47 tag; the region says which accent, where the front end knows several.
+        language: BCP 47 tag; the region selects the accent where the front end has several.
     """
     module = importlib.import_module(f"{__name__}.{_LANGUAGES[_primary(language)].module}")
     made: FrontEnd = module.front_end(language)
@@ -92,7 +92,7 @@ def front_end(language: str) -> FrontEnd:
 
 
 def sound_replacements(language: str) -> Mapping[str, str]:
-    """Letters of the network's alphabet that stand for another sound in this language, and which."""
+    """Return letters of the network's alphabet that stand for another sound in this language: letter → sound."""
     return _LANGUAGES[_primary(language)].sound_replacements
 
 

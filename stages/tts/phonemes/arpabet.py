@@ -1,4 +1,4 @@
-"""Two alphabets of sounds: the voices' (misaki's IPA) and the aligner's (ARPAbet, as in the CMU dictionary)."""
+"""Converts between the phoneme alphabets of the voices (misaki's IPA) and of the aligner (ARPAbet)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ARPABET_OF_MISAKI = {
     "T": "T", "ɾ": "T", "ʔ": "T", "ʧ": "CH", "ʤ": "JH", "ʃ": "SH", "ʒ": "ZH", "θ": "TH", "ð": "DH",
     "ŋ": "NG", "ɡ": "G", "g": "G", "j": "Y", "ɹ": "R", "r": "R", "h": "HH", "x": "K",
 }  # fmt: skip
-#: Sounds that English does not have → what the aligner's American takes them for.
+#: Sounds that English lacks → the nearest sound of the aligner's American English model.
 _NEAREST_ARPABET = {
     "y": "UW", "ø": "ER", "œ": "AH", "ɨ": "IH",
     "ɣ": "G", "β": "V", "ʋ": "V", "ʁ": "HH", "ɽ": "R", "ɖ": "D", "ʈ": "T", "ɳ": "N", "ɲ": "N", "ʎ": "L",
@@ -25,26 +25,32 @@ _MISAKI_OF_ARPABET = {
     "ER": ("ə", "ɹ"), "IH": ("ɪ",), "EH": ("ɛ",), "K": ("k",),
 }  # fmt: skip
 _STRESS = {"ˈ": 1, "ˌ": 2}
-#: All of its sounds.
+#: All sounds of ARPAbet.
 ARPABET = tuple(_MISAKI_OF_ARPABET)
 VOWELS = frozenset({"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"})
 
 
 @dataclass(frozen=True)
 class ArpabetSound:
-    """One sound as the aligner knows it, the symbols it stands for (ER is "əɹ" in speech, two mouths), its stress."""
+    """One sound of the aligner.
+
+    Attributes:
+        arpa: its ARPAbet symbol.
+        symbols: misaki symbols of its phones; ER has two, "ə" and "ɹ", with different mouth shapes.
+        stress: 0 none, 1 primary, 2 secondary.
+    """
 
     arpa: str
     symbols: tuple[str, ...]
     stress: int
 
 
-#: The sounds of a word in one way of saying it.
+#: The sounds of a word in one pronunciation.
 WordSounds = tuple[ArpabetSound, ...]
 
 
 def sounds_of_misaki(phonemes: str) -> WordSounds:
-    """Sounds of a word in misaki's alphabet; what is no sound (marks of length, punctuation) is left out."""
+    """Convert a word in misaki's alphabet; ignores length marks and punctuation."""
     found: list[ArpabetSound] = []
     stress = 0
     for char in phonemes:
@@ -61,7 +67,7 @@ def sounds_of_misaki(phonemes: str) -> WordSounds:
 
 
 def sounds_of_arpabet(phones: Sequence[str], like: Sequence[ArpabetSound]) -> WordSounds:
-    """Sounds of a dictionary's entry. It has no stress, which is taken from another reading of the same word."""
+    """Convert a dictionary's entry, which has no stress; takes that from another pronunciation, `like`."""
     known = [sound.stress for sound in like if sound.arpa in VOWELS]
     found, vowel = [], 0
     for arpa in phones:

@@ -1,6 +1,6 @@
-"""How languages write figures, money, dates and abbreviations, where espeak-ng does not know: tables only.
+"""Tables of figures, money, dates and abbreviations by language, for what espeak-ng misreads.
 
-What it reads right by itself (plain and decimal numbers, %, most ordinals, Roman numerals in all but French) is not here.
+It reads plain and decimal numbers, %, most ordinals, and Roman numerals except in French correctly; these are not listed.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class NumberFormats:
-    """One language.
+    """Forms of numbers and abbreviations in one language.
 
     Attributes:
-        words: what is written, in lower case, its full stop included → what is said.
-        units: written after a number → said for one, and for several.
-        money: sign or code → said for one, for several, and how the hundredth parts are added ("{}" is their number).
-        months: January first.
-        date: of a day, a month's name and a year.
-        hour, minutes: a full hour, and one with minutes.
-        minus: before a figure.
-        point: what parts whole numbers from decimals.
+        words: abbreviation in lower case, with its full stop → spoken words.
+        units: unit after a number → its singular and plural.
+        money: sign or code → singular, plural, and template of the hundredth parts.
+        months: names, January first.
+        date: template of day, month's name and year.
+        hour, minutes: templates of a full hour, and of hour and minutes.
+        minus: word before a negative number.
+        point: decimal separator.
         one: the number one before a unit.
-        times: letters that stand between hours and minutes.
-        roman: whether Roman numerals are to be given as figures.
-        ordinal: how an ordinal ends as written, and as it is read right.
+        times: separators of hours and minutes.
+        roman: True if Roman numerals must be written in figures.
+        ordinal: ending of an ordinal as written, and one that espeak-ng reads correctly.
     """
 
     words: dict[str, str]
@@ -47,12 +47,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """ "a=b c; d=e" as a dictionary."""
+    """Parse "a=b c; d=e" to a dictionary."""
     return {key.strip(): said.strip() for key, _, said in (entry.partition("=") for entry in text.split(";"))}
 
 
 def _forms(text: str) -> dict[str, tuple[str, str]]:
-    """ "km=kilometre/kilometres; …": said for one and for several."""
+    """Parse "km=kilometre/kilometres; …" to key → (singular, plural)."""
     return {key: (said.partition("/")[0], said.rpartition("/")[2]) for key, said in _pairs(text).items()}
 
 

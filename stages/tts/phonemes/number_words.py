@@ -1,4 +1,4 @@
-"""Figures, money, dates and abbreviations as words, by a language's number formats. Each written word keeps its own saying."""
+"""Writes figures, money, dates and abbreviations in words, separately for each written word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stages.tts.phonemes.number_formats import NumberFormats
 
 _AMOUNT = r"\d+(?:[.,\u2009\u202f ]?\d+)*"
 _NUMBER = re.compile(rf"[-−]?{_AMOUNT}")
-#: As in English and in Mexico: 1,250.50. What might be either, such as 1,250, is taken as the language has it.
+#: With the other decimal separator, as in Mexico: 1,250.50. Ambiguous numbers such as 1,250 follow the language.
 _OTHER_POINT = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}")
 _CENTS = re.compile(r"[.,](\d\d)$")
 _DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})|(\d{4})-(\d\d)-(\d\d)")
@@ -22,10 +22,11 @@ _ONES = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "
 
 
 def spoken_forms(words: Sequence[str], formats: NumberFormats) -> list[str]:
-    """What is said for each word; empty for a sign that is said with the amount beside it: captions keep "20 €" together.
+    """Return the spoken form of each word; empty for a sign that is spoken with the amount beside it ("20 €").
 
     Args:
         words: without the signs around them, but with the full stop of an abbreviation.
+        formats: of the language.
     """
     keys = ["", *(word.casefold() for word in words), ""]
     is_number = [False, *(_NUMBER.fullmatch(word) is not None for word in words), False]
@@ -54,7 +55,7 @@ def _is_unit(key: str, formats: NumberFormats) -> bool:
 
 
 def _number_and_unit(number: str, unit: str, formats: NumberFormats) -> tuple[str, str]:
-    """What is said for a number, and for the unit or currency after it; nothing for what is neither."""
+    """Return the spoken forms of a number and of its unit or currency; the latter empty for another word."""
     if unit in formats.money:
         return _money_amount(number, unit, formats)
     if unit == "%":
@@ -80,7 +81,7 @@ def _money_amount(number: str, sign: str, formats: NumberFormats) -> tuple[str, 
 
 
 def _single_word(word: str, formats: NumberFormats) -> str:
-    """A word that is a date, a time, or a number joined with its sign; any other as it is."""
+    """Return the spoken form of a date, a time, or a number with its unit in one word; other words unchanged."""
     if date := _DATE.fullmatch(word):
         day, month, year = map(int, (date[1] or date[6], date[2] or date[5], date[3] or date[4]))
         if 1 <= month <= 12 and 1 <= day <= 31:

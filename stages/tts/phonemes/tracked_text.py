@@ -1,4 +1,4 @@
-"""Text whose every character knows its word, and the phonemes that come of it: for languages that rewrite what they read."""
+"""Text and phonemes that track the word of each character, for languages whose front ends rewrite text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daemon.errors import JobError
 from stages.media.fullwidth import unspaced
 from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd, Reading
 
-#: Signs of Chinese and Japanese text → those of the network, which makes pauses of them.
+#: Punctuation of Chinese and Japanese → that of the network, which makes pauses.
 PUNCTUATION = {
     "、": ",", "，": ",", "。": ".", "．": ".", "！": "!", "？": "?", "：": ":", "；": ";", "…": "…", "‥": "…", "—": "—",
     "「": "“", "」": "”", "『": "“", "』": "”", "《": "“", "》": "”", "〈": "“", "〉": "”", "“": "“", "”": "”",
@@ -23,14 +23,14 @@ _OPENING = frozenset("“(")
 
 @dataclass(frozen=True)
 class TrackedText:
-    """Text, and for each of its characters the index of its word."""
+    """Text, and the index of the word of each character."""
 
     text: str
     owners: tuple[int, ...]
 
     @staticmethod
     def of(words: Sequence[str], indices: Sequence[int]) -> TrackedText:
-        """Words as they stand in the text: without a blank where one of two neighbours needs none."""
+        """Join words, with spaces only between characters of scripts that use them."""
         text, owners = "", []
         for word, index in zip(words, indices, strict=True):
             if text and word and not unspaced(text[-1]) and not unspaced(word[0]):
@@ -44,7 +44,7 @@ class TrackedText:
         return TrackedText(self.text[part], self.owners[part])
 
     def sub(self, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> TrackedText:
-        """With every match replaced by text that belongs to the word in which it began."""
+        """Replace every match; the new text belongs to the word in which the match begins."""
         text, owners, done = "", [], 0
         for match in pattern.finditer(self.text):
             new = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
@@ -56,22 +56,23 @@ class TrackedText:
 
 @dataclass
 class PhonemeLine:
-    """Phonemes that are being put together."""
+    """A growing line of phonemes, with the word of each."""
 
     chars: str = ""
     owners: list[int] = field(default_factory=list)
 
     def add(self, phonemes: str, owner: int) -> None:
+        """Append phonemes of the word `owner`."""
         self.chars += phonemes
         self.owners += [owner] * len(phonemes)
 
     def gap(self) -> None:
-        """A space between two words, where there is something to part."""
+        """Append a space, unless the line is empty or ends in a space or opening sign."""
         if self.chars and self.chars[-1] not in " “(":
             self.add(" ", NO_WORD)
 
     def mark(self, sign: str, owner: int) -> None:
-        """A sign of the text; what it stands at has no space between."""
+        """Append a punctuation sign, attached to the word before or after it; an unknown sign becomes a space."""
         shown = PUNCTUATION.get(sign, "")
         if not shown:
             return self.gap()
@@ -86,13 +87,14 @@ class PhonemeLine:
         return None
 
     def reading(self) -> Reading:
+        """Return the phonemes, without spaces at the end."""
         end = len(self.chars.rstrip())
         return Reading(self.chars[:end], tuple(self.owners[:end]))
 
 
 @dataclass(frozen=True)
 class TrackedFrontEnd:
-    """A front end: a lexicon's sounds as they stand, all other text by `say`, which adds it to a line."""
+    """A front end that takes sounds from the lexicon, and gives other text to `say`, which appends it to a line."""
 
     say: Callable[[TrackedText, PhonemeLine], None]
 
@@ -111,8 +113,8 @@ class TrackedFrontEnd:
                     for sign in trailing_marks(words[index]):
                         line.mark(sign, index)
         except (JobError, MemoryError, OSError):
-            raise  # told already, or the machine's fault
-        except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
+            raise  # already a message, or the machine's fault
+        except Exception as exc:  # third-party rules may fail on arbitrary text
             raise JobError(
                 "text-unspeakable", f"The voice cannot read '{''.join(words)[:60]}'.", "Write that part in words."
             ) from exc
@@ -120,13 +122,13 @@ class TrackedFrontEnd:
 
 
 def add_english(line: PhonemeLine, reading: Reading, owner: int) -> None:
-    """Phonemes that the English front end made, all of one word."""
+    """Append phonemes of the English front end as one word."""
     if reading.chars:
         line.gap()
         line.add(reading.chars, owner)
 
 
 def trailing_marks(word: str) -> str:
-    """Signs at the end of a word that the English front end does not know."""
+    """Return the signs at the end of a word that are not ASCII, which the English front end ignores."""
     stem = word.rstrip("".join(PUNCTUATION))
     return "".join(sign for sign in word[len(stem) :] if not sign.isascii())

@@ -1,4 +1,4 @@
-"""Making a profile: from a job of `kind: voice`, or by command."""
+"""Creates a voice profile, for a job of `kind: voice` or a command."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from stages.tts.profile_store import Profile, ProfileStore, check_consent
 from stages.tts.profiles.sample import RATE, make_reference
 from stages.tts.timing import Samples
 
-#: Source of a profile that no job made.
+#: `Profile.source` of a profile made by a command.
 COMMAND = "command"
-#: Artifact that is delivered for a job of `kind: voice`.
+#: The delivered artifact of a job of `kind: voice`.
 RESULT = "profile.json"
 
 
 @dataclass(frozen=True)
 class ProfileRequest:
-    """What is to be made. `source`: the job's id, or "command"; `id`: the profile's."""
+    """The fields of a profile to create; see `Profile`."""
 
     id: str
     name: str
@@ -38,9 +38,9 @@ class ProfileRequest:
 
 
 def make_profile_from_job(ctx: Context) -> Facts:
-    """Make the profile that a job of `kind: voice` asks for, and its result `profile.json`.
+    """Create the profile of a job of `kind: voice`, and its result `profile.json`.
 
-    The id follows from the job's, so that a job that is run again after a crash makes no second profile.
+    Derives the profile's id from the job's, so that a job repeated after a crash creates no second profile.
 
     Raises:
         JobError, MachineError: what `make_profile` raises.
@@ -63,11 +63,15 @@ def make_profile_from_job(ctx: Context) -> Facts:
 def make_profile(
     samples: list[Path], request: ProfileRequest, settings: Settings, progress: Callable[[float], None] = lambda _: None
 ) -> tuple[Profile, tuple[str, ...]]:
-    """Make a profile; returns it and sentences for the person.
+    """Create and save a profile; return it and warnings, as sentences.
+
+    Args:
+        samples: recordings of one person.
+        progress: called with the finished share, 0 to 1.
 
     Raises:
-        JobError: `consent-missing`, `profile-name`, or what `sample.make_reference` raises; nothing is kept then.
-        MachineError: `folder-unusable`, ffmpeg is missing, the disk is full.
+        JobError: `consent-missing`, `profile-name`, or what `sample.make_reference` raises; nothing is saved then.
+        MachineError: `folder-unusable`; ffmpeg is missing; the disk is full.
     """
     store = ProfileStore(settings.paths.profiles)
     if settings.stages.tts.require_consent:
@@ -77,7 +81,11 @@ def make_profile(
     if request.expires is not None and request.expires < datetime.datetime.now(
         datetime.UTC
     ).date() - datetime.timedelta(1):
-        raise JobError("profile-expired", f"{request.expires} is over already.", "Write a day to come, or none.")
+        raise JobError(
+            "profile-expired",
+            f"`expires` is {request.expires}, which has passed.",
+            "Write a future day, or remove the line.",
+        )
     found = make_reference(samples, by_name=request.source == COMMAND)
     progress(0.8)
     profile = Profile(
@@ -95,12 +103,14 @@ def make_profile(
 
 
 def _check_no_engine_voice(name: str, settings: Settings) -> None:
-    """A profile named like a voice of an engine could not be asked for."""
+    """Check that no engine's voice has this name, because manifests could not distinguish them.
+
+    Raises:
+        JobError: `profile-name`.
+    """
     for voice in list_voices(settings):
         if not voice.is_profile and voice.is_called(name.casefold()):
-            raise JobError(
-                "profile-name", f"There is a voice named '{name}' already: {voice.id}.", "Take another name."
-            )
+            raise JobError("profile-name", f"A voice named '{name}' already exists: {voice.id}.", "Use another name.")
 
 
 def _wav(samples: Samples) -> bytes:

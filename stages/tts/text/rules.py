@@ -1,4 +1,4 @@
-"""Rules that rewrite a sentence, each letter knowing the written word that it stands for."""
+"""Rewrites sentences by rules, and tracks which written word each letter comes from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SPACED = re.compile(r"^\s*\S+\s*|\S+\s*")
 
 @dataclass(frozen=True)
 class Rule:
-    """A shape, and what is said in its place.
+    """A pattern, and its replacement.
 
     Attributes:
-        shape: looked for in the words of a sentence, joined with blanks. Its counts are bounded, so that no text keeps it
-            busy.
-        say: gives what is said; None leaves what was found as it is.
-        each: what is found is a list of numbers: `say` gets each of its words alone, with a short pause between them.
+        shape: searched for in the words of a sentence, joined with spaces. Its repetitions are bounded, so that matching
+            stays fast for any text.
+        say: returns the replacement; None leaves the match unchanged.
+        each: apply `say` to each word of the match, and separate the results by commas.
     """
 
     shape: re.Pattern[str]
@@ -30,7 +30,7 @@ class Rule:
 
 
 def apply_rules(words: Sequence[str], rules: Iterable[Rule]) -> list[tuple[str, int]]:
-    """The words to be said, each with the index of its written word: never decreasing."""
+    """Apply rules in order. Return the spoken words, each with the index of its written word, never decreasing."""
     text = " ".join(words)
     owners = [index for index, word in enumerate(words) for _ in range(len(word) + 1)][: len(text)]
     for rule in rules:
@@ -55,7 +55,7 @@ def _apply_rule(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int
 def _replacement(
     rule: Rule, found: re.Match[str], written: Sequence[tuple[re.Match[str], int]]
 ) -> list[tuple[str, int]] | None:
-    """What is said in the place of `found`, in order, each part with its owner; `written` are the words found."""
+    """Return the replacement of a match in parts, each with its owner; None for none. `written`: the matched words."""
     if rule.each:
         said = [(rule.say(part) or part[0], owner) for part, owner in written]
         return [(f"{text}, ", owner) for text, owner in said[:-1]] + said[-1:]

@@ -1,4 +1,4 @@
-"""Very short sentences joined with a neighbour, for engines that cannot say them alone."""
+"""Joins very short sentences to a neighbour, for engines that cannot say them alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from stages.tts.text.sentences import MAX_PIECE_CHARS, Sentence
 
 
 def join_short_sentences(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
-    """The sentences as they are to be said: the same words in the same order, in no more sentences than before.
+    """Join sentences of fewer than `least` letters to the next one, at the end of a paragraph to the one before.
 
-    A sentence of fewer letters goes with the one after it, the last of a paragraph with the one before it. Paragraphs and
-    marked pauses are not crossed, and nothing gets too long to be said at once.
+    Keeps all words and their order. Does not join across paragraphs or marked pauses, nor beyond `MAX_PIECE_CHARS`.
 
     Args:
-        least: fewest letters and figures of a sentence; 0 leaves all as they are.
+        least: lowest number of letters and figures of a sentence; 0 changes nothing.
     """
     found: list[Sentence] = []
     for place, sentence in enumerate(sentences):
@@ -45,5 +44,5 @@ def _join_two(first: Sentence, second: Sentence) -> Sentence:
 
 
 def _letters(sentence: Sentence) -> int:
-    """Letters and figures; a Chinese or Japanese one takes as long to say as three Latin ones."""
+    """Count letters and figures; a Chinese or Japanese character counts as three."""
     return sum(3 if unspaced(char) else 1 for char in sentence.text if char.isalnum())

@@ -259,7 +259,7 @@ def test_sentences_end_where_a_reader_ends_them(text: str, starts: list[str]) ->
     ("manifest", "code", "named"),
     [
         ({"text": " \n\t "}, "text-empty", "empty"),
-        ({"text": "?! … *** 🎉"}, "text-unspeakable", "signs"),
+        ({"text": "?! … *** 🎉"}, "text-unspeakable", "letters or digits"),
         ({"text": "Привет, как дела?"}, "text-not-english", "Cyrillic"),
         ({"text": "これは日本語の文章です"}, "text-not-english", "Japanese"),
         ({"text": "你好，世界"}, "text-not-english", "Chinese"),

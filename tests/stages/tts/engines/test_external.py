@@ -199,11 +199,11 @@ def test_an_engine_that_hangs_is_ended_and_the_next_job_has_a_new_one(tmp_path: 
         ("sys.exit('no such card')", "no such card"),
         ("input(); print('{}', flush=True); time.sleep(99)", "ready"),
         ('print(json.dumps({"event": "error", "message": "no licence file"}), flush=True); input()', "no licence file"),
-        ("time.sleep(99)", "took longer"),
+        ("time.sleep(99)", "exceeded its time limit"),
     ],
 )
 def test_an_engine_that_does_not_start_is_the_machines_fault(tmp_path: Path, code: str, says: str) -> None:
-    late = says == "took longer"  # the others end by themselves, however busy the machine is
+    late = says == "exceeded its time limit"  # the others end by themselves, however busy the machine is
     ctx = hostile(tmp_path, code, ready=False, start_s=1.0 if late else 300.0)
     with pytest.raises(MachineError, match=says) as caught:
         stages.tts.run(ctx)
