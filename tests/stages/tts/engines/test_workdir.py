@@ -9,8 +9,8 @@ from pathlib import Path
 from stages.tts.engines.external.workdir import WorkDir
 
 CODE = (
-    "import sys; from pathlib import Path; from stages.tts.engines.external.workdir import Workroom; "
-    "room = Workroom(Path(sys.argv[1]), 'x'); "
+    "import sys; from pathlib import Path; from stages.tts.engines.external.workdir import WorkDir; "
+    "room = WorkDir(Path(sys.argv[1]), 'x'); "
 )
 
 
