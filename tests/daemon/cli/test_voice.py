@@ -80,7 +80,7 @@ def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
     out.write_bytes(b"what was there")
     for arguments, says in (
         (("emmma", "Hi."), "Did you mean 'emma'?"),
-        (("heart", "?!"), "only signs"),
+        (("heart", "?!"), "no letters or digits"),
         (("heart", "Hi.", "--speed", "9"), "`speed`"),
     ):
         result = house.avatar("voice", "speak", *arguments, "-o", str(out), code=1)
