@@ -73,10 +73,10 @@ def xtts(folder: Path) -> Row:
 
 
 def vits(folder: Path) -> Row:
-    from stages.tts.engines.coqui.engine import load
+    from stages.tts.engines.coqui.engine import load_coqui
 
     began = time.perf_counter()
-    engine = load(folder / "vits", "ljspeech", british=False)
+    engine = load_coqui(folder / "vits", "ljspeech", british=False)
     loaded = time.perf_counter()
 
     def say(text: str) -> float:

@@ -17,12 +17,12 @@ from benchmarks.voices import listener, texts
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 
 
 def heard_as(text: str) -> list[str]:
     """A transcript in the plain form, its own figures said as ours are."""
-    return plain(" ".join(Preparer("en").prepare(text.split()).words).replace("percent", "%"))
+    return plain(" ".join(WordPreparer("en").prepare(text.split()).words).replace("percent", "%"))
 
 
 def main() -> None:

@@ -26,13 +26,13 @@ import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 
 from daemon.config.settings import Settings  # noqa: E402
-from stages.tts.engines.base import Engine, Piece, Spoken, Voice, primary  # noqa: E402
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart, Voice, primary_language  # noqa: E402
 from stages.tts.engines.registry import ENGINES  # noqa: E402
-from stages.tts.engines.speech_check import faults  # noqa: E402
-from stages.tts.engines.voices import catalogue  # noqa: E402
+from stages.tts.engines.speech_check import speech_faults  # noqa: E402
+from stages.tts.engines.voices import list_voices  # noqa: E402
 from stages.tts.text.sentences import split_text  # noqa: E402
-from stages.tts.text.spoken_words import Preparer  # noqa: E402
-from stages.tts.timing import Phone, sounding  # noqa: E402
+from stages.tts.text.spoken_words import WordPreparer  # noqa: E402
+from stages.tts.timing import Phone, audible_steps  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 Wave = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ class Said:
     voice: str
     rate: int
     piece: Piece
-    spoken: Spoken
+    spoken: SpokenPart
 
 
 def texts() -> dict[str, tuple[list[str], list[str]]]:
@@ -64,7 +64,7 @@ def texts() -> dict[str, tuple[list[str], list[str]]]:
 
 
 def chosen(voice: Voice, number: int) -> list[str]:
-    short, long = texts()[primary(voice.languages[0])]
+    short, long = texts()[primary_language(voice.languages[0])]
     if voice.engine == "hibari":
         return [*short, *long] * FAST_TIMES
     pick = random.Random(number)
@@ -72,10 +72,10 @@ def chosen(voice: Voice, number: int) -> list[str]:
 
 
 def say_all(voice: Voice, number: int, settings: Settings) -> Iterator[Said]:
-    engine: Engine = ENGINES[voice.engine].load(voice, settings)
+    engine: LoadedVoice = ENGINES[voice.engine].load(voice, settings)
     language = voice.languages[0]
     for count, text in enumerate(chosen(voice, number)):
-        preparer, speed = Preparer(language), SPEEDS[(count + number) % len(SPEEDS)]
+        preparer, speed = WordPreparer(language), SPEEDS[(count + number) % len(SPEEDS)]
         for sentence in split_text(text, language):
             prepared = preparer.prepare(sentence.words)
             if not prepared.words:
@@ -88,7 +88,7 @@ def say_all(voice: Voice, number: int, settings: Settings) -> Iterator[Said]:
 def corpus(settings: Settings, keep: Path) -> Iterator[Said]:
     """Everything said, spoken only where it is not kept."""
     keep.mkdir(parents=True, exist_ok=True)
-    voices = [voice for voice in catalogue(settings) if voice.installed and voice.engine in ("hibari", "kokoro")]
+    voices = [voice for voice in list_voices(settings) if voice.installed and voice.engine in ("hibari", "kokoro")]
     for number, voice in enumerate(voices):
         path = keep / f"{voice.id.replace('/', '_')}.npz"
         if not path.exists():
@@ -120,7 +120,7 @@ def _load(path: Path) -> Iterator[Said]:
     with np.load(path, allow_pickle=False) as saved:
         for at, told in enumerate(json.loads(str(saved["told"]))):
             phones = tuple(Phone(**phone) for phone in told["phones"])
-            spoken = Spoken(saved[f"sound{at}"].astype(np.float32), phones)
+            spoken = SpokenPart(saved[f"sound{at}"].astype(np.float32), phones)
             piece = Piece(tuple(told["words"]), told["language"], told["speed"], (0,))
             yield Said(told["voice"], told["rate"], piece, spoken)
 
@@ -143,7 +143,7 @@ def spoilt(wave: Wave, value: float) -> Wave:
 
 def half(wave: Wave) -> Wave:
     """Without the second half of what sounds."""
-    heard = np.flatnonzero(sounding(wave.astype(np.float32), 24_000)) * 240
+    heard = np.flatnonzero(audible_steps(wave.astype(np.float32), 24_000)) * 240
     return wave[: int((heard[0] + heard[-1]) // 2)] if len(heard) else wave[:0]
 
 
@@ -177,7 +177,7 @@ def count(said: list[Said], change: Callable[[Wave], Wave], *, phones: bool) -> 
     for one in said:
         changed = change(one.spoken.samples.astype(np.float64)).astype(np.float32)
         spoken = replace(one.spoken, samples=changed, phones=one.spoken.phones if phones else None)
-        if not len(changed) or faults([spoken], one.rate, one.piece):
+        if not len(changed) or speech_faults([spoken], one.rate, one.piece):
             refused.append(one)
     return refused
 
@@ -195,7 +195,7 @@ def main() -> None:
     said = list(corpus(Settings.model_validate({"paths": {"models": options.models}}), options.keep))
     per_voice = {voice: len(list(group)) for voice, group in itertools.groupby(one.voice for one in said)}
     seconds = sum(len(one.spoken.samples) / one.rate for one in said)
-    languages = sorted({primary(one.piece.language) for one in said})
+    languages = sorted({primary_language(one.piece.language) for one in said})
     print(f"{len(said)} sentences of {len(per_voice)} voices, {seconds:.0f} s, {', '.join(languages)}")
     print("\n| good speech | refused |\n|---|---|")
     for name, change in KEPT.items():

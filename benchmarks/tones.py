@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from daemon.config import Settings
 from stages.tts.engines.durations import Utterance
-from stages.tts.engines.kokoro.engine import Kokoro
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.kokoro.engine import KokoroVoice
+from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes import front_end
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 
 TEXT = """大家好，欢迎收看今天的节目。今天天气很好，我们一起去公园散步吧。他昨天在北京大学参加了一个重要的会议。
 请把这本书放在桌子上，谢谢。我喜欢喝咖啡，也喜欢喝绿茶。这家餐厅的菜很好吃，而且价格不贵。火车将在下午三点从上海出发。
@@ -41,9 +41,11 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("spool/models"))
     options = parser.parse_args()
     settings = Settings.model_validate({"paths": {"models": options.models}})
-    voice = next(voice for voice in catalogue(settings) if voice.engine == "kokoro" and voice.is_called(options.voice))
+    voice = next(
+        voice for voice in list_voices(settings) if voice.engine == "kokoro" and voice.is_called(options.voice)
+    )
     found: dict[str, list[tuple[float, float]]] = {tone: [] for tone in TONES}
-    for utterance in _said(Kokoro(voice, options.models)):
+    for utterance in _said(KokoroVoice(voice, options.models)):
         syllables = list(_syllables(utterance))
         middle = float(np.median(np.concatenate([pitch for _, pitch in syllables])))
         for tone, pitch in syllables:
@@ -56,9 +58,9 @@ def main() -> None:
         print(f"| {number} | {len(found[tone])} | {moved:+.1f} | {height:+.1f} |")
 
 
-def _said(voice: Kokoro) -> Iterator[Utterance]:
+def _said(voice: KokoroVoice) -> Iterator[Utterance]:
     for sentence in split_text(TEXT, "zh"):
-        prepared = Preparer("zh").prepare(sentence.words)
+        prepared = WordPreparer("zh").prepare(sentence.words)
         yield from voice.utter(front_end("zh").read(prepared.words, prepared.sounds), 1.0)
 
 

@@ -38,9 +38,9 @@ from stages.context import Context  # noqa: E402
 from stages.lipsync.visemes import VOWELS  # noqa: E402
 from stages.media.ffmpeg import ffmpeg_path  # noqa: E402
 from stages.tts.alignment.forced import align_file  # noqa: E402
-from stages.tts.engines.base import primary  # noqa: E402
-from stages.tts.engines.voices import catalogue  # noqa: E402
-from stages.tts.timing import UNKNOWN, loudness  # noqa: E402
+from stages.tts.engines.base import primary_language  # noqa: E402
+from stages.tts.engines.voices import list_voices  # noqa: E402
+from stages.tts.timing import UNKNOWN_PHONE, step_levels  # noqa: E402
 
 MODELS = {"fr": "fr-fr", "en": "en-us"}
 RATE = 16_000
@@ -72,7 +72,7 @@ def heard(wav: Path) -> bytes:
 def stops(wav: Path, timing: dict[str, Any]) -> list[float]:
     """For each P, T, K between vowels how far the quietest moment is from the sound's own time, in s; 0 inside it."""
     samples = np.frombuffer(heard(wav), "<i2").astype(np.float32) / 32768
-    level = loudness(samples, RATE)  # one for each 10 ms
+    level = step_levels(samples, RATE)  # one for each 10 ms
     away = []
     for before, stop, after in zip(timing["phones"], timing["phones"][1:], timing["phones"][2:], strict=False):
         joined = before["end"] == stop["start"] and stop["end"] == after["start"]
@@ -118,7 +118,9 @@ def row(voice: str, language: str, sentences: Sequence[str], models: Path) -> st
             wav = folder / str(number) / "speech.wav"
             timing = json.loads(wav.with_name("timing.json").read_text())
             away += stops(wav, timing)
-            places = {p.word: p.start for p in reversed(align_file(wav, text.split(), language)) if p.phone != UNKNOWN}
+            places = {
+                p.word: p.start for p in reversed(align_file(wav, text.split(), language)) if p.phone != UNKNOWN_PHONE
+            }
             lost += len(timing["words"]) - len(places)
             forced += [places[at] - word["start"] for at, word in enumerate(timing["words"]) if at in places]
             if aligner is not None:
@@ -161,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     models, wanted = options.models.resolve(), options.languages.split(",")
     lines = [line.partition(" ") for line in texts("tongues.txt")]
-    known = catalogue(Settings.model_validate({"paths": {"models": str(models)}}))
+    known = list_voices(Settings.model_validate({"paths": {"models": str(models)}}))
     print("| voice | time / speech | LUFS | dBTP | stops in their time | word starts | forced |")
     print("|---|---|---|---|---|---|---|")
     print(row("hibari/heart", "en", texts("plain.txt"), models), flush=True)
@@ -169,7 +171,12 @@ def main() -> None:
         sentences = [text for tongue, _, text in lines if tongue == language]
         for voice in known:
             asked = not options.voices or any(map(voice.is_called, options.voices.casefold().split(",")))
-            if voice.engine == "kokoro" and primary(voice.languages[0]) == language and voice.installed and asked:
+            if (
+                voice.engine == "kokoro"
+                and primary_language(voice.languages[0]) == language
+                and voice.installed
+                and asked
+            ):
                 print(row(voice.id, language, sentences, models), flush=True)
 
 

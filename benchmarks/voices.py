@@ -225,9 +225,9 @@ def main() -> None:
     if options.one:
         speak_all(options.one[0], Path(options.one[1]), models, options.sentences)
         return
-    from stages.tts.engines.voices import catalogue
+    from stages.tts.engines.voices import list_voices
 
-    known = catalogue(Settings.model_validate({"paths": {"models": str(models)}}))
+    known = list_voices(Settings.model_validate({"paths": {"models": str(models)}}))
     default = [voice.id for voice in known if voice.installed and voice.speaks("en")]
     print(HEAD)
     with listener() as ears:

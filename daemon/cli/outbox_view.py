@@ -29,7 +29,7 @@ from daemon.outbox.status_file import NEXT, iso
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
-    from stages.tts.engines.voice_list import Row
+    from stages.tts.engines.voice_list import VoiceRow
 
 #: More than a list of ten thousand voices.
 MAX_LIST_BYTES = 8 * 2**20
@@ -74,18 +74,18 @@ def voices_closed(shell: Shell) -> AvatarError | None:
     return None if refused is None else explain_refusal(refused)
 
 
-def voices(shell: Shell, refused: AvatarError) -> list[Row]:
+def voices(shell: Shell, refused: AvatarError) -> list[VoiceRow]:
     """The list that the daemon has published.
 
     Raises:
         AvatarError: `not-allowed`, where there is none.
     """
-    from stages.tts.engines.voice_list import Row
+    from stages.tts.engines.voice_list import VoiceRow
 
     outbox = shell.settings.paths.outbox
     try:
         record = json.loads(read_manifest(outbox, VOICES, MAX_LIST_BYTES))
-        found = TypeAdapter(list[Row]).validate_python(record["voices"])
+        found = TypeAdapter(list[VoiceRow]).validate_python(record["voices"])
         made = escape_unprintable(str(record.get("at")))
     except (JobError, OSError, ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise AvatarError(

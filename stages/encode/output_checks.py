@@ -12,7 +12,7 @@ from daemon.errors import ResultError
 from stages.encode.ffmpeg_command import AUDIO_RATE, Frame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.wav import open_wav
-from stages.tts.recording import decoder
+from stages.tts.recording import decode_command
 
 #: Maximum number of pixels per direction that are compared in a frame.
 _MAX_COMPARED = 64
@@ -58,7 +58,7 @@ def check_sound(video: Path, speech: Path) -> None:
         ResultError: `video-silent`.
         UnknownError, MachineError: `ffmpeg-failed`, `ffmpeg-missing`.
     """
-    with FfmpegProcess(decoder(str(video), AUDIO_RATE), video.parent, read=True) as process:
+    with FfmpegProcess(decode_command(str(video), AUDIO_RATE), video.parent, read=True) as process:
         heard = _energy(
             np.frombuffer(data[: len(data) // 2 * 2], "<i2") / np.float32(32768)
             for data in iter(lambda: process.stdout.read(_CHUNK_BYTES), b"")

@@ -1,4 +1,4 @@
-"""The tts stage: what is said becomes speech.wav and timing.json."""
+"""The tts stage: turns the text or the recording of a job into speech.wav and timing.json."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from stages.context import Context, Facts
 
 
 def run(ctx: Context) -> Facts:
-    """Speak the manifest's text, or decode the sound file it brings, or make a voice profile of it.
+    """Synthesize the manifest's text, decode the sound file that it names, or make a voice profile from that file.
 
     Writes `speech.wav` (16-bit mono) and `timing.json`; for a profile `profile.json`.
 
     Raises:
-        JobError: what is asked for cannot be said or read; the codes are listed in `check`, `speak` and `brought`.
+        JobError: the text cannot be spoken or the file cannot be read; `check_text`, `synthesize_text` and
+            `decode_recording` list the codes.
         MachineError: the voice or ffmpeg is missing.
     """
-    # Each branch loads only what it needs; importing the package loads nothing.
+    # Each branch imports only what it needs, so that importing this package stays cheap.
     if ctx.manifest.kind_of_job.makes_profile:
-        from stages.tts.profiles.create import make_from_job
+        from stages.tts.profiles.create import make_profile_from_job
 
-        facts = make_from_job(ctx)
+        facts = make_profile_from_job(ctx)
     elif ctx.manifest.audio is not None:
-        from stages.tts.recording import bring
+        from stages.tts.recording import decode_recording
 
-        facts = bring(ctx)
+        facts = decode_recording(ctx)
     else:
-        from stages.tts.synthesize import speak
+        from stages.tts.synthesize import synthesize_text
 
-        facts = speak(ctx)
+        facts = synthesize_text(ctx)
     ctx.progress(1.0)
     return facts

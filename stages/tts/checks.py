@@ -1,4 +1,4 @@
-"""Checks of what is to be said that need no model, so that a hopeless job fails before any work is done for it."""
+"""Checks a job's voice, language and text without loading a model, so that an impossible job fails at once."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from stages.tts.engines.base import primary
-from stages.tts.engines.choose import Choice, resolve
-from stages.tts.text.clean import as_seen
+from stages.tts.engines.base import primary_language
+from stages.tts.engines.choose import VoiceChoice, choose_voice
+from stages.tts.text.clean import clean_text
 from stages.tts.text.pause_marks import check_marks, without_marks
 from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of
 
 
-def check_request(manifest: Manifest, settings: Settings) -> Choice | None:
-    """Voice, language and text of a job; None when it brings its own sound.
+def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
+    """Check the voice, language and text of a job and return the chosen voice; None where the job names a sound file.
 
     Raises:
-        JobError, MachineError: what `engines.resolve` and `check_text` raise.
+        JobError, MachineError: what `choose_voice` and `check_text` raise.
     """
     if manifest.text is None or manifest.audio is not None:
         return None
-    choice = resolve(manifest, settings)
+    choice = choose_voice(manifest, settings)
     check_text(manifest.text, settings, manifest.language)
     return choice
 
 
 def check_text(text: str, settings: Settings, language: str) -> None:
-    """Whether a voice of this language can say this text.
+    """Check that a voice of this language can speak this text.
 
     Raises:
         JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
             `text-unspeakable` or `pause-invalid`.
     """
-    text = as_seen(text)
+    text = clean_text(text)
     check_marks(text)
     if not without_marks(text).strip():
-        raise JobError("text-empty", "The text is empty.", "Write what is to be said under `text`.")
+        raise JobError("text-empty", "The text is empty.", "Write the words to speak under `text`.")
     limit = settings.intake.max_text_chars
     if len(text) > limit:
         raise JobError(
@@ -49,27 +49,25 @@ def check_text(text: str, settings: Settings, language: str) -> None:
     scripts = Counter(filter(None, map(script_of, plain_text(without_marks(text)))))
     own = sum(scripts.pop(script, 0) for script in readable)
     if scripts.total() > own:
-        english = primary(language) == "en"
+        english = primary_language(language) == "en"
         raise JobError(
             "text-not-english" if english else "text-other-script",
-            f"Most of the text is in {_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
+            f"Most of the text is in {_script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
             + ("." if english else f" as '{language}'."),
-            f"{_language_of(scripts)}Write the text in {'English' if english else 'that language'}, or bring the speech as a "
+            f"{_language_hint(scripts)}Write the text in {'English' if english else 'that language'}, or provide the speech as a "
             "sound file with `audio`.",
         )
     if not can_say(without_marks(text), readable):
-        raise JobError(
-            "text-unspeakable", "The text has no letters or digits, only signs.", "Write words that can be spoken."
-        )
+        raise JobError("text-unspeakable", "The text has no letters or digits.", "Write words that can be spoken.")
 
 
-def _language_of(scripts: Counter[str]) -> str:
-    """A hint where the letters tell the language."""
+def _language_hint(scripts: Counter[str]) -> str:
+    """Return a hint that names the language where the script identifies it; else an empty string."""
     tag = "ja" if "Japanese" in scripts else {"Chinese": "zh", "Korean": "ko"}.get(scripts.most_common(1)[0][0])
     return f"Set `language: {tag}` if that is what it is. " if tag else ""
 
 
-def _names(scripts: Counter[str]) -> str:
+def _script_names(scripts: Counter[str]) -> str:
     # Japanese is written with Chinese characters too: where kana occur, it is one script for the reader.
     if "Japanese" in scripts:
         scripts = Counter(scripts)

@@ -1,10 +1,10 @@
-"""Voice profiles: somebody's voice, kept to be spoken with. A folder each, `paths.profiles/vp-xxxxxxxx`:
+"""Stores voice profiles: recordings of people's voices to speak with. Each is a folder, `paths.profiles/vp-xxxxxxxx`:
 
-    profile.yaml     what a person may want to know, and may read without this program
+    profile.yaml     name, language, consent and quality, as plain text
     reference.wav    a few seconds of the voice: 22.05 kHz, mono, 16 bit
-    latents-….npz    what an engine's network makes of it, by the hash of the network's file; can be made again
+    latents-….npz    an engine's encoding of the reference, named by the hash of the model file; recomputed when missing
 
-A profile appears whole, by a rename, and goes by one. Its text is never changed.
+A rename publishes a complete profile, and a rename removes it. Its files are never changed.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ from daemon.errors import JobError, MachineError
 from daemon.system import fs
 
 PROFILE_ID = re.compile(r"vp-[0-9a-f]{8}")
-REFERENCE, RECORD = "reference.wav", "profile.yaml"
+REFERENCE_FILE, RECORD_FILE = "reference.wav", "profile.yaml"
 MAX_NAME = 60
-#: Names that mean something else where a voice is named.
-_TAKEN = frozenset({"default", "auto"})
+#: Names with a meaning of their own where a manifest or config.yaml names a voice.
+_RESERVED_NAMES = frozenset({"default", "auto"})
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile.
+    """One voice profile.
 
     Attributes:
-        name: what people call it; no other profile has it.
+        id: `vp-` and eight hexadecimal digits.
+        name: unique among the profiles.
         language: BCP 47 tag of the reference.
-        created: when, as ISO 8601 in UTC.
-        consent: who agreed to it and how, as written by who made it; empty where nobody said.
-        expires: the last day on which it may be used; None: no end.
-        source: the job it was made by, or "command".
-        quality: what was measured of the reference; see `stages.tts.profiles.quality`.
-        folder: where it lies.
+        created: time of creation, ISO 8601 in UTC.
+        consent: who agreed and how, in the words of whoever made the profile; may be empty.
+        expires: last day on which it may be used; None where it does not expire.
+        source: id of the job that made it, or "command".
+        quality: measurements of the reference; see `stages.tts.profiles.quality`.
+        folder: absolute path of its folder.
     """
 
     id: str
@@ -60,15 +61,15 @@ class Profile:
 
     @property
     def reference(self) -> Path:
-        return self.folder / REFERENCE
+        return self.folder / REFERENCE_FILE
 
     @property
     def expired(self) -> bool:
-        """Whether its last day is over, in the machine's time zone."""
+        """True after its last day, in the machine's time zone."""
         return self.expires is not None and datetime.date.today() > self.expires  # noqa: DTZ011 (people's own days)
 
     def record(self) -> dict[str, Any]:
-        """What stands in profile.yaml."""
+        """Return the content of profile.yaml."""
         return {
             "id": self.id,
             "name": self.name,
@@ -81,61 +82,61 @@ class Profile:
         }
 
 
-class Profiles:
-    """The folder of profiles. Keeps nothing in memory, so that every process sees what is there now."""
+class ProfileStore:
+    """Reads and changes the folder of profiles. Caches nothing, so that every process sees the current state."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def all(self) -> list[Profile]:
-        """Those that can be read, by name."""
+    def all_profiles(self) -> list[Profile]:
+        """Return the readable profiles, sorted by name."""
         found = []
         with contextlib.suppress(FileNotFoundError):
             for folder in self.root.iterdir():
                 if PROFILE_ID.fullmatch(folder.name):
                     with contextlib.suppress(OSError, ValueError):
-                        found.append(_read(folder))
+                        found.append(_read_profile(folder))
         return sorted(found, key=lambda profile: profile.name.casefold())
 
-    def find(self, wanted: str) -> Profile:
-        """By id or name, in whatever case.
+    def find_profile(self, wanted: str) -> Profile:
+        """Find a profile by its id or name, ignoring case.
 
         Raises:
             JobError: `profile-unknown`.
         """
         key = wanted.strip().casefold()
-        for profile in self.all():
+        for profile in self.all_profiles():
             if key in (profile.id, profile.name.casefold()):
                 return profile
         raise JobError(
             "profile-unknown",
-            f"There is no voice profile '{wanted}': it was removed, or never made here.",
-            "`avatar voice list` shows those there are.",
+            f"There is no voice profile '{wanted}' on this machine.",
+            "`avatar voice list` shows the profiles.",
         )
 
     def check_name(self, name: str, profile_id: str = "") -> None:
-        """Whether a name may be given to the profile of this id.
+        """Check that the profile of this id may have this name.
 
         Raises:
             JobError: `profile-name`.
         """
         bad = not name or len(name) > MAX_NAME or not name.isprintable() or "/" in name or name != name.strip()
-        if bad or name.casefold() in _TAKEN or PROFILE_ID.fullmatch(name.casefold()):
+        if bad or name.casefold() in _RESERVED_NAMES or PROFILE_ID.fullmatch(name.casefold()):
             raise JobError(
                 "profile-name",
                 f"'{name}' cannot be the name of a voice.",
-                f"Take a word or two of at most {MAX_NAME} characters, without a slash.",
+                f"Use one or two words of at most {MAX_NAME} characters, without a slash.",
             )
-        for profile in self.all():
+        for profile in self.all_profiles():
             if profile.name.casefold() == name.casefold() and profile.id != profile_id:
                 raise JobError(
                     "profile-name",
-                    f"There is a voice profile named '{profile.name}' already ({profile.id}).",
-                    "Take another name, or remove that one with `avatar voice remove`.",
+                    f"A voice profile named '{profile.name}' already exists ({profile.id}).",
+                    "Use another name, or remove that profile with `avatar voice remove`.",
                 )
 
-    def keep(self, profile: Profile, reference: bytes) -> Profile:
-        """Make a profile durable: whole or not at all. One of the same id (the same job, run again) is replaced.
+    def save_profile(self, profile: Profile, reference: bytes) -> Profile:
+        """Save a profile atomically and durably. Replaces one of the same id, which a repeated job has.
 
         Raises:
             JobError: `profile-name`.
@@ -146,26 +147,26 @@ class Profiles:
             building = self.root / f".{profile.id}.{secrets.token_hex(4)}"
             try:
                 fs.OPS.mkdir(building)
-                fs.OPS.write(building / REFERENCE, reference)
+                fs.OPS.write(building / REFERENCE_FILE, reference)
                 text = yaml.safe_dump(profile.record(), allow_unicode=True, sort_keys=False)
-                fs.OPS.write(building / RECORD, text.encode())
-                _share(building, REFERENCE, RECORD, ".")
+                fs.OPS.write(building / RECORD_FILE, text.encode())
+                _share_with_group(building, REFERENCE_FILE, RECORD_FILE, ".")
                 fs.OPS.sync_dir(building)
                 target = self.root / profile.id
-                self._forget(target)
+                self._remove_folder(target)
                 fs.move(building, target)
             except BaseException:
                 fs.remove(building)
                 raise
-        return _read(target)
+        return _read_profile(target)
 
-    def remove(self, profile: Profile) -> None:
-        """Out of sight by one rename, then gone. A job that speaks with it now goes on with what it has read."""
+    def remove_profile(self, profile: Profile) -> None:
+        """Hide a profile by a rename, then delete it. A job that is using it continues with what it has read."""
         with self._locked():
-            self._forget(profile.folder)
+            self._remove_folder(profile.folder)
             fs.OPS.sync_dir(self.root)
 
-    def _forget(self, folder: Path) -> None:
+    def _remove_folder(self, folder: Path) -> None:
         if folder.exists():
             doomed = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
             fs.rename(folder, doomed)
@@ -173,18 +174,19 @@ class Profiles:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One change at a time, so that no name is given twice; what a crash left is cleared first."""
+        """Hold the store's lock, so that no two profiles get the same name; deletes the remains of a crash first."""
         try:
             new = not self.root.exists()
             fs.make_folder(self.root)
             fs.remove_other_permissions(self.root)
             fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-            _share(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
+            _share_with_group(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
         except OSError as exc:
             raise MachineError(
                 "folder-unusable",
                 f"{exc.filename}: {exc.strerror}.",
-                "Do it as the service's user, as one of its group, or as root; or drop a job of `kind: voice` into the inbox.",
+                "Run this as the service's user, as a member of its group, or as root; or put a job of `kind: voice` into "
+                "the inbox.",
             ) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -195,10 +197,10 @@ class Profiles:
             os.close(fd)
 
 
-def _share(folder: Path, *names: str) -> None:
-    """Where folders belong to a group (setgid), let all of it change what one of them, or root, has made here.
+def _share_with_group(folder: Path, *names: str) -> None:
+    """Make new files writable for the group where the folder is setgid, so that its members can change them.
 
-    Links are not followed: others may write there too, and root must not be led elsewhere.
+    Does not follow links: others may write there, and root must not be directed elsewhere.
     """
     with contextlib.ExitStack() as stack:
 
@@ -215,15 +217,15 @@ def _share(folder: Path, *names: str) -> None:
                     os.fchmod(fd, 0o2770 if stat.S_ISDIR(info.st_mode) else 0o660)
 
 
-def _read(folder: Path) -> Profile:
-    """A profile from its folder.
+def _read_profile(folder: Path) -> Profile:
+    """Read a profile from its folder.
 
     Raises:
-        OSError: it is not there (any more).
-        ValueError: its record is not one of ours.
+        OSError: the folder or its record does not exist.
+        ValueError: profile.yaml is not a valid record.
     """
     try:
-        raw = yaml.safe_load((folder / RECORD).read_text(encoding="utf-8"))
+        raw = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))
         expires = raw.get("expires")
         return Profile(
             id=folder.name,
@@ -237,11 +239,11 @@ def _read(folder: Path) -> Profile:
             folder=folder,
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as exc:
-        raise ValueError(f"{folder / RECORD} is not a profile: {exc}") from exc
+        raise ValueError(f"{folder / RECORD_FILE} is not a profile: {exc}") from exc
 
 
 def check_usable(profile: Profile, *, require_consent: bool) -> None:
-    """Whether a job may speak with it now.
+    """Check that a job may use this profile now.
 
     Raises:
         JobError: `profile-expired`, `consent-missing`.
@@ -249,15 +251,15 @@ def check_usable(profile: Profile, *, require_consent: bool) -> None:
     if profile.expired:
         raise JobError(
             "profile-expired",
-            f"The voice profile '{profile.name}' was to be used until {profile.expires}.",
-            "Ask its owner again, and make a new profile.",
+            f"The voice profile '{profile.name}' expired on {profile.expires}.",
+            "Ask the owner of the voice again, and make a new profile.",
         )
     if require_consent:
         check_consent(profile.consent, profile.name)
 
 
 def check_consent(consent: str, name: str) -> None:
-    """Where config.yaml requires it, somebody must have written down who agreed.
+    """Check that the consent is written down.
 
     Raises:
         JobError: `consent-missing`.
@@ -265,6 +267,6 @@ def check_consent(consent: str, name: str) -> None:
     if not consent.strip():
         raise JobError(
             "consent-missing",
-            f"Nobody has written down that the owner of the voice '{name}' agreed to it.",
-            'Make it with `consent: "who, when, on what basis"`, which `stages.tts.require_consent` asks for.',
+            f"The consent of the owner of the voice '{name}' is not written down.",
+            'Make the profile with `consent: "who, when, on what basis"`: `stages.tts.require_consent` requires it.',
         )

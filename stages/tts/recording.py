@@ -1,6 +1,6 @@
-"""A sound file that the user brought → speech.wav, and its words, where they are told, → timing.json.
+"""Decodes the job's sound file into speech.wav, and aligns the words of its text, if any, into timing.json.
 
-The file is hostile until decoded.
+The file is untrusted until ffmpeg has decoded it.
 """
 
 from __future__ import annotations
@@ -19,59 +19,58 @@ from stages.media.declared_length import describe_truncation
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
 from stages.media.wav import open_wav_writer, read_wav_blocks
-from stages.tts.text.clean import as_seen
+from stages.tts.text.clean import clean_text
 from stages.tts.text.sentences import Sentence, split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import Phone
 from stages.tts.timing_file import write_timing
-from stages.tts.track import check_length
+from stages.tts.track import check_speech_length
 
-SAMPLE_RATE = 48_000  # Hz; what the video's sound track has, so that it is resampled at most once
-#: Shorter files hold no word. s
+SAMPLE_RATE = 48_000  # Hz; that of the video's sound track, so that sound is resampled at most once
+#: Shortest accepted file; a shorter one contains no word. s
 MIN_AUDIO_S = 0.1
-#: A file whose loudest sample is below this is silent. dB of full scale
-SILENT_DB = -60.0
+#: A file whose peak is below this is silent. dB of full scale
+SILENT_PEAK_DB = -60.0
 
-#: Speech below this is hard to hear beside other videos. LUFS
+#: Speech below this gets a warning: it is hard to hear beside other videos. LUFS
 QUIET_LUFS = -30.0
 
-#: Nobody speaks faster than this; a longer text is not what is said.
+#: Faster than anybody speaks; a longer text is not a transcript of the sound.
 MAX_CHARS_PER_S = 40
 
-#: Formats that hold their own sound. Playlists (hls, concat, ffmetadata, …) would open other files and are not here.
+#: Formats that contain their sound. Playlists (hls, concat, ffmetadata, …) are excluded because they open other files.
 _DEMUXERS = (
     "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 )
-_KINDS = "WAV, MP3, M4A, FLAC, OGG or Opus"
+_ACCEPTED_FORMATS = "WAV, MP3, M4A, FLAC, OGG or Opus"
 _CHUNK_BYTES = 1 << 17
 #: 16-bit samples at full scale, which is also what values that are not numbers become; no recording has as many.
 _FULL_SCALE, _MOST_CLIPPED = 32767, 0.5
-#: Sound that must be decoded before the stage is given more time. s
-_STRETCH_S = 10.0
+#: The stage gets more time after each such length of decoded sound. s
+_TIME_GRANT_S = 10.0
 
 
-def bring(ctx: Context) -> Facts:
-    """Decode the job's `source.audio`. It is made mono and 48 kHz, and otherwise left as it is, unless the settings ask for
-    the usual loudness.
+def decode_recording(ctx: Context) -> Facts:
+    """Decode the job's sound file to 48 kHz mono, and align the words of the manifest's `text`, if any, with it.
 
-    Where the manifest has a `text`, its words are looked for in the sound.
+    Keeps the level, unless `stages.tts.level_audio` is on.
 
     Raises:
         JobError: `audio-unreadable`, `audio-empty`, `audio-silent`, `audio-too-long`, `audio-truncated`.
     """
     target = ctx.path("speech.wav")
     with artifact(target) as temporary:
-        samples, peak, complaints = _decode(ctx, temporary)
+        samples, peak, complaints = _decode_to_wav(ctx, temporary)
         if samples < MIN_AUDIO_S * SAMPLE_RATE:
             raise JobError(
                 "audio-empty",
-                f"The sound file holds {samples / SAMPLE_RATE:.2f} s of sound.",
-                f"Bring at least {MIN_AUDIO_S:g} s of speech.",
+                f"The sound file contains {samples / SAMPLE_RATE:.2f} s of sound; at least {MIN_AUDIO_S:g} s expected.",
+                "Provide a recording of speech.",
             )
-        if peak < 10.0 ** (SILENT_DB / 20.0):
-            raise JobError("audio-silent", "The sound file is silent.", "Bring a recording with a voice that is heard.")
+        if peak < 10.0 ** (SILENT_PEAK_DB / 20.0):
+            raise JobError("audio-silent", "The sound file is silent.", "Provide a recording with an audible voice.")
     seconds = samples / SAMPLE_RATE
-    _check_end(ctx, seconds)
+    _check_complete(ctx, seconds)
     ctx.allow_seconds(ctx.settings.lanes.timeout.base_s + ctx.settings.lanes.timeout.per_audio_s * seconds)
     if ctx.settings.stages.tts.level_audio:
         with artifact(target) as temporary:
@@ -79,23 +78,25 @@ def bring(ctx: Context) -> Facts:
     loudness = measure_loudness(read_wav_blocks(target), SAMPLE_RATE, ctx.job_dir)
     if loudness < QUIET_LUFS:
         ctx.warnings.append(
-            f"The sound is very quiet ({loudness:.0f} LUFS; videos have about {TARGET_LUFS:.0f}); it is kept as it is."
+            f"The sound is very quiet ({loudness:.0f} LUFS; videos usually have {TARGET_LUFS:.0f}); its level was not changed."
             if np.isfinite(loudness)
-            else "The sound is too quiet or too short to be measured; it is kept as it is."
+            else "The sound is too quiet or too short to measure its loudness; its level was not changed."
         )
     if complaints:
-        ctx.warnings.append("The sound file is damaged in places; what could be read of it is used.")
+        ctx.warnings.append("The sound file is damaged in places; the readable parts are used.")
     ctx.progress(0.3)
-    sentences, phones = _words(ctx, seconds)
+    sentences, phones = _align_words(ctx, seconds)
     timing = write_timing(
         ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
     )
     known = len({phone["word"] for phone in timing["phones"]})
     if sentences:
-        _tell(ctx, timing["method"], known, sum(_spoken(word) for one in sentences for word in one.words))
+        _warn_of_missing_words(
+            ctx, timing["method"], known, sum(_is_spoken(word) for one in sentences for word in one.words)
+        )
     return {
         "engine": "brought",
-        "why": "the job brings its own sound",
+        "why": "the manifest names a sound file",
         "method": timing["method"],
         "audio_s": round(seconds, 3),
         "words": len(timing["words"]),
@@ -104,9 +105,9 @@ def bring(ctx: Context) -> Facts:
     }
 
 
-def _check_end(ctx: Context, seconds: float) -> None:
-    """Refuse a file that ends early: somebody may still be copying it. One that has stood still for as long as a manifest waits
-    for its files is as its owner wants it.
+def _check_complete(ctx: Context, seconds: float) -> None:
+    """Reject a file that ends early, because it may still be being copied. Accepts it with a warning if it has not changed
+    for `companion_wait_s`.
     """
     why = describe_truncation(ctx.source("audio"), seconds)
     if why is None:
@@ -114,23 +115,23 @@ def _check_end(ctx: Context, seconds: float) -> None:
     if ctx.still_s.get(copy_name("audio"), 0.0) < ctx.settings.intake.companion_wait_s:
         raise JobError(
             "audio-truncated",
-            f"The sound file is not whole: {why}.",
-            f"Copy it again, then drop the manifest again. A file that lies unchanged in the inbox for "
-            f"{ctx.settings.intake.companion_wait_s:.0f} s before its manifest comes is used as it is.",
+            f"The sound file is incomplete: {why}.",
+            f"Copy it again, then put the manifest into the inbox again. A file that stays unchanged in the inbox for "
+            f"{ctx.settings.intake.companion_wait_s:.0f} s before its manifest arrives is used as it is.",
         )
     ctx.warnings.append(f"The sound file ends early: {why}.")
 
 
-def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
-    """The sentences of the text and where they are heard; nothing where there are none."""
-    text = as_seen(ctx.manifest.text or "")
+def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
+    """Return the sentences of the text and the phones found in the sound; both empty where there is no usable text."""
+    text = clean_text(ctx.manifest.text or "")
     if len(text) > MAX_CHARS_PER_S * (seconds + 1):
         ctx.warnings.append(
-            f"The text is far too long for {seconds:.0f} s of sound; it is not used. Give the words that are said in it."
+            f"The text is too long for {seconds:.0f} s of sound and is ignored. Write the words that are spoken in the sound."
         )
         return [], []
     sentences = split_text(text, ctx.manifest.language)
-    preparer = Preparer(
+    preparer = WordPreparer(
         ctx.manifest.language, entries_for_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language)
     )
     words: list[str] = []
@@ -149,35 +150,35 @@ def _words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
     return sentences, [replace(phone, word=owners[phone.word]) for phone in found]
 
 
-def _tell(ctx: Context, method: str, known: int, total: int) -> None:
-    """Say what was not found."""
+def _warn_of_missing_words(ctx: Context, method: str, known: int, total: int) -> None:
+    """Warn about words of the text that were not found in the sound."""
     estimated = "the mouth follows the sound alone, and the times of captions are estimates"
-    from stages.tts.alignment.forced import not_sought
+    from stages.tts.alignment.forced import alignment_missing
 
-    missing = not_sought(ctx.manifest.language)
+    missing = alignment_missing(ctx.manifest.language)
     if method == "energy" and missing:
         ctx.warnings.append(f"{missing.why[0].upper()}{missing.why[1:]}: {estimated}. {missing.remedy}".strip())
     elif method == "energy":
-        ctx.warnings.append(f"The text is not what is said in the sound: {estimated}.")
+        ctx.warnings.append(f"The text does not match the sound: {estimated}.")
     elif known < total:
         ctx.warnings.append(f"Of the {total} words in `text`, {total - known} were not found in the sound.")
 
 
-def _spoken(word: str) -> bool:
+def _is_spoken(word: str) -> bool:
     return any(map(str.isalnum, word))
 
 
-def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
-    """Write the decoded sound to `target`. Returns its samples, its peak (0 to 1), and what ffmpeg complained about."""
+def _decode_to_wav(ctx: Context, target: Path) -> tuple[int, float, str]:
+    """Decode the sound to `target`. Returns the number of samples, the peak (0 to 1), and ffmpeg's log."""
     limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
-    samples, peak, clipped, stretch = 0, 0, 0, round(_STRETCH_S * SAMPLE_RATE)
-    with FfmpegProcess(decoder(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
+    samples, peak, clipped, stretch = 0, 0, 0, round(_TIME_GRANT_S * SAMPLE_RATE)
+    with FfmpegProcess(decode_command(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
         with open_wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
-                check_length(samples, limit, SAMPLE_RATE)
-                if samples >= stretch:  # how long a file sounds is known only as it is decoded
-                    stretch += round(_STRETCH_S * SAMPLE_RATE)
+                check_speech_length(samples, limit, SAMPLE_RATE)
+                if samples >= stretch:  # the length of a file is known only as it is decoded
+                    stretch += round(_TIME_GRANT_S * SAMPLE_RATE)
                     ctx.allow_seconds(ctx.settings.lanes.timeout.base_s)
                 levels = np.abs(np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int32))
                 peak = max(peak, int(levels.max(initial=0)))
@@ -185,19 +186,19 @@ def _decode(ctx: Context, target: Path) -> tuple[int, float, str]:
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
-        raise unreadable(status, ffmpeg.log)
+        raise decode_error(status, ffmpeg.log)
     if clipped > _MOST_CLIPPED * samples:
         raise JobError(
             "audio-unreadable",
-            "The sound file holds no sound: most of its values are at full scale or are not numbers.",
+            "The sound file contains no sound: most of its values are at full scale or are not numbers.",
             "Export it again, for example as a 16-bit WAV file.",
         )
     return samples, peak / 32768, ffmpeg.log
 
 
-def decoder(name: str, rate: int) -> list[str]:
-    """The ffmpeg command that writes a file's sound to stdout: 16 bit, mono, at `rate` Hz. A video's sound is used."""
-    # After `file:` nothing in a name can become an option or a protocol.
+def decode_command(name: str, rate: int) -> list[str]:
+    """Return the ffmpeg command that writes a file's first sound track to stdout: 16-bit mono at `rate` Hz."""
+    # `file:` keeps a name from being read as an option or a protocol.
     return [
         ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-threads", "1", "-max_alloc", str(256 << 20),
         "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", f"file:{name}",
@@ -206,10 +207,16 @@ def decoder(name: str, rate: int) -> list[str]:
     ]  # fmt: skip
 
 
-def unreadable(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
-    """The error for a file that ffmpeg could not decode. `what`: how a person knows it."""
+def decode_error(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
+    """Return the error for a file that ffmpeg could not decode.
+
+    Args:
+        status: exit status of ffmpeg; negative for a signal.
+        log: what ffmpeg wrote to stderr.
+        what: the file, as the message names it.
+    """
     if status < 0 or "No space left" in log:
         return ffmpeg_error(status, log, "the sound file could not be decoded")
     if "matches no streams" in log:
-        return JobError("audio-unreadable", f"{what} has no sound track.", f"Bring a {_KINDS} file.")
-    return JobError("audio-unreadable", f"{what} is not a sound file that can be read.", f"Bring a {_KINDS} file.")
+        return JobError("audio-unreadable", f"{what} has no sound track.", f"Provide a {_ACCEPTED_FORMATS} file.")
+    return JobError("audio-unreadable", f"{what} is not a readable sound file.", f"Provide a {_ACCEPTED_FORMATS} file.")

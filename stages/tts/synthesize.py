@@ -1,4 +1,4 @@
-"""Text → speech.wav and timing.json, sentence by sentence, with whichever engine was chosen."""
+"""Synthesizes a text sentence by sentence with the chosen voice, into speech.wav and timing.json."""
 
 from __future__ import annotations
 
@@ -16,71 +16,71 @@ from stages.context import Context, Facts
 from stages.media.wav import read_wav_blocks
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Engine, Piece, Spoken
-from stages.tts.engines.cache import Kept
-from stages.tts.engines.checked import Checked
-from stages.tts.engines.choose import Choice, load, resolve
-from stages.tts.engines.registry import needs_of
-from stages.tts.text.clean import as_seen
-from stages.tts.text.language_guess import seems_other
-from stages.tts.text.sentences import Sentence, pieces, split_text
-from stages.tts.text.short_sentences import joined
-from stages.tts.text.spoken_words import Prepared, Preparer, left_out
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
+from stages.tts.engines.cache import CachedVoice
+from stages.tts.engines.checked import CheckedVoice
+from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
+from stages.tts.engines.registry import text_needs_of
+from stages.tts.text.clean import clean_text
+from stages.tts.text.language_guess import other_language_warning
+from stages.tts.text.sentences import Sentence, split_pieces, split_text
+from stages.tts.text.short_sentences import join_short_sentences
+from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
-from stages.tts.track import Track
+from stages.tts.track import SpeechTrack
 
-#: Pause between the clauses of a sentence that is too long to be said in one piece. s
+#: Pause between the pieces of a sentence that is too long for one piece. s
 CLAUSE_PAUSE_S = 0.12
-#: What ends an engine's own program first, and says more, may take this long. s
-_ROOM_S = 30.0
-#: Least peak of speech that was levelled: what the check of each piece lets through, raised by `level.MAX_GAIN_DB`.
+#: Added to an engine's own time limit, so that the engine reports its timeout, with details, before the stage is killed. s
+_TIME_MARGIN_S = 30.0
+#: Lowest accepted peak of levelled speech: `SILENT_PEAK` of a piece, raised by the largest gain. Full scale is 1.
 _LEAST_PEAK = 0.01
 
 
-def speak(ctx: Context) -> Facts:
-    """Say the manifest's text.
+def synthesize_text(ctx: Context) -> Facts:
+    """Synthesize the manifest's text.
 
     Raises:
-        JobError: what `check_text` and `resolve` find; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text` and `choose_voice` raise; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
-        ResultError: `speech-invalid`: a part of this text does not become speech, or nothing that the voice says.
+        ResultError: `speech-invalid`: the sound of a part of this text, or of any text, is not speech.
     """
-    text = as_seen(ctx.manifest.text or "")
+    text = clean_text(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)
-    if warning := seems_other(text, ctx.manifest.language):
+    if warning := other_language_warning(text, ctx.manifest.language):
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
-    choice = resolve(ctx.manifest, ctx.settings)
-    ctx.allow_seconds(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
-    engine: Engine = Checked(
-        load(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_give_time, ctx, choice)
+    choice = choose_voice(ctx.manifest, ctx.settings)
+    ctx.allow_seconds(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
+    engine: LoadedVoice = CheckedVoice(
+        load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
     )
     kept = None
-    if engine.method == "aligned":  # those that know no times are the slow ones
-        # A profile's id too: another one may be given its name while the job waits.
+    if engine.method == "aligned":  # engines without times of their own are slow
+        # The aliases contain a profile's id, because another profile may get the same name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
-        engine = kept = Kept(engine, ctx.path("said"), terms)
+        engine = kept = CachedVoice(engine, ctx.path("said"), terms)
     sentences = split_text(text, ctx.manifest.language)
-    needs = needs_of(choice.engine)
+    needs = text_needs_of(choice.engine)
     lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
-    preparer = Preparer(ctx.manifest.language, lexicon, needs.in_words)
-    with Track(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
-        said = joined(sentences, needs.least_letters)
-        phones = _say_all(ctx, said, preparer, engine, track)
+    preparer = WordPreparer(ctx.manifest.language, lexicon, needs.in_words)
+    with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
+        said = join_short_sentences(sentences, needs.least_letters)
+        phones = _say_sentences(ctx, said, preparer, engine, track)
         if not phones:
             raise JobError("text-unspeakable", "Nothing in the text can be spoken.", "Write words that can be spoken.")
-        track.pause(max(settings.tail_s, _pause_after(sentences[-1])))
-        track.save(ctx.path("speech.wav"))
-        _check_file(ctx, track)
+        track.append_silence(max(settings.tail_s, _marked_pause_after(sentences[-1])))
+        track.save_wav(ctx.path("speech.wav"))
+        _check_speech_file(ctx, track)
     if preparer.left_out:
-        ctx.warnings.append(left_out(preparer.left_out))
+        ctx.warnings.append(left_out_warning(preparer.left_out))
     timing = write_timing(
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,
     )  # fmt: skip
     if kept is not None:
-        kept.forget()
+        kept.clear()
     return {
         "engine": choice.engine,
         "why": choice.why,
@@ -93,10 +93,13 @@ def speak(ctx: Context) -> Facts:
     }
 
 
-def _say_all(
-    ctx: Context, sentences: Sequence[Sentence], preparer: Preparer, engine: Engine, track: Track
+def _say_sentences(
+    ctx: Context, sentences: Sequence[Sentence], preparer: WordPreparer, engine: LoadedVoice, track: SpeechTrack
 ) -> list[Phone]:
-    """Append every sentence to the track. Phones have times of the track and count all written words."""
+    """Append every sentence to the track.
+
+    Returns the phones: times in s from the start of the track, `word` counts the words of all sentences.
+    """
     settings = ctx.settings.stages.tts
     total = sum(len(sentence.words) for sentence in sentences)
     phones: list[Phone] = []
@@ -109,25 +112,25 @@ def _say_all(
             owners = [first_word + owner for owner in prepared.owners[span.start : span.stop]]
             sounds = {index - span.start: sound for index, sound in prepared.sounds.items() if index in span}
             piece = Piece(words, ctx.manifest.language, ctx.manifest.speed, (owners[0],), sounds)
-            for samples, found in _say(ctx, piece, engine):
+            for samples, found in _say_piece(ctx, piece, engine):
                 begin, end = audible_span(samples, track.rate, found)
-                track.pause(pause)
+                track.append_silence(pause)
                 shift = (track.samples - begin) / track.rate
-                track.add(samples[begin:end])
-                phones += [_placed(phone, shift, owners[phone.word]) for phone in found]
+                track.append_sound(samples[begin:end])
+                phones += [_shifted(phone, shift, owners[phone.word]) for phone in found]
                 pause = CLAUSE_PAUSE_S
         if phones:
             usual = settings.paragraph_pause_s if sentence.ends_paragraph else settings.sentence_pause_s
-            pause = max(usual, _pause_after(sentence))
-        elif not track.samples:  # all that is marked comes before the first sound
+            pause = max(usual, _marked_pause_after(sentence))
+        elif not track.samples:  # marked pauses before the first sound add up
             pause = max(pause, sum(seconds for _, seconds in sentence.pauses))
         first_word += len(sentence.words)
         ctx.progress(0.95 * first_word / total)
     return phones
 
 
-def _check_file(ctx: Context, track: Track) -> None:
-    """Whether the file that was levelled holds what was said; it is removed where it does not.
+def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
+    """Check length and peak of the levelled speech.wav; delete it where they are wrong.
 
     Raises:
         ResultError: `speech-invalid`.
@@ -143,20 +146,20 @@ def _check_file(ctx: Context, track: Track) -> None:
     found = f"{samples / track.rate:.2f} s of sound with a peak of {peak:.4f}"
     wanted = f"{track.seconds:.2f} s with a peak of {least:g} or more"
     raise ResultError(
-        "speech-invalid", f"speech.wav holds {found} after levelling, where {wanted} belong.", "See the log."
+        "speech-invalid", f"speech.wav contains {found} after levelling; {wanted} expected.", "See the log."
     )
 
 
-def _give_time(ctx: Context, choice: Choice, piece: Piece, anew: bool) -> None:
-    """Allow the next try at a piece its time, or an engine that is started anew the time to load."""
+def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> None:
+    """Extend the stage's time limit by the time to say a piece, or, where the engine restarts (`anew`), to load it."""
     if anew:
-        ctx.allow_seconds(time_limits.to_start(choice.engine, ctx.settings) + _ROOM_S)
+        ctx.allow_seconds(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     else:
-        ctx.allow_seconds(time_limits.to_say(choice.engine, piece, ctx.settings) + _ROOM_S)
+        ctx.allow_seconds(time_limits.say_limit_s(choice.engine, piece, ctx.settings) + _TIME_MARGIN_S)
 
 
-def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[float, range]]:
-    """Ranges of the prepared words that are said at once, each with the marked pause before it, in s."""
+def _spans_to_say(sentence: Sentence, prepared: PreparedWords) -> Iterator[tuple[float, range]]:
+    """Yield ranges of the prepared words to say as one piece, each with the marked pause before it, in s."""
     cuts: dict[int, float] = {}
     for words, seconds in sentence.pauses:
         at = bisect_left(prepared.owners, words)
@@ -164,32 +167,32 @@ def _spans_to_say(sentence: Sentence, prepared: Prepared) -> Iterator[tuple[floa
     edges = sorted({0, *cuts, len(prepared.words)})
     for start, stop in pairwise(edges):
         marked = cuts.get(start, 0.0)
-        for span in pieces(prepared.words[start:stop]):
+        for span in split_pieces(prepared.words[start:stop]):
             yield marked, range(start + span.start, start + span.stop)
             marked = 0.0
 
 
-def _pause_after(sentence: Sentence) -> float:
-    """The pause that is marked after the last word, in s."""
+def _marked_pause_after(sentence: Sentence) -> float:
+    """Return the marked pause after the last word, in s."""
     return sum(seconds for words, seconds in sentence.pauses if words == len(sentence.words))
 
 
-def _say(ctx: Context, piece: Piece, engine: Engine) -> Iterator[tuple[Samples, list[Phone]]]:
-    """Sound and phones of a piece. Phones that the engine does not know are looked for in the sound."""
+def _say_piece(ctx: Context, piece: Piece, engine: LoadedVoice) -> Iterator[tuple[Samples, list[Phone]]]:
+    """Yield sound and phones of a piece. Aligns the words where the engine gives no phones."""
     for spoken in engine.say(piece):
         ctx.warnings.extend(warning for warning in spoken.warnings if warning not in ctx.warnings)
         if len(spoken.samples):
-            yield spoken.samples, _phones(spoken, piece, engine)
+            yield spoken.samples, _phones_of_part(spoken, piece, engine)
 
 
-def _phones(spoken: Spoken, piece: Piece, engine: Engine) -> list[Phone]:
+def _phones_of_part(spoken: SpokenPart, piece: Piece, engine: LoadedVoice) -> list[Phone]:
     if spoken.phones is not None:
         return list(spoken.phones)
-    from stages.tts.alignment.forced import align
+    from stages.tts.alignment.forced import align_words
 
-    found: list[Phone] = align(spoken.samples, engine.sample_rate, piece.words, piece.language)
+    found: list[Phone] = align_words(spoken.samples, engine.sample_rate, piece.words, piece.language)
     return found
 
 
-def _placed(phone: Phone, seconds: float, word: int) -> Phone:
+def _shifted(phone: Phone, seconds: float, word: int) -> Phone:
     return replace(phone, start=phone.start + seconds, end=phone.end + seconds, word=word)

@@ -1,4 +1,4 @@
-"""When each phone and each word is heard: the form every engine's timing takes, and what in a sound is silence."""
+"""Defines phones and words with times, the common form of every engine's timing, and finds silence in a sound."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from stages.tts.text.sentences import Sentence
 
 Samples = npt.NDArray[np.float32]
 
-#: Steps of a second in which loudness is looked at.
+#: Number of steps per second in which levels are measured.
 STEPS_PER_S = 100
-#: What is this far below the loudest moment of an utterance is silence, and so is what is below the floor. dB
-SILENT_DB, FLOOR_DB = -40.0, -65.0
-#: Symbol of a phone that stands for a whole word whose sounds are not known, only about where it is.
-UNKNOWN = ""
+#: A step is silent when its level is this far below the loudest step, or below the floor. dB, dB of full scale
+RELATIVE_SILENCE_DB, FLOOR_DB = -40.0, -65.0
+#: Symbol of a phone that stands for a whole word whose place is estimated and whose sounds are unknown.
+UNKNOWN_PHONE = ""
 
 
 @dataclass(frozen=True)
 class Phone:
-    """One speech sound: symbol, times in s, index of its word, stress of its syllable (0 none, 1 main, 2 second)."""
+    """One speech sound.
+
+    Attributes:
+        phone: symbol in misaki's alphabet, or `UNKNOWN_PHONE`.
+        start, end: s.
+        word: index of its word.
+        stress: of its syllable: 0 none, 1 primary, 2 secondary.
+    """
 
     phone: str
     start: float
@@ -33,7 +40,14 @@ class Phone:
 
 @dataclass(frozen=True)
 class Word:
-    """One caption word, as written, with times in s and the index of its sentence; glued: no blank stands before it."""
+    """One caption word.
+
+    Attributes:
+        text: as written, punctuation attached.
+        start, end: s.
+        sentence: index of its sentence.
+        glued: no space stands before it, as in Chinese.
+    """
 
     text: str
     start: float
@@ -42,8 +56,11 @@ class Word:
     glued: bool = False
 
 
-def loudness(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
-    """RMS of each 10 ms, in dB of full scale; the last step may be shorter and counts as if silence filled it."""
+def step_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
+    """Return the RMS level of each 10 ms step, in dB of full scale, float64 [steps].
+
+    Silence fills the last step where it is shorter.
+    """
     steps = -(-len(samples) * STEPS_PER_S // rate)
     edges = np.arange(steps + 1) * rate // STEPS_PER_S
     power = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
@@ -51,15 +68,15 @@ def loudness(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
     return np.asarray(10.0 * np.log10(np.maximum(sums / np.diff(edges), 1e-12)))
 
 
-def sounding(samples: Samples, rate: int) -> npt.NDArray[np.bool_]:
-    """Which 10 ms steps are not silence."""
-    level = loudness(samples, rate)
-    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + SILENT_DB))
+def audible_steps(samples: Samples, rate: int) -> npt.NDArray[np.bool_]:
+    """Return which 10 ms steps are not silent, bool [steps]."""
+    level = step_levels(samples, rate)
+    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + RELATIVE_SILENCE_DB))
 
 
 def audible_span(samples: Samples, rate: int, phones: Sequence[Phone]) -> tuple[int, int]:
-    """First and last sample worth keeping: all sound and all phones, with a little room before and after."""
-    heard = np.flatnonzero(sounding(samples, rate))
+    """Return the first sample to keep and the end: all audible steps and all phones, with a short margin."""
+    heard = np.flatnonzero(audible_steps(samples, rate))
     first = min([phone.start for phone in phones[:1]] + [float(step) / STEPS_PER_S for step in heard[:1]], default=0.0)
     last = max(
         [phone.end for phone in phones[-1:]] + [float(step + 1) / STEPS_PER_S for step in heard[-1:]], default=0.0
@@ -68,17 +85,19 @@ def audible_span(samples: Samples, rate: int, phones: Sequence[Phone]) -> tuple[
     return begin, max(begin, min(len(samples), round((last + 0.06) * rate)))
 
 
-def _readable(text: str) -> bool:
+def _is_spoken(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-def spoken_words(
+def timed_words(
     sentences: Sequence[Sentence], phones: Iterable[Phone]
 ) -> tuple[list[Sentence], list[Word], list[Phone]]:
-    """Gather phones (whose `word` counts all written words) into words, so that every word has a time.
+    """Combine phones (whose `word` counts all written words) into words with times.
 
-    A written word without sound ("—", "🎉", the "Rs" of "Rs 500") joins a neighbour of its own sentence; a sentence
-    without any sound joins the next one, or the last. Joined, the words are still the whole text.
+    A written word without sound ("—", "🎉", the "Rs" of "Rs 500") is joined to a neighbour in its sentence; a sentence
+    without any sound is joined to the next one, or the last. The words joined are still the whole text.
+
+    Returns the sentences, words and phones that remain; `Phone.word` and `Word.sentence` index them.
     """
     sounds: dict[int, list[Phone]] = {}
     for phone in phones:
@@ -96,28 +115,28 @@ def spoken_words(
             mine = sounds.get(index)
             if mine:
                 kept += [replace(phone, word=len(words)) for phone in mine]
-                words.append(replace(_joined(carried, word), start=mine[0].start, end=mine[-1].end))
+                words.append(replace(_join_words(carried, word), start=mine[0].start, end=mine[-1].end))
                 owners.append(number)
                 carried = replace(carried, text="")
-            elif not carried.text and owners[-1:] == [number] and (index > last_sound or not _readable(text)):
-                words[-1] = _joined(words[-1], word)
+            elif not carried.text and owners[-1:] == [number] and (index > last_sound or not _is_spoken(text)):
+                words[-1] = _join_words(words[-1], word)
             else:  # "Rs" in "Rs 500", which is said "500 rupees"
-                carried = _joined(carried, word)
+                carried = _join_words(carried, word)
     if carried.text and words:
-        words[-1] = _joined(words[-1], carried)
+        words[-1] = _join_words(words[-1], carried)
     order = {number: place for place, number in enumerate(dict.fromkeys(owners))}
     words = [replace(word, sentence=order[number]) for word, number in zip(words, owners, strict=True)]
-    return [_said(words, place, sentences[number]) for number, place in order.items()], words, kept
+    return [_timed_sentence(words, place, sentences[number]) for number, place in order.items()], words, kept
 
 
-def _joined(first: Word, second: Word) -> Word:
+def _join_words(first: Word, second: Word) -> Word:
     """The first with the text of the second, or the second where there is no first."""
     if not first.text:
         return second
     return replace(first, text=f"{first.text}{second.text}" if second.glued else f"{first.text} {second.text}")
 
 
-def _said(words: Sequence[Word], place: int, written: Sentence) -> Sentence:
+def _timed_sentence(words: Sequence[Word], place: int, written: Sentence) -> Sentence:
     mine = [word for word in words if word.sentence == place]
     glued = frozenset(at for at, word in enumerate(mine) if word.glued)
     return Sentence(tuple(word.text for word in mine), written.ends_paragraph, glued=glued)

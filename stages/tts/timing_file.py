@@ -1,4 +1,4 @@
-"""timing.json: what is said when, in the same form whichever engine spoke, or whoever was recorded."""
+"""Writes timing.json: times of sentences, words and phones, in one form for synthesized and recorded speech."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.tts.text.sentences import Sentence
-from stages.tts.timing import UNKNOWN, Phone, Word, spoken_words
+from stages.tts.timing import UNKNOWN_PHONE, Phone, Word, timed_words
 from stages.tts.track import save_timing
 
 
@@ -22,18 +22,19 @@ def write_timing(
     sentences: Sequence[Sentence] = (),
     phones: Sequence[Phone] = (),
 ) -> dict[str, Any]:
-    """Write timing.json and give what was written.
+    """Write timing.json and return its content.
 
-    Phones named `UNKNOWN` give their words a time, but are no phones in the file. Where most words have no other, the
-    method is "energy": the mouth then follows the sound alone.
+    Phones named `UNKNOWN_PHONE` give times to their words and are left out of the file. Where most words have only these,
+    `method` becomes "energy": the mouth then follows the loudness.
 
     Args:
         method: "exact" or "aligned".
+        rate: Hz.
         duration: s.
-        phones: `word` counts the words of all sentences.
+        phones: times in s; `word` counts the words of all sentences.
     """
-    said, words, found = spoken_words(sentences, phones)
-    known = [phone for phone in found if phone.phone != UNKNOWN]
+    said, words, found = timed_words(sentences, phones)
+    known = [phone for phone in found if phone.phone != UNKNOWN_PHONE]
     if 2 * len({phone.word for phone in known}) < max(1, len(words)):
         method, known = "energy", []
     timing = {
@@ -43,15 +44,15 @@ def write_timing(
         "sample_rate": rate,
         "duration": duration,
         "language": language,
-        "sentences": _spans(said, words),
-        "words": [_word(word) for word in words],
+        "sentences": _sentence_entries(said, words),
+        "words": [_word_entry(word) for word in words],
         "phones": [_rounded(asdict(phone)) for phone in known],
     }
     save_timing(path, timing)
     return timing
 
 
-def _spans(said: Sequence[Sentence], words: Sequence[Word]) -> list[dict[str, Any]]:
+def _sentence_entries(said: Sequence[Sentence], words: Sequence[Word]) -> list[dict[str, Any]]:
     spans, index = [], 0
     for sentence in said:
         last = index + len(sentence.words) - 1
@@ -60,8 +61,8 @@ def _spans(said: Sequence[Sentence], words: Sequence[Word]) -> list[dict[str, An
     return spans
 
 
-def _word(word: Word) -> dict[str, Any]:
-    """A word; `glued` is there only where it is true."""
+def _word_entry(word: Word) -> dict[str, Any]:
+    """Return a word's entry, with `glued` only where it is true."""
     entry = _rounded(asdict(word))
     return entry if word.glued else {key: value for key, value in entry.items() if key != "glued"}
 

@@ -1,4 +1,4 @@
-"""Speech on its way to a WAV file, in constant memory: first to a scratch file, then, levelled, to 16 bits."""
+"""Collects speech in a scratch file and writes it as a levelled 16-bit WAV, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from daemon.errors import JobError
 from daemon.system.fs import artifact
 from stages.media.loudness import Block, normalise_loudness
 
-#: Length of the fades at the edges of what is appended, so that no join clicks. s
+#: Length of the fades at both ends of appended sound, which prevent clicks. s
 FADE_S = 0.005
 
 _CHUNK = 1 << 16  # samples copied at once
 
 
-class Track:
-    """Speech being put together: sound and pauses are appended, then saved.
+class SpeechTrack:
+    """The growing sound track of a job: append sound and silence, then save.
 
     Args:
-        folder: where the scratch file lives; it has no name there, so nothing is left behind however the stage ends.
+        folder: for the scratch file, which has no name, so that nothing remains however the stage ends.
         rate: Hz.
-        max_s: longest result.
+        max_s: longest allowed track, s.
     """
 
     def __init__(self, folder: Path, rate: int, max_s: float) -> None:
@@ -48,20 +48,24 @@ class Track:
     def seconds(self) -> float:
         return self.samples / self.rate
 
-    def add(self, samples: Block) -> None:
-        """Append sound, faded at both edges.
+    def append_sound(self, samples: Block) -> None:
+        """Append sound (float32 [n]), faded at both ends.
 
         Raises:
             JobError: `audio-too-long`.
         """
         self._write(_faded(samples, round(FADE_S * self.rate)))
 
-    def pause(self, seconds: float) -> None:
-        """Append silence."""
+    def append_silence(self, seconds: float) -> None:
+        """Append silence.
+
+        Raises:
+            JobError: `audio-too-long`.
+        """
         self._write(np.zeros(round(seconds * self.rate), np.float32))
 
-    def save(self, path: Path) -> None:
-        """Write the signal, brought to the usual loudness, as a 16-bit mono WAV, atomically."""
+    def save_wav(self, path: Path) -> None:
+        """Write the track, levelled to the target loudness, as a 16-bit mono WAV, atomically."""
         with artifact(path) as temporary:
             normalise_loudness(self._blocks, self.rate, self.samples, temporary)
 
@@ -71,17 +75,21 @@ class Track:
             yield np.frombuffer(chunk, np.float32)
 
     def _write(self, samples: Block) -> None:
-        check_length(self.samples + len(samples), self._limit, self.rate)
+        check_speech_length(self.samples + len(samples), self._limit, self.rate)
         self._scratch.write(samples.astype(np.float32, copy=False).tobytes())
         self.samples += len(samples)
 
 
-def check_length(samples: int, limit: int, rate: int) -> None:
-    """Raise `audio-too-long` past `limit` samples."""
+def check_speech_length(samples: int, limit: int, rate: int) -> None:
+    """Check the length of speech.
+
+    Raises:
+        JobError: `audio-too-long`: more than `limit` samples.
+    """
     if samples > limit:
         raise JobError(
             "audio-too-long",
-            f"The speech is longer than the {limit / rate:g} s that are allowed.",
+            f"The speech is longer than {limit / rate:g} s.",
             "Shorten it, split it into several jobs, or raise `stages.tts.max_audio_s` in config.yaml.",
         )
 

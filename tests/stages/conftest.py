@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from stages.tts.engines.xtts.network import Network
+    from stages.tts.engines.xtts.network import XttsNetwork
 
 
 @pytest.fixture(scope="session")
-def network(published_xtts: Path) -> Network:
+def network(published_xtts: Path) -> XttsNetwork:
     from stages.tts.engines.xtts.engine import load_network
     from tests.support.coqui_models import xtts_settings
 

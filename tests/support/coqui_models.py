@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from daemon.config import Settings
 from stages.model_files.catalogue import sha256_of
-from stages.tts.engines.coqui_library import library
+from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.engines.xtts.text_chunks import LANGUAGES
 
 SPEAKERS = ("Ada", "Bo")
@@ -40,13 +40,13 @@ def build_xtts(
     """
     folder.mkdir(parents=True)
     _vocabulary().save(str(folder / "vocab.json"))
-    kinds, tokens = library("TTS.tts.configs.xtts_config"), library("TTS.tts.layers.xtts.tokenizer")
+    kinds, tokens = import_coqui("TTS.tts.configs.xtts_config"), import_coqui("TTS.tts.layers.xtts.tokenizer")
     stop = shape["gpt_num_audio_tokens"] - 1  # the code that ends a sentence
     marks = {"gpt_start_audio_token": stop - 1, "gpt_stop_audio_token": stop, "gpt_use_perceiver_resampler": True}
     config = kinds.XttsConfig(model_args=kinds.XttsArgs(**shape, **marks))
     config.save_json(str(folder / "config.json"))
     torch.manual_seed(7)
-    network = library("TTS.tts.models.xtts").Xtts(config)
+    network = import_coqui("TTS.tts.models.xtts").Xtts(config)
     network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
     network.init_models()
     state = network.state_dict()
@@ -106,13 +106,13 @@ def build_vits(
 ) -> Path:
     """model_file.pth, config.json and, with `speakers`, speaker_ids.json; as large as the published ones without a `shape`."""
     folder.mkdir(parents=True)
-    kinds = library("TTS.tts.configs.vits_config")
+    kinds = import_coqui("TTS.tts.configs.vits_config")
     made: dict[str, Any] = {**shape, "init_discriminator": False}
     if speakers:
         path = folder / "speaker_ids.json"
         path.write_text(json.dumps({name: number for number, name in enumerate(speakers)}))
         made |= {"use_speaker_embedding": True, "speakers_file": str(path), "speaker_embedding_channels": 16}
-    vits = library("TTS.tts.models.vits")
+    vits = import_coqui("TTS.tts.models.vits")
     config = kinds.VitsConfig(model_args=kinds.VitsArgs(**made), use_phonemes=False, add_blank=True)
     config.characters = vits.VitsCharacters().to_config()
     config.characters.characters_class = "TTS.tts.models.vits.VitsCharacters"

@@ -21,7 +21,7 @@ from daemon.telemetry import logs
 from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from stages.tts.engines.voice_list import Row
+    from stages.tts.engines.voice_list import VoiceRow
 
 #: Longest wait for one text; a cold model and a slow machine included.
 SPEAK_S = 3600.0
@@ -51,12 +51,12 @@ def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool)
     show([row.model_dump() for row in listed], as_json, lambda: _table(listed))
 
 
-def _rows(shell: Shell) -> list[Row]:
+def _rows(shell: Shell) -> list[VoiceRow]:
     """Every voice, as far as whoever asks can know."""
-    from stages.tts.engines.voice_list import rows  # only the list of voices; loads no engine
+    from stages.tts.engines.voice_list import list_voice_rows  # only the list of voices; loads no engine
 
     refused = outbox_view.voices_closed(shell)
-    return rows(shell.settings) if refused is None else outbox_view.voices(shell, refused)
+    return list_voice_rows(shell.settings) if refused is None else outbox_view.voices(shell, refused)
 
 
 @voice.command()
@@ -101,7 +101,7 @@ def speak(
     show(result, as_json, said)
 
 
-def _own_language(name: str, rows: list[Row]) -> str | None:
+def _own_language(name: str, rows: list[VoiceRow]) -> str | None:
     """The language of a voice that is a person's, or that does not speak English; None where English will do."""
     meant = [row for row in rows if row.is_called(name)]
     if not meant or any(row.speaks("en") and not row.profile for row in meant):
@@ -121,7 +121,7 @@ async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
         await child.stop()
 
 
-def _table(rows: list[Row]) -> None:
+def _table(rows: list[VoiceRow]) -> None:
     if not rows:
         click.echo("No such voices.")
         return

@@ -13,7 +13,7 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.doors.hand_in import check
 
 if TYPE_CHECKING:
-    from stages.tts.profile_store import Profile, Profiles
+    from stages.tts.profile_store import Profile, ProfileStore
 
 _UNITS = {
     "seconds": "s", "speech_s": "s", "level_db": "dB", "noise_db": "dB", "snr_db": "dB", "pitch_hz": "Hz",
@@ -39,12 +39,12 @@ def clone(
     as_json: bool,
 ) -> None:
     """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
-    from stages.tts.profiles.create import COMMAND, Wish, make
+    from stages.tts.profiles.create import COMMAND, ProfileRequest, make_profile
 
     wanted = check(
         {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
     )
-    wish = Wish(
+    request = ProfileRequest(
         id=f"vp-{secrets.token_hex(4)}",
         name=name,
         language=wanted.language,
@@ -52,7 +52,7 @@ def clone(
         expires=expires.date() if expires else None,
         source=COMMAND,
     )
-    profile, warnings = make([sample.absolute() for sample in samples], wish, shell.settings)
+    profile, warnings = make_profile([sample.absolute() for sample in samples], request, shell.settings)
 
     def text() -> None:
         click.echo(f"{profile.id}  {profile.name}")
@@ -68,7 +68,7 @@ def clone(
 @click.pass_obj
 def show_(shell: Shell, voice: str, as_json: bool) -> None:
     """What is known of a voice profile. VOICE is its id or name."""
-    profile = _store(shell).find(voice)
+    profile = _store(shell).find_profile(voice)
     show(
         {**profile.record(), "expired": profile.expired, "folder": str(profile.folder)}, as_json, lambda: _tell(profile)
     )
@@ -81,15 +81,15 @@ def show_(shell: Shell, voice: str, as_json: bool) -> None:
 def remove(shell: Shell, voice: str, as_json: bool) -> None:
     """Remove a voice profile, recording and all. Jobs that wait for it will fail and say so."""
     store = _store(shell)
-    profile = store.find(voice)
-    store.remove(profile)
+    profile = store.find_profile(voice)
+    store.remove_profile(profile)
     show(profile.record(), as_json, lambda: click.echo(f"{profile.id}  {profile.name}: removed"))
 
 
-def _store(shell: Shell) -> Profiles:
-    from stages.tts.profile_store import Profiles
+def _store(shell: Shell) -> ProfileStore:
+    from stages.tts.profile_store import ProfileStore
 
-    return Profiles(shell.settings.paths.profiles)
+    return ProfileStore(shell.settings.paths.profiles)
 
 
 def _tell(profile: Profile) -> None:

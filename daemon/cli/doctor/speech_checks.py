@@ -23,11 +23,11 @@ PATIENCE_S = 180.0
 
 def speech(settings: Settings) -> Iterator[Finding]:
     """One finding for each engine that has a voice here which is no person's."""
-    from stages.tts.engines.voices import catalogue  # the list of voices; loads no engine
+    from stages.tts.engines.voices import list_voices  # the list of voices; loads no engine
 
     first: dict[str, Voice] = {}
-    for voice in catalogue(settings):
-        if voice.installed and not voice.own:
+    for voice in list_voices(settings):
+        if voice.installed and not voice.is_profile:
             first.setdefault(voice.engine, voice)
     for voice in first.values():
         with tempfile.TemporaryDirectory(prefix="avatar-doctor-") as folder:
@@ -40,7 +40,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     """What a voice makes of plain sentences, in a process of its own: what goes wrong there ends no doctor."""
     from stages.tts.engines import plain_sentences
 
-    text = plain_sentences.text(voice.languages[0])
+    text = plain_sentences.sentences_in(voice.languages[0])
     what = f"speech of {voice.engine}"
     if text is None:
         return Finding(what, "note", f"no sentence in '{voice.languages[0]}' is known here; {voice.id} was not tried")

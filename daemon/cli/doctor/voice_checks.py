@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def voice_engines(settings: Settings) -> Iterator[Finding]:
     """One finding for each: how many voices it has, or the first thing that keeps it from speaking."""
     from stages.tts.engines.registry import ENGINES, engine_missing
-    from stages.tts.engines.voices import catalogue  # the list of voices; loads no engine
+    from stages.tts.engines.voices import list_voices  # the list of voices; loads no engine
 
-    voices = catalogue(settings)
+    voices = list_voices(settings)
     for engine in ENGINES.values():
         if not engine.models:
             continue

@@ -1,1 +1,1 @@
-"""When the words of a known text are heard in a sound."""
+"""Finds the times of the words of a known text in a sound."""

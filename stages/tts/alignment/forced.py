@@ -1,7 +1,7 @@
-"""Forced alignment: when the words of a known text are heard in a sound whose engine does not tell, or that was brought.
+"""Forced alignment: finds the times of the words of a text in recordings, and in speech of engines without times.
 
-What the sound says beside the text, and what of the text it does not say, is left out. Words that must be somewhere but
-cannot be found are spread over the sound where they must be, as phones named `UNKNOWN`: their sounds are not known.
+The sound may contain other speech, and may lack parts of the text. Words that are not found between others are spread over
+the sound there, as phones named `UNKNOWN_PHONE`.
 """
 
 from __future__ import annotations
@@ -17,69 +17,78 @@ from daemon.errors import JobError
 from daemon.system.installation import Missing
 from stages.media.resample import resample
 from stages.media.wav import open_wav, to_pcm
-from stages.tts.alignment.hmm import ATTEMPTS, FRAMES_PER_S, OTHER, OTHER_IF_FOREIGN, RATE, Clause, Heard, aligner
-from stages.tts.phonemes import FrontEnd, front_end, heard, missing
-from stages.tts.phonemes.arpabet import Reading, sounds_of
-from stages.tts.phonemes.reading import NO_WORD, Reader
-from stages.tts.text.sentences import pieces
-from stages.tts.timing import FLOOR_DB, SILENT_DB, UNKNOWN, Phone, Samples
+from stages.tts.alignment.hmm import (
+    ATTEMPTS,
+    FRAMES_PER_S,
+    OTHER_SPEECH,
+    OTHER_SPEECH_FOREIGN,
+    RATE,
+    Clause,
+    FoundWord,
+    load_aligner,
+)
+from stages.tts.phonemes import FrontEnd, front_end, front_end_missing, sound_replacements
+from stages.tts.phonemes.arpabet import WordSounds, sounds_of_misaki
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
+from stages.tts.text.sentences import split_pieces
+from stages.tts.timing import FLOOR_DB, RELATIVE_SILENCE_DB, UNKNOWN_PHONE, Phone, Samples
 
-#: A frame is named by its first sample, but what it holds is heard in the middle of its window. s
+#: Offset from the first sample of a frame to the middle of its window. s
 _FRAME_CENTRE_S = 0.0128
-#: The acoustic model is American; the sounds of these it takes for the nearest of its own.
-_LANGUAGES = frozenset({"en", "es", "fr", "hi", "it", "pt"})
-_NAMES = "English, French, Hindi, Italian, Portuguese and Spanish"
-#: "əɹ" is one sound to the model; the vowel takes this part of it.
+#: Languages whose sounds map well enough to those of the American English acoustic model.
+_ALIGNED_LANGUAGES = frozenset({"en", "es", "fr", "hi", "it", "pt"})
+_LANGUAGE_NAMES = "English, French, Hindi, Italian, Portuguese and Spanish"
+#: Share of the vowel in "əɹ", which is one sound to the model.
 _FIRST_PART = 0.55
-#: Least sound for a missing word to be in it. s
-_LEAST_S = 0.08
+#: Shortest sound that a missing word may have. s
+_MIN_WORD_S = 0.08
 _CLAUSE_ENDS = tuple(",;:.!?…—–")
-_MOST_WORDS = 12  # of a clause, where nothing marks its end
+_MAX_CLAUSE_WORDS = 12  # of a clause without punctuation
 
 Pcm = npt.NDArray[np.int16]
 
 
-def align(samples: Samples, rate: int, words: Sequence[str], language: str) -> list[Phone]:
-    """When each of `words` is heard in `samples`.
+def align_words(samples: Samples, rate: int, words: Sequence[str], language: str) -> list[Phone]:
+    """Find the time of each word in a sound.
 
     Args:
-        samples: mono, nominally within ±1.
+        samples: float32 [n], mono, nominally within ±1.
         rate: Hz.
         words: as written, punctuation attached.
-        language: BCP 47 tag. Words of those that are `not_sought` are spread over the sound.
+        language: BCP 47 tag. Where `alignment_missing` gives a reason, all words are spread over the sound.
 
     Returns:
-        Phones in order, times in s from the first sample, `word` counting `words`.
+        Phones in order, times in s from the first sample; `word` indexes `words`.
     """
-    return _align(_heard([samples], rate), words, language)
+    return _align_pcm(_to_model_pcm([samples], rate), words, language)
 
 
 def align_file(path: Path, words: Sequence[str], language: str) -> list[Phone]:
-    """The same for a 16-bit mono WAV of any length, which is never held at its own rate."""
+    """Align words with a 16-bit mono WAV of any length; resamples it in blocks to save memory. See `align_words`."""
     with open_wav(path) as file:
-        pcm = _heard(file.blocks(), file.rate)
-    return _align(pcm, words, language)
+        pcm = _to_model_pcm(file.blocks(), file.rate)
+    return _align_pcm(pcm, words, language)
 
 
-def _heard(blocks: Iterable[Samples], rate: int) -> Pcm:
+def _to_model_pcm(blocks: Iterable[Samples], rate: int) -> Pcm:
     return np.frombuffer(b"".join(map(to_pcm, resample(blocks, rate, RATE))), np.int16)
 
 
-def _align(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:
+def _align_pcm(pcm: Pcm, words: Sequence[str], language: str) -> list[Phone]:
     phones: list[Phone] = []
-    if not_sought(language) is None:
+    if alignment_missing(language) is None:
         owners, clauses = _clauses(words, language)
-        other = OTHER if _is_english(language) else OTHER_IF_FOREIGN
-        phones = [phone for one in _find(pcm, clauses, other) for phone in _phones(one, owners[one.word])]
+        other = OTHER_SPEECH if _is_english(language) else OTHER_SPEECH_FOREIGN
+        phones = [phone for one in _find_words(pcm, clauses, other) for phone in _phones(one, owners[one.word])]
     return list(_with_missing(phones, words, pcm))
 
 
-def _find(pcm: Pcm, clauses: Sequence[Clause], other: float) -> list[Heard]:
-    """What is found by the widest search that was needed: words that are said are in their places at the first one."""
+def _find_words(pcm: Pcm, clauses: Sequence[Clause], other: float) -> list[FoundWord]:
+    """Search with wider beams until half of the words are found; the first search usually suffices."""
     total = sum(map(len, clauses))
-    found: list[Heard] = []
+    found: list[FoundWord] = []
     for attempt in range(ATTEMPTS if total and len(pcm) else 0):
-        found = aligner(attempt).find(pcm.tobytes(), clauses, other)
+        found = load_aligner(attempt).find_words(pcm.tobytes(), clauses, other)
         if 2 * len(found) >= total:
             break
     return found
@@ -89,52 +98,52 @@ def _is_english(language: str) -> bool:
     return language.casefold().partition("-")[0] == "en"
 
 
-def not_sought(language: str) -> Missing | None:
-    """Why words of a language are not looked for here, and what to do about it; None where they are."""
-    if language.casefold().partition("-")[0] not in _LANGUAGES:
-        return Missing(f"words are found in a sound in {_NAMES} only, not '{language}'", "")
-    return missing(language)
+def alignment_missing(language: str) -> Missing | None:
+    """Return why words of a language (BCP 47 tag) cannot be aligned here; None if they can."""
+    if language.casefold().partition("-")[0] not in _ALIGNED_LANGUAGES:
+        return Missing(f"words can be aligned with a sound in {_LANGUAGE_NAMES} only, not '{language}'", "")
+    return front_end_missing(language)
 
 
 def _clauses(words: Sequence[str], language: str) -> tuple[list[int], list[Clause]]:
-    """What is to be looked for, and for each spoken word the written one: "7:30" is two."""
+    """Return the index of the written word of each spoken one ("7:30" is two), and the clauses to search for."""
     tag = language.casefold()
     english = _is_english(language)
     british = tag.startswith(("en-gb", "en-au", "en-nz", "en-ie", "en-za"))
-    reader: FrontEnd = Reader(british) if english else front_end(language)
+    reader: FrontEnd = EnglishFrontEnd(british) if english else front_end(language)
     owners: list[int] = []
-    clauses: list[list[list[Reading]]] = []
-    for span in pieces(words):
+    clauses: list[list[list[WordSounds]]] = []
+    for span in split_pieces(words):
         clauses.append([])
-        spoken = list(_spoken(reader, words, span, heard(language)))
+        spoken = list(_word_sounds(reader, words, span, sound_replacements(language)))
         for at, (owner, main) in enumerate(spoken):
             alone = [other for other, _ in spoken[max(0, at - 1) : at + 2]].count(owner) == 1
             plain = "".join(char for char in words[owner].casefold() if char.isalpha() or char == "'")
             owners.append(owner)
-            clauses[-1].append(list(aligner().readings(plain, main)) if alone and english else [main])
+            clauses[-1].append(list(load_aligner().pronunciations(plain, main)) if alone and english else [main])
             last = at + 1 == len(spoken) or spoken[at + 1][0] != owner
             ends = words[owner].rstrip("\"'”’»)]").endswith(_CLAUSE_ENDS)
-            if last and (ends or len(clauses[-1]) >= _MOST_WORDS):
+            if last and (ends or len(clauses[-1]) >= _MAX_CLAUSE_WORDS):
                 clauses.append([])
     return owners, [clause for clause in clauses if clause]
 
 
-def _spoken(
+def _word_sounds(
     reader: FrontEnd, words: Sequence[str], span: range, letters: Mapping[str, str]
-) -> Iterator[tuple[int, Reading]]:
+) -> Iterator[tuple[int, WordSounds]]:
     try:
         reading = reader.read(words[span.start : span.stop], {})
-    except JobError:  # the front end gives up on this text; whoever said it did not
+    except JobError:  # a person may have spoken what the front end cannot read
         return
     characters = [*zip(reading.chars, reading.owners, strict=True), (" ", NO_WORD)]
     for is_space, group in groupby(characters, lambda character: character[0] == " "):
         if not is_space:
             phonemes, owned = zip(*group, strict=True)
-            if sounds := sounds_of("".join(letters.get(char, char) for char in phonemes)):
+            if sounds := sounds_of_misaki("".join(letters.get(char, char) for char in phonemes)):
                 yield span.start + owned[0], sounds
 
 
-def _phones(word: Heard, owner: int) -> Iterator[Phone]:
+def _phones(word: FoundWord, owner: int) -> Iterator[Phone]:
     edges = [edge / FRAMES_PER_S + _FRAME_CENTRE_S for edge in word.edges]
     for sound, (start, end) in zip(word.reading, pairwise(edges), strict=True):
         if len(sound.symbols) == 1:
@@ -146,40 +155,40 @@ def _phones(word: Heard, owner: int) -> Iterator[Phone]:
 
 
 def _with_missing(phones: Sequence[Phone], words: Sequence[str], pcm: Pcm) -> Iterator[Phone]:
-    """The phones, and between them one for each word that was not found, where there is sound left for it."""
+    """Yield the phones, and between them one for each word that was not found, if there is enough sound for it."""
     end = len(pcm) / RATE
-    bounds = [Phone(UNKNOWN, 0.0, 0.0, -1, 0), *phones, Phone(UNKNOWN, end, end, len(words), 0)]
+    bounds = [Phone(UNKNOWN_PHONE, 0.0, 0.0, -1, 0), *phones, Phone(UNKNOWN_PHONE, end, end, len(words), 0)]
     known = {phone.word for phone in phones}
-    sound = _sounding(pcm)
+    sound = _audible_frames(pcm)
     for before, after in pairwise(bounds):
-        missing = [word for word in range(before.word + 1, after.word) if word not in known and _said(words[word])]
+        missing = [word for word in range(before.word + 1, after.word) if word not in known and _is_spoken(words[word])]
         if missing:
-            yield from _spread(missing, words, sound, before.end, after.start)
+            yield from _spread_words(missing, words, sound, before.end, after.start)
         if after is not bounds[-1]:
             yield after
 
 
-def _said(word: str) -> bool:
+def _is_spoken(word: str) -> bool:
     return any(map(str.isalnum, word))
 
 
-def _spread(
+def _spread_words(
     missing: Sequence[int], words: Sequence[str], sound: npt.NDArray[np.bool_], begin: float, end: float
 ) -> Iterator[Phone]:
     steps = np.arange(round(begin * FRAMES_PER_S), round(end * FRAMES_PER_S))
     steps = steps[sound[steps]]
-    if len(steps) < len(missing) * _LEAST_S * FRAMES_PER_S:
+    if len(steps) < len(missing) * _MIN_WORD_S * FRAMES_PER_S:
         return
     edges = np.cumsum([0, *(len(words[word]) for word in missing)])
     places = edges * len(steps) // edges[-1]
     for word, (first, last) in zip(missing, pairwise(places.tolist()), strict=True):
-        yield Phone(UNKNOWN, steps[first] / FRAMES_PER_S, (steps[last - 1] + 1) / FRAMES_PER_S, word, 0)
+        yield Phone(UNKNOWN_PHONE, steps[first] / FRAMES_PER_S, (steps[last - 1] + 1) / FRAMES_PER_S, word, 0)
 
 
-def _sounding(pcm: Pcm) -> npt.NDArray[np.bool_]:
-    """Which 10 ms of a sound of any length are not silence."""
+def _audible_frames(pcm: Pcm) -> npt.NDArray[np.bool_]:
+    """Return which 10 ms frames are not silent, bool [frames], in constant memory."""
     size = RATE // FRAMES_PER_S
     frames = np.pad(pcm, (0, -len(pcm) % size)).reshape(-1, size)
     powers = [(frames[at : at + 6000].astype(np.float32) ** 2).mean(axis=1) for at in range(0, len(frames), 6000)]
     level = 10.0 * np.log10(np.maximum(np.concatenate([np.zeros(0, np.float32), *powers]) / 32768.0**2, 1e-12))
-    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + SILENT_DB))
+    return np.asarray(level > max(FLOOR_DB, float(level.max(initial=FLOOR_DB)) + RELATIVE_SILENCE_DB))

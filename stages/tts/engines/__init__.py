@@ -1,1 +1,1 @@
-"""The voice engines, and which of them speaks."""
+"""The voice engines, their voices, and the choice of a voice for a job."""

@@ -1,6 +1,6 @@
-"""What a voice engine is: its record, its voices, and what a loaded one does. Imports nothing heavy.
+"""Defines a voice engine: its record, its voices, and the protocol of a loaded voice. Imports nothing heavy.
 
-The stage (`stages.tts.synthesize`) does the rest for all of them alike: sentences, pieces, pauses, trimming, level, timing.json.
+The stage (`stages.tts.synthesize`) does the rest for all engines: sentences, pieces, pauses, trimming, levels, timing.json.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:  # so that voices can be listed without numpy
 
 @dataclass(frozen=True)
 class Piece:
-    """What an engine is asked to say: a sentence, a clause of a long one, or several very short ones (`TextNeeds`).
+    """The text that a voice says at once: a sentence, a part of a long one, or several very short ones (`TextNeeds`).
 
     Attributes:
-        words: as they are to be said, punctuation attached; never empty.
+        words: as spoken, punctuation attached; never empty.
         language: BCP 47 tag.
         speed: 1 is the voice's own pace; 2 twice as fast.
-        seed: of the place in the text, so that an edit elsewhere changes nothing here. What is random uses only this.
-        sounds: index of a word → how the lexicon says it: /phonemes/, or a respelling such as AV-uh-tar. An engine that
-            reads no phonemes says the word itself.
+        seed: the only source of randomness; derived from the place in the text, so that an edit elsewhere changes nothing.
+        sounds: index of a word → its entry in the lexicon: /phonemes/, or a respelling such as AV-uh-tar. An engine that
+            takes no phonemes says the word itself.
     """
 
     words: tuple[str, ...]
@@ -39,14 +39,14 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What came of a piece, or of a part of it.
+class SpokenPart:
+    """The speech of a piece, or of a part of it.
 
     Attributes:
-        samples: float32 [n], mono, nominally within ±1, at the engine's rate. Empty where nothing could be said.
-        phones: times in s from the first sample; `word` indexes the piece's words. None where the engine does not know
-            them: then the piece must come whole, in one `Spoken`, and the stage aligns it with its words.
-        warnings: sentences for the status.
+        samples: float32 [n], mono, nominally within ±1, at the voice's rate. Empty where nothing could be said.
+        phones: times in s from the first sample; `word` indexes the piece's words. None where the engine gives no times:
+            then the whole piece must be one `SpokenPart`, and the stage aligns it with its words.
+        warnings: sentences for the status file.
     """
 
     samples: Samples
@@ -54,13 +54,13 @@ class Spoken:
     warnings: tuple[str, ...] = ()
 
 
-class Engine(Protocol):
-    """A loaded voice, kept for the jobs that follow in this process.
+class LoadedVoice(Protocol):
+    """A voice in memory, ready to speak. The process keeps it for later jobs.
 
     Attributes:
         sample_rate: Hz.
-        method: how its times are known: "exact" (the engine's own) or "aligned" (found in the sound).
-        licence: of what it says, for the status.
+        method: source of its times: "exact" (the engine) or "aligned" (forced alignment).
+        licence: of its speech, for the status file.
     """
 
     @property
@@ -70,17 +70,17 @@ class Engine(Protocol):
     @property
     def licence(self) -> str: ...
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """Say a piece, in one part or several.
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Synthesize a piece, in one part or several.
 
         Raises:
-            JobError: the text cannot be said.
+            JobError: the text cannot be spoken.
             MachineError: a file, the memory or the GPU fails.
         """
         ...
 
-    def otherwise(self) -> Engine | None:
-        """The same voice, computed in another way, for what came out wrong; None where there is no other way."""
+    def fallback_voice(self) -> LoadedVoice | None:
+        """Return the same voice computed in another way, for pieces that came out wrong; None where there is none."""
         ...
 
 
@@ -89,14 +89,14 @@ class Voice:
     """One voice of one engine.
 
     Attributes:
-        engine: its name in config.yaml and manifests.
-        name: the voice's own name; several engines may have one of the same name.
-        languages: BCP 47 tags of what it speaks, its own first.
-        gender: "female", "male", or empty where it is not known.
-        licence: of what it says.
-        model: its file, where it has one of its own.
-        aliases: other names it is found by, such as the id of a voice profile.
-        own: it is a person's, and only spoken with when it is asked for.
+        engine: name of its engine in config.yaml and manifests.
+        name: unique within the engine.
+        languages: BCP 47 tags of the languages that it speaks, its native one first.
+        gender: "female", "male", or empty where unknown.
+        licence: of its speech.
+        model: its own file or folder, where it has one.
+        aliases: other names for it, such as the id of a voice profile.
+        is_profile: True for the voice of a person, which is used only when a manifest names it.
         missing: why it cannot be used here, and what to do; None where it can.
     """
 
@@ -107,12 +107,12 @@ class Voice:
     licence: str
     model: Path = Path()
     aliases: tuple[str, ...] = ()
-    own: bool = False
+    is_profile: bool = False
     missing: Missing | None = None
 
     @property
     def id(self) -> str:
-        """The name that no other voice has."""
+        """Return `engine/name`, which is unique."""
         return f"{self.engine}/{self.name}"
 
     @property
@@ -124,77 +124,77 @@ class Voice:
         return self.languages[0] == "en-GB"
 
     def speaks(self, language: str) -> bool:
-        """Whether it speaks a language, in whatever regional form."""
-        return primary(language) in map(primary, self.languages)
+        """True if it speaks the language of a BCP 47 tag, in any region."""
+        return primary_language(language) in map(primary_language, self.languages)
 
     def is_called(self, wanted: str) -> bool:
-        """Whether a manifest means this voice; `wanted` is in lower case."""
+        """True if `wanted`, in lower case, is a name of this voice."""
         return wanted in (name.casefold() for name in (self.name, self.id, *self.aliases))
 
 
-def primary(language: str) -> str:
-    """The language of a tag without its region: "en" for "en-GB"."""
+def primary_language(language: str) -> str:
+    """Return the language of a BCP 47 tag without its region: "en" for "en-GB"."""
     return language.casefold().partition("-")[0]
 
 
 @dataclass(frozen=True)
 class TextNeeds:
-    """What the network of an engine needs of the text, beyond what all voices are given.
+    """Preparation of the text that an engine needs in addition to that for all engines.
 
     Attributes:
-        least_letters: fewest that it says well at once; a shorter sentence is said together with its neighbour.
-        in_words: its own front end reads figures badly in English ("7:30" as "seven thirty" it does not), so it gets words.
+        least_letters: shortest text that it says well; a shorter sentence is joined to its neighbour.
+        in_words: English numbers, times and dates must be written in words, because its front end misreads figures.
     """
 
     least_letters: int = 0
     in_words: bool = False
 
 
-def _nothing(_: Settings) -> Missing | None:
+def _nothing_missing(_: Settings) -> Missing | None:
     return None
 
 
-def _once(_: Settings) -> int:
+def _one_try(_: Settings) -> int:
     return 1
 
 
-def _no(_: Settings) -> bool:
+def _not_wanted(_: Settings) -> bool:
     return False
 
 
 @dataclass(frozen=True)
 class TtsEngine:
-    """One voice engine, as everybody else knows it: `ENGINE` in the package `stages.tts.engines.NAME`.
+    """The record of a voice engine: `ENGINE` in the package `stages.tts.engines.NAME`.
 
     Attributes:
         name: in config.yaml and manifests; listed in `daemon.config.settings.TTS_ENGINES`.
-        voices: its voices, installed or not, in the order in which they are taken; cheap.
-        load: the engine, speaking with a voice. What is heavy it keeps for the jobs that follow.
-        packages: modules that it imports; another Python must have them.
-        pins: package → the version that it was proven with.
-        extra: of pyproject.toml, that brings the packages; empty where the base install has them.
-        models: its model files, by what `avatar models` calls them; empty where it needs none.
-        needs: what it needs of the text.
-        tries: how often it may say a piece to get it right, which takes as much longer.
-        refused: what config.yaml has yet to say before the engine may be used, such as that its licence is accepted.
-        missing: what of its own files is missing, as far as that is cheap to know. Packages are looked at by
-            `registry.engine_missing`, a voice's own files by `voices`.
-        verify: what only reading the files whole can tell, for `avatar doctor`.
-        wanted: whether config.yaml says that it is to be used, other than by naming it as the engine.
+        voices: lists its voices, installed or not, in order of preference; cheap.
+        load: loads a voice, and keeps what is expensive to load for later jobs.
+        packages: modules that it imports; another Python that runs it must have them.
+        pins: package → the version that was tested.
+        extra: the extra of pyproject.toml that installs the packages; empty where the base install has them.
+        models: its model files, by their names in `avatar models`; empty where it needs none.
+        needs: preparation of the text.
+        tries: how often it may say a piece until nothing is wrong; multiplies the time limit.
+        refused: the setting without which it may not be used, such as the acceptance of its licence.
+        missing: its missing files, as far as that is cheap to find out. `registry.engine_missing` checks packages,
+            `voices` the files of a single voice.
+        verify: like `missing`, but reads the files completely; for `avatar doctor`.
+        wanted: True if config.yaml enables it other than by naming it as the engine.
         no_voices: what to do where nothing is missing and it still has no voice.
     """
 
     name: str
     voices: Callable[[Settings], Sequence[Voice]]
-    load: Callable[[Voice, Settings], Engine]
+    load: Callable[[Voice, Settings], LoadedVoice]
     packages: tuple[str, ...]
     pins: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
     models: Mapping[str, tuple[ModelPart, ...]] = field(default_factory=dict)
     needs: TextNeeds = TextNeeds()
-    tries: Callable[[Settings], int] = _once
-    refused: Callable[[Settings], Missing | None] = _nothing
-    missing: Callable[[Settings], Missing | None] = _nothing
-    verify: Callable[[Settings], Missing | None] = _nothing
-    wanted: Callable[[Settings], bool] = _no
+    tries: Callable[[Settings], int] = _one_try
+    refused: Callable[[Settings], Missing | None] = _nothing_missing
+    missing: Callable[[Settings], Missing | None] = _nothing_missing
+    verify: Callable[[Settings], Missing | None] = _nothing_missing
+    wanted: Callable[[Settings], bool] = _not_wanted
     no_voices: str = ""

@@ -1,6 +1,6 @@
-"""What was said of a job already, kept in its folder until the job's speech is whole: a slow engine need not say it twice.
+"""Keeps the speech of each piece in the job's folder until the whole text is spoken.
 
-A crash, a timeout or a lost GPU costs the piece that was being said, not those before it.
+After a crash, a timeout or a lost GPU a slow engine repeats only the piece that was interrupted.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any, Literal
 import numpy as np
 
 from daemon.system import fs
-from stages.tts.engines.base import Engine, Piece, Spoken
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.timing import Phone
 
 
-class Kept:
-    """An engine that says each piece once.
+class CachedVoice:
+    """Wraps a loaded voice and caches the speech of each piece on disk.
 
     Args:
-        engine: the one that speaks.
-        folder: where pieces are kept; made here, removed by `forget`.
-        terms: all that a piece's sound depends on beside the piece: the voice, the settings. JSON.
+        engine: the loaded voice.
+        folder: holds the cached pieces; created here, deleted by `clear`.
+        terms: everything beside the piece that its sound depends on: voice, settings. Serialized as JSON.
     """
 
-    def __init__(self, engine: Engine, folder: Path, terms: Any) -> None:
+    def __init__(self, engine: LoadedVoice, folder: Path, terms: Any) -> None:
         self._engine = engine
         self._folder = folder
         self._terms = terms
@@ -48,22 +48,22 @@ class Kept:
     def licence(self) -> str:
         return self._engine.licence
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """The piece as it was said before, or as the engine says it now."""
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Return the cached speech of a piece, or synthesize and cache it."""
         path = self._folder / f"{self._key(piece)}.npz"
         try:
-            parts = _read(path)
+            parts = _unpack_parts(path)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             parts = list(self._engine.say(piece))
-            fs.replace_bytes(path, _packed(parts), durable=False)
+            fs.replace_bytes(path, _pack_parts(parts), durable=False)
         yield from parts
 
-    def otherwise(self) -> Engine | None:
-        """What the engine itself has."""
-        return self._engine.otherwise()
+    def fallback_voice(self) -> LoadedVoice | None:
+        """Return the fallback of the wrapped voice."""
+        return self._engine.fallback_voice()
 
-    def forget(self) -> None:
-        """Remove what was kept."""
+    def clear(self) -> None:
+        """Delete the cached pieces."""
         fs.remove(self._folder)
 
     def _key(self, piece: Piece) -> str:
@@ -71,7 +71,7 @@ class Kept:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _packed(parts: list[Spoken]) -> bytes:
+def _pack_parts(parts: list[SpokenPart]) -> bytes:
     told = [
         {"phones": None if part.phones is None else [asdict(phone) for phone in part.phones], "warnings": part.warnings}
         for part in parts
@@ -81,10 +81,10 @@ def _packed(parts: list[Spoken]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> list[Spoken]:
+def _unpack_parts(path: Path) -> list[SpokenPart]:
     with np.load(path, allow_pickle=False) as saved:
         return [
-            Spoken(
+            SpokenPart(
                 saved[f"part{number}"],
                 None if told["phones"] is None else tuple(Phone(**phone) for phone in told["phones"]),
                 tuple(told["warnings"]),

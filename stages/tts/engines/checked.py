@@ -1,4 +1,4 @@
-"""An engine whose sound is checked before it is kept: what is not speech is said again, then in another way, then refused."""
+"""Checks that a voice's sound is speech; retries with another seed, then with the fallback voice, then fails."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Literal
 
 from daemon.errors import AvatarError, ResultError
 from stages.tts.engines import plain_sentences
-from stages.tts.engines.base import Engine, Piece, Spoken
-from stages.tts.engines.speech_check import NOT_FINITE, faults
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
+from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
 
-#: How often an engine says a piece in the usual way, each time with another seed.
-TRIES = 2
-#: Characters of a piece that are quoted to people.
-_QUOTED = 60
+#: Number of tries at a piece before the fallback voice, each with another seed.
+USUAL_TRIES = 2
+#: Longest quotation of a piece in a message, in characters.
+_MAX_QUOTED_CHARS = 60
 
 
-class Checked:
-    """An engine that says nothing but speech.
+class CheckedVoice:
+    """Wraps a loaded voice and checks every piece.
 
     Args:
-        engine: the one that speaks.
-        voice: its voice's id, for messages.
-        strict: whether to refuse; if not, what is no speech is kept with a warning. What is not finite is always refused.
-        before: called before each try, so that it is given time: with the piece, and whether it is said in another way.
+        engine: the loaded voice.
+        voice: its id, for messages.
+        strict: fail if no try is speech; if False, keep the sound with a warning. NaN and infinity always fail.
+        before: called before each try, to extend the time limit: with the piece, and True before the fallback is loaded.
     """
 
-    def __init__(self, engine: Engine, voice: str, strict: bool, before: Callable[[Piece, bool], None]) -> None:
+    def __init__(self, engine: LoadedVoice, voice: str, strict: bool, before: Callable[[Piece, bool], None]) -> None:
         self._engine = engine
         self._voice = voice
         self._strict = strict
-        self._before = before
+        self._before_try = before
 
     @property
     def sample_rate(self) -> int:
@@ -45,76 +45,86 @@ class Checked:
     def licence(self) -> str:
         return self._engine.licence
 
-    def otherwise(self) -> Engine | None:
-        """What the engine itself has."""
-        return self._engine.otherwise()
+    def fallback_voice(self) -> LoadedVoice | None:
+        """Return the fallback of the wrapped voice."""
+        return self._engine.fallback_voice()
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """Say a piece, all parts of it checked before the first is given.
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Synthesize a piece and check all its parts before returning the first.
 
         Raises:
-            AvatarError: what the engine raises.
-            ResultError: `speech-invalid`: of this piece no try was speech, of a plain sentence one is.
-            ResultError: `speech-invalid`: nor is a plain sentence. The lane goes on: other voices may be right.
+            AvatarError: what the voice raises.
+            ResultError: `speech-invalid`: no try was speech. The message says whether plain sentences fail too, that is,
+                whether the voice is broken on this machine.
         """
         wrong: list[str] = []
-        for engine, again in self._tries(piece):
-            parts, found = self._try(engine, again)
+        for engine, again in self._planned_tries(piece):
+            parts, found = self._say_once(engine, again)
             if not found or (parts and not self._strict and NOT_FINITE not in found):
-                yield from self._told(parts, piece, wrong, found)
+                yield from self._with_warnings(parts, piece, wrong, found)
                 return
             wrong += found
-        raise self._refused(piece, wrong)
+        raise self._refusal(piece, wrong)
 
-    def _told(self, parts: list[Spoken], piece: Piece, wrong: Sequence[str], found: Sequence[str]) -> Iterator[Spoken]:
-        """The parts, with a warning where one is due."""
+    def _with_warnings(
+        self, parts: list[SpokenPart], piece: Piece, wrong: Sequence[str], found: Sequence[str]
+    ) -> Iterator[SpokenPart]:
+        """Yield the parts, with a warning where a try failed or the sound was kept in spite of its faults."""
         more: tuple[str, ...] = ()
         if wrong:
-            more += (f"{_quoted(piece)} was said again: it was not speech ({_listed(wrong)}).",)
+            more += (
+                f"{_quote(piece)} was synthesized again, because the first sound was not speech ({_list_faults(wrong)}).",
+            )
         if found:
-            more += (f"What the voice {self._voice} says may be no speech ({_listed(found)}).",)
+            more += (f"The sound of the voice {self._voice} may not be speech ({_list_faults(found)}).",)
         for part in parts:
             yield replace(part, warnings=(*part.warnings, *more))
 
-    def _tries(self, piece: Piece) -> Iterator[tuple[Engine, Piece]]:
-        """Engine and piece of each try; the other way is made only when it is asked for."""
-        for number in range(TRIES):
+    def _planned_tries(self, piece: Piece) -> Iterator[tuple[LoadedVoice, Piece]]:
+        """Yield voice and piece of each try; loads the fallback only after the others have failed."""
+        for number in range(USUAL_TRIES):
             yield self._engine, replace(piece, seed=(*piece.seed, number)) if number else piece
-        self._before(piece, True)  # the engine may have to load once more
-        if other := self._engine.otherwise():
+        self._before_try(piece, True)  # the fallback may have to load
+        if other := self._engine.fallback_voice():
             yield other, piece
 
-    def _try(self, engine: Engine, piece: Piece) -> tuple[list[Spoken], tuple[str, ...]]:
-        self._before(piece, False)
+    def _say_once(self, engine: LoadedVoice, piece: Piece) -> tuple[list[SpokenPart], tuple[str, ...]]:
+        self._before_try(piece, False)
         try:
             parts = list(engine.say(piece))
         except AvatarError as error:
-            if error.code != "speech-invalid":  # which another Python says of sound that no file can hold
+            if (
+                error.code != "speech-invalid"
+            ):  # raised by an engine in another Python for NaN, which a WAV file cannot hold
                 raise
             return [], (error.message,)
-        return parts, faults(parts, engine.sample_rate, piece)
+        return parts, speech_faults(parts, engine.sample_rate, piece)
 
-    def _refused(self, piece: Piece, wrong: list[str]) -> AvatarError:
+    def _refusal(self, piece: Piece, wrong: list[str]) -> AvatarError:
         if found := [
-            fault for plain in plain_sentences.pieces(piece.language) for fault in self._try(self._engine, plain)[1]
+            fault
+            for plain in plain_sentences.pieces_in(piece.language)
+            for fault in self._say_once(self._engine, plain)[1]
         ]:
             return ResultError(
                 "speech-invalid",
-                f"Nothing that the voice {self._voice} says on this machine is speech: {_listed(found)}.",
-                "Use another voice, and have the operator run `avatar doctor`, which tries every engine. A voice that is meant "
-                "to sound so: `stages.tts.check_speech: false`.",
+                f"The voice {self._voice} does not produce speech on this machine, not even for plain sentences: "
+                f"{_list_faults(found)}.",
+                "Use another voice, and ask the operator to run `avatar doctor`, which tests every engine. If the voice is meant "
+                "to sound like this, set `stages.tts.check_speech: false`.",
             )
         return ResultError(
             "speech-invalid",
-            f"What the voice {self._voice} makes of {_quoted(piece)} is not speech: {_listed(wrong)}.",
-            "Try another voice or other words. A voice that is meant to sound so: `stages.tts.check_speech: false`.",
+            f"The voice {self._voice} did not produce speech for {_quote(piece)}: {_list_faults(wrong)}.",
+            "Try another voice or other words. If the voice is meant to sound like this, set "
+            "`stages.tts.check_speech: false`.",
         )
 
 
-def _quoted(piece: Piece) -> str:
+def _quote(piece: Piece) -> str:
     text = " ".join(piece.words)
-    return f"“{text}”" if len(text) <= _QUOTED else f"“{text[:_QUOTED].rstrip()}…”"
+    return f"“{text}”" if len(text) <= _MAX_QUOTED_CHARS else f"“{text[:_MAX_QUOTED_CHARS].rstrip()}…”"
 
 
-def _listed(faults: Sequence[str]) -> str:
+def _list_faults(faults: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(faults))

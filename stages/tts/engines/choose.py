@@ -1,4 +1,4 @@
-"""Which engine speaks, with which voice, and why."""
+"""Chooses the voice of a job, and with it the engine, and gives the reason."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.jobs.manifest import Manifest
 from daemon.system.installation import Missing
-from stages.tts.engines.base import Engine, Voice
+from stages.tts.engines.base import LoadedVoice, Voice
 from stages.tts.engines.registry import ENGINES, engine_missing
-from stages.tts.engines.voices import catalogue
-from stages.tts.profile_store import PROFILE_ID, Profiles, check_usable
+from stages.tts.engines.voices import list_voices
+from stages.tts.profile_store import PROFILE_ID, ProfileStore, check_usable
 
-#: What a manifest says when it does not care; stands for `stages.tts.voice`.
-DEFAULT = "default"
-#: Voices named in a hint; `avatar voice list` has them all.
-_NAMED = 8
+#: The manifest's name for the voice in `stages.tts.voice`.
+DEFAULT_VOICE = "default"
+#: Most voices named in a hint; `avatar voice list` shows all.
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A voice (and with it an engine), and the reason in words for the status."""
+class VoiceChoice:
+    """The chosen voice.
+
+    Attributes:
+        voice: determines the engine too.
+        why: the reason, for the status file.
+    """
 
     voice: Voice
     why: str
@@ -33,35 +38,35 @@ class Choice:
         return self.voice.engine
 
 
-def resolve(manifest: Manifest, settings: Settings) -> Choice:
-    """The voice for a job.
+def choose_voice(manifest: Manifest, settings: Settings) -> VoiceChoice:
+    """Choose the voice for a job.
 
     Raises:
         JobError: `voice-unknown`, `profile-unknown`, `voice-not-installed`, `language-unsupported`.
-        MachineError: `voice-missing`: what config.yaml makes the default is not there.
+        MachineError: `voice-missing`: the default voice of config.yaml is not installed.
     """
     wanted = manifest.voice.strip().casefold()
-    voices = catalogue(settings)
+    voices = list_voices(settings)
     if PROFILE_ID.fullmatch(wanted):
-        Profiles(settings.paths.profiles).find(wanted)  # an id that is not there was removed, and that is worth saying
-    if wanted == DEFAULT:
-        return _default(voices, manifest.language, settings)
+        ProfileStore(settings.paths.profiles).find_profile(wanted)  # raises for the id of a removed profile
+    if wanted == DEFAULT_VOICE:
+        return _choose_default(voices, manifest.language, settings)
     engine = ENGINES.get(wanted.partition("/")[0]) if "/" in wanted else None
     known = any(voice.is_called(wanted) for voice in voices)
-    # Of some engines the voices are known by their files only.
+    # Some engines list their voices only when their files are there.
     if engine and not known and (missing := engine_missing(engine, settings)):
         raise _not_installed(manifest.voice, missing)
-    return _named(voices, manifest, wanted, settings.stages.tts.engine)
+    return _choose_named(voices, manifest, wanted, settings.stages.tts.engine)
 
 
-def _named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: str) -> Choice:
-    """Of several voices of that name: the preferred engine's, then an installed one, then one of the language."""
+def _choose_named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: str) -> VoiceChoice:
+    """Choose among voices of one name: prefers the preferred engine, then installed ones, then those of the language."""
     found = [voice for voice in voices if voice.is_called(wanted)]
     if not found:
         raise JobError(
             "voice-unknown",
-            f"There is no voice named '{manifest.voice}', nor a voice profile (any more).",
-            _names(voices, wanted),
+            f"There is no voice and no voice profile named '{manifest.voice}'.",
+            _name_hint(voices, wanted),
         )
     language = manifest.language
     voice = min(found, key=lambda v: (v.engine != preferred, not v.installed, not v.speaks(language)))
@@ -69,59 +74,61 @@ def _named(voices: Sequence[Voice], manifest: Manifest, wanted: str, preferred: 
         raise _not_installed(manifest.voice, voice.missing)
     if not voice.speaks(language):
         error = _unsupported(
-            voices, language, f"The voice '{voice.id}' speaks {_list(voice.languages)}, not '{language}'."
+            voices, language, f"The voice '{voice.id}' speaks {_comma_list(voice.languages)}, not '{language}'."
         )
-        own = f"Write `language: {voice.languages[0]}` if that is what the text is in."
+        own = f"Write `language: {voice.languages[0]}` if the text is in that language."
         raise JobError(error.code, error.message, f"{own} {error.hint}")
-    why = "the manifest asks for this voice"
+    why = "the manifest names this voice"
     if len(found) > 1 and "/" not in wanted:
-        others = _list([other.id for other in found if other != voice])
+        others = _comma_list([other.id for other in found if other != voice])
         why += f"; {others} has the same name"
-    return Choice(voice, why)
+    return VoiceChoice(voice, why)
 
 
-def _default(voices: Sequence[Voice], language: str, settings: Settings) -> Choice:
+def _choose_default(voices: Sequence[Voice], language: str, settings: Settings) -> VoiceChoice:
     tts = settings.stages.tts
     wanted = tts.voice.casefold()
     mine = [voice for voice in voices if tts.engine in ("auto", voice.engine) and voice.installed]
     voice = next((voice for voice in mine if voice.is_called(wanted)), None)
-    mine = [voice for voice in mine if not voice.own]
+    mine = [voice for voice in mine if not voice.is_profile]
     if tts.engine != "auto":
-        return _of_engine(voices, mine, voice, language, tts.engine)
+        return _choose_of_engine(voices, mine, voice, language, tts.engine)
     if voice is None:
         raise MachineError(
             "voice-missing",
             f"The voice '{tts.voice}' that config.yaml names is not installed.",
-            f"Set `stages.tts.voice` to one of: {_list([v.id for v in mine][:_NAMED])}.",
+            f"Set `stages.tts.voice` to one of: {_comma_list([v.id for v in mine][:_MAX_LISTED])}.",
         )
     if voice.speaks(language):
         base = voice.engine in ENGINES and not ENGINES[voice.engine].models
-        return Choice(
+        return VoiceChoice(
             voice, "the default voice, which needs no download" if base else "config.yaml makes it the default"
         )
     other = next((voice for voice in mine if voice.speaks(language)), None)
     if other is None:
         raise _unsupported(voices, language, f"There is no voice for the language '{language}' here.")
-    return Choice(other, f"the default voice {voice.id} does not speak '{language}'; this is the first that does")
+    return VoiceChoice(other, f"the default voice {voice.id} does not speak '{language}'; this is the first that does")
 
 
-def _of_engine(
+def _choose_of_engine(
     voices: Sequence[Voice], mine: Sequence[Voice], voice: Voice | None, language: str, engine: str
-) -> Choice:
-    """The default voice of the engine that config.yaml asks for: the one it names, or the first for the language."""
+) -> VoiceChoice:
+    """Choose a voice of the engine named in config.yaml: the voice named there, or the first for the language."""
     if not mine and voice is None:
         missing = next((voice.missing for voice in voices if voice.engine == engine and voice.missing), None)
         why, remedy = (f": {missing.why}", missing.remedy) if missing else ("", "See docs/voices.md.")
         raise MachineError(
-            "voice-missing", f"config.yaml asks for the engine {engine}, which has no voice here{why}.", remedy
+            "voice-missing", f"config.yaml names the engine {engine}, which has no usable voice here{why}.", remedy
         )
-    why = f"config.yaml asks for the engine {engine}"
+    why = f"config.yaml names the engine {engine}"
     if voice is not None and voice.speaks(language):
-        return Choice(voice, why)
+        return VoiceChoice(voice, why)
     first = next((voice for voice in mine if voice.speaks(language)), None)
     if first is None:
-        raise _unsupported(voices, language, f"The engine {engine}, which config.yaml asks for, has no '{language}'.")
-    return Choice(first, f"{why}; this is its first voice for '{language}'")
+        raise _unsupported(
+            voices, language, f"The engine {engine}, which config.yaml names, has no voice for '{language}'."
+        )
+    return VoiceChoice(first, f"{why}; this is its first voice for '{language}'")
 
 
 def _not_installed(wanted: str, missing: Missing) -> JobError:
@@ -131,9 +138,11 @@ def _not_installed(wanted: str, missing: Missing) -> JobError:
 def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobError:
     able = [voice.id for voice in voices if voice.installed and voice.speaks(language)]
     if able:
-        return JobError("language-unsupported", message, f"These speak '{language}': {_list(able[:_NAMED])}.")
-    other = "Use `language: en`, or bring the speech as a sound file with `audio`."
-    near = next((voice for voice in voices if voice.speaks(language) and not voice.own), None)
+        return JobError(
+            "language-unsupported", message, f"These speak '{language}': {_comma_list(able[:_MAX_LISTED])}."
+        )
+    other = "Use `language: en`, or provide the speech as a sound file with `audio`."
+    near = next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
     hint = (
         f"{near.id} would, but {near.missing.why}: {near.missing.remedy} Or: {other}"
         if near and near.missing
@@ -142,32 +151,34 @@ def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobErr
     return JobError("language-unsupported", message, hint)
 
 
-def _names(voices: Sequence[Voice], wanted: str) -> str:
-    """A hint: the nearest name, and some of those that are there."""
+def _name_hint(voices: Sequence[Voice], wanted: str) -> str:
+    """Return a hint with the most similar name and some installed voices."""
     there = [voice for voice in voices if voice.installed]
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
-    near = difflib.get_close_matches(wanted, [DEFAULT, *known], 1, 0.5)
+    near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, 0.5)
     hint = f"Did you mean '{known.get(near[0], near[0])}'? " if near else ""
-    more = ", … (`avatar voice list` shows all)" if len(there) > _NAMED else ""
-    return f"{hint}Installed voices: {_list([DEFAULT, *[voice.id for voice in there[:_NAMED]]])}{more}."
+    more = ", … (`avatar voice list` shows all)" if len(there) > _MAX_LISTED else ""
+    return (
+        f"{hint}Installed voices: {_comma_list([DEFAULT_VOICE, *[voice.id for voice in there[:_MAX_LISTED]]])}{more}."
+    )
 
 
-def _list(names: Sequence[str]) -> str:
+def _comma_list(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def load(choice: Choice, settings: Settings) -> Engine:
-    """The engine, speaking with the chosen voice. What is heavy about it each loader keeps for the jobs that follow.
+def load_voice(choice: VoiceChoice, settings: Settings) -> LoadedVoice:
+    """Load the chosen voice. Each engine keeps what is expensive to load for later jobs.
 
     Raises:
         JobError: `profile-expired`, `consent-missing`, `profile-unknown`.
-        MachineError: a model file is missing or broken, or an engine's own program does not start.
+        MachineError: a model file is missing or damaged, or the engine's program does not start.
     """
-    if choice.voice.own:
-        profile = Profiles(settings.paths.profiles).find(choice.voice.aliases[0])
+    if choice.voice.is_profile:
+        profile = ProfileStore(settings.paths.profiles).find_profile(choice.voice.aliases[0])
         check_usable(profile, require_consent=settings.stages.tts.require_consent)
     if choice.engine in settings.engines:
-        from stages.tts.engines.external.client import Remote
+        from stages.tts.engines.external.client import ExternalVoice
 
-        return Remote(choice.voice, settings)
+        return ExternalVoice(choice.voice, settings)
     return ENGINES[choice.engine].load(choice.voice, settings)

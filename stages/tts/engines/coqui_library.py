@@ -1,8 +1,8 @@
-"""Imports coqui-tts, the library of the engines `coqui` and `xtts`, without what of it is not used here.
+"""Imports coqui-tts, the library of the engines `coqui` and `xtts`, without the dependencies that are not needed here.
 
-It wants two packages that read and write sound files. torchcodec is only looked for, so its name is enough; torchaudio's
-own packages have a compiled part for one version of CUDA, and where that cannot be loaded (on a machine without CUDA) the
-rest of it does all that is needed. Sound files are read by ffmpeg, before (see `stages.tts.profiles.sample`).
+It requires two packages for sound files. It only checks that torchcodec exists, so an empty module of that name is enough.
+torchaudio has a compiled extension for one version of CUDA; where that cannot be loaded, its Python part is enough.
+ffmpeg decodes sound files beforehand (see `stages.tts.profiles.sample`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import warnings
 from daemon.errors import MachineError
 from daemon.system.installation import packages_missing
 
-#: The one pair whose networks were compared with and without their cache of keys (tests/stages/tts/engines/test_xtts.py): with
-#: another transformers the same coqui-tts fails at import, or speaks nonsense without a word.
+#: The tested pair (tests/stages/tts/engines/test_xtts.py compares the network with and without its key cache): with another
+#: version of transformers, coqui-tts fails at import or silently produces wrong speech.
 PINS = {"coqui-tts": "0.28.0", "transformers": "5.23.0"}
-#: What is imported.
+#: The imported modules.
 PACKAGES = ("torch", "torchaudio", "transformers", "TTS")
 
 _lock = threading.Lock()
 
 
-def library(module: str) -> types.ModuleType:
-    """A module of coqui-tts, such as `TTS.tts.models.xtts`.
+def import_coqui(module: str) -> types.ModuleType:
+    """Import a module of coqui-tts, such as `TTS.tts.models.xtts`.
 
     Raises:
         MachineError: `engine-not-installed`, or `engine-version` for other versions than `PINS`.
@@ -39,17 +39,17 @@ def library(module: str) -> types.ModuleType:
         raise MachineError("engine-version" if there else "engine-not-installed", f"{missing.why}.", missing.remedy)
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _torchaudio()
-        _root()
-        for name in ("TTS", "transformers.generation"):  # they tell of their own settings at every sentence
+        _import_torchaudio()
+        _import_root_package()
+        for name in ("TTS", "transformers.generation"):  # they log their settings for every sentence
             logging.getLogger(name).setLevel(logging.ERROR)
         return importlib.import_module(module)
 
 
-def _torchaudio() -> None:
+def _import_torchaudio() -> None:
     try:
         importlib.import_module("torchaudio")
-    except OSError:  # its compiled part wants CUDA
+    except OSError:  # its compiled extension needs CUDA
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
         absent = types.ModuleType("torchaudio._extension")
@@ -58,8 +58,8 @@ def _torchaudio() -> None:
         importlib.import_module("torchaudio")
 
 
-def _root() -> None:
-    """The package itself, which looks for torchcodec once, when it is imported."""
+def _import_root_package() -> None:
+    """Import the package `TTS`, which checks for torchcodec only at its first import."""
     if importlib.util.find_spec("torchcodec") is None:
         name = types.ModuleType("torchcodec")
         name.__spec__ = importlib.machinery.ModuleSpec("torchcodec", None)

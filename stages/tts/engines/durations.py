@@ -1,6 +1,6 @@
-"""Durations of phoneme characters → when each phone is heard. For the networks that read phonemes: hibari and kokoro.
+"""Converts durations of phoneme characters to phones with times, for networks that take phonemes.
 
-Both read the same alphabet and round a duration for each of its characters, counted in the same unit.
+The networks of hibari and kokoro share one alphabet and one unit of duration.
 """
 
 from __future__ import annotations
@@ -10,33 +10,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.timing import STEPS_PER_S, Phone, Samples, sounding
+from stages.tts.timing import STEPS_PER_S, Phone, Samples, audible_steps
 
 SAMPLE_RATE = 24_000  # Hz
 UNIT_SAMPLES = 600  # samples of sound for each unit of a duration
 UNIT_S = UNIT_SAMPLES / SAMPLE_RATE  # 0.025 s
-#: The symbol the network wants at both ends; it is silent.
+#: The silent symbol that the network expects at both ends.
 PAD = ""
-#: The network's durations run late against its sound by this much (three units).
-LATE_S = 0.075
-#: Shortest pause worth closing the mouth for.
+#: The durations lag behind the sound by this much (three units). s
+DURATIONS_LATE_S = 0.075
+#: Shortest pause in which the mouth closes. s
 MIN_GAP_S = 0.05
 
 _STRESS = {"ˈ": 1, "ˌ": 2}
 _PAUSES = frozenset({PAD, *';:,.!?—…"()“”'})
-_JOINED = frozenset("ː̃ʰʲᵝ→↓↗↘")  # modify the phone before them
+_MODIFIERS = frozenset("ː̃ʰʲᵝ→↓↗↘")  # modify the phone before them
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What the network made of one reading.
+    """The output of the network for one reading.
 
     Attributes:
         samples: float32 at `sample_rate`, nominally within ±1.
-        chars: the phoneme characters it read, with `PAD` at both ends.
-        owners: word of each character, or `NO_WORD`.
+        chars: the phoneme characters, with `PAD` at both ends.
+        owners: index of the word of each character, or `NO_WORD`.
         units: duration of each character; `sum(units) * unit_samples == len(samples)`.
-        late_s: how late the durations run against the sound.
+        sample_rate: Hz.
+        unit_samples: samples in one unit.
+        late_s: lag of the durations behind the sound, s.
     """
 
     samples: Samples
@@ -45,42 +47,42 @@ class Utterance:
     units: tuple[int, ...]
     sample_rate: int = SAMPLE_RATE
     unit_samples: int = UNIT_SAMPLES
-    late_s: float = LATE_S
+    late_s: float = DURATIONS_LATE_S
 
 
 def phones_of(utterance: Utterance) -> list[Phone]:
-    """Phones of an utterance, times from its first sample; they touch inside a phrase and leave gaps at pauses."""
+    """Return the phones of an utterance, times in s from its first sample, without gaps inside a phrase."""
     rate, unit_s = utterance.sample_rate, utterance.unit_samples / utterance.sample_rate
     edges = np.concatenate([[0], np.cumsum(utterance.units)]) * unit_s - utterance.late_s
     total = len(utterance.samples) / rate
-    loud = sounding(utterance.samples, rate)
+    loud = audible_steps(utterance.samples, rate)
     found: list[Phone] = []
     start, stress, pause = 0.0, 0, False
-    pending = False  # a stress mark waits for its vowel, which begins where the mark does
+    pending = False  # after a stress mark: the next phone begins where the mark does
     for index, char in enumerate(utterance.chars):
         at = max(0.0, float(edges[index]))
         if char in _STRESS:
             start, stress, pending = at, _STRESS[char], True
         elif char in _PAUSES:
             pause = True
-        elif char != " " and char not in _JOINED:
+        elif char != " " and char not in _MODIFIERS:
             begin = start if pending else at
             if found and char == "ɹ" and found[-1].phone == "ɜ" and not pause:
                 found[-1] = replace(found[-1], phone="ɜɹ")
                 continue
             if found:
-                found[-1] = _closed(found[-1], begin, pause, loud)
+                found[-1] = _with_end(found[-1], begin, pause, loud)
             found.append(Phone(char, begin, begin, utterance.owners[index], stress))
             stress, pause, pending = 0, False, False
     if found:
-        found[-1] = _closed(found[-1], total, True, loud)
+        found[-1] = _with_end(found[-1], total, True, loud)
     return found
 
 
-def _closed(phone: Phone, following: float, pause: bool, loud: npt.NDArray[np.bool_]) -> Phone:
-    """The phone with its end: the next one's start, or, before a pause, where its sound dies away.
+def _with_end(phone: Phone, following: float, pause: bool, loud: npt.NDArray[np.bool_]) -> Phone:
+    """Set the end of a phone: the start of the next one, or, before a pause, the end of its sound.
 
-    The network gives the silence of a pause to the phone before it, so only the sound tells where that one ends.
+    The network counts the silence of a pause to the phone before it, so the end must be found in the sound.
     """
     if not pause:
         return replace(phone, end=following)

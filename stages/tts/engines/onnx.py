@@ -1,7 +1,7 @@
-"""Voice networks that read phonemes, asked not only for sound but for how long they made every phoneme.
+"""Runs ONNX voice networks with the duration of each phoneme as an additional output.
 
-They round a duration for each phoneme and do not hand it out. Serialised protobuf messages merge when they are
-concatenated, so a few bytes that declare one more graph output, appended to the model file's bytes, are enough.
+The networks compute these durations without exposing them. Concatenated protobuf messages are merged, so appending a few
+bytes that declare one more graph output to the model's bytes is enough.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def _field(number: int, payload: bytes) -> bytes:
     return bytes([number << 3 | 2, len(payload)]) + payload
 
 
-def with_output(model: bytes, name: str) -> bytes:
-    """A serialised ONNX model that hands out one more of its tensors."""
+def add_model_output(model: bytes, name: str) -> bytes:
+    """Return a serialised ONNX model with its tensor `name` as one more output."""
     # ModelProto.graph = 7, GraphProto.output = 12, ValueInfoProto.name = 1 (onnx.proto3)
     return model + _field(7, _field(12, _field(1, name.encode())))
 
@@ -27,12 +27,13 @@ def with_output(model: bytes, name: str) -> bytes:
 def open_session(
     model: bytes, durations: str, threads: int, *, pooled: bool, plain: bool = False
 ) -> onnxruntime.InferenceSession:
-    """The network, with its tensor `durations` as one more output.
+    """Open a serialised network with its tensor `durations` as one more output.
 
     Args:
-        pooled: keep memory between sentences: for a large network, where asking the system each time costs a fifth of
-            the time and, for want of reuse within a run, three times the memory (2.0 against 0.6 GB, measured).
-        plain: compute the graph as it is written, node by node: slower, and without the fused kernels.
+        threads: number of threads within an operator.
+        pooled: keep memory between sentences. For a large network this saves a fifth of the time and two thirds of the
+            memory (0.6 instead of 2.0 GB, measured).
+        plain: disable graph optimisation: slower, and without fused kernels.
 
     Raises:
         Exception: onnxruntime has an exception class for each status, without a common root.
@@ -43,13 +44,15 @@ def open_session(
     if plain:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = pooled
-    options.enable_mem_pattern = False  # every sentence has another length: patterns kept for each would only grow
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads would take others' cores
-    return onnxruntime.InferenceSession(with_output(model, durations), options, providers=["CPUExecutionProvider"])
+    options.enable_mem_pattern = False  # sentences differ in length, so stored patterns would only accumulate
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # spinning threads would occupy cores that others need
+    return onnxruntime.InferenceSession(add_model_output(model, durations), options, providers=["CPUExecutionProvider"])
 
 
-def runs(known: Sequence[tuple[str, int]], limit: int) -> Iterator[list[tuple[str, int]]]:
-    """(character, owner) pairs in runs that the network takes at once: no longer than `limit`, no space at the end."""
+def split_runs(known: Sequence[tuple[str, int]], limit: int) -> Iterator[list[tuple[str, int]]]:
+    """Split (character, owner) pairs into runs of at most `limit` pairs, without spaces at the end."""
     for start, stop in _cuts("".join(char for char, _ in known), limit):
         run = list(known[start:stop])
         while run and run[-1][0] == " ":
@@ -59,7 +62,7 @@ def runs(known: Sequence[tuple[str, int]], limit: int) -> Iterator[list[tuple[st
 
 
 def _cuts(chars: str, limit: int) -> Iterator[tuple[int, int]]:
-    """Cuts of at most `limit` characters: after a clause mark if there is one, else at a space, else anywhere."""
+    """Yield start and end of parts of at most `limit` characters: cut after a clause mark, else at a space, else anywhere."""
     start = 0
     while len(chars) - start > limit:
         window = chars[start : start + limit]

@@ -1,12 +1,12 @@
-"""Plain sentences that every voice of a language can say: what they become tells whether a voice works at all."""
+"""Plain sentences in each language that every voice can say, for testing whether a voice works at all."""
 
 from __future__ import annotations
 
 from stages.tts.engines.base import Piece
 from stages.tts.text.sentences import split_text
 
-#: By language, without its region. Several: a network that is computed wrongly fails at some sentences only. None is so short
-#: that XTTS would babble on after it.
+#: By language, without its region. Several each, because a wrongly computed network fails for some sentences only. Each is
+#: long enough for XTTS, which adds babble to very short ones.
 SENTENCES: dict[str, str] = {
     "ar": "صباح الخير لكم جميعا. الباب مفتوح والشمس مشرقة.",
     "cs": "Dobré ráno vám všem. Dveře jsou otevřené a slunce svítí.",
@@ -28,12 +28,12 @@ SENTENCES: dict[str, str] = {
 }
 
 
-def text(language: str) -> str | None:
-    """The sentences of a language (BCP 47 tag), or None where none are known."""
+def sentences_in(language: str) -> str | None:
+    """Return the sentences in a language (BCP 47 tag); None where there are none."""
     return SENTENCES.get(language.casefold().partition("-")[0])
 
 
-def pieces(language: str) -> list[Piece]:
-    """The same, each as it is given to an engine, at the voice's own pace."""
-    found = split_text(text(language) or "", language)
+def pieces_in(language: str) -> list[Piece]:
+    """Return the sentences in a language as pieces at the voice's own pace; empty where there are none."""
+    found = split_text(sentences_in(language) or "", language)
     return [Piece(one.words, language, 1.0, (number,)) for number, one in enumerate(found) if one.words]

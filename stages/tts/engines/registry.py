@@ -1,4 +1,4 @@
-"""Every voice engine, by name: those of `TTS_ENGINES`, each a package beside this file with its record, `ENGINE`."""
+"""Maps names to the records of the built-in voice engines: for each of `TTS_ENGINES` a package here with `ENGINE`."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def _record(name: str) -> TtsEngine:
     return engine
 
 
-#: In the order in which voices are taken: of two of the same name the first, unless config.yaml prefers an engine.
+#: In order of preference: of two voices of one name the first is taken, unless config.yaml prefers an engine.
 ENGINES: dict[str, TtsEngine] = {name: _record(name) for name in TTS_ENGINES}
 
 
 def engine_missing(engine: TtsEngine, settings: Settings) -> Missing | None:
-    """Why none of an engine's voices can be used here, and what to do; None where one may. Imports none of its packages."""
+    """Return why no voice of an engine can be used here; None where one may. Imports none of its packages."""
     return engine.refused(settings) or engine_packages_missing(engine, settings) or engine.missing(settings)
 
 
 def engine_packages_missing(engine: TtsEngine, settings: Settings) -> Missing | None:
-    """What of its packages is missing: here, or in the Python that config.yaml gives it."""
+    """Return which packages an engine lacks, here or in the Python that config.yaml names for it; None for none."""
     if program := settings.engines.get(engine.name):
-        return probe.missing(engine, program)
+        return probe.missing_in_python(engine, program)
     return packages_missing(engine.packages, engine.pins, engine.extra) if engine.extra else None
 
 
-def needs_of(engine: str) -> TextNeeds:
-    """What the engine of this name needs of the text; nothing where nothing is known, as of other people's programs."""
+def text_needs_of(engine: str) -> TextNeeds:
+    """Return the text needs of an engine by name; the defaults for an external engine."""
     return ENGINES[engine].needs if engine in ENGINES else TextNeeds()
 
 
 def tries_of(engine: str, settings: Settings) -> int:
-    """How often the engine of this name may say a piece to get it right."""
+    """Return how often an engine may say a piece until nothing is wrong; 1 for an external engine."""
     return ENGINES[engine].tries(settings) if engine in ENGINES else 1

@@ -1,8 +1,8 @@
-"""Is a sound speech? Judged by what can be measured without understanding it.
+"""Checks by signal measurements whether a sound is speech.
 
-A network that is computed wrongly gives NaN, noise, a tone or a clipped wave instead of words, and no error. Speech is told
-from these by its level, which rises and falls with every syllable, and by its spectrum, which is not flat. The bounds are far
-from all speech that was measured (docs/voices-figures.md, `benchmarks/speech_check.py`).
+A wrongly computed network returns NaN, noise, a tone or a clipped wave instead of an error. Unlike these, speech has a level
+that rises and falls with each syllable, and a spectrum that is not flat. The bounds are far from all measured speech
+(docs/voices-figures.md, `benchmarks/speech_check.py`).
 """
 
 from __future__ import annotations
@@ -12,66 +12,67 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.engines.base import Piece, Spoken
-from stages.tts.text.spoken_length import expect_written
-from stages.tts.timing import STEPS_PER_S, UNKNOWN, Phone, Samples, loudness
+from stages.tts.engines.base import Piece, SpokenPart
+from stages.tts.text.spoken_length import expected_length_as_written
+from stages.tts.timing import STEPS_PER_S, UNKNOWN_PHONE, Phone, Samples, step_levels
 
 Wave = npt.NDArray[np.float64]
 
-NOT_FINITE = "it holds values that are no numbers (NaN or infinity)"
-#: A sound whose loudest sample is below this is no speech: the quietest "Mm." that was measured is thirty times as loud.
-SILENT = 0.001
-#: And one above this comes of no voice, however it shouts. Full scale is 1.
+NOT_FINITE = "it contains NaN or infinity"
+#: A sound with a peak below this is silent; the quietest measured "Mm." is thirty times as loud. Full scale is 1.
+SILENT_PEAK = 0.001
+#: A sound with a peak above this is not a voice. Full scale is 1.
 _TOO_LOUD = 8.0
-#: Longer than a period of the lowest voice. s
+#: Window of the mean that is removed; longer than a period of the lowest voice. s
 _OFFSET_S = 0.05
-#: Steps of 10 ms that are at most this far below the loudest one count as sound. dB
+#: Steps of 10 ms at most this far below the loudest one are active. dB
 _ACTIVE_DB = 40.0
-#: Least spread (standard deviation) of the level of all that sounds, and of any stretch of `_STRETCH_S`. dB
+#: Lowest standard deviation of the level over all active steps, and over any stretch of `_STRETCH_S`. dB, dB, s
 _STEADY_DB, _STRETCH_DB, _STRETCH_S = 2.0, 0.3, 0.75
-#: Least sound that is judged by its level. s
+#: Shortest active sound whose level is judged. s
 _JUDGED_S = 0.1
-#: How flat a spectrum may be, on average and throughout a stretch of `_HISS_WINDOWS`: 0 for a tone, 0.56 for white noise.
+#: Highest spectral flatness, on average and throughout a stretch of `_HISS_WINDOWS`: 0 for a tone, 0.56 for white noise.
 _FLAT, _FLAT_STRETCH = 0.3, 0.45
 #: Windows overlap by half, so nine last 0.2 s. One counts where it is at most this far below the loudest. dB
 _WINDOW_S, _HISS_WINDOWS, _LOUD_DB = 0.04, 9, 30.0
 _BAND_HZ = (100.0, 8000.0)
-#: At full scale: what is this near to the peak. How much of what sounds, and for how long at once, in s.
+#: Clipped: samples this near to the peak make up this share of the active sound, or last this long at once, s.
 _NEAR_PEAK, _CLIPPED_PART, _CLIPPED_S = 0.98, 0.8, 0.02
-#: The last 10 ms of a sound that is cut off in the middle are at most this far below its loudest step. dB
+#: A sound is cut off if its last 10 ms are at most this far below its loudest step. dB
 _CUT_DB = 8.0
-#: Shortest time of a phone that an engine tells of, with the pauses it makes. s
+#: Shortest average duration of a phone, pauses included. s
 _LEAST_PHONE_S = 0.03
-#: How far phones may stand beyond the end of the sound, in s.
+#: Phones may end this long after the sound. s
 _BEYOND_S = 0.06
-#: How much of a number of phones must be heard, and how far below the loudest. An "Oh!" may be half silence.
+#: This share of the phones' time must be at most this far below the loudest step (dB), if there are that many phones.
+#: Fewer are not judged: an "Oh!" may be half silent.
 _HEARD_PART, _HEARD_PHONES, _HEARD_DB = 0.5, 5, 50.0
 
 
-def faults(parts: Sequence[Spoken], rate: int, piece: Piece) -> tuple[str, ...]:
-    """What is wrong with a piece as an engine said it, in words for a person; empty where nothing was found.
+def speech_faults(parts: Sequence[SpokenPart], rate: int, piece: Piece) -> tuple[str, ...]:
+    """Return what is wrong with the speech of a piece, as phrases for a message; empty for nothing.
 
     Args:
-        parts: all that came of the piece.
+        parts: all parts of the piece.
         rate: Hz.
     """
-    if not any(char.isalnum() for word in piece.words for char in word):  # "—": a breath, or what the network likes
+    if not any(char.isalnum() for word in piece.words for char in word):  # for "—" any sound is accepted
         return next((found for part in parts if (found := value_faults(part.samples))), ())
     for part in parts:
         if found := sound_faults(part.samples, rate) or _phone_faults(part.samples, rate, part.phones):
             return found
     seconds = sum(len(part.samples) for part in parts) / rate
-    if not seconds:  # nothing in it can be said: the stage tells
+    if not seconds:  # nothing could be said; the stage reports it
         return ()
-    expected = expect_written(piece.words, piece.speed)
-    phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN]
-    # Letters that a voice cannot read are in the piece, and take no time; its phones are only what it says.
+    expected = expected_length_as_written(piece.words, piece.speed)
+    phones = [phone for part in parts for phone in part.phones or () if phone.phone != UNKNOWN_PHONE]
+    # Phones count only what was spoken, while the piece may contain letters that the voice skips.
     least = _LEAST_PHONE_S * len(phones) / piece.speed if phones else expected.least
     return length_faults(seconds, least, expected.most)
 
 
 def length_faults(seconds: float, least: float, most: float) -> tuple[str, ...]:
-    """Whether a sound is longer or shorter than its text can be. All in s."""
+    """Return a fault if a sound is longer than `most` or shorter than `least`, all in s."""
     if seconds > most:
         return (f"it is {seconds:.1f} s long; at most {most:.1f} s expected",)
     if seconds < least:
@@ -80,7 +81,7 @@ def length_faults(seconds: float, least: float, most: float) -> tuple[str, ...]:
 
 
 def value_faults(samples: Samples) -> tuple[str, ...]:
-    """What no sound may hold, be it speech or not."""
+    """Return a fault for NaN, infinity, or an impossibly high peak."""
     if not np.isfinite(samples).all():
         return (NOT_FINITE,)
     peak = float(np.abs(samples).max(initial=0.0))
@@ -88,32 +89,32 @@ def value_faults(samples: Samples) -> tuple[str, ...]:
 
 
 def sound_faults(samples: Samples, rate: int) -> tuple[str, ...]:
-    """What makes a sound no speech, whatever the text. An empty sound has no faults."""
+    """Return why a sound (float32 [n] at `rate` Hz) is not speech, whatever the text; empty for an empty sound."""
     if not len(samples):
         return ()
     if values := value_faults(samples):
         return values
     signal = _without_offset(samples.astype(np.float64), rate)
-    if float(np.abs(signal).max()) < SILENT:
+    if float(np.abs(signal).max()) < SILENT_PEAK:
         return ("it is silent",)
-    level = loudness(signal.astype(np.float32), rate)
+    level = step_levels(signal.astype(np.float32), rate)
     active = level > level.max() - _ACTIVE_DB
     found: list[str] = []
     if _is_clipped(samples, active, rate):
-        found.append("it stands at full scale")
+        found.append("it is clipped")
     if active.sum() >= _JUDGED_S * STEPS_PER_S:
         if float(level[active].std()) < _STEADY_DB or _has_steady_stretch(level, active):
-            found.append("its level is steady, as that of a tone or of noise")
+            found.append("its level is constant, as of a tone or noise")
         if _is_noise(signal, rate):
             found.append("it is noise")
-        end = loudness(signal[-rate // STEPS_PER_S :].astype(np.float32), rate)
+        end = step_levels(signal[-rate // STEPS_PER_S :].astype(np.float32), rate)
         if end[0] > level.max() - _CUT_DB:
-            found.append("it breaks off")
+            found.append("it is cut off at the end")
     return tuple(found)
 
 
 def _without_offset(signal: Wave, rate: int) -> Wave:
-    """The signal less its mean over `_OFFSET_S` around each sample: a constant is no sound, and no part of one."""
+    """Subtract the moving mean over `_OFFSET_S`, which removes any constant offset."""
     half = round(_OFFSET_S * rate / 2)
     sums = np.cumsum(np.concatenate([[0.0], signal]))
     places = np.arange(len(signal))
@@ -131,7 +132,7 @@ def _is_clipped(samples: Samples, active: npt.NDArray[np.bool_], rate: int) -> b
 
 
 def _has_steady_stretch(level: Wave, active: npt.NDArray[np.bool_]) -> bool:
-    """Whether the level stands still for `_STRETCH_S` somewhere, as no voice holds it."""
+    """True if the level is constant for `_STRETCH_S` somewhere, which no voice achieves."""
     width = round(_STRETCH_S * STEPS_PER_S)
     if len(level) < width:
         return False
@@ -141,7 +142,7 @@ def _has_steady_stretch(level: Wave, active: npt.NDArray[np.bool_]) -> bool:
 
 
 def _is_noise(signal: Wave, rate: int) -> bool:
-    """Whether the spectrum is flat, weighted by power over the whole, or throughout a stretch that is loud."""
+    """True if the spectrum is flat, in the power-weighted average or throughout a loud stretch."""
     size = round(_WINDOW_S * rate)
     if len(signal) < size:
         return False
@@ -160,18 +161,18 @@ def _is_noise(signal: Wave, rate: int) -> bool:
 
 
 def _phone_faults(samples: Samples, rate: int, phones: Sequence[Phone] | None) -> tuple[str, ...]:
-    """Whether the sound holds the phones that the engine says are in it."""
+    """Return a fault if the sound does not contain the phones that the engine reports."""
     if not phones or not len(samples):
         return ()
     seconds = len(samples) / rate
     if (end := max(phone.end for phone in phones)) > seconds + _BEYOND_S:
-        return (f"it is {seconds:.1f} s long; its last sound ends at {end:.1f} s",)
+        return (f"it is {seconds:.1f} s long, but its last phone ends at {end:.1f} s",)
     if len(phones) < _HEARD_PHONES:
         return ()
-    level = loudness(samples, rate)
+    level = step_levels(samples, rate)
     heard = level > level.max() - _HEARD_DB
     steps = [heard[round(p.start * STEPS_PER_S) : round(p.end * STEPS_PER_S)] for p in phones]
     inside = np.concatenate(steps)
     if len(inside) and inside.mean() < _HEARD_PART:
-        return ("most of what should be heard in it is silent",)
+        return ("it is silent where most of its phones should be",)
     return ()

@@ -1,4 +1,4 @@
-"""How long an engine may honestly take, so that work is not ended for being slow, and a hang is."""
+"""Time limits of engines: long enough for slow processors, short enough to end a hang."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from daemon.config.settings import ExternalEngine, Settings
 from stages.tts.engines.base import Piece
 from stages.tts.engines.registry import tries_of
 
-#: What an engine has whose program is not its own.
-_USUAL = ExternalEngine()
+#: Limits of an engine without an entry under `engines`.
+_DEFAULTS = ExternalEngine()
 
 
-def to_start(engine: str, settings: Settings) -> float:
-    """Until it can speak, with its model read from a cold disk. s"""
-    return settings.engines.get(engine, _USUAL).start_s
+def start_limit_s(engine: str, settings: Settings) -> float:
+    """Return the limit for loading an engine, its model read from a cold disk, in s."""
+    return settings.engines.get(engine, _DEFAULTS).start_s
 
 
-def to_say(engine: str, piece: Piece, settings: Settings) -> float:
-    """Until a piece is said: a slow processor needs it for each character, and at each of its tries. s"""
-    terms = settings.engines.get(engine, _USUAL)
+def say_limit_s(engine: str, piece: Piece, settings: Settings) -> float:
+    """Return the limit for saying a piece, in s; grows with its characters and the engine's tries."""
+    terms = settings.engines.get(engine, _DEFAULTS)
     return terms.say_s + terms.say_char_s * tries_of(engine, settings) * sum(map(len, piece.words)) / min(
         1.0, piece.speed
     )

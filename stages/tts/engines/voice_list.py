@@ -1,7 +1,7 @@
-"""The voices of an installation as a list: for `avatar voice list`, and for the daemon, which publishes it in the outbox.
+"""Lists the voices of an installation, for `avatar voice list` and for the daemon, which publishes the list in the outbox.
 
-`python -m stages.tts.engines.voice_list` reads settings as JSON from standard input and writes the list as JSON; the daemon,
-which imports no stage, runs it so. Loads no engine and no model.
+`python -m stages.tts.engines.voice_list` reads settings as JSON from stdin and writes the list as JSON to stdout. The daemon
+runs it as a process, because it imports no stage. Loads no engine and no model.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import AfterValidator, BaseModel
 
 from daemon.config import Settings
 from daemon.errors import escape_unprintable
-from stages.tts.engines.base import Voice, primary
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.base import Voice, primary_language
+from stages.tts.engines.voices import list_voices
 
-#: What whoever runs it may wait for at most, in s. It ends itself then, also where nobody waits any more.
+#: Time limit of the process, which ends itself then. s
 LIMIT_S = 120
 
 
@@ -28,35 +28,35 @@ def _one_line(text: str) -> str:
     return " ".join(escape_unprintable(text).split())
 
 
-#: The published list lies where people can write: what is read from there must not move a terminal's cursor.
-Text = Annotated[str, AfterValidator(_one_line)]
+#: A line without control characters, because people can write to the published list and terminals show it.
+OneLineText = Annotated[str, AfterValidator(_one_line)]
 
 
-class Row(BaseModel):
-    """One voice, as it is listed.
+class VoiceRow(BaseModel):
+    """One voice in the list.
 
     Attributes:
-        id: `engine/name`, which no other voice has.
-        languages: BCP 47 tags, its own first.
-        profile: it is a person's, kept with `avatar voice clone` or a job of `kind: voice`.
-        aliases: other names it is found by, such as a profile's id.
+        id: `engine/name`, which is unique.
+        languages: BCP 47 tags, its native one first.
+        profile: True for a voice profile, made by `avatar voice clone` or a job of `kind: voice`.
+        aliases: other names for it, such as a profile's id.
         lacking, remedy: why it cannot be used, and what to do; None where it can.
     """
 
-    id: Text
-    name: Text
-    engine: Text
-    languages: list[Text]
-    gender: Text | None
-    licence: Text
+    id: OneLineText
+    name: OneLineText
+    engine: OneLineText
+    languages: list[OneLineText]
+    gender: OneLineText | None
+    licence: OneLineText
     profile: bool
-    aliases: list[Text]
+    aliases: list[OneLineText]
     installed: bool
-    lacking: Text | None
-    remedy: Text | None
+    lacking: OneLineText | None
+    remedy: OneLineText | None
 
     @classmethod
-    def of(cls, voice: Voice) -> Row:
+    def of(cls, voice: Voice) -> VoiceRow:
         return cls(
             id=voice.id,
             name=voice.name,
@@ -64,7 +64,7 @@ class Row(BaseModel):
             languages=list(voice.languages),
             gender=voice.gender or None,
             licence=voice.licence,
-            profile=voice.own,
+            profile=voice.is_profile,
             aliases=list(voice.aliases),
             installed=voice.installed,
             lacking=voice.missing.why if voice.missing else None,
@@ -72,27 +72,27 @@ class Row(BaseModel):
         )
 
     def is_called(self, wanted: str) -> bool:
-        """Whether a manifest that names `wanted`, in whatever case, means this voice."""
+        """True if `wanted`, in any case, is a name of this voice."""
         return wanted.strip().casefold() in (name.casefold() for name in (self.name, self.id, *self.aliases))
 
     def speaks(self, language: str) -> bool:
-        """Whether it speaks a language; a tag with a region means that region, one without any."""
+        """True if it speaks a language; a tag with a region matches that region only, one without matches all."""
         if "-" in language:
             return language.casefold() in map(str.casefold, self.languages)
-        return primary(language) in map(primary, self.languages)
+        return primary_language(language) in map(primary_language, self.languages)
 
 
-def rows(settings: Settings) -> list[Row]:
-    """Every voice that is known, installed or not."""
-    return [Row.of(voice) for voice in catalogue(settings)]
+def list_voice_rows(settings: Settings) -> list[VoiceRow]:
+    """Return every known voice, installed or not."""
+    return [VoiceRow.of(voice) for voice in list_voices(settings)]
 
 
 def main() -> None:
     signal.alarm(LIMIT_S)
-    with contextlib.suppress(PermissionError):  # which systemd/cpu-only.conf forbids
-        os.nice(10)  # nobody waits for it
+    with contextlib.suppress(PermissionError):  # systemd/cpu-only.conf forbids it
+        os.nice(10)
     settings = Settings.model_validate(json.load(sys.stdin))
-    json.dump([row.model_dump() for row in rows(settings)], sys.stdout)
+    json.dump([row.model_dump() for row in list_voice_rows(settings)], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The voices of this installation, and whether each can be used. Loads no engine and no model."""
+"""Lists the voices of this installation and whether each can be used. Loads no engine and no model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from stages.tts.engines.base import Voice
 from stages.tts.engines.registry import ENGINES, engine_missing
 
 
-def catalogue(settings: Settings) -> list[Voice]:
-    """All voices that are known, installed or not, in the order of the engines; other people's programs come last."""
+def list_voices(settings: Settings) -> list[Voice]:
+    """Return all known voices, installed or not, in the order of the engines; external engines come last."""
     found = []
     for engine in ENGINES.values():
         missing = engine_missing(engine, settings)  # once, not for each of a hundred voices
@@ -19,7 +19,7 @@ def catalogue(settings: Settings) -> list[Voice]:
 
 
 def _external(settings: Settings) -> list[Voice]:
-    """Voices of the engines that config.yaml names under `engines` with a command of their own."""
+    """Return the voices of the engines that config.yaml defines under `engines` with a command."""
     return [
         Voice(name, voice, (language,), "", engine.licence)
         for name, engine in settings.engines.items()

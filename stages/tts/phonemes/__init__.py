@@ -1,7 +1,7 @@
-"""Which front end reads a language: words as said → the phonemes that the network of `kokoro` knows.
+"""Selects the front end of a language, which converts spoken words to phonemes of kokoro's network.
 
-A front end is a module of this package, named in `_TONGUES`, with `front_end(language) -> FrontEnd`. It is imported only to
-read, so that what is missing is known without its packages.
+A front end is a module of this package, listed in `_LANGUAGES`, with `front_end(language) -> FrontEnd`. It is imported only
+when used, so that missing packages are found without importing them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:  # so that a voice can be chosen without a front end
 
 
 class FrontEnd(Protocol):
-    """Reads one language. Loaded once and kept; the same words give the same phonemes."""
+    """Converts words of one language to phonemes, deterministically."""
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
-        """Phonemes for up to one sentence of words, each character with its word; empty if nothing can be spoken.
+        """Return the phonemes of at most one sentence, each character with its word; empty if nothing can be spoken.
 
         Args:
-            words: punctuation attached; its signs stay among the phonemes, for they make the pauses.
-            sounds: index of a word → how a lexicon says it: /phonemes/, or a respelling such as AV-uh-tar.
+            words: punctuation attached; it is kept in the phonemes, because it makes pauses.
+            sounds: index of a word → its sound in the lexicon: /phonemes/, or a respelling such as AV-uh-tar.
 
         Raises:
             JobError: `text-unspeakable`.
@@ -36,64 +36,64 @@ class FrontEnd(Protocol):
 
 
 @dataclass(frozen=True)
-class _Tongue:
-    """How one language is read.
+class _LanguageRow:
+    """The front end of one language.
 
     Attributes:
-        module: of its front end.
-        packages: what must be there for that, as it is imported.
-        heard: letter of the network's alphabet → the sound that it stands for in this language, where it stands for another
-            one elsewhere: lips are round for the y of French, and not for that of Portuguese.
-        extra: of this program, that brings the packages.
+        module: name of its module here.
+        packages: modules that it imports.
+        sound_replacements: letter of the network's alphabet → the sound that it stands for in this language, where that
+            differs from other languages: lips are round for the y of French, and not for that of Portuguese.
+        extra: the extra of pyproject.toml that installs the packages.
     """
 
     module: str
     packages: tuple[str, ...] = ()
-    heard: Mapping[str, str] = field(default_factory=dict)
+    sound_replacements: Mapping[str, str] = field(default_factory=dict)
     extra: str = "languages"
 
 
 _ESPEAK = ("espeakng_loader",)
 #: By language, without its region.
-_TONGUES: dict[str, _Tongue] = {
-    "en": _Tongue("english"),
-    "es": _Tongue("espeak", _ESPEAK),
-    "fr": _Tongue("espeak", _ESPEAK),
-    "hi": _Tongue("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
-    "it": _Tongue("espeak", _ESPEAK, {"S": "s"}),
-    "pt": _Tongue("espeak", _ESPEAK, {"y": "i"}),
-    "ja": _Tongue("japanese", ("pyopenjtalk", "sudachidict_core"), {"β": "ɰ"}, "japanese"),
-    "zh": _Tongue("chinese", ("misaki", "pypinyin", "ordered_set")),
+_LANGUAGES: dict[str, _LanguageRow] = {
+    "en": _LanguageRow("english"),
+    "es": _LanguageRow("espeak", _ESPEAK),
+    "fr": _LanguageRow("espeak", _ESPEAK),
+    "hi": _LanguageRow("espeak", _ESPEAK, {"c": "ʧ", "ɟ": "ʤ"}),
+    "it": _LanguageRow("espeak", _ESPEAK, {"S": "s"}),
+    "pt": _LanguageRow("espeak", _ESPEAK, {"y": "i"}),
+    "ja": _LanguageRow("japanese", ("pyopenjtalk", "sudachidict_core"), {"β": "ɰ"}, "japanese"),
+    "zh": _LanguageRow("chinese", ("misaki", "pypinyin", "ordered_set")),
 }
 
 
-def missing(language: str) -> Missing | None:
-    """What keeps text in a language from being read here."""
-    tongue = _TONGUES.get(_primary(language))
-    if tongue is None:
-        return Missing(f"nothing here can read '{language}'", "Take a voice of another language.")
-    absent = [name for name in tongue.packages if importlib.util.find_spec(name) is None]
+def front_end_missing(language: str) -> Missing | None:
+    """Return why text in a language (BCP 47 tag) cannot be converted here; None if it can."""
+    row = _LANGUAGES.get(_primary(language))
+    if row is None:
+        return Missing(f"no front end reads '{language}'", "Use a voice of another language.")
+    absent = [name for name in row.packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None
-    why = f"what reads '{language}' is not installed ({', '.join(absent)})"
-    return Missing(why, how_to_install_extra(tongue.extra))
+    why = f"the front end for '{language}' is not installed ({', '.join(absent)})"
+    return Missing(why, how_to_install_extra(row.extra))
 
 
 @lru_cache(maxsize=16)
 def front_end(language: str) -> FrontEnd:
-    """The front end of a language of which nothing is missing.
+    """Load the front end of a language once and keep it; its packages must be installed.
 
     Args:
-        language: BCP 47 tag; the region says which accent, where the front end knows several.
+        language: BCP 47 tag; the region selects the accent where the front end has several.
     """
-    module = importlib.import_module(f"{__name__}.{_TONGUES[_primary(language)].module}")
+    module = importlib.import_module(f"{__name__}.{_LANGUAGES[_primary(language)].module}")
     made: FrontEnd = module.front_end(language)
     return made
 
 
-def heard(language: str) -> Mapping[str, str]:
-    """Letters of the network's alphabet that stand for another sound in this language, and which."""
-    return _TONGUES[_primary(language)].heard
+def sound_replacements(language: str) -> Mapping[str, str]:
+    """Return letters of the network's alphabet that stand for another sound in this language: letter → sound."""
+    return _LANGUAGES[_primary(language)].sound_replacements
 
 
 def _primary(language: str) -> str:

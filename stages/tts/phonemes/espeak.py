@@ -1,7 +1,7 @@
-"""Spanish, French, Hindi, Italian and Portuguese: espeak-ng's phonemes in the alphabet of kokoro's network.
+"""Front end of Spanish, French, Hindi, Italian and Portuguese: espeak-ng's phonemes in the alphabet of kokoro's network.
 
-The network was trained on what espeak-ng reads, written down the same way. Sentences are read clause by clause, for words
-change with their neighbours ("les enfants"); which phonemes are whose is found from how each word reads alone.
+The network was trained on phonemes of espeak-ng in this alphabet. Whole clauses are converted at once, because words change
+with their neighbours ("les enfants"). The owner of each phoneme is found by comparison with each word converted alone.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from daemon.errors import JobError, MachineError
-from stages.tts.phonemes.espeak_library import TIE, library
-from stages.tts.phonemes.number_formats import HABITS, Habits
-from stages.tts.phonemes.number_words import said
-from stages.tts.phonemes.reading import Reading, join, shortened, sound_of
-from stages.tts.text.word_alignment import align
+from stages.tts.phonemes.espeak_library import TIE, load_espeak
+from stages.tts.phonemes.number_formats import NUMBER_FORMATS, NumberFormats
+from stages.tts.phonemes.number_words import spoken_forms
+from stages.tts.phonemes.reading import Reading, join_phonemes, lexicon_phonemes, quote_words
+from stages.tts.text.word_alignment import match_words
 
-#: By language, or by language and region where that is read otherwise: in America c and z are s, in Brussels 90 is nonante.
-_VOICES = {
+#: Language, or language and region where pronunciation or numbers differ → voice of espeak-ng.
+_ESPEAK_VOICES = {
     "es": "es-419",
     "es-es": "es",
     "fr": "fr",
@@ -30,28 +30,28 @@ _VOICES = {
     "it": "it",
     "pt": "pt-br",
 }
-#: Two letters that are one sound for espeak-ng → the one letter that the network has for it.
-_LETTERS = {
+#: Letters of one sound of espeak-ng → letter of the network.
+_NETWORK_LETTERS = {
     "a^ɪ": "I", "a^ʊ": "W", "e^ɪ": "A", "o^ʊ": "O", "ə^ʊ": "Q", "ɔ^ɪ": "Y",
     "d^z": "ʣ", "d^ʒ": "ʤ", "t^s": "ʦ", "t^ʃ": "ʧ", "s^s": "S",
     "r.": "ɽ", "-": "", "\u0329": "", "\u032a": "",
 }  # fmt: skip
-_ONE_SOUND = re.compile("|".join(map(re.escape, _LETTERS)))
-#: "(en)": the word that follows is read as one of another language.
-_CHANGE = re.compile(r"\([a-z^-]+\)")
-#: Signs before and after words, as the network has them; those that it does not have are left out.
+_ONE_SOUND = re.compile("|".join(map(re.escape, _NETWORK_LETTERS)))
+#: "(en)": the next word is read in another language.
+_LANGUAGE_SWITCH = re.compile(r"\([a-z^-]+\)")
+#: Signs before and after words → signs of the network; empty where it has none.
 _OPENING = {"(": "(", "[": "(", "{": "(", "«": "“", "“": "“", "„": "“", '"': "“", "‘": "", "'": "", "¿": "", "¡": ""}
 _CLOSING = {
     ",": ",", ";": ";", ":": ":", ".": ".", "!": "!", "?": "?", "…": "…", "।": ".", "॥": ".",
     "—": "—", "–": "—", "-": "—", ")": ")", "]": ")", "}": ")", "»": "”", "”": "”", "“": "”", '"': "”", "’": "", "'": "",
 }  # fmt: skip
-#: Ends a clause for the reader: words on both its sides do not run together.
-_BREAKS = frozenset(",;:.!?…—()“”")
+#: Signs between which a clause is converted at once.
+_CLAUSE_BREAKS = frozenset(",;:.!?…—()“”")
 
 
 @dataclass(frozen=True)
 class _Word:
-    """A word between the signs around it."""
+    """A word and the signs around it."""
 
     before: str
     core: str
@@ -59,16 +59,16 @@ class _Word:
 
 
 @dataclass(frozen=True)
-class Espeak:
+class EspeakFrontEnd:
     """The front end of one language.
 
     Attributes:
-        voice: espeak-ng's name for it.
-        habits: how it writes figures and abbreviations.
+        voice: name of espeak-ng's voice.
+        formats: how the language writes figures and abbreviations.
     """
 
     voice: str
-    habits: Habits
+    formats: NumberFormats
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
         """See `FrontEnd.read`.
@@ -78,48 +78,53 @@ class Espeak:
         """
         try:
             parts: list[tuple[str, int]] = []
-            found = [self._word(word, last=at == len(words) - 1) for at, word in enumerate(words)]
-            texts = said([word.core for word in found], self.habits)
+            found = [self._split_signs(word, last=at == len(words) - 1) for at, word in enumerate(words)]
+            texts = spoken_forms([word.core for word in found], self.formats)
             clause: list[int] = []
             for at, word in enumerate(found):
-                if clause and (at in sounds or _BREAKS & set(word.before)):
-                    parts += self._clause(clause, texts, found)
+                if clause and (at in sounds or _CLAUSE_BREAKS & set(word.before)):
+                    parts += self._read_clause(clause, texts, found)
                     clause = []
                 if at in sounds:
-                    parts.append((word.before + sound_of(sounds[at], self._phonemes) + word.after, at))
+                    parts.append((word.before + lexicon_phonemes(sounds[at], self._phonemes) + word.after, at))
                     continue
                 clause.append(at)
-                if _BREAKS & set(word.after):
-                    parts += self._clause(clause, texts, found)
+                if _CLAUSE_BREAKS & set(word.after):
+                    parts += self._read_clause(clause, texts, found)
                     clause = []
-            return join(parts + self._clause(clause, texts, found))
+            return join_phonemes(parts + self._read_clause(clause, texts, found))
         except (MachineError, MemoryError):
             raise
-        except Exception as exc:  # rules of another program on arbitrary text
+        except Exception as exc:  # the library's rules may fail on arbitrary text
             raise JobError(
-                "text-unspeakable", f"The voice cannot read '{shortened(words)}'.", "Write that part in words."
+                "text-unspeakable", f"The voice cannot read '{quote_words(words)}'.", "Write that part in words."
             ) from exc
 
-    def _word(self, word: str, *, last: bool) -> _Word:
-        """A full stop inside a sentence is an abbreviation's, and no pause."""
+    def _split_signs(self, word: str, *, last: bool) -> _Word:
+        """Separate a word from the signs around it; a full stop inside a sentence stays with its abbreviation."""
         start, stop = 0, len(word)
         while start < stop and word[start] in _OPENING:
             start += 1
         while stop > start and word[stop - 1] in _CLOSING:
             stop -= 1
         core, after = word[start:stop], word[stop:].replace("...", "…")
-        if core and after.startswith(".") and (not last or f"{core}.".casefold() in self.habits.words):
+        if core and after.startswith(".") and (not last or f"{core}.".casefold() in self.formats.words):
             core += "."
             after = after if last else after[1:]
         return _Word("".join(map(_OPENING.__getitem__, word[:start])), core, "".join(map(_CLOSING.__getitem__, after)))
 
-    def _clause(self, clause: Sequence[int], texts: Sequence[str], found: Sequence[_Word]) -> list[tuple[str, int]]:
-        """(phonemes, word) of words that are read together, with the signs around them."""
+    def _read_clause(
+        self, clause: Sequence[int], texts: Sequence[str], found: Sequence[_Word]
+    ) -> list[tuple[str, int]]:
+        """Return (phonemes, word) of the words of a clause, with the signs around them."""
         spoken = self._phonemes(" ".join(texts[at] for at in clause)).split()
         alone = [(group, at) for at in clause for group in self._phonemes(texts[at]).split()]
         owners = [at for _, at in alone]
         if len(spoken) != len(alone):
-            owners = [owners[place] for place in align([_bare(group) for group, _ in alone], list(map(_bare, spoken)))]
+            owners = [
+                owners[place]
+                for place in match_words([_letters_only(group) for group, _ in alone], list(map(_letters_only, spoken)))
+            ]
         parts = []
         for at in clause:
             groups = [group for group, owner in zip(spoken, owners, strict=True) if owner == at]
@@ -127,22 +132,23 @@ class Espeak:
         return parts
 
     def _phonemes(self, text: str) -> str:
-        """In the network's alphabet."""
+        """Return the phonemes of a text in the network's alphabet."""
         return _phonemes(self.voice, text) if text.strip() else ""
 
 
 @lru_cache(maxsize=4096)
 def _phonemes(voice: str, text: str) -> str:
-    read = _CHANGE.sub("", library().phonemes(text, voice))
-    return _ONE_SOUND.sub(lambda match: _LETTERS[match[0]], read).replace(TIE, "")
+    read = _LANGUAGE_SWITCH.sub("", load_espeak().phonemes(text, voice))
+    return _ONE_SOUND.sub(lambda match: _NETWORK_LETTERS[match[0]], read).replace(TIE, "")
 
 
-def _bare(group: str) -> str:
-    """A group's letters: what is likened when words are read another way together than alone."""
+def _letters_only(group: str) -> str:
+    """Return the lower-case letters of a group, for comparing words read together with words read alone."""
     return "".join(char for char in group if unicodedata.category(char) == "Ll") or group
 
 
-def front_end(language: str) -> Espeak:
+def front_end(language: str) -> EspeakFrontEnd:
+    """Return the front end of a language (BCP 47 tag)."""
     tag = "es-es" if language.casefold() == "es" else language.casefold()
     primary = tag.partition("-")[0]
-    return Espeak(_VOICES.get(tag) or _VOICES[primary], HABITS[primary])
+    return EspeakFrontEnd(_ESPEAK_VOICES.get(tag) or _ESPEAK_VOICES[primary], NUMBER_FORMATS[primary])

@@ -1,4 +1,4 @@
-"""Japanese: OpenJTalk's readings → the phonemes that Kokoro was taught. OpenJTalk says which characters each reading is of."""
+"""Front end of Japanese: OpenJTalk's readings, which refer to their characters, → phonemes of Kokoro."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pyopenjtalk
 
-from stages.tts.phonemes.reading import Reader
-from stages.tts.phonemes.tracked_text import Line, Owned, Tongue, add_english
+from stages.tts.phonemes.reading import EnglishFrontEnd
+from stages.tts.phonemes.tracked_text import PhonemeLine, TrackedFrontEnd, TrackedText, add_english
 
-#: A mora → its phonemes, as the network knows them.
+#: Mora → phonemes of the network.
 _TABLE = """
     ア=a イ=i ウ=ɯ エ=e オ=o ァ=a ィ=i ゥ=ɯ ェ=e ォ=o ヰ=i ヱ=e ヲ=o ー=ː ッ=ʔ ン=ɴ
     カ=ka キ=kʲi ク=kɯ ケ=ke コ=ko ガ=ɡa ギ=ɡʲi グ=ɡɯ ゲ=ɡe ゴ=ɡo ヵ=ka ヶ=ke
@@ -27,7 +27,7 @@ _TABLE = """
     ツァ=ʦa ツィ=ʦʲi ツェ=ʦe ツォ=ʦo ファ=ɸa フィ=ɸʲi フェ=ɸe フォ=ɸo フュ=ɸʲɨ フョ=ɸʲo
     """
 _MORAE = dict(pair.split("=") for pair in _TABLE.split())
-#: Rows that join with ャ, ュ, ョ and ェ: キャ, キュ, キョ, キェ.
+#: Consonants of morae that combine with ャ, ュ, ョ and ェ: キャ, キュ, キョ, キェ.
 _PALATAL = ("kʲ", "ɡʲ", "ɕ", "ʥ", "ʨ", "ʥ", "ɲ", "ç", "bʲ", "pʲ", "mʲ", "ɾʲ")
 _ROWS = dict(zip("キギシジチヂニヒビピミリ", _PALATAL, strict=True))
 _MORAE |= {
@@ -35,11 +35,11 @@ _MORAE |= {
     for row, sound in _ROWS.items()
     for small, vowel in zip("ャュョェ", "aɨoe", strict=True)
 }  # fmt: skip
-#: What ン becomes before the sounds of these, where it is not at the end of a word.
+#: Sound of ン within a word → the sounds before which it occurs.
 _NASALS = {"m": "mpb", "ŋ": "kɡ", "ɲ": "ɲʨʥ", "n": "ntdɾzʣʦ"}
 _NASAL = {following: nasal for nasal, sounds in _NASALS.items() for following in sounds}
 _MORA = re.compile("|".join(sorted(map(re.escape, _MORAE), key=len, reverse=True)))
-#: OpenJTalk reads figures and units; these it takes for signs.
+#: OpenJTalk reads figures and units, but not these forms.
 _FIGURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(\d{4})[/-](\d{1,2})[/-](\d{1,2})(?!\d)"), r"\1年\2月\3日"),
     (re.compile(r"(?<!\d)(\d{1,2}):00(?!\d)"), r"\1時"),
@@ -49,15 +49,16 @@ _FIGURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\$(\d[\d,.]*\d|\d)([千万億]?)"), r"\1\2ドル"),
     (re.compile(r"€(\d[\d,.]*\d|\d)([千万億]?)"), r"\1\2ユーロ"),
 )
-#: Parts of speech that lean on what is before them: no space between.
-_LEANING = frozenset({"助動詞"})
+#: Parts of speech that attach to the word before them without a space.
+_ATTACHED = frozenset({"助動詞"})
 
 
-def front_end(_: str) -> Tongue:
-    return Tongue(_say)
+def front_end(_: str) -> TrackedFrontEnd:
+    """Return the front end of Japanese."""
+    return TrackedFrontEnd(_add_text)
 
 
-def _say(text: Owned, line: Line) -> None:
+def _add_text(text: TrackedText, line: PhonemeLine) -> None:
     for pattern, replacement in _FIGURES:
         text = text.sub(pattern, replacement)
     if not text.text.strip():
@@ -65,21 +66,21 @@ def _say(text: Owned, line: Line) -> None:
     owner = text.owners[0]
     for token in pyopenjtalk.g2p_mapping(text.text):
         start, stop = token["char_span"]
-        owner = text.owners[start] if stop > start else owner  # a figure's 十 has no character of its own
+        owner = text.owners[start] if stop > start else owner  # 十 in a number has no character of its own
         written = text.text[start:stop]
         if not token["mora_count"]:
             for sign in written:
                 line.mark(sign, owner)
         elif token["is_unknown"] and written.isascii() and not written.isupper():
-            add_english(line, Reader().read([written]), owner)
+            add_english(line, EnglishFrontEnd().read([written]), owner)
         else:
-            if not (token["pos"] in _LEANING or token["pron"].startswith(("ー", "ッ")) or line.chars.endswith("ʔ")):
+            if not (token["pos"] in _ATTACHED or token["pron"].startswith(("ー", "ッ")) or line.chars.endswith("ʔ")):
                 line.gap()
             line.add("".join(_phonemes(token["pron"])), owner)
 
 
 def _phonemes(kana: str) -> Iterator[str]:
-    """Of each mora; what is no kana, such as the mark of a vowel that is not voiced, has none."""
+    """Yield the phonemes of each mora; ignores signs other than kana, such as the mark of devoicing."""
     morae = [_MORAE[mora] for mora in _MORA.findall(kana)]
     for mora, following in pairwise([*morae, ""]):
         yield _NASAL.get(following[:1], "ɴ") if mora == "ɴ" else mora

@@ -1,6 +1,6 @@
-"""How languages write figures, money, dates and abbreviations, where espeak-ng does not know: tables only.
+"""Tables of figures, money, dates and abbreviations by language, for what espeak-ng misreads.
 
-What it reads right by itself (plain and decimal numbers, %, most ordinals, Roman numerals in all but French) is not here.
+It reads plain and decimal numbers, %, most ordinals, and Roman numerals except in French correctly; these are not listed.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Habits:
-    """One language.
+class NumberFormats:
+    """Forms of numbers and abbreviations in one language.
 
     Attributes:
-        words: what is written, in lower case, its full stop included → what is said.
-        units: written after a number → said for one, and for several.
-        money: sign or code → said for one, for several, and how the hundredth parts are added ("{}" is their number).
-        months: January first.
-        date: of a day, a month's name and a year.
-        hour, minutes: a full hour, and one with minutes.
-        minus: before a figure.
-        point: what parts whole numbers from decimals.
+        words: abbreviation in lower case, with its full stop → spoken words.
+        units: unit after a number → its singular and plural.
+        money: sign or code → singular, plural, and template of the hundredth parts.
+        months: names, January first.
+        date: template of day, month's name and year.
+        hour, minutes: templates of a full hour, and of hour and minutes.
+        minus: word before a negative number.
+        point: decimal separator.
         one: the number one before a unit.
-        times: letters that stand between hours and minutes.
-        roman: whether Roman numerals are to be given as figures.
-        ordinal: how an ordinal ends as written, and as it is read right.
+        times: separators of hours and minutes.
+        roman: True if Roman numerals must be written in figures.
+        ordinal: ending of an ordinal as written, and one that espeak-ng reads correctly.
     """
 
     words: dict[str, str]
@@ -47,12 +47,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """ "a=b c; d=e" as a dictionary."""
+    """Parse "a=b c; d=e" to a dictionary."""
     return {key.strip(): said.strip() for key, _, said in (entry.partition("=") for entry in text.split(";"))}
 
 
 def _forms(text: str) -> dict[str, tuple[str, str]]:
-    """ "km=kilometre/kilometres; …": said for one and for several."""
+    """Parse "km=kilometre/kilometres; …" to key → (singular, plural)."""
     return {key: (said.partition("/")[0], said.rpartition("/")[2]) for key, said in _pairs(text).items()}
 
 
@@ -60,8 +60,8 @@ def _money(text: str, parts: str, **other: str) -> dict[str, tuple[str, str, str
     return {key: (*forms, other.get(key, parts)) for key, forms in _forms(text).items()}
 
 
-HABITS = {
-    "es": Habits(
+NUMBER_FORMATS = {
+    "es": NumberFormats(
         words=_pairs(
             "p.=página; pp.=páginas; pág.=página; págs.=páginas; núm.=número; n.º=número; nº=número; n°=número; &=y;"
             "av.=avenida; avda.=avenida; c/=calle; ee.uu.=Estados Unidos; eeuu=Estados Unidos; p.ej.=por ejemplo; d.=don;"
@@ -76,7 +76,7 @@ HABITS = {
         months=_names("enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"),
         date="{} de {} de {}", hour="{}", minutes="{} y {}", minus="menos", one="un",
     ),
-    "fr": Habits(
+    "fr": NumberFormats(
         words=_pairs(
             "m.=monsieur; mm.=messieurs; n°=numéro; nº=numéro; p.=page; pp.=pages; tél.=téléphone; av.=avenue;"
             "c.-à-d.=c'est-à-dire; p.ex.=par exemple; 1re=première; 1res=premières; &=et"
@@ -91,7 +91,7 @@ HABITS = {
         date="{} {} {}", hour="{} heures", minutes="{} heures {}", minus="moins", times=":h", roman=True,
         ordinal=("e", "ème"),
     ),
-    "it": Habits(
+    "it": NumberFormats(
         words=_pairs(
             "sig.=signor; sigg.=signori; sig.ra=signora; sig.na=signorina; dott.=dottor; dott.ssa=dottoressa; dr.=dottor;"
             "prof.=professor; prof.ssa=professoressa; avv.=avvocato; ing.=ingegner; ecc.=eccetera; n.=numero;"
@@ -106,7 +106,7 @@ HABITS = {
         months=_names("gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre"),
         date="{} {} {}", hour="{}", minutes="{} e {}", minus="meno", one="un",
     ),
-    "pt": Habits(
+    "pt": NumberFormats(
         words=_pairs(
             "sr.=senhor; sra.=senhora; srs.=senhores; srta.=senhorita; prof.=professor; profa.=professora; n.º=número;"
             "n°=número; nº=número; pág.=página; págs.=páginas; tel.=telefone; av.=avenida; r.=rua; p.ex.=por exemplo; &=e"
@@ -122,7 +122,7 @@ HABITS = {
         months=_names("janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro"),
         date="{} de {} de {}", hour="{} horas", minutes="{} e {}", minus="menos", one="um", times=":h",
     ),
-    "hi": Habits(
+    "hi": NumberFormats(
         words=_pairs("डॉ.=डॉक्टर; डॉ=डॉक्टर; प्रो.=प्रोफ़ेसर; कि.मी.=किलोमीटर; &=और"),
         units=_forms(
             "km=किलोमीटर; किमी=किलोमीटर; m=मीटर; मी=मीटर; cm=सेंटीमीटर; kg=किलो; किग्रा=किलो; g=ग्राम; l=लीटर; h=घंटा/घंटे;"

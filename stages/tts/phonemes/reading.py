@@ -1,4 +1,4 @@
-"""Written words → the phonemes the model reads, each character knowing its written word."""
+"""Converts English words to phonemes with hibari's front end, each character with its word."""
 
 from __future__ import annotations
 
@@ -12,41 +12,46 @@ from types import MappingProxyType
 from hibari.g2p import G2P
 
 from daemon.errors import JobError
-from stages.tts.text.english_normalizer import normalized
-from stages.tts.text.word_alignment import align
+from stages.tts.text.english_normalizer import normalize_english
+from stages.tts.text.word_alignment import match_words
 
-#: Owner of a character that belongs to no word, such as the space between two.
+#: Owner of a character between words, such as a space.
 NO_WORD = -1
 
-# Square brackets are markup to the front end ("[word](/phonemes/)"); a person means brackets.
+# The front end treats square brackets as markup ("[word](/phonemes/)"), so they become round ones.
 _BRACKETS = str.maketrans("[]", "()")
-_ENDING = re.compile(r"(['’]s)?[^\w,.;:!?…]*([,.;:!?…]*)[^\w,.;:!?…]*$")
+_WORD_END = re.compile(r"(['’]s)?[^\w,.;:!?…]*([,.;:!?…]*)[^\w,.;:!?…]*$")
 _VOWELS = frozenset("ɑaɐæʌəᵊɨᵻɔɒɛeœøɜɚɪiʊuoyAIOQWY")
 _NO_SOUNDS: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Phoneme characters of a piece of text, in the model's alphabet, and for each the index of its word."""
+    """The phonemes of a text.
+
+    Attributes:
+        chars: phoneme characters in misaki's alphabet.
+        owners: index of the word of each character, or `NO_WORD`.
+    """
 
     chars: str
     owners: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Reader:
-    """The voice's text front end, with the way back to the words."""
+class EnglishFrontEnd:
+    """Converts English words to phonemes, British or American."""
 
     british: bool = False
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str] = _NO_SOUNDS) -> Reading:
-        """Phonemes for up to one sentence of words; empty if nothing in them can be spoken.
+        """Return the phonemes of at most one sentence; empty if nothing in it can be spoken.
 
         Args:
-            sounds: index of a word → how a lexicon says it: /phonemes/, or a respelling such as AV-uh-tar.
+            sounds: index of a word → its sound in the lexicon: /phonemes/, or a respelling such as AV-uh-tar.
 
         Raises:
-            JobError: `text-unspeakable` where the front end gives up.
+            JobError: `text-unspeakable`: the front end fails.
         """
         parts: list[tuple[str, int]] = []
         try:
@@ -54,31 +59,32 @@ class Reader:
                 indices = list(run)
                 if given:
                     parts += [
-                        (sound_of(sounds[index], self._syllable) + _closing(words[index]), index) for index in indices
+                        (lexicon_phonemes(sounds[index], self._syllable) + _phonemes_after(words[index]), index)
+                        for index in indices
                     ]
                     continue
                 groups = self._groups(" ".join(words[index] for index in indices))
-                owners = align([words[index] for index in indices], [text for text, _ in groups])
+                owners = match_words([words[index] for index in indices], [text for text, _ in groups])
                 parts += [(phonemes, indices[owner]) for (_, phonemes), owner in zip(groups, owners, strict=True)]
         except (MemoryError, OSError):
             raise  # the machine's fault, not the text's
-        except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
+        except Exception as exc:  # third-party rules may fail on arbitrary text
             raise JobError(
                 "text-unspeakable",
-                f"The voice cannot read '{shortened(words)}'.",
+                f"The voice cannot read '{quote_words(words)}'.",
                 "Write that part in words.",
             ) from exc
-        return join(parts)
+        return join_phonemes(parts)
 
     def _syllable(self, syllable: str) -> str:
         return "".join(phonemes for _, phonemes in self._groups(syllable))
 
     def _groups(self, text: str) -> list[tuple[str, str]]:
-        """(spoken word, its phonemes) for each space-separated word of the normalised text."""
+        """Return (spoken word, phonemes) for each space-separated word of the normalised text."""
         groups: list[tuple[str, str]] = []
         word = phonemes = ""
-        front_end = _front_end(self.british)
-        for token in front_end.phonemize_tokens(front_end.tokenize(normalized(text.translate(_BRACKETS)))):
+        front_end = _load_g2p(self.british)
+        for token in front_end.phonemize_tokens(front_end.tokenize(normalize_english(text.translate(_BRACKETS)))):
             word += token.text
             phonemes += token.phonemes or ""
             if token.whitespace:
@@ -88,16 +94,17 @@ class Reader:
 
 
 @lru_cache(maxsize=2)
-def _front_end(british: bool) -> G2P:
-    """The front end with its lexicons, loaded once and kept for the jobs that follow in this process."""
+def _load_g2p(british: bool) -> G2P:
+    """Load the front end with its lexicons once and keep it for later jobs in this process."""
     return G2P(british=british)
 
 
-def sound_of(entry: str, read: Callable[[str], str]) -> str:
-    """Phonemes of a lexicon's entry. Of a respelling each syllable is read by itself, the capital one stressed.
+def lexicon_phonemes(entry: str, read: Callable[[str], str]) -> str:
+    """Return the phonemes of a lexicon's entry. Reads a respelling by syllables and stresses the one in capitals.
 
     Args:
-        read: gives the phonemes of a syllable in lower case.
+        entry: /phonemes/, or a respelling such as AV-uh-tar.
+        read: returns the phonemes of a syllable in lower case.
     """
     if entry.startswith("/"):
         return entry.strip("/")
@@ -110,8 +117,8 @@ def sound_of(entry: str, read: Callable[[str], str]) -> str:
     return phonemes
 
 
-def join(parts: Sequence[tuple[str, int]]) -> Reading:
-    """The reading of (phonemes, word) in order, a space between two."""
+def join_phonemes(parts: Sequence[tuple[str, int]]) -> Reading:
+    """Join (phonemes, word) pairs with spaces."""
     chars, owners = "", []
     for phonemes, owner in parts:
         phonemes = phonemes.strip()
@@ -125,13 +132,13 @@ def join(parts: Sequence[tuple[str, int]]) -> Reading:
     return Reading(chars, tuple(owners))
 
 
-def _closing(word: str) -> str:
-    """What follows a word's own sound: the s of the possessive, and punctuation, which makes the pause after it."""
-    match = _ENDING.search(word)
+def _phonemes_after(word: str) -> str:
+    """Return the phonemes after a word from the lexicon: the possessive s, and punctuation, which makes a pause."""
+    match = _WORD_END.search(word)
     return ("z" if match and match[1] else "") + (match[2] if match else "")
 
 
-def shortened(words: Sequence[str], limit: int = 60) -> str:
-    """The beginning of what is said, for a message."""
+def quote_words(words: Sequence[str], limit: int = 60) -> str:
+    """Quote the beginning of a text in a message, at most `limit` characters."""
     text = " ".join(words)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""Text whose every character knows its word, and the phonemes that come of it: for languages that rewrite what they read."""
+"""Text and phonemes that track the word of each character, for languages whose front ends rewrite text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import groupby
 
 from daemon.errors import JobError
 from stages.media.fullwidth import is_unspaced
-from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd, Reading
 
-#: Signs of Chinese and Japanese text → those of the network, which makes pauses of them.
-MARKS = {
+#: Punctuation of Chinese and Japanese → that of the network, which makes pauses.
+PUNCTUATION = {
     "、": ",", "，": ",", "。": ".", "．": ".", "！": "!", "？": "?", "：": ":", "；": ";", "…": "…", "‥": "…", "—": "—",
     "「": "“", "」": "”", "『": "“", "』": "”", "《": "“", "》": "”", "〈": "“", "〉": "”", "“": "“", "”": "”",
     "（": "(", "）": ")", "(": "(", ")": ")", ",": ",", ".": ".", "!": "!", "?": "?", ":": ":", ";": ";", '"': "“",
@@ -22,15 +22,15 @@ _OPENING = frozenset("“(")
 
 
 @dataclass(frozen=True)
-class Owned:
-    """Text, and for each of its characters the index of its word."""
+class TrackedText:
+    """Text, and the index of the word of each character."""
 
     text: str
     owners: tuple[int, ...]
 
     @staticmethod
-    def of(words: Sequence[str], indices: Sequence[int]) -> Owned:
-        """Words as they stand in the text: without a blank where one of two neighbours needs none."""
+    def of(words: Sequence[str], indices: Sequence[int]) -> TrackedText:
+        """Join words, with spaces only between characters of scripts that use them."""
         text, owners = "", []
         for word, index in zip(words, indices, strict=True):
             if text and word and not is_unspaced(text[-1]) and not is_unspaced(word[0]):
@@ -38,41 +38,42 @@ class Owned:
                 owners.append(index)
             text += word
             owners += [index] * len(word)
-        return Owned(text, tuple(owners))
+        return TrackedText(text, tuple(owners))
 
-    def __getitem__(self, part: slice) -> Owned:
-        return Owned(self.text[part], self.owners[part])
+    def __getitem__(self, part: slice) -> TrackedText:
+        return TrackedText(self.text[part], self.owners[part])
 
-    def sub(self, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> Owned:
-        """With every match replaced by text that belongs to the word in which it began."""
+    def sub(self, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> TrackedText:
+        """Replace every match; the new text belongs to the word in which the match begins."""
         text, owners, done = "", [], 0
         for match in pattern.finditer(self.text):
             new = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
             text += self.text[done : match.start()] + new
             owners += [*self.owners[done : match.start()], *[self.owners[match.start()]] * len(new)]
             done = match.end()
-        return Owned(text + self.text[done:], (*owners, *self.owners[done:]))
+        return TrackedText(text + self.text[done:], (*owners, *self.owners[done:]))
 
 
 @dataclass
-class Line:
-    """Phonemes that are being put together."""
+class PhonemeLine:
+    """A growing line of phonemes, with the word of each."""
 
     chars: str = ""
     owners: list[int] = field(default_factory=list)
 
     def add(self, phonemes: str, owner: int) -> None:
+        """Append phonemes of the word `owner`."""
         self.chars += phonemes
         self.owners += [owner] * len(phonemes)
 
     def gap(self) -> None:
-        """A space between two words, where there is something to part."""
+        """Append a space, unless the line is empty or ends in a space or opening sign."""
         if self.chars and self.chars[-1] not in " “(":
             self.add(" ", NO_WORD)
 
     def mark(self, sign: str, owner: int) -> None:
-        """A sign of the text; what it stands at has no space between."""
-        shown = MARKS.get(sign, "")
+        """Append a punctuation sign, attached to the word before or after it; an unknown sign becomes a space."""
+        shown = PUNCTUATION.get(sign, "")
         if not shown:
             return self.gap()
         if shown in _OPENING:
@@ -86,47 +87,48 @@ class Line:
         return None
 
     def reading(self) -> Reading:
+        """Return the phonemes, without spaces at the end."""
         end = len(self.chars.rstrip())
         return Reading(self.chars[:end], tuple(self.owners[:end]))
 
 
 @dataclass(frozen=True)
-class Tongue:
-    """A front end: a lexicon's sounds as they stand, all other text by `say`, which adds it to a line."""
+class TrackedFrontEnd:
+    """A front end that takes sounds from the lexicon, and gives other text to `say`, which appends it to a line."""
 
-    say: Callable[[Owned, Line], None]
+    say: Callable[[TrackedText, PhonemeLine], None]
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
         """See `stages.tts.phonemes.FrontEnd`."""
-        line = Line()
+        line = PhonemeLine()
         try:
             for given, run in groupby(range(len(words)), key=sounds.__contains__):
                 indices = list(run)
                 if not given:
                     line.gap()
-                    self.say(Owned.of([words[index] for index in indices], indices), line)
+                    self.say(TrackedText.of([words[index] for index in indices], indices), line)
                     continue
                 for index in indices:
-                    add_english(line, Reader().read([words[index]], {0: sounds[index]}), index)
+                    add_english(line, EnglishFrontEnd().read([words[index]], {0: sounds[index]}), index)
                     for sign in trailing_marks(words[index]):
                         line.mark(sign, index)
         except (JobError, MemoryError, OSError):
-            raise  # told already, or the machine's fault
-        except Exception as exc:  # third-party rules on arbitrary text: whatever they trip over is in the text
+            raise  # already a message, or the machine's fault
+        except Exception as exc:  # third-party rules may fail on arbitrary text
             raise JobError(
                 "text-unspeakable", f"The voice cannot read '{''.join(words)[:60]}'.", "Write that part in words."
             ) from exc
         return line.reading()
 
 
-def add_english(line: Line, reading: Reading, owner: int) -> None:
-    """Phonemes that the English front end made, all of one word."""
+def add_english(line: PhonemeLine, reading: Reading, owner: int) -> None:
+    """Append phonemes of the English front end as one word."""
     if reading.chars:
         line.gap()
         line.add(reading.chars, owner)
 
 
 def trailing_marks(word: str) -> str:
-    """Signs at the end of a word that the English front end does not know."""
-    stem = word.rstrip("".join(MARKS))
+    """Return the signs at the end of a word that are not ASCII, which the English front end ignores."""
+    stem = word.rstrip("".join(PUNCTUATION))
     return "".join(sign for sign in word[len(stem) :] if not sign.isascii())

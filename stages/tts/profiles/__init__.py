@@ -1,1 +1,1 @@
-"""Voice profiles from recordings: `sample` decodes and chooses what is best of one, `quality` measures it, `make` keeps it."""
+"""Voice profiles from recordings: `sample` selects the best part, `quality` measures it, `create` saves the profile."""

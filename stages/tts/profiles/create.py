@@ -1,4 +1,4 @@
-"""Making a profile: from a job of `kind: voice`, or by command."""
+"""Creates a voice profile, for a job of `kind: voice` or a command."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from daemon.errors import JobError
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.media.wav import open_wav_writer, to_pcm
-from stages.tts.engines.voices import catalogue
-from stages.tts.profile_store import Profile, Profiles, check_consent
-from stages.tts.profiles.sample import RATE, reference
+from stages.tts.engines.voices import list_voices
+from stages.tts.profile_store import Profile, ProfileStore, check_consent
+from stages.tts.profiles.sample import RATE, make_reference
 from stages.tts.timing import Samples
 
-#: Source of a profile that no job made.
+#: `Profile.source` of a profile made by a command.
 COMMAND = "command"
-#: Artifact that is delivered for a job of `kind: voice`.
+#: The delivered artifact of a job of `kind: voice`.
 RESULT = "profile.json"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is to be made. `source`: the job's id, or "command"; `id`: the profile's."""
+class ProfileRequest:
+    """The fields of a profile to create; see `Profile`."""
 
     id: str
     name: str
@@ -37,16 +37,16 @@ class Wish:
     source: str
 
 
-def make_from_job(ctx: Context) -> Facts:
-    """Make the profile that a job of `kind: voice` asks for, and its result `profile.json`.
+def make_profile_from_job(ctx: Context) -> Facts:
+    """Create the profile of a job of `kind: voice`, and its result `profile.json`.
 
-    The id follows from the job's, so that a job that is run again after a crash makes no second profile.
+    Derives the profile's id from the job's, so that a job repeated after a crash creates no second profile.
 
     Raises:
-        JobError, MachineError: what `make` raises.
+        JobError, MachineError: what `make_profile` raises.
     """
     asked = ctx.manifest.profile
-    wish = Wish(
+    request = ProfileRequest(
         id=f"vp-{hashlib.sha256(ctx.job_id.encode()).hexdigest()[:8]}",
         name=(asked.name if asked else None) or ctx.name,
         language=ctx.manifest.language,
@@ -54,51 +54,63 @@ def make_from_job(ctx: Context) -> Facts:
         expires=asked.expires if asked else None,
         source=ctx.job_id,
     )
-    profile, warnings = make([ctx.source("audio")], wish, ctx.settings, ctx.progress)
+    profile, warnings = make_profile([ctx.source("audio")], request, ctx.settings, ctx.progress)
     ctx.warnings.extend(warnings)
     fs.replace_json(ctx.path(RESULT), profile.record())
     return {"profile": profile.id, "voice": profile.name, "quality": profile.quality}
 
 
-def make(
-    samples: list[Path], wish: Wish, settings: Settings, progress: Callable[[float], None] = lambda _: None
+def make_profile(
+    samples: list[Path], request: ProfileRequest, settings: Settings, progress: Callable[[float], None] = lambda _: None
 ) -> tuple[Profile, tuple[str, ...]]:
-    """Make a profile; returns it and sentences for the person.
+    """Create and save a profile; return it and warnings, as sentences.
+
+    Args:
+        samples: recordings of one person.
+        progress: called with the finished share, 0 to 1.
 
     Raises:
-        JobError: `consent-missing`, `profile-name`, or what `sample.reference` raises; nothing is kept then.
-        MachineError: `folder-unusable`, ffmpeg is missing, the disk is full.
+        JobError: `consent-missing`, `profile-name`, or what `sample.make_reference` raises; nothing is saved then.
+        MachineError: `folder-unusable`; ffmpeg is missing; the disk is full.
     """
-    store = Profiles(settings.paths.profiles)
+    store = ProfileStore(settings.paths.profiles)
     if settings.stages.tts.require_consent:
-        check_consent(wish.consent, wish.name)
-    store.check_name(wish.name, wish.id)
-    _check_unlike(wish.name, settings)
-    if wish.expires is not None and wish.expires < datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(1):
-        raise JobError("profile-expired", f"{wish.expires} is over already.", "Write a day to come, or none.")
-    found = reference(samples, by_name=wish.source == COMMAND)
+        check_consent(request.consent, request.name)
+    store.check_name(request.name, request.id)
+    _check_no_engine_voice(request.name, settings)
+    if request.expires is not None and request.expires < datetime.datetime.now(
+        datetime.UTC
+    ).date() - datetime.timedelta(1):
+        raise JobError(
+            "profile-expired",
+            f"`expires` is {request.expires}, which has passed.",
+            "Write a future day, or remove the line.",
+        )
+    found = make_reference(samples, by_name=request.source == COMMAND)
     progress(0.8)
     profile = Profile(
-        id=wish.id,
-        name=wish.name,
-        language=wish.language,
+        id=request.id,
+        name=request.name,
+        language=request.language,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        consent=wish.consent.strip(),
-        expires=wish.expires,
-        source=wish.source,
+        consent=request.consent.strip(),
+        expires=request.expires,
+        source=request.source,
         quality=found.quality.record(),
-        folder=settings.paths.profiles / wish.id,
+        folder=settings.paths.profiles / request.id,
     )
-    return store.keep(profile, _wav(found.samples)), found.warnings
+    return store.save_profile(profile, _wav(found.samples)), found.warnings
 
 
-def _check_unlike(name: str, settings: Settings) -> None:
-    """A profile named like a voice of an engine could not be asked for."""
-    for voice in catalogue(settings):
-        if not voice.own and voice.is_called(name.casefold()):
-            raise JobError(
-                "profile-name", f"There is a voice named '{name}' already: {voice.id}.", "Take another name."
-            )
+def _check_no_engine_voice(name: str, settings: Settings) -> None:
+    """Check that no engine's voice has this name, because manifests could not distinguish them.
+
+    Raises:
+        JobError: `profile-name`.
+    """
+    for voice in list_voices(settings):
+        if not voice.is_profile and voice.is_called(name.casefold()):
+            raise JobError("profile-name", f"A voice named '{name}' already exists: {voice.id}.", "Use another name.")
 
 
 def _wav(samples: Samples) -> bytes:

@@ -1,4 +1,4 @@
-"""What tells music from speech, as far as it can be measured: speech hisses between its vowels, and its pitch knows no scale."""
+"""Measures features that distinguish music from speech: speech contains hisses, and its pitch follows no scale."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy.typing as npt
 from stages.tts.timing import STEPS_PER_S, Samples
 
 _FRAME_S = 0.04
-#: A sound hisses where most of it is above this: s, f, t, also over a telephone (which ends at 3.4 kHz). Hz
+#: A sound is a hiss (s, f, t) if most of its power is above this, also over a telephone (up to 3.4 kHz). Hz
 _HISS_HZ = 2000.0
-#: Hum and rumble are below this, and of no person. Hz
+#: Power below this is hum and rumble, and is ignored. Hz
 _RUMBLE_HZ = 200.0
-#: Quarters of a voice's pitches this near to one another are no melody, and may stand anywhere on a scale. Semitones
+#: Smallest range between the quartiles of the pitch that is compared with a scale. Semitones
 _MONOTONE = 2.0
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def hiss(samples: Samples, rate: int, speech: Bools) -> float:
-    """Share of the speech (flags of 10 ms) that hisses. Voices: 0.17 to 0.25, dull ones 0.04; music: 0."""
+def hiss_share(samples: Samples, rate: int, speech: Bools) -> float:
+    """Return the share of the speech (bool for each 10 ms) that is hiss. Voices: 0.17 to 0.25, dull ones 0.04; music: 0."""
     size, hop = round(_FRAME_S * rate), rate // STEPS_PER_S
     steps = np.flatnonzero(speech[: max(0, (len(samples) - size) // hop + 1)])
     if not len(steps):
@@ -35,10 +35,10 @@ def hiss(samples: Samples, rate: int, speech: Bools) -> float:
     return count / len(steps)
 
 
-def on_a_scale(pitch: Floats) -> float:
-    """How near the pitches (Hz, only voiced ones) stand to a scale of semitones, wherever it begins: 0 anywhere, 1 on it.
+def scale_likeness(pitch: Floats) -> float:
+    """Return how closely pitches (Hz, voiced ones only) follow a scale of semitones of any tuning: 0 not, 1 exactly.
 
-    Voices: 0.1 at most; a melody on one instrument 0.6 to 0.9. 0 where the pitch hardly moves.
+    Voices have at most 0.1, a melody on one instrument 0.6 to 0.9. Returns 0 where the pitch hardly changes.
     """
     if len(pitch) < STEPS_PER_S:
         return 0.0

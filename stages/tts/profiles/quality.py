@@ -1,6 +1,6 @@
-"""How good a recording is as a model for a voice: what can be measured without understanding it.
+"""Measures how suitable a recording is for a voice profile.
 
-Levels are in dB of full scale. What cannot be told by these means is not told: an accent, singing, an echoing room.
+Levels are in dB of full scale. Accent, singing and reverberation are not detected.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.tts.profiles.music import hiss, on_a_scale
-from stages.tts.profiles.speakers import apart
-from stages.tts.timing import STEPS_PER_S, Samples, loudness
+from stages.tts.profiles.music import hiss_share, scale_likeness
+from stages.tts.profiles.speakers import speaker_distance
+from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
-#: Between the noise in the pauses and the speech itself, how far up a step must be to count as speech.
+#: A step is speech if its level is above this share of the range from noise to speech.
 _SPEECH_SHARE = 0.4
-#: Pauses shorter than this belong to what is said around them. s
+#: Shorter pauses count as speech. s
 _JOIN_S = 0.25
-#: A voice's pitch, Hz. Below and above it there are other things.
+#: Range of a voice's pitch. Hz
 _LOWEST, _HIGHEST = 65.0, 420.0
 _FRAME_S = 0.04
-#: How alike a sound must be after one period to have a pitch (1: exactly).
+#: Lowest autocorrelation after one period of a sound with a pitch; 1 is the highest.
 _PERIODIC = 0.6
-#: Two groups of phrases this far apart in pitch are two people, mostly. Semitones
+#: Two groups of phrases at least this far apart in pitch are usually two people. Semitones
 _TWO_VOICES = 6.5
-#: A note stays where it is; a voice moves from step to step by more than this. Semitones in 10 ms
+#: The pitch of a voice changes by more than this from step to step; that of a note does not. Semitones per 10 ms
 _STILL = 0.03
-#: Nearer to a scale is a melody, and with less that hisses it is no speech; see `stages.tts.profiles.music`.
+#: Above this likeness to a scale it is a melody; below this share of hiss it is not speech (`stages.tts.profiles.music`).
 _MELODY, _NO_HISS = 0.4, 0.01
-_FULL = 0.999  # of full scale
-#: Pauses quieter than this below the speech were made by a machine, and tell nothing about a room. dB
+_FULL_SCALE = 0.999  # clipped from here; 1 is full scale
+#: Highest reported ratio of speech to pauses; quieter pauses are digital silence. dB
 _QUIETEST_DB = 60.0
 
 Bools = npt.NDArray[np.bool_]
@@ -40,21 +40,21 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Quality:
-    """What was measured.
+class RecordingQuality:
+    """Measurements of a recording.
 
     Attributes:
-        seconds: length of what was measured; `speech_s`: without the pauses.
+        seconds: length; `speech_s`: length without pauses.
         level_db, noise_db: mean level of the speech and of the quietest tenth.
-        snr_db: their difference. Where there is no pause, music or an even noise plays, and it is small.
-        clipped: share of samples that are cut off at full scale.
-        pitch_hz: median of the voiced parts; 0 where there is none.
-        voiced: share of the speech that has a pitch.
-        still: share of the voiced parts in which the pitch stands still, as it does in music.
-        hiss: share of the speech that is s, f, t and the like; hardly anything but speech has both these and a pitch.
-        scale: how near the pitches stand to a scale of semitones, as a melody's do; 0 to 1.
-        second_pitch_hz: another group of phrases with a pitch far away, as of a second person; 0 where there is none.
-        apart: how far phrases fall into two groups by the colour of their vowels; see `stages.tts.profiles.speakers`.
+        snr_db: their difference; small for music or constant noise, which have no pauses.
+        clipped: share of clipped samples.
+        pitch_hz: median over the voiced parts; 0 where there are none.
+        voiced: share of the speech with a pitch.
+        still: share of the voiced parts with a constant pitch, as in music.
+        hiss: share of the speech that is hiss (s, f, t), which only speech has together with a pitch.
+        scale: likeness of the pitches to a scale of semitones, as in a melody; 0 to 1.
+        second_pitch_hz: pitch of a second, distant group of phrases, as of a second person; 0 where there is none.
+        apart: distance of two groups of phrases by their vowels; see `stages.tts.profiles.speakers`.
     """
 
     seconds: float
@@ -72,56 +72,56 @@ class Quality:
     apart: float
 
     def record(self) -> dict[str, Any]:
-        """For profile.yaml and the status."""
+        """Return the rounded values for profile.yaml and the status file."""
         digits = {"clipped": 4, "voiced": 2, "still": 2, "hiss": 3, "scale": 2, "seconds": 2, "speech_s": 2}
         return {key: round(float(value), digits.get(key, 1)) for key, value in asdict(self).items()}
 
     @property
     def unlike_speech(self) -> str:
-        """Why it cannot be one person speaking, in words; empty where it can."""
+        """Return why it cannot be one person speaking, as a phrase; empty if it can."""
         if self.still >= 0.5:
-            return "its pitch stands still, as that of music does"
+            return "its pitch is constant for long stretches, as in music"
         if self.voiced < 0.15:
-            return "hardly any of it has the pitch of a voice"
+            return "hardly any part has the pitch of a voice"
         if self.snr_db < 8.0:
-            return f"it never pauses, or the noise is almost as loud as the voice ({self.snr_db:.0f} dB between them)"
+            return f"it has no pauses, or the noise is almost as loud as the voice ({self.snr_db:.0f} dB between them)"
         if self.scale > _MELODY:
-            return "its pitches are those of a scale, as in music"
+            return "its pitch follows a scale, as in music"
         if self.hiss < _NO_HISS:
-            return "nothing in it hisses, as s, f and t do in speech"
+            return "it lacks the hissing sounds of speech, such as s, f and t"
         return ""
 
 
-def measure(samples: Samples, rate: int) -> Quality:
-    """Measure float32 [n] within ±1."""
-    levels = loudness(samples, rate)
-    speech = speaking(levels)
+def measure_quality(samples: Samples, rate: int) -> RecordingQuality:
+    """Measure a recording: float32 [n] within ±1, at `rate` Hz."""
+    levels = step_levels(samples, rate)
+    speech = speech_steps(levels)
     noise = float(np.percentile(levels, 10)) if len(levels) else -120.0
     power = 10.0 ** (levels[speech] / 10.0)
     level = float(10.0 * np.log10(power.mean())) if len(power) else -120.0
-    pitch = pitches(samples, rate)[: len(levels)]
+    pitch = step_pitches(samples, rate)[: len(levels)]
     talk = speech[: len(pitch)]
     voiced = (pitch > 0) & talk
-    first, second = _groups(pitch, talk)
-    return Quality(
+    first, second = _pitch_groups(pitch, talk)
+    return RecordingQuality(
         seconds=len(samples) / rate,
         speech_s=float(speech.sum()) / STEPS_PER_S,
         level_db=level,
         noise_db=noise,
         snr_db=min(level - noise, _QUIETEST_DB),
-        clipped=clipping(samples),
+        clipped=clipped_share(samples),
         pitch_hz=first or (float(np.median(pitch[voiced])) if voiced.any() else 0.0),
         voiced=float(voiced.sum() / max(1, talk.sum())),
-        still=_still(pitch, voiced),
-        hiss=hiss(samples, rate, talk),
-        scale=on_a_scale(pitch[voiced]),
+        still=_still_share(pitch, voiced),
+        hiss=hiss_share(samples, rate, talk),
+        scale=scale_likeness(pitch[voiced]),
         second_pitch_hz=second,
-        apart=apart(samples, rate, np.where(talk, pitch, 0.0), _runs(talk)),
+        apart=speaker_distance(samples, rate, np.where(talk, pitch, 0.0), _flag_runs(talk)),
     )
 
 
-def speaking(levels: Floats) -> Bools:
-    """Which steps of 10 ms are speech, with the short pauses in it."""
+def speech_steps(levels: Floats) -> Bools:
+    """Return which steps of 10 ms are speech, short pauses included, bool [steps], from levels in dB."""
     if not len(levels):
         return np.zeros(0, np.bool_)
     low, high = np.percentile(levels, [10, 95])
@@ -135,14 +135,14 @@ def speaking(levels: Floats) -> Bools:
     return joined
 
 
-def clipping(samples: Samples) -> float:
-    """Share of samples that stand at full scale together with a neighbour."""
-    full = np.abs(samples) >= _FULL
+def clipped_share(samples: Samples) -> float:
+    """Return the share of samples at full scale beside another one."""
+    full = np.abs(samples) >= _FULL_SCALE
     return float((full[1:] & full[:-1]).sum() / max(1, len(samples)))
 
 
-def pitches(samples: Samples, rate: int) -> Floats:
-    """Pitch of each 10 ms in Hz, 0 where there is none: the lag after which the sound is most like itself."""
+def step_pitches(samples: Samples, rate: int) -> Floats:
+    """Return the pitch of each 10 ms in Hz, 0 where there is none, float64 [steps], by autocorrelation."""
     size, hop = round(_FRAME_S * rate), rate // STEPS_PER_S
     shortest, longest = int(rate / _HIGHEST), int(rate / _LOWEST)
     found = np.zeros(max(0, (len(samples) - size) // hop + 1))
@@ -154,7 +154,7 @@ def pitches(samples: Samples, rate: int) -> Floats:
         frames = (frames - frames.mean(axis=1, keepdims=True)) * window
         like = np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * size, axis=1)) ** 2, axis=1)[:, : longest + 2]
         like = like / np.maximum(like[:, :1], 1e-9) / (bias / bias[0])
-        # Of lags that are nearly as good as the best, the shortest: its multiples are as good, and an octave too low.
+        # Take the shortest lag that is nearly the best, because its multiples, an octave lower, are as good.
         part = like[:, shortest : longest + 1]
         best = part.max(axis=1)
         lag = shortest + np.argmax(part > 0.9 * best[:, None], axis=1)
@@ -169,14 +169,14 @@ def pitches(samples: Samples, rate: int) -> Floats:
 
 
 def _climb(row: Floats, lag: int, longest: int) -> int:
-    """From the first lag that is good enough, up to its peak."""
+    """Move from the first lag that is good enough to the peak after it."""
     while lag < longest and row[lag + 1] > row[lag]:
         lag += 1
     return lag
 
 
-def _still(pitch: Floats, voiced: Bools) -> float:
-    """Share of the voiced steps in whose surroundings (five steps) the pitch does not move."""
+def _still_share(pitch: Floats, voiced: Bools) -> float:
+    """Return the share of voiced steps around which (five steps) the pitch is constant."""
     semitones = 12.0 * np.log2(np.maximum(pitch, 1.0))
     moves = np.abs(np.diff(semitones))
     both = voiced[1:] & voiced[:-1]
@@ -186,11 +186,11 @@ def _still(pitch: Floats, voiced: Bools) -> float:
     return float((rolling[both] < _STILL).mean())
 
 
-def _groups(pitch: Floats, talk: Bools) -> tuple[float, float]:
-    """Pitch of the phrases; and of a second group of them, where they fall into two that are far apart (else 0)."""
+def _pitch_groups(pitch: Floats, talk: Bools) -> tuple[float, float]:
+    """Return the pitch of the larger and the smaller group of phrases, in Hz; (0, 0) where there are not two groups."""
     phrases = [
         (float(np.median(pitch[first:last][pitch[first:last] > 0])), int((pitch[first:last] > 0).sum()))
-        for first, last in _runs(talk)
+        for first, last in _flag_runs(talk)
         if (pitch[first:last] > 0).sum() >= 0.2 * STEPS_PER_S
     ]
     if len(phrases) < 2:
@@ -217,6 +217,6 @@ def _groups(pitch: Floats, talk: Bools) -> tuple[float, float]:
     return float(2.0 ** (first / 12.0)), float(2.0 ** (second / 12.0))
 
 
-def _runs(flags: Bools) -> list[tuple[int, int]]:
+def _flag_runs(flags: Bools) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

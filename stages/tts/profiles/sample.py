@@ -1,4 +1,4 @@
-"""A recording → the part of it that is the best model for a voice, levelled. The file is hostile until decoded."""
+"""Decodes recordings and extracts the reference for a voice profile. The files are untrusted until decoded."""
 
 from __future__ import annotations
 
@@ -9,79 +9,82 @@ import numpy as np
 
 from daemon.errors import JobError, escape_unprintable
 from stages.media.ffmpeg import FfmpegProcess
-from stages.tts.profiles.quality import Quality, measure, speaking
-from stages.tts.recording import SILENT_DB, decoder, unreadable
-from stages.tts.timing import STEPS_PER_S, Samples, loudness
+from stages.tts.profiles.quality import RecordingQuality, measure_quality, speech_steps
+from stages.tts.recording import SILENT_PEAK_DB, decode_command, decode_error
+from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
-#: Rate of a reference, Hz: what XTTS is conditioned on.
+#: Rate of a reference, which XTTS requires. Hz
 RATE = 22_050
-#: Speech that a voice can be made from at all, that it should be made from, and that is used at most. s
+#: Shortest accepted, recommended, and longest used length of speech. s
 LEAST_S, GOOD_S, MOST_S = 3.0, 6.0, 30.0
-#: A longer recording is none of one person reading a few sentences. s
+#: Longest accepted recording. s
 LONGEST_S = 900.0
-#: Level that the speech is brought to, in dB of full scale.
+#: Level of the speech in a reference. dB of full scale
 LEVEL_DB = -22.0
-#: Below this the noise is copied with the voice. dB between speech and pauses
+#: Below this ratio of speech to pauses, the voice copies the noise. dB
 NOISY_DB = 20.0
-#: A larger share of samples at full scale is heard. Share
+#: A larger share of clipped samples is audible.
 CLIPPED = 0.0005
-#: Two groups of phrases this far apart are two people, mostly; see `stages.tts.profiles.speakers`.
+#: Two groups of phrases farther apart are usually two people; see `stages.tts.profiles.speakers`.
 TWO_PEOPLE = 2.0
-#: Room left around the speech, and silence between two samples. s
+#: Margin around the speech, and silence between two recordings. s
 _ROOM_S, _JOIN_S = 0.1, 0.3
 _CHUNK_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The model for a voice.
+class VoiceReference:
+    """The reference sound of a voice profile.
 
     Attributes:
         samples: float32 [n] at `RATE`, mono, at most `MOST_S` long.
-        quality: measured of it, but for `clipped` and `level_db`, which are the recordings'.
-        warnings: sentences for the person.
+        quality: measurements; `clipped` and `level_db` are those before levelling.
+        warnings: sentences for the user.
     """
 
     samples: Samples
-    quality: Quality
+    quality: RecordingQuality
     warnings: tuple[str, ...]
 
 
-def reference(paths: list[Path], *, by_name: bool = False) -> Reference:
-    """The reference that recordings of one person give together. `by_name`: the person knows them by these names.
+def make_reference(paths: list[Path], *, by_name: bool = False) -> VoiceReference:
+    """Make a reference from recordings of one person.
+
+    Args:
+        by_name: messages name the files, because the user knows them by these names.
 
     Raises:
         JobError: `audio-unreadable`, `audio-silent`, `sample-too-short`, `sample-too-long`, `sample-not-speech`.
         MachineError: ffmpeg is missing, or the machine fails.
     """
-    parts = [best_part(decode(path, by_name=by_name), MOST_S) for path in paths]
-    raw = _joined(parts)[: round(MOST_S * RATE)]
-    found = measure(raw, RATE)
-    if found.level_db < SILENT_DB:
-        raise JobError("audio-silent", "The recording is silent.", "Bring one in which a person is heard speaking.")
+    parts = [best_part(decode_sample(path, by_name=by_name), MOST_S) for path in paths]
+    raw = _join_samples(parts)[: round(MOST_S * RATE)]
+    found = measure_quality(raw, RATE)
+    if found.level_db < SILENT_PEAK_DB:
+        raise JobError("audio-silent", "The recording is silent.", "Provide one of a person speaking.")
     if found.speech_s < LEAST_S:
         raise JobError(
             "sample-too-short",
             f"The recording has {found.speech_s:.1f} s of speech; a voice needs at least {LEAST_S:g} s.",
-            f"Bring {GOOD_S:g} to {MOST_S:g} s of the same person, speaking clearly.",
+            f"Provide {GOOD_S:g} to {MOST_S:g} s of the same person, speaking clearly.",
         )
     if found.unlike_speech:
         raise JobError(
             "sample-not-speech",
             f"The recording does not sound like one person speaking: {found.unlike_speech}.",
-            "Bring a clean recording of one person, without music.",
+            "Provide a clean recording of one person, without music.",
         )
-    return Reference(_levelled(raw, found.level_db), found, tuple(_warnings(found)))
+    return VoiceReference(_bring_to_level(raw, found.level_db), found, tuple(_warnings(found)))
 
 
-def decode(path: Path, *, by_name: bool = False) -> Samples:
-    """A file's sound, mono at `RATE`.
+def decode_sample(path: Path, *, by_name: bool = False) -> Samples:
+    """Decode a file to float32 [n], mono at `RATE`.
 
     Raises:
         JobError: `audio-unreadable`, `sample-too-long`.
     """
     blocks: list[bytes] = []
-    with FfmpegProcess(decoder(path.name, RATE), path.parent, read=True) as ffmpeg:
+    with FfmpegProcess(decode_command(path.name, RATE), path.parent, read=True) as ffmpeg:
         size = 0
         while data := ffmpeg.stdout.read(_CHUNK_BYTES):
             blocks.append(data)
@@ -95,15 +98,17 @@ def decode(path: Path, *, by_name: bool = False) -> Samples:
         status = ffmpeg.finish()
     if status != 0:
         raise (
-            unreadable(status, ffmpeg.log, escape_unprintable(path.name)) if by_name else unreadable(status, ffmpeg.log)
+            decode_error(status, ffmpeg.log, escape_unprintable(path.name))
+            if by_name
+            else decode_error(status, ffmpeg.log)
         )
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
 
 
 def best_part(samples: Samples, most_s: float) -> Samples:
-    """From the first to the last speech; where that is too long, the stretch with the most speech and no clipping."""
-    levels = loudness(samples, RATE)
-    speech = speaking(levels)
+    """Cut a sound to its speech; where that is longer than `most_s`, to the stretch with most speech and least clipping."""
+    levels = step_levels(samples, RATE)
+    speech = speech_steps(levels)
     heard = np.flatnonzero(speech)
     if not len(heard):
         return samples[:0]
@@ -120,35 +125,35 @@ def best_part(samples: Samples, most_s: float) -> Samples:
     return samples[round(first * hop) : round(last * hop)]
 
 
-def _joined(parts: list[Samples]) -> Samples:
+def _join_samples(parts: list[Samples]) -> Samples:
     gap = np.zeros(round(_JOIN_S * RATE), np.float32)
     return np.concatenate([piece for part in parts for piece in (gap, part)][1:])
 
 
-def _levelled(samples: Samples, level_db: float) -> Samples:
-    """At the usual level, or as near to it as its peaks allow: bending them would change the voice."""
+def _bring_to_level(samples: Samples, level_db: float) -> Samples:
+    """Scale to `LEVEL_DB`, or as near as possible without clipping, which would change the voice."""
     peak = float(np.abs(samples).max(initial=1e-9))
     return samples * np.float32(min(10.0 ** ((LEVEL_DB - level_db) / 20.0), 1.0 / peak))
 
 
-def _warnings(found: Quality) -> list[str]:
+def _warnings(found: RecordingQuality) -> list[str]:
     told = []
     if found.speech_s < GOOD_S:
-        told.append(f"Only {found.speech_s:.1f} s of speech; {GOOD_S:g} s or more make a better likeness.")
+        told.append(f"Only {found.speech_s:.1f} s of speech; {GOOD_S:g} s or more give a more similar voice.")
     if found.snr_db < NOISY_DB:
         told.append(
-            f"The recording is noisy ({found.snr_db:.0f} dB between speech and pauses); the voice will be, too."
+            f"The recording is noisy ({found.snr_db:.0f} dB between speech and pauses); the voice will be noisy too."
         )
     if found.clipped > CLIPPED:
         told.append(f"{100 * found.clipped:.2g} % of the recording is clipped; record it at a lower level.")
     if found.second_pitch_hz:
         told.append(
-            f"Some of it is at about {found.pitch_hz:.0f} Hz and some at about {found.second_pitch_hz:.0f} Hz: "
-            "if those are two people, the voice will be neither."
+            f"Some phrases have a pitch of about {found.pitch_hz:.0f} Hz and some of {found.second_pitch_hz:.0f} Hz. "
+            "If those are two people, the voice will resemble neither."
         )
     elif found.apart > TWO_PEOPLE:
         told.append(
-            "Some of its phrases sound as if another person spoke them, or another microphone had heard them: "
-            "if that is so, the voice will be neither."
+            "Some phrases seem to be spoken by another person or into another microphone. "
+            "If so, the voice will resemble neither."
         )
     return told

@@ -1,1 +1,1 @@
-"""What people write, made ready to be said: marks of typesetting undone, and shapes that voices misread put into words."""
+"""Prepares written text for speech: removes traces of typesetting, and writes in words what voices misread."""

@@ -1,4 +1,4 @@
-"""Web and mail addresses as people say them: "example dot com slash docs"."""
+"""Spells out web and mail addresses as people say them: "example dot com slash docs"."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Signs:
-    """The names of the signs in addresses, in one language."""
+class SignNames:
+    """Names of the signs in addresses, in one language."""
 
     dot: str
     at: str
@@ -18,19 +18,19 @@ class Signs:
     plus: str = "plus"
 
 
-#: By language. In the others an address is left to the voice.
-SIGNS = {
-    "en": Signs("dot", "at", "slash", "dash", "underscore"),
-    "de": Signs("Punkt", "at", "Schrägstrich", "Bindestrich", "Unterstrich"),
-    "es": Signs("punto", "arroba", "barra", "guion", "guion bajo", "más"),
-    "fr": Signs("point", "arobase", "barre oblique", "tiret", "tiret bas"),
-    "it": Signs("punto", "chiocciola", "barra", "trattino", "trattino basso", "più"),
-    "nl": Signs("punt", "apenstaartje", "schuine streep", "streepje", "liggend streepje"),
-    "pt": Signs("ponto", "arroba", "barra", "hífen", "sublinhado", "mais"),
+#: By language; in other languages addresses are left to the voice.
+SIGN_NAMES = {
+    "en": SignNames("dot", "at", "slash", "dash", "underscore"),
+    "de": SignNames("Punkt", "at", "Schrägstrich", "Bindestrich", "Unterstrich"),
+    "es": SignNames("punto", "arroba", "barra", "guion", "guion bajo", "más"),
+    "fr": SignNames("point", "arobase", "barre oblique", "tiret", "tiret bas"),
+    "it": SignNames("punto", "chiocciola", "barra", "trattino", "trattino basso", "più"),
+    "nl": SignNames("punt", "apenstaartje", "schuine streep", "streepje", "liggend streepje"),
+    "pt": SignNames("ponto", "arroba", "barra", "hífen", "sublinhado", "mais"),
 }
-#: Parts of a path that are said; people do not read out more.
+#: Most parts of a path that are spoken.
 _PATH_PARTS = 3
-#: Without "http" or "www" only these endings make a word an address: "etc.and" is none.
+#: Without "http" or "www", a word is an address only with one of these endings; "etc.and" is not.
 _ENDINGS = "com|org|net|edu|gov|io|dev|ai|app|info|eu|uk|us|de|fr|es|it|nl|ch|at|jp|ca|au|tv|me|co"
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -45,8 +45,8 @@ _TAIL = re.compile(r"[.,;:!?)\]}>\"'”’»]*$")
 
 
 def spoken_address(word: str, language: str) -> list[str] | None:
-    """The words in which an address is said, its closing punctuation kept; None where `word` is no address."""
-    signs = SIGNS.get(language)
+    """Return an address as spoken words, its closing punctuation kept; None if `word` is not an address."""
+    signs = SIGN_NAMES.get(language)
     if signs is None or ("." not in word and "//" not in word) or len(word) > 2000:
         return None
     core = word.lstrip("(<[{\"'“‘«")
@@ -63,7 +63,7 @@ def spoken_address(word: str, language: str) -> list[str] | None:
     return said
 
 
-def _host(host: str, signs: Signs) -> list[str]:
+def _host(host: str, signs: SignNames) -> list[str]:
     said: list[str] = []
     labels = host.split(".")
     for number, label in enumerate(labels):
@@ -72,15 +72,15 @@ def _host(host: str, signs: Signs) -> list[str]:
     return said
 
 
-def _path(path: str, signs: Signs) -> list[str]:
+def _path(path: str, signs: SignNames) -> list[str]:
     said: list[str] = []
     for part in [part for part in path.split("/") if part][:_PATH_PARTS]:
         said += [signs.slash, *_parts(part, signs)]
     return said
 
 
-def _parts(text: str, signs: Signs) -> list[str]:
-    """Letters and figures as words, the signs between them by name."""
+def _parts(text: str, signs: SignNames) -> list[str]:
+    """Split a text into letters, figures and names of the signs between them."""
     names = {".": signs.dot, "-": signs.dash, "_": signs.underscore, "+": signs.plus}
     pieces = re.findall(r"[^\W\d_]+|\d+|[.\-_+]", text)
     return [names.get(piece, piece) for piece in pieces] or [text]

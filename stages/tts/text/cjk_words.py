@@ -1,8 +1,7 @@
-"""Chinese and Japanese put no blanks between words: where in such text a line, and what counts as a word, may end.
+"""Splits Chinese and Japanese text, which has no spaces between words, into words.
 
-A word of timing.json is there what a reader takes in at once and what a caption may break after: a word in Chinese, a
-word with its particles in Japanese. Jieba's dictionary knows the words of simplified Chinese; the phrases of Japanese and of
-traditional Chinese, which that dictionary has not, are found by budoux, a line breaker with small models of its own.
+A word is a unit of timing.json and of line breaks in captions: a word in Chinese, a word with its particles in Japanese.
+Jieba's dictionary covers simplified Chinese. For Japanese and traditional Chinese the line breaker budoux finds phrases.
 """
 
 from __future__ import annotations
@@ -21,20 +20,24 @@ _WRAPPED = re.compile(f"(?<=[{UNSPACED}])[^\\S\\n]*\\n[^\\S\\n]*(?=[{UNSPACED}])
 _BLANKS = re.compile(
     f"(?<=[{UNSPACED}])\\s+(?=[{UNSPACED}\\d])|(?<=\\d)\\s+(?=[{UNSPACED}])|(?<=[{UNSPACED}][,.:;!?])\\s+(?=[{UNSPACED}])"
 )
-#: What is counted in dates and times, which go on with a figure.
+#: Units in dates and times, which a figure may follow without a break.
 _DATED = "年月点點时時分"
-#: After these a clause is over, and nothing beyond says where a word before them ends.
+#: A clause with its closing punctuation. Words are found in each clause separately.
 _CLAUSE = re.compile(r"[^、。，．：；！？…‥—,;:!?]*[、。，．：；！？…‥—,;:!?]*[」』）】〕〉》”’]*")
 
 
-class Breaker:
-    """Finds words in the text of one language."""
+class WordBreaker:
+    """Finds words in text of one language.
+
+    Args:
+        parts: splits a clause into parts, in order and complete.
+    """
 
     def __init__(self, parts: Callable[[str], list[str]]) -> None:
         self._parts = parts
 
     def words(self, run: str) -> list[str]:
-        """The words of a text without blanks, in order; joined they are the text."""
+        """Return the words of a text without spaces, in order; joined they are the text."""
         found: list[str] = []
         for clause in _CLAUSE.findall(run):
             for part in self._parts(clause):
@@ -45,10 +48,10 @@ class Breaker:
         return found
 
 
-def breaker_for(language: str, text: str) -> Breaker | None:
-    """What finds the words of a text: None where blanks do.
+def breaker_for(language: str, text: str) -> WordBreaker | None:
+    """Return the word breaker for a text; None where spaces separate its words.
 
-    Where the language is another (a recording's may not be told), a text that is mostly Han or kana speaks for itself.
+    Text that is mostly Han or kana gets one even if `language` is another, because a recording's may be unset.
     """
     tag = language.casefold()
     primary = tag.partition("-")[0]
@@ -58,33 +61,33 @@ def breaker_for(language: str, text: str) -> Breaker | None:
         if 2 * len(letters) <= sum(map(str.isalpha, text)):
             return None
         tag = primary = "ja" if _KANA.search(text) else "zh"
-    return _breaker("ja" if primary == "ja" else "zh-hant" if tag.startswith(TRADITIONAL) else "zh")
+    return _load_breaker("ja" if primary == "ja" else "zh-hant" if tag.startswith(TRADITIONAL) else "zh")
 
 
 @lru_cache(maxsize=3)
-def _breaker(name: str) -> Breaker:
+def _load_breaker(name: str) -> WordBreaker:
     if name == "zh":
         import rjieba
 
-        return Breaker(rjieba.cut)
+        return WordBreaker(rjieba.cut)
     import budoux
 
     load = budoux.load_default_japanese_parser if name == "ja" else budoux.load_default_traditional_chinese_parser
-    return Breaker(load().parse)
+    return WordBreaker(load().parse)
 
 
-def unwrapped(line: str) -> str:
-    """Lines that were wrapped between two such characters as one, which no blank joins."""
+def join_wrapped_lines(line: str) -> str:
+    """Join lines that were wrapped between two characters of such scripts, without a space."""
     return _WRAPPED.sub("", line)
 
 
 def without_blanks(text: str) -> str:
-    """The text without blanks between two such characters, or one and a figure, as it is to be said."""
+    """Remove spaces between two characters of such scripts, or one and a figure."""
     return _BLANKS.sub("", text)
 
 
 def _may_break(before: str, after: str) -> bool:
-    """Whether a line may end between two parts; Latin words, numbers with what they count, and dates stay whole."""
+    """True if a line may break between two parts; keeps Latin words, dates, and numbers with their unit whole."""
     left, right = before[-1], after[0]
     if left in OPENING or right in CLOSING or (left in _DATED and right.isdigit()):
         return False

@@ -1,6 +1,6 @@
-"""A text as its reader sees it: what typesetters, web pages and PDF files put into it is taken out before it is read.
+"""Cleans text of what typesetting, web pages and PDF files add: ligatures, hyphenation, HTML, invisible characters.
 
-Captions show the result, which looks as the text did: "oﬃce" with a ligature is "office", `<b>now</b>` is "now".
+Captions show the result: "oﬃce" with a ligature becomes "office", `<b>now</b>` becomes "now".
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 import unicodedata
 from html.entities import html5
 
-#: Letters set as one sign: "ﬁ", "ﬄ".
+#: Ligatures: "ﬁ", "ﬄ".
 _LIGATURE = re.compile("[\ufb00-\ufb06]")
-#: Places where a line may break, the mark of byte order, and (in a word of Latin letters) what joins or parts letters.
+#: Soft hyphens, zero-width spaces, byte order marks, and joiners within words of Latin letters.
 _UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]|(?<=[A-Za-z])[\u200c\u200d](?=[A-Za-z])")
 #: "inter-" at the end of a line and "national" on the next.
 _BROKEN = re.compile(
     r"(?<![^\s(])([^\s(]{0,40}[^\W\d_]{2})[-\u2010\u00ad][^\S\n]*\n[^\S\n]*(?!(?:and|or|to)\b)(?=[a-zß-öø-ÿ]{2})"
 )
-#: After these the hyphen is the word's own: "well-known".
+#: After these the hyphen at the end of a line belongs to the word: "well-known".
 _COMPOUNDS = frozenset(
     {"all", "cross", "ever", "ex", "full", "half", "high", "long", "low", "non", "self", "short", "well"}
 )
@@ -31,19 +31,19 @@ _PARAGRAPHS = frozenset({"p", "div", "table", "ul", "ol", "blockquote", "hr", "p
 _LINES = frozenset({"br", "li", "tr"})
 
 
-def as_seen(text: str) -> str:
-    """The text without marks that no reader sees, words whole, and HTML as a browser shows it."""
-    text = _ENTITY.sub(_meant, _TAG.sub(_space, _COMMENT.sub("", text)))
-    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_joined, text))
+def clean_text(text: str) -> str:
+    """Return the text as a reader sees it: no invisible characters, hyphenated words joined, HTML as a browser shows it."""
+    text = _ENTITY.sub(_decode_entity, _TAG.sub(_tag_space, _COMMENT.sub("", text)))
+    text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_mend_word, text))
     return _UNSEEN.sub("", text)
 
 
-def _joined(broken: re.Match[str]) -> str:
+def _mend_word(broken: re.Match[str]) -> str:
     first = broken[1]
     return f"{first}-" if "-" in first or first.casefold() in _COMPOUNDS else first
 
 
-def _space(tag: re.Match[str]) -> str:
+def _tag_space(tag: re.Match[str]) -> str:
     name = tag[2].casefold()
     if name in _PARAGRAPHS:
         return "\n\n"
@@ -52,7 +52,7 @@ def _space(tag: re.Match[str]) -> str:
     return " " if name in ("td", "th", "img") else ""
 
 
-def _meant(entity: re.Match[str]) -> str:
+def _decode_entity(entity: re.Match[str]) -> str:
     if entity[0].startswith("&#"):
         return html.unescape(entity[0])
     return html5.get(entity[0][1:], entity[0])

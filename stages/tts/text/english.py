@@ -1,7 +1,7 @@
-"""How English writes what its voices misread: the table of rules, in the order in which they are tried.
+"""The table of rules for English text that front ends misread, in the order in which they are applied.
 
-A rule stands here where people write a shape in what is to be spoken and a front end gets it wrong. What all read right
-("7:30 pm", "21st", "Dr.", "50%") is left to them, and so are plain figures.
+A rule is added where a pattern is common in texts and at least one front end misreads it. What all read correctly
+("7:30 pm", "21st", "Dr.", "50%"), and plain figures, are left to them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from functools import lru_cache
 from stages.tts.text import english_numbers as n
 from stages.tts.text.rules import Rule
 
-#: Words that are said otherwise than they are spelled; config.yaml's lexicon comes before them.
+#: Words not pronounced as spelled; the lexicon in config.yaml has precedence.
 WORDS = {
     "24/7": "twenty-four seven", "9/11": "nine eleven", "C#": "C sharp", "F#": "F sharp", "CO2": "C O 2",
     "JSON": "Jason", "WWI": "World War 1", "WWII": "World War 2",
 }  # fmt: skip
-#: Where "12/5/2024" is the fifth of December.
+#: Tags of regions where "12/5/2024" means the fifth of December.
 _MONTH_FIRST = frozenset({"en", "en-us", "en-ca", "en-ph"})
 
 _UNITS = {
@@ -36,7 +36,7 @@ _MANY = "people|users|views|followers|subscribers|downloads|customers|visitors|h
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 _SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " about ", "±": " plus or minus "}
 
-#: Parts of the shapes. A shape begins and ends where no other figure or letter touches it.
+#: Parts of the patterns. "<" and ">" require that no figure or letter adjoins.
 _MACROS = {
     "<": r"(?<![\w.,/:$€£*^-])",
     ">": r"(?!\w|[.,/:]\d|-\w)",
@@ -54,7 +54,7 @@ _MACROS = {
 
 
 def _rule(shape: str, say: str | Callable[[re.Match[str]], str | None], *, each: bool = False, flags: int = 0) -> Rule:
-    """A rule of a shape with `{MACROS}`; a text in place of a function is a template with its groups."""
+    """Make a rule from a pattern with `{MACROS}`. `say` is a function, or a template for `Match.expand`."""
     full = re.sub(r"\{([A-Z<>-]+)\}", lambda macro: _MACROS[macro[1]], shape)
     template = (lambda found: found.expand(say)) if isinstance(say, str) else say
     return Rule(re.compile(full, flags), template, each)
@@ -76,9 +76,9 @@ def _moment(found: re.Match[str]) -> str | None:
 
 
 def _days(found: re.Match[str]) -> str | None:
-    """Days of a month: "10–12 May", "May 10–12"."""
+    """Say a range of days: "10–12 May", "May 10–12"."""
     first, last = int(found["first"]), int(found["last"])
-    month = n.named(n.MONTHS, found["month"])
+    month = n.full_name(n.MONTHS, found["month"])
     if not 1 <= first < last <= 31:
         return None
     if found.start("month") < found.start("first"):
@@ -100,12 +100,12 @@ def _unit(found: re.Match[str]) -> str | None:
 
 
 def _counts_one(found: re.Match[str]) -> bool:
-    """Whether one thing of that size is meant: "a 10 m cable", "a $5 bill"."""
+    """True if the amount is an attribute, which takes the singular: "a 10 m cable", "a $5 bill"."""
     return re.search(r"\b[Aa]n? $", found.string[max(0, found.start() - 4) : found.start()]) is not None
 
 
 def _span(found: re.Match[str]) -> str | None:
-    """A range: "10–20", "5%-10%"; but "555-0142" is a telephone number."""
+    """Say a range: "10–20", "5%-10%"; leave "555-0142", a telephone number."""
     low, percent, high = found.groups()
     if re.fullmatch(r"\d{3}-\d{4}", found[0]):
         return None
@@ -113,7 +113,7 @@ def _span(found: re.Match[str]) -> str | None:
 
 
 def _ratio(found: re.Match[str]) -> str | None:
-    """A score or proportion, "3:2"; but "Romans 8:1" is a verse."""
+    """Say a score or ratio, "3:2"; leave "Romans 8:1", a verse."""
     return (
         None
         if re.search(r"[A-Z][a-z]{1,20} $", found.string[max(0, found.start() - 22) : found.start()])
@@ -122,12 +122,12 @@ def _ratio(found: re.Match[str]) -> str | None:
 
 
 def _inches(found: re.Match[str]) -> str | None:
-    """'27"', unless the sign ends a quotation."""
+    """Say '27"' as inches, unless the sign closes a quotation."""
     return f"{found[1]} inch" if found.string.count('"', 0, found.start()) % 2 == 0 else None
 
 
 def _point(found: re.Match[str]) -> str:
-    """The zeros after the point are said: "3.10", "1.0"."""
+    """Say the digits after the point one by one, which keeps final zeros: "3.10", "1.0"."""
     return f"{found[1]} point {' '.join(found[2])}"
 
 
@@ -136,7 +136,7 @@ def _power(found: re.Match[str]) -> str:
 
 
 def _half(found: re.Match[str]) -> str:
-    """After an hour "am" is no verb."""
+    """Mark "am" after an hour as an abbreviation, so that it is not read as the verb."""
     return f"{found[1]} {found[2].lower()}.m."
 
 
@@ -160,9 +160,9 @@ _TABLE = (
           _days),
     _rule(r"\b(?P<month>{MON})\.? (?P<first>\d{1,2}){-}(?P<last>\d{1,2}){>}(?!%)", _days),
     _rule(r"\b(\d{1,3}{TH}){-}(?=\d{1,3}{TH}\b)", r"\1 to "),
-    _rule(r"\b({DAY})\.? ?{-} ?({DAY})\b", lambda m: f"{n.named(n.DAYS, m[1])} to {n.named(n.DAYS, m[2])}"),
-    _rule(r"\b({MON})\.? ?{-} ?({MON})\b", lambda m: f"{n.named(n.MONTHS, m[1])} to {n.named(n.MONTHS, m[2])}"),
-    _rule(r"\b({DAY})(?=,? \d{1,2}(?:{TH}? (?:{MON})\b|:\d\d| ?[ap]\.?m\b))", lambda m: n.named(n.DAYS, m[1])),
+    _rule(r"\b({DAY})\.? ?{-} ?({DAY})\b", lambda m: f"{n.full_name(n.DAYS, m[1])} to {n.full_name(n.DAYS, m[2])}"),
+    _rule(r"\b({MON})\.? ?{-} ?({MON})\b", lambda m: f"{n.full_name(n.MONTHS, m[1])} to {n.full_name(n.MONTHS, m[2])}"),
+    _rule(r"\b({DAY})(?=,? \d{1,2}(?:{TH}? (?:{MON})\b|:\d\d| ?[ap]\.?m\b))", lambda m: n.full_name(n.DAYS, m[1])),
     _rule(r"{<}(\d{1,2})\.(\d\d) ?(?=[ap]\.?m\b)", r"\1:\2 ", flags=re.IGNORECASE),
     _rule(r"{<}(\d{1,2}(?::\d\d)?(?: ?[ap]\.?m\.?)?) ?{-} ?(?=\d{1,2}(?::\d\d)? ?[ap]\.?m\b)", r"\1 to ",
           flags=re.IGNORECASE),
@@ -189,7 +189,7 @@ _TABLE = (
     _rule(r"{<}(\d{1,3}(?:\.\d{1,2})?)[\"″](?!\w)", _inches),
     _rule(r"(?<![\w.])(\d{1,3})(?:in\b(?!-)| in\.(?= [a-z]))", r"\1 inches"),
     _rule(rf"(?<![\w.,/:$€£])({{NUM}})(M(?!\w)|[MBT]n\b|[mbt]n\b|B(?= [a-z])|m(?= (?:{_MANY})\b))(\+)?",
-          lambda m: f"{m[1]} {n.large(m[2])}{' plus' if m[3] else ''}"),
+          lambda m: f"{m[1]} {n.large_number(m[2])}{' plus' if m[3] else ''}"),
     _rule(r"(?<![\w.,/:$€£])({NUM})( ?)({UNIT})(?![\w²³/'’])", _unit),
     # Fractions and proportions
     _rule(r"(?<=\d) ?([½¼¾⅓⅔⅛⅜⅝⅞])", lambda m: f" {_VULGAR[m[1]]}"),
@@ -218,8 +218,8 @@ _TABLE = (
 
 
 @lru_cache(maxsize=8)
-def rules(language: str) -> tuple[Rule, ...]:
-    """The rules for a BCP 47 tag of English; dates of figures go by its region."""
+def english_rules(language: str) -> tuple[Rule, ...]:
+    """Return the rules for a BCP 47 tag of English; its region decides the order of day and month."""
     day_first = language.casefold() not in _MONTH_FIRST
     dates = _rule(
         r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?!\w|[/-]|\.\d)", lambda m: _date(m, day_first=day_first)

@@ -1,4 +1,4 @@
-"""Numbers of all kinds as English says them: money, dates, times, telephone numbers. Plain figures stay figures."""
+"""Phrases amounts of money, dates, ordinals, fractions and telephone numbers in English; keeps plain figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-#: What is written before or after an amount: (one, several, the hundredth part, several of it).
+#: Sign → (unit, its plural, the hundredth part, its plural).
 MONEY = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
@@ -33,34 +33,34 @@ _CODES = {
     "CAD": "C$",
 }
 CURRENCY = "|".join(map(re.escape, sorted([*MONEY, *_CODES], key=len, reverse=True)))
-#: How large numbers are shortened.
+#: Abbreviations of large numbers.
 LARGE = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion",
          "tn": "trillion"}  # fmt: skip
 _PARTS = {"2": "half", "3": "third", "4": "quarter", "5": "fifth", "6": "sixth", "8": "eighth"}
 
 
 def plain_number(text: str) -> str:
-    """A decimal comma ("2,50") as a point; commas between thousands stay."""
+    """Replace a decimal comma ("2,50") by a point; keeps commas between thousands."""
     return re.sub(r",(?=\d{1,2}$)", ".", text)
 
 
-def large(short: str | None) -> str:
-    """What "bn" shortens, "billion"; longer words as they are."""
+def large_number(short: str | None) -> str:
+    """Expand the abbreviation of a large number: "bn" → "billion"; returns other words unchanged."""
     word = (short or "").strip(" -")
     return LARGE.get(word.casefold(), word)
 
 
 def amount(currency: str, number: str, short: str | None = None, *, one: bool = False) -> str:
-    """An amount of money in words and figures: ("$", "1.5", "M") → "1.5 million dollars".
+    """Phrase an amount of money: ("$", "1.5", "M") → "1.5 million dollars".
 
     Args:
-        one: it is what one thing costs: "a 5 dollar bill".
+        one: use the singular, as in "a 5 dollar bill".
     """
     single, several, part, parts = MONEY[_CODES.get(currency, currency)]
     name = single if one else several
     number = plain_number(number)
     if short:
-        return f"{number} {large(short)} {name}"
+        return f"{number} {large_number(short)} {name}"
     whole, _, rest = number.partition(".")
     if not rest.strip("0"):
         return f"{whole} {single if whole == '1' else name}"
@@ -72,16 +72,16 @@ def amount(currency: str, number: str, short: str | None = None, *, one: bool = 
 
 
 def amounts(currency: str, low: str, low_short: str | None, high: str, high_short: str | None) -> str:
-    """A range: "5 to 10 dollars"; "5 dollars and 50 cents to 10 dollars" where there are cents."""
-    if low_short and large(low_short) != large(high_short):
-        return f"{low} {large(low_short)} to {amount(currency, high, high_short)}"
+    """Phrase a range of amounts: "5 to 10 dollars"; "5 dollars and 50 cents to 10 dollars" where there are cents."""
+    if low_short and large_number(low_short) != large_number(high_short):
+        return f"{low} {large_number(low_short)} to {amount(currency, high, high_short)}"
     if high_short or "." not in low + high:
         return f"{low} to {amount(currency, high, high_short)}"
     return f"{amount(currency, low)} to {amount(currency, high)}"
 
 
 def date(year: str, month: str, day: str, *, day_first: bool) -> str | None:
-    """A date of figures; None where there is no such day."""
+    """Phrase a date given in figures; None if it does not exist."""
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return None
     name = MONTHS[int(month) - 1]
@@ -90,25 +90,25 @@ def date(year: str, month: str, day: str, *, day_first: bool) -> str | None:
     return f"{int(day)} {name} {year}" if day_first else f"{name} {int(day)}, {year}"
 
 
-def named(names: tuple[str, ...], short: str) -> str:
-    """The month or day that a word shortens: "Thurs." → "Thursday"."""
+def full_name(names: tuple[str, ...], short: str) -> str:
+    """Expand the abbreviation of a month or weekday: "Thurs." → "Thursday"."""
     return next(name for name in names if name.startswith(short[:3].capitalize()))
 
 
 def ordinal(number: int) -> str:
-    """1 → "1st"."""
+    """Write an ordinal in figures: 1 → "1st"."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 
 
 def digits(text: str) -> str:
-    """Figures one by one, with a short pause between groups: "(555) 123" → "5 5 5, 1 2 3"."""
+    """Separate figures, with a comma between groups: "(555) 123" → "5 5 5, 1 2 3"."""
     groups = re.findall(r"\+|\d+|X", text)
     said = ", ".join("plus" if group == "+" else " ".join(group) for group in groups)
     return said.replace("plus,", "plus")
 
 
 def fraction(above: str, below: str) -> str:
-    """A part of a whole, as it follows a number: ("3", "4") → "3 quarters", ("1", "2") → "a half"."""
+    """Phrase a fraction: ("3", "4") → "3 quarters", ("1", "2") → "a half"."""
     part = _PARTS.get(below, f"{below}th")
     return f"a {part}".replace("a eighth", "an eighth") if above == "1" else f"{above} {part}s"

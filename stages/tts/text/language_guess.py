@@ -1,10 +1,10 @@
-"""Which language a text seems to be in, by its commonest words. Only good for a warning; needs no model."""
+"""Guesses the language of a text by its most common words, without a model; reliable enough only for a warning."""
 
 from __future__ import annotations
 
 import re
 
-#: Words that fill a third of any text in their language and are rare in the others.
+#: Words that make up a third of any text in their language and are rare in the others.
 _COMMON = {
     "en": "the of and to in is was it for with that on are this be at by have you not they from we his her which she",
     "de": "der die das und ist nicht ein eine zu den von mit sich auf für dem des im auch als wie wir ich sie wird es",
@@ -24,12 +24,12 @@ _NAMES = {
     "pl": "Polish", "cs": "Czech", "tr": "Turkish", "hu": "Hungarian",
 }  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+")
-#: Shorter texts say too little; a language is seen where this part of the words is its own and little of the asked one's.
+#: Shortest text that is judged; lowest share of words of the guessed language; and its ratio to the declared one's share.
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
 
 
-def seems_other(text: str, language: str) -> str | None:
-    """A warning where a text seems to be in another language than it is said in; None where all seems well."""
+def other_language_warning(text: str, language: str) -> str | None:
+    """Return a warning if a text seems to be in another language than declared (BCP 47 tag); else None."""
     words = [word.casefold() for word in _WORD.findall(text)]
     asked = language.casefold().partition("-")[0]
     if len(words) < _LEAST_WORDS or asked not in _SETS:
@@ -38,4 +38,6 @@ def seems_other(text: str, language: str) -> str | None:
     best = max(shares, key=shares.__getitem__)
     if best == asked or shares[best] < _LEAST_SHARE or shares[best] < _TIMES * shares[asked]:
         return None
-    return f"The text looks {_NAMES[best]}, but is said as `language: {language}`; if so, set `language: {best}`."
+    return (
+        f"The text seems to be {_NAMES[best]}, but is spoken as `language: {language}`. If so, set `language: {best}`."
+    )

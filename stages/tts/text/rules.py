@@ -1,4 +1,4 @@
-"""Rules that rewrite a sentence, each letter knowing the written word that it stands for."""
+"""Rewrites sentences by rules, and tracks which written word each letter comes from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from stages.tts.text.word_alignment import align
+from stages.tts.text.word_alignment import match_words
 
 _WORD = re.compile(r"\S+")
 #: A word with the blanks around it.
@@ -15,13 +15,13 @@ _SPACED = re.compile(r"^\s*\S+\s*|\S+\s*")
 
 @dataclass(frozen=True)
 class Rule:
-    """A shape, and what is said in its place.
+    """A pattern, and its replacement.
 
     Attributes:
-        shape: looked for in the words of a sentence, joined with blanks. Its counts are bounded, so that no text keeps it
-            busy.
-        say: gives what is said; None leaves what was found as it is.
-        each: what is found is a list of numbers: `say` gets each of its words alone, with a short pause between them.
+        shape: searched for in the words of a sentence, joined with spaces. Its repetitions are bounded, so that matching
+            stays fast for any text.
+        say: returns the replacement; None leaves the match unchanged.
+        each: apply `say` to each word of the match, and separate the results by commas.
     """
 
     shape: re.Pattern[str]
@@ -29,21 +29,21 @@ class Rule:
     each: bool = False
 
 
-def rewrite(words: Sequence[str], rules: Iterable[Rule]) -> list[tuple[str, int]]:
-    """The words to be said, each with the index of its written word: never decreasing."""
+def apply_rules(words: Sequence[str], rules: Iterable[Rule]) -> list[tuple[str, int]]:
+    """Apply rules in order. Return the spoken words, each with the index of its written word, never decreasing."""
     text = " ".join(words)
     owners = [index for index, word in enumerate(words) for _ in range(len(word) + 1)][: len(text)]
     for rule in rules:
-        text, owners = _apply(rule, text, owners)
+        text, owners = _apply_rule(rule, text, owners)
     return [(word[0], owners[word.start()]) for word in _WORD.finditer(text)]
 
 
-def _apply(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int]]:
+def _apply_rule(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int]]:
     out, of_out, at = "", list[int](), 0
     for found in rule.shape.finditer(text):
         start, stop = found.span()
         written = [(part, owners[start + part.start()]) for part in _WORD.finditer(found[0])]
-        said = _said(rule, found, written)
+        said = _replacement(rule, found, written)
         if said is None:
             continue
         out += text[at:start] + "".join(word for word, _ in said)
@@ -52,10 +52,10 @@ def _apply(rule: Rule, text: str, owners: list[int]) -> tuple[str, list[int]]:
     return out + text[at:], of_out + owners[at:]
 
 
-def _said(
+def _replacement(
     rule: Rule, found: re.Match[str], written: Sequence[tuple[re.Match[str], int]]
 ) -> list[tuple[str, int]] | None:
-    """What is said in the place of `found`, in order, each part with its owner; `written` are the words found."""
+    """Return the replacement of a match in parts, each with its owner; None for none. `written`: the matched words."""
     if rule.each:
         said = [(rule.say(part) or part[0], owner) for part, owner in written]
         return [(f"{text}, ", owner) for text, owner in said[:-1]] + said[-1:]
@@ -65,5 +65,5 @@ def _said(
     if len(written) == 1:
         return [(text, written[0][1])]
     words = _SPACED.findall(text)
-    places = align([part[0] for part, _ in written], [word.strip() for word in words])
+    places = match_words([part[0] for part, _ in written], [word.strip() for word in words])
     return [(word, written[place][1]) for word, place in zip(words, places, strict=True)]

@@ -1,11 +1,11 @@
-"""Which letters an English voice can read. Cheap: no numpy, no model."""
+"""Identifies the scripts of letters and which of them a voice can read. Needs neither numpy nor a model."""
 
 from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
 
-#: First word of a letter's Unicode name → what people call the script. Scripts not listed go by their Unicode name.
+#: First word of a letter's Unicode name → common name of the script. Others keep the Unicode name.
 _SCRIPTS = {
     "CJK": "Chinese",
     "KANGXI": "Chinese",
@@ -15,7 +15,7 @@ _SCRIPTS = {
     "HANGUL": "Korean",
 }
 _LATIN = frozenset({"Latin"})
-#: What languages are written in beside Latin letters, as `script_of` names it.
+#: Scripts of languages, beside Latin, by the names of `script_of`.
 _READ = {
     **dict.fromkeys(("ru", "uk", "be", "bg", "sr", "mk", "kk", "mn"), frozenset({"Cyrillic"})),
     **dict.fromkeys(("ar", "fa", "ur"), frozenset({"Arabic"})),
@@ -30,7 +30,7 @@ _READ = {
     "th": frozenset({"Thai"}),
     "zh": frozenset({"Chinese"}),
 }
-#: Letters of other blocks that English text uses: ª and º, the micro sign and ohm, all of which the voice reads.
+#: Letters of other scripts that count as Latin, because English voices read them.
 _ENGLISH_TOO = frozenset("ªºµΩ")
 #: Digits that are not read as such: "x²" is "x squared".
 _SAID_AS_POWERS = frozenset("²³")
@@ -38,7 +38,7 @@ _SAID_AS_POWERS = frozenset("²³")
 
 @lru_cache(maxsize=4096)
 def script_of(letter: str) -> str:
-    """Script of one letter, such as "Latin", "Cyrillic" or "Chinese"; "" for what is no letter or only modifies one."""
+    """Return the script of a letter, such as "Latin" or "Chinese"; an empty string for other characters and modifiers."""
     if not letter.isalpha() or unicodedata.category(letter) == "Lm":
         return ""
     if letter in _ENGLISH_TOO:
@@ -50,8 +50,8 @@ def script_of(letter: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def plain(char: str) -> str:
-    """A styled or full-width character as its plain self ("𝓐" → "A", "７" → "7", "⑦" → "7", "Ⅳ" → "IV")."""
+def plain_char(char: str) -> str:
+    """Convert a styled or full-width character to plain ones ("𝓐" → "A", "７" → "7", "⑦" → "7", "Ⅳ" → "IV")."""
     if char in _SAID_AS_POWERS:
         return char
     if char.isdigit():
@@ -61,16 +61,16 @@ def plain(char: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """`plain` of every character, with accents composed (NFC), as lexicons write them."""
-    # Once more after it: "ｶﾞ" has become "カ" with a mark of its own.
-    return unicodedata.normalize("NFC", "".join(map(plain, unicodedata.normalize("NFC", text))))
+    """Apply `plain_char` to every character, and compose accents (NFC), as in lexicons."""
+    # Compose again, because "ｶﾞ" has become "カ" with a combining mark.
+    return unicodedata.normalize("NFC", "".join(map(plain_char, unicodedata.normalize("NFC", text))))
 
 
 def scripts_of(language: str) -> frozenset[str]:
-    """Scripts that a voice of this language reads; all but a few languages read Latin letters and no others."""
+    """Return the scripts that voices of a language read: Latin, and for some languages others."""
     return _READ.get(language.casefold().partition("-")[0], _LATIN) | _LATIN
 
 
 def can_say(text: str, scripts: frozenset[str] = _LATIN) -> bool:
-    """Whether anything in `text` has a reading: a letter of these scripts, or a digit."""
+    """True if `text` contains a letter of these scripts, or a digit."""
     return any(char.isdigit() or script_of(char) in scripts for char in plain_text(text))

@@ -1,6 +1,6 @@
-"""Plain text → sentences of words, losing no word: joined they are the text again.
+"""Splits plain text into sentences of words; joined they are the text again.
 
-They are joined with spaces, but for words that are `glued`: those had no space before them, in Chinese and Japanese.
+Words are joined with spaces, except `glued` ones, which have no space before them in Chinese and Japanese.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stages.media.fullwidth import is_unspaced
-from stages.tts.text.cjk_words import Breaker, breaker_for, unwrapped
+from stages.tts.text.cjk_words import WordBreaker, breaker_for, join_wrapped_lines
 from stages.tts.text.pause_marks import hide_marks, pause_of
 from stages.tts.text.spoken_length import letters_of
 
-#: Longest piece, in letters, that is given to the voice at once; longer sentences are said clause by clause.
+#: Longest piece for a voice, in letters; longer sentences are split at clauses.
 MAX_PIECE_CHARS = 280
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
@@ -22,11 +22,11 @@ _HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{
 _LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S|[・①-⑳]")
 _END = re.compile(r"([.!?…。！？।॥]+)[\"'”’»)\]」』）】》]*$")
 _CLAUSE_END = re.compile(r"[,;:—–、，；：][\"'”’»)\]」』）】》]*$")
-#: What ends a sentence where no blank follows it. A quotation goes on: 「行こう！」と言った。 So does an ellipsis.
+#: Ends a sentence that no space follows. A closing quote (「行こう！」と言った。) and an ellipsis do not.
 _UNSPACED_END = re.compile(r"(?<!\d)\.$|[!?。！？．｡]$")
 _OPENERS = "\"'“‘«([¿¡"
 
-#: Abbreviations that a name or number follows, so that their full stop ends no sentence.
+#: Abbreviations before a name or number, whose full stop does not end a sentence.
 _LEADING = re.compile(
     r"mr|mrs|ms|mx|dr|prof|st|mt|ft|gen|gov|sen|rep|capt|lt|col|sgt|cmdr|rev|hon|pres|supt|cpl|maj|adm|fr|msgr"
     r"|vs|cf|approx|e\.g|i\.e"
@@ -34,7 +34,7 @@ _LEADING = re.compile(
     r"|sigg?|sig\.ra|sig\.na|dott|dott\.ssa|prof\.ssa|avv|pag|tel",
     re.IGNORECASE,
 )
-#: And those that only a number follows: "The answer is no. He left."
+#: Abbreviations only before a number: "The answer is no. He left."
 _NUMBERED = re.compile(
     r"no|nos|nr|rs|vol|fig|ch|pp?|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thu|thurs?|fri|sat|sun",
     re.IGNORECASE,
@@ -44,11 +44,13 @@ _CLOCK = frozenset({"a.m", "p.m"})
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words as written, punctuation attached, whether a longer pause follows, and the pauses that are marked.
+    """A sentence as written.
 
     Attributes:
-        pauses: (how many of the words come before it, s).
-        glued: indices of the words that no blank separates from what is before them.
+        words: punctuation attached; never empty but for a text of pause marks only.
+        ends_paragraph: True if a longer pause follows.
+        pauses: marked pauses: (number of words before it, length in s).
+        glued: indices of words without a space before them.
     """
 
     words: tuple[str, ...]
@@ -58,28 +60,29 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        return join(self.words, self.glued)
+        return join_words(self.words, self.glued)
 
 
 @dataclass(frozen=True)
 class _Token:
-    """A word, or the mark of a pause, and whether no blank is before it."""
+    """A word or pause mark; `glued` if no space stands before it."""
 
     text: str
     glued: bool = False
 
 
-def join(words: Sequence[str], glued: Collection[int]) -> str:
-    """Words as text."""
+def join_words(words: Sequence[str], glued: Collection[int]) -> str:
+    """Join words with spaces, except before the indices in `glued`."""
     return "".join(word if not at or at in glued else f" {word}" for at, word in enumerate(words))
 
 
 def split_text(text: str, language: str = "en") -> list[Sentence]:
-    """Sentences of a text, in order; where nothing is marked and no word glued,
-    `" ".join(s.text for s in …) == " ".join(text.split())`.
+    """Split a text into sentences, in order.
+
+    Without pause marks and glued words, `" ".join(s.text for s in …) == " ".join(text.split())`.
 
     Args:
-        language: BCP 47 tag; says how words are told apart where no blanks do it.
+        language: BCP 47 tag; decides how words are separated where there are no spaces.
 
     Raises:
         JobError: `pause-invalid`.
@@ -90,10 +93,10 @@ def split_text(text: str, language: str = "en") -> list[Sentence]:
         groups = [words for line in _lines(paragraph, breaker) for words in _sentences(_tokens(line, breaker))]
         last = len(groups) - 1
         for number, group in enumerate(groups):
-            sentence = _unmarked(group, number == last)
+            sentence = _sentence_of(group, number == last)
             if sentence.words or not found:
                 found.append(sentence)
-            else:  # nothing but a mark: it belongs to the sentence before it
+            else:  # pause marks only: attach them to the sentence before
                 before = found[-1]
                 after = tuple((len(before.words), seconds) for _, seconds in sentence.pauses)
                 ends = before.ends_paragraph or sentence.ends_paragraph
@@ -102,12 +105,12 @@ def split_text(text: str, language: str = "en") -> list[Sentence]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Parts between empty lines; a heading is one by itself."""
+    """Yield the parts between empty lines; a heading is a part of its own."""
     for part in _PARAGRAPH.split(text):
         yield from (piece for piece in _HEADING.split(part) if piece.strip())
 
 
-def _unmarked(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
+def _sentence_of(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
     words: list[str] = []
     pauses: list[tuple[int, float]] = []
     glued: set[int] = set()
@@ -122,8 +125,8 @@ def _unmarked(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
     return Sentence(tuple(words), ends_paragraph, tuple(pauses), frozenset(glued))
 
 
-def _lines(paragraph: str, breaker: Breaker | None) -> Iterator[str]:
-    """Lines that were meant as lines. A line is a wrapped one if the next word would not have fitted on it."""
+def _lines(paragraph: str, breaker: WordBreaker | None) -> Iterator[str]:
+    """Yield logical lines: joins a line to the one before if its first word would not have fitted there."""
     lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
     width = max(map(len, lines), default=0)
     current = ""
@@ -140,13 +143,13 @@ def _lines(paragraph: str, breaker: Breaker | None) -> Iterator[str]:
         yield current
 
 
-def _tokens(line: str, breaker: Breaker | None) -> list[_Token]:
-    """What a line consists of: runs between blanks, and their words where the text has no blanks between words."""
+def _tokens(line: str, breaker: WordBreaker | None) -> list[_Token]:
+    """Split a line at spaces, and runs without spaces into words where there is a breaker."""
     if breaker is None:
         return [_Token(word) for word in line.split()]
     found: list[_Token] = []
-    for run in unwrapped(line).split():
-        # A mark stands between blanks of its own making.
+    for run in join_wrapped_lines(line).split():
+        # `hide_marks` has put spaces around a mark.
         marked = len(found) > 1 and pause_of(found[-1].text) is not None
         beside = marked and is_unspaced(found[-2].text[-1]) and is_unspaced(run[0])
         words = [run] if pause_of(run) is not None else breaker.words(run)
@@ -158,14 +161,14 @@ def _sentences(tokens: Sequence[_Token]) -> Iterator[list[_Token]]:
     current: list[_Token] = []
     for index, token in enumerate(tokens):
         current.append(token)
-        if index + 1 < len(tokens) and _ends(token.text, tokens[index + 1], first=len(current) == 1):
+        if index + 1 < len(tokens) and _ends_before(token.text, tokens[index + 1], first=len(current) == 1):
             yield current
             current = []
     if current:
         yield current
 
 
-def _ends(word: str, following: _Token, *, first: bool) -> bool:
+def _ends_before(word: str, following: _Token, *, first: bool) -> bool:
     if following.glued:
         return _UNSPACED_END.search(word) is not None
     return _ends_sentence(word, following.text, first=first)
@@ -186,8 +189,8 @@ def _ends_sentence(word: str, following: str, *, first: bool) -> bool:
     return not initials or core.casefold() in _CLOCK or core == "I"
 
 
-def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range]:
-    """Index ranges that cut `words` into pieces of at most `limit` letters, at clause ends where there are any."""
+def split_pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range]:
+    """Yield index ranges of pieces of at most `limit` letters, cut at clause ends where possible."""
     start = 0
     while start < len(words):
         stop = _fitting(words, start, limit)
@@ -199,7 +202,7 @@ def pieces(words: Sequence[str], limit: int = MAX_PIECE_CHARS) -> Iterator[range
 
 
 def _fitting(words: Sequence[str], start: int, limit: int) -> int:
-    """End of the longest run of words from `start` that fits; at least one word."""
+    """Return the end of the longest run of words from `start` that fits; at least one word."""
     length = letters_of(words[start])
     stop = start + 1
     while stop < len(words) and (length := length + 1 + letters_of(words[stop])) <= limit:

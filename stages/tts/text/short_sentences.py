@@ -1,4 +1,4 @@
-"""Very short sentences joined with a neighbour, for engines that cannot say them alone."""
+"""Joins very short sentences to a neighbour, for engines that cannot say them alone."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from stages.media.fullwidth import is_unspaced
 from stages.tts.text.sentences import MAX_PIECE_CHARS, Sentence
 
 
-def joined(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
-    """The sentences as they are to be said: the same words in the same order, in no more sentences than before.
+def join_short_sentences(sentences: Sequence[Sentence], least: int) -> list[Sentence]:
+    """Join sentences of fewer than `least` letters to the next one, at the end of a paragraph to the one before.
 
-    A sentence of fewer letters goes with the one after it, the last of a paragraph with the one before it. Paragraphs and
-    marked pauses are not crossed, and nothing gets too long to be said at once.
+    Keeps all words and their order. Does not join across paragraphs or marked pauses, nor beyond `MAX_PIECE_CHARS`.
 
     Args:
-        least: fewest letters and figures of a sentence; 0 leaves all as they are.
+        least: lowest number of letters and figures of a sentence; 0 changes nothing.
     """
     found: list[Sentence] = []
     for place, sentence in enumerate(sentences):
         follows = place + 1 < len(sentences) and _may_join(sentence, sentences[place + 1])
         short = _letters(sentence) < least
         if found and _may_join(found[-1], sentence) and (_letters(found[-1]) < least or (short and not follows)):
-            found[-1] = _join(found[-1], sentence)
+            found[-1] = _join_two(found[-1], sentence)
         else:
             found.append(sentence)
     return found
@@ -34,7 +33,7 @@ def _may_join(first: Sentence, second: Sentence) -> bool:
     return not first.ends_paragraph and not paused and len(first.text) + len(second.text) < MAX_PIECE_CHARS
 
 
-def _join(first: Sentence, second: Sentence) -> Sentence:
+def _join_two(first: Sentence, second: Sentence) -> Sentence:
     shift = len(first.words)
     return replace(
         second,
@@ -45,5 +44,5 @@ def _join(first: Sentence, second: Sentence) -> Sentence:
 
 
 def _letters(sentence: Sentence) -> int:
-    """Letters and figures; a Chinese or Japanese one takes as long to say as three Latin ones."""
+    """Count letters and figures; a Chinese or Japanese character counts as three."""
     return sum(3 if is_unspaced(char) else 1 for char in sentence.text if char.isalnum())

@@ -1,8 +1,8 @@
-"""Which written word each spoken word comes from.
+"""Finds the written word that each spoken word comes from.
 
-The voice's text front end rewrites: "7:30 pm" becomes "seven thirty P.M.", "Dr." becomes "Doctor", "Rs 500" becomes
-"500 rupees". Words that stayed are anchors; between them a small dynamic programme keeps the order and lets figures and
-signs, which is what expands, take the words that nothing resembles.
+Text front ends rewrite: "7:30 pm" becomes "seven thirty P.M.", "Dr." becomes "Doctor", "Rs 500" becomes "500 rupees".
+Unchanged words are matched first. Between them dynamic programming assigns the rest in order, and gives words without a
+similar written word to figures and signs, which usually expand.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-#: Cost of leaving a written word without any spoken one; a signless word rather takes a poor match.
+#: Cost of a written word without any spoken one; high enough that plain words prefer a poor match.
 _SKIP = 0.7
-#: Cost of one spoken word under a written word that holds a figure or sign, whatever the two look like.
+#: Highest cost of a spoken word under a written word with a figure or sign, however different they are.
 _EXPANSION = 0.35
 
 
-def align(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
-    """For each spoken word the index of its written word: never decreasing, each in `range(len(written))`.
+def match_words(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
+    """Return the index of the written word for each spoken word, never decreasing.
 
     Raises:
-        ValueError: if there are spoken words but no written ones.
+        ValueError: there are spoken words but no written ones.
     """
     if spoken and not written:
         raise ValueError("spoken words need a written one to belong to")
@@ -33,7 +33,7 @@ def align(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
         elif kind == "insert":  # goes with the word before: "$5 million" → "5 million | dollars"
             owners += [max(0, i - 1)] * (j_end - j)
         elif kind == "replace":
-            owners += [i + step for step in _between(written[i:i_end], spoken[j:j_end])]
+            owners += [i + step for step in _match_between(written[i:i_end], spoken[j:j_end])]
     return owners
 
 
@@ -47,8 +47,8 @@ def _cost(written: str, spoken: str) -> float:
     return min(1.0 - likeness, 1.0 if written.isalpha() else _EXPANSION)
 
 
-def _between(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
-    """Cheapest order-keeping assignment of `spoken` to `written`; a written word may get several words, or none."""
+def _match_between(written: Sequence[str], spoken: Sequence[str]) -> list[int]:
+    """Assign `spoken` to `written` in order at the lowest cost; a written word may get several words, or none."""
     rows = len(written)
     # best[i]: cheapest cost so far with the last spoken word on written word i; trail: where its predecessor was.
     best = [_SKIP * i + _cost(written[i], spoken[0]) for i in range(rows)]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from daemon.outbox.outbox import VOICES
-from stages.tts.profile_store import Profile, Profiles
+from stages.tts.profile_store import Profile, ProfileStore
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import SPEECH
 from tests.support.people import ANNA, BERT, avatar_as, give
@@ -57,7 +57,7 @@ def test_the_list_of_voices_is_published_and_follows_what_changes(service: Insta
     profile = Profile(
         "vp-0123abcd", "Ada", "es", "2026-01-02T03:04:05Z", "said so", None, "command", {}, service.root
     )  # fmt: skip
-    Profiles(service.root / "state" / "profiles").keep(profile, b"RIFF")
+    ProfileStore(service.root / "state" / "profiles").save_profile(profile, b"RIFF")
     row = wait_for("the profile", lambda: next((row for row in published(service) if row["profile"]), None))
     assert (row["name"], row["aliases"], row["languages"][0]) == ("Ada", ["vp-0123abcd"], "es")
     assert "said so" not in (service.outbox / VOICES).read_text()

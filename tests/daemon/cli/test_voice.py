@@ -80,7 +80,7 @@ def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
     out.write_bytes(b"what was there")
     for arguments, says in (
         (("emmma", "Hi."), "Did you mean 'emma'?"),
-        (("heart", "?!"), "only signs"),
+        (("heart", "?!"), "no letters or digits"),
         (("heart", "Hi.", "--speed", "9"), "`speed`"),
     ):
         result = house.avatar("voice", "speak", *arguments, "-o", str(out), code=1)
@@ -91,8 +91,8 @@ def test_what_cannot_be_said_is_one_sentence_and_leaves_the_file_alone(
 
 def test_listing_voices_loads_no_model_code() -> None:
     code = (
-        "import sys; from daemon.config import Settings; from stages.tts.engines.voices import catalogue; "
-        "catalogue(Settings()); import daemon.cli.commands.voice; "
+        "import sys; from daemon.config import Settings; from stages.tts.engines.voices import list_voices; "
+        "list_voices(Settings()); import daemon.cli.commands.voice; "
         "bad = {'numpy', 'onnxruntime', 'hibari', 'torch'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -22,12 +22,12 @@ from stages.tts.engines.base import Piece
 from stages.tts.engines.coqui_library import PINS
 from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.xtts import speaker_latents, voices
-from stages.tts.engines.xtts.engine import load
-from stages.tts.engines.xtts.network import Network
-from stages.tts.profile_store import Profile, Profiles, check_usable
-from stages.tts.profiles.create import Wish, make
-from stages.tts.profiles.quality import measure
-from stages.tts.profiles.sample import RATE, decode, reference
+from stages.tts.engines.xtts.engine import load_xtts
+from stages.tts.engines.xtts.network import XttsNetwork
+from stages.tts.profile_store import Profile, ProfileStore, check_usable
+from stages.tts.profiles.create import ProfileRequest, make_profile
+from stages.tts.profiles.quality import measure_quality
+from stages.tts.profiles.sample import RATE, decode_sample, make_reference
 from tests.support.coqui_models import xtts_settings
 from tests.support.sound_jobs import ffmpeg, job, sound
 
@@ -49,14 +49,14 @@ def settings(folder: Path, **tts: Any) -> Settings:
     return Settings.model_validate({"paths": {"profiles": str(folder / "profiles")}, "stages": {"tts": tts}})
 
 
-def wish(name: str = "Anna", number: int = 1, **changes: Any) -> Wish:
-    return Wish(**{"id": f"vp-{number:08x}", "name": name, "language": "en", "consent": "Anna, by letter",
+def profile_request(name: str = "Anna", number: int = 1, **changes: Any) -> ProfileRequest:
+    return ProfileRequest(**{"id": f"vp-{number:08x}", "name": name, "language": "en", "consent": "Anna, by letter",
                    "expires": None, "source": "command"} | changes)  # fmt: skip
 
 
 @pytest.fixture
 def anna(recording: Path, tmp_path: Path) -> Profile:
-    return make([recording], wish(), settings(tmp_path))[0]
+    return make_profile([recording], profile_request(), settings(tmp_path))[0]
 
 
 def kept(folder: Path) -> list[str]:
@@ -65,7 +65,7 @@ def kept(folder: Path) -> list[str]:
 
 def test_a_clean_recording_becomes_a_levelled_reference_without_a_word(recording: Path, tmp_path: Path) -> None:
     # Given 15 s of speech; when a profile is made of it
-    profile, warnings = make([recording], wish(), settings(tmp_path))
+    profile, warnings = make_profile([recording], profile_request(), settings(tmp_path))
     # Then there is its record for people, and a reference of the kind the network wants, levelled and within full scale
     record = yaml.safe_load((profile.folder / "profile.yaml").read_text())
     assert record["name"] == "Anna"
@@ -73,7 +73,7 @@ def test_a_clean_recording_becomes_a_levelled_reference_without_a_word(recording
     with wave.open(str(profile.reference)) as source:
         assert (source.getnchannels(), source.getsampwidth(), source.getframerate()) == (1, 2, RATE)
     samples, _ = sound(profile.reference)
-    found = measure(samples.astype(np.float32), RATE)
+    found = measure_quality(samples.astype(np.float32), RATE)
     assert found.level_db == pytest.approx(-22.0, abs=1.0)
     assert np.abs(samples).max() < 0.9
     # And what was measured is what is there: one voice of a woman's pitch, quiet pauses, nothing clipped
@@ -107,7 +107,7 @@ def test_what_is_no_voice_is_refused_and_nothing_is_kept(case: str, recording: P
     build(recording, tmp_path / "sample.wav")
     # When a profile is to be made of it, then one clear sentence says why not
     with pytest.raises(JobError) as error:
-        make([tmp_path / "sample.wav"], wish(), settings(tmp_path))
+        make_profile([tmp_path / "sample.wav"], profile_request(), settings(tmp_path))
     assert error.value.code == code
     assert error.value.message.endswith(".")
     assert error.value.hint
@@ -132,7 +132,7 @@ def test_a_flaw_is_told_but_is_no_reason_to_refuse(case: str, recording: Path, t
     word, arguments = FLAWED[case]
     ffmpeg("-i", str(recording), *arguments, str(tmp_path / "s.wav"))
     # Then just that one is told
-    (warning,) = reference([tmp_path / "s.wav"]).warnings
+    (warning,) = make_reference([tmp_path / "s.wav"]).warnings
     assert word in warning
 
 
@@ -140,7 +140,7 @@ def test_the_sound_of_a_film_is_used(recording: Path, tmp_path: Path) -> None:
     # Given a video whose sound is the recording
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x64", "-i", str(recording), "-shortest", str(tmp_path / "film.mp4"))
     # Then its reference is as that of the recording itself
-    film, plain = reference([tmp_path / "film.mp4"]), reference([recording])
+    film, plain = make_reference([tmp_path / "film.mp4"]), make_reference([recording])
     assert film.quality.pitch_hz == pytest.approx(plain.quality.pitch_hz, rel=0.03)
     assert film.quality.speech_s == pytest.approx(plain.quality.speech_s, abs=0.5)
 
@@ -151,14 +151,14 @@ def test_of_a_long_recording_the_part_with_the_most_speech_is_used(recording: Pa
            "[0]asplit=5[x][a][b][c][d];[x]atrim=0:1,apad=pad_dur=60[y];[y][a][b][c][d]concat=n=5:v=0:a=1",
            str(tmp_path / "long.wav"))  # fmt: skip
     # Then 30 s of the end are taken
-    found = reference([tmp_path / "long.wav"])
+    found = make_reference([tmp_path / "long.wav"])
     assert len(found.samples) / RATE == pytest.approx(30.0, abs=0.1)
     assert found.quality.speech_s > 20
     # And of several short ones all
     ffmpeg("-t", "5", "-i", str(recording), str(tmp_path / "a.wav"))
     ffmpeg("-ss", "5", "-t", "5", "-i", str(recording), str(tmp_path / "b.wav"))
-    both = reference([tmp_path / "a.wav", tmp_path / "b.wav"])
-    assert both.quality.speech_s > len(decode(tmp_path / "a.wav")) / RATE
+    both = make_reference([tmp_path / "a.wav", tmp_path / "b.wav"])
+    assert both.quality.speech_s > len(decode_sample(tmp_path / "a.wav")) / RATE
 
 
 def test_a_job_run_again_after_a_crash_makes_one_profile(recording: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_job_run_again_after_a_crash_makes_one_profile(recording: Path, tmp_pa
     # Then there is one
     assert first["profile"] == second["profile"]
     assert kept(tmp_path) == [first["profile"]]
-    found = Profiles(tmp_path / "profiles").find("anna")
+    found = ProfileStore(tmp_path / "profiles").find_profile("anna")
     assert (found.expires, found.source) == (datetime.date(2999, 12, 31), ctx.job_id)
     assert ctx.path("profile.json").exists()
 
@@ -182,25 +182,25 @@ def test_a_job_run_again_after_a_crash_makes_one_profile(recording: Path, tmp_pa
 @pytest.mark.parametrize("name", ["", "default", "vp-00000001", "a/b", "a" * 61, "a\nb", " a"])
 def test_a_name_must_be_a_name(name: str, recording: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError) as error:
-        make([recording], wish(name), settings(tmp_path))
+        make_profile([recording], profile_request(name), settings(tmp_path))
     assert error.value.code == "profile-name"
 
 
 def test_a_name_is_given_once(anna: Profile, recording: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="'Anna' already") as error:
-        make([recording], wish("ANNA", 2), settings(tmp_path))
+    with pytest.raises(JobError, match="'Anna' already exists") as error:
+        make_profile([recording], profile_request("ANNA", 2), settings(tmp_path))
     assert error.value.code == "profile-name"
     assert kept(tmp_path) == [anna.id]
 
 
 def test_without_consent_nothing_is_made_or_spoken_where_it_is_required(recording: Path, tmp_path: Path) -> None:
     # Given a profile from before the policy
-    profile, _ = make([recording], wish(consent=" "), settings(tmp_path))
+    profile, _ = make_profile([recording], profile_request(consent=" "), settings(tmp_path))
     # When consent is required, then it is not spoken with, and no other one is made without
     with pytest.raises(JobError) as spoken:
-        load(profile, settings(tmp_path, require_consent=True))
+        load_xtts(profile, settings(tmp_path, require_consent=True))
     with pytest.raises(JobError) as made:
-        make([recording], wish("Eva", 2, consent=""), settings(tmp_path, require_consent=True))
+        make_profile([recording], profile_request("Eva", 2, consent=""), settings(tmp_path, require_consent=True))
     assert spoken.value.code == made.value.code == "consent-missing"
     check_usable(profile, require_consent=False)
 
@@ -213,7 +213,9 @@ def test_where_the_folder_is_a_groups_so_is_every_profile(recording: Path, tmp_p
     old = os.umask(0o077)
     try:
         # When they make a profile
-        made = make([recording], Wish("vp-0000000a", "Anna", "en", "", None, "command"), settings(tmp_path))[0]
+        made = make_profile(
+            [recording], ProfileRequest("vp-0000000a", "Anna", "en", "", None, "command"), settings(tmp_path)
+        )[0]
     finally:
         os.umask(old)
     # Then the group may read it, change it and remove it, and make others
@@ -226,20 +228,25 @@ def test_where_the_folder_is_a_groups_so_is_every_profile(recording: Path, tmp_p
 def test_an_expired_profile_is_not_spoken_with(anna: Profile, tmp_path: Path) -> None:
     # Given profiles whose last day is today, and was yesterday
     today = datetime.date.today()  # noqa: DTZ011
-    store = Profiles(tmp_path / "profiles")
-    last = store.keep(Profile(**{**vars(anna), "expires": today}), anna.reference.read_bytes())
+    store = ProfileStore(tmp_path / "profiles")
+    last = store.save_profile(Profile(**{**vars(anna), "expires": today}), anna.reference.read_bytes())
     check_usable(last, require_consent=True)
-    over = store.keep(Profile(**{**vars(anna), "expires": today - datetime.timedelta(1)}), anna.reference.read_bytes())
+    over = store.save_profile(
+        Profile(**{**vars(anna), "expires": today - datetime.timedelta(1)}), anna.reference.read_bytes()
+    )
     with pytest.raises(JobError) as error:
         check_usable(over, require_consent=True)
     assert error.value.code == "profile-expired"
 
 
-def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: Network, tmp_path: Path) -> None:
+def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: XttsNetwork, tmp_path: Path) -> None:
     # Given a job that found its profile before it was removed, and one that looks for it after
-    store = Profiles(tmp_path / "profiles")
-    store.remove(anna)
-    for attempt in (lambda: speaker_latents.of_profile(anna, network, "0" * 64), lambda: store.find(anna.id)):
+    store = ProfileStore(tmp_path / "profiles")
+    store.remove_profile(anna)
+    for attempt in (
+        lambda: speaker_latents.latents_of_profile(anna, network, "0" * 64),
+        lambda: store.find_profile(anna.id),
+    ):
         with pytest.raises(JobError) as error:
             attempt()
         assert error.value.code == "profile-unknown"
@@ -247,30 +254,30 @@ def test_a_removed_profile_is_gone_and_said_to_be(anna: Profile, network: Networ
     assert kept(tmp_path) == []
 
 
-def test_what_the_network_makes_of_a_voice_is_kept_for_that_network(anna: Profile, network: Network) -> None:
+def test_what_the_network_makes_of_a_voice_is_kept_for_that_network(anna: Profile, network: XttsNetwork) -> None:
     # Given a profile that was spoken with
-    first = speaker_latents.of_profile(anna, network, "a" * 64)
+    first = speaker_latents.latents_of_profile(anna, network, "a" * 64)
     anna.reference.rename(anna.folder / "away.wav")
     # When it is spoken with again, then the reference is not looked at
-    again = speaker_latents.of_profile(anna, network, "a" * 64)
+    again = speaker_latents.latents_of_profile(anna, network, "a" * 64)
     assert np.array_equal(first.gpt.numpy(), again.gpt.numpy())
     assert np.array_equal(first.speaker.numpy(), again.speaker.numpy())
     # But it is for another model file; and what is damaged is made anew
     with pytest.raises(JobError):
-        speaker_latents.of_profile(anna, network, "b" * 64)
+        speaker_latents.latents_of_profile(anna, network, "b" * 64)
     (anna.folder / "away.wav").rename(anna.reference)
     next(anna.folder.glob("latents-*")).write_bytes(b"half")
-    assert np.array_equal(first.gpt.numpy(), speaker_latents.of_profile(anna, network, "a" * 64).gpt.numpy())
+    assert np.array_equal(first.gpt.numpy(), speaker_latents.latents_of_profile(anna, network, "a" * 64).gpt.numpy())
 
 
 def test_a_profile_and_a_voice_of_the_model_speak(anna: Profile, published_xtts: Path) -> None:
     # Given XTTS's files
     where = xtts_settings(published_xtts)
     assert engine_missing(ENGINES["xtts"], where) is None
-    assert voices.built_in(where) == ["Ada", "Bo"]
+    assert voices.model_voice_names(where) == ["Ada", "Bo"]
     # When a sentence is said by a profile and by a voice that came with the model
     piece = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
-    said = [next(iter(load(voice, where).say(piece))) for voice in (anna, "ada")]
+    said = [next(iter(load_xtts(voice, where).say(piece))) for voice in (anna, "ada")]
     # Then both are heard, and are not the same
     assert all(np.abs(spoken.samples).max() > 0.003 for spoken in said)
     assert len(said[0].samples) != len(said[1].samples) or not np.array_equal(said[0].samples, said[1].samples)
@@ -291,7 +298,7 @@ def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch
     assert "model.pth" in missing.why
     assert "avatar models fetch xtts" in missing.remedy
     with pytest.raises(AvatarError) as error:
-        load("Ada", xtts_settings(tmp_path))
+        load_xtts("Ada", xtts_settings(tmp_path))
     assert error.value.code == "model-missing"
     # And before the file the packages, whose versions belong together
     monkeypatch.setitem(PINS, "transformers", "4.46.3")

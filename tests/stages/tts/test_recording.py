@@ -71,7 +71,7 @@ def test_a_text_that_is_not_said_is_not_shown_as_if(said: Context, tmp_path: Pat
     ctx, facts = bring(tmp_path, said, text="Four score and seven years ago our fathers brought forth a new nation.")
     # Then the mouth follows the sound, and the person is told
     assert (facts["method"], timing(ctx)["phones"]) == ("energy", [])
-    assert "not what is said" in ctx.warnings[0]
+    assert "does not match the sound" in ctx.warnings[0]
 
 
 def test_in_another_language_words_are_only_estimated(said: Context, tmp_path: Path) -> None:

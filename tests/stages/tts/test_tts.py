@@ -21,13 +21,13 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from stages.context import Context
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
-from stages.tts.engines.hibari.engine import Hibari, load_voice
-from stages.tts.engines.voices import catalogue
-from stages.tts.phonemes.reading import Reader
+from stages.tts.engines.hibari.engine import HibariVoice, load_hibari
+from stages.tts.engines.voices import list_voices
+from stages.tts.phonemes.reading import EnglishFrontEnd
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
-from stages.tts.timing import spoken_words
-from stages.tts.track import Track
+from stages.tts.text.spoken_words import WordPreparer
+from stages.tts.timing import timed_words
+from stages.tts.track import SpeechTrack
 from tests.support.sound_jobs import ffmpeg, job, meter, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -42,8 +42,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return ctx
 
 
-def heart() -> Hibari:
-    return load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
+def heart() -> HibariVoice:
+    return load_hibari(next(voice for voice in list_voices(Settings()) if voice.id == "hibari/heart"))
 
 
 def refused(ctx: Context) -> JobError:
@@ -59,7 +59,7 @@ def refused(ctx: Context) -> JobError:
 def test_durations_add_up_to_the_sound_exactly() -> None:
     # Given a voice and a sentence longer than the network takes at once
     voice = heart()
-    reading = Reader().read(("The tide turns, and the boats turn with it " * 20).split())
+    reading = EnglishFrontEnd().read(("The tide turns, and the boats turn with it " * 20).split())
     # When it is said
     utterances = list(voice.utter(reading, 1.0, (1,)))
     # Then it is cut, and each part's durations times 600 samples are its sound
@@ -187,13 +187,13 @@ def test_a_long_text_is_said_piece_by_piece(tmp_path: Path, monkeypatch: pytest.
     # Given 5,000 characters without a full stop, and a record of what is held at once
     text = ("and so the river goes on to the sea and never asks why it must go " * 80)[:5000]
     held: list[int] = []
-    add = Track.add
+    add = SpeechTrack.append_sound
 
-    def recorded(track: Track, samples: Any) -> None:
+    def recorded(track: SpeechTrack, samples: Any) -> None:
         held.append(len(samples))
         add(track, samples)
 
-    monkeypatch.setattr(Track, "add", recorded)
+    monkeypatch.setattr(SpeechTrack, "append_sound", recorded)
     parts: list[float] = []
     ctx = job(tmp_path, text=text)
     # When it is said
@@ -223,7 +223,7 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
     sentences = split_text(text)
     assert " ".join(sentence.text for sentence in sentences) == " ".join(text.split())
     # When the phones of its sentences are gathered
-    reader, voice, preparer = Reader(), heart(), Preparer("en")
+    reader, voice, preparer = EnglishFrontEnd(), heart(), WordPreparer("en")
     phones, first, at = [], 0, 0.0
     for sentence in sentences:
         prepared = preparer.prepare(sentence.words)
@@ -236,7 +236,7 @@ def test_no_word_is_lost_whatever_is_written(bits: list[str], join: str) -> None
         first += len(sentence.words)
     # Then the words are the whole text, in order, each with a time of its own
     if phones:
-        _, words, _ = spoken_words(sentences, phones)
+        _, words, _ = timed_words(sentences, phones)
         assert " ".join(word.text for word in words) == " ".join(text.split())
         assert all(word.start < word.end for word in words)
         assert all(a.end <= b.start + 1e-9 for a, b in pairwise(words))
@@ -262,7 +262,7 @@ def test_sentences_end_where_a_reader_ends_them(text: str, starts: list[str]) ->
     ("manifest", "code", "named"),
     [
         ({"text": " \n\t "}, "text-empty", "empty"),
-        ({"text": "?! … *** 🎉"}, "text-unspeakable", "signs"),
+        ({"text": "?! … *** 🎉"}, "text-unspeakable", "letters or digits"),
         ({"text": "Привет, как дела?"}, "text-not-english", "Cyrillic"),
         ({"text": "これは日本語の文章です"}, "text-not-english", "Japanese"),
         ({"text": "你好，世界"}, "text-not-english", "Chinese"),
@@ -414,4 +414,4 @@ def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
     # Given 5,000 characters without the shape of language, which would keep greedy patterns busy for hours
     words = (word * 5000)[:5000].split()
     # Then they are read (a hang would run into the test's time limit)
-    assert Reader().read(Preparer("en").prepare(words[:100]).words).chars
+    assert EnglishFrontEnd().read(WordPreparer("en").prepare(words[:100]).words).chars

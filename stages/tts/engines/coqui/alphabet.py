@@ -1,23 +1,23 @@
-"""Our front end's phonemes (misaki's alphabet) → the espeak-style IPA that the VITS models were trained on.
+"""Converts phonemes of our front end (misaki's alphabet) to the espeak-style IPA that the VITS models were trained on.
 
-The models' own way is to run the program espeak-ng for each sentence. The front end that the other voices use has better
-lexicons, and knows which written word every sound belongs to; only its spelling differs.
+The models usually run the program espeak-ng for each sentence. Our front end has better lexicons and maps every sound to its
+written word; only its alphabet differs.
 """
 
 from __future__ import annotations
 
-#: One character of ours for two of espeak's.
+#: One character of misaki → the characters of espeak.
 _PAIRS = {
     "A": "eɪ", "I": "aɪ", "O": "oʊ", "Q": "əʊ", "W": "aʊ", "Y": "ɔɪ", "ʤ": "dʒ", "ʧ": "tʃ", "ʣ": "dz", "ʦ": "ts",
     "ᵊ": "ə", "T": "ɾ", "“": '"', "”": '"', "—": ",",
 }  # fmt: skip
-#: Vowels that espeak writes long; i only where it is stressed ("see", but "happy").
+#: Vowels that espeak always writes long; i only where stressed ("see", but "happy").
 _LONG = frozenset("uɑɔɜ")
 _STRESS = frozenset("ˈˌ")
 
 
-def espeak(chars: str) -> list[tuple[str, int]]:
-    """Each character of espeak's spelling, with the index of ours that it stands for."""
+def to_espeak(chars: str) -> list[tuple[str, int]]:
+    """Return the characters in espeak's alphabet, each with the index in `chars` of the one that it stands for."""
     found: list[tuple[str, int]] = []
     skip = -1
     for index, char in enumerate(chars):

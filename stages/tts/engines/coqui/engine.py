@@ -1,4 +1,4 @@
-"""The engine: words → phonemes by our own front end → sound and durations → phones."""
+"""Speaks with a VITS model: words → phonemes (our front end) → sound and durations → phones."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from stages.tts.engines.base import Piece, Spoken
-from stages.tts.engines.coqui.alphabet import espeak
-from stages.tts.engines.coqui.vits import MAX_PHONEMES, Vits
+from stages.tts.engines.base import Piece, SpokenPart
+from stages.tts.engines.coqui.alphabet import to_espeak
+from stages.tts.engines.coqui.vits import MAX_PHONEMES, VitsNetwork
 from stages.tts.engines.durations import PAD, Utterance, phones_of
-from stages.tts.engines.onnx import runs
-from stages.tts.phonemes.reading import NO_WORD, Reader
+from stages.tts.engines.onnx import split_runs
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
 
 
-class Coqui:
-    """One voice of a VITS model, as every engine is: see `stages.tts.engines.base.Engine`.
+class CoquiVoice:
+    """A loaded voice of a VITS model; implements `stages.tts.engines.base.LoadedVoice`.
 
     Args:
         model: the loaded network.
-        speaker: number of its speaker, None where it has only one.
-        british: which pronunciation.
+        speaker: number of the speaker; None where the model has one.
+        british: British instead of American pronunciation.
     """
 
     method: Literal["exact"] = "exact"
     licence = "Apache-2.0"
 
-    def __init__(self, model: Vits, speaker: int | None, british: bool) -> None:
+    def __init__(self, model: VitsNetwork, speaker: int | None, british: bool) -> None:
         self._model = model
         self._speaker = speaker
         self._british = british
         self.sample_rate = model.sample_rate
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """Say a piece; times are the network's own."""
-        reading = Reader(self._british).read(piece.words, piece.sounds)
-        for number, run in enumerate(runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Synthesize a piece, with the network's own times."""
+        reading = EnglishFrontEnd(self._british).read(piece.words, piece.sounds)
+        for number, run in enumerate(split_runs(list(zip(reading.chars, reading.owners, strict=True)), MAX_PHONEMES)):
             utterance = self._utter(run, piece.speed, _seed(*piece.seed, number))
             if utterance is not None:
-                yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+                yield SpokenPart(utterance.samples, tuple(phones_of(utterance)))
 
-    def otherwise(self) -> None:
-        """Its network is in float32 already."""
+    def fallback_voice(self) -> None:
+        """Return None: the network is in float32 already."""
 
     def _utter(self, run: list[tuple[str, int]], speed: float, seed: int) -> Utterance | None:
-        """Sound of (our character, its word) pairs, with the duration of each; None where none of them is known."""
+        """Synthesize (character, word) pairs, with the duration of each; None where the network knows none of them."""
         chars = "".join(char for char, _ in run)
-        spelled = [(char, owner) for char, owner in espeak(chars) if self._model.knows(char)]
+        spelled = [(char, owner) for char, owner in to_espeak(chars) if self._model.knows(char)]
         if not spelled:
             return None
         samples, hops = self._model.say([char for char, _ in spelled], self._speaker, speed, seed)
@@ -71,16 +71,16 @@ def _seed(*place: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _model(folder: Path) -> Vits:
-    """The network, loaded once and kept for the jobs that follow."""
-    return Vits(folder)
+def _load_network(folder: Path) -> VitsNetwork:
+    """Load a model once and keep it for later jobs."""
+    return VitsNetwork(folder)
 
 
-def load(folder: Path, name: str, british: bool) -> Coqui:
-    """The engine with a model's folder and, where it has several, one of its speakers by name.
+def load_coqui(folder: Path, name: str, british: bool) -> CoquiVoice:
+    """Load a voice by the folder of its model and, where that has several speakers, the speaker's name.
 
     Raises:
-        MachineError: what `Vits` raises.
+        MachineError: what `VitsNetwork` raises.
     """
-    model = _model(folder)
-    return Coqui(model, model.speakers.get(name), british)
+    model = _load_network(folder)
+    return CoquiVoice(model, model.speakers.get(name), british)

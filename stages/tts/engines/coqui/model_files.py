@@ -1,4 +1,4 @@
-"""The model files of the engine `coqui`: VITS models of Coqui's, published as zip files; their hashes are not published."""
+"""Lists the model files of the engine `coqui`: VITS models, published by Coqui as zip files without hashes."""
 
 from __future__ import annotations
 

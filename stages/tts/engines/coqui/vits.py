@@ -1,4 +1,4 @@
-"""coqui-tts's VITS network in memory: sound of phonemes, and how long each of them is."""
+"""Runs coqui-tts's VITS network, which turns phonemes into sound and reports the duration of each."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 
 from daemon.errors import MachineError
 from stages.model_files.checkpoint import read_checkpoint
-from stages.tts.engines.coqui_library import library
+from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.timing import Samples
 
-#: Phonemes given to the network at once; it was trained on sentences of about this length.
+#: Most phonemes given to the network at once; it was trained on sentences of about this length.
 MAX_PHONEMES = 300
-_HINT = "Get it again from where it is published: `avatar models list`."
+_HINT = "Download it again; `avatar models list` shows where it is published."
 
 
-class Vits:
-    """A loaded model.
+class VitsNetwork:
+    """A VITS model in memory.
 
     Args:
-        folder: with model_file.pth, config.json and, where it has several speakers, speaker_ids.json.
+        folder: contains model_file.pth, config.json and, where it has several speakers, speaker_ids.json.
 
     Raises:
         MachineError: `engine-not-installed`, `engine-version`, `model-missing`, `model-damaged`, `model-foreign`.
@@ -32,7 +32,7 @@ class Vits:
 
     def __init__(self, folder: Path) -> None:
         network, config = _build(folder)
-        #: Numbers of its speakers by name; published names end in stray line breaks.
+        #: Speaker name → number. Published names end in stray line breaks.
         self.speakers: dict[str, int] = {
             str(name).strip(): int(number)
             for name, number in getattr(network.speaker_manager, "name_to_id", {}).items()
@@ -47,13 +47,14 @@ class Vits:
         self._blanks = bool(config.add_blank)
 
     def knows(self, char: str) -> bool:
-        """Whether the network was trained with this character."""
+        """True if the network was trained with this character."""
         return char in self._ids
 
     def say(self, chars: Sequence[str], speaker: int | None, speed: float, seed: int) -> tuple[Samples, list[int]]:
-        """Sound, and the hops that each character takes; together they are as long as the sound.
+        """Synthesize characters.
 
-        The blanks between characters, which the network makes long or short as well, count half to either side.
+        Returns the sound (float32 [n] at `sample_rate`) and the duration of each character in units of `hop` samples, which
+        add up to the length of the sound. The duration of a blank is divided between its neighbours.
         """
         ids = [self._ids[char] for char in chars]
         if self._blanks:
@@ -70,11 +71,11 @@ class Vits:
             made = self._network.inference(torch.tensor([ids]), aux_input=given)
         units = [round(value) for value in made["durations"].flatten().tolist()]
         samples = made["model_outputs"].flatten().numpy()[: sum(units) * self.hop]
-        return np.ascontiguousarray(samples, np.float32), shared(units) if self._blanks else units
+        return np.ascontiguousarray(samples, np.float32), share_blanks(units) if self._blanks else units
 
 
-def shared(units: Sequence[int]) -> list[int]:
-    """Durations without the blanks (every other one, from the first on); the whole stays as long."""
+def share_blanks(units: Sequence[int]) -> list[int]:
+    """Divide the durations of blanks (every second one, from the first) between their neighbours; keeps the sum."""
     own = list(units[1::2])
     if own:
         for place, blank in enumerate(units[0::2]):
@@ -88,19 +89,19 @@ def _build(folder: Path) -> tuple[Any, Any]:
     weights, settings, speakers = (folder / name for name in ("model_file.pth", "config.json", "speaker_ids.json"))
     for path in (weights, settings):
         if not path.is_file():
-            raise MachineError("model-missing", f"{path} is not there.", _HINT)
+            raise MachineError("model-missing", f"{path} does not exist.", _HINT)
     try:
-        config = library("TTS.tts.configs.vits_config").VitsConfig()
+        config = import_coqui("TTS.tts.configs.vits_config").VitsConfig()
         config.load_json(str(settings))
         if json.loads(settings.read_bytes()).get("model") != "vits":
             raise ValueError("it does not describe a VITS model")
     except MachineError:
         raise
-    except Exception as exc:  # the library's parser raises what it likes
+    except Exception as exc:  # the library's parser raises many types
         raise MachineError("model-foreign", f"{settings} cannot be used: {exc}.", _HINT) from exc
-    config.use_phonemes, config.phonemizer = False, None  # or it would ask for the program espeak-ng
+    config.use_phonemes, config.phonemizer = False, None  # otherwise it requires the program espeak-ng
     config.model_args.init_discriminator = False
-    if speakers.is_file():  # the file itself names where it lay when the model was trained
+    if speakers.is_file():  # replaces the path at training time, which the file contains
         config.model_args.speakers_file = str(speakers)
     content = read_checkpoint(weights, (), _HINT)
     try:
@@ -109,7 +110,7 @@ def _build(folder: Path) -> tuple[Any, Any]:
             for name, value in content["model"].items()
             if name.partition(".")[0] not in ("disc", "speaker_encoder")
         }
-        network = library("TTS.tts.models.vits").Vits(config)
+        network = import_coqui("TTS.tts.models.vits").Vits(config)
         network.load_state_dict(state, strict=True)
     except MachineError:
         raise

@@ -1,1 +1,1 @@
-"""Voice engines in programs of their own (docs/engines.md)."""
+"""Voice engines that run as separate programs (docs/engines.md)."""

@@ -1,9 +1,9 @@
 """Runs `host` of this folder under another virtual environment's Python: `PYTHON -I …/external/bootstrap.py`.
 
-That Python is to have this program's own code, and nothing else of the folder it lies in: where the program is installed,
-that folder holds all the packages that the other environment was made to be without. So two names are looked for there.
-With `--look MODULE,… PACKAGE,…` it tells instead, in one line of JSON, which modules it lacks and which versions it has.
-This file is run before anything is known of that Python: it imports the standard library alone.
+That Python may import only the packages `daemon` and `stages` from the folder where they are installed, because site-packages
+there also contains the packages that the other environment must not see. An import finder for these two names does that.
+With `--look MODULE,… PACKAGE,…` it prints instead, as one line of JSON, which modules are missing and which versions exist.
+This file imports the standard library only, because nothing is known of that Python yet.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import json
 import os
 import sys
 
-#: What of this program is needed there.
-OURS = ("daemon", "stages")
+#: The packages of this program.
+OWN_PACKAGES = ("daemon", "stages")
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *4 * [os.pardir]))
 
 
 class _Finder:
-    """Finds our own packages where this file lies."""
+    """Finds `OWN_PACKAGES` beside this file, and nothing else."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.PathFinder.find_spec(name, [_ROOT]) if name in OURS else None
+        return importlib.machinery.PathFinder.find_spec(name, [_ROOT]) if name in OWN_PACKAGES else None
 
 
-def _look(modules: list[str], packages: list[str]) -> dict[str, object]:
+def _describe_python(modules: list[str], packages: list[str]) -> dict[str, object]:
     versions = {}
     for name in filter(None, packages):
         try:
@@ -45,7 +45,7 @@ def _look(modules: list[str], packages: list[str]) -> dict[str, object]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--look"]:
-        print(json.dumps(_look(sys.argv[2].split(","), sys.argv[3].split(","))))
+        print(json.dumps(_describe_python(sys.argv[2].split(","), sys.argv[3].split(","))))
         return
     sys.meta_path.insert(0, _Finder)
     from stages.tts.engines.external.host import main as serve

@@ -1,7 +1,7 @@
-"""An engine in a program of its own (docs/engines.md): words and voice go in, WAV files and times come out.
+"""Speaks with an engine that runs as a program (docs/engines.md): sends words, receives WAV files and times.
 
-What keeps the program from starting is the machine's fault and pauses the lane. What it does wrong later may be this
-text's doing, so the job is tried again, with the program started anew, and fails after its tries; others go on.
+A program that does not start is the machine's fault and pauses the lane. A later failure may be caused by the text, so the job
+is retried with a restarted program and fails after its tries, while other jobs continue.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shorten
 from stages.media.wav import open_wav
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Piece, Spoken, Voice
+from stages.tts.engines.base import Piece, SpokenPart, Voice
 from stages.tts.engines.external import probe
-from stages.tts.engines.external.process import Program, ProgramError
-from stages.tts.engines.external.workdir import Workroom
+from stages.tts.engines.external.process import EngineProcess, EngineProcessError
+from stages.tts.engines.external.workdir import WorkDir
 from stages.tts.timing import Phone, Samples
 
 VERSION = 1
-#: Longest sound of one answer, and how many answers a piece may have.
+#: Longest sound of one answer, s, and most answers to one piece.
 MAX_SOUND_S, MAX_ANSWERS = 600.0, 1000
 
-_FAULTS: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
+_ERROR_CLASSES: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
 _Text = Annotated[str, Field(max_length=500)]
 
 
@@ -39,13 +39,13 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class _Ready(_Answer):
+class _ReadyAnswer(_Answer):
     event: Literal["ready"]
     sample_rate: int = Field(ge=8000, le=96_000)
     method: Literal["exact", "aligned"]
 
 
-class _Sound(_Answer):
+class _PhoneAnswer(_Answer):
     phone: str = Field(min_length=1, max_length=8)
     start: float = Field(ge=0)
     end: float
@@ -53,14 +53,14 @@ class _Sound(_Answer):
     stress: int = Field(0, ge=0, le=2)
 
 
-class _Spoken(_Answer):
+class _SpokenAnswer(_Answer):
     event: Literal["spoken"]
     wav: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
-    phones: list[_Sound] | None = Field(None, max_length=20_000)
+    phones: list[_PhoneAnswer] | None = Field(None, max_length=20_000)
     warnings: list[_Text] = Field(default_factory=list, max_length=10)
 
 
-class _Error(_Answer):
+class _ErrorAnswer(_Answer):
     event: Literal["error"]
     fault: Literal["job", "machine", "unknown"] = "unknown"
     code: str = Field("engine-failed", pattern=r"^[a-z]+(-[a-z]+)+$", max_length=60)
@@ -68,42 +68,42 @@ class _Error(_Answer):
     hint: _Text = ""
     traceback: object = ""
 
-    def raised(self) -> AvatarError:
-        """The error as our own code raises it."""
-        error = _FAULTS.get(self.fault, UnknownError)(self.code, self.message, self.hint)
+    def to_exception(self) -> AvatarError:
+        """Return the error as an exception of this program."""
+        error = _ERROR_CLASSES.get(self.fault, UnknownError)(self.code, self.message, self.hint)
         error.traceback = shorten(str(self.traceback or ""))
         return error
 
 
-class Remote:
-    """A voice of an engine whose program runs.
+class ExternalVoice:
+    """A loaded voice of an external engine; starts the program if it does not run.
 
     Raises:
-        MachineError: `engine-broken`: it does not start.
-        JobError: it says that the voice cannot be used.
+        MachineError: `engine-broken`: the program does not start.
+        JobError: the program reports that the voice cannot be used.
     """
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self._voice = voice
         self._settings = settings
-        self._running = _running(voice, settings)
+        self._running = _running_engine(voice, settings)
         self.sample_rate: int = self._running.ready.sample_rate
         self.method: Literal["exact", "aligned"] = self._running.ready.method
         self.licence = voice.licence
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """Have the program say a piece.
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Synthesize a piece in the program.
 
         Raises:
-            UnknownError: `engine-failed`: it ended, took too long, or answered what cannot be.
-            AvatarError: what the program itself reports.
+            UnknownError: `engine-failed`: the program ended, exceeded its time, or sent an invalid answer.
+            AvatarError: what the program reports.
         """
         running = self._running
-        deadline = time.monotonic() + time_limits.to_say(self._voice.engine, piece, self._settings)
+        deadline = time.monotonic() + time_limits.say_limit_s(self._voice.engine, piece, self._settings)
         running.program.send(
             {
                 "op": "say",
-                "voice": _called(self._voice),
+                "voice": _name_for_program(self._voice),
                 "language": piece.language,
                 "words": piece.words,
                 "speed": piece.speed,
@@ -118,130 +118,143 @@ class Remote:
                 ended = answer.get("event") in ("done", "error")
                 if answer.get("event") == "done":
                     return
-                yield self._heard(answer, piece)
-            raise running.program.failed(f"gave more than {MAX_ANSWERS} answers to one piece")
-        except ProgramError as exc:
-            raise UnknownError("engine-failed", str(exc), "It is started anew; the log has all it wrote.") from exc
+                yield self._read_answer(answer, piece)
+            raise running.program.stop_with_error(f"sent more than {MAX_ANSWERS} answers to one piece")
+        except EngineProcessError as exc:
+            raise UnknownError(
+                "engine-failed", str(exc), "The program is restarted; the log contains its output."
+            ) from exc
         finally:
-            if not ended:  # what it still has to say must not be taken for the answer to the next piece
+            if not ended:  # remaining answers must not be read as answers to the next piece
                 running.program.stop()
 
-    def otherwise(self) -> Remote:
-        """With the program started anew."""
+    def fallback_voice(self) -> ExternalVoice:
+        """Restart the program and return this voice."""
         self._running.stop()
-        self._running = _running(self._voice, self._settings)
+        self._running = _running_engine(self._voice, self._settings)
         return self
 
-    def _heard(self, answer: dict[str, Any], piece: Piece) -> Spoken:
+    def _read_answer(self, answer: dict[str, Any], piece: Piece) -> SpokenPart:
         program = self._running.program
         try:
             if answer.get("event") == "error":
-                raise _Error.model_validate(answer).raised()
-            spoken = _Spoken.model_validate(answer)
+                raise _ErrorAnswer.model_validate(answer).to_exception()
+            spoken = _SpokenAnswer.model_validate(answer)
             samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
-            phones = _checked(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
+            phones = _checked_phones(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
         except ValidationError as exc:
             first = exc.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "its answer"
-            raise program.failed(f"answered with {where}: {first['msg']}") from exc
+            where = ".".join(map(str, first["loc"])) or "answer"
+            raise program.stop_with_error(f"sent an invalid answer: {where}: {first['msg']}") from exc
         except (ValueError, OSError) as exc:
-            raise program.failed(f"answered with what cannot be used: {exc}") from exc
-        return Spoken(samples, phones, tuple(spoken.warnings))
+            raise program.stop_with_error(f"sent an answer that cannot be used: {exc}") from exc
+        return SpokenPart(samples, phones, tuple(spoken.warnings))
 
 
 def _read_wav(path: Path, rate: int) -> Samples:
-    """Take a WAV file that the program left: plain, 16 bits, mono, of the announced rate, and not endless."""
+    """Read and delete a WAV file of the program: a regular file, 16-bit mono at `rate` Hz, at most `MAX_SOUND_S` long."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(fd, "rb") as file:
         path.unlink()
         info = os.fstat(file.fileno())
         if not stat.S_ISREG(info.st_mode):
-            raise ValueError(f"{path.name} is no plain file")
+            raise ValueError(f"{path.name} is not a regular file")
         if info.st_size > MAX_SOUND_S * rate * 2 + 4096:
-            raise ValueError(f"{path.name} holds more than {MAX_SOUND_S:g} s of sound")
+            raise ValueError(f"{path.name} contains more than {MAX_SOUND_S:g} s of sound")
         with open_wav(file) as source:
             if (source.channels, source.rate) != (1, rate):
                 raise ValueError(f"{path.name} is not 16-bit mono at {rate} Hz")
             return source.read(source.count)
 
 
-def _checked(phones: list[_Sound] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:
-    """Phones that lie in the sound, one after the other, each of a word of the piece."""
+def _checked_phones(phones: list[_PhoneAnswer] | None, seconds: float, words: int) -> tuple[Phone, ...] | None:
+    """Convert phones of an answer; they must be in order, inside the sound, and belong to words of the piece.
+
+    Raises:
+        ValueError: they do not.
+    """
     if phones is None:
         return None
     found: list[Phone] = []
     for sound in phones:
         before = found[-1] if found else None
         if sound.word >= words:
-            raise ValueError(f"a phone of word {sound.word}, where there are {words}")
+            raise ValueError(f"a phone belongs to word {sound.word}, but the piece has {words} words")
         if not sound.start < sound.end <= seconds + 0.05:
-            raise ValueError(f"a phone from {sound.start:g} to {sound.end:g} s in a sound of {seconds:g} s")
+            raise ValueError(
+                f"a phone lasts from {sound.start:g} to {sound.end:g} s, but the sound from 0 to {seconds:g} s"
+            )
         if before is not None and (sound.start < before.end - 1e-3 or sound.word < before.word):
-            raise ValueError(f"the phone at {sound.start:g} s stands before the one that it follows")
+            raise ValueError(f"the phone at {sound.start:g} s is out of order")
         start = max(sound.start, before.end) if before else sound.start
         found.append(Phone(sound.phone, start, max(sound.end, start + 1e-4), sound.word, sound.stress))
     return tuple(found)
 
 
-class _Running:
-    """A started program: its folder, and what it said of itself."""
+class _RunningEngine:
+    """A running engine program, its working folder, and its ready message."""
 
     def __init__(self, voice: Voice, settings: Settings) -> None:
         self.engine = engine = settings.engines[voice.engine]
-        self._room = Workroom(settings.paths.cache / "engines", voice.engine)
-        self.folder = self._room.path
-        hello: dict[str, Any] = {"op": "init", "version": VERSION, "engine": voice.engine, "voice": _called(voice)}
+        self._work_dir = WorkDir(settings.paths.cache / "engines", voice.engine)
+        self.folder = self._work_dir.path
+        hello: dict[str, Any] = {
+            "op": "init",
+            "version": VERSION,
+            "engine": voice.engine,
+            "voice": _name_for_program(voice),
+        }
         if engine.python:
             hello["settings"] = _settings_for(settings)
         try:
-            self.program = Program(voice.engine, probe.command(engine), self.folder)
+            self.program = EngineProcess(voice.engine, probe.engine_command(engine), self.folder)
             self.program.send(hello)
-            self.ready = self._greeting(time.monotonic() + time_limits.to_start(voice.engine, settings))
-        except ProgramError as exc:
-            self._room.close()
-            hint = f"Try it by hand: {shlex.join(probe.command(engine))}; see docs/engines.md."
+            self.ready = self._receive_ready(time.monotonic() + time_limits.start_limit_s(voice.engine, settings))
+        except EngineProcessError as exc:
+            self._work_dir.close()
+            hint = f"Run it by hand: {shlex.join(probe.engine_command(engine))}; see docs/engines.md."
             raise MachineError("engine-broken", str(exc), hint) from exc
 
-    def _greeting(self, deadline: float) -> _Ready:
+    def _receive_ready(self, deadline: float) -> _ReadyAnswer:
         answer = self.program.receive(deadline)
         if answer.get("event") == "error":
             with contextlib.suppress(ValidationError):
-                error = _Error.model_validate(answer)
-                if error.fault == "job":  # such as a voice profile that has expired: others may be spoken with
+                error = _ErrorAnswer.model_validate(answer)
+                if error.fault == "job":  # such as an expired voice profile; other voices may work
                     self.stop()
-                    raise error.raised()
-                raise self.program.failed(f"does not start: {error.message}")
+                    raise error.to_exception()
+                raise self.program.stop_with_error(f"does not start: {error.message}")
         try:
-            return _Ready.model_validate(answer)
+            return _ReadyAnswer.model_validate(answer)
         except ValidationError as exc:
-            raise self.program.failed(f"did not say that it is ready: {exc.errors()[0]['msg']}") from exc
+            raise self.program.stop_with_error(f"did not send a valid ready message: {exc.errors()[0]['msg']}") from exc
 
     def stop(self) -> None:
         self.program.stop()
-        self._room.close()
+        self._work_dir.close()
 
 
 def _settings_for(settings: Settings) -> dict[str, Any]:
-    """The settings for an engine of ours in another Python: it knows no other engines' programs, not even by name."""
+    """Return the settings for a built-in engine in another Python, without the entries of other engines."""
     raw = settings.model_copy(update={"engines": {}}).model_dump(mode="json")
     raw["stages"]["tts"]["engine"] = "auto"
     return raw
 
 
-def _called(voice: Voice) -> str:
-    """A person's voice goes by its id, since another may have been given its name meanwhile."""
-    return voice.aliases[0] if voice.own else voice.name
+def _name_for_program(voice: Voice) -> str:
+    """Return a profile's id, because another profile may have its name by now; else the voice's name."""
+    return voice.aliases[0] if voice.is_profile else voice.name
 
 
-#: The running program of each engine.
-_kept: dict[str, _Running] = {}
+#: Engine name → its running program.
+_engines: dict[str, _RunningEngine] = {}
 
 
-def _running(voice: Voice, settings: Settings) -> _Running:
-    found = _kept.get(voice.engine)
+def _running_engine(voice: Voice, settings: Settings) -> _RunningEngine:
+    found = _engines.get(voice.engine)
     if found is None or not found.program.alive or found.engine != settings.engines[voice.engine]:
         if found is not None:
             found.stop()
-        _kept.pop(voice.engine, None)
-        found = _kept[voice.engine] = _Running(voice, settings)
+        _engines.pop(voice.engine, None)
+        found = _engines[voice.engine] = _RunningEngine(voice, settings)
     return found

@@ -1,6 +1,6 @@
-"""One of our own engines as a program, run by another virtual environment's Python: see `stages.tts.engines.external.bootstrap`.
+"""Runs a built-in engine as a program under another virtual environment's Python (`stages.tts.engines.external.bootstrap`).
 
-It is the other end of `stages.tts.engines.external.client`, and the fullest example of what docs/engines.md describes.
+Answers the requests of `stages.tts.engines.external.client`, and is a complete example of the protocol in docs/engines.md.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, UnknownError, from_exception, traceback_of
 from stages.media.wav import open_wav_writer, to_pcm
-from stages.tts.engines.base import Engine, Piece
-from stages.tts.engines.choose import Choice, load
+from stages.tts.engines.base import LoadedVoice, Piece
+from stages.tts.engines.choose import VoiceChoice, load_voice
 from stages.tts.engines.speech_check import NOT_FINITE
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.voices import list_voices
 
 
-def _engine(name: str, voice: str, settings: Settings) -> Engine:
-    for one in catalogue(settings):
+def _load_named_voice(name: str, voice: str, settings: Settings) -> LoadedVoice:
+    for one in list_voices(settings):
         if one.engine == name and voice in (one.name, *one.aliases):
-            return load(Choice(one, ""), settings)
-    raise JobError("voice-unknown", f"There is no voice '{voice}' any more.", "See `avatar voice list`.")
+            return load_voice(VoiceChoice(one, ""), settings)
+    raise JobError("voice-unknown", f"The voice '{voice}' does not exist any more.", "See `avatar voice list`.")
 
 
-def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
+def _say_piece(engine: LoadedVoice, request: dict[str, Any], number: int) -> list[dict[str, Any]]:
     piece = Piece(
         words=tuple(request["words"]),
         language=str(request["language"]),
@@ -40,7 +40,7 @@ def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str,
     )
     answers: list[dict[str, Any]] = []
     for part, spoken in enumerate(engine.say(piece)):
-        if not np.isfinite(spoken.samples).all():  # a WAV file would hide it
+        if not np.isfinite(spoken.samples).all():  # a WAV file cannot represent it
             raise UnknownError("speech-invalid", NOT_FINITE, "")
         name = f"{number}-{part}.wav"
         with open_wav_writer(Path(name), engine.sample_rate, len(spoken.samples)) as sink:
@@ -50,17 +50,19 @@ def _say(engine: Engine, request: dict[str, Any], number: int) -> list[dict[str,
     return [*answers, {"event": "done"}]
 
 
-def _error(error: AvatarError) -> dict[str, Any]:
+def _error_answer(error: AvatarError) -> dict[str, Any]:
     text = {key: value[:500] for key, value in error.to_dict().items()}
     return {"event": "error", "fault": error.fault, **text, "traceback": error.traceback}
 
 
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer until the requests end. A voice is looked up when another was spoken with before: one that is removed, or
-    runs out, while it speaks goes on to the end of its text.
+def serve_requests(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer requests, one JSON object per line, until the input ends.
+
+    Loads a voice only when a request names another one than before, so a profile that is removed or expires while it
+    speaks is used to the end of the text.
     """
     settings, name = Settings(), ""
-    kept: tuple[str, Engine] | None = None
+    kept: tuple[str, LoadedVoice] | None = None
     for number, line in enumerate(requests):
         request = json.loads(line)
         said: list[dict[str, Any]]
@@ -69,27 +71,27 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             if request["op"] == "init":
                 settings, name = Settings.model_validate(request["settings"]), str(request["engine"])
             if kept is None or kept[0] != voice:
-                kept = voice, _engine(name, voice, settings)
+                kept = voice, _load_named_voice(name, voice, settings)
             engine = kept[1]
             if request["op"] == "init":
                 said = [{"event": "ready", "sample_rate": engine.sample_rate, "method": engine.method}]
             else:
-                said = _say(engine, request, number)
+                said = _say_piece(engine, request, number)
         except Exception as exc:
-            traceback.print_exc()  # among its last words, should it not start
+            traceback.print_exc()  # the client quotes stderr if the program does not start
             error = from_exception(exc)
             error.traceback = traceback_of(exc)
-            said = [_error(error)]
+            said = [_error_answer(error)]
         for answer in said:
             answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 
 
 def main() -> None:
-    # Libraries print to stdout, so it is moved aside and stdout becomes stderr.
+    # Libraries print to stdout, so answers get their own file descriptor and stdout becomes stderr.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, answers)
+    serve_requests(sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether another virtual environment's Python can run an engine of ours: asked of it, and asked anew when it has changed."""
+"""Checks whether another virtual environment's Python can run a built-in engine; repeats the check when it has changed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from daemon.config.settings import ExternalEngine
 from daemon.system.installation import Missing
 from stages.tts.engines.base import TtsEngine
 
-#: What our own part there is made with.
-_BASE = ("numpy", "pydantic", "yaml")
-#: The oldest Python that can read this program.
-OLDEST = (3, 11)
-#: What such a Python runs; it is not imported here, as it leads to every engine.
+#: Modules that `host` imports.
+_BASE_PACKAGES = ("numpy", "pydantic", "yaml")
+#: The oldest Python version that can run this program.
+OLDEST_PYTHON = (3, 11)
+#: The program that such a Python runs. Not imported here, because it imports every engine.
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-#: An interpreter that imports nothing answers at once, but not from a cold disk under load. s
-_PATIENCE_S = 60.0
+#: Time limit of the check, long enough for a cold disk under load. s
+_PROBE_TIMEOUT_S = 60.0
 
 
-class _Said(BaseModel):
-    """What a Python says of itself; see `stages.tts.engines.external.bootstrap`."""
+class _PythonReport(BaseModel):
+    """What `stages.tts.engines.external.bootstrap --look` prints."""
 
     python: tuple[int, int]
     folders: list[str]
@@ -32,58 +32,58 @@ class _Said(BaseModel):
     versions: dict[str, str]
 
 
-_Times = tuple[tuple[str, int], ...]
-#: Answers by interpreter and question, with the times of the folders that they were true of.
-_answers: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[_Said, _Times]] = {}
+_Mtimes = tuple[tuple[str, int], ...]
+#: (interpreter, modules, packages) → its report, and the modification times of its folders then.
+_reports: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[_PythonReport, _Mtimes]] = {}
 
 
-def command(engine: ExternalEngine) -> list[str]:
-    """What starts an engine's program."""
+def engine_command(engine: ExternalEngine) -> list[str]:
+    """Return the command that starts an engine's program."""
     return [engine.python, "-I", str(_BOOTSTRAP)] if engine.python else engine.command
 
 
-def missing(engine: TtsEngine, program: ExternalEngine) -> Missing | None:
-    """What keeps an engine of ours from running under the Python named in config.yaml."""
-    python, mend = program.python, f"mend `engines.{engine.name}.python`: docs/engines.md."
+def missing_in_python(engine: TtsEngine, program: ExternalEngine) -> Missing | None:
+    """Return why a built-in engine cannot run under the Python named in config.yaml; None if it can."""
+    python, remedy = program.python, f"correct `engines.{engine.name}.python`: docs/engines.md."
     if not os.access(python, os.X_OK) or Path(python).is_dir():
-        return Missing(f"{python} is no program that can be run", f"Make that environment, or {mend}")
+        return Missing(f"{python} is not an executable program", f"Create that environment, or {remedy}")
     try:
-        said = _asked(python, (*_BASE, *engine.packages), tuple(engine.pins))
+        said = _ask_python(python, (*_BASE_PACKAGES, *engine.packages), tuple(engine.pins))
     except (OSError, ValidationError, subprocess.SubprocessError) as exc:
-        return Missing(f"{python} does not answer as a Python does ({type(exc).__name__})", f"M{mend[1:]}")
-    if said.python < OLDEST:
-        found, oldest = (".".join(map(str, version)) for version in (said.python, OLDEST))
-        return Missing(f"{python} is Python {found}, and {oldest} is the oldest that will do", f"M{mend[1:]}")
+        return Missing(f"{python} does not answer like a Python interpreter ({type(exc).__name__})", f"C{remedy[1:]}")
+    if said.python < OLDEST_PYTHON:
+        found, oldest = (".".join(map(str, version)) for version in (said.python, OLDEST_PYTHON))
+        return Missing(f"{python} is Python {found}; at least {oldest} is needed", f"C{remedy[1:]}")
     if said.lacking:
-        return Missing(f"{python} lacks {', '.join(said.lacking)}", "docs/engines.md says what belongs there.")
+        return Missing(f"{python} lacks {', '.join(said.lacking)}", "docs/engines.md lists the packages.")
     for package, wanted in engine.pins.items():
         if said.versions[package] != wanted:
-            why = f"{python} has {package} {said.versions[package]}; the engine was proven with {wanted}"
+            why = f"{python} has {package} {said.versions[package]}; the engine was tested with {wanted}"
             return Missing(why, f"`{python} -m pip install {package}=={wanted}`.")
     return None
 
 
-def _asked(python: str, modules: tuple[str, ...], packages: tuple[str, ...]) -> _Said:
-    """Its answer, or the one before while nothing was put into its folders or taken out.
+def _ask_python(python: str, modules: tuple[str, ...], packages: tuple[str, ...]) -> _PythonReport:
+    """Return an interpreter's report, cached until something in its folders changes.
 
     Raises:
-        OSError, subprocess.SubprocessError, ValidationError: it is no Python.
+        OSError, subprocess.SubprocessError, ValidationError: it is not a Python interpreter.
     """
-    if known := _answers.get((python, modules, packages)):
+    if known := _reports.get((python, modules, packages)):
         said, times = known
-        if times == _times(path for path, _ in times):
+        if times == _mtimes(path for path, _ in times):
             return said
     ran = subprocess.run(
-        [*command(ExternalEngine(python=python)), "--look", ",".join(modules), ",".join(packages)],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S, check=True,
+        [*engine_command(ExternalEngine(python=python)), "--look", ",".join(modules), ",".join(packages)],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=True,
     )  # fmt: skip
-    said = _Said.model_validate_json(ran.stdout)
-    _answers[python, modules, packages] = said, _times([python, *said.folders])
+    said = _PythonReport.model_validate_json(ran.stdout)
+    _reports[python, modules, packages] = said, _mtimes([python, *said.folders])
     return said
 
 
-def _times(paths: Iterable[str]) -> _Times:
-    """When each was last changed; 0 for what is not there."""
+def _mtimes(paths: Iterable[str]) -> _Mtimes:
+    """Return each path with its modification time in ns; 0 for one that does not exist."""
     found = []
     for path in paths:
         try:

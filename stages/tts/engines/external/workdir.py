@@ -1,7 +1,7 @@
-"""A folder for a process to work in, which is known to be litter once that process has ended, however it did.
+"""Creates a working folder that is deleted after its process has ended, even by SIGKILL.
 
-Its maker holds a lock on it. The kernel gives the lock up when the process ends, also by SIGKILL, and whoever makes the next
-folder there clears those that nobody holds.
+The process holds a lock on its folder, which the kernel releases when the process ends. Whoever creates the next folder
+deletes those that are not locked.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 from daemon.system import fs
 
 
-class Workroom:
-    """A new folder below `root`, or below the system's folder for such things where `root` is not ours to write to."""
+class WorkDir:
+    """A new, locked folder below `root`, or in the system's temporary folder where `root` is not writable."""
 
     def __init__(self, root: Path, name: str) -> None:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with _alone(root):
-                _clear(root)
+            with _root_locked(root):
+                _remove_unlocked(root)
                 self.path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
                 fd = _locked(self.path)
         except PermissionError:
             self.path = Path(tempfile.mkdtemp(prefix=f"avatar-{name}-"))
             fd = _locked(self.path)
-        #: Removes it: when it is called, or at the end of the process.
+        #: Deletes the folder when called, or at the end of the process.
         self.close = weakref.finalize(self, _remove, self.path, fd)
 
 
@@ -41,8 +41,8 @@ def _remove(folder: Path, fd: int) -> None:
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """So that no folder is taken for litter between its making and its locking."""
+def _root_locked(root: Path) -> Iterator[None]:
+    """Hold a lock on `root`, so that no new folder is deleted before it is locked."""
     fd = _locked(root)
     try:
         yield
@@ -60,9 +60,9 @@ def _locked(folder: Path, how: int = fcntl.LOCK_EX) -> int:
     return fd
 
 
-def _clear(root: Path) -> None:
+def _remove_unlocked(root: Path) -> None:
     for folder in root.iterdir():
-        with contextlib.suppress(OSError):  # somebody works in it
+        with contextlib.suppress(OSError):  # in use
             fd = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
                 fs.remove(folder)

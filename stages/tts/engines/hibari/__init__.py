@@ -1,4 +1,4 @@
-"""The engine `hibari`: the voice that is in a package of the base install, a hundred times faster than speech."""
+"""The engine `hibari`: a voice in a package of the base install, a hundred times faster than real time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from daemon.config import Settings
-from stages.tts.engines.assets import assets
-from stages.tts.engines.base import Engine, TtsEngine, Voice
+from stages.tts.engines.assets import hibari_assets
+from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice
 
 
 def _voices(_: Settings) -> list[Voice]:
-    """The voices in the package. Those its registry only knows how to download are not offered."""
-    folder = assets()
+    """Return the voices contained in the package, without those that it would download."""
+    folder = hibari_assets()
     if folder is None:
         return []
     entries: dict[str, dict[str, Any]] = json.loads((folder / "voices.json").read_text(encoding="utf-8"))
@@ -23,10 +23,10 @@ def _voices(_: Settings) -> list[Voice]:
     ]
 
 
-def _load(voice: Voice, _: Settings) -> Engine:
-    from stages.tts.engines.hibari.engine import load_voice
+def _load(voice: Voice, _: Settings) -> LoadedVoice:
+    from stages.tts.engines.hibari.engine import load_hibari
 
-    return load_voice(voice)
+    return load_hibari(voice)
 
 
 ENGINE = TtsEngine("hibari", _voices, _load, packages=("hibari", "onnxruntime"))

@@ -1,4 +1,4 @@
-"""The voice of hibari: its network, and what it says."""
+"""Speaks with hibari's network."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ import numpy as np
 from hibari import dsp
 
 from daemon.errors import MachineError
-from stages.tts.engines.assets import lexicon_file
-from stages.tts.engines.base import Piece, Spoken, Voice
+from stages.tts.engines.assets import hibari_file
+from stages.tts.engines.base import Piece, SpokenPart, Voice
 from stages.tts.engines.durations import PAD, SAMPLE_RATE, Utterance, phones_of
-from stages.tts.engines.onnx import open_session, runs
-from stages.tts.phonemes.reading import NO_WORD, Reader, Reading
+from stages.tts.engines.onnx import open_session, split_runs
+from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd, Reading
 
-#: Phonemes given to the network at once; it was trained on sentences of about this length.
+#: Most phonemes given to the network at once; it was trained on sentences of about this length.
 MAX_PHONEMES = 400
 
 _DURATIONS = "/Clip_output_0"
 
 
-class Hibari:
-    """A loaded voice. One thread: the network is a hundred times faster than speech, and the result stays the same.
+class HibariVoice:
+    """A loaded voice of hibari. Uses one thread, which is fast enough and makes the result reproducible.
+
+    Args:
+        voice: a voice of this engine.
+        plain: run the network without graph optimisation.
 
     Raises:
-        MachineError: `model-broken` if the file is not what it should be.
+        MachineError: `model-broken`: the file cannot be loaded.
     """
 
     sample_rate = SAMPLE_RATE
@@ -39,7 +43,7 @@ class Hibari:
         self._british = voice.british
         try:
             self._session = open_session(voice.model.read_bytes(), _DURATIONS, threads=1, pooled=False, plain=plain)
-            self._ids: dict[str, int] = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+            self._ids: dict[str, int] = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
         except Exception as exc:  # see `open_session`
             raise MachineError(
                 "model-broken",
@@ -48,18 +52,18 @@ class Hibari:
             ) from exc
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """Say a piece; times are the network's own."""
-        reading = Reader(self._british).read(piece.words, piece.sounds)
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Synthesize a piece, with the network's own times."""
+        reading = EnglishFrontEnd(self._british).read(piece.words, piece.sounds)
         for utterance in self.utter(reading, piece.speed, piece.seed):
-            yield Spoken(utterance.samples, tuple(phones_of(utterance)))
+            yield SpokenPart(utterance.samples, tuple(phones_of(utterance)))
 
-    def otherwise(self) -> Hibari | None:
-        """With the graph as it is written."""
-        return None if self._is_plain else Hibari(self._voice, plain=True)
+    def fallback_voice(self) -> HibariVoice | None:
+        """Return the voice without graph optimisation; None if it is that already."""
+        return None if self._is_plain else HibariVoice(self._voice, plain=True)
 
     def utter(self, reading: Reading, speed: float, seed: tuple[int, ...]) -> Iterator[Utterance]:
-        """Sound for a reading: one utterance, or several where it is longer than the network takes.
+        """Synthesize a reading, in several utterances where it is longer than `MAX_PHONEMES`.
 
         Args:
             speed: 1 is the voice's own pace; 2 twice as fast.
@@ -67,7 +71,7 @@ class Hibari:
         """
         known = [(char, owner) for char, owner in zip(reading.chars, reading.owners, strict=True) if char in self._ids]
         noise = np.random.default_rng(seed)
-        for run in runs(known, MAX_PHONEMES):
+        for run in split_runs(known, MAX_PHONEMES):
             yield self._utter(run, speed, noise)
 
     def _utter(self, run: list[tuple[str, int]], speed: float, noise: np.random.Generator) -> Utterance:
@@ -85,6 +89,6 @@ class Hibari:
 
 
 @lru_cache(maxsize=1)
-def load_voice(voice: Voice) -> Hibari:
-    """The voice, loaded once and kept for the jobs that follow in this process."""
-    return Hibari(voice)
+def load_hibari(voice: Voice) -> HibariVoice:
+    """Load a voice once and keep it for later jobs in this process."""
+    return HibariVoice(voice)

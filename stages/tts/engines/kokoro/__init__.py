@@ -1,4 +1,4 @@
-"""The engine `kokoro`: Kokoro-82M, many voices in nine languages from one network."""
+"""The engine `kokoro`: Kokoro-82M, one network with many voices in nine languages."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.system.installation import Missing, how_to_fetch_models
 from stages.tts import phonemes
-from stages.tts.engines.base import Engine, TtsEngine, Voice, primary
+from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice, primary_language
 from stages.tts.engines.kokoro import model_files
 
 
 def _voices(settings: Settings) -> list[Voice]:
-    """One of English goes by its short name, and so does another whose short name nobody else has."""
-    shorts = Counter(map(model_files.short, model_files.VOICES))
+    """Return all voices. English voices, and others with a unique short name, are listed by their short name."""
+    shorts = Counter(map(model_files.short_name, model_files.VOICES))
     found = []
     for full in model_files.VOICES:
-        short, language = model_files.short(full), model_files.language(full)
-        name = short if shorts[short] == 1 or primary(language) == "en" else full
+        short, language = model_files.short_name(full), model_files.language_of(full)
+        name = short if shorts[short] == 1 or primary_language(language) == "en" else full
         found.append(
             Voice(
                 "kokoro",
                 name,
                 (language,),
-                model_files.gender(full),
+                model_files.gender_of(full),
                 model_files.LICENCE,
                 settings.paths.models / model_files.voice_file(full),
                 tuple(alias for one in (full, short) for alias in (one, f"kokoro/{one}")),
@@ -34,19 +34,19 @@ def _voices(settings: Settings) -> list[Voice]:
 
 
 def _missing(settings: Settings, full: str) -> Missing | None:
-    """What a voice lacks: its files, or what reads its language."""
+    """Return what a voice lacks: its files, or the front end of its language."""
     root = settings.paths.models
     if not all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
-        return Missing("its files are not there", how_to_fetch_models("kokoro"))
+        return Missing("its files are missing", how_to_fetch_models("kokoro"))
     if "kokoro" in settings.engines:  # a program of its own has its own packages
         return None
-    return phonemes.missing(model_files.language(full))
+    return phonemes.front_end_missing(model_files.language_of(full))
 
 
-def _load(voice: Voice, settings: Settings) -> Engine:
-    from stages.tts.engines.kokoro.engine import Kokoro
+def _load(voice: Voice, settings: Settings) -> LoadedVoice:
+    from stages.tts.engines.kokoro.engine import KokoroVoice
 
-    return Kokoro(voice, settings.paths.models)
+    return KokoroVoice(voice, settings.paths.models)
 
 
 ENGINE = TtsEngine("kokoro", _voices, _load, packages=("hibari", "onnxruntime"), models={"kokoro": model_files.PARTS})

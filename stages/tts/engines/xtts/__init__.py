@@ -11,18 +11,18 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.system.installation import Missing
 from stages.tts.engines import coqui_library
-from stages.tts.engines.base import Engine, TextNeeds, TtsEngine, Voice
+from stages.tts.engines.base import LoadedVoice, TextNeeds, TtsEngine, Voice
 from stages.tts.engines.xtts import checksum, voices
 from stages.tts.engines.xtts.model_files import PARTS
-from stages.tts.profile_store import Profiles
+from stages.tts.profile_store import ProfileStore
 
 
-def _load(voice: Voice, settings: Settings) -> Engine:
-    from stages.tts.engines.xtts.engine import load
+def _load(voice: Voice, settings: Settings) -> LoadedVoice:
+    from stages.tts.engines.xtts.engine import load_xtts
 
-    if voice.own:
-        return load(Profiles(settings.paths.profiles).find(voice.aliases[0]), settings)
-    return load(voice.name, settings)
+    if voice.is_profile:
+        return load_xtts(ProfileStore(settings.paths.profiles).find_profile(voice.aliases[0]), settings)
+    return load_xtts(voice.name, settings)
 
 
 def _verify(settings: Settings) -> Missing | None:
@@ -36,10 +36,11 @@ def _verify(settings: Settings) -> Missing | None:
 
 
 ENGINE = TtsEngine(
-    "xtts", voices.voices, _load, packages=coqui_library.PACKAGES, pins=coqui_library.PINS, extra="xtts", models={"xtts": PARTS},
+    "xtts", voices.list_xtts_voices, _load, packages=coqui_library.PACKAGES, pins=coqui_library.PINS, extra="xtts",
+    models={"xtts": PARTS},
     needs=TextNeeds(least_letters=15, in_words=True),  # it babbles on after "Yes." and says "1990" as a number
     tries=lambda settings: settings.stages.tts.xtts.attempts,
-    refused=voices.refused, missing=voices.missing, verify=_verify,
+    refused=voices.licence_missing, missing=voices.files_missing, verify=_verify,
     wanted=lambda settings: settings.stages.tts.xtts.accept_licence,
     no_voices="`avatar voice clone` makes one of a recording; `avatar models fetch xtts` brings the model's own.",
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""The model files: found, compared with what was published, and read without running anything in them.
+"""Finds XTTS's model files, and reads them without executing code in them.
 
-The published model.pth is a pickle with objects of coqui-tts's configuration in it, which that library replaces by a plain
-one, in place, when it first loads the file. Here the objects become empty boxes instead, so the file stays as it is, may
-lie on a read-only disk, and may be loaded by several processes at once.
+The published model.pth is a pickle that contains configuration objects of coqui-tts, which that library removes from the file
+when it first loads it. Here empty placeholders replace the objects in memory, so the file stays unchanged, may be on a
+read-only disk, and several processes may load it at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from stages.model_files.checkpoint import foreign_model_error as is_foreign
 from stages.model_files.checkpoint import read_checkpoint
 from stages.tts.engines.xtts.model_files import PARTS
 
-#: Classes of the configuration that the published file holds, by the names it knows them by.
-_BOXES = (
+#: Full names of the configuration classes in the published file.
+_CONFIG_CLASSES = (
     "TTS.tts.configs.xtts_config.XttsConfig",
     "TTS.tts.configs.xtts_config.XttsArgs",
     "TTS.tts.configs.xtts_config.XttsAudioConfig",
@@ -30,17 +30,17 @@ _BOXES = (
     "TTS.tts.models.xtts.XttsAudioConfig",
     "TTS.config.shared_configs.BaseDatasetConfig",
 )
-#: What the trainer leaves in its files beside the network.
+#: Modules that only training needs.
 _TRAINING = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae", "dvae")
 
 
-def _fetch_again() -> str:
-    return f"Look with `avatar models verify xtts`. To fetch it again: {how_to_fetch_models('xtts')}"
+def _fetch_hint() -> str:
+    return f"Check with `avatar models verify xtts`. To download it again: {how_to_fetch_models('xtts')}"
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where the parts are. `speakers` is None where the voices that come with the model are not there."""
+class XttsFiles:
+    """Paths of the model files; `speakers`, the model's own voices, is None where it is missing."""
 
     model: Path
     config: Path
@@ -48,8 +48,8 @@ class Files:
     speakers: Path | None
 
 
-def find(root: Path) -> Files:
-    """The files of the engine below the models folder.
+def find_files(root: Path) -> XttsFiles:
+    """Find the engine's files below the models folder.
 
     Raises:
         MachineError: `model-missing` or `model-damaged`.
@@ -58,27 +58,29 @@ def find(root: Path) -> Files:
     for look in check_model_files(PARTS, root):
         path = root / look.file.path
         if look.state == "damaged":
-            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_again())
+            raise MachineError("model-damaged", f"{path} is damaged: {look.why}.", _fetch_hint())
         if look.state == "missing" and look.part.role != "speakers":
-            raise MachineError("model-missing", f"{path} is not there ({look.part.what}).", how_to_fetch_models("xtts"))
+            raise MachineError(
+                "model-missing", f"{path} does not exist ({look.part.what}).", how_to_fetch_models("xtts")
+            )
         found[look.part.role] = None if look.state == "missing" else path
     model, config, vocab = (found[role] for role in ("model", "config", "vocab"))
     assert model is not None
     assert config is not None
     assert vocab is not None
-    return Files(model, config, vocab, found["speakers"])
+    return XttsFiles(model, config, vocab, found["speakers"])
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The network's tensors by name, float32, mapped from the file where they are stored so.
+    """Read the network's tensors by name, float32; memory-maps those stored as float32.
 
     Raises:
-        MachineError: `model-damaged` where it cannot be read, `model-foreign` where it holds anything unknown.
+        MachineError: `model-damaged`: it cannot be read; `model-foreign`: it contains unknown objects.
     """
-    content = read_checkpoint(path, _BOXES, _fetch_again())
+    content = read_checkpoint(path, _CONFIG_CLASSES, _fetch_hint())
     state = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise foreign(path, "it has no tensors under `model`")
+        raise foreign_file_error(path, "it has no tensors under `model`")
     plain = {name.removeprefix("xtts."): value for name, value in state.items()}
     return {
         name: value.float() if value.is_floating_point() else value
@@ -88,14 +90,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def read_speakers(path: Path) -> Any:
-    """What speakers_xtts.pth holds.
+    """Read the content of speakers_xtts.pth.
 
     Raises:
         MachineError: as `read_state`.
     """
-    return read_checkpoint(path, _BOXES, _fetch_again())
+    return read_checkpoint(path, _CONFIG_CLASSES, _fetch_hint())
 
 
-def foreign(path: Path, why: str) -> MachineError:
-    """The error for a file of another kind."""
-    return is_foreign(path, why, _fetch_again())
+def foreign_file_error(path: Path, why: str) -> MachineError:
+    """Return the error `model-foreign` for a file that is not XTTS's."""
+    return is_foreign(path, why, _fetch_hint())

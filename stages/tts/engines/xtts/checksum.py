@@ -1,4 +1,4 @@
-"""Whether model.pth is the file that is trusted: the published one, or the one that config.yaml names. Loads no torch."""
+"""Checks that model.pth is the published file, or the one whose hash config.yaml names. Does not import torch."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from stages.model_files.catalogue import sha256_of
 from stages.tts.engines.xtts.model_files import PARTS
 
 
-def _other() -> str:
+def _remedy() -> str:
     return (
-        f"To fetch it again: {how_to_fetch_models('xtts')} If it is a model of your own, write its sha256 under "
+        f"To download it again: {how_to_fetch_models('xtts')} If it is a model of your own, write its sha256 under "
         "`stages.tts.xtts.model_sha256` in config.yaml."
     )
 
 
 def checked_sha256(model: Path, own: str, cache: Path) -> str:
-    """The hash of model.pth, which must be the published one, or `own`.
+    """Return the sha256 of model.pth, which must be the published one, or `own` unless that is empty.
 
-    Reading 1.9 GB takes seconds, so the hash is noted in the cache and believed while size, time and inode are the same.
+    Reading 1.9 GB takes seconds, so the hash is cached while size, modification time and inode stay the same.
 
     Raises:
         MachineError: `model-altered`.
     """
-    found = _noted(model, cache) or _read(model, cache)
-    if found != _wanted(own):
-        raise MachineError("model-altered", f"{_sentence(model, found)}.", _other())
+    found = _noted_sha256(model, cache) or _read_sha256(model, cache)
+    if found != _trusted_sha256(own):
+        raise MachineError("model-altered", f"{_altered_sentence(model, found)}.", _remedy())
     return found
 
 
-def altered(model: Path, own: str, cache: Path) -> Missing | None:
-    """Why the file is not to be trusted, and what to do, as far as is known without reading it."""
-    found = _noted(model, cache)
-    return Missing(_sentence(model, found), _other()) if found and found != _wanted(own) else None
+def altered_model(model: Path, own: str, cache: Path) -> Missing | None:
+    """Return why the file is not trusted, as far as the cache tells; None where nothing is known against it."""
+    found = _noted_sha256(model, cache)
+    return Missing(_altered_sentence(model, found), _remedy()) if found and found != _trusted_sha256(own) else None
 
 
-def _sentence(model: Path, found: str) -> str:
+def _altered_sentence(model: Path, found: str) -> str:
     return f"{model} is not the published file: its sha256 is {found}"
 
 
-def _wanted(own: str) -> str:
+def _trusted_sha256(own: str) -> str:
     return own.lower() or next(part for part in PARTS if part.role == "model").published.sha256
 
 
-def _mark(path: Path) -> list[str | int]:
+def _file_state(path: Path) -> list[str | int]:
     info = path.stat()
     return [str(path), info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino]
 
 
-def _note(path: Path, cache: Path) -> Path:
+def _note_path(path: Path, cache: Path) -> Path:
     return cache / "hashes" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
 
 
-def _noted(path: Path, cache: Path) -> str:
-    """The hash as it was noted, while the file is the same; else empty."""
+def _noted_sha256(path: Path, cache: Path) -> str:
+    """Return the cached hash while the file is unchanged; else an empty string."""
     try:
-        known = json.loads(_note(path, cache).read_bytes())
-        return str(known["sha256"]) if known["mark"] == _mark(path) else ""
+        known = json.loads(_note_path(path, cache).read_bytes())
+        return str(known["sha256"]) if known["mark"] == _file_state(path) else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def _read(path: Path, cache: Path) -> str:
-    mark, note = _mark(path), _note(path, cache)
+def _read_sha256(path: Path, cache: Path) -> str:
+    mark, note = _file_state(path), _note_path(path, cache)
     found = sha256_of(path)
-    with contextlib.suppress(PermissionError):  # not everybody who may read the model may write to the cache
+    with contextlib.suppress(PermissionError):  # some users may read the model but not write the cache
         note.parent.mkdir(parents=True, exist_ok=True)
         fs.replace_json(note, {"mark": mark, "sha256": found}, durable=False)
     return found

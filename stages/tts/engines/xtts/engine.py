@@ -1,4 +1,4 @@
-"""The engine: portions of text, several tries at each where one is needed, and an honest word about it."""
+"""Speaks with XTTS: splits the text into portions, tries each several times if necessary, and warns of faults."""
 
 from __future__ import annotations
 
@@ -12,92 +12,102 @@ import numpy as np
 from daemon.config import Settings
 from daemon.config.settings import Xtts as XttsSettings
 from daemon.errors import MachineError, UnknownError
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks
-from stages.tts.engines.xtts.network import Latents, Network
-from stages.tts.engines.xtts.quality_check import Take
+from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
+from stages.tts.engines.xtts.quality_check import Attempt
 from stages.tts.engines.xtts.voices import LICENCE
 from stages.tts.profile_store import Profile, check_usable
-from stages.tts.text.spoken_length import expect
+from stages.tts.text.spoken_length import expected_length
 from stages.tts.timing import Samples
 
-#: Silence between the portions of a piece that was too long for the network. s
-_JOIN_S = 0.12
-#: Characters of a sentence that are quoted in a warning.
-_QUOTED = 60
-#: Babble is let go on to this many times of what is much for the text, so that it is known to be more; then it only costs time.
-_ROOM = 1.25
+#: Silence between the portions of a piece that is too long for the network. s
+_PORTION_PAUSE_S = 0.12
+#: Longest quotation of a text in a warning, in characters.
+_MAX_QUOTED_CHARS = 60
+#: Stop generation at this multiple of the longest plausible duration.
+_STOP_FACTOR = 1.25
 
 
-class Xtts:
-    """A voice of XTTS, as every engine is: see `stages.tts.engines.base.Engine`."""
+class XttsVoice:
+    """A loaded voice of XTTS; implements `stages.tts.engines.base.LoadedVoice`.
+
+    Args:
+        network: the loaded network.
+        voice: the speaker.
+        attempts: most attempts at a portion, at least 1.
+    """
 
     method: Literal["aligned"] = "aligned"
     licence = LICENCE
 
-    def __init__(self, network: Network, voice: Latents, attempts: int) -> None:
+    def __init__(self, network: XttsNetwork, voice: SpeakerLatents, attempts: int) -> None:
         self._network = network
         self._voice = voice
         self._attempts = attempts
         self.sample_rate = network.sample_rate
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
-        """Say a piece, whole; nothing where it has nothing to be said.
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
+        """Synthesize a piece as one part; none where it contains nothing to say.
 
         Raises:
             JobError: `language-unsupported`.
             MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`, `install-broken` (a language's package is missing).
-            UnknownError: `speech-broken` where nothing was heard in any try.
+            UnknownError: `speech-broken`: every attempt was silent or invalid.
         """
-        language = text_chunks.language_of(piece.language)
-        text = text_chunks.plain(piece.words)
+        language = text_chunks.model_language(piece.language)
+        text = text_chunks.network_text(piece.words)
         if not text:
             return
         parts: list[Samples] = []
         warnings: list[str] = []
-        for number, portion in enumerate(text_chunks.cut(text, lambda part: self._network.fits(part, language))):
-            if not text_chunks.speakable(portion):
+        for number, portion in enumerate(
+            text_chunks.split_to_fit(text, lambda part: self._network.fits(part, language))
+        ):
+            if not text_chunks.has_letters(portion):
                 continue
-            take, tries = self._best(portion, language, piece, number)
-            if take.faults:
-                warnings.append(_warning(portion, take, tries))
-            parts += [np.zeros(round(_JOIN_S * self.sample_rate), np.float32)] if parts else []
-            parts.append(take.samples)
-        yield Spoken(np.concatenate(parts), None, tuple(warnings))
+            attempt, tries = self._best_attempt(portion, language, piece, number)
+            if attempt.faults:
+                warnings.append(_warning(portion, attempt, tries))
+            parts += [np.zeros(round(_PORTION_PAUSE_S * self.sample_rate), np.float32)] if parts else []
+            parts.append(attempt.samples)
+        yield SpokenPart(np.concatenate(parts), None, tuple(warnings))
 
-    def otherwise(self) -> None:
-        """Its network is in float32 already, and each try has a seed of its own."""
+    def fallback_voice(self) -> None:
+        """Return None: the network is in float32 already, and each attempt has its own seed."""
 
-    def _best(self, text: str, language: str, piece: Piece, number: int) -> tuple[Take, int]:
-        """The first try that nothing is wrong with, or else the best that can be heard; and how many there were."""
-        expected = expect(self._network.spelled(text, language), language, piece.speed)
-        takes: list[Take] = []
-        for attempt in range(self._attempts):
-            seed = _seed(*piece.seed, number, attempt)
-            most_s = _ROOM * expected.most
+    def _best_attempt(self, text: str, language: str, piece: Piece, number: int) -> tuple[Attempt, int]:
+        """Return the first attempt without faults, or else the best audible one, and the number of attempts."""
+        expected = expected_length(self._network.spelled(text, language), language, piece.speed)
+        attempts: list[Attempt] = []
+        for number_of_try in range(self._attempts):
+            seed = _seed(*piece.seed, number, number_of_try)
+            most_s = _STOP_FACTOR * expected.most
             samples, at_limit = self._network.say(text, language, self._voice, piece.speed, seed, most_s)
-            takes.append(quality_check.judge(samples, self.sample_rate, expected, at_limit=at_limit))
-            if not takes[-1].faults:
+            attempts.append(quality_check.judge_attempt(samples, self.sample_rate, expected, at_limit=at_limit))
+            if not attempts[-1].faults:
                 break
-        best = min(takes, key=lambda take: (not len(take.samples), len(take.faults), take.off))
+        best = min(attempts, key=lambda attempt: (not len(attempt.samples), len(attempt.faults), attempt.length_error))
         if not len(best.samples):
-            raise UnknownError("speech-broken", f"The voice made no sound of “{text[:_QUOTED]}”.", "See the log.")
-        return best, len(takes)
+            raise UnknownError(
+                "speech-broken", f"The voice produced no sound for “{text[:_MAX_QUOTED_CHARS]}”.", "See the log."
+            )
+        return best, len(attempts)
 
 
 def _seed(*place: int) -> int:
-    """63 bits that depend on every part of the place."""
+    """Hash the place in the text to 63 bits."""
     return int.from_bytes(hashlib.sha256(repr(place).encode()).digest()[:8]) >> 1
 
 
-def _warning(text: str, take: Take, tries: int) -> str:
-    quoted = text if len(text) <= _QUOTED else f"{text[:_QUOTED].rstrip()}…"
+def _warning(text: str, attempt: Attempt, tries: int) -> str:
+    quoted = text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS].rstrip()}…"
     many = "once" if tries == 1 else f"{tries} times"
-    return f"Listen to “{quoted}”: it was said {many} and may not be right ({'; '.join(take.faults)})."
+    return f"Listen to “{quoted}”: it was synthesized {many} and may be wrong ({'; '.join(attempt.faults)})."
 
 
 def check_licence(settings: Settings) -> None:
-    """XTTS's weights and what they say may not be used commercially; that is to be acknowledged once.
+    """Check that config.yaml accepts XTTS's licence, which forbids commercial use.
 
     Raises:
         MachineError: `licence-not-accepted`.
@@ -105,21 +115,21 @@ def check_licence(settings: Settings) -> None:
     if not settings.stages.tts.xtts.accept_licence:
         raise MachineError(
             "licence-not-accepted",
-            "XTTS's weights and all they say are under the Coqui Public Model License, for non-commercial use only, and "
-            "nobody sells another licence.",
-            "If that suits you, write `accept_licence: true` under `stages.tts.xtts` in config.yaml.",
+            "XTTS's weights and their speech are under the Coqui Public Model License, for non-commercial use only, and "
+            "no other licence is sold.",
+            "If you agree, write `accept_licence: true` under `stages.tts.xtts` in config.yaml.",
         )
 
 
 @lru_cache(maxsize=1)
-def _network(found: checkpoint.Files, sha256: str, settings: XttsSettings) -> Network:
-    """The network, loaded once and kept for the jobs that follow; the hash stands for the file's content."""
+def _load_network(found: checkpoint.XttsFiles, sha256: str, settings: XttsSettings) -> XttsNetwork:
+    """Load the network once and keep it for later jobs; `sha256` makes the cache depend on the file's content."""
     del sha256
-    return Network(found, settings)
+    return XttsNetwork(found, settings)
 
 
-def load_network(settings: Settings) -> tuple[Network, str]:
-    """The network and the hash of its file, checked before it is read.
+def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
+    """Load the network; return it and the hash of its file, which is checked before the file is read.
 
     Raises:
         MachineError: `licence-not-accepted`, `model-missing`, `model-damaged`, `model-altered`, `model-foreign`,
@@ -127,13 +137,13 @@ def load_network(settings: Settings) -> tuple[Network, str]:
     """
     check_licence(settings)
     options = settings.stages.tts.xtts
-    found = checkpoint.find(settings.paths.models)
+    found = checkpoint.find_files(settings.paths.models)
     sha256 = checksum.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
-    return _network(found, sha256, options), sha256
+    return _load_network(found, sha256, options), sha256
 
 
-def load(voice: Profile | str, settings: Settings) -> Xtts:
-    """The engine, speaking with a profile, or with a voice that comes with the model (by its name).
+def load_xtts(voice: Profile | str, settings: Settings) -> XttsVoice:
+    """Load a voice: a profile, or one of the model's own voices by name.
 
     Raises:
         JobError: `profile-expired`, `consent-missing`, `profile-unknown`, `voice-unknown`.
@@ -142,8 +152,8 @@ def load(voice: Profile | str, settings: Settings) -> Xtts:
     if isinstance(voice, Profile):
         check_usable(voice, require_consent=settings.stages.tts.require_consent)
         network, sha256 = load_network(settings)
-        known = speaker_latents.of_profile(voice, network, sha256)
+        known = speaker_latents.latents_of_profile(voice, network, sha256)
     else:
         network, _ = load_network(settings)
-        known = speaker_latents.of_model(voice, settings)
-    return Xtts(network, known, settings.stages.tts.xtts.attempts)
+        known = speaker_latents.latents_of_model_voice(voice, settings)
+    return XttsVoice(network, known, settings.stages.tts.xtts.attempts)

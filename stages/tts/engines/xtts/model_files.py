@@ -1,4 +1,4 @@
-"""The model files of the engine `xtts`: XTTS v2.0.3 as Coqui published it. Sizes and hashes are the publisher's records."""
+"""Lists the model files of the engine `xtts`: XTTS v2.0.3 as published by Coqui, with the publisher's sizes and hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""coqui-tts's XTTS network in memory: conditioned on a voice, and made to say one portion of text."""
+"""Runs coqui-tts's XTTS network: encodes a speaker, and synthesizes one portion of text."""
 
 from __future__ import annotations
 
@@ -17,89 +17,95 @@ from torch import Tensor
 
 from daemon.config.settings import Xtts as XttsSettings
 from daemon.errors import MachineError
-from stages.tts.engines.coqui_library import library
-from stages.tts.engines.xtts.checkpoint import Files, foreign, read_state
+from stages.tts.engines.coqui_library import import_coqui
+from stages.tts.engines.xtts.checkpoint import XttsFiles, foreign_file_error, read_state
 from stages.tts.timing import Samples
 
-#: Rate of the reference, Hz. Source: the model's `input_sample_rate`
+#: Rate of the reference, Hz (the model's `input_sample_rate`).
 REFERENCE_RATE = 22_050
-#: How much of the reference conditions the voice, and in portions of which length. s. Source: the model's config.json
+#: Length of the reference that is used, and of the parts it is encoded in, s (the model's config.json).
 _REFERENCE_S, _REFERENCE_CHUNK_S = 30, 4
-#: Text tokens left unused, since the network adds its own at both ends.
+#: Text tokens reserved for those that the network adds at both ends.
 _TOKEN_ROOM = 4
-#: Codes of sound in a second of speech. Source: `gpt_code_stride_len` 1024 at the reference's rate
+#: Audio codes per second of speech (`gpt_code_stride_len` 1024 at the reference's rate).
 _CODES_PER_S = REFERENCE_RATE / 1024
 
 
 @dataclass(frozen=True)
-class Latents:
-    """A voice as the network knows it: `gpt` [1, 32, channels] and `speaker` [1, 512, 1], float32."""
+class SpeakerLatents:
+    """The network's encoding of a speaker: `gpt` [1, 32, channels] and `speaker` [1, 512, 1], float32."""
 
     gpt: Tensor
     speaker: Tensor
 
 
-class Network:
-    """The loaded model. Not for several threads: it keeps the sentence it works on in itself.
+class XttsNetwork:
+    """The XTTS model in memory. Not thread-safe: it stores the sentence in progress.
 
     Raises:
         MachineError: `engine-not-installed`, `engine-version`, `model-damaged`, `model-foreign`.
     """
 
-    def __init__(self, files: Files, settings: XttsSettings) -> None:
+    def __init__(self, files: XttsFiles, settings: XttsSettings) -> None:
         self._settings = settings
-        model = library("TTS.tts.models.xtts")
-        tokens = library("TTS.tts.layers.xtts.tokenizer")
-        config = _config(files.config)
+        model = import_coqui("TTS.tts.models.xtts")
+        tokens = import_coqui("TTS.tts.layers.xtts.tokenizer")
+        config = _read_config(files.config)
         try:
             network = model.Xtts(config)
             network.tokenizer = tokens.VoiceBpeTokenizer(vocab_file=str(files.vocab))
             network.init_models()
-            # The file's own pages are used, so that two gigabytes are not held twice.
+            # assign=True keeps the memory-mapped tensors, so that 2 GB are not held twice.
             network.load_state_dict(read_state(files.model), strict=True, assign=True)
         except MachineError:
             raise
-        except Exception as exc:  # the tokenizer has an error of its own kind, the rest are many
-            raise foreign(files.model, f"its tensors are not those of this network: {_second_line(exc)}") from exc
+        except Exception as exc:  # the tokenizer raises an error class of its own
+            raise foreign_file_error(
+                files.model, f"its tensors are not those of this network: {_second_line(exc)}"
+            ) from exc
         network.gpt.init_gpt_for_inference(kv_cache=True)
-        torch.nn.Module.eval(network)  # the class's own would prepare the network a second time
+        torch.nn.Module.eval(network)  # the class's own eval() would prepare the network a second time
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model: Any = network.requires_grad_(False).to(self.device)
         self.sample_rate = int(config.model_args.output_sample_rate)
         self._most_tokens = int(config.model_args.gpt_max_text_tokens) - _TOKEN_ROOM
-        _give_back_memory()
+        _release_free_memory()
 
-    def condition(self, reference: Samples) -> Latents:
-        """The voice of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second."""
+    def condition(self, reference: Samples) -> SpeakerLatents:
+        """Encode the speaker of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second."""
         sound = torch.from_numpy(np.ascontiguousarray(reference, np.float32))[None]
         gpt = self.model.get_gpt_cond_latents(
             sound, REFERENCE_RATE, length=_REFERENCE_S, chunk_length=_REFERENCE_CHUNK_S
         )
         speaker = self.model.get_speaker_embedding(sound[:, : REFERENCE_RATE * _REFERENCE_S], REFERENCE_RATE)
-        return Latents(gpt.float().cpu(), speaker.float().cpu())
+        return SpeakerLatents(gpt.float().cpu(), speaker.float().cpu())
 
     def spelled(self, text: str, language: str) -> str:
-        """The text as the network reads it: numbers written out, other scripts in Latin letters where it wants that."""
+        """Return the text as the network reads it: numbers in words, some scripts in Latin letters."""
         return str(self.model.tokenizer.preprocess_text(text, language.partition("-")[0]))
 
     def fits(self, text: str, language: str) -> bool:
-        """Whether a text can be said at once: by the model's limit of characters, and by that of its tokens."""
+        """True if a text is within the model's limits of characters and of tokens."""
         tokenizer = self.model.tokenizer
         if len(text) >= tokenizer.char_limits[language.partition("-")[0]]:
             return False
         return len(tokenizer.encode(text.strip().lower(), lang=language)) <= self._most_tokens
 
     def say(
-        self, text: str, language: str, voice: Latents, speed: float, seed: int, most_s: float
+        self, text: str, language: str, voice: SpeakerLatents, speed: float, seed: int, most_s: float
     ) -> tuple[Samples, bool]:
-        """One portion of text, and whether the network was stopped: at its limit, or where the sound has `most_s`, in s.
+        """Synthesize one portion of text.
 
-        The same seed gives the same sound, as far as it goes.
+        Returns the sound (float32 [n] at `sample_rate`), and True if generation was stopped: at the model's limit, or at
+        `most_s` seconds. The same seed gives the same sound up to there.
+
+        Raises:
+            MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`.
         """
         settings = self._settings
         limit = min(int(self.model.gpt.max_gen_mel_tokens), math.ceil(most_s * speed * _CODES_PER_S))
         torch.manual_seed(seed)
-        with _trouble(), _stopping_at(self.model.gpt, limit):
+        with _device_errors(), _code_limit(self.model.gpt, limit):
             said = self.model.inference(
                 text,
                 language,
@@ -115,29 +121,29 @@ class Network:
                 speed=speed,
                 enable_text_splitting=False,
             )
-        # One latent for each code of sound, stretched by the speed.
+        # One latent per audio code, stretched by the speed.
         return np.atleast_1d(said["wav"]), said["gpt_latents"].shape[1] >= int(limit / speed)
 
 
-def _config(path: Path) -> Any:
-    """The configuration file, of which only the network's shape is believed."""
-    config = library("TTS.tts.configs.xtts_config")
+def _read_config(path: Path) -> Any:
+    """Read the configuration file, of which only the network's shape is used."""
+    config = import_coqui("TTS.tts.configs.xtts_config")
     try:
         raw = json.loads(path.read_bytes())
         if raw.get("model") != "xtts":
-            raise foreign(path, f"it describes the model {raw.get('model')!r}, not 'xtts'")
+            raise foreign_file_error(path, f"it describes the model {raw.get('model')!r}, not 'xtts'")
         made = config.XttsConfig()
         made.load_json(str(path))
     except MachineError:
         raise
-    except Exception as exc:  # its parser raises what it likes
-        raise foreign(path, f"it cannot be read as XTTS's configuration: {exc}") from exc
+    except Exception as exc:  # its parser raises many types
+        raise foreign_file_error(path, f"it cannot be read as XTTS's configuration: {exc}") from exc
     return made
 
 
 @contextmanager
-def _stopping_at(gpt: Any, codes: int) -> Iterator[None]:
-    """Have the network make no more codes of sound than this; the library has no other way to say so."""
+def _code_limit(gpt: Any, codes: int) -> Iterator[None]:
+    """Limit the number of audio codes; the library takes the limit from this attribute only."""
     before, gpt.max_gen_mel_tokens = gpt.max_gen_mel_tokens, codes
     try:
         yield
@@ -146,8 +152,8 @@ def _stopping_at(gpt: Any, codes: int) -> Iterator[None]:
 
 
 @contextmanager
-def _trouble() -> Iterator[None]:
-    """Say in our own terms what the device complains of.
+def _device_errors() -> Iterator[None]:
+    """Convert errors of the device to errors of this program.
 
     Raises:
         MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`.
@@ -156,7 +162,9 @@ def _trouble() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as exc:
         raise MachineError(
-            "gpu-memory", "There is not enough GPU memory for XTTS (about 4 GB).", "End what else uses the GPU."
+            "gpu-memory",
+            "There is not enough GPU memory for XTTS (about 4 GB).",
+            "Stop other programs that use the GPU.",
         ) from exc
     except RuntimeError as exc:
         words = str(exc)
@@ -174,8 +182,8 @@ def _second_line(exc: BaseException) -> str:
     return lines[min(1, len(lines) - 1)].strip()[:200].rstrip(".")
 
 
-def _give_back_memory() -> None:
-    """Return to the system what loading needed for a moment (glibc keeps it otherwise)."""
+def _release_free_memory() -> None:
+    """Return freed memory to the system after loading, which glibc would keep."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

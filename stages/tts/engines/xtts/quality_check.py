@@ -1,4 +1,4 @@
-"""Is what the network said what it was given? Judged by what can be measured without understanding it."""
+"""Judges by measurements whether the network's sound can be the text that it was given."""
 
 from __future__ import annotations
 
@@ -6,59 +6,61 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.tts.engines.speech_check import SILENT, length_faults
-from stages.tts.text.spoken_length import Expected
-from stages.tts.timing import STEPS_PER_S, Samples, sounding
+from stages.tts.engines.speech_check import SILENT_PEAK, length_faults
+from stages.tts.text.spoken_length import ExpectedLength
+from stages.tts.timing import STEPS_PER_S, Samples, audible_steps
 
-#: Shortest gap after which what comes may be no part of the sentence. s
+#: Shortest gap at which sound after the sentence may be cut off. s
 _GAP_S = 0.3
-#: Room left after the last sound. s
+#: Silence kept after the last sound. s
 _TAIL_S = 0.08
 
 
 @dataclass(frozen=True)
-class Take:
-    """One try at a text.
+class Attempt:
+    """One attempt at a portion of text.
 
     Attributes:
-        samples: without the silence, or the noise, after the last word.
-        faults: what is wrong with it, in words for a person; empty where nothing was found.
-        off: how far its length is from the usual one, as a ratio's logarithm; to choose among bad ones.
+        samples: float32 [n], without what follows the last word.
+        faults: what is wrong with it, as phrases for a message; empty for nothing.
+        length_error: absolute logarithm of its length over the usual length, to choose among bad attempts.
     """
 
     samples: Samples
     faults: tuple[str, ...]
-    off: float
+    length_error: float
 
 
-def judge(samples: Samples, rate: int, expected: Expected, *, at_limit: bool) -> Take:
-    """Cut the tail and say what is wrong.
+def judge_attempt(samples: Samples, rate: int, expected: ExpectedLength, *, at_limit: bool) -> Attempt:
+    """Trim the tail and find faults.
 
     Args:
         samples: float32 [n].
-        at_limit: the network was stopped, it did not end by itself.
+        rate: Hz.
+        expected: plausible durations.
+        at_limit: True if generation was stopped at a limit.
     """
     if not len(samples) or not np.isfinite(samples).all():
-        return Take(np.zeros(0, np.float32), ("it broke",), float("inf"))
-    if float(np.abs(samples).max()) < SILENT:
-        return Take(np.zeros(0, np.float32), ("it is silent",), float("inf"))
+        return Attempt(np.zeros(0, np.float32), ("it contains NaN or infinity, or is empty",), float("inf"))
+    if float(np.abs(samples).max()) < SILENT_PEAK:
+        return Attempt(np.zeros(0, np.float32), ("it is silent",), float("inf"))
     kept, cut = trim_tail(samples, rate, expected)
     seconds = len(kept) / rate
     faults: list[str] = []
     if at_limit:
-        faults.append("it did not come to an end")
+        faults.append("it did not end by itself")
     faults += length_faults(seconds, expected.least, expected.most)
     if cut and not faults:
-        faults.append("more was said than was written, and cut off")
-    return Take(kept, tuple(faults), abs(float(np.log(max(seconds, 0.01) / max(expected.usual, 0.01)))))
+        faults.append("sound after the text was cut off")
+    return Attempt(kept, tuple(faults), abs(float(np.log(max(seconds, 0.01) / max(expected.usual, 0.01)))))
 
 
-def trim_tail(samples: Samples, rate: int, expected: Expected) -> tuple[Samples, bool]:
-    """Without what follows the last sound; and, where it is too long, without what follows the likeliest gap.
+def trim_tail(samples: Samples, rate: int, expected: ExpectedLength) -> tuple[Samples, bool]:
+    """Cut off the silence after the last sound; where the sound is too long, cut at the likeliest gap.
 
-    Returns also whether sound was cut away.
+    Returns the samples, and True if sound was cut off.
     """
-    heard = np.flatnonzero(sounding(samples, rate))
+    heard = np.flatnonzero(audible_steps(samples, rate))
     if not len(heard):
         return samples[:0], False
     end = (int(heard[-1]) + 1) / STEPS_PER_S

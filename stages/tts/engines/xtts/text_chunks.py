@@ -1,4 +1,4 @@
-"""Words → text for the network, in portions that it can hold. Pure: what fits is asked of the network's tokenizer."""
+"""Prepares text for the network and splits it into portions that fit. The caller supplies the test for fitting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from daemon.errors import JobError
 from stages.tts.text.cjk_words import breaker_for, without_blanks
 
-#: The languages of the published model, by the name it knows them by.
+#: The languages of the published model, by its names for them.
 LANGUAGES = (
     "en", "es", "fr", "de", "it", "pt", "pl", "tr", "ru", "nl", "cs", "ar", "zh-cn", "hu", "ko", "ja", "hi",
 )  # fmt: skip
@@ -19,12 +19,12 @@ _DASHES = re.compile(r"\s+[-–—]+\s+|[–—]+")
 _REPEATED = re.compile(r"([!?.,;:])[!?.,;:\s]*(?=[!?.,;:])")
 _CLAUSE_END = re.compile(r"[,;:、，；：][\"'”’»)\]]*$")
 _END = re.compile(r"[.!?。！？।]$")
-#: Where a text without blanks is best cut.
+#: Best places to split a text without spaces.
 _CJK_CLAUSE = "、，；：。！？,;:.!?"
 
 
-def language_of(tag: str) -> str:
-    """The model's name for a language tag.
+def model_language(tag: str) -> str:
+    """Return the model's name for a BCP 47 tag.
 
     Raises:
         JobError: `language-unsupported`.
@@ -39,55 +39,55 @@ def language_of(tag: str) -> str:
     )
 
 
-def speakable(text: str) -> bool:
-    """Whether there is a letter or digit in it. Given anything else, the network babbles until it is stopped."""
+def has_letters(text: str) -> bool:
+    """True if the text contains a letter or digit. For other text the network babbles until it is stopped."""
     return any(map(str.isalnum, text))
 
 
-def plain(words: Sequence[str]) -> str:
-    """Words as the network likes them: no quotes or brackets, which it follows with noise, and a stop at the end.
+def network_text(words: Sequence[str]) -> str:
+    """Join words for the network: without quotes and brackets, which cause noise, and with a full stop at the end.
 
-    Empty where there is nothing to be said.
+    Returns an empty string where there is nothing to say.
     """
     text = unicodedata.normalize("NFC", " ".join(words)).replace("…", ".").replace("’", "'")
     text = _DASHES.sub(", ", _QUOTES.sub(" ", text))
     text = "".join(char for char in text if not unicodedata.category(char).startswith(("C", "So")) or char == " ")
     text = re.sub(r"\s+([!?.,;:])", r"\1", " ".join(text.split()))
     text = without_blanks(_REPEATED.sub("", text)).strip(" ,;:-'")
-    if not speakable(text):
+    if not has_letters(text):
         return ""
     return text if _END.search(text) else f"{text}."
 
 
-def cut(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Portions that fit, in order, with all of the text; cut at clauses, else between words, else anywhere."""
+def split_to_fit(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
+    """Yield portions that fit, in order and together the whole text: split at clauses, else words, else anywhere."""
     if fits(text) or len(text) < 2:
         yield text
         return
     words = text.split()
     if len(words) > 1:
-        at = _middle([len(word) for word in words], [bool(_CLAUSE_END.search(word)) for word in words])
+        at = _best_cut([len(word) for word in words], [bool(_CLAUSE_END.search(word)) for word in words])
         first, second = " ".join(words[:at]), " ".join(words[at:])
     else:
-        parts = _parts(text)
-        at = _middle([len(part) for part in parts], [part[-1] in _CJK_CLAUSE for part in parts])
+        parts = _words_or_characters(text)
+        at = _best_cut([len(part) for part in parts], [part[-1] in _CJK_CLAUSE for part in parts])
         first, second = "".join(parts[:at]), "".join(parts[at:])
-    yield from cut(first, fits)
-    yield from cut(second, fits)
+    yield from split_to_fit(first, fits)
+    yield from split_to_fit(second, fits)
 
 
-def _parts(text: str) -> list[str]:
-    """The words of a text without blanks, or its characters where nothing tells them apart."""
+def _words_or_characters(text: str) -> list[str]:
+    """Split a text without spaces into words, or into characters where its words cannot be found."""
     try:
         breaker = breaker_for("", text)
-    except ModuleNotFoundError:  # an engine in a Python of its own may have no more than it needs to speak
+    except ModuleNotFoundError:  # an engine in another Python may lack this package
         breaker = None
     parts = breaker.words(text) if breaker else []
     return parts if len(parts) > 1 else list(text)
 
 
-def _middle(lengths: Sequence[int], good: Sequence[bool]) -> int:
-    """How many items come before the cut: nearest to the middle; a good place counts unless it is near an end."""
+def _best_cut(lengths: Sequence[int], good: Sequence[bool]) -> int:
+    """Return how many items precede the best cut: near the middle, preferring good places that are not near an end."""
     total, best, cost = sum(lengths), 1, float("inf")
     before = 0
     for index in range(1, len(lengths)):

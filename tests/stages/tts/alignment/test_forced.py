@@ -10,8 +10,8 @@ import pytest
 
 import stages.tts
 from stages.media.resample import resample
-from stages.tts.alignment.forced import align, align_file
-from stages.tts.timing import UNKNOWN, Phone, Samples
+from stages.tts.alignment.forced import align_file, align_words
+from stages.tts.timing import UNKNOWN_PHONE, Phone, Samples
 from tests.support.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -78,7 +78,9 @@ def test_any_rate_gives_the_same_times(speech: Speech) -> None:
     part = speech.cut(0, 9)
     other = np.concatenate(list(resample([part], speech.rate, 22_050)))
     # Then its words are where they were
-    here, there = (starts(align(s, r, speech.words[:10], "en")) for s, r in ((part, speech.rate), (other, 22_050)))
+    here, there = (
+        starts(align_words(s, r, speech.words[:10], "en")) for s, r in ((part, speech.rate), (other, 22_050))
+    )
     assert set(here) == set(there) == set(range(10))
     assert max(abs(here[word] - there[word]) for word in here) <= 0.03
 
@@ -87,7 +89,7 @@ def test_what_the_text_leaves_out_moves_no_word(speech: Speech) -> None:
     # Given the whole sound, and a text that lacks its second sentence
     words = speech.words[:10] + speech.words[16:]
     # Then the words around the gap are still where they are said
-    found = starts(align(speech.samples, speech.rate, words, "en"))
+    found = starts(align_words(speech.samples, speech.rate, words, "en"))
     exact = speech.starts[:10] + speech.starts[16:]
     assert max(abs(found[word] - time) for word, time in enumerate(exact)) <= 0.15
 
@@ -95,9 +97,9 @@ def test_what_the_text_leaves_out_moves_no_word(speech: Speech) -> None:
 def test_what_is_not_said_is_not_found(speech: Speech) -> None:
     # Given a sound without its second sentence, and the whole text
     sound_of = np.concatenate([speech.cut(0, 9), speech.cut(16, 18)])
-    found = align(sound_of, speech.rate, speech.words[:19], "en")
+    found = align_words(sound_of, speech.rate, speech.words[:19], "en")
     # Then that sentence has no place, and the rest has
-    heard = {phone.word for phone in found if phone.phone != UNKNOWN}
+    heard = {phone.word for phone in found if phone.phone != UNKNOWN_PHONE}
     assert heard >= {*range(10), 16, 17, 18}
     assert not heard & set(range(10, 16))
 
@@ -112,13 +114,13 @@ def test_what_is_not_said_is_not_found(speech: Speech) -> None:
 def test_words_that_cannot_be_found_are_spread_over_the_sound(speech: Speech, text: str, language: str) -> None:
     # Given a sound, and words that are other ones than those in it, or of a language without a model
     words = text.split()
-    found = align(speech.cut(10, 27), speech.rate, words, language)
+    found = align_words(speech.cut(10, 27), speech.rate, words, language)
     # Then every word has a place, in order, and none pretends to know its sounds
     assert [phone.word for phone in found] == list(range(len(words)))
-    assert {phone.phone for phone in found} == {UNKNOWN}
+    assert {phone.phone for phone in found} == {UNKNOWN_PHONE}
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 3.0])
 def test_silence_holds_no_word(seconds: float) -> None:
-    assert align(np.zeros(round(seconds * 24_000), np.float32), 24_000, ["Hello", "there."], "en") == []
+    assert align_words(np.zeros(round(seconds * 24_000), np.float32), 24_000, ["Hello", "there."], "en") == []

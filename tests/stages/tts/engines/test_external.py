@@ -18,7 +18,7 @@ from daemon.config.settings import ExternalEngine, Settings
 from daemon.errors import JobError, MachineError, UnknownError
 from stages.context import Context
 from stages.tts.engines import time_limits
-from stages.tts.engines.base import Engine, Piece
+from stages.tts.engines.base import LoadedVoice, Piece
 from stages.tts.engines.external import host
 from tests.conftest import ROOT, Installation, wait_for
 from tests.support.sound_jobs import job, sound, timing
@@ -118,10 +118,10 @@ def test_the_time_to_speak_grows_with_the_text_and_the_tries() -> None:
     word, clause, slow = (
         Piece(("speaking",) * count, "en", speed, (0,)) for count, speed in ((1, 1.0), (30, 1.0), (30, 0.5))
     )
-    times = [time_limits.to_say("beeps", piece, settings) for piece in (word, clause, slow)]
+    times = [time_limits.say_limit_s("beeps", piece, settings) for piece in (word, clause, slow)]
     assert times[0] < times[1] < times[2]
     # And XTTS has what comes with the text for each of its tries
-    more = time_limits.to_say("xtts", clause, settings) - times[1]
+    more = time_limits.say_limit_s("xtts", clause, settings) - times[1]
     assert more == pytest.approx(3 * 240 * ExternalEngine().say_char_s)
 
 
@@ -151,19 +151,19 @@ def hostile(folder: Path, code: str, *, ready: bool = True, **settings: Any) -> 
     [
         ("print('out of ideas', file=sys.stderr); sys.exit(3)", r"ended \(exit code 3\).*out of ideas"),
         ("os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("print('hello', flush=True); time.sleep(99)", "'hello' where a JSON object should be"),
-        ("print('[' * 100000, flush=True); time.sleep(99)", "where a JSON object should be"),
+        ("print('hello', flush=True); time.sleep(99)", "'hello'; a JSON object expected"),
+        ("print('[' * 100000, flush=True); time.sleep(99)", "a JSON object expected"),
         ("sys.stdout.write('x' * 3000000); sys.stdout.flush(); time.sleep(99)", "a line of more than"),
         ("spoken('../../etc/passwd'); time.sleep(99)", "wav"),
         ("os.symlink('/etc/passwd', 'p.wav'); spoken(); time.sleep(99)", "cannot be used"),
-        ("os.mkfifo('p.wav'); spoken(); time.sleep(99)", "no plain file"),
+        ("os.mkfifo('p.wav'); spoken(); time.sleep(99)", "not a regular file"),
         ("spoken('none.wav'); time.sleep(99)", "No such file"),
         ("open('p.wav', 'w').write('RIFF'); spoken(); time.sleep(99)", "cannot be used"),
         ("wav(rate=8000); spoken(); time.sleep(99)", "not 16-bit mono at 16000 Hz"),
         ("open('p.wav', 'w').truncate(10**9); spoken(); time.sleep(99)", "more than 600 s"),
-        ("wav(); spoken(phones=[phone(0.5, 9.0)]); time.sleep(99)", "in a sound of 1 s"),
-        ("wav(); spoken(phones=[phone(0.1, 0.2, 7)]); time.sleep(99)", "word 7, where there are 2"),
-        ("wav(); spoken(phones=[phone(0.5, 0.6), phone(0.1, 0.2)]); time.sleep(99)", "stands before"),
+        ("wav(); spoken(phones=[phone(0.5, 9.0)]); time.sleep(99)", "but the sound from 0 to 1 s"),
+        ("wav(); spoken(phones=[phone(0.1, 0.2, 7)]); time.sleep(99)", "word 7, but the piece has 2 words"),
+        ("wav(); spoken(phones=[phone(0.5, 0.6), phone(0.1, 0.2)]); time.sleep(99)", "out of order"),
         ("wav(); spoken(phones=[phone(float('nan'), 1)]); time.sleep(99)", "finite"),
         ("wav(); spoken(warnings=['x' * 9999]); time.sleep(99)", "warnings"),
         ("for i in range(9999): wav(f'{i}.wav', n=10); spoken(f'{i}.wav')", "more than 1000 answers"),
@@ -189,7 +189,7 @@ def test_an_engine_that_hangs_is_ended_and_the_next_job_has_a_new_one(tmp_path: 
         'wav(); spoken(phones=[phone(0, 0.5), phone(0.5, 1, 1)]); print(\'{"event": "done"}\', flush=True); input()'
     )
     ctx = hostile(tmp_path, code, say_s=5.0)
-    with pytest.raises(UnknownError, match="took longer"):
+    with pytest.raises(UnknownError, match="exceeded its time limit"):
         stages.tts.run(ctx)
     # When the job is tried again, then a new program says it
     assert stages.tts.run(ctx)["words"] == 2
@@ -201,11 +201,11 @@ def test_an_engine_that_hangs_is_ended_and_the_next_job_has_a_new_one(tmp_path: 
         ("sys.exit('no such card')", "no such card"),
         ("input(); print('{}', flush=True); time.sleep(99)", "ready"),
         ('print(json.dumps({"event": "error", "message": "no licence file"}), flush=True); input()', "no licence file"),
-        ("time.sleep(99)", "took longer"),
+        ("time.sleep(99)", "exceeded its time limit"),
     ],
 )
 def test_an_engine_that_does_not_start_is_the_machines_fault(tmp_path: Path, code: str, says: str) -> None:
-    late = says == "took longer"  # the others end by themselves, however busy the machine is
+    late = says == "exceeded its time limit"  # the others end by themselves, however busy the machine is
     ctx = hostile(tmp_path, code, ready=False, start_s=1.0 if late else 300.0)
     with pytest.raises(MachineError, match=says) as caught:
         stages.tts.run(ctx)
@@ -237,13 +237,13 @@ def test_an_engines_own_error_is_passed_on_with_its_fault(tmp_path: Path, ready:
 
 
 def test_an_engine_of_ours_in_another_python_says_where_it_failed_unexpectedly(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str, voice: str, settings: Settings) -> Engine:
+    def fail(name: str, voice: str, settings: Settings) -> LoadedVoice:
         raise {"damaged": ValueError("a damaged model"), "gone": JobError("voice-unknown", "It is gone.")}[voice]
 
-    monkeypatch.setattr(host, "_engine", fail)
+    monkeypatch.setattr(host, "_load_named_voice", fail)
     requests = [{"op": "say", "voice": voice} for voice in ("damaged", "gone")]
     answers = io.BytesIO()
-    host.serve(io.BytesIO(b"".join(json.dumps(request).encode() + b"\n" for request in requests)), answers)
+    host.serve_requests(io.BytesIO(b"".join(json.dumps(request).encode() + b"\n" for request in requests)), answers)
     unexpected, expected = (json.loads(line) for line in answers.getvalue().splitlines())
     assert "in fail\n" in unexpected["traceback"]
     assert unexpected["traceback"].endswith("ValueError: a damaged model")

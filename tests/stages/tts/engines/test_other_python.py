@@ -14,7 +14,7 @@ from daemon.config.settings import ExternalEngine, Settings
 from stages.tts.engines.coqui_library import PINS
 from stages.tts.engines.external import probe
 from stages.tts.engines.registry import ENGINES
-from stages.tts.engines.voices import catalogue
+from stages.tts.engines.voices import list_voices
 from tests.conftest import Installation, wait_for
 from tests.support.coqui_models import sha256
 from tests.support.other_pythons import BASE, COQUI, environment, packages
@@ -113,7 +113,7 @@ def test_what_the_other_python_lacks_fails_the_job_that_asks_and_no_other(house:
     # Then the first is told what is not there, and the second is spoken
     error = house.finished("anna")["error"]
     assert error["code"] == "voice-not-installed"
-    assert "/gone/bin/python is no program that can be run" in error["message"]
+    assert "/gone/bin/python is not an executable program" in error["message"]
     assert house.finished("other")["state"] == "done"
     assert house.events("lane paused") == []
 
@@ -121,13 +121,13 @@ def test_what_the_other_python_lacks_fails_the_job_that_asks_and_no_other(house:
 def test_no_engine_of_ours_is_offered_whose_python_is_not_there(tmp_path: Path) -> None:
     # Given the built-in voice in an environment that was never made; then it is known, and not to be used
     settings = Settings.model_validate({"engines": {"hibari": {"python": str(tmp_path / "python")}}})
-    (heart,) = (voice for voice in catalogue(settings) if voice.id == "hibari/heart")
+    (heart,) = (voice for voice in list_voices(settings) if voice.id == "hibari/heart")
     assert heart.missing
-    assert "python is no program that can be run" in heart.missing.why
+    assert "python is not an executable program" in heart.missing.why
 
 
 def asked(python: str) -> str:
-    missing = probe.missing(ENGINES["xtts"], ExternalEngine(python=python))
+    missing = probe.missing_in_python(ENGINES["xtts"], ExternalEngine(python=python))
     return f"{missing.why} {missing.remedy}" if missing else ""
 
 
@@ -138,8 +138,8 @@ def test_an_environment_is_looked_at_again_when_something_was_put_into_it(tmp_pa
     text.write_text("no program")
     assert "lacks torch, torchaudio, transformers, TTS" in asked(str(python))
     assert "docs/engines.md" in asked(str(python))
-    assert "does not answer as a Python does" in asked("/bin/true")
-    assert "is no program that can be run" in asked(str(text))
+    assert "does not answer like a Python interpreter" in asked("/bin/true")
+    assert "is not an executable program" in asked(str(text))
     # When its packages are installed, one of them in another version, then that is seen, and said
     full = environment(tmp_path / "full", BASE)
     for path in packages(tmp_path / "full").iterdir():

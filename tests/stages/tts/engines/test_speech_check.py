@@ -16,11 +16,11 @@ from daemon.config import Settings
 from daemon.errors import ResultError
 from stages.context import Context
 from stages.tts.engines import plain_sentences
-from stages.tts.engines.base import Engine, Piece, Spoken, Voice
+from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart, Voice
 from stages.tts.engines.registry import ENGINES
-from stages.tts.engines.speech_check import faults
-from stages.tts.engines.voices import catalogue
-from stages.tts.timing import loudness
+from stages.tts.engines.speech_check import speech_faults
+from stages.tts.engines.voices import list_voices
+from stages.tts.timing import step_levels
 from tests.conftest import ROOT, Installation
 from tests.stages.tts.engines.test_external import SAID, engines
 from tests.support.sound_jobs import job, sound
@@ -31,17 +31,17 @@ Wave = npt.NDArray[np.float64]
 RATE = 24_000
 
 
-def voice(models: Path, name: str) -> tuple[Engine, Voice]:
+def voice(models: Path, name: str) -> tuple[LoadedVoice, Voice]:
     """An engine as it is loaded for a job, without the check that jobs have around it."""
     settings = Settings.model_validate({"paths": {"models": models}})
-    found = next(one for one in catalogue(settings) if one.is_called(name))
+    found = next(one for one in list_voices(settings) if one.is_called(name))
     return ENGINES[found.engine].load(found, settings), found
 
 
 def wrong(models: Path, name: str, texts: list[Piece]) -> dict[str, tuple[str, ...]]:
     """What is found wrong with what a voice says, by text."""
     engine, _ = voice(models, name)
-    found = {" ".join(one.words): faults(list(engine.say(one)), engine.sample_rate, one) for one in texts}
+    found = {" ".join(one.words): speech_faults(list(engine.say(one)), engine.sample_rate, one) for one in texts}
     return {text: what for text, what in found.items() if what}
 
 
@@ -49,7 +49,7 @@ def wrong(models: Path, name: str, texts: list[Piece]) -> dict[str, tuple[str, .
 def test_what_the_voices_say_on_this_processor_is_speech(kokoro_models: Path, name: str) -> None:
     # Given plain sentences in the voice's own language; then each becomes speech, whatever the processor
     _, found = voice(kokoro_models, name)
-    assert wrong(kokoro_models, name, plain_sentences.pieces(found.languages[0])) == {}
+    assert wrong(kokoro_models, name, plain_sentences.pieces_in(found.languages[0])) == {}
 
 
 def test_kokoro_is_right_where_int8_is_computed_by_amx(kokoro_models: Path) -> None:
@@ -66,7 +66,7 @@ def test_kokoro_is_right_where_int8_is_computed_by_amx(kokoro_models: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def said() -> tuple[Piece, Spoken]:
+def said() -> tuple[Piece, SpokenPart]:
     """A sentence as the built-in voice says it."""
     piece = Piece(("The", "door", "is", "open,", "and", "the", "sun", "shines."), "en", 1.0, (0,))
     (spoken,) = voice(Path("none"), "hibari/heart")[0].say(piece)
@@ -106,17 +106,17 @@ DAMAGES: dict[str, Callable[[Wave], Wave]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damaged_speech_is_found(said: tuple[Piece, Spoken], name: str) -> None:
+def test_damaged_speech_is_found(said: tuple[Piece, SpokenPart], name: str) -> None:
     piece, spoken = said
     damaged = DAMAGES[name](spoken.samples.astype(np.float64)).astype(np.float32)
-    assert faults([replace(spoken, samples=damaged)], RATE, piece)
+    assert speech_faults([replace(spoken, samples=damaged)], RATE, piece)
 
 
-def test_speech_that_breaks_off_is_found_where_its_phones_are_not_known(said: tuple[Piece, Spoken]) -> None:
+def test_speech_that_breaks_off_is_found_where_its_phones_are_not_known(said: tuple[Piece, SpokenPart]) -> None:
     piece, spoken = said
-    loud = np.flatnonzero(loudness(spoken.samples, RATE) > -25)
+    loud = np.flatnonzero(step_levels(spoken.samples, RATE) > -25)
     cut = spoken.samples[: int(loud[len(loud) // 2] + 1) * RATE // 100]
-    assert faults([Spoken(cut, None)], RATE, piece) == ("it breaks off",)
+    assert speech_faults([SpokenPart(cut, None)], RATE, piece) == ("it is cut off at the end",)
 
 
 @pytest.mark.parametrize("gain", [0.05, 1.0, 4.0])
@@ -129,7 +129,7 @@ def test_whispers_shouts_and_very_short_words_are_speech(text: str, speed: float
     parts = list(voice(Path("none"), "hibari/heart")[0].say(piece))
     limit = 2 * max(float(np.abs(part.samples).max()) for part in parts)
     changed = [replace(part, samples=np.clip(part.samples * np.float32(gain), -limit, limit)) for part in parts]
-    assert faults(changed, RATE, piece) == ()
+    assert speech_faults(changed, RATE, piece) == ()
 
 
 @pytest.mark.parametrize("sign", ["!", "—", "🎉!"])
@@ -137,16 +137,16 @@ def test_where_nothing_is_to_be_said_only_numbers_are_asked_for(sign: str) -> No
     # Given a sign without a word, of which the voice makes a faint breath
     piece = Piece((sign,), "en", 1.0, (0,))
     (spoken,) = voice(Path("none"), "hibari/heart")[0].say(piece)
-    assert faults([spoken], RATE, piece) == ()
+    assert speech_faults([spoken], RATE, piece) == ()
     # Then it may be anything but what is no number
-    assert faults([replace(spoken, samples=spoken.samples * np.float32(np.nan))], RATE, piece)
+    assert speech_faults([replace(spoken, samples=spoken.samples * np.float32(np.nan))], RATE, piece)
 
 
 def test_words_that_the_voice_cannot_read_take_no_time() -> None:
     piece = Piece(
         ("OK", "Здравствуйте", "дорогие", "друзья", "коллеги", "наших", "далёких", "городов"), "en", 1.0, (0,)
     )
-    assert faults(list(voice(Path("none"), "hibari/heart")[0].say(piece)), RATE, piece) == ()
+    assert speech_faults(list(voice(Path("none"), "hibari/heart")[0].say(piece)), RATE, piece) == ()
 
 
 # -- what happens then -------------------------------------------------------------------------------------------------
@@ -163,11 +163,11 @@ class Sick:
     method: Literal["exact"] = "exact"
     sample_rate, licence = RATE, "none"
 
-    def __init__(self, spoils: Callable[[str, int, bool], bool], well: Engine, other: bool = False) -> None:
+    def __init__(self, spoils: Callable[[str, int, bool], bool], well: LoadedVoice, other: bool = False) -> None:
         self._spoils, self._well, self._other = spoils, well, other
         self._counts: dict[str, int] = {}
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         text = " ".join(piece.words)
         self._counts[text] = self._counts.get(text, 0) + 1
         for spoken in self._well.say(piece):
@@ -175,7 +175,7 @@ class Sick:
             hiss = noise(spoken.samples.astype(np.float64)).astype(np.float32)
             yield replace(spoken, samples=hiss) if bad else spoken
 
-    def otherwise(self) -> Engine | None:
+    def fallback_voice(self) -> LoadedVoice | None:
         return None if self._other else Sick(self._spoils, self._well, other=True)
 
 
@@ -200,9 +200,9 @@ def test_what_is_no_speech_is_said_again_and_then_in_another_way(
     # When a text is said / Then it is speech, as the file itself shows, and the status says that it was said again
     run()
     samples, rate = sound(ctx.path("speech.wav"))
-    level = loudness(samples.astype(np.float32), rate)
+    level = step_levels(samples.astype(np.float32), rate)
     assert level[level > level.max() - 40].std() > 4
-    assert any("“The boat is blue.” was said again" in warning for warning in ctx.warnings)
+    assert any("“The boat is blue.” was synthesized again" in warning for warning in ctx.warnings)
 
 
 def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_speaks(
@@ -210,13 +210,13 @@ def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_s
 ) -> None:
     # Given one sentence that the machine cannot compute, while plain ones go well
     ctx, run = speak(tmp_path / "one", monkeypatch, lambda text, count, other: "boat" in text)
-    with pytest.raises(ResultError, match=r"“The boat is blue.” is not speech") as caught:
+    with pytest.raises(ResultError, match=r"did not produce speech for “The boat is blue.”") as caught:
         run()
     assert (caught.value.code, caught.value.fault) == ("speech-invalid", "machine")
     assert not list(ctx.job_dir.glob("*.wav"))
     # And a machine on which nothing that this voice says is speech
     ctx, run = speak(tmp_path / "all", monkeypatch, lambda text, count, other: True)
-    with pytest.raises(ResultError, match="Nothing that the voice") as caught:
+    with pytest.raises(ResultError, match="does not produce speech on this machine") as caught:
         run()
     assert (caught.value.code, caught.value.fault) == ("speech-invalid", "machine")
 
@@ -224,7 +224,7 @@ def test_a_text_that_never_becomes_speech_fails_and_so_does_a_voice_that_never_s
 def test_a_voice_that_hums_can_be_let_through_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, run = speak(tmp_path, monkeypatch, lambda text, count, other: True, check_speech=False)
     run()
-    assert any("may be no speech" in warning for warning in ctx.warnings)
+    assert any("may not be speech" in warning for warning in ctx.warnings)
 
 
 POISON = """
@@ -258,5 +258,5 @@ def test_a_text_that_never_becomes_speech_stops_no_other(
 def test_all_that_the_programs_voices_speak_has_a_plain_sentence() -> None:
     from stages.tts.engines.xtts.text_chunks import LANGUAGES
 
-    spoken = {one.languages[0] for one in catalogue(Settings()) if one.engine in ENGINES} | set(LANGUAGES)
-    assert [language for language in spoken if not plain_sentences.pieces(language)] == []
+    spoken = {one.languages[0] for one in list_voices(Settings()) if one.engine in ENGINES} | set(LANGUAGES)
+    assert [language for language in spoken if not plain_sentences.pieces_in(language)] == []

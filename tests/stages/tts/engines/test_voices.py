@@ -16,12 +16,12 @@ import stages.tts
 from daemon.config import Settings
 from daemon.errors import AvatarError, ConfigError, JobError, MachineError
 from daemon.jobs.manifest import Manifest
-from stages.tts.engines.choose import Choice, resolve
+from stages.tts.engines.choose import VoiceChoice, choose_voice
 from stages.tts.engines.durations import UNIT_SAMPLES
-from stages.tts.engines.kokoro.engine import Kokoro
+from stages.tts.engines.kokoro.engine import KokoroVoice
 from stages.tts.engines.registry import ENGINES, engine_missing
-from stages.tts.engines.voices import catalogue
-from stages.tts.phonemes.reading import Reader
+from stages.tts.engines.voices import list_voices
+from stages.tts.phonemes.reading import EnglishFrontEnd
 from tests.support.sound_jobs import job, sound, timing
 
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
@@ -35,8 +35,8 @@ def installed(folder: Path) -> Path:
     return folder
 
 
-def chosen(models: Path, settings: dict[str, Any] | None = None, **manifest: Any) -> Choice:
-    return resolve(
+def chosen(models: Path, settings: dict[str, Any] | None = None, **manifest: Any) -> VoiceChoice:
+    return choose_voice(
         Manifest.model_validate({"text": "Hello.", "image": "a.png", **manifest}),
         Settings.model_validate({"paths": {"models": models}, **(settings or {})}),
     )
@@ -55,7 +55,7 @@ CASA = {"engines": {"casa": {"command": ["true"], "voices": {"luz": "es-ES", "be
         ({}, {"voice": "bf_emma"}, "kokoro/emma", "manifest"),
         ({}, {"voice": "heart"}, "hibari/heart", "kokoro/heart has the same name"),
         ({"stages": {"tts": {"engine": "kokoro"}}}, {"voice": "heart"}, "kokoro/heart", "same name"),
-        ({"stages": {"tts": {"engine": "kokoro"}}}, {}, "kokoro/heart", "config.yaml asks for the engine kokoro"),
+        ({"stages": {"tts": {"engine": "kokoro"}}}, {}, "kokoro/heart", "config.yaml names the engine kokoro"),
         ({"stages": {"tts": {"voice": "kokoro/emma"}}}, {}, "kokoro/emma", "config.yaml makes it the default"),
         (CASA, {"language": "es"}, "casa/luz", "hibari/heart does not speak 'es'"),
         (CASA, {"language": "it", "voice": "bella"}, "casa/bella", "kokoro/bella has the same name"),
@@ -74,13 +74,13 @@ def test_the_voice_is_the_one_that_was_meant(
     ("settings", "manifest", "code", "says"),
     [
         ({}, {"voice": "bela"}, "voice-unknown", "Did you mean 'bella'?"),
-        ({}, {"voice": "Anna"}, "voice-unknown", "nor a voice profile (any more)"),
+        ({}, {"voice": "Anna"}, "voice-unknown", "no voice profile named"),
         ({}, {"voice": "xtts/Ada"}, "voice-not-installed", "accept_licence: true"),
         ({}, {"voice": "kokoro/ema"}, "voice-unknown", "'kokoro/emma'"),
         ({}, {"voice": "kokoro/adam"}, "voice-not-installed", "avatar models fetch kokoro"),
         ({}, {"voice": "bella", "language": "fr"}, "language-unsupported", "speaks en-US, not 'fr'"),
         (CASA, {"voice": "bella", "language": "es"}, "language-unsupported", "casa/luz"),
-        ({}, {"language": "de"}, "language-unsupported", "bring the speech"),
+        ({}, {"language": "de"}, "language-unsupported", "provide the speech"),
         ({"stages": {"tts": {"engine": "kokoro"}}}, {"language": "de"}, "language-unsupported", "kokoro"),
         ({"stages": {"tts": {"voice": "nobody"}}}, {}, "voice-missing", "nobody"),
     ],
@@ -137,11 +137,11 @@ def test_an_engine_in_the_config_that_cannot_be_is_named(tmp_path: Path, raw: di
 
 
 def test_there_are_two_women_and_two_men_of_each_accent() -> None:
-    kinds = [(v.languages[0], v.gender) for v in catalogue(Settings()) if v.engine == "kokoro"]
+    kinds = [(v.languages[0], v.gender) for v in list_voices(Settings()) if v.engine == "kokoro"]
     assert all(kinds.count((accent, gender)) >= 2 for accent in ("en-US", "en-GB") for gender in ("female", "male"))
-    known = [voice.id for voice in catalogue(Settings())]
+    known = [voice.id for voice in list_voices(Settings())]
     assert len(set(known)) == len(known)
-    assert all(voice.licence for voice in catalogue(Settings()))
+    assert all(voice.licence for voice in list_voices(Settings()))
 
 
 @pytest.mark.parametrize("name", ["kokoro/bella", "kokoro/george"])
@@ -169,9 +169,9 @@ def test_kokoro_says_words_when_its_times_say_so(kokoro_models: Path, tmp_path: 
 
 def test_kokoros_durations_add_up_to_its_sound(kokoro_models: Path) -> None:
     settings = Settings.model_validate({"paths": {"models": kokoro_models}})
-    voice = next(voice for voice in catalogue(settings) if voice.id == "kokoro/bella")
-    reading = Reader().read(("The tide turns, and the boats turn with it " * 12).split())
-    parts = list(Kokoro(voice, kokoro_models).utter(reading, 1.0))
+    voice = next(voice for voice in list_voices(settings) if voice.id == "kokoro/bella")
+    reading = EnglishFrontEnd().read(("The tide turns, and the boats turn with it " * 12).split())
+    parts = list(KokoroVoice(voice, kokoro_models).utter(reading, 1.0))
     assert len(parts) > 1
     for part in parts:
         assert sum(part.units) * UNIT_SAMPLES == len(part.samples)

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages.tts.engines.external.workdir import Workroom
+from stages.tts.engines.external.workdir import WorkDir
 
 CODE = (
-    "import sys; from pathlib import Path; from stages.tts.engines.external.workdir import Workroom; "
-    "room = Workroom(Path(sys.argv[1]), 'x'); "
+    "import sys; from pathlib import Path; from stages.tts.engines.external.workdir import WorkDir; "
+    "room = WorkDir(Path(sys.argv[1]), 'x'); "
 )
 
 
@@ -34,7 +34,7 @@ def test_a_folder_goes_with_its_process_and_litter_with_the_next(tmp_path: Path)
     killed.kill()
     killed.wait()
     before = set(tmp_path.iterdir())
-    mine = Workroom(tmp_path, "x")
+    mine = WorkDir(tmp_path, "x")
     # Then what the killed one left is cleared, and the other's is not touched
     assert len(before) == 2
     assert len(before & set(tmp_path.iterdir())) == 1

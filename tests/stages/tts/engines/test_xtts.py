@@ -17,12 +17,12 @@ import torch
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, UnknownError
-from stages.tts.engines.base import Piece, Spoken
+from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checksum, quality_check, text_chunks, voices
 from stages.tts.engines.xtts.checkpoint import read_speakers
-from stages.tts.engines.xtts.engine import Xtts, load_network
-from stages.tts.engines.xtts.network import REFERENCE_RATE, Network
-from stages.tts.text.spoken_length import expect
+from stages.tts.engines.xtts.engine import XttsVoice, load_network
+from stages.tts.engines.xtts.network import REFERENCE_RATE, XttsNetwork
+from stages.tts.text.spoken_length import expected_length
 from tests.support.coqui_models import sha256, xtts_settings
 
 HELLO = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
@@ -39,8 +39,8 @@ def models(published_xtts: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def voice(network: Network) -> Xtts:
-    return Xtts(network, network.condition(hum()), attempts=3)
+def voice(network: XttsNetwork) -> XttsVoice:
+    return XttsVoice(network, network.condition(hum()), attempts=3)
 
 
 def hum(seconds: float = 6.0) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -49,7 +49,7 @@ def hum(seconds: float = 6.0) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.asarray(0.2 * np.sin(2 * np.pi * 130 * at) * (np.sin(2 * np.pi * 3 * at) > 0), np.float32)
 
 
-def spoken(engine: Xtts, piece: Piece) -> Spoken:
+def spoken(engine: XttsVoice, piece: Piece) -> SpokenPart:
     (only,) = engine.say(piece)
     return only
 
@@ -61,7 +61,7 @@ def refusal(where: Settings) -> str:
     return error.value.code
 
 
-def test_the_same_words_at_the_same_place_sound_the_same(voice: Xtts) -> None:
+def test_the_same_words_at_the_same_place_sound_the_same(voice: XttsVoice) -> None:
     # Given a voice; when a sentence is said twice, and at another place
     first, again, elsewhere = (spoken(voice, piece) for piece in (HELLO, HELLO, Piece(HELLO.words, "en", 1.0, (9,))))
     # Then it is mono sound at 24 kHz, equal bit by bit, another one elsewhere, and it must be aligned
@@ -73,7 +73,7 @@ def test_the_same_words_at_the_same_place_sound_the_same(voice: Xtts) -> None:
 
 
 @pytest.mark.parametrize("words", [("—",), ("🎉", "!!!"), ("...",), ("“”",)])
-def test_signs_alone_are_not_given_to_the_network(voice: Xtts, words: tuple[str, ...]) -> None:
+def test_signs_alone_are_not_given_to_the_network(voice: XttsVoice, words: tuple[str, ...]) -> None:
     # Given text without a letter, at which the network babbles; then nothing is said
     assert list(voice.say(Piece(words, "en", 1.0, (0,)))) == []
 
@@ -83,43 +83,45 @@ def test_signs_alone_are_not_given_to_the_network(voice: Xtts, words: tuple[str,
     [("en-GB", "It costs $20."), ("zh", "今天是2026年。"), ("ja", "今日は良い天気です。"), ("ko", "안녕하세요."),
      ("hi", "नमस्ते दोस्त।"), ("ar", "مرحبا بالعالم."), ("ru", "Привет, мир."), ("cs", "Dobrý den, 12 lidí.")],
 )  # fmt: skip
-def test_every_kind_of_script_is_read(network: Network, language: str, text: str) -> None:
+def test_every_kind_of_script_is_read(network: XttsNetwork, language: str, text: str) -> None:
     # Given a language of the model; when its tokenizer spells a text, then it is letters, with numbers written out
-    name = text_chunks.language_of(language)
-    spelled = network.spelled(text_chunks.plain(text.split()), name)
-    assert text_chunks.speakable(spelled)
+    name = text_chunks.model_language(language)
+    spelled = network.spelled(text_chunks.network_text(text.split()), name)
+    assert text_chunks.has_letters(spelled)
     assert not any(char in "12" for char in spelled if language not in ("zh",))
     assert network.fits(text, name)
 
 
 def test_an_unknown_language_is_named_with_those_there_are() -> None:
     with pytest.raises(AvatarError, match=r"does not speak the language 'sv'.*zh-cn"):
-        text_chunks.language_of("sv")
+        text_chunks.model_language("sv")
 
 
-def test_a_text_without_a_full_stop_is_cut_where_the_network_can_hold_it(network: Network) -> None:
+def test_a_text_without_a_full_stop_is_cut_where_the_network_can_hold_it(network: XttsNetwork) -> None:
     # Given 5,000 characters without a full stop, and 500 without a blank
-    long = text_chunks.plain(["word" + str(number % 7) + ("," if number % 9 == 0 else "") for number in range(800)])
+    long = text_chunks.network_text(
+        ["word" + str(number % 7) + ("," if number % 9 == 0 else "") for number in range(800)]
+    )
     for text, language in ((long, "en"), ("好" * 500, "zh-cn")):
         # When it is cut
-        parts = list(text_chunks.cut(text, lambda part, name=language: network.fits(part, name)))  # type: ignore[misc]
+        parts = list(text_chunks.split_to_fit(text, lambda part, name=language: network.fits(part, name)))  # type: ignore[misc]
         # Then nothing is lost, every portion fits, and none is a crumb
         assert "".join("".join(parts).split()) == "".join(text.split())
         assert all(network.fits(part, language) for part in parts)
         assert min(map(len, parts)) > max(map(len, parts)) / 4
 
 
-def test_a_portion_never_exceeds_the_tokens_of_the_network(network: Network) -> None:
+def test_a_portion_never_exceeds_the_tokens_of_the_network(network: XttsNetwork) -> None:
     # Given numbers, of which few characters are many tokens once written out
-    text = text_chunks.plain(["777777777777"] * 18)
+    text = text_chunks.network_text(["777777777777"] * 18)
     assert len(text) < 250
     # Then the text is cut although its characters are few, and the library, which asserts its limit, takes every portion
     assert not network.fits(text, "en")
-    for part in text_chunks.cut(text, lambda part: network.fits(part, "en")):
+    for part in text_chunks.split_to_fit(text, lambda part: network.fits(part, "en")):
         assert len(network.model.tokenizer.encode(part.lower(), lang="en")) < 400
 
 
-def test_a_sentence_that_never_ends_is_tried_again_and_told(network: Network, voice: Xtts) -> None:
+def test_a_sentence_that_never_ends_is_tried_again_and_told(network: XttsNetwork, voice: XttsVoice) -> None:
     # Given a network that is stopped after 3 codes of sound, 0.14 s, long before the sentence can be over
     limit = network.model.gpt.max_gen_mel_tokens
     network.model.gpt.max_gen_mel_tokens = 3
@@ -133,15 +135,15 @@ def test_a_sentence_that_never_ends_is_tried_again_and_told(network: Network, vo
     (warning,) = said.warnings
     assert "Hello there, my good friend." in warning
     assert "3 times" in warning
-    assert "did not come to an end" in warning
+    assert "did not end by itself" in warning
 
 
-def test_the_first_good_take_is_kept_and_not_spoken_of(network: Network, voice: Xtts) -> None:
+def test_the_first_good_take_is_kept_and_not_spoken_of(network: XttsNetwork, voice: XttsVoice) -> None:
     # Given takes of which the first is too short and the second is right
     tone = (0.1 * np.sin(np.arange(48_000) / 20)).astype(np.float32)
     takes = iter([(tone[:3000], False), (tone, False)])
     fake = FakeTakes(network, takes)
-    mended = Xtts(fake, network.condition(hum()), attempts=3)
+    mended = XttsVoice(fake, network.condition(hum()), attempts=3)
     # Then the second is used, without a word; it was another try, not the same once more
     said = spoken(mended, HELLO)
     assert len(set(fake.seeds)) == len(fake.seeds) == 2
@@ -149,20 +151,20 @@ def test_the_first_good_take_is_kept_and_not_spoken_of(network: Network, voice: 
     assert said.warnings == ()
     # And a take with two faults is better than silence, which has one
     endless = np.tile(tone, 20)
-    least = Xtts(
+    least = XttsVoice(
         FakeTakes(network, iter([(tone * 0, False), (endless, True), (tone * 0, False)])), voice._voice, attempts=3
     )
     assert len(spoken(least, HELLO).samples)
     # And where every take is silent, that is an error and not a silent video
-    silent = Xtts(FakeTakes(network, iter([(tone * 0, False)] * 3)), network.condition(hum()), attempts=3)
-    with pytest.raises(UnknownError, match="made no sound"):
+    silent = XttsVoice(FakeTakes(network, iter([(tone * 0, False)] * 3)), network.condition(hum()), attempts=3)
+    with pytest.raises(UnknownError, match="produced no sound"):
         list(silent.say(HELLO))
 
 
-class FakeTakes(Network):
+class FakeTakes(XttsNetwork):
     """The real network's tokenizer, with takes whose faults are known."""
 
-    def __init__(self, real: Network, takes: Iterator[tuple[Any, bool]]) -> None:
+    def __init__(self, real: XttsNetwork, takes: Iterator[tuple[Any, bool]]) -> None:
         self.__dict__.update(real.__dict__)
         self._takes = takes
         self.seeds: list[int] = []
@@ -176,15 +178,15 @@ def test_words_after_the_end_are_cut_off() -> None:
     # Given a sentence of 1.5 s, a gap of half a second, and 6 s that nobody wrote
     rate, noise = 24_000, np.random.default_rng(1).normal(0, 0.1, 24_000 * 8).astype(np.float32)
     noise[int(1.5 * rate) : 2 * rate] = 0.0
-    expected = expect("hello there my good friend", "en", 1.0)
+    expected = expected_length("hello there my good friend", "en", 1.0)
     # When it is judged
-    take = quality_check.judge(noise, rate, expected, at_limit=False)
+    take = quality_check.judge_attempt(noise, rate, expected, at_limit=False)
     # Then what follows the gap is gone, and that is told
     assert len(take.samples) / rate == pytest.approx(1.58, abs=0.03)
-    assert take.faults == ("more was said than was written, and cut off",)
+    assert take.faults == ("sound after the text was cut off",)
     # And silence after the last word goes without a word
     quiet = np.concatenate([noise[: int(1.5 * rate)], np.zeros(rate, np.float32)])
-    take = quality_check.judge(quiet, rate, expected, at_limit=False)
+    take = quality_check.judge_attempt(quiet, rate, expected, at_limit=False)
     assert len(take.samples) / rate == pytest.approx(1.58, abs=0.03)
     assert take.faults == ()
 
@@ -260,7 +262,7 @@ def test_the_hash_is_read_once_and_again_when_the_file_changes(models: Path, mon
         checksum.checked_sha256(model, digest, models / "cache")
 
 
-def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: Network) -> None:
+def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: XttsNetwork) -> None:
     # Given the pinned pair of coqui-tts and transformers, of which other pairs speak nonsense without an error
     inner, voice = network.model, network.condition(hum())
     tokens = torch.IntTensor(inner.tokenizer.encode("hello there", lang="en"))[None]
@@ -286,7 +288,7 @@ def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: Ne
 
 
 def test_the_voices_that_come_with_the_model_can_be_read(published_xtts: Path) -> None:
-    assert voices.built_in(xtts_settings(published_xtts)) == ["Ada", "Bo"]
+    assert voices.model_voice_names(xtts_settings(published_xtts)) == ["Ada", "Bo"]
     found = read_speakers(published_xtts / "xtts" / "speakers_xtts.pth")
     assert {name: set(entry) for name, entry in found.items()} == {
         name: {"gpt_cond_latent", "speaker_embedding"} for name in ("Ada", "Bo")
@@ -299,11 +301,11 @@ def test_a_damaged_file_of_voices_has_none_and_is_not_unpickled(models: Path, mo
     whole = path.read_bytes()
     at = whole.index(b"Ada")
     read: list[Any] = []
-    monkeypatch.setattr(voices, "_Skeleton", read.append)
+    monkeypatch.setattr(voices, "_NamesUnpickler", read.append)
     path.write_bytes(whole[:at] + b"E" + whole[at + 1 :])
     # When its names are asked for, then there are none, as where it is cut off or empty, and nothing was unpickled
-    assert voices.built_in(xtts_settings(models)) == []
+    assert voices.model_voice_names(xtts_settings(models)) == []
     for content in (whole[: len(whole) // 2], b"", b"PK\x03\x04"):
         path.write_bytes(content)
-        assert voices.built_in(xtts_settings(models)) == []
+        assert voices.model_voice_names(xtts_settings(models)) == []
     assert read == []

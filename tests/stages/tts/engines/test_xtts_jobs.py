@@ -14,16 +14,16 @@ from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.jobs.manifest import Manifest
 from stages.tts import run
-from stages.tts.engines.base import Piece, Spoken
-from stages.tts.engines.cache import Kept
-from stages.tts.engines.choose import resolve
-from stages.tts.engines.hibari.engine import load_voice
-from stages.tts.engines.voices import catalogue
-from stages.tts.engines.xtts.network import Network
-from stages.tts.profile_store import Profiles
-from stages.tts.profiles.create import Wish, make
+from stages.tts.engines.base import Piece, SpokenPart
+from stages.tts.engines.cache import CachedVoice
+from stages.tts.engines.choose import choose_voice
+from stages.tts.engines.hibari.engine import load_hibari
+from stages.tts.engines.voices import list_voices
+from stages.tts.engines.xtts.network import XttsNetwork
+from stages.tts.profile_store import ProfileStore
+from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.text.sentences import split_text
-from stages.tts.text.short_sentences import joined
+from stages.tts.text.short_sentences import join_short_sentences
 from tests.support.coqui_models import xtts_settings
 from tests.support.sound_jobs import job, sound, timing
 
@@ -34,7 +34,9 @@ def house(models: Path, folder: Path, **options: Any) -> Settings:
 
 
 def anna(recording: Path, settings: Settings) -> str:
-    return make([recording], Wish("vp-0000000a", "Anna", "de", "by letter", None, "command"), settings)[0].id
+    return make_profile(
+        [recording], ProfileRequest("vp-0000000a", "Anna", "de", "by letter", None, "command"), settings
+    )[0].id
 
 
 def wants(voice: str, language: str = "en") -> Manifest:
@@ -43,7 +45,7 @@ def wants(voice: str, language: str = "en") -> Manifest:
 
 def failure(manifest: Manifest, settings: Settings) -> AvatarError:
     with pytest.raises(AvatarError) as error:
-        resolve(manifest, settings)
+        choose_voice(manifest, settings)
     return error.value
 
 
@@ -55,13 +57,13 @@ def test_a_profile_is_spoken_with_when_it_is_asked_for_and_never_else(
     profile = anna(recording, settings)
     # When it is asked for by name or id, in any language of XTTS, then it is taken
     for asked in (wants("anna"), wants(profile, "zh-CN"), wants("xtts/Anna", "de-AT")):
-        assert resolve(asked, settings).voice.aliases == (profile,)
+        assert choose_voice(asked, settings).voice.aliases == (profile,)
     # But nobody is given it unasked: not for the default, not for a language that only XTTS speaks
-    assert resolve(wants("default"), settings).engine == "hibari"
-    assert resolve(wants("default", "de"), settings).voice.id == "xtts/Ada"
+    assert choose_voice(wants("default"), settings).engine == "hibari"
+    assert choose_voice(wants("default", "de"), settings).voice.id == "xtts/Ada"
     # And no profile is named like another voice
     with pytest.raises(AvatarError, match="There is a voice named 'Heart' already"):
-        make([recording], Wish("vp-0000000b", "Heart", "en", "", None, "command"), settings)
+        make_profile([recording], ProfileRequest("vp-0000000b", "Heart", "en", "", None, "command"), settings)
 
 
 def test_what_a_profile_lacks_fails_its_job_and_not_the_others(
@@ -77,8 +79,8 @@ def test_what_a_profile_lacks_fails_its_job_and_not_the_others(
     assert "non-commercial" in shut.message
     assert "avatar models fetch xtts" in bare.hint
     # And one that was removed while a job waited for it is said to be gone
-    store = Profiles(settings.paths.profiles)
-    store.remove(store.find(profile))
+    store = ProfileStore(settings.paths.profiles)
+    store.remove_profile(store.find_profile(profile))
     assert failure(wants(profile), settings).code == "profile-unknown"
 
 
@@ -93,13 +95,13 @@ class Teller:
         self.said: list[str] = []
         self._dies_at = dies_at
 
-    def say(self, piece: Piece) -> Iterator[Spoken]:
+    def say(self, piece: Piece) -> Iterator[SpokenPart]:
         if self._dies_at in piece.words:
             raise RuntimeError("the process is gone")
         self.said.append(" ".join(piece.words))
-        yield Spoken(np.full(100, len(self.said), np.float32), None, ("Listen to it.",))
+        yield SpokenPart(np.full(100, len(self.said), np.float32), None, ("Listen to it.",))
 
-    def otherwise(self) -> None:
+    def fallback_voice(self) -> None:
         pass
 
 
@@ -107,7 +109,7 @@ class Teller:
 def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int) -> None:
     # Given three sentences, of which the third ends the process
     pieces = [Piece((word,), "en", 1.0, (number,)) for number, word in enumerate(("One.", "Two.", "Three."))]
-    first = Kept(Teller("Three."), tmp_path / "said", ["anna"])
+    first = CachedVoice(Teller("Three."), tmp_path / "said", ["anna"])
     before = [part for piece in pieces[:2] for part in first.say(piece)]
     with pytest.raises(RuntimeError):
         list(first.say(pieces[2]))
@@ -115,7 +117,7 @@ def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int)
     piece = next(iter((tmp_path / "said").iterdir()))
     piece.write_bytes(piece.read_bytes()[:half])
     teller = Teller()
-    second = Kept(teller, tmp_path / "said", ["anna"])
+    second = CachedVoice(teller, tmp_path / "said", ["anna"])
     after = [part for piece in pieces for part in second.say(piece)]
     # Then the whole one is as it was, warnings and all, and two are said
     assert len(teller.said) == 2
@@ -123,10 +125,10 @@ def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int)
     assert [part.warnings for part in after] == [("Listen to it.",)] * 3
     # And another voice, speed or seed is another piece
     other = Teller()
-    list(Kept(other, tmp_path / "said", ["eva"]).say(pieces[0]))
-    list(Kept(other, tmp_path / "said", ["anna"]).say(Piece(("One.",), "en", 1.5, (0,))))
+    list(CachedVoice(other, tmp_path / "said", ["eva"]).say(pieces[0]))
+    list(CachedVoice(other, tmp_path / "said", ["anna"]).say(Piece(("One.",), "en", 1.5, (0,))))
     assert len(other.said) == 2
-    second.forget()
+    second.clear()
     assert not (tmp_path / "said").exists()
 
 
@@ -137,14 +139,14 @@ def test_short_sentences_are_said_with_their_neighbours(
     # and in the place of random weights a voice whose words can be found
     text = "Yes. No. We met at 7:30 in 1990. Good. [pause 1s] Fine. That is all.\n\nReally?"
     said: list[str] = []
-    heart = load_voice(next(voice for voice in catalogue(Settings()) if voice.id == "hibari/heart"))
+    heart = load_hibari(next(voice for voice in list_voices(Settings()) if voice.id == "hibari/heart"))
 
-    def heard(network: Network, text: str, *rest: Any) -> Any:
+    def heard(network: XttsNetwork, text: str, *rest: Any) -> Any:
         said.append(text)
         spoken = heart.say(Piece(tuple(text.split()), "en", 1.0, (0,)))
         return np.concatenate([part.samples for part in spoken]), False
 
-    monkeypatch.setattr(Network, "say", heard)
+    monkeypatch.setattr(XttsNetwork, "say", heard)
     # When XTTS speaks
     raw = house(published_xtts, tmp_path, attempts=1).model_dump(mode="json")
     ctx = job(tmp_path / "job", raw, kind="speech", image=None, text=text, voice="xtts/Ada")
@@ -163,15 +165,19 @@ def test_short_sentences_are_said_with_their_neighbours(
 def test_only_short_sentences_are_joined_and_none_becomes_too_long() -> None:
     long = "This sentence has more than enough letters. "
     # Given an engine that says anything, and one that needs fifteen letters
-    assert [one.text for one in joined(split_text(f"Yes. No. {long}"), 0)] == ["Yes.", "No.", long.strip()]
-    assert [one.text for one in joined(split_text(long * 3), 15)] == [long.strip()] * 3
+    assert [one.text for one in join_short_sentences(split_text(f"Yes. No. {long}"), 0)] == [
+        "Yes.",
+        "No.",
+        long.strip(),
+    ]
+    assert [one.text for one in join_short_sentences(split_text(long * 3), 15)] == [long.strip()] * 3
     # And where no blanks part words, none comes between the sentences
-    assert [one.text for one in joined(split_text("好。是的。今天我们去公园。", "zh"), 15)] == [
+    assert [one.text for one in join_short_sentences(split_text("好。是的。今天我们去公园。", "zh"), 15)] == [
         "好。是的。今天我们去公园。"
     ]
     # Then the last of a paragraph goes with the one before it, unless that would be too long to be said at once
-    assert [one.text for one in joined(split_text(f"{long}Yes."), 15)] == [f"{long}Yes."]
-    assert len(joined(split_text(f"Yes. {'Word ' * 56}end. Yes."), 15)) == 3
+    assert [one.text for one in join_short_sentences(split_text(f"{long}Yes."), 15)] == [f"{long}Yes."]
+    assert len(join_short_sentences(split_text(f"Yes. {'Word ' * 56}end. Yes."), 15)) == 3
 
 
 def test_a_job_speaks_with_a_profile(published_xtts: Path, recording: Path, tmp_path: Path) -> None:
@@ -217,13 +223,13 @@ def test_text_without_blanks_is_said_by_the_sentence(
     # Given two sentences in one run of characters
     settings = house(published_xtts, tmp_path)
     heard: list[str] = []
-    say = Network.say
+    say = XttsNetwork.say
 
-    def listening(self: Network, portion: str, *rest: Any) -> Any:
+    def listening(self: XttsNetwork, portion: str, *rest: Any) -> Any:
         heard.append(portion)
         return say(self, portion, *rest)
 
-    monkeypatch.setattr(Network, "say", listening)
+    monkeypatch.setattr(XttsNetwork, "say", listening)
     raw = settings.model_dump(mode="json")
     ctx = job(tmp_path / "job", raw, kind="speech", image=None, text=text, voice="Ada", language=language)
     run(ctx)

@@ -11,12 +11,12 @@ import pytest
 
 import stages.tts
 from stages.lipsync.visemes import PHONES
-from stages.tts.engines.assets import lexicon_file
+from stages.tts.engines.assets import hibari_file
 from stages.tts.engines.durations import PAD, Utterance, phones_of
-from stages.tts.phonemes import front_end, heard
+from stages.tts.phonemes import front_end, sound_replacements
 from stages.tts.phonemes.reading import NO_WORD
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 from tests.support.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("models")
 def read(language: str, text: str, lexicon: dict[str, str] | None = None) -> list[tuple[str, str]]:
     """(written word, its phonemes without spaces) of one sentence."""
     (sentence,) = split_text(text, language)
-    prepared = Preparer(language, lexicon or {}).prepare(sentence.words)
+    prepared = WordPreparer(language, lexicon or {}).prepare(sentence.words)
     reading = front_end(language).read(prepared.words, prepared.sounds)
     # No sound is nobody's, and they come in the order of the words
     owners = [owner for char, owner in zip(reading.chars, reading.owners, strict=True) if char != " "]
@@ -110,7 +110,7 @@ HAN = [bytes((row, cell)).decode("gb2312", "ignore") for row in range(0xB0, 0xD8
 )
 def test_the_network_and_the_mouth_know_every_sound(language: str, words: list[str]) -> None:
     # Given every character in everyday use, or every pair of kana
-    known = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+    known = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
     readings = [front_end(language).read([word], {}) for word in words]
     # Then none is silent, each phoneme is in the network's alphabet
     assert all(reading.chars for reading in readings)
@@ -120,7 +120,9 @@ def test_the_network_and_the_mouth_know_every_sound(language: str, words: list[s
     line = (PAD, "a", *chars, PAD)
     phones = phones_of(Utterance(np.zeros(600 * len(line), np.float32), line, (0,) * len(line), (1,) * len(line)))
     assert len(phones) > 20
-    assert [phone.phone for phone in phones if heard(language).get(phone.phone, phone.phone) not in PHONES] == []
+    assert [
+        phone.phone for phone in phones if sound_replacements(language).get(phone.phone, phone.phone) not in PHONES
+    ] == []
 
 
 @pytest.mark.parametrize(

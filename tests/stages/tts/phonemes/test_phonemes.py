@@ -18,15 +18,15 @@ import stages.tts
 from daemon.errors import AvatarError
 from stages.lipsync.visemes import PHONES
 from stages.tts.alignment.forced import align_file
-from stages.tts.engines.assets import lexicon_file
-from stages.tts.engines.choose import Choice
+from stages.tts.engines.assets import hibari_file
+from stages.tts.engines.choose import VoiceChoice
 from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
-from stages.tts.phonemes import front_end, heard
+from stages.tts.phonemes import front_end, sound_replacements
 from stages.tts.phonemes.reading import Reading
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
-from stages.tts.timing import UNKNOWN
+from stages.tts.text.spoken_words import WordPreparer
+from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
 from tests.support.sound_jobs import job, sound, timing
@@ -96,7 +96,7 @@ def test_a_lexicon_says_a_word_in_the_sounds_of_the_language() -> None:
     reading = front_end("fr").read(["avatard,", "nginx!"], {0: "a-va-TAR", 1: "/ˈɛnʒin/"})
     assert reading.chars == "avatˈaʁ, ˈɛnʒin!"
     # And finds it where a vowel sign ends it
-    prepared = Preparer("hi", {"नमस्ते": "/nəmˈaste/"}).prepare(["«नमस्ते»,", "नमस्ते।"])
+    prepared = WordPreparer("hi", {"नमस्ते": "/nəmˈaste/"}).prepare(["«नमस्ते»,", "नमस्ते।"])
     assert list(prepared.sounds) == [0, 1]
 
 
@@ -105,7 +105,7 @@ def test_the_network_and_the_mouth_know_every_sound(language: str) -> None:
     # Given all triples that a language's letters make
     letters = LETTERS[language]
     words = ["".join(triple) for triple in product(letters, letters, letters[:6] + "n")]
-    known = json.loads(lexicon_file("vocab.json").read_text(encoding="utf-8"))
+    known = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
     chars = sorted({char for word in words for char in front_end(language).read([word], {}).chars})
     # Then each phoneme is in the network's alphabet
     assert [char for char in chars if char not in known] == []
@@ -113,7 +113,9 @@ def test_the_network_and_the_mouth_know_every_sound(language: str) -> None:
     line = (PAD, "a", *chars, PAD)
     phones = phones_of(Utterance(np.zeros(600 * len(line), np.float32), line, (0,) * len(line), (1,) * len(line)))
     assert len(phones) > 20
-    assert [phone.phone for phone in phones if heard(language).get(phone.phone, phone.phone) not in PHONES] == []
+    assert [
+        phone.phone for phone in phones if sound_replacements(language).get(phone.phone, phone.phone) not in PHONES
+    ] == []
 
 
 def with_voices(folder: Path, *names: str) -> Path:
@@ -165,7 +167,7 @@ def test_a_language_whose_rules_are_not_installed_is_refused_with_what_to_do(
     # And English speaks as before; so does a program of its own, which has its own packages
     assert chosen(models, voice="bella").voice.installed
     own = {"engines": {"kokoro": {"python": sys.executable}}}
-    assert isinstance(chosen(models, own, voice="siwis", language="fr"), Choice)
+    assert isinstance(chosen(models, own, voice="siwis", language="fr"), VoiceChoice)
 
 
 def test_rules_that_are_damaged_are_the_machines_fault() -> None:
@@ -226,8 +228,8 @@ def test_words_are_found_in_speech_whose_times_are_not_known(
     words = timing(ctx)["words"]
     # When they are looked for, then each is found about there
     found = align_file(ctx.path("speech.wav"), [word["text"] for word in words], language)
-    starts = {phone.word: phone.start for phone in reversed(found) if phone.phone != UNKNOWN}
+    starts = {phone.word: phone.start for phone in reversed(found) if phone.phone != UNKNOWN_PHONE}
     assert sorted(starts) == list(range(len(words)))
     assert np.mean([abs(starts[at] - word["start"]) for at, word in enumerate(words)]) < 0.06
     # And of another sentence none is
-    assert {phone.phone for phone in align_file(ctx.path("speech.wav"), other.split(), language)} == {UNKNOWN}
+    assert {phone.phone for phone in align_file(ctx.path("speech.wav"), other.split(), language)} == {UNKNOWN_PHONE}

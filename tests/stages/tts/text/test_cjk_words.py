@@ -14,10 +14,10 @@ import stages.tts
 from daemon.errors import JobError
 from stages.encode.captions import MAX_WIDE_COLUMNS, make_cues
 from stages.media.fullwidth import CLOSING, OPENING, column_width
-from stages.tts.engines.xtts.text_chunks import cut, plain
-from stages.tts.text.sentences import Sentence, join, pieces, split_text
-from stages.tts.text.spoken_words import Preparer
-from stages.tts.timing import Phone, spoken_words
+from stages.tts.engines.xtts.text_chunks import network_text, split_to_fit
+from stages.tts.text.sentences import Sentence, join_words, split_pieces, split_text
+from stages.tts.text.spoken_words import WordPreparer
+from stages.tts.timing import Phone, timed_words
 from tests.support.sound_jobs import ffmpeg, job, timing
 
 NEWS = (
@@ -96,7 +96,7 @@ def test_no_character_is_lost_in_any_mixture(text: str, language: str) -> None:
     # Then all that is not blank is there again, and no sentence begins with what closes another
     assert "".join("".join(sentence.words) for sentence in sentences) == "".join(text.split())
     for one in sentences:
-        assert not one.words or join(one.words, one.glued) == one.text
+        assert not one.words or join_words(one.words, one.glued) == one.text
     for cue in make_cues(words_of(text, language), 12) if text.split() else []:
         assert all(0 < column_width(line) <= 12 for line in cue.lines)
 
@@ -121,7 +121,7 @@ def test_captions_break_as_readers_expect(text: str, language: str) -> None:
 def test_pieces_are_as_long_as_they_take_to_say() -> None:
     # Given a sentence of 240 characters without a stop, which takes three times as long as 240 Latin letters
     (sentence,) = split_text("我们今天要去公园散步，" * 24, "zh")
-    spans = list(pieces(sentence.words))
+    spans = list(split_pieces(sentence.words))
     # Then it is cut, and at its clauses
     assert len(spans) >= 3
     assert all(sentence.words[span.stop - 1].endswith("，") for span in spans)
@@ -130,15 +130,15 @@ def test_pieces_are_as_long_as_they_take_to_say() -> None:
 def test_engines_are_given_text_without_false_blanks() -> None:
     # Given words that were found, in the form that XTTS is given
     (sentence,) = split_text("今日は「スーパー」で、時々ｶﾞﾑを３つ買います。", "ja")
-    prepared = Preparer("ja").prepare(sentence.words)
-    text = plain(prepared.words)
+    prepared = WordPreparer("ja").prepare(sentence.words)
+    text = network_text(prepared.words)
     assert "時々ガムを3つ" in "".join(prepared.words)
     # Then no blank is between them, and none of the marks that lengthen or repeat is lost
     assert text == "今日はスーパーで、時々ガムを3つ買います。"
     # And where it is too long for the network it is cut between words
     (long,) = split_text("我们一直没有停顿地继续说下去直到字幕必须在某个地方换行", "zh")
-    parts = list(cut(plain(long.words), lambda part: len(part) <= 10))
-    assert "".join(parts) == plain(long.words)
+    parts = list(split_to_fit(network_text(long.words), lambda part: len(part) <= 10))
+    assert "".join(parts) == network_text(long.words)
     assert all(
         any("".join(long.words[:at]) == "".join(parts[: n + 1]) for at in range(40)) for n in range(len(parts) - 1)
     )
@@ -148,7 +148,7 @@ def test_what_has_no_sound_joins_its_neighbour_as_it_was_written() -> None:
     # Given a word that nobody heard in a run, and a sign after a blank
     sentence = Sentence(("你好", "〓", "世界", "🎉"), True, glued=frozenset({1, 2}))
     # When the words get their times
-    _, words, _ = spoken_words([sentence], [Phone("a", at, at + 0.5, at, 0) for at in (0, 2)])
+    _, words, _ = timed_words([sentence], [Phone("a", at, at + 0.5, at, 0) for at in (0, 2)])
     # Then both stand where they stood, and a blank only where one was
     assert [(word.text, word.glued) for word in words] == [("你好〓", False), ("世界 🎉", True)]
 

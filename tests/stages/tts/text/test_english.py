@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from stages.tts.phonemes.reading import Reader
-from stages.tts.text.clean import as_seen
-from stages.tts.text.english_normalizer import normalized
+from stages.tts.phonemes.reading import EnglishFrontEnd
+from stages.tts.text.clean import clean_text
+from stages.tts.text.english_normalizer import normalize_english
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 
 
 def said(text: str, language: str = "en") -> str:
     """What an engine is given, sentence by sentence."""
-    preparer = Preparer(language)
-    return " | ".join(" ".join(preparer.prepare(sentence.words).words) for sentence in split_text(as_seen(text)))
+    preparer = WordPreparer(language)
+    return " | ".join(" ".join(preparer.prepare(sentence.words).words) for sentence in split_text(clean_text(text)))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_every_spoken_word_knows_what_was_written() -> None:
     # Given shapes of several words among others
     written = ["Call", "(555)", "123-4567,", "or", "$5", "-", "$10", "on", "10–12", "May,", "with", "1", "1/2", "cups."]
     # When they are prepared
-    prepared = Preparer("en").prepare(written)
+    prepared = WordPreparer("en").prepare(written)
     owned: dict[str, str] = {}
     for word, owner in zip(prepared.words, prepared.owners, strict=True):
         owned[written[owner]] = f"{owned.get(written[owner], '')} {word}".strip()
@@ -89,7 +89,7 @@ def test_every_spoken_word_knows_what_was_written() -> None:
     ],
 )
 def test_what_no_reader_sees_is_not_read(text: str, seen: str) -> None:
-    assert as_seen(text) == seen
+    assert clean_text(text) == seen
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_no_reader_sees_is_not_read(text: str, seen: str) -> None:
     ],
 )
 def test_names_and_words_are_taken_for_no_numbers(text: str, spoken: str) -> None:
-    assert normalized(text) == spoken
+    assert normalize_english(text) == spoken
 
 
 def test_no_ends_a_sentence_unless_a_number_follows() -> None:
@@ -121,6 +121,6 @@ def test_a_table_is_read_cell_by_cell_without_its_lines() -> None:
 
 def test_money_is_heard_with_its_name() -> None:
     # Given an amount for which the front end alone says no currency
-    reading = Reader().read(Preparer("en").prepare(["50€"]).words)
+    reading = EnglishFrontEnd().read(WordPreparer("en").prepare(["50€"]).words)
     # Then the euros are there
     assert reading.chars == "fˈɪfti jˈʊɹOz"

@@ -14,10 +14,10 @@ import stages.tts
 from daemon.config import Settings
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import ConfigError, JobError
-from stages.tts.phonemes.reading import Reader
-from stages.tts.text.language_guess import seems_other
+from stages.tts.phonemes.reading import EnglishFrontEnd
+from stages.tts.text.language_guess import other_language_warning
 from stages.tts.text.sentences import split_text
-from stages.tts.text.spoken_words import Preparer
+from stages.tts.text.spoken_words import WordPreparer
 from tests.support.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -27,7 +27,7 @@ LEXICON = {"avatard": "AV-uh-tar-dee", "nginx": "engine ex", "Siobhan": "/ʃəv�
 
 def said(text: str, language: str = "en") -> str:
     """What is said, sentence by sentence, as an engine gets it."""
-    preparer = Preparer(language, LEXICON)
+    preparer = WordPreparer(language, LEXICON)
     return " | ".join(" ".join(preparer.prepare(sentence.words).words) for sentence in split_text(text))
 
 
@@ -61,10 +61,10 @@ def test_addresses_are_said_in_the_language_of_the_voice() -> None:
 
 def test_the_lexicon_decides_how_a_word_sounds() -> None:
     # Given words with a respelling, with phonemes, and with other words
-    preparer = Preparer("en", LEXICON)
+    preparer = WordPreparer("en", LEXICON)
     prepared = preparer.prepare(["Siobhan", "runs", "avatard,", "Avatard's", "nginx."])
     # When they are read, then stress and punctuation are kept, and each sound belongs to its word
-    reading = Reader().read(prepared.words, prepared.sounds)
+    reading = EnglishFrontEnd().read(prepared.words, prepared.sounds)
     assert reading.chars == "ʃəvˈɔn ɹˈʌnz ˈævʌtɑɹdi, ˈævʌtɑɹdiz ˈɛnʤən ˈɛks."
     assert [prepared.owners[owner] for owner in reading.owners if owner >= 0][-1] == 4
 
@@ -132,7 +132,7 @@ def test_a_text_of_nothing_but_pauses_is_empty(tmp_path: Path) -> None:
 def test_preparing_takes_no_longer_than_reading(text: str) -> None:
     # Given 5,000 characters made to keep greedy patterns busy
     started = time.process_time()
-    preparer = Preparer("en", LEXICON)
+    preparer = WordPreparer("en", LEXICON)
     try:
         for sentence in split_text(text):
             preparer.prepare(sentence.words)
@@ -156,7 +156,7 @@ def test_preparing_takes_no_longer_than_reading(text: str) -> None:
     ],
 )
 def test_a_text_in_another_language_is_only_warned_of(text: str, language: str, warns: str | None) -> None:
-    warning = seems_other(text, language)
+    warning = other_language_warning(text, language)
     assert (warning is None) == (warns is None)
     assert warns is None or warns in str(warning)
 
