@@ -38,7 +38,7 @@ WATCH_START_S = 10.0
 POSITIONS, POSITIONS_S = 20, 5.0
 
 
-class Rounds:
+class Loops:
     """Args:
     wake: rings when something may have changed in the inbox or among the requests.
     """

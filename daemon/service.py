@@ -23,7 +23,7 @@ from daemon.folders import prepare
 from daemon.intake.admission import Intake
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import stages_of
-from daemon.loops import Rounds, keep_positions
+from daemon.loops import Loops, keep_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
@@ -77,7 +77,7 @@ class Service:
         chooser.cpu_slots = self.cpu.slots
         requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Bell()
-        self.rounds = Rounds(
+        self.loops = Loops(
             self.intake,
             Wishes(self.intake, self.outbox, requests, self._disk),
             Control(self.spool.control, requests),
@@ -146,7 +146,7 @@ class Service:
         # Watching begins before the first scan, so nothing can fall between the two.
         watcher.watch(self.spool.control, "auto", recursive=False)
         watcher.start()
-        await self.rounds.begin_to_watch(watcher)
+        await self.loops.begin_to_watch(watcher)
         server: MetricsServer | None = None
         beating = asyncio.create_task(self._keep_beating())
         try:
@@ -162,8 +162,8 @@ class Service:
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
                 interrupted = await recover(self.flow, self.outbox)
-                await self.rounds.open()
-                await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
+                await self.loops.open()
+                await self.loops.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
                 starting.cancel()
             log.info(
@@ -187,12 +187,12 @@ class Service:
 
     async def _work(self, watcher: Watcher) -> None:
         loops = (
-            self.rounds.look(watcher),
+            self.loops.look(watcher),
             keep_positions(self.board, self.spool, self.status),
             keep_trimmed(self.settings, self.spool),
-            self.rounds.end_pauses(),
-            self.rounds.listen(),
-            self.rounds.watch_disk(),
+            self.loops.end_pauses(),
+            self.loops.listen(),
+            self.loops.watch_disk(),
             self.overseer.watch(),
             self.heartbeat.loop(),
             VoiceList(self.settings, self.outbox).loop(),

@@ -115,7 +115,7 @@ def test_a_request_is_durably_gone_before_it_is_answered(tmp_path: Path, monkeyp
 
     send(room.spool.control, "pause", by="anna")
     monkeypatch.setattr(fs, "OPS", Watched())
-    asyncio.run(room.service.rounds.control.obey())
+    asyncio.run(room.service.loops.control.obey())
     # Then the pause is on disk first, then the request is gone, then there is an answer
     assert calls == ["name .json", "flush spool", "unlink .json", "flush control", "name .answer"]
 
@@ -200,7 +200,7 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
         def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
             assert not lane.slots[0].child.alive
             answers.append(
-                asyncio.create_task(room.service.rounds.control._requests.do({"op": "cancel", "job": job.id}))
+                asyncio.create_task(room.service.loops.control._requests.do({"op": "cancel", "job": job.id}))
             )
 
     async def live() -> str:

@@ -28,7 +28,7 @@ def room(tmp_path: Path) -> Room:
 def look(room: Room, after_s: float = 0.0) -> list[Job]:
     """A look at the inbox as the daemon makes it: first the drops, then the wishes."""
     jobs = room.look(after_s)
-    asyncio.run(room.service.rounds.wishes.grant())
+    asyncio.run(room.service.loops.wishes.grant())
     return jobs
 
 
@@ -138,7 +138,7 @@ def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room
     (room.inbox / "up").symlink_to(tmp_path)
     for name in ("../outside.yaml", "link.yaml", "up/outside.yaml", str(outside), "", "gone.yaml", ".avatard"):
         with pytest.raises(Exception, match=r"\w") as caught:
-            asyncio.run(room.service.rounds.control._requests.do({"op": "cancel", "manifest": name}))
+            asyncio.run(room.service.loops.control._requests.do({"op": "cancel", "manifest": name}))
         assert caught.type.__name__ == "JobError", name
     assert outside.read_text() == SPEECH
     assert (room.inbox / ".avatard").exists()
@@ -153,7 +153,7 @@ def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Pa
     room = Room(tmp_path, reserve_mb=10**9)
     room.put("hello.cancel", "")
     with pytest.raises(MachineError, match="in reserve"):  # which is what `/readyz` then says
-        asyncio.run(room.service.rounds.look_once())
+        asyncio.run(room.service.loops.look_once())
     # Then it is cancelled: that gives room
     assert state(room, "hello") == "cancelled"
 
@@ -182,7 +182,7 @@ def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
     monkeypatch.setattr(room.intake.inbox, "at", counted("at", at))
     room.now += PATIENCE_S
     room.intake.look()
-    asyncio.run(room.service.rounds.wishes.grant())
+    asyncio.run(room.service.loops.wishes.grant())
     # Then each is answered, and what was looked up grows with the files, not with their product
     assert len(list(room.outbox.glob("nobody*.txt"))) == wishes
     assert calls["read"] <= manifests

@@ -23,7 +23,7 @@ def ask(server: MetricsServer) -> tuple[int, str]:
 
 async def turn(service: Service, gate: threading.Event) -> None:
     """Let the daemon's loop turn, with a look at the inbox that does not end."""
-    tasks = [asyncio.create_task(work) for work in (service.rounds.look_once(), service._keep_beating())]
+    tasks = [asyncio.create_task(work) for work in (service.loops.look_once(), service._keep_beating())]
     await asyncio.sleep(0)
     gate.set()
     for task in tasks:
