@@ -14,7 +14,7 @@ from daemon.control.inbox_requests import Wishes
 from daemon.control.spool_requests import Control
 from daemon.errors import MachineError, from_exception
 from daemon.folders import inbox_refused
-from daemon.intake.admission import Intake
+from daemon.intake.admission import Admission
 from daemon.intake.scanner import Drop
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
@@ -45,7 +45,7 @@ class Loops:
 
     def __init__(
         self,
-        intake: Intake,
+        admission: Admission,
         wishes: Wishes,
         control: Control,
         pauses: Pauses,
@@ -53,7 +53,7 @@ class Loops:
         wake: Bell,
         disk: DiskThread,
     ) -> None:
-        self._intake = intake
+        self._admission = admission
         self._disk = disk
         # Watching anew goes through all folders of the inbox, so it has a thread of its own: the looks go on meanwhile.
         self._watch_disk = DiskThread("inbox-watch")
@@ -62,7 +62,7 @@ class Loops:
         self._pauses = pauses
         self._flow = flow
         self._wake = wake
-        self._settings = intake.settings
+        self._settings = admission.settings
         self._events = flow.events
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
@@ -72,7 +72,7 @@ class Loops:
         inbox, mode = self._settings.paths.inbox, self._settings.intake.watch
 
         def watch() -> None:
-            watcher.watch(inbox, mode, recursive=True, writers=self._intake.writers)
+            watcher.watch(inbox, mode, recursive=True, writers=self._admission.writers)
 
         self._watching = asyncio.create_task(self._watch_disk.run(watch))
         await asyncio.wait([self._watching], timeout=WATCH_START_S)
@@ -80,7 +80,7 @@ class Loops:
     async def open(self) -> None:
         """Go on with what lies claimed or waiting in the inbox; where it is not mounted, when it is."""
         try:
-            await self._disk.run(self._intake.resume)
+            await self._disk.run(self._admission.resume)
         except MachineError as exc:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
@@ -123,24 +123,24 @@ class Loops:
             log.exception("control failed")
 
     async def look_once(self) -> None:
-        drops = await self._disk.run(self._intake.look)
-        await self._disk.run(self._intake.outbox.check)
+        drops = await self._disk.run(self._admission.look)
+        await self._disk.run(self._admission.outbox.check)
         try:
-            if await self._disk.run(self._intake.resume):  # what a full disk has cut short
+            if await self._disk.run(self._admission.resume):  # what a full disk has cut short
                 self._flow.changed.ring()
             # Also where nothing was dropped: `/readyz` says what would become of it.
-            await self._disk.run(self._intake.check_room)
+            await self._disk.run(self._admission.check_room)
             await self._take_drops(drops)
         finally:  # whatever kept the drops: a cancelled job gives room
             await self.wishes.grant()
 
     async def _take_drops(self, drops: list[Drop]) -> None:
-        batches = self._intake.scan(drops)
+        batches = self._admission.scan(drops)
         while (batch := await self._disk.run(next, batches, None)) is not None:
             if self._pauses.active("intake"):
                 return
-            await self._disk.run(self._intake.check_room)
-            if await self._disk.run(self._intake.take, batch):
+            await self._disk.run(self._admission.check_room)
+            if await self._disk.run(self._admission.take, batch):
                 self._flow.changed.ring()
 
     async def watch_disk(self) -> None:
@@ -176,7 +176,7 @@ class Loops:
     def _until_next_look(self, watcher: Watcher) -> float:
         announced = watcher.trusted(self._settings.paths.inbox)
         return min(
-            self._intake.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
+            self._admission.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
         )
 
     def _intake_ill(self, exc: Exception) -> None:

@@ -20,7 +20,7 @@ from daemon.control.spool_requests import Control
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import prepare
-from daemon.intake.admission import Intake
+from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import stages_of
 from daemon.loops import Loops, keep_positions
@@ -67,7 +67,7 @@ class Service:
         self.events = Events()
         self.flow = Flow(settings, self.spool, self.board, self.events)
         self._disk = DiskThread("inbox")
-        self.intake = Intake(settings, self.spool, self.outbox, self.board, self.events, self._disk.post)
+        self.admission = Admission(settings, self.spool, self.outbox, self.board, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         chooser = Chooser(settings, self.board, self.pauses)
@@ -75,11 +75,11 @@ class Service:
         self.cpu = Lane("cpu", cpus, self.flow, stages_of("cpu"), chooser.cpu)
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
-        requests = Requests(self.flow, self.intake, self.lanes, self.pauses, self.events, self._disk)
+        requests = Requests(self.flow, self.admission, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Bell()
         self.loops = Loops(
-            self.intake,
-            Wishes(self.intake, self.outbox, requests, self._disk),
+            self.admission,
+            Wishes(self.admission, self.outbox, requests, self._disk),
             Control(self.spool.control, requests),
             self.pauses,
             self.flow,
@@ -87,7 +87,7 @@ class Service:
             self._disk,
         )
         self.metrics = Metrics(self.board, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.heartbeat = Heartbeat(settings, self.intake.anchor, self.metrics.registry)
+        self.heartbeat = Heartbeat(settings, self.admission.anchor, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
@@ -124,7 +124,7 @@ class Service:
     def _make_folders(self) -> None:
         paths = self.settings.paths
         prepare(self.settings, self.spool)
-        claims = self.intake.claims.folder.path
+        claims = self.admission.claims.folder.path
         if claims.is_dir() and paths.inbox.stat().st_dev != claims.stat().st_dev:
             raise ConfigError(
                 "inbox-split",

@@ -15,7 +15,7 @@ import structlog
 
 from daemon.control.operations import Request, Requests
 from daemon.errors import AvatarError, JobError, MachineError
-from daemon.intake.admission import Intake
+from daemon.intake.admission import Admission
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
@@ -43,8 +43,8 @@ class Wishes:
     disk: where the files of people are touched.
     """
 
-    def __init__(self, intake: Intake, outbox: Outbox, requests: Requests, disk: DiskThread) -> None:
-        self._intake = intake
+    def __init__(self, admission: Admission, outbox: Outbox, requests: Requests, disk: DiskThread) -> None:
+        self._admission = admission
         self._outbox = outbox
         self._requests = requests
         self._disk = disk
@@ -59,11 +59,11 @@ class Wishes:
         Raises:
             MachineError: the machine is at fault; the wish stays, and is looked at again.
         """
-        wishes = self._intake.inbox.wishes
+        wishes = self._admission.inbox.wishes
         present = set(wishes)
         self._stuck &= present
         self._since = {name: since for name, since in self._since.items() if name in present}
-        looks = _Looks(self._intake.expected()) if wishes else _Looks({})
+        looks = _Looks(self._admission.expected()) if wishes else _Looks({})
         for name in wishes:
             if name not in self._stuck:
                 await self._answer(name, looks)
@@ -97,17 +97,17 @@ class Wishes:
                     looks.there.pop(manifest, None)
                     return {"op": op, "manifest": manifest}
         job = self._outbox.owner(clean_stem(stem))
-        if job is not None and op == "cancel" and self._intake.waiting(job) is not None:
+        if job is not None and op == "cancel" and self._admission.waiting(job) is not None:
             return {"op": op, "job": job}
         if coming:
             return None
         if job is not None:
             return {"op": op, "job": job, "by": "shared folder"}
-        now, patience = self._intake.inbox.now, self._intake.settings.intake.companion_wait_s
+        now, patience = self._admission.inbox.now, self._admission.settings.intake.companion_wait_s
         if now - self._since.setdefault(name, now) < patience:
             return None
         if looks.read is None:
-            looks.read = self._intake.expected(read=True)
+            looks.read = self._admission.expected(read=True)
         if self._coming(clean_stem(stem), looks.read, looks):
             return None
         raise JobError(
@@ -124,12 +124,12 @@ class Wishes:
 
     def _there(self, name: str, looks: _Looks) -> bool:
         if name not in looks.there:
-            looks.there[name] = self._intake.inbox.at(name) is not None
+            looks.there[name] = self._admission.inbox.at(name) is not None
         return looks.there[name]
 
     def _take_away(self, name: str) -> None:
         try:
-            with by_descriptor(self._intake.settings.paths.inbox, name) as path:
+            with by_descriptor(self._admission.settings.paths.inbox, name) as path:
                 fs.OPS.unlink(path)
         except FileNotFoundError:
             return

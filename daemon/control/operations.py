@@ -10,7 +10,7 @@ from typing import Any
 
 from daemon.errors import JobError, UnknownError
 from daemon.events import Events
-from daemon.intake.admission import Intake
+from daemon.intake.admission import Admission
 from daemon.jobs.record import FINISHED, JOB_ID, Job
 from daemon.outbox.status_file import describe, iso
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
@@ -31,12 +31,12 @@ class Requests:
     """The operations; `do` runs one and gives back a sentence."""
 
     def __init__(
-        self, flow: Flow, intake: Intake, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
+        self, flow: Flow, admission: Admission, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
     ) -> None:
         self._flow = flow
         self._disk = disk
-        self._intake = intake
-        self._outbox = intake.outbox
+        self._admission = admission
+        self._outbox = admission.outbox
         self._lanes = lanes
         self._pauses = pauses
         self._events = events
@@ -69,7 +69,7 @@ class Requests:
         if (name := request.get("manifest")) is not None:
             return await self._withdraw(str(name))
         job_id = _job_id(request)
-        if (name := self._intake.waiting(job_id)) is not None:
+        if (name := self._admission.waiting(job_id)) is not None:
             return await self._withdraw(name)
         for lane in self._lanes:
             if await lane.cancel(job_id):
@@ -104,7 +104,7 @@ class Requests:
     async def _withdraw(self, name: str) -> str:
         """Cancel a manifest that is still in the inbox; `name` is its path there."""
         try:
-            job = await asyncio.wait_for(self._disk.run(self._intake.cancel, name), CANCEL_S)
+            job = await asyncio.wait_for(self._disk.run(self._admission.cancel, name), CANCEL_S)
         except TimeoutError as exc:
             raise UnknownError(
                 "answer-late",
@@ -168,7 +168,7 @@ class Requests:
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._flow.spool.find(job_id)
-        if directory is None and (name := self._intake.waiting(job_id)) is not None:
+        if directory is None and (name := self._admission.waiting(job_id)) is not None:
             raise JobError(
                 "job-waiting",
                 f"{name} is still in the inbox, and waits for its files.",

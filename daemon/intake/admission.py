@@ -59,7 +59,7 @@ class _Refused:
     delay: float
 
 
-class Intake:
+class Admission:
     """Args:
     post: has the event loop do something; `board` and `events` are only touched there.
     """

@@ -121,9 +121,9 @@ def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
     def power_cut(*args: object, **options: object) -> list[Job]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room.intake.claims, "_accept", power_cut)
+    monkeypatch.setattr(room.admission.claims, "_accept", power_cut)
     with pytest.raises(KeyboardInterrupt):
-        room.intake.cancel("hello.yaml")
+        room.admission.cancel("hello.yaml")
     # When the daemon starts again / Then no job was made of it that runs
     again = Room(tmp_path)
     again.look()
@@ -169,7 +169,7 @@ def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
         room.put(f"nobody{number}.cancel", "")
     look(room)
     calls: dict[str, int] = {"read": 0, "at": 0}
-    read, at = room.intake._manifests, room.intake.inbox.at
+    read, at = room.admission._manifests, room.admission.inbox.at
 
     def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
@@ -178,10 +178,10 @@ def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
 
         return counting
 
-    monkeypatch.setattr(room.intake, "_manifests", counted("read", read))
-    monkeypatch.setattr(room.intake.inbox, "at", counted("at", at))
+    monkeypatch.setattr(room.admission, "_manifests", counted("read", read))
+    monkeypatch.setattr(room.admission.inbox, "at", counted("at", at))
     room.now += PATIENCE_S
-    room.intake.look()
+    room.admission.look()
     asyncio.run(room.service.loops.wishes.grant())
     # Then each is answered, and what was looked up grows with the files, not with their product
     assert len(list(room.outbox.glob("nobody*.txt"))) == wishes

@@ -113,19 +113,19 @@ def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int],
     assert "does not fit" in str(room.status("many")["warnings"])
     room.put("later.yaml", DETECT)
     assert [job.name for job in room.settle()] == ["later"]
-    room.intake.check_room()
+    room.admission.check_room()
     # When its time is over / Then it fails, and says that it was the machine's room
     room.look(PATIENCE_S)
     error = room.status("many-1")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("no-room", "machine")
-    room.intake.check_room()
+    room.admission.check_room()
 
 
 def test_a_disk_below_its_reserve_still_stops_the_intake(tmp_path: Path) -> None:
     room = Room(tmp_path, reserve_mb=10**9)
     with pytest.raises(MachineError, match="in reserve"):
-        room.intake.check_room()
+        room.admission.check_room()
 
 
 # -- a thread for it all -----------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def test_a_daemon_that_is_stuck_does_not_say_ok(tmp_path: Path) -> None:
         assert not text.startswith("ok")
         # When it turns again, while a file server still keeps the look at the inbox waiting / Then it is well
         gate = threading.Event()
-        service.intake.look = lambda: gate.wait() and []  # type: ignore[method-assign, assignment, return-value]
+        service.admission.look = lambda: gate.wait() and []  # type: ignore[method-assign, assignment, return-value]
         asyncio.run(turn(service, gate))
         assert ask(server) == (200, "ok\n")
     finally:
