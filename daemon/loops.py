@@ -10,7 +10,7 @@ import contextlib
 
 import structlog
 
-from daemon.control.inbox_requests import Wishes
+from daemon.control.inbox_requests import InboxRequests
 from daemon.control.spool_requests import Control
 from daemon.errors import MachineError, from_exception
 from daemon.folders import inbox_refused
@@ -46,7 +46,7 @@ class Loops:
     def __init__(
         self,
         admission: Admission,
-        wishes: Wishes,
+        inbox_requests: InboxRequests,
         control: Control,
         pauses: Pauses,
         flow: Flow,
@@ -57,7 +57,7 @@ class Loops:
         self._disk = disk
         # Watching anew goes through all folders of the inbox, so it has a thread of its own: the looks go on meanwhile.
         self._watch_disk = DiskThread("inbox-watch")
-        self.wishes = wishes
+        self.inbox_requests = inbox_requests
         self.control = control
         self._pauses = pauses
         self._flow = flow
@@ -132,7 +132,7 @@ class Loops:
             await self._disk.run(self._admission.check_room)
             await self._take_drops(drops)
         finally:  # whatever kept the drops: a cancelled job gives room
-            await self.wishes.grant()
+            await self.inbox_requests.answer_all()
 
     async def _take_drops(self, drops: list[Drop]) -> None:
         batches = self._admission.scan(drops)

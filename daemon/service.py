@@ -14,7 +14,7 @@ import structlog
 
 from daemon.config import Settings
 from daemon.config.reload import Change, reload
-from daemon.control.inbox_requests import Wishes
+from daemon.control.inbox_requests import InboxRequests
 from daemon.control.operations import Requests
 from daemon.control.spool_requests import Control
 from daemon.errors import AvatarError, ConfigError
@@ -79,7 +79,7 @@ class Service:
         self._wake = Bell()
         self.loops = Loops(
             self.admission,
-            Wishes(self.admission, self.outbox, requests, self._disk),
+            InboxRequests(self.admission, self.outbox, requests, self._disk),
             Control(self.spool.control, requests),
             self.pauses,
             self.flow,

@@ -38,7 +38,7 @@ class _Looks:
     there: dict[str, bool] = field(default_factory=dict)
 
 
-class Wishes:
+class InboxRequests:
     """Args:
     disk: where the files of people are touched.
     """
@@ -50,10 +50,10 @@ class Wishes:
         self._disk = disk
         #: When a wish that fits nothing yet was first seen, by the inbox's clock.
         self._since: dict[str, float] = {}
-        #: Wishes that were answered, but may not be taken away.
+        #: InboxRequests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
 
-    async def grant(self) -> None:
+    async def answer_all(self) -> None:
         """Do what the wishes found by the last look ask, and take them away.
 
         Raises:

@@ -28,7 +28,7 @@ def room(tmp_path: Path) -> Room:
 def look(room: Room, after_s: float = 0.0) -> list[Job]:
     """A look at the inbox as the daemon makes it: first the drops, then the wishes."""
     jobs = room.look(after_s)
-    asyncio.run(room.service.loops.wishes.grant())
+    asyncio.run(room.service.loops.inbox_requests.answer_all())
     return jobs
 
 
@@ -182,7 +182,7 @@ def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
     monkeypatch.setattr(room.admission.inbox, "at", counted("at", at))
     room.now += PATIENCE_S
     room.admission.look()
-    asyncio.run(room.service.loops.wishes.grant())
+    asyncio.run(room.service.loops.inbox_requests.answer_all())
     # Then each is answered, and what was looked up grows with the files, not with their product
     assert len(list(room.outbox.glob("nobody*.txt"))) == wishes
     assert calls["read"] <= manifests

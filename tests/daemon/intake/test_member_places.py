@@ -158,7 +158,7 @@ def test_nothing_is_taken_from_behind_a_folder_that_is_exchanged_for_a_link(
     (private / "a.cancel").touch()
     assert room.admission.take(drops) == []
     # Then what lies outside stays there; and a wish is taken away only where it was found
-    room.service.loops.wishes._take_away("folder/a.cancel")
+    room.service.loops.inbox_requests._take_away("folder/a.cancel")
     assert sorted(path.name for path in private.iterdir()) == ["a.cancel", "a.yaml"]
     (room.inbox / "folder").unlink()
 
