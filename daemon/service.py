@@ -15,7 +15,7 @@ import structlog
 from daemon.config import Settings
 from daemon.config.reload import Change, reload
 from daemon.control.inbox_requests import InboxRequests
-from daemon.control.operations import Requests
+from daemon.control.operations import Operations
 from daemon.control.spool_requests import Control
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
@@ -75,12 +75,12 @@ class Service:
         self.cpu = Lane("cpu", cpus, self.flow, stages_of("cpu"), chooser.cpu)
         self.lanes = [self.gpu, self.cpu]
         chooser.cpu_slots = self.cpu.slots
-        requests = Requests(self.flow, self.admission, self.lanes, self.pauses, self.events, self._disk)
+        operations = Operations(self.flow, self.admission, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Bell()
         self.loops = Loops(
             self.admission,
-            InboxRequests(self.admission, self.outbox, requests, self._disk),
-            Control(self.spool.control, requests),
+            InboxRequests(self.admission, self.outbox, operations, self._disk),
+            Control(self.spool.control, operations),
             self.pauses,
             self.flow,
             self._wake,

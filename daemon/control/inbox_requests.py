@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from daemon.control.operations import Request, Requests
+from daemon.control.operations import Operations, Request
 from daemon.errors import AvatarError, JobError, MachineError
 from daemon.intake.admission import Admission
 from daemon.outbox.outbox import Outbox, clean_stem
@@ -43,10 +43,10 @@ class InboxRequests:
     disk: where the files of people are touched.
     """
 
-    def __init__(self, admission: Admission, outbox: Outbox, requests: Requests, disk: DiskThread) -> None:
+    def __init__(self, admission: Admission, outbox: Outbox, operations: Operations, disk: DiskThread) -> None:
         self._admission = admission
         self._outbox = outbox
-        self._requests = requests
+        self._operations = operations
         self._disk = disk
         #: When a wish that fits nothing yet was first seen, by the inbox's clock.
         self._since: dict[str, float] = {}
@@ -73,7 +73,7 @@ class InboxRequests:
             request = await self._disk.run(self._request, name, looks)
             if request is None:
                 return
-            told = await self._requests.do(request)
+            told = await self._operations.run_request(request)
         except MachineError:
             raise
         except AvatarError as exc:

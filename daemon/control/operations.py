@@ -27,8 +27,8 @@ AGAIN_S = 0.5  # between two tries to end its child
 MAX_REASON = 200  # characters kept of what a person writes
 
 
-class Requests:
-    """The operations; `do` runs one and gives back a sentence."""
+class Operations:
+    """The operations; `run_request` runs one and gives back a sentence."""
 
     def __init__(
         self, flow: Flow, admission: Admission, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
@@ -50,7 +50,7 @@ class Requests:
             "resume": self._resume,
         }
 
-    async def do(self, request: Request) -> str:
+    async def run_request(self, request: Request) -> str:
         """Run one request.
 
         Raises:

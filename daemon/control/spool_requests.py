@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from daemon.control.operations import Requests
+from daemon.control.operations import Operations
 from daemon.errors import JobError, MachineError, from_exception
 from daemon.jobs.untrusted import read_manifest
 from daemon.system import fs
@@ -28,9 +28,9 @@ ANSWER_S = 3600.0
 
 
 class Control:
-    def __init__(self, folder: Path, requests: Requests) -> None:
+    def __init__(self, folder: Path, operations: Operations) -> None:
         self._folder = folder
-        self._requests = requests
+        self._operations = operations
 
     async def obey(self) -> None:
         """Do what the requests in `spool/control` ask, oldest first."""
@@ -43,7 +43,7 @@ class Control:
 
     async def _answer(self, path: Path) -> None:
         try:
-            answer = {"ok": True, "message": await self._requests.do(_read(path))}
+            answer = {"ok": True, "message": await self._operations.run_request(_read(path))}
         except Exception as exc:  # whatever it was, the one who asked is told, and the next one is heard
             answer = {"ok": False, **from_exception(exc).to_dict()}
         log.info("control", request=path.stem, **answer)

@@ -200,7 +200,7 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
         def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
             assert not lane.slots[0].child.alive
             answers.append(
-                asyncio.create_task(room.service.loops.control._requests.do({"op": "cancel", "job": job.id}))
+                asyncio.create_task(room.service.loops.control._operations.run_request({"op": "cancel", "job": job.id}))
             )
 
     async def live() -> str:
