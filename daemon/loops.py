@@ -11,7 +11,7 @@ import contextlib
 import structlog
 
 from daemon.control.inbox_requests import InboxRequests
-from daemon.control.spool_requests import Control
+from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import MachineError, from_exception
 from daemon.folders import inbox_refused
 from daemon.intake.admission import Admission
@@ -47,7 +47,7 @@ class Loops:
         self,
         admission: Admission,
         inbox_requests: InboxRequests,
-        control: Control,
+        spool_requests: SpoolRequests,
         pauses: Pauses,
         flow: Flow,
         wake: Bell,
@@ -58,7 +58,7 @@ class Loops:
         # Watching anew goes through all folders of the inbox, so it has a thread of its own: the looks go on meanwhile.
         self._watch_disk = DiskThread("inbox-watch")
         self.inbox_requests = inbox_requests
-        self.control = control
+        self.spool_requests = spool_requests
         self._pauses = pauses
         self._flow = flow
         self._wake = wake
@@ -112,13 +112,13 @@ class Loops:
         """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
         while True:
             heard = self._wake.rings
-            await self.obey()
+            await self.answer_spool_requests()
             await self._wake.wait(self._settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
 
-    async def obey(self) -> None:
+    async def answer_spool_requests(self) -> None:
         try:
-            await self.control.obey()
+            await self.spool_requests.answer_all()
         except Exception:
             log.exception("control failed")
 

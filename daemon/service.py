@@ -16,7 +16,7 @@ from daemon.config import Settings
 from daemon.config.reload import Change, reload
 from daemon.control.inbox_requests import InboxRequests
 from daemon.control.operations import Operations
-from daemon.control.spool_requests import Control
+from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import prepare
@@ -80,7 +80,7 @@ class Service:
         self.loops = Loops(
             self.admission,
             InboxRequests(self.admission, self.outbox, operations, self._disk),
-            Control(self.spool.control, operations),
+            SpoolRequests(self.spool.control, operations),
             self.pauses,
             self.flow,
             self._wake,
@@ -163,7 +163,9 @@ class Service:
             try:
                 interrupted = await recover(self.flow, self.outbox)
                 await self.loops.open()
-                await self.loops.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
+                await (
+                    self.loops.answer_spool_requests()
+                )  # before anything runs: what was paused or cancelled meanwhile must not start
             finally:
                 starting.cancel()
             log.info(

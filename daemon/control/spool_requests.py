@@ -27,12 +27,12 @@ MAX_REQUEST_BYTES = 65_536
 ANSWER_S = 3600.0
 
 
-class Control:
+class SpoolRequests:
     def __init__(self, folder: Path, operations: Operations) -> None:
         self._folder = folder
         self._operations = operations
 
-    async def obey(self) -> None:
+    async def answer_all(self) -> None:
         """Do what the requests in `spool/control` ask, oldest first."""
         now = time.time()
         for path in sorted(self._folder.iterdir(), key=_age):
@@ -74,7 +74,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def send(folder: Path, op: str, **data: Any) -> Path:
+def send_request(folder: Path, op: str, **data: Any) -> Path:
     """Put a request into `folder`; returns where its answer will appear."""
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
     fs.replace_json(folder / f"{name}.json", {"op": op, **data})

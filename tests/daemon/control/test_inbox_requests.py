@@ -138,7 +138,7 @@ def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room
     (room.inbox / "up").symlink_to(tmp_path)
     for name in ("../outside.yaml", "link.yaml", "up/outside.yaml", str(outside), "", "gone.yaml", ".avatard"):
         with pytest.raises(Exception, match=r"\w") as caught:
-            asyncio.run(room.service.loops.control._operations.run_request({"op": "cancel", "manifest": name}))
+            asyncio.run(room.service.loops.spool_requests._operations.run_request({"op": "cancel", "manifest": name}))
         assert caught.type.__name__ == "JobError", name
     assert outside.read_text() == SPEECH
     assert (room.inbox / ".avatard").exists()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.control.spool_requests import send
+from daemon.control.spool_requests import send_request
 from tests.conftest import Installation, wait_for
 from tests.support.worker_seam import Gates
 
@@ -57,8 +57,8 @@ def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
         one.reaches(name, "queued")
     one.stop()
     (one.spool / "paused.json").unlink()
-    send(one.spool / "control", "pause", scope="lanes", by="the night shift")
-    send(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
+    send_request(one.spool / "control", "pause", scope="lanes", by="the night shift")
+    send_request(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
     # Then it is so from the first moment: nothing was started
     one.start()
     assert json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]["by"] == "the night shift"
