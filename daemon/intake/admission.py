@@ -15,7 +15,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
-from daemon.intake.file_writers import Writers
+from daemon.intake.file_writers import FileWriters
 from daemon.intake.job_builder import Post
 from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
 from daemon.intake.waiting_manifests import WaitingManifests
@@ -72,7 +72,7 @@ class Admission:
         self.outbox = outbox
         self.events = events
         self._post = post or (lambda call, *args: call(*args))
-        self.writers = Writers(str(settings.paths.inbox))
+        self.writers = FileWriters(str(settings.paths.inbox))
         self.inbox = Inbox(settings.paths.inbox, settings.intake, writers=self.writers)
         self.claims = Claims(
             settings,

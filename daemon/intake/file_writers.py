@@ -29,7 +29,7 @@ class Writing(Enum):
     CLOSED = "closed"
 
 
-class Writers:
+class FileWriters:
     """Follows the notifications of one folder; may be told of them in one thread and asked in another."""
 
     def __init__(self, root: str) -> None:

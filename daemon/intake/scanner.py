@@ -1,7 +1,7 @@
 """Looking at the inbox: which manifests lie there, and whether they and their files are whole.
 
 A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
-its writers (`Writers`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
+its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
 size, since a client that writes in bursts stands still between them; and while a writer has it open, `companion_wait_s`. Times
 in the file are only compared with themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is
 looked at, so that a picture and the manifest that names it settle in the same time, and nothing is read before it is still.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import structlog
 
 from daemon.config.settings import Intake
-from daemon.intake.file_writers import Writers, Writing
+from daemon.intake.file_writers import FileWriters, Writing
 from daemon.system.safe_open import open_below
 
 log = structlog.get_logger()
@@ -97,12 +97,12 @@ class Inbox:
         root: Path,
         settings: Intake,
         clock: Callable[[], float] = time.monotonic,
-        writers: Writers | None = None,
+        writers: FileWriters | None = None,
     ) -> None:
         self.root = root
         self._settings = settings
         self.clock = clock
-        self._writers = writers or Writers(str(root))
+        self._writers = writers or FileWriters(str(root))
         #: The time of the last look.
         self.now = clock()
         self._seen: dict[str, Seen] = {}

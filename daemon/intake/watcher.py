@@ -16,7 +16,7 @@ from watchdog.observers.api import ObservedWatch
 from watchdog.observers.inotify import InotifyObserver
 
 from daemon.intake.claim_folder import CLAIMED
-from daemon.intake.file_writers import Writers
+from daemon.intake.file_writers import FileWriters
 from daemon.system.mounts import mount_of
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ def can_notify(path: Path) -> bool:
 
 
 class _Hint(FileSystemEventHandler):
-    def __init__(self, wake: Callable[[], None], writers: Writers | None = None) -> None:
+    def __init__(self, wake: Callable[[], None], writers: FileWriters | None = None) -> None:
         self._wake = wake
         self._writers = writers
 
@@ -113,7 +113,7 @@ class _Watch:
     mode: Mode
     recursive: bool
     handler: FileSystemEventHandler
-    writers: Writers | None
+    writers: FileWriters | None
     place: tuple[int, int] | None = None
     handle: ObservedWatch | None = None
 
@@ -129,7 +129,7 @@ class Watcher:
         self._watches: dict[Path, _Watch] = {}
         self._doubt_until = 0.0
 
-    def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: Writers | None = None) -> None:
+    def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: FileWriters | None = None) -> None:
         """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
 
         `writers` is told of the files in it.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.settings import Intake
-from daemon.intake.file_writers import Writers, Writing
+from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.scanner import Inbox
 from daemon.intake.watcher import Watcher
 from daemon.queue.source_files import continues
@@ -29,7 +29,7 @@ class Watched:
 
     def __init__(self, root: Path) -> None:
         self.root, self.now, self.heard = root, 0.0, threading.Event()
-        self.writers = Writers(str(root))
+        self.writers = FileWriters(str(root))
         settings = Intake(settle_s=SETTLE_S, settle_unknown_s=UNKNOWN_S, settle_mb_s=1.0, companion_wait_s=PATIENCE_S)
         self.inbox = Inbox(root, settings, lambda: self.now, self.writers)
         self.watcher = Watcher(self.heard.set)
