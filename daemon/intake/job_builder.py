@@ -96,7 +96,7 @@ class NextTurn(Postponed):
         super().__init__("next-turn", "Enough was copied in this turn.", "")
 
 
-class Builder:
+class JobBuilder:
     """Args:
     facts: gives what is known of the files that manifests name.
     post: has the event loop do something; `make` may run in another thread, board and events may not.
