@@ -1,7 +1,7 @@
 """What people without a shell put beside their files: `hello.cancel`, `hello.hold`, `hello.release`.
 
-A wish means the job whose result is called `hello`; a `hello.cancel` beside a `hello.yaml` that was not taken in yet means that
-one. Folders that are synchronised bring files in any order, so a wish that fits nothing waits as long as a manifest waits for its
+A request file means the job whose result is called `hello`; a `hello.cancel` beside a `hello.yaml` that was not taken in yet means that
+one. Folders that are synchronised bring files in any order, so a request that fits nothing waits as long as a manifest waits for its
 files. One that is granted shows in the job's status; one that is not is answered in the outbox, in words.
 """
 
@@ -30,10 +30,10 @@ _NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
 
 @dataclass
 class _Looks:
-    """What was looked up for the wishes of one round, so that many wishes cost one look and not one each."""
+    """What was looked up for the requests of one round, so that many requests cost one look and not one each."""
 
     expected: Expected
-    #: The same after a look into every manifest; made when a wish's time is over.
+    #: The same after a look into every manifest; made when a request's time is over.
     read: Expected | None = None
     there: dict[str, bool] = field(default_factory=dict)
 
@@ -48,23 +48,23 @@ class InboxRequests:
         self._outbox = outbox
         self._operations = operations
         self._disk = disk
-        #: When a wish that fits nothing yet was first seen, by the inbox's clock.
+        #: When a request that fits nothing yet was first seen, by the inbox's clock.
         self._since: dict[str, float] = {}
         #: InboxRequests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
 
     async def answer_all(self) -> None:
-        """Do what the wishes found by the last look ask, and take them away.
+        """Do what the requests found by the last look ask, and take them away.
 
         Raises:
-            MachineError: the machine is at fault; the wish stays, and is looked at again.
+            MachineError: the machine is at fault; the request stays, and is looked at again.
         """
-        wishes = self._admission.inbox.wishes
-        present = set(wishes)
+        requests = self._admission.inbox.requests
+        present = set(requests)
         self._stuck &= present
         self._since = {name: since for name, since in self._since.items() if name in present}
-        looks = _Looks(self._admission.expected()) if wishes else _Looks({})
-        for name in wishes:
+        looks = _Looks(self._admission.expected()) if requests else _Looks({})
+        for name in requests:
             if name not in self._stuck:
                 await self._answer(name, looks)
 
@@ -83,7 +83,7 @@ class InboxRequests:
         await self._disk.run(self._take_away, name)
 
     def _request(self, name: str, looks: _Looks) -> Request | None:
-        """What one wish asks for; None when its job may still come.
+        """What one request asks for; None when its job may still come.
 
         Raises:
             JobError: `job-unknown`.

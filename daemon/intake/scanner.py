@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 MANIFESTS = (".yaml", ".yml")
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
-WISHES = (".cancel", ".hold", ".release")
+REQUEST_ENDINGS = (".cancel", ".hold", ".release")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 MAX_DEPTH = 4  # folders below the inbox that are looked into
@@ -107,8 +107,8 @@ class Inbox:
         self.now = clock()
         self._seen: dict[str, Seen] = {}
         self._asked: set[str] = set()
-        #: Files such as `hello.cancel` found by the last look: wishes of people who have only the folder.
-        self.wishes: list[str] = []
+        #: Files such as `hello.cancel` found by the last look: requests of people who have only the folder.
+        self.requests: list[str] = []
         #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
         self.closed: dict[str, str] = {}
 
@@ -116,7 +116,7 @@ class Inbox:
         """One look at every file; returns the manifests."""
         self.now = self.clock()
         before, seen, self._seen = self._seen, {}, {}
-        drops, wishes = [], []
+        drops, requests = [], []
         closed: dict[str, str] = {}
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -124,14 +124,14 @@ class Inbox:
                 seen[name] = self._note(name, look, before.get(name))
                 if name.lower().endswith(MANIFESTS):
                     drops.append(Drop(name, look, self._left(seen[name]) <= 0))
-                elif name.lower().endswith(WISHES):
-                    wishes.append(name)
+                elif name.lower().endswith(REQUEST_ENDINGS):
+                    requests.append(name)
             for name in self._asked - seen.keys():
                 if (look_again := self._look_below(root, name)) is not None:
                     seen[name] = self._note(name, look_again, before.get(name))
         finally:
             os.close(root)
-        self._seen, self.wishes, self._asked = seen, wishes, set()
+        self._seen, self.requests, self._asked = seen, requests, set()
         self._writers.keep(set(seen))
         self._tell_closed(closed)
         return drops
