@@ -20,7 +20,7 @@ from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, visible
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
@@ -111,7 +111,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
             with contextlib.suppress(RecursionError):  # nested deeper than any of ours
                 yield _shown(status)
     with contextlib.suppress(OSError):
-        for drop in Inbox(shell.settings.paths.inbox, shell.settings.intake).look():
+        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings.intake).look():
             if (source := printable(drop.name)) not in waiting:
                 yield {
                     "job": None,

@@ -17,7 +17,7 @@ from daemon.events import Events
 from daemon.intake.claims import Claims
 from daemon.intake.file_writers import FileWriters
 from daemon.intake.job_builder import Post
-from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
+from daemon.intake.scanner import MANIFESTS, Drop, InboxScanner, Look
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_id
@@ -73,7 +73,7 @@ class Admission:
         self.events = events
         self._post = post or (lambda call, *args: call(*args))
         self.writers = FileWriters(str(settings.paths.inbox))
-        self.inbox = Inbox(settings.paths.inbox, settings.intake, writers=self.writers)
+        self.inbox = InboxScanner(settings.paths.inbox, settings.intake, writers=self.writers)
         self.claims = Claims(
             settings,
             spool,

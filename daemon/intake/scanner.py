@@ -89,7 +89,7 @@ class Seen(NamedTuple):
     since: float
 
 
-class Inbox:
+class InboxScanner:
     """Remembers what each file looked like, and since when."""
 
     def __init__(

@@ -25,7 +25,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Subscriber
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.queue.recovery import recover
@@ -198,7 +198,7 @@ async def live(settings: Settings) -> list[Job]:
     finished = Finished()
     service.events.add(finished)
     ticks = iter(range(10**6))
-    service.admission.inbox = Inbox(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
+    service.admission.inbox = InboxScanner(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
     await patiently(lambda: recover(service.flow, service.outbox))
     await patiently(lambda: sync(service.admission.resume))
     for _ in range(12):
