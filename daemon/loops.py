@@ -88,7 +88,7 @@ class Loops:
         except OSError as exc:  # no room to go on with what was claimed: the first look tries again
             if not isinstance(from_exception(exc), MachineError):
                 raise
-            self._intake_ill(exc)
+            self._intake_failed(exc)
 
     async def look(self, watcher: Watcher) -> None:
         while True:
@@ -97,11 +97,11 @@ class Loops:
                 self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
             try:
                 await self.look_once()
-                self._intake_well()
+                self._intake_recovered()
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
                 if not isinstance(from_exception(exc), MachineError):
                     log.exception("intake failed")
-                self._intake_ill(exc)
+                self._intake_failed(exc)
                 # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
                 continue
@@ -179,17 +179,17 @@ class Loops:
             self._admission.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
         )
 
-    def _intake_ill(self, exc: Exception) -> None:
+    def _intake_failed(self, exc: Exception) -> None:
         self._intake_delay = min(max(1.0, self._intake_delay * 2), self._settings.intake.scan_s)
         self._events.lane_paused("intake", from_exception(exc), self._intake_delay)
 
-    def _intake_well(self) -> None:
+    def _intake_recovered(self) -> None:
         if self._intake_delay:
             self._intake_delay = 0.0
             self._events.lane_resumed("intake")
 
 
-async def keep_positions(board: Board, spool: Spool, status: StatusWriter) -> None:
+async def keep_queue_positions(board: Board, spool: Spool, status: StatusWriter) -> None:
     """Keep the place in the queue fresh in the status of the jobs near its head: write what has changed, for ever."""
     known: dict[Ticket, int] = {}
     while True:

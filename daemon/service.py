@@ -23,7 +23,7 @@ from daemon.folders import prepare
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import stages_of
-from daemon.loops import Loops, keep_positions
+from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
@@ -190,7 +190,7 @@ class Service:
     async def _work(self, watcher: Watcher) -> None:
         loops = (
             self.loops.look(watcher),
-            keep_positions(self.board, self.spool, self.status),
+            keep_queue_positions(self.board, self.spool, self.status),
             keep_trimmed(self.settings, self.spool),
             self.loops.end_pauses(),
             self.loops.listen(),
