@@ -1,6 +1,6 @@
-"""What the daemon does again and again: look into the inbox, obey requests, end the pauses whose time is over.
+"""The daemon's periodic tasks: scan the inbox, answer requests, end expired pauses, refresh queue positions.
 
-Whatever touches people's files runs in the disk thread; the event loop only waits for it.
+Everything that touches users' files runs in the disk thread, because a file server may not answer; the event loop only waits.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ from daemon.system.wakeup import Bell
 
 log = structlog.get_logger()
 
-#: A burst of notifications is answered by one look, this long after the first, in s.
+#: Changes within this time, in s, cause one scan.
 DEBOUNCE_S = 0.05
-PAUSES_S = 1.0  # between two looks at the pauses' ends
-#: An inbox that has not answered for this long is told of, in s; how often that is looked at.
+PAUSES_S = 1.0  # between two checks for expired pauses
+#: An inbox that has not answered for this long is reported as stuck; how often that is checked; both in s.
 STUCK_S, STUCK_LOOK_S = 120.0, 5.0
 WATCH_START_S = 10.0
-#: Jobs of each queue whose place in it is kept fresh, and how often, in s.
+#: Number of jobs of each stage whose queue position is kept up to date, and the interval, in s.
 POSITIONS, POSITIONS_S = 20, 5.0
 
 
 class Loops:
-    """Args:
-    wake: rings when something may have changed in the inbox or among the requests.
+    """Runs the daemon's periodic tasks.
+
+    Args:
+        wake: notified when something may have changed in the inbox or in `spool/control`.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Loops:
         self._watching: asyncio.Task[None] | None = None
 
     async def begin_to_watch(self, watcher: Watcher) -> None:
-        """Have changes in the inbox announced; where that takes long, the start does not wait for it."""
+        """Start inotify on the inbox; wait at most `WATCH_START_S`, because a slow file server must not delay the start."""
         inbox, mode = self._settings.paths.inbox, self._settings.intake.watch
 
         def watch() -> None:
@@ -78,7 +80,7 @@ class Loops:
         await asyncio.wait([self._watching], timeout=WATCH_START_S)
 
     async def open(self) -> None:
-        """Go on with what lies claimed or waiting in the inbox; where it is not mounted, when it is."""
+        """Resume claimed and waiting manifests; if the inbox is not mounted, the first successful scan does it."""
         try:
             await self._disk.run(self._admission.resume)
         except MachineError as exc:
@@ -90,13 +92,14 @@ class Loops:
                 raise
             self._intake_failed(exc)
 
-    async def look(self, watcher: Watcher) -> None:
+    async def scan_inbox(self, watcher: Watcher) -> None:
+        """Scan the inbox and take its jobs in, again after each change, until cancelled."""
         while True:
             heard = self._wake.rings
             if not self._watch_disk.busy_s:
                 self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
             try:
-                await self.look_once()
+                await self.scan_once()
                 self._intake_recovered()
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
                 if not isinstance(from_exception(exc), MachineError):
@@ -108,8 +111,8 @@ class Loops:
             await self._wake.wait(self._until_next_look(watcher), heard)
             await asyncio.sleep(DEBOUNCE_S)
 
-    async def listen(self) -> None:
-        """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
+    async def answer_requests(self) -> None:
+        """Answer requests until cancelled. Separate from `scan_inbox`, so that neither waits for the other's disk."""
         while True:
             heard = self._wake.rings
             await self.answer_spool_requests()
@@ -117,12 +120,18 @@ class Loops:
             await asyncio.sleep(DEBOUNCE_S)
 
     async def answer_spool_requests(self) -> None:
+        """Answer the requests in `spool/control` once; a failure is logged."""
         try:
             await self.spool_requests.answer_all()
         except Exception:
             log.exception("control failed")
 
-    async def look_once(self) -> None:
+    async def scan_once(self) -> None:
+        """Scan the inbox once, take in what is complete, and answer its request files.
+
+        Raises:
+            MachineError: the inbox, the outbox or the spool's disk is at fault.
+        """
         drops = await self._disk.run(self._admission.look)
         await self._disk.run(self._admission.outbox.check)
         try:
@@ -144,7 +153,7 @@ class Loops:
                 self._flow.changed.ring()
 
     async def watch_disk(self) -> None:
-        """Tell of an inbox that does not answer, and of its coming back."""
+        """Report the inbox as stuck after `STUCK_S` without an answer, and report its recovery."""
         told = False
         while True:
             silent = self._disk.busy_s
@@ -162,7 +171,7 @@ class Loops:
             await asyncio.sleep(STUCK_LOOK_S)
 
     async def end_pauses(self) -> None:
-        """End the pauses whose time is over."""
+        """End expired pauses, until cancelled."""
         while True:
             try:
                 for scope in self._pauses.expire():
@@ -190,7 +199,7 @@ class Loops:
 
 
 async def keep_queue_positions(board: Board, spool: Spool, status: StatusWriter) -> None:
-    """Keep the place in the queue fresh in the status of the jobs near its head: write what has changed, for ever."""
+    """Update the queue position in the status files of the first `POSITIONS` jobs of each stage, until cancelled."""
     known: dict[Ticket, int] = {}
     while True:
         fresh: dict[Ticket, int] = {}

@@ -1,4 +1,4 @@
-"""The daemon: puts the parts together, runs until it is told to stop."""
+"""The daemon: builds its parts, connects them, and runs until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ from daemon.workers.scheduler import Chooser
 
 log = structlog.get_logger()
 
-BEAT_S = 0.5  # how often it is noted that the loop turns
-STUCK_S = 60.0  # a loop that has not turned for so long is stuck
+LOOP_CHECK_S = 0.5  # between two records that the event loop runs
+STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
 
 
 class Service:
-    """One daemon on one spool. `config`: the file that is read anew on SIGHUP."""
+    """One daemon on one spool. `config`: the file that SIGHUP reads again."""
 
     def __init__(self, settings: Settings, config: Path | None = None) -> None:
         settings = settings.model_copy(deep=True)  # a reload changes them in place; defaults are shared otherwise
@@ -103,7 +103,7 @@ class Service:
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
-        self._beat = time.monotonic()
+        self._loop_ran_at = time.monotonic()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class Service:
         watcher.start()
         await self.loops.begin_to_watch(watcher)
         server: MetricsServer | None = None
-        beating = asyncio.create_task(self._keep_beating())
+        loop_check = asyncio.create_task(self._record_loop_turns())
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
             server = serve(
@@ -182,18 +182,18 @@ class Service:
             ready()
             await self._work(watcher)
         finally:
-            beating.cancel()
+            loop_check.cancel()
             watcher.stop()
             if server is not None:
                 server.stop()
 
     async def _work(self, watcher: Watcher) -> None:
         loops = (
-            self.loops.look(watcher),
+            self.loops.scan_inbox(watcher),
             keep_queue_positions(self.board, self.spool, self.status),
             keep_trimmed(self.settings, self.spool),
             self.loops.end_pauses(),
-            self.loops.listen(),
+            self.loops.answer_requests(),
             self.loops.watch_disk(),
             self.overseer.watch(),
             self.heartbeat.loop(),
@@ -212,14 +212,15 @@ class Service:
             task.result()  # a loop that ended by itself ended by a fault: let it be seen
         log.info("stopped")
 
-    async def _keep_beating(self) -> None:
-        """Note that the loop turns. Apart from all work: a file server that does not answer is no reason for a restart."""
+    async def _record_loop_turns(self) -> None:
+        """Record that the event loop runs. Separate from all work, because a silent file server is no reason for a restart."""
         while True:
-            self._beat = time.monotonic()
-            await asyncio.sleep(BEAT_S)
-            self.metrics.loop_turned(max(0.0, time.monotonic() - self._beat - BEAT_S))
+            self._loop_ran_at = time.monotonic()
+            await asyncio.sleep(LOOP_CHECK_S)
+            self.metrics.loop_turned(max(0.0, time.monotonic() - self._loop_ran_at - LOOP_CHECK_S))
 
     def stop(self) -> None:
+        """End `run` after the running jobs have had `lanes.drain_s` to finish."""
         self._stop.set()
 
     def _reload(self) -> None:
@@ -237,8 +238,8 @@ class Service:
             self._wake.ring()
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether the loop turns, and a word for people. May be called from any thread."""
-        late = time.monotonic() - self._beat
+        """Return whether the event loop runs, and one line for people. Callable from any thread."""
+        late = time.monotonic() - self._loop_ran_at
         if late >= STUCK_S:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"
         paused = [lane.name for lane in self.lanes if lane.pause]

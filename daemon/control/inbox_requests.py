@@ -1,8 +1,8 @@
-"""What people without a shell put beside their files: `hello.cancel`, `hello.hold`, `hello.release`.
+"""Request files for users without a shell: `hello.cancel`, `hello.hold`, `hello.release`.
 
-A request file means the job whose result is called `hello`; a `hello.cancel` beside a `hello.yaml` that was not taken in yet means that
-one. Folders that are synchronised bring files in any order, so a request that fits nothing waits as long as a manifest waits for its
-files. One that is granted shows in the job's status; one that is not is answered in the outbox, in words.
+A request file acts on the job whose result is called `hello`; `hello.cancel` beside a `hello.yaml` that is still in the inbox
+cancels that manifest. Unmatched requests wait `companion_wait_s`, because a synchronised folder receives files in any order.
+A successful request shows in the job's status; a refused one is answered by a text file in the outbox.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ _NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
 
 @dataclass
 class _Looks:
-    """What was looked up for the requests of one round, so that many requests cost one look and not one each."""
+    """Look-ups shared by all request files of one scan, so that their cost does not grow with the number of requests."""
 
     expected: Expected
-    #: The same after a look into every manifest; made when a request's time is over.
+    #: `expected` after reading every manifest; computed once a request has waited `companion_wait_s`.
     read: Expected | None = None
     there: dict[str, bool] = field(default_factory=dict)
 
 
 class InboxRequests:
-    """Args:
-    disk: where the files of people are touched.
+    """Answers the request files that the last scan of the inbox found.
+
+    Args:
+        disk: the thread that touches files in the inbox and outbox.
     """
 
     def __init__(self, admission: Admission, outbox: Outbox, operations: Operations, disk: DiskThread) -> None:
@@ -48,16 +50,16 @@ class InboxRequests:
         self._outbox = outbox
         self._operations = operations
         self._disk = disk
-        #: When a request that fits nothing yet was first seen, by the inbox's clock.
+        #: When an unmatched request was first seen, by the inbox's clock, in s.
         self._since: dict[str, float] = {}
         #: InboxRequests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
 
     async def answer_all(self) -> None:
-        """Do what the requests found by the last look ask, and take them away.
+        """Carry out the request files found by the last scan, and remove them.
 
         Raises:
-            MachineError: the machine is at fault; the request stays, and is looked at again.
+            MachineError: the machine is at fault; the request file stays and is tried again.
         """
         requests = self._admission.inbox.requests
         present = set(requests)
@@ -83,7 +85,7 @@ class InboxRequests:
         await self._disk.run(self._take_away, name)
 
     def _request(self, name: str, looks: _Looks) -> Request | None:
-        """What one request asks for; None when its job may still come.
+        """Return the operation that a request file asks for; None while its job may still arrive.
 
         Raises:
             JobError: `job-unknown`.

@@ -153,7 +153,7 @@ def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Pa
     room = Room(tmp_path, reserve_mb=10**9)
     room.put("hello.cancel", "")
     with pytest.raises(MachineError, match="in reserve"):  # which is what `/readyz` then says
-        asyncio.run(room.service.loops.look_once())
+        asyncio.run(room.service.loops.scan_once())
     # Then it is cancelled: that gives room
     assert state(room, "hello") == "cancelled"
 
