@@ -11,7 +11,7 @@ from daemon.queue.spool import Spool
 from daemon.system import fs
 
 
-def prepare(settings: Settings, spool: Spool) -> None:
+def prepare_folders(settings: Settings, spool: Spool) -> None:
     """Make the folders that are missing and see that they can be written. The inbox is not made: where it is only not mounted it
     must not come to be (`Anchor`).
 
@@ -35,7 +35,7 @@ def prepare(settings: Settings, spool: Spool) -> None:
             )
 
 
-def inbox_refused(exc: PermissionError) -> ConfigError:
+def inbox_access_error(exc: PermissionError) -> ConfigError:
     """The inbox is there and may not be used."""
     return ConfigError(
         "folder-unusable",

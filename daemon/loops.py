@@ -13,7 +13,7 @@ import structlog
 from daemon.control.inbox_requests import InboxRequests
 from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import MachineError, from_exception
-from daemon.folders import inbox_refused
+from daemon.folders import inbox_access_error
 from daemon.intake.admission import Admission
 from daemon.intake.scanner import Drop
 from daemon.intake.watcher import Watcher
@@ -86,7 +86,7 @@ class Loops:
         except MachineError as exc:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
-            raise inbox_refused(exc) from exc
+            raise inbox_access_error(exc) from exc
         except OSError as exc:  # no room to go on with what was claimed: the first look tries again
             if not isinstance(from_exception(exc), MachineError):
                 raise

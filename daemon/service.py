@@ -19,7 +19,7 @@ from daemon.control.operations import Operations
 from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
-from daemon.folders import prepare
+from daemon.folders import prepare_folders
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import stages_of
@@ -123,7 +123,7 @@ class Service:
 
     def _make_folders(self) -> None:
         paths = self.settings.paths
-        prepare(self.settings, self.spool)
+        prepare_folders(self.settings, self.spool)
         claims = self.admission.claims.folder.path
         if claims.is_dir() and paths.inbox.stat().st_dev != claims.stat().st_dev:
             raise ConfigError(
