@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daemon.cli.doctor.checks import findings as looked_at
+from daemon.cli.doctor.checks import collect_findings as looked_at
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
@@ -28,7 +28,7 @@ def nvmlShutdown(): raise NVMLError("GPU is lost")
 """
 
 
-def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
+def collect_findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
     return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code).stdout)}
 
 
