@@ -12,8 +12,8 @@ from daemon.system import fs
 
 
 def prepare_folders(settings: Settings, spool: Spool) -> None:
-    """Make the folders that are missing and see that they can be written. The inbox is not made: where it is only not mounted it
-    must not come to be (`Anchor`).
+    """Create missing folders and check that they are writable. The inbox is not created, because it may be an unmounted share
+    (`Anchor`).
 
     Raises:
         ConfigError: `folder-unusable`: a setting names what cannot be used.

@@ -144,8 +144,8 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
     return max(found, key=lambda one: one.get("accepted") or "")
 
 
-def overview(shell: Shell) -> dict[str, Any]:
-    """As `daemon.cli.status_snapshot.overview`, as far as it can be told from here. `health`: see `health`."""
+def status_overview(shell: Shell) -> dict[str, Any]:
+    """As `daemon.cli.status_snapshot.status_overview`, as far as it can be told from here. `health`: see `health`."""
     paths, found = shell.settings.paths, list(statuses(shell))
     states = Counter(one["state"] for one in found)
     ended = sorted((one for one in found if one["state"] in FINISHED), key=lambda one: one.get("finished") or "")

@@ -1,4 +1,4 @@
-"""What people may ask for: each request by name, with what it takes, and what it answers."""
+"""The operations that people may request on jobs and on the queue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_REASON = 200  # characters kept of what a person writes
 
 
 class Operations:
-    """The operations; `run_request` runs one and gives back a sentence."""
+    """Runs requested operations on jobs and on the queue; each returns one sentence for the person who asked."""
 
     def __init__(
         self, flow: Flow, admission: Admission, lanes: list[Lane], pauses: Pauses, events: Events, disk: DiskThread
@@ -54,7 +54,7 @@ class Operations:
         """Run one request.
 
         Raises:
-            JobError: it is unknown, or does not fit the job.
+            JobError: the operation is unknown, or does not fit the job's state.
         """
         operation = self._known.get(str(request.get("op")))
         if operation is None:

@@ -28,12 +28,14 @@ ANSWER_S = 3600.0
 
 
 class SpoolRequests:
+    """Answers the request files in `spool/control`."""
+
     def __init__(self, folder: Path, operations: Operations) -> None:
         self._folder = folder
         self._operations = operations
 
     async def answer_all(self) -> None:
-        """Do what the requests in `spool/control` ask, oldest first."""
+        """Carry out the requests in `spool/control`, oldest first, and write their answers."""
         now = time.time()
         for path in sorted(self._folder.iterdir(), key=_age):
             if path.suffix == ".json" and not path.name.startswith("."):
@@ -75,7 +77,7 @@ def _age(path: Path) -> float:
 
 
 def send_request(folder: Path, op: str, **data: Any) -> Path:
-    """Put a request into `folder`; returns where its answer will appear."""
+    """Write a request file into `folder`. Returns the path of its future answer."""
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
     fs.replace_json(folder / f"{name}.json", {"op": op, **data})
     return folder / f"{name}.answer"

@@ -1,6 +1,6 @@
-"""Deciding which drops are taken now, and keeping those waiting whose files have not arrived.
+"""Decides which manifests are claimed now, and keeps the others waiting until their files have arrived.
 
-All of it but `waiting` and `next_look` touches other people's files, so the daemon calls it in a `DiskThread`.
+Everything except `waiting` and `next_look` touches users' files, so the daemon calls it in a `DiskThread`.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ class _Refused:
 
 
 class Admission:
-    """Args:
-    post: has the event loop do something; `board` and `events` are only touched there.
+    """Admits manifests from the inbox as jobs.
+
+    Args:
+        post: runs a call in the event loop; `board` and `events` are only touched there.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Admission:
         self._present: list[Drop] = []
 
     def resume(self) -> int:
-        """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
+        """Resume what a crash, a full disk or a missing inbox interrupted. Returns the number of claims.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).

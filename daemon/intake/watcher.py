@@ -1,4 +1,4 @@
-"""A hint that something changed in the inbox or in spool/control. Never more than a hint: the truth is the scan."""
+"""Wakes the daemon when something may have changed in the inbox or in spool/control; only the scan decides what did."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def filesystem_of(path: Path) -> str:
 
 
 def announces(kind: str) -> bool:
-    """Whether inotify tells the whole truth on a filesystem of this type."""
+    """Return whether inotify reports all changes on a filesystem of this type."""
     return kind not in REMOTE and not kind.startswith(FUSE)
 
 
 def can_notify(path: Path) -> bool:
-    """Whether inotify tells the whole truth about a folder."""
+    """Return whether inotify reports all changes in a folder."""
     return announces(filesystem_of(path))
 
 

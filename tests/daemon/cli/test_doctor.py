@@ -28,7 +28,7 @@ def nvmlShutdown(): raise NVMLError("GPU is lost")
 """
 
 
-def collect_findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
+def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
     return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code).stdout)}
 
 
