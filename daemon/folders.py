@@ -11,9 +11,9 @@ from daemon.queue.spool import Spool
 from daemon.system import fs
 
 
-def prepare(settings: Settings, spool: Spool) -> None:
-    """Make the folders that are missing and see that they can be written. The inbox is not made: where it is only not mounted it
-    must not come to be (`MountGuard`).
+def prepare_folders(settings: Settings, spool: Spool) -> None:
+    """Create missing folders and check that they are writable. The inbox is not created, because it may be an unmounted share
+    (`MountGuard`).
 
     Raises:
         ConfigError: `folder-unusable`: a setting names what cannot be used.
@@ -35,7 +35,7 @@ def prepare(settings: Settings, spool: Spool) -> None:
             )
 
 
-def inbox_refused(exc: PermissionError) -> ConfigError:
+def inbox_access_error(exc: PermissionError) -> ConfigError:
     """The inbox is there and may not be used."""
     return ConfigError(
         "folder-unusable",

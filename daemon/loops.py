@@ -1,6 +1,6 @@
-"""What the daemon does again and again: look into the inbox, obey requests, end the pauses whose time is over.
+"""The daemon's periodic tasks: scan the inbox, answer requests, end expired pauses, refresh queue positions.
 
-Whatever touches people's files runs in the disk thread; the event loop only waits for it.
+Everything that touches users' files runs in the disk thread, because a file server may not answer; the event loop only waits.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import contextlib
 
 import structlog
 
-from daemon.control.inbox_requests import Wishes
-from daemon.control.spool_requests import Control
+from daemon.control.inbox_requests import InboxRequests
+from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import MachineError, from_exception
-from daemon.folders import inbox_refused
-from daemon.intake.admission import Intake
+from daemon.folders import inbox_access_error
+from daemon.intake.admission import Admission
 from daemon.intake.scanner import Drop
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
@@ -28,127 +28,136 @@ from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
-#: A burst of notifications is answered by one look, this long after the first, in s.
+#: Changes within this time, in s, cause one scan.
 DEBOUNCE_S = 0.05
-PAUSES_S = 1.0  # between two looks at the pauses' ends
-#: An inbox that has not answered for this long is told of, in s; how often that is looked at.
+PAUSES_S = 1.0  # between two checks for expired pauses
+#: An inbox that has not answered for this long is reported as stuck; how often that is checked; both in s.
 STUCK_S, STUCK_LOOK_S = 120.0, 5.0
 WATCH_START_S = 10.0
-#: Jobs of each queue whose place in it is kept fresh, and how often, in s.
+#: Number of jobs of each stage whose queue position is kept up to date, and the interval, in s.
 POSITIONS, POSITIONS_S = 20, 5.0
 
 
-class Rounds:
-    """Args:
-    wake: rings when something may have changed in the inbox or among the requests.
+class Loops:
+    """Runs the daemon's periodic tasks.
+
+    Args:
+        wake: notified when something may have changed in the inbox or in `spool/control`.
     """
 
     def __init__(
         self,
-        intake: Intake,
-        wishes: Wishes,
-        control: Control,
+        admission: Admission,
+        inbox_requests: InboxRequests,
+        spool_requests: SpoolRequests,
         pauses: Pauses,
         state_machine: StateMachine,
         wake: Wakeup,
         disk: DiskThread,
     ) -> None:
-        self._intake = intake
+        self._admission = admission
         self._disk = disk
         # Watching anew goes through all folders of the inbox, so it has a thread of its own: the looks go on meanwhile.
         self._watch_disk = DiskThread("inbox-watch")
-        self.wishes = wishes
-        self.control = control
+        self.inbox_requests = inbox_requests
+        self.spool_requests = spool_requests
         self._pauses = pauses
         self._state_machine = state_machine
         self._wake = wake
-        self._settings = intake.settings
+        self._settings = admission.settings
         self._events = state_machine.events
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
 
     async def begin_to_watch(self, watcher: Watcher) -> None:
-        """Have changes in the inbox announced; where that takes long, the start does not wait for it."""
+        """Start inotify on the inbox; wait at most `WATCH_START_S`, because a slow file server must not delay the start."""
         inbox, mode = self._settings.paths.inbox, self._settings.intake.watch
         self._watcher = watcher
 
         def watch() -> None:
-            watcher.watch(inbox, mode, recursive=True, writers=self._intake.writers)
+            watcher.watch(inbox, mode, recursive=True, writers=self._admission.writers)
 
         self._watching = asyncio.create_task(self._watch_disk.run(watch))
         await asyncio.wait([self._watching], timeout=WATCH_START_S)
 
     async def open(self) -> None:
-        """Go on with what lies claimed or waiting in the inbox; where it is not mounted, when it is."""
+        """Resume claimed and waiting manifests; if the inbox is not mounted, the first successful scan does it."""
         try:
-            await self._disk.run(self._intake.resume)
+            await self._disk.run(self._admission.resume)
         except MachineError as exc:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
-            raise inbox_refused(exc) from exc
+            raise inbox_access_error(exc) from exc
         except OSError as exc:  # no room to go on with what was claimed: the first look tries again
             if not isinstance(from_exception(exc), MachineError):
                 raise
-            self._intake_ill(exc)
+            self._intake_failed(exc)
 
-    async def look(self, watcher: Watcher) -> None:
+    async def scan_inbox(self, watcher: Watcher) -> None:
+        """Scan the inbox and take its jobs in, again after each change, until cancelled."""
         while True:
             heard = self._wake.notifications
             if not self._watch_disk.busy_s:
                 self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
             try:
-                await self.look_once()
-                self._intake_well()
+                await self.scan_once()
+                self._intake_recovered()
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
                 if not isinstance(from_exception(exc), MachineError):
                     log.exception("intake failed")
-                self._intake_ill(exc)
+                self._intake_failed(exc)
                 # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
                 continue
             await self._wake.wait(self._until_next_look(watcher), heard)
             await asyncio.sleep(DEBOUNCE_S)
 
-    async def listen(self) -> None:
-        """Obey requests, apart from the intake: one that waits for the disk must not keep drops waiting, nor the other way."""
+    async def answer_requests(self) -> None:
+        """Answer requests until cancelled. Separate from `scan_inbox`, so that neither waits for the other's disk."""
         while True:
             heard = self._wake.notifications
-            await self.obey()
+            await self.answer_spool_requests()
             await self._wake.wait(self._settings.intake.scan_s, heard)
             await asyncio.sleep(DEBOUNCE_S)
 
-    async def obey(self) -> None:
+    async def answer_spool_requests(self) -> None:
+        """Answer the requests in `spool/control` once; a failure is logged."""
         try:
-            await self.control.obey()
+            await self.spool_requests.answer_all()
         except Exception:
             log.exception("control failed")
 
-    async def look_once(self) -> None:
-        drops = await self._disk.run(self._intake.look)
-        await self._disk.run(self._intake.outbox.check)
+    async def scan_once(self) -> None:
+        """Scan the inbox once, take in what is complete, and answer its request files.
+
+        Raises:
+            MachineError: the inbox, the outbox or the spool's disk is at fault.
+        """
+        drops = await self._disk.run(self._admission.look)
+        await self._disk.run(self._admission.outbox.check)
         try:
-            if await self._disk.run(self._intake.resume):  # what a full disk has cut short
+            if await self._disk.run(self._admission.resume):  # what a full disk has cut short
                 self._state_machine.changed.notify()
             # Also where nothing was dropped: `/readyz` says what would become of it.
-            await self._disk.run(self._intake.check_room)
+            await self._disk.run(self._admission.check_room)
             await self._take_drops(drops)
         finally:  # whatever kept the drops: a cancelled job gives room
-            await self.wishes.grant()
-            if self.wishes.unfinished:
+            await self.inbox_requests.answer_all()
+            if self.inbox_requests.unfinished:
                 self._wake.notify()
 
     async def _take_drops(self, drops: list[Drop]) -> None:
-        batches = self._intake.scan(drops)
+        batches = self._admission.scan(drops)
         while (batch := await self._disk.run(next, batches, None)) is not None:
             if self._pauses.active("intake"):
                 continue  # nothing is taken, but people are told what waits
-            await self._disk.run(self._intake.check_room)
-            if await self._disk.run(self._intake.take, batch):
+            await self._disk.run(self._admission.check_room)
+            if await self._disk.run(self._admission.take, batch):
                 self._state_machine.changed.notify()
 
     async def watch_disk(self) -> None:
-        """Tell of an inbox that does not answer, and of its coming back."""
+        """Report the inbox as stuck after `STUCK_S` without an answer, and report its recovery."""
         told = False
         while True:
             if self._watcher is not None and not self._watcher.alive():
@@ -168,7 +177,7 @@ class Rounds:
             await asyncio.sleep(STUCK_LOOK_S)
 
     async def end_pauses(self) -> None:
-        """End the pauses whose time is over."""
+        """End expired pauses, until cancelled."""
         while True:
             try:
                 for scope in self._pauses.expire():
@@ -182,21 +191,21 @@ class Rounds:
     def _until_next_look(self, watcher: Watcher) -> float:
         announced = watcher.trusted(self._settings.paths.inbox)
         return min(
-            self._intake.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
+            self._admission.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
         )
 
-    def _intake_ill(self, exc: Exception) -> None:
+    def _intake_failed(self, exc: Exception) -> None:
         self._intake_delay = min(max(1.0, self._intake_delay * 2), self._settings.intake.scan_s)
         self._events.lane_paused("intake", from_exception(exc), self._intake_delay)
 
-    def _intake_well(self) -> None:
+    def _intake_recovered(self) -> None:
         if self._intake_delay:
             self._intake_delay = 0.0
             self._events.lane_resumed("intake")
 
 
-async def keep_positions(ready_queue: ReadyQueue, spool: Spool, status: StatusWriter) -> None:
-    """Keep the place in the queue fresh in the status of the jobs near its head: write what has changed, for ever."""
+async def keep_queue_positions(ready_queue: ReadyQueue, spool: Spool, status: StatusWriter) -> None:
+    """Update the queue position in the status files of the first `POSITIONS` jobs of each stage, until cancelled."""
     known: dict[Ticket, int] = {}
     while True:
         fresh: dict[Ticket, int] = {}

@@ -1,4 +1,4 @@
-"""The daemon: puts the parts together, runs until it is told to stop."""
+"""The daemon: builds its parts, connects them, and runs until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import structlog
 
 from daemon.config import Settings
 from daemon.config.reload import ReloadedSettings, reload_settings
-from daemon.control.inbox_requests import Wishes
-from daemon.control.operations import Requests
-from daemon.control.spool_requests import Control
+from daemon.control.inbox_requests import InboxRequests
+from daemon.control.operations import Operations
+from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
-from daemon.folders import prepare
-from daemon.intake.admission import Intake
+from daemon.folders import prepare_folders
+from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import stages_of_lane
-from daemon.loops import Rounds, keep_positions
+from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
@@ -49,12 +49,12 @@ from daemon.workers.scheduler import Scheduler
 
 log = structlog.get_logger()
 
-BEAT_S = 0.5  # how often it is noted that the loop turns
-STUCK_S = 60.0  # a loop that has not turned for so long is stuck
+LOOP_CHECK_S = 0.5  # between two records that the event loop runs
+STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
 
 
 class Service:
-    """One daemon on one spool. `config`: the file that is read anew on SIGHUP."""
+    """One daemon on one spool. `config`: the file that SIGHUP reads again."""
 
     def __init__(self, settings: Settings, config: Path | None = None) -> None:
         settings = settings.model_copy(deep=True)  # a reload changes them in place; defaults are shared otherwise
@@ -69,7 +69,7 @@ class Service:
         self.events = Events()
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events)
         self._disk = DiskThread("inbox")
-        self.intake = Intake(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
+        self.admission = Admission(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
@@ -77,19 +77,19 @@ class Service:
         self.cpu = Lane("cpu", cpus, self.state_machine, stages_of_lane("cpu"), scheduler.cpu)
         self.lanes = [self.gpu, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
-        requests = Requests(self.state_machine, self.intake, self.lanes, self.pauses, self.events, self._disk)
+        operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Wakeup()
-        self.rounds = Rounds(
-            self.intake,
-            Wishes(self.intake, self.outbox, requests, self._disk),
-            Control(self.spool.control, requests),
+        self.loops = Loops(
+            self.admission,
+            InboxRequests(self.admission, self.outbox, operations, self._disk),
+            SpoolRequests(self.spool.control, operations),
             self.pauses,
             self.state_machine,
             self._wake,
             self._disk,
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
-        self.canary = Canary(settings, self.intake.mount_guard, self.metrics.registry)
+        self.canary = Canary(settings, self.admission.mount_guard, self.metrics.registry)
         estimator = Estimator()
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
@@ -105,7 +105,7 @@ class Service:
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
-        self._beat = time.monotonic()
+        self._loop_ran_at = time.monotonic()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -125,8 +125,8 @@ class Service:
 
     def _make_folders(self) -> None:
         paths = self.settings.paths
-        prepare(self.settings, self.spool)
-        claims = self.intake.claims.folder.path
+        prepare_folders(self.settings, self.spool)
+        claims = self.admission.claims.folder.path
         if claims.is_dir() and paths.inbox.stat().st_dev != claims.stat().st_dev:
             raise ConfigError(
                 "inbox-split",
@@ -148,9 +148,9 @@ class Service:
         # Watching begins before the first scan, so nothing can fall between the two.
         watcher.watch(self.spool.control, "auto", recursive=False)
         watcher.start()
-        await self.rounds.begin_to_watch(watcher)
+        await self.loops.begin_to_watch(watcher)
         server: MetricsServer | None = None
-        beating = asyncio.create_task(self._keep_beating())
+        loop_check = asyncio.create_task(self._record_loop_turns())
         try:
             # Before recovery, which waits for room where the disk is full: people must be able to see why.
             server = serve_metrics(
@@ -164,8 +164,9 @@ class Service:
             await asyncio.sleep(0)  # let it speak before the work begins
             try:
                 interrupted = await recover_spool(self.state_machine, self.outbox)
-                await self.rounds.open()
-                await self.rounds.obey()  # before anything runs: what was paused or cancelled meanwhile must not start
+                await self.loops.open()
+                # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
+                await self.loops.answer_spool_requests()
             finally:
                 starting.cancel()
             log.info(
@@ -182,19 +183,19 @@ class Service:
             ready()
             await self._work(watcher)
         finally:
-            beating.cancel()
+            loop_check.cancel()
             watcher.stop()
             if server is not None:
                 server.stop()
 
     async def _work(self, watcher: Watcher) -> None:
         loops = (
-            self.rounds.look(watcher),
-            keep_positions(self.ready_queue, self.spool, self.status),
+            self.loops.scan_inbox(watcher),
+            keep_queue_positions(self.ready_queue, self.spool, self.status),
             run_retention(self.settings, self.spool),
-            self.rounds.end_pauses(),
-            self.rounds.listen(),
-            self.rounds.watch_disk(),
+            self.loops.end_pauses(),
+            self.loops.answer_requests(),
+            self.loops.watch_disk(),
             self.systemd.watch(),
             self.canary.loop(),
             VoiceList(self.settings, self.outbox).loop(),
@@ -212,14 +213,15 @@ class Service:
             task.result()  # a loop that ended by itself ended by a fault: let it be seen
         log.info("stopped")
 
-    async def _keep_beating(self) -> None:
-        """Note that the loop turns. Apart from all work: a file server that does not answer is no reason for a restart."""
+    async def _record_loop_turns(self) -> None:
+        """Record that the event loop runs. Separate from all work, because a silent file server is no reason for a restart."""
         while True:
-            self._beat = time.monotonic()
-            await asyncio.sleep(BEAT_S)
-            self.metrics.loop_turned(max(0.0, time.monotonic() - self._beat - BEAT_S))
+            self._loop_ran_at = time.monotonic()
+            await asyncio.sleep(LOOP_CHECK_S)
+            self.metrics.loop_turned(max(0.0, time.monotonic() - self._loop_ran_at - LOOP_CHECK_S))
 
     def stop(self) -> None:
+        """End `run` after the running jobs have had `lanes.drain_s` to finish."""
         self._stop.set()
 
     def _reload(self) -> None:
@@ -237,8 +239,8 @@ class Service:
             self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether the loop turns, and a word for people. May be called from any thread."""
-        late = time.monotonic() - self._beat
+        """Return whether the event loop runs, and one line for people. Callable from any thread."""
+        late = time.monotonic() - self._loop_ran_at
         if late >= STUCK_S:
             return False, f"stuck: the daemon's loop last turned {late:.0f} s ago"
         paused = [lane.name for lane in self.lanes if lane.pause]

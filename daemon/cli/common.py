@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from daemon.config import Settings
-from daemon.control.spool_requests import send
+from daemon.control.spool_requests import send_request
 from daemon.errors import AvatarError, ConfigError
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
@@ -123,7 +123,7 @@ class Shell:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
         fs.make_folder(self.spool.control)
-        answer = send(self.spool.control, op, by=current_user(), **data)
+        answer = send_request(self.spool.control, op, by=current_user(), **data)
         deadline = time.monotonic() + ANSWER_S
         while not answer.exists() and self.may_run():
             if time.monotonic() > deadline:

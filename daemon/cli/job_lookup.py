@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
@@ -37,7 +37,7 @@ def waiting(shell: Shell) -> Iterator[Job]:
             noted.add(job.facts.get("path"))
             yield job
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # not mounted: nothing to see
-        for drop in Inbox(shell.settings.paths.inbox, shell.settings.intake).look():
+        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings.intake).look():
             if drop.name not in noted:
                 since = drop.look.ctime_ns / 1e9
                 job = Job(

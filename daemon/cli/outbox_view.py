@@ -20,7 +20,7 @@ from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, escape_unprintable
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
@@ -111,7 +111,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
             with contextlib.suppress(RecursionError):  # nested deeper than any of ours
                 yield _shown(status)
     with contextlib.suppress(OSError):
-        for drop in Inbox(shell.settings.paths.inbox, shell.settings.intake).look():
+        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings.intake).look():
             if (source := printable(drop.name)) not in waiting:
                 yield {
                     "job": None,
@@ -144,8 +144,8 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
     return max(found, key=lambda one: one.get("accepted") or "")
 
 
-def overview(shell: Shell) -> dict[str, Any]:
-    """As `daemon.cli.status_snapshot.overview`, as far as it can be told from here. `health`: see `health`."""
+def status_overview(shell: Shell) -> dict[str, Any]:
+    """As `daemon.cli.status_snapshot.status_overview`, as far as it can be told from here. `health`: see `health`."""
     paths, found = shell.settings.paths, list(statuses(shell))
     states = Counter(one["state"] for one in found)
     ended = sorted((one for one in found if one["state"] in FINISHED), key=lambda one: one.get("finished") or "")

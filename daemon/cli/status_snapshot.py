@@ -1,6 +1,6 @@
-"""The whole picture at a moment, read from the disk: what runs and how far it is, what waits since when, what ended.
+"""Reads the state of the whole queue from the disk: running jobs and their progress, waiting jobs, finished jobs.
 
-It costs a look at each waiting folder but reads no waiting job's record, so that a hundred thousand of them are no burden.
+It lists the folders of waiting jobs but does not read their records, so that a hundred thousand jobs stay cheap.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from daemon.queue.spool import RESTING
 ENDED = 10  # how many finished jobs are told, the latest first
 
 
-def overview(shell: Shell) -> dict[str, Any]:
+def status_overview(shell: Shell) -> dict[str, Any]:
     """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds. `source`: spool, or outbox where
     whoever asks may not read the spool.
     """
     if shell.spool_closed:
-        return outbox_view.overview(shell)
+        return outbox_view.status_overview(shell)
     from daemon.system import gpu  # the library takes its time to load, and few commands need it
 
     owner = shell.daemon()
@@ -56,13 +56,13 @@ def overview(shell: Shell) -> dict[str, Any]:
     }
 
 
-def absent(now: dict[str, Any]) -> bool:
-    """Whether no daemon runs, as far as an overview tells; from outside it may be that it only cannot be asked."""
+def daemon_absent(now: dict[str, Any]) -> bool:
+    """Return whether an overview says that no daemon runs. Read from the outbox, an unreachable daemon counts as running."""
     return now["daemon"] is None and (now["source"] == "spool" or now["health"] == "")
 
 
-def unsure(now: dict[str, Any]) -> str:
-    """What an overview from outside says of a daemon that may run."""
+def describe_unknown_daemon(now: dict[str, Any]) -> str:
+    """Describe a daemon whose state can only be read from outside the spool."""
     return f"answers: {now['health']}" if now["health"] else "may run; only who may read the spool can tell"
 
 

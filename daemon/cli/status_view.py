@@ -11,23 +11,23 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from daemon.cli.status_snapshot import absent, unsure
+from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon
 from daemon.outbox.status_file import iso
 
 COLOURS = {"done": "green", "failed": "red", "cancelled": "yellow"}
 
 
-def picture(now: dict[str, Any]) -> RenderableType:
+def render_status(now: dict[str, Any]) -> RenderableType:
     """What is wrong comes first."""
     return Group(_head(now), *_pauses(now), "", _stages(now), "", _running(now), "", _ended(now), "", _machine(now))
 
 
 def _head(now: dict[str, Any]) -> Text:
     owner = now["daemon"]
-    if absent(now):
+    if daemon_absent(now):
         return Text("avatard does not run", style="bold red")
     if owner is None:
-        return Text.assemble(("avatard", "bold"), f" {unsure(now)}")
+        return Text.assemble(("avatard", "bold"), f" {describe_unknown_daemon(now)}")
     return Text.assemble(
         ("avatard", "bold green"), f" runs since {iso(owner.get('since'))}, process {owner.get('pid')}"
     )

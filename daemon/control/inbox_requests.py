@@ -1,8 +1,8 @@
-"""What people without a shell put beside their files: `hello.cancel`, `hello.hold`, `hello.release`.
+"""Request files for users without a shell: `hello.cancel`, `hello.hold`, `hello.release`.
 
-A wish means the job whose result is called `hello`; a `hello.cancel` beside a `hello.yaml` that was not taken in yet means that
-one. Folders that are synchronised bring files in any order, so a wish that fits nothing waits as long as a manifest waits for its
-files. One that is granted shows in the job's status; one that is not is answered in the outbox, in words.
+A request file acts on the job whose result is called `hello`; `hello.cancel` beside a `hello.yaml` that is still in the inbox
+cancels that manifest. Unmatched requests wait `companion_wait_s`, because a synchronised folder receives files in any order.
+A successful request shows in the job's status; a refused one is answered by a text file in the outbox.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from daemon.control.operations import Request, Requests
+from daemon.control.operations import Operations, Request
 from daemon.errors import AvatarError, JobError, MachineError
-from daemon.intake.admission import Intake
+from daemon.intake.admission import Admission
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
@@ -31,50 +31,52 @@ _NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
 
 @dataclass
 class _Looks:
-    """What was looked up for the wishes of one round, so that many wishes cost one look and not one each."""
+    """Look-ups shared by all request files of one scan, so that their cost does not grow with the number of requests."""
 
     expected: Expected
-    #: The same after a look into every manifest; made when a wish's time is over.
+    #: `expected` after reading every manifest; computed once a request has waited `companion_wait_s`.
     read: Expected | None = None
     there: dict[str, bool] = field(default_factory=dict)
 
 
-#: How long one turn answers request files before the inbox is looked at again, in s.
+#: How long one turn answers request files before the inbox is scanned again. s
 TURN_S = 1.0
 
 
-class Wishes:
-    """Args:
-    disk: where the files of people are touched.
+class InboxRequests:
+    """Answers the request files that the last scan of the inbox found.
+
+    Args:
+        disk: the thread that touches files in the inbox and outbox.
     """
 
-    def __init__(self, intake: Intake, outbox: Outbox, requests: Requests, disk: DiskThread) -> None:
-        self._intake = intake
+    def __init__(self, admission: Admission, outbox: Outbox, operations: Operations, disk: DiskThread) -> None:
+        self._admission = admission
         self._outbox = outbox
-        self._requests = requests
+        self._operations = operations
         self._disk = disk
-        #: When a wish that fits nothing yet was first seen, by the inbox's clock.
+        #: When an unmatched request was first seen, by the inbox's clock, in s.
         self._since: dict[str, float] = {}
-        #: Wishes that were answered, but may not be taken away.
+        #: InboxRequests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
         #: Whether the last turn ended before all of them were looked at.
         self.unfinished = False
 
-    async def grant(self) -> None:
-        """Do what the wishes found by the last look ask, and take them away.
+    async def answer_all(self) -> None:
+        """Carry out the request files found by the last scan, and remove them.
 
         Raises:
-            MachineError: the machine is at fault; the wish stays, and is looked at again.
+            MachineError: the machine is at fault; the request file stays and is tried again.
         """
-        wishes = self._intake.inbox.wishes
-        present = set(wishes)
+        requests = self._admission.inbox.requests
+        present = set(requests)
         self._stuck &= present
         self._since = {name: since for name, since in self._since.items() if name in present}
         # Not in the event loop: one manifest may name thousands of results.
-        looks = _Looks(await self._disk.run(self._intake.expected)) if wishes else _Looks({})
+        looks = _Looks(await self._disk.run(self._admission.expected)) if requests else _Looks({})
         began, self.unfinished = time.monotonic(), False
-        for name in wishes:
-            if time.monotonic() - began > TURN_S:  # who drops thousands keeps no manifest waiting
+        for name in requests:
+            if time.monotonic() - began > TURN_S:  # thousands of request files must not delay manifests
                 self.unfinished = True
                 return
             if name not in self._stuck:
@@ -85,7 +87,7 @@ class Wishes:
             request = await self._disk.run(self._request, name, looks)
             if request is None:
                 return
-            told = await self._requests.do(request)
+            told = await self._operations.run_request(request)
         except MachineError:
             raise
         except AvatarError as exc:
@@ -95,7 +97,7 @@ class Wishes:
         await self._disk.run(self._take_away, name)
 
     def _request(self, name: str, looks: _Looks) -> Request | None:
-        """What one wish asks for; None when its job may still come.
+        """Return the operation that a request file asks for; None while its job may still arrive.
 
         Raises:
             JobError: `job-unknown`.
@@ -109,17 +111,17 @@ class Wishes:
                     looks.there.pop(manifest, None)
                     return {"op": op, "manifest": manifest}
         job = self._outbox.owner_of(clean_stem(stem))
-        if job is not None and op == "cancel" and self._intake.waiting(job) is not None:
+        if job is not None and op == "cancel" and self._admission.waiting(job) is not None:
             return {"op": op, "job": job}
         if coming:
             return None
         if job is not None:
             return {"op": op, "job": job, "by": "shared folder"}
-        now, patience = self._intake.inbox.now, self._intake.settings.intake.companion_wait_s
+        now, patience = self._admission.inbox.now, self._admission.settings.intake.companion_wait_s
         if now - self._since.setdefault(name, now) < patience:
             return None
         if looks.read is None:
-            looks.read = self._intake.expected(read=True)
+            looks.read = self._admission.expected(read=True)
         if self._coming(clean_stem(stem), looks.read, looks):
             return None
         raise JobError(
@@ -136,12 +138,12 @@ class Wishes:
 
     def _there(self, name: str, looks: _Looks) -> bool:
         if name not in looks.there:
-            looks.there[name] = self._intake.inbox.at(name) is not None
+            looks.there[name] = self._admission.inbox.at(name) is not None
         return looks.there[name]
 
     def _take_away(self, name: str) -> None:
         try:
-            with path_by_descriptor(self._intake.settings.paths.inbox, name) as path:
+            with path_by_descriptor(self._admission.settings.paths.inbox, name) as path:
                 fs.OPS.unlink(path)
         except FileNotFoundError:
             return

@@ -1,4 +1,4 @@
-"""What people may ask for: each request by name, with what it takes, and what it answers."""
+"""The operations that people may request on jobs and on the queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from daemon.errors import JobError, UnknownError
 from daemon.events import Events
-from daemon.intake.admission import Intake
+from daemon.intake.admission import Admission
 from daemon.jobs.record import FINISHED, JOB_ID, Job
 from daemon.outbox.status_file import iso, status_of
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
@@ -27,13 +27,13 @@ AGAIN_S = 0.5  # between two tries to end its child
 MAX_REASON = 200  # characters kept of what a person writes
 
 
-class Requests:
-    """The operations; `do` runs one and gives back a sentence."""
+class Operations:
+    """Runs requested operations on jobs and on the queue; each returns one sentence for the person who asked."""
 
     def __init__(
         self,
         state_machine: StateMachine,
-        intake: Intake,
+        admission: Admission,
         lanes: list[Lane],
         pauses: Pauses,
         events: Events,
@@ -41,8 +41,8 @@ class Requests:
     ) -> None:
         self._state_machine = state_machine
         self._disk = disk
-        self._intake = intake
-        self._outbox = intake.outbox
+        self._admission = admission
+        self._outbox = admission.outbox
         self._lanes = lanes
         self._pauses = pauses
         self._events = events
@@ -56,11 +56,11 @@ class Requests:
             "resume": self._resume,
         }
 
-    async def do(self, request: Request) -> str:
+    async def run_request(self, request: Request) -> str:
         """Run one request.
 
         Raises:
-            JobError: it is unknown, or does not fit the job.
+            JobError: the operation is unknown, or does not fit the job's state.
         """
         operation = self._known.get(str(request.get("op")))
         if operation is None:
@@ -75,7 +75,7 @@ class Requests:
         if (name := request.get("manifest")) is not None:
             return await self._withdraw(str(name))
         job_id = _job_id(request)
-        if (name := self._intake.waiting(job_id)) is not None:
+        if (name := self._admission.waiting(job_id)) is not None:
             return await self._withdraw(name)
         for lane in self._lanes:
             if await lane.cancel(job_id):
@@ -110,7 +110,7 @@ class Requests:
     async def _withdraw(self, name: str) -> str:
         """Cancel a manifest that is still in the inbox; `name` is its path there."""
         try:
-            job = await asyncio.wait_for(self._disk.run(self._intake.cancel, name), CANCEL_S)
+            job = await asyncio.wait_for(self._disk.run(self._admission.cancel, name), CANCEL_S)
         except TimeoutError as exc:
             raise UnknownError(
                 "answer-late",
@@ -175,7 +175,7 @@ class Requests:
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._state_machine.spool.find_job(job_id)
-        if directory is None and (name := self._intake.waiting(job_id)) is not None:
+        if directory is None and (name := self._admission.waiting(job_id)) is not None:
             raise JobError(
                 "job-waiting",
                 f"{name} is still in the inbox, and waits for its files.",

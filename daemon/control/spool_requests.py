@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from daemon.control.operations import Requests
+from daemon.control.operations import Operations
 from daemon.errors import JobError, MachineError, from_exception
 from daemon.jobs.untrusted import read_manifest
 from daemon.system import fs
@@ -27,13 +27,15 @@ MAX_REQUEST_BYTES = 65_536
 ANSWER_S = 3600.0
 
 
-class Control:
-    def __init__(self, folder: Path, requests: Requests) -> None:
-        self._folder = folder
-        self._requests = requests
+class SpoolRequests:
+    """Answers the request files in `spool/control`."""
 
-    async def obey(self) -> None:
-        """Do what the requests in `spool/control` ask, oldest first."""
+    def __init__(self, folder: Path, operations: Operations) -> None:
+        self._folder = folder
+        self._operations = operations
+
+    async def answer_all(self) -> None:
+        """Carry out the requests in `spool/control`, oldest first, and write their answers."""
         now = time.time()
         for path in sorted(self._folder.iterdir(), key=_age):
             if path.suffix == ".json" and not path.name.startswith("."):
@@ -43,7 +45,7 @@ class Control:
 
     async def _answer(self, path: Path) -> None:
         try:
-            answer = {"ok": True, "message": await self._requests.do(_read(path))}
+            answer = {"ok": True, "message": await self._operations.run_request(_read(path))}
         except Exception as exc:  # whatever it was, the one who asked is told, and the next one is heard
             answer = {"ok": False, **from_exception(exc).to_dict()}
         log.info("control", request=path.stem, **answer)
@@ -74,8 +76,8 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def send(folder: Path, op: str, **data: Any) -> Path:
-    """Put a request into `folder`; returns where its answer will appear."""
+def send_request(folder: Path, op: str, **data: Any) -> Path:
+    """Write a request file into `folder`. Returns the path of its future answer."""
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
     fs.replace_json(folder / f"{name}.json", {"op": op, **data})
     return folder / f"{name}.answer"

@@ -1,6 +1,6 @@
-"""Deciding which drops are taken now, and keeping those waiting whose files have not arrived.
+"""Decides which manifests are claimed now, and keeps the others waiting until their files have arrived.
 
-All of it but `waiting` and `next_look` touches other people's files, so the daemon calls it in a `DiskThread`.
+Everything except `waiting` and `next_look` touches users' files, so the daemon calls it in a `DiskThread`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
-from daemon.intake.file_writers import Writers
+from daemon.intake.file_writers import FileWriters
 from daemon.intake.job_builder import Post
-from daemon.intake.scanner import MANIFESTS, Drop, Inbox, Look
+from daemon.intake.scanner import MANIFESTS, Drop, InboxScanner, Look
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_job_id
@@ -61,9 +61,11 @@ class _Refused:
     delay: float
 
 
-class Intake:
-    """Args:
-    post: has the event loop do something; `ready_queue` and `events` are only touched there.
+class Admission:
+    """Admits manifests from the inbox as jobs.
+
+    Args:
+        post: runs a call in the event loop; `ready_queue` and `events` are only touched there.
     """
 
     def __init__(
@@ -80,8 +82,8 @@ class Intake:
         self.outbox = outbox
         self.events = events
         self._post = post or (lambda call, *args: call(*args))
-        self.writers = Writers(os.path.realpath(settings.paths.inbox))
-        self.inbox = Inbox(settings.paths.inbox, settings.intake, writers=self.writers)
+        self.writers = FileWriters(os.path.realpath(settings.paths.inbox))
+        self.inbox = InboxScanner(settings.paths.inbox, settings.intake, writers=self.writers)
         self.claims = Claims(
             settings,
             spool,
@@ -105,7 +107,7 @@ class Intake:
         self._unread = False
 
     def resume(self) -> int:
-        """Go on with what a crash, a full disk or a missing inbox has cut short. Returns how many claims there were.
+        """Resume what a crash, a full disk or a missing inbox interrupted. Returns the number of claims.
 
         Raises:
             MachineError: `inbox-missing`, `outbox-missing` (whoever is accepted is told there).

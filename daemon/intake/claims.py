@@ -1,6 +1,6 @@
 """Taking manifests out of the inbox, once.
 
-The claim is one rename into `.claimed/<job>/` on the inbox's own filesystem. From there its jobs are made (`Builder`); the
+The claim is one rename into `.claimed/<job>/` on the inbox's own filesystem. From there its jobs are made (`JobBuilder`); the
 claim is removed last. A crash in between leaves the claim, and `recover` goes on from it.
 
 Every step is taken for a whole batch before it is flushed: a burst costs a few flushes for each batch, not for each job. What
@@ -23,7 +23,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claim_folder import ClaimFolder
-from daemon.intake.job_builder import BATCH, WITHDRAWN, Builder, Claimed, FileFacts, NextTurn, Post
+from daemon.intake.job_builder import BATCH, WITHDRAWN, Claimed, FileFacts, JobBuilder, NextTurn, Post
 from daemon.intake.scanner import Drop, Look
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
@@ -73,7 +73,7 @@ class Claims:
     ) -> None:
         self._settings = settings
         self._jobs_in = spool.job_folders
-        self._builder = Builder(settings, spool, outbox, ready_queue, events, facts, post)
+        self._builder = JobBuilder(settings, spool, outbox, ready_queue, events, facts, post)
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
         #: Manifests that could not be taken, by name, and why.

@@ -30,11 +30,13 @@ _CHUNK = 1 << 20  # bytes
 _NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS})
 
 
-class Snapshots:
+class CompanionFiles:
     def __init__(self) -> None:
         self._kept: OrderedDict[FileKey, int] = OrderedDict()
 
-    def take(self, source_fd: int, target: Path, limit: int, name: str, check_room: Callable[[int], None]) -> FileKey:
+    def copy_file(
+        self, source_fd: int, target: Path, limit: int, name: str, check_room: Callable[[int], None]
+    ) -> FileKey:
         """Make `target` a copy of an open file. The caller flushes it.
 
         Args:

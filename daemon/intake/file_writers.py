@@ -41,7 +41,7 @@ class _File:
     closing: bool = False
 
 
-class Writers:
+class FileWriters:
     """Follows the notifications of one folder; may be told of them in one thread and asked in another."""
 
     def __init__(self, root: str) -> None:

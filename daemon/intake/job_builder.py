@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
-from daemon.intake.companion_files import Snapshots
+from daemon.intake.companion_files import CompanionFiles
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
 from daemon.jobs.untrusted import printable
@@ -96,7 +96,7 @@ class NextTurn(Postponed):
         super().__init__("next-turn", "Enough was copied in this turn.", "")
 
 
-class Builder:
+class JobBuilder:
     """Args:
     facts: gives what is known of the files that manifests name.
     post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
@@ -119,7 +119,7 @@ class Builder:
         self._outbox = outbox
         self._ready_queue = ready_queue
         self._events = events
-        self._snapshots = Snapshots()
+        self._companion_files = CompanionFiles()
         self._left_bytes = TURN_BYTES
         #: Jobs of this process that are in the spool, but whose status could not be written yet.
         self._unsaid: set[str] = set()
@@ -134,7 +134,7 @@ class Builder:
         Returns:
             The jobs, and for each claim of which something could not be copied now, why. Such a claim is to be tried again.
         """
-        self._snapshots.forget_unused()
+        self._companion_files.forget_unused()
         claimed = sorted(claimed, key=lambda one: self._size(one) // SIZE_STEP)
         builds = [_build(one, number) for one in claimed for number in range(len(one.items))]
         jobs: list[Job] = []
@@ -264,7 +264,7 @@ class Builder:
             with open_inside(self._settings.paths.inbox, path) as fd:
                 limit = self._settings.intake.max_file_bytes
                 room_for = partial(self._begin_copy, name)
-                key = self._snapshots.take(fd, building / target, limit, name, room_for)
+                key = self._companion_files.copy_file(fd, building / target, limit, name, room_for)
             build.job.facts.setdefault(SOURCES, {})[target] = {
                 "path": path,
                 "file": list(key),

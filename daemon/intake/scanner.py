@@ -1,7 +1,7 @@
 """Looking at the inbox: which manifests lie there, and whether they and their files are whole.
 
 A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
-its writers (`Writers`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
+its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
 size, since a client that writes in bursts stands still between them; and while a writer has it open, `companion_wait_s`. Times
 in the file are only compared with themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is
 looked at, so that a picture and the manifest that names it settle in the same time, and nothing is read before it is still.
@@ -20,14 +20,14 @@ from typing import NamedTuple
 import structlog
 
 from daemon.config.settings import Intake
-from daemon.intake.file_writers import Writers, Writing
+from daemon.intake.file_writers import FileWriters, Writing
 from daemon.system.safe_open import open_below
 
 log = structlog.get_logger()
 
 MANIFESTS = (".yaml", ".yml")
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
-WISHES = (".cancel", ".hold", ".release")
+REQUEST_ENDINGS = (".cancel", ".hold", ".release")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 MAX_DEPTH = 4  # folders below the inbox that are looked into
@@ -89,7 +89,7 @@ class Seen(NamedTuple):
     since: float
 
 
-class Inbox:
+class InboxScanner:
     """Remembers what each file looked like, and since when."""
 
     def __init__(
@@ -97,18 +97,18 @@ class Inbox:
         root: Path,
         settings: Intake,
         clock: Callable[[], float] = time.monotonic,
-        writers: Writers | None = None,
+        writers: FileWriters | None = None,
     ) -> None:
         self.root = root
         self._settings = settings
         self.clock = clock
-        self._writers = writers or Writers(os.path.realpath(root))
+        self._writers = writers or FileWriters(os.path.realpath(root))
         #: The time of the last look.
         self.now = clock()
         self._seen: dict[str, Seen] = {}
         self._asked: set[str] = set()
-        #: Files such as `hello.cancel` found by the last look: wishes of people who have only the folder.
-        self.wishes: list[str] = []
+        #: Files such as `hello.cancel` found by the last look: requests of people who have only the folder.
+        self.requests: list[str] = []
         #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
         self.closed: dict[str, str] = {}
 
@@ -116,7 +116,7 @@ class Inbox:
         """One look at every file; returns the manifests."""
         self.now = self.clock()
         before, seen, self._seen = self._seen, {}, {}
-        drops, wishes = [], []
+        drops, requests = [], []
         closed: dict[str, str] = {}
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -124,14 +124,14 @@ class Inbox:
                 seen[name] = self._note(name, look, before.get(name))
                 if name.lower().endswith(MANIFESTS):
                     drops.append(Drop(name, look, self._left(seen[name]) <= 0))
-                elif name.lower().endswith(WISHES):
-                    wishes.append(name)
+                elif name.lower().endswith(REQUEST_ENDINGS):
+                    requests.append(name)
             for name in self._asked - seen.keys():
                 if (look_again := self._look_below(root, name)) is not None:
                     seen[name] = self._note(name, look_again, before.get(name))
         finally:
             os.close(root)
-        self._seen, self.wishes, self._asked = seen, wishes, set()
+        self._seen, self.requests, self._asked = seen, requests, set()
         self._writers.keep(set(seen))
         self._tell_closed(closed)
         return drops

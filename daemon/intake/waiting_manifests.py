@@ -14,7 +14,7 @@ from typing import Any
 
 from daemon.events import Events
 from daemon.intake.job_builder import Post
-from daemon.intake.scanner import Drop, Inbox
+from daemon.intake.scanner import Drop, InboxScanner
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
@@ -39,7 +39,9 @@ class WaitingManifests:
     post: has the event loop do something; `events` are only told there.
     """
 
-    def __init__(self, spool: Spool, outbox: Outbox, events: Events, inbox: Callable[[], Inbox], post: Post) -> None:
+    def __init__(
+        self, spool: Spool, outbox: Outbox, events: Events, inbox: Callable[[], InboxScanner], post: Post
+    ) -> None:
         self._spool = spool
         self._outbox = outbox
         self._events = events

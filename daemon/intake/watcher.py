@@ -1,4 +1,4 @@
-"""A hint that something changed in the inbox or in spool/control. Never more than a hint: the truth is the scan."""
+"""Wakes the daemon when something may have changed in the inbox or in spool/control; only the scan decides what did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from watchdog.observers.api import EventEmitter, ObservedWatch
 from watchdog.observers.inotify import InotifyObserver
 
 from daemon.intake.claim_folder import CLAIMED
-from daemon.intake.file_writers import Writers
+from daemon.intake.file_writers import FileWriters
 from daemon.system.mounts import mount_of
 
 log = structlog.get_logger()
@@ -68,18 +68,18 @@ def filesystem_of(path: Path) -> str:
 
 
 def announces(kind: str) -> bool:
-    """Whether inotify tells the whole truth on a filesystem of this type."""
+    """Return whether inotify reports all changes on a filesystem of this type."""
     return kind not in REMOTE and not kind.startswith(FUSE)
 
 
 def can_notify(path: Path) -> bool:
-    """Whether inotify tells the whole truth about a folder."""
+    """Return whether inotify reports all changes in a folder."""
     return announces(filesystem_of(path))
 
 
 class _Hint(FileSystemEventHandler):
     def __init__(
-        self, wake: Callable[[], None], writers: Writers | None = None, left: Callable[[], None] = lambda: None
+        self, wake: Callable[[], None], writers: FileWriters | None = None, left: Callable[[], None] = lambda: None
     ) -> None:
         self._wake = wake
         self._writers = writers
@@ -122,7 +122,7 @@ def _ours(path: bytes | str) -> bool:
 class _Watch:
     mode: Mode
     recursive: bool
-    writers: Writers | None
+    writers: FileWriters | None
     handler: _Hint | None = None
     place: tuple[int, int] | None = None
     handle: ObservedWatch | None = None
@@ -141,7 +141,7 @@ class Watcher:
         #: Why all watches are to be made anew; empty where they are good.
         self._stale = ""
 
-    def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: Writers | None = None) -> None:
+    def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: FileWriters | None = None) -> None:
         """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
 
         `writers` is told of the files in it.

@@ -40,7 +40,7 @@ class Attacker:
             self.plant_claim,
             self.no_files,
             self.too_much,
-            self.many_wishes,
+            self.many_requests,
             self.half_open,
             self.closed_folder,
             self.come_and_go,
@@ -126,7 +126,7 @@ class Attacker:
             documents.append(f"kind: detect\nimage: {self.name(f'-{number}.png')}\n")
         self.put(self.name(".yaml"), "---\n".join(documents))
 
-    def many_wishes(self) -> None:
+    def many_requests(self) -> None:
         for number in range(300):
             (self.inbox / self.name(f"-{number}.{self.random.choice(['cancel', 'hold', 'release'])}")).touch()
             if number % 10 == 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.service import Service
 
@@ -36,15 +36,15 @@ class Room:
         self.inbox, self.outbox = self.settings.paths.inbox, self.settings.paths.outbox
         self.service = Service(self.settings)
         self.service._make_folders()
-        self.spool, self.intake = self.service.spool, self.service.intake
+        self.spool, self.admission = self.service.spool, self.service.admission
         self.now = 0.0
-        self.intake.inbox = Inbox(self.inbox, self.settings.intake, lambda: self.now)
+        self.admission.inbox = InboxScanner(self.inbox, self.settings.intake, lambda: self.now)
 
     def look(self, after_s: float = 0.0) -> list[Job]:
         """One look at the inbox, `after_s` later; returns the jobs that were made."""
         self.now += after_s
-        self.intake.resume()
-        return [job for batch in self.intake.scan() for job in self.intake.take(batch)]
+        self.admission.resume()
+        return [job for batch in self.admission.scan() for job in self.admission.take(batch)]
 
     def settle(self) -> list[Job]:
         """Look, wait as long as files must stand still, look again."""

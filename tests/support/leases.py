@@ -23,7 +23,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def leased(*paths: Path) -> Iterator[None]:
-    """A process that holds write leases on its own files and ignores the kernel's wish that it lets them go."""
+    """A process that holds write leases on its own files and ignores the kernel's request that it lets them go."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, *map(str, paths)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

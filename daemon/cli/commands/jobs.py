@@ -12,7 +12,7 @@ from daemon.cli import outbox_view
 from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
 from daemon.cli.job_lookup import all_jobs, find
 from daemon.errors import AvatarError
-from daemon.intake.scanner import WISHES
+from daemon.intake.scanner import REQUEST_ENDINGS
 from daemon.jobs.record import Job
 from daemon.outbox.status_file import status_of
 from daemon.system.permissions import access_error, explain_refusal
@@ -110,7 +110,7 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
     """
     if (refused := access_error(shell.spool.root)) is not None:
         error = explain_refusal(refused)
-        if f".{op}" in WISHES:
+        if f".{op}" in REQUEST_ENDINGS:
             name = outbox_view.find_status(shell, wanted)["name"]
             error.hint = f"An empty file {name}.{op} in the inbox does the same: docs/cli.md. {error.hint}"
         raise error

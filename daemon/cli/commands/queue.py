@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import EXIT_CODES, Shell, json_option, show
-from daemon.cli.status_snapshot import absent, overview, unsure
+from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon, status_overview
 from daemon.outbox.status_file import iso
 from daemon.queue.spool import RESTING
 
@@ -19,7 +19,7 @@ from daemon.queue.spool import RESTING
 @click.pass_obj
 def status(shell: Shell, as_json: bool) -> None:
     """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
-    value = overview(shell)
+    value = status_overview(shell)
     queues = value["queues"]
     rest = {name: value[name] for name in RESTING}
 
@@ -39,7 +39,7 @@ def status(shell: Shell, as_json: bool) -> None:
         )
 
     show({**value, "at": iso(time.time())}, as_json, text)
-    if absent(value):
+    if daemon_absent(value):
         raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
 
 
@@ -47,7 +47,7 @@ def _daemon(value: dict[str, Any]) -> str:
     owner = value["daemon"]
     if owner and "pid" in owner:
         return f"runs since {iso(owner['since'])} as process {owner['pid']}"
-    return "does not run" if absent(value) else unsure(value)
+    return "does not run" if daemon_absent(value) else describe_unknown_daemon(value)
 
 
 def _stopping(name: str, scope: str, help_text: str) -> click.Command:

@@ -8,7 +8,7 @@ import time
 import click
 
 from daemon.cli.common import EXIT_CODES, Shell, json_option, show
-from daemon.cli.status_snapshot import absent, overview
+from daemon.cli.status_snapshot import daemon_absent, status_overview
 
 
 @click.command()
@@ -21,19 +21,19 @@ def top(shell: Shell, every_s: float, once: bool, as_json: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from daemon.cli.status_view import picture
+    from daemon.cli.status_view import render_status
 
     console = Console()
     if as_json or once or not console.is_terminal:
-        now = overview(shell)
-        show(now, as_json, lambda: console.print(picture(now)))
-        if absent(now):
+        now = status_overview(shell)
+        show(now, as_json, lambda: console.print(render_status(now)))
+        if daemon_absent(now):
             raise click.exceptions.Exit(EXIT_CODES["daemon-absent"])
         return
-    with Live(picture(overview(shell)), console=console, screen=True, auto_refresh=False) as live:
+    with Live(render_status(status_overview(shell)), console=console, screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(every_s)
-                live.update(picture(overview(shell)), refresh=True)
+                live.update(render_status(status_overview(shell)), refresh=True)
         except KeyboardInterrupt:
             sys.exit(0)

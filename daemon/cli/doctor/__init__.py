@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.doctor.checks import findings
+from daemon.cli.doctor.checks import collect_findings
 from daemon.cli.doctor.finding import Finding
 from daemon.config.settings import Log
 from daemon.errors import AvatarError
@@ -24,7 +24,7 @@ def doctor(shell: Shell, as_json: bool) -> None:
     Exit code 1 when something is bad.
     """
     logs.configure_logging(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
-    found = list(findings(shell.settings))
+    found = list(collect_findings(shell.settings))
     found.append(_daemon(shell))
 
     def text() -> None:

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_all
+from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_imports
 from daemon.cli.doctor.finding import Finding, Verdict
-from daemon.cli.doctor.folder_checks import disk, folders, unseen
-from daemon.cli.doctor.speech_checks import speech
-from daemon.cli.doctor.voice_checks import voice_engines
+from daemon.cli.doctor.folder_checks import access_finding, check_folders, check_free_disk
+from daemon.cli.doctor.speech_checks import check_speech
+from daemon.cli.doctor.voice_checks import check_voice_engines
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.system import installation
@@ -57,7 +57,7 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:
-    for engine, works, found in try_all(installed_engines()):
+    for engine, works, found in try_imports(installed_engines()):
         if works:
             yield Finding(f"engine {engine.name}", "good", f"{engine.package} {found}")
         elif engine.needed:
@@ -130,22 +130,22 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "ffmpeg": _ffmpeg,
     "engines": _engines,
     "model files": _models,
-    "voices": voice_engines,
-    "speech": speech,
-    "folders": folders,
-    "free disk": disk,
+    "voices": check_voice_engines,
+    "speech": check_speech,
+    "folders": check_folders,
+    "free disk": check_free_disk,
     "memory": _memory,
     "gpu": _gpu,
 }
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
+def collect_findings(settings: Settings) -> Iterator[Finding]:
     """All of them; a look that fails is a finding."""
     for what, check in CHECKS.items():
         try:
             yield from check(settings)
         except PermissionError as exc:
-            yield unseen(what, exc)
+            yield access_finding(what, exc)
         except AvatarError as exc:
             yield Finding(what, "bad", exc.message, exc.hint)
         except ImportError as exc:

@@ -10,7 +10,7 @@ TIMEOUT_S = 120.0  # a cold disk under load
 
 
 @dataclass(frozen=True)
-class Engine:
+class ImportCheck:
     """What one part of the work imports. `package`: whose version is told. `needed`: not only with `extra`."""
 
     name: str
@@ -22,14 +22,14 @@ class Engine:
 
 #: The stages' own modules and what they import late, so that this is what the workers will meet.
 ENGINES = (
-    Engine("faces", "mediapipe", ("mediapipe", "stages.face.measure", "stages.face.landmarker")),
-    Engine(
+    ImportCheck("faces", "mediapipe", ("mediapipe", "stages.face.measure", "stages.face.landmarker")),
+    ImportCheck(
         "voice",
         "hibari-tts",
         ("stages.tts.engines.hibari.engine", "stages.tts.synthesize", "hibari", "stages.tts.alignment.forced"),
     ),
-    Engine("lipsync", "numpy", ("stages.lipsync.motion", "stages.lipsync.mouth_from_phones")),
-    Engine(
+    ImportCheck("lipsync", "numpy", ("stages.lipsync.motion", "stages.lipsync.mouth_from_phones")),
+    ImportCheck(
         "encoder",
         "opencv-python-headless",
         ("cv2", "imageio_ffmpeg", "stages.encode.compose", "stages.encode.ffmpeg_command"),
@@ -51,24 +51,24 @@ except Exception as exc:
 """
 
 
-def installed_engines() -> tuple[Engine, ...]:
+def installed_engines() -> tuple[ImportCheck, ...]:
     """Everything that this installation may work with: what every job needs, and the lip-sync engines of the extras."""
     from stages.lipsync.registry import ENGINES as LIPSYNC  # records only
 
     return ENGINES + tuple(
-        Engine(one.name, one.packages[0], (*one.packages, one.module), needed=False, extra=one.extra)
+        ImportCheck(one.name, one.packages[0], (*one.packages, one.module), needed=False, extra=one.extra)
         for one in LIPSYNC.values()
         if one.extra
     )
 
 
-def try_all(engines: tuple[Engine, ...]) -> list[tuple[Engine, bool, str]]:
+def try_imports(engines: tuple[ImportCheck, ...]) -> list[tuple[ImportCheck, bool, str]]:
     """Import what each engine needs: whether that went well, and the package's version or what went wrong."""
     running = [(engine, _start(engine)) for engine in engines]
     return [(engine, *_end(process)) for engine, process in running]
 
 
-def _start(engine: Engine) -> subprocess.Popen[str]:
+def _start(engine: ImportCheck) -> subprocess.Popen[str]:
     script = _SCRIPT.format(modules=engine.modules, package=engine.package)
     return subprocess.Popen(
         [sys.executable, "-c", script],

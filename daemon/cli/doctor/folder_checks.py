@@ -19,7 +19,7 @@ from daemon.system.mount_guard import MountGuard
 from daemon.system.permissions import access_error, explain_refusal, group_name, owner_name, user_name
 
 
-def folders(settings: Settings) -> Iterator[Finding]:
+def check_folders(settings: Settings) -> Iterator[Finding]:
     """Each folder, the marks of inbox and outbox, and how the inbox tells of changes."""
     service = service_uid(settings)
     for name in ("inbox", "outbox", "spool", "cache"):
@@ -48,7 +48,7 @@ def folders(settings: Settings) -> Iterator[Finding]:
             yield from _inbox_sharing(settings.paths.inbox, service)
 
 
-def disk(settings: Settings) -> Iterator[Finding]:
+def check_free_disk(settings: Settings) -> Iterator[Finding]:
     """Whether there is room for new jobs and for results."""
     reserve = settings.intake.reserve_mb
     for name, what in (("spool", "New jobs are taken in"), ("outbox", "Results are delivered")):
@@ -58,7 +58,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
         except FileNotFoundError:
             continue
         except PermissionError as exc:
-            yield unseen(f"free disk ({name})", exc)
+            yield access_finding(f"free disk ({name})", exc)
             continue
         low = {"spool": reserve, "outbox": 1.0}[name]
         verdict: Verdict = "bad" if free < low else "note" if free < 2 * reserve else "good"
@@ -66,7 +66,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"free disk ({name})", verdict, f"{free:.0f} MB", "" if verdict == "good" else remedy)
 
 
-def unseen(what: str, exc: PermissionError) -> Finding:
+def access_finding(what: str, exc: PermissionError) -> Finding:
     """Something that whoever runs the doctor may not look at, which says nothing about the service."""
     error = explain_refusal(exc)
     return Finding(what, "note", error.message.rstrip("."), error.hint)
@@ -93,7 +93,7 @@ def _folder(name: str, path: Path, service: int | None) -> Finding:
         return Finding(name, "note", f"{path} is not there yet", remedy)
     except PermissionError as exc:
         if os.geteuid() not in (0, service):
-            return unseen(name, exc)
+            return access_finding(name, exc)
         error = explain_refusal(exc)
         return Finding(name, "bad", error.message.rstrip("."), _mend(path))
     except OSError as exc:

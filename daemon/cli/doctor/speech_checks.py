@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 180.0
 
 
-def speech(settings: Settings) -> Iterator[Finding]:
+def check_speech(settings: Settings) -> Iterator[Finding]:
     """One finding for each engine that has a voice here which is no person's."""
     from stages.tts.engines.voices import list_voices  # the list of voices; loads no engine
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daemon.cli.doctor.checks import findings as looked_at
+from daemon.cli.doctor.checks import collect_findings as looked_at
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation

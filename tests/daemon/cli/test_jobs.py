@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.control.spool_requests import send
+from daemon.control.spool_requests import send_request
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
@@ -85,7 +85,7 @@ def test_a_cancel_that_was_answered_outlives_a_kill(installation: Callable[..., 
     one.start()
     one.drop("long.yaml", SPEECH)
     job = one.reaches("long", "running")["job"]
-    answer = send(one.spool / "control", "cancel", job=job)
+    answer = send_request(one.spool / "control", "cancel", job=job)
     # When the daemon is killed in the moment it has answered
     wait_for("the answer", answer.exists)
     one.kill()
@@ -113,9 +113,9 @@ def test_a_request_is_durably_gone_before_it_is_answered(tmp_path: Path, monkeyp
             calls.append(f"flush {path.name}")
             super().sync_dir(path)
 
-    send(room.spool.control, "pause", by="anna")
+    send_request(room.spool.control, "pause", by="anna")
     monkeypatch.setattr(fs, "OPS", Watched())
-    asyncio.run(room.service.rounds.control.obey())
+    asyncio.run(room.service.loops.spool_requests.answer_all())
     # Then the pause is on disk first, then the request is gone, then there is an answer
     assert calls == ["name .json", "flush spool", "unlink .json", "flush control", "name .answer"]
 
@@ -200,7 +200,9 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
         def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
             assert not lane.slots[0].worker.alive
             answers.append(
-                asyncio.create_task(room.service.rounds.control._requests.do({"op": "cancel", "job": job.id}))
+                asyncio.create_task(
+                    room.service.loops.spool_requests._operations.run_request({"op": "cancel", "job": job.id})
+                )
             )
 
     async def live() -> str:

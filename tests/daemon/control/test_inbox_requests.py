@@ -26,9 +26,9 @@ def room(tmp_path: Path) -> Room:
 
 
 def look(room: Room, after_s: float = 0.0) -> list[Job]:
-    """A look at the inbox as the daemon makes it: first the drops, then the wishes."""
+    """A look at the inbox as the daemon makes it: first the drops, then the requests."""
     jobs = room.look(after_s)
-    asyncio.run(room.service.rounds.wishes.grant())
+    asyncio.run(room.service.loops.inbox_requests.answer_all())
     return jobs
 
 
@@ -38,22 +38,22 @@ def state(room: Room, name: str) -> str | None:
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".YML"])
-@pytest.mark.parametrize(("wish", "end"), [("hello.hold", "held"), ("hello.Cancel", "cancelled")])
-def test_a_wish_that_comes_before_its_manifest_is_heard(room: Room, wish: str, end: str, suffix: str) -> None:
-    # Given a wish that a synchroniser brings long before the manifest it is about
-    room.put(wish, "")
+@pytest.mark.parametrize(("request_file", "end"), [("hello.hold", "held"), ("hello.Cancel", "cancelled")])
+def test_a_request_that_comes_before_its_manifest_is_heard(room: Room, request_file: str, end: str, suffix: str) -> None:
+    # Given a request that a synchroniser brings long before the manifest it is about
+    room.put(request_file, "")
     look(room)
     look(room, PATIENCE_S * 0.9)
-    assert (room.inbox / wish).exists()
-    # When the manifest comes / Then it is granted, and the wish goes
+    assert (room.inbox / request_file).exists()
+    # When the manifest comes / Then it is granted, and the request goes
     room.put(f"hello{suffix}")
     look(room)
     look(room, SETTLE_S)
     assert state(room, "hello") == end
-    assert not (room.inbox / wish).exists()
+    assert not (room.inbox / request_file).exists()
 
 
-def test_a_wish_that_fits_nothing_is_answered_when_its_time_is_over(room: Room) -> None:
+def test_a_request_that_fits_nothing_is_answered_when_its_time_is_over(room: Room) -> None:
     room.put("nobody.cancel", "")
     look(room)
     look(room, PATIENCE_S)
@@ -66,7 +66,7 @@ def test_a_wish_that_fits_nothing_is_answered_when_its_time_is_over(room: Room) 
     assert len(list(room.outbox.glob("nobody.cancel*.txt"))) == 2
 
 
-def test_a_wish_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> None:
+def test_a_request_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> None:
     room.put("hello.yaml")
     room.settle()
     room.put("hello.release", "")
@@ -75,15 +75,15 @@ def test_a_wish_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> Non
 
 
 @pytest.mark.parametrize(
-    ("manifest", "wish", "name"),
+    ("manifest", "request_file", "name"),
     [(TWO, "many-2.cancel", "many-2"), (SPEECH + "output: other\n", "other.cancel", "other")],
 )
-def test_a_wish_for_a_job_of_another_name_waits_while_its_file_is_in_the_inbox(
-    room: Room, manifest: str, wish: str, name: str
+def test_a_request_for_a_job_of_another_name_waits_while_its_file_is_in_the_inbox(
+    room: Room, manifest: str, request_file: str, name: str
 ) -> None:
-    # Given a file whose jobs have other names than it has, still being copied for longer than wishes wait
+    # Given a file whose jobs have other names than it has, still being copied for longer than requests wait
     room.put("many.yaml", manifest)
-    room.put(wish, "")
+    room.put(request_file, "")
     for _ in range(60):
         room.put("many.yaml", manifest)
         look(room, SETTLE_S * 0.9)
@@ -121,9 +121,9 @@ def test_a_cancelled_manifest_stays_cancelled_when_the_power_goes(
     def power_cut(*args: object, **options: object) -> list[Job]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room.intake.claims, "_accept", power_cut)
+    monkeypatch.setattr(room.admission.claims, "_accept", power_cut)
     with pytest.raises(KeyboardInterrupt):
-        room.intake.cancel("hello.yaml")
+        room.admission.cancel("hello.yaml")
     # When the daemon starts again / Then no job was made of it that runs
     again = Room(tmp_path)
     again.look()
@@ -138,13 +138,13 @@ def test_a_request_about_a_manifest_reaches_nothing_outside_the_inbox(room: Room
     (room.inbox / "up").symlink_to(tmp_path)
     for name in ("../outside.yaml", "link.yaml", "up/outside.yaml", str(outside), "", "gone.yaml", ".avatard"):
         with pytest.raises(Exception, match=r"\w") as caught:
-            asyncio.run(room.service.rounds.control._requests.do({"op": "cancel", "manifest": name}))
+            asyncio.run(room.service.loops.spool_requests._operations.run_request({"op": "cancel", "manifest": name}))
         assert caught.type.__name__ == "JobError", name
     assert outside.read_text() == SPEECH
     assert (room.inbox / ".avatard").exists()
 
 
-def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Path) -> None:
+def test_a_disk_below_its_reserve_is_said_and_keeps_no_request_waiting(tmp_path: Path) -> None:
     # Given a waiting job, and a disk below its reserve / When somebody cancels the job, and nothing else is dropped
     room = Room(tmp_path)
     room.look()
@@ -153,23 +153,23 @@ def test_a_disk_below_its_reserve_is_said_and_keeps_no_wish_waiting(tmp_path: Pa
     room = Room(tmp_path, reserve_mb=10**9)
     room.put("hello.cancel", "")
     with pytest.raises(MachineError, match="in reserve"):  # which is what `/readyz` then says
-        asyncio.run(room.service.rounds.look_once())
+        asyncio.run(room.service.loops.scan_once())
     # Then it is cancelled: that gives room
     assert state(room, "hello") == "cancelled"
 
 
-def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
+def test_many_requests_cost_one_look_at_the_manifests_and_not_one_each(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given many wishes that fit nothing, whose time is over, beside many manifests that are never whole
-    wishes, manifests = 60, 40
+    # Given many requests that fit nothing, whose time is over, beside many manifests that are never whole
+    requests, manifests = 60, 40
     for number in range(manifests):
         room.put(f"m{number}.yaml", DETECT)
-    for number in range(wishes):
+    for number in range(requests):
         room.put(f"nobody{number}.cancel", "")
     look(room)
     calls: dict[str, int] = {"read": 0, "at": 0}
-    read, at = room.intake._manifests, room.intake.inbox.at
+    read, at = room.admission._manifests, room.admission.inbox.at
 
     def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
@@ -178,13 +178,13 @@ def test_many_wishes_cost_one_look_at_the_manifests_and_not_one_each(
 
         return counting
 
-    monkeypatch.setattr(room.intake, "_manifests", counted("read", read))
-    monkeypatch.setattr(room.intake.inbox, "at", counted("at", at))
+    monkeypatch.setattr(room.admission, "_manifests", counted("read", read))
+    monkeypatch.setattr(room.admission.inbox, "at", counted("at", at))
     room.now += PATIENCE_S
-    room.intake.look()
-    asyncio.run(room.service.rounds.wishes.grant())
+    room.admission.look()
+    asyncio.run(room.service.loops.inbox_requests.answer_all())
     # Then each is answered, and what was looked up grows with the files, not with their product
-    assert len(list(room.outbox.glob("nobody*.txt"))) == wishes
+    assert len(list(room.outbox.glob("nobody*.txt"))) == requests
     assert calls["read"] <= manifests
-    assert calls["at"] <= wishes + manifests
+    assert calls["at"] <= requests + manifests
     assert not list(room.inbox.glob("*.cancel"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.control.spool_requests import send
+from daemon.control.spool_requests import send_request
 from tests.conftest import Installation, wait_for
 from tests.support.worker_seam import Gates
 
@@ -57,8 +57,8 @@ def test_what_was_ordered_while_nobody_was_there_is_obeyed_before_anything_runs(
         one.reaches(name, "queued")
     one.stop()
     (one.spool / "paused.json").unlink()
-    send(one.spool / "control", "pause", scope="lanes", by="the night shift")
-    send(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
+    send_request(one.spool / "control", "pause", scope="lanes", by="the night shift")
+    send_request(one.spool / "control", "cancel", job=one.reaches("other", "queued")["job"])
     # Then it is so from the first moment: nothing was started
     one.start()
     assert json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]["by"] == "the night shift"
@@ -143,7 +143,7 @@ def test_hold_and_release_and_cancel(installation: Callable[..., Installation], 
     (one.inbox / "second.cancel").touch() if by == "shared folder" else one.avatar("jobs", "cancel", "second")
     assert one.finished("second")["state"] == "cancelled"
     wait_for(
-        "the wishes to be taken away",
+        "the requests to be taken away",
         lambda: not [p for p in one.inbox.iterdir() if p.suffix in (".hold", ".release", ".cancel")],
     )
 
@@ -169,7 +169,7 @@ def test_orders_given_while_the_daemon_is_down_are_obeyed_at_start(installation:
     assert record(one, "c")["history"][0]["event"] == "priority"
 
 
-def test_a_wish_dropped_with_its_manifest_waits_for_it(house: Installation) -> None:
+def test_a_request_dropped_with_its_manifest_waits_for_it(house: Installation) -> None:
     house.avatar("pause")
     (house.inbox / "hello.hold").touch()
     house.drop("hello.yaml", SPEECH)

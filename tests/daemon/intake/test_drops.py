@@ -315,7 +315,7 @@ def test_who_drops_thousands_that_wait_keeps_nobody_waiting(room: Room) -> None:
     # Then it is taken before any of them is noted, and each look notes some
     assert [job.name for job in room.settle()] == ["whole"]
     noted = [len(list(room.outbox.glob("wait*.json")))]
-    while room.intake.next_look() == LEAST_S:
+    while room.admission.next_look() == LEAST_S:
         assert room.look() == []
         noted.append(len(list(room.outbox.glob("wait*.json"))))
     assert noted == [BATCH, 2 * BATCH, 3 * BATCH]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config.settings import Intake
-from daemon.intake.file_writers import Writers, Writing
-from daemon.intake.scanner import Inbox
+from daemon.intake.file_writers import FileWriters, Writing
+from daemon.intake.scanner import InboxScanner
 from daemon.intake.watcher import Watcher
 from daemon.queue.source_files import is_continuation
 from tests.conftest import Installation, wait_for
@@ -29,9 +29,9 @@ class Watched:
 
     def __init__(self, root: Path) -> None:
         self.root, self.now, self.heard = root, 0.0, threading.Event()
-        self.writers = Writers(str(root))
+        self.writers = FileWriters(str(root))
         settings = Intake(settle_s=SETTLE_S, settle_unknown_s=UNKNOWN_S, settle_mb_s=1.0, companion_wait_s=PATIENCE_S)
-        self.inbox = Inbox(root, settings, lambda: self.now, self.writers)
+        self.inbox = InboxScanner(root, settings, lambda: self.now, self.writers)
         self.watcher = Watcher(self.heard.set)
         self.watcher.watch(root, "inotify", recursive=True, writers=self.writers)
         self.watcher.start()

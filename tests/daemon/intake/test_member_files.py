@@ -100,10 +100,10 @@ def test_long_manifests_keep_short_ones_from_nothing(room: Room, monkeypatch: py
     monkeypatch.setattr("daemon.intake.admission.TURN_S", 0.0)
     # Then the short one is among the first, and the next look comes at once and goes on
     room.now += SETTLE_S
-    batches = list(room.intake.scan())
+    batches = list(room.admission.scan())
     assert "short.yaml" in [drop.name for drop in batches[0]]
     assert len(batches) < 3
-    assert room.intake.next_look() == LEAST_S
+    assert room.admission.next_look() == LEAST_S
 
 
 def test_the_loop_turns_while_an_inbox_does_not_answer(
@@ -163,19 +163,19 @@ def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int],
     assert "does not fit" in str(room.status("many")["warnings"])
     room.put("later.yaml", DETECT)
     assert [job.name for job in room.settle()] == ["later"]
-    room.intake.check_room()
+    room.admission.check_room()
     # When its time is over / Then it fails, and says that it was the machine's room
     room.look(PATIENCE_S)
     error = room.status("many-1")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("no-room", "machine")
-    room.intake.check_room()
+    room.admission.check_room()
 
 
 def test_a_disk_below_its_reserve_still_stops_the_intake(tmp_path: Path) -> None:
     room = Room(tmp_path, reserve_mb=10**9)
     with pytest.raises(MachineError, match="in reserve"):
-        room.intake.check_room()
+        room.admission.check_room()
 
 
 # -- a thread for it all -----------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_a_dead_fuse_mount_in_the_inbox_stops_nothing(room: Room) -> None:
     try:
         room.put("a.yaml")
         assert [job.name for job in room.settle()] == ["a"]
-        assert "dead" in room.intake.inbox.closed
+        assert "dead" in room.admission.inbox.closed
     finally:
         subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)
 
@@ -156,17 +156,17 @@ def test_nothing_is_taken_from_behind_a_folder_that_is_exchanged_for_a_link(
     (room.inbox / "folder").rename(room.inbox / "away")
     (room.inbox / "folder").symlink_to(private)
     (private / "a.cancel").touch()
-    assert room.intake.take(drops) == []
+    assert room.admission.take(drops) == []
     # Then what lies outside stays there; and a wish is taken away only where it was found
-    room.service.rounds.wishes._take_away("folder/a.cancel")
+    room.service.loops.inbox_requests._take_away("folder/a.cancel")
     assert sorted(path.name for path in private.iterdir()) == ["a.cancel", "a.yaml"]
     (room.inbox / "folder").unlink()
 
 
 def scan_later(room: Room) -> list[list[Drop]]:
     room.now += SETTLE_S
-    room.intake.resume()
-    return [list(batch) for batch in room.intake.scan()]
+    room.admission.resume()
+    return [list(batch) for batch in room.admission.scan()]
 
 
 def test_a_claim_folder_of_somebody_elses_is_moved_aside_and_ours_comes_back(room: Room) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.settings import Intake
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 
 
 class Clock:
@@ -24,15 +24,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def inbox(tmp_path: Path, clock: Clock) -> Inbox:
-    return Inbox(tmp_path, Intake(settle_s=2.0, settle_unknown_s=2.0, settle_mb_s=0, empty_wait_s=30.0), clock)
+def inbox(tmp_path: Path, clock: Clock) -> InboxScanner:
+    return InboxScanner(tmp_path, Intake(settle_s=2.0, settle_unknown_s=2.0, settle_mb_s=0, empty_wait_s=30.0), clock)
 
 
-def settled(inbox: Inbox) -> list[str]:
+def settled(inbox: InboxScanner) -> list[str]:
     return [drop.name for drop in inbox.look() if drop.settled]
 
 
-def test_two_equal_looks_apart_by_the_settle_time_are_needed(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
+def test_two_equal_looks_apart_by_the_settle_time_are_needed(tmp_path: Path, inbox: InboxScanner, clock: Clock) -> None:
     # Given a manifest that grows between looks
     path = tmp_path / "a.yaml"
     path.write_text("text: Hel")
@@ -47,7 +47,9 @@ def test_two_equal_looks_apart_by_the_settle_time_are_needed(tmp_path: Path, inb
     assert settled(inbox) == ["a.yaml"]
 
 
-def test_a_file_exchanged_for_one_of_the_same_size_and_time_is_seen(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
+def test_a_file_exchanged_for_one_of_the_same_size_and_time_is_seen(
+    tmp_path: Path, inbox: InboxScanner, clock: Clock
+) -> None:
     path, other = tmp_path / "a.yaml", tmp_path / ".b"
     path.write_text("text: 1")
     other.write_text("text: 2")
@@ -61,7 +63,7 @@ def test_a_file_exchanged_for_one_of_the_same_size_and_time_is_seen(tmp_path: Pa
     assert settled(inbox) == []
 
 
-def test_clock_skew_in_the_file_does_not_matter(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
+def test_clock_skew_in_the_file_does_not_matter(tmp_path: Path, inbox: InboxScanner, clock: Clock) -> None:
     # Given a file server whose clock is years ahead
     path = tmp_path / "a.yaml"
     path.write_text("text: x")
@@ -71,7 +73,7 @@ def test_clock_skew_in_the_file_does_not_matter(tmp_path: Path, inbox: Inbox, cl
     assert settled(inbox) == ["a.yaml"]
 
 
-def test_an_empty_file_is_given_time_to_be_filled(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
+def test_an_empty_file_is_given_time_to_be_filled(tmp_path: Path, inbox: InboxScanner, clock: Clock) -> None:
     (tmp_path / "a.yaml").touch()
     inbox.look()
     clock.now = 29.0
@@ -80,7 +82,9 @@ def test_an_empty_file_is_given_time_to_be_filled(tmp_path: Path, inbox: Inbox, 
     assert settled(inbox) == ["a.yaml"]
 
 
-def test_unfinished_names_are_never_looked_at_and_folders_are(tmp_path: Path, inbox: Inbox, clock: Clock) -> None:
+def test_unfinished_names_are_never_looked_at_and_folders_are(
+    tmp_path: Path, inbox: InboxScanner, clock: Clock
+) -> None:
     (tmp_path / "folder").mkdir()
     names = [
         ".hidden.yaml",

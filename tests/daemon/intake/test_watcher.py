@@ -20,7 +20,7 @@ from watchdog.events import (
     FileOpenedEvent,
 )
 
-from daemon.intake.file_writers import Writers, Writing
+from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.watcher import Watcher, _Hint, announces
 from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
@@ -160,7 +160,7 @@ def test_an_inbox_that_is_a_link_is_watched(tmp_path: Path) -> None:
     # Given an inbox that is a symbolic link to a folder elsewhere
     (tmp_path / "real").mkdir()
     (tmp_path / "inbox").symlink_to("real")
-    news, writers = threading.Event(), Writers(os.path.realpath(tmp_path / "inbox"))
+    news, writers = threading.Event(), FileWriters(os.path.realpath(tmp_path / "inbox"))
     watcher = Watcher(news.set)
     watcher.watch(tmp_path / "inbox", "inotify", recursive=True, writers=writers)
     watcher.start()

@@ -25,7 +25,7 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import MachineError, from_exception
 from daemon.events import Subscriber
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.queue.recovery import recover_spool
@@ -206,14 +206,14 @@ async def live(settings: Settings) -> list[Job]:
     finished = Finished()
     service.events.add(finished)
     ticks = iter(range(10**6))
-    service.intake.inbox = Inbox(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
+    service.admission.inbox = InboxScanner(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
     await patiently(lambda: recover_spool(service.state_machine, service.outbox))
-    await patiently(lambda: sync(service.intake.resume))
+    await patiently(lambda: sync(service.admission.resume))
     for _ in range(12):
         try:
-            service.intake.resume()
-            for ready in service.intake.scan():
-                service.intake.take(ready)
+            service.admission.resume()
+            for ready in service.admission.scan():
+                service.admission.take(ready)
         except OSError:
             continue  # the service pauses its intake and looks again
     for _ in range(60):

@@ -173,5 +173,5 @@ def test_a_request_nobody_finished_writing_is_cleared_when_it_is_old(tmp_path: P
     for path in (old, young):
         path.write_text("{")
     os.utime(old, (time.time() - 2 * ANSWER_S,) * 2)
-    asyncio.run(room.service.rounds.control.obey())
+    asyncio.run(room.service.loops.spool_requests.answer_all())
     assert (old.exists(), young.exists()) == (False, True)

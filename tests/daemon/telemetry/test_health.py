@@ -23,7 +23,7 @@ def ask(server: MetricsServer) -> tuple[int, str]:
 
 async def turn(service: Service, gate: threading.Event) -> None:
     """Let the daemon's loop turn, with a look at the inbox that does not end."""
-    tasks = [asyncio.create_task(work) for work in (service.rounds.look_once(), service._keep_beating())]
+    tasks = [asyncio.create_task(work) for work in (service.loops.scan_once(), service._record_loop_turns())]
     await asyncio.sleep(0)
     gate.set()
     for task in tasks:
@@ -36,14 +36,14 @@ def test_a_daemon_that_is_stuck_does_not_say_ok(tmp_path: Path) -> None:
     try:
         assert ask(server) == (200, "ok\n")
         # When the loop has not turned for long
-        service._beat -= 10_000
+        service._loop_ran_at -= 10_000
         code, text = ask(server)
         assert code == 503
         assert "stuck" in text
         assert not text.startswith("ok")
         # When it turns again, while a file server still keeps the look at the inbox waiting / Then it is well
         gate = threading.Event()
-        service.intake.look = lambda: gate.wait() and []  # type: ignore[method-assign, assignment, return-value]
+        service.admission.look = lambda: gate.wait() and []  # type: ignore[method-assign, assignment, return-value]
         asyncio.run(turn(service, gate))
         assert ask(server) == (200, "ok\n")
     finally:

@@ -146,7 +146,7 @@ def test_the_face_that_was_asked_for_is_taken(choice: str, left: bool, tmp_path:
 
 
 def test_a_face_that_is_not_there_is_named_with_how_many_there_are(tmp_path: Path) -> None:
-    # Given two people, and a wish for a third
+    # Given two people, and a request for a third
     ctx = job(tmp_path / "job", two_faces(), kind="detect", face="2")
     # When, then
     with pytest.raises(JobError, match="shows 2") as caught:
@@ -171,7 +171,7 @@ def test_a_small_face_in_a_large_picture_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "size"),
+    ("wanted", "size"),
     [
         ({}, (638, 558)),
         ({"size": "480x270"}, (480, 270)),
@@ -180,10 +180,10 @@ def test_a_small_face_in_a_large_picture_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_the_output_has_the_size_that_was_asked_for_and_even_sides(
-    wish: dict[str, Any], size: tuple[int, int], tmp_path: Path
+    wanted: dict[str, Any], size: tuple[int, int], tmp_path: Path
 ) -> None:
     # Given a picture with odd sides
-    ctx = job(tmp_path / "job", drawn().crop((0, 0, 639, 559)), kind="detect", **wish)
+    ctx = job(tmp_path / "job", drawn().crop((0, 0, 639, 559)), kind="detect", **wanted)
     # When the stage runs
     facts = stages.face.run(ctx)
     # Then the portrait has that size, the face is whole, and untouched pixels are the picture's own
@@ -192,7 +192,7 @@ def test_the_output_has_the_size_that_was_asked_for_and_even_sides(
     assert min(x, y) > 0
     assert x + width < size[0]
     assert y + height < size[1]
-    if not wish:
+    if not wanted:
         source, shown = np.asarray(drawn()), portrait_of(ctx)
         assert any((shown == source[top : top + 558, left : left + 638]).all() for top in (0, 1) for left in (0, 1))
 

@@ -62,7 +62,7 @@ def test_a_profile_is_spoken_with_when_it_is_asked_for_and_never_else(
     assert choose_voice(wants("default"), settings).engine == "hibari"
     assert choose_voice(wants("default", "de"), settings).voice.id == "xtts/Ada"
     # And no profile is named like another voice
-    with pytest.raises(AvatarError, match="There is a voice named 'Heart' already"):
+    with pytest.raises(AvatarError, match="A voice named 'Heart' already exists"):
         make_profile([recording], ProfileRequest("vp-0000000b", "Heart", "en", "", None, "command"), settings)
 
 
