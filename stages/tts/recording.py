@@ -89,18 +89,18 @@ def decode_recording(ctx: Context) -> Facts:
     timing = write_timing(
         ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
     )
-    known = len({phone["word"] for phone in timing["phones"]})
+    known = len({phone.word for phone in timing.phones})
     if sentences:
         _warn_of_missing_words(
-            ctx, timing["method"], known, sum(_is_spoken(word) for one in sentences for word in one.words)
+            ctx, timing.method, known, sum(_is_spoken(word) for one in sentences for word in one.words)
         )
     return {
         "engine": "brought",
         "why": "the manifest names a sound file",
-        "method": timing["method"],
+        "method": timing.method,
         "audio_s": round(seconds, 3),
-        "words": len(timing["words"]),
-        "sentences": len(timing["sentences"]),
+        "words": len(timing.words),
+        "sentences": len(timing.sentences),
         **({"loudness_lufs": round(loudness, 1)} if np.isfinite(loudness) else {}),
     }
 

@@ -86,9 +86,9 @@ def synthesize_text(ctx: Context) -> Facts:
         "why": choice.why,
         "voice": choice.voice.id,
         "audio_s": round(track.seconds, 3),
-        "words": len(timing["words"]),
-        "sentences": len(timing["sentences"]),
-        "method": timing["method"],
+        "words": len(timing.words),
+        "sentences": len(timing.sentences),
+        "method": timing.method,
         "licence": engine.licence,
     }
 
