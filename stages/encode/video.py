@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from daemon.errors import UnknownError
 from daemon.system.fs import artifact
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import VideoFacts
 
 if TYPE_CHECKING:
     from stages.encode.captions import Cue
@@ -29,7 +30,7 @@ _POSTER_QUALITY = 90
 _BURN = ".burn"
 
 
-def make_video(ctx: Context) -> Facts:
+def make_video(ctx: Context) -> VideoFacts:
     """Draw, encode and check the video, and return facts for the status.
 
     Reads `speech.wav`, `timing.json` and the files that `compose` needs. Writes the video (its name is in
@@ -48,7 +49,7 @@ def make_video(ctx: Context) -> Facts:
     return write_video(ctx, composer if processes == 1 else ParallelFrames(ctx, composer, processes))
 
 
-def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> Facts:
+def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
     """Encode the frames of any source, like `make_video`; `output_format` is by default the usual one for such frames."""
     from stages.encode.ffmpeg_command import encode_video
     from stages.encode.formats import format_for

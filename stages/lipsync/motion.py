@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from daemon.system import fs
 from stages.context import Context, Facts
+from stages.facts import MotionFacts
 from stages.lipsync import mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
@@ -68,12 +69,9 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
     )  # fmt: skip
     _rest_at_ends(values, fps, float(audio.duration))
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
-    return {
-        **_paint_mouths(ctx, engine, audio, frames),
-        "method": "phones" if known else "energy",
-        "frames": frames,
-        "seed": seed,
-    }
+    painted = _paint_mouths(ctx, engine, audio, frames)
+    moved: MotionFacts = {"method": "phones" if known else "energy", "frames": frames, "seed": seed}
+    return {**painted, **moved}
 
 
 def _paint_mouths(ctx: Context, engine: LipsyncEngine, audio: AudioFeatures, frames: int) -> Facts:
