@@ -129,6 +129,7 @@ def test_a_setting_taken_out_of_the_file_falls_back_to_its_default(tmp_path: Pat
     assert (section.attempts, change.applied) == (7, ["retry.attempts"])
     assert change.waiting == ["paths.inbox", "metrics.port"]
     assert settings.paths.inbox == tmp_path / "inbox"
+    assert Settings().retry.attempts == 3  # the defaults are not changed with it
     path.write_text("{}")
     assert reload_settings(settings, path).applied == ["retry.attempts"]
     assert section.attempts == 3
