@@ -65,7 +65,9 @@ class Intake(_Section):
     """How dropped jobs are detected and accepted."""
 
     settle_s: float = Field(
-        2.0, ge=0.05, description="A file that its writer has closed must stay unchanged for this long."
+        2.0,
+        ge=0.05,
+        description="A file that its writer has closed, and not renamed since, must stay unchanged for this long.",
     )
     settle_unknown_s: float = Field(
         10.0,
