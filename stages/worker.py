@@ -2,7 +2,7 @@
 stdout, as JSON lines.
 
 Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}.
-Answers: ready, heartbeat, progress, left, allow, model, log, result, error (see docs/worker.md).
+Answers: ready, heartbeat, progress, left, allow, model, log, elsewhere, result, error (see docs/worker.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError, ResultError, from_exception, traceback_of
+from daemon.jobs.engines import lane_of_engine
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system import fs
@@ -35,6 +36,8 @@ log = logging.getLogger("stages.worker")
 
 #: Minimum time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
+#: The lane of the engines that need a GPU.
+GPU = "gpu"
 #: A disk with less free space counts as full: no stage's results fit.
 FULL_BYTES = 1 << 20
 
@@ -68,8 +71,19 @@ def send_heartbeats(wire: Wire, every_s: float) -> None:
     threading.Thread(target=loop, name="heartbeat", daemon=True).start()
 
 
-def run_stage(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str, Any]:
+class OtherLaneError(Exception):
+    """The stage has chosen an engine that another lane runs."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.engine = engine
+
+
+def run_stage(request: dict[str, Any], settings: Settings, wire: Wire, lane: str = GPU) -> dict[str, Any]:
     """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
+
+    Raises:
+        OtherLaneError: the stage's engine needs a GPU, which this worker's lane does not use.
 
     Returns:
         {"facts", "warnings"}, which is also written to `STAGE.done.json` in the job's folder.
@@ -102,10 +116,15 @@ def run_stage(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[s
     def report_model_loaded(model: str, seconds: float) -> None:
         wire.send("model", stage=stage, model=model, seconds=round(seconds, 3))
 
+    def use_engine(engine: str) -> None:
+        # The other way round the work is done here: it has waited already.
+        if lane != GPU and lane_of_engine(engine) == GPU:
+            raise OtherLaneError(engine)
+
     manifest = Manifest.model_validate(request["manifest"])
     context = Context(
         str(request["job"]), str(request["name"]), directory, manifest, settings,
-        progress, report_seconds_left, allow_seconds, report_model_loaded, dict(request.get("still_s", {})),
+        progress, report_seconds_left, allow_seconds, report_model_loaded, use_engine, dict(request.get("still_s", {})),
     )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
@@ -151,10 +170,12 @@ def classify_error(exc: Exception, settings: Settings) -> AvatarError:
     return error
 
 
-def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
-    """Run one stage and send its result or error. Returns whether this process can run another stage."""
+def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire, lane: str) -> bool:
+    """Run one stage and send how it ended. Returns whether this process can run another stage."""
     try:
-        wire.send("result", job=request["job"], **run_stage(request, settings, wire))
+        wire.send("result", job=request["job"], **run_stage(request, settings, wire, lane))
+    except OtherLaneError as told:
+        wire.send("elsewhere", job=request["job"], engine=told.engine)
     except Exception as exc:
         error = classify_error(exc, settings)
         trace = traceback_of(exc)
@@ -171,7 +192,7 @@ def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire) -> b
     return True
 
 
-def serve_requests(wire: Wire, log_handler: WorkerLogHandler) -> None:
+def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
     for line in sys.stdin.buffer:
@@ -183,7 +204,7 @@ def serve_requests(wire: Wire, log_handler: WorkerLogHandler) -> None:
             wire.send("ready", pid=os.getpid())
             continue
         with log_handler.for_job(str(request["job"]), str(request["stage"])):
-            goes_on = run_and_report(request, settings, wire)
+            goes_on = run_and_report(request, settings, wire, lane)
         if not goes_on:
             return
 
@@ -192,16 +213,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lane", required=True)
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the daemon")
-    parent = parser.parse_args().parent
+    args = parser.parse_args()
     # OpenMP's threads, which torch computes with, spin while they wait for each other, and take the other workers' cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
-    die_with(parent)
+    die_with(args.parent)
     fs.restrict_umask()
     wire = Wire()
     log_handler = WorkerLogHandler(wire.send)
     log_handler.install()
-    serve_requests(wire, log_handler)
+    serve_requests(wire, log_handler, args.lane)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, traceback_of
 from daemon.jobs.record import SOURCES, Job
-from daemon.jobs.stages import DELIVER, Stage
+from daemon.jobs.stages import DELIVER, LaneName, stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
-from daemon.workers.process import Message, WorkerProcess
+from daemon.workers.process import ElsewhereError, Message, WorkerProcess
+from daemon.workers.routes import Routes
 from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
@@ -57,23 +58,24 @@ class Slot:
 
 
 class Lane:
-    """Runs stages in worker processes. The gpu lane has one slot, the cpu lane several.
+    """Runs stages in worker processes. The gpu and the voice lane have one slot each, the cpu lane several.
 
     Args:
+        routes: learns which engines do the jobs' stages.
         make_worker: makes the worker process of a slot.
     """
 
     def __init__(
         self,
-        name: str,
+        name: LaneName,
         slots: int,
         state_machine: StateMachine,
-        stages: tuple[Stage, ...],
         choose: ChooseTicket,
+        routes: Routes,
         make_worker: MakeWorker = WorkerProcess,
     ) -> None:
         self.name = name
-        self.stages = stages
+        self._routes = routes
         self.state_machine = state_machine
         self.slots = [Slot(make_worker(name, state_machine.settings, self._on_message)) for _ in range(slots)]
         self.pause: FaultPause | None = None
@@ -187,6 +189,12 @@ class Lane:
                 stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
+        except ElsewhereError as told:
+            self._routes.learn(job, ticket.stage, told.engine)
+            if slot.cancelled:
+                await self.state_machine.finish_cancelled(job, directory)
+            else:
+                await self.state_machine.put_back(job, directory, "returned")
         except (WorkerDied, AvatarError) as trouble:
             # Cancelling kills the worker, so its last message does not matter.
             if slot.cancelled:
@@ -201,6 +209,7 @@ class Lane:
         else:
             if self.pause is None or self.pause.began < began:
                 self._end_pause()
+            self._routes.learn(job, ticket.stage, result["facts"].get("engine"))
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory)
             else:
@@ -214,7 +223,7 @@ class Lane:
             await self.state_machine.record_crash(job, directory, death)
 
     def _has_waiting_jobs(self) -> bool:
-        return any(self.state_machine.ready_queue.count(stage) for stage in self.stages)
+        return any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
 
     # -- pauses ------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,14 @@ LEVELS = ("debug", "info", "warning", "error")
 START_S = 120.0  # a cold disk under load
 
 
+class ElsewhereError(Exception):
+    """The worker did not run a stage, since its engine belongs to another lane."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.engine = engine
+
+
 class WorkerProcess:
     """One worker process. `run` does one stage of one job; the process is kept for the next job.
 
@@ -183,6 +191,7 @@ class WorkerProcess:
 
         Raises:
             AvatarError: the error that the stage reported.
+            ElsewhereError: the stage must run in another lane.
             WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
         if self._outdated and self.alive:
@@ -207,6 +216,8 @@ class WorkerProcess:
                     deadline = max(deadline, time.monotonic() + float(message["value"]))
                 case "result":
                     return message
+                case "elsewhere":
+                    raise ElsewhereError(str(message["engine"]))
                 case "error":
                     if message.get("last"):  # the worker ends now, and must not get the next job
                         await self.stop()

@@ -14,6 +14,7 @@ from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.workers.lane import Lane, Slot
 from daemon.workers.process import Message, WorkerProcess
+from daemon.workers.routes import Routes
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
@@ -86,7 +87,7 @@ class PlayedLane(Lane):
             self.workers.append(PlayedWorker(name, settings, on_event, script))
             return self.workers[-1]
 
-        super().__init__("gpu", slots, room.state_machine, STAGES, self._first, play)
+        super().__init__("voice", slots, room.state_machine, self._first, Routes(room.state_machine.settings), play)
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
         self.runs.append(slot.run_length)
@@ -137,7 +138,7 @@ def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(roo
 
     async def live() -> None:
         async with lane.running():
-            await room.diary.until("gpu paused: disk-full")
+            await room.diary.until("voice paused: disk-full")
             assert lane.pause is not None
             await room.diary.until("hello is done")
 
@@ -145,9 +146,9 @@ def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(roo
     # Then the job was put back each time, and counted once when it worked
     assert room.on_disk(job).attempts == {"tts": 1, "deliver": 1}
     assert room.diary.lines.count("hello tts paused") == 2
-    assert (room.diary.lines.count("gpu resumed"), lane.pause) == (1, None)
+    assert (room.diary.lines.count("voice resumed"), lane.pause) == (1, None)
     # And people were told that it works again as soon as it did
-    assert room.diary.lines.index("gpu resumed") < room.diary.lines.index("hello tts done")
+    assert room.diary.lines.index("voice resumed") < room.diary.lines.index("hello tts done")
 
 
 def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: QueueRoom) -> None:
@@ -204,7 +205,7 @@ def test_a_job_whose_worker_dies_is_quarantined_after_so_many_and_others_go_on(r
     error = room.on_disk(poison).error
     assert error is not None
     assert error["code"] == "quarantined"
-    assert room.diary.lines.count("gpu worker died: worker-crashed") == 2
+    assert room.diary.lines.count("voice worker died: worker-crashed") == 2
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
@@ -224,7 +225,7 @@ def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> 
     record = room.on_disk(job)
     assert (record.state, record.crashes) == ("cancelled", 0)
     assert lane.workers[0].stops[0] == 0
-    assert "gpu worker died: worker-crashed" not in room.diary.lines
+    assert "voice worker died: worker-crashed" not in room.diary.lines
 
 
 def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
@@ -254,7 +255,7 @@ def test_at_the_end_of_the_daemon_running_jobs_go_back_uncharged(room: QueueRoom
     record = room.on_disk(job)
     assert (room.where(job), record.attempts, record.crashes) == ("tts/ready", {"tts": 0}, 0)
     assert record.not_before == 0  # it is the first at the next start
-    assert "gpu worker died: worker-crashed" not in room.diary.lines
+    assert "voice worker died: worker-crashed" not in room.diary.lines
     # And nothing new was begun
     assert room.on_disk(other).attempts == {}
 
