@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,20 @@ class Service:
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane("gpu", 1, self.state_machine, scheduler.gpu, self.routes)
-        self.voice = Lane("voice", 1, self.state_machine, scheduler.voice, self.routes)
-        self.cpu = Lane("cpu", cpus, self.state_machine, scheduler.cpu, self.routes)
+        self.gpu = Lane(
+            "gpu", 1, self.state_machine, scheduler.gpu, self.routes, preloads=partial(self.routes.preloads, "gpu")
+        )
+        self.voice = Lane(
+            "voice",
+            1,
+            self.state_machine,
+            scheduler.voice,
+            self.routes,
+            preloads=partial(self.routes.preloads, "voice"),
+        )
+        self.cpu = Lane(
+            "cpu", cpus, self.state_machine, scheduler.cpu, self.routes, preloads=partial(self.routes.preloads, "cpu")
+        )
         self.lanes = [self.gpu, self.voice, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
         operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
@@ -238,8 +250,8 @@ class Service:
         if change.applied:
             configure_logging(self.settings.log)
             self.routes.forget()
-            for slot in (slot for lane in self.lanes for slot in lane.slots):
-                slot.worker.restart_before_next_job()
+            for lane in self.lanes:
+                lane.restart_workers()
             self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:

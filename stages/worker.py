@@ -1,8 +1,8 @@
 """The child process of a lane: `python -m stages.worker --lane gpu`. Reads requests from stdin and writes answers to
 stdout, as JSON lines.
 
-Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}.
-Answers: ready, heartbeat, progress, left, allow, model, log, elsewhere, result, error (see docs/worker.md).
+Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}, {"op": "preload", "stage"}.
+Answers: ready, heartbeat, preloaded, progress, left, allow, model, log, elsewhere, result, error (see docs/worker.md).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,15 @@ from daemon.jobs.stages import STAGES
 from daemon.system import fs
 from daemon.system.process import die_with
 from stages.context import Context, Facts
+from stages.preload import preload_stage
 from stages.worker_log import WorkerLogHandler
 
 log = logging.getLogger("stages.worker")
 
 #: Minimum time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
+#: The requests that this worker answers, beside `init`.
+OPS = ("run", "preload")
 #: The lane of the engines that need a GPU.
 GPU = "gpu"
 #: A disk with less free space counts as full: no stage's results fit.
@@ -79,6 +83,16 @@ class OtherLaneError(Exception):
         self.engine = engine
 
 
+def use_engine(lane: str, engine: str) -> None:
+    """Refuse an engine that needs a GPU in a lane that uses none. The other way round the work is done: it has waited already.
+
+    Raises:
+        OtherLaneError: it is refused.
+    """
+    if lane != GPU and lane_of_engine(engine) == GPU:
+        raise OtherLaneError(engine)
+
+
 def run_stage(request: dict[str, Any], settings: Settings, wire: Wire, lane: str = GPU) -> dict[str, Any]:
     """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
 
@@ -116,15 +130,11 @@ def run_stage(request: dict[str, Any], settings: Settings, wire: Wire, lane: str
     def report_model_loaded(model: str, seconds: float) -> None:
         wire.send("model", stage=stage, model=model, seconds=round(seconds, 3))
 
-    def use_engine(engine: str) -> None:
-        # The other way round the work is done here: it has waited already.
-        if lane != GPU and lane_of_engine(engine) == GPU:
-            raise OtherLaneError(engine)
-
     manifest = Manifest.model_validate(request["manifest"])
+    choose = partial(use_engine, lane)
     context = Context(
         str(request["job"]), str(request["name"]), directory, manifest, settings,
-        progress, report_seconds_left, allow_seconds, report_model_loaded, use_engine, dict(request.get("still_s", {})),
+        progress, report_seconds_left, allow_seconds, report_model_loaded, choose, dict(request.get("still_s", {})),
     )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
@@ -192,6 +202,19 @@ def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire, lane
     return True
 
 
+def preload_and_report(stage: str, settings: Settings, wire: Wire, lane: str) -> None:
+    """Load what a stage needs, and send how that went. No job depends on it."""
+    started, error = time.monotonic(), {}
+    try:
+        preload_stage(stage, settings, partial(use_engine, lane))
+    except OtherLaneError as other:
+        log.debug("Nothing to load here: %s belongs to another lane.", other.engine)
+    except Exception as exc:
+        found = classify_error(exc, settings)
+        error = {"fault": found.fault, **found.to_dict(), "traceback": traceback_of(exc)}
+    wire.send("preloaded", stage=stage, seconds=round(time.monotonic() - started, 3), **error)
+
+
 def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
@@ -201,7 +224,10 @@ def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None
             settings = Settings.model_validate(request["settings"])
             log_handler.set_level(settings.log.level)
             send_heartbeats(wire, settings.lanes.heartbeat_s)
-            wire.send("ready", pid=os.getpid())
+            wire.send("ready", pid=os.getpid(), ops=OPS)
+            continue
+        if request["op"] == "preload":
+            preload_and_report(str(request["stage"]), settings, wire, lane)
             continue
         with log_handler.for_job(str(request["job"]), str(request["stage"])):
             goes_on = run_and_report(request, settings, wire, lane)

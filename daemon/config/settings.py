@@ -156,7 +156,13 @@ class Lanes(_Section):
         ge=0,
         description="A worker that uses more memory is killed; 0: half of the machine's memory or of the control group's limit.",
     )
-    idle_s: float = Field(300.0, gt=0, description="A worker without work ends after this long and frees its memory.")
+    preload: bool = Field(
+        True,
+        description="Whether a worker of each lane loads modules and the default voice at start, and stays while memory is free.",
+    )
+    idle_s: float = Field(
+        300.0, gt=0, description="Any other worker without work ends after this long and frees its memory."
+    )
     drain_s: float = Field(20.0, ge=0, description="How long running stages may continue after SIGTERM.")
     pause_s: float = Field(
         15.0, gt=0, description="First pause after a machine fault; doubles each time, up to ten times this."

@@ -45,6 +45,8 @@ LAST_LINES = 40
 #: Levels of a worker's `log` messages; a message of another level is logged at info.
 LEVELS = ("debug", "info", "warning", "error")
 START_S = 120.0  # a cold disk under load
+#: Time limit for loading one stage ahead of its first job, in s.
+PRELOAD_S = 120.0
 
 
 class ElsewhereError(Exception):
@@ -78,6 +80,7 @@ class WorkerProcess:
         self._memory_checked_at = 0.0
         self._default_memory_limit_mb = memory_mb() / 2
         self._outdated = False
+        self._can_preload = False
         self.last_heard = time.monotonic()
         self.last_stage: str | None = None
 
@@ -128,6 +131,7 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             message = await asyncio.wait_for(self._messages.get(), START_S)
             if message is not None:
+                self._can_preload = "preload" in message.get("ops", ())
                 return
         await self.stop(0)
         last = self._tail[-1] if self._tail else "it printed nothing"
@@ -194,10 +198,7 @@ class WorkerProcess:
             ElsewhereError: the stage must run in another lane.
             WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
-        if self._outdated and self.alive:
-            await self.stop()
-        if not self.alive:
-            await self.start()
+        await self._start_if_needed()
         self.last_stage = str(request["stage"])
         self.last_heard = time.monotonic()
         await self._send({"op": "run", **request})
@@ -234,6 +235,33 @@ class WorkerProcess:
                     raise error
                 case _:
                     self._on_event(message)
+
+    async def preload(self, stage: str) -> float:
+        """Have the worker load what a stage needs, and start it if it does not run. One that knows no such message is left alone.
+
+        Returns:
+            The seconds that took.
+
+        Raises:
+            AvatarError: why it could not be loaded.
+            WorkerDied: the process ended, hung, or took too much memory, and is gone.
+        """
+        await self._start_if_needed()
+        if not self._can_preload:
+            return 0.0
+        self.last_heard = began = time.monotonic()
+        await self._send({"op": "preload", "stage": stage})
+        while (message := await self._next_message(began, began + PRELOAD_S)).get("event") != "preloaded":
+            self._on_event(message)
+        if message.get("code"):
+            raise _error_from_message(message)
+        return float(message["seconds"])
+
+    async def _start_if_needed(self) -> None:
+        if self._outdated and self.alive:
+            await self.stop()
+        if not self.alive:
+            await self.start()
 
     def restart_before_next_job(self) -> None:
         """Use a new process for the next job, since the settings have changed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from daemon.config import Settings
 from daemon.jobs.engines import lane_of_engine
 from daemon.jobs.record import Job
-from daemon.jobs.stages import BY_NAME, LaneName, Stage
+from daemon.jobs.stages import BY_NAME, TABLE, LaneName, Stage
 
 #: Most answers that are remembered; people can name voices without end.
 REMEMBERED = 1000
@@ -41,6 +41,16 @@ class Routes:
             if len(self._engines) >= REMEMBERED:
                 self._engines.clear()
             self._engines[self._asked(job, stage)] = engine
+
+    def preloads(self, lane: LaneName) -> list[Stage]:
+        """Return the stages that a lane loads ahead of its first job: on the GPU only those whose engine the settings name."""
+        if not self._settings.lanes.preload:
+            return []
+        engines = {"tts": self._settings.stages.tts.engine, "lipsync": self._settings.stages.lipsync.engine}
+        named: dict[Stage, LaneName] = {
+            stage: lane_of_engine(name) for stage, name in engines.items() if name != "auto"
+        }
+        return [row.name for row in TABLE if named.get(row.name, row.lanes[0]) == lane]
 
     def forget(self) -> None:
         """Forget everything: the settings have changed."""

@@ -42,12 +42,26 @@ class PlayedWorker(WorkerProcess):
         self.requests: list[Message] = []
         self.stops: list[float] = []
         self.works = asyncio.Event()
+        self.preloaded: list[str] = []
+        #: What the next loadings wait for before the process dies of them.
+        self.loads: list[asyncio.Event] = []
         self._up = False
         self._ended = asyncio.Event()
 
     @property
     def alive(self) -> bool:
         return self._up
+
+    async def preload(self, stage: str) -> float:
+        self._up = True
+        self.preloaded.append(stage)
+        self.works.set()
+        answer = self.loads.pop(0) if self.loads else None
+        if answer is not None:
+            await answer.wait()
+            self._up = False
+            raise DEATH
+        return 0.0
 
     async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
         self.requests.append(request)
@@ -78,7 +92,9 @@ class PlayedWorker(WorkerProcess):
 class PlayedLane(Lane):
     """A lane of played workers that takes whatever comes first; notes the length of each run of one stage."""
 
-    def __init__(self, room: QueueRoom, answers: Iterable[Answer] = (), slots: int = 1) -> None:
+    def __init__(
+        self, room: QueueRoom, answers: Iterable[Answer] = (), slots: int = 1, preloads: Iterable[Stage] = ()
+    ) -> None:
         self.workers: list[PlayedWorker] = []
         self.runs: list[int] = []
         script = list(answers)
@@ -87,7 +103,15 @@ class PlayedLane(Lane):
             self.workers.append(PlayedWorker(name, settings, on_event, script))
             return self.workers[-1]
 
-        super().__init__("voice", slots, room.state_machine, self._first, Routes(room.state_machine.settings), play)
+        super().__init__(
+            "voice",
+            slots,
+            room.state_machine,
+            self._first,
+            Routes(room.state_machine.settings),
+            play,
+            lambda: list(preloads),
+        )
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
         self.runs.append(slot.run_length)
@@ -353,6 +377,116 @@ def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoo
 
     asyncio.run(asyncio.wait_for(live(), 60.0))
     assert lane.workers[0].stops[0] > 0  # it may end by itself
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so, in the loop that brings it about."""
+    while not is_so():
+        await asyncio.sleep(0)
+
+
+def test_the_first_worker_loads_its_stages_before_a_job_comes_and_stays(room: QueueRoom) -> None:
+    room.set(lanes={"idle_s": 0.0})
+    lane = PlayedLane(room, slots=2, preloads=STAGES)
+    first, second = lane.workers
+
+    async def live() -> None:
+        async with lane.running():
+            await until(lambda: first.preloaded == ["tts", "deliver"])
+            await turns()
+            # Given a job / Then the slot without a process leaves it to the one that stands ready
+            room.accept()
+            room.state_machine.changed.notify()
+            await room.diary.until("hello is done")
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert first.alive
+            assert first.stops == []
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+    assert [request["stage"] for request in first.requests] == ["tts", "deliver"]
+    assert (second.requests, second.preloaded) == ([], [])
+
+
+def test_a_job_that_comes_while_a_stage_is_loaded_goes_before_the_next_one(room: QueueRoom) -> None:
+    lane = PlayedLane(room, preloads=STAGES)
+    worker = lane.workers[0]
+    order: list[str] = []
+
+    async def load(stage: str) -> float:
+        order.append(f"{stage} loaded after {len(worker.requests)} requests")
+        worker._up = True
+        if stage == "tts":
+            room.accept()
+            room.state_machine.changed.notify()
+            await turns()
+        return 0.0
+
+    async def live() -> None:
+        worker.preload = load  # type: ignore[method-assign]
+        async with lane.running():
+            await until(lambda: len(order) == 2)
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+    assert order == ["tts loaded after 0 requests", "deliver loaded after 2 requests"]
+
+
+def test_a_process_that_dies_while_it_loads_is_not_started_again_and_jobs_are_tried(room: QueueRoom) -> None:
+    lane = PlayedLane(room, preloads=STAGES)
+    worker = lane.workers[0]
+
+    async def live() -> None:
+        ends = asyncio.Event()
+        ends.set()
+        worker.loads = [ends]
+        async with lane.running():
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert worker.preloaded == ["tts"]
+            assert lane.pause is None
+            room.accept()
+            room.state_machine.changed.notify()
+            await room.diary.until("hello is done")
+            # When its process ends later / Then it loads anew, once: it has done a job in between
+            await worker.stop()
+            room.state_machine.changed.notify()
+            await until(lambda: worker.preloaded == ["tts", "tts", "deliver"])
+            await worker.stop()
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert not worker.alive
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+
+
+def test_where_memory_is_short_nothing_is_loaded_ahead_and_an_idle_worker_ends(
+    room: QueueRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.workers.lane.is_short", lambda: True)
+    room.set(lanes={"idle_s": 0.0})
+    lane = PlayedLane(room, preloads=STAGES)
+    worker = lane.workers[0]
+
+    async def live() -> None:
+        async with lane.running():
+            await turns()
+            assert (worker.preloaded, worker.alive) == ([], False)
+            room.accept()
+            room.state_machine.changed.notify()
+            await room.diary.until("hello is done")
+            while worker.alive:
+                room.state_machine.changed.notify()
+                await asyncio.sleep(0)
+            # And what was ended for its memory does not take it again
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert (worker.preloaded, worker.alive) == ([], False)
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
 
 
 def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypatch: pytest.MonkeyPatch) -> None:
