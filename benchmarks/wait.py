@@ -118,11 +118,11 @@ def main() -> None:
             for what, seconds, stages in measure(tree.resolve(), args.size, args.idle):
                 found[tree, what].append((seconds, stages))
     for (tree, what), results in found.items():
-        seconds = [one for one, _ in results]
+        waits = [one for one, _ in results]
         stages = {stage: statistics.median(spent.get(stage, 0.0) for _, spent in results) for stage in results[0][1]}
         told = "  ".join(f"{stage} {spent:.2f}" for stage, spent in stages.items())
         print(
-            f"{tree}  {what}: median {statistics.median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f}  ({told})"
+            f"{tree}  {what}: median {statistics.median(waits):.2f} s, {min(waits):.2f} to {max(waits):.2f}  ({told})"
         )
 
 
