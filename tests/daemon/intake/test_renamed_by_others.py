@@ -16,15 +16,20 @@ from tests.support.other_users import PERSON, Shared, start, unavailable
 #: Longer than any test may take, in s.
 NEVER_S = 10**6
 
-HAND_IN = """
+HAND_IN = (
+    f"""
+SOUND = {sound(0.4)!r}
+"""
+    + """
 import pathlib, sys
 folder, inbox, name = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
 manifest = f"kind: speech\\naudio: {name}.wav\\n".encode()
-for file, content in ((f"{name}.wav", sys.stdin.buffer.read()), (f"{name}.yaml", manifest)):
+for file, content in ((f"{name}.wav", SOUND), (f"{name}.yaml", manifest)):
     temporary = folder / f".{file}.tmp"
     temporary.write_bytes(content)
     temporary.rename(inbox / file)
 """
+)
 
 
 @pytest.fixture
@@ -44,9 +49,8 @@ def shared() -> Iterator[Shared]:
 
 
 def hand_in(one: Shared, folder: Path, name: str) -> None:
-    with start(PERSON, "-c", HAND_IN, str(folder), str(one.inbox), name, text=False) as process:
-        process.communicate(sound(0.4))
-        assert process.returncode == 0
+    with start(PERSON, "-c", HAND_IN, str(folder), str(one.inbox), name) as process:
+        assert process.wait() == 0
 
 
 def test_only_what_was_seen_to_be_closed_is_whole_by_its_rename(shared: Shared) -> None:
