@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from daemon.events import Events
 from daemon.folders import prepare_folders
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
-from daemon.jobs.stages import stages_of_lane
 from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -45,6 +45,7 @@ from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import StateFile
 from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.lane import Lane
+from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
 
 log = structlog.get_logger()
@@ -62,8 +63,10 @@ class Service:
         self.spool = Spool(settings.paths.spool)
         self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
         # Asked each time, as a reload may change it.
+        self.routes = Routes(settings)
         self.ready_queue = ReadyQueue(
-            longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s)
+            longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s),
+            lane_of=self.routes.lane_of,
         )
         self.events = Events()
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events)
@@ -72,9 +75,21 @@ class Service:
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane("gpu", 1, self.state_machine, stages_of_lane("gpu"), scheduler.gpu)
-        self.cpu = Lane("cpu", cpus, self.state_machine, stages_of_lane("cpu"), scheduler.cpu)
-        self.lanes = [self.gpu, self.cpu]
+        self.gpu = Lane(
+            "gpu", 1, self.state_machine, scheduler.gpu, self.routes, preloads=partial(self.routes.preloads, "gpu")
+        )
+        self.voice = Lane(
+            "voice",
+            1,
+            self.state_machine,
+            scheduler.voice,
+            self.routes,
+            preloads=partial(self.routes.preloads, "voice"),
+        )
+        self.cpu = Lane(
+            "cpu", cpus, self.state_machine, scheduler.cpu, self.routes, preloads=partial(self.routes.preloads, "cpu")
+        )
+        self.lanes = [self.gpu, self.voice, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
         operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Wakeup()
@@ -233,8 +248,9 @@ class Service:
         self.events.config_read(error, change.applied, change.waiting)
         if change.applied:
             configure_logging(self.settings.log)
-            for slot in (slot for lane in self.lanes for slot in lane.slots):
-                slot.worker.restart_before_next_job()
+            self.routes.forget()
+            for lane in self.lanes:
+                lane.restart_workers()
             self._wake.notify()
 
     def healthy(self) -> tuple[bool, str]:

@@ -80,8 +80,15 @@ class RunRequest(_Record):
     still_s: Mapping[str, float] = {}
 
 
-Request = InitRequest | RunRequest
-_REQUESTS: Final[Mapping[str, type[Request]]] = {"init": InitRequest, "run": RunRequest}
+class PreloadRequest(_Record):
+    """Load what a stage needs, before its first job; only for a worker whose `ops` name it."""
+
+    op: Literal["preload"] = "preload"
+    stage: str
+
+
+Request = InitRequest | RunRequest | PreloadRequest
+_REQUESTS: Final[Mapping[str, type[Request]]] = {kind.model_fields["op"].default: kind for kind in get_args(Request)}
 
 
 def read_request(line: bytes) -> Request:
@@ -100,10 +107,15 @@ def read_request(line: bytes) -> Request:
 
 
 class Ready(_Record):
-    """The worker has read its settings and accepts jobs."""
+    """The worker has read its settings and accepts jobs.
+
+    Attributes:
+        ops: the requests that it answers, beside `init`.
+    """
 
     event: Literal["ready"] = "ready"
     pid: int | None = None
+    ops: tuple[str, ...] = ("run",)
 
 
 class Heartbeat(_Record):
@@ -174,32 +186,28 @@ class Result(StageResult):
     job: str | None = None
 
 
-class ErrorReport(_Record):
-    """The stage failed.
+class Elsewhere(_Record):
+    """The stage was not run, since the engine that it chose belongs to another lane."""
+
+    event: Literal["elsewhere"] = "elsewhere"
+    job: str | None = None
+    engine: str
+
+
+class _ErrorFields(_Record):
+    """An error.
 
     Attributes:
         traceback: shortened; empty where the stage itself found a fault of the job or the machine.
-        last: the worker ends now, and gets no other job.
         result: a fault of the machine that concerns this job alone.
     """
 
-    event: Literal["error"] = "error"
-    job: _Text | None = None
     fault: _Fault = "unknown"
     code: _Text = "internal-error"
     message: _Text = ""
     hint: _Text = ""
     traceback: _Text = ""
-    last: _Flag = False
     result: _Flag = False
-
-    @classmethod
-    def of(cls, error: AvatarError, job: str, traceback: str, *, last: bool) -> ErrorReport:
-        """Return the report of an error."""
-        return cls(
-            job=job, fault=error.fault, **error.to_dict(), traceback=traceback, last=last,
-            result=isinstance(error, ResultError),
-        )  # fmt: skip
 
     def to_exception(self) -> AvatarError:
         """Return the error as an exception of the daemon."""
@@ -213,7 +221,44 @@ class ErrorReport(_Record):
         return error
 
 
-Message = Ready | Heartbeat | Progress | TimeLeft | AllowTime | ModelLoaded | LogMessage | Result | ErrorReport
+class ErrorReport(_ErrorFields):
+    """The stage failed.
+
+    Attributes:
+        last: the worker ends now, and gets no other job.
+    """
+
+    event: Literal["error"] = "error"
+    job: _Text | None = None
+    last: _Flag = False
+
+    @classmethod
+    def of(cls, error: AvatarError, job: str, traceback: str, *, last: bool) -> ErrorReport:
+        """Return the report of an error."""
+        return cls(
+            job=job, fault=error.fault, **error.to_dict(), traceback=traceback, last=last,
+            result=isinstance(error, ResultError),
+        )  # fmt: skip
+
+
+class Preloaded(_ErrorFields):
+    """What a stage needs is loaded, which took so many seconds; with a `code`, it could not be."""
+
+    event: Literal["preloaded"] = "preloaded"
+    stage: str
+    seconds: float
+    code: _Text = ""
+
+    @classmethod
+    def failed(cls, error: AvatarError, stage: str, seconds: float, traceback: str) -> Preloaded:
+        """Return the report of an error."""
+        return cls(stage=stage, seconds=seconds, fault=error.fault, **error.to_dict(), traceback=traceback)
+
+
+Message = (
+    Ready | Heartbeat | Preloaded | Progress | TimeLeft | AllowTime | ModelLoaded | LogMessage | Elsewhere | Result
+    | ErrorReport
+)  # fmt: skip
 #: Messages that a worker's owner receives while a stage runs.
 Notice = TimeLeft | ModelLoaded
 _MESSAGES: Final[Mapping[str, type[Message]]] = {kind.model_fields["event"].default: kind for kind in get_args(Message)}

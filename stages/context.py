@@ -33,6 +33,8 @@ class Context:
             stage's time limit.
         allow_seconds: extends the time limit to this many seconds from now, for a step whose time the length of the speech
             does not determine.
+        use_engine: must be called with the name of the engine that the stage has chosen, before that loads anything. It does not
+            return where the engine belongs to another lane.
         report_model_loaded: reports the name of a model that was loaded, and the seconds that took.
         still_s: seconds since each source file had last changed when it was copied, by the copy's name; some are missing.
         warnings: sentences for people, shown in the status of a finished job.
@@ -47,6 +49,7 @@ class Context:
     report_seconds_left: Callable[[float], None] = _ignore
     allow_seconds: Callable[[float], None] = _ignore
     report_model_loaded: Callable[[str, float], None] = _ignore
+    use_engine: Callable[[str], None] = _ignore
     still_s: Mapping[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 

@@ -18,22 +18,27 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError, ResultError, from_exception, traceback_of
+from daemon.jobs.engines import lane_of_engine
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system import fs
 from daemon.system.process import die_with
 from daemon.wire import (
     AllowTime,
+    Elsewhere,
     ErrorReport,
     Heartbeat,
     InitRequest,
     Message,
     ModelLoaded,
+    Preloaded,
+    PreloadRequest,
     Progress,
     Ready,
     Result,
@@ -43,12 +48,17 @@ from daemon.wire import (
     read_request,
 )
 from stages.context import Context, Facts
+from stages.preload import preload_stage
 from stages.worker_log import WorkerLogHandler
 
 log = logging.getLogger("stages.worker")
 
 #: Minimum time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
+#: The requests that this worker answers, beside `init`.
+OPS = ("run", "preload")
+#: The lane of the engines that need a GPU.
+GPU = "gpu"
 #: A disk with less free space counts as full: no stage's results fit.
 FULL_BYTES = 1 << 20
 
@@ -82,10 +92,31 @@ def send_heartbeats(wire: Wire, every_s: float) -> None:
     threading.Thread(target=loop, name="heartbeat", daemon=True).start()
 
 
-def run_stage(request: RunRequest, settings: Settings, wire: Wire) -> StageResult:
+class OtherLaneError(Exception):
+    """The stage has chosen an engine that another lane runs."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.engine = engine
+
+
+def use_engine(lane: str, engine: str) -> None:
+    """Refuse an engine that needs a GPU in a lane that uses none. The other way round the work is done: it has waited already.
+
+    Raises:
+        OtherLaneError: it is refused.
+    """
+    if lane != GPU and lane_of_engine(engine) == GPU:
+        raise OtherLaneError(engine)
+
+
+def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = GPU) -> StageResult:
     """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
 
     The result is also written to `STAGE.done.json` in the job's folder.
+
+    Raises:
+        OtherLaneError: the stage's engine needs a GPU, which this worker's lane does not use.
     """
     job, stage, directory = request.job, request.stage, request.dir
     if stage not in STAGES:
@@ -114,9 +145,10 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire) -> StageResul
         wire.send(ModelLoaded(stage=stage, model=model, seconds=round(seconds, 3)))
 
     manifest = Manifest.model_validate(request.manifest)
+    choose = partial(use_engine, lane)
     context = Context(
         job, request.name, directory, manifest, settings,
-        progress, report_seconds_left, allow_seconds, report_model_loaded, request.still_s,
+        progress, report_seconds_left, allow_seconds, report_model_loaded, choose, request.still_s,
     )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
@@ -162,10 +194,12 @@ def classify_error(exc: Exception, settings: Settings) -> AvatarError:
     return error
 
 
-def run_and_report(request: RunRequest, settings: Settings, wire: Wire) -> bool:
-    """Run one stage and send its result or error. Returns whether this process can run another stage."""
+def run_and_report(request: RunRequest, settings: Settings, wire: Wire, lane: str) -> bool:
+    """Run one stage and send how it ended. Returns whether this process can run another stage."""
     try:
-        wire.send(Result(job=request.job, **dict(run_stage(request, settings, wire))))
+        wire.send(Result(job=request.job, **dict(run_stage(request, settings, wire, lane))))
+    except OtherLaneError as told:
+        wire.send(Elsewhere(job=request.job, engine=told.engine))
     except Exception as exc:
         error = classify_error(exc, settings)
         trace = traceback_of(exc)
@@ -179,7 +213,22 @@ def run_and_report(request: RunRequest, settings: Settings, wire: Wire) -> bool:
     return True
 
 
-def serve_requests(wire: Wire, log_handler: WorkerLogHandler) -> None:
+def preload_and_report(stage: str, settings: Settings, wire: Wire, lane: str) -> None:
+    """Load what a stage needs, and send how that went. No job depends on it."""
+    started, error, traceback = time.monotonic(), None, ""
+    try:
+        preload_stage(stage, settings, partial(use_engine, lane))
+    except OtherLaneError as other:
+        log.debug("Nothing to load here: %s belongs to another lane.", other.engine)
+    except Exception as exc:
+        error, traceback = classify_error(exc, settings), traceback_of(exc)
+    seconds = round(time.monotonic() - started, 3)
+    wire.send(
+        Preloaded(stage=stage, seconds=seconds) if error is None else Preloaded.failed(error, stage, seconds, traceback)
+    )
+
+
+def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
     for line in sys.stdin.buffer:
@@ -188,10 +237,13 @@ def serve_requests(wire: Wire, log_handler: WorkerLogHandler) -> None:
             settings = request.settings
             log_handler.set_level(settings.log.level)
             send_heartbeats(wire, settings.lanes.heartbeat_s)
-            wire.send(Ready(pid=os.getpid()))
+            wire.send(Ready(pid=os.getpid(), ops=OPS))
+            continue
+        if isinstance(request, PreloadRequest):
+            preload_and_report(request.stage, settings, wire, lane)
             continue
         with log_handler.for_job(request.job, request.stage):
-            goes_on = run_and_report(request, settings, wire)
+            goes_on = run_and_report(request, settings, wire, lane)
         if not goes_on:
             return
 
@@ -200,16 +252,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lane", required=True)
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the daemon")
-    parent = parser.parse_args().parent
+    args = parser.parse_args()
     # OpenMP's threads, which torch computes with, spin while they wait for each other, and take the other workers' cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
-    die_with(parent)
+    die_with(args.parent)
     fs.restrict_umask()
     wire = Wire()
     log_handler = WorkerLogHandler(wire.send)
     log_handler.install()
-    serve_requests(wire, log_handler)
+    serve_requests(wire, log_handler, args.lane)
 
 
 if __name__ == "__main__":

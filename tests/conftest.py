@@ -39,7 +39,7 @@ FAST: dict[str, Any] = {
         "reserve_mb": 1,
     },
     "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
-    "lanes": {"pause_s": 0.3, "drain_s": 10.0},
+    "lanes": {"pause_s": 0.3, "drain_s": 10.0, "preload": False},
     "metrics": {"port": 0},
     "log": {"format": "json"},
 }

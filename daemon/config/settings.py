@@ -67,7 +67,9 @@ class Intake(_Section):
     """How dropped jobs are detected and accepted."""
 
     settle_s: float = Field(
-        2.0, ge=0.05, description="A file that its writer has closed must stay unchanged for this long."
+        2.0,
+        ge=0.05,
+        description="A file that its writer has closed, and not renamed since, must stay unchanged for this long.",
     )
     settle_unknown_s: float = Field(
         10.0,
@@ -156,7 +158,13 @@ class Lanes(_Section):
         ge=0,
         description="A worker that uses more memory is killed; 0: half of the machine's memory or of the control group's limit.",
     )
-    idle_s: float = Field(300.0, gt=0, description="A worker without work ends after this long and frees its memory.")
+    preload: bool = Field(
+        True,
+        description="Whether a worker of each lane loads modules and the default voice at start, and stays while memory is free.",
+    )
+    idle_s: float = Field(
+        300.0, gt=0, description="Any other worker without work ends after this long and frees its memory."
+    )
     drain_s: float = Field(20.0, ge=0, description="How long running stages may continue after SIGTERM.")
     pause_s: float = Field(
         15.0, gt=0, description="First pause after a machine fault; doubles each time, up to ten times this."

@@ -3,6 +3,9 @@
 inotify tells of every file that is made, written to and closed after writing, also where a file server on this machine is the
 writer. A file that was made or written to and not closed yet is not whole, however still it stands. What happened before the
 watch, on a network mount, or while notifications were lost is not known; then only time can tell.
+
+Programs that do not want half a file to be read write it under another name, close it, and rename it. A file that was seen to be
+made, closed and then renamed is whole. Of one that was renamed into the inbox from elsewhere, its writers were not seen there.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import os
 import threading
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from watchdog.events import FileSystemEvent
 
@@ -22,8 +26,19 @@ class Writing(Enum):
     UNKNOWN = "unknown"
     #: It was written to, and somebody who may be its writer has it open.
     OPEN = "open"
-    #: All who wrote to it have closed it, or it was moved in under its name.
+    #: All who wrote to it have closed it.
     CLOSED = "closed"
+    #: It was moved in from elsewhere, where its writers were not seen; nobody has written to it since.
+    MOVED_IN = "moved in"
+    #: It was made here, all who wrote to it have closed it, and then it was renamed; nobody has written to it since.
+    RENAMED = "renamed"
+
+
+class Heard(NamedTuple):
+    """What is known of a file's writers, and the number of the rename that gave it its name (0: none was heard)."""
+
+    writing: Writing = Writing.UNKNOWN
+    rename: int = 0
 
 
 @dataclass
@@ -34,11 +49,15 @@ class _File:
         opens: how many have it open. The kernel tells of two equal events in a row once, so it may be too low or too high: a
             file is never taken for closed, nor for open without end, by this alone.
         closing: a writer has closed it while somebody else had it open, who may be a reader or another writer.
+        made: it was made while the folder was watched, so that all its writers were heard of.
+        rename: the number of the rename that gave it its name; 0: none was heard.
     """
 
     state: Writing = Writing.UNKNOWN
     opens: int = 0
     closing: bool = False
+    made: bool = False
+    rename: int = 0
 
 
 class FileWriters:
@@ -51,11 +70,16 @@ class FileWriters:
         self._doubted = False
         #: Names that the last look did not find.
         self._missed: set[str] = set()
+        self._renames = 0
+
+    def heard(self, name: str) -> Heard:
+        """What is known of a file and its name, by its path below the folder."""
+        known = self._known.get(name)
+        return Heard(known.state, known.rename) if known else Heard()
 
     def of(self, name: str) -> Writing:
         """What is known of a file, by its path below the folder."""
-        known = self._known.get(name)
-        return known.state if known else Writing.UNKNOWN
+        return self.heard(name).writing
 
     def hear(self, event: FileSystemEvent) -> bool:
         """Take in one notification about a file. Returns whether something else is known of the file now."""
@@ -77,7 +101,7 @@ class FileWriters:
             self._known.pop(name, None)
             return
         if happened == "created":  # by a writer who opens it next, by a link, or with its folder
-            self._known[name] = _File()
+            self._known[name] = _File(made=True)
             return
         first_heard = name not in self._known
         file = self._known.setdefault(name, _File())
@@ -96,8 +120,12 @@ class FileWriters:
                 file.state = Writing.UNKNOWN
 
     def _move(self, source: str | None, target: str | None) -> None:
-        # Who moves a file in from outside the folder is done with it; who renames one inside may still be writing.
-        known = _File(Writing.CLOSED) if source is None else self._known.pop(source, _File())
+        # Who renames a file may still be writing.
+        known = _File(Writing.MOVED_IN) if source is None else self._known.pop(source, _File())
+        if known.state is Writing.CLOSED and known.made:
+            known.state = Writing.RENAMED
+        self._renames += 1
+        known.rename = self._renames
         if target is not None:
             self._known[target] = known
 

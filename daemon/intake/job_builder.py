@@ -20,6 +20,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.scanner import Look
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
 from daemon.jobs.untrusted import printable
@@ -52,6 +53,10 @@ class FileFacts(Protocol):
 
     def size(self, name: str) -> int:
         """Its bytes at the last look; 0 where that is not known."""
+        ...
+
+    def is_whole(self, name: str, now: Look) -> bool:
+        """Whether it is whole, and looks like it did at the last look; True where it was not looked at."""
         ...
 
 
@@ -262,6 +267,10 @@ class JobBuilder:
             target = copy_name(field)
             path = os.path.join(folder, name)
             with open_inside(self._settings.paths.inbox, path) as fd:
+                if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
+                    raise Postponed(
+                        "file-changing", f"{name} is written to again.", "Close the program that writes it."
+                    )
                 limit = self._settings.intake.max_file_bytes
                 room_for = partial(self._begin_copy, name)
                 key = self._companion_files.copy_file(fd, building / target, limit, name, room_for)

@@ -2,13 +2,15 @@
 
 A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
 its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
-size, since a client that writes in bursts stands still between them; and while a writer has it open, `companion_wait_s`. Times
-in the file are only compared with themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is
-looked at, so that a picture and the manifest that names it settle in the same time, and nothing is read before it is still.
+size, since a client that writes in bursts stands still between them; and while a writer has it open, `companion_wait_s`. A file
+that got its name by a rename is whole at once where nobody has it open for writing. Times in the file are only compared with
+themselves, so a clock that is wrong (a file server's, say) does not matter. Every file is looked at, so that a picture and the
+manifest that names it settle in the same time, and nothing is read before it is still.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -20,8 +22,9 @@ from typing import NamedTuple
 import structlog
 
 from daemon.config.settings import Intake
-from daemon.intake.file_writers import FileWriters, Writing
+from daemon.intake.file_writers import FileWriters, Heard, Writing
 from daemon.system.safe_open import open_below
+from daemon.system.writers import is_written_below
 
 log = structlog.get_logger()
 
@@ -85,8 +88,10 @@ class Seen(NamedTuple):
     """A file as the looks so far have found it: what it looked like, what is known of its writers, and since when that is so."""
 
     look: Look
-    writing: Writing
+    heard: Heard
     since: float
+    writing: Writing
+    whole: bool = False
 
 
 class InboxScanner:
@@ -121,14 +126,14 @@ class InboxScanner:
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name, look in self._files(root, root, "", 0, closed):
-                seen[name] = self._note(name, look, before.get(name))
+                seen[name] = self._note(root, name, look, before.get(name))
                 if name.lower().endswith(MANIFESTS):
                     drops.append(Drop(name, look, self._left(seen[name]) <= 0))
                 elif name.lower().endswith(REQUEST_ENDINGS):
                     requests.append(name)
             for name in self._asked - seen.keys():
                 if (look_again := self._look_below(root, name)) is not None:
-                    seen[name] = self._note(name, look_again, before.get(name))
+                    seen[name] = self._note(root, name, look_again, before.get(name))
         finally:
             os.close(root)
         self._seen, self.requests, self._asked = seen, requests, set()
@@ -169,11 +174,34 @@ class InboxScanner:
             log.warning("folder not looked into", folder=name, why=closed[name])
         self.closed = closed
 
-    def _note(self, name: str, look: Look, known: Seen | None) -> Seen:
-        writing = self._writers.of(name)
-        if known is not None and known.look == look and known.writing == writing:
-            return known
-        return Seen(look, writing, self.now)
+    def _note(self, root: int, name: str, look: Look, known: Seen | None) -> Seen:
+        heard = self._writers.heard(name)
+        if known is not None and known.look == look and known.heard == heard:
+            # Whoever has a renamed file open may close it without a word; what else is known stays so.
+            return self._ask(root, name, known) if known.writing is Writing.OPEN else known
+        fresh = Seen(look, heard, self.now, heard.writing)
+        if known is not None and known.heard == heard and _is_renamed(fresh):
+            # Notifications come late: it changed under the name that it was given, so that somebody writes to it.
+            return fresh._replace(writing=Writing.CLOSED)
+        return self._ask(root, name, fresh)
+
+    def _ask(self, root: int, name: str, seen: Seen) -> Seen:
+        """What is known of a file, and what the kernel tells of its writers where it got its name by a rename."""
+        if not _is_renamed(seen):
+            return seen
+        written = is_written_below(root, name)
+        if written:
+            return seen._replace(writing=Writing.OPEN)
+        writing = seen.heard.writing
+        return seen._replace(writing=writing, whole=written is False or writing is Writing.RENAMED)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield root
+        finally:
+            os.close(root)
 
     def _look_below(self, root: int, name: str) -> Look | None:
         try:
@@ -188,13 +216,10 @@ class InboxScanner:
     def at(self, name: str) -> Look | None:
         """What a file looks like at this moment; None where it is not there, or behind a link or a mount."""
         try:
-            root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            with self._opened() as root:
+                return self._look_below(root, name)
         except OSError:
             return None
-        try:
-            return self._look_below(root, name)
-        finally:
-            os.close(root)
 
     def still(self, name: str) -> bool:
         """Whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
@@ -202,7 +227,8 @@ class InboxScanner:
             look = self.at(name)
             if look is None:
                 return False
-            self._seen[name] = Seen(look, self._writers.of(name), self.clock())
+            with self._opened() as root:
+                self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
         self._asked.add(name)
         return self._left(self._seen[name]) <= 0
 
@@ -210,20 +236,25 @@ class InboxScanner:
         """Bytes of a file at the last look; 0 where it is not known, or is no file."""
         return max(0, self._seen[name].look.size) if name in self._seen else 0
 
+    def is_whole(self, name: str, now: Look) -> bool:
+        """Whether a file that looks like `now` is the one that the last look found whole; True where it was not looked at."""
+        seen = self._seen.get(name)
+        return seen is None or (seen.look.same_content(now) and self._left(seen) <= 0)
+
     def still_s(self, name: str) -> float:
         """How long a file has been seen unchanged, in s."""
         return self.clock() - self._seen[name].since if name in self._seen else 0.0
 
     def _left(self, seen: Seen) -> float:
         """Seconds from the last look until a file counts as whole, if it does not change."""
-        return seen.since + self._wait(seen) - self.now
+        return seen.since + wait - self.now if (wait := self._wait(seen)) else 0.0
 
     def _wait(self, seen: Seen) -> float:
         limits = self._settings
         if seen.writing is Writing.OPEN:
             return limits.companion_wait_s
-        wait = limits.settle_s
-        if seen.writing is not Writing.CLOSED:
+        wait = 0.0 if seen.whole else limits.settle_s
+        if seen.writing is Writing.UNKNOWN:
             longer = limits.settle_unknown_s + limits.settle_mb_s * max(0, seen.look.size) / 1e6
             wait = max(wait, min(longer, limits.companion_wait_s))
         # Some programs create a file long before they fill it.
@@ -235,3 +266,8 @@ class InboxScanner:
 
     def forget(self, name: str) -> None:
         self._seen.pop(name, None)
+
+
+def _is_renamed(seen: Seen) -> bool:
+    """Whether a file got its name by a rename, and was not seen to be written to since."""
+    return seen.heard.writing in (Writing.RENAMED, Writing.MOVED_IN)

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 #: The name of a stage; one of `STAGES`.
 Stage: TypeAlias = str
-LaneName = Literal["gpu", "cpu"]
+LaneName = Literal["gpu", "voice", "cpu"]
 #: When the cpu lane runs a stage: "first": before all others; "feeds": to keep the gpu lane busy; "long": while at least one of
 #: several workers stays free for other stages.
 Turn = Literal["first", "feeds", "long"]
@@ -25,14 +25,15 @@ class StageRow:
 
     Attributes:
         name: of its package in `stages`, its folder in the spool, and its label in metrics.
-        lane: the lane that runs it. The gpu lane runs one job at a time, and prefers the stage whose model is loaded.
+        lanes: the lanes that can run it. Where they are several, the job's engine decides (`daemon.jobs.engines`); the first one
+            finds out which engine that is.
         start_s, per_speech_s: first guess of its run time in s on a 2-core machine: fixed, and for each second of speech.
         follows: what its time limit depends on.
         turn: when the cpu lane runs it; ignored in the gpu lane.
     """
 
     name: Stage
-    lane: LaneName
+    lanes: tuple[LaneName, ...]
     start_s: float
     per_speech_s: float
     follows: Follows
@@ -43,11 +44,11 @@ class StageRow:
 DELIVER: Final[Stage] = "deliver"
 
 TABLE: Final[tuple[StageRow, ...]] = (
-    StageRow("face", "cpu", 1.0, 0.0, "nothing", "feeds"),
-    StageRow("tts", "gpu", 1.0, 0.05, "speech"),
-    StageRow("lipsync", "gpu", 0.5, 0.05, "speech"),
-    StageRow("encode", "cpu", 1.0, 0.7, "video", "long"),
-    StageRow(DELIVER, "cpu", 0.1, 0.01, "results", "first"),
+    StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds"),
+    StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech"),
+    StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech"),
+    StageRow("encode", ("cpu",), 1.0, 0.7, "video", "long"),
+    StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
 )
 
 BY_NAME: Final[dict[Stage, StageRow]] = {row.name: row for row in TABLE}
@@ -55,5 +56,5 @@ STAGES: Final[tuple[Stage, ...]] = tuple(BY_NAME)
 
 
 def stages_of_lane(lane: LaneName) -> tuple[Stage, ...]:
-    """Return the stages that a lane runs."""
-    return tuple(row.name for row in TABLE if row.lane == lane)
+    """Return the stages that a lane can run."""
+    return tuple(row.name for row in TABLE if lane in row.lanes)

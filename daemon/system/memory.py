@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MEMBERSHIP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
+#: Memory is short with less than this left, in MB and as a part of all.
+LEAST_MB, LEAST_PART = 1000.0, 0.1
 #: Folders of the hierarchy of version 2: alone, or beside version 1.
 _V2 = ("", "unified")
 
@@ -30,6 +33,37 @@ def limit_mb(membership: Path = MEMBERSHIP, groups: Path = GROUPS) -> float | No
     """
     found = [limit for path in _files(membership, groups) if (limit := _limit(path)) is not None]
     return min(found, default=None)
+
+
+def available_mb(membership: Path = MEMBERSHIP, groups: Path = GROUPS, meminfo: Path = MEMINFO) -> float:
+    """Return the memory that this process could still use without another one's being taken, in MB; of the machine and of the
+    control groups whose limit it shares.
+    """
+    found = [free for path in _files(membership, groups) if (free := _unused(path)) is not None]
+    try:
+        line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) * 1024 / 1e6)
+    except (OSError, ValueError, StopIteration):
+        found.append(machine_mb())
+    return min(found)
+
+
+def is_short() -> bool:
+    """Return whether too little memory is left for processes that only stand ready."""
+    return available_mb() < max(LEAST_MB, LEAST_PART * memory_mb())
+
+
+def _unused(path: Path) -> float | None:
+    """The memory below a limit that is not in use, in MB; pages of files count as free. None where there is no limit."""
+    if (limit := _limit(path)) is None:
+        return None
+    version_2 = path.name == "memory.max"
+    try:
+        used = int(path.with_name("memory.current" if version_2 else "memory.usage_in_bytes").read_text())
+        stat = dict(line.split() for line in path.with_name("memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return limit - (used - int(stat.get("inactive_file", 0))) / 1e6
 
 
 def _files(membership: Path, groups: Path) -> Iterator[Path]:

@@ -140,17 +140,30 @@ def open_inside(root: Path, relative: str) -> Iterator[int]:
 def _open(root: Path, parts: list[str], relative: str) -> int:
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        point = open_below(root_fd, "/".join(parts), _POINT)
+        return open_file_below(root_fd, "/".join(parts), relative)
     finally:
         os.close(root_fd)
+
+
+def open_file_below(folder_fd: int, path: str, shown: str = "") -> int:
+    """Open a regular file below an open folder for reading, as `open_inside` does. Returns a descriptor.
+
+    Args:
+        shown: how people know the file; by default its path.
+
+    Raises:
+        JobError: `file-not-regular`, `file-is-link` (another name of the file exists).
+        OSError: ELOOP where it is a link, or a part of its path is; EAGAIN if somebody holds a write lease.
+    """
+    point = open_below(folder_fd, path, _POINT)
     try:
         info = os.fstat(point)
         if stat.S_ISLNK(info.st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not stat.S_ISREG(info.st_mode):
-            raise JobError("file-not-regular", f"{relative} is not a file.", "Name a picture or sound file.")
+            raise JobError("file-not-regular", f"{shown or path} is not a file.", "Name a picture or sound file.")
         if info.st_nlink > 1:
-            raise JobError("file-is-link", f"{relative} is a hard link.", "Copy the file itself into the inbox.")
+            raise JobError("file-is-link", f"{shown or path} is a hard link.", "Copy the file itself into the inbox.")
         # Non-blocking: a lease on the file would otherwise block for up to 45 s.
         return os.open(f"/proc/self/fd/{point}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:

@@ -23,7 +23,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # an unused second s
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 FACTORS = (0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.5, 2, 5, 10, 20)
 RESULTS = ("done", "failed", "retried", "crashed", "timeout", "paused", "cancelled", "returned")
-LANES = ("gpu", "cpu", "intake", "spool")
+LANES = ("gpu", "voice", "cpu", "intake", "spool")
 FAULTS = ("job", "machine", "unknown", "quarantined")
 DEATHS = ("worker-crashed", "worker-hung", "worker-memory", "stage-timeout")
 #: Reasons for refusing manifests and pausing lanes that are exported from the start, at zero. Rarer ones appear when they occur.
@@ -35,6 +35,7 @@ REJECTIONS = (
 _WORK = ("disk-full", "io-error", "out-of-memory", "gpu-lost", "model-missing", "worker-broken")
 PAUSES = {
     "gpu": _WORK,
+    "voice": _WORK,
     "cpu": (*_WORK, "outbox-unusable"),
     "intake": (
         "disk-full",
@@ -187,7 +188,7 @@ class Metrics(Subscriber):
         for lane, reasons in PAUSES.items():
             for reason in reasons:
                 self.pauses.labels(lane, reason)
-        for lane in ("gpu", "cpu"):
+        for lane in ("gpu", "voice", "cpu"):
             for reason in DEATHS:
                 self.deaths.labels(lane, reason)
 

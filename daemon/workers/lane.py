@@ -13,11 +13,13 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, traceback_of
 from daemon.jobs.record import SOURCES, Job
-from daemon.jobs.stages import DELIVER, Stage
+from daemon.jobs.stages import DELIVER, LaneName, Stage, stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
+from daemon.system.memory import is_short
 from daemon.wire import ModelLoaded, Notice, RunRequest
-from daemon.workers.process import WorkerProcess
+from daemon.workers.process import ElsewhereError, WorkerProcess
+from daemon.workers.routes import Routes
 from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
@@ -48,42 +50,53 @@ class Slot:
     Attributes:
         run_length: jobs in a row for the same stage.
         cancelled: a person cancelled the present job.
+        to_preload: stages to load in the process while it has no job.
+        preloading: it loads one now.
+        succeeded: it has done a job since it was last told to preload.
     """
 
     worker: WorkerProcess
     job: Job | None = None
     run_length: int = 0
     cancelled: bool = False
+    to_preload: list[Stage] = field(default_factory=list)
+    preloading: bool = False
+    succeeded: bool = False
     idle_since: float = field(default_factory=time.monotonic)
 
 
 class Lane:
-    """Runs stages in worker processes. The gpu lane has one slot, the cpu lane several.
+    """Runs stages in worker processes. The gpu and the voice lane have one slot each, the cpu lane several.
 
     Args:
+        routes: learns which engines do the jobs' stages.
         make_worker: makes the worker process of a slot.
+        preloads: stages that the first slot loads ahead of the first job.
     """
 
     def __init__(
         self,
-        name: str,
+        name: LaneName,
         slots: int,
         state_machine: StateMachine,
-        stages: tuple[Stage, ...],
         choose: ChooseTicket,
+        routes: Routes,
         make_worker: MakeWorker = WorkerProcess,
+        preloads: Callable[[], list[Stage]] = list,
     ) -> None:
         self.name = name
-        self.stages = stages
+        self._routes = routes
         self.state_machine = state_machine
         self.slots = [Slot(make_worker(name, state_machine.settings, self._on_notice)) for _ in range(slots)]
         self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
+        self._preloads = preloads
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start one task for each slot."""
+        self.slots[0].to_preload = self._preloads()
         self._tasks = [
             asyncio.create_task(self._loop(slot), name=f"{self.name}-{i}") for i, slot in enumerate(self.slots)
         ]
@@ -92,6 +105,7 @@ class Lane:
         """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
         self.state_machine.changed.notify()
+        await asyncio.gather(*(slot.worker.stop(0) for slot in self.slots if slot.preloading))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:
@@ -99,6 +113,13 @@ class Lane:
             _, late = await asyncio.wait(self._tasks, timeout=10)
             for task in late:
                 task.cancel()
+
+    def restart_workers(self) -> None:
+        """Use new processes for the next jobs, since the settings have changed."""
+        for slot in self.slots:
+            slot.worker.restart_before_next_job()
+        self.slots[0].to_preload = self._preloads()
+        self.state_machine.changed.notify()
 
     async def cancel(self, job_id: str) -> bool:
         """Stop the stage of a job if it runs in this lane; returns whether it does.
@@ -121,9 +142,12 @@ class Lane:
 
     async def _loop(self, slot: Slot) -> None:
         while not self.draining:
-            ticket = None if self._is_paused() else self._choose(slot, time.monotonic())
+            ticket = None if self._is_paused() else self._next_ticket(slot)
             if ticket is None:
-                await self._wait_for_change(slot)
+                if slot.to_preload and not self._is_paused():
+                    await self._preload(slot)
+                else:
+                    await self._wait_for_change(slot)
                 continue
             slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
             try:
@@ -138,6 +162,38 @@ class Lane:
                 await self._recover_job(slot, ticket, error)
             finally:
                 slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
+
+    def _next_ticket(self, slot: Slot) -> Ticket | None:
+        """Choose a job for a slot. A slot without a process leaves it to one whose process stands ready."""
+        ready = any(
+            other.job is None and (other.preloading or other.worker.alive) for other in self.slots if other is not slot
+        )
+        return None if ready and not slot.worker.alive else self._choose(slot, time.monotonic())
+
+    async def _preload(self, slot: Slot) -> None:
+        """Load the next stage in a slot's process. What fails is said once, and never keeps a job from being tried."""
+        stage = slot.to_preload.pop(0)
+        if is_short():
+            slot.to_preload.clear()
+            log.info("not preloaded", lane=self.name, why="little memory is free; the first job loads what it needs")
+            return
+        slot.preloading, slot.succeeded = True, False
+        try:
+            seconds = await slot.worker.preload(stage)
+            log.info("preloaded", lane=self.name, stage=stage, seconds=round(seconds, 1))
+        except (AvatarError, WorkerDied) as exc:
+            if not slot.worker.alive:  # what is left might end the next process, too
+                slot.to_preload.clear()
+            if not self.draining:
+                log.warning(
+                    "preload failed", lane=self.name, stage=stage, code=exc.code, message=str(exc),
+                    next="Jobs are tried all the same. Run `avatar doctor`, or set `lanes.preload: false`.",
+                )  # fmt: skip
+        except Exception:
+            slot.to_preload.clear()
+            log.exception("preload failed", lane=self.name, stage=stage)
+        finally:
+            slot.preloading, slot.idle_since = False, time.monotonic()
 
     async def _recover_job(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
         """Bring a job into a valid state after an unexpected error."""
@@ -165,9 +221,19 @@ class Lane:
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         # A moment in the past gave this lane no work, so it is no reason to check again.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
+        await self._end_or_renew(slot)
+
+    async def _end_or_renew(self, slot: Slot) -> None:
+        """End an idle worker that need not stand ready; load anew what one that stood ready took with it."""
+        kept = slot is self.slots[0] and bool(self._preloads())
         idle = time.monotonic() - slot.idle_since
-        if slot.worker.alive and idle > self.state_machine.settings.lanes.idle_s:
-            await slot.worker.stop()
+        if slot.worker.alive:
+            if idle > self.state_machine.settings.lanes.idle_s and not (kept and not is_short()):
+                slot.succeeded = False
+                await slot.worker.stop()
+        elif kept and slot.succeeded and not self._is_paused():
+            # Only after a job was done: what ends the process while it loads would do so again and again.
+            slot.to_preload, slot.succeeded = self._preloads(), False
 
     async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
         taken = await self.state_machine.start_attempt(ticket)
@@ -175,6 +241,8 @@ class Lane:
             return
         job, directory = taken
         slot.job, began = job, time.monotonic()
+        if len(self.slots) > 1:
+            self.state_machine.changed.notify()  # others may have left the next job to this slot
         try:
             result = await slot.worker.run(
                 RunRequest(
@@ -188,6 +256,12 @@ class Lane:
                 stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
+        except ElsewhereError as told:
+            self._routes.learn(job, ticket.stage, told.engine)
+            if slot.cancelled:
+                await self.state_machine.finish_cancelled(job, directory)
+            else:
+                await self.state_machine.put_back(job, directory, "returned")
         except (WorkerDied, AvatarError) as trouble:
             # Cancelling kills the worker, so its last message does not matter.
             if slot.cancelled:
@@ -202,6 +276,8 @@ class Lane:
         else:
             if self.pause is None or self.pause.began < began:
                 self._end_pause()
+            slot.succeeded = True
+            self._routes.learn(job, ticket.stage, result.facts.get("engine"))
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory)
             else:
@@ -215,7 +291,7 @@ class Lane:
             await self.state_machine.record_crash(job, directory, death)
 
     def _has_waiting_jobs(self) -> bool:
-        return any(self.state_machine.ready_queue.count(stage) for stage in self.stages)
+        return any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
 
     # -- pauses ------------------------------------------------------------------------------------------------
 

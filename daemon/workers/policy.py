@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from daemon.jobs.stages import BY_NAME, Stage, Turn
 
-#: With this many jobs waiting for the gpu lane, the cpu lane encodes videos rather than checking more pictures.
+#: With this many jobs waiting for the lanes between its stages, the cpu lane encodes videos rather than checking more pictures.
 ENOUGH_AHEAD = 4
 
 
@@ -38,7 +38,7 @@ def choose_gpu(
     if not queues:
         return None
     others = {stage: queue for stage, queue in queues.items() if stage != loaded}
-    best = min(others, key=lambda s: (-others[s].priority, others[s].since), default=None)
+    best = choose_first(others)
     if loaded is None or loaded not in queues:
         return best
     if best is None:
@@ -49,6 +49,11 @@ def choose_gpu(
     return best if run >= stick_jobs or now - there.since >= stick_s else loaded
 
 
+def choose_first(queues: Mapping[Stage, Waiting]) -> Stage | None:
+    """Return the stage whose first job has the highest priority, then that whose first job has waited longest."""
+    return min(queues, key=lambda s: (-queues[s].priority, queues[s].since), default=None)
+
+
 def choose_cpu(queues: Mapping[Stage, Waiting], long: int, processes: int, ahead: int) -> Stage | None:
     """Return the next stage of a cpu worker, or None, by the stages' turns (`daemon.jobs.stages`): "first", "feeds", "long".
 
@@ -56,12 +61,11 @@ def choose_cpu(queues: Mapping[Stage, Waiting], long: int, processes: int, ahead
         queues: the stages that have a job to give.
         long: workers that run a long stage now; of several workers, one stays free for short stages.
         processes: workers of the lane.
-        ahead: jobs that wait for the gpu lane.
+        ahead: jobs that wait for their voice and the movement of the mouth.
     """
 
     def best(turn: Turn) -> Stage | None:
-        mine = [stage for stage in queues if BY_NAME[stage].turn == turn]
-        return min(mine, key=lambda s: (-queues[s].priority, queues[s].since), default=None)
+        return choose_first({stage: queue for stage, queue in queues.items() if BY_NAME[stage].turn == turn})
 
     if first := best("first"):
         return first

@@ -23,6 +23,7 @@ from daemon.errors import MachineError, WorkerDied, escape_unprintable, shorten
 from daemon.system.memory import memory_mb
 from daemon.wire import (
     AllowTime,
+    Elsewhere,
     ErrorReport,
     Heartbeat,
     InitRequest,
@@ -30,7 +31,10 @@ from daemon.wire import (
     Message,
     ModelLoaded,
     Notice,
+    Preloaded,
+    PreloadRequest,
     Progress,
+    Ready,
     Request,
     Result,
     RunRequest,
@@ -46,6 +50,16 @@ LINE_LIMIT = 4 * 2**20
 LOOK_S = 0.5
 LAST_LINES = 40
 START_S = 120.0  # a cold disk under load
+#: Time limit for loading one stage ahead of its first job, in s.
+PRELOAD_S = 120.0
+
+
+class ElsewhereError(Exception):
+    """The worker did not run a stage, since its engine belongs to another lane."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.engine = engine
 
 
 class WorkerProcess:
@@ -71,6 +85,7 @@ class WorkerProcess:
         self._memory_checked_at = 0.0
         self._default_memory_limit_mb = memory_mb() / 2
         self._outdated = False
+        self._can_preload = False
         self.last_heard = time.monotonic()
         self.last_stage: str | None = None
 
@@ -121,6 +136,7 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             message = await asyncio.wait_for(self._messages.get(), START_S)
             if message is not None:
+                self._can_preload = isinstance(message, Ready) and "preload" in message.ops
                 return
         await self.stop(0)
         last = self._tail[-1] if self._tail else "it printed nothing"
@@ -182,12 +198,10 @@ class WorkerProcess:
 
         Raises:
             AvatarError: the error that the stage reported.
+            ElsewhereError: the stage must run in another lane.
             WorkerDied: the process ended, hung, or took too much memory, and is gone.
         """
-        if self._outdated and self.alive:
-            await self.stop()
-        if not self.alive:
-            await self.start()
+        await self._start_if_needed()
         self.last_stage = request.stage
         self.last_heard = time.monotonic()
         await self._send(request)
@@ -206,6 +220,8 @@ class WorkerProcess:
                     deadline = max(deadline, time.monotonic() + message.value)
                 case Result():
                     return message
+                case Elsewhere():
+                    raise ElsewhereError(message.engine)
                 case ErrorReport():
                     if message.last:  # the worker ends now, and must not get the next job
                         await self.stop()
@@ -222,6 +238,34 @@ class WorkerProcess:
                     raise error
                 case ModelLoaded():
                     self._on_notice(message)
+
+    async def preload(self, stage: str) -> float:
+        """Have the worker load what a stage needs, and start it if it does not run. One that knows no such message is left alone.
+
+        Returns:
+            The seconds that took.
+
+        Raises:
+            AvatarError: why it could not be loaded.
+            WorkerDied: the process ended, hung, or took too much memory, and is gone.
+        """
+        await self._start_if_needed()
+        if not self._can_preload:
+            return 0.0
+        self.last_heard = began = time.monotonic()
+        await self._send(PreloadRequest(stage=stage))
+        while not isinstance(message := await self._next_message(began, began + PRELOAD_S), Preloaded):
+            if isinstance(message, ModelLoaded):
+                self._on_notice(message)
+        if message.code:
+            raise message.to_exception()
+        return message.seconds
+
+    async def _start_if_needed(self) -> None:
+        if self._outdated and self.alive:
+            await self.stop()
+        if not self.alive:
+            await self.start()
 
     def restart_before_next_job(self) -> None:
         """Use a new process for the next job, since the settings have changed."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.config import Settings
-from daemon.jobs.stages import BY_NAME, Stage, stages_of_lane
+from daemon.jobs.stages import BY_NAME, LaneName, Stage, stages_of_lane
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.workers.lane import Slot
-from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
+from daemon.workers.policy import Waiting, choose_cpu, choose_first, choose_gpu
 
-GPU_STAGES, CPU_STAGES = stages_of_lane("gpu"), stages_of_lane("cpu")
+#: Stages between those of the cpu lane.
+_BETWEEN = stages_of_lane("voice")
 
 
 class Scheduler:
@@ -25,23 +26,32 @@ class Scheduler:
         """Return the next job of the gpu lane, or None: it prefers the stage of the loaded model, up to a limit."""
         if self._pauses.active("lanes"):
             return None
-        queues, heads = self._queues(GPU_STAGES, now)
-        loaded = next((s for s in GPU_STAGES if s == slot.worker.last_stage), None)
+        queues, heads = self._queues("gpu", now)
+        loaded = next((s for s in stages_of_lane("gpu") if s == slot.worker.last_stage), None)
         limits = self._settings.lanes.gpu
         stage = choose_gpu(queues, loaded, slot.run_length, now, limits.stick_jobs, limits.stick_s)
+        return heads[stage] if stage else None
+
+    def voice(self, slot: Slot, now: float) -> Ticket | None:
+        """Return the next job of the voice lane, or None. Its models are small, so that changing between them costs nothing."""
+        if self._pauses.active("lanes"):
+            return None
+        queues, heads = self._queues("voice", now)
+        stage = choose_first(queues)
         return heads[stage] if stage else None
 
     def cpu(self, slot: Slot, now: float) -> Ticket | None:
         """Return the next job of the cpu lane, or None: encoding leaves one of several workers free."""
         if self._pauses.active("lanes"):
             return None
-        queues, heads = self._queues(CPU_STAGES, now)
+        queues, heads = self._queues("cpu", now)
         others = [other.job.stage for other in self.cpu_slots if other is not slot and other.job]
         long = sum(stage in BY_NAME and BY_NAME[stage].turn == "long" for stage in others)
-        ahead = sum(self._ready_queue.count(stage) for stage in GPU_STAGES)
+        ahead = sum(self._ready_queue.count(stage) for stage in _BETWEEN)
         stage = choose_cpu(queues, long, len(self.cpu_slots), ahead)
         return heads[stage] if stage else None
 
-    def _queues(self, stages: tuple[Stage, ...], now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
-        heads = {stage: head for stage in stages if (head := self._ready_queue.head(stage, now)) is not None}
-        return {s: Waiting(self._ready_queue.count(s), h.since, h.priority) for s, h in heads.items()}, heads
+    def _queues(self, lane: LaneName, now: float) -> tuple[dict[Stage, Waiting], dict[Stage, Ticket]]:
+        ready, stages = self._ready_queue, stages_of_lane(lane)
+        heads = {stage: head for stage in stages if (head := ready.head(stage, now, lane)) is not None}
+        return {s: Waiting(ready.count(s, lane), h.since, h.priority) for s, h in heads.items()}, heads

@@ -20,6 +20,7 @@ def run(ctx: Context) -> Facts:
     from stages.lipsync.motion import make_motion_track
 
     choice = choose_engine(ctx.settings.stages.lipsync.engine, lambda engine: check_availability(engine, ctx.settings))
+    ctx.use_engine(choice.engine.name)
     return {"engine": choice.engine.name, "why": choice.why, **make_motion_track(ctx, choice.engine)}
 
 

@@ -53,6 +53,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         ctx.warnings.append(warning)
     settings = ctx.settings.stages.tts
     choice = choose_voice(ctx.manifest, ctx.settings)
+    ctx.use_engine(choice.engine)
     ctx.allow_seconds(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
     engine: LoadedVoice = CheckedVoice(
         load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)

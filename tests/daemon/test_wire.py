@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError
+from daemon.errors import MachineError, ResultError
 from daemon.wire import (
     AllowTime,
+    Elsewhere,
     ErrorReport,
     Heartbeat,
     InitRequest,
     LogMessage,
     Message,
     ModelLoaded,
+    Preloaded,
     Progress,
     Ready,
     Request,
@@ -29,7 +31,7 @@ from daemon.wire import (
 )
 
 MESSAGES: list[tuple[Message, dict[str, Any]]] = [
-    (Ready(pid=7), {"event": "ready", "pid": 7}),
+    (Ready(pid=7, ops=("run", "preload")), {"event": "ready", "pid": 7, "ops": ["run", "preload"]}),
     (Heartbeat(), {"event": "heartbeat"}),
     (Progress(job="j", value=0.5), {"event": "progress", "job": "j", "value": 0.5}),
     (TimeLeft(job="j", value=9.0), {"event": "left", "job": "j", "value": 9.0}),
@@ -46,6 +48,14 @@ MESSAGES: list[tuple[Message, dict[str, Any]]] = [
     (
         Result(job="j", facts={"why": None, "seed": 1}, warnings=["slow"]),
         {"event": "result", "job": "j", "facts": {"why": None, "seed": 1}, "warnings": ["slow"]},
+    ),
+    (Elsewhere(job="j", engine="coqui"), {"event": "elsewhere", "job": "j", "engine": "coqui"}),
+    (
+        Preloaded.failed(MachineError("models-missing", "None.", "Fetch."), "tts", 0.5, "Traceback"),
+        {
+            "event": "preloaded", "stage": "tts", "seconds": 0.5, "fault": "machine", "code": "models-missing",
+            "message": "None.", "hint": "Fetch.", "traceback": "Traceback", "result": False,
+        },
     ),
     (
         ErrorReport.of(ResultError("speech-invalid", "Noise.", "Try."), "j", "Traceback", last=True),

@@ -193,7 +193,7 @@ def test_a_cancel_reaches_a_worker_that_is_only_just_being_started(
         monkeypatch.setenv(key, value)
     room.put("hello.yaml")
     (job,) = room.settle()
-    lane = room.service.gpu
+    lane = room.service.voice
     answers: list[asyncio.Task[str]] = []
 
     class Impatient(Subscriber):

@@ -55,6 +55,15 @@ def test_a_sound_can_be_handed_in_in_place_of_a_text(house: Installation) -> Non
     assert json.loads(told)["state"] == "done"
 
 
+def test_what_is_submitted_needs_no_settling(installation: Callable[..., Installation]) -> None:
+    # Given a daemon that lets files settle for longer than any test may take
+    one = installation(intake={"settle_s": 10**5, "settle_unknown_s": 10**5, "companion_wait_s": 10**6})
+    one.start()
+    (one.root / "a.wav").write_bytes(sound(0.4))
+    told = one.avatar("submit", "--audio", "a.wav", "--set", "kind=speech", "--wait", "--json").stdout
+    assert json.loads(told)["state"] == "done"
+
+
 def test_a_job_with_an_output_of_its_own_is_waited_for_under_that_name(house: Installation) -> None:
     told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", "--wait").stdout
     assert told.split() == [str(house.outbox / "greeting.wav")]

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from daemon.config.settings import Intake
+from daemon.intake.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.scanner import InboxScanner
 from daemon.intake.watcher import Watcher
 from daemon.queue.source_files import is_continuation
 from tests.conftest import Installation, wait_for
+from tests.support.intake_room import DETECT, Room
 from tests.support.ledger import sound
 from tests.support.worker_seam import Gates
 
@@ -104,10 +106,124 @@ def test_a_rename_keeps_what_is_known_of_the_writer(watched: Watched) -> None:
         (watched.root / ".a.tmp").rename(watched.root / "a.png")
         (watched.root / ".b.tmp").rename(watched.root / "b.png")
         outside.rename(watched.root / "c.png")
-        watched.becomes("c.png", Writing.CLOSED)
+        watched.becomes("c.png", Writing.MOVED_IN)
         watched.becomes("a.png", Writing.OPEN)
-        watched.becomes("b.png", Writing.CLOSED)
+        watched.becomes("b.png", Writing.RENAMED)
     watched.becomes("a.png", Writing.CLOSED)
+
+
+@pytest.fixture(params=["its owner", "another user"])
+def asked_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whose files the daemon finds: the kernel tells it of the writers of its own only."""
+    if request.param == "another user":
+        monkeypatch.setattr("daemon.intake.scanner.is_written_below", lambda *_: None)
+    return str(request.param)
+
+
+def test_a_file_that_was_closed_and_renamed_is_whole_at_once(watched: Watched, asked_by: str) -> None:
+    # Given files that were closed and renamed, as programs do that want nobody to read half of one
+    for name in ("a.yaml", "p.png"):
+        (watched.root / f".{name}.tmp").write_bytes(b"all of it")
+        watched.becomes(f".{name}.tmp", Writing.CLOSED)
+        (watched.root / f".{name}.tmp").rename(watched.root / name)
+        watched.becomes(name, Writing.RENAMED)
+    # Then there is nothing to wait for, for the manifest as for the file that it names
+    assert [drop.name for drop in watched.inbox.look() if drop.settled] == ["a.yaml"]
+    assert watched.inbox.still("p.png")
+    # Until somebody writes to it
+    with (watched.root / "p.png").open("ab") as file:
+        file.write(b" and more")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        assert not watched.whole("p.png", PATIENCE_S - 1)
+    watched.becomes("p.png", Writing.CLOSED)
+    assert not watched.whole("p.png")
+    assert watched.whole("p.png", SETTLE_S + 0.1)
+
+
+def test_a_file_moved_in_from_elsewhere_is_whole_when_the_kernel_knows_of_no_writer(
+    watched: Watched, asked_by: str
+) -> None:
+    outside = watched.root.parent / "p.png"
+    outside.write_bytes(b"all of it")
+    outside.rename(watched.root / "p.png")
+    watched.becomes("p.png", Writing.MOVED_IN)
+    # Where the daemon cannot ask, the writer that nobody saw may go on: the file settles as one that was closed here
+    assert watched.whole("p.png") == (asked_by == "its owner")
+    assert watched.whole("p.png", SETTLE_S + 0.1)
+
+
+def test_a_file_that_is_moved_in_while_it_is_written_is_not_whole_until_it_is_closed(watched: Watched) -> None:
+    # Given a file whose writer was never seen, since it began elsewhere
+    outside = watched.root.parent / "p.png"
+    with outside.open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        outside.rename(watched.root / "p.png")
+        watched.becomes("p.png", Writing.MOVED_IN)
+        # Then the kernel knows that somebody has it open, however still it stands
+        assert not watched.whole("p.png")
+        assert not watched.whole("p.png", PATIENCE_S - 1)
+    # When it is closed / Then it settles
+    watched.becomes("p.png", Writing.CLOSED)
+    assert not watched.whole("p.png")
+    assert watched.whole("p.png", SETTLE_S + 0.1)
+
+
+def test_a_renamed_file_that_changes_before_it_is_told_is_not_whole(watched: Watched, asked_by: str) -> None:
+    (watched.root / ".p.tmp").write_bytes(b"all of it")
+    watched.becomes(".p.tmp", Writing.CLOSED)
+    (watched.root / ".p.tmp").rename(watched.root / "p.png")
+    watched.becomes("p.png", Writing.RENAMED)
+    assert watched.whole("p.png")
+    # Given notifications that are late
+    watched.writers.hear = lambda event: False  # type: ignore[method-assign]
+    with (watched.root / "p.png").open("ab") as file:
+        file.write(b" and half of something else")
+        file.flush()
+        assert watched.writers.of("p.png") is Writing.RENAMED
+        assert not watched.whole("p.png")
+
+
+def test_a_file_that_was_there_before_the_watch_is_not_whole_by_a_rename(tmp_path: Path) -> None:
+    # Given a file of which one writer was never seen, while another one closes it
+    (tmp_path / "inbox").mkdir()
+    with (tmp_path / "inbox" / ".p.tmp").open("wb") as file:
+        one = Watched(tmp_path / "inbox")
+        try:
+            (one.root / ".p.tmp").open("ab").close()
+            one.becomes(".p.tmp", Writing.CLOSED)
+            (one.root / ".p.tmp").rename(one.root / "p.png")
+            (one.root / "last").touch()
+            one.becomes("last", Writing.CLOSED)
+            assert one.writers.of("p.png") is not Writing.RENAMED
+            file.write(b"half")
+        finally:
+            one.watcher.stop()
+
+
+def test_a_companion_is_looked_at_again_after_the_claim(tmp_path: Path) -> None:
+    # Given a job whose picture is written to after the look that found it whole
+    room = Room(tmp_path)
+    picture = room.put("p.png", b"half")
+    room.put("a.yaml", DETECT)
+    assert room.look() == []
+    room.now += SETTLE_S
+    batches = list(room.admission.scan())
+    with picture.open("ab") as file:
+        file.write(b" and half")
+    # Then no job is made of it now
+    assert [room.admission.take(batch) for batch in batches] == [[]]
+    # And not while it settles
+    room.admission.look()
+    for wait_s in (SETTLE_S - 0.1, 2 * FIRST_RETRY_S):
+        assert not list(room.spool.ready("face").iterdir())
+        room.now += wait_s
+        room.admission.look()
+        room.admission.resume()
+    # But then, with all of it
+    (job,) = room.spool.ready("face").iterdir()
+    assert (job / "source.image").read_bytes() == b"half and half"
 
 
 def test_a_folder_that_is_moved_in_is_whole_although_its_files_are_read(watched: Watched) -> None:

@@ -19,7 +19,8 @@ from daemon.queue.state_machine import KEPT_FAILED
 def test_every_stage_has_its_code_and_one_lane_does_it() -> None:
     for stage in STAGES:
         assert callable(importlib.import_module(f"stages.{stage}").run)
-    assert sorted((*stages_of_lane("gpu"), *stages_of_lane("cpu"))) == sorted(STAGES)
+    assert sorted((*stages_of_lane("voice"), *stages_of_lane("cpu"))) == sorted(STAGES)
+    assert stages_of_lane("gpu") == stages_of_lane("voice")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

@@ -77,7 +77,7 @@ def test_a_full_spool_pauses_each_stage_and_charges_nobody(small: Any) -> None:
     )
     for stage, room in ROOM_KB.items():
         gates.reached(stage)
-        lane = "gpu" if stage in ("tts", "lipsync") else "cpu"
+        lane = "voice" if stage in ("tts", "lipsync") else "cpu"
         before = disk_full(house, lane)
         # When the disk fills up there
         plate.fill(room)
@@ -188,7 +188,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(small: Any) -> None:
     # When that happens in the middle of a stage
     plate.fill()
     gates.open("tts")
-    wait_for("the pause", lambda: metric(house, "avatar_lane_paused", lane="gpu"))
+    wait_for("the pause", lambda: metric(house, "avatar_lane_paused", lane="voice"))
     # Then the daemon lives, and the job comes through
     plate.free()
     ledger.wait()

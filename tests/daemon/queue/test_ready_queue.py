@@ -164,7 +164,7 @@ class Counted(float):
 def comparisons(waiting: int) -> float:
     """How many comparisons each of 20 claims cost, and a look at the front, with so many jobs waiting."""
     ready_queue = ReadyQueue(SteadyClock(lambda: NOW, lambda: WALL))
-    ticket = Ticket("", "tts", 0, 0.0, NOW, 0.0)
+    ticket = Ticket("", "tts", 0, 0.0, NOW, 0.0, "voice")
     for number in range(waiting):
         place = number * 7919 % waiting  # in no order
         ready_queue.restore(replace(ticket, id=job(place).id, accepted=Counted(place)))

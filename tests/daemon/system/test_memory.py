@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.memory import limit_mb, machine_mb, memory_mb
+from daemon.system.memory import available_mb, limit_mb, machine_mb, memory_mb
 
 LIMIT = 512 * 2**20
 ASK = "from daemon.system.memory import memory_mb; print(round(memory_mb() * 1e6))"
@@ -74,3 +74,17 @@ def test_a_real_group_is_believed(group: Path) -> None:
     join = f"import os; open('{group}/cgroup.procs', 'w').write(str(os.getpid())); {ASK}"
     result = subprocess.run([sys.executable, "-c", join], capture_output=True, text=True, check=True)
     assert int(result.stdout) == LIMIT
+
+
+def test_what_is_left_is_the_least_of_the_machine_and_the_groups(tmp_path: Path) -> None:
+    group = tmp_path / "a.slice"
+    group.mkdir()
+    (tmp_path / "membership").write_text("0::/a.slice\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable:  2000000 kB\n")
+    where = (tmp_path / "membership", tmp_path, tmp_path / "meminfo")
+    assert available_mb(*where) == 2048
+    # Given a group with a limit / Then pages of files that nobody uses now count as free
+    (group / "memory.max").write_text("1000000000\n")
+    (group / "memory.current").write_text("900000000\n")
+    (group / "memory.stat").write_text("anon 500000000\ninactive_file 300000000\n")
+    assert available_mb(*where) == 400

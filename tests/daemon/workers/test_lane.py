@@ -15,6 +15,7 @@ from daemon.queue.ready_queue import Ticket
 from daemon.wire import ModelLoaded, Notice, Result, RunRequest, TimeLeft
 from daemon.workers.lane import Lane, Slot
 from daemon.workers.process import WorkerProcess
+from daemon.workers.routes import Routes
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
@@ -42,12 +43,26 @@ class PlayedWorker(WorkerProcess):
         self.requests: list[RunRequest] = []
         self.stops: list[float] = []
         self.works = asyncio.Event()
+        self.preloaded: list[str] = []
+        #: What the next loadings wait for before the process dies of them.
+        self.loads: list[asyncio.Event] = []
         self._up = False
         self._ended = asyncio.Event()
 
     @property
     def alive(self) -> bool:
         return self._up
+
+    async def preload(self, stage: str) -> float:
+        self._up = True
+        self.preloaded.append(stage)
+        self.works.set()
+        answer = self.loads.pop(0) if self.loads else None
+        if answer is not None:
+            await answer.wait()
+            self._up = False
+            raise DEATH
+        return 0.0
 
     async def run(self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]) -> Result:
         self.requests.append(request)
@@ -78,7 +93,9 @@ class PlayedWorker(WorkerProcess):
 class PlayedLane(Lane):
     """A lane of played workers that takes whatever comes first; notes the length of each run of one stage."""
 
-    def __init__(self, room: QueueRoom, answers: Iterable[Answer] = (), slots: int = 1) -> None:
+    def __init__(
+        self, room: QueueRoom, answers: Iterable[Answer] = (), slots: int = 1, preloads: Iterable[Stage] = ()
+    ) -> None:
         self.workers: list[PlayedWorker] = []
         self.runs: list[int] = []
         script = list(answers)
@@ -87,7 +104,15 @@ class PlayedLane(Lane):
             self.workers.append(PlayedWorker(name, settings, on_notice, script))
             return self.workers[-1]
 
-        super().__init__("gpu", slots, room.state_machine, STAGES, self._first, play)
+        super().__init__(
+            "voice",
+            slots,
+            room.state_machine,
+            self._first,
+            Routes(room.state_machine.settings),
+            play,
+            lambda: list(preloads),
+        )
 
     def _first(self, slot: Slot, now: float) -> Ticket | None:
         self.runs.append(slot.run_length)
@@ -138,7 +163,7 @@ def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(roo
 
     async def live() -> None:
         async with lane.running():
-            await room.diary.until("gpu paused: disk-full")
+            await room.diary.until("voice paused: disk-full")
             assert lane.pause is not None
             await room.diary.until("hello is done")
 
@@ -146,9 +171,9 @@ def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(roo
     # Then the job was put back each time, and counted once when it worked
     assert room.on_disk(job).attempts == {"tts": 1, "deliver": 1}
     assert room.diary.lines.count("hello tts paused") == 2
-    assert (room.diary.lines.count("gpu resumed"), lane.pause) == (1, None)
+    assert (room.diary.lines.count("voice resumed"), lane.pause) == (1, None)
     # And people were told that it works again as soon as it did
-    assert room.diary.lines.index("gpu resumed") < room.diary.lines.index("hello tts done")
+    assert room.diary.lines.index("voice resumed") < room.diary.lines.index("hello tts done")
 
 
 def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: QueueRoom) -> None:
@@ -205,7 +230,7 @@ def test_a_job_whose_worker_dies_is_quarantined_after_so_many_and_others_go_on(r
     error = room.on_disk(poison).error
     assert error is not None
     assert error["code"] == "quarantined"
-    assert room.diary.lines.count("gpu worker died: worker-crashed") == 2
+    assert room.diary.lines.count("voice worker died: worker-crashed") == 2
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
@@ -225,7 +250,7 @@ def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> 
     record = room.on_disk(job)
     assert (record.state, record.crashes) == ("cancelled", 0)
     assert lane.workers[0].stops[0] == 0
-    assert "gpu worker died: worker-crashed" not in room.diary.lines
+    assert "voice worker died: worker-crashed" not in room.diary.lines
 
 
 def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
@@ -255,7 +280,7 @@ def test_at_the_end_of_the_daemon_running_jobs_go_back_uncharged(room: QueueRoom
     record = room.on_disk(job)
     assert (room.where(job), record.attempts, record.crashes) == ("tts/ready", {"tts": 0}, 0)
     assert record.not_before == 0  # it is the first at the next start
-    assert "gpu worker died: worker-crashed" not in room.diary.lines
+    assert "voice worker died: worker-crashed" not in room.diary.lines
     # And nothing new was begun
     assert room.on_disk(other).attempts == {}
 
@@ -353,6 +378,116 @@ def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoo
 
     asyncio.run(asyncio.wait_for(live(), 60.0))
     assert lane.workers[0].stops[0] > 0  # it may end by itself
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so, in the loop that brings it about."""
+    while not is_so():
+        await asyncio.sleep(0)
+
+
+def test_the_first_worker_loads_its_stages_before_a_job_comes_and_stays(room: QueueRoom) -> None:
+    room.set(lanes={"idle_s": 0.0})
+    lane = PlayedLane(room, slots=2, preloads=STAGES)
+    first, second = lane.workers
+
+    async def live() -> None:
+        async with lane.running():
+            await until(lambda: first.preloaded == ["tts", "deliver"])
+            await turns()
+            # Given a job / Then the slot without a process leaves it to the one that stands ready
+            room.accept()
+            room.state_machine.changed.notify()
+            await room.diary.until("hello is done")
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert first.alive
+            assert first.stops == []
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+    assert [request.stage for request in first.requests] == ["tts", "deliver"]
+    assert (second.requests, second.preloaded) == ([], [])
+
+
+def test_a_job_that_comes_while_a_stage_is_loaded_goes_before_the_next_one(room: QueueRoom) -> None:
+    lane = PlayedLane(room, preloads=STAGES)
+    worker = lane.workers[0]
+    order: list[str] = []
+
+    async def load(stage: str) -> float:
+        order.append(f"{stage} loaded after {len(worker.requests)} requests")
+        worker._up = True
+        if stage == "tts":
+            room.accept()
+            room.state_machine.changed.notify()
+            await turns()
+        return 0.0
+
+    async def live() -> None:
+        worker.preload = load  # type: ignore[method-assign]
+        async with lane.running():
+            await until(lambda: len(order) == 2)
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+    assert order == ["tts loaded after 0 requests", "deliver loaded after 2 requests"]
+
+
+def test_a_process_that_dies_while_it_loads_is_not_started_again_and_jobs_are_tried(room: QueueRoom) -> None:
+    lane = PlayedLane(room, preloads=STAGES)
+    worker = lane.workers[0]
+
+    async def live() -> None:
+        ends = asyncio.Event()
+        ends.set()
+        worker.loads = [ends]
+        async with lane.running():
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert worker.preloaded == ["tts"]
+            assert lane.pause is None
+            room.accept()
+            room.state_machine.changed.notify()
+            await room.diary.until("hello is done")
+            # When its process ends later / Then it loads anew, once: it has done a job in between
+            await worker.stop()
+            room.state_machine.changed.notify()
+            await until(lambda: worker.preloaded == ["tts", "tts", "deliver"])
+            await worker.stop()
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert not worker.alive
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
+
+
+def test_where_memory_is_short_nothing_is_loaded_ahead_and_an_idle_worker_ends(
+    room: QueueRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.workers.lane.is_short", lambda: True)
+    room.set(lanes={"idle_s": 0.0})
+    lane = PlayedLane(room, preloads=STAGES)
+    worker = lane.workers[0]
+
+    async def live() -> None:
+        async with lane.running():
+            await turns()
+            assert (worker.preloaded, worker.alive) == ([], False)
+            room.accept()
+            room.state_machine.changed.notify()
+            await room.diary.until("hello is done")
+            while worker.alive:
+                room.state_machine.changed.notify()
+                await asyncio.sleep(0)
+            # And what was ended for its memory does not take it again
+            for _ in range(5):
+                room.state_machine.changed.notify()
+                await turns()
+            assert (worker.preloaded, worker.alive) == ([], False)
+
+    asyncio.run(asyncio.wait_for(live(), 60.0))
 
 
 def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,8 +130,8 @@ def test_a_gpu_that_disappears_costs_no_job_a_try_and_the_work_goes_on_in_a_fres
     assert status["state"] == "done"
     assert "attempts" not in status
     # And the lane was paused for that reason, said so, and went on
-    pauses = [event for event in house.events("lane paused") if event["lane"] == "gpu"]
+    pauses = [event for event in house.events("lane paused") if event["lane"] == "voice"]
     assert [event["code"] for event in pauses] == ["gpu-lost"]
-    assert [event["lane"] for event in house.events("lane resumed")] == ["gpu"]
+    assert [event["lane"] for event in house.events("lane resumed")] == ["voice"]
     # And the process that lost it is gone
     assert not Path(f"/proc/{(gates.folder / 'unplugged').read_text()}").exists()

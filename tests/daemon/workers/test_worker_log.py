@@ -32,7 +32,7 @@ def test_the_traceback_of_a_stage_is_in_the_log_and_in_the_jobs_history(
     house.drop("wrong.yaml", {"kind": "speech", "text": "???"})
     status, wrong = house.finished("fall"), house.finished("wrong")
     assert status["error"]["code"] == "internal-error"
-    about = {"job_id": status["job"], "stage": "tts", "lane": "gpu"}
+    about = {"job_id": status["job"], "stage": "tts", "lane": "voice"}
     # Then the log has the traceback of each try, with the job and the stage
     failures = house.events("stage failed unexpectedly")
     assert [{**event, **about, "level": "error"} for event in failures] == failures
