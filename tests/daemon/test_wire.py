@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.config import Settings
-from daemon.errors import MachineError, ResultError
+from daemon.errors import AvatarError, JobError, MachineError, ResultError, UnknownError
 from daemon.wire import (
     AllowTime,
     Elsewhere,
