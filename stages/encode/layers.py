@@ -1,4 +1,4 @@
-"""Separates the portrait into a figure and a background, and composites them again.
+"""The layers of a frame: the moving figure over a still background.
 
 If the picture could not be split, the figure is the whole picture.
 """
@@ -9,44 +9,69 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.encode.planes import BLACK, NEUTRAL, PlanarFrame, halve, to_ycc
 from stages.face.rig.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
 
 
-class Layers:
-    """A BGR portrait in layers.
+def make_figure(portrait: Picture, matte: Matte, new_background: bool) -> Picture:
+    """Cut the figure out of a BGR portrait: BGRA with premultiplied alpha, uint8 [height, width, 4]."""
+    if not matte:
+        return np.asarray(cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA), np.uint8)
+    plate = np.ascontiguousarray(matte.plate[..., ::-1])
+    colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
+    if new_background:  # colour above alpha is left over from the old background
+        colours = np.minimum(colours, matte.alpha[..., None])
+    return np.asarray(cv2.merge([*cv2.split(colours), matte.alpha]), np.uint8)
+
+
+class Background:
+    """The still background of a video, and the composition of the figure over it.
 
     Attributes:
-        split: whether there are two layers.
-        figure: the person, BGRA with premultiplied alpha (BGR if there is only one layer).
-        still: the composited picture without any motion, BGR.
+        frame: a frame that shows only the background.
     """
 
-    def __init__(self, portrait: Picture, matte: Matte, backdrop: Picture | None = None) -> None:
-        """Split `portrait`, BGR, by its matte; `backdrop`, BGR of its size, replaces its background."""
-        self.split = bool(matte)
-        if not self.split:
-            self.figure, self.still = portrait.copy(), portrait
-            return
-        plate = np.ascontiguousarray(matte.plate[..., ::-1])
-        colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
-        if backdrop is not None:  # colour above alpha is left over from the old background
-            colours = np.minimum(colours, matte.alpha[..., None])
-        self._backdrop = plate if backdrop is None else backdrop
-        self.figure = np.asarray(cv2.merge([*cv2.split(colours), matte.alpha]), np.uint8)
-        self.still = self.composite(self.figure, (slice(None), slice(None)))
+    def __init__(self, picture: Picture, transparent: bool) -> None:
+        """`picture`: BGR; not shown if `transparent`."""
+        self.frame = PlanarFrame.from_bgr(picture)
+        if transparent:
+            height, width = picture.shape[:2]
+            self.frame = PlanarFrame.empty(width, height, transparent=True)
+            self.frame.y.fill(BLACK)
+            self.frame.cb.fill(NEUTRAL)
+            self.frame.cr.fill(NEUTRAL)
+            self.frame.alpha.fill(0)
 
-    def composite(self, figure: Picture, box: Box) -> Picture:
-        """Composite a block of the (moved) figure over the background at `box`, to BGR."""
-        if not self.split:
-            return figure
-        behind = background_share(self._backdrop[box], cv2.extractChannel(figure, 3))
-        return np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_BGRA2BGR), behind), np.uint8)
+    def show(self, figure: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw a block of the figure, BGRA with premultiplied alpha, at `box` with even bounds."""
+        values = to_ycc(np.ascontiguousarray(figure))
+        luma, blue, red, alpha = cv2.split(values)
+        self.show_luma(np.asarray(luma, np.uint8), np.asarray(alpha, np.uint8), box, frame)
+        self.show_chroma(halve(np.asarray(cv2.merge([blue, red, alpha, alpha]), np.uint8)), box, frame)
+
+    def show_luma(self, luma: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw premultiplied Y, uint8 [height, width], at `box`."""
+        if frame.transparent:
+            frame.alpha[box] = alpha
+            frame.y[box] = cv2.max(cv2.divide(luma, alpha, scale=255), np.array([BLACK], np.float64))
+        else:
+            frame.y[box] = cv2.add(luma, _share(self.frame.y[box], alpha))
+
+    def show_chroma(self, chroma: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw premultiplied chroma, see `FigurePlanes.chroma`, at `box`, in px of the frame."""
+        rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
+        blue, red, alpha, _ = cv2.split(chroma)
+        for values, still, target in ((blue, self.frame.cb, frame.cb), (red, self.frame.cr, frame.cr)):
+            if frame.transparent:
+                full = cv2.divide(values, alpha, scale=255)
+                target[rows, columns] = np.where(alpha > 0, full, NEUTRAL)
+            else:
+                target[rows, columns] = cv2.add(values, _share(still[rows, columns], np.asarray(alpha, np.uint8)))
 
 
-def to_straight_alpha(colours: Picture, alpha: Picture) -> Picture:
-    """Convert premultiplied colours, BGR, to BGRA with straight alpha, which video players expect."""
-    full = cv2.divide(colours, cv2.merge([alpha] * 3), scale=255)  # by 0 is 0
-    return np.asarray(cv2.merge([*cv2.split(full), alpha]), np.uint8)
+def _share(background: Picture, alpha: Picture) -> Picture:
+    """(1 - alpha) * background."""
+    return np.asarray(cv2.multiply(background, cv2.bitwise_not(alpha), scale=1 / 255), np.uint8)
