@@ -40,7 +40,7 @@ def _between(plane: Picture, across: npt.NDArray[np.float64], down: npt.NDArray[
 
 
 class FigurePlanes:
-    """The planes of a figure, BGRA with premultiplied alpha. Y, Cb and Cr are premultiplied, including their offsets.
+    """The planes of a figure, BGRA with premultiplied alpha; see `to_ycc`.
 
     Attributes:
         luma: uint8 [2 * height, 2 * width], see `enlarge`.

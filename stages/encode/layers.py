@@ -58,20 +58,23 @@ class Background:
             frame.alpha[box] = alpha
             frame.y[box] = cv2.max(cv2.divide(luma, alpha, scale=255), np.array([BLACK], np.float64))
         else:
-            frame.y[box] = cv2.add(luma, _share(self.frame.y[box], alpha))
+            share = cv2.multiply(self.frame.y[box], cv2.bitwise_not(alpha), scale=1 / 255)
+            frame.y[box] = cv2.add(luma, share)
 
     def show_chroma(self, chroma: Picture, box: Box, frame: PlanarFrame) -> None:
         """Draw premultiplied chroma, see `FigurePlanes.chroma`, at `box`, in px of the frame."""
         rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
         blue, red, alpha, _ = cv2.split(chroma)
+        if frame.transparent:
+            scale = np.float32(255) / np.maximum(alpha, 1)
+            for values, target in ((blue, frame.cb), (red, frame.cr)):
+                full = NEUTRAL + (values.astype(np.float32) - NEUTRAL) * scale
+                target[rows, columns] = np.where(alpha > 0, np.clip(np.round(full), 0, 255), NEUTRAL)
+            return
+        # In 8 bits, which is several times as fast: share = NEUTRAL + (1 - alpha) * (background - NEUTRAL).
+        through = cv2.bitwise_not(alpha)
+        offset = cv2.convertScaleAbs(through, alpha=NEUTRAL / 255)
         for values, still, target in ((blue, self.frame.cb, frame.cb), (red, self.frame.cr, frame.cr)):
-            if frame.transparent:
-                full = cv2.divide(values, alpha, scale=255)
-                target[rows, columns] = np.where(alpha > 0, full, NEUTRAL)
-            else:
-                target[rows, columns] = cv2.add(values, _share(still[rows, columns], np.asarray(alpha, np.uint8)))
-
-
-def _share(background: Picture, alpha: Picture) -> Picture:
-    """(1 - alpha) * background."""
-    return np.asarray(cv2.multiply(background, cv2.bitwise_not(alpha), scale=1 / 255), np.uint8)
+            share = cv2.multiply(still[rows, columns], through, scale=1 / 255)
+            share = cv2.addWeighted(share, 1, offset, -1, NEUTRAL)
+            target[rows, columns] = cv2.addWeighted(values, 1, share, 1, -NEUTRAL)

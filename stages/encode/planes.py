@@ -26,18 +26,19 @@ _MATRIX = np.stack(
         (np.array([0.0, 0.0, 1.0]) - _LUMA) / (2 * (1 - _KR)) * 224 / 255,
     ]
 )
-_OFFSETS = np.array([BLACK, NEUTRAL, NEUTRAL], np.float64)
 
 
 def to_ycc(picture: Picture) -> Picture:
     """Convert BGR, or BGRA with premultiplied alpha, to Y, Cb, Cr, A at full resolution, uint8 [height, width, 4].
 
-    Y, Cb and Cr are then premultiplied by alpha, too, including their offsets.
+    Y is then premultiplied by alpha, too, with its offset; Cb and Cr without theirs, which would clip what a strand of hair that
+    the matte missed leaves in the figure.
     """
     if picture.shape[2] == 3:
-        matrix = np.vstack([np.column_stack([_MATRIX, _OFFSETS]), [0, 0, 0, 255]])
+        matrix = np.vstack([np.column_stack([_MATRIX, [BLACK, NEUTRAL, NEUTRAL]]), [0, 0, 0, 255]])
     else:
-        matrix = np.vstack([np.column_stack([_MATRIX, _OFFSETS / 255]), [0, 0, 0, 1]])
+        by_alpha, fixed = [BLACK / 255, 0, 0], [0, NEUTRAL, NEUTRAL]
+        matrix = np.vstack([np.column_stack([_MATRIX, by_alpha, fixed]), [0, 0, 0, 1, 0]])
     return np.asarray(cv2.transform(picture, matrix), np.uint8)
 
 
@@ -136,6 +137,6 @@ class PlanarFrame:
             for plane in (self.cb, self.cr)
         ]
         inverse = np.linalg.inv(_MATRIX)
-        matrix = np.column_stack([inverse, -inverse @ _OFFSETS])
+        matrix = np.column_stack([inverse, -inverse @ np.array([BLACK, NEUTRAL, NEUTRAL])])
         colours = np.asarray(cv2.transform(cv2.merge([self.y, *full]), matrix), np.uint8)
         return np.asarray(cv2.merge([*cv2.split(colours), self.alpha]), np.uint8) if self.transparent else colours
