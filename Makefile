@@ -26,7 +26,7 @@ $(DEV): $(STAMP) requirements-dev.lock
 TORCH_BUILD ?= cpu
 EXTRAS := musetalk xtts languages japanese fonts
 
-$(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu,requirements-$(name).lock) tools/extras.sh
+$(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirements-$(name).lock) tools/extras.sh
 	@tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
 	@touch $@
 
@@ -65,8 +65,9 @@ docs: $(DEV)
 install upgrade uninstall:
 	@tools/install.sh $@ $(OPTIONS)
 
+# OPTIONS=--upgrade, OPTIONS="--upgrade-package NAME": newer versions, where pyproject.toml names none. See tools/lock.sh.
 lock:
-	@$(PYTHON) tools/lock.py
+	@tools/lock.sh "$(PYTHON)" $(OPTIONS)
 
 clean:
 	rm -rf $(VENV)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import errno
 import traceback
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Fault = Literal["job", "machine", "unknown"]
 
@@ -110,6 +113,12 @@ def shorten(text: str, limit: int = TEXT_CHARS) -> str:
         return text
     head = limit // 4
     return f"{text[:head]}\n… {len(text) - limit} characters are left out …\n{text[head - limit :]}"
+
+
+def first_invalid(exc: ValidationError, whole: str) -> str:
+    """Return where data is invalid first, and why, such as "phones.3.start: Field required". `whole` names the data."""
+    first = exc.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 
 
 def traceback_of(exc: BaseException) -> str:

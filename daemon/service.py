@@ -57,7 +57,6 @@ class Service:
     """One daemon on one spool. `config`: the file that SIGHUP reads again."""
 
     def __init__(self, settings: Settings, config: Path | None = None) -> None:
-        settings = settings.model_copy(deep=True)  # a reload changes them in place; defaults are shared otherwise
         self.settings = settings
         self._config = config
         self.spool = Spool(settings.paths.spool)

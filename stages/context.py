@@ -10,8 +10,8 @@ from typing import Any
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest, copy_name
 
-#: JSON object that a stage returns for the status file: engine, the reason for its choice, measured figures.
-Facts = dict[str, Any]
+#: JSON object that a stage returns for the status file: engine, the reason for its choice, measured figures (`stages.facts`).
+Facts = Mapping[str, Any]
 
 
 def _ignore(*_: object) -> None:

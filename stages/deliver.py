@@ -11,21 +11,28 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from daemon.errors import MachineError
 from daemon.system import fs
 from daemon.system.mount_guard import MountGuard
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import DeliveryFacts, Output
 
 CHUNK = 1 << 20  # bytes
 
 
-def run(ctx: Context) -> Facts:
+class PlannedOutput(Output):
+    """An entry of `delivery.json`: a result, the ending of its name, and the name of its part in the outbox."""
+
+    ending: str
+    part: str
+
+
+def run(ctx: Context) -> DeliveryFacts:
     """Publish the results.
 
     Returns:
-        {"outputs": [{"file", "bytes", "sha256"}]}, the main result last.
+        The results, the main one last.
 
     Raises:
         MachineError: `outbox-unusable`, or what `daemon.system.mount_guard` raises.
@@ -39,13 +46,13 @@ def run(ctx: Context) -> Facts:
     paths = ctx.settings.paths
     with MountGuard(paths.outbox, paths.spool / "outbox.json", "outbox").held(adopt=False):
         outputs = _publish_results(ctx)
-    return {"outputs": [{key: output[key] for key in ("file", "bytes", "sha256")} for output in outputs]}
+    return {"outputs": [Output(file=one["file"], bytes=one["bytes"], sha256=one["sha256"]) for one in outputs]}
 
 
-def _publish_results(ctx: Context) -> list[dict[str, Any]]:
+def _publish_results(ctx: Context) -> list[PlannedOutput]:
     plan = ctx.path("delivery.json")
     if plan.exists():
-        outputs: list[dict[str, Any]] = json.loads(plan.read_bytes())
+        outputs: list[PlannedOutput] = json.loads(plan.read_bytes())
     else:
         outputs = _copy_results(ctx)
         fs.replace_json(plan, outputs)
@@ -54,12 +61,12 @@ def _publish_results(ctx: Context) -> list[dict[str, Any]]:
     return outputs
 
 
-def _copy_results(ctx: Context) -> list[dict[str, Any]]:
+def _copy_results(ctx: Context) -> list[PlannedOutput]:
     """Copy every result to a part in the outbox and flush it; an incomplete part of an earlier attempt is replaced."""
     outbox = ctx.settings.paths.outbox
     found = [(name, ending) for name, ending in ctx.manifest.kind_of_job.results if ctx.path(name).exists()]
     total = sum(ctx.path(name).stat().st_size for name, _ in found) or 1
-    outputs: list[dict[str, Any]] = []
+    outputs: list[PlannedOutput] = []
     done = 0
     parts = [outbox / f".{ctx.job_id}{ending}.part" for _, ending in found]
     try:
@@ -93,7 +100,7 @@ def _copy(source: Path, part: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _publish_part(ctx: Context, output: dict[str, Any], outputs: list[dict[str, Any]], plan: Path) -> None:
+def _publish_part(ctx: Context, output: PlannedOutput, outputs: list[PlannedOutput], plan: Path) -> None:
     """Rename a part to its final name. If the name is taken, append the job id to it and record that first."""
     outbox = ctx.settings.paths.outbox
     part = outbox / output["part"]

@@ -1,8 +1,7 @@
 """The child process of a lane: `python -m stages.worker --lane gpu`. Reads requests from stdin and writes answers to
 stdout, as JSON lines.
 
-Requests: {"op": "init", "settings": …}, {"op": "run", "job", "name", "stage", "dir", "manifest"}.
-Answers: ready, heartbeat, progress, left, allow, model, log, result, error (see docs/worker.md).
+`daemon/wire.py` defines both, and docs/worker.md describes them.
 """
 
 from __future__ import annotations
@@ -28,6 +27,21 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system import fs
 from daemon.system.process import die_with
+from daemon.wire import (
+    AllowTime,
+    ErrorReport,
+    Heartbeat,
+    InitRequest,
+    Message,
+    ModelLoaded,
+    Progress,
+    Ready,
+    Result,
+    RunRequest,
+    StageResult,
+    TimeLeft,
+    read_request,
+)
 from stages.context import Context, Facts
 from stages.worker_log import WorkerLogHandler
 
@@ -50,9 +64,9 @@ class Wire:
         os.dup2(2, 1)
         self._lock = threading.Lock()
 
-    def send(self, event: str, **data: Any) -> None:
+    def send(self, message: Message) -> None:
         """Write one message as a JSON line. Thread-safe."""
-        line = json.dumps({"event": event, **data}, default=str).encode() + b"\n"
+        line = message.to_line()
         with self._lock:
             self._out.write(line)
 
@@ -62,63 +76,60 @@ def send_heartbeats(wire: Wire, every_s: float) -> None:
 
     def loop() -> None:
         while True:
-            wire.send("heartbeat")
+            wire.send(Heartbeat())
             time.sleep(every_s)
 
     threading.Thread(target=loop, name="heartbeat", daemon=True).start()
 
 
-def run_stage(request: dict[str, Any], settings: Settings, wire: Wire) -> dict[str, Any]:
+def run_stage(request: RunRequest, settings: Settings, wire: Wire) -> StageResult:
     """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
 
-    Returns:
-        {"facts", "warnings"}, which is also written to `STAGE.done.json` in the job's folder.
+    The result is also written to `STAGE.done.json` in the job's folder.
     """
-    stage = str(request["stage"])
+    job, stage, directory = request.job, request.stage, request.dir
     if stage not in STAGES:
         raise ValueError(f"no stage {stage!r}")
-    directory = Path(request["dir"])
     report = directory / f"{stage}.done.json"
     if report.exists():
-        saved: dict[str, Any] = json.loads(report.read_bytes())
-        return saved
-    sent = {"progress": 0.0, "left": 0.0}
+        return StageResult.model_validate(json.loads(report.read_bytes()))
+    sent: dict[type[Message], float] = {}
 
-    def send_rarely(event: str, value: float) -> None:
+    def send_rarely(kind: type[Progress | TimeLeft], value: float) -> None:
         now = time.monotonic()
-        if now - sent[event] >= PROGRESS_S:
-            sent[event] = now
-            wire.send(event, job=request["job"], value=round(value, 4))
+        if now - sent.get(kind, 0.0) >= PROGRESS_S:
+            sent[kind] = now
+            wire.send(kind(job=job, value=round(value, 4)))
 
     def progress(value: float) -> None:
-        send_rarely("progress", min(max(value, 0.0), 1.0))
+        send_rarely(Progress, min(max(value, 0.0), 1.0))
 
     def report_seconds_left(seconds: float) -> None:
-        send_rarely("left", max(seconds, 0.0))
+        send_rarely(TimeLeft, max(seconds, 0.0))
 
     def allow_seconds(seconds: float) -> None:
-        wire.send("allow", job=request["job"], value=round(seconds, 1))
+        wire.send(AllowTime(job=job, value=round(seconds, 1)))
 
     def report_model_loaded(model: str, seconds: float) -> None:
-        wire.send("model", stage=stage, model=model, seconds=round(seconds, 3))
+        wire.send(ModelLoaded(stage=stage, model=model, seconds=round(seconds, 3)))
 
-    manifest = Manifest.model_validate(request["manifest"])
+    manifest = Manifest.model_validate(request.manifest)
     context = Context(
-        str(request["job"]), str(request["name"]), directory, manifest, settings,
-        progress, report_seconds_left, allow_seconds, report_model_loaded, dict(request.get("still_s", {})),
+        job, request.name, directory, manifest, settings,
+        progress, report_seconds_left, allow_seconds, report_model_loaded, request.still_s,
     )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")
     if (load_s := time.monotonic() - started) > 0.05:
-        wire.send("model", stage=stage, model=stage, seconds=round(load_s, 3))
+        report_model_loaded(stage, load_s)
     try:
         facts: Facts = module.run(context)
     except MachineError as exc:
         if exc.code != "gpu-memory" or not release_other_models(stage):
             raise
         facts = module.run(context)
-    result = {"facts": facts, "warnings": context.warnings}
-    fs.replace_json(report, result)
+    result = StageResult(facts=dict(facts), warnings=context.warnings)
+    fs.replace_json(report, dict(result))
     return result
 
 
@@ -151,10 +162,10 @@ def classify_error(exc: Exception, settings: Settings) -> AvatarError:
     return error
 
 
-def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire) -> bool:
+def run_and_report(request: RunRequest, settings: Settings, wire: Wire) -> bool:
     """Run one stage and send its result or error. Returns whether this process can run another stage."""
     try:
-        wire.send("result", job=request["job"], **run_stage(request, settings, wire))
+        wire.send(Result(job=request.job, **dict(run_stage(request, settings, wire))))
     except Exception as exc:
         error = classify_error(exc, settings)
         trace = traceback_of(exc)
@@ -163,10 +174,7 @@ def run_and_report(request: dict[str, Any], settings: Settings, wire: Wire) -> b
         # After losing the GPU, CUDA cannot recover in this process, and a process that computed a wrong result may do so again:
         # exit so that a new process starts.
         last = error.code == "gpu-lost" or isinstance(error, ResultError)
-        wire.send(
-            "error", job=request["job"], fault=error.fault, **error.to_dict(),
-            traceback=trace, last=last, result=isinstance(error, ResultError),
-        )  # fmt: skip
+        wire.send(ErrorReport.of(error, request.job, trace, last=last))
         return not last
     return True
 
@@ -175,14 +183,14 @@ def serve_requests(wire: Wire, log_handler: WorkerLogHandler) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
     for line in sys.stdin.buffer:
-        request = json.loads(line)
-        if request["op"] == "init":
-            settings = Settings.model_validate(request["settings"])
+        request = read_request(line)
+        if isinstance(request, InitRequest):
+            settings = request.settings
             log_handler.set_level(settings.log.level)
             send_heartbeats(wire, settings.lanes.heartbeat_s)
-            wire.send("ready", pid=os.getpid())
+            wire.send(Ready(pid=os.getpid()))
             continue
-        with log_handler.for_job(str(request["job"]), str(request["stage"])):
+        with log_handler.for_job(request.job, request.stage):
             goes_on = run_and_report(request, settings, wire)
         if not goes_on:
             return

@@ -13,22 +13,27 @@ from contextlib import contextmanager
 from typing import Any
 
 from daemon.errors import shorten
+from daemon.wire import LogLevel, LogMessage
 
 #: Maximum number of messages per run of a stage: a stage that logs in a loop must not fill the daemon's log.
 LINES = 200
 #: Packages whose messages of every level are sent; other packages' are sent from warning on, as in the daemon itself.
 _OURS = ("stages", "daemon")
-_LEVELS = (("error", logging.ERROR), ("warning", logging.WARNING), ("info", logging.INFO))
+_LEVELS: tuple[tuple[LogLevel, int], ...] = (
+    ("error", logging.ERROR),
+    ("warning", logging.WARNING),
+    ("info", logging.INFO),
+)
 
 
 class WorkerLogHandler(logging.Handler):
     """A logging handler that sends the records of this process to the daemon.
 
     Args:
-        send: sends one message, given its event and its fields.
+        send: sends one message.
     """
 
-    def __init__(self, send: Callable[..., None]) -> None:
+    def __init__(self, send: Callable[[LogMessage], None]) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         self._send = send
@@ -64,7 +69,7 @@ class WorkerLogHandler(logging.Handler):
             self._fields, self._count = fields, 0
             if dropped > 0:
                 text = f"{dropped} more messages were not sent: at most {LINES} are sent per run of a stage."
-                self._send("log", level="warning", text=text, **ended)
+                self._send(LogMessage(level="warning", text=text, **ended))
         finally:
             self.release()
 
@@ -73,12 +78,13 @@ class WorkerLogHandler(logging.Handler):
         if self._count > LINES:
             return
         try:
-            self._send("log", level=_level(record.levelno), text=shorten(self.format(record).rstrip()), **self._fields)
+            text = shorten(self.format(record).rstrip())
+            self._send(LogMessage(level=_level(record.levelno), text=text, **self._fields))
         except Exception:
             self.handleError(record)  # writes it to stderr
 
 
-def _level(number: int) -> str:
+def _level(number: int) -> LogLevel:
     """Name on the wire of a level of `logging`."""
     return next((name for name, least in _LEVELS if number >= least), "debug")
 

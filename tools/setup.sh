@@ -30,7 +30,7 @@ echo "setup: installing into $venv (once, about a minute)"
 if [ "${INSTALL_AS:-}" = copy ]; then
 	from=$(cd "$(dirname "$0")/.." && pwd)
 	copy=$(mktemp -d) # built apart: what an older build left in the tree would be installed as well
-	cp -R "$from"/daemon "$from"/stages "$from"/pyproject.toml "$from"/README.md "$from"/requirements*.in "$copy/"
+	cp -R "$from"/daemon "$from"/stages "$from"/pyproject.toml "$from"/README.md "$from"/LICENSE "$from"/NOTICE "$copy/"
 	"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$copy"
 	rm -rf "$copy"
 else

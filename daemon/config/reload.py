@@ -42,5 +42,5 @@ def _apply_changes(now: BaseModel, new: BaseModel, prefix: str, change: Reloaded
         elif key.startswith(FIXED):
             change.waiting.append(key)
         else:
-            now.__dict__[name] = value  # sections are frozen for all other code
+            setattr(now, name, value)
             change.applied.append(key)

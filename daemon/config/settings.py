@@ -34,7 +34,9 @@ Folder = Annotated[Path, AfterValidator(_resolve)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # Not frozen: a reload assigns the new values, in place, and so no two `Settings` share the defaults. All other code
+    # reads only.
+    model_config = ConfigDict(extra="forbid", validate_default=True)
 
 
 class Paths(_Section):

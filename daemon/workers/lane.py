@@ -16,7 +16,8 @@ from daemon.jobs.record import SOURCES, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
-from daemon.workers.process import Message, WorkerProcess
+from daemon.wire import ModelLoaded, Notice, RunRequest
+from daemon.workers.process import WorkerProcess
 from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
@@ -26,8 +27,8 @@ REST_S, TICK_S = 30.0, 0.01
 
 #: Chooses the next ticket for a slot at a monotonic time; None: no job.
 ChooseTicket = Callable[["Slot", float], Ticket | None]
-#: Makes a worker, given its lane's name, the settings, and the receiver of its messages other than results.
-MakeWorker = Callable[[str, Settings, Callable[[Message], None]], WorkerProcess]
+#: Makes a worker, given its lane's name, the settings, and the receiver of its notices.
+MakeWorker = Callable[[str, Settings, Callable[[Notice], None]], WorkerProcess]
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Lane:
         self.name = name
         self.stages = stages
         self.state_machine = state_machine
-        self.slots = [Slot(make_worker(name, state_machine.settings, self._on_message)) for _ in range(slots)]
+        self.slots = [Slot(make_worker(name, state_machine.settings, self._on_notice)) for _ in range(slots)]
         self.pause: FaultPause | None = None
         self.draining = False
         self._choose = choose
@@ -176,14 +177,14 @@ class Lane:
         slot.job, began = job, time.monotonic()
         try:
             result = await slot.worker.run(
-                {
-                    "job": job.id,
-                    "name": job.name,
-                    "stage": ticket.stage,
-                    "dir": str(directory),
-                    "manifest": job.manifest,
-                    "still_s": {name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
-                },
+                RunRequest(
+                    job=job.id,
+                    name=job.name,
+                    stage=ticket.stage,
+                    dir=directory,
+                    manifest=job.manifest,
+                    still_s={name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
+                ),
                 stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
@@ -204,7 +205,7 @@ class Lane:
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory)
             else:
-                await self.state_machine.advance(job, directory, dict(result["facts"]), list(result["warnings"]))
+                await self.state_machine.advance(job, directory, result.facts, result.warnings)
 
     async def _worker_died(self, job: Job, directory: Path, death: WorkerDied) -> None:
         if self.draining:
@@ -233,10 +234,8 @@ class Lane:
             self.pause = None
             self.state_machine.events.lane_resumed(self.name)
 
-    def _on_message(self, message: Message) -> None:
-        if message.get("event") == "model":
-            self.state_machine.events.model_loaded(
-                str(message["stage"]), str(message["model"]), float(message["seconds"])
-            )
-        elif message.get("event") == "left":
-            self.state_machine.events.stage_left(str(message["job"]), float(message["value"]))
+    def _on_notice(self, notice: Notice) -> None:
+        if isinstance(notice, ModelLoaded):
+            self.state_machine.events.model_loaded(notice.stage, notice.model, notice.seconds)
+        else:
+            self.state_machine.events.stage_left(notice.job, notice.value)

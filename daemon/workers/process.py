@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -16,34 +15,36 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import (
-    AvatarError,
-    JobError,
-    MachineError,
-    ResultError,
-    UnknownError,
-    WorkerDied,
-    escape_unprintable,
-    shorten,
-)
+from daemon.errors import MachineError, WorkerDied, escape_unprintable, shorten
 from daemon.system.memory import memory_mb
+from daemon.wire import (
+    AllowTime,
+    ErrorReport,
+    Heartbeat,
+    InitRequest,
+    LogMessage,
+    Message,
+    ModelLoaded,
+    Notice,
+    Progress,
+    Request,
+    Result,
+    RunRequest,
+    TimeLeft,
+    read_message,
+)
 
 log = structlog.get_logger()
-
-Message = dict[str, Any]
 
 #: Longest line accepted from a worker, in bytes; valid messages are much shorter.
 LINE_LIMIT = 4 * 2**20
 #: Interval of checks of a running worker's time, silence and memory, in s.
 LOOK_S = 0.5
 LAST_LINES = 40
-#: Levels of a worker's `log` messages; a message of another level is logged at info.
-LEVELS = ("debug", "info", "warning", "error")
 START_S = 120.0  # a cold disk under load
 
 
@@ -52,17 +53,17 @@ class WorkerProcess:
 
     Args:
         lane: its lane's name.
-        on_event: receives its messages other than results and progress.
+        on_notice: receives the messages that its owner passes on.
 
     Attributes:
         last_heard: time of its last message, monotonic, in s.
         last_stage: stage it ran last, whose model may be loaded.
     """
 
-    def __init__(self, lane: str, settings: Settings, on_event: Callable[[Message], None]) -> None:
+    def __init__(self, lane: str, settings: Settings, on_notice: Callable[[Notice], None]) -> None:
         self.lane = lane
         self._settings = settings
-        self._on_event = on_event
+        self._on_notice = on_notice
         self._process: asyncio.subprocess.Process | None = None
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -112,7 +113,7 @@ class WorkerProcess:
             raise self._does_not_start(f"{sys.executable}: {exc.strerror}") from exc
         self._tasks = [asyncio.create_task(self._read_messages()), asyncio.create_task(self._read_log())]
         self.last_heard = time.monotonic()
-        await self._send({"op": "init", "settings": self._settings.model_dump(mode="json")})
+        await self._send(InitRequest(settings=self._settings))
         await self._wait_until_ready()
 
     async def _wait_until_ready(self) -> None:
@@ -130,11 +131,11 @@ class WorkerProcess:
             "worker-broken", f"The {self.lane} worker does not start: {why}.", "Run `avatar doctor`, and see the log."
         )
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, request: Request) -> None:
         if self._process is None or self._process.stdin is None:
             raise WorkerDied("The worker is not running.", "worker-crashed", [])
         with contextlib.suppress(ConnectionError):  # the reader of messages notices that it ended
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(request.to_line())
             await self._process.stdin.drain()
 
     async def _read_messages(self) -> None:
@@ -143,15 +144,15 @@ class WorkerProcess:
         try:
             while line := await self._process.stdout.readline():
                 self.last_heard = time.monotonic()
-                message = json.loads(line)
-                match message["event"]:
-                    case "heartbeat":
+                message = read_message(line)
+                match message:
+                    case None | Heartbeat():
                         pass
-                    case "log":  # handled here, since it may come before `ready` and between two jobs
+                    case LogMessage():  # handled here, since it may come before `ready` and between two jobs
                         self._write_log(message)
                     case _:
                         self._messages.put_nowait(message)
-        except (ValueError, TypeError, KeyError, ConnectionError) as exc:
+        except (ValueError, ConnectionError) as exc:
             # After a line that is too long or invalid, the stream is not read further.
             log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
         finally:
@@ -165,19 +166,17 @@ class WorkerProcess:
                 self._tail.append(line[:500])
                 log.debug("worker", lane=self.lane, line=line[:500])
 
-    def _write_log(self, message: Message) -> None:
+    def _write_log(self, message: LogMessage) -> None:
         """Log a message of a stage, with its job."""
-        text = escape_unprintable(shorten(str(message.get("text", ""))))
+        text = escape_unprintable(shorten(message.text))
         self._tail.extend(line[:500] for line in text.splitlines())
-        level = message.get("level")
-        about = {name: str(message[key]) for name, key in (("job_id", "job"), ("stage", "stage")) if message.get(key)}
-        getattr(log, level if level in LEVELS else "info")("worker log", lane=self.lane, text=text, **about)
+        about = {name: value for name, value in (("job_id", message.job), ("stage", message.stage)) if value}
+        getattr(log, message.level)("worker log", lane=self.lane, text=text, **about)
 
-    async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
-        """Run one stage of a job; returns the result message.
+    async def run(self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]) -> Result:
+        """Run one stage of a job; returns its result.
 
         Args:
-            request: the message `run` (docs/worker.md) without `op`.
             timeout_s: time limit; the stage may extend it.
             on_progress: receives the finished part, 0 to 1.
 
@@ -189,40 +188,40 @@ class WorkerProcess:
             await self.stop()
         if not self.alive:
             await self.start()
-        self.last_stage = str(request["stage"])
+        self.last_stage = request.stage
         self.last_heard = time.monotonic()
-        await self._send({"op": "run", **request})
+        await self._send(request)
         began = time.monotonic()
         deadline = began + timeout_s
         while True:
             message = await self._next_message(began, deadline)
-            match message.get("event"):
-                case "progress":
-                    on_progress(float(message["value"]))
-                case "left":  # measured by the stage, so better than the estimate; a hanging stage cannot send it
-                    needs = 2 * float(message["value"]) + self._settings.lanes.timeout.base_s
+            match message:
+                case Progress():
+                    on_progress(message.value)
+                case TimeLeft():  # measured by the stage, so better than the estimate; a hanging stage cannot send it
+                    needs = 2 * message.value + self._settings.lanes.timeout.base_s
                     deadline = max(deadline, time.monotonic() + needs)
-                    self._on_event(message)
-                case "allow":  # the stage asks for more time for what it begins now
-                    deadline = max(deadline, time.monotonic() + float(message["value"]))
-                case "result":
+                    self._on_notice(message)
+                case AllowTime():  # the stage asks for more time for what it begins now
+                    deadline = max(deadline, time.monotonic() + message.value)
+                case Result():
                     return message
-                case "error":
-                    if message.get("last"):  # the worker ends now, and must not get the next job
+                case ErrorReport():
+                    if message.last:  # the worker ends now, and must not get the next job
                         await self.stop()
-                    error = _error_from_message(message)
+                    error = message.to_exception()
                     if error.traceback:
                         log.error(
                             "stage failed unexpectedly",
-                            job_id=request.get("job"),
+                            job_id=request.job,
                             stage=self.last_stage,
                             lane=self.lane,
                             code=error.code,
                             exception=error.traceback,
                         )
                     raise error
-                case _:
-                    self._on_event(message)
+                case ModelLoaded():
+                    self._on_notice(message)
 
     def restart_before_next_job(self) -> None:
         """Use a new process for the next job, since the settings have changed."""
@@ -309,15 +308,3 @@ def _child_pids(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, path.read_text().split())
     return found
-
-
-def _error_from_message(message: Message) -> AvatarError:
-    kinds: dict[str, type[AvatarError]] = {"job": JobError, "machine": MachineError}
-    if message.get("result"):
-        kinds["machine"] = ResultError
-    kind = kinds.get(str(message.get("fault")), UnknownError)
-    error = kind(
-        str(message.get("code", "internal-error")), str(message.get("message", "")), str(message.get("hint", ""))
-    )
-    error.traceback = escape_unprintable(shorten(str(message.get("traceback") or "")))
-    return error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import VideoFacts
 
 
-def run(ctx: Context) -> Facts:
+def run(ctx: Context) -> VideoFacts:
     """Run the stage and return its facts: see `stages.encode.video.make_video`."""
     from stages.encode.video import make_video
 

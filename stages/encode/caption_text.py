@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
 from stages.tts.text.spoken_words import BULLET, EMPHASIS, LAYOUT
+from stages.tts.timing import Word
 
 _LINK = re.compile(r"\[([^\[\]]*)\]\((?:https?:|mailto:|www\.|/|#|\.)[^\s)]*\)")
 
 
-def caption_words(words: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def caption_words(words: Sequence[Word]) -> Iterator[Word]:
     """Yield timing.json's `words` with the text shown of each, without words that consist of layout marks only."""
     sentence = -1
     for word in words:
-        bits = str(word["text"]).split()
-        if word["sentence"] != sentence and len(bits) > 1 and BULLET.fullmatch(bits[0]):
+        bits = word.text.split()
+        if word.sentence != sentence and len(bits) > 1 and BULLET.fullmatch(bits[0]):
             bits = bits[1:]
-        sentence = word["sentence"]
+        sentence = word.sentence
         text = " ".join(_LINK.sub(r"\1", EMPHASIS.sub("", bit)) for bit in bits if not LAYOUT.fullmatch(bit))
         if text:
-            yield {**word, "text": text}
+            yield replace(word, text=text)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from stages.media.fullwidth import CLOSING, column_width
+from stages.tts.timing import Word
 
 MAX_LINES = 2
 MAX_LINE_CHARS = 42
@@ -55,14 +55,14 @@ class _Piece:
     inside: bool  # a word: nothing should end before it
 
 
-def make_cues(words: Sequence[dict[str, Any]], line_chars: int = MAX_LINE_CHARS) -> list[Cue]:
+def make_cues(words: Sequence[Word], line_chars: int = MAX_LINE_CHARS) -> list[Cue]:
     """Group words into cues, in order and without overlap.
 
     Args:
         words: timing.json's `words`.
         line_chars: maximum columns of a line; a full-width character takes two.
     """
-    text = "".join(str(word["text"]) for word in words)
+    text = "".join(word.text for word in words)
     if column_width(text) > 1.5 * len(text):
         line_chars = min(line_chars, MAX_WIDE_COLUMNS)
     found: list[tuple[list[_Piece], tuple[str, ...]]] = []
@@ -80,16 +80,15 @@ def _end(start: float, spoken: float, following: float) -> float:
     return max(min(wanted, following - GAP_S), min(start + GAP_S, following))
 
 
-def _pieces(words: Sequence[dict[str, Any]], limit: int) -> Iterator[_Piece]:
+def _pieces(words: Sequence[Word], limit: int) -> Iterator[_Piece]:
     for word in words:
-        text, start, end = str(word["text"]), float(word["start"]), float(word["end"])
         # "Smith —" is one word of the timing, but may be broken at its space.
-        parts = [(part, at > 0) for bit in text.split() for at, part in enumerate(_slices(bit, limit))]
-        step = (end - start) / max(1, len(parts))
+        parts = [(part, at > 0) for bit in word.text.split() for at, part in enumerate(_slices(bit, limit))]
+        step = (word.end - word.start) / max(1, len(parts))
         for number, (part, inside) in enumerate(parts):
-            begin = start + number * step
-            glued = inside or (not number and bool(word.get("glued")))
-            yield _Piece(part, begin, begin + step, int(word["sentence"]), glued, inside)
+            begin = word.start + number * step
+            glued = inside or (not number and word.glued)
+            yield _Piece(part, begin, begin + step, word.sentence, glued, inside)
 
 
 def _slices(text: str, limit: int) -> Iterator[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daemon.errors import UnknownError
 from daemon.system.fs import artifact
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import VideoFacts
 
 if TYPE_CHECKING:
     from stages.encode.captions import Cue
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stages.encode.formats import OutputFormat
     from stages.encode.mp4_probe import Movie
     from stages.encode.planes import PlanarFrame
+    from stages.tts.timing_file import Timing
 
 #: IPTC's terms for how a picture came to be (cv.iptc.org/newscodes/digitalsourcetype).
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -30,7 +31,7 @@ _POSTER_QUALITY = 90
 _BURN = ".burn"
 
 
-def make_video(ctx: Context) -> Facts:
+def make_video(ctx: Context) -> VideoFacts:
     """Draw, encode and check the video, and return facts for the status.
 
     Reads `speech.wav`, `timing.json` and the files that `compose` needs. Writes the video (its name is in
@@ -38,7 +39,7 @@ def make_video(ctx: Context) -> Facts:
 
     Raises:
         MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
-        UnknownError: `ffmpeg-failed`, `frames-missing`, `video-invalid`.
+        UnknownError: `ffmpeg-failed`, `frames-missing`, `timing-unreadable`, `video-invalid`.
         ResultError: `picture-invalid`, `video-silent`.
     """
     from stages.encode.compose import Composer
@@ -49,18 +50,19 @@ def make_video(ctx: Context) -> Facts:
     return write_video(ctx, composer if processes == 1 else ParallelFrames(ctx, composer, processes))
 
 
-def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> Facts:
+def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
     """Encode the frames of any source, like `make_video`; `output_format` is by default the usual one for such frames."""
     from stages.encode.ffmpeg_command import encode_video
     from stages.encode.formats import format_for
     from stages.encode.output_checks import FrameCheck, check_sound
+    from stages.tts.timing_file import read_timing
 
-    timing = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
+    timing = read_timing(ctx.path("timing.json"))
     cues, captions = _make_captions(ctx, timing, source)
     poster: list[PlanarFrame] = []
     output_format = output_format or format_for(source.transparent)
     with (
-        _burn_in_folder(ctx, cues, source, str(timing.get("language", "en"))) as subtitles,
+        _burn_in_folder(ctx, cues, source, timing.language) as subtitles,
         artifact(ctx.path(output_format.file)) as temporary,
     ):
         options = _encode_options(ctx, output_format, timing, subtitles)
@@ -76,7 +78,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
             on_first=lambda frame: poster.append(frame.copy()),
             on_each=FrameCheck().check,
         )
-        movie = _check_file(target, source, options, timing["duration"])
+        movie = _check_file(target, source, options, timing.duration)
         check_sound(target, speech)
     _write_poster(ctx, poster[0])
     ctx.progress(1.0)
@@ -95,7 +97,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     }
 
 
-def _make_captions(ctx: Context, timing: dict[str, Any], source: FrameSource) -> tuple[list[Cue], str]:
+def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[list[Cue], str]:
     """Make the captions. Returns the cues to burn in, and the status's words about the captions. Writes the caption file."""
     from stages.encode.ass_subtitles import burned_line_chars
     from stages.encode.caption_text import caption_words
@@ -104,12 +106,12 @@ def _make_captions(ctx: Context, timing: dict[str, Any], source: FrameSource) ->
     wanted = ctx.manifest.captions
     if wanted == "none":
         return [], "none"
-    if not timing["words"]:
+    if not timing.words:
         ctx.warnings.append(
             "There are no captions, because the words of the sound are not known. Give them as `text` in addition to `audio`."
         )
         return [], "none: the words are not known"
-    words = list(caption_words(timing["words"]))
+    words = list(caption_words(timing.words))
     if wanted == "burn":
         return make_cues(words, burned_line_chars(source.width, source.height)), "burned in"
     name = f"captions.{wanted}"
@@ -147,12 +149,12 @@ def _burn_in_folder(
 
 
 def _encode_options(
-    ctx: Context, output_format: OutputFormat, timing: dict[str, Any], subtitles: tuple[str, str] | None
+    ctx: Context, output_format: OutputFormat, timing: Timing, subtitles: tuple[str, str] | None
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality
-    kind = _WITH_SOUND if timing["engine"] == "brought" else _WITH_VOICE
+    kind = _WITH_SOUND if timing.engine == "brought" else _WITH_VOICE
     label = f"{settings.label}. Digital source type: {_SOURCE_TYPE}{kind}"
     return EncodeOptions(
         output_format=output_format,

@@ -5,10 +5,11 @@ Reads `source.image`; writes `portrait.png` and `face.json`, and the rig into th
 
 from __future__ import annotations
 
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import FaceFacts
 
 
-def run(ctx: Context) -> Facts:
+def run(ctx: Context) -> FaceFacts:
     """Run the stage and return its facts: see `stages.face.measure.measure_face`.
 
     Raises:

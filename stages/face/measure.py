@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.system.fs import artifact, dump_json
-from stages.context import Context, Facts
+from stages.context import Context
 from stages.face import backdrop, decode, mesh, output_frame
 from stages.face.acceptance import check_face, choose_face
 from stages.face.detect import Face, find_faces
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose
 from stages.face.rig.rig import load_rig
+from stages.facts import FaceFacts
 
 _VERSION = 1
 _SMALL_OUTPUT_PX = 96
@@ -23,7 +24,7 @@ _SMALL_OUTPUT_PX = 96
 _RIG_WORK = 20
 
 
-def measure_face(ctx: Context) -> Facts:
+def measure_face(ctx: Context) -> FaceFacts:
     """Read `source.image`; write `portrait.png` and `face.json`, and, for kinds of job that draw, the rig and the background.
 
     Returns:

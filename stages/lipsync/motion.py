@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import UnknownError
 from daemon.system import fs
 from stages.context import Context, Facts
+from stages.facts import MotionFacts
 from stages.lipsync import mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
@@ -24,6 +23,8 @@ from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 from stages.lipsync.mouth_from_sound import mouth_from_sound
 from stages.lipsync.unknown_speech import fill_gaps, find_unknown_speech
 from stages.lipsync.visemes import VOWELS
+from stages.tts.timing import Phone
+from stages.tts.timing_file import read_timing
 
 Times = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
@@ -45,14 +46,14 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
     Raises: see `stages.lipsync.run`.
     """
     audio = measure_audio(ctx.path("speech.wav"))
-    timing = _timing(ctx)
+    timing = read_timing(ctx.path("timing.json"))
     ctx.progress(0.3)
     fps = ctx.manifest.frame_rate
     frames = math.ceil(audio.duration * fps)
-    known = timing["method"] != "energy" and bool(timing["phones"])
-    phones, motion = timing["phones"] if known else [], ctx.manifest.motion
+    known = timing.method != "energy" and bool(timing.phones)
+    phones, motion = timing.phones if known else (), ctx.manifest.motion
     mouth = _from_phones(phones, audio, frames, fps, motion.breath) if known else _from_sound(audio, frames, fps)
-    if known and timing["method"] == "aligned":
+    if known and timing.method == "aligned":
         fill_gaps(mouth, _from_sound(audio, frames, fps), find_unknown_speech(phones, audio), fps)
     ctx.progress(0.7)
     values = np.zeros((frames, len(PARAMETERS)), np.float32)
@@ -68,12 +69,9 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
     )  # fmt: skip
     _rest_at_ends(values, fps, float(audio.duration))
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
-    return {
-        **_paint_mouths(ctx, engine, audio, frames),
-        "method": "phones" if known else "energy",
-        "frames": frames,
-        "seed": seed,
-    }
+    painted = _paint_mouths(ctx, engine, audio, frames)
+    moved: MotionFacts = {"method": "phones" if known else "energy", "frames": frames, "seed": seed}
+    return {**painted, **moved}
 
 
 def _paint_mouths(ctx: Context, engine: LipsyncEngine, audio: AudioFeatures, frames: int) -> Facts:
@@ -85,21 +83,13 @@ def _paint_mouths(ctx: Context, engine: LipsyncEngine, audio: AudioFeatures, fra
     return engine.paint(ctx, audio, frames)
 
 
-def _timing(ctx: Context) -> dict[str, Any]:
-    try:
-        timing = json.loads(ctx.path("timing.json").read_bytes())
-        return {"method": timing["method"], "phones": list(timing["phones"])}
-    except (ValueError, KeyError, TypeError) as exc:
-        raise UnknownError("timing-unreadable", f"timing.json cannot be read ({exc}).", "Retry the job.") from exc
-
-
 def _seed(job_id: str) -> int:
     """Derive the seed from the job id, so that a job that runs again moves in the same way."""
     return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") >> 1
 
 
 def _from_phones(
-    phones: list[dict[str, Any]], audio: AudioFeatures, frames: int, fps: Fraction, breath: float
+    phones: Sequence[Phone], audio: AudioFeatures, frames: int, fps: Fraction, breath: float
 ) -> FloatArray:
     duration = float(audio.duration)
     segments = mouth_from_phones.segments_of(phones, duration)
@@ -108,7 +98,7 @@ def _from_phones(
     mouth = mouth_from_phones.to_frames(mouth_from_phones.smooth_columns(course), frames, fps)
     mouth_from_phones.rest_in_pauses(mouth, segments, fps)
     mouth_from_phones.add_breaths(mouth, segments, fps, breath)
-    mouth_from_phones.close_open_mouth(mouth, fps, (float(phones[0]["start"]), float(phones[-1]["end"])))
+    mouth_from_phones.close_open_mouth(mouth, fps, (phones[0].start, phones[-1].end))
     mouth_from_phones.enforce_touches(mouth, segments, fps)
     return mouth
 
@@ -130,10 +120,10 @@ def _scale_mouth(mouth: FloatArray, amount: float) -> FloatArray:
     return np.clip(scaled, 0, 1.3)
 
 
-def _accents_and_pauses(phones: list[dict[str, Any]]) -> tuple[Times, Times]:
+def _accents_and_pauses(phones: Sequence[Phone]) -> tuple[Times, Times]:
     """Times of stressed vowels, and of the starts of pauses, s."""
-    accents = [p["start"] for p in phones if p["phone"] in VOWELS and int(p.get("stress") or 0) == 1]
-    pauses = [before["end"] for before, after in pairwise(phones) if after["start"] - before["end"] > _PAUSE_S]
+    accents = [phone.start for phone in phones if phone.phone in VOWELS and phone.stress == 1]
+    pauses = [before.end for before, after in pairwise(phones) if after.start - before.end > _PAUSE_S]
     return np.array(accents, np.float64), np.array(pauses, np.float64)
 
 

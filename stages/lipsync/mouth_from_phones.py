@@ -6,9 +6,9 @@ it. Sounds that need a touch, P/B/M and F/V, are enforced at the end, so that no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.motion_track import MOUTH
 from stages.lipsync.visemes import FIRST_PART, PHONES, REST, UNKNOWN, VOWELS, Viseme
+from stages.tts.timing import Phone
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -46,17 +47,17 @@ class VisemeSegment:
     strength: float = 1.0
 
 
-def segments_of(phones: list[dict[str, Any]], duration: float) -> list[VisemeSegment]:
+def segments_of(phones: Sequence[Phone], duration: float) -> list[VisemeSegment]:
     """Convert timing.json's `phones` to timed visemes, with rest in the pauses, from 0 to `duration` s."""
     segments: list[VisemeSegment] = []
     clock = 0.0
     for index, phone in enumerate(phones):
-        start, end = max(float(phone["start"]), clock), float(phone["end"])
+        start, end = max(phone.start, clock), phone.end
         if end <= start:
             continue
         if start > clock:
             segments.append(VisemeSegment(clock, start, REST))
-        following = float(phones[index + 1]["start"]) if index + 1 < len(phones) else duration
+        following = phones[index + 1].start if index + 1 < len(phones) else duration
         gap = following - end
         end = (
             following if 0 < gap <= _HOLD_S and index + 1 < len(phones) else min(end + _RELEASE_S, max(following, end))
@@ -68,11 +69,11 @@ def segments_of(phones: list[dict[str, Any]], duration: float) -> list[VisemeSeg
     return segments
 
 
-def _visemes(phone: dict[str, Any], start: float, end: float) -> list[VisemeSegment]:
-    parts = PHONES.get(phone["phone"], UNKNOWN)
+def _visemes(phone: Phone, start: float, end: float) -> list[VisemeSegment]:
+    parts = PHONES.get(phone.phone, UNKNOWN)
     strength = 1.0
-    if phone["phone"] in VOWELS:
-        strength = {0: 0.88, 1: 1.08, 2: 1.0}.get(int(phone.get("stress") or 0), 1.0)
+    if phone.phone in VOWELS:
+        strength = {0: 0.88, 1: 1.08, 2: 1.0}.get(phone.stress, 1.0)
     if len(parts) == 1:
         return [VisemeSegment(start, end, parts[0], strength)]
     turn = start + FIRST_PART * (end - start)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.mouth_from_phones import frame_times
+from stages.tts.timing import Phone
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -22,10 +23,10 @@ _LEAST_SPEECH_S, _SPEECH = 0.15, 0.4
 _TURN_S = 0.06
 
 
-def find_unknown_speech(phones: list[dict[str, Any]], audio: AudioFeatures) -> list[tuple[float, float]]:
+def find_unknown_speech(phones: Sequence[Phone], audio: AudioFeatures) -> list[tuple[float, float]]:
     """Find gaps between phones that contain speech, as (start, end) in s."""
     duration = float(audio.duration)
-    edges = [0.0, *(float(phone[edge]) for phone in phones for edge in ("start", "end")), duration]
+    edges = [0.0, *(edge for phone in phones for edge in (phone.start, phone.end)), duration]
     found = []
     for start, end in list(pairwise(edges))[::2]:
         heard = audio.loudness[round(start * READINGS_PER_S) : round(end * READINGS_PER_S)] > _SPEECH

@@ -15,6 +15,7 @@ def run(ctx: Context) -> Facts:
             `decode_recording` list the codes.
         MachineError: the voice or ffmpeg is missing.
     """
+    facts: Facts
     # Each branch imports only what it needs, so that importing this package stays cheap.
     if ctx.manifest.kind_of_job.makes_profile:
         from stages.tts.profiles.create import make_profile_from_job

@@ -14,7 +14,8 @@ from daemon.config.lexicon import entries_for_language
 from daemon.errors import JobError
 from daemon.jobs.manifest import copy_name
 from daemon.system.fs import artifact
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import SpeechFacts
 from stages.media.declared_length import describe_truncation
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
@@ -50,7 +51,7 @@ _FULL_SCALE, _MOST_CLIPPED = 32767, 0.5
 _TIME_GRANT_S = 10.0
 
 
-def decode_recording(ctx: Context) -> Facts:
+def decode_recording(ctx: Context) -> SpeechFacts:
     """Decode the job's sound file to 48 kHz mono, and align the words of the manifest's `text`, if any, with it.
 
     Keeps the level, unless `stages.tts.level_audio` is on.
@@ -89,20 +90,22 @@ def decode_recording(ctx: Context) -> Facts:
     timing = write_timing(
         ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
     )
-    known = len({phone["word"] for phone in timing["phones"]})
+    known = len({phone.word for phone in timing.phones})
     if sentences:
         _warn_of_missing_words(
-            ctx, timing["method"], known, sum(_is_spoken(word) for one in sentences for word in one.words)
+            ctx, timing.method, known, sum(_is_spoken(word) for one in sentences for word in one.words)
         )
-    return {
+    facts: SpeechFacts = {
         "engine": "brought",
         "why": "the manifest names a sound file",
-        "method": timing["method"],
+        "method": timing.method,
         "audio_s": round(seconds, 3),
-        "words": len(timing["words"]),
-        "sentences": len(timing["sentences"]),
-        **({"loudness_lufs": round(loudness, 1)} if np.isfinite(loudness) else {}),
+        "words": len(timing.words),
+        "sentences": len(timing.sentences),
     }
+    if np.isfinite(loudness):
+        facts["loudness_lufs"] = round(loudness, 1)
+    return facts
 
 
 def _check_complete(ctx: Context, seconds: float) -> None:

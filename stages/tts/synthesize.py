@@ -12,7 +12,8 @@ import numpy as np
 
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import JobError, ResultError
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
@@ -38,7 +39,7 @@ _TIME_MARGIN_S = 30.0
 _LEAST_PEAK = 0.01
 
 
-def synthesize_text(ctx: Context) -> Facts:
+def synthesize_text(ctx: Context) -> SpeechFacts:
     """Synthesize the manifest's text.
 
     Raises:
@@ -86,9 +87,9 @@ def synthesize_text(ctx: Context) -> Facts:
         "why": choice.why,
         "voice": choice.voice.id,
         "audio_s": round(track.seconds, 3),
-        "words": len(timing["words"]),
-        "sentences": len(timing["sentences"]),
-        "method": timing["method"],
+        "words": len(timing.words),
+        "sentences": len(timing.sentences),
+        "method": timing.method,
         "licence": engine.licence,
     }
 

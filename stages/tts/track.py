@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -92,12 +91,6 @@ def check_speech_length(samples: int, limit: int, rate: int) -> None:
             f"The speech is longer than {limit / rate:g} s.",
             "Shorten it, split it into several jobs, or raise `stages.tts.max_audio_s` in config.yaml.",
         )
-
-
-def save_timing(path: Path, timing: dict[str, Any]) -> None:
-    """Write timing.json, atomically."""
-    with artifact(path) as temporary:
-        temporary.write_text(json.dumps(timing, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _faded(samples: Block, length: int) -> Block:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import warnings
@@ -20,7 +21,7 @@ def sent() -> Iterator[tuple[WorkerLogHandler, list[dict[str, Any]]]]:
     root, hook = logging.getLogger(), threading.excepthook
     levels = {name: logging.getLogger(name).level for name in ("", "stages", "daemon")}
     messages: list[dict[str, Any]] = []
-    log_handler = WorkerLogHandler(lambda event, **data: messages.append({"event": event, **data}))
+    log_handler = WorkerLogHandler(lambda message: messages.append(json.loads(message.to_line())))
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         log_handler.install()

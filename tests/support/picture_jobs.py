@@ -20,6 +20,8 @@ from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.planes import PlanarFrame
 from stages.lipsync.motion_track import MotionTrack
+from stages.tts.timing import Phone
+from tests.support.sound_jobs import save_timing
 
 Picture = npt.NDArray[np.uint8]
 
@@ -100,19 +102,8 @@ def say(ctx: Context, phones: list[tuple[str, float, float]], duration: float, m
         voice[(time >= start) & (time < end)] = 0.3
     voice *= np.random.default_rng(0).normal(size=len(time))
     write_sound(ctx.path("speech.wav"), voice)
-    timed = (
-        [{"phone": p, "start": s, "end": e, "word": 0, "stress": 1} for p, s, e in phones] if method != "energy" else []
-    )
-    timing = {
-        "version": 1,
-        "engine": "hibari",
-        "method": method,
-        "sample_rate": RATE,
-        "duration": duration,
-        "words": [],
-    }
-    timing["phones"] = timed
-    ctx.path("timing.json").write_text(json.dumps(timing), encoding="utf-8")
+    timed = tuple(Phone(phone, start, end, 0, 1) for phone, start, end in phones) if method != "energy" else ()
+    save_timing(ctx, method=method, sample_rate=RATE, duration=duration, phones=timed)
 
 
 def write_sound(path: Path, samples: npt.NDArray[np.float64]) -> None:

@@ -126,7 +126,7 @@ class QueueRoom:
             "retry": {"first_delay_s": 0},
             "lanes": {"pause_s": 0.001},
         }
-        self.settings = Settings.parse(raw, root / "config.yaml").model_copy(deep=True)
+        self.settings = Settings.parse(raw, root / "config.yaml")
         self.ops = ops
         self.spool = Spool(self.settings.paths.spool)
         self.spool.create()
@@ -141,7 +141,8 @@ class QueueRoom:
     def set(self, **settings: dict[str, Any]) -> None:
         """Give sections other values, as a reload does: `set(retry={"attempts": 2})`."""
         for section, values in settings.items():
-            getattr(self.settings, section).__dict__.update(values)
+            for name, value in values.items():
+                setattr(getattr(self.settings, section), name, value)
 
     def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
         """A job of kind speech that stands in the queue of `stage`, on disk and in the ready queue."""

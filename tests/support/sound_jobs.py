@@ -20,6 +20,8 @@ from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import ffmpeg_path
+from stages.tts.timing import Word
+from stages.tts.timing_file import TimedSentence, Timing
 
 Samples = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
@@ -108,17 +110,19 @@ def beep_job(folder: Path, seconds: float = 1.0, settings: dict[str, Any] | None
         sink.setframerate(48_000)
         sink.writeframes(tone.astype("<i2").tobytes())
     third = seconds / 3
-    words = [
-        {"text": text, "start": third * number, "end": third * (number + 1), "sentence": 0}
-        for number, text in enumerate(["One", "two", "three."])
-    ]
-    facts = {
-        "version": 1,
-        "engine": "hibari",
-        "method": "exact",
-        "duration": samples / 48_000,
-        "words": words,
-        "phones": [],
-    }
-    ctx.path("timing.json").write_text(json.dumps(facts))
+    save_timing(
+        ctx,
+        sample_rate=48_000,
+        duration=samples / 48_000,
+        sentences=(TimedSentence("One two three.", 0.0, seconds),),
+        words=tuple(
+            Word(text, third * number, third * (number + 1), 0) for number, text in enumerate(["One", "two", "three."])
+        ),
+    )
     return ctx
+
+
+def save_timing(ctx: Context, **content: Any) -> None:
+    """Give a job a timing.json: nothing said by hibari with exact times, unless `content` says otherwise."""
+    usual = {"engine": "hibari", "method": "exact", "language": "en", "sentences": (), "words": (), "phones": ()}
+    Timing(**{**usual, **content}).save(ctx.path("timing.json"))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,7 @@ from daemon.config.settings import Log, Settings
 from daemon.doors.hand_in import check, words_of
 from daemon.errors import UnknownError, WorkerDied
 from daemon.telemetry import logs
+from daemon.wire import Result, RunRequest
 from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -86,16 +87,17 @@ def speak(
         return
     logs.configure_logging(Log(level="error"))  # what the child logs is for the daemon's journal
     with tempfile.TemporaryDirectory(prefix="avatar-voice-") as folder:
-        request = {"job": "voice", "name": "speech", "stage": "tts", "dir": folder}
-        answer = asyncio.run(_run(shell.settings, {**request, "manifest": manifest.model_dump(mode="json")}))
+        content = manifest.model_dump(mode="json")
+        request = RunRequest(job="voice", name="speech", stage="tts", dir=Path(folder), manifest=content)
+        answer = asyncio.run(_run(shell.settings, request))
         hand_over(Path(folder) / "speech.wav", output)
         timing = json.loads((Path(folder) / "timing.json").read_bytes())
-    facts = answer["facts"]
-    result = {"file": str(output), **facts, "warnings": answer["warnings"], "timing": timing}
+    facts = answer.facts
+    result = {"file": str(output), **facts, "warnings": answer.warnings, "timing": timing}
 
     def said() -> None:
         click.echo(f"{output}: {facts['audio_s']:.1f} s, {facts['voice']} ({facts['licence']}); {facts['why']}")
-        for warning in answer["warnings"]:
+        for warning in answer.warnings:
             click.echo(f"  {warning}", err=True)
 
     show(result, as_json, said)
@@ -109,7 +111,7 @@ def _own_language(name: str, rows: list[VoiceRow]) -> str | None:
     return next(iter(meant[0].languages), None)
 
 
-async def _run(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
+async def _run(settings: Settings, request: RunRequest) -> Result:
     """Run one stage in a child process of its own, as the daemon would."""
     child = WorkerProcess("gpu", settings, lambda _: None)
     try:

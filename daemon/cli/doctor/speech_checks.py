@@ -12,6 +12,7 @@ from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
 from daemon.errors import AvatarError, WorkerDied
 from daemon.jobs.manifest import Manifest
+from daemon.wire import RunRequest
 from daemon.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     manifest = Manifest(kind="speech", text=text, voice=voice.id, language=voice.languages[0])
     child = WorkerProcess("cpu", settings, lambda _: None)
     try:
-        request = {"job": "doctor", "name": "speech", "stage": "tts", "dir": str(folder)}
+        request = RunRequest(
+            job="doctor", name="speech", stage="tts", dir=folder, manifest=manifest.model_dump(mode="json")
+        )
         async with asyncio.timeout(PATIENCE_S):
-            answer = await child.run(
-                {**request, "manifest": manifest.model_dump(mode="json")}, PATIENCE_S, lambda _: None
-            )
+            answer = await child.run(request, PATIENCE_S, lambda _: None)
     except TimeoutError:
         remedy = "Try it by hand: `avatar voice speak`; a busy or slow machine may only need longer."
         return Finding(what, "bad", f"{voice.id} said nothing within {PATIENCE_S:.0f} s", remedy)
@@ -64,7 +65,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
         return Finding(what, "bad", f"{exc.code}: {exc.message}", exc.hint)
     finally:
         await child.stop(0)
-    seconds, warnings = answer["facts"]["audio_s"], answer["warnings"]
+    seconds, warnings = answer.facts["audio_s"], answer.warnings
     verdict: Verdict = "note" if warnings else "good"
     said = f"{voice.id} said {seconds:.1f} s of speech"
     return Finding(

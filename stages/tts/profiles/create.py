@@ -12,7 +12,8 @@ from pathlib import Path
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.system import fs
-from stages.context import Context, Facts
+from stages.context import Context
+from stages.facts import ProfileFacts
 from stages.media.wav import open_wav_writer, to_pcm
 from stages.tts.engines.voices import list_voices
 from stages.tts.profile_store import Profile, ProfileStore, check_consent
@@ -37,7 +38,7 @@ class ProfileRequest:
     source: str
 
 
-def make_profile_from_job(ctx: Context) -> Facts:
+def make_profile_from_job(ctx: Context) -> ProfileFacts:
     """Create the profile of a job of `kind: voice`, and its result `profile.json`.
 
     Derives the profile's id from the job's, so that a job repeated after a crash creates no second profile.

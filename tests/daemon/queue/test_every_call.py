@@ -33,6 +33,7 @@ from daemon.queue.state_machine import KEPT
 from daemon.service import Service
 from daemon.system import fs
 from daemon.system.mount_guard import MARK
+from daemon.wire import Message, RunRequest
 from stages import worker
 from stages.context import Context
 from tests.support.endurance import FULL
@@ -139,7 +140,7 @@ class Watched(fs.Ops):
 
 
 class Wire:
-    def send(self, event: str, **data: Any) -> None:
+    def send(self, message: Message) -> None:
         """Nobody listens."""
 
 
@@ -224,13 +225,7 @@ async def live(settings: Settings) -> list[Job]:
         if taken is None:
             continue
         job, directory = taken
-        request = {
-            "job": job.id,
-            "name": job.name,
-            "stage": ticket.stage,
-            "dir": str(directory),
-            "manifest": job.manifest,
-        }
+        request = RunRequest(job=job.id, name=job.name, stage=ticket.stage, dir=directory, manifest=job.manifest)
         try:
             result = worker.run_stage(request, settings, Wire())  # type: ignore[arg-type]
         except Exception as exc:
@@ -238,7 +233,7 @@ async def live(settings: Settings) -> list[Job]:
                 raise
             await service.state_machine.put_back(job, directory)
         else:
-            await service.state_machine.advance(job, directory, result["facts"], result["warnings"])
+            await service.state_machine.advance(job, directory, result.facts, result.warnings)
     return finished.jobs
 
 

@@ -12,12 +12,13 @@ from daemon.config import Settings
 from daemon.errors import JobError, MachineError, ResultError, WorkerDied
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
+from daemon.wire import ModelLoaded, Notice, Result, RunRequest, TimeLeft
 from daemon.workers.lane import Lane, Slot
-from daemon.workers.process import Message, WorkerProcess
+from daemon.workers.process import WorkerProcess
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
-DONE: Message = {"event": "result", "facts": {}, "warnings": []}
+DONE = Result(facts={}, warnings=[])
 #: A worker that works until it is ended.
 ENDLESS = "endless"
 #: A worker that is done when the test lets it, unless it is ended before.
@@ -26,19 +27,19 @@ FULL = MachineError("disk-full", "No space left on device.")
 NOISE = ResultError("speech-invalid", "That is noise.")
 DEATH = WorkerDied("The worker process was ended by SIGSEGV.", "worker-crashed", ["last words"])
 
-Answer = Message | Exception | str
+Answer = Result | Exception | str
 
 
 class PlayedWorker(WorkerProcess):
     """Gives the answers it was told to, one a request, and takes requests down."""
 
     def __init__(
-        self, lane: str, settings: Settings, on_event: Callable[[Message], None], answers: list[Answer]
+        self, lane: str, settings: Settings, on_notice: Callable[[Notice], None], answers: list[Answer]
     ) -> None:
-        super().__init__(lane, settings, on_event)
-        self.say = on_event
+        super().__init__(lane, settings, on_notice)
+        self.say = on_notice
         self.answers = answers
-        self.requests: list[Message] = []
+        self.requests: list[RunRequest] = []
         self.stops: list[float] = []
         self.works = asyncio.Event()
         self._up = False
@@ -48,9 +49,9 @@ class PlayedWorker(WorkerProcess):
     def alive(self) -> bool:
         return self._up
 
-    async def run(self, request: Message, timeout_s: float, on_progress: Callable[[float], None]) -> Message:
+    async def run(self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]) -> Result:
         self.requests.append(request)
-        self.last_stage = str(request["stage"])
+        self.last_stage = request.stage
         self._up = True
         self._ended.clear()
         self.works.set()
@@ -62,7 +63,7 @@ class PlayedWorker(WorkerProcess):
             raise WorkerDied("The worker process was ended by SIGKILL.", "worker-crashed", [])
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, dict)
+        assert isinstance(answer, Result)
         return answer
 
     def be_done(self) -> None:
@@ -82,8 +83,8 @@ class PlayedLane(Lane):
         self.runs: list[int] = []
         script = list(answers)
 
-        def play(name: str, settings: Settings, on_event: Callable[[Message], None]) -> PlayedWorker:
-            self.workers.append(PlayedWorker(name, settings, on_event, script))
+        def play(name: str, settings: Settings, on_notice: Callable[[Notice], None]) -> PlayedWorker:
+            self.workers.append(PlayedWorker(name, settings, on_notice, script))
             return self.workers[-1]
 
         super().__init__("gpu", slots, room.state_machine, STAGES, self._first, play)
@@ -108,7 +109,7 @@ async def turns() -> None:
 
 
 def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(room: QueueRoom) -> None:
-    lane = PlayedLane(room, [{**DONE, "facts": {"audio_s": 2.0}, "warnings": ["quiet"]}])
+    lane = PlayedLane(room, [Result(facts={"audio_s": 2.0}, warnings=["quiet"])])
     job = room.accept(facts={"sources": {"source.audio": {"path": "a.wav", "file": None, "still_s": 3.0}}})
 
     async def live() -> None:
@@ -117,15 +118,15 @@ def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(r
 
     asyncio.run(live())
     first, second = lane.workers[0].requests
-    assert first == {
-        "job": job.id,
-        "name": "hello",
-        "stage": "tts",
-        "dir": str(room.spool.active("tts") / job.id),
-        "manifest": job.manifest,
-        "still_s": {"source.audio": 3.0},
-    }
-    assert second["stage"] == "deliver"
+    assert first == RunRequest(
+        job=job.id,
+        name="hello",
+        stage="tts",
+        dir=room.spool.active("tts") / job.id,
+        manifest=job.manifest,
+        still_s={"source.audio": 3.0},
+    )
+    assert second.stage == "deliver"
     record = room.on_disk(job)
     assert (record.facts["tts"], record.warnings) == ({"audio_s": 2.0}, ["quiet"])
     assert lane.slots[0].job is None
@@ -277,7 +278,7 @@ def test_a_stage_that_ends_in_time_at_the_end_of_the_daemon_is_not_lost(room: Qu
 
 def test_a_fault_of_the_daemons_own_costs_the_job_a_try_and_not_the_lane(room: QueueRoom) -> None:
     room.set(retry={"attempts": 1})
-    lane = PlayedLane(room, [{"event": "result"}])  # without what every result has
+    lane = PlayedLane(room, [KeyError("facts")])
     job = room.accept()
     room.accept("other")
 
@@ -334,7 +335,7 @@ def test_a_run_of_one_stage_is_counted_and_begins_anew_with_another(room: QueueR
             await room.diary.until("two is done")
 
     asyncio.run(live())
-    assert [request["stage"] for request in lane.workers[0].requests] == ["tts", "tts", "deliver", "deliver"]
+    assert [request.stage for request in lane.workers[0].requests] == ["tts", "tts", "deliver", "deliver"]
     assert lane.runs[:5] == [0, 1, 2, 1, 2]
 
 
@@ -359,7 +360,6 @@ def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypa
     monkeypatch.setattr(room.diary, "model_loaded", lambda *args: told.append(args), raising=False)
     monkeypatch.setattr(room.diary, "stage_left", lambda *args: told.append(args), raising=False)
     worker = PlayedLane(room).workers[0]
-    worker.say({"event": "model", "stage": "tts", "model": "kokoro", "seconds": 2})
-    worker.say({"event": "left", "job": "job-1", "value": 9})
-    worker.say({"event": "of a later version"})
+    worker.say(ModelLoaded(stage="tts", model="kokoro", seconds=2))
+    worker.say(TimeLeft(job="job-1", value=9))
     assert told == [("tts", "kokoro", 2.0), ("job-1", 9.0)]

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.config import Settings
-from daemon.errors import MachineError
+from daemon.errors import MachineError, WorkerDied
+from daemon.wire import RunRequest
 from daemon.workers.process import WorkerProcess
 from stages.media.ffmpeg import FfmpegProcess
+
+FACE = RunRequest(job="j", name="hello", stage="face", dir=Path("/nowhere"), manifest={})
 
 
 def no_program(path: Path) -> Path:
@@ -47,7 +51,7 @@ def test_a_program_that_cannot_be_started_is_the_machines_fault(
     monkeypatch.setattr(sys, "executable", program)
     child = WorkerProcess("cpu", Settings(), lambda _: None)
     with pytest.raises(MachineError) as caught:
-        asyncio.run(child.run({"stage": "face"}, 60.0, lambda _: None))
+        asyncio.run(child.run(FACE, 60.0, lambda _: None))
     assert caught.value.code == "worker-broken"
     assert program in caught.value.message
     # And an ffmpeg that cannot be run is too
@@ -63,5 +67,23 @@ def test_so_is_a_machine_that_allows_no_more_processes(monkeypatch: pytest.Monke
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
     child = WorkerProcess("cpu", Settings(), lambda _: None)
     with pytest.raises(MachineError) as caught:
-        asyncio.run(child.run({"stage": "face"}, 60.0, lambda _: None))
+        asyncio.run(child.run(FACE, 60.0, lambda _: None))
     assert caught.value.code == "worker-broken"
+
+
+def test_a_worker_whose_message_is_invalid_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a worker that is ready, and whose result lacks the facts
+    worker = tmp_path / "worker"
+    worker.write_text(
+        """#!/bin/sh\necho '{"event": "ready"}'\necho '{"event": "result", "warnings": []}'\nexec cat >/dev/null\n"""
+    )
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    child = WorkerProcess("cpu", Settings(), lambda _: None)
+    # When a stage runs / Then that costs the worker, and the daemon does not take the message for a result
+    with capture_logs() as logs, pytest.raises(WorkerDied):
+        asyncio.run(child.run(FACE, 60.0, lambda _: None))
+    assert not child.alive
+    assert [line["error"] for line in logs if line["log_level"] == "error"] == [
+        "the message result is invalid: facts: Field required"
+    ]

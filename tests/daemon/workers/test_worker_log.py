@@ -15,7 +15,8 @@ from structlog.testing import LogCapture
 
 from daemon.config import Settings
 from daemon.errors import TEXT_CHARS
-from daemon.workers.process import LEVELS, WorkerProcess
+from daemon.wire import LEVELS, Result, RunRequest
+from daemon.workers.process import WorkerProcess
 from tests.conftest import Installation, wait_for
 from tests.support.worker_seam import Gates
 
@@ -66,7 +67,8 @@ def told_by_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages:
 
     async def work() -> None:
         child = WorkerProcess("cpu", Settings(), lambda _: None)
-        assert (await child.run({"stage": "face", "job": "j"}, 60.0, lambda _: None))["event"] == "result"
+        request = RunRequest(job="j", name="hello", stage="face", dir=tmp_path, manifest={})
+        assert await child.run(request, 60.0, lambda _: None) == Result(facts={}, warnings=[])
         await child.stop()
 
     logs = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from stages.encode.ass_subtitles import ass_script, burned_font_size, burned_lin
 from stages.encode.caption_text import caption_words
 from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
 from stages.media.fullwidth import column_width
+from stages.tts.timing import Word
 
 LONG = (
     "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
@@ -20,22 +20,21 @@ LONG = (
 )
 
 
-def timed(text: str, word_s: float = 0.3, sentence: int = 0, start: float = 0.0) -> list[dict[str, Any]]:
+def timed(text: str, word_s: float = 0.3, sentence: int = 0, start: float = 0.0) -> list[Word]:
     """Words of a sentence, `word_s` each, without pauses."""
     return [
-        {"text": word, "start": start + word_s * at, "end": start + word_s * (at + 1), "sentence": sentence}
-        for at, word in enumerate(text.split())
+        Word(word, start + word_s * at, start + word_s * (at + 1), sentence) for at, word in enumerate(text.split())
     ]
 
 
-def check(found: list[Cue], words: list[dict[str, Any]], limit: int = MAX_LINE_CHARS) -> None:
+def check(found: list[Cue], words: list[Word], limit: int = MAX_LINE_CHARS) -> None:
     for cue in found:
         assert 1 <= len(cue.lines) <= 2
         assert all(0 < column_width(line) <= limit for line in cue.lines)
         assert 0 < cue.end - cue.start <= MAX_CUE_S + 1e-9
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(found))
     seen = "".join("".join(cue.lines) for cue in found).replace(" ", "")
-    assert seen == "".join(word["text"] for word in words).replace(" ", "")
+    assert seen == "".join(word.text for word in words).replace(" ", "")
 
 
 def test_a_long_sentence_breaks_where_it_breathes() -> None:
@@ -76,11 +75,11 @@ _WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min
 )
 def test_any_words_make_readable_cues(parts: list[tuple[str, int, int]], limit: int) -> None:
     # Given words of any length and pace, some longer than a line
-    words: list[dict[str, Any]] = []
+    words: list[Word] = []
     at = 0.0
     for text, pause, length in parts:
         at += pause / 100
-        words.append({"text": text, "start": at, "end": at + length / 100, "sentence": len(words) // 12})
+        words.append(Word(text, at, at + length / 100, len(words) // 12))
         at += length / 100
     # Then the rules hold and not a character is lost
     check(make_cues(words, limit), words, limit)
@@ -89,12 +88,10 @@ def test_any_words_make_readable_cues(parts: list[tuple[str, int, int]], limit: 
 def test_marks_of_layout_are_not_shown() -> None:
     # Given words with the marks that headings, lists, bold letters and links are written with
     written = [("# News", 0), ("- First:", 1), ("**two**", 1), ("[pages](https://a.example)", 1), ("- one", 1)]
-    words = [
-        {"text": text, "start": at, "end": at + 1, "sentence": sentence} for at, (text, sentence) in enumerate(written)
-    ]
+    words = [Word(text, at, at + 1, sentence) for at, (text, sentence) in enumerate(written)]
     # Then a reader sees none of them; a dash between words stays
-    assert [word["text"] for word in caption_words(words)] == ["News", "First:", "two", "pages", "- one"]
-    assert [word["start"] for word in caption_words(words)] == [word["start"] for word in words]
+    assert [word.text for word in caption_words(words)] == ["News", "First:", "two", "pages", "- one"]
+    assert [word.start for word in caption_words(words)] == [word.start for word in words]
 
 
 def test_subrip_and_webvtt_can_be_read_back() -> None:

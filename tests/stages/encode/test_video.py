@@ -26,7 +26,7 @@ from stages.encode.video import write_video
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import FFMPEG_ENV, FfmpegProcess, ffmpeg_error, ffmpeg_path
 from tests.conftest import PATIENCE_S
-from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look
+from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look, save_timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -285,9 +285,7 @@ def test_burned_captions_are_in_the_picture_and_nowhere_else(tmp_path: Path) -> 
 def test_captions_without_words_are_a_warning(tmp_path: Path) -> None:
     # Given brought sound, of which no words are known
     ctx = beep_job(tmp_path, captions="srt")
-    ctx.path("timing.json").write_text(
-        '{"engine": "brought", "method": "energy", "duration": 1.0, "words": [], "phones": []}'
-    )
+    save_timing(ctx, engine="brought", method="energy", sample_rate=48_000, duration=1.0)
     # Then there is a video, no caption file, and the person is told
     write_video(ctx, Stripes(ctx))
     assert ctx.path("video.mp4").exists()

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from daemon.config import Settings
 from daemon.errors import MachineError
+from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
 from stages.musetalk import gpu_memory, paint
 from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch
@@ -140,7 +141,7 @@ class Unheard(worker.Wire):
     def __init__(self) -> None:
         return None
 
-    def send(self, event: str, **data: Any) -> None:
+    def send(self, message: Message) -> None:
         return None
 
 
@@ -171,16 +172,10 @@ def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
     stage = ModuleType("stages.tts")
     stage.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stages.tts", stage)
-    request = {
-        "job": "job-1",
-        "name": "a",
-        "stage": "tts",
-        "dir": str(tmp_path),
-        "manifest": {"text": "a", "kind": "speech"},
-    }
+    request = RunRequest(job="job-1", name="a", stage="tts", dir=tmp_path, manifest={"text": "a", "kind": "speech"})
     # When it runs, then MuseTalk gives its memory back, once, and the stage does its work
     result = worker.run_stage(request, Settings(), Unheard())
-    assert result["facts"] == {"engine": "large"}
+    assert result.facts == {"engine": "large"}
     assert loaded == ["unloaded"]
     assert lipsync.release() == {}  # there is nothing more to give
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return ctx
 
 
-def bring(folder: Path, recording: Context, **manifest: Any) -> tuple[Context, dict[str, Any]]:
+def bring(folder: Path, recording: Context, **manifest: Any) -> tuple[Context, Mapping[str, Any]]:
     ctx = job(folder, audio="recording.wav", **manifest)
     shutil.copy(recording.path("speech.wav"), ctx.path("source.audio"))
     return ctx, stages.tts.run(ctx)

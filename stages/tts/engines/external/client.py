@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, UnknownError, shorten
+from daemon.errors import AvatarError, JobError, MachineError, UnknownError, first_invalid, shorten
 from stages.media.wav import open_wav
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import Piece, SpokenPart, Voice
@@ -143,9 +143,7 @@ class ExternalVoice:
             samples = _read_wav(self._running.folder / spoken.wav, self.sample_rate)
             phones = _checked_phones(spoken.phones, len(samples) / self.sample_rate, len(piece.words))
         except ValidationError as exc:
-            first = exc.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "answer"
-            raise program.stop_with_error(f"sent an invalid answer: {where}: {first['msg']}") from exc
+            raise program.stop_with_error(f"sent an invalid answer: {first_invalid(exc, 'answer')}") from exc
         except (ValueError, OSError) as exc:
             raise program.stop_with_error(f"sent an answer that cannot be used: {exc}") from exc
         return SpokenPart(samples, phones, tuple(spoken.warnings))

@@ -122,10 +122,13 @@ def check_licence(settings: Settings) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load_network(found: checkpoint.XttsFiles, sha256: str, settings: XttsSettings) -> XttsNetwork:
-    """Load the network once and keep it for later jobs; `sha256` makes the cache depend on the file's content."""
+def _load_network(found: checkpoint.XttsFiles, sha256: str, options: str) -> XttsNetwork:
+    """Load the network once and keep it for later jobs; `sha256` makes the cache depend on the file's content.
+
+    `options` are the engine's settings as JSON, because settings can change and so cannot be a key of a cache.
+    """
     del sha256
-    return XttsNetwork(found, settings)
+    return XttsNetwork(found, XttsSettings.model_validate_json(options))
 
 
 def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
@@ -139,7 +142,7 @@ def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
     options = settings.stages.tts.xtts
     found = checkpoint.find_files(settings.paths.models)
     sha256 = checksum.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
-    return _load_network(found, sha256, options), sha256
+    return _load_network(found, sha256, options.model_dump_json()), sha256
 
 
 def load_xtts(voice: Profile | str, settings: Settings) -> XttsVoice:

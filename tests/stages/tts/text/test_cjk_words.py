@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +16,7 @@ from stages.media.fullwidth import CLOSING, OPENING, column_width
 from stages.tts.engines.xtts.text_chunks import network_text, split_to_fit
 from stages.tts.text.sentences import Sentence, join_words, split_pieces, split_text
 from stages.tts.text.spoken_words import WordPreparer
-from stages.tts.timing import Phone, timed_words
+from stages.tts.timing import Phone, Word, timed_words
 from tests.support.sound_jobs import ffmpeg, job, timing
 
 NEWS = (
@@ -30,15 +29,14 @@ TALK = (
 )
 
 
-def words_of(text: str, language: str) -> list[dict[str, Any]]:
+def words_of(text: str, language: str) -> list[Word]:
     """The words of a text as timing.json has them, said at an even pace."""
-    found: list[dict[str, Any]] = []
+    found: list[Word] = []
     at = 0.0
     for number, sentence in enumerate(split_text(text, language)):
         for place, word in enumerate(sentence.words):
-            found.append({"text": word, "start": at, "end": at + 0.1 * column_width(word), "sentence": number})
-            found[-1] |= {"glued": True} if place in sentence.glued else {}
-            at = found[-1]["end"]
+            found.append(Word(word, at, at + 0.1 * column_width(word), number, place in sentence.glued))
+            at = found[-1].end
     return found
 
 

@@ -1,0 +1,114 @@
+"""The facts that each stage returns: JSON objects, shown in the status file under `stages` and kept in the job's record.
+
+The records say which keys a stage writes; readers must expect that others are there, or that some are missing, since a job may
+have been made by another version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+
+class FaceFacts(TypedDict):
+    """What the face stage measured.
+
+    Attributes:
+        faces_found: number of faces in the picture.
+        face_px: size of the chosen face in the picture, px.
+        confidence: of the detection, 0 to 1.
+        pose: `yaw`, `pitch` and `roll`, degrees.
+        width, height: of the video, px.
+    """
+
+    engine: str
+    faces_found: int
+    face_px: int
+    confidence: float
+    pose: Mapping[str, float]
+    width: int
+    height: int
+
+
+class SpeechFacts(TypedDict):
+    """What the tts stage synthesized, or decoded from a recording (engine "brought").
+
+    Attributes:
+        why: the reason for the engine, as a phrase.
+        audio_s: length of the speech, s.
+        words, sentences: their numbers.
+        method: source of the times; see `stages.tts.timing_file.Timing`.
+        voice, licence: of synthesized speech.
+        loudness_lufs: of a recording that is long enough to measure.
+    """
+
+    engine: str
+    why: str
+    audio_s: float
+    words: int
+    sentences: int
+    method: str
+    voice: NotRequired[str]
+    licence: NotRequired[str]
+    loudness_lufs: NotRequired[float]
+
+
+class ProfileFacts(TypedDict):
+    """The voice profile that the tts stage made: its id, its name, and `RecordingQuality.record()`."""
+
+    profile: str
+    voice: str
+    quality: Mapping[str, float]
+
+
+class MotionFacts(TypedDict):
+    """The motion track of the lipsync stage, which adds `engine`, `why`, and what the engine itself reports.
+
+    Attributes:
+        method: "phones" or "energy": what moves the mouth.
+        frames: number of frames.
+        seed: of the idle motion.
+    """
+
+    method: str
+    frames: int
+    seed: int
+
+
+class VideoFacts(TypedDict):
+    """The video of the encode stage.
+
+    Attributes:
+        encoder: ffmpeg's name of the video encoder.
+        why: the reason for its options, as a phrase.
+        width, height: px.
+        fps: frames per second, as in the manifest.
+        frames: number of frames.
+        duration_s: s.
+        bytes: size of the file.
+        captions: name of the caption file, "burned in", or "none" with the reason.
+    """
+
+    encoder: str
+    why: str
+    width: int
+    height: int
+    fps: str
+    frames: int
+    duration_s: float
+    bytes: int
+    captions: str
+
+
+class Output(TypedDict):
+    """One result in the outbox: its file name, its size in bytes, and the hexadecimal digest of its content."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class DeliveryFacts(TypedDict):
+    """The results of the deliver stage, the main one last."""
+
+    outputs: list[Output]
