@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.figure_planes import FigurePlanes
+from stages.encode.figure_planes import FigurePlanes, halved
 from stages.encode.layers import Background, Box
 from stages.encode.planes import PlanarFrame
 from stages.face.rig.grid import CellBlock
@@ -21,8 +21,10 @@ Picture = npt.NDArray[np.uint8]
 _remap: Any = cv2.remap  # its stub knows no empty second map
 #: Cells added on each side of the grid, so that interpolation reaches the block's border; even times any step.
 _PAD = 2
-#: Height and width of the tiles, px; multiples of twice every grid step.
-_TILE_PX = 96, 24
+#: Width of the tiles, px; a multiple of twice every grid step, and so is a band's height.
+_TILE_PX = 24
+#: Pixels of a band: so many stay in the processor's cache.
+_BAND_PIXELS = 100_000
 
 
 class FieldSum:
@@ -76,7 +78,8 @@ class FigureSampler:
         )
         self._points = np.dstack([x, y]) * np.float32(step) + np.float32((step - 1) / 2)
         self._coverage = _coverage(planes.alpha, step)
-        self._tile = _TILE_PX[0] // step, _TILE_PX[1] // step  # cells
+        rows = max(1, round(_BAND_PIXELS / (self.right - self.left) / _TILE_PX)) * _TILE_PX
+        self._tile = rows // step, _TILE_PX // step  # cells
 
     @property
     def box(self) -> Box:
@@ -97,15 +100,16 @@ class FigureSampler:
         padded = cv2.copyMakeBorder(backward, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
         sources = self._points + padded
         lowest, highest = self._tiles(sources)
-        rows, columns = (np.flatnonzero(highest.any(axis=1 - axis)) for axis in (0, 1))
-        if not len(rows):
-            return
         luma = sources * np.float32(2)  # in samples of the enlarged planes
-        for band in range(rows[0], rows[-1] + 1):
-            used = np.flatnonzero(highest[band])
+        # In samples of the chroma planes. Sample (x, y) lies at (2 * x, 2 * y + 1/2); the enlarged map is half a px to its right.
+        chroma = (sources - np.float32(0.5)) * np.float32(0.5)
+        for band, (low, high) in enumerate(zip(lowest, highest, strict=True)):
+            used = np.flatnonzero(high)
             if len(used):
-                self._draw_band(luma, band, int(used[0]), int(used[-1]) + 1, lowest[band], frame)
-        self._draw_chroma(sources, (rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1), frame)
+                first, last = int(used[0]), int(used[-1]) + 1
+                mixed = low[first:last] < 255
+                self._draw_luma(luma, band, first, last, mixed, frame)
+                self._draw_chroma(chroma, band, first, last, mixed, frame)
 
     def _tiles(self, sources: FloatArray) -> tuple[Picture, Picture]:
         """Lowest and highest alpha that each tile may show, [bands, tiles]."""
@@ -117,53 +121,55 @@ class FigureSampler:
         highest = np.maximum.reduceat(np.maximum.reduceat(found[..., 1], starts[0], axis=0), starts[1], axis=1)
         return lowest, highest
 
-    def _draw_band(
-        self, sources: FloatArray, band: int, first: int, last: int, lowest: Picture, frame: PlanarFrame
+    def _draw_luma(
+        self, sources: FloatArray, band: int, first: int, last: int, mixed: npt.NDArray[np.bool_], frame: PlanarFrame
     ) -> None:
-        """Draw Y, and alpha where it is needed, of the tiles `first` to `last` of a band."""
-        box = self._box_of((band, band + 1), (first, last))
-        places = self._enlarge_map(sources, (band, band + 1), (first, last), self._step, box)
+        """Draw Y of the tiles `first` to `last` of a band, and compose it where the tiles are `mixed`."""
+        box = self._box_of(band, first, last)
+        places = self._enlarge_map(sources, band, first, last, self._step, box)
         _remap(self._planes.luma, places, None, cv2.INTER_LINEAR, frame.y[box], cv2.BORDER_REPLICATE)
-        mixed = lowest[first:last] < 255
         for start, stop in _runs(mixed):
-            part = self._box_of((band, band + 1), (first + start, first + stop))
+            part = self._box_of(band, first + start, first + stop)
             inside = places[:, part[1].start - box[1].start : part[1].stop - box[1].start]
             alpha = sample(self._planes.alpha, inside)
             self._background.show_luma(frame.y[part], alpha, part, frame)
         if frame.transparent:
             for start, stop in _runs(~mixed):
-                frame.alpha[self._box_of((band, band + 1), (first + start, first + stop))] = 255
+                frame.alpha[self._box_of(band, first + start, first + stop)] = 255
 
     def _draw_chroma(
-        self, sources: FloatArray, bands: tuple[int, int], tiles: tuple[int, int], frame: PlanarFrame
+        self, sources: FloatArray, band: int, first: int, last: int, mixed: npt.NDArray[np.bool_], frame: PlanarFrame
     ) -> None:
-        box = self._box_of(bands, tiles)
-        # In samples of the chroma planes. Sample (x, y) lies at (2 * x, 2 * y + 1/2); the enlarged map is half a px to its right.
-        small = (sources - np.float32(0.5)) * np.float32(0.5)
-        places = self._enlarge_map(small, bands, tiles, self._step / 2, box)
-        self._background.show_chroma(sample(self._planes.chroma, places), box, frame)
+        """Draw Cb and Cr of the tiles `first` to `last` of a band, and compose them where the tiles are `mixed`."""
+        box = self._box_of(band, first, last)
+        places = self._enlarge_map(sources, band, first, last, self._step / 2, box)
+        blue, red, alpha, _ = (np.asarray(plane, np.uint8) for plane in cv2.split(sample(self._planes.chroma, places)))
+        half = halved(box)
+        frame.cb[half], frame.cr[half] = blue, red
+        for start, stop in _runs(mixed):
+            part = self._box_of(band, first + start, first + stop)
+            inside = slice(None), slice((part[1].start - box[1].start) // 2, (part[1].stop - box[1].start) // 2)
+            self._background.show_chroma(blue[inside], red[inside], alpha[inside], part, frame)
 
-    def _box_of(self, bands: tuple[int, int], tiles: tuple[int, int]) -> Box:
-        """Rows and columns of tiles in the frame."""
+    def _box_of(self, band: int, first: int, last: int) -> Box:
+        """Rows and columns in the frame of the tiles `first` to `last` of a band."""
         height, width = (tile * self._step for tile in self._tile)
         return (
-            slice(self.top + bands[0] * height, min(self.top + bands[1] * height, self.bottom)),
-            slice(self.left + tiles[0] * width, min(self.left + tiles[1] * width, self.right)),
+            slice(self.top + band * height, min(self.top + (band + 1) * height, self.bottom)),
+            slice(self.left + first * width, min(self.left + last * width, self.right)),
         )
 
-    def _enlarge_map(
-        self, coarse: FloatArray, bands: tuple[int, int], tiles: tuple[int, int], scale: float, box: Box
-    ) -> FloatArray:
+    def _enlarge_map(self, coarse: FloatArray, band: int, first: int, last: int, scale: float, box: Box) -> FloatArray:
         """Interpolate a padded grid of points linearly: `scale` samples for each cell."""
-        rows, columns = (
-            (first * tile, min(last * tile, side))
-            for (first, last), tile, side in zip((bands, tiles), self._tile, self._cells.shape, strict=True)
-        )
-        part = coarse[rows[0] : rows[1] + 2 * _PAD, columns[0] : columns[1] + 2 * _PAD]
+        height, width = self._tile
+        part = coarse[
+            band * height : (band + 1) * height + 2 * _PAD,
+            first * width : last * width + 2 * _PAD,
+        ]
         fine = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         margin = round(_PAD * scale)
-        height, width = (math.ceil((side.stop - side.start) * scale / self._step) for side in box)
-        return np.asarray(fine[margin : margin + height, margin : margin + width], np.float32)
+        rows, columns = (math.ceil((side.stop - side.start) * scale / self._step) for side in box)
+        return np.asarray(fine[margin : margin + rows, margin : margin + columns], np.float32)
 
 
 def _coverage(alpha: Picture, step: int) -> Picture:

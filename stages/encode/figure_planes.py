@@ -68,7 +68,7 @@ class FigurePlanes:
         source = _grow(outer, 2, height, width)
         chroma = halve(_chroma_channels(self._plain[source]))
         half = _inside(outer, source)
-        self._set(self.chroma, _halved(outer), chroma[_halved(half)])
+        self._set(self.chroma, halved(outer), chroma[halved(half)])
 
     def restore(self) -> None:
         """Undo all changes since the last call."""
@@ -109,6 +109,7 @@ def _scaled(box: Box, by: int) -> Box:
     return rows, columns
 
 
-def _halved(box: Box) -> Box:
+def halved(box: Box) -> Box:
+    """The box in the chroma planes."""
     rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
     return rows, columns

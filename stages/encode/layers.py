@@ -50,7 +50,8 @@ class Background:
         values = to_ycc(np.ascontiguousarray(figure))
         luma, blue, red, alpha = cv2.split(values)
         self.show_luma(np.asarray(luma, np.uint8), np.asarray(alpha, np.uint8), box, frame)
-        self.show_chroma(halve(np.asarray(cv2.merge([blue, red, alpha, alpha]), np.uint8)), box, frame)
+        small = halve(np.asarray(cv2.merge([blue, red, alpha]), np.uint8))
+        self.show_chroma(small[..., 0], small[..., 1], small[..., 2], box, frame)
 
     def show_luma(self, luma: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
         """Draw premultiplied Y, uint8 [height, width], at `box`."""
@@ -61,10 +62,9 @@ class Background:
             share = cv2.multiply(self.frame.y[box], cv2.bitwise_not(alpha), scale=1 / 255)
             frame.y[box] = cv2.add(luma, share)
 
-    def show_chroma(self, chroma: Picture, box: Box, frame: PlanarFrame) -> None:
-        """Draw premultiplied chroma, see `FigurePlanes.chroma`, at `box`, in px of the frame."""
+    def show_chroma(self, blue: Picture, red: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw Cb and Cr as in `FigurePlanes.chroma`, uint8 [height / 2, width / 2], at `box`, in px of the frame."""
         rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
-        blue, red, alpha, _ = cv2.split(chroma)
         if frame.transparent:
             scale = np.float32(255) / np.maximum(alpha, 1)
             for values, target in ((blue, frame.cb), (red, frame.cr)):
@@ -72,7 +72,7 @@ class Background:
                 target[rows, columns] = np.where(alpha > 0, np.clip(np.round(full), 0, 255), NEUTRAL)
             return
         # In 8 bits, which is several times as fast: share = NEUTRAL + (1 - alpha) * (background - NEUTRAL).
-        through = cv2.bitwise_not(alpha)
+        through = np.asarray(cv2.bitwise_not(alpha), np.uint8)
         offset = cv2.convertScaleAbs(through, alpha=NEUTRAL / 255)
         for values, still, target in ((blue, self.frame.cb, frame.cb), (red, self.frame.cr, frame.cr)):
             share = cv2.multiply(still[rows, columns], through, scale=1 / 255)
