@@ -19,7 +19,7 @@ from stages.context import Context
 from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
 from stages.encode.field_warp import FieldInverter, FieldSum, FigureSampler, field_at_points
-from stages.encode.figure_planes import FigurePlanes, even_box
+from stages.encode.figure_planes import FigurePlanes, block_around
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
@@ -151,7 +151,7 @@ class Composer:
             if self._painted_mouths is not None:
                 still.append(self._painted_mouths.slices)
             for box in still:
-                whole = even_box(box, self.height, self.width)
+                whole = block_around(box, self.height, self.width)
                 self._background.show(self._painted[whole], whole, frame)
         for box in boxes:
             self._painted[box] = self._figure[box]

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.figure_planes import FigurePlanes, halved
+from stages.encode.figure_planes import FigurePlanes
 from stages.encode.layers import Background, Box
-from stages.encode.planes import PlanarFrame
+from stages.encode.planes import PlanarFrame, halved
 from stages.face.rig.grid import CellBlock
 from stages.face.sampling import sample
 
@@ -77,7 +77,7 @@ class FigureSampler:
             np.arange(cells.top - _PAD, cells.bottom + _PAD, dtype=np.float32),
         )
         self._points = np.dstack([x, y]) * np.float32(step) + np.float32((step - 1) / 2)
-        self._coverage = _coverage(planes.alpha, step)
+        self._coverage = _coverage(planes, step)
         rows = max(1, round(_BAND_PIXELS / (self.right - self.left) / _TILE_PX)) * _TILE_PX
         self._tile = rows // step, _TILE_PX // step  # cells
 
@@ -112,7 +112,7 @@ class FigureSampler:
                 self._draw_chroma(chroma, band, first, last, mixed, frame)
 
     def _tiles(self, sources: FloatArray) -> tuple[Picture, Picture]:
-        """Lowest and highest alpha that each tile may show, [bands, tiles]."""
+        """Lowest alpha that each tile may show, and 0 for tiles without any of the figure, [bands, tiles]."""
         every_second = sources[_PAD:-_PAD:2, _PAD:-_PAD:2]
         places = (every_second - np.float32((self._step - 1) / 2)) * np.float32(1 / self._step)
         found = sample(self._coverage, places, cv2.INTER_NEAREST)
@@ -172,16 +172,22 @@ class FigureSampler:
         return np.asarray(fine[margin : margin + rows, margin : margin + columns], np.float32)
 
 
-def _coverage(alpha: Picture, step: int) -> Picture:
-    """Lowest and highest alpha within three cells of each cell, uint8 [rows, columns, 2]; `alpha` is enlarged twice."""
-    height, width = alpha.shape
+def _coverage(planes: FigurePlanes, step: int) -> Picture:
+    """Lowest alpha, and highest alpha or Y, within three cells of each cell, uint8 [rows, columns, 2].
+
+    Where alpha is 0 there may still be Y: a strand of hair that the matte missed.
+    """
+    height, width = planes.alpha.shape
     across, down = -width % (2 * step), -height % (2 * step)
-    whole = cv2.copyMakeBorder(alpha, 0, down, 0, across, cv2.BORDER_REPLICATE)
-    cells = np.asarray(whole).reshape(whole.shape[0] // (2 * step), 2 * step, whole.shape[1] // (2 * step), 2 * step)
+
+    def cells(plane: Picture) -> Picture:
+        whole = np.asarray(cv2.copyMakeBorder(plane, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
+        return whole.reshape(whole.shape[0] // (2 * step), 2 * step, whole.shape[1] // (2 * step), 2 * step)
+
     kernel = np.ones((7, 7), np.uint8)
-    return np.asarray(
-        cv2.merge([cv2.erode(cells.min(axis=(1, 3)), kernel), cv2.dilate(cells.max(axis=(1, 3)), kernel)]), np.uint8
-    )
+    lowest = cells(planes.alpha).min(axis=(1, 3))
+    highest = np.maximum(cells(planes.alpha).max(axis=(1, 3)), cells(planes.luma).max(axis=(1, 3)))
+    return np.asarray(cv2.merge([cv2.erode(lowest, kernel), cv2.dilate(highest, kernel)]), np.uint8)
 
 
 def _runs(marks: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.planes import halve, to_ycc
+from stages.encode.planes import halve, halved, to_ycc
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -87,9 +87,9 @@ def _chroma_channels(values: Picture) -> Picture:
     return np.asarray(cv2.merge([blue, red, alpha, alpha]), np.uint8)
 
 
-def even_box(box: Box, height: int, width: int) -> Box:
-    """Grow a box to even bounds; the picture's sides are even."""
-    return _grow(box, 0, height, width)
+def block_around(box: Box, height: int, width: int) -> Box:
+    """Grow a box to the block that `Background.show` needs to draw all of it."""
+    return _grow(box, 2, height, width)
 
 
 def _grow(box: Box, by: int, height: int, width: int) -> Box:
@@ -106,10 +106,4 @@ def _inside(box: Box, outer: Box) -> Box:
 
 def _scaled(box: Box, by: int) -> Box:
     rows, columns = (slice(part.start * by, part.stop * by) for part in box)
-    return rows, columns
-
-
-def halved(box: Box) -> Box:
-    """The box in the chroma planes."""
-    rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
     return rows, columns

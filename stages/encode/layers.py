@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.planes import BLACK, NEUTRAL, PlanarFrame, halve, to_ycc
+from stages.encode.planes import BLACK, NEUTRAL, PlanarFrame, halve, halved, to_ycc
 from stages.face.rig.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
+
+#: Pixels around a chroma sample that its filter reads; even.
+_EDGE = 2
 
 
 def make_figure(portrait: Picture, matte: Matte, new_background: bool) -> Picture:
@@ -46,12 +49,16 @@ class Background:
             self.frame.alpha.fill(0)
 
     def show(self, figure: Picture, box: Box, frame: PlanarFrame) -> None:
-        """Draw a block of the figure, BGRA with premultiplied alpha, at `box` with even bounds."""
-        values = to_ycc(np.ascontiguousarray(figure))
-        luma, blue, red, alpha = cv2.split(values)
-        self.show_luma(np.asarray(luma, np.uint8), np.asarray(alpha, np.uint8), box, frame)
+        """Draw a block of the figure, BGRA with premultiplied alpha, at `box`, which has even bounds.
+
+        The outermost pixels of the block, unless they lie at the frame's border, are only what chroma is filtered from.
+        """
+        luma, blue, red, alpha = cv2.split(to_ycc(np.ascontiguousarray(figure)))
         small = halve(np.asarray(cv2.merge([blue, red, alpha]), np.uint8))
-        self.show_chroma(small[..., 0], small[..., 1], small[..., 2], box, frame)
+        inner, inside = _inner(box, frame)
+        self.show_luma(np.asarray(luma[inside], np.uint8), np.asarray(alpha[inside], np.uint8), inner, frame)
+        half = halved(inside)
+        self.show_chroma(small[half][..., 0], small[half][..., 1], small[half][..., 2], inner, frame)
 
     def show_luma(self, luma: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
         """Draw premultiplied Y, uint8 [height, width], at `box`."""
@@ -78,3 +85,14 @@ class Background:
             share = cv2.multiply(still[rows, columns], through, scale=1 / 255)
             share = cv2.addWeighted(share, 1, offset, -1, NEUTRAL)
             target[rows, columns] = cv2.addWeighted(values, 1, share, 1, -NEUTRAL)
+
+
+def _inner(box: Box, frame: PlanarFrame) -> tuple[Box, Box]:
+    """The box without its outermost pixels, in the frame and in the box."""
+
+    def side(part: slice, end: int) -> slice:
+        return slice(part.start + (_EDGE if part.start else 0), part.stop - (_EDGE if part.stop < end else 0))
+
+    inner = side(box[0], frame.height), side(box[1], frame.width)
+    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, box, strict=True))
+    return inner, (rows, columns)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Picture = npt.NDArray[np.uint8]
+Box = tuple[slice, slice]
 
 #: Y and C of black: the offsets of the limited range.
 BLACK, NEUTRAL = 16, 128
@@ -47,6 +48,12 @@ def halve(picture: Picture) -> Picture:
     pairs = cv2.resize(picture, (picture.shape[1], picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
     smooth = cv2.GaussianBlur(pairs, (3, 1), 0, borderType=cv2.BORDER_REPLICATE)  # 1/4, 1/2, 1/4
     return np.ascontiguousarray(smooth[:, ::2])
+
+
+def halved(box: Box) -> Box:
+    """The box in the chroma planes."""
+    rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
+    return rows, columns
 
 
 @dataclass(frozen=True)
