@@ -1,8 +1,8 @@
 """Draws the frames of a video: the motion track moves the portrait through its rig.
 
-For each frame the displacement fields are summed on the coarse grid and inverted, and the portrait with its matte is sampled once
-and composited over a still background. The mouth's box is drawn at full resolution from its two layers and the painted
-interior. No state is kept from frame to frame.
+For each frame the displacement fields are summed on the coarse grid and inverted, and the planes of the figure are sampled once
+and composited over a still background. The mouth's box is drawn in BGR from its two layers and the painted interior, and then
+converted. No state is kept from frame to frame.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
-from stages.encode.field_warp import FieldInverter, FieldSum, PortraitSampler, field_at_points
-from stages.encode.layers import Box, Layers, to_straight_alpha
+from stages.encode.field_warp import FieldInverter, FieldSum, FigureSampler, field_at_points
+from stages.encode.figure_planes import FigurePlanes, block_around
+from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
+from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import load_backdrop
 from stages.face.rig.expressions import JAW, LOWER_CLOSES
 from stages.face.rig.rig import Rig, load_rig
@@ -30,9 +32,6 @@ from stages.lipsync.painted_mouth import PaintedMouths
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
-
-#: Interpolation of the portrait by the manifest's quality: cubic preserves skin and grain, linear is four times as fast.
-_SAMPLING = {"low": cv2.INTER_LINEAR, "medium": cv2.INTER_CUBIC, "high": cv2.INTER_CUBIC}
 
 #: Parameters that are above 0 while the mouth speaks.
 _SPEAKING = ("jaw", "close", "upper_lip", "lower_lip")
@@ -44,7 +43,7 @@ class Composer:
     Attributes:
         width, height: px.
         frame_count: number of frames.
-        transparent: whether frames are BGRA.
+        transparent: whether frames have an alpha plane.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Composer:
         portrait: Picture,
         rig: Rig,
         track: MotionTrack,
-        interpolation: int = cv2.INTER_CUBIC,
         painted_mouths: PaintedMouths | None = None,
         backdrop: Picture | None = None,
         transparent: bool = False,
@@ -60,29 +58,34 @@ class Composer:
         """Prepare the fields that the track uses.
 
         Args:
-            portrait: BGR uint8 [height, width, 3].
+            portrait: BGR uint8 [height, width, 3]; both sides are even.
             rig: the portrait's rig.
             track: the motion.
-            interpolation: OpenCV's constant for sampling the portrait.
-            patches: painted mouths, if the lip-sync engine makes any.
+            painted_mouths: painted mouths, if the lip-sync engine makes any.
             backdrop: BGR of the portrait's size, replaces its background.
-            transparent: make BGRA frames; the backdrop must then be black.
+            transparent: make frames with alpha; the backdrop is then not shown.
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
         self.frame_count = len(track.values)
-        self._layers = Layers(portrait, rig.matte, backdrop)
         self.transparent = transparent
-        self._alpha = rig.matte.alpha.copy() if transparent else None
         #: The figure of the current frame, and the figure at rest: lids and mouths are painted into the first and then reset.
-        self._painted, self._figure = self._layers.figure.copy(), self._layers.figure
+        self._figure = make_figure(portrait, rig.matte, backdrop is not None)
+        self._painted = self._figure.copy()
+        self._planes = FigurePlanes(self._figure)
+        behind = portrait if backdrop is None else backdrop
+        if rig.matte and backdrop is None:
+            behind = np.ascontiguousarray(rig.matte.plate[..., ::-1])
+        self._background = Background(behind, transparent)
+        self._still = self._background.frame.copy()
+        self._background.show(self._figure, (slice(0, self.height), slice(0, self.width)), self._still)
         self._eyes = [BlinkPainter(lid, self._figure[..., :3]) for lid in rig.lids]
         self._rig, self._track = rig, track
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._creases = CreaseShader(rig.crease)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._painted_mouths = painted_mouths
-        self._prepare_fields(interpolation)
+        self._prepare_fields()
 
     @classmethod
     def for_job(cls, ctx: Context) -> Composer:
@@ -100,9 +103,9 @@ class Composer:
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
         transparent = ctx.manifest.background == "transparent"
-        return cls(portrait, rig, track, _SAMPLING[ctx.manifest.quality], painted_mouths, backdrop, transparent)
+        return cls(portrait, rig, track, painted_mouths, backdrop, transparent)
 
-    def _prepare_fields(self, interpolation: int) -> None:
+    def _prepare_fields(self) -> None:
         """Keep only the fields that this track uses, and only where they are not zero."""
         rig, values = self._rig, self._track.values
         self._head_names, head = _used(rig.head_names, rig.head, values)
@@ -116,42 +119,42 @@ class Composer:
             return
         self._head = FieldSum(head, rig.head_cells, self._cells)
         self._inverter = FieldInverter(self._cells, rig.step)
-        self._sampler = PortraitSampler(self._cells, rig.step, (self.width, self.height), interpolation)
-        self._interpolation = interpolation
+        self._sampler = FigureSampler(self._planes, self._background, self._cells, rig.step)
         if face is not None:
             self._lower, self._upper = FieldSum(lower, rig.face_cells, face), FieldSum(upper, rig.face_cells, face)
             self._face_inverter = FieldInverter(face, rig.step)
             self._face_points = face.points(rig.step).astype(np.float32)
 
-    def frames(self, first: int = 0, step: int = 1) -> Iterator[Picture]:
-        """Yield frames in order, BGR or BGRA uint8 [height, width, 3 or 4], C-contiguous; each is valid until the next.
+    def frames(self, first: int = 0, step: int = 1) -> Iterator[PlanarFrame]:
+        """Yield frames in order; each is valid until the next.
 
         Frames are independent of each other, so processes can divide them by `first` and `step`.
         """
-        buffer = self._layers.still.copy()
+        frame = self._still.copy()
         for index in range(first, self.frame_count, step):
-            self._render(index, self._track.values[index], buffer)
-            yield buffer if self._alpha is None else to_straight_alpha(buffer, self._alpha)
+            self._render(index, self._track.values[index], frame)
+            yield frame
 
-    def _render(self, index: int, row: FloatArray, buffer: Picture) -> None:
+    def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
         parameters = dict(zip(PARAMETERS, row.tolist(), strict=True))
         boxes = self._paint_blinks(parameters) + self._paint_creases(parameters)
         if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
             self._painted_mouths.paint(index, self._painted[..., :3])
             boxes.append(self._painted_mouths.slices)
-            self._show(self._painted[self._painted_mouths.slices], self._painted_mouths.slices, buffer)
         if self._cells is not None:
-            self._move(parameters, buffer)
-        else:  # only the lids move in this track
-            for eye in self._eyes:
-                self._show(self._painted[eye.slices], eye.slices, buffer)
+            for box in boxes:
+                self._planes.repaint(self._painted[box], box)
+            self._move(parameters, frame)
+            self._planes.restore()
+        else:  # only lids and painted mouths move in this track
+            still = [eye.slices for eye in self._eyes]
+            if self._painted_mouths is not None:
+                still.append(self._painted_mouths.slices)
+            for box in still:
+                whole = block_around(box, self.height, self.width)
+                self._background.show(self._painted[whole], whole, frame)
         for box in boxes:
             self._painted[box] = self._figure[box]
-
-    def _show(self, figure: Picture, box: Box, buffer: Picture) -> None:
-        buffer[box] = self._layers.composite(figure, box)
-        if self._alpha is not None:
-            self._alpha[box] = figure[..., 3]
 
     def _paint_blinks(self, parameters: dict[str, float]) -> list[Box]:
         """Paint lids into the working figure; returns the boxes to reset afterwards."""
@@ -171,12 +174,11 @@ class Composer:
         self._painted[box][..., :3] = self._creases.shade(self._painted, amount)
         return [box]
 
-    def _move(self, parameters: dict[str, float], buffer: Picture) -> None:
+    def _move(self, parameters: dict[str, float], frame: PlanarFrame) -> None:
         assert self._cells is not None
         head = self._head.sum(np.array([parameters[name] for name in self._head_names], np.float32))
         if self._face_cells is None:
-            moved = self._sampler.sample(self._painted, self._inverter.invert(head))
-            self._show(moved, self._sampler.slices, buffer)
+            self._sampler.draw(self._inverter.invert(head), frame)
             return
         weights = np.array([parameters[name] for name in self._face_names], np.float32)
         inner = self._face_cells.within(self._cells)
@@ -189,8 +191,8 @@ class Composer:
         opening = self._opening(upper, lower)
         side = _coarse_side(opening, self._face_points)[..., None]
         backward[inner] = upper_back + side * (lower_back - upper_back)
-        self._show(self._sampler.sample(self._painted, backward), self._sampler.slices, buffer)
-        self._paint_mouth(parameters, buffer, opening, (upper_back, lower_back), head)
+        self._sampler.draw(backward, frame)
+        self._paint_mouth(parameters, frame, opening, (upper_back, lower_back), head)
 
     def _opening(self, upper: FloatArray, lower: FloatArray) -> MouthOpening:
         rig = self._rig
@@ -202,7 +204,7 @@ class Composer:
     def _paint_mouth(
         self,
         parameters: dict[str, float],
-        buffer: Picture,
+        frame: PlanarFrame,
         opening: MouthOpening,
         backward: tuple[FloatArray, FloatArray],
         head: FloatArray,
@@ -210,20 +212,24 @@ class Composer:
         """Draw the mouth's box at full resolution: both layers cut at the lip line, and the interior between them."""
         assert self._face_cells is not None
         points = opening.points()
-        upper, lower = (field_at_points(field, self._face_cells, self._rig.step, points) for field in backward)
+        both = field_at_points(np.concatenate(backward, axis=-1), self._face_cells, self._rig.step, points)
+        upper, lower = both[..., :2], both[..., 2:]
         places = points + upper + opening.side()[..., None] * (lower - upper)
-        lips = self._layers.composite(sample(self._painted, places, self._interpolation), opening.slices)
+        lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # A mouth that is open in the picture stays as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
-        cover = opening.cover() * np.float32(speaking)
         closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
-        if cover.any() or closed > 0:
-            mixed = lips.astype(np.float32)
+        visible = opening.visible() if speaking > 0 else None
+        if visible is not None or closed > 0:
+            mixed = lips[..., :3].astype(np.float32)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
-            mixed += cover[..., None] * (self._paint_interior(parameters, opening, head) - mixed)
-            lips = np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
-        buffer[opening.slices] = lips
+            if visible is not None:
+                seen = mixed[visible.within(opening)]
+                cover = visible.cover()[..., None] * np.float32(speaking)
+                seen += cover * (self._paint_interior(parameters, visible, head) - seen)
+            lips[..., :3] = np.clip(mixed + 0.5, 0, 255)
+        self._background.show(lips, opening.slices, frame)
 
     def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
         """Draw the interior that is visible between the lips."""

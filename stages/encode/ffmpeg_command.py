@@ -1,4 +1,4 @@
-"""Builds the ffmpeg command that encodes raw frames and a WAV file into the video, and feeds it."""
+"""Builds the ffmpeg command that encodes planar frames and a WAV file into the video, and feeds it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Protocol
 
 import ffmpeg
-import numpy as np
-import numpy.typing as npt
 
 from daemon.errors import UnknownError
 from stages.encode.formats import OutputFormat
+from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
 
 AUDIO_RATE = 48_000  # Hz
 #: Seconds between two key frames.
 _SEEK_S = 5
-
-Frame = npt.NDArray[np.uint8]
+#: What the samples of `PlanarFrame` mean, for ffmpeg's filters and for the file.
+_COLOURS = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+_COLOUR_TAGS = {
+    "color_range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709",
+    "chroma_sample_location": "left",
+}  # fmt: skip
 
 
 class FrameSource(Protocol):
@@ -31,8 +34,8 @@ class FrameSource(Protocol):
     frame_count: int
     transparent: bool
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield `frame_count` frames, BGR (BGRA if `transparent`) uint8 [height, width, 3 or 4], each valid until the next."""
+    def frames(self) -> Iterator[PlanarFrame]:
+        """Yield `frame_count` frames, each valid until the next."""
         ...
 
 
@@ -66,17 +69,14 @@ def encode_command(source: FrameSource, speech: Path, target: Path, options: Enc
     picture = ffmpeg.input(
         "pipe:0",
         format="rawvideo",
-        pixel_format="bgra" if source.transparent else "bgr24",
+        pixel_format=PlanarFrame.layout(source.transparent),
         video_size=(source.width, source.height),
         framerate=rate,
-    ).video
+    ).video.filter("setparams", **_COLOURS)
     if options.subtitles is not None:
         names = {"filename": options.subtitles[0], "fontsdir": options.subtitles[1]}
         picture = picture.filter("ass", **names, alpha=int(source.transparent))
-    # The colour tags do not convert anything: without this filter, BT.601 colours would be tagged as BT.709.
-    picture = picture.filter(
-        "scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int"
-    ).filter("format", options.output_format.pixel_format)
+    picture = picture.filter("format", options.output_format.pixel_format)
     sound = ffmpeg.input(f"file:{speech}", format="wav").audio
     samples = round(Fraction(source.frame_count * AUDIO_RATE) / options.fps)
     sound = sound.filter("aresample", AUDIO_RATE).filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
@@ -95,10 +95,7 @@ def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
         "format": output_format.muxer,
         "r": rate,
         "g": max(1, round(options.fps * _SEEK_S)),
-        "color_range": "tv",
-        "colorspace": "bt709",
-        "color_primaries": "bt709",
-        "color_trc": "bt709",
+        **_COLOUR_TAGS,
         "audio_bitrate": f"{options.audio_kbps}k",
         "ar": AUDIO_RATE,
         "ac": 1,
@@ -121,8 +118,8 @@ def encode_video(
     *,
     cwd: Path,
     progress: Callable[[float], None],
-    on_first: Callable[[Frame], None],
-    on_each: Callable[[Frame], None],
+    on_first: Callable[[PlanarFrame], None],
+    on_each: Callable[[PlanarFrame], None],
 ) -> int:
     """Feed every frame to one ffmpeg process and wait for it. Returns the number of frames.
 
@@ -147,7 +144,7 @@ def encode_video(
                 on_each(frame)
                 if sent == 0:
                     on_first(frame)
-                process.stdin.write(np.ascontiguousarray(frame).data)
+                process.stdin.write(frame.data.data)
                 sent += 1
                 progress(sent / source.frame_count)
         except BrokenPipeError:

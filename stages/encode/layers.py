@@ -1,4 +1,4 @@
-"""Separates the portrait into a figure and a background, and composites them again.
+"""The layers of a frame: the moving figure over a still background.
 
 If the picture could not be split, the figure is the whole picture.
 """
@@ -9,44 +9,90 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.encode.planes import BLACK, NEUTRAL, PlanarFrame, halve, halved, to_ycc
 from stages.face.rig.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
 
+#: Pixels around a chroma sample that its filter reads; even.
+_EDGE = 2
 
-class Layers:
-    """A BGR portrait in layers.
+
+def make_figure(portrait: Picture, matte: Matte, new_background: bool) -> Picture:
+    """Cut the figure out of a BGR portrait: BGRA with premultiplied alpha, uint8 [height, width, 4]."""
+    if not matte:
+        return np.asarray(cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA), np.uint8)
+    plate = np.ascontiguousarray(matte.plate[..., ::-1])
+    colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
+    if new_background:  # colour above alpha is left over from the old background
+        colours = np.minimum(colours, matte.alpha[..., None])
+    return np.asarray(cv2.merge([*cv2.split(colours), matte.alpha]), np.uint8)
+
+
+class Background:
+    """The still background of a video, and the composition of the figure over it.
 
     Attributes:
-        split: whether there are two layers.
-        figure: the person, BGRA with premultiplied alpha (BGR if there is only one layer).
-        still: the composited picture without any motion, BGR.
+        frame: a frame that shows only the background.
     """
 
-    def __init__(self, portrait: Picture, matte: Matte, backdrop: Picture | None = None) -> None:
-        """Split `portrait`, BGR, by its matte; `backdrop`, BGR of its size, replaces its background."""
-        self.split = bool(matte)
-        if not self.split:
-            self.figure, self.still = portrait.copy(), portrait
+    def __init__(self, picture: Picture, transparent: bool) -> None:
+        """`picture`: BGR; not shown if `transparent`."""
+        self.frame = PlanarFrame.from_bgr(picture)
+        if transparent:
+            height, width = picture.shape[:2]
+            self.frame = PlanarFrame.empty(width, height, transparent=True)
+            self.frame.y.fill(BLACK)
+            self.frame.cb.fill(NEUTRAL)
+            self.frame.cr.fill(NEUTRAL)
+            self.frame.alpha.fill(0)
+
+    def show(self, figure: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw a block of the figure, BGRA with premultiplied alpha, at `box`, which has even bounds.
+
+        The outermost pixels of the block, unless they lie at the frame's border, are only what chroma is filtered from.
+        """
+        luma, blue, red, alpha = cv2.split(to_ycc(np.ascontiguousarray(figure)))
+        small = halve(np.asarray(cv2.merge([blue, red, alpha]), np.uint8))
+        inner, inside = _inner(box, frame)
+        self.show_luma(np.asarray(luma[inside], np.uint8), np.asarray(alpha[inside], np.uint8), inner, frame)
+        half = halved(inside)
+        self.show_chroma(small[half][..., 0], small[half][..., 1], small[half][..., 2], inner, frame)
+
+    def show_luma(self, luma: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw premultiplied Y, uint8 [height, width], at `box`."""
+        if frame.transparent:
+            frame.alpha[box] = alpha
+            frame.y[box] = cv2.max(cv2.divide(luma, alpha, scale=255), np.array([BLACK], np.float64))
+        else:
+            share = cv2.multiply(self.frame.y[box], cv2.bitwise_not(alpha), scale=1 / 255)
+            frame.y[box] = cv2.add(luma, share)
+
+    def show_chroma(self, blue: Picture, red: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
+        """Draw Cb and Cr as in `FigurePlanes.chroma`, uint8 [height / 2, width / 2], at `box`, in px of the frame."""
+        rows, columns = (slice(part.start // 2, part.stop // 2) for part in box)
+        if frame.transparent:
+            scale = np.float32(255) / np.maximum(alpha, 1)
+            for values, target in ((blue, frame.cb), (red, frame.cr)):
+                full = NEUTRAL + (values.astype(np.float32) - NEUTRAL) * scale
+                target[rows, columns] = np.where(alpha > 0, np.clip(np.round(full), 0, 255), NEUTRAL)
             return
-        plate = np.ascontiguousarray(matte.plate[..., ::-1])
-        colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
-        if backdrop is not None:  # colour above alpha is left over from the old background
-            colours = np.minimum(colours, matte.alpha[..., None])
-        self._backdrop = plate if backdrop is None else backdrop
-        self.figure = np.asarray(cv2.merge([*cv2.split(colours), matte.alpha]), np.uint8)
-        self.still = self.composite(self.figure, (slice(None), slice(None)))
-
-    def composite(self, figure: Picture, box: Box) -> Picture:
-        """Composite a block of the (moved) figure over the background at `box`, to BGR."""
-        if not self.split:
-            return figure
-        behind = background_share(self._backdrop[box], cv2.extractChannel(figure, 3))
-        return np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_BGRA2BGR), behind), np.uint8)
+        # In 8 bits, which is several times as fast: share = NEUTRAL + (1 - alpha) * (background - NEUTRAL).
+        through = np.asarray(cv2.bitwise_not(alpha), np.uint8)
+        offset = cv2.convertScaleAbs(through, alpha=NEUTRAL / 255)
+        for values, still, target in ((blue, self.frame.cb, frame.cb), (red, self.frame.cr, frame.cr)):
+            share = cv2.multiply(still[rows, columns], through, scale=1 / 255)
+            share = cv2.addWeighted(share, 1, offset, -1, NEUTRAL)
+            target[rows, columns] = cv2.addWeighted(values, 1, share, 1, -NEUTRAL)
 
 
-def to_straight_alpha(colours: Picture, alpha: Picture) -> Picture:
-    """Convert premultiplied colours, BGR, to BGRA with straight alpha, which video players expect."""
-    full = cv2.divide(colours, cv2.merge([alpha] * 3), scale=255)  # by 0 is 0
-    return np.asarray(cv2.merge([*cv2.split(full), alpha]), np.uint8)
+def _inner(box: Box, frame: PlanarFrame) -> tuple[Box, Box]:
+    """The box without its outermost pixels, in the frame and in the box."""
+
+    def side(part: slice, end: int) -> slice:
+        return slice(part.start + (_EDGE if part.start else 0), part.stop - (_EDGE if part.stop < end else 0))
+
+    inner = side(box[0], frame.height), side(box[1], frame.width)
+    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, box, strict=True))
+    return inner, (rows, columns)

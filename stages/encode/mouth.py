@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -26,7 +27,7 @@ class MouthOpening:
     """The opening between the lips in one frame, and the box around it.
 
     Attributes:
-        left, top, right, bottom: the box, px.
+        left, top, right, bottom: the box, px; even, except in `visible`.
         upper, lower: y of the lips' edges in each column of the box, px.
         middle: y at which each column is cut into the two layers, px.
         softness: px over which one layer blends into the other; grows outside the corners.
@@ -48,9 +49,10 @@ class MouthOpening:
         width, height = size
         lower = _tapered(upper, lower)
         left, right = min(upper[0, 0], lower[0, 0]), max(upper[-1, 0], lower[-1, 0])
-        x0, x1 = int(max(left - margin, 0)), int(min(right + margin + 1, width))
-        y0 = int(max(min(upper[:, 1].min(), lower[:, 1].min()) - 6, 0))
-        y1 = int(min(max(upper[:, 1].max(), lower[:, 1].max()) + 7, height))
+        x0, x1 = _even(left - margin, right + margin + 1, width)
+        y0, y1 = _even(
+            min(upper[:, 1].min(), lower[:, 1].min()) - 6, max(upper[:, 1].max(), lower[:, 1].max()) + 7, height
+        )
         x = np.arange(x0, x1, dtype=np.float32)
         top = np.interp(x, np.maximum.accumulate(upper[:, 0]), upper[:, 1])
         bottom = np.interp(x, np.maximum.accumulate(lower[:, 0]), lower[:, 1])
@@ -59,6 +61,24 @@ class MouthOpening:
         open_ = (x >= left) & (x <= right)
         top, bottom = np.where(open_, top, middle), np.where(open_, np.maximum(bottom, top), middle)
         return cls(x0, y0, x1, y1, *(v.astype(np.float32) for v in (top, bottom, middle, 0.7 + 0.8 * outside)))
+
+    def visible(self, above: float = 0.0, below: float = 0.0) -> MouthOpening | None:
+        """The part of the box in which anything is visible between the lips, and so many px more; None if the mouth is shut."""
+        columns = np.flatnonzero(self.lower > self.upper)
+        if not len(columns):
+            return None
+        first, last = int(columns[0]), int(columns[-1]) + 1
+        top = math.floor(float(self.upper[first:last].min()) - above)
+        bottom = math.ceil(float(self.lower[first:last].max()) + below) + 1
+        edges = (edge[first:last] for edge in (self.upper, self.lower, self.middle, self.softness))
+        return MouthOpening(self.left + first, max(top, self.top), self.left + last, min(bottom, self.bottom), *edges)
+
+    def within(self, outer: MouthOpening) -> tuple[slice, slice]:
+        """Rows and columns of this box in another one."""
+        return (
+            slice(self.top - outer.top, self.bottom - outer.top),
+            slice(self.left - outer.left, self.right - outer.left),
+        )
 
     @property
     def slices(self) -> tuple[slice, slice]:
@@ -118,9 +138,13 @@ class InteriorPainter:
         self._over(seen, "skull", opening, head, 0.0, np.sqrt(shade) ** self._warmth)
         return np.asarray(seen, np.float32)
 
-    def shade_lips(self, opening: MouthOpening, lips: FloatArray, amount: float) -> None:
+    def shade_lips(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""
         unit = np.float32(self._frame.unit)
+        opening = whole.visible(above=0.05 * self._frame.unit, below=0.035 * self._frame.unit)
+        if opening is None:
+            return
+        lips = lips[opening.within(whole)]
         rows = opening.rows()
         height = np.clip((opening.lower - opening.upper) / (0.08 * unit), 0, 1)
         above = np.clip(1 - (opening.upper - rows) / (0.05 * unit), 0, 1) * (rows < opening.upper + 1)
@@ -130,6 +154,8 @@ class InteriorPainter:
 
     def draw_contact(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
         """Draw the dark contact line of lips that are apart in the picture and closed in this frame, in place."""
+        if closed <= 0:
+            return
         unit = np.float32(self._frame.unit)
         touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * (opening.softness < 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
@@ -150,7 +176,7 @@ class InteriorPainter:
         matrix = head.astype(np.float64).copy()
         matrix[:, 2] += matrix[:, :2] @ (np.array([x, y]) + shift) - np.array([opening.left, opening.top])
         size = (seen.shape[1], seen.shape[0])
-        layer = cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR)
+        layer = cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32)
         seen *= 1.0 - layer[..., 3:] * np.float32(1 / 255)
         seen += layer[..., :3] if light is None else layer[..., :3] * light
 
@@ -165,6 +191,11 @@ class InteriorPainter:
         return np.asarray(shade[..., None], np.float32)
 
 
+def _even(first: float, last: float, side: int) -> tuple[int, int]:
+    """Round a range outward to even bounds, which a block of chroma samples has, within 0 to `side`."""
+    return max(math.floor(first / 2) * 2, 0), min(math.ceil(last / 2) * 2, side)
+
+
 def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
     """Move the lower edge to the upper one at both corners, where the coarse fields leave a blunt end."""
     index = np.arange(len(upper))
@@ -172,8 +203,8 @@ def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
     return np.asarray(upper + np.sqrt(np.minimum(from_end, 1.0))[:, None] * (lower - upper), np.float32)
 
 
-def _premultiplied(layer: npt.NDArray[np.uint8]) -> FloatArray:
-    """Convert RGBA uint8 with straight alpha to BGRA float32 with premultiplied alpha (0 to 255)."""
+def _premultiplied(layer: Picture) -> Picture:
+    """Convert RGBA with straight alpha to BGRA with premultiplied alpha."""
     values = layer[..., [2, 1, 0, 3]].astype(np.float32)
     values[..., :3] *= values[..., 3:] / 255
-    return values
+    return np.asarray(np.round(values), np.uint8)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import ResultError
-from stages.encode.ffmpeg_command import AUDIO_RATE, Frame
+from stages.encode.ffmpeg_command import AUDIO_RATE
+from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.wav import open_wav
 from stages.tts.recording import decode_command
@@ -31,18 +32,16 @@ class FrameCheck:
         self._count = 0
         self._first: npt.NDArray[np.int16] | None = None
 
-    def check(self, frame: Frame) -> None:
-        """Check the next frame.
-
-        Args:
-            frame: uint8 [height, width, 3 or 4].
+    def check(self, frame: PlanarFrame) -> None:
+        """Check the next frame: its brightness, since no face has only one.
 
         Raises:
             ResultError: `picture-invalid`: it has only one colour, or does not resemble the first frame.
         """
-        rows, columns = (max(1, -(-side // _MAX_COMPARED)) for side in frame.shape[:2])
-        some = frame[::rows, ::columns].astype(np.int16)
-        if (some == some[0, 0]).all() and (frame == frame[0, 0]).all():
+        picture = frame.y
+        rows, columns = (max(1, -(-side // _MAX_COMPARED)) for side in picture.shape)
+        some = picture[::rows, ::columns].astype(np.int16)
+        if (some == some[0, 0]).all() and (picture == picture[0, 0]).all():
             raise ResultError("picture-invalid", f"Frame {self._count} has only one colour.", _HINT)
         if self._first is None:
             self._first = some

@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from daemon.config import Settings
 from daemon.errors import MachineError, UnknownError
 from daemon.jobs.manifest import Manifest
 from daemon.system.process import die_with
 from stages.context import Context
-from stages.encode.ffmpeg_command import Frame, FrameSource
+from stages.encode.ffmpeg_command import FrameSource
+from stages.encode.planes import PlanarFrame
 
 #: Minimum number of frames for several processes: a process takes about a second to start.
 _MIN_FRAMES = 150
@@ -51,22 +50,21 @@ class ParallelFrames:
         self.transparent = source.transparent
         self._ctx, self._processes = ctx, processes
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[PlanarFrame]:
         """See `FrameSource`.
 
         Raises:
             UnknownError: `frames-missing`: a process died.
         """
-        shape = (self.height, self.width, 4 if self.transparent else 3)
-        buffer = bytearray(int(np.prod(shape)))
+        frame = PlanarFrame.empty(self.width, self.height, self.transparent)
         with contextlib.ExitStack() as stack:
             drawers = [
                 stack.enter_context(_DrawingProcess(self._ctx, part, self._processes))
                 for part in range(self._processes)
             ]
             for index in range(self.frame_count):
-                drawers[index % self._processes].read(buffer)
-                yield np.frombuffer(buffer, np.uint8).reshape(shape)
+                drawers[index % self._processes].read(frame.data.data)
+                yield frame
 
 
 class _DrawingProcess:
@@ -110,13 +108,12 @@ class _DrawingProcess:
         self._frames.close()
         self._complaints.close()
 
-    def read(self, buffer: bytearray) -> None:
-        """Fill `buffer` with the next frame.
+    def read(self, view: memoryview) -> None:
+        """Fill `view` with the next frame.
 
         Raises:
             UnknownError: `frames-missing`: the process ended.
         """
-        view = memoryview(buffer)
         while view:
             count = self._frames.readinto(view)  # type: ignore[attr-defined]
             if not count:
@@ -146,7 +143,7 @@ def main() -> None:
     )
     with contextlib.suppress(BrokenPipeError):  # the reader is finished or has ended
         for frame in Composer.for_job(ctx).frames(request["part"], request["parts"]):
-            view = memoryview(frame.tobytes())
+            view = frame.data.data
             while view:
                 view = view[out.write(view) :]
 

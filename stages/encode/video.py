@@ -15,9 +15,10 @@ from stages.facts import VideoFacts
 
 if TYPE_CHECKING:
     from stages.encode.captions import Cue
-    from stages.encode.ffmpeg_command import EncodeOptions, Frame, FrameSource
+    from stages.encode.ffmpeg_command import EncodeOptions, FrameSource
     from stages.encode.formats import OutputFormat
     from stages.encode.mp4_probe import Movie
+    from stages.encode.planes import PlanarFrame
     from stages.tts.timing_file import Timing
 
 #: IPTC's terms for how a picture came to be (cv.iptc.org/newscodes/digitalsourcetype).
@@ -58,7 +59,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
 
     timing = read_timing(ctx.path("timing.json"))
     cues, captions = _make_captions(ctx, timing, source)
-    poster: list[Frame] = []
+    poster: list[PlanarFrame] = []
     output_format = output_format or format_for(source.transparent)
     with (
         _burn_in_folder(ctx, cues, source, timing.language) as subtitles,
@@ -196,11 +197,11 @@ def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_
     return movie
 
 
-def _write_poster(ctx: Context, frame: Frame) -> None:
+def _write_poster(ctx: Context, frame: PlanarFrame) -> None:
     """Write the first frame, in which the face is at rest, as a JPEG."""
     import cv2
 
-    done, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, _POSTER_QUALITY])
+    done, data = cv2.imencode(".jpg", frame.to_bgr(), [cv2.IMWRITE_JPEG_QUALITY, _POSTER_QUALITY])
     if not done:
         raise UnknownError("poster-failed", "The poster could not be encoded.", "See the log.")
     with artifact(ctx.path("poster.jpg")) as temporary:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -17,6 +18,7 @@ from PIL import Image
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
+from stages.encode.planes import PlanarFrame
 from stages.lipsync.motion_track import MotionTrack
 from stages.tts.timing import Phone
 from tests.support.sound_jobs import save_timing
@@ -25,6 +27,8 @@ Picture = npt.NDArray[np.uint8]
 
 PORTRAIT = Path(__file__).resolve().parents[2] / "examples" / "portrait.png"
 RATE = 24_000
+#: Largest difference in BGR that rounding in the planes makes.
+ROUNDING = 8
 
 
 def job(
@@ -78,6 +82,16 @@ def face_of(ctx: Context) -> dict[str, Any]:
 
 def portrait_of(ctx: Context) -> Picture:
     return np.asarray(Image.open(ctx.path("portrait.png")))
+
+
+def portrait_shown(ctx: Context) -> Picture:
+    """The job's portrait as a frame shows it, with a colour for every four pixels: BGR."""
+    return PlanarFrame.from_bgr(np.ascontiguousarray(portrait_of(ctx)[..., ::-1])).to_bgr()
+
+
+def changed(frame: Picture, other: Picture) -> npt.NDArray[np.bool_]:
+    """Where two BGR pictures differ by more than rounding in the planes, [height, width]."""
+    return np.asarray(cv2.absdiff(frame, other).max(axis=-1) > ROUNDING)
 
 
 def say(ctx: Context, phones: list[tuple[str, float, float]], duration: float, method: str = "exact") -> None:

@@ -18,12 +18,13 @@ import numpy.typing as npt
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
+from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import ffmpeg_path
 from stages.tts.timing import Word
 from stages.tts.timing_file import TimedSentence, Timing
 
 Samples = npt.NDArray[np.float64]
-Frame = npt.NDArray[np.uint8]
+Picture = npt.NDArray[np.uint8]
 
 
 def job(folder: Path, settings: dict[str, Any] | None = None, **manifest: Any) -> Context:
@@ -84,7 +85,11 @@ class Stripes:
         self.stop_after = stop_after
         self.background = (90, 120, 150)  # BGR
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[PlanarFrame]:
+        yield from map(PlanarFrame.from_bgr, self.pictures())
+
+    def pictures(self) -> Iterator[Picture]:
+        """The frames as BGR, or as BGRA with straight alpha."""
         frame = np.empty((self.height, self.width, 3), np.uint8)
         for index in range(self.frame_count):
             if index == self.stop_after:

@@ -12,7 +12,8 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CellBlock:
-    """A block of grid cells: first row and column, and one past the last.
+    """A block of grid cells: first row and column, and one past the last. All are even, or at the picture's border, so that a
+    block covers whole chroma samples.
 
     With `step` px per cell, cell (r, c) stands for the portrait's point step * (c, r) + (step - 1) / 2.
     """
@@ -27,8 +28,8 @@ class CellBlock:
         cls, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], step: int, size: tuple[int, int]
     ) -> CellBlock:
         """Make the block that covers the points from `low` to `high` (x, y px) within a picture of `size` (width, height)."""
-        first = np.maximum(np.floor(low / step), 0).astype(int)
-        last = np.minimum(np.ceil(high / step) + 1, -(-np.array(size) // step)).astype(int)
+        first = np.maximum(np.floor(low / step), 0).astype(int) // 2 * 2
+        last = np.minimum((np.ceil(high / step) + 2) // 2 * 2, -(-np.array(size) // step)).astype(int)
         return cls(int(first[1]), int(first[0]), int(last[1]), int(last[0]))
 
     @property
@@ -65,8 +66,8 @@ class CellBlock:
         if not len(rows):
             return None
         return CellBlock(
-            max(self.top + int(rows[0]) - margin, self.top),
-            max(self.left + int(columns[0]) - margin, self.left),
-            min(self.top + int(rows[-1]) + 1 + margin, self.bottom),
-            min(self.left + int(columns[-1]) + 1 + margin, self.right),
+            max((self.top + int(rows[0]) - margin) // 2 * 2, self.top),
+            max((self.left + int(columns[0]) - margin) // 2 * 2, self.left),
+            min((self.top + int(rows[-1]) + margin + 2) // 2 * 2, self.bottom),
+            min((self.left + int(columns[-1]) + margin + 2) // 2 * 2, self.right),
         )

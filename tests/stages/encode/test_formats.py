@@ -11,7 +11,7 @@ import pytest
 from daemon.jobs.video_files import VIDEO_ENDINGS
 from stages.encode.formats import FORMATS, OutputFormat
 from stages.encode.video import write_video
-from tests.support.sound_jobs import Frame, Stripes, beep_job
+from tests.support.sound_jobs import Picture, Stripes, beep_job
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("models")
 class Glass(Stripes):
     """Stripes in whatever a format wants: with an alpha channel, or without."""
 
-    def frames(self) -> Iterator[Frame]:
-        for frame in super().frames():
+    def pictures(self) -> Iterator[Picture]:
+        for frame in super().pictures():
             alpha = np.full((*frame.shape[:2], 1), 128, np.uint8)
             yield np.concatenate([frame, alpha], axis=2) if self.transparent else frame
 

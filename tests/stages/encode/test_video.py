@@ -26,7 +26,7 @@ from stages.encode.video import write_video
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import FFMPEG_ENV, FfmpegProcess, ffmpeg_error, ffmpeg_path
 from tests.conftest import PATIENCE_S
-from tests.support.sound_jobs import Frame, Stripes, beep_job, ffmpeg, look, save_timing
+from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look, save_timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -113,7 +113,7 @@ def test_the_poster_is_the_first_frame(tmp_path: Path) -> None:
     write_video(ctx, source)
     poster = cv2.imread(str(ctx.path("poster.jpg")))
     assert poster is not None
-    assert np.abs(poster.astype(int) - next(source.frames())).mean() < 3
+    assert np.abs(poster.astype(int) - next(source.pictures())).mean() < 3
 
 
 @pytest.mark.parametrize("frames", [0, 1, 10])
@@ -208,12 +208,12 @@ def test_a_damaged_video_is_noticed(tmp_path: Path) -> None:
 class Broken(Stripes):
     """Stripes of which one frame comes out wrong."""
 
-    def __init__(self, ctx: Context, wrong: Callable[[Frame], Frame]) -> None:
+    def __init__(self, ctx: Context, wrong: Callable[[Picture], Picture]) -> None:
         super().__init__(ctx)
         self._wrong = wrong
 
-    def frames(self) -> Iterator[Frame]:
-        for index, frame in enumerate(super().frames()):
+    def pictures(self) -> Iterator[Picture]:
+        for index, frame in enumerate(super().pictures()):
             yield self._wrong(frame) if index == 3 else frame
 
 
@@ -221,7 +221,7 @@ class Broken(Stripes):
     "wrong",
     [lambda frame: frame * 0, lambda frame: np.where(np.indices(frame.shape).sum(0) > 9, 255 - frame // 4, frame)],
 )
-def test_a_frame_that_is_no_picture_is_not_delivered(tmp_path: Path, wrong: Callable[[Frame], Frame]) -> None:
+def test_a_frame_that_is_no_picture_is_not_delivered(tmp_path: Path, wrong: Callable[[Picture], Picture]) -> None:
     # Given a composer that draws one frame black, or all washed out
     ctx = beep_job(tmp_path)
     with pytest.raises(ResultError, match="Frame 3 ") as caught:

@@ -133,7 +133,7 @@ def test_the_mouth_alone_is_painted_when_nothing_else_moves(spoken: tuple[Contex
     assert portrait is not None
     assert painted is not None
     # When its frames are made
-    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
+    frames = [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
     # Then outside of the mouth's region they are the portrait, and in it they are the patches, mixed in once
     for index, frame in enumerate(frames):
         want = np.asarray(portrait, np.uint8).copy()
@@ -155,8 +155,8 @@ def test_the_head_moves_as_with_warp(spoken: tuple[Context, Facts], tmp_path: Pa
     # Then all but the mouth moves alike
     mine, theirs = (MotionTrack.load(job.path("motion.npz")).values for job in (ctx, other))
     assert np.array_equal(mine[:, len(MOUTH) :], theirs[:, len(MOUTH) :])
-    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
-    theirs_frames = [frame.copy() for frame in Composer.for_job(other).frames()]
+    frames = [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
+    theirs_frames = [frame.to_bgr() for frame in Composer.for_job(other).frames()]
     brow = slice(0, frames[0].shape[0] // 3)
     assert max(np.abs(a[brow].astype(int) - b[brow]).max() for a, b in zip(frames, theirs_frames, strict=True)) <= 2
     assert np.abs(frames[20][brow].astype(int) - frames[0][brow]).max() > 5
@@ -284,7 +284,7 @@ def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seco
     ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
     facts = lipsync.run(ctx)
-    frames = [frame.copy() for frame in Composer.for_job(ctx).frames()]
+    frames = [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
     assert facts["frames"] == len(frames) == math.ceil(seconds * 25)
     assert np.array_equal(frames[0], cv2.imread(str(ctx.path("portrait.png"))))
 
