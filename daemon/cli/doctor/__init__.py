@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from daemon.cli.common import Shell, json_option, show
+from daemon.cli.common import PLACES, Shell, json_option, show
 from daemon.cli.doctor.checks import collect_findings
 from daemon.cli.doctor.finding import Finding
 from daemon.config.settings import Log
@@ -24,8 +24,7 @@ def doctor(shell: Shell, as_json: bool) -> None:
     Exit code 1 when something is bad.
     """
     logs.configure_logging(Log(level="error"))  # what the worker that speaks logs is for the daemon's journal
-    found = list(collect_findings(shell.settings))
-    found.append(_daemon(shell))
+    found = [_configuration(shell), *collect_findings(shell.settings_or_defaults), _daemon(shell)]
 
     def text() -> None:
         marks = {
@@ -43,7 +42,18 @@ def doctor(shell: Shell, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _configuration(shell: Shell) -> Finding:
+    if shell.configured:
+        return Finding("configuration", "good", str(shell.config_path))
+    remedy = f"Make a config.yaml here or name one with --config; {PLACES[-1]} is read, too."
+    return Finding(
+        "configuration", "note", "there is no file; the defaults are checked, with folders in this one", remedy
+    )
+
+
 def _daemon(shell: Shell) -> Finding:
+    if not shell.configured:
+        return Finding("daemon", "note", "unknown without a configuration", "")
     try:
         owner = shell.daemon()
     except AvatarError as exc:

@@ -46,7 +46,7 @@ async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
     if text is None:
         return Finding(what, "note", f"no sentence in '{voice.languages[0]}' is known here; {voice.id} was not tried")
     manifest = Manifest(kind="speech", text=text, voice=voice.id, language=voice.languages[0])
-    child = WorkerProcess("cpu", settings, lambda _: None)
+    child = WorkerProcess("gpu", settings, lambda _: None)  # the lane in which every engine runs
     try:
         request = RunRequest(
             job="doctor", name="speech", stage="tts", dir=folder, manifest=manifest.model_dump(mode="json")

@@ -100,6 +100,23 @@ def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installat
     assert (found["free disk (spool)"]["verdict"], found["memory"]["verdict"]) == ("bad", "bad")
 
 
+def test_the_machine_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
+    if Path("/etc/avatard/config.yaml").exists():
+        pytest.skip("this machine has a configuration")
+    # Given a folder in which nothing was set up, as after the installation of the package alone
+    environment = {name: value for name, value in os.environ.items() if name != "AVATAR_CONFIG"}
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon.cli", "doctor", "--json"],
+        cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # Then what the machine has is said, with what is missing, and the folder is left as it was
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert found["configuration"]["verdict"] == "note"
+    assert found["configuration"]["remedy"]
+    assert found["ffmpeg"]["verdict"] == "good"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
 
