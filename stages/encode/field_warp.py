@@ -28,7 +28,11 @@ _BAND_PIXELS = 100_000
 
 
 class FieldSum:
-    """Fields over one block of cells, which a single matrix product sums."""
+    """Fields over one block of cells.
+
+    They are added one by one: a matrix product would be shared among the threads of BLAS, which wait for each other longer than
+    this takes, and differs in the last bit from one processor to the next.
+    """
 
     def __init__(self, fields: FloatArray, covered: CellBlock, cells: CellBlock) -> None:
         """Take the part `cells` of `fields`, [k, rows, columns, 2], which cover the block `covered`."""
@@ -38,7 +42,11 @@ class FieldSum:
 
     def sum(self, weights: FloatArray) -> FloatArray:
         """Sum the fields by `weights`, [k], to a displacement in px, [rows, columns, 2]."""
-        return np.asarray((weights @ self._matrix).reshape(*self.cells.shape, 2), np.float32)
+        total = np.zeros((1, self._matrix.shape[1]), np.float32)
+        for weight, field in zip(weights.tolist(), self._matrix, strict=True):
+            if weight:
+                cv2.scaleAdd(field[None], weight, total, total)
+        return total.reshape(*self.cells.shape, 2)
 
 
 class FieldInverter:
