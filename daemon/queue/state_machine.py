@@ -38,8 +38,8 @@ CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest a
 
 #: Events in a job's history: files were copied again; the rest of a file is waited for.
 COPIED_AGAIN, AWAITED = "copied again", "waited for the rest of a file"
-#: Codes of errors of a file that ends early.
-CUT_OFF = frozenset({"audio-truncated", "image-truncated"})
+#: Codes of errors that a file may have because its end is missing: some formats cannot be read at all then.
+CUT_OFF = frozenset(f"{kind}-{what}" for kind in ("audio", "image") for what in ("truncated", "unreadable", "empty"))
 UNCHECKED = (
     "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
 )
@@ -217,7 +217,7 @@ class StateMachine:
                 await self._restart_with(check, job, directory)
                 return
             if check.wait_s:
-                job.note(AWAITED, files=check.unfinished, code=error.code)
+                self._note_wait(job, check, code=error.code)
                 job.attempts[job.stage] = max(0, tries - 1)
                 self._record_attempt(job, "retried")
                 job.not_before = time.time() + check.wait_s
@@ -302,15 +302,18 @@ class StateMachine:
             await self._restart_with(check, job, source)
         elif check.wait_s:
             if not waiting:
-                job.note(AWAITED, files=check.unfinished)
+                self._note_wait(job, check)
                 job.state = "queued"
                 await self._save(job, source)
-                log.info("job waits for the rest of a file", job_id=job.id, files=check.unfinished)
             del self.running[job.id]
             self._requeue_later(replace(ticket, priority=job.priority), check.wait_s)
         else:
             return True
         return False
+
+    def _note_wait(self, job: Job, check: SourceCheck, **data: Any) -> None:
+        job.note(AWAITED, files=check.unfinished, **data)
+        log.info("job waits for the rest of a file", job_id=job.id, files=check.unfinished)
 
     async def _check_sources(self, job: Job, directory: Path, *, must_stand: bool) -> SourceCheck:
         """Check the files of a job (see `SourceFiles.check`); if nothing is waited for, warnings say what is uncertain."""
