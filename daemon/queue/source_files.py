@@ -203,16 +203,13 @@ class SourceFiles:
             raise explain_open_error(exc, path) from exc
         if copied is not None and copied[:2] != list(key[:2]):
             return None
-        before = self._seen.get(job_id, {}).get(target)
         if copied == list(key):
-            same = before is not None and before.key == key
-            since = before.since if before is not None and same else min(self.clock(), accepted - known["still_s"])
-            seen = _Seen(key, since, grown=False)
-        elif before is not None and before.key == key:
+            return _Seen(key, min(self.clock(), accepted - known["still_s"]), grown=False)
+        before = self._seen.get(job_id, {}).get(target)
+        if before is not None and before.key == key:
             return before
-        else:
-            with open_inside(inbox, path) as fd, copy.open("rb") as file:
-                seen = _Seen(key, self.clock(), grown=is_continuation(file.fileno(), fd, given_up))
+        with open_inside(inbox, path) as fd, copy.open("rb") as file:
+            seen = _Seen(key, self.clock(), grown=is_continuation(file.fileno(), fd, given_up))
         if not given_up.is_set():
             self._seen.setdefault(job_id, {})[target] = seen
         return seen

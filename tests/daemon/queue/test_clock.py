@@ -76,6 +76,7 @@ def test_a_job_that_waits_longer_stays_ahead_of_one_that_comes_after_the_step(cl
     clocks.advance(5.0)
     clocks.wall += step_s
     ready_queue.add(queued(clocks))
+    ready_queue.add(first)  # as after a change of its priority
     head = ready_queue.head("tts", clocks.steady)
     assert head is not None
     assert head.id == first.id

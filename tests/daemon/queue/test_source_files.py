@@ -346,7 +346,7 @@ def test_an_inbox_that_does_not_answer_is_named_and_not_waited_for(
 
 
 def test_looks_at_a_file_follow_each_other_soon(ready_to_deliver: Case) -> None:
-    ready_to_deliver.room.open_files.add(NAME)
+    ready_to_deliver.write()
     ready_to_deliver.take()
     due = ready_to_deliver.room.ready_queue.next_due()
     assert due is not None
