@@ -149,6 +149,10 @@ class QueueRoom:
             SourceFiles(self.settings, lambda path: path in self.open_files, lambda: self.now),
         )
 
+    def use_sources(self, is_open: Callable[[str], bool]) -> None:
+        """Say in another way than `open_files` which source files are open for writing."""
+        self.state_machine._sources._is_open = is_open
+
     def set(self, **settings: dict[str, Any]) -> None:
         """Give sections other values, as a reload does: `set(retry={"attempts": 2})`."""
         for section, values in settings.items():

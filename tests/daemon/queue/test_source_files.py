@@ -299,9 +299,7 @@ def test_a_crash_while_a_file_is_copied_again_is_repeated(ready_to_deliver: Case
 
 
 @pytest.mark.parametrize("order", ["cancel", "hold"])
-def test_people_are_obeyed_while_a_file_is_looked_at(
-    ready_to_deliver: Case, monkeypatch: pytest.MonkeyPatch, order: str
-) -> None:
+def test_people_are_obeyed_while_a_file_is_looked_at(ready_to_deliver: Case, order: str) -> None:
     # Given an inbox that takes its time to answer
     room, job = ready_to_deliver.room, ready_to_deliver.job
     looking, answer = threading.Event(), threading.Event()
@@ -310,7 +308,7 @@ def test_people_are_obeyed_while_a_file_is_looked_at(
         looking.set()
         return not answer.wait(60)
 
-    monkeypatch.setattr(room.state_machine._sources, "_is_open", is_open)
+    room.use_sources(is_open)
 
     async def live() -> tuple[Job, Path] | None:
         start = asyncio.create_task(room.try_to_take(job))
@@ -338,7 +336,7 @@ def test_an_inbox_that_does_not_answer_is_named_and_not_waited_for(
 ) -> None:
     monkeypatch.setattr("daemon.queue.source_files.ANSWER_S", 0.01)
     answer = threading.Event()
-    monkeypatch.setattr(ready_to_deliver.room.state_machine._sources, "_is_open", lambda path: not answer.wait(60))
+    ready_to_deliver.room.use_sources(lambda path: not answer.wait(60))
     taken = ready_to_deliver.take()
     answer.set()
     assert taken is not None
