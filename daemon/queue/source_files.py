@@ -28,8 +28,11 @@ from daemon.system.safe_open import explain_open_error, open_inside, path_by_des
 #: Unit of comparison, in bytes: the kernel writes files page by page.
 PAGE = 4096
 _CHUNK = 256 * PAGE
-#: Longest time between two looks at a file that is not whole yet, in s.
-LOOK_S = 2.0
+#: Time between two looks at a file that is not whole yet, in s. It is longer where many jobs wait or a look takes long, so that
+#: looks never take more than this share of the time: a job that waits must not keep others waiting.
+LOOK_S, SHARE = 2.0, 0.05
+#: What a look costs at least, in s.
+LEAST_COST_S = 0.001
 #: Longest wait for an answer of the inbox, in s.
 ANSWER_S = 30.0
 
@@ -46,6 +49,7 @@ class SourceCheck:
         still_s: name of the copy → how long that file had been seen unchanged, in s.
         late: the time for waiting is over.
         unchecked: a file could not be looked at, because the inbox is at fault.
+        took_s: how long the check took, in s.
     """
 
     wait_s: float = 0.0
@@ -54,6 +58,7 @@ class SourceCheck:
     still_s: dict[str, float] = field(default_factory=dict)
     late: bool = False
     unchecked: bool = False
+    took_s: float = 0.0
 
 
 class _Seen(NamedTuple):
@@ -88,10 +93,13 @@ class SourceFiles:
         self.clock = clock
         self._disk = DiskThread("sources")
         self._seen: dict[str, dict[str, _Seen]] = {}
+        #: Jobs that wait for the rest of a file.
+        self._waiting: set[str] = set()
 
     def forget(self, job_id: str) -> None:
         """Forget what the checks have seen of a job's files."""
         self._seen.pop(job_id, None)
+        self._waiting.discard(job_id)
 
     async def check(
         self, job: Job, directory: Path, accepted: float, *, must_stand: bool, may_copy_late: bool
@@ -111,18 +119,39 @@ class SourceFiles:
             What was found; `unchecked` also where the inbox does not answer.
         """
         given_up = threading.Event()
-        look = self._disk.run(self.check_now, job, directory, accepted, must_stand, may_copy_late, given_up)
+        look = self._disk.run(self._check, job, directory, accepted, must_stand, may_copy_late, given_up)
         if self._disk.busy_s > ANSWER_S:
             look.close()
             return SourceCheck(unchecked=True)
         try:
-            return await asyncio.wait_for(look, ANSWER_S)
+            result = await asyncio.wait_for(look, ANSWER_S)
         except TimeoutError:
-            return SourceCheck(unchecked=True)
+            result = SourceCheck(unchecked=True)
         finally:
             given_up.set()
+        self._waiting.discard(job.id)
+        if result.wait_s:
+            self._waiting.add(job.id)
+            pause_s = len(self._waiting) * max(LEAST_COST_S, result.took_s) / SHARE
+            left = accepted + self._settings.intake.companion_wait_s - self.clock()
+            result.wait_s = max(result.wait_s, min(pause_s, left))
+        return result
 
-    def check_now(
+    def _check(
+        self,
+        job: Job,
+        directory: Path,
+        accepted: float,
+        must_stand: bool,
+        may_copy_late: bool,
+        given_up: threading.Event,
+    ) -> SourceCheck:
+        began = self.clock()
+        result = self._find(job, directory, accepted, must_stand, may_copy_late, given_up)
+        result.took_s = self.clock() - began
+        return result
+
+    def _find(
         self,
         job: Job,
         directory: Path,
@@ -165,11 +194,12 @@ class SourceFiles:
             result.wait_s = min(LOOK_S, max(waits), end - now)
             return result
         for target, known, seen in grown:
-            if result.late and not may_copy_late:
-                copied = False
-            else:
+            copied: bool | None = False
+            if may_copy_late or not result.late:
                 copied = self._copy(str(known["path"]), directory / target, seen.key, given_up)
-            if copied:
+            if copied is None:  # other content came into it meanwhile
+                self._remember(job.id, target, seen._replace(grown=False), given_up)
+            elif copied:
                 result.renewed[target] = seen.key
             elif str(known["path"]) not in result.unfinished:
                 result.unfinished.append(str(known["path"]))
@@ -208,18 +238,31 @@ class SourceFiles:
         before = self._seen.get(job_id, {}).get(target)
         if before is not None and before.key == key:
             return before
-        with open_inside(inbox, path) as fd, copy.open("rb") as file:
-            seen = _Seen(key, self.clock(), grown=is_continuation(file.fileno(), fd, given_up))
+        # What has grown once is compared again only before it is copied.
+        grown = (before is not None and before.grown) or self._continues(path, copy, given_up)
+        return self._remember(job_id, target, _Seen(key, self.clock(), grown), given_up)
+
+    def _remember(self, job_id: str, target: str, seen: _Seen, given_up: threading.Event) -> _Seen:
         if not given_up.is_set():
             self._seen.setdefault(job_id, {})[target] = seen
         return seen
 
-    def _copy(self, path: str, copy: Path, key: FileKey, given_up: threading.Event) -> bool:
-        """Copy a file again, under the temporary name. Returns False if it does not fit, cannot be read or still changes."""
+    def _continues(self, path: str, copy: Path, given_up: threading.Event) -> bool:
+        with open_inside(self._settings.paths.inbox, path) as fd, copy.open("rb") as file:
+            return is_continuation(file.fileno(), fd, given_up)
+
+    def _copy(self, path: str, copy: Path, key: FileKey, given_up: threading.Event) -> bool | None:
+        """Copy a file again, under the temporary name.
+
+        Returns:
+            False if it does not fit, cannot be read or still changes; None if it does not continue its copy.
+        """
         if key.size > self._settings.intake.max_file_bytes:
             return False
         temporary = temporary_of(copy)
         try:
+            if not self._continues(path, copy, given_up):
+                return False if given_up.is_set() else None
             check_room(self._settings, copy.name, key.size)
             fs.remove(temporary)
             with open_inside(self._settings.paths.inbox, path) as fd:

@@ -12,7 +12,7 @@ import pytest
 from daemon.errors import JobError
 from daemon.jobs.record import SOURCES, Job
 from daemon.queue.recovery import recover_spool
-from daemon.queue.source_files import LOOK_S
+from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
 from daemon.queue.state_machine import AWAITED, CANCELLED, COPIED_AGAIN
 from daemon.system.file_key import file_key
 from tests.support.queue_room import PowerCut, QueueRoom
@@ -349,3 +349,30 @@ def test_looks_at_a_file_follow_each_other_soon(ready_to_deliver: Case) -> None:
     due = ready_to_deliver.room.ready_queue.next_due()
     assert due is not None
     assert due - time.monotonic() <= LOOK_S
+
+
+def test_thousands_of_jobs_that_wait_for_a_file_do_not_fill_the_lane_with_looks(ready_to_deliver: Case) -> None:
+    # Given one file that is held open, and many jobs that name it
+    room, count = ready_to_deliver.room, 300
+    room.open_files.add(NAME)
+    jobs = [room.accept(f"job{number}", "deliver", facts=ready_to_deliver.job.facts) for number in range(count)]
+
+    async def look() -> None:
+        for job in jobs:
+            assert await room.try_to_take(job) is None
+
+    # When each has been looked at / Then so many looks take only a small part of the time until the next ones
+    asyncio.run(look())
+    last = max(ticket.not_before for ticket in room.ready_queue.tickets())
+    assert last - time.monotonic() > 0.9 * count * LEAST_COST_S / SHARE
+
+
+def test_a_file_that_got_other_content_after_it_grew_is_not_waited_for_any_more(ready_to_deliver: Case) -> None:
+    ready_to_deliver.write()
+    assert ready_to_deliver.take() is None
+    ready_to_deliver.file.write_bytes(b"something else")
+    assert ready_to_deliver.take() is None
+    ready_to_deliver.room.now += STILL_S * 1.1
+    taken = ready_to_deliver.take()
+    assert taken is not None
+    assert (ready_to_deliver.copy, taken[0].warnings) == (b"half", [])
