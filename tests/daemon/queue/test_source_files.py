@@ -28,6 +28,7 @@ class Case:
 
     def __init__(self, room: QueueRoom, stage: str) -> None:
         room.set(intake={"settle_unknown_s": STILL_S, "settle_mb_s": 0.0, "companion_wait_s": PATIENCE_S})
+        self.error = TRUNCATED
         self.room, self.file = room, room.settings.paths.inbox / NAME
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_bytes(b"half")
@@ -49,7 +50,7 @@ class Case:
         async def live() -> None:
             taken = await self.room.try_to_take(self.job)
             if taken is not None and taken[0].stage != "deliver":
-                await self.room.state_machine.fail_attempt(*taken, TRUNCATED)
+                await self.room.state_machine.fail_attempt(*taken, self.error)
 
         asyncio.run(live())
 
@@ -147,7 +148,10 @@ def test_what_was_written_later_is_copied_when_it_has_stood_still_and_then_deliv
     assert taken[0].warnings == []
 
 
-def test_a_file_that_ends_early_fails_its_job_when_nothing_more_comes(working: Case) -> None:
+@pytest.mark.parametrize("code", ["audio-truncated", "image-truncated", "audio-unreadable", "image-unreadable"])
+def test_a_file_that_ends_early_fails_its_job_when_nothing_more_comes(working: Case, code: str) -> None:
+    # Given a file that says that its end is missing, or that cannot be read without it
+    working.error = JobError(code, "The file is incomplete.")
     working.go_on()
     assert working.where == "tts/ready"
     working.room.now += STILL_S - 10.0
@@ -156,8 +160,14 @@ def test_a_file_that_ends_early_fails_its_job_when_nothing_more_comes(working: C
     working.room.now += 20.0
     working.go_on()
     assert working.where == "failed"
-    assert (working.record.error or {})["code"] == "audio-truncated"
+    assert (working.record.error or {})["code"] == code
     assert working.record.warnings == []
+
+
+def test_a_whole_file_with_another_fault_fails_its_job_at_once(working: Case) -> None:
+    working.error = JobError("no-face", "No face was found.")
+    working.go_on()
+    assert working.where == "failed"
 
 
 def test_a_new_copy_that_ends_early_is_waited_for_anew(working: Case) -> None:
