@@ -39,9 +39,7 @@ def state(room: Room, name: str) -> str | None:
 
 @pytest.mark.parametrize("suffix", [".yaml", ".YML"])
 @pytest.mark.parametrize(("request_file", "end"), [("hello.hold", "held"), ("hello.Cancel", "cancelled")])
-def test_a_request_that_comes_before_its_manifest_is_heard(
-    room: Room, request_file: str, end: str, suffix: str
-) -> None:
+def test_a_request_that_comes_before_its_manifest_is_heard(room: Room, request_file: str, end: str, suffix: str) -> None:
     # Given a request that a synchroniser brings long before the manifest it is about
     room.put(request_file, "")
     look(room)
