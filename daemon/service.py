@@ -22,6 +22,7 @@ from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import prepare_folders
 from daemon.intake.admission import Admission
+from daemon.intake.file_writers import Writing
 from daemon.intake.watcher import Watcher
 from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
@@ -33,6 +34,7 @@ from daemon.queue.pauses import SCOPES, Pauses
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.recovery import recover_spool
 from daemon.queue.retention import run_retention
+from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
@@ -65,13 +67,16 @@ class Service:
         # Asked each time, as a reload may change it.
         self.routes = Routes(settings)
         self.ready_queue = ReadyQueue(
-            longest_delay_s=lambda: max(2 * settings.retry.max_delay_s, settings.lanes.pause_s),
+            longest_delay_s=lambda: max(
+                2 * settings.retry.max_delay_s, settings.lanes.pause_s, settings.intake.companion_wait_s
+            ),
             lane_of=self.routes.lane_of,
         )
         self.events = Events()
-        self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events)
         self._disk = DiskThread("inbox")
         self.admission = Admission(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
+        sources = SourceFiles(settings, lambda path: self.admission.writers.of(path) is Writing.OPEN)
+        self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)

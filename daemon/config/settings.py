@@ -96,6 +96,10 @@ class Intake(_Section):
     max_text_chars: int = Field(5000, ge=1, description="Longest text of one job.")
     reserve_mb: int = Field(500, ge=0, description="No new jobs are accepted with less free space on the spool's disk.")
 
+    def unknown_writer_s(self, size: int) -> float:
+        """Return how long a file of `size` bytes must stay unchanged where nobody tells when its writer is done, in s."""
+        return min(self.settle_unknown_s + self.settle_mb_s * max(0, size) / 1e6, self.companion_wait_s)
+
 
 class Retry(_Section):
     """Retries of failed stages, and when a job is quarantined."""

@@ -255,8 +255,7 @@ class InboxScanner:
             return limits.companion_wait_s
         wait = 0.0 if seen.whole else limits.settle_s
         if seen.writing is Writing.UNKNOWN:
-            longer = limits.settle_unknown_s + limits.settle_mb_s * max(0, seen.look.size) / 1e6
-            wait = max(wait, min(longer, limits.companion_wait_s))
+            wait = max(wait, limits.unknown_writer_s(seen.look.size))
         # Some programs create a file long before they fill it.
         return max(wait, limits.empty_wait_s) if seen.look.size == 0 else wait
 

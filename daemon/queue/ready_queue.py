@@ -90,9 +90,10 @@ class ReadyQueue:
         """
         if job.stage is None:
             raise ValueError(f"{job.id} has no stage to wait for")
-        self.remove(job.id)
+        before = self.remove(job.id)
         due = self._clock.of_future(job.not_before, self._longest_s()) if job.not_before else 0.0
-        accepted, since = self._clock.of_past(job.accepted), self._clock.of_past(job.since)
+        since = self._clock.of_past(job.since)
+        accepted = before.accepted if before else self._clock.of_past(job.accepted)  # the wall clock may have been set
         self._put(Ticket(job.id, job.stage, job.priority, accepted, since, due, self._lane_of(job)))
 
     def restore(self, ticket: Ticket) -> None:

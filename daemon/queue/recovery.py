@@ -57,7 +57,9 @@ async def _add_to_ready_queue(state_machine: StateMachine, directory: Path) -> N
     job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
-    if job.held:  # a crash came between the order to hold it and the move
+    if job.facts.get(RESTART):  # a crash came between the record and the move to the first stage
+        await state_machine.restart(job, directory)
+    elif job.held:  # a crash came between the order to hold it and the move
         await state_machine.enqueue(job, directory)
     else:
         state_machine.ready_queue.add(job)

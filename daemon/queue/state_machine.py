@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,24 +24,22 @@ from daemon.events import Events
 from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
+from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import ReadyQueue, Ticket
-from daemon.queue.source_files import SourceFiles, install_new_copy
+from daemon.queue.source_files import SourceCheck, SourceFiles, install_new_copy
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.disk_thread import DiskThread
 from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
 
-#: Event in a job's history when files were copied again, and how often that may happen.
-COPIED_AGAIN, COPIES = "copied again", 5
-#: Longest wait for the inbox when a job's files are checked again, in s.
-SOURCES_S = 30.0
-#: Codes of errors of a file that ends early, and the event in the history when its rest was waited for.
-CUT_OFF, AWAITED = frozenset({"audio-truncated", "image-truncated"}), "waited for the rest of a file"
+#: Events in a job's history: files were copied again; the rest of a file is waited for.
+COPIED_AGAIN, AWAITED = "copied again", "waited for the rest of a file"
+#: Codes of errors that a file may have because its end is missing: some formats cannot be read at all then.
+CUT_OFF = frozenset(f"{kind}-{what}" for kind in ("audio", "image") for what in ("truncated", "unreadable", "empty"))
 UNCHECKED = (
     "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
 )
@@ -61,7 +58,14 @@ class StateMachine:
         running: jobs whose stage runs now, by id.
     """
 
-    def __init__(self, settings: Settings, spool: Spool, ready_queue: ReadyQueue, events: Events) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool,
+        ready_queue: ReadyQueue,
+        events: Events,
+        sources: SourceFiles | None = None,
+    ) -> None:
         self.settings = settings
         self.spool = spool
         self.ready_queue = ready_queue
@@ -70,8 +74,10 @@ class StateMachine:
         self.running: dict[str, Job] = {}
         #: When the running attempts began, on the monotonic clock.
         self._attempt_began: dict[str, float] = {}
-        self._sources = SourceFiles(settings)
-        self._disk = DiskThread("sources")
+        self._sources = sources or SourceFiles(settings)
+        self._began = self._sources.clock()
+        #: When the jobs that were started were accepted, on the monotonic clock; at the earliest when this process began.
+        self._accepted: dict[str, float] = {}
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
@@ -79,7 +85,8 @@ class StateMachine:
         """Start an attempt at a stage; it is counted on disk before anything runs.
 
         Returns:
-            The job and its directory; None if the record was unreadable and the job has been set aside.
+            The job and its directory; None if it is not to run now: the record was unreadable and the job has been set aside,
+            or the rest of a file is waited for.
 
         Raises:
             OSError: the job could not be moved; it is still in its queue.
@@ -94,6 +101,9 @@ class StateMachine:
         except OSError:
             self._requeue_later(ticket, self.settings.lanes.pause_s)
             raise
+        self._accepted.setdefault(job.id, max(self._began, ticket.accepted))
+        if _needs_check(job) and not await self._may_start(job, source, ticket):
+            return None
         self._attempt_began[job.id] = time.monotonic()
         waited = max(0.0, self._attempt_began[job.id] - ticket.since)
         job.timings.setdefault(ticket.stage, {"wait": 0.0, "run": 0.0})["wait"] += waited
@@ -122,8 +132,6 @@ class StateMachine:
         if job.stage == DELIVER:
             job.outputs = facts
         self._record_attempt(job, "done")
-        if job.next_stage == DELIVER and await self._restart_if_sources_changed(job, directory):
-            return
         if job.next_stage is None:
             await self.finish(job, directory, "done")
             return
@@ -151,6 +159,8 @@ class StateMachine:
             await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT))
         place = await self._move(job, directory)
         self.running.pop(job.id, None)
+        self._accepted.pop(job.id, None)
+        self._sources.forget(job.id)
         self.events.job_finished(job)
         if state != "done":
             await self._retry_until_durable(lambda: remove_bulky_files(place, KEPT_FAILED))
@@ -199,18 +209,20 @@ class StateMachine:
         assert job.stage is not None
         trace = {"traceback": error.traceback} if error.traceback else {}
         job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
-        if isinstance(error, JobError) and await self._restart_if_sources_changed(job, directory):
-            self._record_attempt(job, "retried")
-            return
-        if error.code in CUT_OFF and (wait_s := self._seconds_until_unchanged(job)) > 0:
-            job.note(AWAITED, code=error.code, seconds=round(wait_s, 1))
-            job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
-            self._record_attempt(job, "retried")
-            job.not_before = time.time() + wait_s
-            await self.enqueue(job, directory)
-            return
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
+            check = await self._check_sources(job, directory, must_stand=error.code in CUT_OFF)
+            if check.renewed:
+                self._record_attempt(job, "retried")
+                await self._restart_with(check, job, directory)
+                return
+            if check.wait_s:
+                self._note_wait(job, check, code=error.code)
+                job.attempts[job.stage] = max(0, tries - 1)
+                self._record_attempt(job, "retried")
+                job.not_before = time.time() + check.wait_s
+                await self.enqueue(job, directory)
+                return
             self._record_attempt(job, "failed")
             await self.finish(job, directory, "failed", error)
             return
@@ -268,47 +280,67 @@ class StateMachine:
 
     # -- source files that were copied too early -----------------------------------------------------------------
 
-    def _seconds_until_unchanged(self, job: Job) -> float:
-        """Seconds until the files of a job have been unchanged for as long as files of unknown writers must be; 0 if the job has
-        waited for that already. A close alone does not prove that a file is whole: a broken connection also closes it.
+    async def _may_start(self, job: Job, source: Path, ticket: Ticket) -> bool:
+        """Check the files of a job that is about to start. Returns False if the job waits for the rest of a file, begins anew, or
+        was held or ended by a person meanwhile.
         """
-        if any(entry["event"] == AWAITED for entry in job.history):
-            return 0.0
-        limits, waits = self.settings.intake, [0.0]
-        for known in job.facts.get(SOURCES, {}).values():
-            size = (known["file"] or [0, 0, 0])[2]
-            needed = min(limits.settle_unknown_s + limits.settle_mb_s * size / 1e6, limits.companion_wait_s)
-            waits.append(needed - float(known["still_s"]) - max(0.0, time.time() - job.accepted))
-        return max(waits)
-
-    async def _restart_if_sources_changed(self, job: Job, directory: Path) -> bool:
-        """Restart a job if one of its files was still being written when it was copied. True if it was restarted."""
-        count = sum(entry["event"] == COPIED_AGAIN for entry in job.history)
-        if count >= COPIES or not job.facts.get(SOURCES):
-            return False
-        given_up = threading.Event()
-        look = self._disk.run(self._sources.copy_again, job, directory, given_up)
+        job.state = "running"
+        self.running[job.id] = job
+        last = job.history[-1] if job.history else {}
+        waiting = last.get("event") == AWAITED
         try:
-            if self._disk.busy_s > SOURCES_S:
-                look.close()
-                raise TimeoutError
-            renewed = await asyncio.wait_for(look, SOURCES_S)
-        except TimeoutError:
-            given_up.set()
-            job.warnings = [*job.warnings, UNCHECKED]
+            check = await self._check_sources(job, source, must_stand=last.get("code") in CUT_OFF)
+        except BaseException:
+            if self.running.pop(job.id, None) is not None:
+                self._requeue_later(ticket, self.settings.lanes.pause_s)
+            raise
+        if self.running.get(job.id) is not job:
             return False
-        if not renewed:
-            return False
-        job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in renewed])
+        if job.held:
+            await self.enqueue(job, source)
+        elif check.renewed:
+            await self._restart_with(check, job, source)
+        elif check.wait_s:
+            if not waiting:
+                self._note_wait(job, check)
+                job.state = "queued"
+                await self._save(job, source)
+            del self.running[job.id]
+            self._requeue_later(replace(ticket, priority=job.priority), check.wait_s)
+        else:
+            return True
+        return False
+
+    def _note_wait(self, job: Job, check: SourceCheck, **data: Any) -> None:
+        job.note(AWAITED, files=check.unfinished, **data)
+        log.info("job waits for the rest of a file", job_id=job.id, files=check.unfinished)
+
+    async def _check_sources(self, job: Job, directory: Path, *, must_stand: bool) -> SourceCheck:
+        """Check the files of a job (see `SourceFiles.check`); if nothing is waited for, warnings say what is uncertain."""
+        if not job.facts.get(SOURCES):
+            return SourceCheck()
+        accepted = self._accepted.setdefault(job.id, self._began)
+        check = await self._sources.check(
+            job, directory, accepted, must_stand=must_stand, may_copy_late=not _was_copied_late(job)
+        )
+        if not check.renewed and not check.wait_s:
+            warnings = [_unfinished(path, self.settings) for path in check.unfinished]
+            warnings += [UNCHECKED] if check.unchecked else []
+            job.warnings = [*job.warnings, *(warning for warning in warnings if warning not in job.warnings)]
+        return check
+
+    async def _restart_with(self, check: SourceCheck, job: Job, directory: Path) -> None:
+        """Restart a job with the new copies of its files."""
+        late = {"late": True} if check.late else {}
+        job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in check.renewed], **late)
         job.facts[RESTART] = True
-        for target in renewed:
+        for target in check.renewed:
             job.facts[SOURCES][target]["file"] = None  # which copy is in place is known only after the replacement
         await self._save(job, directory)
-        for target, key in renewed.items():
+        for target, key in check.renewed.items():
             await self._retry_until_durable(partial(install_new_copy, directory, target))
-            job.facts[SOURCES][target] |= {"file": list(key), "still_s": 0.0}
+            job.facts[SOURCES][target] |= {"file": list(key), "still_s": round(check.still_s[target], 1)}
         await self.restart(job, directory)
-        return True
 
     async def restart(self, job: Job, directory: Path) -> None:
         """Move a job back to its first stage, and remove everything computed from its files. The fact `RESTART` marks the job
@@ -357,6 +389,29 @@ class StateMachine:
                 if paused:
                     self.events.lane_resumed("spool")
                 return
+
+
+def _needs_check(job: Job) -> bool:
+    """Whether the files of a job are to be checked before its stage starts: it is delivered, or waits for the rest of a file."""
+    waits = bool(job.history) and job.history[-1]["event"] == AWAITED
+    return bool(job.facts.get(SOURCES)) and (job.stage == DELIVER or waits)
+
+
+def _was_copied_late(job: Job) -> bool:
+    """Whether files were copied again when the time for waiting was over, since the job was last retried."""
+    for entry in reversed(job.history):
+        if entry["event"] == "retry":
+            return False
+        if entry["event"] == COPIED_AGAIN and entry.get("late"):
+            return True
+    return False
+
+
+def _unfinished(path: str, settings: Settings) -> str:
+    return (
+        f"{printable(path)} may be incomplete: it was still being written {settings.intake.companion_wait_s:.0f} s after the "
+        "job was accepted."
+    )
 
 
 def quarantine_error(reason: str) -> AvatarError:

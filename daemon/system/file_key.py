@@ -15,8 +15,11 @@ class FileKey(NamedTuple):
     mtime_ns: int
     ctime_ns: int
 
+    @classmethod
+    def of(cls, info: os.stat_result) -> FileKey:
+        return cls(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
 
 def file_key(fd: int) -> FileKey:
     """Return the key of an open file."""
-    info = os.fstat(fd)
-    return FileKey(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return FileKey.of(os.fstat(fd))

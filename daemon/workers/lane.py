@@ -214,7 +214,7 @@ class Lane:
 
     async def _wait_for_change(self, slot: Slot) -> None:
         """Wait for a change, a delayed job, or the end of a pause; end an idle worker."""
-        if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_waiting_jobs():
+        if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_jobs():
             self._end_pause()  # the pause is over, and no job is left whose success would end it
         due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
@@ -290,8 +290,10 @@ class Lane:
             self.state_machine.events.worker_died(self.name, death.code)
             await self.state_machine.record_crash(job, directory, death)
 
-    def _has_waiting_jobs(self) -> bool:
-        return any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
+    def _has_jobs(self) -> bool:
+        """Whether a job waits for this lane, or is being started."""
+        waiting = any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
+        return waiting or any(self._routes.lane_of(job) == self.name for job in self.state_machine.running.values())
 
     # -- pauses ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.queue.ready_queue import ReadyQueue
+from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
@@ -132,11 +133,25 @@ class QueueRoom:
         self.spool.create()
         self.settings.paths.outbox.mkdir()
         self.outbox = Outbox(self.settings.paths.outbox)
-        self.ready_queue = ReadyQueue()
         self.diary = Diary()
+        #: The clock of the checks of source files, and which of these somebody has open for writing.
+        self.now, self.open_files = time.monotonic(), set[str]()
+        self.restart()
+
+    def restart(self) -> None:
+        """Make queue and state machine anew, as a start of the daemon does before it recovers the spool."""
+        self.ready_queue = ReadyQueue()
         self.state_machine = StateMachine(
-            self.settings, self.spool, self.ready_queue, Events(StatusWriter(self.outbox, Estimator()), self.diary)
+            self.settings,
+            self.spool,
+            self.ready_queue,
+            Events(StatusWriter(self.outbox, Estimator()), self.diary),
+            SourceFiles(self.settings, lambda path: path in self.open_files, lambda: self.now),
         )
+
+    def use_sources(self, is_open: Callable[[str], bool]) -> None:
+        """Say in another way than `open_files` which source files are open for writing."""
+        self.state_machine._sources._is_open = is_open
 
     def set(self, **settings: dict[str, Any]) -> None:
         """Give sections other values, as a reload does: `set(retry={"attempts": 2})`."""
@@ -163,10 +178,14 @@ class QueueRoom:
 
     async def take(self, job: Job) -> tuple[Job, Path]:
         """Start a job's stage, as a lane does once its turn has come."""
-        ticket = next(ticket for ticket in self.ready_queue.tickets() if ticket.id == job.id)
-        taken = await self.state_machine.start_attempt(ticket)
+        taken = await self.try_to_take(job)
         assert taken is not None
         return taken
+
+    async def try_to_take(self, job: Job) -> tuple[Job, Path] | None:
+        """Start a job's stage, unless the job waits for the rest of a file."""
+        ticket = next(ticket for ticket in self.ready_queue.tickets() if ticket.id == job.id)
+        return await self.state_machine.start_attempt(ticket)
 
     def where(self, job: Job) -> str:
         """The folder of the spool in which a job is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.scanner import InboxScanner
 from daemon.intake.watcher import Watcher
 from daemon.queue.source_files import is_continuation
+from stages.media.ffmpeg import ffmpeg_path
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import DETECT, Room
 from tests.support.ledger import sound
@@ -380,6 +382,47 @@ def test_a_sound_that_was_taken_in_the_middle_is_copied_again_and_delivered_whol
     job = json.loads(record.read_bytes())
     assert "copied again" in [entry["event"] for entry in job["history"]]
     assert polling.stop() == 0
+
+
+@pytest.mark.parametrize("ending", ["mp3", "wav"], ids=["would be delivered", "would fail"])
+def test_a_job_waits_while_a_client_has_opened_its_file_again(
+    installation: Callable[..., Installation], tmp_path: Path, ending: str
+) -> None:
+    # Given the first half of a narration, whose client closed it and opens it again while the job is worked on
+    whole = sound(4.0) if ending == "wav" else _mp3(tmp_path, sound(4.0))
+    half = len(whole) // 2
+    one = installation()
+    gates = Gates(one, tmp_path / "seam")
+    gates.shut("tts")
+    one.start()
+    one.drop("a.yaml", {"kind": "speech", "audio": f"a.{ending}"}, **{f"a__{ending}": whole[:half]})
+    gates.reached("tts")
+    with (one.inbox / f"a.{ending}").open("r+b") as file:
+        file.seek(half)
+        file.write(whole[half : half + half // 2])
+        file.flush()
+        # When the result is ready, or the sound found to end early / Then the job waits
+        gates.open("tts")
+        wait_for(
+            "the job to wait", lambda: one.events("job waits for the rest of a file") or one.events("job finished")
+        )
+        assert one.events("job finished") == []
+        file.write(whole[half + half // 2 :])
+    # And has all of it in the end
+    status = one.finished("a")
+    assert (status["state"], status.get("warnings", [])) == ("done", [])
+    with wave.open(str(one.outbox / "a.wav")) as result:
+        assert result.getnframes() / result.getframerate() == pytest.approx(4.0, abs=0.15)
+    assert one.stop() == 0
+
+
+def _mp3(folder: Path, wav: bytes) -> bytes:
+    """An MP3 file that does not say how long it is, so that nothing in it tells that its end is missing."""
+    (folder / "a.wav").write_bytes(wav)
+    options = ["-write_xing", "0", "-id3v2_version", "0", "-b:a", "64k"]
+    command = [ffmpeg_path(), "-v", "error", "-i", str(folder / "a.wav"), *options, str(folder / "a.mp3")]
+    subprocess.run(command, check=True)
+    return (folder / "a.mp3").read_bytes()
 
 
 def test_a_picture_that_was_exchanged_meanwhile_changes_no_job(polling: Installation, tmp_path: Path) -> None:

@@ -58,6 +58,17 @@ def test_a_delayed_job_comes_up_when_its_delay_is_over(clocks: Clocks, step_s: f
     assert {head.id, last.id} >= {late.id}
 
 
+def test_a_wait_for_the_rest_of_a_file_is_not_cut_short_by_the_delays_of_retries(
+    tmp_path: Path,
+) -> None:
+    service = Room(tmp_path, companion_wait_s=PATIENCE_S).service
+    service.settings.retry.__dict__["max_delay_s"] = service.settings.lanes.__dict__["pause_s"] = 0.0
+    service.ready_queue.add(
+        Job(new_job_id(), "n", "n.yaml", stage="tts", accepted=time.time(), not_before=time.time() + PATIENCE_S)
+    )
+    assert service.ready_queue.head("tts", time.monotonic() + PATIENCE_S / 2) is None
+
+
 @BOTH
 def test_a_job_that_waits_longer_stays_ahead_of_one_that_comes_after_the_step(clocks: Clocks, step_s: float) -> None:
     ready_queue = ReadyQueue(SteadyClock(lambda: clocks.steady, lambda: clocks.wall))
@@ -65,6 +76,7 @@ def test_a_job_that_waits_longer_stays_ahead_of_one_that_comes_after_the_step(cl
     clocks.advance(5.0)
     clocks.wall += step_s
     ready_queue.add(queued(clocks))
+    ready_queue.add(first)  # as after a change of its priority
     head = ready_queue.head("tts", clocks.steady)
     assert head is not None
     assert head.id == first.id

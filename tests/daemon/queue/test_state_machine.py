@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied
-from daemon.jobs.record import SOURCES, Job
+from daemon.jobs.record import Job
 from daemon.queue.state_machine import KEPT, KEPT_FAILED
 from tests.support.queue_room import PowerCut, QueueRoom
 
@@ -131,28 +131,6 @@ def test_whose_fault_it_was_decides(room: QueueRoom, error: AvatarError | None, 
     assert room.where(job) == folder
     assert room.on_disk(job).attempts["tts"] == tries
     assert (job.id in room.ready_queue) == (folder == "tts/ready")
-
-
-def test_a_file_that_ends_early_is_given_time_to_come_and_then_fails_its_job(room: QueueRoom) -> None:
-    # Given a job whose sound was taken as soon as somebody had closed it
-    room.set(intake={"settle_unknown_s": 30.0, "settle_mb_s": 1.0})
-    source = {"path": "a.wav", "file": [1, 2, 10_000_000, 4, 5], "still_s": 2.0}
-    job = room.accept(facts={SOURCES: {"source.audio": source}})
-    error = JobError("audio-truncated", "The sound file is not whole.")
-
-    async def live() -> None:
-        # When it ends early / Then it is looked at again when it has stood still for as long as one of unknown writers
-        await room.state_machine.fail_attempt(*await room.take(job), error)
-        waiting = room.on_disk(job)
-        assert room.where(job) == "tts/ready"
-        assert waiting.attempts["tts"] == 0
-        assert waiting.not_before - job.accepted == pytest.approx(38.0, abs=2.0)
-        # And when it still does, then that was it
-        await room.state_machine.fail_attempt(*await room.take(job), error)
-
-    asyncio.run(live())
-    assert room.where(job) == "failed"
-    assert (room.on_disk(job).error or {})["code"] == "audio-truncated"
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, NOISE], ids=["unknown", "a wrong result"])

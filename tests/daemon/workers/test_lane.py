@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError, ResultError, WorkerDied
+from daemon.jobs.record import SOURCES
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import Ticket
+from daemon.system.file_key import file_key
 from daemon.wire import ModelLoaded, Notice, Result, RunRequest, TimeLeft
 from daemon.workers.lane import Lane, Slot
 from daemon.workers.process import WorkerProcess
@@ -174,6 +177,38 @@ def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(roo
     assert (room.diary.lines.count("voice resumed"), lane.pause) == (1, None)
     # And people were told that it works again as soon as it did
     assert room.diary.lines.index("voice resumed") < room.diary.lines.index("hello tts done")
+
+
+def test_a_pause_does_not_end_while_the_files_of_the_next_job_are_looked_at(room: QueueRoom) -> None:
+    # Given a pause that is over, and a job to be delivered whose file takes its time
+    room.settings.paths.inbox.mkdir()
+    (room.settings.paths.inbox / "a.wav").write_bytes(b"a")
+    with (room.settings.paths.inbox / "a.wav").open("rb") as file:
+        source = {"path": "a.wav", "file": list(file_key(file.fileno())), "still_s": 3.0}
+    room.accept(stage="deliver", facts={SOURCES: {"source.audio": source}})
+    looking, answer = threading.Event(), threading.Event()
+
+    def is_open(path: str) -> bool:
+        looking.set()
+        return not answer.wait(60)
+
+    room.use_sources(is_open)
+    lane = PlayedLane(room, slots=2)
+
+    async def live() -> None:
+        lane._begin_pause(FULL)
+        async with lane.running():
+            await asyncio.to_thread(looking.wait, 60)
+            # When another slot of the lane has nothing to do / Then the fault is not taken for mended
+            room.state_machine.changed.notify()
+            await turns()
+            assert lane.pause is not None
+            # But when the job succeeds
+            answer.set()
+            await room.diary.until("hello is done")
+        assert lane.pause is None
+
+    asyncio.run(live())
 
 
 def test_a_paused_lane_takes_nothing_and_pauses_grow_up_to_ten_times(room: QueueRoom) -> None:
