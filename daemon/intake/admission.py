@@ -16,7 +16,7 @@ from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
 from daemon.intake.file_writers import FileWriters
-from daemon.intake.job_builder import Post
+from daemon.intake.job_builder import JOB_BYTES, Post
 from daemon.intake.scanner import MANIFESTS, Drop, InboxScanner, Look
 from daemon.intake.waiting_manifests import WaitingManifests
 from daemon.jobs.manifest import Manifest
@@ -44,12 +44,13 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 class _Peek(NamedTuple):
     """What was read of a manifest that waits: its files, by their path below the inbox, and the names it asks for.
 
-    `held`: it could not be read, since somebody holds it.
+    `jobs`: number of its documents. `held`: it could not be read, since somebody holds it.
     """
 
     look: Look
     files: list[str]
     outputs: list[str]
+    jobs: int
     held: str = ""
 
 
@@ -309,26 +310,30 @@ class Admission:
         return self._waited_enough(self._wait(drop, [], [str(error)]))
 
     def _size(self, drop: Drop) -> int:
-        """Bytes of the files a manifest names, each counted once."""
+        """Bytes that a manifest's jobs take on the spool's disk. Jobs share the copies of files and of the manifest."""
         known = self._peeks.get(drop.name)
-        return sum(self.inbox.size(name) for name in known.files) if known else 0
+        if known is None:
+            return 0
+        files = sum(self.inbox.size(name) for name in known.files)
+        return files + known.look.size + known.jobs * JOB_BYTES
 
     def _peek(self, drop: Drop) -> _Peek:
         """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
         known = self._peeks.get(drop.name)
         if known is None or known.look != drop.look or known.held:
             try:
-                manifests = self._manifests(drop)
+                documents = self._documents(drop)
             except Postponed as exc:
-                known = _Peek(drop.look, [], [], str(exc))
+                known = _Peek(drop.look, [], [], 0, str(exc))
             else:
                 base = os.path.dirname(drop.name)
+                manifests = [document for document in documents if isinstance(document, Manifest)]
                 files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
-                known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output])
+                known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output], len(documents))
             self._peeks[drop.name] = known
         return known
 
-    def _manifests(self, drop: Drop) -> list[Manifest]:
+    def _documents(self, drop: Drop) -> list[Manifest | JobError]:
         limits = self.settings.intake
         try:
             data = read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes)
@@ -336,7 +341,7 @@ class Admission:
             raise
         except (AvatarError, OSError):
             return []
-        return [item for item in parse_untrusted(data, limits.max_documents) if isinstance(item, Manifest)]
+        return parse_untrusted(data, limits.max_documents)
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
         """Have a manifest wait, now or, where nobody has been told yet, when its turn has come. Returns since when it waits."""

@@ -36,6 +36,8 @@ WITHDRAWN = JobError(
 )
 #: Jobs that are built between two flushes.
 BATCH = 100
+#: What a job takes on the disk beside its copies and its record: folder, and the blocks of the small files.
+JOB_BYTES = 16 * 2**10
 #: Bytes that are copied in one turn of the intake, or one job's files where those are more: what somebody else dropped must not
 #: wait until gigabytes are copied.
 TURN_BYTES = 256 * 2**20
@@ -199,7 +201,10 @@ class JobBuilder:
         job, building = build.job, self._spool.tmp / build.job.id
         fs.remove(building)
         fs.OPS.mkdir(building)
-        fs.OPS.write(building / "manifest.yaml", build.claimed.data, sync=False)
+        claimed, told = build.claimed, os.path.basename(job.source)
+        is_free = build.item is WITHDRAWN  # one small job, which does not wait for room: it makes some
+        room_for = _allow if is_free else partial(self._begin_copy, told)
+        self._companion_files.write_manifest(claimed.claim, claimed.data, building / "manifest.yaml", room_for)
         copies: list[Path] = []
         try:
             if isinstance(build.item, JobError):
@@ -211,7 +216,10 @@ class JobBuilder:
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             job.set_error(exc, "intake")
         job.name = self._outbox.choose_name(build.wanted, job.id)
-        fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
+        record = fs.dump_json(job.to_json())
+        if not is_free:  # also for a job that fails; with the spare record and the status
+            check_room(self._settings, told, JOB_BYTES + 3 * len(record))
+        fs.OPS.write(building / "job.json", record, sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
 
     def _acknowledge(self, builds: Sequence[_Build], new: Set[str]) -> None:
@@ -276,6 +284,10 @@ class JobBuilder:
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._left_bytes -= size
+
+
+def _allow(_size: int) -> None:
+    """Refuse nothing."""
 
 
 def _at_once(call: Callable[..., object], *args: Any) -> None:

@@ -39,7 +39,9 @@ def state(room: Room, name: str) -> str | None:
 
 @pytest.mark.parametrize("suffix", [".yaml", ".YML"])
 @pytest.mark.parametrize(("request_file", "end"), [("hello.hold", "held"), ("hello.Cancel", "cancelled")])
-def test_a_request_that_comes_before_its_manifest_is_heard(room: Room, request_file: str, end: str, suffix: str) -> None:
+def test_a_request_that_comes_before_its_manifest_is_heard(
+    room: Room, request_file: str, end: str, suffix: str
+) -> None:
     # Given a request that a synchroniser brings long before the manifest it is about
     room.put(request_file, "")
     look(room)
@@ -169,7 +171,7 @@ def test_many_requests_cost_one_look_at_the_manifests_and_not_one_each(
         room.put(f"nobody{number}.cancel", "")
     look(room)
     calls: dict[str, int] = {"read": 0, "at": 0}
-    read, at = room.admission._manifests, room.admission.inbox.at
+    read, at = room.admission._documents, room.admission.inbox.at
 
     def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
@@ -178,7 +180,7 @@ def test_many_requests_cost_one_look_at_the_manifests_and_not_one_each(
 
         return counting
 
-    monkeypatch.setattr(room.admission, "_manifests", counted("read", read))
+    monkeypatch.setattr(room.admission, "_documents", counted("read", read))
     monkeypatch.setattr(room.admission.inbox, "at", counted("at", at))
     room.now += PATIENCE_S
     room.admission.look()

@@ -12,6 +12,7 @@ import pytest
 
 from daemon.errors import MachineError
 from daemon.intake.admission import BATCH, LEAST_S
+from daemon.queue.free_space import available_bytes
 from tests.conftest import Installation, wait_for
 from tests.support.disk import Disk
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
@@ -178,6 +179,24 @@ def test_a_disk_below_its_reserve_still_stops_the_intake(tmp_path: Path) -> None
         room.admission.check_room()
 
 
+def test_jobs_of_one_manifest_share_its_copy_and_never_use_the_reserve(disk: Callable[[int], Disk]) -> None:
+    # Given a small disk, and manifests of which a copy for each job would fill it several times
+    room = Room(disk(64).root, companion_wait_s=PATIENCE_S, reserve_mb=20, max_manifest_bytes=2**20)
+    room.look()
+    documents = "---\n".join([SPEECH] * 400)
+    for number in range(4):
+        room.put(f"many{number}.yaml", documents + "#" * (250_000 - len(documents)))
+    # Then they become jobs as far as there is room beside the reserve, each with the whole manifest
+    made = room.settle()
+    for _ in range(20):
+        made += room.look()
+    assert available_bytes(room.settings) >= -(2**20)  # what the filesystem itself needs
+    assert len(made) > 400
+    copies = [room.spool.folder_of(job) / "manifest.yaml" for job in made if job.name.startswith("many0")]
+    assert {copy.stat().st_size for copy in copies} == {250_000}
+    assert len({copy.stat().st_ino for copy in copies}) < len(copies) / 50
+
+
 # -- a thread for it all -----------------------------------------------------------------------------------------
 
 
@@ -228,7 +247,7 @@ if "daemon" in sys.orig_argv:
 
 def test_much_to_copy_is_copied_in_turns_and_others_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a manifest that names more than is copied in one turn
-    monkeypatch.setattr("daemon.intake.job_builder.TURN_BYTES", 1000)
+    monkeypatch.setattr("daemon.intake.job_builder.TURN_BYTES", 1500)
     monkeypatch.setattr("daemon.intake.job_builder.SIZE_STEP", 1000)
     for number in range(4):
         room.put(f"p{number}.png", b"x" * 900 + bytes([number]))
