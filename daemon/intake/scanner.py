@@ -40,11 +40,12 @@ class Look(NamedTuple):
     size: int
     mtime_ns: int
     ctime_ns: int
+    uid: int
 
     @classmethod
     def of(cls, info: os.stat_result) -> Look:
         size = info.st_size if stat.S_ISREG(info.st_mode) else -1
-        return cls(info.st_ino, size, info.st_mtime_ns, info.st_ctime_ns)
+        return cls(info.st_ino, size, info.st_mtime_ns, info.st_ctime_ns, info.st_uid)
 
     @classmethod
     def at(cls, path: str | Path) -> Look | None:
@@ -209,6 +210,10 @@ class InboxScanner:
     def size(self, name: str) -> int:
         """Bytes of a file at the last look; 0 where it is not known, or is no file."""
         return max(0, self._seen[name].look.size) if name in self._seen else 0
+
+    def last_look(self, name: str) -> Look | None:
+        """What a file looked like at the last look; None where it is not known."""
+        return self._seen[name].look if name in self._seen else None
 
     def still_s(self, name: str) -> float:
         """How long a file has been seen unchanged, in s."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.intake.admission import BATCH, LEAST_S
 from daemon.queue.free_space import available_bytes
 from tests.conftest import Installation, wait_for
 from tests.support.disk import Disk
@@ -89,22 +88,6 @@ def test_a_file_that_cannot_be_read_waits_alone_and_fails_by_name(
     error = room.status("a")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("file-unreadable", "machine")
-
-
-def test_long_manifests_keep_short_ones_from_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given turns without time, and long manifests that were there before a short one
-    long = "\n---\n".join([SPEECH + "#" * 1000] * 40)
-    for number in range(2 * BATCH):
-        os.utime(room.put(f"long{number:03}.yaml", long), (1, 1))
-    room.put("short.yaml")
-    room.look()
-    monkeypatch.setattr("daemon.intake.admission.TURN_S", 0.0)
-    # Then the short one is among the first, and the next look comes at once and goes on
-    room.now += SETTLE_S
-    batches = list(room.admission.scan())
-    assert "short.yaml" in [drop.name for drop in batches[0]]
-    assert len(batches) < 3
-    assert room.admission.next_look() == LEAST_S
 
 
 def test_the_loop_turns_while_an_inbox_does_not_answer(
@@ -242,27 +225,7 @@ if "daemon" in sys.orig_argv:
 """
 
 
-# -- turns and pauses --------------------------------------------------------------------------------------------
-
-
-def test_much_to_copy_is_copied_in_turns_and_others_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a manifest that names more than is copied in one turn
-    monkeypatch.setattr("daemon.intake.job_builder.TURN_BYTES", 1500)
-    monkeypatch.setattr("daemon.intake.job_builder.SIZE_STEP", 1000)
-    for number in range(4):
-        room.put(f"p{number}.png", b"x" * 900 + bytes([number]))
-    room.put("a.yaml", "---\n".join(f"kind: detect\nimage: p{number}.png\n" for number in range(4)))
-    assert [job.name for job in room.settle()] == ["a-1", "a-2"]
-    # When somebody else drops one / Then it need not wait until the rest is copied, and the rest comes in the next turns
-    room.put("q.png", b"small")
-    room.put("b.yaml", DETECT.replace("p.png", "q.png"))
-    made = room.look()
-    made += room.look(SETTLE_S)
-    assert "b" in [job.name for job in made]
-    room.look()
-    names = sorted(path.stem for path in room.outbox.glob("*.json"))
-    assert names == ["a-1", "a-2", "a-3", "a-4", "b"]
-    assert list((room.inbox / ".claimed").iterdir()) == []
+# -- pauses --------------------------------------------------------------------------------------------
 
 
 def test_who_makes_the_intake_fail_cannot_make_it_fail_without_end(
