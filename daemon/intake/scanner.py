@@ -110,6 +110,8 @@ class InboxScanner:
         self._asked: set[str] = set()
         #: Files such as `hello.cancel` found by the last look: requests of people who have only the folder.
         self.requests: list[str] = []
+        #: Folders found by the last look, by their path below the inbox.
+        self.folders: list[str] = []
         #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
         self.closed: dict[str, str] = {}
 
@@ -119,6 +121,7 @@ class InboxScanner:
         before, seen, self._seen = self._seen, {}, {}
         drops, requests = [], []
         closed: dict[str, str] = {}
+        self.folders = []
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name, look in self._files(root, root, "", 0, closed):
@@ -160,6 +163,7 @@ class InboxScanner:
         and a dead one would not answer.
         """
         below = open_below(root, name, os.O_RDONLY | os.O_DIRECTORY)
+        self.folders.append(name)
         try:
             yield from self._files(root, below, f"{name}/", depth + 1, closed)
         finally:

@@ -306,6 +306,22 @@ def test_another_folder_in_the_place_of_the_inbox_is_refused_until_a_person_says
     assert names(room) == ["a"]
 
 
+def test_an_inbox_that_is_made_again_is_noticed_long_before_the_next_scan(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a daemon that scans once an hour if nothing is announced
+    one = installation(intake={"scan_s": 3600.0})
+    one.start()
+    one.drop("a.yaml", SPEECH)
+    one.finished("a")
+    # When the inbox is moved away and made again
+    one.inbox.rename(one.inbox.with_name("old"))
+    one.inbox.mkdir()
+    one.drop("b.yaml", SPEECH)
+    # Then what is dropped there is taken
+    one.finished("b")
+
+
 def test_the_daemon_waits_for_its_inbox_and_goes_on_by_itself(
     installation: Callable[..., Installation], mounted: Callable[[Path], None]
 ) -> None:
