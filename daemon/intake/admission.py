@@ -297,7 +297,7 @@ class Admission:
             return self._fits(drop, left)
         # Files that are there need a second look like every other; that alone is not worth telling.
         first = self._incomplete.setdefault(drop.name, self.inbox.now)
-        moving = [name for name in unready if self.inbox.at(name) is not None]
+        moving = [name for name in unready if self.inbox.last_look(name) is not None]
         patient = self.inbox.now - first < self.settings.intake.settle_s * PATIENCE
         if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
@@ -306,7 +306,7 @@ class Admission:
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, peek.files))
 
     def _is_moving(self, name: str) -> bool:
-        return not self.inbox.still(name) and self.inbox.at(name) is not None
+        return not self.inbox.still(name) and self.inbox.last_look(name) is not None
 
     def _waited_enough(self, since: float) -> bool:
         return self.inbox.now - since >= self.settings.intake.companion_wait_s

@@ -108,6 +108,8 @@ class InboxScanner:
         self.now = clock()
         self._seen: dict[str, Seen] = {}
         self._asked: set[str] = set()
+        #: Files that were asked for since the last look and are not there: thousands of manifests may lack the same one.
+        self._absent: set[str] = set()
         #: Files such as `hello.cancel` found by the last look: requests of people who have only the folder.
         self.requests: list[str] = []
         #: Folders found by the last look, by their path below the inbox.
@@ -135,7 +137,7 @@ class InboxScanner:
                     seen[name] = self._note(name, look_again, before.get(name))
         finally:
             os.close(root)
-        self._seen, self.requests, self._asked = seen, requests, set()
+        self._seen, self.requests, self._asked, self._absent = seen, requests, set(), set()
         self._writers.keep(set(seen))
         self._tell_closed(closed)
         return drops
@@ -204,8 +206,9 @@ class InboxScanner:
     def still(self, name: str) -> bool:
         """Whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
         if name not in self._seen:  # new since the look, or under a name or in a folder that is not looked at
-            look = self.at(name)
+            look = self.at(name) if name not in self._absent else None
             if look is None:
+                self._absent.add(name)
                 return False
             self._seen[name] = Seen(look, self._writers.of(name), self.clock())
         self._asked.add(name)
