@@ -26,7 +26,7 @@ from daemon.system.safe_open import path_by_descriptor
 log = structlog.get_logger()
 
 _NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
-#: An unmatched request is answered after so many times `companion_wait_s`, although manifests are left that were not read yet.
+#: An unmatched request is answered after so many times `companion_wait_s`, although manifests that came before are not read yet.
 LONGEST_WAIT = 3
 #: Answers that are flushed together.
 BATCH = 64
@@ -38,13 +38,13 @@ class _Looks:
 
     Attributes:
         names: the request files, in their turn.
-        unread: whether manifests are in the inbox whose result names are not known yet.
+        unread_since: since when the inbox has had a manifest whose result names are not known yet, by its clock, in s.
         there: which manifests are in the inbox still.
         answers: what is to be told in the outbox, by the request file.
     """
 
     names: Iterator[str]
-    unread: bool
+    unread_since: float
     there: dict[str, bool] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
@@ -95,7 +95,7 @@ class InboxRequests:
         self._since = {name: since for name, since in self._since.items() if name in present}
         self._queue.keep(sorted(present - self._stuck, key=self._arrival))
         turn = Turn(self._admission.inbox.clock)
-        return _Looks(self._queue.serve(turn), bool(requests) and self._admission.has_unread())
+        return _Looks(self._queue.serve(turn), self._admission.unread_since())
 
     def _lines(self, name: str) -> tuple[Hashable, ...]:
         look = self._admission.inbox.last_look(name)
@@ -159,8 +159,10 @@ class InboxRequests:
         if job is not None:
             return {"op": op, "job": job, "by": "shared folder"}
         now, patience = self._admission.inbox.now, self._admission.settings.intake.companion_wait_s
-        waited = now - self._since.setdefault(name, now)
-        if waited < (patience * LONGEST_WAIT if looks.unread else patience):
+        since = self._since.setdefault(name, now)
+        # What came later than that does not count, so that an inbox that is never at rest delays no answer.
+        may_come = looks.unread_since <= since + patience
+        if now - since < (patience * LONGEST_WAIT if may_come else patience):
             return None
         raise JobError(
             "job-unknown",

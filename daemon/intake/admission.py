@@ -5,6 +5,7 @@ Everything except `waiting` and `next_look` touches users' files, so the daemon 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Hashable, Iterator, Sequence
@@ -16,7 +17,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
-from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
+from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
 from daemon.intake.file_writers import FileWriters
 from daemon.intake.job_builder import JOB_BYTES, Post
 from daemon.intake.result_names import ResultNames
@@ -106,11 +107,14 @@ class Admission:
         self._peeks: dict[str, _Peek] = {}
         self._refused: dict[str, _Refused] = {}
         self._present: dict[str, Drop] = {}
+        #: Since when the present manifests have been there, changed or not, by the inbox's clock, in s.
+        self._first_seen: dict[str, float] = {}
         #: The result names that are known to come from manifests in the inbox.
         self.results = ResultNames()
         #: Manifests that people are to be told of: durably, and so only after all that can be taken.
         self._unnoted: list[WaitingNote] = []
         self._queue: FairQueue[Drop] = FairQueue(_lines)
+        self._turn = Turn()
 
     def resume(self) -> int:
         """Resume what a crash, a full disk or a missing inbox interrupted. Returns the number of claims.
@@ -137,6 +141,7 @@ class Admission:
             drops = self.inbox.look()
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
         self._present = {drop.name: drop for drop in drops}
+        self._first_seen = {name: self._first_seen.get(name, self.inbox.now) for name in self._present}
         self.results.keep(set(self._present))
         for drop in drops:
             if drop.name not in self.results:
@@ -155,15 +160,16 @@ class Admission:
         left = available_bytes(self.settings)
         self._unnoted = []
         batch: list[Drop] = []
-        turn = Turn(self.inbox.clock)
-        for drop in self._queue.serve(turn):
+        jobs = 0
+        self._turn = Turn(self.inbox.clock)
+        for drop in self._queue.serve(self._turn):
             if self._complete(drop, left):
                 batch.append(drop)
                 left -= self._size(drop)
-                turn.jobs += self._peeks[drop.name].jobs
-            if len(batch) == BATCH:
+                jobs += self._peeks[drop.name].jobs
+            if len(batch) == BATCH or jobs >= TURN_JOBS:
                 yield batch
-                batch = []
+                batch, jobs = [], 0
         yield batch
         turn = Turn(self.inbox.clock)
         while self._unnoted and turn.has_room():
@@ -185,6 +191,7 @@ class Admission:
             waited = {drop.name for drop in drops if now - self._incomplete.get(drop.name, now) >= limit}
             jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
         for drop in drops:
+            self._turn.jobs += self._peeks[drop.name].jobs if drop.name in self._peeks else 1
             if drop.name in self.claims.refused:
                 self._refuse(drop)
             else:
@@ -199,7 +206,8 @@ class Admission:
     def _let_go(self, name: str) -> None:
         self.inbox.forget(name)
         self.results.forget(name)
-        memories: tuple[dict[str, Any], ...] = (self._present, self._peeks, self._refused, self._incomplete)
+        memories: tuple[dict[str, Any], ...]
+        memories = (self._present, self._first_seen, self._peeks, self._refused, self._incomplete)
         for memory in memories:
             memory.pop(name, None)
         self._waiting.settle(name)
@@ -218,11 +226,15 @@ class Admission:
         """The path below the inbox of the manifest that waits for its files under this id."""
         return self._waiting.name_of(job_id)
 
-    def has_unread(self) -> bool:
-        """Whether the inbox has manifests whose result names are not known yet: they still change, or their turn has not come."""
-        return any(
-            name not in self._peeks or self._peeks[name].look != drop.look for name, drop in self._present.items()
-        )
+    def unread_since(self) -> float:
+        """Since when the inbox has had a manifest whose result names are not known yet, by the inbox's clock, in s: it still
+        changes, or its turn has not come. Infinite where there is none.
+        """
+        unread = (name for name, drop in self._present.items() if not self._is_read(drop))
+        return min((self._first_seen[name] for name in unread), default=math.inf)
+
+    def _is_read(self, drop: Drop) -> bool:
+        return drop.name in self._peeks and self._peeks[drop.name].look == drop.look
 
     def cancel(self, name: str) -> Job | None:
         """Take a manifest out of the inbox and make a cancelled job of it, durably. None: it is no manifest.
@@ -329,7 +341,7 @@ class Admission:
     def _peek(self, drop: Drop) -> _Peek:
         """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
         known = self._peeks.get(drop.name)
-        if known is None or known.look != drop.look or known.held:
+        if known is None or not self._is_read(drop) or known.held:
             try:
                 documents = self._documents(drop)
             except Postponed as exc:
@@ -339,7 +351,7 @@ class Admission:
                 manifests = [document for document in documents if isinstance(document, Manifest)]
                 files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
                 outputs = [manifest.output for manifest in manifests if manifest.output]
-                known = _Peek(drop.look, list(files), next(iter(outputs), drop.stem), len(documents))
+                known = _Peek(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)))
                 self.results.expect(drop.name, [drop.stem, *outputs])
             self._peeks[drop.name] = known
         return known

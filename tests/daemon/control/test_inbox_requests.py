@@ -221,6 +221,17 @@ def test_a_request_that_fits_nothing_makes_nobody_wait_for_manifests_that_change
     assert (room.outbox / "nobody.cancel.txt").exists()
 
 
+def test_manifests_that_come_all_the_time_delay_no_answer(room: Room) -> None:
+    # Given a request that fits nothing, and an inbox that always has a manifest which came just now
+    room.put("nobody.cancel", "")
+    for number in range(6):
+        assert (room.inbox / "nobody.cancel").exists()
+        room.put(f"m{number}.yaml", SPEECH)
+        look(room, PATIENCE_S / 4)
+    # Then it is answered when its time is over, and those have been read that came before
+    assert (room.outbox / "nobody.cancel.txt").exists()
+
+
 def test_thousands_that_fit_nothing_keep_no_other_request_waiting(room: Room) -> None:
     # Given more requests that fit nothing, whose time is over, than are answered in one turn
     for number in range(2 * TURN_JOBS):

@@ -97,6 +97,18 @@ def test_a_turn_makes_so_many_jobs_and_the_next_ones_the_rest(room: Room) -> Non
     assert list((room.inbox / ".claimed").iterdir()) == []
 
 
+def test_what_is_not_taken_since_the_intake_is_paused_is_not_looked_at_without_end(room: Room) -> None:
+    # Given more jobs than one turn makes
+    for name in ("a", "b"):
+        room.put(f"{name}.yaml", "---\n".join([SPEECH] * TURN_JOBS))
+    room.look()
+    room.now += SETTLE_S
+    # When they are looked at and not taken / Then the next look waits until something changes
+    for _ in room.admission.scan():
+        pass
+    assert room.admission.next_look() > LEAST_S
+
+
 def test_a_turn_of_making_ends_by_time_too(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given jobs that take half a turn each to be made, as on a slow disk
     write = JobBuilder._write
