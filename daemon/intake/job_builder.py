@@ -143,9 +143,6 @@ class JobBuilder:
         builds = self._builds(sorted(claimed, key=self._order), postponed)
         while batch := list(islice(builds, BATCH)):
             jobs += self._settle(batch, postponed, new=new)
-            for build in batch:
-                if build.claimed.claim not in postponed:
-                    self._made[build.claimed.claim] = build.job.document + 1
         for one in claimed:
             if one.claim not in postponed:
                 self._made.pop(one.claim, None)
@@ -180,6 +177,7 @@ class JobBuilder:
     def _settle(self, builds: Sequence[_Build], postponed: dict[str, AvatarError], *, new: bool) -> list[Job]:
         """Bring jobs into the spool and acknowledge them, all flushed together."""
         made: list[_Build] = []
+        reached: dict[str, int] = {}
         written: list[Path] = []
         for build in builds:
             claim = build.claimed.claim
@@ -187,20 +185,23 @@ class JobBuilder:
                 continue
             if not (build.item is WITHDRAWN or self._turn.has_room()):
                 postponed[claim] = NextTurn()
-            elif new or self._due(build):
+                continue
+            if new or self._due(build):
                 try:
                     written += self._write(build) if build.place is None else ()
                 except Postponed as exc:
                     fs.remove(self._spool.tmp / build.job.id)
                     postponed[claim] = exc
-                else:
-                    self._turn.jobs += 1
-                    made.append(build)
+                    continue
+                self._turn.jobs += 1
+                made.append(build)
+            reached[claim] = build.job.document + 1
         fresh = [build for build in made if build.place is None]
         if fresh:
             self._publish(fresh, written)
         if made:
             self._acknowledge(made, {build.job.id for build in fresh})
+        self._made.update(reached)
         return [build.job for build in made]
 
     def _publish(self, builds: Sequence[_Build], written: Sequence[Path]) -> None:

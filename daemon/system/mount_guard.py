@@ -170,9 +170,7 @@ class MountGuard:
         for _ in range(_TRIES):
             self._make_way(path)
             try:
-                # Nobody can put something in the way of a name that they do not know.
-                temporary = path.with_name(f".{MARK}.{secrets.token_hex(4)}.tmp")
-                fs.replace_bytes(path, f"{mark}\n".encode(), temporary=temporary)
+                fs.replace_bytes(path, f"{mark}\n".encode())
             except OSError as exc:
                 if exc.errno in MACHINE_ERRNOS:
                     raise
@@ -185,10 +183,13 @@ class MountGuard:
         return False
 
     def _make_way(self, path: Path) -> None:
-        """Rename a folder that stands in the place of the mark: it may hold somebody's files. Remove those that are empty."""
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):  # it is exchanged in this moment
-                fs.rename(path, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
+        """Rename a folder that stands in the place of the mark or of its temporary file: it may hold somebody's files. Remove
+        those that are empty.
+        """
+        for name in (path, path.with_name(f".{MARK}.tmp")):
+            if name.is_dir() and not name.is_symlink():
+                with contextlib.suppress(OSError):  # it is exchanged in this moment
+                    fs.rename(name, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
         for moved in self._folder.glob(f"{MARK}.{'[0-9a-f]' * 8}"):
             with contextlib.suppress(OSError):  # it holds something
                 os.rmdir(moved)

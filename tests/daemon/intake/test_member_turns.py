@@ -111,13 +111,18 @@ def test_what_is_not_taken_since_the_intake_is_paused_is_not_looked_at_without_e
 
 def test_a_turn_of_making_ends_by_time_too(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given jobs that take half a turn each to be made, as on a slow disk
-    write = JobBuilder._write
+    write, due = JobBuilder._write, JobBuilder._due
 
     def writing(self: JobBuilder, *args: Any) -> list[Path]:
         room.now += TURN_S / 2
         return write(self, *args)
 
+    def looking(self: JobBuilder, *args: Any) -> bool:
+        room.now += TURN_S / 10  # which is lost where it was made already
+        return due(self, *args)
+
     monkeypatch.setattr(JobBuilder, "_write", writing)
+    monkeypatch.setattr(JobBuilder, "_due", looking)
     room.put("a.yaml", "---\n".join([SPEECH] * 9))
     # Then each turn makes two
     assert names(room) + names(room, SETTLE_S) == ["a-1", "a-2"]
