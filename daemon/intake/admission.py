@@ -284,7 +284,8 @@ class Admission:
     def next_look(self) -> float:
         """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
         limits, now = self.settings.intake, self.inbox.now
-        due = [LEAST_S if self._unnoted or self._queue.unfinished else limits.scan_s]
+        unfinished = self._unnoted or self._queue.unfinished or self._waiting.unfinished
+        due = [LEAST_S if unfinished else limits.scan_s]
         due += [since + limits.companion_wait_s - now for since in list(self._incomplete.values())]
         due += [refused.due - now for refused in list(self._refused.values())]
         if (still := self.inbox.next_still()) is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.events import Events
+from daemon.intake.fair_queue import Turn
 from daemon.intake.job_builder import Post
 from daemon.intake.scanner import Drop, InboxScanner
 from daemon.jobs.record import Job, new_job_id
@@ -56,6 +57,8 @@ class WaitingManifests:
         self._post = post
         self._known: dict[str, Job] = {}
         self._names: dict[str, str] = {}
+        #: Whether the last turn ended before all that are gone were forgotten.
+        self.unfinished = False
 
     def __contains__(self, name: str) -> bool:
         return name in self._known
@@ -125,9 +128,13 @@ class WaitingManifests:
             self._end(name)
 
     def keep(self, present: set[str]) -> None:
-        """End the waiting of the manifests that are not in the inbox any more."""
-        for name in [name for name in self._known if name not in present]:
-            self._end(name)
+        """End the waiting of the manifests that are not in the inbox any more, as far as one turn goes."""
+        gone = [name for name in self._known if name not in present]
+        turn = Turn(self._inbox().clock)
+        while gone and turn.has_room():
+            self._end(gone.pop())
+            turn.jobs += 1
+        self.unfinished = bool(gone)
 
     def _keep(self, name: str, job: Job) -> None:
         self._known[name] = job

@@ -159,6 +159,22 @@ def test_who_drops_thousands_that_wait_keeps_nobody_waiting(room: Room) -> None:
     assert noted == [TURN_JOBS, 2 * TURN_JOBS, waiting]
 
 
+def test_who_takes_thousands_away_that_wait_keeps_nobody_waiting(room: Room) -> None:
+    # Given more manifests that wait than are forgotten in one turn
+    waiting = [room.put(f"wait{number:03}.yaml", DETECT) for number in range(TURN_JOBS + 1)]
+    room.settle()
+    room.look()
+    # When all are taken away / Then their statuses go in two turns, and the second one comes at once
+    for path in waiting:
+        path.unlink()
+    room.look()
+    assert len(list(room.outbox.glob("*.json"))) == 1
+    assert room.admission.next_look() == LEAST_S
+    room.look()
+    assert list(room.outbox.glob("*.json")) == []
+    assert room.admission.next_look() > LEAST_S
+
+
 def test_a_wait_begins_when_a_manifest_is_found_incomplete_and_not_when_people_are_told(room: Room) -> None:
     # Given one more manifest that waits than people are told of in one turn
     for number in range(TURN_JOBS):
