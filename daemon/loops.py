@@ -157,11 +157,13 @@ class Loops:
                 self._state_machine.changed.notify()
 
     async def watch_disk(self) -> None:
-        """Report the inbox as stuck after `STUCK_S` without an answer, and report its recovery."""
+        """Report the inbox as stuck after `STUCK_S` without an answer, and report its recovery. Have the inbox looked at when it
+        is not watched any more.
+        """
         told = False
         while True:
-            if self._watcher is not None and not self._watcher.alive():
-                self._wake.notify()  # the look makes its watches anew
+            if not self._watch_disk.busy_s:  # nothing waits for it here: a dead file server does not answer
+                self._watching = asyncio.create_task(self._watch_disk.run(self._check_watches))
             silent = self._disk.busy_s
             if silent >= STUCK_S and not told:
                 error = MachineError(
@@ -176,6 +178,11 @@ class Loops:
                 self._events.lane_resumed("intake")
             await asyncio.sleep(STUCK_LOOK_S)
 
+    def _check_watches(self) -> None:
+        watcher = self._watcher
+        if watcher is not None and (not watcher.alive() or watcher.is_replaced(self._settings.paths.inbox)):
+            self._wake.notify_threadsafe()  # the look makes the watches anew
+
     async def end_pauses(self) -> None:
         """End expired pauses, until cancelled."""
         while True:
@@ -189,7 +196,7 @@ class Loops:
             await asyncio.sleep(PAUSES_S)
 
     def _until_next_look(self, watcher: Watcher) -> float:
-        announced = watcher.trusted(self._settings.paths.inbox)
+        announced = watcher.trusted(self._settings.paths.inbox, self._admission.inbox.folders)
         return min(
             self._admission.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,6 +17,7 @@ import structlog
 from daemon.control.operations import Operations, Request
 from daemon.errors import AvatarError, JobError, MachineError
 from daemon.intake.admission import Admission
+from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
@@ -24,27 +25,32 @@ from daemon.system.safe_open import path_by_descriptor
 
 log = structlog.get_logger()
 
-Expected = dict[str, list[str]]
-
 _NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
+#: An unmatched request is answered after so many times `companion_wait_s`, although manifests that came before are not read yet.
+LONGEST_WAIT = 3
+#: Answers that are flushed together.
+BATCH = 64
 
 
 @dataclass
 class _Looks:
-    """Look-ups shared by all request files of one scan, so that their cost does not grow with the number of requests."""
+    """What one turn has found, shared by all request files, so that their cost does not grow with the number of requests.
 
-    expected: Expected
-    #: `expected` after reading every manifest; computed once a request has waited `companion_wait_s`.
-    read: Expected | None = None
+    Attributes:
+        names: the request files, in their turn.
+        unread_since: since when the inbox has had a manifest whose result names are not known yet, by its clock, in s.
+        there: which manifests are in the inbox still.
+        answers: what is to be told in the outbox, by the request file.
+    """
+
+    names: Iterator[str]
+    unread_since: float
     there: dict[str, bool] = field(default_factory=dict)
-
-
-#: How long one turn answers request files before the inbox is scanned again. s
-TURN_S = 1.0
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 class InboxRequests:
-    """Answers the request files that the last scan of the inbox found.
+    """Answers the request files that the last scan of the inbox found, one of each owner in turn.
 
     Args:
         disk: the thread that touches files in the inbox and outbox.
@@ -55,46 +61,81 @@ class InboxRequests:
         self._outbox = outbox
         self._operations = operations
         self._disk = disk
+        self._queue: FairQueue[str] = FairQueue(self._lines)
         #: When an unmatched request was first seen, by the inbox's clock, in s.
         self._since: dict[str, float] = {}
-        #: InboxRequests that were answered, but may not be taken away.
+        #: Requests that were answered, but may not be taken away.
         self._stuck: set[str] = set()
-        #: Whether the last turn ended before all of them were looked at.
+        #: Whether the last turn ended before all of them were looked at and answered.
         self.unfinished = False
 
     async def answer_all(self) -> None:
-        """Carry out the request files found by the last scan, and remove them.
+        """Carry out the request files found by the last scan, and remove them, as far as one turn goes. Those that match
+        something go first; then the others are answered in the outbox, in a turn of their own.
 
         Raises:
             MachineError: the machine is at fault; the request file stays and is tried again.
         """
+        self.unfinished = False
+        looks = await self._disk.run(self._begin)
+        try:
+            while (found := await self._disk.run(self._next_match, looks)) is not None:
+                await self._carry_out(*found, looks)
+        finally:
+            self.unfinished = self._queue.unfinished
+        turn = Turn(self._admission.inbox.clock)
+        while looks.answers and turn.has_room():
+            turn.jobs += await self._disk.run(self._tell, looks.answers)
+        self.unfinished |= bool(looks.answers)
+
+    def _begin(self) -> _Looks:
         requests = self._admission.inbox.requests
         present = set(requests)
         self._stuck &= present
         self._since = {name: since for name, since in self._since.items() if name in present}
-        # Not in the event loop: one manifest may name thousands of results.
-        looks = _Looks(await self._disk.run(self._admission.expected)) if requests else _Looks({})
-        began, self.unfinished = time.monotonic(), False
-        for name in requests:
-            if time.monotonic() - began > TURN_S:  # thousands of request files must not delay manifests
-                self.unfinished = True
-                return
-            if name not in self._stuck:
-                await self._answer(name, looks)
+        self._queue.keep(sorted(present - self._stuck, key=self._arrival))
+        turn = Turn(self._admission.inbox.clock)
+        return _Looks(self._queue.serve(turn), self._admission.unread_since())
 
-    async def _answer(self, name: str, looks: _Looks) -> None:
+    def _lines(self, name: str) -> tuple[Hashable, ...]:
+        look = self._admission.inbox.last_look(name)
+        return *owner_lines(look.uid if look else -1, name), name
+
+    def _arrival(self, name: str) -> tuple[int, str]:
+        look = self._admission.inbox.last_look(name)
+        return look.ctime_ns if look else 0, name
+
+    def _next_match(self, looks: _Looks) -> tuple[str, Request] | None:
+        """Return the next request file that matches something, and its operation; None at the end of the turn."""
+        for name in looks.names:
+            try:
+                request = self._request(name, looks)
+            except JobError as exc:
+                looks.answers[name] = str(exc)
+            else:
+                if request is not None:
+                    return name, request
+        return None
+
+    async def _carry_out(self, name: str, request: Request, looks: _Looks) -> None:
         try:
-            request = await self._disk.run(self._request, name, looks)
-            if request is None:
-                return
             told = await self._operations.run_request(request)
         except MachineError:
             raise
         except AvatarError as exc:
-            told = str(exc)
-            await self._disk.run(self._outbox.publish_note, clean_stem(os.path.basename(name)), told)
-        log.info("wish", name=os.path.basename(name), answer=told)
-        await self._disk.run(self._take_away, name)
+            looks.answers[name] = str(exc)
+        else:
+            log.info("wish", name=os.path.basename(name), answer=told)
+            await self._disk.run(self._take_away, name)
+
+    def _tell(self, answers: dict[str, str]) -> int:
+        """Write some answers into the outbox, and remove their request files. Returns how many."""
+        names = list(answers)[:BATCH]
+        self._outbox.publish_notes([(clean_stem(os.path.basename(name)), answers[name]) for name in names])
+        for name in names:
+            log.info("wish", name=os.path.basename(name), answer=answers.pop(name))
+            self._take_away(name)
+        return len(names)
 
     def _request(self, name: str, looks: _Looks) -> Request | None:
         """Return the operation that a request file asks for; None while its job may still arrive.
@@ -104,7 +145,7 @@ class InboxRequests:
         """
         folder, (stem, ending) = os.path.dirname(name), os.path.splitext(os.path.basename(name))
         op = ending[1:].lower()
-        coming = self._coming(clean_stem(stem), looks.expected, looks)
+        coming = self._coming(clean_stem(stem), looks)
         if op == "cancel":
             for manifest in coming:
                 if manifest.startswith(os.path.join(folder, f"{stem}.")):
@@ -118,11 +159,10 @@ class InboxRequests:
         if job is not None:
             return {"op": op, "job": job, "by": "shared folder"}
         now, patience = self._admission.inbox.now, self._admission.settings.intake.companion_wait_s
-        if now - self._since.setdefault(name, now) < patience:
-            return None
-        if looks.read is None:
-            looks.read = self._admission.expected(read=True)
-        if self._coming(clean_stem(stem), looks.read, looks):
+        since = self._since.setdefault(name, now)
+        # What came later than that does not count, so that an inbox that is never at rest delays no answer.
+        may_come = looks.unread_since <= since + patience
+        if now - since < (patience * LONGEST_WAIT if may_come else patience):
             return None
         raise JobError(
             "job-unknown",
@@ -130,10 +170,10 @@ class InboxRequests:
             "The names of the results are those of the .json files in the outbox.",
         )
 
-    def _coming(self, stem: str, expected: Expected, looks: _Looks) -> list[str]:
+    def _coming(self, stem: str, looks: _Looks) -> list[str]:
         """Manifests that are still in the inbox and may become a job of this name."""
-        numbered = _NUMBERED.fullmatch(stem)
-        names = [*expected.get(stem, ()), *(expected.get(numbered[1], ()) if numbered else ())]
+        results, numbered = self._admission.results, _NUMBERED.fullmatch(stem)
+        names = [*results.of(stem), *(results.of(numbered[1]) if numbered else ())]
         return [name for name in names if self._there(name, looks)]
 
     def _there(self, name: str, looks: _Looks) -> bool:

@@ -5,24 +5,28 @@ Everything except `waiting` and `next_look` touches users' files, so the daemon 
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
+from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
 from daemon.intake.file_writers import FileWriters
-from daemon.intake.job_builder import Post
+from daemon.intake.job_builder import JOB_BYTES, Post
+from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import MANIFESTS, Drop, InboxScanner, Look
-from daemon.intake.waiting_manifests import WaitingManifests
+from daemon.intake.waiting_manifests import WaitingManifests, WaitingNote
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import parse_untrusted, printable, read_manifest
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.outbox.outbox import Outbox
 from daemon.queue.free_space import available_bytes, no_room_error
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
@@ -31,10 +35,10 @@ from daemon.system.safe_open import open_inside
 
 #: A file that still changes after this many settle times is worth a status.
 PATIENCE = 5
-#: Drops taken, or looked into, in one go; between two the daemon does its other work.
+#: Drops taken, or noted as waiting, in one go; between two the daemon does its other work.
 BATCH = 64
-#: How long one turn reads manifests, in s. Those above SMALL bytes are read after all others.
-TURN_S, SMALL = 1.0, 16 * 2**10
+#: A manifest that lacks files names so many of them; the others are looked for when these are there.
+MISSING = 10
 #: No two looks follow each other faster than this, in s, but for a notification.
 LEAST_S = 0.01
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
@@ -42,14 +46,15 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 
 
 class _Peek(NamedTuple):
-    """What was read of a manifest that waits: its files, by their path below the inbox, and the names it asks for.
+    """What was read of a manifest that waits: its files, by their path below the inbox, and the first result name it asks for.
 
-    `held`: it could not be read, since somebody holds it.
+    `jobs`: number of its documents. `held`: it could not be read, since somebody holds it.
     """
 
     look: Look
     files: list[str]
-    outputs: list[str]
+    output: str
+    jobs: int
     held: str = ""
 
 
@@ -97,14 +102,19 @@ class Admission:
         self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
-        self._moving: dict[str, float] = {}
+        #: Since when manifests lack something, also those that nobody has been told of yet; by the inbox's clock, in s.
+        self._incomplete: dict[str, float] = {}
         self._peeks: dict[str, _Peek] = {}
         self._refused: dict[str, _Refused] = {}
-        self._present: list[Drop] = []
-        #: Manifests that are to wait from now on, with what people are told: durably, and so only after all that can be taken.
-        self._unnoted: list[tuple[Drop, list[str], Sequence[str]]] = []
-        #: Whether the last turn ended before all manifests were read.
-        self._unread = False
+        self._present: dict[str, Drop] = {}
+        #: Since when the present manifests have been there, changed or not, by the inbox's clock, in s.
+        self._first_seen: dict[str, float] = {}
+        #: The result names that are known to come from manifests in the inbox.
+        self.results = ResultNames()
+        #: Manifests that people are to be told of: durably, and so only after all that can be taken.
+        self._unnoted: list[WaitingNote] = []
+        self._queue: FairQueue[Drop] = FairQueue(_lines)
+        self._turn = Turn()
 
     def resume(self) -> int:
         """Resume what a crash, a full disk or a missing inbox interrupted. Returns the number of claims.
@@ -116,7 +126,7 @@ class Admission:
         with self.mount_guard.held():
             claims = self.claims.recover()
             if not self._recovered:
-                self._waiting.recover()
+                self._incomplete.update(self._waiting.recover())
                 self._recovered = True
             return claims
 
@@ -130,35 +140,42 @@ class Admission:
         with self.mount_guard.held():
             drops = self.inbox.look()
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
-        self._present = drops
+        self._present = {drop.name: drop for drop in drops}
+        self._first_seen = {name: self._first_seen.get(name, self.inbox.now) for name in self._present}
+        self.results.keep(set(self._present))
+        for drop in drops:
+            if drop.name not in self.results:
+                self.results.expect(drop.name, [drop.stem])
         return drops
 
     def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
-        """Batches of the drops that may be taken now, oldest first; an empty one where there was much to think about.
+        """Batches of the drops that may be taken now, as far as one turn goes: one of each owner in turn.
 
-        When all of them are given, manifests that wait are noted, at most `BATCH` of them: who drops thousands that wait keeps
-        nobody else waiting. `next_look` knows that others are left.
+        When all of them are given, manifests that wait are noted, also as far as one turn goes. `next_look` knows whether others
+        are left.
         """
         drops = self.look() if drops is None else drops
         self._forget_gone({drop.name for drop in drops})
-        settled = sorted((drop for drop in drops if drop.settled), key=_turn)
+        self._queue.keep(sorted((drop for drop in drops if drop.settled), key=_arrival))
         left = available_bytes(self.settings)
-        self._unnoted, self._unread = [], False
-        spent = 0.0
-        for start in range(0, len(settled), BATCH):
-            if spent > TURN_S:  # the rest comes with the next look, after what was dropped meanwhile
-                self._unread = True
-                break
-            batch, began = [], time.monotonic()
-            for drop in settled[start : start + BATCH]:
-                if self._complete(drop, left):
-                    batch.append(drop)
-                    left -= self._size(drop)
-            spent += time.monotonic() - began
-            yield batch
-        now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
-        for drop, missing, warnings in now:
-            self._note(drop, missing, warnings)
+        self._unnoted = []
+        batch: list[Drop] = []
+        jobs = 0
+        self._turn = Turn(self.inbox.clock)
+        for drop in self._queue.serve(self._turn):
+            if self._complete(drop, left):
+                batch.append(drop)
+                left -= self._size(drop)
+                jobs += self._peeks[drop.name].jobs
+            if len(batch) == BATCH or jobs >= TURN_JOBS:
+                yield batch
+                batch, jobs = [], 0
+        yield batch
+        turn = Turn(self.inbox.clock)
+        while self._unnoted and turn.has_room():
+            now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
+            self._waiting.begin(now)
+            turn.jobs += len(now)
 
     def take(self, drops: Sequence[Drop]) -> list[Job]:
         """Claim drops and make their jobs.
@@ -170,13 +187,15 @@ class Admission:
             return []
         limit = self.settings.intake.companion_wait_s
         with self.mount_guard.held():
-            waited = {drop.name for drop in drops if self._waiting.waited_s(drop.name) >= limit}
+            now = self.inbox.now
+            waited = {drop.name for drop in drops if now - self._incomplete.get(drop.name, now) >= limit}
             jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
         for drop in drops:
+            self._turn.jobs += self._peeks[drop.name].jobs if drop.name in self._peeks else 1
             if drop.name in self.claims.refused:
                 self._refuse(drop)
             else:
-                self._let_go(drop)
+                self._let_go(drop.name)
         return jobs
 
     def _id(self, drop: Drop) -> str:
@@ -184,11 +203,14 @@ class Admission:
         self._waiting.settle(drop.name)
         return self._waiting.id_of(drop.name) or new_job_id()
 
-    def _let_go(self, drop: Drop) -> None:
-        self.inbox.forget(drop.name)
-        self._peeks.pop(drop.name, None)
-        self._refused.pop(drop.name, None)
-        self._waiting.settle(drop.name)
+    def _let_go(self, name: str) -> None:
+        self.inbox.forget(name)
+        self.results.forget(name)
+        memories: tuple[dict[str, Any], ...]
+        memories = (self._present, self._first_seen, self._peeks, self._refused, self._incomplete)
+        for memory in memories:
+            memory.pop(name, None)
+        self._waiting.settle(name)
 
     def _refuse(self, drop: Drop) -> None:
         """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
@@ -204,16 +226,15 @@ class Admission:
         """The path below the inbox of the manifest that waits for its files under this id."""
         return self._waiting.name_of(job_id)
 
-    def expected(self, *, read: bool = False) -> dict[str, list[str]]:
-        """Manifests of the last look by the result names that are known to come from them; a file of several jobs gives
-        more names than its own, with a number each. `read`: look also into those that have not been read yet.
+    def unread_since(self) -> float:
+        """Since when the inbox has had a manifest whose result names are not known yet, by the inbox's clock, in s: it still
+        changes, or its turn has not come. Infinite where there is none.
         """
-        names: dict[str, list[str]] = {}
-        for drop in self._present:
-            peek = self._peek(drop) if read else self._peeks.get(drop.name)
-            for name in {drop.stem, *(peek.outputs if peek else ())}:
-                names.setdefault(clean_stem(name), []).append(drop.name)
-        return names
+        unread = (name for name, drop in self._present.items() if not self._is_read(drop))
+        return min((self._first_seen[name] for name in unread), default=math.inf)
+
+    def _is_read(self, drop: Drop) -> bool:
+        return drop.name in self._peeks and self._peeks[drop.name].look == drop.look
 
     def cancel(self, name: str) -> Job | None:
         """Take a manifest out of the inbox and make a cancelled job of it, durably. None: it is no manifest.
@@ -241,8 +262,7 @@ class Admission:
         if name in self.claims.refused:
             why = self.claims.refused.pop(name)
             raise JobError("manifest-stuck", f"{name} cannot be moved out of its folder ({why}).", "Remove it by hand.")
-        self._peeks.pop(name, None)
-        self._waiting.settle(name)
+        self._let_go(name)
         return jobs[0] if jobs else None
 
     # -- when to look again --------------------------------------------------------------------------------------
@@ -264,8 +284,9 @@ class Admission:
     def next_look(self) -> float:
         """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
         limits, now = self.settings.intake, self.inbox.now
-        due = [LEAST_S if self._unnoted or self._unread else limits.scan_s]
-        due += [since + limits.companion_wait_s - now for since in self._waiting.since()]
+        unfinished = self._unnoted or self._queue.unfinished or self._waiting.unfinished
+        due = [LEAST_S if unfinished else limits.scan_s]
+        due += [since + limits.companion_wait_s - now for since in list(self._incomplete.values())]
         due += [refused.due - now for refused in list(self._refused.values())]
         if (still := self.inbox.next_still()) is not None:
             due.append(still)
@@ -284,19 +305,21 @@ class Admission:
         peek = self._peek(drop)
         if peek.held:
             return self._waited_enough(self._wait(drop, [], [peek.held]))
-        unready = [name for name in peek.files if not self.inbox.still(name)]
+        unready = list(islice((name for name in peek.files if not self.inbox.still(name)), MISSING))
         if not unready:
-            self._moving.pop(drop.name, None)
             return self._fits(drop, left)
         # Files that are there need a second look like every other; that alone is not worth telling.
-        first = self._moving.setdefault(drop.name, self.inbox.now)
-        moving = [name for name in unready if self.inbox.at(name) is not None]
+        first = self._incomplete.setdefault(drop.name, self.inbox.now)
+        moving = [name for name in unready if self.inbox.last_look(name) is not None]
         patient = self.inbox.now - first < self.settings.intake.settle_s * PATIENCE
         if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
         since = self._wait(drop, [printable(os.path.basename(name)) for name in unready])
         # A file that is still being written is never taken, however long it takes.
-        return not moving and self._waited_enough(since)
+        return not moving and self._waited_enough(since) and not any(map(self._is_moving, peek.files))
+
+    def _is_moving(self, name: str) -> bool:
+        return not self.inbox.still(name) and self.inbox.last_look(name) is not None
 
     def _waited_enough(self, since: float) -> bool:
         return self.inbox.now - since >= self.settings.intake.companion_wait_s
@@ -309,26 +332,32 @@ class Admission:
         return self._waited_enough(self._wait(drop, [], [str(error)]))
 
     def _size(self, drop: Drop) -> int:
-        """Bytes of the files a manifest names, each counted once."""
+        """Bytes that a manifest's jobs take on the spool's disk. Jobs share the copies of files and of the manifest."""
         known = self._peeks.get(drop.name)
-        return sum(self.inbox.size(name) for name in known.files) if known else 0
+        if known is None:
+            return 0
+        files = sum(self.inbox.size(name) for name in known.files)
+        return files + known.look.size + known.jobs * JOB_BYTES
 
     def _peek(self, drop: Drop) -> _Peek:
         """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
         known = self._peeks.get(drop.name)
-        if known is None or known.look != drop.look or known.held:
+        if known is None or not self._is_read(drop) or known.held:
             try:
-                manifests = self._manifests(drop)
+                documents = self._documents(drop)
             except Postponed as exc:
-                known = _Peek(drop.look, [], [], str(exc))
+                known = _Peek(drop.look, [], "", 0, str(exc))
             else:
                 base = os.path.dirname(drop.name)
+                manifests = [document for document in documents if isinstance(document, Manifest)]
                 files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
-                known = _Peek(drop.look, list(files), [m.output for m in manifests if m.output])
+                outputs = [manifest.output for manifest in manifests if manifest.output]
+                known = _Peek(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)))
+                self.results.expect(drop.name, [drop.stem, *outputs])
             self._peeks[drop.name] = known
         return known
 
-    def _manifests(self, drop: Drop) -> list[Manifest]:
+    def _documents(self, drop: Drop) -> list[Manifest | JobError]:
         limits = self.settings.intake
         try:
             data = read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes)
@@ -336,27 +365,33 @@ class Admission:
             raise
         except (AvatarError, OSError):
             return []
-        return [item for item in parse_untrusted(data, limits.max_documents) if isinstance(item, Manifest)]
+        return parse_untrusted(data, limits.max_documents)
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
-        """Have a manifest wait, now or, where nobody has been told yet, when its turn has come. Returns since when it waits."""
+        """Have a manifest wait from now on; where nobody has been told yet, that is done when its turn has come. Returns since
+        when it waits.
+        """
+        since = self._incomplete.setdefault(drop.name, self.inbox.now)
         if drop.name in self._waiting:
-            return self._note(drop, missing, warnings)
-        self._unnoted.append((drop, missing, warnings))
-        return self.inbox.now
-
-    def _note(self, drop: Drop, missing: list[str], warnings: Sequence[str]) -> float:
-        wanted = next(iter(self._peek(drop).outputs), drop.stem)
-        return self._waiting.note(drop, wanted, missing, warnings)
+            self._waiting.change(drop.name, missing, warnings)
+        else:
+            wanted = self._peek(drop).output or drop.stem
+            self._unnoted.append(WaitingNote(drop, wanted, missing, warnings, since))
+        return since
 
     def _forget_gone(self, present: set[str]) -> None:
-        memories: tuple[dict[str, Any], ...] = (self._moving, self._peeks, self._refused)
+        memories: tuple[dict[str, Any], ...] = (self._incomplete, self._peeks, self._refused)
         for memory in memories:
             for name in [name for name in memory if name not in present]:
                 del memory[name]
         self._waiting.keep(present)
 
 
-def _turn(drop: Drop) -> tuple[bool, int, str]:
-    """The order in which manifests are read: small ones first, so that long ones keep nobody waiting; then the oldest."""
-    return drop.look.size > SMALL, drop.look.mtime_ns, drop.name
+def _lines(drop: Drop) -> tuple[Hashable, ...]:
+    """Long manifests take longer to read, so they have a line of their own. One that was changed is another item."""
+    return *owner_lines(drop.look.uid, drop.name), drop.look.size.bit_length() // 2, drop.name, drop.look
+
+
+def _arrival(drop: Drop) -> tuple[int, str]:
+    """The order of drops that one look has found: by a time that only the kernel sets."""
+    return drop.look.ctime_ns, drop.name

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claim_folder import ClaimFolder
-from daemon.intake.job_builder import BATCH, WITHDRAWN, Claimed, FileFacts, JobBuilder, NextTurn, Post
+from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
+from daemon.intake.job_builder import WITHDRAWN, Claimed, FileFacts, JobBuilder, NextTurn, Post
 from daemon.intake.scanner import Drop, Look
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
@@ -73,13 +74,16 @@ class Claims:
     ) -> None:
         self._settings = settings
         self._jobs_in = spool.job_folders
-        self._builder = JobBuilder(settings, spool, outbox, ready_queue, events, facts, post)
+        self._builder = JobBuilder(settings, spool, outbox, ready_queue, events, facts, clock, post)
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
         #: Manifests that could not be taken, by name, and why.
         self.refused: dict[str, str] = {}
         #: Claims whose files could not be copied, by their id.
         self._postponed: dict[str, _Postponed] = {}
+        #: Claims of which jobs are left for the next turn.
+        self._unmade: set[str] = set()
+        self._queue: FairQueue[Path] = FairQueue(self._lines)
         #: Folders among the claims that are not ours; said once.
         self._foreign: set[str] = set()
 
@@ -110,7 +114,9 @@ class Claims:
             if not taken:
                 return []
             self._flush(taken)
-            return self._accept(root, taken, new=True)
+            self._unmade.update(directory.name for directory in taken)
+            turn = Turn(self._clock)
+            return self._accept(root, (one for one in taken if turn.has_room()), turn, new=True)
 
     def _make(self, directory: Path) -> None:
         try:
@@ -153,8 +159,9 @@ class Claims:
         fs.OPS.sync_all(taken)
 
     def recover(self) -> int:
-        """Go on with every claim that a crash, a full disk or a file that could not be copied left behind. Returns how many."""
-        self._builder.begin_turn()
+        """Go on with the claims that a crash, a full disk, a file that could not be copied or the end of a turn left behind: one
+        of each owner in turn, as far as one turn goes. Returns how many there were.
+        """
         with self.folder.opened() as root:
             now = self._clock()
             left = [directory for directory in self._jobs_in(root) if self._usable(directory)]
@@ -165,16 +172,23 @@ class Claims:
             for directory in claims:
                 if directory not in whole:
                     self._clear(directory)
-            whole.sort()
-            for start in range(0, len(whole), BATCH):
-                self._accept(root, whole[start : start + BATCH])
+            self._unmade = {directory.name for directory in whole}
+            self._queue.keep(sorted(whole))
+            turn = Turn(self._clock)
+            self._accept(root, self._queue.serve(turn), turn)
             return len(claims)
+
+    def _lines(self, directory: Path) -> tuple[Hashable, ...]:
+        uid = os.lstat(directory / "manifest.yaml").st_uid
+        return *owner_lines(uid, self._source(directory)), directory.name
 
     def _due(self, claim: str, now: float) -> bool:
         return claim not in self._postponed or self._postponed[claim].due <= now
 
     def next_try(self) -> float | None:
         """Seconds until a claim that was postponed is to be tried again; None where there is none."""
+        if self._unmade:
+            return 0.0
         return min((one.due - self._clock() for one in list(self._postponed.values())), default=None)
 
     def _usable(self, directory: Path) -> bool:
@@ -201,26 +215,34 @@ class Claims:
 
     # -- into the spool ------------------------------------------------------------------------------------------
 
-    def _accept(self, root: Path, directories: Sequence[Path], *, new: bool = False) -> list[Job]:
-        """Make the jobs of claimed manifests, each once, and remove the claims. `new`: none of them can be in the spool yet."""
+    def _accept(self, root: Path, directories: Iterable[Path], turn: Turn, *, new: bool = False) -> list[Job]:
+        """Make the jobs of claimed manifests, each once, and remove the claims; those that `turn` does not reach stay.
+
+        Args:
+            new: none of the jobs can be in the spool yet.
+        """
+        seen: list[Path] = []
         claimed, unread = [], {}
         for directory in directories:
+            seen.append(directory)
             try:
                 claimed.append(self._read(directory))
+                turn.jobs += len(claimed[-1].items)
             except Postponed as exc:
                 unread[directory.name] = exc
         jobs, uncopied = self._builder.make(claimed, new=new)
         waiting = {**unread, **uncopied}
-        for directory in directories:
+        for directory in seen:
             error = waiting.get(directory.name)
             if isinstance(error, NextTurn):
-                self._postponed.setdefault(directory.name, _Postponed(self._clock(), 0.0, FIRST_RETRY_S)).due = 0.0
-            elif error is not None:
+                continue
+            self._unmade.discard(directory.name)
+            if error is not None:
                 self._postpone(directory.name, error)
             else:
                 self._postponed.pop(directory.name, None)
                 self._clear(directory)
-        if directories:
+        if seen:
             fs.OPS.sync_dir(root)
         return jobs
 

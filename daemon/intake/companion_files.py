@@ -1,8 +1,9 @@
-"""Copies of the files that jobs name. Jobs that name the same unchanged file share one copy: a burst of thousands of jobs with
-one portrait must not write it thousands of times.
+"""Copies of the files that jobs name, and of their manifests. Jobs that name the same unchanged file share one copy: a burst of
+thousands of jobs with one portrait, or from one manifest, must not write it thousands of times.
 
 Sharing is a hard link between job directories. It is safe because nobody writes into a copy: stages read it, and clearing a job
-removes only its own name. A copy is known by what identifies a content as far as the kernel can tell: device, inode, size, times.
+removes only its own name. A copy of a file is known by what identifies a content as far as the kernel can tell: device, inode,
+size, times. That of a manifest is known by its claim.
 """
 
 from __future__ import annotations
@@ -32,7 +33,19 @@ _NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, e
 
 class CompanionFiles:
     def __init__(self) -> None:
-        self._kept: OrderedDict[FileKey, int] = OrderedDict()
+        self._kept: OrderedDict[FileKey | str, int] = OrderedDict()
+
+    def write_manifest(self, claim: str, data: bytes, target: Path, check_room: Callable[[int], None]) -> None:
+        """Make `target` the manifest of a claim, whose jobs share one copy. The caller flushes it.
+
+        Args:
+            check_room: is asked before so many bytes are written; raises where they do not fit.
+        """
+        if claim in self._kept and self._share(claim, target):
+            return
+        check_room(len(data))
+        fs.OPS.write(target, data, sync=False)
+        self._keep(claim, target)
 
     def copy_file(
         self, source_fd: int, target: Path, limit: int, name: str, check_room: Callable[[int], None]
@@ -77,7 +90,7 @@ class CompanionFiles:
                 raise explain_open_error(error, name) from exc
             raise
 
-    def _share(self, key: FileKey, target: Path) -> bool:
+    def _share(self, key: FileKey | str, target: Path) -> bool:
         self._kept.move_to_end(key)
         try:
             fs.OPS.link_open(self._kept[key], target)
@@ -88,7 +101,7 @@ class CompanionFiles:
             return False
         return True
 
-    def _keep(self, key: FileKey, copy: Path) -> None:
+    def _keep(self, key: FileKey | str, copy: Path) -> None:
         self._kept[key] = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         if len(self._kept) > KEPT:
             os.close(self._kept.popitem(last=False)[1])

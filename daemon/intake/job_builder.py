@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.fair_queue import Turn
 from daemon.intake.scanner import Look
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
@@ -37,9 +39,8 @@ WITHDRAWN = JobError(
 )
 #: Jobs that are built between two flushes.
 BATCH = 100
-#: Bytes that are copied in one turn of the intake, or one job's files where those are more: what somebody else dropped must not
-#: wait until gigabytes are copied.
-TURN_BYTES = 256 * 2**20
+#: What a job takes on the disk beside its copies and its record: folder, and the blocks of the small files.
+JOB_BYTES = 16 * 2**10
 #: Claims whose files differ by less than this are made in the order of their arrival; otherwise the smaller one goes first.
 SIZE_STEP = 32 * 2**20
 
@@ -95,15 +96,16 @@ class _Build:
 
 
 class NextTurn(Postponed):
-    """Enough was copied in this turn; the rest of the claim is made in the next one."""
+    """Enough was made in this turn; the rest of the claim is made in a later one."""
 
     def __init__(self) -> None:
-        super().__init__("next-turn", "Enough was copied in this turn.", "")
+        super().__init__("next-turn", "Enough was made in this turn.", "")
 
 
 class JobBuilder:
     """Args:
     facts: gives what is known of the files that manifests name.
+    clock: monotonic seconds.
     post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
     """
 
@@ -115,39 +117,51 @@ class JobBuilder:
         ready_queue: ReadyQueue,
         events: Events,
         facts: Callable[[], FileFacts],
+        clock: Callable[[], float] = time.monotonic,
         post: Post | None = None,
     ) -> None:
         self._settings = settings
         self._facts = facts
+        self._clock = clock
         self._post = post or _at_once
         self._spool = spool
         self._outbox = outbox
         self._ready_queue = ready_queue
         self._events = events
         self._companion_files = CompanionFiles()
-        self._left_bytes = TURN_BYTES
+        self._turn = Turn(clock)
+        #: How many jobs of a claim are in the spool, where the rest is left for later turns.
+        self._made: dict[str, int] = {}
         #: Jobs of this process that are in the spool, but whose status could not be written yet.
         self._unsaid: set[str] = set()
 
-    def begin_turn(self) -> None:
-        """Allow `TURN_BYTES` to be copied from now on."""
-        self._left_bytes = TURN_BYTES
-
     def make(self, claimed: Sequence[Claimed], *, new: bool) -> tuple[list[Job], dict[str, AvatarError]]:
-        """Make the jobs of claimed manifests, each once. `new`: none of them can be in the spool yet.
+        """Make the jobs of claimed manifests, each once, as many as one turn may. `new`: none of them can be in the spool yet.
 
         Returns:
-            The jobs, and for each claim of which something could not be copied now, why. Such a claim is to be tried again.
+            The jobs, and for each claim of which something could not be made now, why. Such a claim is to be tried again.
         """
         self._companion_files.forget_unused()
-        claimed = sorted(claimed, key=lambda one: self._size(one) // SIZE_STEP)
-        builds = [_build(one, number) for one in claimed for number in range(len(one.items))]
+        self._turn = Turn(self._clock)
         jobs: list[Job] = []
         postponed: dict[str, AvatarError] = {}
-        for start in range(0, len(builds), BATCH):
-            batch = [build for build in builds[start : start + BATCH] if build.claimed.claim not in postponed]
-            jobs += self._settle(batch if new else [build for build in batch if self._due(build)], postponed)
+        builds = self._builds(sorted(claimed, key=self._order), postponed)
+        while batch := list(islice(builds, BATCH)):
+            jobs += self._settle(batch, postponed, new=new)
+        for one in claimed:
+            if one.claim not in postponed:
+                self._made.pop(one.claim, None)
         return jobs, postponed
+
+    def _order(self, claimed: Claimed) -> tuple[int, bool]:
+        return self._size(claimed) // SIZE_STEP, len(claimed.items) > BATCH
+
+    def _builds(self, claimed: Sequence[Claimed], postponed: dict[str, AvatarError]) -> Iterator[_Build]:
+        for one in claimed:
+            for number in range(self._made.get(one.claim, 0), len(one.items)):
+                if one.claim in postponed:
+                    break
+                yield _build(one, number)
 
     def _size(self, claimed: Claimed) -> int:
         """Bytes of the files that a manifest names, each counted once."""
@@ -165,36 +179,40 @@ class JobBuilder:
         build.job = known or build.job
         return known is not None
 
-    def _settle(self, builds: Sequence[_Build], postponed: dict[str, AvatarError]) -> list[Job]:
-        new = [build for build in builds if build.place is None]
-        if new:
-            self._publish(new, postponed)
-        made = [build for build in builds if build.place is not None]
+    def _settle(self, builds: Sequence[_Build], postponed: dict[str, AvatarError], *, new: bool) -> list[Job]:
+        """Bring jobs into the spool and acknowledge them, all flushed together."""
+        made: list[_Build] = []
+        reached: dict[str, int] = {}
+        written: list[Path] = []
+        for build in builds:
+            claim = build.claimed.claim
+            if claim in postponed:
+                continue
+            if not (build.item is WITHDRAWN or self._turn.has_room()):
+                postponed[claim] = NextTurn()
+                continue
+            if new or self._due(build):
+                try:
+                    written += self._write(build) if build.place is None else ()
+                except Postponed as exc:
+                    fs.remove(self._spool.tmp / build.job.id)
+                    postponed[claim] = exc
+                    continue
+                self._turn.jobs += 1
+                made.append(build)
+            reached[claim] = build.job.document + 1
+        fresh = [build for build in made if build.place is None]
+        if fresh:
+            self._publish(fresh, written)
         if made:
-            self._acknowledge(made, {build.job.id for build in new})
+            self._acknowledge(made, {build.job.id for build in fresh})
+        self._made.update(reached)
         return [build.job for build in made]
 
-    def _publish(self, builds: Sequence[_Build], postponed: dict[str, AvatarError]) -> None:
-        """Build the jobs' directories and make them appear in their queues (or among the failed)."""
-        written: list[Path] = []
-        built = []
-        for build in builds:
-            if build.claimed.claim in postponed:
-                continue
-            if self._left_bytes <= 0 and isinstance(build.item, Manifest) and build.item.files():
-                postponed[build.claimed.claim] = NextTurn()
-                continue
-            try:
-                written += self._write(build)
-            except Postponed as exc:
-                fs.remove(self._spool.tmp / build.job.id)
-                postponed[build.claimed.claim] = exc
-            else:
-                built.append(build)
-        if not built:
-            return
+    def _publish(self, builds: Sequence[_Build], written: Sequence[Path]) -> None:
+        """Make the jobs' directories appear in their queues (or among the failed). `written`: what is to be flushed before."""
         fs.OPS.sync_all(written)
-        for build in built:
+        for build in builds:
             self._unsaid.add(build.job.id)
             build.place = self._spool.folder_of(build.job)
             fs.rename(self._spool.tmp / build.job.id, build.place)
@@ -204,7 +222,10 @@ class JobBuilder:
         job, building = build.job, self._spool.tmp / build.job.id
         fs.remove(building)
         fs.OPS.mkdir(building)
-        fs.OPS.write(building / "manifest.yaml", build.claimed.data, sync=False)
+        claimed, told = build.claimed, os.path.basename(job.source)
+        is_free = build.item is WITHDRAWN  # one small job, which does not wait for room: it makes some
+        room_for = _allow if is_free else partial(self._begin_copy, told)
+        self._companion_files.write_manifest(claimed.claim, claimed.data, building / "manifest.yaml", room_for)
         copies: list[Path] = []
         try:
             if isinstance(build.item, JobError):
@@ -216,7 +237,10 @@ class JobBuilder:
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             job.set_error(exc, "intake")
         job.name = self._outbox.choose_name(build.wanted, job.id)
-        fs.OPS.write(building / "job.json", fs.dump_json(job.to_json()), sync=False)
+        record = fs.dump_json(job.to_json())
+        if not is_free:  # also for a job that fails; with the spare record and the status
+            check_room(self._settings, told, JOB_BYTES + 3 * len(record))
+        fs.OPS.write(building / "job.json", record, sync=False)
         return [building / "manifest.yaml", *copies, building / "job.json", building]
 
     def _acknowledge(self, builds: Sequence[_Build], new: Set[str]) -> None:
@@ -284,7 +308,11 @@ class JobBuilder:
 
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
-        self._left_bytes -= size
+        self._turn.copied += size
+
+
+def _allow(_size: int) -> None:
+    """Refuse nothing."""
 
 
 def _at_once(call: Callable[..., object], *args: Any) -> None:

@@ -43,11 +43,12 @@ class Look(NamedTuple):
     size: int
     mtime_ns: int
     ctime_ns: int
+    uid: int
 
     @classmethod
     def of(cls, info: os.stat_result) -> Look:
         size = info.st_size if stat.S_ISREG(info.st_mode) else -1
-        return cls(info.st_ino, size, info.st_mtime_ns, info.st_ctime_ns)
+        return cls(info.st_ino, size, info.st_mtime_ns, info.st_ctime_ns, info.st_uid)
 
     @classmethod
     def at(cls, path: str | Path) -> Look | None:
@@ -112,8 +113,12 @@ class InboxScanner:
         self.now = clock()
         self._seen: dict[str, Seen] = {}
         self._asked: set[str] = set()
+        #: Files that were asked for since the last look and are not there: thousands of manifests may lack the same one.
+        self._absent: set[str] = set()
         #: Files such as `hello.cancel` found by the last look: requests of people who have only the folder.
         self.requests: list[str] = []
+        #: Folders found by the last look, by their path below the inbox.
+        self.folders: list[str] = []
         #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
         self.closed: dict[str, str] = {}
 
@@ -123,6 +128,7 @@ class InboxScanner:
         before, seen, self._seen = self._seen, {}, {}
         drops, requests = [], []
         closed: dict[str, str] = {}
+        self.folders = []
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name, look in self._files(root, root, "", 0, closed):
@@ -136,7 +142,7 @@ class InboxScanner:
                     seen[name] = self._note(root, name, look_again, before.get(name))
         finally:
             os.close(root)
-        self._seen, self.requests, self._asked = seen, requests, set()
+        self._seen, self.requests, self._asked, self._absent = seen, requests, set(), set()
         self._writers.keep(set(seen))
         self._tell_closed(closed)
         return drops
@@ -164,6 +170,7 @@ class InboxScanner:
         and a dead one would not answer.
         """
         below = open_below(root, name, os.O_RDONLY | os.O_DIRECTORY)
+        self.folders.append(name)
         try:
             yield from self._files(root, below, f"{name}/", depth + 1, closed)
         finally:
@@ -224,8 +231,9 @@ class InboxScanner:
     def still(self, name: str) -> bool:
         """Whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
         if name not in self._seen:  # new since the look, or under a name or in a folder that is not looked at
-            look = self.at(name)
+            look = self.at(name) if name not in self._absent else None
             if look is None:
+                self._absent.add(name)
                 return False
             with self._opened() as root:
                 self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
@@ -240,6 +248,10 @@ class InboxScanner:
         """Whether a file that looks like `now` is the one that the last look found whole; True where it was not looked at."""
         seen = self._seen.get(name)
         return seen is None or (seen.look.same_content(now) and self._left(seen) <= 0)
+
+    def last_look(self, name: str) -> Look | None:
+        """What a file looked like at the last look; None where it is not known."""
+        return self._seen[name].look if name in self._seen else None
 
     def still_s(self, name: str) -> float:
         """How long a file has been seen unchanged, in s."""

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.events import Events
+from daemon.intake.fair_queue import Turn
 from daemon.intake.job_builder import Post
 from daemon.intake.scanner import Drop, InboxScanner
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox
+from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs
@@ -25,11 +25,19 @@ from daemon.system import fs
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-@dataclass
-class _Waiting:
-    """`since`: by the inbox's clock, in s."""
+class WaitingNote(NamedTuple):
+    """What is told of a manifest that begins to wait.
 
-    job: Job
+    Attributes:
+        wanted: the name its results are to have.
+        missing: names of the files that are not there, or not whole.
+        since: since when it waits, by the inbox's clock, in s.
+    """
+
+    drop: Drop
+    wanted: str
+    missing: list[str]
+    warnings: Sequence[str]
     since: float
 
 
@@ -47,8 +55,10 @@ class WaitingManifests:
         self._events = events
         self._inbox = inbox
         self._post = post
-        self._known: dict[str, _Waiting] = {}
+        self._known: dict[str, Job] = {}
         self._names: dict[str, str] = {}
+        #: Whether the last turn ended before all that are gone were forgotten.
+        self.unfinished = False
 
     def __contains__(self, name: str) -> bool:
         return name in self._known
@@ -60,45 +70,40 @@ class WaitingManifests:
     def id_of(self, name: str) -> str | None:
         """The id that a manifest waits under."""
         known = self._known.get(name)
-        return known.job.id if known else None
+        return known.id if known else None
 
-    def waited_s(self, name: str) -> float:
-        """For how long a manifest has waited, in s; -1 for one that does not."""
-        known = self._known.get(name)
-        return self._inbox().now - known.since if known else -1.0
-
-    def since(self) -> list[float]:
-        """Since when each waits, by the inbox's clock, in s."""
-        return [waiting.since for waiting in list(self._known.values())]
-
-    def note(self, drop: Drop, wanted: str, missing: list[str], warnings: Sequence[str] = ()) -> float:
-        """Note durably that a manifest waits, and tell people. Returns since when.
-
-        Args:
-            wanted: the name its results are to have.
-            missing: names of the files that are not there, or not whole.
-        """
-        waiting = self._known.get(drop.name)
-        if waiting is None:
-            now, since = time.time(), self._inbox().now
+    def begin(self, notes: Sequence[WaitingNote]) -> None:
+        """Note durably that manifests wait, all flushed together, and tell people."""
+        now, boot = time.time(), _boot_id()
+        jobs: list[Job] = []
+        for drop, _, missing, warnings, since in notes:
             job = Job(
                 id=new_job_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
             )
-            job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": _boot_id(), "at": since}}
+            job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": boot, "at": since}}
             job.warnings = list(warnings)
-            job.name = self._outbox.reserve_name(wanted, job.id, status_of(job))
-            fs.replace_json(self._record(job), job.to_json())
-            waiting = self._begin(drop.name, job, since)
-            self._post(self._events.job_waiting, job, missing)
-        elif (waiting.job.facts["missing"], waiting.job.warnings) != (missing, list(warnings)):
-            job = waiting.job
+            jobs.append(job)
+        requests = [NameRequest(note.wanted, job.id, status_of(job)) for note, job in zip(notes, jobs, strict=True)]
+        for job, name in zip(jobs, self._outbox.reserve_names(requests), strict=True):
+            job.name = name
+        fs.replace_all_json({self._record(job): job.to_json() for job in jobs})
+        for note, job in zip(notes, jobs, strict=True):
+            self._keep(note.drop.name, job)
+            self._post(self._events.job_waiting, job, note.missing)
+
+    def change(self, name: str, missing: list[str], warnings: Sequence[str]) -> None:
+        """Tell people when a manifest that waits already lacks something else."""
+        job = self._known[name]
+        if (job.facts["missing"], job.warnings) != (missing, list(warnings)):
             job.facts["missing"], job.warnings = missing, list(warnings)
             fs.replace_json(self._record(job), job.to_json(), durable=False)
             self._post(self._events.job_waiting, job, missing)
-        return waiting.since
 
-    def recover(self) -> None:
-        """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox."""
+    def recover(self) -> dict[str, float]:
+        """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox. Returns since when
+        each waits, by its path below the inbox.
+        """
+        waiting: dict[str, float] = {}
         for path in self._spool.waiting.glob(".*.tmp"):
             fs.remove(path)  # left by a crash
         for path in sorted(self._spool.waiting.glob("job-*.json")):
@@ -110,28 +115,33 @@ class WaitingManifests:
             source = str(job.facts.get("path", ""))
             there = source and self._inbox().at(source) is not None
             if there and self._spool.find_job(job.id) is None:
-                self._begin(source, job, self._waited_from(job))
+                self._keep(source, job)
+                waiting[source] = self._waited_from(job)
             else:
                 self._forget(job)
+        return waiting
 
     def settle(self, name: str) -> None:
         """End the waiting of a manifest whose job is in the spool."""
         known = self._known.get(name)
-        if known is not None and self._spool.find_job(known.job.id) is not None:
+        if known is not None and self._spool.find_job(known.id) is not None:
             self._end(name)
 
     def keep(self, present: set[str]) -> None:
-        """End the waiting of the manifests that are not in the inbox any more."""
-        for name in [name for name in self._known if name not in present]:
-            self._end(name)
+        """End the waiting of the manifests that are not in the inbox any more, as far as one turn goes."""
+        gone = [name for name in self._known if name not in present]
+        turn = Turn(self._inbox().clock)
+        while gone and turn.has_room():
+            self._end(gone.pop())
+            turn.jobs += 1
+        self.unfinished = bool(gone)
 
-    def _begin(self, name: str, job: Job, since: float) -> _Waiting:
-        self._known[name] = _Waiting(job, since)
+    def _keep(self, name: str, job: Job) -> None:
+        self._known[name] = job
         self._names[job.id] = name
-        return self._known[name]
 
     def _end(self, name: str) -> None:
-        job = self._known.pop(name).job
+        job = self._known.pop(name)
         self._names.pop(job.id, None)
         self._forget(job)
 

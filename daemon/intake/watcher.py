@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -125,6 +125,7 @@ class _Watch:
     writers: FileWriters | None
     handler: _Hint | None = None
     place: tuple[int, int] | None = None
+    root: str = ""  # the path without links
     handle: ObservedWatch | None = None
 
 
@@ -140,6 +141,9 @@ class Watcher:
         self._doubt_until = 0.0
         #: Why all watches are to be made anew; empty where they are good.
         self._stale = ""
+        #: Folders whose changes were not announced at the last look, and whether that was said.
+        self._unwatched: frozenset[str] = frozenset()
+        self._told = False
 
     def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: FileWriters | None = None) -> None:
         """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
@@ -149,11 +153,43 @@ class Watcher:
         self._watches[path] = _Watch(mode, recursive, writers)
         self.refresh(path)
 
-    def trusted(self, path: Path) -> bool:
-        """Whether changes of a watched folder are announced."""
+    def trusted(self, path: Path, folders: Sequence[str] = ()) -> bool:
+        """Whether changes of a watched folder, and of these folders below it, are announced."""
         watch = self._watches.get(path)
         certain = not self._stale and self.alive() and time.monotonic() >= self._doubt_until
-        return watch is not None and watch.handle is not None and certain
+        return (
+            watch is not None
+            and watch.handle is not None
+            and certain
+            and not (folders and self._misses_any(watch, folders))
+        )
+
+    def _misses_any(self, watch: _Watch, folders: Sequence[str]) -> bool:
+        """Whether some folders are not watched. Where the kernel refuses more watches, the library goes on without them and
+        does not tell; a folder that is new is watched soon.
+        """
+        groups = [getattr(emitter, "_inotify", None) for emitter in self._observer.emitters]
+        watched = {path for group in groups if group is not None for path in list(group._active_callbacks_by_path)}
+        before = self._unwatched
+        self._unwatched = frozenset(
+            name for name in folders if os.fsencode(os.path.join(watch.root, name)) not in watched
+        )
+        lasting = self._unwatched & before
+        if lasting and not self._told:
+            log.warning(
+                "folders not watched, polling",
+                folders=len(lasting),
+                first=min(lasting),
+                next="raise fs.inotify.max_user_watches (sysctl), then restart the service",
+            )
+        self._told = bool(lasting)
+        return bool(self._unwatched)
+
+    def is_replaced(self, path: Path) -> bool:
+        """Whether another folder stands at a watched path than the one that is watched. Not to be called in the event loop."""
+        watch = self._watches.get(path)
+        place = _place(path)
+        return watch is not None and None not in (watch.place, place) and watch.place != place
 
     def alive(self) -> bool:
         """Whether the library's threads run, which pass on what the kernel tells; an error ends them without a word."""
@@ -208,23 +244,20 @@ class Watcher:
 
     def _schedule(self, path: Path) -> None:
         watch = self._watches[path]
-        try:
-            info = os.stat(path)
-        except OSError:
-            return  # gone; whatever comes in its place is another one
-        if watch.place == (info.st_dev, info.st_ino):
-            return
+        place = _place(path)
+        if place in (None, watch.place):
+            return  # where it is gone, whatever comes in its place is another one
         if watch.handle is not None:
             with contextlib.suppress(KeyError):  # it has ended by itself
                 self._observer.unschedule(watch.handle)
-        watch.place, watch.handle = (info.st_dev, info.st_ino), None
+        watch.place, watch.root, watch.handle = place, os.path.realpath(path), None
         if watch.writers is not None:
             watch.writers.forget()
         if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
             watch.handler = _Hint(self._wake, watch.writers, self._folder_left)
             try:
                 # The library does not follow links, also not one that is the folder itself.
-                watch.handle = self._observer.schedule(watch.handler, os.path.realpath(path), recursive=watch.recursive)
+                watch.handle = self._observer.schedule(watch.handler, watch.root, recursive=watch.recursive)
             except OSError as exc:  # out of inotify watches: polling goes on
                 log.warning("inotify not available, polling", path=str(path), error=str(exc))
 
@@ -243,6 +276,15 @@ class Watcher:
 def _observer() -> InotifyObserver:
     # Full: a file that is moved in from outside is told as such, not as one that was made.
     return InotifyObserver(generate_full_events=True)
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a folder; None where it is gone."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
 
 
 def _is_deaf(emitter: EventEmitter) -> bool:

@@ -198,17 +198,29 @@ class Outbox:
         self.check()
         fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary_path("job-voices"))
 
-    def publish_note(self, name: str, sentence: str) -> None:
-        """Write a sentence for people into `NAME.txt`; if that is taken, into a file with a similar name.
+    def publish_notes(self, notes: Sequence[tuple[str, str]]) -> None:
+        """Write sentences for people: for each name and sentence a file `NAME.txt`, or, if that is taken, a file with a similar
+        name. All are flushed together.
 
         Raises:
             MachineError: `outbox-missing`.
+            OSError: some may be written; no temporary file is left.
         """
         self.check()
-        temporary = self._temporary_path("job-wish")
-        fs.OPS.write(temporary, sentence.encode() + b"\n")
-        while not fs.publish(temporary, self.root / f"{name}.txt"):
-            name = f"{name}-{secrets.token_hex(2)}"
+        written = [self._temporary_path("job-wish") for _ in notes]
+        try:
+            for temporary, (_, sentence) in zip(written, notes, strict=True):
+                fs.OPS.write(temporary, sentence.encode() + b"\n", sync=False)
+            fs.OPS.sync_all(written)
+            for temporary, (name, _) in zip(written, notes, strict=True):
+                unique = name
+                while not fs.publish(temporary, self.root / f"{unique}.txt", sync=False):
+                    unique = f"{name}-{secrets.token_hex(2)}"
+        except OSError:
+            for temporary in written:
+                fs.remove(temporary)
+            raise
+        fs.OPS.sync_dir(self.root)
 
     def withdraw_status(self, name: str, job_id: str) -> None:
         """Remove the status file of a job that was not created, if it owns the name."""

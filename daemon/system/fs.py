@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,28 @@ def replace_bytes(path: Path, data: bytes, *, durable: bool = True, temporary: P
 def replace_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Replace a file's content with JSON, as `replace_bytes` does."""
     replace_bytes(path, dump_json(value), durable=durable)
+
+
+def replace_all_json(values: Mapping[Path, Any]) -> None:
+    """Replace files in one folder, or create them, each with JSON, as `replace_bytes` does; all are flushed together.
+
+    Raises:
+        OSError: some may be replaced; no temporary file is left.
+    """
+    temporary = {path: path.with_name(f".{path.name}.tmp") for path in values}
+    try:
+        for path, value in values.items():
+            OPS.write(temporary[path], dump_json(value), sync=False)
+        OPS.sync_all(list(temporary.values()))
+        for path in values:
+            rename(temporary[path], path)
+    except OSError:
+        for left in temporary.values():
+            with contextlib.suppress(OSError):
+                remove(left)
+        raise
+    for folder in {path.parent for path in values}:
+        OPS.sync_dir(folder)
 
 
 def replace_json_best_effort(path: Path, value: Any) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import structlog
 
-from daemon.errors import MachineError
+from daemon.errors import MACHINE_ERRNOS, MachineError
 from daemon.system import fs
 from daemon.system.mounts import mount_of
 
@@ -29,6 +29,8 @@ MARK = ".avatard"
 _MARK_BYTES = 64
 #: Represents a mark that is not a readable regular file.
 _FOREIGN = "?"
+#: Somebody may put a folder in the place of the mark again and again; it is written so often.
+_TRIES = 2
 
 
 class MountGuard:
@@ -98,8 +100,7 @@ class MountGuard:
         known = self._remembered
         if known is not None and known["path"] == str(self._folder) and mark != known["id"]:
             # The remembered folder on the remembered mount needs no mark, which everybody who may write there can spoil.
-            place = self._place()
-            same = place is not None and known.get("folder") == place and known["mount"] == self._mount()
+            same = self._is_remembered()
             if mark and not same:
                 raise self._missing_error("another folder is in its place")
             if mark is None and known["mount"] != self._mount():
@@ -107,6 +108,13 @@ class MountGuard:
             if mark and same:
                 return None  # `check` writes it again
         return mark
+
+    def _is_remembered(self) -> bool:
+        """Whether the folder is the remembered one, on the remembered mount."""
+        known, place = self._remembered, self._place()
+        return (
+            known is not None and place is not None and known.get("folder") == place and known["mount"] == self._mount()
+        )
 
     def _place(self) -> list[int] | None:
         """Return inode and filesystem id of the folder, which distinguish it from another one mounted in its place, also after a
@@ -145,17 +153,46 @@ class MountGuard:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not mark or mark == _FOREIGN:
             mark = secrets.token_hex(16)
-            self._write(mark)
+            if not self._write(mark):
+                return
         known = {"path": str(self._folder), "id": mark, "mount": self._mount(), "folder": self._place()}
         fs.replace_json(self._memory, known)
         self._remembered = known
 
-    def _write(self, mark: str) -> None:
+    def _write(self, mark: str) -> bool:
+        """Write the mark. Returns False where somebody hinders it in the remembered folder, which is known without a mark.
+
+        Raises:
+            MachineError: somebody hinders it in another folder.
+            OSError: the machine is at fault.
+        """
         path = self._folder / MARK
+        for _ in range(_TRIES):
+            self._make_way(path)
+            try:
+                fs.replace_bytes(path, f"{mark}\n".encode())
+            except OSError as exc:
+                if exc.errno in MACHINE_ERRNOS:
+                    raise
+                error = exc
+            else:
+                return True
+        if not self._is_remembered():
+            raise self._missing_error(f"its mark cannot be written: {error.strerror}") from error
+        log.warning(f"the mark of the {self._kind} cannot be written", folder=str(self._folder), why=error.strerror)
+        return False
+
+    def _make_way(self, path: Path) -> None:
+        """Rename a folder that stands in the place of the mark or of its temporary file: it may hold somebody's files. Remove
+        those that are empty.
+        """
         for name in (path, path.with_name(f".{MARK}.tmp")):
-            if name.is_dir() and not name.is_symlink():  # it may hold somebody's files, so it is renamed
-                fs.rename(name, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
-        fs.replace_bytes(path, f"{mark}\n".encode())
+            if name.is_dir() and not name.is_symlink():
+                with contextlib.suppress(OSError):  # it is exchanged in this moment
+                    fs.rename(name, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
+        for moved in self._folder.glob(f"{MARK}.{'[0-9a-f]' * 8}"):
+            with contextlib.suppress(OSError):  # it holds something
+                os.rmdir(moved)
 
     def _missing_error(self, why: str) -> MachineError:
         self._confirmed = False

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.intake.admission import BATCH, LEAST_S
 from daemon.system import fs
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
@@ -307,18 +306,20 @@ def test_another_folder_in_the_place_of_the_inbox_is_refused_until_a_person_says
     assert names(room) == ["a"]
 
 
-def test_who_drops_thousands_that_wait_keeps_nobody_waiting(room: Room) -> None:
-    # Given more manifests that wait for a file than are noted in one go, and after them one that is whole
-    for number in range(3 * BATCH):
-        os.utime(room.put(f"wait{number:03}.yaml", DETECT.replace("p.png", "gone.png")), (1, 1))
-    room.put("whole.yaml")
-    # Then it is taken before any of them is noted, and each look notes some
-    assert [job.name for job in room.settle()] == ["whole"]
-    noted = [len(list(room.outbox.glob("wait*.json")))]
-    while room.admission.next_look() == LEAST_S:
-        assert room.look() == []
-        noted.append(len(list(room.outbox.glob("wait*.json"))))
-    assert noted == [BATCH, 2 * BATCH, 3 * BATCH]
+def test_an_inbox_that_is_made_again_is_noticed_long_before_the_next_scan(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a daemon that scans once an hour if nothing is announced
+    one = installation(intake={"scan_s": 3600.0})
+    one.start()
+    one.drop("a.yaml", SPEECH)
+    one.finished("a")
+    # When the inbox is moved away and made again
+    one.inbox.rename(one.inbox.with_name("old"))
+    one.inbox.mkdir()
+    one.drop("b.yaml", SPEECH)
+    # Then what is dropped there is taken
+    one.finished("b")
 
 
 def test_the_daemon_waits_for_its_inbox_and_goes_on_by_itself(

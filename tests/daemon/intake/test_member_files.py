@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.intake.admission import BATCH, LEAST_S
+from daemon.queue.free_space import available_bytes
 from tests.conftest import Installation, wait_for
 from tests.support.disk import Disk
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
@@ -90,22 +90,6 @@ def test_a_file_that_cannot_be_read_waits_alone_and_fails_by_name(
     assert (error["code"], error["fault"]) == ("file-unreadable", "machine")
 
 
-def test_long_manifests_keep_short_ones_from_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given turns without time, and long manifests that were there before a short one
-    long = "\n---\n".join([SPEECH + "#" * 1000] * 40)
-    for number in range(2 * BATCH):
-        os.utime(room.put(f"long{number:03}.yaml", long), (1, 1))
-    room.put("short.yaml")
-    room.look()
-    monkeypatch.setattr("daemon.intake.admission.TURN_S", 0.0)
-    # Then the short one is among the first, and the next look comes at once and goes on
-    room.now += SETTLE_S
-    batches = list(room.admission.scan())
-    assert "short.yaml" in [drop.name for drop in batches[0]]
-    assert len(batches) < 3
-    assert room.admission.next_look() == LEAST_S
-
-
 def test_the_loop_turns_while_an_inbox_does_not_answer(
     installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -178,6 +162,24 @@ def test_a_disk_below_its_reserve_still_stops_the_intake(tmp_path: Path) -> None
         room.admission.check_room()
 
 
+def test_jobs_of_one_manifest_share_its_copy_and_never_use_the_reserve(disk: Callable[[int], Disk]) -> None:
+    # Given a small disk, and manifests of which a copy for each job would fill it several times
+    room = Room(disk(64).root, companion_wait_s=PATIENCE_S, reserve_mb=20, max_manifest_bytes=2**20)
+    room.look()
+    documents = "---\n".join([SPEECH] * 400)
+    for number in range(4):
+        room.put(f"many{number}.yaml", documents + "#" * (250_000 - len(documents)))
+    # Then they become jobs as far as there is room beside the reserve, each with the whole manifest
+    made = room.settle()
+    for _ in range(20):
+        made += room.look()
+    assert available_bytes(room.settings) >= -(2**20)  # what the filesystem itself needs
+    assert len(made) > 400
+    copies = [room.spool.folder_of(job) / "manifest.yaml" for job in made if job.name.startswith("many0")]
+    assert {copy.stat().st_size for copy in copies} == {250_000}
+    assert len({copy.stat().st_ino for copy in copies}) < len(copies) / 50
+
+
 # -- a thread for it all -----------------------------------------------------------------------------------------
 
 
@@ -223,27 +225,7 @@ if "daemon" in sys.orig_argv:
 """
 
 
-# -- turns and pauses --------------------------------------------------------------------------------------------
-
-
-def test_much_to_copy_is_copied_in_turns_and_others_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a manifest that names more than is copied in one turn
-    monkeypatch.setattr("daemon.intake.job_builder.TURN_BYTES", 1000)
-    monkeypatch.setattr("daemon.intake.job_builder.SIZE_STEP", 1000)
-    for number in range(4):
-        room.put(f"p{number}.png", b"x" * 900 + bytes([number]))
-    room.put("a.yaml", "---\n".join(f"kind: detect\nimage: p{number}.png\n" for number in range(4)))
-    assert [job.name for job in room.settle()] == ["a-1", "a-2"]
-    # When somebody else drops one / Then it need not wait until the rest is copied, and the rest comes in the next turns
-    room.put("q.png", b"small")
-    room.put("b.yaml", DETECT.replace("p.png", "q.png"))
-    made = room.look()
-    made += room.look(SETTLE_S)
-    assert "b" in [job.name for job in made]
-    room.look()
-    names = sorted(path.stem for path in room.outbox.glob("*.json"))
-    assert names == ["a-1", "a-2", "a-3", "a-4", "b"]
-    assert list((room.inbox / ".claimed").iterdir()) == []
+# -- pauses --------------------------------------------------------------------------------------------
 
 
 def test_who_makes_the_intake_fail_cannot_make_it_fail_without_end(

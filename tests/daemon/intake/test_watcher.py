@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from watchdog.events import (
     DirCreatedEvent,
     DirModifiedEvent,
@@ -19,6 +22,7 @@ from watchdog.events import (
     FileMovedEvent,
     FileOpenedEvent,
 )
+from watchdog.observers.inotify_c import InotifyFD
 
 from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.watcher import Watcher, _Hint, announces
@@ -96,7 +100,9 @@ def test_a_folder_that_was_exchanged_is_watched_anew(tmp_path: Path) -> None:
     try:
         folder.rename(tmp_path / "old")
         folder.mkdir()
+        assert watcher.is_replaced(folder)
         watcher.refresh(folder)
+        assert not watcher.is_replaced(folder)
         # When something happens in the new one / Then it is told
         news.clear()
         (folder / "a.yaml").touch()
@@ -190,6 +196,35 @@ def test_a_filesystem_that_was_mounted_again_is_watched_anew(disk: Callable[[int
         news.clear()
         (one.root / "a.yaml").touch()
         wait_for("the news", news.is_set)
+    finally:
+        watcher.stop()
+
+
+def test_folders_that_the_kernel_refuses_to_watch_are_not_trusted_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a kernel that has no watch left but for the watched folder itself
+    add = InotifyFD.add_callback
+
+    def refusing(self: InotifyFD, path: bytes, *more: Any) -> Any:
+        if path != os.fsencode(tmp_path):
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
+        return add(self, path, *more)
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    monkeypatch.setattr(InotifyFD, "add_callback", refusing)
+    watcher = Watcher(lambda: None)
+    watcher.watch(tmp_path, "inotify", recursive=True)
+    watcher.start()
+    try:
+        # Then what is in it is not trusted, and that is said once, also where more are refused later
+        with capture_logs() as logs:
+            assert watcher.trusted(tmp_path)
+            for folders in (["a"], ["a"], ["a", "b"], ["a", "b"]):
+                assert not watcher.trusted(tmp_path, folders)
+        told = [entry for entry in logs if entry["event"] == "folders not watched, polling"]
+        assert [(entry["folders"], entry["first"]) for entry in told] == [(1, "a")]
     finally:
         watcher.stop()
 

@@ -132,7 +132,7 @@ def test_only_ones_own_name_is_withdrawn(outbox: Outbox) -> None:
 
 def test_a_sentence_for_people_overwrites_nothing(outbox: Outbox) -> None:
     (outbox.root / "hello.txt").write_text("theirs")
-    outbox.publish_note("hello", "There is no such job.")
+    outbox.publish_notes([("hello", "There is no such job.")])
     assert (outbox.root / "hello.txt").read_text() == "theirs"
     (told,) = outbox.root.glob("hello-*.txt")
     assert told.read_text() == "There is no such job.\n"
@@ -159,7 +159,7 @@ def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(mem
     for attempt in (
         lambda: reserve(outbox, ONE),
         lambda: outbox.write_status("hello", {"job": ONE}, durable=False),
-        lambda: outbox.publish_note("hello", "There is no such job."),
+        lambda: outbox.publish_notes([("hello", "There is no such job.")]),
         lambda: outbox.write_voices(b"{}"),
     ):
         with pytest.raises(MachineError) as refused:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
+from daemon.system.fs import Ops
 from daemon.system.mount_guard import MARK, MountGuard
 
 
@@ -63,6 +64,33 @@ def test_a_mark_that_somebody_spoils_is_made_anew(guarded: Callable[[], MountGua
     assert (folder / MARK).read_text() not in ("", "x", before)
     guarded().check()
     assert [path.name for path in folder.iterdir() if path.name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_folder_that_comes_in_the_way_of_the_mark_at_the_last_moment_stops_nothing(
+    guarded: Callable[[], MountGuard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    # Given somebody who puts a folder in the place of the mark just before it is written, once or each time
+    running, mark, rename = guarded(), tmp_path / "outbox" / MARK, Ops.rename
+    left = times
+
+    def renaming(self: Ops, source: Path, target: Path) -> None:
+        nonlocal left
+        if target == mark and left:
+            left -= 1
+            mark.mkdir(exist_ok=True)
+        rename(self, source, target)
+
+    mark.unlink()
+    monkeypatch.setattr(Ops, "rename", renaming)
+    # Then the daemon goes on, since the folder is the one it knows
+    running.check()
+    running.check()
+    # And when it is let, the mark is there, and nothing else is left
+    monkeypatch.undo()
+    running.check()
+    assert [path.name for path in mark.parent.iterdir()] == [MARK]
+    assert mark.is_file()
 
 
 def test_another_folder_in_its_place_is_still_told(guarded: Callable[[], MountGuard], tmp_path: Path) -> None:

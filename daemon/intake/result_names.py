@@ -1,0 +1,39 @@
+"""Which manifests in the inbox may become a job of a given result name. Kept up to date, so that a question costs no search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daemon.outbox.outbox import clean_stem
+
+
+class ResultNames:
+    def __init__(self) -> None:
+        self._results: dict[str, tuple[str, ...]] = {}
+        self._manifests: dict[str, dict[str, None]] = {}
+
+    def expect(self, manifest: str, names: Iterable[str]) -> None:
+        """Note the result names that a manifest asks for, instead of those known before. `manifest`: its path below the inbox."""
+        self.forget(manifest)
+        self._results[manifest] = tuple({clean_stem(name) for name in names})
+        for result in self._results[manifest]:
+            self._manifests.setdefault(result, {})[manifest] = None
+
+    def forget(self, manifest: str) -> None:
+        """Forget a manifest that is not in the inbox any more."""
+        for result in self._results.pop(manifest, ()):
+            del self._manifests[result][manifest]
+            if not self._manifests[result]:
+                del self._manifests[result]
+
+    def keep(self, present: set[str]) -> None:
+        """Forget all other manifests."""
+        for manifest in self._results.keys() - present:
+            self.forget(manifest)
+
+    def of(self, result: str) -> list[str]:
+        """Return the manifests that ask for a result name."""
+        return list(self._manifests.get(result, ()))
+
+    def __contains__(self, manifest: str) -> bool:
+        return manifest in self._results
