@@ -12,7 +12,7 @@ import pytest
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError, ResultError, WorkerDied
 from daemon.jobs.record import SOURCES
-from daemon.jobs.stages import Stage
+from daemon.jobs.stages import LaneName, Stage
 from daemon.queue.ready_queue import Ticket
 from daemon.system.file_key import file_key
 from daemon.wire import ModelLoaded, Notice, Result, RunRequest, TimeLeft
@@ -97,7 +97,12 @@ class PlayedLane(Lane):
     """A lane of played workers that takes whatever comes first; notes the length of each run of one stage."""
 
     def __init__(
-        self, room: QueueRoom, answers: Iterable[Answer] = (), slots: int = 1, preloads: Iterable[Stage] = ()
+        self,
+        room: QueueRoom,
+        answers: Iterable[Answer] = (),
+        slots: int = 1,
+        preloads: Iterable[Stage] = (),
+        name: LaneName = "voice",
     ) -> None:
         self.workers: list[PlayedWorker] = []
         self.runs: list[int] = []
@@ -108,7 +113,7 @@ class PlayedLane(Lane):
             return self.workers[-1]
 
         super().__init__(
-            "voice",
+            name,
             slots,
             room.state_machine,
             self._first,
@@ -193,7 +198,7 @@ def test_a_pause_does_not_end_while_the_files_of_the_next_job_are_looked_at(room
         return not answer.wait(60)
 
     room.use_sources(is_open)
-    lane = PlayedLane(room, slots=2)
+    lane = PlayedLane(room, slots=2, name="cpu")
 
     async def live() -> None:
         lane._begin_pause(FULL)
