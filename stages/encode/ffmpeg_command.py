@@ -88,11 +88,12 @@ def encode_command(source: FrameSource, speech: Path, target: Path, options: Enc
 def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
     output_format = options.output_format
     arguments: dict[str, object] = {
-        **output_format.options(options.preset, options.crf),
-        "vcodec": output_format.encoder,
+        **output_format.encoder.options(options.preset, options.crf),
+        **output_format.options,
+        "vcodec": output_format.encoder.name,
         "pix_fmt": output_format.pixel_format,
         "acodec": output_format.audio_encoder,
-        "format": output_format.muxer,
+        "format": output_format.name,
         "r": rate,
         "g": max(1, round(options.fps * _SEEK_S)),
         **_COLOUR_TAGS,

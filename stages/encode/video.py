@@ -60,7 +60,8 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     timing = read_timing(ctx.path("timing.json"))
     cues, captions = _make_captions(ctx, timing, source)
     poster: list[PlanarFrame] = []
-    output_format = output_format or format_for(source.transparent)
+    wanted = ctx.manifest
+    output_format = output_format or format_for(wanted.video_format, wanted.codec, source.transparent)
     with (
         _burn_in_folder(ctx, cues, source, timing.language) as subtitles,
         artifact(ctx.path(output_format.file)) as temporary,
@@ -85,8 +86,8 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     video = movie.stream("video")
     assert video is not None
     return {
-        "encoder": output_format.encoder,
-        "why": f"quality {ctx.manifest.quality}: preset {options.preset}, crf {options.crf}",
+        "encoder": output_format.encoder.name,
+        "why": _reason(ctx, options),
         "width": source.width,
         "height": source.height,
         "fps": ctx.manifest.fps,
@@ -95,6 +96,13 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         "bytes": ctx.path(output_format.file).stat().st_size,
         "captions": captions,
     }
+
+
+def _reason(ctx: Context, options: EncodeOptions) -> str:
+    quality = f"quality {ctx.manifest.quality}"
+    if not options.output_format.encoder.has_quality:
+        return f"{quality}: ProRes has no preset and no crf"
+    return f"{quality}: preset {options.preset}, crf {options.crf} in x264's terms"
 
 
 def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[list[Cue], str]:

@@ -48,7 +48,7 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     if why:
         yield Finding("ffmpeg", "bad", why, f"{installation.how_to_repair()} It brings an ffmpeg.")
         return
-    missing = [name for name in format_for(transparent=False).encoders if name not in out]
+    missing = [name for name in format_for("mp4", None, transparent=False).encoders if name not in out]
     if missing:
         remedy = "Unset AVATAR_FFMPEG: the ffmpeg that the set-up brings has them."
         yield Finding("ffmpeg", "bad", f"{path} lacks {', '.join(missing)}", remedy)
