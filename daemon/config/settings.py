@@ -316,6 +316,14 @@ class LipsyncStage(_Section):
 class EncodeStage(_Section):
     """How videos are drawn and encoded."""
 
+    encoder: Literal["auto", "libx264", "h264_nvenc"] = Field(
+        "auto",
+        description="Encoder of MP4s; auto: NVENC if the ffmpeg has it and a trial works, else libx264. HEVC likewise.",
+    )
+    ffmpeg: Folder | None = Field(
+        None,
+        description="Another ffmpeg that encodes videos, such as /usr/bin/ffmpeg for NVENC; null: the installed one.",
+    )
     preset: dict[str, str] = Field(
         {"draft": "ultrafast", "low": "ultrafast", "medium": "veryfast", "high": "medium"},
         description="x264's effort for each quality; other encoders get an equivalent.",

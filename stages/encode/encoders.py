@@ -23,11 +23,20 @@ class VideoEncoder:
     options: Callable[[str, int], Options]
     has_quality: bool = True
 
+    def arguments(self, preset: str, crf: int) -> tuple[str, ...]:
+        """Return its options as they stand on a command line."""
+        return tuple(word for name, value in self.options(preset, crf).items() for word in (f"-{name}", str(value)))
+
 
 #: libvpx's `cpu-used` by x264 preset, and for all other presets.
 _VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "medium": 5, "slow": 4}, 6
 #: Added to x264's rate factor to get VP9's and x265's for about the same visible quality (x265: ffmpeg's wiki, "H.265").
 _VP9_CRF, _X265_CRF = 10, 5
+#: NVENC's preset by x264 preset, and for all other presets.
+_NVENC_EFFORT, _NVENC_USUAL = (
+    {"ultrafast": "p1", "superfast": "p2", "veryfast": "p4", "slow": "p6", "slower": "p7"},
+    "p5",
+)
 
 
 def _x264_options(preset: str, crf: int) -> Options:
@@ -53,7 +62,14 @@ def _prores_options(preset: str, crf: int) -> Options:
     return {"profile:v": "4444", "vendor": "apl0"}  # editors expect Apple's own mark
 
 
+def _nvenc_options(preset: str, crf: int) -> Options:
+    # A constant quality on the scale of H.264's quantiser, as x264's rate factor is.
+    return {"preset": _NVENC_EFFORT.get(preset, _NVENC_USUAL), "tune": "hq", "rc": "vbr", "cq": crf, "b:v": 0}
+
+
 X264 = VideoEncoder("libx264", _x264_options)
 X265 = VideoEncoder("libx265", _x265_options)
 VP9 = VideoEncoder("libvpx-vp9", _vp9_options)
 PRORES = VideoEncoder("prores_ks", _prores_options, has_quality=False)
+H264_NVENC = VideoEncoder("h264_nvenc", _nvenc_options)
+HEVC_NVENC = VideoEncoder("hevc_nvenc", _nvenc_options)

@@ -31,10 +31,11 @@ class OutputFormat:
         name: value of `format` in a manifest, ffmpeg's name of the muxer, and the file's ending.
         codec: video codec; the value of `codec` in a manifest where a format has several.
         transparent: whether it has an alpha channel; frames with alpha need such a format.
-        encoder: the video encoder.
+        encoder: the video encoder, which runs on the processor.
         audio_encoder: ffmpeg's name.
         pixel_format: ffmpeg's name of the video encoder's input format.
         probe: reads a finished file; raises ValueError if it is incomplete or not of this format.
+        gpu_encoder: an encoder that makes the same on a GPU; None if there is none.
         options: other options of ffmpeg.
         length_slack_s: tolerated difference between the lengths of picture and sound, in addition to one frame.
     """
@@ -46,6 +47,7 @@ class OutputFormat:
     audio_encoder: str
     pixel_format: str
     probe: Callable[[Path], Movie]
+    gpu_encoder: VideoEncoder | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     length_slack_s: Fraction = Fraction(0)
 
@@ -60,6 +62,11 @@ class OutputFormat:
         return video_file(self.ending)
 
     @property
+    def title(self) -> str:
+        """Format and codec as a manifest asks for them."""
+        return f"`format: {self.name}`" + (f" with `codec: {self.codec}`" if self.name == "mp4" else "")
+
+    @property
     def encoders(self) -> tuple[str, str]:
         """The encoders that ffmpeg must have been built with."""
         return self.encoder.name, self.audio_encoder
@@ -67,21 +74,27 @@ class OutputFormat:
 
 #: All formats; the first suitable one is used.
 FORMATS = (
-    OutputFormat("mp4", "h264", False, encoders.X264, "aac", "yuv420p", probe_mp4, _FAST_AND_EXACT),
-    # Apple's players and editors read HEVC with the tag hvc1 only.
     OutputFormat(
-        "mp4", "hevc", False, encoders.X265, "aac", "yuv420p", probe_mp4, {**_FAST_AND_EXACT, "tag:v": "hvc1"}
+        "mp4", "h264", False, encoders.X264, "aac", "yuv420p", probe_mp4, encoders.H264_NVENC, options=_FAST_AND_EXACT
     ),
-    OutputFormat("webm", "vp9", False, encoders.VP9, "libopus", "yuv420p", probe_webm, length_slack_s=_OPUS_SLACK_S),
+    OutputFormat(
+        "mp4", "hevc", False, encoders.X265, "aac", "yuv420p", probe_mp4, encoders.HEVC_NVENC,
+        options={**_FAST_AND_EXACT, "tag:v": "hvc1"},  # the only tag that Apple's players and editors read
+    ),
+    OutputFormat(
+        "webm", "vp9", False, encoders.VP9, "libopus", "yuv420p", probe_webm, length_slack_s=_OPUS_SLACK_S
+    ),
     # The only format with alpha that both browsers and editors read.
     OutputFormat(
         "webm", "vp9", True, encoders.VP9, "libopus", "yuva420p", probe_webm_with_alpha, length_slack_s=_OPUS_SLACK_S
     ),
-    OutputFormat("mov", "prores", False, encoders.PRORES, "pcm_s16le", "yuv444p10le", probe_mp4, _FAST_AND_EXACT),
     OutputFormat(
-        "mov", "prores", True, encoders.PRORES, "pcm_s16le", "yuva444p10le", probe_mov_with_alpha, _FAST_AND_EXACT
+        "mov", "prores", False, encoders.PRORES, "pcm_s16le", "yuv444p10le", probe_mp4, options=_FAST_AND_EXACT
     ),
-)
+    OutputFormat(
+        "mov", "prores", True, encoders.PRORES, "pcm_s16le", "yuva444p10le", probe_mov_with_alpha, options=_FAST_AND_EXACT
+    ),
+)  # fmt: skip
 
 
 def format_for(name: VideoFormat, codec: str | None, transparent: bool) -> OutputFormat:

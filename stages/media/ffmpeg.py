@@ -22,20 +22,23 @@ FFMPEG_ENV = "AVATAR_FFMPEG"
 _KEPT_LINES = 24
 
 
-def ffmpeg_path() -> str:
-    """Return the path of the ffmpeg program: `$AVATAR_FFMPEG` if set, otherwise imageio-ffmpeg's.
+def ffmpeg_path(configured: str | None = None) -> str:
+    """Return the path of the ffmpeg program.
+
+    Args:
+        configured: `stages.encode.ffmpeg`; None: `$AVATAR_FFMPEG` if set, otherwise imageio-ffmpeg's.
 
     Raises:
         MachineError: `ffmpeg-missing`.
     """
-    wanted = os.environ.get(FFMPEG_ENV)
+    setting, wanted = ("stages.encode.ffmpeg", configured) if configured else (FFMPEG_ENV, os.environ.get(FFMPEG_ENV))
     if wanted:
         found = shutil.which(wanted)
         if found is None:
             raise MachineError(
                 "ffmpeg-missing",
-                f"{FFMPEG_ENV} is {wanted}, which is not an executable program.",
-                f"Correct {FFMPEG_ENV}, or unset it to use the ffmpeg that was installed with avatard.",
+                f"{setting} is {wanted}, which is not an executable program.",
+                f"Correct {setting}, or unset it to use the ffmpeg that was installed with avatard.",
             )
         return found
     try:
