@@ -338,7 +338,7 @@ class EncodeStage(_Section):
         0,
         ge=0,
         le=64,
-        description="Processes that draw the frames of one video; 0: the cores divided by the cpu lane's processes.",
+        description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
     )
     label: str = Field("AI-generated video", description="Label written into the video's metadata.")
 

@@ -48,7 +48,7 @@ def make_video(ctx: Context) -> VideoFacts:
     from stages.encode.parallel import ParallelFrames, processes_for
 
     composer = Composer.for_job(ctx)
-    processes = processes_for(ctx.settings, composer.frame_count)
+    processes = processes_for(ctx.settings, composer)
     return write_video(ctx, composer if processes == 1 else ParallelFrames(ctx, composer, processes))
 
 

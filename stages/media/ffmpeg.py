@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from daemon.errors import AvatarError, MachineError, UnknownError
-from daemon.system.process import die_with_parent
+from daemon.system.process import die_with_parent, widen_pipe
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
@@ -80,6 +80,8 @@ class FfmpegProcess:
             raise MachineError(
                 "ffmpeg-missing", f"ffmpeg cannot be started: {command[0]}: {exc.strerror}.", "See `avatar doctor`."
             ) from exc
+        if self._process.stdin is not None:
+            widen_pipe(self._process.stdin)
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
         self._drain.start()
