@@ -28,6 +28,7 @@ from daemon.jobs.engines import lane_of_engine
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system import fs
+from daemon.system.memory import release_free_memory
 from daemon.system.process import die_with
 from daemon.wire import (
     AllowTime,
@@ -210,6 +211,8 @@ def run_and_report(request: RunRequest, settings: Settings, wire: Wire, lane: st
         last = error.code == "gpu-lost" or isinstance(error, ResultError)
         wire.send(ErrorReport.of(error, request.job, trace, last=last))
         return not last
+    finally:
+        release_free_memory()  # a stage frees up to 100 MB, which the next one, or another worker, may need
     return True
 
 

@@ -328,11 +328,20 @@ class LipsyncStage(_Section):
 class EncodeStage(_Section):
     """How videos are drawn and encoded."""
 
+    encoder: Literal["auto", "libx264", "h264_nvenc"] = Field(
+        "auto",
+        description="Encoder of MP4s; auto: NVENC if the ffmpeg has it and a trial works, else libx264. HEVC likewise.",
+    )
+    ffmpeg: Folder | None = Field(
+        None,
+        description="Another ffmpeg that encodes videos, such as /usr/bin/ffmpeg for NVENC; null: the installed one.",
+    )
     preset: dict[str, str] = Field(
-        {"low": "ultrafast", "medium": "veryfast", "high": "medium"}, description="x264's effort for each quality."
+        {"draft": "ultrafast", "low": "ultrafast", "medium": "veryfast", "high": "medium"},
+        description="x264's effort for each quality; other encoders get an equivalent.",
     )
     crf: dict[str, int] = Field(
-        {"low": 26, "medium": 21, "high": 17},
+        {"draft": 26, "low": 26, "medium": 21, "high": 17},
         description="x264's constant rate factor for each quality; lower is better and larger.",
     )
     audio_kbps: int = Field(160, ge=32, le=512, description="AAC bit rate.")
@@ -341,9 +350,18 @@ class EncodeStage(_Section):
         0,
         ge=0,
         le=64,
-        description="Processes that draw the frames of one video; 0: the cores divided by the cpu lane's processes.",
+        description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
     )
-    label: str = Field("AI-generated video", description="Label written into the MP4's metadata.")
+    label: str = Field("AI-generated video", description="Label written into the video's metadata.")
+
+    @field_validator("preset", "crf")
+    @classmethod
+    def _for_every_quality(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Complete what is given for some qualities by the defaults of the others."""
+        default = cls.model_fields[str(info.field_name)].default
+        if unknown := set(given) - set(default):
+            raise ValueError(f"knows no quality {', '.join(sorted(unknown))}: they are {', '.join(default)}")
+        return {**default, **given}
 
 
 class Stages(_Section):

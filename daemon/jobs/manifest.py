@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.language import language_tag
-from daemon.jobs.video_files import VIDEO_ENDINGS
+from daemon.jobs.video_files import VIDEO_ENDINGS, Mp4Codec, VideoFormat, choose_video_format
 
 if TYPE_CHECKING:
     KindName = str
@@ -224,7 +224,18 @@ class Manifest(_Strict):
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
     )
-    quality: Literal["low", "medium", "high"] = Field("medium", description="Encoder effort and size.")
+    quality: Literal["draft", "low", "medium", "high"] = Field(
+        "medium", description="Encoder effort and size; draft: for a quick look, with half the width and height."
+    )
+    format: VideoFormat | None = Field(
+        None,
+        description="Format of the video: mp4, webm (VP9 and Opus), or mov for editors (ProRes 4444 and PCM). Default: mp4, "
+        "or webm where the background is transparent.",
+    )
+    codec: Mp4Codec | None = Field(
+        None,
+        description="Video codec of an MP4: h264, which every player knows, or hevc, which is smaller. Default: h264.",
+    )
     fps: FrameRate = Field(
         "25", description="Frames per second: 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60; kept as exact fractions."
     )
@@ -236,7 +247,7 @@ class Manifest(_Strict):
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Background = Field(
         "keep",
-        description="What is behind the person: keep, blur, green, transparent (a WebM with alpha), a colour such as "
+        description="What is behind the person: keep, blur, green, transparent (WebM or MOV with alpha), a colour such as "
         "#1a2b3c (in quotes: # begins a comment), or a picture file next to the manifest.",
     )
     motion: Motion = Field(default_factory=Motion, description="Head, blinks, brows, breath, expressiveness, seed.")
@@ -259,6 +270,8 @@ class Manifest(_Strict):
         kind = self.kind_of_job
         if wrong := kind.refused(given) or kind.missing(given):
             raise ValueError(wrong[1])
+        if kind.draws:
+            choose_video_format(self.format, self.codec, self.background == "transparent")
         return self
 
     @property
@@ -270,6 +283,11 @@ class Manifest(_Strict):
     def frame_rate(self) -> Fraction:
         """Frames per second, exact."""
         return FRAME_RATES[self.fps]
+
+    @property
+    def video_format(self) -> VideoFormat:
+        """The format of the video, by name."""
+        return choose_video_format(self.format, self.codec, self.background == "transparent")
 
     @property
     def background_file(self) -> str | None:

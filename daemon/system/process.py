@@ -1,14 +1,18 @@
-"""Makes processes end when their parent process ends, in any way."""
+"""Makes processes end when their parent process ends, in any way, and widens the pipes between them."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import signal
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Resolved at import, since nothing may be loaded between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
+_PIPE_BYTES = 1 << 20
 
 
 def die_with_parent() -> None:
@@ -21,3 +25,9 @@ def die_with(parent: int) -> None:
     die_with_parent()
     if os.getppid() != parent:  # it ended before the kernel was asked
         os._exit(1)
+
+
+def widen_pipe(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a large part of a frame, so that its two processes wait for each other less often."""
+    with contextlib.suppress(OSError):  # a smaller pipe is only slower
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

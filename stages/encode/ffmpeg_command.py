@@ -11,9 +11,10 @@ from typing import Protocol
 import ffmpeg
 
 from daemon.errors import UnknownError
+from stages.encode.encoders import VideoEncoder
 from stages.encode.formats import OutputFormat
 from stages.encode.planes import PlanarFrame
-from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 
 AUDIO_RATE = 48_000  # Hz
 #: Seconds between two key frames.
@@ -35,7 +36,7 @@ class FrameSource(Protocol):
     transparent: bool
 
     def frames(self) -> Iterator[PlanarFrame]:
-        """Yield `frame_count` frames, each valid until the next."""
+        """Yield `frame_count` frames, each valid until the next. May be called again, to start again."""
         ...
 
 
@@ -45,6 +46,8 @@ class EncodeOptions:
 
     Attributes:
         output_format: the format of the file.
+        ffmpeg: path of the program.
+        encoder: the video encoder: one of the format's.
         fps: frames per second, exact.
         preset, crf: effort and quality, in x264's terms.
         audio_kbps: bit rate of the sound.
@@ -54,6 +57,8 @@ class EncodeOptions:
     """
 
     output_format: OutputFormat
+    ffmpeg: str
+    encoder: VideoEncoder
     fps: Fraction
     preset: str
     crf: int
@@ -81,18 +86,21 @@ def encode_command(source: FrameSource, speech: Path, target: Path, options: Enc
     samples = round(Fraction(source.frame_count * AUDIO_RATE) / options.fps)
     sound = sound.filter("aresample", AUDIO_RATE).filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
     output = ffmpeg.output(picture, sound, f"file:{target}", **_output_arguments(options, rate))
-    compiled: list[str] = output.global_args("-hide_banner", "-nostdin", "-v", "error", "-y").compile(cmd=ffmpeg_path())
+    compiled: list[str] = output.global_args("-hide_banner", "-nostdin", "-v", "error", "-y").compile(
+        cmd=options.ffmpeg
+    )
     return compiled
 
 
 def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
     output_format = options.output_format
     arguments: dict[str, object] = {
-        **output_format.options(options.preset, options.crf),
-        "vcodec": output_format.encoder,
+        **options.encoder.options(options.preset, options.crf),
+        **output_format.options,
+        "vcodec": options.encoder.name,
         "pix_fmt": output_format.pixel_format,
         "acodec": output_format.audio_encoder,
-        "format": output_format.muxer,
+        "format": output_format.name,
         "r": rate,
         "g": max(1, round(options.fps * _SEEK_S)),
         **_COLOUR_TAGS,

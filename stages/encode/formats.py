@@ -6,22 +6,21 @@ To add one, see CONTRIBUTING.md, "An output format".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from daemon.jobs.video_files import video_file
-from stages.encode.mp4_probe import Movie, probe_mp4
-from stages.encode.webm_probe import probe_webm
+from daemon.jobs.video_files import VideoFormat, video_file
+from stages.encode import encoders
+from stages.encode.encoders import VideoEncoder
+from stages.encode.mp4_probe import Movie, probe_mov_with_alpha, probe_mp4
+from stages.encode.webm_probe import probe_webm, probe_webm_with_alpha
 
-#: Time scale of the MP4 in ticks per second: a multiple of every frame rate's numerator and of the sample rate, so that durations
-#: in the file are exact.
-_MP4_TICKS = 240_000
-
-#: libvpx's `cpu-used` by x264 preset, and for all other presets.
-_VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "medium": 5, "slow": 4}, 6
-#: Added to x264's rate factor to get VP9's for the same visible quality.
-_VP9_CRF = 10
+#: Options of MP4 and MOV: an index at the front, so that playing needs no seeking; and a time scale in ticks per second that is a
+#: multiple of every frame rate's numerator and of the sample rate, so that durations in the file are exact.
+_FAST_AND_EXACT = {"movflags": "+faststart", "movie_timescale": 240_000}
+#: WebM stores the length of sound in whole Opus packets only. s
+_OPUS_SLACK_S = Fraction(1, 50)
 
 
 @dataclass(frozen=True)
@@ -29,24 +28,33 @@ class OutputFormat:
     """A container with a video codec and an audio codec.
 
     Attributes:
-        ending: file name ending with its dot; one of `daemon.jobs.video_files.VIDEO_ENDINGS`.
+        name: value of `format` in a manifest, ffmpeg's name of the muxer, and the file's ending.
+        codec: video codec; the value of `codec` in a manifest where a format has several.
         transparent: whether it has an alpha channel; frames with alpha need such a format.
-        muxer, encoder, audio_encoder: ffmpeg's names. `encoder` is shown in the status.
+        encoder: the video encoder, which runs on the processor.
+        audio_encoder: ffmpeg's name.
         pixel_format: ffmpeg's name of the video encoder's input format.
-        options: makes the other ffmpeg options from an x264 preset and an x264 rate factor.
         probe: reads a finished file; raises ValueError if it is incomplete or not of this format.
+        gpu_encoder: an encoder that makes the same on a GPU; None if there is none.
+        options: other options of ffmpeg.
         length_slack_s: tolerated difference between the lengths of picture and sound, in addition to one frame.
     """
 
-    ending: str
+    name: VideoFormat
+    codec: str
     transparent: bool
-    muxer: str
-    encoder: str
+    encoder: VideoEncoder
     audio_encoder: str
     pixel_format: str
-    options: Callable[[str, int], Mapping[str, object]]
     probe: Callable[[Path], Movie]
+    gpu_encoder: VideoEncoder | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
     length_slack_s: Fraction = Fraction(0)
+
+    @property
+    def ending(self) -> str:
+        """File name ending with its dot."""
+        return f".{self.name}"
 
     @property
     def file(self) -> str:
@@ -54,53 +62,43 @@ class OutputFormat:
         return video_file(self.ending)
 
     @property
+    def title(self) -> str:
+        """Format and codec as a manifest asks for them."""
+        return f"`format: {self.name}`" + (f" with `codec: {self.codec}`" if self.name == "mp4" else "")
+
+    @property
     def encoders(self) -> tuple[str, str]:
         """The encoders that ffmpeg must have been built with."""
-        return self.encoder, self.audio_encoder
-
-
-def _mp4_options(preset: str, crf: int) -> Mapping[str, object]:
-    return {"preset": preset, "crf": crf, "movflags": "+faststart", "movie_timescale": _MP4_TICKS}
-
-
-def _webm_options(preset: str, crf: int) -> Mapping[str, object]:
-    return {
-        "deadline": "realtime",
-        "cpu-used": _VP9_EFFORT.get(preset, _VP9_USUAL),
-        "row-mt": 1,
-        "crf": crf + _VP9_CRF,
-        "b:v": 0,
-        "auto-alt-ref": 0,  # 1 would drop the alpha plane
-    }
+        return self.encoder.name, self.audio_encoder
 
 
 #: All formats; the first suitable one is used.
 FORMATS = (
     OutputFormat(
-        ending=".mp4",
-        transparent=False,
-        muxer="mp4",
-        encoder="libx264",
-        audio_encoder="aac",
-        pixel_format="yuv420p",
-        options=_mp4_options,
-        probe=probe_mp4,
+        "mp4", "h264", False, encoders.X264, "aac", "yuv420p", probe_mp4, encoders.H264_NVENC, options=_FAST_AND_EXACT
+    ),
+    OutputFormat(
+        "mp4", "hevc", False, encoders.X265, "aac", "yuv420p", probe_mp4, encoders.HEVC_NVENC,
+        options={**_FAST_AND_EXACT, "tag:v": "hvc1"},  # the only tag that Apple's players and editors read
+    ),
+    OutputFormat(
+        "webm", "vp9", False, encoders.VP9, "libopus", "yuv420p", probe_webm, length_slack_s=_OPUS_SLACK_S
     ),
     # The only format with alpha that both browsers and editors read.
     OutputFormat(
-        ending=".webm",
-        transparent=True,
-        muxer="webm",
-        encoder="libvpx-vp9",
-        audio_encoder="libopus",
-        pixel_format="yuva420p",
-        options=_webm_options,
-        probe=probe_webm,
-        length_slack_s=Fraction(1, 50),  # WebM stores the length of sound in whole Opus packets only
+        "webm", "vp9", True, encoders.VP9, "libopus", "yuva420p", probe_webm_with_alpha, length_slack_s=_OPUS_SLACK_S
     ),
-)
+    OutputFormat(
+        "mov", "prores", False, encoders.PRORES, "pcm_s16le", "yuv444p10le", probe_mp4, options=_FAST_AND_EXACT
+    ),
+    OutputFormat(
+        "mov", "prores", True, encoders.PRORES, "pcm_s16le", "yuva444p10le", probe_mov_with_alpha, options=_FAST_AND_EXACT
+    ),
+)  # fmt: skip
 
 
-def format_for(transparent: bool) -> OutputFormat:
-    """Return the format for frames with (`transparent`) or without alpha."""
-    return next(form for form in FORMATS if form.transparent == transparent)
+def format_for(name: VideoFormat, codec: str | None, transparent: bool) -> OutputFormat:
+    """Return the format of a manifest's `format` and `codec` for frames with (`transparent`) or without alpha."""
+    return next(
+        form for form in FORMATS if (form.name, form.transparent) == (name, transparent) and codec in (None, form.codec)
+    )

@@ -1,4 +1,4 @@
-"""Reads the boxes of an MP4 file, to verify that a video is complete."""
+"""Reads the boxes of an MP4 or MOV file, to verify that a video is complete."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 #: Maximum size of the index (moov box); an hour at 60 frames per second has about 4 MB.
 _MAX_MOOV = 256 << 20
+_DEPTH_WITH_ALPHA = 32
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Stream:
         samples: number of frames of a video track, or of packets of an audio track.
         width, height: px; 0 for sound.
         steps: distinct durations of a sample, in s; one value for a constant frame rate.
+        depth: bits of a pixel as an MP4 or MOV states them: 32 with an alpha channel, else 24; 0 for sound.
     """
 
     kind: str
@@ -33,6 +35,7 @@ class Stream:
     width: int
     height: int
     steps: tuple[Fraction, ...]
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,20 @@ class _Track:
     shown: int = 0
     samples: int = 0
     size: tuple[int, int] = (0, 0)
+    depth: int = 0
     steps: list[int] = field(default_factory=list)
 
     def stream(self, movie_scale: int) -> Stream:
         duration = Fraction(self.shown, movie_scale) if self.shown else Fraction(self.media, self.scale)
         steps = tuple(Fraction(step, self.scale) for step in self.steps)
-        return Stream(self.kind, self.codec, duration, self.samples, *self.size, steps)
+        return Stream(self.kind, self.codec, duration, self.samples, *self.size, steps, self.depth)
 
 
 def probe_mp4(path: Path) -> Movie:
-    """Read the tracks of an MP4 file.
+    """Read the tracks of an MP4 or MOV file.
 
     Raises:
-        ValueError: it is not a complete MP4 file.
+        ValueError: it is not a complete MP4 or MOV file.
     """
     order: list[str] = []
     moov = b""
@@ -85,6 +89,18 @@ def probe_mp4(path: Path) -> Movie:
         return Movie(tuple(_streams(moov)), tuple(order))
     except (struct.error, IndexError) as exc:
         raise ValueError(f"the index is damaged: {exc}") from exc
+
+
+def probe_mov_with_alpha(path: Path) -> Movie:
+    """Read the tracks of a MOV file, like `probe_mp4`.
+
+    Raises:
+        ValueError: it is not complete, or its picture has no alpha.
+    """
+    movie = probe_mp4(path)
+    if any(stream.kind == "video" and stream.depth != _DEPTH_WITH_ALPHA for stream in movie.streams):
+        raise ValueError("frames without alpha")
+    return movie
 
 
 def _outer(file: BinaryIO, end: int) -> Iterator[tuple[str, int]]:
@@ -147,6 +163,7 @@ def _read_track(data: bytes, track: _Track) -> None:
             track.codec = body[12:16].decode("latin-1")
             if track.kind == "video":
                 track.size = struct.unpack_from(">HH", body, 40)
+                (track.depth,) = struct.unpack_from(">H", body, 90)
         elif name == "stts":
             _read_steps(body, track)
         elif name == "elst":

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.errors import UnknownError
+from daemon.errors import AvatarError, UnknownError
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import VideoFacts
 
 if TYPE_CHECKING:
     from stages.encode.captions import Cue
+    from stages.encode.choose_encoder import EncoderChoice
     from stages.encode.ffmpeg_command import EncodeOptions, FrameSource
     from stages.encode.formats import OutputFormat
     from stages.encode.mp4_probe import Movie
@@ -38,7 +40,7 @@ def make_video(ctx: Context) -> VideoFacts:
     stages/encode/formats.py), `poster.jpg` and, as the manifest asks, `captions.srt` or `captions.vtt`.
 
     Raises:
-        MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
+        MachineError: `ffmpeg-missing`, `encoder-missing`, `font-missing`, `disk-full`, `out-of-memory`.
         UnknownError: `ffmpeg-failed`, `frames-missing`, `timing-unreadable`, `video-invalid`.
         ResultError: `picture-invalid`, `video-silent`.
     """
@@ -46,55 +48,92 @@ def make_video(ctx: Context) -> VideoFacts:
     from stages.encode.parallel import ParallelFrames, processes_for
 
     composer = Composer.for_job(ctx)
-    processes = processes_for(ctx.settings, composer.frame_count)
+    processes = processes_for(ctx.settings, composer)
     return write_video(ctx, composer if processes == 1 else ParallelFrames(ctx, composer, processes))
 
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
     """Encode the frames of any source, like `make_video`; `output_format` is by default the usual one for such frames."""
-    from stages.encode.ffmpeg_command import encode_video
+    from stages.encode.choose_encoder import choose_encoder
     from stages.encode.formats import format_for
-    from stages.encode.output_checks import FrameCheck, check_sound
+    from stages.encode.output_checks import check_sound
+    from stages.media.ffmpeg_encoders import forget_trials
     from stages.tts.timing_file import read_timing
 
     timing = read_timing(ctx.path("timing.json"))
+    wanted = ctx.manifest
+    form = output_format or format_for(wanted.video_format, wanted.codec, source.transparent)
+    choice = choose_encoder(ctx.settings.stages.encode, form, source.width, source.height)
     cues, captions = _make_captions(ctx, timing, source)
-    poster: list[PlanarFrame] = []
-    output_format = output_format or format_for(source.transparent)
     with (
         _burn_in_folder(ctx, cues, source, timing.language) as subtitles,
-        artifact(ctx.path(output_format.file)) as temporary,
+        artifact(ctx.path(form.file)) as temporary,
     ):
-        options = _encode_options(ctx, output_format, timing, subtitles)
-        speech = ctx.path("speech.wav").absolute()
         target = temporary.absolute()
-        encode_video(
-            source,
-            speech,
-            target,
-            options,
-            cwd=ctx.path(_BURN) if subtitles else ctx.job_dir,
-            progress=lambda part: ctx.progress(0.98 * part),
-            on_first=lambda frame: poster.append(frame.copy()),
-            on_each=FrameCheck().check,
-        )
-        movie = _check_file(target, source, options, timing.duration)
-        check_sound(target, speech)
-    _write_poster(ctx, poster[0])
+        options = _encode_options(ctx, form, choice, timing, subtitles)
+        try:
+            movie, poster = _encode(ctx, source, target, options, timing)
+        except AvatarError as failure:
+            forget_trials()  # the next job finds out again whether the GPU works
+            options = _without_gpu(choice, options, failure)
+            movie, poster = _encode(ctx, source, target, options, timing)
+            ctx.warnings.append(
+                f"{choice.encoder.name} failed, so {options.encoder.name} encoded the video: {failure.message}"
+            )
+        check_sound(target, ctx.path("speech.wav").absolute())
+    _write_poster(ctx, poster)
     ctx.progress(1.0)
     video = movie.stream("video")
     assert video is not None
     return {
-        "encoder": output_format.encoder,
-        "why": f"quality {ctx.manifest.quality}: preset {options.preset}, crf {options.crf}",
+        "encoder": options.encoder.name,
+        "why": _reason(ctx, choice, options),
         "width": source.width,
         "height": source.height,
         "fps": ctx.manifest.fps,
         "frames": video.samples,
         "duration_s": round(float(video.duration), 3),
-        "bytes": ctx.path(output_format.file).stat().st_size,
+        "bytes": ctx.path(form.file).stat().st_size,
         "captions": captions,
     }
+
+
+def _encode(
+    ctx: Context, source: FrameSource, target: Path, options: EncodeOptions, timing: Timing
+) -> tuple[Movie, PlanarFrame]:
+    """Encode the video into `target` and read it back. Returns its tracks and a copy of its first frame."""
+    from stages.encode.ffmpeg_command import encode_video
+    from stages.encode.output_checks import FrameCheck
+
+    poster: list[PlanarFrame] = []
+    encode_video(
+        source,
+        ctx.path("speech.wav").absolute(),
+        target,
+        options,
+        cwd=ctx.path(_BURN) if options.subtitles else ctx.job_dir,
+        progress=lambda part: ctx.progress(0.98 * part),
+        on_first=lambda frame: poster.append(frame.copy()),
+        on_each=FrameCheck().check,
+    )
+    return _check_file(target, source, options, timing.duration), poster[0]
+
+
+def _without_gpu(choice: EncoderChoice, options: EncodeOptions, failure: AvatarError) -> EncodeOptions:
+    """Return the options to start again with after the GPU's encoder failed; raises `failure` if another one would not help."""
+    # A lost GPU ends ffmpeg, or makes it write a wrong file; a GPU without memory reads like a machine without.
+    if choice.on_failure is None or failure.code not in ("ffmpeg-failed", "out-of-memory", "video-invalid"):
+        raise failure
+    return replace(options, encoder=choice.on_failure)
+
+
+def _reason(ctx: Context, choice: EncoderChoice, options: EncodeOptions) -> str:
+    """Return why the encoder and its options were chosen."""
+    chosen = choice.why if options.encoder is choice.encoder else f"{choice.encoder.name} failed in this job"
+    if not options.encoder.has_quality:
+        return f"{chosen}; it has no preset and no crf"
+    effort = f"preset {options.preset}, crf {options.crf}"
+    return f"{chosen}; quality {ctx.manifest.quality}: {effort}"
 
 
 def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[list[Cue], str]:
@@ -149,7 +188,11 @@ def _burn_in_folder(
 
 
 def _encode_options(
-    ctx: Context, output_format: OutputFormat, timing: Timing, subtitles: tuple[str, str] | None
+    ctx: Context,
+    output_format: OutputFormat,
+    choice: EncoderChoice,
+    timing: Timing,
+    subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
 
@@ -158,6 +201,8 @@ def _encode_options(
     label = f"{settings.label}. Digital source type: {_SOURCE_TYPE}{kind}"
     return EncodeOptions(
         output_format=output_format,
+        ffmpeg=choice.ffmpeg,
+        encoder=choice.encoder,
         fps=ctx.manifest.frame_rate,
         preset=settings.preset[quality],
         crf=settings.crf[quality],

@@ -13,14 +13,27 @@ def probe_webm(path: Path) -> Movie:
     """Read the tracks of a WebM file.
 
     Raises:
+        ValueError: it cannot be read to its end.
+    """
+    return _probe(path, transparent=False)
+
+
+def probe_webm_with_alpha(path: Path) -> Movie:
+    """Read the tracks of a WebM file, like `probe_webm`.
+
+    Raises:
         ValueError: it cannot be read to its end, or a frame has no alpha.
     """
+    return _probe(path, transparent=True)
+
+
+def _probe(path: Path, transparent: bool) -> Movie:
     streams = []
     for kind, codec, chosen in (("video", "vp09", "v:0"), ("audio", "Opus", "a:0")):
         scale, size, packets = _packets(path, chosen)
         if not packets:
             raise ValueError(f"no {kind}")
-        if kind == "video" and not all(alpha for _, _, alpha in packets):
+        if transparent and kind == "video" and not all(alpha for _, _, alpha in packets):
             raise ValueError("frames without alpha")
         end = max(time + length for time, length, _ in packets)
         steps = tuple(sorted({length * scale for _, length, _ in packets}))

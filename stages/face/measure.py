@@ -69,9 +69,10 @@ def measure_face(ctx: Context) -> FaceFacts:
 def _output_frame(ctx: Context, face: Face, width: int, height: int) -> output_frame.OutputFrame:
     size = output_frame.parse_pair(ctx.manifest.size, "x")
     aspect = output_frame.parse_pair(ctx.manifest.aspect, ":")
-    return output_frame.choose_output_frame(
+    frame = output_frame.choose_output_frame(
         (width, height), face.center, size, aspect, ctx.settings.stages.face.max_side_px
     )
+    return frame.halved() if ctx.manifest.quality == "draft" else frame
 
 
 def _add_warnings(ctx: Context, face: Face, count: int) -> None:
@@ -79,7 +80,7 @@ def _add_warnings(ctx: Context, face: Face, count: int) -> None:
         ctx.warnings.append(
             f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another."
         )
-    if face.box[2] < _SMALL_OUTPUT_PX:
+    if face.box[2] < _SMALL_OUTPUT_PX and ctx.manifest.quality != "draft":
         ctx.warnings.append(
             f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -32,6 +32,10 @@ class OutputFrame:
             return np.ascontiguousarray(crop)
         method = cv2.INTER_AREA if self.width < self.crop_width else cv2.INTER_LANCZOS4
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=method), np.uint8)
+
+    def halved(self) -> OutputFrame:
+        """Return the same crop at half the width and height."""
+        return replace(self, width=_even(self.width / 2), height=_even(self.height / 2))
 
     def to_output(self, landmarks: FloatArray) -> FloatArray:
         """Convert landmarks, [n, 3] px, from the picture to the output; depth is scaled like the width."""

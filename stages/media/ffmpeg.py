@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from daemon.errors import AvatarError, MachineError, UnknownError
-from daemon.system.process import die_with_parent
+from daemon.system.process import die_with_parent, widen_pipe
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
 FFMPEG_ENV = "AVATAR_FFMPEG"
@@ -22,20 +22,23 @@ FFMPEG_ENV = "AVATAR_FFMPEG"
 _KEPT_LINES = 24
 
 
-def ffmpeg_path() -> str:
-    """Return the path of the ffmpeg program: `$AVATAR_FFMPEG` if set, otherwise imageio-ffmpeg's.
+def ffmpeg_path(configured: str | None = None) -> str:
+    """Return the path of the ffmpeg program.
+
+    Args:
+        configured: `stages.encode.ffmpeg`; None: `$AVATAR_FFMPEG` if set, otherwise imageio-ffmpeg's.
 
     Raises:
         MachineError: `ffmpeg-missing`.
     """
-    wanted = os.environ.get(FFMPEG_ENV)
+    setting, wanted = ("stages.encode.ffmpeg", configured) if configured else (FFMPEG_ENV, os.environ.get(FFMPEG_ENV))
     if wanted:
         found = shutil.which(wanted)
         if found is None:
             raise MachineError(
                 "ffmpeg-missing",
-                f"{FFMPEG_ENV} is {wanted}, which is not an executable program.",
-                f"Correct {FFMPEG_ENV}, or unset it to use the ffmpeg that was installed with avatard.",
+                f"{setting} is {wanted}, which is not an executable program.",
+                f"Correct {setting}, or unset it to use the ffmpeg that was installed with avatard.",
             )
         return found
     try:
@@ -77,6 +80,8 @@ class FfmpegProcess:
             raise MachineError(
                 "ffmpeg-missing", f"ffmpeg cannot be started: {command[0]}: {exc.strerror}.", "See `avatar doctor`."
             ) from exc
+        if self._process.stdin is not None:
+            widen_pipe(self._process.stdin)
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
         self._drain.start()

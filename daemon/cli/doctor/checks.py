@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
@@ -28,32 +27,48 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
-    from stages.encode.formats import format_for
+    """The ffmpeg in use, and the one that encodes videos if that is another."""
+    from stages.encode.choose_encoder import encoding_ffmpeg
     from stages.media.ffmpeg import ffmpeg_path
+    from stages.media.ffmpeg_encoders import listed_encoders
 
-    why, path = "", ""
     try:
-        path = str(ffmpeg_path())
-        out = subprocess.run(
-            [path, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        path = ffmpeg_path()
+        listed_encoders(path)
     except AvatarError as exc:
-        why = exc.message.rstrip(".")
-    except OSError as exc:
-        why = f"{path} cannot be run: {exc.strerror}"
-    except subprocess.TimeoutExpired as exc:
-        why = f"{path} did not answer within {exc.timeout:.0f} s"
-    except subprocess.CalledProcessError as exc:
-        why = f"{path} ended with status {exc.returncode}"
-    if why:
-        yield Finding("ffmpeg", "bad", why, f"{installation.how_to_repair()} It brings an ffmpeg.")
+        yield Finding("ffmpeg", "bad", exc.message.rstrip("."), f"{installation.how_to_repair()} It brings an ffmpeg.")
         return
-    missing = [name for name in format_for(transparent=False).encoders if name not in out]
-    if missing:
-        remedy = "Unset AVATAR_FFMPEG: the ffmpeg that the set-up brings has them."
-        yield Finding("ffmpeg", "bad", f"{path} lacks {', '.join(missing)}", remedy)
+    yield Finding("ffmpeg", "good", path)
+    try:
+        path = encoding_ffmpeg(settings.stages.encode)
+        listed = listed_encoders(path)
+    except AvatarError as exc:
+        remedy = "Correct stages.encode.ffmpeg, or set it to null: the set-up brings an ffmpeg."
+        yield Finding("video encoder", "bad", exc.message.rstrip("."), remedy)
+        return
+    yield from _video_formats(settings, path, listed)
+
+
+def _video_formats(settings: Settings, path: str, listed: frozenset[str]) -> Iterator[Finding]:
+    """The encoder of usual videos, and formats that cannot be encoded."""
+    from stages.encode.choose_encoder import choose_encoder
+    from stages.encode.formats import FORMATS
+
+    usual, *others = FORMATS
+    try:
+        choice = choose_encoder(settings.stages.encode, usual, 512, 512)
+    except AvatarError as exc:
+        yield Finding("video encoder", "bad", exc.message.rstrip("."), exc.hint)
     else:
-        yield Finding("ffmpeg", "good", path)
+        yield Finding("video encoder", "good", f"{choice.encoder.name} ({choice.why})")
+    for title, missing in {
+        form.title: [name for name in form.encoders if name not in listed] for form in others
+    }.items():
+        if missing:
+            remedy = (
+                "Nothing to do unless jobs ask for it; the ffmpeg that the set-up brings has it: stages.encode.ffmpeg."
+            )
+            yield Finding("video formats", "note", f"{path} lacks {', '.join(missing)} for {title}", remedy)
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from daemon.cli.doctor.checks import CHECKS
 from daemon.cli.doctor.checks import collect_findings as looked_at
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
+from tests.support.nvenc import NvencFfmpeg
 from tests.support.people import ANNA, SERVICE, avatar_as, give
 
 #: A driver that goes away between two questions; there is no GPU here to be lost.
@@ -65,6 +67,21 @@ def test_model_files_count_as_the_configured_engine_needs_them(installation: Cal
     found = findings(one, code=1)["musetalk's model files"]
     assert "sd-vae/config.json" in found["found"]
     assert "fetch" in found["remedy"]
+
+
+def test_what_the_encoding_ffmpeg_cannot_do_is_told(tmp_path: Path) -> None:
+    # Given an ffmpeg for encoding that lacks ProRes, and NVENC without a driver
+    ffmpeg, poor = NvencFfmpeg(tmp_path, "no driver"), tmp_path / "poor"
+    poor.write_text(f"#!/bin/sh\n{ffmpeg.path} \"$@\" | grep -v ' prores_ks '\nexit 0\n")
+    poor.chmod(0o755)
+    for encoder, verdict in (("auto", "good"), ("h264_nvenc", "bad")):
+        settings = Settings.model_validate({"stages": {"encode": {"ffmpeg": str(poor), "encoder": encoder}}})
+        found = {one.what: one for one in CHECKS["ffmpeg"](settings)}
+        # Then the encoder is named with the reason, and it is bad only where NVENC is demanded
+        assert found["video encoder"].verdict == verdict
+        assert "h264_nvenc does not work" in found["video encoder"].found
+        assert "prores_ks for `format: mov`" in found["video formats"].found
+        assert found["video formats"].verdict == "note"
 
 
 def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(

@@ -44,6 +44,16 @@ VOICE_ONLY = "only a job of `kind: voice` makes one"
         ({"text": "a"}, "`image` is missing"),
         ({"text": "a", "image": "p.png", "size": "512x512", "aspect": "1:1"}, "keep one"),
         ({"text": "a", "image": "p.png", "profile": {"name": "Ann"}}, VOICE_ONLY),
+        ({"text": "a", "image": "p.png", "format": "mp4", "background": "transparent"}, "an MP4 has no alpha channel"),
+        ({"text": "a", "image": "p.png", "format": "mov", "background": "transparent"}, None),
+        ({"text": "a", "image": "p.png", "format": "webm", "background": "green"}, None),
+        ({"text": "a", "image": "p.png", "format": "mov", "codec": "hevc"}, "only an MP4 has a choice of codecs"),
+        (
+            {"text": "a", "image": "p.png", "codec": "h264", "background": "transparent"},
+            "`background: transparent` makes",
+        ),
+        ({"text": "a", "image": "p.png", "codec": "hevc"}, None),
+        ({"kind": "speech", "text": "a", "format": "mp4", "background": "transparent"}, None),  # nothing is drawn
         ({"kind": "speech", "text": "a"}, None),
         ({"kind": "speech", "image": "p.png"}, "`text` is missing"),
         ({"kind": "speech", "text": "a", "profile": {}}, VOICE_ONLY),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from daemon.jobs.video_files import VIDEO_ENDINGS
 from stages.encode.formats import FORMATS, OutputFormat
+from stages.encode.mp4_probe import probe_mov_with_alpha
 from stages.encode.video import write_video
-from tests.support.sound_jobs import Picture, Stripes, beep_job
+from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -25,7 +27,11 @@ class Glass(Stripes):
             yield np.concatenate([frame, alpha], axis=2) if self.transparent else frame
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.ending)
+def name_of(form: OutputFormat) -> str:
+    return f"{form.name}-{form.codec}{'-alpha' if form.transparent else ''}"
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=name_of)
 def test_a_format_is_read_back_whole_and_with_its_sound(tmp_path: Path, form: OutputFormat) -> None:
     # Given frames as the format wants them
     ctx = beep_job(tmp_path, 1.234567, fps="29.97")
@@ -37,7 +43,7 @@ def test_a_format_is_read_back_whole_and_with_its_sound(tmp_path: Path, form: Ou
     video, audio = (form.probe(ctx.path(form.file)).stream(kind) for kind in ("video", "audio"))
     assert video is not None
     assert audio is not None
-    assert (facts["encoder"], facts["frames"]) == (form.encoder, video.samples)
+    assert (facts["encoder"], facts["frames"]) == (form.encoder.name, video.samples)
     assert video.samples == source.frame_count
     assert (video.width, video.height) == (source.width, source.height)
     assert abs(video.duration - video.samples / ctx.manifest.frame_rate) <= form.length_slack_s
@@ -48,5 +54,50 @@ def test_a_format_is_read_back_whole_and_with_its_sound(tmp_path: Path, form: Ou
         form.probe(ctx.path(form.file))
 
 
+@pytest.mark.parametrize(
+    ("manifest", "seen"),
+    [
+        ({}, "Video: h264 (High) (avc1"),
+        ({"codec": "hevc"}, "Video: hevc (Main) (hvc1"),
+        ({"format": "webm"}, "Video: vp9 (Profile 0), yuv420p(tv"),
+        ({"format": "mov"}, "Video: prores (4444) (ap4h"),
+        ({"background": "transparent"}, "Video: vp9"),
+        (
+            {"background": "transparent", "format": "mov"},
+            "Video: prores (4444) (ap4h",
+        ),
+    ],
+    ids=str,
+)
+def test_a_manifest_gets_the_format_that_it_asks_for(tmp_path: Path, manifest: dict[str, Any], seen: str) -> None:
+    ctx = beep_job(tmp_path, 0.4, **manifest)
+    source = Glass(ctx)
+    source.transparent = ctx.manifest.background == "transparent"
+    write_video(ctx, source)
+    assert seen in look(ctx.path(f"video.{ctx.manifest.video_format}"))
+
+
+def test_a_mov_keeps_alpha_and_sound_and_says_that_it_is_generated(tmp_path: Path) -> None:
+    # Given half transparent frames
+    ctx = beep_job(tmp_path, 0.4, format="mov", background="transparent")
+    source = Glass(ctx)
+    source.transparent = True
+    write_video(ctx, source)
+    video = ctx.path("video.mov")
+    # When it is read as an editor does / Then there is their alpha, uncompressed sound and the label
+    alpha = tmp_path / "alpha.gray"
+    ffmpeg("-i", str(video), "-vf", "alphaextract,format=gray", "-f", "rawvideo", str(alpha))
+    values = np.fromfile(alpha, np.uint8)
+    assert len(values) == source.frame_count * source.width * source.height
+    assert np.abs(values.astype(int) - 128).max() <= 1
+    assert "pcm_s16le" in look(video)
+    assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in look(video)
+    # And a file of the same codec without alpha is not taken for one with it
+    plain = beep_job(tmp_path / "plain", 0.4, format="mov")
+    write_video(plain, Glass(plain))
+    with pytest.raises(ValueError, match="alpha"):
+        probe_mov_with_alpha(plain.path("video.mov"))
+
+
 def test_the_daemon_knows_the_ending_of_every_format() -> None:
-    assert sorted(form.ending for form in FORMATS) == sorted(VIDEO_ENDINGS)
+    assert {form.ending for form in FORMATS} == set(VIDEO_ENDINGS)

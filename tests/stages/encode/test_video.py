@@ -35,7 +35,7 @@ def leftovers(ctx: Context) -> list[str]:
     return sorted(path.name for path in ctx.job_dir.iterdir() if path.name not in ("speech.wav", "timing.json"))
 
 
-@pytest.mark.parametrize("fps", ["23.976", "24", "25", "29.97", "30", "59.94"])
+@pytest.mark.parametrize("fps", ["23.976", "24", "25", "29.97", "30", "59.94", "60"])
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 1.234567])
 def test_picture_and_sound_are_equally_long(tmp_path: Path, fps: str, seconds: float) -> None:
     # Given speech of an odd length and a frame rate
@@ -144,7 +144,10 @@ def test_an_ffmpeg_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> Non
 def test_an_ffmpeg_that_dies_midway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an ffmpeg that goes away while frames are still coming
     dying = tmp_path / "ffmpeg"
-    dying.write_text("#!/bin/sh\nhead -c 100000 >/dev/null\necho 'av_interleaved_write_frame(): Oh' >&2\nexit 3\n")
+    lists = f'case "$*" in *-encoders) exec {ffmpeg_path()} "$@";; esac\n'
+    dying.write_text(
+        f"#!/bin/sh\n{lists}head -c 100000 >/dev/null\necho 'av_interleaved_write_frame(): Oh' >&2\nexit 3\n"
+    )
     dying.chmod(0o755)
     monkeypatch.setenv(FFMPEG_ENV, str(dying))
     ctx = beep_job(tmp_path / "job")

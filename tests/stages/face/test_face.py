@@ -177,6 +177,8 @@ def test_a_small_face_in_a_large_picture_is_found(tmp_path: Path) -> None:
         ({"size": "480x270"}, (480, 270)),
         ({"aspect": "9:16"}, (314, 558)),
         ({"aspect": "1:1"}, (558, 558)),
+        ({"quality": "draft"}, (320, 280)),
+        ({"quality": "draft", "size": "480x270"}, (240, 136)),
     ],
 )
 def test_the_output_has_the_size_that_was_asked_for_and_even_sides(

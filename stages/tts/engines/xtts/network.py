@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from daemon.config.settings import Xtts as XttsSettings
 from daemon.errors import MachineError
+from daemon.system.memory import release_free_memory
 from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.engines.xtts.checkpoint import XttsFiles, foreign_file_error, read_state
 from stages.tts.timing import Samples
@@ -69,7 +69,7 @@ class XttsNetwork:
         self.model: Any = network.requires_grad_(False).to(self.device)
         self.sample_rate = int(config.model_args.output_sample_rate)
         self._most_tokens = int(config.model_args.gpt_max_text_tokens) - _TOKEN_ROOM
-        _release_free_memory()
+        release_free_memory()
 
     def condition(self, reference: Samples) -> SpeakerLatents:
         """Encode the speaker of a reference: float32 [n] at `REFERENCE_RATE`, at least a third of a second."""
@@ -180,10 +180,3 @@ def _device_errors() -> Iterator[None]:
 def _second_line(exc: BaseException) -> str:
     lines = str(exc).splitlines() or [type(exc).__name__]
     return lines[min(1, len(lines) - 1)].strip()[:200].rstrip(".")
-
-
-def _release_free_memory() -> None:
-    """Return freed memory to the system after loading, which glibc would keep."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

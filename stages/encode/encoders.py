@@ -1,0 +1,75 @@
+"""The video encoders: one record each, with the options that follow from effort and quality in x264's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+#: What ffmpeg-python takes: the options' names without their hyphen.
+Options = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class VideoEncoder:
+    """A video encoder of ffmpeg.
+
+    Attributes:
+        name: ffmpeg's name; shown in the status.
+        options: makes its options from an x264 preset and an x264 rate factor.
+        has_quality: whether these two change anything.
+    """
+
+    name: str
+    options: Callable[[str, int], Options]
+    has_quality: bool = True
+
+    def arguments(self, preset: str, crf: int) -> tuple[str, ...]:
+        """Return its options as they stand on a command line."""
+        return tuple(word for name, value in self.options(preset, crf).items() for word in (f"-{name}", str(value)))
+
+
+#: libvpx's `cpu-used` by x264 preset, and for all other presets.
+_VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "medium": 5, "slow": 4}, 6
+#: Added to x264's rate factor to get VP9's and x265's for about the same visible quality (x265: ffmpeg's wiki, "H.265").
+_VP9_CRF, _X265_CRF = 10, 5
+#: NVENC's preset by x264 preset, and for all other presets.
+_NVENC_EFFORT, _NVENC_USUAL = (
+    {"ultrafast": "p1", "superfast": "p2", "veryfast": "p4", "slow": "p6", "slower": "p7"},
+    "p5",
+)
+
+
+def _x264_options(preset: str, crf: int) -> Options:
+    return {"preset": preset, "crf": crf}
+
+
+def _x265_options(preset: str, crf: int) -> Options:
+    return {"preset": preset, "crf": crf + _X265_CRF, "x265-params": "log-level=error"}
+
+
+def _vp9_options(preset: str, crf: int) -> Options:
+    return {
+        "deadline": "realtime",
+        "cpu-used": _VP9_EFFORT.get(preset, _VP9_USUAL),
+        "row-mt": 1,
+        "crf": crf + _VP9_CRF,
+        "b:v": 0,
+        "auto-alt-ref": 0,  # 1 would drop the alpha plane
+    }
+
+
+def _prores_options(preset: str, crf: int) -> Options:
+    return {"profile:v": "4444", "vendor": "apl0"}  # editors expect Apple's own mark
+
+
+def _nvenc_options(preset: str, crf: int) -> Options:
+    # A constant quality on the scale of H.264's quantiser, as x264's rate factor is.
+    return {"preset": _NVENC_EFFORT.get(preset, _NVENC_USUAL), "tune": "hq", "rc": "vbr", "cq": crf, "b:v": 0}
+
+
+X264 = VideoEncoder("libx264", _x264_options)
+X265 = VideoEncoder("libx265", _x265_options)
+VP9 = VideoEncoder("libvpx-vp9", _vp9_options)
+PRORES = VideoEncoder("prores_ks", _prores_options, has_quality=False)
+H264_NVENC = VideoEncoder("h264_nvenc", _nvenc_options)
+HEVC_NVENC = VideoEncoder("hevc_nvenc", _nvenc_options)

@@ -1,0 +1,93 @@
+"""Finds out which encoders an ffmpeg has, and whether one works on this machine. The answers are kept for the process."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from functools import lru_cache
+
+from daemon.errors import MachineError
+from daemon.system.process import die_with_parent
+
+_LIST_S = 30.0  # maximum time for the list
+_TRIAL_S = 20.0  # maximum time for a trial
+_TRIAL_FRAMES, _TRIAL_SIDE = 5, 256
+#: A line of `ffmpeg -encoders`: six flags and the name.
+_LISTED = re.compile(r"^ [VAS][.A-Z]{5} (\S+)", re.MULTILINE)
+
+
+def listed_encoders(path: str) -> frozenset[str]:
+    """Return the names of the encoders that the ffmpeg at `path` was built with.
+
+    Raises:
+        MachineError: `ffmpeg-missing`: it does not run.
+    """
+    return _listed_encoders(path, _version_of(path))
+
+
+@lru_cache(maxsize=8)
+def _listed_encoders(path: str, version: int) -> frozenset[str]:
+    status, output, problem = _run([path, "-hide_banner", "-encoders"], b"", _LIST_S)
+    if status != 0:
+        raise MachineError(
+            "ffmpeg-missing", f"{path} {problem or f'ended with status {status}'}.", "See `avatar doctor`."
+        )
+    return frozenset(_LISTED.findall(output))
+
+
+def why_encoder_fails(path: str, encoder: str, options: tuple[str, ...]) -> str:
+    """Encode a few frames. Returns why that fails, as a phrase, or an empty text if it works.
+
+    Args:
+        path: the ffmpeg.
+        encoder: name of a video encoder that takes yuv420p.
+        options: its options, as on the command line.
+    """
+    return _why_encoder_fails(path, _version_of(path), encoder, options)
+
+
+@lru_cache(maxsize=8)
+def _why_encoder_fails(path: str, version: int, encoder: str, options: tuple[str, ...]) -> str:
+    frames = bytes(_TRIAL_SIDE * _TRIAL_SIDE * 3 // 2 * _TRIAL_FRAMES)
+    command = [
+        path, "-hide_banner", "-nostdin", "-v", "error", "-f", "rawvideo", "-pixel_format", "yuv420p",
+        "-video_size", f"{_TRIAL_SIDE}x{_TRIAL_SIDE}", "-framerate", "25", "-i", "pipe:0",
+        "-vcodec", encoder, *options, "-f", "framecrc", "pipe:1",
+    ]  # fmt: skip
+    status, output, problem = _run(command, frames, _TRIAL_S)
+    if status != 0:
+        return problem or f"ffmpeg ended with status {status}"
+    packets = sum(not line.startswith("#") for line in output.splitlines())
+    return "" if packets == _TRIAL_FRAMES else f"{packets} of {_TRIAL_FRAMES} frames were encoded"
+
+
+def forget_trials() -> None:
+    """Make the next `why_encoder_fails` try again."""
+    _why_encoder_fails.cache_clear()
+
+
+def _version_of(path: str) -> int:
+    """A number that changes when the file at `path` is replaced."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _run(command: list[str], feed: bytes, limit_s: float) -> tuple[int, str, str]:
+    """Returns exit status, stdout, and the first line of stderr or another reason why it failed."""
+    try:
+        done = subprocess.run(
+            command, input=feed, capture_output=True, timeout=limit_s, check=False, preexec_fn=die_with_parent
+        )
+    except subprocess.TimeoutExpired:
+        return -1, "", f"did not answer within {limit_s:.0f} s"
+    except OSError as exc:
+        return -1, "", f"cannot be run: {exc.strerror}"
+    complaint = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return (
+        done.returncode,
+        done.stdout.decode("utf-8", "replace"),
+        re.sub(r"^\[.*?\] *", "", complaint[0]) if complaint else "",
+    )

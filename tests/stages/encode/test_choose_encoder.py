@@ -1,0 +1,132 @@
+"""The choice of the encoder: NVENC where it works, and a whole video where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.errors import MachineError, UnknownError
+from stages.context import Context
+from stages.encode.video import write_video
+from stages.media.ffmpeg import ffmpeg_path
+from stages.media.ffmpeg_encoders import forget_trials
+from tests.support.nvenc import NvencFfmpeg
+from tests.support.sound_jobs import Stripes, beep_job
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+@pytest.fixture(autouse=True)
+def _new_process() -> Iterator[None]:
+    forget_trials()
+    yield
+    forget_trials()
+
+
+def job_with(folder: Path, ffmpeg: NvencFfmpeg | None, encoder: str = "auto", **manifest: Any) -> Context:
+    named = {"ffmpeg": str(ffmpeg.path)} if ffmpeg else {}
+    return beep_job(folder, 0.4, settings={"stages": {"encode": {"encoder": encoder, **named}}}, **manifest)
+
+
+def write(ctx: Context, side: int = 192) -> dict[str, Any]:
+    return dict(write_video(ctx, Stripes(ctx, side, side)))
+
+
+@pytest.mark.parametrize(("codec", "encoder"), [("h264", "h264_nvenc"), ("hevc", "hevc_nvenc")])
+def test_nvenc_is_taken_where_a_trial_of_it_works(tmp_path: Path, codec: str, encoder: str) -> None:
+    # Given an ffmpeg whose NVENC works / When two videos are made
+    ffmpeg = NvencFfmpeg(tmp_path, "works")
+    jobs = [job_with(tmp_path / name, ffmpeg, codec=codec) for name in ("a", "b")]
+    facts = [write(ctx) for ctx in jobs]
+    # Then it encodes both after one trial, and the status says so
+    assert [one["encoder"] for one in facts] == [encoder, encoder]
+    assert f"{encoder} works" in facts[0]["why"]
+    assert ffmpeg.trials() == 1
+
+
+def test_an_ffmpeg_that_has_nvenc_but_no_driver_encodes_with_x264(tmp_path: Path) -> None:
+    # Given an ffmpeg that lists NVENC where there is no driver / When two videos are made
+    ffmpeg = NvencFfmpeg(tmp_path, "no driver")
+    jobs = [job_with(tmp_path / name, ffmpeg) for name in ("a", "b")]
+    facts = [write(ctx) for ctx in jobs]
+    # Then x264 encodes them, the status says why, and nobody is warned of what is usual here
+    assert [one["encoder"] for one in facts] == ["libx264", "libx264"]
+    assert "h264_nvenc does not work: Cannot load libcuda.so.1" in facts[0]["why"]
+    assert ffmpeg.trials() == 1
+    assert jobs[0].warnings == []
+
+
+@pytest.mark.parametrize("captions", ["none", "burn"])
+def test_a_gpu_that_is_lost_in_a_video_costs_only_time(tmp_path: Path, captions: str) -> None:
+    # Given a GPU that works in the trial, and breaks in the video
+    ffmpeg = NvencFfmpeg(tmp_path, "lost")
+    ctx, plain = job_with(tmp_path / "a", ffmpeg, captions=captions), job_with(tmp_path / "b", None, captions=captions)
+    # When it is encoded
+    facts = write(ctx)
+    write(plain)
+    # Then x264 makes the same video as without NVENC, its person is told, and nothing else is left
+    assert facts["encoder"] == "libx264"
+    assert "h264_nvenc failed in this job" in facts["why"]
+    assert "EncodePicture failed" in ctx.warnings[0]
+    assert ctx.path("video.mp4").read_bytes() == plain.path("video.mp4").read_bytes()
+    assert {path.name for path in ctx.job_dir.iterdir()} == {"speech.wav", "timing.json", "video.mp4", "poster.jpg"}
+    # And the next job tries the GPU again
+    write(job_with(tmp_path / "c", ffmpeg))
+    assert ffmpeg.trials() == 2
+
+
+def test_a_fault_of_the_job_is_not_taken_for_the_gpus(tmp_path: Path) -> None:
+    # Given NVENC that works, and frames that break off / When it is encoded / Then it is not started again
+    ctx = job_with(tmp_path / "a", NvencFfmpeg(tmp_path, "works"))
+    with pytest.raises(RuntimeError, match="composer broke"):
+        write_video(ctx, Stripes(ctx, 192, 192, stop_after=3))
+    assert ctx.warnings == []
+
+
+def test_what_the_operator_demands_is_done_or_refused(tmp_path: Path) -> None:
+    # Given an operator who wants x264 only / Then NVENC is not even tried
+    ffmpeg = NvencFfmpeg(tmp_path / "works", "works")
+    facts = write(job_with(tmp_path / "a", ffmpeg, encoder="libx264"))
+    assert (facts["encoder"], ffmpeg.trials()) == ("libx264", 0)
+    # Given one who wants NVENC only, where there is no driver / Then the machine is at fault, and is tried again each time
+    ffmpeg = NvencFfmpeg(tmp_path / "none", "no driver")
+    for name in ("b", "c"):
+        with pytest.raises(MachineError, match=r"libcuda\.so\.1") as caught:
+            write(job_with(tmp_path / name, ffmpeg, encoder="h264_nvenc"))
+        assert caught.value.code == "encoder-missing"
+    assert ffmpeg.trials() == 2
+    # And a GPU that is lost in the video fails it
+    with pytest.raises(UnknownError, match="EncodePicture failed"):
+        write(job_with(tmp_path / "d", NvencFfmpeg(tmp_path / "lost", "lost"), encoder="h264_nvenc"))
+
+
+def test_a_picture_that_is_too_small_for_nvenc_goes_to_x264(tmp_path: Path) -> None:
+    ffmpeg = NvencFfmpeg(tmp_path, "works")
+    facts = write(job_with(tmp_path / "a", ffmpeg), side=128)
+    assert (facts["encoder"], ffmpeg.trials()) == ("libx264", 0)
+
+
+@pytest.mark.parametrize(("manifest", "encoder"), [({"codec": "hevc"}, "libx265"), ({"format": "mov"}, "prores_ks")])
+def test_an_ffmpeg_without_the_encoder_is_the_machines_fault(
+    tmp_path: Path, manifest: dict[str, Any], encoder: str
+) -> None:
+    # Given an ffmpeg that was built without it
+    poor = tmp_path / "ffmpeg"
+    poor.write_text(f"#!/bin/sh\n{ffmpeg_path()} \"$@\" | grep -v ' {encoder} '\n")
+    poor.chmod(0o755)
+    ctx = beep_job(tmp_path / "job", settings={"stages": {"encode": {"ffmpeg": str(poor)}}}, **manifest)
+    # Then the error names it, and what asked for it
+    with pytest.raises(MachineError, match=f"no encoder {encoder}") as caught:
+        write(ctx)
+    assert caught.value.code == "encoder-missing"
+    assert all(str(value) in caught.value.message for value in manifest.values())
+
+
+def test_an_ffmpeg_that_is_not_there_is_named_with_its_setting(tmp_path: Path) -> None:
+    ctx = beep_job(tmp_path, settings={"stages": {"encode": {"ffmpeg": str(tmp_path / "gone")}}})
+    with pytest.raises(MachineError, match=r"stages\.encode\.ffmpeg") as caught:
+        write(ctx)
+    assert caught.value.code == "ffmpeg-missing"
