@@ -16,7 +16,7 @@ import stages.face
 from daemon.errors import JobError
 from stages.face.mesh import CHIN, FOREHEAD
 from stages.face.rig.rig import VERSION, load_rig
-from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, portrait_of
+from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -31,10 +31,6 @@ def header_only(width: int, height: int) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     )
-
-
-def noise() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
 
 
 BAD = {
@@ -123,14 +119,6 @@ def test_a_picture_that_was_stored_lying_down_comes_out_upright(tmp_path: Path) 
     assert (record["width"], record["height"]) == (640, 560)
     forehead, chin = record["landmarks"][FOREHEAD], record["landmarks"][CHIN]
     assert chin[1] - forehead[1] > 5 * abs(chin[0] - forehead[0])
-
-
-def two_faces() -> Image.Image:
-    """A larger face on the left, a smaller one on the right of the middle."""
-    picture = Image.new("RGB", (1400, 640), (200, 195, 190))
-    picture.paste(drawn(), (0, 0))
-    picture.paste(drawn().resize((460, 460)), (660, 120))
-    return picture
 
 
 @pytest.mark.parametrize(("choice", "left"), [("largest", True), ("0", True), ("1", False), ("center", False)])
