@@ -39,7 +39,7 @@ def blur(picture: npt.NDArray[Any], sigma: float) -> npt.NDArray[Any]:
 
 def blur_widely(picture: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
     """Apply a Gaussian blur with `sigma` px, a large one at a reduced size: its time is then that of reading the picture once."""
-    step = int(_COARSE * sigma)
+    step = round(_COARSE * sigma)
     if step < 2:
         return blur(picture, sigma)
     size = picture.shape[1], picture.shape[0]
