@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -154,7 +153,11 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
             return _unpack(data)
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except OSError:
+        raise
+    except (
+        Exception
+    ):  # a damaged archive makes zipfile and numpy raise nearly anything, NotImplementedError and TokenError too
         path.unlink(missing_ok=True)
     rig = build_rig(portrait, landmarks)
     packed = _pack(rig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,14 +202,27 @@ def test_detect_makes_no_rig(tmp_path: Path) -> None:
     assert not ctx.settings.paths.cache.exists()
 
 
-def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(tmp_path: Path) -> None:
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def unknown_compression(data: bytes) -> bytes:
+    """With a single byte changed: the first entry's compression method in the archive's directory."""
+    at = data.index(b"PK\x01\x02") + 10
+    return data[:at] + b"\x63" + data[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [half, unknown_compression])
+def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     # Given a portrait whose rig was built
     ctx = job(tmp_path / "job", drawn(400))
     stages.face.run(ctx)
     (path,) = ctx.settings.paths.cache.rglob(f"*-v{VERSION}.npz")
     whole = path.read_bytes()
-    # When its file is cut off, and the rig is asked for again
-    path.write_bytes(whole[: len(whole) // 2])
+    # When its file is damaged, and the rig is asked for again
+    path.write_bytes(damage(whole))
     rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
     # Then it is whole again, in memory and on the disk
     assert rig.lower.shape[0] == len(rig.face_names)
