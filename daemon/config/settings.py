@@ -381,7 +381,9 @@ class Retention(_Section):
     failed_days: float = Field(90.0, ge=0, description="Days for which failed jobs are kept; they can be retried.")
     done_mb: int = Field(1000, ge=0, description="Most space for finished jobs; the oldest go first.")
     failed_mb: int = Field(10_000, ge=0, description="Most space for failed jobs; the oldest go first.")
-    cache_mb: int = Field(2000, ge=0, description="Most space for rigs of portraits; the least recently used go first.")
+    cache_mb: int = Field(
+        2000, ge=0, description="Most space for measured portraits; the least recently used go first."
+    )
     outbox_days: float = Field(0.0, ge=0, description="Days after which results are removed; 0: never.")
     outbox_mb: int = Field(0, ge=0, description="Most space for results; 0: no limit.")
 

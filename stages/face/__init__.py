@@ -1,6 +1,6 @@
 """The face stage: turns the dropped picture into an upright portrait and measures the face to animate.
 
-Reads `source.image`; writes `portrait.png` and `face.json`, and the rig into the cache.
+Reads `source.image`; writes `portrait.png` and `face.json`, and the measurement and the rig into the cache.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from daemon.system.fs import artifact
 from stages.context import Context
 from stages.face import decode
 from stages.face.output_frame import choose_output_frame
-from stages.face.sampling import blur
+from stages.face.sampling import blur, encode_png
 
 Picture = npt.NDArray[np.uint8]
 
@@ -48,9 +48,8 @@ def prepare_backdrop(ctx: Context, split: bool, width: int, height: int) -> None
         raise JobError(exc.code, f"background: {exc.message}", exc.hint) from exc
     middle = (source.shape[1] / 2, source.shape[0] / 2)
     fitted = choose_output_frame((source.shape[1], source.shape[0]), middle, (width, height), None, max(width, height))
-    encoded = cv2.imencode(".png", fitted.render(source)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
     with artifact(ctx.path(_FILE)) as path:
-        path.write_bytes(encoded.tobytes())
+        path.write_bytes(encode_png(fitted.render(source)))
 
 
 def load_backdrop(ctx: Context, plate: Picture) -> Picture | None:

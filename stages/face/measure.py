@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.system.fs import artifact, dump_json
+from daemon.system.fs import artifact, dump_lines
 from stages.context import Context
 from stages.face import backdrop, decode, mesh, output_frame
 from stages.face.acceptance import check_face, choose_face
 from stages.face.detect import Face, find_faces
+from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose
 from stages.face.rig.rig import load_rig
+from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
+
+Picture = npt.NDArray[np.uint8]
 
 _VERSION = 1
 _SMALL_OUTPUT_PX = 96
@@ -34,28 +39,65 @@ def measure_face(ctx: Context) -> FaceFacts:
         JobError: the picture cannot be read, its face cannot be animated, or the background cannot be used.
     """
     cv2.setNumThreads(1)
-    limits = ctx.settings.stages.face
-    source, scale = decode.read_picture(ctx.source("image"), limits.max_pixels, ctx.allow_pixels)
+    measured, portrait = _known_or_new(ctx)
+    width, height = measured.record["width"], measured.record["height"]
+    with artifact(ctx.path("portrait.png")) as path:
+        path.write_bytes(measured.portrait)
+    with artifact(ctx.path("face.json")) as path:
+        path.write_bytes(dump_lines(measured.record))
+    ctx.warnings.extend(measured.warnings)
+    ctx.progress(0.7)
+    if ctx.manifest.kind_of_job.draws:
+        landmarks = np.array(measured.record["landmarks"], np.float32)
+        rig = load_rig(ctx.settings.paths.cache, portrait, landmarks)
+        backdrop.prepare_backdrop(ctx, bool(rig.matte), width, height)
+    return measured.facts
+
+
+def _known_or_new(ctx: Context) -> tuple[Measured, Picture]:
+    """Take the result of an earlier job about the same picture, or measure it, and keep the result if a video is made.
+
+    Returns:
+        The result, and its portrait decoded, RGB uint8 [height, width, 3].
+    """
+    options = PictureOptions(
+        ctx.manifest.face,
+        ctx.manifest.size,
+        ctx.manifest.aspect,
+        ctx.manifest.quality == "draft",
+        ctx.settings.stages.face,
+    )
+    picture, cache = ctx.source("image"), ctx.settings.paths.cache
+    key = key_of(picture, options)
+    if (known := load_measured(cache, key)) is not None:
+        _allow_drawing(ctx, known.record["width"], known.record["height"])
+        return known, decode_png(known.portrait)
+    measured, portrait = _measure(ctx, picture, options)
+    # The picture is looked at again: it must not have changed between the key and the decoding.
+    if ctx.manifest.kind_of_job.draws and key_of(picture, options) == key:
+        save_measured(cache, key, measured)
+    return measured, portrait
+
+
+def _allow_drawing(ctx: Context, width: int, height: int) -> None:
+    ctx.allow_pixels(_RIG_WORK * width * height / 1e6)
+
+
+def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture]:
+    """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
+    source, scale = decode.read_picture(picture, options.limits.max_pixels, ctx.allow_pixels)
     height, width = source.shape[:2]
     ctx.progress(0.2)
     faces = find_faces(source, shared_landmarker())
-    face = choose_face(faces, ctx.manifest.face, width, height)
-    pose = check_face(face, scale, width, height, limits)
+    face = choose_face(faces, options.face, width, height)
+    pose = check_face(face, scale, width, height, options.limits)
     ctx.progress(0.5)
-    frame = _output_frame(ctx, face, width, height)
-    ctx.allow_pixels(_RIG_WORK * frame.width * frame.height / 1e6)
+    frame = _output_frame(options, face, width, height)
+    _allow_drawing(ctx, frame.width, frame.height)
     portrait = frame.render(source)
     measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
-    _add_warnings(ctx, measured, len(faces))
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces))
-    _write_picture(ctx, portrait)
-    with artifact(ctx.path("face.json")) as path:
-        path.write_bytes(dump_json(record))
-    ctx.progress(0.7)
-    if ctx.manifest.kind_of_job.draws:
-        rig = load_rig(ctx.settings.paths.cache, portrait, measured.landmarks)
-        backdrop.prepare_backdrop(ctx, bool(rig.matte), frame.width, frame.height)
-    return {
+    facts: FaceFacts = {
         "engine": "mediapipe",
         "faces_found": len(faces),
         "face_px": round(face.size_px * scale),
@@ -64,31 +106,30 @@ def measure_face(ctx: Context) -> FaceFacts:
         "width": frame.width,
         "height": frame.height,
     }
+    return Measured(record, facts, _warnings(options, measured, len(faces)), encode_png(portrait)), portrait
 
 
-def _output_frame(ctx: Context, face: Face, width: int, height: int) -> output_frame.OutputFrame:
-    size = output_frame.parse_pair(ctx.manifest.size, "x")
-    aspect = output_frame.parse_pair(ctx.manifest.aspect, ":")
-    frame = output_frame.choose_output_frame(
-        (width, height), face.center, size, aspect, ctx.settings.stages.face.max_side_px
-    )
-    return frame.halved() if ctx.manifest.quality == "draft" else frame
+def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:
+    size = output_frame.parse_pair(options.size, "x")
+    aspect = output_frame.parse_pair(options.aspect, ":")
+    frame = output_frame.choose_output_frame((width, height), face.center, size, aspect, options.limits.max_side_px)
+    return frame.halved() if options.draft else frame
 
 
-def _add_warnings(ctx: Context, face: Face, count: int) -> None:
-    if count > 1 and ctx.manifest.face == "largest":
-        ctx.warnings.append(
-            f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another."
-        )
-    if face.box[2] < _SMALL_OUTPUT_PX and ctx.manifest.quality != "draft":
-        ctx.warnings.append(
+def _warnings(options: PictureOptions, face: Face, count: int) -> list[str]:
+    found = []
+    if count > 1 and options.face == "largest":
+        found.append(f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another.")
+    if face.box[2] < _SMALL_OUTPUT_PX and not options.draft:
+        found.append(
             f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth."
         )
     if max(mesh.lid_openness(face.landmarks)) < mesh.CLOSED_EYE:
-        ctx.warnings.append("The eyes are closed in the picture, so the video has no blinks.")
+        found.append("The eyes are closed in the picture, so the video has no blinks.")
+    return found
 
 
-def _record(face: Face, pose: Pose, portrait: npt.NDArray[np.uint8], face_px: float, count: int) -> dict[str, Any]:
+def _record(face: Face, pose: Pose, portrait: Picture, face_px: float, count: int) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "width": portrait.shape[1],
@@ -104,9 +145,3 @@ def _record(face: Face, pose: Pose, portrait: npt.NDArray[np.uint8], face_px: fl
             "lip_gap": round(mesh.lip_gap(face.landmarks), 3),
         },
     }
-
-
-def _write_picture(ctx: Context, portrait: npt.NDArray[np.uint8]) -> None:
-    encoded = cv2.imencode(".png", cv2.cvtColor(portrait, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
-    with artifact(ctx.path("portrait.png")) as path:
-        path.write_bytes(encoded.tobytes())

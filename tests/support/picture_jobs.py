@@ -75,6 +75,19 @@ def smiling() -> Image.Image:
     return astronaut().crop((90, 10, 350, 270)).resize((640, 640), Image.Resampling.BICUBIC)
 
 
+def noise() -> Image.Image:
+    """A picture of nobody."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
+
+
+def two_faces() -> Image.Image:
+    """A larger face on the left, a smaller one on the right of the middle."""
+    picture = Image.new("RGB", (1400, 640), (200, 195, 190))
+    picture.paste(drawn(), (0, 0))
+    picture.paste(drawn().resize((460, 460)), (660, 120))
+    return picture
+
+
 def face_of(ctx: Context) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(ctx.path("face.json").read_bytes())
     return found

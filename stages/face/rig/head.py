@@ -93,11 +93,8 @@ def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
     """
     ears = landmarks[[mesh.LEFT_SIDE, mesh.RIGHT_SIDE], 2].mean()
     heights = (ears - landmarks[:468, 2]).astype(np.float64)
-    places = frame.local(landmarks[:468, :2])
     local = frame.local(points)
-    spread = 0.055 * frame.face_width
-    near = _near(local, places, spread)
-    total, weighted = near.sum(axis=-1), near @ heights
+    total, weighted = _near(points, landmarks[:468, :2].astype(np.float64), heights, 0.055 * frame.face_width)
     middle = frame.chin - 0.66 * frame.face_height
     reach = (local[..., 0] / (0.6 * frame.face_width)) ** 2 + (
         (local[..., 1] - middle) / (0.78 * frame.face_height)
@@ -107,10 +104,13 @@ def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
     return np.asarray((weighted + 0.6 * ellipsoid) / (total + 0.6))
 
 
-def _near(local: Grid, places: Grid, spread: float) -> Grid:
-    """Gaussian weights of every landmark at every grid point, [..., 468], computed row by row to limit memory."""
-    rows = [
-        np.exp(-((row[:, None, :] - places[None]) ** 2).sum(axis=-1) / (2 * spread**2)).astype(np.float32)
-        for row in local
-    ]
-    return np.stack(rows)
+def _near(points: Grid, places: Grid, heights: Grid, spread: float) -> tuple[Grid, Grid]:
+    """The landmarks' Gaussian weights summed at every grid point, and the sum of weights times heights, [rows, columns] each.
+
+    A Gaussian of the distance is the product of one across and one down, so that two matrix products give all sums.
+    """
+    across, down = (
+        np.exp(-((line[:, None] - places[None, :, axis]) ** 2) / (2 * spread**2))
+        for axis, line in enumerate((points[0, :, 0], points[:, 0, 1]))
+    )
+    return down @ across.T, (down * heights) @ across.T

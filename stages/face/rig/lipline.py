@@ -105,11 +105,12 @@ def _cheapest_path(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     rows, columns = cost.shape
     total = cost.copy()
     origin = np.zeros((rows, columns), np.intp)
+    padded = np.full(columns + 2, np.inf)
+    steps = np.arange(columns) - 1
     for row in range(1, rows):
-        padded = np.pad(total[row - 1], 1, constant_values=np.inf)
+        padded[1:-1] = total[row - 1]
         choices = np.stack([padded[:-2], padded[1:-1], padded[2:]])
-        best = choices.argmin(axis=0)
-        origin[row] = np.arange(columns) + best - 1
+        origin[row] = steps + choices.argmin(axis=0)
         total[row] += choices.min(axis=0)
     path = np.zeros(rows, np.intp)
     path[-1] = int(total[-1].argmin())

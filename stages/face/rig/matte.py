@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.sampling import blur, sample
+from stages.face.sampling import blur, blur_widely, on_colours, sample
 
 Picture = npt.NDArray[np.uint8]
 
@@ -110,15 +110,17 @@ def _fill(picture: Picture, alpha: Picture, clear: int) -> Picture:
     where nothing is ever uncovered, it is averaged.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * clear + 1, 2 * clear + 1))
-    known = (cv2.dilate((alpha > 0).astype(np.uint8), kernel) == 0).astype(np.float32)
+    clean = cv2.bitwise_not(cv2.dilate(cv2.threshold(alpha, 0, 255, cv2.THRESH_BINARY)[1], kernel))  # 255, else 0
+    known = (clean > 0).astype(np.float32)
     if not known.any():
         return picture.copy()
-    filled = _push_pull(picture.astype(np.float32) * known[..., None], known)
+    own = picture.astype(np.float32)
+    filled = _push_pull(own * on_colours(known), known)
     mirrored, sure = _mirror(picture, known, 2 * clear)
-    filled += sure[..., None] * (mirrored - filled)
-    edge = blur(known, clear / 2)[..., None] * known[..., None]  # the picture's own where it is known, without a step
-    plate = np.asarray(np.clip(filled + edge * (picture - filled) + 0.5, 0, 255), np.uint8)
-    untouched = (alpha == 0) & (cv2.erode(known, kernel) > 0)
+    filled += on_colours(sure) * (mirrored - filled)
+    edge = on_colours(blur(known, clear / 2) * known)  # the picture's own where it is known, without a step
+    plate = np.asarray(np.clip(filled + edge * (own - filled) + 0.5, 0, 255), np.uint8)
+    untouched = (alpha == 0) & (cv2.erode(clean, kernel) > 0)
     plate[untouched] = picture[untouched]
     return plate
 
@@ -129,12 +131,17 @@ def _make_exact(picture: Picture, alpha: Picture, plate: Picture) -> Matte:
     Where a pixel is darker than the background's share in it, the background is darkened a little; if that is not enough (a
     strand of hair that the segmentation missed), alpha is raised.
     """
-    own = picture.astype(np.int32) * 255
-    through = 255 - alpha.astype(np.int32)
-    fitting = own // np.maximum(through, 1)[..., None]
-    darker = np.maximum(np.minimum(plate, fitting), plate.astype(np.int32) - _LITTLE)
+    apart = np.bitwise_or.reduce(cv2.split(cv2.absdiff(picture, plate)))
+    concerned = (alpha < 255) & ((alpha > 0) | (apart > 0))  # the others fit as they are
+    own, behind = picture[concerned].astype(np.int32) * 255, plate[concerned].astype(np.int32)
+    through = 255 - alpha[concerned].astype(np.int32)
+    fitting = own // np.maximum(through, 1)[:, None]
+    darker = np.maximum(np.minimum(behind, fitting), behind - _LITTLE)
     most = np.where(darker > 0, own // np.maximum(darker, 1), 255).min(axis=-1)
-    return Matte(np.asarray(255 - np.minimum(through, most), np.uint8), np.asarray(np.maximum(darker, 0), np.uint8))
+    exact_alpha, exact_plate = alpha.copy(), plate.copy()
+    exact_alpha[concerned] = 255 - np.minimum(through, most)
+    exact_plate[concerned] = np.maximum(darker, 0)
+    return Matte(exact_alpha, exact_plate)
 
 
 def _mirror(picture: Picture, known: FloatArray, smooth: float) -> tuple[FloatArray, FloatArray]:
@@ -148,24 +155,22 @@ def _mirror(picture: Picture, known: FloatArray, smooth: float) -> tuple[FloatAr
     x, y = np.meshgrid(np.arange(known.shape[1], dtype=np.float32), np.arange(known.shape[0], dtype=np.float32))
     here = np.dstack([x, y])
     # Smoothed, as the nearest pixel jumps from one side of a corner to the other.
-    shift = blur(nearest[labels] - here, smooth)
-    places = here + 2 * np.asarray(shift, np.float32)
+    places = here + 2 * blur_widely(nearest[labels] - here, smooth)
     inside = (places >= 0).all(axis=-1) & (places[..., 0] < known.shape[1]) & (places[..., 1] < known.shape[0])
-    sure = blur(sample(known, places) * inside, smooth / 2)
-    return sample(picture, places).astype(np.float32), np.asarray(sure, np.float32)
+    sure = blur_widely(sample(known, places) * inside, smooth / 2)
+    return sample(picture, places).astype(np.float32), sure
 
 
 def _push_pull(weighted: FloatArray, weight: FloatArray) -> FloatArray:
     height, width = weight.shape
     if min(height, width) <= 2 or (weight > 0).all():
-        return np.asarray(weighted / np.maximum(weight, 1e-6)[..., None], np.float32)
+        return np.asarray(weighted / on_colours(np.maximum(weight, 1e-6)), np.float32)
     size = ((width + 1) // 2, (height + 1) // 2)
     small = np.asarray(cv2.resize(weighted, size, interpolation=cv2.INTER_AREA), np.float32)
     small_weight = np.asarray(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), np.float32)
     coarse = cv2.resize(_push_pull(small, small_weight), (width, height), interpolation=cv2.INTER_LINEAR)
-    known = np.minimum(weight, 1.0)[..., None]
-    own = weighted / np.maximum(weight, 1e-6)[..., None]
-    return np.asarray(coarse + known * (own - coarse), np.float32)
+    own = weighted / on_colours(np.maximum(weight, 1e-6))
+    return np.asarray(coarse + on_colours(np.minimum(weight, 1.0)) * (own - coarse), np.float32)
 
 
 def background_share(background: Picture, alpha: cv2.typing.MatLike) -> Picture:

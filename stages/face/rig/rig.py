@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import ResultError
-from daemon.system.fs import artifact, make_folder, remove_other_permissions
 from stages.face import mesh
+from stages.face.cache import cache_file
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
@@ -26,10 +26,10 @@ from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.matte import Matte, split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
-from stages.face.sampling import blur
+from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 9
+VERSION = 10
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -78,21 +78,29 @@ class Rig:
 def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
     """Build the rig of an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px. Takes tenths of a second."""
     size = portrait.shape[1], portrait.shape[0]
-    frame = FaceFrame.of(landmarks)
-    step = int(np.clip(frame.face_width // _CELLS_PER_FACE, _FINEST, _COARSEST))
-    curves = lip_curves(portrait, landmarks, frame)
-    tones = FaceColours.of(portrait, landmarks)
-    face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
-    head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
-    expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step)).all()
-    matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))
+    # The matte takes as long as all the rest: where two cores are free, both are made at the same time.
+    with ThreadPoolExecutor(1) as other:
+        person = shared_landmarker().person_mask(portrait)
+        promised = other.submit(split_person, portrait, landmarks, person)
+        frame = FaceFrame.of(landmarks)
+        step = int(np.clip(frame.face_width // _CELLS_PER_FACE, _FINEST, _COARSEST))
+        curves = lip_curves(portrait, landmarks, frame)
+        tones = FaceColours.of(portrait, landmarks)
+        face_cells = _block(frame, step, size, _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW)
+        head_cells = _block(frame, step, size, _ASIDE, _ABOVE, _BELOW).union(face_cells)
+        expressions = ExpressionFields(frame, landmarks, curves, face_cells.points(step)).all()
+        lower = _to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame)
+        upper = _to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame)
+        oral = paint_mouth_interior(portrait, frame, curves, tones)
+        crease, lids = find_creases(landmarks, size), _lids(portrait, landmarks, tones)
+        matte = promised.result()
     head = HeadFields(frame, landmarks, size, head_cells.points(step), bool(matte)).all()
     return Rig(
         step=step,
         face_names=tuple(expressions),
         face_cells=face_cells,
-        lower=_to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame),
-        upper=_to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame),
+        lower=lower,
+        upper=upper,
         head_names=tuple(head),
         head_cells=head_cells,
         head=_to_picture(list(head.values()), frame),
@@ -100,10 +108,10 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         curve_lower=curves[1],
         frame=frame,
         tones=tones,
-        oral=paint_mouth_interior(portrait, frame, curves, tones),
+        oral=oral,
         matte=matte,
-        crease=find_creases(landmarks, size),
-        lids=_lids(portrait, landmarks, tones),
+        crease=crease,
+        lids=lids,
     )
 
 
@@ -116,7 +124,7 @@ def _block(frame: FaceFrame, step: int, size: tuple[int, int], aside: float, abo
 
 def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> FloatArray:
     """Turn displacements from face directions to picture directions; invisibly small ones become 0."""
-    turned: FloatArray = (np.stack(parts) @ np.stack([frame.across, frame.down])).astype(np.float16).astype(np.float32)
+    turned = from_half((np.stack(parts) @ np.stack([frame.across, frame.down])).astype(np.float16))
     turned[np.abs(turned) < 0.02] = 0.0
     return turned
 
@@ -145,7 +153,11 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
             return _unpack(data)
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except OSError:
+        raise
+    except (
+        Exception
+    ):  # a damaged archive makes zipfile and numpy raise nearly anything, NotImplementedError and TokenError too
         path.unlink(missing_ok=True)
     rig = build_rig(portrait, landmarks)
     packed = _pack(rig)
@@ -153,9 +165,7 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
         raise ResultError(
             "picture-invalid", "The portrait's rig contains values that are not finite.", "The job is tried again."
         )
-    make_folder(path.parent)
-    remove_other_permissions(path.parent)
-    with artifact(path) as temporary, temporary.open("wb") as file:
+    with cache_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **packed)
     return rig
 
@@ -169,7 +179,7 @@ _FIELDS = ("lower", "upper", "head")
 
 def _pack(rig: Rig) -> dict[str, Any]:
     """The rig as arrays by dotted name; displacement fields are stored as half floats (1/100 px)."""
-    flat: dict[str, Any] = {name: getattr(rig, name).astype(np.float16) for name in _FIELDS}
+    flat: dict[str, Any] = {name: to_half(getattr(rig, name)) for name in _FIELDS}
     flat |= {
         name: np.array(getattr(rig, name))
         for name in ("step", "face_names", "head_names", "curve_upper", "curve_lower")
@@ -185,6 +195,7 @@ def _unpack(data: Any) -> Rig:
     def part(kind: type[Any], name: str) -> Any:
         return kind(**{field.name: _plain(data[f"{name}.{field.name}"]) for field in fields(kind)})
 
+    moved: dict[str, Any] = {name: from_half(data[name]) for name in _FIELDS}
     return Rig(
         step=int(data["step"]),
         face_names=tuple(str(name) for name in data["face_names"]),
@@ -192,7 +203,7 @@ def _unpack(data: Any) -> Rig:
         curve_upper=data["curve_upper"],
         curve_lower=data["curve_lower"],
         lids=tuple(part(Lid, f"lid{i}") for i in range(int(data["lids"]))),
-        **{name: data[name].astype(np.float32) for name in _FIELDS},
+        **moved,
         **{name: part(kind, name) for name, kind in _NESTED.items()},
     )
 

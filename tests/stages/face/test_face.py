@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import stages.face
 from daemon.errors import JobError
 from stages.face.mesh import CHIN, FOREHEAD
 from stages.face.rig.rig import VERSION, load_rig
-from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, portrait_of
+from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -31,10 +32,6 @@ def header_only(width: int, height: int) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     )
-
-
-def noise() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
 
 
 BAD = {
@@ -125,14 +122,6 @@ def test_a_picture_that_was_stored_lying_down_comes_out_upright(tmp_path: Path) 
     assert chin[1] - forehead[1] > 5 * abs(chin[0] - forehead[0])
 
 
-def two_faces() -> Image.Image:
-    """A larger face on the left, a smaller one on the right of the middle."""
-    picture = Image.new("RGB", (1400, 640), (200, 195, 190))
-    picture.paste(drawn(), (0, 0))
-    picture.paste(drawn().resize((460, 460)), (660, 120))
-    return picture
-
-
 @pytest.mark.parametrize(("choice", "left"), [("largest", True), ("0", True), ("1", False), ("center", False)])
 def test_the_face_that_was_asked_for_is_taken(choice: str, left: bool, tmp_path: Path) -> None:
     # Given a picture of two people
@@ -215,14 +204,27 @@ def test_detect_makes_no_rig(tmp_path: Path) -> None:
     assert not ctx.settings.paths.cache.exists()
 
 
-def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(tmp_path: Path) -> None:
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def unknown_compression(data: bytes) -> bytes:
+    """With a single byte changed: the first entry's compression method in the archive's directory."""
+    at = data.index(b"PK\x01\x02") + 10
+    return data[:at] + b"\x63" + data[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [half, unknown_compression])
+def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     # Given a portrait whose rig was built
     ctx = job(tmp_path / "job", drawn(400))
     stages.face.run(ctx)
     (path,) = ctx.settings.paths.cache.rglob(f"*-v{VERSION}.npz")
     whole = path.read_bytes()
-    # When its file is cut off, and the rig is asked for again
-    path.write_bytes(whole[: len(whole) // 2])
+    # When its file is damaged, and the rig is asked for again
+    path.write_bytes(damage(whole))
     rig = load_rig(ctx.settings.paths.cache, portrait_of(ctx), np.array(face_of(ctx)["landmarks"], np.float32))
     # Then it is whole again, in memory and on the disk
     assert rig.lower.shape[0] == len(rig.face_names)
