@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,8 @@ class SourceFiles:
             What was found; `unchecked` also where the inbox does not answer.
         """
         given_up = threading.Event()
-        look = self._disk.run(self._check, job, directory, accepted, must_stand, may_copy_late, given_up)
+        find = partial(self._find, job, directory, accepted, must_stand, may_copy_late, given_up)
+        look = self._disk.run(self._timed, find)
         if self._disk.busy_s > ANSWER_S:
             look.close()
             return SourceCheck(unchecked=True)
@@ -137,17 +139,9 @@ class SourceFiles:
             result.wait_s = max(result.wait_s, min(pause_s, left))
         return result
 
-    def _check(
-        self,
-        job: Job,
-        directory: Path,
-        accepted: float,
-        must_stand: bool,
-        may_copy_late: bool,
-        given_up: threading.Event,
-    ) -> SourceCheck:
+    def _timed(self, find: Callable[[], SourceCheck]) -> SourceCheck:
         began = self.clock()
-        result = self._find(job, directory, accepted, must_stand, may_copy_late, given_up)
+        result = find()
         result.took_s = self.clock() - began
         return result
 
@@ -225,9 +219,8 @@ class SourceFiles:
         """
         inbox, path, copied = self._settings.paths.inbox, str(known["path"]), known["file"]
         try:
-            with path_by_descriptor(
-                inbox, path
-            ) as place:  # not opened, which a lease may delay and watches are told of
+            # Not opened, which a lease may delay and watches are told of.
+            with path_by_descriptor(inbox, path) as place:
                 key = FileKey.of(os.lstat(place))
         except OSError as exc:
             raise explain_open_error(exc, path) from exc
