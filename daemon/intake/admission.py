@@ -314,7 +314,9 @@ class Admission:
         patient = self.inbox.now - first < self.settings.intake.settle_s * PATIENCE
         if drop.name not in self._waiting and len(moving) == len(unready) and patient:
             return False
-        since = self._wait(drop, [printable(os.path.basename(name)) for name in unready])
+        names = {name: printable(os.path.basename(name)) for name in unready}
+        notes = [f"{names[name]} is there, but it changes, or a program has it open for writing." for name in moving]
+        since = self._wait(drop, list(names.values()), notes)
         # A file that is still being written is never taken, however long it takes.
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, peek.files))
 

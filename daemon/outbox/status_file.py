@@ -21,7 +21,7 @@ SCHEMA = 1
 WRITE_S = 1.0
 
 NEXT = {
-    "waiting": "It starts automatically when the missing files are there.",
+    "waiting": "It starts automatically when the files that it waits for are there and completely written.",
     "queued": "It starts automatically.",
     "running": "It is being processed.",
     "held": "It waits until it is released.",

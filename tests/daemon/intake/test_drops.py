@@ -143,6 +143,7 @@ def test_picture_before_or_after_the_manifest(room: Room, picture_first: bool) -
         # It waits, says for what, and goes on under the same id
         status = json.loads((room.outbox / "a.json").read_bytes())
         assert (status["state"], status["waiting_for"]) == ("waiting", ["p.png"])
+        assert not status.get("warnings")
         room.put("p.png", b"picture")
         jobs = room.settle()
         assert [job.id for job in jobs] == [status["job"]]

@@ -158,6 +158,7 @@ def test_a_client_that_stands_still_in_the_middle_is_waited_for(shared: tuple[In
     status = one.status("a")
     assert status is not None
     assert (status["state"], status["waiting_for"]) == ("waiting", ["talk.wav"])
+    assert "open for writing" in status["warnings"][0]
     # Then it takes the file when it is closed, with everything in it
     client.stdin.write(whole[2 * BURST + 1000 :])
     client.stdin.close()
