@@ -22,7 +22,6 @@ from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import prepare_folders
 from daemon.intake.admission import Admission
-from daemon.intake.file_writers import Writing
 from daemon.intake.watcher import Watcher
 from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
@@ -75,7 +74,7 @@ class Service:
         self.events = Events()
         self._disk = DiskThread("inbox")
         self.admission = Admission(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
-        sources = SourceFiles(settings, lambda path: self.admission.writers.of(path) is Writing.OPEN)
+        sources = SourceFiles(settings, lambda path: self.admission.inbox.is_open(path))
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")

@@ -169,6 +169,7 @@ class Operations:
             job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
+        job.warnings = []
         job.not_before, job.stage = 0.0, job.stages[0]
         await self._state_machine.enqueue(job, directory)
         return f"{job.id} starts again, as {job.name}."

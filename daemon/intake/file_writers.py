@@ -39,6 +39,7 @@ class Heard(NamedTuple):
 
     writing: Writing = Writing.UNKNOWN
     rename: int = 0
+    kept: bool = False
 
 
 @dataclass
@@ -51,6 +52,7 @@ class _File:
         closing: a writer has closed it while somebody else had it open, who may be a reader or another writer.
         made: it was made while the folder was watched, so that all its writers were heard of.
         rename: the number of the rename that gave it its name; 0: none was heard.
+        kept: that it is open is all that is known from before notifications were lost.
     """
 
     state: Writing = Writing.UNKNOWN
@@ -58,6 +60,7 @@ class _File:
     closing: bool = False
     made: bool = False
     rename: int = 0
+    kept: bool = False
 
 
 class FileWriters:
@@ -103,13 +106,13 @@ class FileWriters:
         if happened == "created":  # by a writer who opens it next, by a link, or with its folder
             self._known[name] = _File(made=True)
             return
-        first_heard = name not in self._known
         file = self._known.setdefault(name, _File())
         if happened == "opened":
             file.opens += 1
         elif happened == "modified":
-            # What nobody has open any more is cut or stretched by its name; what was opened before it was watched is written to.
-            by_name = not first_heard and not file.opens and file.state is not Writing.OPEN
+            # What nobody has open any more is cut or stretched by its name. That nobody has it open is known only where all
+            # openers were heard; another file is written to.
+            by_name = file.made and not file.opens and file.state is not Writing.OPEN
             file.state, file.closing = Writing.UNKNOWN if by_name else Writing.OPEN, False
         elif happened in ("closed", "closed_no_write"):
             file.opens = max(0, file.opens - 1)
@@ -132,14 +135,20 @@ class FileWriters:
     def doubt(self) -> None:
         """Believe no notification until `forget`: a folder that was moved away tells of its files under names they had here."""
         with self._lock:
-            self._known.clear()
+            self._keep_open_files()
             self._doubted = True
 
     def forget(self) -> None:
-        """Begin anew: notifications were lost, or another folder is watched, and nothing is known any more."""
+        """Begin anew: notifications were lost, or another folder is watched. Files that were being written still are, until their
+        close is heard: else who moves a folder, or makes notifications overflow, could have another's half file taken.
+        """
         with self._lock:
-            self._known.clear()
+            self._keep_open_files()
             self._doubted = False
+
+    def _keep_open_files(self) -> None:
+        open_files = [name for name, file in self._known.items() if file.state is Writing.OPEN]
+        self._known = {name: _File(Writing.OPEN, kept=True) for name in open_files}
 
     def keep(self, names: set[str]) -> None:
         """Forget the files that two looks in a row did not find among `names` (and that are not hidden: those are renamed when
@@ -148,7 +157,8 @@ class FileWriters:
         with self._lock:
             missed = {name for name in self._known if name not in names and not _is_hidden(name)}
             for name in missed & self._missed:
-                if not self._known[name].opens and self._known[name].state is not Writing.OPEN:
+                file = self._known[name]
+                if file.kept or not (file.opens or file.state is Writing.OPEN):
                     del self._known[name]
             self._missed = missed
 

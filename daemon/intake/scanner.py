@@ -193,12 +193,14 @@ class InboxScanner:
         return self._ask(root, name, fresh)
 
     def _ask(self, root: int, name: str, seen: Seen) -> Seen:
-        """What is known of a file, and what the kernel tells of its writers where it got its name by a rename."""
-        if not _is_renamed(seen):
+        """What is known of a file, and what the kernel tells of its writers where it would count as whole soon."""
+        if not _is_renamed(seen) and seen.heard.writing is not Writing.CLOSED:
             return seen
         written = is_written_below(root, name)
-        if written:
+        if written:  # also of two who opened it at once, which is heard of as one
             return seen._replace(writing=Writing.OPEN)
+        if not _is_renamed(seen):
+            return seen._replace(writing=seen.heard.writing)
         writing = seen.heard.writing
         return seen._replace(writing=writing, whole=written is False or writing is Writing.RENAMED)
 
@@ -239,6 +241,16 @@ class InboxScanner:
                 self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
         self._asked.add(name)
         return self._left(self._seen[name]) <= 0
+
+    def is_open(self, name: str) -> bool:
+        """Whether somebody has a file open for writing, as far as was heard or the kernel tells. May be asked in any thread."""
+        if self._writers.of(name) is Writing.OPEN:
+            return True
+        try:
+            with self._opened() as root:
+                return bool(is_written_below(root, name))
+        except OSError:
+            return False
 
     def size(self, name: str) -> int:
         """Bytes of a file at the last look; 0 where it is not known, or is no file."""

@@ -334,6 +334,9 @@ class StateMachine:
         late = {"late": True} if check.late else {}
         job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in check.renewed], **late)
         job.facts[RESTART] = True
+        # What was warned of concerned the old copies.
+        grown = [str(job.facts[SOURCES][target]["path"]) for target in check.renewed]
+        job.warnings = [_unfinished(path, self.settings) for path in (grown if check.late else ())]
         for target in check.renewed:
             job.facts[SOURCES][target]["file"] = None  # which copy is in place is known only after the replacement
         await self._save(job, directory)

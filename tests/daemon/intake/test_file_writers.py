@@ -96,6 +96,55 @@ def test_a_writer_that_never_closes_is_waited_for_only_so_long(watched: Watched)
         assert watched.whole("p.png", PATIENCE_S)
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_a_writer_whose_opening_was_not_heard_is_noticed_when_it_writes(watched: Watched, read: bool) -> None:
+    # Given a file that comes from outside while a program has it open, and may be read here meanwhile
+    outside = watched.root.parent / "p.png"
+    with outside.open("wb") as file:
+        outside.rename(watched.root / "p.png")
+        watched.becomes("p.png", Writing.MOVED_IN)
+        if read:
+            (watched.root / "p.png").read_bytes()
+        # When the program writes / Then the file is not whole before it is closed
+        file.write(b"half")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        assert not watched.whole("p.png")
+        assert not watched.whole("p.png", PATIENCE_S - 1)
+    watched.becomes("p.png", Writing.CLOSED)
+
+
+def test_lost_notifications_end_no_wait_for_a_writer(watched: Watched) -> None:
+    # Given a file that is being written
+    with (watched.root / "p.png").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        watched.becomes("p.png", Writing.OPEN)
+        # When anybody has all notifications be lost / Then it is still known to be open, until its close is heard
+        watched.writers.doubt()
+        assert not watched.whole("p.png")
+        watched.writers.forget()
+        assert not watched.whole("p.png")
+        assert not watched.whole("p.png", PATIENCE_S - 1)
+    watched.becomes("p.png", Writing.CLOSED)
+    # And what is not there any more is not remembered
+    (watched.root / "p.png").unlink()
+    watched.inbox.look()
+    watched.inbox.look()
+    assert watched.writers.of("p.png") is Writing.UNKNOWN
+
+
+def test_a_second_writer_keeps_a_file_from_being_whole(watched: Watched) -> None:
+    # Given two programs that open a file at the same moment, which the kernel reports as one
+    first, second = (watched.root / "p.png").open("wb"), (watched.root / "p.png").open("ab")
+    with second:
+        with first:
+            first.write(b"half")
+        # When one has closed it / Then the file is not whole while the other has it open, where the kernel may be asked
+        assert watched.inbox.is_open("p.png")
+    assert not watched.inbox.is_open("p.png")
+
+
 def test_a_rename_keeps_what_is_known_of_the_writer(watched: Watched) -> None:
     # Given a file that is renamed while it is open, one that is renamed when it is closed, and one that comes from outside
     outside = watched.root.parent / "c.png"

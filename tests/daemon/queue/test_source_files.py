@@ -124,8 +124,12 @@ def test_a_whole_file_is_delivered_at_once(ready_to_deliver: Case) -> None:
 
 
 def test_what_was_written_later_is_copied_when_it_has_stood_still_and_then_delivered(any_stage: Case) -> None:
-    # Given a file that goes on in bursts after it was copied, more often than any count would allow
+    # Given a file that goes on in bursts after it was copied, more often than any count would allow, and a warning of its half
     room = any_stage.room
+    job, directory = any_stage.record, room.spool.find_job(any_stage.job.id)
+    assert directory is not None
+    job.warnings = ["The sound file is damaged in places."]
+    room.spool.save_job(job, directory)
     stage = any_stage.where
     for _ in range(12):
         any_stage.write(b" and more")
