@@ -62,7 +62,10 @@ class Reaper:
             time.sleep(self.chance.choice(LATE_S))
         else:
             time.sleep(self.chance.choice(PAUSES_S) * self.chance.uniform(0.5, 1.5))
-        self._kill(self.chance.choice(("daemon", "worker")))
+        victim = self.chance.choice(("daemon", "worker"))
+        if victim == "worker":  # on a busy machine a new daemon takes its time to start one
+            self._await(lambda: bool(self._family("worker")), HUNT_S)
+        self._kill(victim)
 
     def hunt(self) -> None:
         """Kill an ffmpeg that encodes, as soon as there is one."""
