@@ -103,6 +103,7 @@ class Loops:
             try:
                 await self.scan_once()
                 self._intake_recovered()
+                next_look = self._until_next_look(watcher)
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
                 if not isinstance(from_exception(exc), MachineError):
                     log.exception("intake failed")
@@ -110,7 +111,7 @@ class Loops:
                 # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
                 continue
-            await self._wake.wait(self._until_next_look(watcher), heard)
+            await self._wake.wait(next_look, heard)
             await asyncio.sleep(DEBOUNCE_S)
 
     async def answer_requests(self) -> None:

@@ -168,7 +168,7 @@ class Watcher:
         """Whether some folders are not watched. Where the kernel refuses more watches, the library goes on without them and
         does not tell; a folder that is new is watched soon.
         """
-        groups = [getattr(emitter, "_inotify", None) for emitter in self._observer.emitters]
+        groups = [getattr(emitter, "_inotify", None) for emitter in list(self._observer.emitters)]
         watched = {path for group in groups if group is not None for path in list(group._active_callbacks_by_path)}
         before = self._unwatched
         self._unwatched = frozenset(
