@@ -197,7 +197,7 @@ class Watcher:
             return True
         threads = [self._observer, self._observer._inotify_fd, *self._observer.emitters]
         running = all(thread.is_alive() or not thread.should_keep_running() for thread in threads)
-        return running and not any(map(_is_deaf, self._observer.emitters))
+        return running and not any(map(_is_deaf, list(self._observer.emitters)))
 
     def _lost(self) -> None:
         # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
