@@ -18,10 +18,10 @@ pin=$("$python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "
 compile() { # LOCK OPTION… writes one lock
 	lock=$1
 	shift
-	# Only PyPI: the machine's own settings may name indexes and folders with other builds. `fewest`: one version for every Python.
-	env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS UV_NO_SYSTEM_CONFIG=1 UV_PYTHON_DOWNLOADS=never \
+	# Only the default index: the machine's own settings may name indexes and folders with other builds. `fewest`: one version for every Python.
+	env -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS UV_NO_SYSTEM_CONFIG=1 UV_PYTHON_DOWNLOADS=never \
 		"$tool/bin/uv" pip compile --quiet --no-progress --universal --python-version 3.11 --fork-strategy fewest \
-		--generate-hashes --no-annotate --default-index https://pypi.org/simple --custom-compile-command "make lock" \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--output-file "$lock" "$@"
 	echo "lock: $lock has $(grep -c == "$lock") packages"
 }
