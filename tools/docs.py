@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 CONFIG_HEADER = """\
 # avatard: every setting with its default. Leave out what you do not change.
-# Folders are taken from this file's own folder. Written by `make docs` from daemon/config/settings.py.
+# Folders are taken from this file's own folder. Written by `make docs` from daemon/config.
 """
 MANIFEST_HEADER = """\
 # The manifest

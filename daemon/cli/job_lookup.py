@@ -37,7 +37,7 @@ def waiting(shell: Shell) -> Iterator[Job]:
             noted.add(job.facts.get("path"))
             yield job
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # not mounted: nothing to see
-        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings.intake).look():
+        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings).look():
             if drop.name not in noted:
                 since = drop.look.ctime_ns / 1e9
                 job = Job(

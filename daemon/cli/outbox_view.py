@@ -111,7 +111,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
             with contextlib.suppress(RecursionError):  # nested deeper than any of ours
                 yield _shown(status)
     with contextlib.suppress(OSError):
-        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings.intake).look():
+        for drop in InboxScanner(shell.settings.paths.inbox, shell.settings).look():
             if (source := printable(drop.name)) not in waiting:
                 yield {
                     "job": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,25 +23,30 @@ class ReloadedSettings:
 
 
 def reload_settings(settings: Settings, path: Path) -> ReloadedSettings:
-    """Update `settings` from the file, in place, so that all holders of a section see the change.
+    """Put the sections of the file in the place of those of `settings`, except for what needs a restart.
 
     Raises:
         ConfigError: the file is invalid; nothing was changed.
     """
     change = ReloadedSettings()
-    _apply_changes(settings, Settings.load(path), "", change)
+    new = Settings.load(path)
+    merged = {name: _merge(getattr(settings, name), getattr(new, name), name, change) for name in Settings.model_fields}
+    for name, section in merged.items():
+        setattr(settings, name, section)
     return change
 
 
-def _apply_changes(now: BaseModel, new: BaseModel, prefix: str, change: ReloadedSettings) -> None:
-    for name in type(now).model_fields:
-        key, old, value = prefix + name, getattr(now, name), getattr(new, name)
-        if isinstance(old, BaseModel) and isinstance(value, type(old)):
-            _apply_changes(old, value, f"{key}.", change)
-        elif old == value:
-            continue
-        elif key.startswith(FIXED):
-            change.waiting.append(key)
-        else:
-            setattr(now, name, value)
-            change.applied.append(key)
+def _merge(old: Any, new: Any, key: str, change: ReloadedSettings) -> Any:
+    """Return `new` with the old values of what needs a restart, and note what differs."""
+    if isinstance(old, BaseModel) and type(new) is type(old):
+        names = type(old).model_fields
+        return old.model_copy(
+            update={name: _merge(getattr(old, name), getattr(new, name), f"{key}.{name}", change) for name in names}
+        )
+    if old == new:
+        return old
+    if key.startswith(FIXED):
+        change.waiting.append(key)
+        return old
+    change.applied.append(key)
+    return new

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.config.explain import explain_setting_error
-from daemon.config.lexicon import Lexicon, check_lexicon
+from daemon.config.section import Folder, Section
+from daemon.config.stage_settings import TTS_ENGINES, ExternalEngine, Stages
 from daemon.errors import ConfigError
 
 
-def _resolve(path: Path, info: ValidationInfo) -> Path:
-    base = (info.context or {}).get("base", Path.cwd())
-    return Path(os.path.normpath(Path(base) / path.expanduser()))
-
-
-Folder = Annotated[Path, AfterValidator(_resolve)]
-
-
-class _Section(BaseModel):
-    # Not frozen: a reload assigns the new values, in place, and so no two `Settings` share the defaults. All other code
-    # reads only.
-    model_config = ConfigDict(extra="forbid", validate_default=True)
-
-
-class Paths(_Section):
+class Paths(Section):
     """Folders of the daemon."""
 
     inbox: Folder = Field(Path("inbox"), description="Folder in which users drop jobs.")
@@ -63,7 +40,7 @@ class Paths(_Section):
         return data
 
 
-class Intake(_Section):
+class Intake(Section):
     """How dropped jobs are detected and accepted."""
 
     settle_s: float = Field(
@@ -101,7 +78,7 @@ class Intake(_Section):
         return min(self.settle_unknown_s + self.settle_mb_s * max(0, size) / 1e6, self.companion_wait_s)
 
 
-class Retry(_Section):
+class Retry(Section):
     """Retries of failed stages, and when a job is quarantined."""
 
     attempts: int = Field(3, ge=1, description="Attempts at a stage before the job fails.")
@@ -115,7 +92,7 @@ class Retry(_Section):
     max_delay_s: float = Field(300.0, ge=0, description="Longest delay between attempts.")
 
 
-class GpuLane(_Section):
+class GpuLane(Section):
     """How the gpu lane chooses between stages."""
 
     stick_jobs: int = Field(
@@ -126,13 +103,13 @@ class GpuLane(_Section):
     )
 
 
-class CpuLane(_Section):
+class CpuLane(Section):
     """Size of the cpu lane."""
 
     processes: int = Field(0, ge=0, le=64, description="Worker processes; 0: half the cores, at least 2.")
 
 
-class Timeout(_Section):
+class Timeout(Section):
     """Time limits of stages."""
 
     base_s: float = Field(60.0, gt=0, description="Time limit of every stage,")
@@ -147,7 +124,7 @@ class Timeout(_Section):
     )
 
 
-class Lanes(_Section):
+class Lanes(Section):
     """The lanes and their worker processes."""
 
     gpu: GpuLane = GpuLane()
@@ -175,205 +152,7 @@ class Lanes(_Section):
     )
 
 
-class FaceStage(_Section):
-    """Which portraits are accepted."""
-
-    min_face_px: int = Field(
-        128,
-        ge=32,
-        description="Smallest face accepted: its longer side, in pixels of the original picture.",
-    )
-    min_confidence: float = Field(
-        0.5, ge=0, le=1, description="Lowest confidence of the face detector that is accepted."
-    )
-    max_yaw_deg: float = Field(
-        25.0,
-        gt=0,
-        le=90,
-        description="Largest turn of the head to a side; beyond it, too little of the far side is visible.",
-    )
-    max_tilt_deg: float = Field(
-        15.0, gt=0, le=90, description="Largest tilt of the head; beyond it, the moving head is distorted."
-    )
-    max_pixels: int = Field(
-        100_000_000, ge=10_000, description="Largest picture, in pixels; a larger one is refused without being decoded."
-    )
-    max_side_px: int = Field(
-        1080, ge=128, le=4096, description="Longest side of the video; larger pictures are scaled down."
-    )
-
-
-#: The voice engines that are part of this program, each a package `stages.tts.engines.NAME`. Of two voices of the same name
-#: the first engine's is taken.
-TTS_ENGINES = ("hibari", "kokoro", "coqui", "xtts")
-
-
-class ExternalEngine(_Section):
-    """Settings of a voice engine that runs as another program (docs/engines.md)."""
-
-    command: list[str] = Field(
-        [], description="The program and its arguments; it exchanges JSON lines on stdin and stdout."
-    )
-    python: str = Field(
-        "", description="Alternatively: the Python of another virtual environment, for a built-in engine."
-    )
-    voices: dict[str, str] = Field({}, description="Its voices: name and language tag.")
-    licence: str = Field("not stated", description="Licence of its output; shown in the status.")
-    start_s: float = Field(300.0, gt=0, description="Longest start.")
-    say_s: float = Field(120.0, gt=0, description="Time limit of a sentence, or of a clause of a long one,")
-    say_char_s: float = Field(1.0, ge=0, description="plus this for each of its letters (XTTS: at each attempt).")
-
-
-class Xtts(_Section):
-    """Settings of the voice engine XTTS."""
-
-    accept_licence: bool = Field(
-        False,
-        description="Set to true if you accept that XTTS and its output are for non-commercial use only (CPML).",
-    )
-    model_sha256: str = Field(
-        "",
-        pattern="^([0-9a-fA-F]{64})?$",
-        description="SHA-256 of your own model.pth; empty: the published model is required.",
-    )
-    attempts: int = Field(3, ge=1, le=10, description="Attempts at a sentence that fails the quality check.")
-    temperature: float = Field(
-        0.75, gt=0, le=2, description="Sampling temperature; higher is livelier and less reliable."
-    )
-    repetition_penalty: float = Field(5.0, ge=1, le=20, description="Penalty on repetition; higher repeats less.")
-    length_penalty: float = Field(
-        1.0, ge=0, le=10, description="Exponent of the length penalty; the default is the published configuration's."
-    )
-    top_k: int = Field(50, ge=1, description="Sampling is limited to this many most likely next tokens,")
-    top_p: float = Field(0.85, gt=0, le=1, description="and to the most likely ones up to this total probability.")
-
-
-class TtsStage(_Section):
-    """How text is spoken."""
-
-    engine: str = Field(
-        "auto",
-        description="hibari, kokoro, xtts, coqui, a name under `engines`, or auto: that of the default voice, else a usable one.",
-    )
-    voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
-    lexicon: Lexicon = Field(
-        {},
-        description="Pronunciations: nginx: engine ex; for one language: es: {nginx: énchin-ex}; see docs/voices.md.",
-    )
-    sentence_pause_s: float = Field(0.30, ge=0, le=5, description="Silence between sentences.")
-    paragraph_pause_s: float = Field(0.60, ge=0, le=5, description="Silence between paragraphs.")
-    lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
-    tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
-    max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, synthesized or from a sound file.")
-    check_speech: bool = Field(
-        True,
-        description="Refuse synthesized sound that is not speech; false: accept it with a warning.",
-    )
-    require_consent: bool = Field(
-        False, description="Voice profiles can be created and used only with a recorded consent."
-    )
-    xtts: Xtts = Xtts()
-    level_audio: bool = Field(
-        False, description="Normalize a job's own sound file to -16 LUFS, as synthesized speech is."
-    )
-
-    @field_validator("lexicon", mode="before")
-    @classmethod
-    def _lexicon_fits(cls, lexicon: Any) -> Any:
-        if isinstance(lexicon, dict):
-            check_lexicon(lexicon)
-        return lexicon
-
-
-class Musetalk(_Section):
-    """Settings of the lip-sync engine MuseTalk."""
-
-    version: Literal["1.5", "1.0"] = Field("1.5", description="Version of the published network.")
-    precision: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto",
-        description="auto: the fastest that the hardware supports; invalid frames are computed again in float32.",
-    )
-    memory_mb: int = Field(5600, ge=2500, description="GPU memory, in MB, for which the batch size is chosen.")
-    batch: int = Field(
-        0, ge=0, le=256, description="Frames in one batch; 0: chosen by memory. Halved when memory runs out."
-    )
-    mask: Literal["landmarks", "parsing"] = Field(
-        "landmarks",
-        description="How the painted area is cut out; parsing: by a network trained on non-commercial data.",
-    )
-    bbox_shift: int = Field(
-        0,
-        ge=-100,
-        le=100,
-        description="Version 1.0 only: shift of the face's centre downwards, in px; more opens the mouth.",
-    )
-    patience: float = Field(
-        300.0, gt=0, description="Longest painting time accepted, in s for each s of speech; a CPU needs 50 to 200."
-    )
-
-
-#: The lip-sync engines, each a module of `stages.lipsync.engines`, and what leaves the choice to the machine.
-LipsyncEngineName = Literal["auto", "warp", "musetalk"]
-
-
-class LipsyncStage(_Section):
-    """How the mouth is moved."""
-
-    engine: LipsyncEngineName = Field(
-        "auto", description="Engine that moves the mouth; auto: musetalk if its files and a GPU are present, else warp."
-    )
-    musetalk: Musetalk = Musetalk()
-
-
-class EncodeStage(_Section):
-    """How videos are drawn and encoded."""
-
-    encoder: Literal["auto", "libx264", "h264_nvenc"] = Field(
-        "auto",
-        description="Encoder of MP4s; auto: NVENC if the ffmpeg has it and a trial works, else libx264. HEVC likewise.",
-    )
-    ffmpeg: Folder | None = Field(
-        None,
-        description="Another ffmpeg that encodes videos, such as /usr/bin/ffmpeg for NVENC; null: the installed one.",
-    )
-    preset: dict[str, str] = Field(
-        {"draft": "ultrafast", "low": "ultrafast", "medium": "veryfast", "high": "medium"},
-        description="x264's effort for each quality; other encoders get an equivalent.",
-    )
-    crf: dict[str, int] = Field(
-        {"draft": 26, "low": 26, "medium": 21, "high": 17},
-        description="x264's constant rate factor for each quality; lower is better and larger.",
-    )
-    audio_kbps: int = Field(160, ge=32, le=512, description="AAC bit rate.")
-    threads: int = Field(0, ge=0, description="Threads of the encoder; 0: the encoder chooses.")
-    processes: int = Field(
-        0,
-        ge=0,
-        le=64,
-        description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
-    )
-    label: str = Field("AI-generated video", description="Label written into the video's metadata.")
-
-    @field_validator("preset", "crf")
-    @classmethod
-    def _for_every_quality(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """Complete what is given for some qualities by the defaults of the others."""
-        default = cls.model_fields[str(info.field_name)].default
-        if unknown := set(given) - set(default):
-            raise ValueError(f"knows no quality {', '.join(sorted(unknown))}: they are {', '.join(default)}")
-        return {**default, **given}
-
-
-class Stages(_Section):
-    """Settings of the stages."""
-
-    face: FaceStage = FaceStage()
-    tts: TtsStage = TtsStage()
-    lipsync: LipsyncStage = LipsyncStage()
-    encode: EncodeStage = EncodeStage()
-
-
-class Retention(_Section):
+class Retention(Section):
     """When data is removed."""
 
     every_s: float = Field(3600.0, gt=0, description="Interval at which expired and excess data is removed.")
@@ -388,7 +167,7 @@ class Retention(_Section):
     outbox_mb: int = Field(0, ge=0, description="Most space for results; 0: no limit.")
 
 
-class Metrics(_Section):
+class Metrics(Section):
     """How metrics are served."""
 
     enabled: bool = Field(True, description="Whether /metrics, /healthz and /readyz are served.")
@@ -399,7 +178,7 @@ class Metrics(_Section):
     )
 
 
-class Heartbeat(_Section):
+class Heartbeat(Section):
     """The test job that is sent at intervals (daemon/telemetry/canary.py)."""
 
     every_s: float = Field(
@@ -407,7 +186,7 @@ class Heartbeat(_Section):
     )
 
 
-class Log(_Section):
+class Log(Section):
     """How the daemon logs."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is written.")
@@ -416,8 +195,10 @@ class Log(_Section):
     )
 
 
-class Settings(_Section):
-    """All settings, as in config.yaml."""
+class Settings(BaseModel):
+    """All settings, as in config.yaml. Keep these and not a section: a reload puts new sections in the place of the old ones."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
 
     paths: Paths = Paths()
     intake: Intake = Intake()

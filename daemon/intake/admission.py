@@ -88,7 +88,7 @@ class Admission:
         self.events = events
         self._post = post or (lambda call, *args: call(*args))
         self.writers = FileWriters(os.path.realpath(settings.paths.inbox))
-        self.inbox = InboxScanner(settings.paths.inbox, settings.intake, writers=self.writers)
+        self.inbox = InboxScanner(settings.paths.inbox, settings, writers=self.writers)
         self.claims = Claims(
             settings,
             spool,

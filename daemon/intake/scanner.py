@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import structlog
 
-from daemon.config.settings import Intake
+from daemon.config import Settings
 from daemon.intake.file_writers import FileWriters, Heard, Writing
 from daemon.system.safe_open import open_below
 from daemon.system.writers import is_written_below
@@ -101,7 +101,7 @@ class InboxScanner:
     def __init__(
         self,
         root: Path,
-        settings: Intake,
+        settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         writers: FileWriters | None = None,
     ) -> None:
@@ -274,7 +274,7 @@ class InboxScanner:
         return seen.since + wait - self.now if (wait := self._wait(seen)) else 0.0
 
     def _wait(self, seen: Seen) -> float:
-        limits = self._settings
+        limits = self._settings.intake
         if seen.writing is Writing.OPEN:
             return limits.companion_wait_s
         wait = 0.0 if seen.whole else limits.settle_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.config.settings import EncodeStage
+from daemon.config.stage_settings import EncodeStage
 from daemon.errors import MachineError
 from stages.encode.encoders import VideoEncoder
 from stages.encode.formats import OutputFormat

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from daemon.config.settings import FaceStage
+from daemon.config.stage_settings import FaceStage
 from daemon.errors import JobError
 from stages.face import mesh
 from stages.face.detect import Face

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import PIL
 
-from daemon.config.settings import FaceStage
+from daemon.config.stage_settings import FaceStage
 from stages.face.cache import cache_file
 from stages.facts import FaceFacts
 

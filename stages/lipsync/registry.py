@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, get_args
 
-from daemon.config.settings import LipsyncEngineName
+from daemon.config.stage_settings import LipsyncEngineName
 from stages.lipsync.engines.base import LipsyncEngine
 
 

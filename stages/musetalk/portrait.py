@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from daemon.config.settings import Musetalk
+from daemon.config.stage_settings import Musetalk
 from daemon.errors import UnknownError
 from stages.context import Context
 from stages.musetalk import face_box as boxes

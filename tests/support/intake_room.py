@@ -38,7 +38,7 @@ class Room:
         self.service._make_folders()
         self.spool, self.admission = self.service.spool, self.service.admission
         self.now = 0.0
-        self.admission.inbox = InboxScanner(self.inbox, self.settings.intake, lambda: self.now)
+        self.admission.inbox = InboxScanner(self.inbox, self.settings, lambda: self.now)
 
     def look(self, after_s: float = 0.0) -> list[Job]:
         """One look at the inbox, `after_s` later; returns the jobs that were made."""

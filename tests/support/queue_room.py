@@ -156,8 +156,7 @@ class QueueRoom:
     def set(self, **settings: dict[str, Any]) -> None:
         """Give sections other values, as a reload does: `set(retry={"attempts": 2})`."""
         for section, values in settings.items():
-            for name, value in values.items():
-                setattr(getattr(self.settings, section), name, value)
+            setattr(self.settings, section, getattr(self.settings, section).model_copy(update=values))
 
     def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
         """A job of kind speech that stands in the queue of `stage`, on disk and in the ready queue."""

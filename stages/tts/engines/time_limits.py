@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from daemon.config.settings import ExternalEngine, Settings
+from daemon.config import Settings
+from daemon.config.stage_settings import ExternalEngine
 from stages.tts.engines.base import Piece
 from stages.tts.engines.registry import tries_of
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config import Settings
 from daemon.config.settings import Intake
 from daemon.intake.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import FileWriters, Writing
@@ -34,8 +35,8 @@ class Watched:
     def __init__(self, root: Path) -> None:
         self.root, self.now, self.heard = root, 0.0, threading.Event()
         self.writers = FileWriters(str(root))
-        settings = Intake(settle_s=SETTLE_S, settle_unknown_s=UNKNOWN_S, settle_mb_s=1.0, companion_wait_s=PATIENCE_S)
-        self.inbox = InboxScanner(root, settings, lambda: self.now, self.writers)
+        limits = Intake(settle_s=SETTLE_S, settle_unknown_s=UNKNOWN_S, settle_mb_s=1.0, companion_wait_s=PATIENCE_S)
+        self.inbox = InboxScanner(root, Settings(intake=limits), lambda: self.now, self.writers)
         self.watcher = Watcher(self.heard.set)
         self.watcher.watch(root, "inotify", recursive=True, writers=self.writers)
         self.watcher.start()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config import Settings
 from daemon.config.settings import Intake
 from daemon.intake.scanner import InboxScanner
 
@@ -25,7 +26,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def inbox(tmp_path: Path, clock: Clock) -> InboxScanner:
-    return InboxScanner(tmp_path, Intake(settle_s=2.0, settle_unknown_s=2.0, settle_mb_s=0, empty_wait_s=30.0), clock)
+    limits = Intake(settle_s=2.0, settle_unknown_s=2.0, settle_mb_s=0, empty_wait_s=30.0)
+    return InboxScanner(tmp_path, Settings(intake=limits), clock)
 
 
 def settled(inbox: InboxScanner) -> list[str]:

@@ -207,7 +207,7 @@ async def live(settings: Settings) -> list[Job]:
     finished = Finished()
     service.events.add(finished)
     ticks = iter(range(10**6))
-    service.admission.inbox = InboxScanner(settings.paths.inbox, settings.intake, lambda: float(next(ticks)))
+    service.admission.inbox = InboxScanner(settings.paths.inbox, settings, lambda: float(next(ticks)))
     await patiently(lambda: recover_spool(service.state_machine, service.outbox))
     await patiently(lambda: sync(service.admission.resume))
     for _ in range(12):

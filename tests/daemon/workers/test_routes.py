@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Settings
-from daemon.config.settings import TTS_ENGINES
+from daemon.config.stage_settings import TTS_ENGINES
 from daemon.jobs import engines
 from daemon.jobs.record import Job
 from daemon.workers.routes import Routes

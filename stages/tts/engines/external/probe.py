@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from daemon.config.settings import ExternalEngine
+from daemon.config.stage_settings import ExternalEngine
 from daemon.system.installation import Missing
 from stages.tts.engines.base import TtsEngine
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from daemon.config import Settings
-from daemon.config.settings import Xtts as XttsSettings
+from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import MachineError, UnknownError
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daemon.config.settings import Xtts as XttsSettings
+from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import MachineError
 from daemon.system.memory import release_free_memory
 from stages.tts.engines.coqui_library import import_coqui

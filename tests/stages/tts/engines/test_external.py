@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 import stages.tts
-from daemon.config.settings import ExternalEngine, Settings
+from daemon.config import Settings
+from daemon.config.stage_settings import ExternalEngine
 from daemon.errors import JobError, MachineError, UnknownError
 from stages.context import Context
 from stages.tts.engines import time_limits

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon.config.settings import ExternalEngine, Settings
+from daemon.config import Settings
+from daemon.config.stage_settings import ExternalEngine
 from stages.tts.engines.coqui_library import PINS
 from stages.tts.engines.external import probe
 from stages.tts.engines.registry import ENGINES
