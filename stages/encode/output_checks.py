@@ -12,8 +12,8 @@ from daemon.errors import ResultError
 from stages.encode.ffmpeg_command import AUDIO_RATE
 from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
+from stages.media.sound_track import decode_command
 from stages.media.wav import open_wav
-from stages.tts.recording import decode_command
 
 #: Maximum number of pixels per direction that are compared in a frame.
 _MAX_COMPARED = 64

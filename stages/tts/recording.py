@@ -5,6 +5,7 @@ The file is untrusted until ffmpeg has decoded it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.declared_length import describe_truncation
-from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error, ffmpeg_path
+from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
+from stages.media.sound_track import SILENT_PEAK_DB, NoSoundError, SoundMix, choose_mix, decode_command
 from stages.media.wav import open_wav_writer, read_wav_blocks
 from stages.tts.text.clean import clean_text
 from stages.tts.text.sentences import Sentence, split_text
@@ -30,23 +32,16 @@ from stages.tts.track import check_speech_length
 SAMPLE_RATE = 48_000  # Hz; that of the video's sound track, so that sound is resampled at most once
 #: Shortest accepted file; a shorter one contains no word. s
 MIN_AUDIO_S = 0.1
-#: A file whose peak is below this is silent. dB of full scale
-SILENT_PEAK_DB = -60.0
-
 #: Speech below this gets a warning: it is hard to hear beside other videos. LUFS
 QUIET_LUFS = -30.0
 
 #: Faster than anybody speaks; a longer text is not a transcript of the sound.
 MAX_CHARS_PER_S = 40
 
-#: Formats that contain their sound. Playlists (hls, concat, ffmetadata, …) are excluded because they open other files.
-_DEMUXERS = (
-    "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-)
+#: The sound file in messages.
+_FILE = "The file named in `audio`"
 _ACCEPTED_FORMATS = "WAV, MP3, M4A, FLAC, OGG or Opus"
 _CHUNK_BYTES = 1 << 17
-#: 16-bit samples at full scale, which is also what values that are not numbers become; no recording has as many.
-_FULL_SCALE, _MOST_CLIPPED = 32767, 0.5
 #: The stage gets more time after each such length of decoded sound. s
 _TIME_GRANT_S = 10.0
 
@@ -173,44 +168,68 @@ def _is_spoken(word: str) -> bool:
 
 def _decode_to_wav(ctx: Context, target: Path) -> tuple[int, float, str]:
     """Decode the sound to `target`. Returns the number of samples, the peak (0 to 1), and ffmpeg's log."""
-    limit = round(ctx.settings.stages.tts.max_audio_s * SAMPLE_RATE)
-    samples, peak, clipped, stretch = 0, 0, 0, round(_TIME_GRANT_S * SAMPLE_RATE)
-    with FfmpegProcess(decode_command(copy_name("audio"), SAMPLE_RATE), ctx.job_dir, read=True) as ffmpeg:
+    most_s = ctx.settings.stages.tts.max_audio_s
+    limit = round(most_s * SAMPLE_RATE)
+    mix = sound_mix(copy_name("audio"), ctx.job_dir, most_s + 1.0, _TimeGrants(ctx).decoded)
+    ctx.warnings.extend(mix.notes)
+    samples, peak, grants = 0, 0, _TimeGrants(ctx)
+    with FfmpegProcess(decode_command(copy_name("audio"), SAMPLE_RATE, mix), ctx.job_dir, read=True) as ffmpeg:
         with open_wav_writer(target, SAMPLE_RATE) as sink:
             while data := ffmpeg.stdout.read(_CHUNK_BYTES):
                 samples += len(data) // 2
                 check_speech_length(samples, limit, SAMPLE_RATE)
-                if samples >= stretch:  # the length of a file is known only as it is decoded
-                    stretch += round(_TIME_GRANT_S * SAMPLE_RATE)
-                    ctx.allow_seconds(ctx.settings.lanes.timeout.base_s)
+                grants.decoded(samples / SAMPLE_RATE)
                 levels = np.abs(np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int32))
                 peak = max(peak, int(levels.max(initial=0)))
-                clipped += int(np.count_nonzero(levels >= _FULL_SCALE))
                 sink.writeframesraw(data)
         status = ffmpeg.finish()
     if status != 0:
         raise decode_error(status, ffmpeg.log)
-    if clipped > _MOST_CLIPPED * samples:
-        raise JobError(
-            "audio-unreadable",
-            "The sound file contains no sound: most of its values are at full scale or are not numbers.",
-            "Export it again, for example as a 16-bit WAV file.",
-        )
     return samples, peak / 32768, ffmpeg.log
 
 
-def decode_command(name: str, rate: int) -> list[str]:
-    """Return the ffmpeg command that writes a file's first sound track to stdout: 16-bit mono at `rate` Hz."""
-    # `file:` keeps a name from being read as an option or a protocol.
-    return [
-        ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-threads", "1", "-max_alloc", str(256 << 20),
-        "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", f"file:{name}",
-        "-map", "0:a:0", "-vn", "-sn", "-dn", "-ac", "1", "-ar", str(rate), "-c:a", "pcm_s16le",
-        "-flags", "+bitexact", "-f", "s16le", "pipe:1",
-    ]  # fmt: skip
+class _TimeGrants:
+    """Gives the stage more time as the file is decoded, since its length is known only then."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._next_s = _TIME_GRANT_S
+
+    def decoded(self, seconds: float) -> None:
+        if seconds >= self._next_s:
+            self._next_s += _TIME_GRANT_S
+            self._ctx.allow_seconds(self._ctx.settings.lanes.timeout.base_s)
 
 
-def decode_error(status: int, log: str, what: str = "The file named in `audio`") -> Exception:
+def sound_mix(
+    name: str,
+    folder: Path,
+    most_s: float,
+    on_block: Callable[[float], None] = lambda _: None,
+    *,
+    what: str | None = None,
+) -> SoundMix:
+    """Say how a job's sound file is mixed to mono; see `choose_mix`.
+
+    Args:
+        what: the file, as messages name it; None: as the manifest's.
+
+    Raises:
+        JobError: `audio-unreadable`.
+    """
+    try:
+        return choose_mix(name, folder, most_s, on_block)
+    except NoSoundError as exc:
+        if exc.status != 0:
+            raise (decode_error(exc.status, exc.log, what) if what else decode_error(exc.status, exc.log)) from exc
+        raise JobError(
+            "audio-unreadable",
+            f"{what or _FILE} contains no sound: its values are not numbers, or far beyond full scale.",
+            "Export it again, for example as a 16-bit WAV file.",
+        ) from exc
+
+
+def decode_error(status: int, log: str, what: str = _FILE) -> Exception:
     """Return the error for a file that ffmpeg could not decode.
 
     Args:

@@ -26,7 +26,7 @@ from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import other_language_warning
 from stages.tts.text.sentences import Sentence, split_pieces, split_text
 from stages.tts.text.short_sentences import join_short_sentences
-from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning
+from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning, unclear_warning
 from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
@@ -77,6 +77,8 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         _check_speech_file(ctx, track)
     if preparer.left_out:
         ctx.warnings.append(left_out_warning(preparer.left_out))
+    if preparer.unclear:
+        ctx.warnings.append(unclear_warning(preparer.unclear))
     timing = write_timing(
         ctx.path("timing.json"), choice.engine, engine.method, track.rate, track.seconds, ctx.manifest.language,
         sentences, phones,

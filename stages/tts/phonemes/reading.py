@@ -99,6 +99,12 @@ def _load_g2p(british: bool) -> G2P:
     return G2P(british=british)
 
 
+def is_english_word(word: str) -> bool:
+    """True if a word in small letters, or with a first capital, is in the front end's dictionaries."""
+    lexicon = _load_g2p(british=False).lexicon
+    return word in lexicon.golds or word in lexicon.silvers
+
+
 def lexicon_phonemes(entry: str, read: Callable[[str], str]) -> str:
     """Return the phonemes of a lexicon's entry. Reads a respelling by syllables and stresses the one in capitals.
 

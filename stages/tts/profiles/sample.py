@@ -9,8 +9,9 @@ import numpy as np
 
 from daemon.errors import JobError, escape_unprintable
 from stages.media.ffmpeg import FfmpegProcess
+from stages.media.sound_track import SILENT_PEAK_DB, decode_command
 from stages.tts.profiles.quality import RecordingQuality, measure_quality, speech_steps
-from stages.tts.recording import SILENT_PEAK_DB, decode_command, decode_error
+from stages.tts.recording import decode_error, sound_mix
 from stages.tts.timing import STEPS_PER_S, Samples, step_levels
 
 #: Rate of a reference, which XTTS requires. Hz
@@ -84,7 +85,9 @@ def decode_sample(path: Path, *, by_name: bool = False) -> Samples:
         JobError: `audio-unreadable`, `sample-too-long`.
     """
     blocks: list[bytes] = []
-    with FfmpegProcess(decode_command(path.name, RATE), path.parent, read=True) as ffmpeg:
+    what = escape_unprintable(path.name) if by_name else None
+    mix = sound_mix(path.name, path.parent, LONGEST_S + 1.0, what=what)
+    with FfmpegProcess(decode_command(path.name, RATE, mix), path.parent, read=True) as ffmpeg:
         size = 0
         while data := ffmpeg.stdout.read(_CHUNK_BYTES):
             blocks.append(data)
@@ -97,11 +100,7 @@ def decode_sample(path: Path, *, by_name: bool = False) -> Samples:
                 )
         status = ffmpeg.finish()
     if status != 0:
-        raise (
-            decode_error(status, ffmpeg.log, escape_unprintable(path.name))
-            if by_name
-            else decode_error(status, ffmpeg.log)
-        )
+        raise decode_error(status, ffmpeg.log, what) if what else decode_error(status, ffmpeg.log)
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / 32768.0
 
 

@@ -22,9 +22,15 @@ _BROKEN = re.compile(
 _COMPOUNDS = frozenset(
     {"all", "cross", "ever", "ex", "full", "half", "high", "long", "low", "non", "self", "short", "well"}
 )
+#: Signs that people type for an apostrophe: between letters, and before words such as "n" in "rock ʼn roll".
+_APOSTROPHE = re.compile(
+    r"(?<=[^\W\d_])[`´′ʹʼˈ‛‘＇ꞌ՚](?=[^\W\d_])|(?<![\w`´])[`´′ʹʼ‛‘＇](?=(?:n|em|til|tis|twas|twill|cause|cos|bout|round)\b)",
+    re.IGNORECASE,
+)
 _TAGS = "a|abbr|b|big|blockquote|br|center|cite|code|del|div|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|pre|q|s|small|span" \
     "|strike|strong|sub|sup|table|tbody|td|th|thead|tr|u|ul"  # fmt: skip
-_TAG = re.compile(rf"<(/?)({_TAGS})(?:\s[^<>\n]{{0,500}})?\s?/?>", re.IGNORECASE)
+_ATTRIBUTE = r"[A-Za-z_:][\w:.-]{0,60}(?:\s?=\s?(?:\"[^\"<>]{0,500}\"|'[^'<>]{0,500}'|[^\s\"'<>=]{1,500}))?"
+_TAG = re.compile(rf"<(/?)({_TAGS})(?:\s{{1,9}}{_ATTRIBUTE}){{0,20}}\s?/?>", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _PARAGRAPHS = frozenset({"p", "div", "table", "ul", "ol", "blockquote", "hr", "pre", *(f"h{n}" for n in range(1, 7))})
@@ -35,7 +41,7 @@ def clean_text(text: str) -> str:
     """Return the text as a reader sees it: no invisible characters, hyphenated words joined, HTML as a browser shows it."""
     text = _ENTITY.sub(_decode_entity, _TAG.sub(_tag_space, _COMMENT.sub("", text)))
     text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_mend_word, text))
-    return _UNSEEN.sub("", text)
+    return _APOSTROPHE.sub("’", _UNSEEN.sub("", text))
 
 
 def _mend_word(broken: re.Match[str]) -> str:

@@ -39,6 +39,7 @@ _SIGNS = {"≤": " at most ", "≥": " at least ", "≠": " is not ", "≈": " a
 #: Parts of the patterns. "<" and ">" require that no figure or letter adjoins.
 _MACROS = {
     "<": r"(?<![\w.,/:$€£*^-])",
+    "[": r"(?<![\w.,/:*^-])",
     ">": r"(?!\w|[.,/:]\d|-\w)",
     "-": r"[-–—]",
     "NUM": r"\d{1,12}(?:,\d{3}){0,5}(?:\.\d{1,6})?",
@@ -55,7 +56,7 @@ _MACROS = {
 
 def _rule(shape: str, say: str | Callable[[re.Match[str]], str | None], *, each: bool = False, flags: int = 0) -> Rule:
     """Make a rule from a pattern with `{MACROS}`. `say` is a function, or a template for `Match.expand`."""
-    full = re.sub(r"\{([A-Z<>-]+)\}", lambda macro: _MACROS[macro[1]], shape)
+    full = re.sub(r"\{([A-Z<>[-]+)\}", lambda macro: _MACROS[macro[1]], shape)
     template = (lambda found: found.expand(say)) if isinstance(say, str) else say
     return Rule(re.compile(full, flags), template, each)
 
@@ -140,8 +141,29 @@ def _half(found: re.Match[str]) -> str:
     return f"{found[1]} {found[2].lower()}.m."
 
 
+def _grouped(found: re.Match[str]) -> str | None:
+    """Write a number of another country with commas and a point: "1.234,56", "1'250.50", "1 234,56"."""
+    whole, part = found["whole"], found["part"] or ""
+    groups = re.split(r"[^\d]", whole)
+    if len(groups) == 4 and "." in whole and not part and all(int(group) < 256 for group in groups):
+        return None  # an address in a network
+    return ",".join(groups) + (f".{part[1:]}" if part else "")
+
+
 _TABLE = (
+    # Numbers of other countries
+    _rule(r"(?<=\d)[\u00a0\u2009\u202f\u2007](?=\d{3}(?!\d))", " "),
+    _rule(r"{[}(?P<whole>\d{1,3}(?:\.\d{3}){1,4})(?P<part>,\d{1,2})(?!\d|[.,]\d)", _grouped),
+    _rule(r"{[}(?P<whole>\d{1,3}(?: \d{3}){1,4})(?P<part>,\d{1,2})(?!\d|[.,]\d)", _grouped),
+    _rule(r"{[}(?P<whole>\d{1,3}(?:['’´]\d{3}){1,4})(?P<part>[.,]\d{1,2})?(?!\d|[.,]\d)", _grouped),
+    _rule(r"{[}(?P<whole>\d{1,3}(?:\.\d{3}){2,4})(?P<part>)(?!\d|[.,]\d)", _grouped),
+    _rule(r"(?<=\d)[.,](?:[-–—]{1,2})(?= ?(?:{CUR})(?!\w)|(?!\S)|[.,;!?])", ""),
+    # "123.500 €": three figures after the point are no cents where the sign stands behind
+    _rule(r"(?<![\w.,])(?P<whole>\d{1,3}\.\d{3})(?P<part>)(?= ?(?:{CUR})(?!\w))", _grouped),
+    _rule(r"(?<![\w.,])(?P<whole>\d{1,3} \d{3})(?P<part>)(?= ?(?:{CUR})(?!\w))", _grouped),
+    _rule(r"(?<=€)(?P<gap> ?)(?P<whole>\d{1,3}\.\d{3})(?P<part>)(?!\d|[.,]\d)", lambda m: m["gap"] + (_grouped(m) or "")),
     # Signs
+    _rule(r"(?<!\S)&&(?!\S)", "and"),
     _rule(r"(?<![\w.)%^–-])[-−](?=\d)", "minus "),
     _rule(r"(?<=\d) ?º ?(?=[CF]\b)", "°"),
     _rule(r"[≤≥≠≈±]", lambda found: _SIGNS[found[0]]),
@@ -212,9 +234,16 @@ _TABLE = (
     _rule(r"\bEst\. ?(?=\d{4})", "Established "),
     _rule(r"\bCtrl(?=[+-])", "Control"),
     _rule(r"\bCmd(?=[+-])", "Command"),
-    # "TELL US MORE" is no country, unless it is "THE US"
-    _rule(r"(?<!THE )\b(?:US|IT)\b", lambda m: m[0].lower() if m.string.isupper() and " " in m.string else None),
 )  # fmt: skip
+
+
+#: A number that is a decimal one where a point separates the whole from the part, and thousands where it groups figures.
+_UNCLEAR = re.compile(r"(?<![\w.,/:*^€-])(?:[$£] ?\d{1,3}\.\d{3}|\d{1,3}\.\d\d0)(?!\d|[.,]\d| ?(?:CHF|EUR|€))")
+
+
+def unclear_numbers(text: str) -> list[str]:
+    """Return the numbers that people of another country may mean otherwise: "12.500" is 12.5 in English and 12,500 elsewhere."""
+    return _UNCLEAR.findall(text)
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -32,6 +33,8 @@ _READ = {
 }
 #: Letters of other scripts that count as Latin, because English voices read them.
 _ENGLISH_TOO = frozenset("ªºµΩ")
+#: The figure dash is made for "555‒0142".
+_BETWEEN_FIGURES = re.compile(r"(?<=\d)‒(?=\d)")
 #: Digits that are not read as such: "x²" is "x squared".
 _SAID_AS_POWERS = frozenset("²³")
 
@@ -49,6 +52,10 @@ def script_of(letter: str) -> str:
     return _SCRIPTS.get(first, first.capitalize() or "an unknown script")
 
 
+#: Signs that are typed or pasted for a dash: figure dash, horizontal bar, box drawings, two- and three-em dash, minus forms.
+_DASHES = dict.fromkeys(map(ord, "‒―─━┄┅┈┉╌╍═⸺⸻⸗⸚﹘︱︲⎯⏤—"), "—")
+
+
 @lru_cache(maxsize=4096)
 def plain_char(char: str) -> str:
     """Convert a styled or full-width character to plain ones ("𝓐" → "A", "７" → "7", "⑦" → "7", "Ⅳ" → "IV")."""
@@ -61,9 +68,10 @@ def plain_char(char: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Apply `plain_char` to every character, and compose accents (NFC), as in lexicons."""
+    """Apply `plain_char` to every character, compose accents (NFC), as in lexicons, and write all dashes as "—"."""
     # Compose again, because "ｶﾞ" has become "カ" with a combining mark.
-    return unicodedata.normalize("NFC", "".join(map(plain_char, unicodedata.normalize("NFC", text))))
+    plain = unicodedata.normalize("NFC", "".join(map(plain_char, unicodedata.normalize("NFC", text))))
+    return _BETWEEN_FIGURES.sub("-", plain).translate(_DASHES)
 
 
 def scripts_of(language: str) -> frozenset[str]:

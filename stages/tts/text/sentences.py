@@ -20,6 +20,10 @@ MAX_PIECE_CHARS = 280
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|[\u2028\u2029\f]")
 _HEADING = re.compile(r"^([^\S\n]*#{1,6}[^\S\n]+\S.*|.*\S.*\n[^\S\n]*(?:={3,}|-{3,})[^\S\n]*)$", re.MULTILINE)
 _LIST_ITEM = re.compile(r"(?:[-*•–]|\d{1,3}[.)])\s+\S|[・①-⑳]")
+#: A shorter line before a capital letter is a heading or an item of a list, and not broken by wrapping.
+_WRAPPED_WIDTH = 40
+#: Most words of a line that may be an item of a list in small letters.
+_ITEM_WORDS = 3
 _END = re.compile(r"([.!?…。！？।॥]+)[\"'”’»)\]」』）】》]*$")
 _CLAUSE_END = re.compile(r"[,;:—–、，；：][\"'”’»)\]」』）】》]*$")
 #: Ends a sentence that no space follows. A closing quote (「行こう！」と言った。) and an ellipsis do not.
@@ -126,21 +130,36 @@ def _sentence_of(group: Sequence[_Token], ends_paragraph: bool) -> Sentence:
 
 
 def _lines(paragraph: str, breaker: WordBreaker | None) -> Iterator[str]:
-    """Yield logical lines: joins a line to the one before if its first word would not have fitted there."""
+    """Yield logical lines: a line that only wrapping has broken is joined again."""
     lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
     width = max(map(len, lines), default=0)
+    listed = len(lines) > 1 and not any(map(_continues_sentence, lines))
     current = ""
     for line in lines:
-        before = current.rsplit("\n", 1)[-1]
-        first = line.split()[0]
-        fits = len(before) + 1 + len(breaker.words(first)[0] if breaker else first) <= width
-        if current and (fits or _LIST_ITEM.match(line)):
+        if not current:
+            current = line
+        elif not _LIST_ITEM.match(line) and _is_wrapped(current.rsplit("\n", 1)[-1], line, width, listed, breaker):
+            current = f"{current}\n{line}"
+        else:
             yield current
             current = line
-        else:
-            current = f"{current}\n{line}" if current else line
     if current:
         yield current
+
+
+def _continues_sentence(line: str) -> bool:
+    """False for what may be an item of a list: a few words in small letters, without any sign at the end."""
+    return len(line.split()) > _ITEM_WORDS or line[-1] in ",;:" or not line[0].islower()
+
+
+def _is_wrapped(before: str, line: str, width: int, listed: bool, breaker: WordBreaker | None) -> bool:
+    """Whether a line goes on with the sentence of the line before it. `width`: of the paragraph's longest line."""
+    if line[0].islower():
+        return not listed and _END.search(before) is None
+    first = breaker.words(line.split()[0])[0] if breaker else line.split()[0]
+    if len(before) + 1 + len(first) <= width:  # it had room in the line before
+        return False
+    return width >= _WRAPPED_WIDTH or not line[0].isupper()
 
 
 def _tokens(line: str, breaker: WordBreaker | None) -> list[_Token]:

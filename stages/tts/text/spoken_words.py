@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from stages.tts.text import english
 from stages.tts.text.addresses import spoken_address
+from stages.tts.text.capitals import lower_capitals
 from stages.tts.text.rules import Rule, apply_rules
 from stages.tts.text.scripts import plain_text, script_of, scripts_of
 
@@ -25,7 +26,8 @@ _SILENT_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk", "Me", 
 _READ_SYMBOLS = frozenset("°№©®™^`´℃℉ー々〻ゝゞヽヾ")
 
 BULLET = re.compile(r"[-*•–+>]|\[[ xX]?\]")
-LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*")
+#: Marks of headings, tables and lines: "##", "---", "|", and any three signs that are not a pause.
+LAYOUT = re.compile(r"#{1,6}|[-=_*~^+]{3,}|[-:|]*\|[-:|]*|[^\w\s.,;:!?…'\"“”‘’()$€£%]{3,}|[―─━═⎯⸺⸻—–-]{2,}")
 # Not "83", "8)" or "XP", which are a number, a list's item and a name.
 _SMILEY = re.compile(r"(?:[:;]['-]?[)(\]\[DPpOo3/|\\]+|=[)(D]+|8-[)D]|[xX]D+|<3+|\^_?\^)[.,!?]*")
 EMPHASIS = re.compile(r"(?<![\w*_`~])([*_`~]{1,3})(?=[^\s*_`~])|(?<=[^\s*_`~])([*_`~]{1,3})(?![\w*_`~])")
@@ -69,12 +71,14 @@ class WordPreparer:
         lexicon: word → its spoken form or sound.
         in_words: write English times, dates and years in words too, for a voice that misreads them.
         left_out: counts words with unreadable characters, by script or "emoji and signs".
+        unclear: numbers that are read as decimal ones, and that people of another country write for thousands.
     """
 
     language: str
     lexicon: Mapping[str, str] = field(default_factory=dict)
     in_words: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
+    unclear: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._primary = self.language.casefold().partition("-")[0]
@@ -93,6 +97,12 @@ class WordPreparer:
 
     def prepare(self, written: Sequence[str]) -> PreparedWords:
         """Return the spoken words of one sentence; empty if nothing in it can be spoken."""
+        if self._primary == "en":
+            self.unclear += english.unclear_numbers(" ".join(written))
+        if self._primary == "en" and any(len(word) > 1 and word.isupper() for word in written):
+            from stages.tts.phonemes.reading import is_english_word  # loads hibari
+
+            written = lower_capitals(written, is_english_word)
         words: list[str] = []
         owners: list[int] = []
         sounds: dict[int, str] = {}
@@ -152,7 +162,10 @@ class WordPreparer:
             self.left_out["emoji and signs"] += 1
         self.left_out.update(f"{script} letters" for script in scripts)
         dropped = set(mute) | {char for char in text if script_of(char) in scripts}
-        return "".join(char for char in text if char not in dropped).strip()
+        # A sign such as an emoji or a drawn line has separated the letters around it.
+        signs = {char for char in mute if unicodedata.category(char) in ("So", "Co")}
+        kept = ("" if char in dropped - signs else " " if char in signs else char for char in text)
+        return " ".join("".join(kept).split())
 
 
 def _power(raised: re.Match[str]) -> str:
@@ -178,3 +191,13 @@ def left_out_warning(counts: Counter[str]) -> str:
     """Return a warning about the counts of `WordPreparer.left_out`."""
     what = " and ".join(f"{name} ({count} {'word' if count == 1 else 'words'})" for name, count in counts.items())
     return f"The voice cannot read {what}; they are left out of the speech."
+
+
+def unclear_warning(numbers: Sequence[str]) -> str:
+    """Return a warning about the numbers of `WordPreparer.unclear`."""
+    numbers = list(dict.fromkeys(numbers))
+    first = numbers[0]
+    return (
+        f"'{first}' is read as a decimal number{f', and {len(numbers) - 1} more likewise' if len(numbers) > 1 else ''}. "
+        f"If you mean thousands, write {first.replace('.', ',')}."
+    )

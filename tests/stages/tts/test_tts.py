@@ -376,9 +376,10 @@ def test_a_small_file_that_sounds_for_an_hour_is_ended_while_it_is_decoded(tmp_p
                  stages={"tts": {"max_audio_s": 25}})  # fmt: skip
     assert ctx.path("source.audio").stat().st_size < 1_000_000
     asked: list[float] = []
-    # When it is brought / Then it is refused when the 25 s are decoded: time was asked for twice, for 10 s each
+    # When it is brought / Then it is refused when the 25 s are decoded: time was asked for twice, for 10 s each, when its
+    # channels were measured and when it was mixed
     assert refused(replace(ctx, allow_seconds=asked.append)).code == "audio-too-long"
-    assert asked == [ctx.settings.lanes.timeout.base_s] * 2
+    assert asked == [ctx.settings.lanes.timeout.base_s] * 4
     # And nothing is left of what was decoded
     assert not ctx.path("speech.wav").exists()
 
@@ -388,7 +389,7 @@ def test_a_sound_file_is_given_time_by_what_is_decoded_of_it(tmp_path: Path) -> 
     ctx = _bring(tmp_path, "-f", "lavfi", "-i", "sine=440:duration=12", "a.wav")
     stages.tts.run(replace(ctx, allow_seconds=asked.append))
     timeout = ctx.settings.lanes.timeout
-    assert asked == [timeout.base_s, timeout.base_s + timeout.per_audio_s * 12]
+    assert asked == [timeout.base_s, timeout.base_s, timeout.base_s + timeout.per_audio_s * 12]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a sound at all, only some text\n" * 50, bytes(5000)])

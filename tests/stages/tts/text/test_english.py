@@ -42,7 +42,19 @@ def said(text: str, language: str = "en") -> str:
         ("3:2, 10-20%, pages 10-12, 3.8-3.10.", "3 to 2, 10 to 20%, pages 10 to 12, 3.8 to 3 point 1 0."),
         ("−5 °C, 10⁶, 1e-5", "minus 5 °C, 10^6, 1 times 10 to the power of minus 5"),
         ("C# and CO₂ [1] as he said.[2]", "C sharp and C O 2 as he said."),
-        ("TELL US MORE! IT IS IN THE US. Our IT.", "TELL us MORE! | it IS IN THE US. | Our IT."),
+        ("TELL US MORE! IT IS IN THE US. Our IT.", "tell us more! | it is in the US. | Our IT."),
+        ("HE IS IN. OH NO! MR. O'BRIEN SAT, TOO.", "he is in. | oh no! | mr. O'Brien sat, too."),
+        ("I'M SURE THEY DON'T. THE FBI AND IBM USE USB.", "I'm sure they don't. | the FBI and IBM use USB."),
+        ("That is NOT what HE said in Columbus, OH.", "That is NOT what he said in Columbus, OH."),
+        ("IT SUPPORT HELPS THE WHO.", "IT support helps the who."),
+        ("don`t, can´t, it′s, rock ʼn roll, 6′2″", "don’t, can’t, it’s, rock ’n roll, 6 foot 2"),
+        ("1.000,00 € or 1.234,56 € or € 1.234,56", "1,000 euros or 1,234 euros and 56 cents or 1,234 euros and 56 cents"),
+        ("123.500 €, €5.000, 99,- EUR", "123,500 euros, 5,000 euros, 99 euros"),
+        ("CHF 1'250.50 and 1\u202f234,56 €", "1,250 Swiss francs and 50 centimes and 1,234 euros and 56 cents"),
+        ("1.234.567 at 192.168.100.200", "1,234,567 at 192 dot 168 dot 100 dot 200"),
+        ("The order─be quick‒please, 555‒0142 ⸺ now", "The order—be quick—please, 555-0142 — now"),
+        ("if (a<b && c>d), I❤you", "if (a<b and c>d), I you"),
+        ("Yes.\n═══\n···\nNo.", "Yes. |  | No."),
         ("2 tbsp. of oil, $20/mo. or Ctrl+C", "2 tablespoons of oil, 20 dollars per month or Control+C"),
         # and what the voices read right, or nobody can be sure of
         ("7:30, 555-0142, COVID-19, 50-year-old, '90s, 3-2=1", "7:30, 555-0142, COVID-19, 50-year-old, '90s, 3-2=1"),
@@ -124,3 +136,24 @@ def test_money_is_heard_with_its_name() -> None:
     reading = EnglishFrontEnd().read(WordPreparer("en").prepare(["50€"]).words)
     # Then the euros are there
     assert reading.chars == "fˈɪfti jˈʊɹOz"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Welcome to\nour little garden shop,\nwhich is\nopen every day.", 1),  # a small letter goes on
+        ("Shopping list for Monday\nMilk\nBread", 3),  # a heading and items end
+        ("milk\nbread\nbrown eggs", 3),
+        ("This is a line that an editor has broken at about fifty\nMonday is still in it.", 1),  # no room for "Monday"
+        ("One ends here.\nand this begins small.", 2),
+    ],
+)
+def test_a_line_ends_a_sentence_only_where_its_writer_meant_it(text: str, sentences: int) -> None:
+    assert len(said(text).split(" | ")) == sentences
+
+
+def test_a_number_that_other_countries_write_for_thousands_is_told_of() -> None:
+    preparer = WordPreparer("en")
+    for sentence in split_text("It weighs 12.500 kg, costs $1.234 and pi is 3.141; 1.000,00 € is clear."):
+        preparer.prepare(sentence.words)
+    assert preparer.unclear == ["12.500", "$1.234"]
