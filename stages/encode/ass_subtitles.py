@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from stages.encode.captions import MAX_LINE_CHARS, Cue
+from stages.encode.text_direction import direction_marker
 
 #: Font size as a fraction of the picture's shorter side, and its minimum in px.
 _SIZE, _MIN_SIZE_PX = 0.052, 14
@@ -41,9 +42,10 @@ def ass_script(cues: Sequence[Cue], width: int, height: int, family: str) -> str
     size = burned_font_size(width, height)
     outline, margin = max(1.0, size * 0.09), round(height * 0.06)
     side = round(width * (1.0 - _FILL) / 2)
+    marked = direction_marker(line for cue in cues for line in cue.lines)
     events = [
         f"Dialogue: 0,{_clock(cue.start)},{_clock(cue.end)},Caption,,0,0,0,,{chr(92)}N".removesuffix(f"{chr(92)}N")
-        + f"{chr(92)}N".join(_escaped(line) for line in cue.lines)
+        + f"{chr(92)}N".join(marked(_escaped(line)) for line in cue.lines)
         for cue in cues
     ]
     return "\n".join(

@@ -6,10 +6,12 @@ The limits are common to broadcasters and streaming services: two lines of 42 ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from stages.encode.text_direction import direction_marker
 from stages.media.fullwidth import CLOSING, column_width
 from stages.tts.timing import Word
 
@@ -31,6 +33,8 @@ PAUSE_S = 1.2
 _BREATH_MARKS = ",;:—–!?…、，；：。！？"
 #: Characters searched backwards for a better place to cut a word that is longer than a line.
 _SEARCHED = 4
+#: What players of SubRip read as the start of HTML, of an entity or of an ASS command.
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w{1,31};)|[{\\](?=[\\A-Za-z])")
 _CLOSERS = "\"'”’»)]」』）】》"
 
 
@@ -166,19 +170,26 @@ def _lines(pieces: Sequence[_Piece], limit: int) -> tuple[str, ...] | None:
 
 def to_srt(cues: Sequence[Cue]) -> str:
     """Write cues as SubRip text."""
+    marked = direction_marker(line for cue in cues for line in cue.lines)
     blocks = []
     for number, cue in enumerate(cues, 1):
-        # "-->" inside a line would be read as a time.
-        lines = "\n".join(line.replace("-->", "→") for line in cue.lines)
+        lines = "\n".join(marked(_literal(line)) for line in cue.lines)
         blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{lines}\n")
     return "\n".join(blocks)
 
 
+def _literal(line: str) -> str:
+    """Keep players from reading a part of a line of SubRip, which knows no escapes, as a tag, a command, an entity or a time."""
+    # A word joiner, which is not seen, after the sign that would begin it.
+    return _MARKUP.sub(lambda sign: f"{sign[0]}\u2060", line.replace("-->", "→"))
+
+
 def to_vtt(cues: Sequence[Cue]) -> str:
     """Write cues as WebVTT text."""
+    marked = direction_marker(line for cue in cues for line in cue.lines)
     blocks = ["WEBVTT\n"]
     for cue in cues:
-        lines = "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        lines = "\n".join(map(marked, cue.lines)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{lines}\n")
     return "\n".join(blocks)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from stages.encode.ass_subtitles import ass_script, burned_font_size, burned_line_chars
 from stages.encode.caption_text import caption_words
 from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
+from stages.media.ffmpeg import ffmpeg_path
 from stages.media.fullwidth import column_width
 from stages.tts.timing import Word
 
@@ -122,3 +125,22 @@ def test_burned_lines_fit_the_picture() -> None:
     for size in [(1920, 1080), (720, 720), (404, 720), (128, 128)]:
         assert burned_line_chars(*size) * burned_font_size(*size) * 0.56 <= size[0]
         assert 8 <= burned_line_chars(*size) <= MAX_LINE_CHARS
+
+
+def test_players_show_what_looks_like_markup_in_subrip(tmp_path: Path) -> None:
+    # Given a caption with what players read as HTML, an entity and a command of ASS
+    line = r"<inaudible> {\i1} R&amp;B a < b & c {x}"
+    (tmp_path / "a.srt").write_text(to_srt([Cue(0.0, 1.0, (line,))]), encoding="utf-8")
+    # When ffmpeg's own player-side decoder reads it
+    command = [ffmpeg_path(), "-v", "error", "-i", str(tmp_path / "a.srt"), "-f", "ass", "-"]
+    shown = subprocess.run(command, capture_output=True, check=True).stdout.decode().splitlines()[-1]
+    # Then nothing is lost: what it escapes for its own format stands for itself
+    assert shown.split(",,", 2)[-1].replace("\u2060", "").replace("\\{", "{").split(",", 3)[-1].endswith(line)
+
+
+def test_text_from_right_to_left_is_marked_in_every_caption_file() -> None:
+    cues = [Cue(0.0, 1.0, ("שלום, Python 3.11!",)), Cue(1.0, 2.0, ("OK.",))]
+    for written in (to_srt(cues), to_vtt(cues), ass_script(cues, 640, 360, "DejaVu Sans")):
+        assert "\u202bשלום, Python 3.11!\u202c" in written
+        assert "\u202bOK" not in written
+    assert "\u202b" not in to_srt([Cue(0.0, 1.0, ("The word שלום means peace.",))])
