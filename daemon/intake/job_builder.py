@@ -333,6 +333,7 @@ def _build(claimed: Claimed, number: int) -> _Build:
     if isinstance(item, Manifest):
         job.name = item.output or job.name
         job.manifest = item.model_dump(mode="json")
+        job.manifest_warnings = list(item.warnings)
         job.stages = item.kind_of_job.stages
         job.stage = job.stages[0]
         job.priority = item.priority

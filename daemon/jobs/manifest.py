@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.language import language_tag
@@ -85,6 +85,8 @@ def _file_name(value: object) -> str:
     parts = text.replace("\\", "/").split("/")
     if not text or "\0" in text:
         raise ValueError("must name a file")
+    if any(ord(char) < 32 for char in text):
+        raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
         raise ValueError("must be a file next to the manifest, not a path elsewhere")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
@@ -262,6 +264,8 @@ class Manifest(_Strict):
     )
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Copied into the status file untouched.")
 
+    _warnings: tuple[str, ...] = PrivateAttr(())
+
     @model_validator(mode="after")
     def _needs(self) -> Self:
         def given(key: str) -> bool:
@@ -273,6 +277,17 @@ class Manifest(_Strict):
         if kind.draws:
             choose_video_format(self.format, self.codec, self.background == "transparent")
         return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what was written and does nothing, for the job's status. They are not stored with the manifest."""
+        return self._warnings
+
+    def with_warnings(self, warnings: Iterable[str]) -> Self:
+        """Return the same manifest with these warnings, too."""
+        copy = self.model_copy()
+        copy._warnings = (*self._warnings, *warnings)
+        return copy
 
     @property
     def kind_of_job(self) -> Kind:

@@ -11,7 +11,12 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.manifest import GROUPS, Manifest
+from daemon.jobs.unused_keys import unused_keys
+from daemon.jobs.yaml_mistakes import explain_mistake
 from daemon.jobs.yaml_positions import YamlDocument
+
+#: Keys whose text may contain a #.
+_FREE_TEXT = (("text",), ("profile", "name"), ("profile", "consent"))
 
 
 def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
@@ -20,7 +25,12 @@ def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | Jo
     Raises:
         JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
     """
-    documents = [d for d in yaml_positions.load_documents(_decode(data)) if d.value is not None]
+    text = _decode(data)
+    documents = [
+        document
+        for document in yaml_positions.load_documents(text, Manifest.model_fields)
+        if isinstance(document, JobError) or document.value is not None
+    ]
     if not documents:
         raise JobError("manifest-empty", "The manifest is empty.", "Write at least `text:` and `image:`.")
     if len(documents) > max_documents:
@@ -29,7 +39,7 @@ def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | Jo
             f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",
             "Split the file.",
         )
-    return [_validate(document) for document in documents]
+    return [document if isinstance(document, JobError) else _validate(document) for document in documents]
 
 
 def _decode(data: bytes) -> str:
@@ -48,19 +58,40 @@ def _decode(data: bytes) -> str:
 def _validate(document: YamlDocument) -> Manifest | JobError:
     value = document.value
     if not isinstance(value, dict):
-        return JobError(
-            "manifest-invalid",
-            f"The manifest must be `key: value` lines ({document.mark(())}).",
-            "Write at least `text:` and `image:`.",
-        )
+        place = document.mark(())
+        known = explain_mistake(document.lines, place.line - 1, place.column - 1, Manifest.model_fields)
+        what = f"{known[0]}." if known else f"The manifest must be `key: value` lines ({place})."
+        return JobError("manifest-invalid", what, known[1] if known else "Write at least `text:` and `image:`.")
     if "metadata" in value:
         value = {**value, "metadata": yaml_positions.to_core_types(value["metadata"])}
     # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
+    lost = _lost_words(document)
     try:
-        return Manifest.model_validate(given)
+        manifest = Manifest.model_validate(given)
     except ValidationError as exc:
-        return _error_of_document(exc.errors(include_url=False), document)
+        error = _error_of_document(exc.errors(include_url=False), document)
+        return JobError(error.code, " ".join([error.message, *lost]), error.hint) if lost else error
+    return manifest.with_warnings([*lost, *unused_keys(given, manifest)])
+
+
+def _lost_words(document: YamlDocument) -> list[str]:
+    """Sentences about what was written as a value and is a comment to YAML: text after " #", and colours without quotes."""
+    found = []
+    for path, comment in document.comments.items():
+        key, value = ".".join(map(str, path)), document.value
+        for step in path:
+            value = value[step]
+        place = document.mark(path)
+        if value is None and len(comment) > 1 and comment[1] not in " #!-":
+            found.append(
+                f'`{key}` has no value ({place}): {comment} is a comment, since # begins one. Write {key}: "{comment}".'
+            )
+        elif value is not None and path in _FREE_TEXT:
+            found.append(
+                f"`{key}` ends before “{comment}” ({place}): # after a blank begins a comment. Put the whole text in quotes."
+            )
+    return found
 
 
 def _error_of_document(errors: list[ErrorDetails], document: YamlDocument) -> JobError:

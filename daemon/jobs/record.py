@@ -63,7 +63,8 @@ class Job:
     Attributes:
         name: the results' name in the outbox, without ending; reserved when the job is accepted.
         source: the manifest's path in the inbox, as dropped; `document` counts the documents in it from 0.
-        manifest: the checked manifest.
+        manifest: the checked manifest; `manifest_warnings`: what was written in it and does nothing. `warnings` are those of the
+            stages, which a restart clears.
         since: when the job entered its present queue.
         attempts: starts of each stage, counted on disk before the start.
         crashes: workers that died while they ran this job.
@@ -76,6 +77,7 @@ class Job:
     source: str
     document: int = 0
     manifest: dict[str, Any] = field(default_factory=dict)
+    manifest_warnings: list[str] = field(default_factory=list)
     stages: tuple[Stage, ...] = ()
     stage: Stage | None = None
     state: State = "queued"

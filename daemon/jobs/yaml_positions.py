@@ -8,18 +8,23 @@ depth and length are bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from daemon.errors import JobError
+from daemon.jobs.yaml_mistakes import explain_mistake
 
 MAX_DEPTH = 16  # levels of nesting
 MAX_NODES = 20_000  # scalars and collections in one file
 
 Path = tuple[str | int, ...]
+
+#: What begins a document, wherever it stands: also inside a quoted or a block text.
+_SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_COMMENT = re.compile(r"\s+(#.*?)\s*")
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,20 @@ class Position:
 
 @dataclass
 class YamlDocument:
-    """One YAML document: its value, and the positions of each value (`values`) and each key (`keys`), by path."""
+    """One YAML document.
+
+    Attributes:
+        value: its value.
+        values, keys: position of each value and of each key, by path.
+        comments: what follows a value without quotes on its line as a comment, by path; with its #.
+        lines: of the whole file.
+    """
 
     value: Any = None
     values: dict[Path, Position] = field(default_factory=dict)
     keys: dict[Path, Position] = field(default_factory=dict)
+    comments: dict[Path, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
 
     def mark(self, path: Path) -> Position:
         """Return the position of the value at `path`; that of the nearest parent if it is missing."""
@@ -52,64 +66,100 @@ def _position(node: Any) -> Position:
     return Position(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def _check_events(text: str) -> None:
-    depth = nodes = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise JobError(
-                "yaml-alias",
-                f"The manifest uses a YAML anchor or alias ({_position(event)}).",
-                "Write the value out in full.",
-            )
-        if isinstance(event, yaml.NodeEvent):
-            nodes += 1
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH or nodes > MAX_NODES:
-            raise JobError(
-                "yaml-too-large",
-                f"The manifest is nested too deeply or too long ({_position(event)}).",
-                f"Keep to {MAX_DEPTH} levels and {MAX_NODES} values.",
-            )
+class _Budget:
+    """Counts the nodes of a whole file."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+
+    def check(self, text: str) -> None:
+        """Refuse aliases, and what is nested too deeply or too long, before anything is built."""
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise JobError(
+                    "yaml-alias",
+                    f"The manifest uses a YAML anchor or alias ({_position(event)}).",
+                    "Put text that begins with * or & in quotes; write other values out in full.",
+                )
+            if isinstance(event, yaml.NodeEvent):
+                self.nodes += 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+                raise JobError(
+                    "yaml-too-large",
+                    f"The manifest is nested too deeply or too long ({_position(event)}).",
+                    f"Keep to {MAX_DEPTH} levels and {MAX_NODES} values.",
+                )
 
 
-def load_documents(text: str) -> Iterator[YamlDocument]:
-    """Parse YAML text; yields its documents.
+def load_documents(text: str, keys: Collection[str] = ()) -> Iterator[YamlDocument | JobError]:
+    """Parse YAML text; yields each document, or the error if it is invalid: `yaml-invalid`, `yaml-alias`,
+    `yaml-duplicate-key`, with line and column.
+
+    Args:
+        keys: those that a manifest may have, for the explanation of mistakes.
 
     Raises:
-        JobError: `yaml-invalid`, `yaml-alias`, `yaml-too-large`, `yaml-duplicate-key`, each with line and column.
+        JobError: `yaml-too-large`.
     """
-    try:
-        _check_events(text)
-        for root in yaml.compose_all(text, Loader=yaml.CSafeLoader):
-            document = YamlDocument()
-            document.value = _build_value(root, (), document)
-            yield document
-    except yaml.MarkedYAMLError as exc:
-        where = exc.problem_mark or exc.context_mark
-        place = f"line {where.line + 1}, column {where.column + 1}" if where else "the file"
-        raise JobError(
-            "yaml-invalid",
-            f"The manifest is not valid YAML at {place}: {exc.problem or exc.context}.",
-            "Check indentation and quotes there; put text that contains a colon in quotes.",
-        ) from exc
-    except yaml.YAMLError as exc:
-        raise JobError(
-            "yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text."
-        ) from exc
+    budget, lines = _Budget(), text.splitlines()
+    for part in _parts(text):
+        try:
+            budget.check(part)
+            for root in yaml.compose_all(part, Loader=yaml.CSafeLoader):
+                document = YamlDocument(lines=lines)
+                document.value = _build_value(root, (), document)
+                yield document
+        except JobError as exc:
+            if exc.code == "yaml-too-large":
+                raise
+            yield exc
+        except yaml.MarkedYAMLError as exc:
+            where = exc.problem_mark or exc.context_mark
+            place = f"line {where.line + 1}, column {where.column + 1}" if where else "the file"
+            known = explain_mistake(lines, where.line, where.column, keys) if where else None
+            what = (
+                f"{known[0]}." if known else f"The manifest is not valid YAML at {place}: {exc.problem or exc.context}."
+            )
+            hint = (
+                known[1] if known else "Check indentation and quotes there; put text that contains a colon in quotes."
+            )
+            yield JobError("yaml-invalid", what, hint)
+        except yaml.YAMLError as exc:
+            yield JobError("yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text.")
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield the documents' texts, each behind as many empty lines as stand before it, so that its positions are the file's."""
+    start = 0
+    for mark in _SEPARATOR.finditer(text):
+        # What stands before the first separator may be directives, which belong to the document after it.
+        if all(not line.strip() or line.startswith(("%", "#")) for line in text[start : mark.start()].splitlines()):
+            continue
+        yield "\n" * text.count("\n", 0, start) + text[start : mark.start()]
+        start = mark.start()
+    yield "\n" * text.count("\n", 0, start) + text[start:]
 
 
 def _build_value(node: yaml.Node, path: Path, document: YamlDocument) -> Any:
     document.values[path] = _position(node)
     if not node.tag.startswith("tag:yaml.org,2002:"):
-        raise JobError("yaml-invalid", f"The tag {node.tag} is not known ({_position(node)}).", "Leave the tag out.")
+        raise JobError(
+            "yaml-invalid",
+            f"The tag {node.tag} is not known ({_position(node)}).",
+            "Put text that begins with ! in quotes.",
+        )
     if isinstance(node, yaml.MappingNode):
         return _build_mapping(node, path, document)
     if isinstance(node, yaml.SequenceNode):
         return [_build_value(child, (*path, i), document) for i, child in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
+        if not node.style and (comment := _comment_after(node, document.lines)):
+            document.comments[path] = comment
         return _build_scalar(node)
     raise JobError("yaml-invalid", f"{node.tag} is not allowed here ({_position(node)}).", "Write plain values.")
 
@@ -127,6 +177,13 @@ def _build_mapping(node: yaml.MappingNode, path: Path, document: YamlDocument) -
         document.keys[*path, key] = _position(key_node)
         result[key] = _build_value(value_node, (*path, key), document)
     return result
+
+
+def _comment_after(node: yaml.ScalarNode, lines: list[str]) -> str:
+    """What follows a scalar on its line as a comment; empty if nothing does."""
+    end = node.end_mark
+    found = _COMMENT.fullmatch(lines[end.line], end.column) if end.line < len(lines) else None
+    return found[1] if found else ""
 
 
 def _build_scalar(node: yaml.ScalarNode) -> str | None:

@@ -69,7 +69,7 @@ def status_of(
         "waiting_for": job.facts.get("missing") if job.state == "waiting" else None,
         "error": job.error,
         "held": job.held,
-        "warnings": job.warnings,
+        "warnings": [*job.manifest_warnings, *job.warnings],
         "outputs": job.outputs.get("outputs"),
         "stages": {name: facts for name, facts in job.facts.items() if name in STAGES and name != DELIVER},
         "timings": {stage: {k: round(v, 3) for k, v in t.items()} for stage, t in job.timings.items()},

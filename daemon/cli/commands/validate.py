@@ -30,6 +30,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
         for number, result in enumerate(results, start=1):
             head = f"{file.name}, job {number}" if len(results) > 1 else file.name
             click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
+            for warning in result.get("warnings", ()):
+                click.echo(f"{head}: warning: {warning}")
 
     show(results, as_json, text)
     if not all(result["ok"] for result in results):
@@ -58,7 +60,7 @@ def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices:
         _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
-    return {"ok": True, "manifest": item.model_dump(mode="json")}
+    return {"ok": True, "manifest": item.model_dump(mode="json"), "warnings": list(item.warnings)}
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:

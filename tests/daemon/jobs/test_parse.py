@@ -131,3 +131,56 @@ def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
     # When any bytes are read / Then the answer is jobs or a JobError, never another exception
     with contextlib.suppress(JobError):
         parse_manifest(data)
+
+
+@pytest.mark.parametrize(
+    ("written", "says", "advice"),
+    [
+        ("text: a\n\timage: a.png", "indented with a tab", "Indent with blanks"),
+        ('image: "C:\\Users\\me\\a.png"\ntext: a', "In double quotes", "image: 'C:/Users/me/a.png'"),
+        ('image: "pictures\\new.png"\ntext: a', "control character", "next to the manifest"),
+        ("text:Hello\nimage: a.png", "no blank after `text:` (line 1", "text: Hello"),
+        ("text:Hello", "no blank after `text:`", "text: Hello"),
+        ("text: [pause] Hello\nimage: a.png", "begins with [", 'text: "[pause] Hello"'),
+        ("image: a.png\ntext: *Hello* world", "begins with *", 'text: "*Hello* world"'),
+        ("text: @you\nimage: a.png", "begins with @", 'text: "@you"'),
+        ("text: > Hello\nimage: a.png", "begins with >", 'text: "> Hello"'),
+        ('text: "Hello" she said\nimage: a.png', "begins with a double quote", "text: '\"Hello\" she said'"),
+        ("text: 'Don't'\nimage: a.png", "begins with a single quote", "text: \"'Don't'\""),
+        ("text:\u00a0Hello\nimage: a.png", "no-break space", "space bar"),
+        ("text：Hello\nimage: a.png", "which is no colon", "text: Hello"),
+        ("text: Note: this\nimage: a.png", "takes for another key (line 1", 'text: "Note: this"'),
+        ("  text: a\n image: b.png", "indented by 1 and", "same column"),
+        ("text: !wow\nimage: a.png", "tag !wow", "in quotes"),
+    ],
+)
+def test_what_people_mistype_in_yaml_is_recognised_with_the_right_line(written: str, says: str, advice: str) -> None:
+    error = one(written)
+    assert isinstance(error, JobError)
+    assert says in error.message
+    assert advice in error.hint
+
+
+def test_a_document_that_is_no_yaml_fails_alone_with_its_own_line() -> None:
+    results = parse_manifest(b"text: a\nimage: p.png\n---\ntext: [x] b\n---\ntext: c\nimage: p.png\n")
+    assert [isinstance(result, Manifest) for result in results] == [True, False, True]
+    assert "(line 4" in str(results[1])
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("text: We are #1 in town!\nimage: p.png", "“#1 in town!”"),
+        ("text: a\nimage: p.png\nbackground: #1a2b3c", 'Write background: "#1a2b3c"'),
+        ("kind: speech\ntext: a\ncaptions: srt", "`captions: srt` is not used"),
+        ("audio: a.wav\nimage: p.png\nvoice: adam", "`voice: adam` is not used"),
+        ("text: a\nimage: p.png\noutput: video.mov", "the result is video.mp4"),
+    ],
+)
+def test_what_does_nothing_is_told(written: str, says: str) -> None:
+    assert [says in warning for warning in good(written).warnings] == [True]
+
+
+def test_a_comment_is_no_lost_text() -> None:
+    assert good("text: a  # spoken\nimage: p.png").warnings != ()  # nobody can tell it from a text
+    assert good("text: |\n  We are #1\nimage: p.png  # the portrait\nsize:  # later").warnings == ()

@@ -1,0 +1,53 @@
+"""Finds keys that a manifest gives and its job does not use, so that nothing is ignored without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.video_files import VIDEO_ENDINGS
+
+#: Keys that say how a video is drawn and encoded, and those that say how a text is spoken.
+_VIDEO = ("captions", "background", "motion", "quality", "format", "codec", "fps")
+_PICTURE = ("image", "face", "size", "aspect")
+_VOICE = ("voice", "speed")
+_SPEECH = ("text", "audio", "language", *_VOICE)
+
+
+def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
+    """Return a sentence for each key that is given and does nothing in this job, and what was done with it.
+
+    Args:
+        given: the values as written.
+        manifest: what was read from them.
+    """
+    kind = manifest.kind_of_job
+    unused: list[str] = []
+    unused += () if kind.draws else _VIDEO
+    unused += () if "face" in kind.stages else _PICTURE
+    unused += () if "tts" in kind.stages else _SPEECH
+    found = [
+        f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
+        for key in unused
+        if key in given
+    ]
+    if manifest.audio is not None and "tts" in kind.stages and not kind.makes_profile:
+        found += [
+            f"`{key}: {_short(given[key])}` is not used, because the sound file `audio` is heard in place of a voice."
+            for key in _VOICE
+            if key in given
+        ]
+    output = str(given.get("output", "")).strip()
+    ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
+    if kind.draws and ending and ending != f".{manifest.video_format}":
+        found.append(
+            f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{manifest.video_format}. "
+            f"For the other format write `format: {ending[1:]}`."
+        )
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:40]}…" if len(text) > 40 else text

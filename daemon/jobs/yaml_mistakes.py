@@ -1,0 +1,139 @@
+"""Recognises what people mistype in YAML, and says what is wrong and how the line must look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+#: What is wrong, as a sentence, and what to do.
+Explanation = tuple[str, str]
+
+#: `key: value` with a key that manifests know.
+_LINE = re.compile(
+    r"^(?P<indent>\s*(?:- )?)(?P<key>[A-Za-z_]+)(?P<gap>\s*)(?P<colon>[:：﹕꞉∶])(?P<blank>\s*)(?P<value>.*)$"
+)
+_ODD_SPACES = {"\u00a0": "a no-break space", "\u202f": "a narrow no-break space", "\u3000": "a full-width space",
+               "\u2007": "a figure space", "\u200b": "a space without width", "\ufeff": "a byte order mark"}  # fmt: skip
+#: Signs that mean something in YAML at the start of a value.
+_SIGNS = {
+    "[": "a list", "{": "a mapping", "*": "an alias", "&": "an anchor", "!": "a tag", "|": "a block of lines",
+    ">": "a folded block", "%": "a directive", "@": "a reserved sign", "`": "a reserved sign", "?": "a key",
+    "-": "an item of a list",
+}  # fmt: skip
+_QUOTED = {'"': "double", "'": "single"}
+_BLOCK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?")
+#: So many lines before the reported place are looked at, too: YAML often notices a mistake one line late.
+_LINES_BEFORE = 4
+_LONGEST_SHOWN = 60
+
+
+def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collection[str]) -> Explanation | None:
+    """Explain why a document is no valid YAML; None for a mistake that is not known.
+
+    Args:
+        lines: of the file.
+        line, column: where YAML notices the mistake, from 0.
+        keys: the keys that manifests know.
+    """
+    for number in range(min(line, len(lines) - 1), max(-1, line - 1 - _LINES_BEFORE), -1):
+        text = lines[number]
+        found = _LINE.match(text)
+        known = found if found and found["key"].casefold() in keys else None
+        for look in (_odd_spaces, _tab, _colon, _quotes, _sign, _second_colon):
+            if explanation := look(text, known):
+                place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
+                return f"{explanation[0]} ({place})", explanation[1]
+    return _indentation(lines, line)
+
+
+def _indentation(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise a key that is indented otherwise than the key before it."""
+    if not 0 < line < len(lines):
+        return None
+    before, here = (_LINE.match(text) for text in (lines[line - 1], lines[line]))
+    if before is None or here is None or len(before["indent"]) == len(here["indent"]):
+        return None
+    what = f"`{here['key']}` is indented by {len(here['indent'])} and `{before['key']}` by {len(before['indent'])}"
+    return f"{what} (line {line + 1})", "Let all keys begin in the same column."
+
+
+def _tab(text: str, _: re.Match[str] | None) -> Explanation | None:
+    if "\t" not in text[: len(text) - len(text.lstrip())]:
+        return None
+    return (
+        "The line is indented with a tab, which YAML does not allow",
+        f"Indent with blanks: {_shown('  ' + text.strip())}",
+    )
+
+
+def _odd_spaces(text: str, found: re.Match[str] | None) -> Explanation | None:
+    places = text[: len(text) - len(text.lstrip())] + (found["gap"] + found["blank"] if found else "")
+    for char in places:
+        if char in _ODD_SPACES:
+            return f"There is {_ODD_SPACES[char]} where a blank is needed", "Type that blank again, with the space bar."
+    return None
+
+
+def _colon(_: str, found: re.Match[str] | None) -> Explanation | None:
+    if found is None or not found["value"]:
+        return None
+    if found["colon"] != ":":
+        return f"`{found['key']}` is followed by {found['colon']}, which is no colon", _as_line(found)
+    if not found["blank"]:
+        return f"There is no blank after `{found['key']}:`", _as_line(found)
+    return None
+
+
+def _quotes(_: str, found: re.Match[str] | None) -> Explanation | None:
+    """Recognise backslashes and further text in and after quotes."""
+    if found is None or found["value"][:1] not in _QUOTED:
+        return None
+    value = found["value"].rstrip()
+    sign = value[0]
+    inner = re.fullmatch(rf"{sign}([^{sign}]*){sign}", value)
+    if (
+        sign == '"'
+        and "\\" in value
+        and re.search(r"\\(?![\\\"/abefnrtvxuUNLP0_ \t])|\\[xuU](?![0-9a-fA-F]{2})", value)
+    ):
+        plain = value.strip('"').replace("\\", "/") if re.match(r'"[A-Za-z]:|"\\', value) else value.strip('"')
+        return (
+            "In double quotes, \\ begins a special sign",
+            f"Write {found['key']}: '{plain.replace(chr(39), chr(39) * 2)}'",
+        )
+    if inner is None:
+        what = f"The text begins with a {_QUOTED[sign]} quote, so YAML expects that the next one ends it"
+        return what, f"Quote the whole text with the other sign: {_as_line(found)[6:]}"
+    return None
+
+
+def _sign(_: str, found: re.Match[str] | None) -> Explanation | None:
+    if found is None or found["value"][:1] not in _SIGNS or _BLOCK.fullmatch(found["value"]):
+        return None
+    sign = found["value"][0]
+    if sign in "-?" and found["value"][1:2] != " ":
+        return None
+    return f"The value begins with {sign}, which is {_SIGNS[sign]} in YAML", _as_line(found)
+
+
+def _second_colon(_: str, found: re.Match[str] | None) -> Explanation | None:
+    if found is None or found["value"][:1] in _QUOTED or not re.search(r":(\s|$)", found["value"]):
+        return None
+    return "The text contains a colon and a blank, which YAML takes for another key", _as_line(found)
+
+
+def _as_line(found: re.Match[str]) -> str:
+    """The line as it must be, as advice."""
+    value = found["value"].strip()
+    if '"' not in value and "\\" not in value:
+        quoted = f'"{value}"'
+    elif "'" not in value:
+        quoted = f"'{value}'"
+    else:
+        quoted = "'" + value.replace("'", "''") + "'"
+    plain = value if re.fullmatch(r"\w[\w./ -]*", value) else quoted
+    return f"Write {_shown(found['key'] + ': ' + plain)}"
+
+
+def _shown(line: str) -> str:
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
