@@ -74,7 +74,11 @@ class Service:
         self.events = Events()
         self._disk = DiskThread("inbox")
         self.admission = Admission(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
-        sources = SourceFiles(settings, lambda path: self.admission.inbox.is_open(path))
+        sources = SourceFiles(
+            settings,
+            lambda path: self.admission.inbox.is_open(path),
+            mounted=partial(self.admission.mount_guard.held, adopt=False),
+        )
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
