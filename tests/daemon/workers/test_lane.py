@@ -20,9 +20,10 @@ from daemon.queue.ready_queue import Ticket
 from daemon.system.disk_thread import DiskThread
 from daemon.system.file_key import file_key
 from daemon.wire import ModelLoaded, Notice, Result, RunRequest, TimeLeft
-from daemon.workers.lane import Lane, Slot
+from daemon.workers.lane import Lane
 from daemon.workers.process import WorkerProcess
 from daemon.workers.routes import Routes
+from daemon.workers.slot import Slot
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
@@ -546,7 +547,8 @@ def test_a_process_that_dies_while_it_loads_is_not_started_again_and_jobs_are_tr
 def test_where_memory_is_short_nothing_is_loaded_ahead_and_an_idle_worker_ends(
     room: QueueRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.workers.lane.is_short", lambda: True)
+    for module in ("lane", "preloading"):
+        monkeypatch.setattr(f"daemon.workers.{module}.is_short", lambda: True)
     room.set(lanes={"idle_s": 0.0})
     lane = PlayedLane(room, preloads=STAGES)
     worker = lane.workers[0]
