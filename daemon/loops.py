@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import structlog
 
@@ -78,7 +79,7 @@ class Loops:
         def watch() -> None:
             watcher.watch(inbox, mode, recursive=True, writers=self._admission.writers)
 
-        self._watching = asyncio.create_task(self._watch_disk.run(watch))
+        self._watching = asyncio.create_task(self._watch(watch))
         await asyncio.wait([self._watching], timeout=WATCH_START_S)
 
     async def open(self) -> None:
@@ -89,9 +90,7 @@ class Loops:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
             raise inbox_access_error(exc) from exc
-        except OSError as exc:  # no room to go on with what was claimed: the first look tries again
-            if not isinstance(from_exception(exc), MachineError):
-                raise
+        except Exception as exc:  # such as no room to go on with what was claimed: the first look tries again
             self._intake_failed(exc)
 
     async def scan_inbox(self, watcher: Watcher) -> None:
@@ -99,14 +98,12 @@ class Loops:
         while True:
             heard = self._wake.notifications
             if not self._watch_disk.busy_s:
-                self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
+                self._watching = asyncio.create_task(self._watch(watcher.refresh, self._settings.paths.inbox))
             try:
                 await self.scan_once()
                 self._intake_recovered()
                 next_look = self._until_next_look(watcher)
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
-                if not isinstance(from_exception(exc), MachineError):
-                    log.exception("intake failed")
                 self._intake_failed(exc)
                 # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
@@ -164,7 +161,7 @@ class Loops:
         told = False
         while True:
             if not self._watch_disk.busy_s:  # nothing waits for it here: a dead file server does not answer
-                self._watching = asyncio.create_task(self._watch_disk.run(self._check_watches))
+                self._watching = asyncio.create_task(self._watch(self._check_watches))
             silent = self._disk.busy_s
             if silent >= STUCK_S and not told:
                 error = MachineError(
@@ -178,6 +175,13 @@ class Loops:
                 told = False
                 self._events.lane_resumed("intake")
             await asyncio.sleep(STUCK_LOOK_S)
+
+    async def _watch(self, call: Callable[..., None], *args: object) -> None:
+        """Run a call about the watches in their thread; a failure is logged, and the next look tries again."""
+        try:
+            await self._watch_disk.run(call, *args)
+        except Exception:
+            log.exception("watching failed")
 
     def _check_watches(self) -> None:
         watcher = self._watcher
@@ -203,6 +207,8 @@ class Loops:
         )
 
     def _intake_failed(self, exc: Exception) -> None:
+        if not isinstance(from_exception(exc), MachineError):
+            log.error("intake failed", exc_info=exc)
         self._intake_delay = min(max(1.0, self._intake_delay * 2), self._settings.intake.scan_s)
         self._events.lane_paused("intake", from_exception(exc), self._intake_delay)
 

@@ -269,8 +269,8 @@ class Watcher:
     def stop(self) -> None:
         logging.getLogger(_LIBRARY).removeHandler(self._loss)
         if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join(5)
+            if _end(self._observer):
+                self._observer.join(5)
 
 
 def _observer() -> InotifyObserver:
@@ -295,6 +295,13 @@ def _is_deaf(emitter: EventEmitter) -> bool:
     return group is not None and group.is_active and group.path not in group._active_callbacks_by_path
 
 
-def _end(observer: InotifyObserver) -> None:
-    with contextlib.suppress(Exception):
+def _end(observer: InotifyObserver) -> bool:
+    """End an observer. Returns False where it failed: what broke it may break its end, too, and so may a watch that is made in
+    another thread at this moment.
+    """
+    try:
         observer.stop()
+    except Exception as exc:
+        log.warning("watches not ended", error=repr(exc))
+        return False
+    return True

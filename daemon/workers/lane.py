@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 #: Longest wait of a lane without work, and a margin so that an awaited moment has passed, in s.
 REST_S, TICK_S = 30.0, 0.01
+#: Rest of a slot after a bug of the daemon, in s.
+AFTER_BUG_S = 1.0
 
 #: Chooses the next ticket for a slot at a monotonic time; None: no job.
 ChooseTicket = Callable[[Slot, float], Ticket | None]
@@ -123,32 +125,35 @@ class Lane:
 
     async def _loop(self, slot: Slot) -> None:
         while not self.draining:
-            ticket = None if self._is_paused() else self._next_ticket(slot)
-            if ticket is None:
-                if slot.to_preload and not self._is_paused():
-                    await preload_next(
-                        slot,
-                        self.name,
-                        partial(self._is_needed, slot),
-                        lambda: self.draining,
-                        self.state_machine.changed,
-                    )
-                else:
-                    await self._wait_for_change(slot)
-                continue
-            slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
             try:
-                await self._run_job(slot, ticket)
-            except asyncio.CancelledError:
-                raise
-            except Exception as exc:
-                # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
-                log.exception("lane step failed", lane=self.name, job_id=ticket.id)
-                error = from_exception(exc)
-                error.traceback = traceback_of(exc)
-                await self._recover_job(slot, ticket, error)
-            finally:
-                slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
+                await self._take_turn(slot)
+            except Exception:  # a bug of the daemon's own must not end the lane
+                log.exception("lane step failed", lane=self.name)
+                await asyncio.sleep(AFTER_BUG_S)
+
+    async def _take_turn(self, slot: Slot) -> None:
+        """Run the next job; where there is none, load a stage ahead, or wait for a change."""
+        ticket = None if self._is_paused() else self._next_ticket(slot)
+        if ticket is not None:
+            await self._run_ticket(slot, ticket)
+        elif slot.to_preload and not self._is_paused():
+            is_needed = partial(self._is_needed, slot)
+            await preload_next(slot, self.name, is_needed, lambda: self.draining, self.state_machine.changed)
+        else:
+            await self._wait_for_change(slot)
+
+    async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
+        slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
+        try:
+            await self._run_job(slot, ticket)
+        except Exception as exc:
+            # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
+            log.exception("lane step failed", lane=self.name, job_id=ticket.id)
+            error = from_exception(exc)
+            error.traceback = traceback_of(exc)
+            await self._recover_job(slot, ticket, error)
+        finally:
+            slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
     def _next_ticket(self, slot: Slot) -> Ticket | None:
         """Choose a job for a slot. A slot without a process leaves it to one whose process stands ready, or will soon."""
