@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -17,6 +18,7 @@ from daemon.errors import MachineError, from_exception
 from daemon.folders import inbox_access_error
 from daemon.intake.admission import Admission
 from daemon.intake.scanner import Drop
+from daemon.intake.watch_limits import Unwatched, unwatched_error
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
 from daemon.outbox.status_file import StatusWriter
@@ -70,6 +72,7 @@ class Loops:
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
+        self._unwatched: Unwatched | None = None
 
     async def begin_to_watch(self, watcher: Watcher) -> None:
         """Start inotify on the inbox; wait at most `WATCH_START_S`, because a slow file server must not delay the start."""
@@ -116,7 +119,7 @@ class Loops:
         while True:
             heard = self._wake.notifications
             await self.answer_spool_requests()
-            await self._wake.wait(self._settings.intake.scan_s, heard)
+            await self._wake.wait(self._look_s(self.spool_requests.folder), heard)
             await asyncio.sleep(DEBOUNCE_S)
 
     async def answer_spool_requests(self) -> None:
@@ -201,10 +204,22 @@ class Loops:
             await asyncio.sleep(PAUSES_S)
 
     def _until_next_look(self, watcher: Watcher) -> float:
-        announced = watcher.trusted(self._settings.paths.inbox, self._admission.inbox.folders)
-        return min(
-            self._admission.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
-        )
+        inbox = self._settings.paths.inbox
+        look_s = self._look_s(inbox, self._admission.inbox.folders)
+        self._tell_unwatched(watcher.unwatched(inbox))
+        return min(self._admission.next_look(), look_s)
+
+    def _look_s(self, folder: Path, below: Sequence[str] = ()) -> float:
+        """Seconds between two looks at a folder without notification: few where not all of its changes are announced."""
+        announced = self._watcher is not None and self._watcher.trusted(folder, below)
+        return self._settings.intake.scan_s if announced else self._settings.intake.poll_s
+
+    def _tell_unwatched(self, unwatched: Unwatched | None) -> None:
+        if unwatched == self._unwatched:
+            return
+        self._unwatched = unwatched
+        error = unwatched_error(unwatched, self._settings.intake.poll_s) if unwatched else None
+        self._events.inbox_watched(error, unwatched.folders if unwatched else 0)
 
     def _intake_failed(self, exc: Exception) -> None:
         if not isinstance(from_exception(exc), MachineError):

@@ -118,7 +118,7 @@ def test_an_error_at_the_end_does_not_change_how_the_daemon_ends(
 
 def test_a_thread_that_cannot_be_started_fails_its_call_and_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a machine at its limit of threads
-    disk, calls = DiskThread("test"), []
+    disk, calls = DiskThread("test"), list[str]()
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
