@@ -81,6 +81,11 @@ class Subscriber:
     def scanned(self, seconds: float, found: int) -> None:
         """The whole inbox was scanned, in `seconds`. `found`: manifests in it."""
 
+    def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
+        """Whether the kernel announces changes in the inbox has changed. With an error, it does not in `folders` of its folders,
+        since a limit is reached.
+        """
+
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
         """config.yaml was reloaded. With an error, nothing was changed; `waiting` settings need a restart."""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -16,6 +18,7 @@ from daemon.errors import MachineError, from_exception
 from daemon.folders import inbox_access_error
 from daemon.intake.admission import Admission
 from daemon.intake.scanner import Drop
+from daemon.intake.watch_limits import Unwatched, unwatched_error
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
 from daemon.outbox.status_file import StatusWriter
@@ -69,6 +72,7 @@ class Loops:
         self._intake_delay = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
+        self._unwatched: Unwatched | None = None
 
     async def begin_to_watch(self, watcher: Watcher) -> None:
         """Start inotify on the inbox; wait at most `WATCH_START_S`, because a slow file server must not delay the start."""
@@ -78,7 +82,7 @@ class Loops:
         def watch() -> None:
             watcher.watch(inbox, mode, recursive=True, writers=self._admission.writers)
 
-        self._watching = asyncio.create_task(self._watch_disk.run(watch))
+        self._watching = asyncio.create_task(self._watch(watch))
         await asyncio.wait([self._watching], timeout=WATCH_START_S)
 
     async def open(self) -> None:
@@ -89,9 +93,7 @@ class Loops:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
             raise inbox_access_error(exc) from exc
-        except OSError as exc:  # no room to go on with what was claimed: the first look tries again
-            if not isinstance(from_exception(exc), MachineError):
-                raise
+        except Exception as exc:  # such as no room to go on with what was claimed: the first look tries again
             self._intake_failed(exc)
 
     async def scan_inbox(self, watcher: Watcher) -> None:
@@ -99,14 +101,12 @@ class Loops:
         while True:
             heard = self._wake.notifications
             if not self._watch_disk.busy_s:
-                self._watching = asyncio.create_task(self._watch_disk.run(watcher.refresh, self._settings.paths.inbox))
+                self._watching = asyncio.create_task(self._watch(watcher.refresh, self._settings.paths.inbox))
             try:
                 await self.scan_once()
                 self._intake_recovered()
                 next_look = self._until_next_look(watcher)
             except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
-                if not isinstance(from_exception(exc), MachineError):
-                    log.exception("intake failed")
                 self._intake_failed(exc)
                 # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
@@ -119,7 +119,7 @@ class Loops:
         while True:
             heard = self._wake.notifications
             await self.answer_spool_requests()
-            await self._wake.wait(self._settings.intake.scan_s, heard)
+            await self._wake.wait(self._look_s(self.spool_requests.folder), heard)
             await asyncio.sleep(DEBOUNCE_S)
 
     async def answer_spool_requests(self) -> None:
@@ -164,7 +164,7 @@ class Loops:
         told = False
         while True:
             if not self._watch_disk.busy_s:  # nothing waits for it here: a dead file server does not answer
-                self._watching = asyncio.create_task(self._watch_disk.run(self._check_watches))
+                self._watching = asyncio.create_task(self._watch(self._check_watches))
             silent = self._disk.busy_s
             if silent >= STUCK_S and not told:
                 error = MachineError(
@@ -178,6 +178,13 @@ class Loops:
                 told = False
                 self._events.lane_resumed("intake")
             await asyncio.sleep(STUCK_LOOK_S)
+
+    async def _watch(self, call: Callable[..., None], *args: object) -> None:
+        """Run a call about the watches in their thread; a failure is logged, and the next look tries again."""
+        try:
+            await self._watch_disk.run(call, *args)
+        except Exception:
+            log.exception("watching failed")
 
     def _check_watches(self) -> None:
         watcher = self._watcher
@@ -197,12 +204,26 @@ class Loops:
             await asyncio.sleep(PAUSES_S)
 
     def _until_next_look(self, watcher: Watcher) -> float:
-        announced = watcher.trusted(self._settings.paths.inbox, self._admission.inbox.folders)
-        return min(
-            self._admission.next_look(), self._settings.intake.scan_s if announced else self._settings.intake.poll_s
-        )
+        inbox = self._settings.paths.inbox
+        look_s = self._look_s(inbox, self._admission.inbox.folders)
+        self._tell_unwatched(watcher.unwatched(inbox))
+        return min(self._admission.next_look(), look_s)
+
+    def _look_s(self, folder: Path, below: Sequence[str] = ()) -> float:
+        """Seconds between two looks at a folder without notification: few where not all of its changes are announced."""
+        announced = self._watcher is not None and self._watcher.trusted(folder, below)
+        return self._settings.intake.scan_s if announced else self._settings.intake.poll_s
+
+    def _tell_unwatched(self, unwatched: Unwatched | None) -> None:
+        if unwatched == self._unwatched:
+            return
+        self._unwatched = unwatched
+        error = unwatched_error(unwatched, self._settings.intake.poll_s) if unwatched else None
+        self._events.inbox_watched(error, unwatched.folders if unwatched else 0)
 
     def _intake_failed(self, exc: Exception) -> None:
+        if not isinstance(from_exception(exc), MachineError):
+            log.error("intake failed", exc_info=exc)
         self._intake_delay = min(max(1.0, self._intake_delay * 2), self._settings.intake.scan_s)
         self._events.lane_paused("intake", from_exception(exc), self._intake_delay)
 

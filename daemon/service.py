@@ -6,10 +6,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -37,6 +36,7 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
+from daemon.system.keep_running import keep_running
 from daemon.system.wakeup import Wakeup
 from daemon.telemetry.canary import Canary
 from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_metrics
@@ -74,7 +74,11 @@ class Service:
         self.events = Events()
         self._disk = DiskThread("inbox")
         self.admission = Admission(settings, self.spool, self.outbox, self.ready_queue, self.events, self._disk.post)
-        sources = SourceFiles(settings, lambda path: self.admission.inbox.is_open(path))
+        sources = SourceFiles(
+            settings,
+            lambda path: self.admission.inbox.is_open(path),
+            mounted=partial(self.admission.mount_guard.held, adopt=False),
+        )
         self.state_machine = StateMachine(settings, self.spool, self.ready_queue, self.events, sources)
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
@@ -207,28 +211,28 @@ class Service:
                 server.stop()
 
     async def _work(self, watcher: Watcher) -> None:
-        loops = (
-            self.loops.scan_inbox(watcher),
-            keep_queue_positions(self.ready_queue, self.spool, self.status),
-            run_retention(self.settings, self.spool),
-            self.loops.end_pauses(),
-            self.loops.answer_requests(),
-            self.loops.watch_disk(),
-            self.systemd.watch(),
-            self.canary.loop(),
-            VoiceList(self.settings, self.outbox).loop(),
-            keep_metrics_file(self.metrics.registry, self.settings.metrics.textfile),
-        )
-        tasks = [asyncio.create_task(loop) for loop in loops]
-        stopping: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
-        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "inbox": partial(self.loops.scan_inbox, watcher),
+            "queue-positions": partial(keep_queue_positions, self.ready_queue, self.spool, self.status),
+            "retention": partial(run_retention, self.settings, self.spool),
+            "pauses": self.loops.end_pauses,
+            "requests": self.loops.answer_requests,
+            "inbox-disk": self.loops.watch_disk,
+            "systemd": self.systemd.watch,
+            "heartbeat": self.canary.loop,
+            "voices": VoiceList(self.settings, self.outbox).loop,
+            "metrics-file": partial(keep_metrics_file, self.metrics.registry, self.settings.metrics.textfile),
+        }
+        tasks = [asyncio.create_task(keep_running(name, loop), name=name) for name, loop in loops.items()]
+        await self._stop.wait()
         log.info("stopping", running=len(self.state_machine.running))
         self.systemd.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes))
-        for task in done - {stopping}:
-            task.result()  # a loop that ended by itself ended by a fault: let it be seen
+        drains = [lane.drain(self.settings.lanes.drain_s) for lane in self.lanes]
+        for failure in await asyncio.gather(*drains, return_exceptions=True):
+            if isinstance(failure, BaseException):  # what it left is recovered at the next start
+                log.error("lane not drained", exc_info=failure)
         log.info("stopped")
 
     async def _record_loop_turns(self) -> None:

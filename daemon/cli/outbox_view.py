@@ -156,6 +156,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         "daemon": None,
         "paused": {},
         "paused_lanes": {},
+        "unwatched": None,
         "queues": {stage: _queue([one for one in found if one.get("stage") == stage]) for stage in STAGES},
         "held": states["held"],
         "failed": states["failed"] + states["cancelled"],

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import iso
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
+from daemon.telemetry.state_file import read_state
 
 ENDED = 10  # how many finished jobs are told, the latest first
 
@@ -37,6 +37,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
 
     owner = shell.daemon()
     spool, paths = shell.spool, shell.settings.paths
+    state = read_state(spool.root / "state.json") if owner else {}
     counts = {str(name): sum(1 for _ in spool.job_folders(spool.root / name)) for name in RESTING}
     return {
         "version": __version__,
@@ -45,7 +46,8 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         "paused": {
             scope: asdict(pause) for scope, pause in read_pauses(spool.root / "paused.json").items() if pause.left_s > 0
         },
-        "paused_lanes": _paused_lanes(spool.root / "state.json") if owner else {},
+        "paused_lanes": state.get("paused_lanes", {}),
+        "unwatched": state.get("unwatched"),
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
         **counts,
         "waiting": sum(1 for _ in spool.waiting.glob("job-*.json")),
@@ -124,11 +126,3 @@ def _ending(job: Job) -> dict[str, Any]:
         "code": error.get("code"),
         "fault": error.get("fault"),
     }
-
-
-def _paused_lanes(path: Path) -> dict[str, Any]:
-    try:
-        lanes: dict[str, Any] = json.loads(path.read_bytes())["paused_lanes"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return lanes

@@ -39,6 +39,8 @@ def _pauses(now: dict[str, Any]) -> list[Text]:
         for scope, pause in now["paused"].items()
     ]
     lines += [f"{lane} stands still: {fault['message']} {fault['hint']}" for lane, fault in now["paused_lanes"].items()]
+    if unwatched := now["unwatched"]:
+        lines.append(f"{unwatched['message']} {unwatched['hint']}")
     return [Text(line, style="bold yellow") for line in lines]
 
 

@@ -82,9 +82,13 @@ class Operations:
                 return await self._cancelled(job_id)
         job, directory = self._find(job_id)
         self._unfinished(job)
-        self._state_machine.ready_queue.remove(job_id)
+        return await self._cancel_resting(job, directory)
+
+    async def _cancel_resting(self, job: Job, directory: Path) -> str:
+        """Cancel a job that waits, is held, or is about to start."""
+        self._state_machine.ready_queue.remove(job.id)
         await self._state_machine.finish(job, directory, "cancelled", CANCELLED)
-        return f"{job_id} is cancelled."
+        return f"{job.id} is cancelled."
 
     async def _cancelled(self, job_id: str) -> str:
         """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
@@ -102,7 +106,9 @@ class Operations:
             if not await self._state_machine.changed.wait(AGAIN_S, heard):
                 for lane in self._lanes:  # its child was only just being started when it was first told to end
                     await lane.cancel(job_id)
-        job, _ = self._find(job_id)
+        job, directory = self._find(job_id)
+        if job.state not in FINISHED:  # its stage had ended before it was told to, and the job went back into its queue
+            return await self._cancel_resting(job, directory)
         if job.state != "cancelled":
             raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
         return f"{job_id} is cancelled."

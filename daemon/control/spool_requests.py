@@ -28,16 +28,16 @@ ANSWER_S = 3600.0
 
 
 class SpoolRequests:
-    """Answers the request files in `spool/control`."""
+    """Answers the request files in `folder`, `spool/control`."""
 
     def __init__(self, folder: Path, operations: Operations) -> None:
-        self._folder = folder
+        self.folder = folder
         self._operations = operations
 
     async def answer_all(self) -> None:
         """Carry out the requests in `spool/control`, oldest first, and write their answers."""
         now = time.time()
-        for path in sorted(self._folder.iterdir(), key=_age):
+        for path in sorted(self.folder.iterdir(), key=_age):
             if path.suffix == ".json" and not path.name.startswith("."):
                 await self._answer(path)
             elif path.suffix in (".answer", ".tmp") and now - _age(path) > ANSWER_S:
@@ -51,7 +51,7 @@ class SpoolRequests:
         log.info("control", request=path.stem, **answer)
         if answer["ok"]:  # who has the answer may rely on it: a power cut must not bring the request back
             fs.remove(path)
-            fs.OPS.sync_dir(self._folder)
+            fs.OPS.sync_dir(self.folder)
         try:
             fs.replace_json(path.with_suffix(".answer"), answer, durable=False)
         except OSError as exc:

@@ -19,6 +19,7 @@ from watchdog.observers.inotify import InotifyObserver
 
 from daemon.intake.claim_folder import CLAIMED
 from daemon.intake.file_writers import FileWriters
+from daemon.intake.watch_limits import LIMITS, WATCHES, Unwatched
 from daemon.system.mounts import mount_of
 
 log = structlog.get_logger()
@@ -127,13 +128,19 @@ class _Watch:
     place: tuple[int, int] | None = None
     root: str = ""  # the path without links
     handle: ObservedWatch | None = None
+    refused: OSError | None = None  # why it cannot be watched now
+    #: Folders whose changes were not announced at the last look, and those of them that had not been at the one before.
+    missed: frozenset[str] = frozenset()
+    lasting: frozenset[str] = frozenset()
 
 
 class Watcher:
     """Calls `wake` (from another thread) soon after something changed below the watched folders."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._observer = _observer()
+        #: Why the library cannot be started now.
+        self._refused: OSError | None = None
+        self._observer: InotifyObserver | None = None
         self._loss = _Loss(self._lost)
         self._wake = wake
         self._watches: dict[Path, _Watch] = {}
@@ -141,49 +148,44 @@ class Watcher:
         self._doubt_until = 0.0
         #: Why all watches are to be made anew; empty where they are good.
         self._stale = ""
-        #: Folders whose changes were not announced at the last look, and whether that was said.
-        self._unwatched: frozenset[str] = frozenset()
-        self._told = False
 
     def watch(self, path: Path, mode: Mode, *, recursive: bool, writers: FileWriters | None = None) -> None:
-        """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes.
+        """Watch a folder by inotify where it can be trusted; otherwise only scans will see its changes. Before `start` this is
+        only noted.
 
         `writers` is told of the files in it.
         """
         self._watches[path] = _Watch(mode, recursive, writers)
-        self.refresh(path)
+        if self._started:
+            self.refresh(path)
 
     def trusted(self, path: Path, folders: Sequence[str] = ()) -> bool:
         """Whether changes of a watched folder, and of these folders below it, are announced."""
         watch = self._watches.get(path)
         certain = not self._stale and self.alive() and time.monotonic() >= self._doubt_until
-        return (
-            watch is not None
-            and watch.handle is not None
-            and certain
-            and not (folders and self._misses_any(watch, folders))
-        )
+        return watch is not None and watch.handle is not None and certain and not self._misses_any(watch, folders)
 
     def _misses_any(self, watch: _Watch, folders: Sequence[str]) -> bool:
         """Whether some folders are not watched. Where the kernel refuses more watches, the library goes on without them and
         does not tell; a folder that is new is watched soon.
         """
-        groups = [getattr(emitter, "_inotify", None) for emitter in list(self._observer.emitters)]
+        groups = [getattr(emitter, "_inotify", None) for emitter in self._emitters()]
         watched = {path for group in groups if group is not None for path in list(group._active_callbacks_by_path)}
-        before = self._unwatched
-        self._unwatched = frozenset(
-            name for name in folders if os.fsencode(os.path.join(watch.root, name)) not in watched
-        )
-        lasting = self._unwatched & before
-        if lasting and not self._told:
-            log.warning(
-                "folders not watched, polling",
-                folders=len(lasting),
-                first=min(lasting),
-                next="raise fs.inotify.max_user_watches (sysctl), then restart the service",
-            )
-        self._told = bool(lasting)
-        return bool(self._unwatched)
+        before = watch.missed
+        watch.missed = frozenset(name for name in folders if os.fsencode(os.path.join(watch.root, name)) not in watched)
+        watch.lasting = watch.missed & before
+        return bool(watch.missed)
+
+    def unwatched(self, path: Path) -> Unwatched | None:
+        """What is not watched at and below a watched folder because a limit of the kernel is reached, at the last look."""
+        watch = self._watches[path]
+        refused = self._refused or watch.refused
+        if refused is not None:
+            return Unwatched(LIMITS[refused.errno]) if refused.errno in LIMITS else None
+        return Unwatched(WATCHES, len(watch.lasting), min(watch.lasting)) if watch.lasting else None
+
+    def _emitters(self) -> list[EventEmitter]:
+        return list(self._observer.emitters) if self._observer is not None else []
 
     def is_replaced(self, path: Path) -> bool:
         """Whether another folder stands at a watched path than the one that is watched. Not to be called in the event loop."""
@@ -195,9 +197,11 @@ class Watcher:
         """Whether the library's threads run, which pass on what the kernel tells; an error ends them without a word."""
         if not self._started:
             return True
-        threads = [self._observer, self._observer._inotify_fd, *self._observer.emitters]
+        if self._observer is None:
+            return False
+        threads = [self._observer, self._observer._inotify_fd, *self._emitters()]
         running = all(thread.is_alive() or not thread.should_keep_running() for thread in threads)
-        return running and not any(map(_is_deaf, list(self._observer.emitters)))
+        return running and not any(map(_is_deaf, self._emitters()))
 
     def _lost(self) -> None:
         # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
@@ -218,17 +222,23 @@ class Watcher:
         self._doubt_until = time.monotonic() + DOUBT_S
 
     def _renew(self) -> None:
-        if not self.alive():
+        try:
+            fresh = _observer()
+        except OSError as exc:  # tried again at the next look; polling goes on
+            self._refused = self._refused or self._warn(exc)
+            return
+        if self._observer is not None and not self.alive():
             log.error("notifications ended", code="watch-ended", next="all folders are watched anew")
-        old, self._observer, self._stale = self._observer, _observer(), ""
+        old, self._observer, self._stale, self._refused = self._observer, fresh, "", None
         for watch in self._watches.values():
             if watch.handler is not None:
                 watch.handler.stopped = True
             watch.place = watch.handle = None
-        self._observer.start()
-        # Ending the old one may take long, or fail over what broke it: nobody waits for that.
-        threading.Thread(target=_end, args=(old,), name="end-of-watches", daemon=True).start()
-        self._doubt_until = time.monotonic() + DOUBT_S
+        fresh.start()
+        if old is not None:
+            # Ending it may take long, or fail over what broke it: nobody waits for that.
+            threading.Thread(target=_end, args=(old,), name="end-of-watches", daemon=True).start()
+            self._doubt_until = time.monotonic() + DOUBT_S
         for path in self._watches:
             self._schedule(path)
 
@@ -245,7 +255,7 @@ class Watcher:
     def _schedule(self, path: Path) -> None:
         watch = self._watches[path]
         place = _place(path)
-        if place in (None, watch.place):
+        if place in (None, watch.place) or self._observer is None:
             return  # where it is gone, whatever comes in its place is another one
         if watch.handle is not None:
             with contextlib.suppress(KeyError):  # it has ended by itself
@@ -258,19 +268,26 @@ class Watcher:
             try:
                 # The library does not follow links, also not one that is the folder itself.
                 watch.handle = self._observer.schedule(watch.handler, watch.root, recursive=watch.recursive)
-            except OSError as exc:  # out of inotify watches: polling goes on
-                log.warning("inotify not available, polling", path=str(path), error=str(exc))
+            except OSError as exc:  # out of inotify watches: polling goes on, and the next look tries again
+                watch.refused, watch.place = watch.refused or self._warn(exc), None
+            else:
+                watch.refused = None
+
+    def _warn(self, exc: OSError) -> OSError:
+        log.warning("inotify not available, polling", error=str(exc))
+        return exc
 
     def start(self) -> None:
+        """Watch the folders that were noted, and those that are named later."""
         logging.getLogger(_LIBRARY).addHandler(self._loss)
-        self._observer.start()
         self._started = True
+        self._renew()
 
     def stop(self) -> None:
         logging.getLogger(_LIBRARY).removeHandler(self._loss)
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join(5)
+        observer = self._observer
+        if observer is not None and observer.is_alive() and _end(observer):
+            observer.join(5)
 
 
 def _observer() -> InotifyObserver:
@@ -295,6 +312,13 @@ def _is_deaf(emitter: EventEmitter) -> bool:
     return group is not None and group.is_active and group.path not in group._active_callbacks_by_path
 
 
-def _end(observer: InotifyObserver) -> None:
-    with contextlib.suppress(Exception):
+def _end(observer: InotifyObserver) -> bool:
+    """End an observer. Returns False where it failed: what broke it may break its end, too, and so may a watch that is made in
+    another thread at this moment.
+    """
+    try:
         observer.stop()
+    except Exception as exc:
+        log.warning("watches not ended", error=repr(exc))
+        return False
+    return True

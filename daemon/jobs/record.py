@@ -24,7 +24,7 @@ FINISHED: Final = frozenset[State]({"done", "failed", "cancelled"})
 
 #: Key in a job's facts: the inbox files from which its copies were made (path, file key, time without change).
 SOURCES: Final = "sources"
-#: Key in a job's facts while it is moved back to its first stage.
+#: Key in a job's facts while it is moved back to its first stage: the copies that new ones replace before that.
 RESTART: Final = "restart"
 
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")

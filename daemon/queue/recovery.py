@@ -70,8 +70,9 @@ async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> 
     job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
-    for path in directory.glob(".*tmp*"):
-        fs.remove(path)
+    if not job.facts.get(RESTART):  # else a new copy of a file may have its temporary name still
+        for path in directory.glob(".*tmp*"):
+            fs.remove(path)
     job.interruptions += 1
     job.note("interrupted", stage=job.stage)
     if job.interruptions >= state_machine.settings.retry.interruptions:

@@ -8,17 +8,18 @@ different file: the job keeps its copy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError
+from daemon.errors import AvatarError, JobError, MachineError
 from daemon.jobs.record import SOURCES, Job
 from daemon.queue.free_space import check_room
 from daemon.system import fs
@@ -47,32 +48,65 @@ class SourceCheck:
         unfinished: the files that are waited for or, if `wait_s` is 0, whose end may be missing; paths below the inbox.
         renewed: name of the copy → key of the new content, for files that were copied again. `install_new_copy` replaces the old
             copies.
+        lost: files whose rest was waited for and does not come: removed, replaced or overwritten; paths below the inbox.
         still_s: name of the copy → how long that file had been seen unchanged, in s.
         late: the time for waiting is over.
-        unchecked: a file could not be looked at, because the inbox is at fault.
+        unchecked: a file could not be looked at, because the inbox is at fault or not mounted.
         took_s: how long the check took, in s.
     """
 
     wait_s: float = 0.0
     unfinished: list[str] = field(default_factory=list)
     renewed: dict[str, FileKey] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
     still_s: dict[str, float] = field(default_factory=dict)
     late: bool = False
     unchecked: bool = False
     took_s: float = 0.0
 
 
+class Content(Enum):
+    """How the content of a file differs from its copy."""
+
+    #: It does not.
+    SAME = "same"
+    #: It continues the copy: every page of the copy equals the file's, or does so up to trailing zeros.
+    GROWN = "grown"
+    OTHER = "other"
+
+
 class _Seen(NamedTuple):
-    """A file as the checks have seen it.
+    """A file as the checks have seen it, and its content beside that of the job's copy.
 
     Attributes:
         since: when it was first seen so, on the monotonic clock.
-        grown: it continues the job's copy.
     """
 
     key: FileKey
     since: float
-    grown: bool
+    content: Content
+
+    @property
+    def grown(self) -> bool:
+        return self.content is Content.GROWN
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is to be checked, and how (see `SourceFiles.check`). `given_up`: set when the caller no longer waits."""
+
+    job: Job
+    directory: Path
+    accepted: float
+    awaited: Collection[str] | None
+    must_stand: bool
+    may_copy_late: bool
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def patient(self) -> bool:
+        """Whether to wait for the inbox while it cannot be looked at: it may hold the rest of a file."""
+        return self.awaited is not None or self.must_stand
 
 
 class SourceFiles:
@@ -81,6 +115,7 @@ class SourceFiles:
     Args:
         is_open: tells whether somebody has a file open for writing, as far as is known; takes its path below the inbox.
         clock: monotonic.
+        mounted: keeps the inbox mounted inside a `with` block; raises MachineError `inbox-missing` where it is not mounted.
     """
 
     def __init__(
@@ -88,10 +123,12 @@ class SourceFiles:
         settings: Settings,
         is_open: Callable[[str], bool] = lambda path: False,
         clock: Callable[[], float] = time.monotonic,
+        mounted: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._settings = settings
         self._is_open = is_open
         self.clock = clock
+        self._mounted = mounted
         self._disk = DiskThread("sources")
         self._seen: dict[str, dict[str, _Seen]] = {}
         #: Jobs that wait for the rest of a file.
@@ -103,114 +140,125 @@ class SourceFiles:
         self._waiting.discard(job_id)
 
     async def check(
-        self, job: Job, directory: Path, accepted: float, *, must_stand: bool, may_copy_late: bool
+        self,
+        job: Job,
+        directory: Path,
+        accepted: float,
+        *,
+        awaited: Collection[str] | None = None,
+        must_stand: bool,
+        may_copy_late: bool,
     ) -> SourceCheck:
         """Check the files of a job, in a thread.
 
         A file is waited for while somebody has it open for writing. One that grew after it was copied is waited for until it has
-        been unchanged for as long as a file of unknown writers must be, and then copied again. `intake.companion_wait_s` after
-        the job was accepted nothing is waited for; a file that grew is copied as it is.
+        been unchanged for as long as a file of unknown writers must be, and then copied again. While the inbox cannot be looked
+        at, a job that waits for the rest of a file waits on. `intake.companion_wait_s` after the job was accepted nothing is
+        waited for; a file that grew is copied as it is.
 
         Args:
             accepted: when the job was accepted, on the monotonic clock.
+            awaited: the files whose rest the job waits for, by their paths below the inbox; None: it does not wait.
             must_stand: wait also for files that did not change, until they have been unchanged for that long.
             may_copy_late: whether files may still be copied again when the time for waiting is over.
 
         Returns:
             What was found; `unchecked` also where the inbox does not answer.
         """
-        given_up = threading.Event()
-        find = partial(self._find, job, directory, accepted, must_stand, may_copy_late, given_up)
-        look = self._disk.run(self._timed, find)
+        order = _Order(job, directory, accepted, awaited, must_stand, may_copy_late)
+        look = self._disk.run(self._timed, order)
         if self._disk.busy_s > ANSWER_S:
             look.close()
-            return SourceCheck(unchecked=True)
-        try:
-            result = await asyncio.wait_for(look, ANSWER_S)
-        except TimeoutError:
-            result = SourceCheck(unchecked=True)
-        finally:
-            given_up.set()
+            result = self._unchecked(order)
+        else:
+            try:
+                result = await asyncio.wait_for(look, ANSWER_S)
+            except TimeoutError:
+                result = self._unchecked(order)
+            finally:
+                order.given_up.set()
         self._waiting.discard(job.id)
         if result.wait_s:
             self._waiting.add(job.id)
             pause_s = len(self._waiting) * max(LEAST_COST_S, result.took_s) / SHARE
-            left = accepted + self._settings.intake.companion_wait_s - self.clock()
-            result.wait_s = max(result.wait_s, min(pause_s, left))
+            result.wait_s = max(result.wait_s, min(pause_s, self._left_s(order)))
         return result
 
-    def _timed(self, find: Callable[[], SourceCheck]) -> SourceCheck:
+    def _left_s(self, order: _Order) -> float:
+        """Seconds until nothing is waited for any more."""
+        return order.accepted + self._settings.intake.companion_wait_s - self.clock()
+
+    def _unchecked(self, order: _Order) -> SourceCheck:
+        """What is said where the inbox cannot be looked at."""
+        left_s = self._left_s(order)
+        wait_s = max(0.0, min(LOOK_S, left_s)) if order.patient else 0.0
+        return SourceCheck(wait_s=wait_s, late=left_s <= 0, unchecked=True)
+
+    def _timed(self, order: _Order) -> SourceCheck:
         began = self.clock()
-        result = find()
+        try:
+            with self._mounted():  # else an empty mount point looks as if the files had been removed
+                result = self._find(order)
+        except MachineError:
+            result = self._unchecked(order)
         result.took_s = self.clock() - began
         return result
 
-    def _find(
-        self,
-        job: Job,
-        directory: Path,
-        accepted: float,
-        must_stand: bool,
-        may_copy_late: bool,
-        given_up: threading.Event,
-    ) -> SourceCheck:
-        """Check the files of a job (see `check`); blocks while the inbox does not answer. `given_up`: set when the caller no
-        longer waits.
-        """
-        now, end = self.clock(), accepted + self._settings.intake.companion_wait_s
-        result, waits = SourceCheck(late=now >= end), [0.0]
+    def _find(self, order: _Order) -> SourceCheck:
+        """Check the files of a job (see `check`); blocks while the inbox does not answer."""
+        job, now, left_s = order.job, self.clock(), self._left_s(order)
+        result, waits = SourceCheck(late=left_s <= 0), [0.0]
         grown: list[tuple[str, dict[str, Any], _Seen]] = []
         for target, known in job.facts.get(SOURCES, {}).items():
             path = str(known["path"])
+            awaited = order.awaited is not None and path in order.awaited
             try:
-                seen = self._look(job.id, target, known, directory / target, accepted, given_up)
+                seen = self._look(order, target, known)
             except JobError:  # gone, or not to be read: the job keeps its copy
+                result.lost += [path] if awaited else []
                 continue
             except (AvatarError, OSError) as exc:
                 if not isinstance(exc, AvatarError) or exc.code != "file-changing":  # the machine's fault
                     result.unchecked = True
+                    waits.append(LOOK_S if order.patient else 0.0)
                     continue
                 seen, left = None, LOOK_S
             else:
                 if seen is None:  # another file is in its place
+                    result.lost += [path] if awaited else []
                     continue
                 result.still_s[target] = now - seen.since
                 left = LOOK_S if self._is_open(path) else 0.0
-                if seen.grown or must_stand:
+                if seen.grown or order.must_stand:
                     needed = self._settings.intake.unknown_writer_s(seen.key.size)
                     left = max(left, seen.since + needed - now)
             if left > 0:
                 waits.append(left)
                 result.unfinished.append(path)
+            elif awaited and seen is not None and seen.content is Content.OTHER:
+                result.lost.append(path)
             if seen is not None and seen.grown:
                 grown.append((target, known, seen))
         if max(waits) > 0 and not result.late:
-            result.wait_s = min(LOOK_S, max(waits), end - now)
+            result.wait_s = min(LOOK_S, max(waits), left_s)
             return result
         for target, known, seen in grown:
             copied: bool | None = False
-            if may_copy_late or not result.late:
-                copied = self._copy(str(known["path"]), directory / target, seen.key, given_up)
+            if order.may_copy_late or not result.late:
+                copied = self._copy(order, str(known["path"]), target, seen.key)
             if copied is None:  # other content came into it meanwhile
-                self._remember(job.id, target, seen._replace(grown=False), given_up)
+                self._remember(order, target, seen._replace(content=Content.OTHER))
+                result.lost.append(str(known["path"]))
             elif copied:
                 result.renewed[target] = seen.key
             elif str(known["path"]) not in result.unfinished:
                 result.unfinished.append(str(known["path"]))
-                result.wait_s = 0.0 if result.late else min(LOOK_S, end - now)
+                result.wait_s = 0.0 if result.late else min(LOOK_S, left_s)
         if not result.late and not result.wait_s:
             result.unfinished = []
         return result
 
-    def _look(
-        self,
-        job_id: str,
-        target: str,
-        known: dict[str, Any],
-        copy: Path,
-        accepted: float,
-        given_up: threading.Event,
-    ) -> _Seen | None:
+    def _look(self, order: _Order, target: str, known: dict[str, Any]) -> _Seen | None:
         """Look at one file, and compare it with its copy if it changed. Returns None if another file is in its place.
 
         Raises:
@@ -227,24 +275,25 @@ class SourceFiles:
         if copied is not None and copied[:2] != list(key[:2]):
             return None
         if copied == list(key):
-            return _Seen(key, min(self.clock(), accepted - known["still_s"]), grown=False)
-        before = self._seen.get(job_id, {}).get(target)
+            return _Seen(key, min(self.clock(), order.accepted - known["still_s"]), Content.SAME)
+        before = self._seen.get(order.job.id, {}).get(target)
         if before is not None and before.key == key:
             return before
         # What has grown once is compared again only before it is copied.
-        grown = (before is not None and before.grown) or self._continues(path, copy, given_up)
-        return self._remember(job_id, target, _Seen(key, self.clock(), grown), given_up)
+        grown = before is not None and before.grown
+        content = Content.GROWN if grown else self._compare(order, path, target)
+        return self._remember(order, target, _Seen(key, self.clock(), content))
 
-    def _remember(self, job_id: str, target: str, seen: _Seen, given_up: threading.Event) -> _Seen:
-        if not given_up.is_set():
-            self._seen.setdefault(job_id, {})[target] = seen
+    def _remember(self, order: _Order, target: str, seen: _Seen) -> _Seen:
+        if not order.given_up.is_set():
+            self._seen.setdefault(order.job.id, {})[target] = seen
         return seen
 
-    def _continues(self, path: str, copy: Path, given_up: threading.Event) -> bool:
-        with open_inside(self._settings.paths.inbox, path) as fd, copy.open("rb") as file:
-            return is_continuation(file.fileno(), fd, given_up)
+    def _compare(self, order: _Order, path: str, target: str) -> Content:
+        with open_inside(self._settings.paths.inbox, path) as fd, (order.directory / target).open("rb") as copy:
+            return compare_with_copy(copy.fileno(), fd, order.given_up)
 
-    def _copy(self, path: str, copy: Path, key: FileKey, given_up: threading.Event) -> bool | None:
+    def _copy(self, order: _Order, path: str, target: str, key: FileKey) -> bool | None:
         """Copy a file again, under the temporary name.
 
         Returns:
@@ -252,15 +301,16 @@ class SourceFiles:
         """
         if key.size > self._settings.intake.max_file_bytes:
             return False
+        copy = order.directory / target
         temporary = temporary_of(copy)
         try:
-            if not self._continues(path, copy, given_up):
-                return False if given_up.is_set() else None
+            if self._compare(order, path, target) is not Content.GROWN:
+                return False if order.given_up.is_set() else None
             check_room(self._settings, copy.name, key.size)
             fs.remove(temporary)
             with open_inside(self._settings.paths.inbox, path) as fd:
                 fs.OPS.copy(fd, temporary, key.size)
-                if file_key(fd) == key and not given_up.is_set():
+                if file_key(fd) == key and not order.given_up.is_set():
                     return True
         except (AvatarError, OSError):
             pass
@@ -269,7 +319,7 @@ class SourceFiles:
 
 
 def install_new_copy(directory: Path, target: str) -> None:
-    """Replace the old copy of a file with the new one, durably."""
+    """Replace the old copy of a file with the new one, durably, if there is a new one."""
     if os.path.lexists(temporary_of(directory / target)):
         fs.rename(temporary_of(directory / target), directory / target)
         fs.OPS.sync_dir(directory)
@@ -280,21 +330,19 @@ def temporary_of(copy: Path) -> Path:
     return copy.with_name(f".{copy.name}.tmp")
 
 
-def is_continuation(copy: int, file: int, given_up: threading.Event) -> bool:
-    """Return True if an open file continues its open copy: every page of the copy equals the file's, or does so up to trailing
-    zeros, and the two differ. False as well when `given_up` is set.
-    """
-    at, differs = 0, False
+def compare_with_copy(copy: int, file: int, given_up: threading.Event) -> Content:
+    """Compare an open file with its open copy. `OTHER` as well when `given_up` is set."""
+    at, content = 0, Content.SAME
     while not given_up.is_set():
         old, new = os.pread(copy, _CHUNK, at), os.pread(file, _CHUNK, at)
         if old != new:
-            differs = True
+            content = Content.GROWN
             if len(old) > len(new) or not all(
                 new[page : page + PAGE].startswith(old[page : page + PAGE].rstrip(b"\0"))
                 for page in range(0, len(old), PAGE)
             ):
-                return False
+                return Content.OTHER
         if len(old) < _CHUNK:
-            return differs
+            return content
         at += len(old)
-    return False
+    return Content.OTHER

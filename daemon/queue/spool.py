@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class Spool:
         self.control = root / "control"
         #: Jobs whose last move is flushed and left the previous record as a spare.
         self._spares: set[str] = set()
+        #: Held while a job's directory is renamed, and while one is looked for: jobs are moved in the event loop, and looked for
+        #: in the thread of the intake, too.
+        self._moving = threading.Lock()
 
     def create(self) -> None:
         """Create the missing folders, and remove other users' permissions from all of them."""
@@ -67,12 +71,11 @@ class Spool:
         return self.resting(job.state) / job.id
 
     def find_job(self, job_id: str) -> Path | None:
-        """Return the directory in which a job is on disk; None if it is nowhere."""
-        for folder in self.folders()[3:]:
-            path = folder / job_id
-            if path.is_dir():
-                return path
-        return None
+        """Return the directory in which a job is on disk; None if it is nowhere. No job moves meanwhile: one that went back to an
+        earlier stage behind the look would be missed, and made once more.
+        """
+        with self._moving:
+            return next((path for folder in self.folders()[3:] if (path := folder / job_id).is_dir()), None)
 
     def save_job(self, job: Job, directory: Path, *, durable: bool = True) -> None:
         """Write the record into the job's directory. The new name becomes durable only with the next move."""
@@ -94,7 +97,9 @@ class Spool:
         if not (on_its_way and fs.exchange(temporary, source / "job.json")):
             fs.rename(temporary, source / "job.json")
         target = self.folder_of(job)
-        fs.move(source, target)
+        with self._moving:  # not the flush, which takes long
+            fs.rename(source, target)
+        fs.OPS.sync_dir(target.parent)
         if on_its_way:
             self._spares.add(job.id)
         return target

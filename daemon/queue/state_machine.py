@@ -24,8 +24,18 @@ from daemon.events import Events
 from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
-from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
+from daemon.queue.awaited_files import (
+    AWAITED,
+    COPIED_AGAIN,
+    CUT_OFF,
+    copies_to_install,
+    needs_check,
+    unfinished_warning,
+    wait_of,
+    warnings_of,
+    was_copied_late,
+)
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.source_files import SourceCheck, SourceFiles, install_new_copy
 from daemon.queue.spool import Spool
@@ -35,14 +45,6 @@ from daemon.system.wakeup import Wakeup
 log = structlog.get_logger()
 
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
-
-#: Events in a job's history: files were copied again; the rest of a file is waited for.
-COPIED_AGAIN, AWAITED = "copied again", "waited for the rest of a file"
-#: Codes of errors that a file may have because its end is missing: some formats cannot be read at all then.
-CUT_OFF = frozenset(f"{kind}-{what}" for kind in ("audio", "image") for what in ("truncated", "unreadable", "empty"))
-UNCHECKED = (
-    "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
-)
 
 #: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
@@ -102,7 +104,7 @@ class StateMachine:
             self._requeue_later(ticket, self.settings.lanes.pause_s)
             raise
         self._accepted.setdefault(job.id, max(self._began, ticket.accepted))
-        if _needs_check(job) and not await self._may_start(job, source, ticket):
+        if needs_check(job) and not await self._may_start(job, source, ticket):
             return None
         self._attempt_began[job.id] = time.monotonic()
         waited = max(0.0, self._attempt_began[job.id] - ticket.since)
@@ -145,6 +147,8 @@ class StateMachine:
         self.running.pop(job.id, None)
         if job.state == "queued":
             self.ready_queue.add(job)
+        else:
+            self._sources.forget(job.id)
         self.events.job_changed(job)
         self.changed.notify()
 
@@ -286,23 +290,23 @@ class StateMachine:
         """
         job.state = "running"
         self.running[job.id] = job
-        last = job.history[-1] if job.history else {}
-        waiting = last.get("event") == AWAITED
+        wait = wait_of(job)
         try:
-            check = await self._check_sources(job, source, must_stand=last.get("code") in CUT_OFF)
+            check = await self._check_sources(job, source, must_stand=wait.get("code") in CUT_OFF)
         except BaseException:
             if self.running.pop(job.id, None) is not None:
                 self._requeue_later(ticket, self.settings.lanes.pause_s)
             raise
         if self.running.get(job.id) is not job:
+            self._sources.forget(job.id)
             return False
         if job.held:
             await self.enqueue(job, source)
         elif check.renewed:
             await self._restart_with(check, job, source)
         elif check.wait_s:
-            if not waiting:
-                self._note_wait(job, check)
+            if not wait or not set(check.unfinished) <= set(wait["files"]):
+                self._note_wait(job, check, **({"code": wait["code"]} if "code" in wait else {}))
                 job.state = "queued"
                 await self._save(job, source)
             del self.running[job.id]
@@ -312,43 +316,49 @@ class StateMachine:
         return False
 
     def _note_wait(self, job: Job, check: SourceCheck, **data: Any) -> None:
-        job.note(AWAITED, files=check.unfinished, **data)
-        log.info("job waits for the rest of a file", job_id=job.id, files=check.unfinished)
+        files = sorted({*wait_of(job).get("files", ()), *check.unfinished})
+        job.note(AWAITED, files=files, **data)
+        log.info("job waits for the rest of a file", job_id=job.id, files=files, unchecked=check.unchecked)
 
     async def _check_sources(self, job: Job, directory: Path, *, must_stand: bool) -> SourceCheck:
         """Check the files of a job (see `SourceFiles.check`); if nothing is waited for, warnings say what is uncertain."""
         if not job.facts.get(SOURCES):
             return SourceCheck()
-        accepted = self._accepted.setdefault(job.id, self._began)
         check = await self._sources.check(
-            job, directory, accepted, must_stand=must_stand, may_copy_late=not _was_copied_late(job)
+            job,
+            directory,
+            self._accepted.setdefault(job.id, self._began),
+            awaited=wait_of(job).get("files"),
+            must_stand=must_stand,
+            may_copy_late=not was_copied_late(job),
         )
         if not check.renewed and not check.wait_s:
-            warnings = [_unfinished(path, self.settings) for path in check.unfinished]
-            warnings += [UNCHECKED] if check.unchecked else []
-            job.warnings = [*job.warnings, *(warning for warning in warnings if warning not in job.warnings)]
+            told = [warning for warning in warnings_of(check, self.settings) if warning not in job.warnings]
+            job.warnings = [*job.warnings, *told]
         return check
 
     async def _restart_with(self, check: SourceCheck, job: Job, directory: Path) -> None:
         """Restart a job with the new copies of its files."""
         late = {"late": True} if check.late else {}
-        job.note(COPIED_AGAIN, files=[job.facts[SOURCES][target]["path"] for target in check.renewed], **late)
-        job.facts[RESTART] = True
-        # What was warned of concerned the old copies.
         grown = [str(job.facts[SOURCES][target]["path"]) for target in check.renewed]
-        job.warnings = [_unfinished(path, self.settings) for path in (grown if check.late else ())]
+        job.note(COPIED_AGAIN, files=grown, **late)
+        job.facts[RESTART] = list(check.renewed)
+        # What was warned of concerned the old copies.
+        job.warnings = [unfinished_warning(path, self.settings) for path in (grown if check.late else ())]
         for target in check.renewed:
             job.facts[SOURCES][target]["file"] = None  # which copy is in place is known only after the replacement
         await self._save(job, directory)
-        for target, key in check.renewed.items():
-            await self._retry_until_durable(partial(install_new_copy, directory, target))
-            job.facts[SOURCES][target] |= {"file": list(key), "still_s": round(check.still_s[target], 1)}
-        await self.restart(job, directory)
+        await self.restart(job, directory, check)
 
-    async def restart(self, job: Job, directory: Path) -> None:
-        """Move a job back to its first stage, and remove everything computed from its files. The fact `RESTART` marks the job
-        until this is done, so that recovery can repeat it.
+    async def restart(self, job: Job, directory: Path, check: SourceCheck | None = None) -> None:
+        """Move a job back to its first stage with the new copies of its files, and remove everything computed from the old ones.
+        The fact `RESTART` marks the job and names these copies until this is done, so that recovery can repeat it.
         """
+        for target in copies_to_install(job):
+            await self._retry_until_durable(partial(install_new_copy, directory, target))
+        if check is not None:
+            for target, key in check.renewed.items():
+                job.facts[SOURCES][target] |= {"file": list(key), "still_s": round(check.still_s[target], 1)}
         await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT_FAILED))
         job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
         job.attempts, job.stage = {}, job.stages[0]
@@ -392,29 +402,6 @@ class StateMachine:
                 if paused:
                     self.events.lane_resumed("spool")
                 return
-
-
-def _needs_check(job: Job) -> bool:
-    """Whether the files of a job are to be checked before its stage starts: it is delivered, or waits for the rest of a file."""
-    waits = bool(job.history) and job.history[-1]["event"] == AWAITED
-    return bool(job.facts.get(SOURCES)) and (job.stage == DELIVER or waits)
-
-
-def _was_copied_late(job: Job) -> bool:
-    """Whether files were copied again when the time for waiting was over, since the job was last retried."""
-    for entry in reversed(job.history):
-        if entry["event"] == "retry":
-            return False
-        if entry["event"] == COPIED_AGAIN and entry.get("late"):
-            return True
-    return False
-
-
-def _unfinished(path: str, settings: Settings) -> str:
-    return (
-        f"{printable(path)} may be incomplete: it was still being written {settings.intake.companion_wait_s:.0f} s after the "
-        "job was accepted."
-    )
 
 
 def quarantine_error(reason: str) -> AvatarError:

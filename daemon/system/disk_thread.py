@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import queue
 import threading
 import time
@@ -33,7 +34,12 @@ class DiskThread:
         self._since: float | None = None
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
-        """Run a call in the thread and return its result, without blocking the loop. A cancelled call still runs to its end."""
+        """Run a call in the thread and return its result, without blocking the loop. A cancelled call still runs to its end.
+
+        Raises:
+            OSError: EAGAIN: no thread can be started; the call was not made.
+            Exception: what the call raises.
+        """
         loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -46,11 +52,18 @@ class DiskThread:
                 self.post(_set_result, future, result)
 
         with self._lock:
-            self._tasks.put(task)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._thread.start()
+                self._thread = self._start()
+            self._tasks.put(task)
         return await future
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # the machine, or the control group, has reached its limit
+            raise OSError(errno.EAGAIN, "No further thread can be started") from exc
+        return thread
 
     def _work(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Makes processes end when their parent process ends, in any way, and widens the pipes between them."""
+"""Makes processes end when their parent process ends, in any way, and bounds what they inherit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import signal
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _CLEAR_ALL = 1, 47, 4  # prctl(2)
 #: Resolved at import, since nothing may be loaded between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 _PIPE_BYTES = 1 << 20
@@ -25,6 +25,11 @@ def die_with(parent: int) -> None:
     die_with_parent()
     if os.getppid() != parent:  # it ended before the kernel was asked
         os._exit(1)
+
+
+def keep_capabilities() -> None:
+    """Let programs that this process starts inherit none of its capabilities. It keeps them itself."""
+    _prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
 
 
 def widen_pipe(pipe: IO[bytes]) -> None:

@@ -127,6 +127,14 @@ class LogWriter(Subscriber):
     def worker_died(self, lane: str, reason: str) -> None:
         self._log.error("worker died", lane=lane, reason=reason)
 
+    def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
+        if error is None:
+            self._log.info("inbox watched")
+        else:
+            self._log.warning(
+                "inbox not watched", code=error.code, folders=folders, message=error.message, next=error.hint
+            )
+
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
         if error:
             self._log.error("config not reloaded, the old one is kept", code=error.code, message=error.message)

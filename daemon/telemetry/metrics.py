@@ -133,6 +133,11 @@ class Metrics(Subscriber):
             "When the inbox was last read from end to end.",
             registry=registry,
         )
+        self.unwatched = Gauge(
+            "avatar_inbox_unwatched_folders",
+            "Folders in which the kernel announces no changes, since a limit of inotify is reached.",
+            registry=registry,
+        )
         self.turns = Counter(
             "avatar_loop_turns", "How often the daemon's loop was seen to turn, twice a second.", registry=registry
         )
@@ -250,6 +255,9 @@ class Metrics(Subscriber):
         self.scans.observe(seconds)
         self.found.set(found)
         self.scanned_at.set_to_current_time()
+
+    def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
+        self.unwatched.set(folders)
 
     def loop_turned(self, late_s: float) -> None:
         """Record a turn of the daemon's loop, which came `late_s` seconds late."""

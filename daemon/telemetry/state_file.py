@@ -1,7 +1,8 @@
-"""Writes the paused lanes into `spool/state.json`, for `avatar status` and for people."""
+"""Writes the paused lanes, and what is not watched, into `spool/state.json`, for `avatar status` and for people."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from daemon.system import fs
 
 
 class StateFile(Subscriber):
-    """Keeps `state.json`: lanes paused by a fault of the machine. Pauses that people ordered are in `paused.json`."""
+    """Keeps `state.json`: lanes paused by a fault of the machine, and why folders of the inbox are not watched.
+
+    Pauses that people ordered are in `paused.json`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._paused: dict[str, dict[str, Any]] = {}
+        self._unwatched: dict[str, str] | None = None
 
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
         now = time.time()
@@ -32,6 +37,19 @@ class StateFile(Subscriber):
         if self._paused.pop(lane, None) is not None:
             self.write()
 
+    def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
+        self._unwatched = error.to_dict() if error else None
+        self.write()
+
     def write(self) -> None:
         """Write the present state. It is for information only, so it need not survive a power cut."""
-        fs.replace_json_best_effort(self._path, {"paused_lanes": self._paused})
+        fs.replace_json_best_effort(self._path, {"paused_lanes": self._paused, "unwatched": self._unwatched})
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return what a daemon wrote into `state.json`; empty where there is nothing to read."""
+    try:
+        state = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}

@@ -48,6 +48,7 @@ class SystemdReporter(Subscriber):
         self._progress: dict[str, float] = {}
         self._config_error: AvatarError | None = None
         self._intake_error: AvatarError | None = None
+        self._unwatched: AvatarError | None = None
         self._last_status = ""
         self._ready = self._stopping = False
 
@@ -129,6 +130,8 @@ class SystemdReporter(Subscriber):
         parts += [f"{lane.name} lane paused: {lane.pause.error.message}" for lane in self._lanes if lane.pause]
         if self._intake_error:
             parts.append(f"intake paused: {self._intake_error.message}")
+        if self._unwatched:
+            parts.append(self._unwatched.message)
         if self._config_error:
             parts.append(f"config not reloaded, the old one is kept: {self._config_error.message}")
         return "; ".join(" ".join(part.split()) for part in parts)[:1000]
@@ -152,6 +155,9 @@ class SystemdReporter(Subscriber):
     def lane_resumed(self, lane: str) -> None:
         if lane in ("intake", "spool"):
             self._intake_error = None
+
+    def inbox_watched(self, error: AvatarError | None, folders: int) -> None:
+        self._unwatched = error
 
     def config_read(self, error: AvatarError | None, applied: list[str], waiting: list[str]) -> None:
         self._config_error = error

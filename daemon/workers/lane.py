@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,17 +19,21 @@ from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
 from daemon.system.memory import is_short
 from daemon.wire import ModelLoaded, Notice, RunRequest
+from daemon.workers.preloading import preload_next
 from daemon.workers.process import ElsewhereError, WorkerProcess
 from daemon.workers.routes import Routes
+from daemon.workers.slot import SOON_S, Slot
 from daemon.workers.time_limits import stage_timeout_s
 
 log = structlog.get_logger()
 
 #: Longest wait of a lane without work, and a margin so that an awaited moment has passed, in s.
 REST_S, TICK_S = 30.0, 0.01
+#: Rest of a slot after a bug of the daemon, in s.
+AFTER_BUG_S = 1.0
 
 #: Chooses the next ticket for a slot at a monotonic time; None: no job.
-ChooseTicket = Callable[["Slot", float], Ticket | None]
+ChooseTicket = Callable[[Slot, float], Ticket | None]
 #: Makes a worker, given its lane's name, the settings, and the receiver of its notices.
 MakeWorker = Callable[[str, Settings, Callable[[Notice], None]], WorkerProcess]
 
@@ -41,28 +46,6 @@ class FaultPause:
     began: float
     until: float
     delay_s: float
-
-
-@dataclass
-class Slot:
-    """A worker process and its present job.
-
-    Attributes:
-        run_length: jobs in a row for the same stage.
-        cancelled: a person cancelled the present job.
-        to_preload: stages to load in the process while it has no job.
-        preloading: it loads one now.
-        succeeded: it has done a job since it was last told to preload.
-    """
-
-    worker: WorkerProcess
-    job: Job | None = None
-    run_length: int = 0
-    cancelled: bool = False
-    to_preload: list[Stage] = field(default_factory=list)
-    preloading: bool = False
-    succeeded: bool = False
-    idle_since: float = field(default_factory=time.monotonic)
 
 
 class Lane:
@@ -105,7 +88,7 @@ class Lane:
         """Start no new job, let running stages continue for `grace_s` seconds, then end the workers and put their jobs back."""
         self.draining = True
         self.state_machine.changed.notify()
-        await asyncio.gather(*(slot.worker.stop(0) for slot in self.slots if slot.preloading))
+        await asyncio.gather(*(slot.worker.stop(0) for slot in self.slots if slot.preloading_since is not None))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
             for slot in self.slots:
@@ -142,58 +125,50 @@ class Lane:
 
     async def _loop(self, slot: Slot) -> None:
         while not self.draining:
-            ticket = None if self._is_paused() else self._next_ticket(slot)
-            if ticket is None:
-                if slot.to_preload and not self._is_paused():
-                    await self._preload(slot)
-                else:
-                    await self._wait_for_change(slot)
-                continue
-            slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
             try:
-                await self._run_job(slot, ticket)
-            except asyncio.CancelledError:
-                raise
-            except Exception as exc:
-                # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
-                log.exception("lane step failed", lane=self.name, job_id=ticket.id)
-                error = from_exception(exc)
-                error.traceback = traceback_of(exc)
-                await self._recover_job(slot, ticket, error)
-            finally:
-                slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
+                await self._take_turn(slot)
+            except Exception:  # a bug of the daemon's own must not end the lane
+                log.exception("lane step failed", lane=self.name)
+                await asyncio.sleep(AFTER_BUG_S)
+
+    async def _take_turn(self, slot: Slot) -> None:
+        """Run the next job; where there is none, load a stage ahead, or wait for a change."""
+        ticket = None if self._is_paused() else self._next_ticket(slot)
+        if ticket is not None:
+            await self._run_ticket(slot, ticket)
+        elif slot.to_preload and not self._is_paused():
+            is_needed = partial(self._is_needed, slot)
+            await preload_next(slot, self.name, is_needed, lambda: self.draining, self.state_machine.changed)
+        else:
+            await self._wait_for_change(slot)
+
+    async def _run_ticket(self, slot: Slot, ticket: Ticket) -> None:
+        slot.run_length = slot.run_length + 1 if slot.worker.last_stage == ticket.stage else 1
+        try:
+            await self._run_job(slot, ticket)
+        except Exception as exc:
+            # A bug in the daemon, or a job's folder removed by hand, must not end the lane.
+            log.exception("lane step failed", lane=self.name, job_id=ticket.id)
+            error = from_exception(exc)
+            error.traceback = traceback_of(exc)
+            await self._recover_job(slot, ticket, error)
+        finally:
+            slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
     def _next_ticket(self, slot: Slot) -> Ticket | None:
-        """Choose a job for a slot. A slot without a process leaves it to one whose process stands ready."""
-        ready = any(
-            other.job is None and (other.preloading or other.worker.alive) for other in self.slots if other is not slot
-        )
-        return None if ready and not slot.worker.alive else self._choose(slot, time.monotonic())
+        """Choose a job for a slot. A slot without a process leaves it to one whose process stands ready, or will soon."""
+        now = time.monotonic()
+        ready = any(other.is_ready(now) for other in self._others(slot))
+        return None if ready and not slot.worker.alive else self._choose(slot, now)
 
-    async def _preload(self, slot: Slot) -> None:
-        """Load the next stage in a slot's process. What fails is said once, and never keeps a job from being tried."""
-        stage = slot.to_preload.pop(0)
-        if is_short():
-            slot.to_preload.clear()
-            log.info("not preloaded", lane=self.name, why="little memory is free; the first job loads what it needs")
-            return
-        slot.preloading, slot.succeeded = True, False
-        try:
-            seconds = await slot.worker.preload(stage)
-            log.info("preloaded", lane=self.name, stage=stage, seconds=round(seconds, 1))
-        except (AvatarError, WorkerDied) as exc:
-            if not slot.worker.alive:  # what is left might end the next process, too
-                slot.to_preload.clear()
-            if not self.draining:
-                log.warning(
-                    "preload failed", lane=self.name, stage=stage, code=exc.code, message=str(exc),
-                    next="Jobs are tried all the same. Run `avatar doctor`, or set `lanes.preload: false`.",
-                )  # fmt: skip
-        except Exception:
-            slot.to_preload.clear()
-            log.exception("preload failed", lane=self.name, stage=stage)
-        finally:
-            slot.preloading, slot.idle_since = False, time.monotonic()
+    def _others(self, slot: Slot) -> list[Slot]:
+        return [other for other in self.slots if other is not slot]
+
+    def _is_needed(self, slot: Slot) -> bool:
+        """Whether a job waits for a slot that loads a stage, since no other slot can take it."""
+        if self._is_paused() or any(other.is_free for other in self._others(slot)):
+            return False
+        return self._choose(slot, time.monotonic()) is not None
 
     async def _recover_job(self, slot: Slot, ticket: Ticket, error: AvatarError) -> None:
         """Bring a job into a valid state after an unexpected error."""
@@ -219,6 +194,7 @@ class Lane:
         due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
+        moments += [since + SOON_S - now for other in self.slots if (since := other.preloading_since) is not None]
         # A moment in the past gave this lane no work, so it is no reason to check again.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
         await self._end_or_renew(slot)

@@ -8,8 +8,8 @@ from daemon.config import Settings
 from daemon.jobs.stages import BY_NAME, LaneName, Stage, stages_of_lane
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import ReadyQueue, Ticket
-from daemon.workers.lane import Slot
 from daemon.workers.policy import Waiting, choose_cpu, choose_first, choose_gpu
+from daemon.workers.slot import Slot
 
 #: Stages between those of the cpu lane.
 _BETWEEN = stages_of_lane("voice")

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.debs import unpacked
@@ -107,10 +108,8 @@ class Machine:
         self, *command: str, check: bool = True, network: bool = False, user: str | None = None, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine. `network`: with this machine's network, for its package manager's client."""
-        spaces = ["-m", "-u", "-i", "-p", *([] if network else ["-n"])]
-        as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
         result = subprocess.run(
-            ["nsenter", "-t", str(self.pid), *spaces, *as_user, *command],
+            self._inside(command, network, user),
             capture_output=True,
             text=True,
             check=False,
@@ -120,6 +119,15 @@ class Machine:
         if check and result.returncode != 0:
             raise AssertionError(f"{command} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
         return result
+
+    def start(self, *command: str, user: str | None = None) -> subprocess.Popen[bytes]:
+        """Start a command in the machine."""
+        return subprocess.Popen(self._inside(command, False, user))
+
+    def _inside(self, command: Sequence[str], network: bool, user: str | None) -> list[str]:
+        spaces = ["-m", "-u", "-i", "-p", *([] if network else ["-n"])]
+        as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
+        return ["nsenter", "-t", str(self.pid), *spaces, *as_user, *command]
 
     def property(self, name: str, unit: str = "avatard.service") -> str:
         """One property of a unit, as systemd has it at this moment."""

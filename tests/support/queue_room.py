@@ -22,6 +22,7 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
+from daemon.system.mount_guard import MountGuard
 
 #: Only ends a test that hangs, in s.
 PATIENCE_S = 120.0
@@ -146,8 +147,17 @@ class QueueRoom:
             self.spool,
             self.ready_queue,
             Events(StatusWriter(self.outbox, Estimator()), self.diary),
-            SourceFiles(self.settings, lambda path: path in self.open_files, lambda: self.now),
+            SourceFiles(
+                self.settings,
+                lambda path: path in self.open_files,
+                lambda: self.now,
+                lambda: self.mount_guard().held(adopt=False),
+            ),
         )
+
+    def mount_guard(self) -> MountGuard:
+        """The guard of the inbox, as a start of the daemon makes it."""
+        return MountGuard(self.settings.paths.inbox, self.spool.root / "inbox.json")
 
     def use_sources(self, is_open: Callable[[str], bool]) -> None:
         """Say in another way than `open_files` which source files are open for writing."""

@@ -32,6 +32,8 @@ def status(shell: Shell, as_json: bool) -> None:
             )
         for lane, fault in value["paused_lanes"].items():
             click.echo(f"WAITING  {lane} since {iso(fault['since'])}: {fault['message']} {fault['hint']}")
+        if unwatched := value["unwatched"]:
+            click.echo(f"NOTE     {unwatched['message']} {unwatched['hint']}")
         for stage, sides in queues.items():
             click.echo(f"{stage:8} {sides['ready']} waiting, {sides['active']} running")
         click.echo(

@@ -17,9 +17,11 @@ def run(shell: Shell | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     from daemon.service import Service
     from daemon.system.fs import restrict_umask
+    from daemon.system.process import keep_capabilities
     from daemon.telemetry.logs import configure_logging
 
     restrict_umask()
+    keep_capabilities()  # the service has one, to ask who writes a file; decoders and engines need none
     shell = Shell(config) if config or shell is None else shell
     configure_logging(shell.settings.log)
     faulthandler.enable()  # systemd's watchdog ends a daemon that hangs by SIGABRT; the log then says where it hung

@@ -14,9 +14,11 @@ from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.intake.watcher import can_notify, filesystem_of
+from daemon.queue.lock import lock_holder
 from daemon.system import installation
 from daemon.system.mount_guard import MountGuard
 from daemon.system.permissions import access_error, explain_refusal, group_name, owner_name, user_name
+from daemon.telemetry.state_file import read_state
 
 
 def check_folders(settings: Settings) -> Iterator[Finding]:
@@ -44,6 +46,9 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
             system,
             "" if notified else f"Changes there are not announced; it is looked at every {settings.intake.poll_s:g} s.",
         )
+        unwatched = read_state(settings.paths.spool / "state.json").get("unwatched")
+        if unwatched and lock_holder(settings.paths.spool / "lock") is not None:
+            yield Finding("inbox notifications", "note", unwatched["message"], unwatched["hint"])
         if notified:  # elsewhere the file server says who may do what
             yield from _inbox_sharing(settings.paths.inbox, service)
 

@@ -19,7 +19,7 @@ from daemon.intake.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.scanner import InboxScanner
 from daemon.intake.watcher import Watcher
-from daemon.queue.source_files import is_continuation
+from daemon.queue.source_files import Content, compare_with_copy
 from stages.media.ffmpeg import ffmpeg_path
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import DETECT, Room
@@ -378,23 +378,23 @@ def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_s
 @pytest.mark.parametrize(
     ("copy", "file", "expected"),
     [
-        (b"half", b"half and half", True),
-        (b"half" + bytes(9), b"half and half", True),
-        (b"half", b"half", False),
-        (b"halt", b"half and half", False),
-        (b"half and half", b"half", False),
-        (b"a" * 4096 + bytes(4096) + b"c" * 10, b"a" * 4096 + b"b" * 4096 + b"c" * 10, True),
-        (b"a" * 4096 + bytes(4095) + b"x", b"a" * 4096 + b"b" * 4096, False),
-        (b"", b"all of it", True),
+        (b"half", b"half and half", Content.GROWN),
+        (b"half" + bytes(9), b"half and half", Content.GROWN),
+        (b"half", b"half", Content.SAME),
+        (b"halt", b"half and half", Content.OTHER),
+        (b"half and half", b"half", Content.OTHER),
+        (b"a" * 4096 + bytes(4096) + b"c" * 10, b"a" * 4096 + b"b" * 4096 + b"c" * 10, Content.GROWN),
+        (b"a" * 4096 + bytes(4095) + b"x", b"a" * 4096 + b"b" * 4096, Content.OTHER),
+        (b"", b"all of it", Content.GROWN),
     ],
 )
 def test_a_copy_of_a_part_is_told_from_one_of_another_file(
-    tmp_path: Path, copy: bytes, file: bytes, expected: bool
+    tmp_path: Path, copy: bytes, file: bytes, expected: Content
 ) -> None:
     (tmp_path / "copy").write_bytes(copy)
     (tmp_path / "file").write_bytes(file)
     with (tmp_path / "copy").open("rb") as one, (tmp_path / "file").open("rb") as other:
-        assert is_continuation(one.fileno(), other.fileno(), threading.Event()) == expected
+        assert compare_with_copy(one.fileno(), other.fileno(), threading.Event()) is expected
 
 
 def halves(seconds: float) -> tuple[bytes, bytes]:

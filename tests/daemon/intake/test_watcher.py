@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from watchdog.events import (
     DirCreatedEvent,
     DirModifiedEvent,
@@ -25,6 +24,7 @@ from watchdog.events import (
 from watchdog.observers.inotify_c import InotifyFD
 
 from daemon.intake.file_writers import FileWriters, Writing
+from daemon.intake.watch_limits import WATCHES, Unwatched
 from daemon.intake.watcher import Watcher, _Hint, announces
 from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
@@ -148,6 +148,7 @@ def test_notifications_that_ended_begin_again(tmp_path: Path) -> None:
     watcher.watch(tmp_path, "inotify", recursive=True)
     watcher.start()
     try:
+        assert watcher._observer is not None
         watcher._observer._inotify_fd.read_events = lambda **_: 1 / 0  # type: ignore[method-assign,assignment]
         (tmp_path / "a").touch()
         wait_for("the end of the thread", lambda: not watcher.alive())
@@ -200,7 +201,7 @@ def test_a_filesystem_that_was_mounted_again_is_watched_anew(disk: Callable[[int
         watcher.stop()
 
 
-def test_folders_that_the_kernel_refuses_to_watch_are_not_trusted_and_told_once(
+def test_folders_that_the_kernel_refuses_to_watch_are_not_trusted_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a kernel that has no watch left but for the watched folder itself
@@ -218,13 +219,16 @@ def test_folders_that_the_kernel_refuses_to_watch_are_not_trusted_and_told_once(
     watcher.watch(tmp_path, "inotify", recursive=True)
     watcher.start()
     try:
-        # Then what is in it is not trusted, and that is said once, also where more are refused later
-        with capture_logs() as logs:
-            assert watcher.trusted(tmp_path)
-            for folders in (["a"], ["a"], ["a", "b"], ["a", "b"]):
-                assert not watcher.trusted(tmp_path, folders)
-        told = [entry for entry in logs if entry["event"] == "folders not watched, polling"]
-        assert [(entry["folders"], entry["first"]) for entry in told] == [(1, "a")]
+        # Then what is in it is not trusted, and it is named when two looks have found it so: a new folder is watched soon
+        assert watcher.trusted(tmp_path)
+        found = []
+        for folders in (["a"], ["a"], ["a", "b"], ["a", "b"]):
+            assert not watcher.trusted(tmp_path, folders)
+            found.append(watcher.unwatched(tmp_path))
+        one, both = Unwatched(WATCHES, 1, "a"), Unwatched(WATCHES, 2, "a")
+        assert found == [None, one, one, both]
+        assert watcher.trusted(tmp_path, [])
+        assert watcher.unwatched(tmp_path) is None
     finally:
         watcher.stop()
 

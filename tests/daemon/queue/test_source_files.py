@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 import time
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 from daemon.errors import JobError
 from daemon.jobs.record import SOURCES, Job
+from daemon.jobs.stages import Stage
+from daemon.queue.awaited_files import AWAITED, COPIED_AGAIN, UNCHECKED
 from daemon.queue.recovery import recover_spool
 from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
-from daemon.queue.state_machine import AWAITED, CANCELLED, COPIED_AGAIN
+from daemon.queue.state_machine import CANCELLED
 from daemon.system.file_key import file_key
+from daemon.system.mount_guard import MARK
 from tests.support.queue_room import PowerCut, QueueRoom
 
 #: How long a file of unknown writers must stand still, and how long is waited at all, in s.
@@ -243,6 +247,94 @@ def test_a_file_that_was_replaced_is_not_waited_for(ready_to_deliver: Case) -> N
     assert ready_to_deliver.copy == b"half"
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced", "overwritten"])
+def test_a_file_whose_rest_does_not_come_any_more_is_named(ready_to_deliver: Case, how: str) -> None:
+    # Given a job that waits for the rest of a file, also after somebody gave it another priority
+    room, job = ready_to_deliver.room, ready_to_deliver.job
+    ready_to_deliver.write()
+    assert ready_to_deliver.take() is None
+    asyncio.run(room.state_machine.prioritise(ready_to_deliver.record, room.spool.folder_of(job), 1, "me"))
+    # When that file is gone, another one stands in its place, or other content in it
+    if how == "removed":
+        ready_to_deliver.file.unlink()
+    elif how == "replaced":
+        other = ready_to_deliver.file.with_name("other")
+        other.write_bytes(b"half of another sound")
+        other.replace(ready_to_deliver.file)
+    else:
+        ready_to_deliver.file.write_bytes(b"something else")
+        assert ready_to_deliver.take() is None
+        room.now += STILL_S * 1.1
+    taken = ready_to_deliver.take()
+    # Then the job is delivered with the part that it has, and says so
+    assert taken is not None
+    assert any(NAME in warning and "while the job waited" in warning for warning in taken[0].warnings)
+
+
+def test_an_unmounted_inbox_ends_no_wait_for_the_rest_of_a_file(any_stage: Case) -> None:
+    # Given a job that waits for the rest of a file
+    room = any_stage.room
+    room.mount_guard().check()
+    inbox, away = room.settings.paths.inbox, room.settings.paths.inbox.with_name("away")
+    any_stage.write()
+    any_stage.go_on()
+    stage = any_stage.where
+    # When another folder stands in the inbox's place, as when a share is gone
+    inbox.rename(away)
+    inbox.mkdir()
+    (inbox / MARK).write_text("0123\n")
+    for _ in range(3):
+        room.now += STILL_S * 1.1
+        any_stage.go_on()
+        assert any_stage.where == stage
+    # Then it waits until the inbox is back, and gets the rest
+    (inbox / MARK).unlink()
+    inbox.rmdir()
+    away.rename(inbox)
+    any_stage.go_on()
+    assert (any_stage.where, any_stage.copy) == ("tts/ready", b"half and half")
+    assert any_stage.record.warnings == []
+
+
+def test_a_file_that_the_disk_cannot_read_now_ends_no_wait(
+    ready_to_deliver: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready_to_deliver.write()
+    assert ready_to_deliver.take() is None
+
+    def fail(root: Path, path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("daemon.queue.source_files.path_by_descriptor", fail)
+        ready_to_deliver.room.now += STILL_S * 1.1
+        assert ready_to_deliver.take() is None
+        assert ready_to_deliver.copy == b"half"
+    assert ready_to_deliver.take() is None
+    assert ready_to_deliver.copy == b"half and half"
+
+
+def test_an_inbox_that_stays_away_is_waited_for_no_longer_than_a_file(ready_to_deliver: Case) -> None:
+    room = ready_to_deliver.room
+    ready_to_deliver.write()
+    assert ready_to_deliver.take() is None
+    room.settings.paths.inbox.rename(room.settings.paths.inbox.with_name("away"))
+    room.now += PATIENCE_S / 2
+    assert ready_to_deliver.take() is None
+    room.now += PATIENCE_S
+    taken = ready_to_deliver.take()
+    assert taken is not None
+    assert UNCHECKED in taken[0].warnings
+
+
+def test_a_job_that_waits_for_no_file_is_delivered_while_the_inbox_is_away(ready_to_deliver: Case) -> None:
+    room = ready_to_deliver.room
+    room.settings.paths.inbox.rename(room.settings.paths.inbox.with_name("away"))
+    taken = ready_to_deliver.take()
+    assert taken is not None
+    assert taken[0].warnings == [UNCHECKED]
+
+
 def test_a_disk_without_room_for_the_rest_delivers_no_half(ready_to_deliver: Case) -> None:
     # Given a file that grew, and no room for it beside the reserve
     ready_to_deliver.room.set(intake={"reserve_mb": 10**9})
@@ -312,6 +404,35 @@ def test_a_crash_while_a_file_is_copied_again_is_repeated(ready_to_deliver: Case
     assert ready_to_deliver.copy == b"half and half"
 
 
+@pytest.mark.parametrize("stage", ["deliver", "tts"])
+@pytest.mark.parametrize("after", ["the record", "the copy"])
+def test_a_crash_while_a_late_copy_is_installed_keeps_no_half(room: QueueRoom, stage: Stage, after: str) -> None:
+    # Given a job whose file is written to without end, when the time for waiting is over
+    case = Case(room, stage)
+    room.open_files.add(NAME)
+    case.write()
+    room.now += PATIENCE_S + 5.0
+
+    def cut(name: str, path: Path) -> None:
+        if not room.on_disk(case.job).facts.get("restart"):
+            return
+        if case.copy == b"half and half" or (name == "rename" and after == "the record"):
+            raise PowerCut
+
+    # When the world ends after the record says that there is a new copy
+    room.ops.before = cut
+    with pytest.raises(PowerCut):
+        case.go_on()
+    room.ops.before = lambda name, path: None
+    assert case.copy == (b"half" if after == "the record" else b"half and half")
+    room.restart()
+    asyncio.run(recover_spool(room.state_machine, room.outbox))
+    # Then it begins anew with that copy, and its warning tells of that one
+    assert (case.where, case.copy) == ("tts/ready", b"half and half")
+    assert any("may be incomplete" in warning for warning in case.record.warnings)
+    assert [path.name for path in room.spool.folder_of(case.record).glob(".source*")] == []
+
+
 @pytest.mark.parametrize("order", ["cancel", "hold"])
 def test_people_are_obeyed_while_a_file_is_looked_at(ready_to_deliver: Case, order: str) -> None:
     # Given an inbox that takes its time to answer
@@ -354,7 +475,7 @@ def test_an_inbox_that_does_not_answer_is_named_and_not_waited_for(
     taken = ready_to_deliver.take()
     answer.set()
     assert taken is not None
-    assert any("did not answer" in warning for warning in taken[0].warnings)
+    assert UNCHECKED in taken[0].warnings
 
 
 def test_looks_at_a_file_follow_each_other_soon(ready_to_deliver: Case) -> None:
@@ -381,12 +502,32 @@ def test_thousands_of_jobs_that_wait_for_a_file_do_not_fill_the_lane_with_looks(
     assert last - time.monotonic() > 0.9 * count * LEAST_COST_S / SHARE
 
 
-def test_a_file_that_got_other_content_after_it_grew_is_not_waited_for_any_more(ready_to_deliver: Case) -> None:
-    ready_to_deliver.write()
-    assert ready_to_deliver.take() is None
-    ready_to_deliver.file.write_bytes(b"something else")
-    assert ready_to_deliver.take() is None
-    ready_to_deliver.room.now += STILL_S * 1.1
-    taken = ready_to_deliver.take()
-    assert taken is not None
-    assert (ready_to_deliver.copy, taken[0].warnings) == (b"half", [])
+@pytest.mark.parametrize("how", ["hold", "cancel", "cancel while it is looked at", "fail"])
+def test_jobs_that_left_the_queue_delay_no_look_at_others(ready_to_deliver: Case, how: str) -> None:
+    # Given many jobs that waited for a file, and were held, cancelled or failed
+    room, count = ready_to_deliver.room, 300
+    room.open_files.add(NAME)
+    machine = room.state_machine
+
+    async def leave(job: Job) -> None:
+        start = asyncio.create_task(room.try_to_take(job))
+        if how == "cancel while it is looked at":
+            await asyncio.sleep(0)
+            await machine.finish(machine.running[job.id], room.spool.folder_of(job), "cancelled", CANCELLED)
+        assert await start is None
+        if how == "hold":
+            await machine.hold(room.on_disk(job), room.spool.folder_of(job), "me", "")
+        elif how == "cancel":
+            await machine.finish(room.on_disk(job), room.spool.folder_of(job), "cancelled", CANCELLED)
+        elif how == "fail":
+            await machine.set_aside_unreadable(room.spool.folder_of(job), "somebody damaged it")
+
+    async def live() -> None:
+        for number in range(count):
+            await leave(room.accept(f"job{number}", "deliver", facts=ready_to_deliver.job.facts))
+        # When another job waits / Then it is looked at soon
+        assert await room.try_to_take(ready_to_deliver.job) is None
+
+    asyncio.run(live())
+    (ticket,) = room.ready_queue.tickets()
+    assert ticket.not_before - time.monotonic() <= LOOK_S

@@ -10,15 +10,20 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import pytest
 
 from daemon.config import Settings
+from daemon.control.operations import Operations
 from daemon.errors import JobError, MachineError, ResultError, WorkerDied
+from daemon.intake.admission import Admission
 from daemon.jobs.record import SOURCES
 from daemon.jobs.stages import LaneName, Stage
+from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import Ticket
+from daemon.system.disk_thread import DiskThread
 from daemon.system.file_key import file_key
 from daemon.wire import ModelLoaded, Notice, Result, RunRequest, TimeLeft
-from daemon.workers.lane import Lane, Slot
+from daemon.workers.lane import Lane
 from daemon.workers.process import WorkerProcess
 from daemon.workers.routes import Routes
+from daemon.workers.slot import Slot
 from tests.support.queue_room import QueueRoom
 
 STAGES: tuple[Stage, ...] = ("tts", "deliver")
@@ -142,6 +147,7 @@ async def turns() -> None:
 
 
 def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(room: QueueRoom) -> None:
+    room.settings.paths.inbox.mkdir()
     lane = PlayedLane(room, [Result(facts={"audio_s": 2.0}, warnings=["quiet"])])
     job = room.accept(facts={"sources": {"source.audio": {"path": "a.wav", "file": None, "still_s": 3.0}}})
 
@@ -291,6 +297,41 @@ def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> 
     assert (record.state, record.crashes) == ("cancelled", 0)
     assert lane.workers[0].stops[0] == 0
     assert "voice worker died: worker-crashed" not in room.diary.lines
+
+
+def test_a_job_whose_files_are_looked_at_after_its_stage_failed_can_be_cancelled(room: QueueRoom) -> None:
+    # Given a job whose stage found that its sound ends early, and an inbox that takes its time to tell who writes it
+    room.set(intake={"companion_wait_s": 900.0})
+    room.settings.paths.inbox.mkdir()
+    (room.settings.paths.inbox / "a.wav").write_bytes(b"a")
+    with (room.settings.paths.inbox / "a.wav").open("rb") as file:
+        source = {"path": "a.wav", "file": list(file_key(file.fileno())), "still_s": 3.0}
+    job = room.accept(facts={SOURCES: {"source.audio": source}})
+    looking, answer = threading.Event(), threading.Event()
+
+    def is_open(path: str) -> bool:
+        looking.set()
+        return answer.wait(60)
+
+    room.use_sources(is_open)
+    lane = PlayedLane(room, [JobError("audio-truncated", "The sound file is incomplete.")])
+    machine = room.state_machine
+    admission = Admission(room.settings, room.spool, room.outbox, room.ready_queue, machine.events)
+    pauses, disk = Pauses(room.spool.root / "paused.json"), DiskThread("inbox")
+    operations = Operations(machine, admission, [lane], pauses, machine.events, disk)
+
+    async def live() -> None:
+        async with lane.running():
+            await asyncio.to_thread(looking.wait, 60)
+            # When it is cancelled meanwhile
+            cancel = asyncio.create_task(operations.run_request({"op": "cancel", "job": job.id}))
+            await turns()
+            answer.set()
+            # Then it is, although its file is still being written
+            assert await cancel == f"{job.id} is cancelled."
+
+    asyncio.run(live())
+    assert (room.on_disk(job).state, len(room.ready_queue)) == ("cancelled", 0)
 
 
 def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
@@ -506,7 +547,8 @@ def test_a_process_that_dies_while_it_loads_is_not_started_again_and_jobs_are_tr
 def test_where_memory_is_short_nothing_is_loaded_ahead_and_an_idle_worker_ends(
     room: QueueRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.workers.lane.is_short", lambda: True)
+    for module in ("lane", "preloading"):
+        monkeypatch.setattr(f"daemon.workers.{module}.is_short", lambda: True)
     room.set(lanes={"idle_s": 0.0})
     lane = PlayedLane(room, preloads=STAGES)
     worker = lane.workers[0]

@@ -1,0 +1,71 @@
+"""Reads from a job's history whether it waits for the rest of a file, and words what its checks have found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from daemon.config import Settings
+from daemon.jobs.record import RESTART, SOURCES, Job
+from daemon.jobs.stages import DELIVER
+from daemon.jobs.untrusted import printable
+from daemon.queue.source_files import SourceCheck
+
+#: Events in a job's history: files were copied again; the rest of a file is waited for.
+COPIED_AGAIN, AWAITED = "copied again", "waited for the rest of a file"
+#: Codes of errors that a file may have because its end is missing: some formats cannot be read at all then.
+CUT_OFF = frozenset(f"{kind}-{what}" for kind in ("audio", "image") for what in ("truncated", "unreadable", "empty"))
+#: Events that people cause while a job waits. They end no wait.
+_BY_PEOPLE = frozenset({"held", "released", "priority"})
+
+UNCHECKED = (
+    "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
+)
+
+
+def wait_of(job: Job) -> dict[str, Any]:
+    """Return the entry of the job's history that began its present wait for the rest of a file; empty if it does not wait."""
+    last: dict[str, Any] = next((entry for entry in reversed(job.history) if entry["event"] not in _BY_PEOPLE), {})
+    return last if last.get("event") == AWAITED else {}
+
+
+def needs_check(job: Job) -> bool:
+    """Whether the files of a job are to be checked before its stage starts: it is delivered, or waits for the rest of a file."""
+    return bool(job.facts.get(SOURCES)) and (job.stage == DELIVER or bool(wait_of(job)))
+
+
+def copies_to_install(job: Job) -> list[str]:
+    """Return the names of the copies that new ones replace before the job is moved back to its first stage."""
+    targets = job.facts.get(RESTART)
+    return [str(target) for target in targets] if isinstance(targets, list) else []  # earlier versions wrote True
+
+
+def was_copied_late(job: Job) -> bool:
+    """Whether files were copied again when the time for waiting was over, since the job was last retried."""
+    for entry in reversed(job.history):
+        if entry["event"] == "retry":
+            return False
+        if entry["event"] == COPIED_AGAIN and entry.get("late"):
+            return True
+    return False
+
+
+def warnings_of(check: SourceCheck, settings: Settings) -> Iterator[str]:
+    """Yield what people are told of files that may be incomplete, when nothing is waited for any more."""
+    for path in check.unfinished:
+        yield unfinished_warning(path, settings)
+    for path in check.lost:
+        yield (
+            f"{printable(path)} may be incomplete: it was removed, replaced or overwritten while the job waited for the rest "
+            "of it."
+        )
+    if check.unchecked:
+        yield UNCHECKED
+
+
+def unfinished_warning(path: str, settings: Settings) -> str:
+    """Return the warning of a file that was still being written when the time for waiting was over."""
+    return (
+        f"{printable(path)} may be incomplete: it was still being written {settings.intake.companion_wait_s:.0f} s after the "
+        "job was accepted."
+    )

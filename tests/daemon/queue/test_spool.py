@@ -1,0 +1,45 @@
+"""A job is found wherever it goes meanwhile, so that a claim that is continued makes no second one."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon.jobs.record import Job
+from tests.support.queue_room import QueueRoom
+
+#: How long the look waits for a move that the spool holds back, in s; one that is not held back takes much less.
+HELD_BACK_S = 0.5
+
+
+def test_a_job_that_goes_back_to_an_earlier_stage_while_it_is_looked_for_is_found(
+    room: QueueRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a job that waits for its delivery
+    job = room.accept(stage="deliver")
+    source = room.spool.folder_of(job)
+    moves: list[threading.Thread] = []
+
+    def go_back() -> None:
+        again = Job.from_bytes((source / "job.json").read_bytes())
+        again.stage = "face"
+        room.spool.move_job(again, source)
+
+    look = Path.is_dir
+
+    def look_and_let_it_move(path: Path) -> bool:
+        if path == room.spool.ready("encode") / job.id and not moves:
+            # When it begins anew in another thread, after its first stage was looked at and before its present one is
+            moves.append(threading.Thread(target=go_back))
+            moves[0].start()
+            moves[0].join(HELD_BACK_S)
+        return look(path)
+
+    monkeypatch.setattr(Path, "is_dir", look_and_let_it_move)
+    found = room.spool.find_job(job.id)
+    moves[0].join()
+    # Then it is found, and has moved afterwards
+    assert found is not None
+    assert room.where(job) == "face/ready"
