@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.facts import JobFacts
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
@@ -34,7 +35,7 @@ def waiting(shell: Shell) -> Iterator[Job]:
     for path in shell.spool.waiting.glob("job-*.json"):
         with contextlib.suppress(ValueError, FileNotFoundError):  # taken in while we looked
             job = Job.from_bytes(path.read_bytes())
-            noted.add(job.facts.get("path"))
+            noted.add(job.facts.path)
             yield job
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # not mounted: nothing to see
         for drop in InboxScanner(shell.settings.paths.inbox, shell.settings).look():
@@ -43,7 +44,7 @@ def waiting(shell: Shell) -> Iterator[Job]:
                 job = Job(
                     id="", name=printable(drop.stem), source=printable(drop.name), state="waiting", accepted=since
                 )
-                job.facts = {"path": drop.name}
+                job.facts = JobFacts(path=drop.name)
                 yield job
 
 
@@ -59,7 +60,7 @@ def find(shell: Shell, wanted: str) -> Job:
         owner = Outbox(shell.settings.paths.outbox).owner_of(wanted) or ""
         job = _by_id(shell.spool, owner) if JOB_ID.fullmatch(owner) else None
         if job is None or job.name != wanted:  # its status is gone, or was never written
-            named = [job for job in all_jobs(shell) if wanted == job.name or wanted == job.facts.get("path")]
+            named = [job for job in all_jobs(shell) if wanted == job.name or wanted == job.facts.path]
             job = max(named, key=lambda job: job.accepted, default=None)
     if job is None:
         raise AvatarError("job-unknown", f"There is no job {wanted}.", "`avatar jobs list` shows those there are.")

@@ -23,8 +23,9 @@ from daemon.events import Events
 from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.fair_queue import Turn
 from daemon.intake.scanner import Look
+from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest, copy_name
-from daemon.jobs.record import FINISHED, SOURCES, Job, document_id
+from daemon.jobs.record import FINISHED, Job, document_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
@@ -298,11 +299,7 @@ class JobBuilder:
                 limit = self._settings.intake.max_file_bytes
                 room_for = partial(self._begin_copy, name)
                 key = self._companion_files.copy_file(fd, building / target, limit, name, room_for)
-            build.job.facts.setdefault(SOURCES, {})[target] = {
-                "path": path,
-                "file": list(key),
-                "still_s": round(self._facts().still_s(path), 1),
-            }
+            build.job.facts.sources[target] = SourceFile(path, list(key), round(self._facts().still_s(path), 1))
             copies.append(building / target)
         return copies
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from daemon.events import Events
 from daemon.intake.fair_queue import Turn
 from daemon.intake.job_builder import Post
 from daemon.intake.scanner import Drop, InboxScanner
+from daemon.jobs.facts import JobFacts, WaitStart
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
@@ -80,7 +81,7 @@ class WaitingManifests:
             job = Job(
                 id=new_job_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
             )
-            job.facts = {"path": drop.name, "missing": missing, "waits_since": {"boot": boot, "at": since}}
+            job.facts = JobFacts(path=drop.name, missing=missing, waits_since=WaitStart(boot, since))
             job.warnings = list(warnings)
             jobs.append(job)
         requests = [NameRequest(note.wanted, job.id, status_of(job)) for note, job in zip(notes, jobs, strict=True)]
@@ -94,8 +95,8 @@ class WaitingManifests:
     def change(self, name: str, missing: list[str], warnings: Sequence[str]) -> None:
         """Tell people when a manifest that waits already lacks something else."""
         job = self._known[name]
-        if (job.facts["missing"], job.warnings) != (missing, list(warnings)):
-            job.facts["missing"], job.warnings = missing, list(warnings)
+        if (job.facts.missing, job.warnings) != (missing, list(warnings)):
+            job.facts.missing, job.warnings = missing, list(warnings)
             fs.replace_json(self._record(job), job.to_json(), durable=False)
             self._post(self._events.job_waiting, job, missing)
 
@@ -112,7 +113,7 @@ class WaitingManifests:
             except (OSError, ValueError):
                 fs.remove(path)
                 continue
-            source = str(job.facts.get("path", ""))
+            source = job.facts.path or ""
             there = source and self._inbox().at(source) is not None
             if there and self._spool.find_job(job.id) is None:
                 self._keep(source, job)
@@ -165,9 +166,8 @@ class WaitingManifests:
         """Since when a manifest waits that waited before a restart. After a reboot the monotonic clock is another one, and the
         wall clock may have been set; then it waits anew.
         """
-        clock: dict[str, Any] = job.facts.get("waits_since") or {}
-        now = self._inbox().clock()
-        return min(float(clock["at"]), now) if clock.get("boot") == _boot_id() else now
+        since, now = job.facts.waits_since, self._inbox().clock()
+        return min(since.at, now) if since and since.boot == _boot_id() else now
 
     def _record(self, job: Job) -> Path:
         return self._spool.waiting / f"{job.id}.json"

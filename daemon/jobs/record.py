@@ -10,22 +10,18 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from daemon.errors import AvatarError, MachineError
+from daemon.jobs.facts import JobFacts
 from daemon.jobs.stages import BY_NAME, Stage
 
 State = Literal["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
 
 #: States that a job leaves only on a user's request.
 FINISHED: Final = frozenset[State]({"done", "failed", "cancelled"})
-
-#: Key in a job's facts: the inbox files from which its copies were made (path, file key, time without change).
-SOURCES: Final = "sources"
-#: Key in a job's facts while it is moved back to its first stage: the copies that new ones replace before that.
-RESTART: Final = "restart"
 
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1
@@ -69,7 +65,7 @@ class Job:
         attempts: starts of each stage, counted on disk before the start.
         crashes: workers that died while they ran this job.
         interruptions: times that the daemon died while this job ran.
-        facts: what each finished stage reported; `timings`: seconds waited and run, by stage.
+        facts: what each finished stage reported, among others; `timings`: seconds waited and run, by stage.
     """
 
     id: str
@@ -90,7 +86,7 @@ class Job:
     interruptions: int = 0
     not_before: float = 0.0
     error: dict[str, Any] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Annotated[JobFacts, BeforeValidator(JobFacts.parse)] = field(default_factory=JobFacts)
     timings: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -108,7 +104,7 @@ class Job:
     @property
     def audio_s(self) -> float:
         """Length of the speech in s; 0 until the tts stage has finished."""
-        return float(self.facts.get("tts", {}).get("audio_s", 0.0))
+        return float(self.facts.of("tts").get("audio_s", 0.0))
 
     def note(self, event: str, **data: Any) -> None:
         """Add an entry to the job's history."""
@@ -120,7 +116,11 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `job.json`."""
-        return {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}
+        return {
+            "schema": SCHEMA,
+            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
+            "facts": self.facts.to_json(),
+        }
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Job:

@@ -10,7 +10,7 @@ import structlog
 from daemon.errors import AvatarError, MachineError
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
-from daemon.jobs.stages import DELIVER, STAGES, Stage
+from daemon.jobs.stages import DELIVER, Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 
@@ -66,12 +66,12 @@ def status_of(
         "next": _next_step(job),
     }
     optional: dict[str, Any] = {
-        "waiting_for": job.facts.get("missing") if job.state == "waiting" else None,
+        "waiting_for": job.facts.missing if job.state == "waiting" else None,
         "error": job.error,
         "held": job.held,
         "warnings": [*job.manifest_warnings, *job.warnings],
         "outputs": job.outputs.get("outputs"),
-        "stages": {name: facts for name, facts in job.facts.items() if name in STAGES and name != DELIVER},
+        "stages": {name: facts for name, facts in job.facts.stages.items() if name != DELIVER},
         "timings": {stage: {k: round(v, 3) for k, v in t.items()} for stage, t in job.timings.items()},
         "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
         "metadata": job.manifest.get("metadata"),

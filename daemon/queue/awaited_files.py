@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from daemon.config import Settings
-from daemon.jobs.record import RESTART, SOURCES, Job
+from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER
 from daemon.jobs.untrusted import printable
 from daemon.queue.source_files import SourceCheck
@@ -31,13 +31,12 @@ def wait_of(job: Job) -> dict[str, Any]:
 
 def needs_check(job: Job) -> bool:
     """Whether the files of a job are to be checked before its stage starts: it is delivered, or waits for the rest of a file."""
-    return bool(job.facts.get(SOURCES)) and (job.stage == DELIVER or bool(wait_of(job)))
+    return bool(job.facts.sources) and (job.stage == DELIVER or bool(wait_of(job)))
 
 
 def copies_to_install(job: Job) -> list[str]:
     """Return the names of the copies that new ones replace before the job is moved back to its first stage."""
-    targets = job.facts.get(RESTART)
-    return [str(target) for target in targets] if isinstance(targets, list) else []  # earlier versions wrote True
+    return job.facts.restart or []
 
 
 def was_copied_late(job: Job) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.jobs.record import RESTART, Job
+from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.queue.state_machine import KEPT_FAILED, StateMachine, quarantine_error, remove_bulky_files
@@ -57,7 +57,7 @@ async def _add_to_ready_queue(state_machine: StateMachine, directory: Path) -> N
     job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
-    if job.facts.get(RESTART):  # a crash came between the record and the move to the first stage
+    if job.facts.restart is not None:  # a crash came between the record and the move to the first stage
         await state_machine.restart(job, directory)
     elif job.held:  # a crash came between the order to hold it and the move
         await state_machine.enqueue(job, directory)
@@ -70,7 +70,7 @@ async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> 
     job = await _load_or_set_aside(state_machine, directory)
     if job is None:
         return
-    if not job.facts.get(RESTART):  # else a new copy of a file may have its temporary name still
+    if job.facts.restart is None:  # else a new copy of a file may have its temporary name still
         for path in directory.glob(".*tmp*"):
             fs.remove(path)
     job.interruptions += 1
@@ -84,7 +84,7 @@ async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> 
     assert job.stage is not None
     job.attempts[job.stage] = max(0, job.attempts.get(job.stage, 1) - 1)
     job.since = time.time()
-    if job.facts.get(RESTART):
+    if job.facts.restart is not None:
         await state_machine.restart(job, directory)
     else:
         await state_machine.enqueue(job, directory)

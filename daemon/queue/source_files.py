@@ -16,11 +16,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError
-from daemon.jobs.record import SOURCES, Job
+from daemon.jobs.facts import SourceFile
+from daemon.jobs.record import Job
 from daemon.queue.free_space import check_room
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
@@ -208,9 +209,9 @@ class SourceFiles:
         """Check the files of a job (see `check`); blocks while the inbox does not answer."""
         job, now, left_s = order.job, self.clock(), self._left_s(order)
         result, waits = SourceCheck(late=left_s <= 0), [0.0]
-        grown: list[tuple[str, dict[str, Any], _Seen]] = []
-        for target, known in job.facts.get(SOURCES, {}).items():
-            path = str(known["path"])
+        grown: list[tuple[str, SourceFile, _Seen]] = []
+        for target, known in job.facts.sources.items():
+            path = known.path
             awaited = order.awaited is not None and path in order.awaited
             try:
                 seen = self._look(order, target, known)
@@ -245,27 +246,27 @@ class SourceFiles:
         for target, known, seen in grown:
             copied: bool | None = False
             if order.may_copy_late or not result.late:
-                copied = self._copy(order, str(known["path"]), target, seen.key)
+                copied = self._copy(order, known.path, target, seen.key)
             if copied is None:  # other content came into it meanwhile
                 self._remember(order, target, seen._replace(content=Content.OTHER))
-                result.lost.append(str(known["path"]))
+                result.lost.append(known.path)
             elif copied:
                 result.renewed[target] = seen.key
-            elif str(known["path"]) not in result.unfinished:
-                result.unfinished.append(str(known["path"]))
+            elif known.path not in result.unfinished:
+                result.unfinished.append(known.path)
                 result.wait_s = 0.0 if result.late else min(LOOK_S, left_s)
         if not result.late and not result.wait_s:
             result.unfinished = []
         return result
 
-    def _look(self, order: _Order, target: str, known: dict[str, Any]) -> _Seen | None:
+    def _look(self, order: _Order, target: str, known: SourceFile) -> _Seen | None:
         """Look at one file, and compare it with its copy if it changed. Returns None if another file is in its place.
 
         Raises:
             AvatarError: it cannot be opened.
             OSError: it cannot be read.
         """
-        inbox, path, copied = self._settings.paths.inbox, str(known["path"]), known["file"]
+        inbox, path, copied = self._settings.paths.inbox, known.path, known.file
         try:
             # Not opened, which a lease may delay and watches are told of.
             with path_by_descriptor(inbox, path) as place:
@@ -275,7 +276,7 @@ class SourceFiles:
         if copied is not None and copied[:2] != list(key[:2]):
             return None
         if copied == list(key):
-            return _Seen(key, min(self.clock(), order.accepted - known["still_s"]), Content.SAME)
+            return _Seen(key, min(self.clock(), order.accepted - known.still_s), Content.SAME)
         before = self._seen.get(order.job.id, {}).get(target)
         if before is not None and before.key == key:
             return before

@@ -21,8 +21,9 @@ import structlog
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception
 from daemon.events import Events
+from daemon.jobs.facts import JobFacts
 from daemon.jobs.manifest import COMPANIONS, copy_name
-from daemon.jobs.record import RESTART, SOURCES, Job, State, unreadable_record
+from daemon.jobs.record import Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
 from daemon.outbox.outbox import Outbox
 from daemon.queue.awaited_files import (
@@ -129,7 +130,7 @@ class StateMachine:
     async def advance(self, job: Job, directory: Path, facts: dict[str, Any], warnings: list[str]) -> None:
         """Record the success of a stage, and move the job to the next stage or to the end."""
         assert job.stage is not None
-        job.facts[job.stage] = facts
+        job.facts.stages[job.stage] = facts
         job.warnings = [*job.warnings, *(w for w in warnings if w not in job.warnings)]
         if job.stage == DELIVER:
             job.outputs = facts
@@ -322,7 +323,7 @@ class StateMachine:
 
     async def _check_sources(self, job: Job, directory: Path, *, must_stand: bool) -> SourceCheck:
         """Check the files of a job (see `SourceFiles.check`); if nothing is waited for, warnings say what is uncertain."""
-        if not job.facts.get(SOURCES):
+        if not job.facts.sources:
             return SourceCheck()
         check = await self._sources.check(
             job,
@@ -340,27 +341,28 @@ class StateMachine:
     async def _restart_with(self, check: SourceCheck, job: Job, directory: Path) -> None:
         """Restart a job with the new copies of its files."""
         late = {"late": True} if check.late else {}
-        grown = [str(job.facts[SOURCES][target]["path"]) for target in check.renewed]
+        grown = [job.facts.sources[target].path for target in check.renewed]
         job.note(COPIED_AGAIN, files=grown, **late)
-        job.facts[RESTART] = list(check.renewed)
+        job.facts.restart = list(check.renewed)
         # What was warned of concerned the old copies.
         job.warnings = [unfinished_warning(path, self.settings) for path in (grown if check.late else ())]
         for target in check.renewed:
-            job.facts[SOURCES][target]["file"] = None  # which copy is in place is known only after the replacement
+            job.facts.sources[target].file = None  # which copy is in place is known only after the replacement
         await self._save(job, directory)
         await self.restart(job, directory, check)
 
     async def restart(self, job: Job, directory: Path, check: SourceCheck | None = None) -> None:
         """Move a job back to its first stage with the new copies of its files, and remove everything computed from the old ones.
-        The fact `RESTART` marks the job and names these copies until this is done, so that recovery can repeat it.
+        The fact `restart` marks the job and names these copies until this is done, so that recovery can repeat it.
         """
         for target in copies_to_install(job):
             await self._retry_until_durable(partial(install_new_copy, directory, target))
         if check is not None:
             for target, key in check.renewed.items():
-                job.facts[SOURCES][target] |= {"file": list(key), "still_s": round(check.still_s[target], 1)}
+                source = job.facts.sources[target]
+                source.file, source.still_s = list(key), round(check.still_s[target], 1)
         await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT_FAILED))
-        job.facts = {name: fact for name, fact in job.facts.items() if name == SOURCES}
+        job.facts = JobFacts(sources=job.facts.sources)
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
         await self.enqueue(job, directory)

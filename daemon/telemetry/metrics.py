@@ -224,7 +224,7 @@ class Metrics(Subscriber):
             self.failed.labels("quarantined" if quarantined else job.error["fault"]).inc()
         if job.state == "done":
             self.latency.observe(time.time() - job.accepted, {"job_id": job.id})
-            self.frames.inc(int(job.facts.get("encode", {}).get("frames", 0)))
+            self.frames.inc(int(job.facts.of("encode").get("frames", 0)))
             if job.audio_s:
                 self.audio.inc(job.audio_s)
                 self.factor.observe(sum(t["run"] for t in job.timings.values()) / job.audio_s, {"job_id": job.id})

@@ -13,7 +13,7 @@ import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception, traceback_of
-from daemon.jobs.record import SOURCES, Job
+from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, LaneName, Stage, stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
@@ -227,7 +227,7 @@ class Lane:
                     stage=ticket.stage,
                     dir=directory,
                     manifest=job.manifest,
-                    still_s={name: fact["still_s"] for name, fact in job.facts.get(SOURCES, {}).items()},
+                    still_s={name: source.still_s for name, source in job.facts.sources.items()},
                 ),
                 stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),

@@ -39,7 +39,7 @@ def stage_timeout_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -
 
 
 def _pixels_per_s(job: Job) -> float:
-    face = job.facts.get("face", {})
+    face = job.facts.of("face")
     rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES["25"])
     return float(face.get("width", 0)) * float(face.get("height", 0)) * float(rate)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.config import Settings
+from daemon.config.settings import Heartbeat
 from daemon.service import Service
 from daemon.system.disk_thread import DiskThread
 
@@ -71,7 +72,7 @@ def test_a_task_that_fails_is_done_again_and_ends_nothing(
     # Given a daemon in which something fails that nobody expects to fail
     monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
     monkeypatch.setenv("WATCHDOG_USEC", "40000")
-    settings.heartbeat.every_s = 1e-9
+    settings.heartbeat = Heartbeat(every_s=1e-9)
     monkeypatch.setattr("daemon.outbox.voice_list.FIRST_S", 0.0 if name == "voices" else PATIENCE_S)
     times: list[str] = []
     fail = fail_twice(times)

@@ -121,7 +121,7 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
         raise AvatarError(
             "job-waiting", f"{job.source} is still in the inbox, and no job yet.", "It can only be cancelled there."
         )
-    return {"manifest": str(job.facts["path"])}
+    return {"manifest": str(job.facts.path)}
 
 
 def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:

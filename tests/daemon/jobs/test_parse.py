@@ -86,7 +86,7 @@ def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:
         ("image: p.png", "manifest-invalid", ("`text` is missing",)),
         ("text: a", "manifest-invalid", ("`image` is missing",)),
         ("text: a\ntext: b\nimage: p.png", "yaml-duplicate-key", ("`text`", "line 2")),
-        ("text: a: b\nimage: p.png", "yaml-invalid", ("line 1, column 8", "Write text: \"a: b\"")),
+        ("text: a: b\nimage: p.png", "yaml-invalid", ("line 1, column 8", 'Write text: "a: b"')),
         ("text: !!python/object/apply:os.system [id]\nimage: p.png", "manifest-invalid", ("`text`",)),
         ("- a\n- b", "manifest-invalid", ("key: value",)),
         ("", "manifest-empty", ("empty",)),

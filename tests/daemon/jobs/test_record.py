@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pytest
+
+from daemon.jobs.facts import JobFacts
 from daemon.jobs.record import Job, new_job_id, unreadable_record
 
 
@@ -15,3 +21,27 @@ def test_a_failed_job_tells_what_was_wrong_whose_fault_it_was_and_what_to_do() -
         "fault": "machine",
         "stage": "tts",
     }
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"tts": {"audio_s": 2.0}, "sources": {"source.audio": {"path": "a.wav", "file": [1, 2], "still_s": 3.0}}},
+        {"sources": {"source.audio": {"path": "a.wav", "file": None, "still_s": 3.0}}, "restart": ["source.audio"]},
+        {"restart": True},  # of an earlier version
+        {"path": "in/a.yaml", "missing": ["p.png"], "waits_since": {"boot": "b", "at": 7.5}},
+    ],
+)
+def test_facts_are_stored_as_earlier_versions_read_them(stored: dict[str, Any]) -> None:
+    job = Job(id=new_job_id(), name="hello", source="hello.yaml", facts=JobFacts.parse(stored))
+    record = json.loads(json.dumps(job.to_json()))
+    assert record["facts"] == stored
+    assert Job.from_bytes(json.dumps(record).encode()) == job
+
+
+@pytest.mark.parametrize("stored", [[], {"sources": {"x": {}}}, {"waits_since": {"boot": "b"}}, {"tts": 3}])
+def test_a_record_with_damaged_facts_is_no_record(stored: object) -> None:
+    record = Job(id=new_job_id(), name="hello", source="hello.yaml").to_json() | {"facts": stored}
+    with pytest.raises(ValueError, match="facts"):
+        Job.from_bytes(json.dumps(record).encode())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from daemon.jobs.facts import JobFacts
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
 from daemon.jobs.stages import BY_NAME, STAGES
@@ -14,7 +15,7 @@ from daemon.outbox.estimator import CHARS_PER_S, Estimator, speech_s
 
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:
-    facts = {"tts": {"audio_s": audio_s}} if audio_s else {}
+    facts = JobFacts({"tts": {"audio_s": audio_s}} if audio_s else {})
     record: dict[str, Any] = {"stages": STAGES, "stage": "encode", "state": "running", "facts": facts}
     return Job(**{"id": "job-20260101T000000Z-00000001", "name": "n", "source": "n.yaml", **record, **fields})
 

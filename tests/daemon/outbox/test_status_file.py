@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import MachineError
+from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
 from daemon.outbox import status_file
@@ -73,7 +74,7 @@ def test_every_state_says_whose_job_it_is_and_what_comes_next(state: State) -> N
 
 
 def test_a_waiting_job_names_the_files_it_waits_for() -> None:
-    one = job("waiting", stage=None, facts={"missing": ["portrait.png"]})
+    one = job("waiting", stage=None, facts=JobFacts(missing=["portrait.png"]))
     assert status_of(one)["waiting_for"] == ["portrait.png"]
     one.state = "queued"
     assert "waiting_for" not in status_of(one)
@@ -130,7 +131,8 @@ def test_a_held_job_says_who_holds_it_and_why() -> None:
 
 def test_a_finished_job_names_its_results_and_what_the_stages_found(desk: Desk) -> None:
     outputs = [{"file": "hello.wav", "bytes": 5, "sha256": "00"}]
-    facts = {"tts": {"audio_s": 2.0, "voice": "heart"}, "deliver": {"outputs": outputs}, "sources": {"x": {}}}
+    stages: dict[str, Any] = {"tts": {"audio_s": 2.0, "voice": "heart"}, "deliver": {"outputs": outputs}}
+    facts = JobFacts(stages, {"x": SourceFile("x.wav", None, 1.0)})
     one = job(
         "done",
         stage="deliver",

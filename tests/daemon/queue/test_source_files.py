@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import JobError
-from daemon.jobs.record import SOURCES, Job
+from daemon.jobs.facts import JobFacts, SourceFile
+from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.awaited_files import AWAITED, COPIED_AGAIN, UNCHECKED
 from daemon.queue.recovery import recover_spool
@@ -37,8 +38,8 @@ class Case:
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_bytes(b"half")
         with self.file.open("rb") as file:
-            source = {"path": NAME, "file": list(file_key(file.fileno())), "still_s": 2.0}
-        self.job = room.accept(stage=stage, facts={SOURCES: {"source.audio": source}})
+            source = SourceFile(NAME, list(file_key(file.fileno())), 2.0)
+        self.job = room.accept(stage=stage, facts=JobFacts(sources={"source.audio": source}))
         (room.spool.folder_of(self.job) / "source.audio").write_bytes(b"half")
 
     def write(self, more: bytes = b" and half") -> None:
@@ -148,7 +149,7 @@ def test_what_was_written_later_is_copied_when_it_has_stood_still_and_then_deliv
     assert any_stage.where == "tts/ready"
     assert any_stage.copy == any_stage.file.read_bytes()
     assert any_stage.events.count(COPIED_AGAIN) == 1
-    assert any_stage.record.facts[SOURCES]["source.audio"]["still_s"] >= STILL_S
+    assert any_stage.record.facts.sources["source.audio"].still_s >= STILL_S
     # And is delivered without another wait
     any_stage.finish_stages()
     taken = any_stage.take()
@@ -378,7 +379,7 @@ def test_a_crash_while_a_file_is_copied_again_is_repeated(ready_to_deliver: Case
 
     def cut(name: str, path: Path) -> None:
         # From the moment that the record says that the job begins anew
-        if name == call and room.on_disk(job).facts.get("restart"):
+        if name == call and room.on_disk(job).facts.restart:
             raise PowerCut
 
     # When the world ends in the middle
@@ -414,7 +415,7 @@ def test_a_crash_while_a_late_copy_is_installed_keeps_no_half(room: QueueRoom, s
     room.now += PATIENCE_S + 5.0
 
     def cut(name: str, path: Path) -> None:
-        if not room.on_disk(case.job).facts.get("restart"):
+        if not room.on_disk(case.job).facts.restart:
             return
         if case.copy == b"half and half" or (name == "rename" and after == "the record"):
             raise PowerCut

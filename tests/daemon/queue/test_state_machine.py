@@ -69,7 +69,7 @@ def test_a_job_goes_from_stage_to_stage_and_keeps_only_its_record_at_the_end(roo
     # Then the job is done, with what they reported, each warning once
     assert room.where(job) == "done"
     record = room.on_disk(job)
-    assert record.facts["tts"] == {"audio_s": 2.0}
+    assert record.facts.of("tts") == {"audio_s": 2.0}
     assert record.outputs == {"outputs": [{"file": "hello.wav"}]}
     assert record.warnings == ["quiet", "short"]
     assert {path.name for path in room.spool.folder_of(record).iterdir()} <= KEPT

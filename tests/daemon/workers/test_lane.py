@@ -13,7 +13,7 @@ from daemon.config import Settings
 from daemon.control.operations import Operations
 from daemon.errors import JobError, MachineError, ResultError, WorkerDied
 from daemon.intake.admission import Admission
-from daemon.jobs.record import SOURCES
+from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.jobs.stages import LaneName, Stage
 from daemon.queue.pauses import Pauses
 from daemon.queue.ready_queue import Ticket
@@ -149,7 +149,7 @@ async def turns() -> None:
 def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(room: QueueRoom) -> None:
     room.settings.paths.inbox.mkdir()
     lane = PlayedLane(room, [Result(facts={"audio_s": 2.0}, warnings=["quiet"])])
-    job = room.accept(facts={"sources": {"source.audio": {"path": "a.wav", "file": None, "still_s": 3.0}}})
+    job = room.accept(facts=JobFacts(sources={"source.audio": SourceFile("a.wav", None, 3.0)}))
 
     async def live() -> None:
         async with lane.running():
@@ -167,7 +167,7 @@ def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(r
     )
     assert second.stage == "deliver"
     record = room.on_disk(job)
-    assert (record.facts["tts"], record.warnings) == ({"audio_s": 2.0}, ["quiet"])
+    assert (record.facts.of("tts"), record.warnings) == ({"audio_s": 2.0}, ["quiet"])
     assert lane.slots[0].job is None
 
 
@@ -195,8 +195,8 @@ def test_a_pause_does_not_end_while_the_files_of_the_next_job_are_looked_at(room
     room.settings.paths.inbox.mkdir()
     (room.settings.paths.inbox / "a.wav").write_bytes(b"a")
     with (room.settings.paths.inbox / "a.wav").open("rb") as file:
-        source = {"path": "a.wav", "file": list(file_key(file.fileno())), "still_s": 3.0}
-    room.accept(stage="deliver", facts={SOURCES: {"source.audio": source}})
+        source = SourceFile("a.wav", list(file_key(file.fileno())), 3.0)
+    room.accept(stage="deliver", facts=JobFacts(sources={"source.audio": source}))
     looking, answer = threading.Event(), threading.Event()
 
     def is_open(path: str) -> bool:
@@ -305,8 +305,8 @@ def test_a_job_whose_files_are_looked_at_after_its_stage_failed_can_be_cancelled
     room.settings.paths.inbox.mkdir()
     (room.settings.paths.inbox / "a.wav").write_bytes(b"a")
     with (room.settings.paths.inbox / "a.wav").open("rb") as file:
-        source = {"path": "a.wav", "file": list(file_key(file.fileno())), "still_s": 3.0}
-    job = room.accept(facts={SOURCES: {"source.audio": source}})
+        source = SourceFile("a.wav", list(file_key(file.fileno())), 3.0)
+    job = room.accept(facts=JobFacts(sources={"source.audio": source}))
     looking, answer = threading.Event(), threading.Event()
 
     def is_open(path: str) -> bool:

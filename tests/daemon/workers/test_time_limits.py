@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.config.settings import Timeout
+from daemon.jobs.facts import JobFacts
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.workers.time_limits import stage_timeout_s
@@ -16,8 +18,8 @@ TIMEOUT = Timeout(base_s=60, per_audio_s=20, per_megapixel_s=1, per_mb_s=2)
 
 
 def job(*, audio_s: float = 0.0, width: int = 1080, height: int = 1080, **manifest: Any) -> Job:
-    facts = {"tts": {"audio_s": audio_s}, "face": {"width": width, "height": height}}
-    return Job("job-20260101T000000Z-00000001", "n", "n.yaml", manifest=manifest, facts=facts)
+    facts: dict[str, Mapping[str, Any]] = {"tts": {"audio_s": audio_s}, "face": {"width": width, "height": height}}
+    return Job("job-20260101T000000Z-00000001", "n", "n.yaml", manifest=manifest, facts=JobFacts(facts))
 
 
 def sparse(path: Path, megabytes: int) -> None:

@@ -1,0 +1,95 @@
+"""Defines what is known of a job beside its state: what its stages reported, and the inbox files that its copies came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from daemon.jobs.stages import BY_NAME
+
+
+@dataclass(slots=True)
+class SourceFile:
+    """The inbox file from which a copy in the job's folder was made.
+
+    Attributes:
+        path: below the inbox.
+        file: its key (see `daemon.system.fs.file_key`); None while it is not known which copy is in place.
+        still_s: how long it had not changed when it was copied, s.
+    """
+
+    path: str
+    file: list[int] | None
+    still_s: float
+
+
+@dataclass(slots=True)
+class WaitStart:
+    """Since when a manifest waits: monotonic seconds, which are comparable within one run of the kernel (`boot`) only."""
+
+    boot: str
+    at: float
+
+
+@dataclass(slots=True)
+class JobFacts:
+    """Stored as one JSON object, in which the stages' facts stand beside the others.
+
+    Attributes:
+        stages: what each finished stage reported (`stages.facts`), by stage. A job may have been made by another version, so that
+            keys may be missing.
+        sources: where the copies in the job's folder came from, by their name.
+        restart: while the job is moved back to its first stage: the names of the copies that new ones replace; else None.
+        path: of a manifest that waits, below the inbox.
+        missing: what a manifest waits for.
+        waits_since: since when a manifest waits.
+    """
+
+    stages: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    sources: dict[str, SourceFile] = field(default_factory=dict)
+    restart: list[str] | None = None
+    path: str | None = None
+    missing: list[str] = field(default_factory=list)
+    waits_since: WaitStart | None = None
+
+    def of(self, stage: str) -> Mapping[str, Any]:
+        """What a stage reported; empty until it has finished."""
+        return self.stages.get(stage, {})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object as it is stored; what is empty is left out."""
+        others = {
+            "sources": {name: dataclasses.asdict(source) for name, source in self.sources.items()},
+            "path": self.path,
+            "missing": self.missing,
+            "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
+        }
+        restart = {} if self.restart is None else {"restart": self.restart or True}
+        return {**self.stages, **{name: value for name, value in others.items() if value}, **restart}
+
+    @classmethod
+    def parse(cls, data: Any) -> JobFacts:
+        """Read the stored object.
+
+        Raises:
+            ValueError: it is not valid.
+        """
+        if isinstance(data, cls):
+            return data
+        try:
+            restart, since = data.get("restart"), data.get("waits_since")
+            return cls(
+                stages={name: dict(data[name]) for name in BY_NAME if name in data},
+                sources={
+                    str(name): SourceFile(str(source["path"]), source["file"], float(source["still_s"]))
+                    for name, source in data.get("sources", {}).items()
+                },
+                restart=None if not restart else list(map(str, restart)) if isinstance(restart, list) else [],
+                path=data.get("path"),
+                missing=list(map(str, data.get("missing", ()))),
+                waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,
+            )
+        except (AttributeError, KeyError, TypeError) as exc:
+            raise ValueError(f"facts are not valid: {exc!r}") from exc
