@@ -45,7 +45,7 @@ BAD = {
     "bomb": (header_only(30_000, 30_000), "image-too-large", "900,000,000"),
     "noise": (encoded(noise()), "no-face", "No human face"),
     "far-away": (encoded(astronaut()), "face-too-small", "at least 128 px"),
-    "leaning": (encoded(drawn().rotate(24, fillcolor=(200, 190, 180))), "face-tilted", "sideways"),
+    "leaning": (encoded(drawn().rotate(38, fillcolor=(200, 190, 180))), "face-tilted", "sideways"),
     "cut-off": (encoded(drawn().crop((0, 0, 640, 440))), "face-cut-off", "outside the picture"),
 }
 
