@@ -33,19 +33,21 @@ Damage = Callable[[Picture, FloatArray], Picture]
 _CAUTIONS_OF_GOOD = "as it is"
 
 
-def _painted(picture: Picture, outline: npt.NDArray[np.float64], colour: tuple[int, int, int], grain: float) -> Picture:
+def _painted(
+    picture: Picture, outline: npt.NDArray[np.float64], colour: tuple[float, float, float], grain: float
+) -> Picture:
     """Fill a polygon with one colour, lit from the left, with soft edges and grain."""
     mask = np.zeros(picture.shape[:2], np.float32)
-    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1.0)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], (1.0,))
     size = float(np.ptp(outline, axis=0).max())
-    mask = cv2.GaussianBlur(mask, (0, 0), max(size / 150, 0.5))[..., None]
+    soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(size / 150, 0.5)))[..., None]
     light = np.linspace(1.05, 0.85, picture.shape[1])[None, :, None]
     noise = np.random.default_rng(SEED).normal(0, grain, picture.shape[:2])[..., None]
     cover = np.clip(np.array(colour) * light + noise, 0, 255)
-    return np.asarray(picture * (1 - mask) + cover * mask, np.uint8)
+    return np.asarray(picture * (1 - soft) + cover * soft, np.uint8)
 
 
-def _mask(colour: tuple[int, int, int]) -> Damage:
+def _mask(colour: tuple[float, float, float]) -> Damage:
     """A cloth from the nose's bridge over cheeks and chin, with three folds."""
 
     def damage(picture: Picture, points: FloatArray) -> Picture:

@@ -18,8 +18,11 @@ _CROP_PX = 512
 _CLIPPED = 250
 #: Of each band of detail, edges stronger than this share of the pixels, less so many times the median, which is noise.
 _EDGES_PERCENT, _NOISE = 97, 3.2
-#: Bands of a face of at most so many px are the reference. A band with less than this part of their edges shows no detail.
-_REFERENCE_PX, _FAINT = 80, 0.15
+#: Part of a band's strength that is always taken for edges: strong noise may hide them.
+_HIDDEN = 0.2
+#: Bands of a face of so many px are the reference: eyes, nose and mouth. A band with less than `_FAINT` of their edges shows no
+#: detail.
+_COARSEST_PX, _REFERENCE_PX, _FAINT = 20, 80, 0.15
 #: A softened face of x px is found to have detail up to 2.2 x, as a filter's edge is not sharp. Measured on faces that were
 #: scaled down and up again.
 _OVERREACH = 2.2
@@ -86,7 +89,7 @@ def _face_crop(
 def _filled(crop: npt.NDArray[np.uint8], outline: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Where a polygon covers the crop, [height, width]; at least one pixel."""
     mask = np.zeros(crop.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], (1,))
     return mask > 0
 
 
@@ -115,13 +118,14 @@ def _edge_bands(luma: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> l
     mask = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, size // 50)) > 0
     bands = []
     for halvings in range(6):
-        smooth = cv2.GaussianBlur(level, (5, 5), 1.0)
+        if size / 2**halvings < _COARSEST_PX:
+            break
+        smooth = np.asarray(cv2.GaussianBlur(level, (5, 5), 1.0), np.float32)
         rest = level - smooth
         strength = np.abs(rest - cv2.GaussianBlur(rest, (5, 5), 1.0))[mask]
-        if strength.size < 60:
-            break
         noise, edges = np.percentile(strength, (50, _EDGES_PERCENT))
-        bands.append((size / 2**halvings, float(np.sqrt(max(edges**2 - (_NOISE * noise) ** 2, 0.0)))))
+        clean = np.sqrt(max(edges**2 - (_NOISE * noise) ** 2, 0.0))
+        bands.append((size / 2**halvings, float(max(clean, edges * _HIDDEN))))
         level, mask = smooth[::2, ::2], mask[::2, ::2]
     return bands
 
