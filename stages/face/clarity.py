@@ -118,7 +118,7 @@ def _edge_bands(luma: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> l
     mask = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, size // 50)) > 0
     bands = []
     for halvings in range(6):
-        if size / 2**halvings < _COARSEST_PX:
+        if size / 2**halvings < _COARSEST_PX or not mask.any():
             break
         smooth = np.asarray(cv2.GaussianBlur(level, (5, 5), 1.0), np.float32)
         rest = level - smooth

@@ -47,7 +47,7 @@ def pose_of(landmarks: FloatArray) -> Pose:
     for left, right in MIRRORED:
         edge = landmarks[right] - landmarks[left]
         across += edge / np.linalg.norm(edge)
-    yaw = np.degrees(np.arctan2(across[2], across[0]))
+    yaw = np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1])))
     roll = np.degrees(np.arctan2(across[1], across[0]))
     return Pose(float(yaw), _pitch(landmarks), float(roll))
 
