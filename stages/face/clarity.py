@@ -33,7 +33,7 @@ _UPPER_LIP = (*mesh.UPPER_LIP_OUTER, *mesh.UPPER_LIP_INNER[::-1])
 _LOWER_LIP = (*mesh.LOWER_LIP_OUTER, *mesh.LOWER_LIP_INNER[::-1])
 _ABOVE_LIPS = (167, 164, 393, 391, 327, 2, 98, 165)
 _BELOW_LIPS = (83, 18, 313, 428, 199, 208)
-_LIPS = (*_UPPER_LIP, *_LOWER_LIP)
+_LIPS, _LIP_MIDDLE = (*_UPPER_LIP, *_LOWER_LIP), 13
 _LIDS = tuple(index for upper, lower, _ in mesh.EYES for index in (*upper, *lower))
 
 
@@ -46,7 +46,9 @@ class Clarity:
         clipped: part of the face that is white, 0 to 1.
         detail_px: the size of a sharp face with as much detail, px.
         lips_unsure, eyes_unsure: mean of `Face.unsure` over the lips and the lids.
+        lip_side_unsure: the same over the left or the right half of the lips, whichever is larger.
         lip_contrast: difference in lightness and redness between the lips and the skin around them, Lab units.
+        lips_differ: difference in redness between the upper and the lower lip, Lab units.
     """
 
     brightest: float
@@ -54,7 +56,9 @@ class Clarity:
     detail_px: float
     lips_unsure: float
     eyes_unsure: float
+    lip_side_unsure: float
     lip_contrast: float
+    lips_differ: float
 
 
 def measure_clarity(picture: npt.NDArray[np.uint8], face: Face) -> Clarity:
@@ -62,13 +66,18 @@ def measure_clarity(picture: npt.NDArray[np.uint8], face: Face) -> Clarity:
     crop, points = _face_crop(picture, face.landmarks)
     inside = _filled(crop, points[list(mesh.OVAL)])
     luma = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8)
+    lips = face.unsure[list(_LIPS)]
+    left = points[list(_LIPS), 0] < points[_LIP_MIDDLE, 0]
+    contrast, differ = _lip_colours(crop, points)
     return Clarity(
         brightest=float(np.percentile(luma[inside], 95)),
         clipped=float((crop.min(axis=-1)[inside] >= _CLIPPED).mean()),
         detail_px=min(face.size_px, _detail(luma, inside)),
-        lips_unsure=float(face.unsure[list(_LIPS)].mean()),
+        lips_unsure=float(lips.mean()),
         eyes_unsure=float(face.unsure[list(_LIDS)].mean()),
-        lip_contrast=_lip_contrast(crop, points),
+        lip_side_unsure=float(max(lips[left].mean(), lips[~left].mean())),
+        lip_contrast=contrast,
+        lips_differ=differ,
     )
 
 
@@ -130,7 +139,8 @@ def _edge_bands(luma: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> l
     return bands
 
 
-def _lip_contrast(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float64]) -> float:
+def _lip_colours(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """`Clarity.lip_contrast` and `lips_differ`."""
     parts = [points[list(indices)] for indices in (_UPPER_LIP, _LOWER_LIP, _ABOVE_LIPS, _BELOW_LIPS)]
     corners = np.concatenate(parts)
     low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
@@ -139,4 +149,4 @@ def _lip_contrast(crop: npt.NDArray[np.uint8], points: npt.NDArray[np.float64]) 
     lab = cv2.cvtColor(piece.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     upper, lower, above, below = (np.median(lab[_filled(piece, part - low)], axis=0) for part in parts)
     difference = (upper + lower - above - below) / 2
-    return float(np.hypot(difference[0], difference[1]))
+    return float(np.hypot(difference[0], difference[1])), float(abs(lower[1] - upper[1]))
