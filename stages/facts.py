@@ -16,18 +16,22 @@ class FaceFacts(TypedDict):
     Attributes:
         faces_found: number of faces in the picture.
         face_px: size of the chosen face in the picture, px.
+        detail_px: size of a sharp face that shows as much detail as the chosen one, px.
         confidence: of the detection, 0 to 1.
         pose: `yaw`, `pitch` and `roll`, degrees.
         width, height: of the video, px.
+        cautions: codes of what may spoil the video; `warnings` has their sentences.
     """
 
     engine: str
     faces_found: int
     face_px: int
+    detail_px: int
     confidence: float
     pose: Mapping[str, float]
     width: int
     height: int
+    cautions: list[str]
 
 
 class SpeechFacts(TypedDict):

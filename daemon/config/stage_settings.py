@@ -28,7 +28,13 @@ class FaceStage(Section):
         description="Largest turn of the head to a side; beyond it, too little of the far side is visible.",
     )
     max_tilt_deg: float = Field(
-        15.0, gt=0, le=90, description="Largest tilt of the head; beyond it, the moving head is distorted."
+        30.0,
+        gt=0,
+        le=44,
+        description="Largest lean of the head to a shoulder. A picture that lies on its side or upside down is turned first.",
+    )
+    max_pitch_deg: float = Field(
+        20.0, gt=0, le=90, description="Largest turn of the head up or down; beyond it, the moving head is distorted."
     )
     max_pixels: int = Field(
         100_000_000, ge=10_000, description="Largest picture, in pixels; a larger one is refused without being decoded."

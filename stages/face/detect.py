@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.landmarker import Detection, Landmarker
-from stages.face.mesh import FloatArray
+from stages.face.mesh import CHIN, FOREHEAD, FloatArray
+from stages.face.pose import pose_of
 
 #: The detector works at 192 px. The picture is given to it at these scales inside a grey frame, so that a face that fills the
 #: picture is found, too.
@@ -20,14 +21,26 @@ _TILE_PX = 1280
 _MESH_PX = 512
 #: Sides of the crops that the mesh is read from, in detected boxes. The median is used: a single reading varies by 1 %.
 _CROPS = (1.6, 1.8, 2.0, 2.2, 2.5)
+#: An upright face of at least this score is not looked for in other turns of the picture. Upside-down faces are often found as
+#: upright ones, with scores up to 0.76; another turn must score this much higher to be taken.
+_SURE, _SURER = 0.8, 0.08
+#: A face that leans further lies on its side; one whose mean `Face.unsure` is larger may be upside down (good ones: at most 3.6).
+_UPRIGHT_DEG, _UNSURE = 45.0, 5.0
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face: the detector's score, 0 to 1, and the landmarks, [478, 3] px of the picture."""
+    """A face.
+
+    Attributes:
+        score: the detector's, 0 to 1.
+        landmarks: [478, 3] px of the picture.
+        spread: mean distance of the readings of each landmark from it, [478] px.
+    """
 
     score: float
     landmarks: FloatArray
+    spread: FloatArray
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -39,6 +52,15 @@ class Face:
     def size_px(self) -> float:
         """The longer side of the landmarks' box, px: the size of the face, even if it is turned."""
         return max(self.box[2:])
+
+    @property
+    def unsure(self) -> FloatArray:
+        """How far the readings of each landmark differ, in thousandths of the face's height, [478].
+
+        The mesh model reads what it sees alike in every crop, and guesses anew what it does not see.
+        """
+        height = np.linalg.norm(self.landmarks[CHIN, :2] - self.landmarks[FOREHEAD, :2])
+        return np.asarray(1000 * self.spread / height, np.float32)
 
     @property
     def center(self) -> tuple[float, float]:
@@ -56,6 +78,35 @@ def find_faces(picture: npt.NDArray[np.uint8], landmarker: Landmarker) -> list[F
         face for hit in _without_duplicates(found) if (face := _face_of_detection(picture, hit, landmarker)) is not None
     ]
     return sorted(faces, key=lambda face: face.center[0])
+
+
+def find_upright(
+    picture: npt.NDArray[np.uint8], landmarker: Landmarker
+) -> tuple[npt.NDArray[np.uint8], list[Face], int]:
+    """Find all faces in an RGB picture that may lie on its side or upside down.
+
+    Returns:
+        The picture with its surest face upright, its faces from left to right, and the quarter turns, anticlockwise, that the
+        picture was turned by: 0 to 3.
+    """
+    best = picture, find_faces(picture, landmarker), 0
+    if (best_sureness := _sureness(best[1])) >= _SURE:
+        return best
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(picture, quarters))
+        faces = find_faces(turned, landmarker)
+        if (sureness := _sureness(faces)) > best_sureness + _SURER:
+            best, best_sureness = (turned, faces, quarters), sureness
+    return best
+
+
+def _sureness(faces: list[Face]) -> float:
+    """The highest score of a face that is upright rather than on its side, and that is read alike in every crop."""
+    return max((face.score for face in faces if _is_upright(face)), default=0.0)
+
+
+def _is_upright(face: Face) -> bool:
+    return abs(pose_of(face.landmarks).roll) < _UPRIGHT_DEG and float(face.unsure.mean()) < _UNSURE
 
 
 def _detect_whole(picture: npt.NDArray[np.uint8], landmarker: Landmarker) -> list[Detection]:
@@ -100,7 +151,10 @@ def _face_of_detection(picture: npt.NDArray[np.uint8], hit: Detection, landmarke
     readings = [mesh for size in _CROPS if (mesh := _mesh_in_crop(picture, hit, size, landmarker)) is not None]
     if len(readings) * 2 <= len(_CROPS):
         return None
-    face = Face(hit.score, np.median(np.stack(readings), axis=0).astype(np.float32))
+    stacked = np.stack(readings)
+    landmarks = np.median(stacked, axis=0)
+    spread = np.linalg.norm((stacked - landmarks)[..., :2], axis=-1).mean(axis=0)
+    face = Face(hit.score, landmarks.astype(np.float32), spread.astype(np.float32))
     x, y, width, height = face.box
     same = Detection(x, y, width, height, hit.score).overlap(hit) > 0.5
     return face if same else None

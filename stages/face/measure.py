@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from daemon.system.fs import artifact, dump_lines
 from stages.context import Context
 from stages.face import backdrop, decode, mesh, output_frame
-from stages.face.acceptance import check_face, choose_face
-from stages.face.detect import Face, find_faces
+from stages.face.acceptance import Caution, check_face, check_view, choose_face
+from stages.face.clarity import Clarity, measure_clarity
+from stages.face.detect import Face, find_upright
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
-from stages.face.pose import Pose
+from stages.face.pose import Pose, pose_of
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
@@ -86,27 +88,33 @@ def _allow_drawing(ctx: Context, width: int, height: int) -> None:
 def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture]:
     """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
     source, scale = decode.read_picture(picture, options.limits.max_pixels, ctx.allow_pixels)
-    height, width = source.shape[:2]
     ctx.progress(0.2)
-    faces = find_faces(source, shared_landmarker())
+    source, faces, quarters = find_upright(source, shared_landmarker())
+    height, width = source.shape[:2]
     face = choose_face(faces, options.face, width, height)
-    pose = check_face(face, scale, width, height, options.limits)
+    check_face(face, scale, width, height, options.limits)
+    pose, clarity = pose_of(face.landmarks), measure_clarity(source, face)
+    cautions = check_view(pose, clarity, options.limits)
     ctx.progress(0.5)
     frame = _output_frame(options, face, width, height)
     _allow_drawing(ctx, frame.width, frame.height)
     portrait = frame.render(source)
-    measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
-    record = _record(measured, pose, portrait, face.size_px * scale, len(faces))
+    landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
+    measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
+    cautions = [*_turned(quarters), *cautions, *_cautions(options, measured, len(faces))]
+    record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
     facts: FaceFacts = {
         "engine": "mediapipe",
         "faces_found": len(faces),
         "face_px": round(face.size_px * scale),
+        "detail_px": round(clarity.detail_px * scale),
         "confidence": round(face.score, 3),
         "pose": record["pose"],
         "width": frame.width,
         "height": frame.height,
+        "cautions": [caution.code for caution in cautions],
     }
-    return Measured(record, facts, _warnings(options, measured, len(faces)), encode_png(portrait)), portrait
+    return Measured(record, facts, [caution.sentence for caution in cautions], encode_png(portrait)), portrait
 
 
 def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:
@@ -116,20 +124,36 @@ def _output_frame(options: PictureOptions, face: Face, width: int, height: int) 
     return frame.halved() if options.draft else frame
 
 
-def _warnings(options: PictureOptions, face: Face, count: int) -> list[str]:
+def _turned(quarters: int) -> list[Caution]:
+    if not quarters:
+        return []
+    how = {1: "90° anticlockwise", 2: "180°", 3: "90° clockwise"}[quarters]
+    return [Caution("picture-turned", f"The face was not upright in the picture, so the picture was turned by {how}.")]
+
+
+def _cautions(options: PictureOptions, face: Face, count: int) -> list[Caution]:
+    """`face` is in px of the video."""
     found = []
     if count > 1 and options.face == "largest":
-        found.append(f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another.")
+        found.append(
+            Caution(
+                "several-faces",
+                f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another.",
+            )
+        )
     if face.box[2] < _SMALL_OUTPUT_PX and not options.draft:
         found.append(
-            f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth."
+            Caution(
+                "face-small",
+                f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth.",
+            )
         )
     if max(mesh.lid_openness(face.landmarks)) < mesh.CLOSED_EYE:
-        found.append("The eyes are closed in the picture, so the video has no blinks.")
+        found.append(Caution("eyes-closed", "The eyes are closed in the picture, so the video has no blinks."))
     return found
 
 
-def _record(face: Face, pose: Pose, portrait: Picture, face_px: float, count: int) -> dict[str, Any]:
+def _record(face: Face, pose: Pose, portrait: Picture, face_px: float, count: int, clarity: Clarity) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "width": portrait.shape[1],
@@ -143,5 +167,6 @@ def _record(face: Face, pose: Pose, portrait: Picture, face_px: float, count: in
         "checks": {
             "eyes_open": [round(openness, 3) for openness in mesh.lid_openness(face.landmarks)],
             "lip_gap": round(mesh.lip_gap(face.landmarks), 3),
+            **{name: round(value, 3) for name, value in asdict(clarity).items()},
         },
     }

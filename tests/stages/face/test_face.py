@@ -6,16 +6,20 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 import stages.face
 from daemon.errors import JobError
-from stages.face.mesh import CHIN, FOREHEAD
+from stages.face.detect import find_faces
+from stages.face.landmarker import shared_landmarker
+from stages.face.mesh import CHEEKS, CHIN, FOREHEAD, LOWER_LIP_OUTER, UPPER_LIP_OUTER, FloatArray
+from stages.face.pose import pose_of
 from stages.face.rig.rig import VERSION, load_rig
 from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
 
@@ -45,7 +49,7 @@ BAD = {
     "bomb": (header_only(30_000, 30_000), "image-too-large", "900,000,000"),
     "noise": (encoded(noise()), "no-face", "No human face"),
     "far-away": (encoded(astronaut()), "face-too-small", "at least 128 px"),
-    "leaning": (encoded(drawn().rotate(24, fillcolor=(200, 190, 180))), "face-tilted", "sideways"),
+    "leaning": (encoded(drawn().rotate(38, fillcolor=(200, 190, 180))), "face-tilted", "sideways"),
     "cut-off": (encoded(drawn().crop((0, 0, 640, 440))), "face-cut-off", "outside the picture"),
 }
 
@@ -63,6 +67,102 @@ def test_a_picture_that_cannot_be_used_is_refused_with_its_code_and_what_to_do(n
     assert words in caught.value.message
     assert caught.value.hint
     assert not ctx.path("portrait.png").exists()
+
+
+def covered(colour: tuple[int, int, int]) -> Image.Image:
+    """The example portrait behind a cloth from the nose over mouth and chin."""
+    picture = drawn().copy()
+    points = np.array(read_landmarks())[[197, 101, 50, 123, 58, 172, 150, 152, 379, 397, 288, 352, 280, 330], :2]
+    ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in points], fill=colour)
+    return picture
+
+
+@cache
+def read_landmarks() -> FloatArray:
+    (face,) = find_faces(np.asarray(drawn()), shared_landmarker())
+    return face.landmarks
+
+
+UNSEEN: dict[str, tuple[Callable[[], Image.Image], str]] = {
+    "white-mask": (lambda: covered((235, 238, 240)), "mouth-covered"),
+    "black-mask": (lambda: covered((40, 38, 36)), "mouth-covered"),
+    "skin-coloured-mask": (lambda: covered((215, 175, 150)), "mouth-covered"),
+    "dark": (lambda: drawn().point(lambda value: value * 0.06), "face-dark"),
+    "overexposed": (lambda: drawn().point(lambda value: value * 3), "face-overexposed"),
+    "blurred": (lambda: drawn().filter(ImageFilter.GaussianBlur(10)), "face-blurred"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_a_face_that_cannot_be_seen_well_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    # Given a portrait that is usable but for one thing
+    picture, code = UNSEEN[name]
+    ctx = job(tmp_path / "job", picture(), kind="detect")
+    # When, then
+    with pytest.raises(JobError) as caught:
+        stages.face.run(ctx)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("picture", "code", "word"),
+    [
+        (lambda: drawn().point(lambda value: value * 0.25), "face-dark", "dark"),
+        (lambda: drawn(80).resize((640, 640), Image.Resampling.BICUBIC), "face-blurred", "detail"),
+    ],
+    ids=["dim", "enlarged"],
+)
+def test_a_face_that_could_be_seen_better_is_accepted_with_a_caution_and_its_code(
+    picture: Callable[[], Image.Image], code: str, word: str, tmp_path: Path
+) -> None:
+    # Given a face in dim light, or one that was enlarged to eight times its size
+    ctx = job(tmp_path / "job", picture(), kind="detect")
+    # When, then
+    facts = stages.face.run(ctx)
+    assert facts["cautions"] == [code]
+    assert word in ctx.warnings[0]
+    assert facts["detail_px"] <= facts["face_px"]
+
+
+@pytest.mark.parametrize(("quarters", "words"), [(1, "90° clockwise"), (2, "180°"), (3, "90° anticlockwise")])
+def test_a_picture_that_lies_down_is_turned_and_the_status_says_so(quarters: int, words: str, tmp_path: Path) -> None:
+    # Given a portrait whose pixels lie on their side or upside down
+    ctx = job(tmp_path / "job", Image.fromarray(np.rot90(np.asarray(drawn()), quarters)), kind="detect")
+    # When the stage runs
+    facts = stages.face.run(ctx)
+    # Then the portrait is upright, pixel by pixel, and both the code and the sentence are there
+    assert (portrait_of(ctx) == np.asarray(drawn())).all()
+    assert facts["cautions"] == ["picture-turned"]
+    assert words in ctx.warnings[0]
+
+
+def test_a_head_that_leans_stays_as_it_is(tmp_path: Path) -> None:
+    # Given a head that leans to a shoulder by 25°
+    leaning = drawn().rotate(25, fillcolor=(200, 190, 180))
+    ctx = job(tmp_path / "job", leaning, kind="detect")
+    # When, then
+    facts = stages.face.run(ctx)
+    assert facts["pose"]["roll"] == pytest.approx(-25, abs=3)
+    assert facts["cautions"] == []
+    assert (portrait_of(ctx) == np.asarray(leaning)).all()
+
+
+def test_the_pitch_is_the_heads_and_not_the_expressions() -> None:
+    # Given a face, the same face with a broad smile and a dropped chin, and the same head seen from 15° above and below
+    calm = read_landmarks()
+    smiling = calm.copy()
+    lower = [*UPPER_LIP_OUTER, *LOWER_LIP_OUTER, CHIN, *CHEEKS]
+    size = float(np.ptp(calm[:, 1]))
+    smiling[lower] += np.random.default_rng(0).normal(0, 0.05 * size, (len(lower), 3)).astype(np.float32)
+    smiling[CHIN] += np.array([0, 0.08, 0.15], np.float32) * size
+    # When, then
+    assert pose_of(smiling).pitch == pytest.approx(pose_of(calm).pitch, abs=0.1)
+    for angle in (-15, 15):
+        turned = np.radians(angle)
+        nod = np.array([[1, 0, 0], [0, np.cos(turned), -np.sin(turned)], [0, np.sin(turned), np.cos(turned)]])
+        seen = (calm @ nod.T).astype(np.float32)
+        assert pose_of(seen).pitch - pose_of(calm).pitch == pytest.approx(angle, abs=5)
 
 
 def kinds() -> dict[str, bytes]:
