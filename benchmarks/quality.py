@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
-import shutil
 import tempfile
 import wave
 from collections.abc import Iterator
@@ -25,9 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import measures
-from daemon.config import Settings
+from benchmarks.room import SEED, Room
 from daemon.errors import JobError
-from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
@@ -46,32 +43,7 @@ SENTENCES = (
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 GOALS = {"lip_dynamics": 0.85, "silent_lip": 0.85, "brow": 0.85, "sync": 0.85, "head_motion": 0.7}
 CLOSED = 0.03
-SEED = 7
 SHEET_WIDTH = 300
-
-
-class Room:
-    """Settings in a folder of its own, and jobs run through the real stages without the queue."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        paths = {name: str(folder / name) for name in ("inbox", "outbox", "spool", "cache")}
-        self.settings = Settings.parse({"paths": paths}, folder / "config.yaml")
-
-    def make(self, name: str, picture: Path, stages: tuple[str, ...] = (), **manifest: Any) -> Context:
-        """Run a job's stages (default: all) and return its context.
-
-        Raises:
-            JobError: the picture is refused.
-        """
-        job_dir = self.folder / name
-        job_dir.mkdir(parents=True)
-        shutil.copyfile(picture, job_dir / "source.image")
-        checked = Manifest.model_validate({"image": picture.name, **manifest})
-        ctx = Context(f"job-20260101T000000Z-{SEED:08x}", name, job_dir, checked, self.settings)
-        for stage in stages or ("face", "tts", "lipsync", "encode"):
-            importlib.import_module(f"stages.{stage}").run(ctx)
-        return ctx
 
 
 def timing_of(ctx: Context) -> dict[str, Any]:
