@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import measures, random_portraits
+from benchmarks.movement import gaze_track, head_track
 from benchmarks.room import SEED, Room
 from daemon.errors import JobError
 from stages.encode.compose import Composer
 from stages.face import mesh
-from stages.face.pose import pose_of
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -74,9 +74,8 @@ def moments_of(faces: measures.Faces, phones: Sequence[dict[str, Any]]) -> Momen
     gaps = np.array([mesh.lip_gap(points) for points in faces.full])
     lids = np.array([min(mesh.lid_openness(points)) for points in faces.full])
     lids /= np.median(lids)
-    poses = np.array([pose_of(points) for points in faces.full])
-    nose = faces.full[:, mesh.NOSE_BASE, 0]
-    gaze = np.where(lids > 0.75, _gaze(faces.full), 0.0)
+    head = head_track(faces)
+    gaze = np.where(lids > 0.75, gaze_track(faces.full), 0.0)
 
     def during(phone: dict[str, Any]) -> npt.NDArray[np.int64]:
         first, last = (round(phone[key] * faces.fps) for key in ("start", "end"))
@@ -107,24 +106,15 @@ def moments_of(faces: measures.Faces, phones: Sequence[dict[str, Any]]) -> Momen
         Moment("gaze left", int(gaze.argmin())),
         Moment("gaze right", int(gaze.argmax())),
     ]
-    head = [
-        Moment("turned left", int(poses[:, 0].argmin())),
-        Moment("turned right", int(poses[:, 0].argmax())),
-        Moment("looking up", int(poses[:, 1].argmin())),
-        Moment("looking down", int(poses[:, 1].argmax())),
-        Moment("leftmost", int(nose.argmin())),
-        Moment("rightmost", int(nose.argmax())),
+    heads = [
+        Moment("turned left", int(head.yaw.argmin())),
+        Moment("turned right", int(head.yaw.argmax())),
+        Moment("looking up", int(head.pitch.argmin())),
+        Moment("looking down", int(head.pitch.argmax())),
+        Moment("leftmost", int(head.x.argmin())),
+        Moment("rightmost", int(head.x.argmax())),
     ]
-    return Moments(tuple(mouth), tuple(eyes), tuple(head))
-
-
-def _gaze(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """How far the irises stand to the right of the middle between the eye's corners, in parts of its width, [frames]."""
-    sides = []
-    for (upper, _, _), iris in zip(mesh.EYES, (468, 473), strict=True):
-        corners = points[:, upper[0], 0], points[:, upper[-1], 0]
-        sides.append((points[:, iris, 0] - (corners[0] + corners[1]) / 2) / np.abs(corners[1] - corners[0]))
-    return np.asarray(np.mean(sides, axis=0), np.float64)
+    return Moments(tuple(mouth), tuple(eyes), tuple(heads))
 
 
 def around(points: npt.NDArray[np.float32], chosen: Sequence[int], larger: float, shape: float) -> Box:
