@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks import fields, movement
-from benchmarks.measures import Faces
+from benchmarks.measures import Faces, Series
 from stages.face import mesh
 
 FPS = 25.0
 
 
-def _faces(yaw: movement.Series, pitch: movement.Series, shift: movement.Series) -> Faces:
+def _faces(yaw: Series, pitch: Series, shift: Series) -> Faces:
     """A rigid head of random points whose eyes are 60 px apart, turned by degrees and then shifted by px, [frames, 2]."""
     points = np.random.default_rng(1).normal(0, 40, (mesh.POINT_COUNT, 3))
     for (upper, _, _), x in zip(mesh.EYES, (-30, 30), strict=True):

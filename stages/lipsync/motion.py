@@ -18,6 +18,7 @@ from stages.lipsync import mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
+from stages.lipsync.expression_motion import add_expressions
 from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
 from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 from stages.lipsync.mouth_from_sound import mouth_from_sound
@@ -67,6 +68,9 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
         values, fps, float(audio.duration), accents, pauses,
         IdleMotion(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
     )  # fmt: skip
+    ctx.warnings.extend(
+        add_expressions(values, fps, timing, ctx.manifest.expressions, motion.expressiveness, lips=engine.paint is None)
+    )
     _rest_at_ends(values, fps, float(audio.duration))
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
     painted = _paint_mouths(ctx, engine, audio, frames)
