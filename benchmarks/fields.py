@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stages.encode.compose import Composer
 from stages.face.rig.grid import CellBlock
-from stages.lipsync.motion_track import PARAMETERS, MotionTrack
+from stages.lipsync.motion_track import PARAMETERS
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -65,16 +65,18 @@ def stretches(jacobians: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.asarray((turned - other) / 2, np.float32), np.asarray((turned + other) / 2, np.float32)
 
 
-def distortion(composer: Composer, track: MotionTrack, every: int = 2) -> Distortion:
-    """Measure every so many frames of a track over the composer's portrait."""
+def distortion(composer: Composer, every: int = 2) -> Distortion:
+    """Measure every so many frames of the composer's track."""
     cells, step = composer._cells, composer._rig.step
     if cells is None:
         return Distortion(1.0, 1.0, 1.0)
     figure = _figure(composer, cells, step)
     worst = []
-    for row in track.values[::every]:
-        weights = np.array([row[PARAMETERS.index(name)] for name in composer._head_names], np.float32)
-        found = jacobian(composer._head.sum(weights), step)
+    values = getattr(composer, "_values", composer._track.values)  # as drawn, where the composer bounds them
+    for row in values[::every]:
+        # A field that is no parameter's, such as a zoom, is always there.
+        weights = [float(row[PARAMETERS.index(name)]) if name in PARAMETERS else 1.0 for name in composer._head_names]
+        found = jacobian(composer._head.sum(np.array(weights, np.float32)), step)
         least, most = stretches(found)
         worst.append((least * most).min())
         worst += [np.percentile(least[figure], 1), np.percentile(most[figure], 99)]

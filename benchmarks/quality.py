@@ -70,7 +70,7 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
     timing, (sound, rate) = timing_of(spoken), sound_of(spoken)
     gaps = measures.closures(faces, timing["phones"])
     shift, contrast = measures.lag(faces, timing["phones"])
-    distorted = fields.distortion(Composer.for_job(ctx), MotionTrack.load(ctx.path("motion.npz")))
+    distorted = fields.distortion(Composer.for_job(ctx))
     return {
         "lip_dynamics": measures.lip_dynamics(faces),
         "silent_lip": measures.silent_lip(faces, timing["words"]),
