@@ -180,6 +180,20 @@ class Motion(_Strict):
     )
 
 
+class VoiceProfile(_Strict):
+    """The voice profile that a job of `kind: voice` creates from the recording `audio` in the language `language`."""
+
+    name: str | None = Field(
+        None, min_length=1, max_length=60, description="What the voice is called; default: the manifest's own name."
+    )
+    consent: str | None = Field(
+        None, max_length=500, description="Who agreed that this voice is copied, when, and on what basis."
+    )
+    expires: datetime.date | None = Field(
+        None, description="Last day on which it may be spoken with, as YYYY-MM-DD; default: no end."
+    )
+
+
 def _moment(value: object) -> float | str:
     """A number is seconds; in a manifest file it is written without quotes."""
     try:
@@ -203,20 +217,6 @@ class Expression(_Strict):
         description="Which: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
-
-
-class VoiceProfile(_Strict):
-    """The voice profile that a job of `kind: voice` creates from the recording `audio` in the language `language`."""
-
-    name: str | None = Field(
-        None, min_length=1, max_length=60, description="What the voice is called; default: the manifest's own name."
-    )
-    consent: str | None = Field(
-        None, max_length=500, description="Who agreed that this voice is copied, when, and on what basis."
-    )
-    expires: datetime.date | None = Field(
-        None, description="Last day on which it may be spoken with, as YYYY-MM-DD; default: no end."
-    )
 
 
 _AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
@@ -278,14 +278,14 @@ class Manifest(_Strict):
         "#1a2b3c (in quotes: # begins a comment), or a picture file next to the manifest.",
     )
     motion: Motion = Field(default_factory=Motion, description="Head, blinks, brows, breath, expressiveness, seed.")
+    captions: Literal["none", "srt", "vtt", "burn"] = Field(
+        "none", description="Caption file beside the video, or burned into it."
+    )
     expressions: tuple[Expression, ...] = Field(
         (),
         max_length=200,
         description="Expressions of the face, a list such as `[{at: lovely, name: smile}, {at: 4.5, name: neutral}]`. Default: "
         "calm, with a slight smile where a sentence has a smiling sign or an exclamation mark.",
-    )
-    captions: Literal["none", "srt", "vtt", "burn"] = Field(
-        "none", description="Caption file beside the video, or burned into it."
     )
     output: OutputName | None = Field(
         None, description="Name of the result without ending; default: the manifest's own name."

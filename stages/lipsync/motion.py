@@ -14,11 +14,10 @@ import numpy.typing as npt
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.facts import MotionFacts
-from stages.lipsync import mouth_from_phones, painted_mouth
+from stages.lipsync import expression_motion, mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
-from stages.lipsync.expression_motion import add_expressions
 from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
 from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 from stages.lipsync.mouth_from_sound import mouth_from_sound
@@ -60,6 +59,11 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
     values = np.zeros((frames, len(PARAMETERS)), np.float32)
     if engine.paint is None:
         values[:, : len(MOUTH)] = _scale_mouth(mouth, motion.expressiveness)
+    ctx.warnings.extend(
+        expression_motion.add_expressions(
+            values, fps, timing, ctx.manifest.expressions, motion.expressiveness, lips=engine.paint is None
+        )
+    )
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
     accents, pauses = _accents_and_pauses(phones) if known else _accents_and_pauses_by_loudness(audio)
     if not len(accents):  # languages without stress: use loudness
@@ -68,9 +72,6 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
         values, fps, float(audio.duration), accents, pauses,
         IdleMotion(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
     )  # fmt: skip
-    ctx.warnings.extend(
-        add_expressions(values, fps, timing, ctx.manifest.expressions, motion.expressiveness, lips=engine.paint is None)
-    )
     _rest_at_ends(values, fps, float(audio.duration))
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
     painted = _paint_mouths(ctx, engine, audio, frames)

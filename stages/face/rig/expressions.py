@@ -23,16 +23,14 @@ JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.115, 0.16
 _JAW_NARROWS = 0.08
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 _BROW = 0.060  # of the face's width
-#: A brow rises by at most this fraction of its distance from the lid, so that the skin between them is not drawn into streaks.
-_BROW_MOST = 0.55
 #: A mouth that is open in the picture is closed by the lower lip rising by this fraction of the gap; the upper lip does the rest.
 LOWER_CLOSES = 0.6
 #: The corners of the mouth follow the jaw by this fraction.
 _CORNER = 0.36
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
 _CHIN = 0.86
-
-
+#: A brow rises by at most this fraction of its distance from the lid, so that the skin between them is not drawn into streaks.
+_BROW_MOST = 0.55
 #: A smile lifts the cheeks, a frown lowers and joins the inner ends of the brows: displacement and reach, of the face's width.
 _CHEEK_UP, _CHEEK_REACH = 0.026, 0.13
 _FROWN_DOWN, _FROWN_IN, _FROWN_REACH = 0.020, 0.014, 0.10
