@@ -117,7 +117,7 @@ def manifest_page() -> str:
     rest = tuple(name for name in Manifest.model_fields if name not in grouped)
     for title, names in {**GROUPS, **({"More": rest} if rest else {})}.items():
         parts += [f"## {title}\n", *table(Manifest, names, schema["properties"]), ""]
-        for group in set(names) & set(NESTED):
+        for group in (name for name in names if name in NESTED):
             model = NESTED[group]
             properties = schema["$defs"][model.__name__]["properties"]
             parts += [f"### {group}\n", *table(model, tuple(model.model_fields), properties, f"{group}."), ""]
