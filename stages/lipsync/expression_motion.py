@@ -28,7 +28,7 @@ Course = npt.NDArray[np.float64]
 SHAPES: dict[str, dict[str, float]] = {
     "neutral": {},
     "smile": {"smile": 0.85, "cheeks": 0.8, "brow_left": 0.08, "brow_right": 0.08},
-    "surprise": {"brow_left": 0.9, "brow_right": 0.9},
+    "surprise": {"brow_left": 0.75, "brow_right": 0.75},
     "serious": {"frown": 0.9},
 }
 #: Time in which the face changes; how long a surprise stays; time at both ends of the video without any expression.

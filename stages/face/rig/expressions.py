@@ -30,7 +30,7 @@ _CORNER = 0.36
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
 _CHIN = 0.86
 #: A brow rises by at most this fraction of its distance from the lid, so that the skin between them is not drawn into streaks.
-_BROW_MOST = 0.55
+_BROW_MOST = 0.75
 #: A smile lifts the cheeks, a frown lowers and joins the inner ends of the brows: displacement and reach, of the face's width.
 _CHEEK_UP, _CHEEK_REACH = 0.026, 0.13
 _FROWN_DOWN, _FROWN_IN, _FROWN_REACH = 0.020, 0.014, 0.10
