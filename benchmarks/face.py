@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import Room
+from benchmarks.room import Room
 from stages.face.landmarker import shared_landmarker
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "portrait.png"

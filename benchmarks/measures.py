@@ -9,6 +9,7 @@ Lips and head are counted in pixels there, of videos that show a head; so here t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -65,27 +66,41 @@ def faces_of(video: Path) -> Faces:
     Raises:
         ValueError: a frame shows no face.
     """
-    import mediapipe
-
-    solutions: Any = mediapipe.solutions
-    whole, cropped = (solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2))
     stream = probe_mp4(video).stream("video")
     assert stream is not None
+    return follow(frames_of(video), stream.samples / float(stream.duration))
+
+
+def frames_of(video: Path) -> Iterator[npt.NDArray[Any]]:
+    """The frames of a video, BGR."""
     capture = cv2.VideoCapture(str(video))
-    full: list[FloatArray] = []
-    small: list[FloatArray] = []
-    crop = slice(0), slice(0)
     while True:
         more, frame = capture.read()
         if not more:
             break
+        yield frame
+    capture.release()
+
+
+def follow(frames: Iterable[npt.NDArray[Any]], fps: float) -> Faces:
+    """The same for frames in BGR.
+
+    Raises:
+        ValueError: a frame shows no face.
+    """
+    import mediapipe
+
+    solutions: Any = mediapipe.solutions
+    whole, cropped = (solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2))
+    full: list[FloatArray] = []
+    small: list[FloatArray] = []
+    crop = slice(0), slice(0)
+    for frame in frames:
         full.append(_landmarks(whole, frame))
         if len(full) == 1:
             crop = _crop(full[0], frame.shape[1], frame.shape[0])
         small.append(_landmarks(cropped, cv2.resize(frame[crop], (SMALL, SMALL), interpolation=cv2.INTER_AREA)))
-    capture.release()
-    rate = stream.samples / float(stream.duration)
-    return Faces(np.stack(full), np.stack(small), crop[0].stop - crop[0].start, rate)
+    return Faces(np.stack(full), np.stack(small), crop[0].stop - crop[0].start, fps)
 
 
 def _landmarks(face_mesh: Any, frame: npt.NDArray[Any]) -> FloatArray:

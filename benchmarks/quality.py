@@ -1,22 +1,28 @@
-"""How good the warp engine's videos are: `python -m benchmarks.quality PORTRAIT_FOLDER [--out DIR --size 720]`.
+"""How good the warp engine's videos are: `python -m benchmarks.quality PICTURES_OR_FOLDERS... [--random 3 --jobs 2 --out DIR]`.
 
-Renders fixed sentences over every portrait of a folder with the real stages and measures the finished MP4s (`measures.py`).
-Writes a table beside the goals, a control with another text's sound, and for each portrait a contact sheet: rest, open vowels,
-closed lips, mid-blink and the extremes of the head's motion. Portraits that are refused are listed with the reason. For a
-measure of the lag to be believed it has to find shifts that are known: that is printed too.
+Renders fixed sentences over every portrait with the real stages and measures the finished MP4s (`measures.py`: THEval's figures,
+lag and closed lips; `movement.py`: turns, travel, gaps, gaze, blinks), and what the head's field does to them (`fields.py`).
+`OUT/results.md` has a table with goals, means, the worst portraits and those that miss (also printed), `OUT/results.json` all
+figures, `OUT/index.html` the contact sheets (`contact_sheets.py`). Refused portraits are listed with the reason.
+
+`--random N` adds portraits of the package random-face, from today's seeds, so that nobody tuned to them. Measures have to prove
+themselves, too: a control is judged by another text's sound, shifts that were put in have to be found, and of two made-up
+movements over the same portrait the turn has to score above the slide.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
-import shutil
 import tempfile
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +30,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import measures
-from daemon.config import Settings
+from benchmarks import fields, goals, measures, movement
+from benchmarks.contact_sheets import Sheet, add_portrait_options, portraits, write_index
+from benchmarks.goals import Figures
+from benchmarks.room import SEED, Room
 from daemon.errors import JobError
-from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
 from stages.face import mesh
-from stages.lipsync.motion_track import MotionTrack
+from stages.face.rig.rig import load_rig
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 
 Picture = npt.NDArray[np.uint8]
 
@@ -43,35 +51,7 @@ SENTENCES = (
     "Please put the paper by the window. A problem may become a promise, if both of us keep it open. "
     "Hot water, wild honey, a bottle of milk.\n\nWould you mind if I asked the mayor about the bomb?",
 )
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-GOALS = {"lip_dynamics": 0.85, "silent_lip": 0.85, "brow": 0.85, "sync": 0.85, "head_motion": 0.7}
 CLOSED = 0.03
-SEED = 7
-SHEET_WIDTH = 300
-
-
-class Room:
-    """Settings in a folder of its own, and jobs run through the real stages without the queue."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        paths = {name: str(folder / name) for name in ("inbox", "outbox", "spool", "cache")}
-        self.settings = Settings.parse({"paths": paths}, folder / "config.yaml")
-
-    def make(self, name: str, picture: Path, stages: tuple[str, ...] = (), **manifest: Any) -> Context:
-        """Run a job's stages (default: all) and return its context.
-
-        Raises:
-            JobError: the picture is refused.
-        """
-        job_dir = self.folder / name
-        job_dir.mkdir(parents=True)
-        shutil.copyfile(picture, job_dir / "source.image")
-        checked = Manifest.model_validate({"image": picture.name, **manifest})
-        ctx = Context(f"job-20260101T000000Z-{SEED:08x}", name, job_dir, checked, self.settings)
-        for stage in stages or ("face", "tts", "lipsync", "encode"):
-            importlib.import_module(f"stages.{stage}").run(ctx)
-        return ctx
 
 
 def timing_of(ctx: Context) -> dict[str, Any]:
@@ -85,11 +65,12 @@ def sound_of(ctx: Context) -> tuple[measures.Series, int]:
         return samples.astype(np.float64) / 32768.0, file.getframerate()
 
 
-def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> dict[str, float]:
+def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
     """All figures of one video; `spoken` is the job whose sound and times it is judged by."""
     timing, (sound, rate) = timing_of(spoken), sound_of(spoken)
     gaps = measures.closures(faces, timing["phones"])
     shift, contrast = measures.lag(faces, timing["phones"])
+    distorted = fields.distortion(Composer.for_job(ctx))
     return {
         "lip_dynamics": measures.lip_dynamics(faces),
         "silent_lip": measures.silent_lip(faces, timing["words"]),
@@ -101,59 +82,49 @@ def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> dict[str, f
         "worst_gap": max(gaps),
         "open_touches": float(sum(gap > CLOSED for gap in gaps)),
         "blinks": measures.blinks_per_minute(faces),
+        **movement.movement(faces, timing["phones"]),
+        "determinant": distorted.determinant,
+        "least": distorted.least,
+        "most": distorted.most,
     }
 
 
-def judge(room: Room, picture: Path, size: int, out: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean figures over the sentences, and those of the control, which is judged by the other sentence's sound."""
-    jobs = [
-        room.make(f"{picture.stem}-{i}", picture, text=text, size=f"{size}x{size}", motion={"seed": SEED})
-        for i, text in enumerate(SENTENCES)
-    ]
-    faces = [measures.faces_of(ctx.path("video.mp4")) for ctx in jobs]
-    own = [figures(ctx, seen, ctx) for ctx, seen in zip(jobs, faces, strict=True)]
-    shuffled = [figures(ctx, seen, other) for ctx, seen, other in zip(jobs, faces, jobs[::-1], strict=True)]
-    cv2.imwrite(str(out / f"{picture.stem}.jpg"), contact_sheet(jobs[0], faces[0]), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    return mean(own), mean(shuffled)
+#: Figures whose worst value over the sentences counts: the function that finds it.
+_WORST: dict[str, Callable[[list[float]], float]] = {
+    "lag": lambda values: max(values, key=abs), "worst_gap": max, "gap_max": max, "blink": min, "jaw_speed": max,
+    "determinant": min, "least": min, "most": max,
+}  # fmt: skip
 
 
-def mean(parts: list[dict[str, float]]) -> dict[str, float]:
-    """Means, but the worst lag and the worst gap."""
-    found = {name: float(np.nanmean([part[name] for part in parts])) for name in parts[0]}
-    found["lag"] = max((part["lag"] for part in parts), key=abs)
-    found["worst_gap"] = max(part["worst_gap"] for part in parts)
-    return found
+def mean(parts: list[Figures]) -> Figures:
+    """Means, but the worst value of some."""
+    found = {
+        name: float(np.nanmean(values)) for name in parts[0] if not np.isnan(values := [p[name] for p in parts]).all()
+    }
+    return {**dict.fromkeys(parts[0], float("nan")), **found,
+            **{name: float(worst([part[name] for part in parts])) for name, worst in _WORST.items()}}  # fmt: skip
 
 
-def contact_sheet(ctx: Context, faces: measures.Faces) -> Picture:
-    """Twelve telling frames: rest, the widest open, the most closed, mid-blink, and the head's extremes."""
-    track = MotionTrack.load(ctx.path("motion.npz"))
-    gap, jaw = measures.opening(faces.full), track.column("jaw")
-    lids, yaw, pitch = track.column("blink_left"), track.column("head_yaw"), track.column("head_pitch")
-    wide = list(dict.fromkeys(int(start) for start in np.argsort(-gap)[:60:20]))
-    half = int(np.abs(lids - 0.5).argmin())
-    chosen = [0, *wide, int(jaw.argmax()), int(track.column("press").argmax()), int(track.column("pucker").argmax()),
-              int(track.column("wide").argmax()), half, int(lids.argmax()), int(yaw.argmin()), int(yaw.argmax()),
-              int(pitch.argmax())]  # fmt: skip
-    frames = list(chosen_frames(ctx.path("video.mp4"), chosen[:12]))
-    rows = [np.concatenate(frames[at : at + 6], axis=1) for at in range(0, 12, 6)]
-    return np.concatenate(rows, axis=0)
-
-
-def chosen_frames(video: Path, numbers: list[int]) -> Iterator[Picture]:
-    capture = cv2.VideoCapture(str(video))
-    wanted: dict[int, Picture] = {}
-    for number in range(max(numbers) + 1):
-        more, frame = capture.read()
-        if not more:
-            break
-        if number in numbers:
-            height = round(frame.shape[0] * SHEET_WIDTH / frame.shape[1])
-            wanted[number] = np.asarray(
-                cv2.resize(frame, (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8
-            )
-    capture.release()
-    return iter([wanted[number] for number in numbers])
+def judge(picture: Path, size: int, out: Path, seed: int) -> tuple[Figures, Figures, list[str]] | str:
+    """Mean figures over the sentences, those of the control, which is judged by the other sentence's sound, and the names of the
+    contact sheets; or why there are none.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        room = Room(Path(scratch))
+        try:
+            jobs = [
+                room.make(f"{picture.stem}-{i}", picture, text=text, size=f"{size}x{size}", motion={"seed": seed + i})
+                for i, text in enumerate(SENTENCES)
+            ]
+            faces = [measures.faces_of(ctx.path("video.mp4")) for ctx in jobs]
+            sheets = Sheet(room, picture, seed).write(out)
+        except JobError as exc:
+            return f"{picture.name}: refused, {exc.code}: {exc.message}"
+        except ValueError as exc:
+            return f"{picture.name}: cannot be measured, {exc}"
+        own = [figures(ctx, seen, ctx) for ctx, seen in zip(jobs, faces, strict=True)]
+        shuffled = [figures(ctx, seen, other) for ctx, seen, other in zip(jobs, faces, jobs[::-1], strict=True)]
+        return goals.scored(mean(own)), goals.scored(mean(shuffled)), sheets
 
 
 def same_bytes(room: Room, picture: Path) -> bool:
@@ -195,56 +166,94 @@ def known_shifts(room: Room, picture: Path) -> list[tuple[int, int]]:
     ]
 
 
-def table(rows: dict[str, dict[str, float]]) -> None:
-    print(
-        "\n| portrait | lips | silent | brow | sync | head | lag | worst P/B/M gap | open | blinks/min |\n"
-        + "|---" * 10
-        + "|"
-    )
-    for name, row in rows.items():
-        cells = [f"{measures.score(key, row[key]):.2f} ({row[key]:.3g})" for key in GOALS]
-        cells += [f"{row['lag']:+.0f}", f"{row['worst_gap']:.3f}", f"{row['open_touches']:.0f}", f"{row['blinks']:.0f}"]
-        print(f"| {name} | {' | '.join(cells)} |")
+def made_up_heads(room: Room, picture: Path) -> dict[str, tuple[float, float]]:
+    """The head's score, and THEval's, of a pure slide and of a pure turn over the same portrait.
+
+    The slide travels as far and as fast as heads do, to give it what it can get. The turn is within the range of real videos.
+    """
+    ctx = room.make("made-up", picture, ("face",), text=SENTENCES[0], size="512x512")
+    portrait = cv2.imread(str(ctx.path("portrait.png")))
+    assert portrait is not None
+    landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
+    rig = load_rig(room.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1], np.uint8), landmarks)
+    eyes = [landmarks[list(upper), :2].mean(axis=0) for upper, _, _ in mesh.EYES]
+    distance = float(np.linalg.norm(eyes[1] - eyes[0])) / rig.frame.face_width
+    fps, time = 25, np.arange(150) / 25
+    across, down = np.sin(2 * np.pi * 0.33 * time), np.sin(2 * np.pi * 0.5 * time)
+    courses = {
+        "slide": {"head_x": 0.085 * distance * across, "head_y": 0.09 * distance * down},
+        "turn": {"head_yaw": 7 * across, "head_pitch": 9 * down},
+    }
+    found = {}
+    for name, course in courses.items():
+        values = np.zeros((len(time), len(PARAMETERS)), np.float32)
+        for parameter, numbers in course.items():
+            values[:, PARAMETERS.index(parameter)] = numbers
+        composer = Composer(np.asarray(portrait, np.uint8), rig, MotionTrack(values, Fraction(fps), SEED))
+        faces = measures.follow((frame.to_bgr() for frame in composer.frames()), fps)
+        turned = movement.head_figures(movement.head_track(faces))
+        theval = measures.score("head_motion", measures.head_motion(faces))
+        found[name] = movement.head_score(turned), theval
+        print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in turned.items()), flush=True)
+    return found
+
+
+def report(rows: dict[str, Figures], controls: dict[str, Figures], picture: Path) -> Iterator[str]:
+    """The lines of `results.md`."""
+    yield goals.table(rows)
+    yield f"\nhow much more open vowels are than P, B, M, of the outer eye corners' distance: {_mean_of(rows, 'contrast'):.3f}, "
+    yield f"with another sound {_mean_of(controls, 'contrast'):.3f}; worst gap there {_mean_of(controls, 'worst_gap'):.3f}, "
+    yield f"sync {_mean_of(controls, 'sync'):.2f}"
+    with tempfile.TemporaryDirectory() as scratch:
+        room = Room(Path(scratch))
+        shifts = known_shifts(room, picture)
+        yield "\nlag found for shifts put in: " + ", ".join(f"{by:+d} → {found:+d}" for by, found in shifts)
+        heads = made_up_heads(room, picture)
+        told = ", ".join(
+            f"{name} {score:.2f} (THEval's pixel travel: {theval:.2f})" for name, (score, theval) in heads.items()
+        )
+        verdict = "the turn scores more" if heads["turn"][0] > heads["slide"][0] else "**THE SLIDE SCORES MORE**"
+        yield f"\nhead's score of made-up movements: {told}: {verdict}"
+        yield f"\npixels outside the face that change with the head locked: {moved_outside(room, picture)}"
+        yield f"\nsame job, same bytes: {same_bytes(room, picture)}"
+    yield "\n" + goals.each_portrait(rows)
+
+
+def _mean_of(rows: dict[str, Figures], name: str) -> float:
+    return float(np.nanmean([row[name] for row in rows.values()]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    add_portrait_options(parser)
     parser.add_argument("--out", type=Path, default=Path("quality"))
     parser.add_argument("--size", type=int, default=720, help="side of the videos, px")
-    parser.add_argument("--portraits", nargs="*", help="only these, by the beginning of their names")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    pictures = sorted(path for path in args.folder.iterdir() if path.suffix.lower() in PICTURES)
-    if args.portraits:
-        pictures = [path for path in pictures if path.name.startswith(tuple(args.portraits))]
-    with tempfile.TemporaryDirectory() as scratch:
-        room = Room(Path(scratch))
-        rows: dict[str, dict[str, float]] = {}
-        controls: list[dict[str, float]] = []
-        used: list[Path] = []
-        for picture in pictures:
-            try:
-                rows[picture.stem], control = judge(room, picture, args.size, args.out)
-            except JobError as exc:
-                print(f"{picture.name}: refused, {exc.code}: {exc.message}", flush=True)
+    pictures = portraits(args.places, args.portraits, args.random, args.seed, args.out, args.random_python)
+    rows: dict[str, Figures] = {}
+    controls: dict[str, Figures] = {}
+    sheets: dict[str, list[str]] = {}
+    refused: list[str] = []
+    used: list[Path] = []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        work = partial(judge, size=args.size, out=args.out, seed=args.motion_seed)
+        for picture, result in zip(pictures, pool.map(work, pictures), strict=True):
+            if isinstance(result, str):
+                refused.append(result)
+                print(result, flush=True)
                 continue
-            controls.append(control)
+            rows[picture.stem], controls[picture.stem], sheets[picture.stem] = result
             used.append(picture)
             print(f"{picture.name}: done", flush=True)
-        if not used:
-            raise SystemExit("no portrait was accepted")
-        table({**rows, "**mean**": mean(list(rows.values())), "control: other sound": mean(controls),
-               "goal": {**measures.REAL, "lag": 0, "worst_gap": CLOSED, "open_touches": 0, "blinks": 17}})  # fmt: skip
-        print("\ngoals for the scores: " + ", ".join(f"{key} {goal}" for key, goal in GOALS.items()))
-        print(f"how much more open vowels are than P, B, M: {mean(list(rows.values()))['contrast']:.3f}, "
-              f"with another sound {mean(controls)['contrast']:.3f}")  # fmt: skip
-        print(
-            "lag found for shifts put in: "
-            + ", ".join(f"{by:+d} → {found:+d}" for by, found in known_shifts(room, used[0]))
-        )
-        print(f"pixels outside the face that change with the head locked: {moved_outside(room, used[0])}")
-        print(f"same job, same bytes: {same_bytes(room, used[0])}")
+            write_index(args.out, sheets, refused)
+    if not used:
+        raise SystemExit("no portrait was accepted")
+    (args.out / "results.json").write_text(json.dumps({"own": rows, "control": controls, "refused": refused}, indent=1))
+    with (args.out / "results.md").open("w", encoding="utf-8") as file:
+        for line in chain(report(rows, controls, used[0]), refused):
+            print(line, flush=True)
+            print(line, file=file, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality import SENTENCES, Room
+from benchmarks.quality import SENTENCES
+from benchmarks.room import Room
 from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
 from stages.face.sampling import sample

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
     "Who": ("image", "face"),
-    "Look": ("quality", "format", "codec", "fps", "size", "aspect", "background", "motion", "captions"),
+    "Look": ("quality", "format", "codec", "fps", "size", "aspect", "background", "motion", "expressions", "captions"),
     "Handling": ("kind", "profile", "priority", "output", "metadata"),
 }
 
@@ -83,7 +83,13 @@ def type_of(schema: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(type_of(part) for part in schema["anyOf"] if part.get("type") != "null"))
     if "enum" in schema:
         return " / ".join(f"`{value}`" for value in schema["enum"])
-    words = {"string": "text", "integer": "whole number", "number": "number", "object": "keys and values"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "object": "keys and values",
+        "array": "list of keys below",
+    }
     kind = words.get(str(schema.get("type")), "keys below" if "$ref" in schema else "any")
     limits = [f"{word} {schema[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in schema]
     return f"{kind} {' '.join(limits)}".strip()
@@ -93,7 +99,7 @@ def row(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
     default = field.get_default(call_default_factory=True)
     shown = (
         ""
-        if default is None or isinstance(default, (BaseModel, dict)) or default != default
+        if field.is_required() or default is None or isinstance(default, (BaseModel, dict, tuple)) or default != default
         else f"`{scalar(default)}`"
     )
     return f"| `{name}` | {type_of(schema)} | {shown} | {field.description} |"
@@ -111,7 +117,7 @@ def manifest_page() -> str:
     rest = tuple(name for name in Manifest.model_fields if name not in grouped)
     for title, names in {**GROUPS, **({"More": rest} if rest else {})}.items():
         parts += [f"## {title}\n", *table(Manifest, names, schema["properties"]), ""]
-        for group in set(names) & set(NESTED):
+        for group in (name for name in names if name in NESTED):
             model = NESTED[group]
             properties = schema["$defs"][model.__name__]["properties"]
             parts += [f"### {group}\n", *table(model, tuple(model.model_fields), properties, f"{group}."), ""]

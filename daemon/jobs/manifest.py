@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -18,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, P
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.language import language_tag
 from daemon.jobs.video_files import VIDEO_ENDINGS, Mp4Codec, VideoFormat, choose_video_format
+from daemon.jobs.yaml_positions import PlainScalar
 
 if TYPE_CHECKING:
     KindName = str
@@ -194,6 +196,31 @@ class VoiceProfile(_Strict):
     )
 
 
+def _moment(value: object) -> float | str:
+    """A number is seconds; in a manifest file it is written without quotes."""
+    try:
+        seconds = float(value) if isinstance(value, (PlainScalar, int, float)) else None
+    except ValueError:
+        seconds = None
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise ValueError("must be 0 s or later")
+    if seconds is None and not any(map(str.isalnum, str(value))):
+        raise ValueError("must be seconds from the start, or a word of the text")
+    return str(value).strip() if seconds is None else seconds
+
+
+class Expression(_Strict):
+    """An expression of the face from one moment on, until the next one. The default is calm."""
+
+    at: Annotated[float | str, BeforeValidator(_moment, json_schema_input_type=float | str)] = Field(
+        description="When: seconds from the start, or the word of the text on which it falls (after that of the entry before)."
+    )
+    name: Literal["neutral", "smile", "surprise", "serious"] = Field(
+        description="Which: it holds until the next one; a surprise passes within about a second."
+    )
+    intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
+
+
 _AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
 
 
@@ -256,6 +283,12 @@ class Manifest(_Strict):
     captions: Literal["none", "srt", "vtt", "burn"] = Field(
         "none", description="Caption file beside the video, or burned into it."
     )
+    expressions: tuple[Expression, ...] = Field(
+        (),
+        max_length=200,
+        description="Expressions of the face, a list such as `[{at: lovely, name: smile}, {at: 4.5, name: neutral}]`. Default: "
+        "calm, with a slight smile where a sentence has a smiling sign or an exclamation mark.",
+    )
     output: OutputName | None = Field(
         None, description="Name of the result without ending; default: the manifest's own name."
     )
@@ -274,6 +307,10 @@ class Manifest(_Strict):
         kind = self.kind_of_job
         if wrong := kind.refused(given) or kind.missing(given):
             raise ValueError(wrong[1])
+        said = (self.text or "").casefold()
+        for expression in self.expressions:
+            if isinstance(expression.at, str) and expression.at.casefold() not in said:
+                raise ValueError(f"`expressions` names the word “{expression.at}”, which `text` does not contain")
         if kind.draws:
             choose_video_format(self.format, self.codec, self.background == "transparent")
         return self
@@ -347,8 +384,8 @@ def copy_name(key: str) -> str:
     return f"source.{key}"
 
 
-#: Keys whose value is a mapping with its own keys.
-GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "profile": VoiceProfile}
+#: Keys whose value is a mapping with its own keys, or a list of such mappings.
+GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "expressions": Expression, "profile": VoiceProfile}
 
 
 def json_schema() -> dict[str, Any]:

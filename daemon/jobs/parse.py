@@ -112,6 +112,8 @@ def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, s
         place = document.keys.get(path, document.mark(path))
         hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(known)}."
         return f"`{key}` is not a known key ({place}).", hint
+    if error["type"] == "missing":
+        return f"`{key}` is missing ({document.mark(path)}).", _hint(path)
     if not path:
         return f"{_plain_message(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
     return f"`{key}` {_plain_message(error)}, not {_quoted(error['input'])} ({document.mark(path)}).", _hint(path)

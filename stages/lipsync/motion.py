@@ -14,7 +14,7 @@ import numpy.typing as npt
 from daemon.system import fs
 from stages.context import Context, Facts
 from stages.facts import MotionFacts
-from stages.lipsync import mouth_from_phones, painted_mouth
+from stages.lipsync import expression_motion, mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
@@ -59,6 +59,11 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
     values = np.zeros((frames, len(PARAMETERS)), np.float32)
     if engine.paint is None:
         values[:, : len(MOUTH)] = _scale_mouth(mouth, motion.expressiveness)
+    ctx.warnings.extend(
+        expression_motion.add_expressions(
+            values, fps, timing, ctx.manifest.expressions, motion.expressiveness, lips=engine.paint is None
+        )
+    )
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
     accents, pauses = _accents_and_pauses(phones) if known else _accents_and_pauses_by_loudness(audio)
     if not len(accents):  # languages without stress: use loudness

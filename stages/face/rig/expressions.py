@@ -29,6 +29,11 @@ LOWER_CLOSES = 0.6
 _CORNER = 0.36
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
 _CHIN = 0.86
+#: A brow rises by at most this fraction of its distance from the lid, so that the skin between them is not drawn into streaks.
+_BROW_MOST = 0.75
+#: A smile lifts the cheeks, a frown lowers and joins the inner ends of the brows: displacement and reach, of the face's width.
+_CHEEK_UP, _CHEEK_REACH = 0.026, 0.13
+_FROWN_DOWN, _FROWN_IN, _FROWN_REACH = 0.020, 0.014, 0.10
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class ExpressionFields:
             "smile": self._smile(),
             "brow_left": self._brow(0),
             "brow_right": self._brow(1),
+            "cheeks": self._cheeks(),
+            "frown": self._frown(),
         }
 
     def _zero(self) -> Grid:
@@ -220,5 +227,27 @@ class ExpressionFields:
             (height - self._y - 0.06 * self._frame.face_height) / (0.30 * self._frame.face_height)
         )
         shift = self._zero()
-        shift[..., 1] = -_BROW * self._frame.face_width * across * over_lid * forehead
+        rise = min(_BROW * self._frame.face_width, _BROW_MOST * float(lid - line[:, 1].mean()))
+        shift[..., 1] = -max(rise, 0.0) * across * over_lid * forehead
         return ExpressionField(shift, shift.copy())
+
+    def _cheeks(self) -> ExpressionField:
+        """The cheeks below the eyes rise."""
+        shift = self._zero()
+        for index in (50, 280):
+            shift[..., 1] -= _CHEEK_UP * self._frame.face_width * self._near(self._landmarks[index], _CHEEK_REACH)
+        return ExpressionField(shift, shift.copy())
+
+    def _frown(self) -> ExpressionField:
+        """The inner ends of the brows come down and together."""
+        width, shift = self._frame.face_width, self._zero()
+        for side, index in ((1, mesh.EYES[0][2][-1]), (-1, mesh.EYES[1][2][0])):
+            near = self._near(self._landmarks[index], _FROWN_REACH)
+            shift[..., 0] += side * _FROWN_IN * width * near
+            shift[..., 1] += _FROWN_DOWN * width * near
+        return ExpressionField(shift, shift.copy())
+
+    def _near(self, point: FloatArray, reach: float) -> Grid:
+        """1 at a point, fading within `reach` face widths."""
+        away = (self._x - point[0]) ** 2 + (self._y - point[1]) ** 2
+        return np.asarray(np.exp(-away / (reach * self._frame.face_width) ** 2))

@@ -184,3 +184,34 @@ def test_what_does_nothing_is_told(written: str, says: str) -> None:
 def test_a_comment_is_no_lost_text() -> None:
     assert good("text: a  # spoken\nimage: p.png").warnings != ()  # nobody can tell it from a text
     assert good("text: |\n  We are #1\nimage: p.png  # the portrait\nsize:  # later").warnings == ()
+
+
+def test_an_expression_falls_on_a_second_or_on_a_word_of_the_text() -> None:
+    # Given a number without quotes, a word, and a number in quotes / Then only the first is a time
+    job = good(
+        "text: What a lovely 500!\nimage: p.png\nexpressions:\n- {at: 1.5, name: serious}\n"
+        "- {at: lovely, name: smile, intensity: 0.5}\n- {at: '500', name: surprise}\n"
+    )
+    assert [(one.at, one.name, one.intensity) for one in job.expressions] == [
+        (1.5, "serious", 1.0), ("lovely", "smile", 0.5), ("500", "surprise", 1.0),
+    ]  # fmt: skip
+    assert Manifest.model_validate(job.model_dump(mode="json")) == job
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("{at: -1, name: smile}", "`expressions.0.at` must be 0 s or later, not “-1” (line 3, column 20)."),
+        ("{at: inf, name: smile}", "`expressions.0.at` must be 0 s or later, not “inf” (line 3, column 20)."),
+        ("{at: '?!', name: smile}", "must be seconds from the start, or a word of the text"),
+        ("{at: horrid, name: smile}", "names the word “horrid”, which `text` does not contain"),
+        ("{at: 1, name: grin}", "`expressions.0.name` must be 'neutral', 'smile', 'surprise' or 'serious', not “grin”"),
+        ("{at: 1, name: smile, intensity: 2}", "`expressions.0.intensity` must be less than or equal to 1, not “2”"),
+        ("{name: smile}", "`expressions.0.at` is missing (line 3, column 15)."),
+        ("{at: 1, name: smile, intensty: 1}", "`expressions.0.intensty` is not a known key"),
+    ],
+)
+def test_a_wrong_expression_is_told_with_its_place(entry: str, told: str) -> None:
+    error = one(f"text: What a lovely day.\nimage: p.png\nexpressions: [{entry}]\n")
+    assert isinstance(error, JobError)
+    assert told in error.message
