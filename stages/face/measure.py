@@ -25,6 +25,10 @@ Picture = npt.NDArray[np.uint8]
 
 _VERSION = 1
 _SMALL_OUTPUT_PX = 96
+_REPAIRED = (
+    "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
+    "A picture in which the person stands out from the background helps."
+)
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
 
@@ -50,6 +54,8 @@ def measure_face(ctx: Context) -> FaceFacts:
     if ctx.manifest.kind_of_job.draws:
         landmarks = np.array(measured.record["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, portrait, landmarks)
+        if rig.matte.repaired:
+            ctx.warnings.append(_REPAIRED)
         backdrop.prepare_backdrop(ctx, bool(rig.matte), width, height)
     return measured.facts
 
