@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
     "Who": ("image", "face"),
-    "Look": ("quality", "format", "codec", "fps", "size", "aspect", "background", "motion", "captions"),
+    "Look": ("quality", "format", "codec", "fps", "size", "aspect", "fit", "background", "motion", "captions"),
     "Handling": ("kind", "profile", "priority", "output", "metadata"),
 }
 

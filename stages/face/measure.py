@@ -44,7 +44,6 @@ def measure_face(ctx: Context) -> FaceFacts:
     """
     cv2.setNumThreads(1)
     measured, portrait = _known_or_new(ctx)
-    width, height = measured.record["width"], measured.record["height"]
     with artifact(ctx.path("portrait.png")) as path:
         path.write_bytes(measured.portrait)
     with artifact(ctx.path("face.json")) as path:
@@ -56,7 +55,7 @@ def measure_face(ctx: Context) -> FaceFacts:
         rig = load_rig(ctx.settings.paths.cache, portrait, landmarks)
         if rig.matte.repaired:
             ctx.warnings.append(_REPAIRED)
-        backdrop.prepare_backdrop(ctx, bool(rig.matte), width, height)
+        backdrop.prepare_backdrop(ctx, bool(rig.matte))
     return measured.facts
 
 
@@ -70,6 +69,8 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture]:
         ctx.manifest.face,
         ctx.manifest.size,
         ctx.manifest.aspect,
+        ctx.manifest.fit,
+        ctx.manifest.background != "keep",
         ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
@@ -103,14 +104,17 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     portrait = frame.render(source)
     measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces))
+    record["video"] = {
+        "width": frame.video_width, "height": frame.video_height, "left": frame.left, "top": frame.top
+    }  # fmt: skip
     facts: FaceFacts = {
         "engine": "mediapipe",
         "faces_found": len(faces),
         "face_px": round(face.size_px * scale),
         "confidence": round(face.score, 3),
         "pose": record["pose"],
-        "width": frame.width,
-        "height": frame.height,
+        "width": frame.video_width,
+        "height": frame.video_height,
     }
     return Measured(record, facts, _warnings(options, measured, len(faces)), encode_png(portrait)), portrait
 
@@ -118,7 +122,10 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
 def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:
     size = output_frame.parse_pair(options.size, "x")
     aspect = output_frame.parse_pair(options.aspect, ":")
-    frame = output_frame.choose_output_frame((width, height), face.center, size, aspect, options.limits.max_side_px)
+    frame = output_frame.choose_output_frame(
+        (width, height), face.center, size, aspect, options.limits.max_side_px,
+        options.fit, output_frame.head_box(face.landmarks), at_bottom=options.cut_out,
+    )  # fmt: skip
     return frame.halved() if options.draft else frame
 
 

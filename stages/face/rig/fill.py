@@ -42,7 +42,7 @@ def _spread(weighted: FloatArray, weight: FloatArray, nearest: float) -> FloatAr
     if min(height, width) <= 2 or (weight > 0).all():
         return np.asarray(own, np.float32)
     size = ((width + 1) // 2, (height + 1) // 2)
-    small = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
+    small = np.asarray(cv2.resize(weighted, size, interpolation=cv2.INTER_AREA), np.float32).reshape(*size[::-1], -1)
     small_weight = np.asarray(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), np.float32)
     coarse = cv2.resize(_spread(small, small_weight, nearest), (width, height), interpolation=cv2.INTER_LINEAR)
     coarse = coarse.reshape(height, width, -1)
