@@ -35,6 +35,8 @@ _BELIEVED = 6.0, 40.0
 _DIFFERENT = 4.0, 16.0
 #: Deviation of the background's colour, in 8-bit levels, between which strands cease to be told from it.
 _BUSY = 5.0, 12.0
+#: Probabilities of a person between which colours are believed before a busy background, too.
+_HINT = 0.15, 0.4
 #: Distance from both colours, and from the background's in 8-bit levels, from which it is an earring or the like.
 _ODD, _BRIGHT = (9.0, 25.0), (40.0, 80.0)
 #: Width of a strand of hair at most, and how far from the outline other things are looked for; of the shorter side.
@@ -169,7 +171,12 @@ class _Splitter:
         regions = self._regions
         flat = np.ascontiguousarray(self._small.reshape(-1, 3).T)
         share, belief, _ = _mixture(
-            flat, _flat(front), _flat(behind), hair, regions.outwards.ravel(), min(regions.person.shape)
+            flat,
+            _flat(front),
+            _flat(behind),
+            hair,
+            (regions.outwards.ravel(), regions.probability.ravel()),
+            min(regions.person.shape),
         )
         shape = regions.person.shape
         alpha = regions.likely + belief.reshape(shape) * (share.reshape(shape) - regions.likely)
@@ -186,7 +193,12 @@ class _Splitter:
         regions, height, width = self._regions, *self._portrait.shape[:2]
         outwards = self._at(regions.outwards) * np.float32(self._side / min(regions.person.shape))
         share, belief, odd = _mixture(
-            self._own, self._colours(front), self._colours(behind), hair, outwards, self._side
+            self._own,
+            self._colours(front),
+            self._colours(behind),
+            hair,
+            (outwards, self._at(regions.probability)),
+            self._side,
         )
         guide = self._at(coarse)
         expected = np.clip((guide[:3] * self._own).sum(axis=0) + guide[3], 0, 1)
@@ -272,15 +284,20 @@ def _mixture(
     front: _Colours,
     behind: _Colours,
     hair: tuple[FloatArray, float] | None,
-    outwards: FloatArray,
+    seen: tuple[FloatArray, FloatArray],
     side: int,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Take colours, [3, n], as mixtures of the person's and the background's.
 
+    Args:
+        own, front, behind, hair: the colours.
+        seen: what the segmentation says: the distance outside the outline, and the probability of a person.
+        side: shorter side of the picture, px.
+
     Returns:
         The person's share, how much it is to be believed, and the share of something that is neither; 0 to 1, [n].
     """
-    apart = own - behind.mean
+    apart, (outwards, probability) = own - behind.mean, seen
     share, belief, misfit = _project(apart, front.mean - behind.mean, front.variance, behind.variance)
     if hair is not None:
         other = _project(apart, hair[0][:, None] - behind.mean, np.float32(hair[1]), behind.variance)
@@ -291,7 +308,7 @@ def _mixture(
     distance = (apart**2).sum(axis=0)
     different = _step(distance / (behind.variance + _NOISE), *_DIFFERENT)
     # Outside the outline, in front of a busy background, what differs is most often that background.
-    plain = 1 - _step(np.sqrt(behind.variance / 3), *_BUSY)
+    plain = np.maximum(1 - _step(np.sqrt(behind.variance / 3), *_BUSY), _step(probability, *_HINT))
     share = np.where(outwards > 0, share * different, share)
     belief = np.where(outwards > 0, belief * plain, belief)
     odd = (

@@ -33,6 +33,9 @@ _NOISE = 20.0
 _HOLE, _EMPTY = 0.004, 0.2
 #: How far the skull rises above the top of the mesh's forehead, as a fraction of the face's height: as little as it ever does.
 _CROWN = 0.12
+#: Half the width and height of the place of an ear, in widths and heights of the face; how far its brightness may be from that
+#: of the cheeks, and its colour, 8-bit levels.
+_EAR, _EAR_LIGHT, _SKIN = (0.11, 0.2), 90.0, 8.0
 #: Fraction of the face's area from which a repair of the mask is worth a warning.
 _REPAIRED = 0.03
 
@@ -45,6 +48,7 @@ class PersonRegions:
         person: 1 where the person is likely, holes closed, in one piece with the face; uint8.
         inwards, outwards: distance to the outline inside and outside of it, px.
         sure, background: where there is no doubt; 0 or 1.
+        probability: of a person, as the segmentation gave it.
         repaired: whether a plain mistake of the mask was mended.
     """
 
@@ -53,6 +57,7 @@ class PersonRegions:
     outwards: FloatArray
     sure: FloatArray
     background: FloatArray
+    probability: FloatArray
     repaired: bool
 
     @property
@@ -82,8 +87,9 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     if not face.any() or float(probability[face > 0].mean()) < _LEAST_FACE:
         return None
     skull = _skull(face, landmarks)
+    ears = _ears(picture, landmarks, probability)
     likely = _piece_with(face, (probability > 0.5) | (skull > 0))
-    person = _without_background(likely, probability, face, picture)
+    person = _piece_with(face, cv2.max(_without_background(likely, probability, face, picture), ears))
     mended = _holes(person, probability)
     head = cv2.dilate(skull, np.ones((2 * round(0.3 * np.sqrt(face.sum())) + 1,) * 2, np.uint8))
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())
@@ -101,6 +107,7 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
         outwards,
         sure.astype(np.float32),
         background.astype(np.float32),
+        probability,
         repaired > _REPAIRED * int(face.sum()),
     )
 
@@ -111,6 +118,27 @@ def _skull(face: Picture, landmarks: FloatArray) -> Picture:
     rise = np.round((top - chin) * _CROWN).astype(int)
     moved = cv2.warpAffine(face, np.array([[1, 0, rise[0]], [0, 1, rise[1]]], np.float64), face.shape[::-1])
     return np.asarray(cv2.max(face, cv2.erode(moved, np.ones((3, 3), np.uint8))), np.uint8)
+
+
+def _ears(picture: FloatArray, landmarks: FloatArray, probability: FloatArray) -> Picture:
+    """Ears that the segmentation half sees: skin-coloured, where ears are."""
+    up = landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]
+    across = landmarks[mesh.RIGHT_SIDE, :2] - landmarks[mesh.LEFT_SIDE, :2]
+    places = np.zeros(probability.shape, np.uint8)
+    tilt = float(np.degrees(np.arctan2(across[1], across[0])))
+    axes = _EAR[0] * float(np.hypot(*across)), _EAR[1] * float(np.hypot(*up))
+    for side, outwards in ((mesh.LEFT_SIDE, -1), (mesh.RIGHT_SIDE, 1)):
+        middle = landmarks[side, :2] + 0.5 * _EAR[0] * outwards * across
+        cv2.ellipse(places, (middle.astype(float).tolist(), [2 * axis for axis in axes], tilt), (1,), cv2.FILLED)
+    colours = cv2.cvtColor(np.asarray(picture, np.uint8), cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    cheeks = np.round(landmarks[list(mesh.CHEEKS), :2]).astype(int)
+    columns, rows = (np.clip(cheeks[:, axis], 0, picture.shape[1 - axis] - 1) for axis in (0, 1))
+    light, red, blue = np.moveaxis(colours - np.median(colours[rows, columns], axis=0), -1, 0)
+    # Ears may be redder than cheeks, as light shines through them, and much darker.
+    skin = (np.abs(light) < _EAR_LIGHT) & (red > -_SKIN) & (red < 5 * _SKIN) & (np.abs(blue) < 1.5 * _SKIN)
+    whole = ((places > 0) & skin & (probability > _UNLIKELY)).astype(np.uint8)
+    closed = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    return np.asarray(cv2.min(closed, places), np.uint8)
 
 
 def _piece_with(face: Picture, mask: npt.NDArray[Any]) -> Picture:

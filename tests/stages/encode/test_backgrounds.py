@@ -161,6 +161,27 @@ def test_a_plain_mistake_of_the_segmentation_is_mended_and_told(fault: str) -> N
     assert matte.repaired
 
 
+def test_an_ear_that_the_segmentation_half_sees_belongs_to_the_person() -> None:
+    # Given a segmentation that gives skin beside the face, as of an ear, only a third of a chance, before a busy background
+    portrait = np.asarray(drawn(384)).copy()
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait).copy()
+    x, y = landmarks[mesh.LEFT_SIDE, :2].astype(int)
+    cheek = np.median(portrait[tuple(landmarks[list(mesh.CHEEKS), 1::-1].astype(int).T)], axis=0)
+    busy = np.random.default_rng(1).integers(0, 2, (96, 96, 1)) * np.array([90, 120, 150])
+    wall = cv2.resize(busy.astype(np.uint8), (384, 384), interpolation=cv2.INTER_NEAREST)
+    portrait[person < 0.5] = wall[person < 0.5]
+    ear = np.zeros(person.shape, np.uint8)
+    cv2.ellipse(ear, (int(x) - 4, int(y)), (9, 16), 0, 0, 360, (1,), cv2.FILLED)
+    portrait[ear > 0] = cheek.astype(np.uint8)
+    person[ear > 0] = np.minimum(person[ear > 0], 0.33)
+    person[:, : x - 13] = np.minimum(person[:, : x - 13], 0.05)
+    # Then it moves with the person
+    matte = split_person(portrait, landmarks, person)
+    assert np.percentile(matte.cut[cv2.erode(ear, np.ones((5, 5), np.uint8)) > 0], 5) > 200
+
+
 def test_the_background_stands_still_while_the_head_moves(tmp_path: Path) -> None:
     # Given frames with the head far to either side
     ctx = prepared(tmp_path / "job")
