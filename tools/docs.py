@@ -24,7 +24,19 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
     "Who": ("image", "face"),
-    "Look": ("quality", "format", "codec", "fps", "size", "aspect", "background", "motion", "expressions", "captions"),
+    "Look": (
+        "quality",
+        "format",
+        "codec",
+        "fps",
+        "size",
+        "aspect",
+        "fit",
+        "background",
+        "motion",
+        "expressions",
+        "captions",
+    ),
     "Handling": ("kind", "profile", "priority", "output", "metadata"),
 }
 

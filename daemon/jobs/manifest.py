@@ -270,9 +270,15 @@ class Manifest(_Strict):
     )
     size: Size | None = Field(
         None,
-        description="WIDTHxHEIGHT of the video in px; the picture is fitted and cropped. Default: the picture's own.",
+        description="WIDTHxHEIGHT of the video in px; see `fit`. Default: the picture's own.",
     )
-    aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT; the picture is cropped around the face.")
+    aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT of the video; see `fit`.")
+    fit: Literal["auto", "crop", "pad", "blur"] = Field(
+        "auto",
+        description="How a picture of another shape fills the video. crop: cut around the face. pad, blur: the whole "
+        "picture, with borders in black or of the picture, blurred; another `background` than keep continues in them. "
+        "auto: crop where the head with its hair stays whole, else blur.",
+    )
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Background = Field(
         "keep",

@@ -5,15 +5,22 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from stages.encode.captions import MAX_LINE_CHARS, Cue
+from PIL import ImageFont
+
+from stages.encode.caption_place import CaptionPlace, safe_side
+from stages.encode.captions import MAX_LINE_CHARS, MAX_LINES, Cue
+from stages.encode.fonts import Font
 from stages.encode.text_direction import direction_marker
 
 #: Font size as a fraction of the picture's shorter side, and its minimum in px.
 _SIZE, _MIN_SIZE_PX = 0.052, 14
 #: Mean width of a letter of DejaVu Sans, as a fraction of the font size; a full-width character is narrower than two of them.
 _LETTER = 0.56
-#: Fraction of the picture's width that a line may fill.
-_FILL = 0.9
+#: Smallest size of a caption whose letters are wide, as a fraction of the usual one.
+_LEAST = 0.6
+
+#: ASS's numbers for text in the middle of the lower and upper edge.
+_AT_BOTTOM, _AT_TOP = 2, 8
 
 _STYLE = (
     "Name, Fontname, Fontsize, PrimaryColour, OutlineColour, BackColour, Bold, BorderStyle, Outline, Shadow, Alignment,"
@@ -28,24 +35,40 @@ def burned_font_size(width: int, height: int) -> int:
 
 def burned_line_chars(width: int, height: int) -> int:
     """The number of characters that fit on a burned-in line in a picture of `width` × `height` px."""
-    return max(8, min(MAX_LINE_CHARS, int(_FILL * width / (_LETTER * burned_font_size(width, height)))))
+    return max(8, min(MAX_LINE_CHARS, int(_room(width, height) / (_LETTER * burned_font_size(width, height)))))
 
 
-def ass_script(cues: Sequence[Cue], width: int, height: int, family: str) -> str:
+def burned_block_height(cues: Sequence[Cue], width: int, height: int) -> float:
+    """The height of the tallest caption, px."""
+    size = burned_font_size(width, height)
+    return size * max((len(cue.lines) for cue in cues), default=MAX_LINES) + 2 * _outline(size)
+
+
+def _room(width: int, height: int) -> int:
+    """The longest that a line may be, px."""
+    return width - 2 * safe_side(width, height)
+
+
+def _outline(size: int) -> float:
+    return max(1.0, size * 0.09)
+
+
+def ass_script(cues: Sequence[Cue], width: int, height: int, font: Font, place: CaptionPlace) -> str:
     """Write the ASS script for libass.
 
     Args:
         cues: the captions, in order.
         width, height: size of the picture, px; the script's coordinates.
-        family: name of the font family.
+        font: their font.
+        place: where they stand.
     """
     size = burned_font_size(width, height)
-    outline, margin = max(1.0, size * 0.09), round(height * 0.06)
-    side = round(width * (1.0 - _FILL) / 2)
     marked = direction_marker(line for cue in cues for line in cue.lines)
+    outline, widths = _outline(size), _Widths(font, size)
     events = [
-        f"Dialogue: 0,{_clock(cue.start)},{_clock(cue.end)},Caption,,0,0,0,,{chr(92)}N".removesuffix(f"{chr(92)}N")
-        + f"{chr(92)}N".join(marked(_escaped(line)) for line in cue.lines)
+        f"Dialogue: 0,{_clock(cue.start)},{_clock(cue.end)},Caption,,0,0,0,,"
+        + _smaller(widths.of(cue.lines), width - 2 * place.side, size)
+        + "\\N".join(marked(_escaped(line)) for line in cue.lines)
         for cue in cues
     ]
     return "\n".join(
@@ -59,8 +82,8 @@ def ass_script(cues: Sequence[Cue], width: int, height: int, family: str) -> str
             "",
             "[V4+ Styles]",
             f"Format: {_STYLE}",
-            f"Style: Caption,{family},{size},&H00FFFFFF,&H00101010,&H80000000,-1,1,{outline:.1f},{outline / 3:.1f},2,"
-            f"{side},{side},{margin}",
+            f"Style: Caption,{font.family},{size},&H00FFFFFF,&H00101010,&H80000000,-1,1,{outline:.1f},{outline / 3:.1f},"
+            f"{_AT_TOP if place.top else _AT_BOTTOM},{place.side},{place.side},{place.margin}",
             "",
             "[Events]",
             "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text",
@@ -68,6 +91,31 @@ def ass_script(cues: Sequence[Cue], width: int, height: int, family: str) -> str
             "",
         ]
     )
+
+
+class _Widths:
+    """Measures lines in a font at a size as ASS means it: the height of a line."""
+
+    def __init__(self, font: Font, size: int) -> None:
+        self._font: ImageFont.FreeTypeFont | None
+        try:
+            self._font = ImageFont.truetype(str(font.files[-1]), size)  # the bold face, if there is one
+            self._scale = size / sum(self._font.getmetrics())
+        except OSError:  # a format that libass reads, and this does not
+            self._font = None
+
+    def of(self, lines: Sequence[str]) -> float:
+        """The width of the longest line, px; 0 if it cannot be measured."""
+        if self._font is None:
+            return 0.0
+        return max(self._font.getlength(without_pictographs(line)) for line in lines) * self._scale
+
+
+def _smaller(longest: float, room: float, size: int) -> str:
+    """ASS's command for a size at which the longest line of a caption fits; empty if it fits as it is."""
+    if longest <= room:
+        return ""
+    return f"{{\\fs{int(size * max(_LEAST, room / longest))}}}"
 
 
 def without_pictographs(line: str) -> str:

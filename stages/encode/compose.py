@@ -24,6 +24,7 @@ from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import load_backdrop
+from stages.face.placement import Placement
 from stages.face.rig.expressions import JAW, LOWER_CLOSES
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import sample
@@ -44,6 +45,7 @@ class Composer:
         width, height: px.
         frame_count: number of frames.
         transparent: whether frames have an alpha plane.
+        plate: the portrait's background without the person, BGR uint8 [height, width, 3]; the portrait if it cannot be split.
     """
 
     def __init__(
@@ -73,9 +75,10 @@ class Composer:
         self._figure = make_figure(portrait, rig.matte, backdrop is not None)
         self._painted = self._figure.copy()
         self._planes = FigurePlanes(self._figure)
+        self.plate = np.ascontiguousarray(rig.matte.plate[..., ::-1]) if rig.matte else portrait
         behind = portrait if backdrop is None else backdrop
         if rig.matte and backdrop is None:
-            behind = np.ascontiguousarray(rig.matte.plate[..., ::-1])
+            behind = self.plate
         self._background = Background(behind, transparent)
         self._still = self._background.frame.copy()
         self._background.show(self._figure, (slice(0, self.height), slice(0, self.width)), self._still)
@@ -101,7 +104,11 @@ class Composer:
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
-        backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
+        backdrop = None
+        if rig.matte:
+            place = Placement.of_job(ctx)
+            backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1]), place)
+            backdrop = None if backdrop is None else place.cut(backdrop)
         transparent = ctx.manifest.background == "transparent"
         return cls(portrait, rig, track, painted_mouths, backdrop, transparent)
 

@@ -24,10 +24,11 @@ def make_figure(portrait: Picture, matte: Matte, new_background: bool) -> Pictur
     if not matte:
         return np.asarray(cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA), np.uint8)
     plate = np.ascontiguousarray(matte.plate[..., ::-1])
-    colours = cv2.subtract(portrait, background_share(plate, matte.alpha))
+    alpha = matte.cut if new_background else matte.alpha
+    colours = cv2.subtract(portrait, background_share(plate, alpha))
     if new_background:  # colour above alpha is left over from the old background
-        colours = np.minimum(colours, matte.alpha[..., None])
-    return np.asarray(cv2.merge([*cv2.split(colours), matte.alpha]), np.uint8)
+        colours = np.minimum(colours, alpha[..., None])
+    return np.asarray(cv2.merge([*cv2.split(colours), alpha]), np.uint8)
 
 
 class Background:

@@ -180,7 +180,7 @@ def main() -> None:
     die_with(request["parent"])
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # libraries print to stdout
-    from stages.encode.compose import Composer
+    from stages.encode.framing import frames_of_job
 
     ctx = Context(
         request["job"],
@@ -189,11 +189,11 @@ def main() -> None:
         Manifest.model_validate(request["manifest"]),
         Settings.model_validate(request["settings"]),
     )
-    composer = Composer.for_job(ctx)
+    source = frames_of_job(ctx)
     with contextlib.suppress(BrokenPipeError):  # the reader is finished or has ended
         out.write(_READY)
         share: dict[str, int] = json.loads(sys.stdin.buffer.readline())
-        for frame in composer.frames(share["first"], share["step"]):
+        for frame in source.frames(share["first"], share["step"]):
             view = frame.data.data
             while view:
                 view = view[out.write(view) :]

@@ -44,12 +44,12 @@ def make_video(ctx: Context) -> VideoFacts:
         UnknownError: `ffmpeg-failed`, `frames-missing`, `timing-unreadable`, `video-invalid`.
         ResultError: `picture-invalid`, `video-silent`.
     """
-    from stages.encode.compose import Composer
+    from stages.encode.framing import frames_of_job
     from stages.encode.parallel import ParallelFrames, processes_for
 
-    composer = Composer.for_job(ctx)
-    processes = processes_for(ctx.settings, composer)
-    return write_video(ctx, composer if processes == 1 else ParallelFrames(ctx, composer, processes))
+    frames = frames_of_job(ctx)
+    processes = processes_for(ctx.settings, frames)
+    return write_video(ctx, frames if processes == 1 else ParallelFrames(ctx, frames, processes))
 
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
@@ -164,7 +164,8 @@ def _burn_in_folder(
     ctx: Context, cues: list[Cue], source: FrameSource, language: str
 ) -> Iterator[tuple[str, str] | None]:
     """Make a folder with the ASS script and its font. Yields both names, or None if there are no cues."""
-    from stages.encode.ass_subtitles import ass_script, without_pictographs
+    from stages.encode.ass_subtitles import ass_script, burned_block_height, without_pictographs
+    from stages.encode.caption_place import FaceHeights, choose_place
     from stages.encode.fonts import choose_font
 
     folder = ctx.path(_BURN)
@@ -177,9 +178,9 @@ def _burn_in_folder(
         ctx.warnings.append(warning)
     (folder / "fonts").mkdir(parents=True)
     try:
-        (folder / "captions.ass").write_text(
-            ass_script(cues, source.width, source.height, font.family), encoding="utf-8"
-        )
+        size = source.width, source.height
+        place = choose_place(FaceHeights.of_job(ctx), *size, burned_block_height(cues, *size))
+        (folder / "captions.ass").write_text(ass_script(cues, *size, font, place), encoding="utf-8")
         for path in font.files:
             (folder / "fonts" / path.name).symlink_to(path.resolve())
         yield "captions.ass", "fonts"

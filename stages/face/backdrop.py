@@ -11,7 +11,8 @@ from daemon.system.fs import artifact
 from stages.context import Context
 from stages.face import decode
 from stages.face.output_frame import choose_output_frame
-from stages.face.sampling import blur, encode_png
+from stages.face.placement import Placement
+from stages.face.sampling import blur, blur_widely, encode_png
 
 Picture = npt.NDArray[np.uint8]
 
@@ -20,14 +21,17 @@ _FILE = "background.png"
 _KEY = (0, 177, 64)
 #: Sigma of the blur for `background: blur`, as a fraction of the shorter side.
 _BLUR = 0.028
+#: The same for the borders of `fit: blur`, and their brightness: a little darker, so that the picture stands out.
+_SURROUND, _DIM = 0.05, 0.8
 
 
-def prepare_backdrop(ctx: Context, split: bool, width: int, height: int) -> None:
+def prepare_backdrop(ctx: Context, split: bool) -> None:
     """Check the manifest's background. If it names a picture, write it as `background.png`, cropped and scaled to the video.
+
+    Reads `face.json`.
 
     Args:
         split: whether the portrait could be split into person and background.
-        width, height: size of the video, px.
 
     Raises:
         JobError: `background-inseparable`, or what `decode.read_picture` raises, with "background: " before the message.
@@ -46,20 +50,26 @@ def prepare_backdrop(ctx: Context, split: bool, width: int, height: int) -> None
         source, _ = decode.read_picture(ctx.source("background"), ctx.settings.stages.face.max_pixels, ctx.allow_pixels)
     except JobError as exc:
         raise JobError(exc.code, f"background: {exc.message}", exc.hint) from exc
-    middle = (source.shape[1] / 2, source.shape[0] / 2)
-    fitted = choose_output_frame((source.shape[1], source.shape[0]), middle, (width, height), None, max(width, height))
     with artifact(ctx.path(_FILE)) as path:
-        path.write_bytes(encode_png(fitted.render(source)))
+        path.write_bytes(encode_png(_covering(source, Placement.of_job(ctx))))
 
 
-def load_backdrop(ctx: Context, plate: Picture) -> Picture | None:
+def _covering(picture: Picture, place: Placement) -> Picture:
+    """The middle of a picture, scaled so that it covers the video."""
+    height, width = picture.shape[:2]
+    size = place.width, place.height
+    return choose_output_frame((width, height), (width / 2, height / 2), size, None, max(size)).render(picture)
+
+
+def load_backdrop(ctx: Context, plate: Picture, place: Placement) -> Picture | None:
     """Load or make the background to draw.
 
     Args:
         plate: the portrait's own background without the person, BGR.
+        place: of the portrait in the video.
 
     Returns:
-        BGR, of the shape of `plate`; None to keep the portrait's own background.
+        BGR, of the video's size; None to keep the portrait's own background.
 
     Raises:
         UnknownError: `background.png` is damaged; the face stage must run again.
@@ -68,12 +78,39 @@ def load_backdrop(ctx: Context, plate: Picture) -> Picture | None:
     if wanted == "keep":
         return None
     if wanted == "blur":
-        return np.asarray(blur(plate, _BLUR * min(plate.shape[:2])), np.uint8)
+        return np.asarray(blur(_covering(plate, place), _BLUR * min(place.width, place.height)), np.uint8)
     if ctx.manifest.background_file is not None:
         found = cv2.imread(str(ctx.path(_FILE)), cv2.IMREAD_COLOR)
-        if found is None or found.shape != plate.shape:
+        if found is None or found.shape != (place.height, place.width, 3):
             raise UnknownError("portrait-unreadable", f"{_FILE} cannot be read.", "Retry the job.")
         return np.asarray(found, np.uint8)
+    return np.full((place.height, place.width, 3), _colour(wanted), np.uint8)
+
+
+def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
+    """Make what is around a portrait that does not fill the video.
+
+    That is the background that the manifest names, which continues there; with `background: keep` the portrait's own
+    background, enlarged and blurred, or black for `fit: pad`.
+
+    Args:
+        behind: the portrait's background, BGR.
+        place: of the portrait in the video.
+
+    Returns:
+        BGR, of the video's size.
+    """
+    chosen = load_backdrop(ctx, behind, place)
+    if chosen is not None:
+        return chosen
+    if ctx.manifest.fit == "pad":
+        return np.zeros((place.height, place.width, 3), np.uint8)
+    soft = blur_widely(_covering(behind, place).astype(np.float32), _SURROUND * min(place.width, place.height))
+    return np.asarray(np.clip(soft * _DIM + 0.5, 0, 255), np.uint8)
+
+
+def _colour(wanted: str) -> tuple[int, int, int]:
+    """A background's colour, BGR."""
     colours = {"green": _KEY, "transparent": (0, 0, 0)}
     red, green, blue = colours.get(wanted) or tuple(bytes.fromhex(wanted[1:]))
-    return np.full_like(plate, (blue, green, red))
+    return blue, green, red

@@ -30,7 +30,8 @@ class PictureOptions:
     """All that a measurement depends on besides the picture.
 
     Attributes:
-        face, size, aspect: as in the manifest.
+        face, size, aspect, fit: as in the manifest.
+        cut_out: whether the person is put in front of another background.
         draft: whether the manifest asks for half the size.
         limits: the settings of the stage.
     """
@@ -38,6 +39,8 @@ class PictureOptions:
     face: str
     size: str | None
     aspect: str | None
+    fit: str
+    cut_out: bool
     draft: bool
     limits: FaceStage
 

@@ -27,6 +27,10 @@ Picture = npt.NDArray[np.uint8]
 
 _VERSION = 1
 _SMALL_OUTPUT_PX = 96
+_REPAIRED = (
+    "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
+    "A picture in which the person stands out from the background helps."
+)
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
 
@@ -42,7 +46,6 @@ def measure_face(ctx: Context) -> FaceFacts:
     """
     cv2.setNumThreads(1)
     measured, portrait = _known_or_new(ctx)
-    width, height = measured.record["width"], measured.record["height"]
     with artifact(ctx.path("portrait.png")) as path:
         path.write_bytes(measured.portrait)
     with artifact(ctx.path("face.json")) as path:
@@ -52,7 +55,9 @@ def measure_face(ctx: Context) -> FaceFacts:
     if ctx.manifest.kind_of_job.draws:
         landmarks = np.array(measured.record["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, portrait, landmarks)
-        backdrop.prepare_backdrop(ctx, bool(rig.matte), width, height)
+        if rig.matte.repaired:
+            ctx.warnings.append(_REPAIRED)
+        backdrop.prepare_backdrop(ctx, bool(rig.matte))
     return measured.facts
 
 
@@ -66,6 +71,8 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture]:
         ctx.manifest.face,
         ctx.manifest.size,
         ctx.manifest.aspect,
+        ctx.manifest.fit,
+        ctx.manifest.background != "keep",
         ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
@@ -103,6 +110,9 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     cautions = [*_turned(quarters), *cautions, *_cautions(options, measured, len(faces))]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
+    record["video"] = {
+        "width": frame.video_width, "height": frame.video_height, "left": frame.left, "top": frame.top
+    }  # fmt: skip
     facts: FaceFacts = {
         "engine": "mediapipe",
         "faces_found": len(faces),
@@ -110,8 +120,8 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
         "detail_px": round(clarity.detail_px * scale),
         "confidence": round(face.score, 3),
         "pose": record["pose"],
-        "width": frame.width,
-        "height": frame.height,
+        "width": frame.video_width,
+        "height": frame.video_height,
         "cautions": [caution.code for caution in cautions],
     }
     return Measured(record, facts, [caution.sentence for caution in cautions], encode_png(portrait)), portrait
@@ -120,7 +130,10 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
 def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:
     size = output_frame.parse_pair(options.size, "x")
     aspect = output_frame.parse_pair(options.aspect, ":")
-    frame = output_frame.choose_output_frame((width, height), face.center, size, aspect, options.limits.max_side_px)
+    frame = output_frame.choose_output_frame(
+        (width, height), face.center, size, aspect, options.limits.max_side_px,
+        options.fit, output_frame.head_box(face.landmarks), at_bottom=options.cut_out,
+    )  # fmt: skip
     return frame.halved() if options.draft else frame
 
 

@@ -26,6 +26,9 @@ EYES = (
      (285, 295, 282, 283, 276)),
 )  # fmt: skip
 
+#: Both brows.
+BROWS = EYES[0][2] + EYES[1][2]
+
 #: Pairs of mirrored points, which give the direction of the head's horizontal axis.
 MIRRORED = ((33, 263), (61, 291), (234, 454), (127, 356), (98, 327), (132, 361))
 

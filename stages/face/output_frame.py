@@ -1,4 +1,4 @@
-"""Chooses which part of the picture the video shows, and at what size."""
+"""Chooses which part of the picture the video shows, at what size, and where in the video."""
 
 from __future__ import annotations
 
@@ -8,15 +8,58 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face import mesh
 from stages.face.mesh import FloatArray
 
 #: Vertical position of the face's middle in a crop, as a fraction of its height.
 _FACE_HEIGHT = 0.45
+#: How far the head reaches beyond the mesh of the face: hair above the forehead, ears and hair to the sides, a little below the
+#: chin; in heights and widths of the face.
+_HAIR, _EARS, _CHIN = 0.4, 0.16, 0.08
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in a picture, px."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    def within(self, width: float, height: float) -> Box:
+        """The part of it that lies in a picture."""
+        return Box(max(self.left, 0), max(self.top, 0), min(self.right, width), min(self.bottom, height))
+
+
+def head_box(landmarks: FloatArray) -> Box:
+    """The box around a head with its hair and ears, from the landmarks, [478, 3] px; it may reach out of the picture."""
+    oval = landmarks[list(mesh.OVAL), :2]
+    up = landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]
+    across = landmarks[mesh.RIGHT_SIDE, :2] - landmarks[mesh.LEFT_SIDE, :2]
+    middle = (landmarks[mesh.FOREHEAD, :2] + landmarks[mesh.CHIN, :2]) / 2
+    higher = (oval - middle) @ up / max(float(up @ up), 1e-6) + 0.5  # 0 at the chin, 1 at the forehead
+    aside = (oval - middle) @ across / max(float(across @ across), 1e-6)  # -1/2 and 1/2 at the sides
+    grown = oval + np.outer(np.where(higher > 0.5, _HAIR * higher, -_CHIN), up) + np.outer(2 * _EARS * aside, across)
+    points = np.concatenate([oval, grown])
+    low, high = points.min(axis=0), points.max(axis=0)
+    return Box(float(low[0]), float(low[1]), float(high[0]), float(high[1]))
 
 
 @dataclass(frozen=True)
 class OutputFrame:
-    """A crop of the picture (px, from its top left) and the size in px that it is scaled to; both sides are even."""
+    """A crop of the picture (px, from its top left), the size in px that it is scaled to, and its place in the video.
+
+    Sizes and places are even. The video is larger than the scaled crop where the picture gets borders.
+    """
 
     x: int
     y: int
@@ -24,6 +67,10 @@ class OutputFrame:
     crop_height: int
     width: int
     height: int
+    video_width: int
+    video_height: int
+    left: int = 0
+    top: int = 0
 
     def render(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut and scale a picture to [height, width, 3]; without scaling the pixels stay as they are."""
@@ -34,11 +81,17 @@ class OutputFrame:
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=method), np.uint8)
 
     def halved(self) -> OutputFrame:
-        """Return the same crop at half the width and height."""
-        return replace(self, width=_even(self.width / 2), height=_even(self.height / 2))
+        """Return the same at half the width and height."""
+        width, height = _even(self.width / 2), _even(self.height / 2)
+        video = max(_even(self.video_width / 2), width), max(_even(self.video_height / 2), height)
+        left, top = (min(_even_place(at / 2), whole - part) for at, whole, part in
+                     zip((self.left, self.top), video, (width, height), strict=True))  # fmt: skip
+        return replace(
+            self, width=width, height=height, video_width=video[0], video_height=video[1], left=left, top=top
+        )
 
     def to_output(self, landmarks: FloatArray) -> FloatArray:
-        """Convert landmarks, [n, 3] px, from the picture to the output; depth is scaled like the width."""
+        """Convert landmarks, [n, 3] px, from the picture to the scaled crop; depth is scaled like the width."""
         across, down = self.width / self.crop_width, self.height / self.crop_height
         # Pixel centres: (x + 1/2) scales, not x.
         shifted = (landmarks - np.array([self.x - 0.5, self.y - 0.5, 0.0])) * np.array([across, down, across])
@@ -51,8 +104,11 @@ def choose_output_frame(
     size: tuple[int, int] | None,
     aspect: tuple[int, int] | None,
     max_side_px: int,
+    fit: str = "crop",
+    head: Box | None = None,
+    at_bottom: bool = False,
 ) -> OutputFrame:
-    """Choose the crop and the size of the video.
+    """Choose the part of the picture, and the size of the video.
 
     Args:
         picture_size: width and height of the upright picture, px.
@@ -60,7 +116,25 @@ def choose_output_frame(
         size: requested width and height; the largest crop of that shape around the face is scaled to it.
         aspect: requested shape; cropped in the same way, but never enlarged.
         max_side_px: maximum length of the longer side if `size` is None.
+        fit: as in the manifest: "crop"; "pad" or "blur" for the whole picture with borders; "auto" for borders only if a crop
+            would cut the head.
+        head: the head in that picture, px; a crop shows all of it, if it can.
+        at_bottom: whether a picture with borders stands on the video's lower edge, instead of in its middle.
     """
+    cropped = _crop(picture_size, face_center, size, aspect, max_side_px, head)
+    if fit == "crop" or (fit == "auto" and (head is None or _shows(cropped, head.within(*picture_size)))):
+        return cropped
+    return _whole(picture_size, size, aspect, max_side_px, at_bottom)
+
+
+def _crop(
+    picture_size: tuple[int, int],
+    face_center: tuple[float, float],
+    size: tuple[int, int] | None,
+    aspect: tuple[int, int] | None,
+    max_side_px: int,
+    head: Box | None,
+) -> OutputFrame:
     width, height = picture_size
     shape = size or aspect or picture_size
     crop_width = min(width, round(height * shape[0] / shape[1]))
@@ -71,13 +145,61 @@ def choose_output_frame(
     if size is None:
         scale = max_side_px / max(crop_width, crop_height)
         size = _even(crop_width * scale), _even(crop_height * scale)
-    x = round(min(max(face_center[0] - crop_width / 2, 0), width - crop_width))
-    y = round(min(max(face_center[1] - crop_height * _FACE_HEIGHT, 0), height - crop_height))
-    return OutputFrame(x, y, crop_width, crop_height, *size)
+    x, y = face_center[0] - crop_width / 2, face_center[1] - crop_height * _FACE_HEIGHT
+    if head is not None:
+        x = _containing(x, crop_width, head.left, head.right)
+        y = _containing(y, crop_height, head.top, head.bottom)
+    x, y = min(max(x, 0), width - crop_width), min(max(y, 0), height - crop_height)
+    return OutputFrame(round(x), round(y), crop_width, crop_height, *size, *size)
+
+
+def _containing(start: float, length: float, low: float, high: float) -> float:
+    """Move a stretch as little as possible, so that it contains another one, if that is not longer."""
+    if high - low > length:
+        return start  # around the face, whose hair is cut
+    return min(max(start, high - length), low)
+
+
+def _shows(frame: OutputFrame, head: Box) -> bool:
+    """Whether the head is whole in the crop, to the pixel."""
+    return (
+        frame.x <= head.left + 1
+        and frame.y <= head.top + 1
+        and frame.x + frame.crop_width >= head.right - 1
+        and frame.y + frame.crop_height >= head.bottom - 1
+    )
+
+
+def _whole(
+    picture_size: tuple[int, int],
+    size: tuple[int, int] | None,
+    aspect: tuple[int, int] | None,
+    max_side_px: int,
+    at_bottom: bool,
+) -> OutputFrame:
+    """The whole picture in a video of another shape."""
+    width, height = picture_size
+    if size is None:
+        shape = aspect or picture_size
+        around = max(width, height * shape[0] / shape[1]), max(height, width * shape[1] / shape[0])
+        scale = min(1.0, max_side_px / max(around))
+        size = _even(around[0] * scale), _even(around[1] * scale)
+    scale = min(size[0] / width, size[1] / height)
+    inner = min(_even(width * scale), size[0]), min(_even(height * scale), size[1])
+    left, top = _even_place((size[0] - inner[0]) / 2), size[1] - inner[1]
+    if not at_bottom:
+        top = _even_place(top / 2)
+    # Without scaling, a row or column of an odd picture is cut off, as in a crop.
+    crop = (inner[0], inner[1]) if scale == 1 else (width, height)
+    return OutputFrame(0, 0, min(crop[0], width), min(crop[1], height), *inner, *size, left, top)
 
 
 def _even(side: float) -> int:
     return max(2, round(side / 2) * 2)
+
+
+def _even_place(at: float) -> int:
+    return int(at // 2) * 2
 
 
 def parse_pair(text: str | None, separator: str) -> tuple[int, int] | None:

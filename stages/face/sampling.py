@@ -13,7 +13,7 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 _remap: Any = cv2.remap  # its stub knows no empty second map
 _blur: Any = cv2.GaussianBlur
 
-#: Side of the squares that `blur_widely` averages first, per px of sigma. The offset field of a mirrored background then differs
+#: Side of the squares that `blur_widely` averages first, per px of sigma. A field of offsets then differs
 #: by 0.2 px from that of `blur`; with squares three times as large, by 2.5 px.
 _COARSE = 0.09
 #: Half the time of zlib's usual search for repetitions, and smaller files: portraits repeat little but runs of one colour.
@@ -60,11 +60,6 @@ def decode_png(data: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(
         cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8
     )
-
-
-def on_colours(plane: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-    """Repeat a plane, [height, width], for three colours: numpy broadcasts over so short an axis several times slower."""
-    return cv2.merge((plane, plane, plane))  # type: ignore[return-value]
 
 
 def to_half(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float16]:

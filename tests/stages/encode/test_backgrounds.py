@@ -19,6 +19,7 @@ from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.matte import Matte, background_share, split_person
 from stages.face.rig.rig import load_rig
@@ -81,6 +82,104 @@ def test_the_layers_together_are_the_picture(picture: Image.Image) -> None:
     x, y = landmarks[1, :2].astype(int)
     assert matte.alpha[y, x] == 255
     assert matte.alpha[2, 2] < 30
+
+
+def before_a_wall(stripes: bool = False) -> tuple[Picture, npt.NDArray[np.float32], Picture]:
+    """A drawn person with thin strands of hair before a wall: the picture, its landmarks, and where the strands are."""
+    portrait = np.ascontiguousarray(np.asarray(drawn(384)))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait)
+    noise = np.random.default_rng(3).normal(0, 2, portrait.shape)
+    wall = np.full(portrait.shape, (196.0, 200.0, 206.0)) + noise
+    if stripes:
+        wall[:, ::6] -= 60
+    strands = np.zeros(portrait.shape[:2], np.uint8)
+    x = int(landmarks[mesh.FOREHEAD, 0])
+    top = int(np.flatnonzero(person[:, x] > 0.5)[0])
+    for step in range(-40, 41, 16):
+        cv2.line(strands, (x + step, top + 6), (x + step + step // 4, top - 9), (255,), 1)
+    inside = cv2.GaussianBlur((person > 0.5).astype(np.float32), (0, 0), 0.8)[..., None]
+    picture = inside * portrait + (1 - inside) * wall
+    hair = np.maximum(strands[..., None] / 255.0 * (1 - inside), 0)
+    picture = hair * (30, 24, 20) + (1 - hair) * picture
+    return np.asarray(np.clip(picture, 0, 255), np.uint8), landmarks, np.asarray(strands * (person < 0.3), np.uint8)
+
+
+def test_fine_hair_belongs_to_the_person_and_the_wall_does_not() -> None:
+    # Given strands that the segmentation does not see, before a plain wall
+    portrait, landmarks, strands = before_a_wall()
+    person = shared_landmarker().person_mask(portrait)
+    matte = split_person(portrait, landmarks, person)
+    # Then they are in the matte, and not in the filled background
+    assert np.median(matte.cut[strands > 0]) > 128
+    assert np.median(matte.plate[strands > 0]) > 170
+    # And of the wall nothing is, farther from the outline than a strand reaches
+    near = cv2.dilate(((person > 0.5) | (strands > 0)).astype(np.uint8), np.ones((11, 11), np.uint8))
+    assert (matte.cut[near == 0] > 25).mean() < 0.001
+
+
+def test_the_texture_of_a_busy_background_stays_in_the_background() -> None:
+    portrait, landmarks, _ = before_a_wall(stripes=True)
+    person = shared_landmarker().person_mask(portrait)
+    matte = split_person(portrait, landmarks, person)
+    near = cv2.dilate((person > 0.5).astype(np.uint8), np.ones((15, 15), np.uint8))
+    assert (matte.cut[near == 0] > 25).mean() < 0.002
+
+
+def test_nothing_is_copied_into_the_background_behind_the_person() -> None:
+    # Given a letter-like mark close to the head
+    portrait, landmarks, _ = before_a_wall()
+    person = shared_landmarker().person_mask(portrait)
+    left = int(np.flatnonzero(person[int(landmarks[1, 1])] > 0.5)[0])
+    mark = slice(int(landmarks[1, 1]) - 10, int(landmarks[1, 1]) + 10), slice(left - 44, left - 24)
+    portrait[mark] = (200, 20, 20)
+    # When the person is taken out / Then behind the person there is no second one
+    matte = split_person(portrait, landmarks, person)
+    behind = matte.plate[matte.alpha == 255].astype(int)
+    assert (behind[:, 0] - behind[:, 1]).max() < 90
+    red = matte.plate[mark].astype(int)
+    assert np.median(red[..., 0] - red[..., 1]) > 150
+
+
+@pytest.mark.parametrize("fault", ["hole", "crown"])
+def test_a_plain_mistake_of_the_segmentation_is_mended_and_told(fault: str) -> None:
+    # Given a segmentation with a hole in the hair, or without the top of the head
+    portrait = np.ascontiguousarray(np.asarray(drawn(384)))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait).copy()
+    assert not split_person(portrait, landmarks, person).repaired
+    x, y = landmarks[mesh.FOREHEAD, :2].astype(int)
+    if fault == "hole":
+        person[y - 24 : y - 4, x - 20 : x + 20] = 0
+    else:
+        person[: y - 2] = 0
+    matte = split_person(portrait, landmarks, person)
+    # Then the head is whole, and that is said
+    assert (matte.cut[y - 8 : y - 4, x - 10 : x + 10] > 250).all()
+    assert matte.repaired
+
+
+def test_an_ear_that_the_segmentation_half_sees_belongs_to_the_person() -> None:
+    # Given a segmentation that gives skin beside the face, as of an ear, only a third of a chance, before a busy background
+    portrait = np.asarray(drawn(384)).copy()
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait).copy()
+    x, y = landmarks[mesh.LEFT_SIDE, :2].astype(int)
+    cheek = np.median(portrait[tuple(landmarks[list(mesh.CHEEKS), 1::-1].astype(int).T)], axis=0)
+    busy = np.random.default_rng(1).integers(0, 2, (96, 96, 1)) * np.array([90, 120, 150])
+    wall = cv2.resize(busy.astype(np.uint8), (384, 384), interpolation=cv2.INTER_NEAREST)
+    portrait[person < 0.5] = wall[person < 0.5]
+    ear = np.zeros(person.shape, np.uint8)
+    cv2.ellipse(ear, (int(x) - 4, int(y)), (9, 16), 0, 0, 360, (1,), cv2.FILLED)
+    portrait[ear > 0] = cheek.astype(np.uint8)
+    person[ear > 0] = np.minimum(person[ear > 0], 0.33)
+    person[:, : x - 13] = np.minimum(person[:, : x - 13], 0.05)
+    # Then it moves with the person
+    matte = split_person(portrait, landmarks, person)
+    assert np.percentile(matte.cut[cv2.erode(ear, np.ones((5, 5), np.uint8)) > 0], 5) > 200
 
 
 def test_the_background_stands_still_while_the_head_moves(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.encode.ass_subtitles import ass_script, burned_font_size, burned_line_chars
+from stages.encode.caption_place import CaptionPlace
 from stages.encode.caption_text import caption_words
 from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
+from stages.encode.fonts import choose_font
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.fullwidth import column_width
 from stages.tts.timing import Word
 
+FONT = choose_font("a", "en")[0]
 LONG = (
     "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
     "a price he would mention with pride at every Christmas dinner afterwards."
@@ -113,12 +116,22 @@ def test_subrip_and_webvtt_can_be_read_back() -> None:
 
 def test_burned_captions_show_signs_literally() -> None:
     # Given a cue with braces, a backslash command and an emoji, for a tall picture
-    script = ass_script([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, "DejaVu Sans")
+    script = ass_script([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, FONT, CaptionPlace(False, 40, 20))
     event = script.splitlines()[-1]
     # Then nothing of it is a command, the emoji is left out, and the lines are as cut
     assert event.endswith(",,\\{\\\u2060b1\\}bold \\\u2060N é\\Nsecond")
     assert "0:00:01.00,0:00:02.50" in event
     assert f"PlayResX: {404}" in script
+
+
+def test_wide_letters_make_a_caption_smaller_instead_of_a_third_line() -> None:
+    place = CaptionPlace(True, 40, 20)
+    script = ass_script([Cue(0, 1, ("thin letters fit",)), Cue(1, 2, ("W" * 24,))], 404, 720, FONT, place)
+    thin, wide = script.splitlines()[-2:]
+    assert "{" not in thin
+    found = re.search(r",,\{\\fs(\d+)\}W+$", wide)
+    assert found is not None
+    assert 0.6 * burned_font_size(404, 720) - 1 <= int(found[1]) < burned_font_size(404, 720)
 
 
 def test_burned_lines_fit_the_picture() -> None:
@@ -140,7 +153,7 @@ def test_players_show_what_looks_like_markup_in_subrip(tmp_path: Path) -> None:
 
 def test_text_from_right_to_left_is_marked_in_every_caption_file() -> None:
     cues = [Cue(0.0, 1.0, ("שלום, Python 3.11!",)), Cue(1.0, 2.0, ("OK.",))]
-    for written in (to_srt(cues), to_vtt(cues), ass_script(cues, 640, 360, "DejaVu Sans")):
+    for written in (to_srt(cues), to_vtt(cues), ass_script(cues, 640, 360, FONT, CaptionPlace(False, 40, 20))):
         assert "\u202bשלום, Python 3.11!\u202c" in written
         assert "\u202bOK" not in written
     assert "\u202b" not in to_srt([Cue(0.0, 1.0, ("The word שלום means peace.",))])

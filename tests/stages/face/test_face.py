@@ -274,7 +274,7 @@ def test_the_output_has_the_size_that_was_asked_for_and_even_sides(
     wanted: dict[str, Any], size: tuple[int, int], tmp_path: Path
 ) -> None:
     # Given a picture with odd sides
-    ctx = job(tmp_path / "job", drawn().crop((0, 0, 639, 559)), kind="detect", **wanted)
+    ctx = job(tmp_path / "job", drawn().crop((0, 0, 639, 559)), kind="detect", fit="crop", **wanted)
     # When the stage runs
     facts = stages.face.run(ctx)
     # Then the portrait has that size, the face is whole, and untouched pixels are the picture's own

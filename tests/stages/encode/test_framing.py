@@ -1,0 +1,144 @@
+"""Videos of another shape than the picture: the head stays whole, borders stand still, captions stand clear of the face."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stages.face
+from stages.context import Context
+from stages.encode.caption_place import FaceHeights, choose_place
+from stages.encode.framing import frames_of_job
+from stages.face.output_frame import Box, choose_output_frame, head_box
+from stages.face.placement import Placement
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
+from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of
+
+Picture = npt.NDArray[np.uint8]
+
+_SIDE = st.integers(200, 1600)
+_SHAPE = st.sampled_from([(9, 16), (16, 9), (1, 1), (4, 5), (3, 1)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(_SIDE, _SIDE, st.tuples(*[st.floats(0, 1)] * 4), _SHAPE, st.sampled_from(["auto", "crop", "pad", "blur"]),
+       st.booleans(), st.booleans(), st.booleans())  # fmt: skip
+def test_the_video_has_its_shape_and_the_head_is_whole(
+    width: int, height: int, part: tuple[float, ...], shape: tuple[int, int], fit: str,
+    sized: bool, at_bottom: bool, draft: bool,
+) -> None:  # fmt: skip
+    # Given a head anywhere in a picture of any shape, and a wish
+    left, right = sorted((part[0] * width, part[1] * width))
+    top, bottom = sorted((part[2] * height, part[3] * height))
+    head = Box(left, top, right + 1, bottom + 1).within(width, height)
+    middle = ((left + right) / 2, (top + bottom) / 2)
+    size = (shape[0] * 60, shape[1] * 60) if sized else None
+    frame = choose_output_frame((width, height), middle, size, None if sized else shape, 1080, fit, head, at_bottom)
+    if draft:
+        frame = frame.halved()
+    # Then all is even, the picture lies in the video, and the video has the shape that was asked for
+    sides = (frame.width, frame.height, frame.video_width, frame.video_height, frame.left, frame.top)
+    assert all(side % 2 == 0 for side in sides)
+    assert min(frame.left, frame.top) >= 0
+    assert frame.left + frame.width <= frame.video_width
+    assert frame.top + frame.height <= frame.video_height
+    assert abs(frame.video_width - frame.video_height * shape[0] / shape[1]) <= 2 + 2 * shape[0] / shape[1]
+    # And pad and blur show the whole picture, auto the whole head, and crop fills the video
+    shown = (frame.x, frame.y, frame.x + frame.crop_width, frame.y + frame.crop_height)
+    if fit in ("pad", "blur"):
+        assert shown[:2] == (0, 0)
+        assert width - shown[2] <= 1
+        assert height - shown[3] <= 1
+    if fit == "auto":
+        assert shown[0] <= head.left + 1
+        assert shown[1] <= head.top + 1
+        assert shown[2] >= head.right - 1
+        assert shown[3] >= head.bottom - 1
+    if fit == "crop":
+        assert (frame.width, frame.height) == (frame.video_width, frame.video_height)
+
+
+def moved(folder: Path, **manifest: Any) -> tuple[Context, list[Picture]]:
+    """A job about a close portrait, and its frames: at rest, and with the head to either side."""
+    ctx = job(folder, encoded(drawn(640).crop((90, 40, 570, 520))), **manifest)
+    stages.face.run(ctx)
+    values = np.zeros((3, len(PARAMETERS)), np.float32)
+    values[1:, PARAMETERS.index("head_yaw")] = 3.0, -3.0
+    values[1:, PARAMETERS.index("head_x")] = 0.02, -0.02
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return ctx, [frame.to_bgr() for frame in frames_of_job(ctx).frames()]
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(
+    ("manifest", "border"),
+    [
+        ({"fit": "pad"}, (0, 0, 0)),
+        ({"fit": "pad", "background": "green"}, (64, 177, 0)),
+        ({"background": "#102030"}, (48, 32, 16)),
+        ({"background": "transparent"}, (0, 0, 0)),
+        ({}, None),
+        ({"background": "blur"}, None),
+    ],
+)
+def test_borders_stand_still_around_the_moving_person(
+    manifest: dict[str, Any], border: tuple[int, int, int] | None, tmp_path: Path
+) -> None:
+    # Given a close crop as a vertical video
+    ctx, frames = moved(tmp_path / "job", aspect="9:16", **manifest)
+    place = Placement.of_job(ctx)
+    around = np.ones((place.height, place.width), bool)
+    around[place.top : place.bottom, place.left : place.right] = False
+    assert around.mean() > 0.3
+    # Then nothing outside of the picture changes, and inside the head moves
+    inside = ~around
+    for frame in frames:
+        assert frame.shape[:2] == (place.height, place.width)
+        assert np.array_equal(frame[around], frames[0][around])
+        # And a colour is that of the background; two rows at the picture's edge share their chroma with it
+        if border is not None:
+            assert np.abs(frame[2, :, :3].astype(int) - border).max() <= 3
+    assert (frames[1] != frames[2])[inside].any()
+    if manifest.get("background") == "transparent":
+        assert (frames[0][..., 3][around] == 0).all()
+    # And the head is whole
+    head = head_box(np.array(face_of(ctx)["landmarks"], np.float32))
+    assert (place.right - place.left, place.bottom - place.top) == portrait_of(ctx).shape[1::-1]
+    assert head.within(*portrait_of(ctx).shape[1::-1]).width > 0.5 * place.width
+
+
+@pytest.mark.usefixtures("models")
+def test_a_new_background_has_no_seam_where_the_picture_ends(tmp_path: Path) -> None:
+    _, frames = moved(tmp_path / "job", aspect="9:16", background="blur")
+    rows = frames[0].astype(int)
+    steps = np.abs(np.diff(rows[:, 4], axis=0)).max(axis=1)
+    assert steps.max() <= 6
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([(608, 1080), (1080, 1080), (1920, 1080), (320, 400)]), st.floats(-0.2, 0.9),
+       st.floats(0.15, 1.2), st.integers(1, 2))  # fmt: skip
+def test_captions_stand_clear_of_the_face_where_there_is_room(
+    size: tuple[int, int], hair: float, length: float, lines: int
+) -> None:
+    # Given a head anywhere
+    width, height = size
+    face = FaceHeights(hair * height, (hair + 0.45 * length) * height, (hair + length) * height)
+    block = lines * 0.052 * min(size)
+    place = choose_place(face, width, height, block)
+    start = place.margin if place.top else height - place.margin - block
+    # Then captions lie inside the title-safe area
+    assert start >= 0.05 * height - 1
+    assert start + block <= 0.95 * height + 1
+    assert place.side >= 0.05 * width - 1
+    # And below the chin or above the brows wherever that is possible
+    clear = start >= face.chin - 1 or start + block <= face.brows + 1
+    possible = 0.95 * height - block >= face.chin + 1 or 0.05 * height + block <= face.brows - 1
+    assert clear or not possible
