@@ -79,7 +79,7 @@ class Composer:
         self._background = Background(behind, transparent)
         self._still = self._background.frame.copy()
         self._background.show(self._figure, (slice(0, self.height), slice(0, self.width)), self._still)
-        self._eyes = [BlinkPainter(lid, self._figure[..., :3]) for lid in rig.lids]
+        self._eyes = [BlinkPainter(lid) for lid in rig.lids]
         self._rig, self._track = rig, track
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._creases = CreaseShader(rig.crease)
@@ -161,7 +161,7 @@ class Composer:
         boxes = []
         for eye, name in zip(self._eyes, ("blink_left", "blink_right"), strict=False):
             if parameters[name] > 0:
-                self._painted[eye.slices][..., :3] = eye.paint(parameters[name])
+                self._painted[eye.slices][..., :3] = eye.paint(self._painted[eye.slices], parameters[name])
                 boxes.append(eye.slices)
         return boxes
 
