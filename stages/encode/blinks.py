@@ -82,8 +82,9 @@ class BlinkPainter:
         height = np.maximum(-lid.below, 0) / lid.unfolds
         zone = 1 - _step((height - 0.45) / 0.55)
         slow = _FLATTENS * (0.3 * leaves + 0.7 * blink)
-        lashes = np.maximum(1 - _step((height - 0.35) / 0.3), lid.stray)
-        return zone * (slow + (leaves - slow) * lashes) * lid.side
+        share = zone * (slow + (leaves - slow) * (1 - _step((height - 0.35) / 0.3)))
+        single = lid.stray * (leaves * (1 - _step((height - 0.9) / 0.4)))
+        return np.maximum(share, single) * lid.side
 
     def _surface(self, above: Grid, edge: Grid, blink: float) -> Grid:
         """The lid's skin, rounded by light, with the grain that moves with its edge."""

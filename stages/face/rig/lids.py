@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
-from stages.face.rig.eye_outline import EyeOutline
+from stages.face.eye_outline import EyeOutline
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -26,8 +26,8 @@ _ASIDE, _ABOVE, _BELOW = 0.34, 0.72, 0.62
 LOWER_LID_RISE = 0.15
 #: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
 _LASHES, _UNFOLDS = 0.15, 0.34
-#: Brightness, relative to bare skin, below which a pixel over the lid is a brow or the rim of glasses.
-_RIM = 0.62
+#: Brightness, relative to bare skin, below which a pixel over the lid may belong to the rim of glasses.
+_RIM = 0.68
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     covered = (below > -np.maximum(0.62 * top, 0.09 * eye.width) * taper) & (below < opening + 0.13 * eye.width * taper)
     skin = _fill_softly(shown, _bare(shown, ~(covered & (taper > 0)), eye.width), eye.width)
     opening = opening + strip.over(_white_below(strip, shown, skin, eye), along) * taper
-    lashes, offset, colour = _lashes(strip, shown, skin, eye)
+    lashes, offset, colour = _lashes(strip, shown, skin, eye, side)
     return Lid(
         origin=(box[0], box[1]),
         down=eye.down.astype(np.float32),
@@ -171,27 +171,34 @@ def _fill_softly(box: Grid, known: Grid, eye_width: float) -> Grid:
 
 
 def _free_height(strip: _Strip, shown: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
-    """How far above the lid's edge, px, there is only skin: below the brow, and below the rim of glasses.
-
-    A rim is a dark line that runs along most of the eye, with brighter skin between it and the lashes.
-    """
-    rows = np.arange(0, round(0.5 * eye.width) + 1, dtype=np.float64)
-    level = strip.read(shown.mean(axis=-1), strip.upper, -rows)
-    dark = level < _RIM * np.percentile(level, 75, axis=0)
-    lashes = round(0.06 * eye.width)
-    bright = np.maximum.accumulate(~dark[lashes:], axis=0)
-    barred = dark[lashes:] & bright
-    barred[: -2] &= barred[1:-1] & barred[2:]
-    found = barred.any(axis=0)
+    """How far above the lid's edge, px, there is only skin: below the brow, and below the rim of glasses."""
     brow = np.maximum(0.8 * (strip.upper - eye.brow), 0.1 * eye.width)
     height = np.minimum(brow, _UNFOLDS * eye.width)
-    rim = found & strip.inside & (barred.argmax(axis=0) + lashes < height)
-    if rim.sum() > 0.75 * strip.inside.sum():
-        place = strip.columns / eye.width
-        curve = np.polynomial.polynomial.polyfit(place[rim], (barred.argmax(axis=0) + lashes)[rim], 2)
-        line = np.polynomial.polynomial.polyval(np.clip(place, 0, 1), curve) - 0.05 * eye.width
-        height = np.minimum(height, np.maximum(line, 0.06 * eye.width))
+    rim = _rim(strip, shown, eye)
+    if rim is not None:
+        height = np.minimum(height, np.maximum(rim - 0.03 * eye.width, 0.05 * eye.width))
     return np.maximum(_smooth(height, 0.1 * eye.width), 2.0)
+
+
+def _rim(strip: _Strip, shown: Grid, eye: EyeOutline) -> npt.NDArray[np.float64] | None:
+    """Find the rim of glasses over the eye: px from the lid's edge to the rim's lower side.
+
+    It is a dark line that goes on beyond both corners of the eye. Lashes, creases and brows do not.
+    """
+    first, last = round(0.05 * eye.width), round(_UNFOLDS * eye.width)
+    rows = np.arange(0, round(0.5 * eye.width) + 1, dtype=np.float64)
+    level = strip.read(shown.mean(axis=-1), strip.upper, -rows)
+    dark = (level < _RIM * np.percentile(level, 75, axis=0))[first : last + 1]
+    top = last - dark[::-1].argmax(axis=0)  # of the highest dark line, px above the edge
+    under = (np.arange(len(dark))[:, None] < (top - first)[None]) & ~dark
+    bottom = np.where(under.any(axis=0), len(dark) - 1 - under[::-1].argmax(axis=0) + first + 1, 0)
+    found = dark.any(axis=0) & (bottom > 0)
+    place = strip.columns / eye.width
+    for part in (place < 0, place > 1, strip.inside):
+        if found[part].mean() < 0.6:
+            return None
+    fit = np.polynomial.polynomial.polyfit(place[found], (bottom - strip.upper)[found], 3)
+    return np.asarray(np.polynomial.polynomial.polyval(place, fit) + strip.upper, np.float64)
 
 
 def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
@@ -205,17 +212,19 @@ def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt
 def _grain(shown: Grid, below: Grid, top: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
     """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
     fine = shown.mean(axis=-1)
-    fine = fine - blur(fine, max(0.035 * eye.width, 1.0))
+    fine = fine - blur(fine, max(0.03 * eye.width, 1.0))
+    fine = fine - cv2.blur(fine, (max(round(0.2 * eye.width), 3) | 1, 1))  # no creases
     most = 2.5 * tones.grain + 1.0
     low, high = 0.55 * top, np.maximum(top, 0.55 * top + 2.0)
     span = high - low
     place = np.abs(np.mod(-below - low + span, 2 * span) - span) + low  # px above the edge, between low and high
     shift = (-below - place)[..., None] * eye.down.astype(np.float32)
     y, x = np.indices(below.shape, dtype=np.float32)
-    return np.clip(sample(fine, np.dstack([x, y]) + shift.astype(np.float32)), -most, most).astype(np.float32)
+    strength = np.clip((top / eye.width - 0.12) / 0.1, 0, 1)  # there is no bare skin to take it from under a low rim
+    return np.clip(strength * sample(fine, np.dstack([x, y]) + shift.astype(np.float32)), -most, most)
 
 
-def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> tuple[Grid, int, Grid]:
+def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:
     """Read the darkness of lashes and lid's edge from the picture, straightened; rows above the edge, and the colour."""
     offset = max(round(_LASHES * eye.width), 2)
     rows = np.arange(-offset, max(2, offset // 2) + 1, dtype=np.float64)
@@ -227,10 +236,12 @@ def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> tuple[Gr
     # A crease above a strip of bright lid is no lash: darkness only falls on the way up from the edge.
     core = round(0.03 * eye.width)
     above = np.minimum.accumulate(depth[: offset - core][::-1], axis=0)[::-1]
-    above = np.minimum(above, np.clip((np.arange(len(above))[:, None] + 1) / (0.5 * offset), 0, 1))
-    depth[: offset - core] = above
+    outward = strip.columns / eye.width if side else 1 - strip.columns / eye.width
+    reach = (0.045 + 0.105 * np.clip(outward + 0.1, 0, 1)) * eye.width  # they are shorter toward the nose
+    depth[: offset - core] = above * np.clip(2 - 2 * -rows[: offset - core, None] / reach[None], 0, 1)
     depth *= np.where(rows > 0, np.exp(-((rows / max(0.025 * eye.width, 0.8)) ** 2)), 1.0)[:, None]
     line = 0.6 * np.exp(-((rows / max(0.028 * eye.width, 0.9)) ** 2))[:, None]
     opening = strip.lower - strip.upper
     taper = np.clip(opening / max(0.35 * float(opening.max()), 1.0), 0, 1)
+    taper *= np.clip(outward / 0.22, 0, 1)  # there are none at the inner corner
     return (np.maximum(depth, line) * taper).astype(np.float32), offset, colour.astype(np.float32)
