@@ -18,6 +18,7 @@ class FaceFacts(TypedDict):
         face_px: size of the chosen face in the picture, px.
         confidence: of the detection, 0 to 1.
         pose: `yaw`, `pitch` and `roll`, degrees.
+        eyes: "open", "closed", or "unsure": not where a person's would be, or covered; only open eyes blink and look about.
         width, height: of the video, px.
     """
 
@@ -25,6 +26,7 @@ class FaceFacts(TypedDict):
     faces_found: int
     face_px: int
     confidence: float
+    eyes: str
     pose: Mapping[str, float]
     width: int
     height: int

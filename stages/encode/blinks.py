@@ -74,7 +74,7 @@ class BlinkPainter:
 
     def _shadow(self, above: Grid, leaves: float) -> Grid:
         """The lid's shadow on the eyeball."""
-        return leaves * np.float32(0.38) * np.exp(np.minimum(above, 0) / (0.06 * self._lid.eye_width))
+        return np.asarray(0.38 * leaves * np.exp(np.minimum(above, 0) / (0.06 * self._lid.eye_width)), np.float32)
 
     def _unfolded(self, blink: float, leaves: float) -> Grid:
         """Share of the lid's own surface: at once where the open lid's lashes are, with the closing up to the crease."""
@@ -93,7 +93,7 @@ class BlinkPainter:
         round_ = 0.045 * np.exp(-(((height - 0.55) / 0.3) ** 2)) - 0.07 * np.exp(-(((height - 1.05) / 0.22) ** 2))
         light = 1 + blink * round_ - 0.10 * np.exp(-np.square(above / (0.055 * lid.eye_width)))
         places = np.dstack([self._columns - edge * lid.down[0], self._rows - edge * lid.down[1]])
-        return self._skin * on_colours(light.astype(np.float32)) + on_colours(sample(lid.grain, places))
+        return np.asarray(self._skin * on_colours(light.astype(np.float32)) + on_colours(sample(lid.grain, places)))
 
     def _lashes(self, above: Grid, blink: float) -> Grid:
         """Darkness of the lashes: they point up, then at the camera, then down."""

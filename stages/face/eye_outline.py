@@ -13,6 +13,9 @@ from stages.face.mesh import FloatArray
 
 Grid = npt.NDArray[np.float32]
 
+_fit: Any = np.polynomial.polynomial.polyfit
+_at: Any = np.polynomial.polynomial.polyval
+
 #: Fraction of the eye's width added on both sides, because the mesh's corners lie inside the eye's.
 _CORNERS = 0.05
 
@@ -82,8 +85,8 @@ class EyeOutline:
     def edges(self, along: npt.NDArray[Any]) -> tuple[Grid, Grid]:
         """The upper and the lower lid's edges at px `along`: px along `down`. They meet beyond the corners."""
         place = np.clip((2 * along / self.width - 1) / (1 + 2 * _CORNERS), -1, 1)
-        upper = np.polynomial.polynomial.polyval(place, self.upper) * self.width
-        lower = np.polynomial.polynomial.polyval(place, self.lower) * self.width
+        upper = _at(place, self.upper) * self.width
+        lower = _at(place, self.lower) * self.width
         return upper.astype(np.float32), np.maximum(lower, upper).astype(np.float32)
 
 
@@ -91,5 +94,4 @@ def _edge(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Fit a lid's edge, a polynomial of degree 4, to points in eye widths; the corners count more."""
     weights = np.ones(len(points))
     weights[[0, -1]] = 4.0
-    fit: Any = np.polynomial.polynomial.polyfit
-    return np.asarray(fit(2 * points[:, 0] - 1, points[:, 1], 4, w=weights), np.float64)
+    return np.asarray(_fit(2 * points[:, 0] - 1, points[:, 1], 4, w=weights), np.float64)

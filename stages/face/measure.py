@@ -14,6 +14,7 @@ from stages.context import Context
 from stages.face import backdrop, decode, mesh, output_frame
 from stages.face.acceptance import check_face, choose_face
 from stages.face.detect import Face, find_faces
+from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose
@@ -96,6 +97,7 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     _allow_drawing(ctx, frame.width, frame.height)
     portrait = frame.render(source)
     measured = Face(face.score, np.round(frame.to_output(face.landmarks), 2))  # as face.json will say
+    eyes = judge_eyes(portrait, measured.landmarks)
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces))
     facts: FaceFacts = {
         "engine": "mediapipe",
@@ -103,10 +105,11 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
         "face_px": round(face.size_px * scale),
         "confidence": round(face.score, 3),
         "pose": record["pose"],
+        "eyes": eyes.value,
         "width": frame.width,
         "height": frame.height,
     }
-    return Measured(record, facts, _warnings(options, measured, len(faces)), encode_png(portrait)), portrait
+    return Measured(record, facts, _warnings(options, measured, len(faces), eyes), encode_png(portrait)), portrait
 
 
 def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:
@@ -116,7 +119,7 @@ def _output_frame(options: PictureOptions, face: Face, width: int, height: int) 
     return frame.halved() if options.draft else frame
 
 
-def _warnings(options: PictureOptions, face: Face, count: int) -> list[str]:
+def _warnings(options: PictureOptions, face: Face, count: int, eyes: Eyes) -> list[str]:
     found = []
     if count > 1 and options.face == "largest":
         found.append(f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another.")
@@ -124,8 +127,13 @@ def _warnings(options: PictureOptions, face: Face, count: int) -> list[str]:
         found.append(
             f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth."
         )
-    if max(mesh.lid_openness(face.landmarks)) < mesh.CLOSED_EYE:
+    if eyes is Eyes.CLOSED:
         found.append("The eyes are closed in the picture, so the video has no blinks.")
+    if eyes is Eyes.UNSURE:
+        found.append(
+            "The eyes cannot be made out (sunglasses, hair, or eyes drawn larger than a person's), so the video has no blinks, "
+            "and the gaze stays as in the picture."
+        )
     return found
 
 

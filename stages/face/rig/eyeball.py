@@ -54,7 +54,8 @@ def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball
     along, down = eye.local(box)
     upper, lower = eye.edges(along)
     rim = max(_RIM * eye.width, 0.6)
-    opening = np.clip(down - upper - rim + 0.5, 0, 1) * np.clip(lower - down - rim + 0.5, 0, 1)
+    inside = np.clip(down - upper - rim + 0.5, 0, 1) * np.clip(lower - down - rim + 0.5, 0, 1)
+    opening = np.asarray(inside, np.float32)
     left, right = _white_beside(shown, eye, along, opening)
     ball, highlight = _without_highlight(_under_lids(shown, eye, down, upper + 1.5 * rim, lower - 1.5 * rim), eye, box)
     beyond = np.abs(along - eye.iris[0]) - 1.05 * eye.radius
@@ -70,7 +71,7 @@ def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball
         ball=ball,
         highlight=highlight,
         share=np.asarray(1 - fade * fade * (3 - 2 * fade), np.float32),
-        opening=opening.astype(np.float32),
+        opening=opening,
     )
 
 
@@ -84,13 +85,13 @@ def _white_beside(shown: Picture, eye: EyeOutline, along: Grid, opening: Grid) -
     iris = level[inside & (far < -0.3 * eye.radius)]
     if not white.size or not iris.size:
         return 0.0, 0.0
-    least = 0.55 * float(np.median(iris)) + 0.45 * float(np.percentile(white, 75))
+    least = 0.7 * float(np.median(iris)) + 0.3 * float(np.percentile(white, 75))
     bright = inside & (level > least) & (far > 0)
     count = []
     for part in (along < eye.iris[0], along > eye.iris[0]):
         seen = [np.mean(bright[here]) for c in np.unique(columns[part & inside & (far > 0)])
                 if (here := part & inside & (columns == c)).any()]  # fmt: skip
-        count.append(float(np.sum(np.array(seen) > 0.5)))
+        count.append(float(np.sum(np.array(seen) > 0.35)))
     return count[0], count[1]
 
 
@@ -106,7 +107,9 @@ def _without_highlight(ball: Picture, eye: EyeOutline, box: tuple[int, int, int,
     """Split the eyeball into itself without the reflection of a lamp on the iris, and that reflection."""
     level = ball.mean(axis=-1, dtype=np.float32)
     across = 2 * round(0.38 * eye.radius) + 1
-    small = level - cv2.morphologyEx(level, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across)))
+    small = level - cv2.morphologyEx(
+        level, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    )
     along, down = eye.local(box)
     iris = np.hypot(along - eye.iris[0], down - eye.iris[1]) < 0.85 * eye.radius
     spot = cv2.dilate(((small > 30) & iris).astype(np.uint8), np.ones((3, 3), np.uint8))
@@ -115,4 +118,4 @@ def _without_highlight(ball: Picture, eye: EyeOutline, box: tuple[int, int, int,
     filled = np.asarray(cv2.inpaint(ball, spot, max(0.2 * eye.radius, 1.0), cv2.INPAINT_TELEA), np.uint8)
     share = blur(spot.astype(np.float32), 0.7)[..., None]
     plain = np.clip(ball + share * (filled.astype(np.float32) - ball), 0, ball).astype(np.uint8)
-    return plain, cv2.subtract(ball, plain)
+    return plain, np.asarray(cv2.subtract(ball, plain), np.uint8)

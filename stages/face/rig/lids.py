@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
-from stages.face.eye_outline import EyeOutline
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -197,8 +197,8 @@ def _rim(strip: _Strip, shown: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]
     for part in (place < 0, place > 1, strip.inside):
         if found[part].mean() < 0.6:
             return None
-    fit = np.polynomial.polynomial.polyfit(place[found], (bottom - strip.upper)[found], 3)
-    return np.asarray(np.polynomial.polynomial.polyval(place, fit) + strip.upper, np.float64)
+    height = np.poly1d(np.polyfit(place[found], (bottom - strip.upper)[found], 3))
+    return np.asarray(height(place) + strip.upper, np.float64)
 
 
 def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
@@ -221,7 +221,8 @@ def _grain(shown: Grid, below: Grid, top: Grid, eye: EyeOutline, tones: FaceColo
     shift = (-below - place)[..., None] * eye.down.astype(np.float32)
     y, x = np.indices(below.shape, dtype=np.float32)
     strength = np.clip((top / eye.width - 0.12) / 0.1, 0, 1)  # there is no bare skin to take it from under a low rim
-    return np.clip(strength * sample(fine, np.dstack([x, y]) + shift.astype(np.float32)), -most, most)
+    detail = strength * sample(fine, np.dstack([x, y]) + shift.astype(np.float32))
+    return np.asarray(np.clip(detail, -most, most), np.float32)
 
 
 def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:
