@@ -49,7 +49,7 @@ class Eyeball:
 def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball:
     """Prepare the eye on the picture's left (`side` 0) or right (1) of an RGB portrait."""
     eye = EyeOutline.of(landmarks, side)
-    box = eye.box(0.04, 0.34, 0.26, (portrait.shape[1], portrait.shape[0]))
+    box = _box_around_opening(eye, (portrait.shape[1], portrait.shape[0]))
     shown = portrait[box[1] : box[3], box[0] : box[2]]
     along, down = eye.local(box)
     upper, lower = eye.edges(along)
@@ -73,6 +73,17 @@ def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball
         share=np.asarray(1 - fade * fade * (3 - 2 * fade), np.float32),
         opening=opening,
     )
+
+
+def _box_around_opening(eye: EyeOutline, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = box = eye.box(0.02, 0.5, 0.4, size)
+    along, down = eye.local(box)
+    upper, lower = eye.edges(along)
+    inside = (down > upper) & (down < lower)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return x0, y0, x1, y1
+    return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
 
 
 def _white_beside(shown: Picture, eye: EyeOutline, along: Grid, opening: Grid) -> tuple[float, float]:

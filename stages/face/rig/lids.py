@@ -83,19 +83,20 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     covered = (below > -np.maximum(0.62 * top, 0.09 * eye.width) * taper) & (below < opening + 0.13 * eye.width * taper)
     skin = _fill_softly(shown, _bare(shown, ~(covered & (taper > 0)), eye.width), eye.width)
     opening = opening + strip.over(_white_below(strip, shown, skin, eye), along) * taper
+    stray = _single_lashes(shown, skin, eye)
     lashes, offset, colour = _lashes(strip, shown, skin, eye, side)
     return Lid(
         origin=(box[0], box[1]),
         down=eye.down.astype(np.float32),
         eye_width=eye.width,
         skin=skin,
-        grain=_grain(shown, below, top, eye, tones),
+        grain=_grain(shown, below, top, stray, eye, tones),
         below=below,
         opening=opening,
         unfolds=top,
         taper=taper,
         side=_side(along / eye.width if side == 0 else 1 - along / eye.width),
-        stray=_single_lashes(shown, skin, eye),
+        stray=stray,
         along=along - strip.start,
         lashes=lashes,
         offset=offset,
@@ -146,7 +147,8 @@ def _bare(shown: Grid, free: npt.NDArray[np.bool_], eye_width: float) -> Grid:
     """Weight of each pixel as bare skin: 1, near 0 for much darker ones (lashes, creases, brows), 0 for the eye."""
     known = cv2.erode(free.astype(np.float32), np.ones((3, 3), np.uint8))
     level = shown.mean(axis=-1)
-    usual = blur(level * known, 0.5 * eye_width) / np.maximum(blur(known, 0.5 * eye_width), 1e-3)
+    around = 0.25 * eye_width  # wider than lashes and creases, narrower than the shade of a deep-set eye
+    usual = blur(level * known, around) / np.maximum(blur(known, around), 1e-3)
     bright = np.clip((level / np.maximum(usual, 1.0) - 0.72) / 0.2, 0.01, 1.0)
     return np.asarray(known * bright, np.float32)
 
@@ -209,11 +211,12 @@ def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt
     return _smooth(np.where(strip.inside, np.clip(white, 0, None), 0.0), 0.06 * eye.width)
 
 
-def _grain(shown: Grid, below: Grid, top: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
+def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
     """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
     fine = shown.mean(axis=-1)
     fine = fine - blur(fine, max(0.03 * eye.width, 1.0))
     fine = fine - cv2.blur(fine, (max(round(0.2 * eye.width), 3) | 1, 1))  # no creases
+    fine *= np.clip(1 - 2 * blur(stray, 1.0), 0, 1)
     most = 2.5 * tones.grain + 1.0
     low, high = 0.55 * top, np.maximum(top, 0.55 * top + 2.0)
     span = high - low
