@@ -36,6 +36,9 @@ class BlinkPainter:
         self._lid = lid
         self._skin = np.ascontiguousarray(lid.skin[..., ::-1])
         self._lash_colour = lid.lash_colour[::-1].astype(np.float32)
+        #: The rim of glasses stays before the lid, and the skin above it cannot be seen to follow.
+        self._rim = on_colours(lid.rim) if lid.rim.any() else None
+        self._follows = _FOLLOWS if self._rim is None else 0.0
         self._rows, self._columns = np.indices((height, width), dtype=np.float32)
 
     def paint(self, portrait: Picture, blink: float) -> Picture:
@@ -61,6 +64,8 @@ class BlinkPainter:
         eyeball += on_colours(share) * (self._surface(above, edge, blink) - eyeball)
         line = on_colours(self._lashes(above, blink) * leaves)
         eyeball += line * (self._lash_colour - eyeball)
+        if self._rim is not None:
+            eyeball += self._rim * (shown - eyeball)
         return np.asarray(np.clip(eyeball + 0.5, 0, 255), np.uint8)
 
     def _moved(self, shown: Picture, above: Grid, under: Grid, edge: Grid, rise: Grid) -> Grid:
@@ -68,7 +73,7 @@ class BlinkPainter:
         lid = self._lid
         far = np.clip(1 - above / (lid.unfolds + edge), 0, 1)
         near = np.clip(1 - under / (_LOWER_REACH * lid.eye_width), 0, 1)
-        shift = np.where(under > -0.5, rise * near * near, -_FOLLOWS * edge * far)
+        shift = np.where(under > -0.5, rise * near * near, -self._follows * edge * far)
         places = np.dstack([self._columns + shift * lid.down[0], self._rows + shift * lid.down[1]])
         return sample(shown, places).astype(np.float32)
 

@@ -95,3 +95,21 @@ def _edge(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     weights = np.ones(len(points))
     weights[[0, -1]] = 4.0
     return np.asarray(_fit(2 * points[:, 0] - 1, points[:, 1], 4, w=weights), np.float64)
+
+
+def strongest_path(strength: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.intp]:
+    """Find the line from the first to the last column along which `strength`, [rows, columns], has the greatest sum.
+
+    It moves by at most one row from column to column, each time at the cost `step`. Returns its row in every column.
+    """
+    total, came = strength[:, 0], []
+    for column in range(1, strength.shape[1]):
+        padded = np.pad(total, 1, constant_values=-np.inf)
+        choices = np.stack([padded[:-2] - step, padded[1:-1], padded[2:] - step])
+        best = choices.argmax(axis=0)
+        came.append(best - 1)
+        total = choices.max(axis=0) + strength[:, column]
+    path = [int(total.argmax())]
+    for steps in reversed(came):
+        path.append(path[-1] + int(steps[path[-1]]))
+    return np.array(path[::-1], np.intp)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.eye_outline import EyeOutline
+from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.sampling import blur, sample
@@ -26,8 +26,8 @@ _ASIDE, _ABOVE, _BELOW = 0.34, 0.72, 0.62
 LOWER_LID_RISE = 0.15
 #: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
 _LASHES, _UNFOLDS = 0.15, 0.34
-#: Brightness, relative to bare skin, below which a pixel over the lid may belong to the rim of glasses.
-_RIM = 0.68
+#: Greatest height of a rim of glasses, in eye widths, and how much darker than the skin beside it it is at least.
+_RIM_HEIGHT, _RIM_DARK = 0.13, 0.13
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Lid:
         side: the same, but it reaches beyond the outer corner as far as the lashes there do.
         stray: single lashes high above the edge, 0 to 1, [height, width].
         along: column of `lashes` for each pixel, [height, width].
+        rim: 1 where the rim of glasses is before the lid, 0 elsewhere, [height, width].
         lashes: darkness of the lid's edge, 0 to 1, [reach, width]: row r lies `offset` - r px above the edge.
         offset: rows of `lashes` above the edge.
         lash_colour: RGB.
@@ -63,6 +64,7 @@ class Lid:
     taper: Grid
     side: Grid
     stray: Grid
+    rim: Grid
     along: Grid
     lashes: Grid
     offset: int
@@ -79,7 +81,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     below, opening = down - upper, lower - upper
     taper = np.clip(opening / max(0.4 * float(opening.max()), 1.0), 0, 1)
     strip = _Strip(eye, box)
-    top = strip.over(_free_height(strip, shown, eye), along)
+    top = strip.over(_free_height(strip, eye), along)
     covered = (below > -np.maximum(0.62 * top, 0.09 * eye.width) * taper) & (below < opening + 0.13 * eye.width * taper)
     skin = _fill_softly(shown, _bare(shown, ~(covered & (taper > 0)), eye.width), eye.width)
     opening = opening + strip.over(_white_below(strip, shown, skin, eye), along) * taper
@@ -97,6 +99,7 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
         taper=taper,
         side=_side(along / eye.width if side == 0 else 1 - along / eye.width),
         stray=stray,
+        rim=_rim(strip, shown, eye, along, down),
         along=along - strip.start,
         lashes=lashes,
         offset=offset,
@@ -172,43 +175,44 @@ def _fill_softly(box: Grid, known: Grid, eye_width: float) -> Grid:
     return np.asarray(blur(_fill(soft.astype(np.float32), np.clip(weight * 2.0 - 0.2, 0, 1)), 0.6 * sigma), np.float32)
 
 
-def _free_height(strip: _Strip, shown: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
-    """How far above the lid's edge, px, there is only skin: below the brow, and below the rim of glasses."""
+def _free_height(strip: _Strip, eye: EyeOutline) -> npt.NDArray[np.float64]:
+    """How far above the lid's edge, px, there is skin: up to some way below the brow."""
     brow = np.maximum(0.8 * (strip.upper - eye.brow), 0.1 * eye.width)
-    height = np.minimum(brow, _UNFOLDS * eye.width)
-    rim = _rim(strip, shown, eye)
-    if rim is not None:
-        height = np.minimum(height, np.maximum(rim - 0.03 * eye.width, 0.05 * eye.width))
-    return np.maximum(_smooth(height, 0.1 * eye.width), 2.0)
+    return np.maximum(_smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
 
 
-def _rim(strip: _Strip, shown: Grid, eye: EyeOutline) -> npt.NDArray[np.float64] | None:
-    """Find the rim of glasses over the eye: px from the lid's edge to the rim's lower side.
+def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
+    """Find the rim of glasses over the eye: 1 on it, 0 elsewhere, [height, width].
 
-    It is a dark line that goes on beyond both corners of the eye. Lashes, creases and brows do not.
+    It is a thin dark line that goes on beyond both corners of the eye. Lashes and creases do not.
     """
-    first, last = round(0.05 * eye.width), round(_UNFOLDS * eye.width)
-    rows = np.arange(0, round(0.5 * eye.width) + 1, dtype=np.float64)
-    level = strip.read(shown.mean(axis=-1), strip.upper, -rows)
-    dark = (level < _RIM * np.percentile(level, 75, axis=0))[first : last + 1]
-    top = last - dark[::-1].argmax(axis=0)  # of the highest dark line, px above the edge
-    under = (np.arange(len(dark))[:, None] < (top - first)[None]) & ~dark
-    bottom = np.where(under.any(axis=0), len(dark) - 1 - under[::-1].argmax(axis=0) + first + 1, 0)
-    found = dark.any(axis=0) & (bottom > 0)
+    level = shown.mean(axis=-1)
+    tall = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(_RIM_HEIGHT * eye.width), 2) | 1))
+    closed = blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, tall), 0.5)
+    darker = 1 - level / np.maximum(closed, 1.0)
+    rows = np.arange(-round(0.6 * eye.width), 1, dtype=np.float64)
+    line = strip.read(np.asarray(darker, np.float32), np.zeros_like(strip.upper), rows)
+    line[rows[:, None] > strip.upper[None] - 0.04 * eye.width] = 0.0
+    path = strongest_path(line.astype(np.float64), 0.02)
+    dark = np.take_along_axis(line, path[None], axis=0)[0]
     place = strip.columns / eye.width
-    for part in (place < 0, place > 1, strip.inside):
-        if found[part].mean() < 0.6:
-            return None
-    height = np.poly1d(np.polyfit(place[found], (bottom - strip.upper)[found], 3))
-    return np.asarray(height(place) + strip.upper, np.float64)
+    parts = (place < 0, (place > 0) & (place < 1), place > 1)
+    if min(float(np.median(dark[part])) for part in parts) < _RIM_DARK:
+        return np.zeros_like(level)
+    distance = np.abs(down - strip.over(_smooth(rows[path], 0.05 * eye.width), along)) / (_RIM_HEIGHT * eye.width)
+    core, near = np.clip(2 - distance / 0.12, 0, 1), np.clip(2 - distance / 0.25, 0, 1)
+    return np.asarray(np.maximum(core, near * blur(np.clip(darker / _RIM_DARK - 0.2, 0, 1), 0.5)), np.float32)
 
 
 def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
     """How far the white of the eye reaches below the mesh's lower lid, px for each column."""
     rows = np.arange(-2, round(0.09 * eye.width) + 2, dtype=np.float64)
     bluer = strip.read(shown[..., 2] - skin[..., 2], strip.lower, rows)  # blue: the white's difference from any skin
-    white = np.logical_and.accumulate(bluer > 14.0, axis=0).sum(axis=0) - 1.0
-    return _smooth(np.where(strip.inside, np.clip(white, 0, None), 0.0), 0.06 * eye.width)
+    white = np.clip(np.logical_and.accumulate(bluer > 14.0, axis=0).sum(axis=0) - 1.0, 0, None)
+    # As a whole: an edge that follows single bright spots would be wavy.
+    place = 2 * strip.columns / eye.width - 1
+    curve = np.poly1d(np.polyfit(place[strip.inside], np.minimum(white, 0.05 * eye.width)[strip.inside], 2))
+    return np.clip(curve(np.clip(place, -1, 1)), 0, None)
 
 
 def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
