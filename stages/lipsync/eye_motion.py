@@ -25,13 +25,13 @@ _BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.08, 0.04, 0.16
 #: Length of fixations, s: log-normal, and limited.
 _FIXATION_S, _FIXATION_SPREAD, _FIXATION_LIMITS_S = 0.8, 0.5, (0.3, 2.0)
 #: Spread of the fixations around the camera, across and down, in fractions of the eye's width.
-_AROUND = (0.016, 0.007)
+_AROUND = (0.02, 0.008)
 #: A look away: chance at a pause and at the end of a fixation in a phrase, how far across (least, most) and down.
-_AWAY_AT_PAUSE, _AWAY_IN_PHRASE, _AWAY, _AWAY_DOWN = 0.75, 0.12, (0.05, 0.10), (-0.005, 0.04)
+_AWAY_AT_PAUSE, _AWAY_IN_PHRASE, _AWAY, _AWAY_DOWN = 0.8, 0.12, (0.06, 0.13), (-0.005, 0.04)
 #: Duration of a jump: a fixed part, and s for each eye width; the longest.
 _JUMP_S, _JUMP_S_PER_WIDTH, _JUMP_MOST_S = 0.022, 0.55, 0.08
 #: Turn of the eyes, in eye widths, for each degree that the head turns away; an eyeball's radius is 0.4 eye widths.
-_AGAINST_HEAD = 0.0055
+_AGAINST_HEAD = 0.006
 #: At both ends of the clip the eyes look as in the portrait for so long, s.
 _STILL_S = 0.3
 
