@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 import stages.face
-from benchmarks.quality import PICTURES, SEED, Picture
+from benchmarks.contact_sheets import PICTURES
+from benchmarks.room import SEED
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest

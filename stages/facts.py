@@ -19,6 +19,7 @@ class FaceFacts(TypedDict):
         detail_px: size of a sharp face that shows as much detail as the chosen one, px.
         confidence: of the detection, 0 to 1.
         pose: `yaw`, `pitch` and `roll`, degrees.
+        eyes: "open", "closed", or "unsure": not where a person's would be, or covered; only open eyes blink and look about.
         width, height: of the video, px.
         cautions: codes of what may spoil the video; `warnings` has their sentences.
     """
@@ -28,6 +29,7 @@ class FaceFacts(TypedDict):
     face_px: int
     detail_px: int
     confidence: float
+    eyes: str
     pose: Mapping[str, float]
     width: int
     height: int

@@ -172,6 +172,9 @@ class Motion(_Strict):
 
     head: float = Field(1.0, ge=0, le=2, description="Head sway and nods; 0 locks the head.")
     blink: float = Field(1.0, ge=0, le=2, description="Blinks; 0 turns them off. They stay when the head is locked.")
+    gaze: float = Field(
+        1.0, ge=0, le=2, description="Eyes that look elsewhere for moments; 0 keeps the gaze of the picture."
+    )
     brow: float = Field(1.0, ge=0, le=2, description="Brows that rise with accents; 0 keeps them still.")
     breath: float = Field(
         1.0, ge=0, le=2, description="The chest's lift, and lips that part before a phrase; 0 for none."
@@ -285,7 +288,9 @@ class Manifest(_Strict):
         description="What is behind the person: keep, blur, green, transparent (WebM or MOV with alpha), a colour such as "
         "#1a2b3c (in quotes: # begins a comment), or a picture file next to the manifest.",
     )
-    motion: Motion = Field(default_factory=Motion, description="Head, blinks, brows, breath, expressiveness, seed.")
+    motion: Motion = Field(
+        default_factory=Motion, description="Head, blinks, gaze, brows, breath, expressiveness, seed."
+    )
     captions: Literal["none", "srt", "vtt", "burn"] = Field(
         "none", description="Caption file beside the video, or burned into it."
     )

@@ -1,4 +1,4 @@
-"""Draws blinks: slides the closed lid over the eye in the portrait, before the head's motion is applied."""
+"""Draws blinks: closes the lids over the eye in the portrait, before the head's motion is applied."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.rig.lids import LOWER_LID_RISE, Lid
-from stages.face.sampling import sample
+from stages.face.sampling import on_colours, sample
 
 Picture = npt.NDArray[np.uint8]
+Grid = npt.NDArray[np.float32]
+
+#: Closure at which all of the open lid's edge and lashes have given way to the moving ones.
+_LEAVES = 0.14
+#: How much of the crease is gone, and how far the skin above it follows the lid's edge, when the eye is closed.
+_FLATTENS, _FOLLOWS = 0.8, 0.3
+#: How far the upper lid closes over the lower one, in eye widths.
+_OVERLAP = 0.025
+#: Below the lower lid the skin follows within this fraction of the eye's width.
+_LOWER_REACH = 0.3
 
 
 class BlinkPainter:
@@ -19,41 +29,87 @@ class BlinkPainter:
         slices: rows and columns of the eye's box in the portrait.
     """
 
-    def __init__(self, lid: Lid, portrait: Picture) -> None:
-        height, width = lid.skin.shape[:2]
+    def __init__(self, lid: Lid) -> None:
+        height, width = lid.below.shape
         x, y = lid.origin
         self.slices = slice(y, y + height), slice(x, x + width)
-        self._open = portrait[self.slices].astype(np.float32)
+        self._lid = lid
         self._skin = np.ascontiguousarray(lid.skin[..., ::-1])
-        self._lashes, self._offset = lid.lashes, lid.offset
         self._lash_colour = lid.lash_colour[::-1].astype(np.float32)
-        self._rows = np.arange(height, dtype=np.float32)[:, None]
-        self._columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
-        self._upper, self._lower = lid.upper[None], lid.lower[None]
-        opening = self._lower - self._upper
-        #: 0 where there is no eye, 1 a little inside its corners.
-        self._present = np.clip(opening / max(0.33 * float(opening.max()), 1.0), 0, 1)
-        self._tapered = np.clip(opening / max(0.45 * float(opening.max()), 1.0), 0, 1)
-        self._stray = lid.stray
+        #: The rim of glasses stays before the lid, and the skin above it cannot be seen to follow.
+        self._rim = on_colours(lid.rim) if lid.rim.any() else None
+        self._follows = _FOLLOWS if self._rim is None else 0.0
+        self._rows, self._columns = np.indices((height, width), dtype=np.float32)
 
-    def paint(self, blink: float) -> Picture:
-        """Draw the eye's box, BGR uint8 [height, width, 3], with the lid closed by `blink`, 0 to 1."""
-        opening = self._lower - self._upper
-        rise = LOWER_LID_RISE * opening * blink
-        edge = self._upper + blink * (1 - LOWER_LID_RISE) * opening
-        soft = max(self._offset * 0.5, 1.0)
-        from_top = np.clip((self._rows - (self._upper - self._offset * 1.1 * self._tapered)) / soft, 0, 1)
-        over = from_top * np.clip(edge - self._rows + 0.5, 0, 1)
-        under = np.clip(self._rows - (self._lower - rise) + 0.5, 0, 1) * np.clip(
-            (self._lower - self._rows) / soft + 1, 0, 1
-        )
-        appear = min(1.0, blink / 0.12)
-        cover = np.maximum(np.maximum(over, under) * appear * self._present, self._stray * max(0.0, 2.0 * blink - 1.0))[
-            ..., None
-        ]
-        painted = self._open + cover * (self._skin - self._open)
-        places_y = (self._rows - edge + self._offset).astype(np.float32)
-        lashes = sample(self._lashes, np.dstack([self._columns, places_y]), outside=cv2.BORDER_CONSTANT)
-        line = (lashes * appear * self._tapered)[..., None]
-        painted += line * (self._lash_colour - painted)
-        return np.asarray(np.clip(painted + 0.5, 0, 255), np.uint8)
+    def paint(self, portrait: Picture, blink: float) -> Picture:
+        """Draw the eye's box, BGR uint8 [height, width, 3], with the lid closed by `blink`, 0 to 1.
+
+        Args:
+            portrait: the same box with the eye open, BGR uint8 [height, width, 3 or more].
+            blink: above 0.
+        """
+        lid = self._lid
+        shown = np.ascontiguousarray(portrait[..., :3])
+        rise = LOWER_LID_RISE * blink * lid.opening
+        edge = blink * ((1 - LOWER_LID_RISE) * lid.opening + _OVERLAP * lid.eye_width * lid.taper)
+        leaves = min(1.0, blink / _LEAVES)
+        above, under = edge - lid.below, lid.below - (lid.opening - rise)  # px from the lids' edges, away from the eye
+        moved = self._moved(shown, above, under, edge, rise)
+        eyeball = shown.astype(np.float32)
+        eyeball *= on_colours(1 - self._shadow(above, leaves) * lid.taper)
+        upper, lower = np.clip(above + 0.5, 0, 1), np.clip(under + 0.5, 0, 1)
+        cover = np.where(lid.taper > 0, np.maximum(upper, lower), 1)
+        eyeball += on_colours(cover) * (moved - eyeball)
+        share = self._unfolded(blink, leaves) * upper
+        eyeball += on_colours(share) * (self._surface(above, edge, blink) - eyeball)
+        line = on_colours(self._lashes(above, blink) * leaves)
+        eyeball += line * (self._lash_colour - eyeball)
+        if self._rim is not None:
+            eyeball += self._rim * (shown - eyeball)
+        return np.asarray(np.clip(eyeball + 0.5, 0, 255), np.uint8)
+
+    def _moved(self, shown: Picture, above: Grid, under: Grid, edge: Grid, rise: Grid) -> Grid:
+        """The skin around the eye: it follows the lids' edges, less and less with distance."""
+        lid = self._lid
+        far = np.clip(1 - above / (lid.unfolds + edge), 0, 1)
+        near = np.clip(1 - under / (_LOWER_REACH * lid.eye_width), 0, 1)
+        shift = np.where(under > -0.5, rise * near * near, -self._follows * edge * far)
+        places = np.dstack([self._columns + shift * lid.down[0], self._rows + shift * lid.down[1]])
+        return sample(shown, places).astype(np.float32)
+
+    def _shadow(self, above: Grid, leaves: float) -> Grid:
+        """The lid's shadow on the eyeball."""
+        return np.asarray(0.38 * leaves * np.exp(np.minimum(above, 0) / (0.06 * self._lid.eye_width)), np.float32)
+
+    def _unfolded(self, blink: float, leaves: float) -> Grid:
+        """Share of the lid's own surface: at once where the open lid's lashes are, with the closing up to the crease."""
+        lid = self._lid
+        height = np.maximum(-lid.below, 0) / lid.unfolds
+        zone = 1 - _step((height - 0.45) / 0.55)
+        slow = _FLATTENS * (0.3 * leaves + 0.7 * blink)
+        share = zone * (slow + (leaves - slow) * (1 - _step((height - 0.35) / 0.3)))
+        single = lid.stray * (leaves * (1 - _step((height - 0.9) / 0.4)))
+        return np.maximum(share, single) * lid.side
+
+    def _surface(self, above: Grid, edge: Grid, blink: float) -> Grid:
+        """The lid's skin, rounded by light, with the grain that moves with its edge."""
+        lid = self._lid
+        height = above / np.maximum(edge + 0.5 * lid.unfolds, 1.0)  # 0 at the edge, 1 at the crease
+        round_ = 0.045 * np.exp(-(((height - 0.55) / 0.3) ** 2)) - 0.07 * np.exp(-(((height - 1.05) / 0.22) ** 2))
+        light = 1 + blink * round_ - 0.10 * np.exp(-np.square(above / (0.055 * lid.eye_width)))
+        places = np.dstack([self._columns - edge * lid.down[0], self._rows - edge * lid.down[1]])
+        return np.asarray(self._skin * on_colours(light.astype(np.float32)) + on_colours(sample(lid.grain, places)))
+
+    def _lashes(self, above: Grid, blink: float) -> Grid:
+        """Darkness of the lashes: they point up, then at the camera, then down."""
+        lid = self._lid
+        turn = 1 - 1.75 * blink
+        turn = np.copysign(max(abs(turn), 0.3), turn)
+        # On the side to which they do not point there is only the edge itself.
+        rows = lid.offset - np.where(above * turn > 0, above / turn, -np.abs(above))
+        return sample(lid.lashes, np.dstack([lid.along, rows.astype(np.float32)]), outside=cv2.BORDER_CONSTANT)
+
+
+def _step(value: Grid) -> Grid:
+    clipped = np.clip(value, 0, 1)
+    return clipped * clipped * (3 - 2 * clipped)

@@ -20,6 +20,7 @@ from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
 from stages.encode.field_warp import FieldInverter, FieldSum, FigureSampler, field_at_points
 from stages.encode.figure_planes import FigurePlanes, block_around
+from stages.encode.gaze import GazePainter, limit_gaze
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
@@ -82,7 +83,8 @@ class Composer:
         self._background = Background(behind, transparent)
         self._still = self._background.frame.copy()
         self._background.show(self._figure, (slice(0, self.height), slice(0, self.width)), self._still)
-        self._eyes = [BlinkPainter(lid, self._figure[..., :3]) for lid in rig.lids]
+        self._eyes = [BlinkPainter(lid) for lid in rig.lids]
+        self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
         self._rig, self._track = rig, track
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._creases = CreaseShader(rig.crease)
@@ -144,7 +146,7 @@ class Composer:
 
     def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
         parameters = dict(zip(PARAMETERS, row.tolist(), strict=True))
-        boxes = self._paint_blinks(parameters) + self._paint_creases(parameters)
+        boxes = self._paint_eyes(parameters) + self._paint_creases(parameters)
         if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
             self._painted_mouths.paint(index, self._painted[..., :3])
             boxes.append(self._painted_mouths.slices)
@@ -163,13 +165,20 @@ class Composer:
         for box in boxes:
             self._painted[box] = self._figure[box]
 
-    def _paint_blinks(self, parameters: dict[str, float]) -> list[Box]:
-        """Paint lids into the working figure; returns the boxes to reset afterwards."""
+    def _paint_eyes(self, parameters: dict[str, float]) -> list[Box]:
+        """Paint irises and lids into the working figure; returns the boxes to reset afterwards."""
         boxes = []
-        for eye, name in zip(self._eyes, ("blink_left", "blink_right"), strict=False):
+        x, y = limit_gaze(self._rig.eyeballs, parameters["gaze_x"], parameters["gaze_y"])
+        for lid, eyeball, name in zip(self._eyes, self._gaze, ("blink_left", "blink_right"), strict=False):
+            box = eyeball.slices
+            turned = eyeball.paint(self._painted[box], x, y)
+            if turned is not None:
+                self._painted[box][..., :3] = turned
             if parameters[name] > 0:
-                self._painted[eye.slices][..., :3] = eye.paint(parameters[name])
-                boxes.append(eye.slices)
+                box = lid.slices  # includes that of the eyeball
+                self._painted[box][..., :3] = lid.paint(self._painted[box], parameters[name])
+            if turned is not None or parameters[name] > 0:
+                boxes.append(box)
         return boxes
 
     def _paint_creases(self, parameters: dict[str, float]) -> list[Box]:

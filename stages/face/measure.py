@@ -16,6 +16,7 @@ from stages.face import backdrop, decode, mesh, output_frame
 from stages.face.acceptance import Caution, check_face, check_view, choose_face
 from stages.face.clarity import Clarity, measure_clarity
 from stages.face.detect import Face, find_upright
+from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
@@ -108,7 +109,8 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     portrait = frame.render(source)
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
-    cautions = [*_turned(quarters), *cautions, *_cautions(options, measured, len(faces))]
+    eyes = judge_eyes(portrait, landmarks)
+    cautions = [*_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
     record["video"] = {
         "width": frame.video_width, "height": frame.video_height, "left": frame.left, "top": frame.top
@@ -120,6 +122,7 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
         "detail_px": round(clarity.detail_px * scale),
         "confidence": round(face.score, 3),
         "pose": record["pose"],
+        "eyes": eyes.value,
         "width": frame.video_width,
         "height": frame.video_height,
         "cautions": [caution.code for caution in cautions],
@@ -144,7 +147,7 @@ def _turned(quarters: int) -> list[Caution]:
     return [Caution("picture-turned", f"The face was not upright in the picture, so the picture was turned by {how}.")]
 
 
-def _cautions(options: PictureOptions, face: Face, count: int) -> list[Caution]:
+def _cautions(options: PictureOptions, face: Face, count: int, eyes: Eyes) -> list[Caution]:
     """`face` is in px of the video."""
     found = []
     if count > 1 and options.face == "largest":
@@ -161,8 +164,16 @@ def _cautions(options: PictureOptions, face: Face, count: int) -> list[Caution]:
                 f"The face is only {face.box[2]:.0f} px wide in the video; crop the picture closer for a sharper mouth.",
             )
         )
-    if max(mesh.lid_openness(face.landmarks)) < mesh.CLOSED_EYE:
+    if eyes is Eyes.CLOSED:
         found.append(Caution("eyes-closed", "The eyes are closed in the picture, so the video has no blinks."))
+    if eyes is Eyes.UNSURE:
+        found.append(
+            Caution(
+                "eyes-unsure",
+                "The eyes cannot be made out (sunglasses, hair, or eyes drawn larger than a person's), so the video has no "
+                "blinks, and the gaze stays as in the picture.",
+            )
+        )
     return found
 
 

@@ -28,6 +28,8 @@ EYES = (
 
 #: Both brows.
 BROWS = EYES[0][2] + EYES[1][2]
+#: Middle and rim of the iris of the eye on the picture's left, then of the one on its right.
+IRISES = ((468, 469, 470, 471, 472), (473, 474, 475, 476, 477))
 
 #: Pairs of mirrored points, which give the direction of the head's horizontal axis.
 MIRRORED = ((33, 263), (61, 291), (234, 454), (127, 356), (98, 327), (132, 361))

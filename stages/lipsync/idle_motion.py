@@ -1,7 +1,6 @@
-"""Adds the motion of a head besides speech: sway, nods, raised brows, blinks, breath. All follow from one seed.
+"""Adds the motion of a head besides speech: sway, nods, raised brows, breath. All follow from one seed.
 
-Sources: gaps between blinks are log-normal, a lid closes in 80 ms and opens in 150 ms, one blink in seven is doubled (Trutoiu
-2011 on full, asymmetric closure); nods start a little before their accent (House, Beskow and Granström).
+Source: nods start a little before their accent (House, Beskow and Granström). `eye_motion` adds blinks and gaze.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ _SWAY_WAVES = 7
 _EASE_S = 1.0
 _NOD_DEG, _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 2.4, 0.4, 0.8, 0.08
 _BROW_CHANCE = 0.85
-_BLINK_MEAN_S, _BLINK_SPREAD, _BLINK_MIN_S, _DOUBLE_CHANCE = 3.3, 0.45, 0.9, 0.15
-_BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.08, 0.04, 0.16
 _BREATH_HZ = 0.25
 
 
@@ -39,36 +36,31 @@ class IdleMotion:
     """Amounts of each kind of motion, from the manifest (1 is natural, 0 is none), and the seed."""
 
     head: float
-    blink: float
     brow: float
     breath: float
     expressiveness: float
     seed: int
 
 
-def add_idle_motion(
-    values: FloatArray, fps: Fraction, duration: float, accents: Times, pauses: Times, amounts: IdleMotion
-) -> None:
-    """Fill the head, brow and lid columns of a motion track in place.
+def add_idle_motion(values: FloatArray, fps: Fraction, duration: float, accents: Times, amounts: IdleMotion) -> None:
+    """Fill the head and brow columns of a motion track in place.
 
     Args:
         values: [frames, len(PARAMETERS)].
         fps: frames per second.
         duration: duration of the speech, s.
         accents: times of stressed syllables, s.
-        pauses: times at which a blink is natural (starts of pauses), s.
         amounts: amounts of each kind of motion, and the seed.
     """
     head = _limit_head(amounts.head)
     streams = [
-        np.random.default_rng([amounts.seed, part]) for part in range(4)
+        np.random.default_rng([amounts.seed, part]) for part in range(3)
     ]  # separate streams: changing one kind of motion leaves the others the same
     time = frame_times(len(values), fps)
     ease = _ease(time, duration, _EASE_S)
     _sway(values, time, ease, head, streams[0])
     nodded = _nods(values, time, ease, accents, head, streams[1])
     _brows(values, time, ease, accents, nodded, amounts.brow * amounts.expressiveness, streams[2])
-    _blinks(values, time, duration, pauses, amounts.blink, streams[3])
     breath = (0.5 - 0.5 * np.cos(2 * np.pi * _BREATH_HZ * time)) * ease
     values[:, PARAMETERS.index("breath")] = breath * amounts.breath * min(amounts.head, 1.0)
 
@@ -144,43 +136,3 @@ def _brows(
     for name, p, h in zip(("brow_left", "brow_right"), phase, hertz, strict=True):
         drift = 0.06 * (1 + np.sin(2 * np.pi * h * time + p))
         values[:, PARAMETERS.index(name)] += amount * (raised + drift) * ease
-
-
-def _blinks(
-    values: FloatArray, time: Times, duration: float, pauses: Times, amount: float, chance: np.random.Generator
-) -> None:
-    if amount <= 0:
-        return
-    lids = np.zeros_like(time)
-    for start in _blink_times(duration, pauses, amount, chance):
-        lids = np.maximum(lids, _blink(time, start))
-    lids[lids < 0.02] = 0.0
-    values[:, PARAMETERS.index("blink_left")] = lids
-    values[:, PARAMETERS.index("blink_right")] = lids
-
-
-def _blink(time: Times, start: float) -> Times:
-    """The course of one blink. The lids stay closed for at least one frame."""
-    frame = float(time[1] - time[0]) if len(time) > 1 else 0.0
-    hold = max(_BLINK_HOLD_S, 1.02 * frame)
-    down = np.clip((time - start) / _BLINK_CLOSE_S, 0, 1)
-    up = np.clip((time - start - _BLINK_CLOSE_S - hold) / _BLINK_OPEN_S, 0, 1)
-    return np.asarray(down**1.5 - up * (2 - up), np.float64)
-
-
-def _blink_times(duration: float, pauses: Times, amount: float, chance: np.random.Generator) -> list[float]:
-    """Choose the start times of the blinks, s; a blink near a pause starts with the pause."""
-    length = _BLINK_CLOSE_S + _BLINK_HOLD_S + _BLINK_OPEN_S
-    mean = _BLINK_MEAN_S / amount
-    starts: list[float] = []
-    clock = chance.uniform(0.3, 0.8) * mean
-    while clock < duration - length - 0.25:
-        near = pauses[np.abs(pauses - clock) < 0.4]
-        start = float(near[0]) if len(near) else clock
-        if start > 0.25 and start < duration - length - 0.25 and (not starts or start - starts[-1] > 0.5):
-            starts.append(start)
-            if chance.random() < _DOUBLE_CHANCE and start + 2 * length + 0.3 < duration:
-                starts.append(start + length + 0.06)
-        gap = mean * float(np.exp(chance.normal(-(_BLINK_SPREAD**2) / 2, _BLINK_SPREAD)))
-        clock = max(starts[-1] if starts else clock, clock) + max(gap, _BLINK_MIN_S)
-    return starts

@@ -18,6 +18,7 @@ from stages.lipsync import expression_motion, mouth_from_phones, painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures, measure_audio
 from stages.lipsync.engines import warp
 from stages.lipsync.engines.base import LipsyncEngine
+from stages.lipsync.eye_motion import EyeMotion, add_eye_motion
 from stages.lipsync.idle_motion import IdleMotion, add_idle_motion
 from stages.lipsync.motion_track import MOUTH, PARAMETERS, MotionTrack
 from stages.lipsync.mouth_from_sound import mouth_from_sound
@@ -65,14 +66,15 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
         )
     )
     seed = motion.seed if motion.seed is not None else _seed(ctx.job_id)
-    accents, pauses = _accents_and_pauses(phones) if known else _accents_and_pauses_by_loudness(audio)
+    duration = float(audio.duration)
+    accents = _accents(phones) if known else _accents_by_loudness(audio)
     if not len(accents):  # languages without stress: use loudness
-        accents = _accents_and_pauses_by_loudness(audio)[0]
-    add_idle_motion(
-        values, fps, float(audio.duration), accents, pauses,
-        IdleMotion(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
-    )  # fmt: skip
-    _rest_at_ends(values, fps, float(audio.duration))
+        accents = _accents_by_loudness(audio)
+    pauses, onsets = _pauses(phones) if known else _pauses_by_loudness(audio)
+    idle = IdleMotion(motion.head, motion.brow, motion.breath, motion.expressiveness, seed)
+    add_idle_motion(values, fps, duration, accents, idle)
+    add_eye_motion(values, fps, duration, pauses, onsets, EyeMotion(motion.blink, motion.gaze, seed))
+    _rest_at_ends(values, fps, duration)
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
     painted = _paint_mouths(ctx, engine, audio, frames)
     moved: MotionFacts = {"method": "phones" if known else "energy", "frames": frames, "seed": seed}
@@ -125,22 +127,30 @@ def _scale_mouth(mouth: FloatArray, amount: float) -> FloatArray:
     return np.clip(scaled, 0, 1.3)
 
 
-def _accents_and_pauses(phones: Sequence[Phone]) -> tuple[Times, Times]:
-    """Times of stressed vowels, and of the starts of pauses, s."""
-    accents = [phone.start for phone in phones if phone.phone in VOWELS and phone.stress == 1]
-    pauses = [before.end for before, after in pairwise(phones) if after.start - before.end > _PAUSE_S]
-    return np.array(accents, np.float64), np.array(pauses, np.float64)
+def _accents(phones: Sequence[Phone]) -> Times:
+    """Times of stressed vowels, s."""
+    return np.array([phone.start for phone in phones if phone.phone in VOWELS and phone.stress == 1], np.float64)
 
 
-def _accents_and_pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]:
-    """The same from loudness alone: times of its peaks, and of the starts of silence, s."""
+def _accents_by_loudness(audio: AudioFeatures) -> Times:
+    """Times of the peaks of loudness, s."""
     level = audio.loudness
-    if len(level) < 3:
-        return np.zeros(0), np.zeros(0)
     peak = (level[1:-1] > 0.6) & (level[1:-1] >= level[:-2]) & (level[1:-1] > level[2:])
-    silent = level == 0
-    falls = np.flatnonzero(~silent[:-1] & silent[1:]) + 1
-    return (np.flatnonzero(peak) + 1) / READINGS_PER_S, falls / READINGS_PER_S
+    return (np.flatnonzero(peak) + 1) / READINGS_PER_S
+
+
+def _pauses(phones: Sequence[Phone]) -> tuple[Times, Times]:
+    """Times at which pauses start, and at which phrases start after them, s."""
+    found = [(before.end, after.start) for before, after in pairwise(phones) if after.start - before.end > _PAUSE_S]
+    starts, ends = zip(*found, strict=True) if found else ((), ())
+    return np.array(starts, np.float64), np.array(ends, np.float64)
+
+
+def _pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]:
+    """The same from loudness alone: where silence starts and ends."""
+    silent = audio.loudness == 0
+    starts, ends = np.flatnonzero(~silent[:-1] & silent[1:]) + 1, np.flatnonzero(silent[:-1] & ~silent[1:]) + 1
+    return starts / READINGS_PER_S, ends / READINGS_PER_S
 
 
 def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:

@@ -22,11 +22,13 @@ from daemon.system.fs import artifact
 MOUTH = ("jaw", "lower_lip", "upper_lip", "wide", "pucker", "press", "tuck", "close", "smile", "tongue")
 #: Brows up, lids down; left and right are the picture's.
 EYES = ("brow_left", "brow_right", "blink_left", "blink_right")
+#: Irises moved to the picture's right, and down, in fractions of the eye's width.
+GAZE = ("gaze_x", "gaze_y")
 #: Cheeks up, as in a smile; brows together and down.
 MOOD = ("cheeks", "frown")
 #: Three angles in degrees; the head's x and y and the body's lean in fractions of the face's width; the chest's lift, 0 to 1.
 HEAD = ("head_yaw", "head_pitch", "head_roll", "head_x", "head_y", "lean", "breath")
-PARAMETERS = MOUTH + EYES + MOOD + HEAD
+PARAMETERS = MOUTH + EYES + GAZE + MOOD + HEAD
 
 
 @dataclass(frozen=True)

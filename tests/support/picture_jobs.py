@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import wave
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from PIL import Image
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
+from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
-from stages.lipsync.motion_track import MotionTrack
+from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.tts.timing import Phone
 from tests.support.sound_jobs import save_timing
 
@@ -105,6 +107,16 @@ def portrait_shown(ctx: Context) -> Picture:
 def changed(frame: Picture, other: Picture) -> npt.NDArray[np.bool_]:
     """Where two BGR pictures differ by more than rounding in the planes, [height, width]."""
     return np.asarray(cv2.absdiff(frame, other).max(axis=-1) > ROUNDING)
+
+
+def show(ctx: Context, *rows: dict[str, float]) -> list[Picture]:
+    """Frames of hand-made motion over the job's portrait."""
+    values = np.zeros((len(rows), len(PARAMETERS)), np.float32)
+    for index, row in enumerate(rows):
+        for name, value in row.items():
+            values[index, PARAMETERS.index(name)] = value
+    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
+    return [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
 
 
 def say(ctx: Context, phones: list[tuple[str, float, float]], duration: float, method: str = "exact") -> None:

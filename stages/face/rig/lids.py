@@ -1,15 +1,18 @@
-"""Paints closed lids from the skin around each eye, once per portrait; a blink slides them over the eye."""
+"""Prepares the closing of an eye, once per portrait: the lid's bare skin, how far the skin around it moves, and the lashes.
+
+A closing lid is one surface from its crease to its edge. Its colours come from the skin around the eye, its grain from the skin
+under the brow; the crease flattens, the lashes travel with the edge, and the skin above and below follows a little.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.face import mesh
+from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.sampling import blur, sample
@@ -17,122 +20,140 @@ from stages.face.sampling import blur, sample
 Picture = npt.NDArray[np.uint8]
 Grid = npt.NDArray[np.float32]
 
-#: Reach of the lashes above the lid's edge, and width of the painted surroundings of the eye, in eye widths.
-_LASHES, _AROUND = 0.14, 0.32
+#: The box around the eye, in eye widths beyond the corners, above and below their line.
+_ASIDE, _ABOVE, _BELOW = 0.34, 0.72, 0.62
 #: The lower lid rises by this fraction of the opening, where the lids meet.
-LOWER_LID_RISE = 0.14
-#: Fraction of the eye's width added on both sides, because the mesh's corners lie inside the eye's.
-_CORNERS = 0.05
+LOWER_LID_RISE = 0.15
+#: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
+_LASHES, _UNFOLDS = 0.15, 0.34
+#: Greatest height of a rim of glasses, in eye widths, and how much darker than the skin beside it it is at least.
+_RIM_HEIGHT, _RIM_DARK = 0.13, 0.13
 
 
 @dataclass(frozen=True)
 class Lid:
-    """The closed lid of one eye.
+    """What closes one eye.
 
     Attributes:
         origin: x and y of the box's top left pixel in the portrait.
-        skin: appearance of the closed lid, RGB float32 [height, width, 3].
-        stray: eyeball visible outside the mesh's lids, 0 to 1, [height, width]: drawn eyes are larger than real ones.
-        upper, lower: y of the lids' edges in each column, px in the box; equal where there is no eye.
-        lashes: darkness of the lid's edge, 0 to 1, [reach, width]: row r lies r - offset px below the edge.
+        down: unit vector from the upper to the lower lid, picture px.
+        eye_width: px.
+        skin: the lid without eye, lashes and crease, RGB float32 [height, width, 3].
+        grain: fine detail of the skin as seen on the open lid, to be moved with its edge, levels, [height, width].
+        below: px along `down` from the upper lid's edge, [height, width].
+        opening: px from the upper to the lower lid's edge at each pixel's place along the eye, [height, width].
+        unfolds: px above the edge to which the lid's skin is unfolded, [height, width].
+        taper: 0 beyond the corners, 1 along the eye, [height, width].
+        side: the same, but it reaches beyond the outer corner as far as the lashes there do.
+        stray: single lashes high above the edge, 0 to 1, [height, width].
+        along: column of `lashes` for each pixel, [height, width].
+        rim: 1 where the rim of glasses is before the lid, 0 elsewhere, [height, width].
+        lashes: darkness of the lid's edge, 0 to 1, [reach, width]: row r lies `offset` - r px above the edge.
         offset: rows of `lashes` above the edge.
         lash_colour: RGB.
     """
 
     origin: tuple[int, int]
+    down: Grid
+    eye_width: float
     skin: Grid
+    grain: Grid
+    below: Grid
+    opening: Grid
+    unfolds: Grid
+    taper: Grid
+    side: Grid
     stray: Grid
-    upper: Grid
-    lower: Grid
+    rim: Grid
+    along: Grid
     lashes: Grid
     offset: int
     lash_colour: Grid
 
 
 def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceColours) -> Lid:
-    """Paint the closed lid of the eye on the picture's left (`side` 0) or right (1), for an RGB portrait."""
-    upper_index, lower_index, _ = mesh.EYES[side]
-    upper, lower = landmarks[list(upper_index), :2], landmarks[list(lower_index), :2]
-    eye_width = float(np.linalg.norm(upper[0] - upper[-1]))
-    margin = _AROUND * eye_width + 3
-    points = np.concatenate([upper, lower])
-    limit = np.array([portrait.shape[1], portrait.shape[0]])
-    x0, y0 = np.maximum(np.floor(points.min(axis=0) - margin), 0).astype(int)
-    x1, y1 = np.minimum(np.ceil(points.max(axis=0) + margin), limit).astype(int)
-    box = portrait[y0:y1, x0:x1].astype(np.float32)
-    columns = np.arange(x0, x1, dtype=np.float64)
-    top = _edge(upper, columns) - y0
-    bottom = np.maximum(_edge(lower, columns) - y0, top)
-    lash_height = max(2.0, _LASHES * eye_width)
-    skin = _skin(box, top, bottom, lash_height, eye_width, tones)
-    lashes, colour = _lash_strip(box, skin, top, lash_height)
+    """Prepare the eye on the picture's left (`side` 0) or right (1) of an RGB portrait."""
+    eye = EyeOutline.of(landmarks, side)
+    box = eye.box(_ASIDE, _ABOVE, _BELOW, (portrait.shape[1], portrait.shape[0]))
+    shown = portrait[box[1] : box[3], box[0] : box[2]].astype(np.float32)
+    along, down = eye.local(box)
+    upper, lower = eye.edges(along)
+    below, opening = down - upper, lower - upper
+    taper = np.clip(opening / max(0.4 * float(opening.max()), 1.0), 0, 1)
+    strip = _Strip(eye, box)
+    top = strip.over(_free_height(strip, eye), along)
+    covered = (below > -np.maximum(0.62 * top, 0.09 * eye.width) * taper) & (below < opening + 0.13 * eye.width * taper)
+    skin = _fill_softly(shown, _bare(shown, ~(covered & (taper > 0)), eye.width), eye.width)
+    opening = opening + strip.over(_white_below(strip, shown, skin, eye), along) * taper
+    stray = _single_lashes(shown, skin, eye)
+    lashes, offset, colour = _lashes(strip, shown, skin, eye, side)
     return Lid(
-        (int(x0), int(y0)),
-        skin,
-        _visible_eyeball(box, skin, top, bottom, eye_width),
-        top.astype(np.float32),
-        bottom.astype(np.float32),
-        lashes,
-        round(lash_height),
-        colour,
+        origin=(box[0], box[1]),
+        down=eye.down.astype(np.float32),
+        eye_width=eye.width,
+        skin=skin,
+        grain=_grain(shown, below, top, stray, eye, tones),
+        below=below,
+        opening=opening,
+        unfolds=top,
+        taper=taper,
+        side=_side(along / eye.width if side == 0 else 1 - along / eye.width),
+        stray=stray,
+        rim=_rim(strip, shown, eye, along, down),
+        along=along - strip.start,
+        lashes=lashes,
+        offset=offset,
+        lash_colour=colour,
     )
 
 
-def _edge(points: FloatArray, columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Fit a lid's edge, y per column: a polynomial of degree 4 through the landmarks, constant outside them."""
-    ordered = points[np.argsort(points[:, 0])].astype(np.float64)
-    middle, half = (ordered[0, 0] + ordered[-1, 0]) / 2, max((ordered[-1, 0] - ordered[0, 0]) / 2, 1.0)
-    weights = np.ones(len(ordered))
-    weights[[0, -1]] = 4.0
-    fit: Any = np.polynomial.Polynomial.fit
-    curve = fit((ordered[:, 0] - middle) / half, ordered[:, 1], 4, w=weights)
-    inside = (columns - middle) / (half * (1 + 2 * _CORNERS))
-    return np.asarray(curve(np.clip(inside, -1, 1)))
+def _side(outward: Grid) -> Grid:
+    """1 along the eye, fading beyond the outer corner (at `outward` 0, in eye widths) and before the inner one (at 1)."""
+    outer, inner = np.clip((outward + 0.24) / 0.24, 0, 1), np.clip((1.04 - outward) / 0.2, 0, 1)
+    return (outer * outer * (3 - 2 * outer) * inner * inner * (3 - 2 * inner)).astype(np.float32)
 
 
-def _skin(
-    box: Grid,
-    top: npt.NDArray[np.float64],
-    bottom: npt.NDArray[np.float64],
-    lash_height: float,
-    eye_width: float,
-    tones: FaceColours,
-) -> Grid:
-    """Fill the eye smoothly from the skin around it, shade it as round, and add the picture's grain."""
-    rows = np.arange(box.shape[0])[:, None]
-    there = (bottom - top > 0.5)[None]
-    eye = (rows > top[None] - lash_height) & (rows < bottom[None] + 0.12 * eye_width) & there
-    known = 1.0 - cv2.dilate(eye.astype(np.float32), np.ones((3, 3), np.uint8))
-    filled = _fill(box, known * _bare_skin(box, known))
-    middle = (top + bottom)[None] / 2
-    ball = np.exp(-(((rows - middle) / (0.24 * eye_width)) ** 2)) * there
-    closing = bottom - LOWER_LID_RISE * (bottom - top)
-    near_edge = np.exp(-(((rows - closing[None]) / (0.05 * eye_width)) ** 2))
-    inside = blur(1.0 - known, max(0.03 * eye_width, 0.8))
-    light = 1.0 + inside * (0.06 * ball - 0.08 * near_edge)
-    grain = np.random.default_rng(1).normal(0.0, 1.0, box.shape[:2]).astype(np.float32)
-    grain = blur(grain, 0.6) * (1.5 * tones.grain)
-    return np.asarray(np.clip(filled * light[..., None] + (grain * inside)[..., None], 0, 255), np.float32)
+def _single_lashes(shown: Grid, skin: Grid, eye: EyeOutline) -> Grid:
+    """Find thin dark lines that point up: darker than the pixels on both sides, as creases are not."""
+    level = shown.mean(axis=-1)
+    across = cv2.getStructuringElement(cv2.MORPH_RECT, (max(round(0.1 * eye.width), 2) | 1, 1))
+    thin = cv2.morphologyEx(level, cv2.MORPH_BLACKHAT, across) / np.maximum(skin.mean(axis=-1), 1.0)
+    return blur(cv2.dilate(np.clip(thin / 0.08 - 0.5, 0, 1).astype(np.float32), np.ones((3, 3), np.uint8)), 0.8)
 
 
-def _bare_skin(box: Grid, known: Grid) -> Grid:
-    """1 on bare skin, near 0 on much darker pixels: lashes, creases, brows."""
-    level = box.mean(axis=-1)
-    usual = float(np.percentile(level[known > 0.5], 60)) if (known > 0.5).any() else 255.0
-    return np.asarray(np.clip((level - 0.66 * usual) / (0.22 * usual), 0.02, 1.0), np.float32)
+class _Strip:
+    """Reads pictures of the eye's box straightened: a column for each px along the eye, rows by distance from an edge."""
+
+    def __init__(self, eye: EyeOutline, box: tuple[int, int, int, int]) -> None:
+        self._eye, self._origin = eye, np.array(box[:2])
+        self.start = -round(_ASIDE * eye.width)
+        self.columns = np.arange(self.start, round((1 + _ASIDE) * eye.width) + 1, dtype=np.float64)
+        self.upper, self.lower = eye.edges(self.columns)
+        self.inside = (self.columns > 0.08 * eye.width) & (self.columns < 0.92 * eye.width)
+
+    def read(self, picture: Grid, edge: Grid, rows: npt.NDArray[np.float64]) -> Grid:
+        """Sample a picture of the box at px `rows` below `edge`, px [columns]: [rows, columns] or with colours."""
+        down = edge[None] + rows[:, None]
+        places = self._eye.corner + self.columns[None, :, None] * self._eye.across + down[..., None] * self._eye.down
+        return sample(picture, (places - self._origin).astype(np.float32))
+
+    def over(self, values: npt.NDArray[np.float64], along: Grid) -> Grid:
+        """Spread a value for each column over the box, whose pixels lie at px `along`."""
+        return np.interp(along, self.columns, values).astype(np.float32)
 
 
-def _visible_eyeball(
-    box: Grid, skin: Grid, top: npt.NDArray[np.float64], bottom: npt.NDArray[np.float64], eye_width: float
-) -> Grid:
-    """Find white of the eye outside the mesh's lids: pixels near the eye that are bluer than skin, 0 to 1."""
-    rows = np.arange(box.shape[0])[:, None]
-    inside = ((rows > top[None]) & (rows < bottom[None]) & (bottom - top > 1.0)[None]).astype(np.float32)
-    reach = 2 * round(0.09 * eye_width) + 1
-    around = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    whiter = np.clip((box[..., 2] - skin[..., 2] - 18.0) / 20.0, 0, 1)  # blue: the white's difference from any skin
-    wide = cv2.dilate(whiter.astype(np.float32) * around, np.ones((3, 3), np.uint8))
-    return np.asarray(blur(wide * around, 0.8), np.float32)
+def _smooth(values: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+    return np.asarray(blur(values[None].astype(np.float32), sigma)[0], np.float64)
+
+
+def _bare(shown: Grid, free: npt.NDArray[np.bool_], eye_width: float) -> Grid:
+    """Weight of each pixel as bare skin: 1, near 0 for much darker ones (lashes, creases, brows), 0 for the eye."""
+    known = cv2.erode(free.astype(np.float32), np.ones((3, 3), np.uint8))
+    level = shown.mean(axis=-1)
+    around = 0.25 * eye_width  # wider than lashes and creases, narrower than the shade of a deep-set eye
+    usual = blur(level * known, around) / np.maximum(blur(known, around), 1e-3)
+    bright = np.clip((level / np.maximum(usual, 1.0) - 0.72) / 0.2, 0.01, 1.0)
+    return np.asarray(known * bright, np.float32)
 
 
 def _fill(box: Grid, known: Grid) -> Grid:
@@ -146,19 +167,89 @@ def _fill(box: Grid, known: Grid) -> Grid:
     return (box * known[..., None] + fine * (1.0 - known[..., None])).astype(np.float32)
 
 
-def _lash_strip(box: Grid, skin: Grid, top: npt.NDArray[np.float64], lash_height: float) -> tuple[Grid, Grid]:
-    """Read the dark line along the lid's edge from the picture, straightened, and its colour."""
-    offset = round(lash_height)
-    reach = np.arange(-offset, max(2, offset // 2) + 1)
-    columns = np.broadcast_to(np.arange(box.shape[1], dtype=np.float32), (len(reach), box.shape[1]))
-    rows = (top[None] + reach[:, None]).astype(np.float32)
-    places = np.dstack([columns, rows])
-    shown, bare = sample(box, places), sample(skin, places)
-    dark_luma, bare_luma = shown.mean(axis=-1), bare.mean(axis=-1)
-    colour = shown[dark_luma <= np.percentile(dark_luma, 12)].mean(axis=0)
-    colour = np.minimum(colour, 0.62 * bare.mean(axis=(0, 1)))
-    depth = np.clip((bare_luma - dark_luma) / np.maximum(bare_luma - colour.mean(), 8.0), 0, 1)
-    line = 0.62 * np.exp(-((reach[:, None] / max(0.30 * lash_height, 1.0)) ** 2))
-    fade = np.where(reach[:, None] > 0, np.exp(-((reach[:, None] / max(0.22 * lash_height, 0.8)) ** 2)), 1.0)
-    ends = np.minimum(1.0, (reach[:, None] + offset) / max(offset * 0.4, 1.0))
-    return (np.maximum(depth * fade * ends, line)).astype(np.float32), colour.astype(np.float32)
+def _fill_softly(box: Grid, known: Grid, eye_width: float) -> Grid:
+    """Fill the whole box with the soft colours of its known pixels."""
+    sigma = max(0.07 * eye_width, 1.0)
+    weight = blur(known, sigma)
+    soft = blur(box * known[..., None], sigma) / np.maximum(weight, 1e-3)[..., None]
+    return np.asarray(blur(_fill(soft.astype(np.float32), np.clip(weight * 2.0 - 0.2, 0, 1)), 0.6 * sigma), np.float32)
+
+
+def _free_height(strip: _Strip, eye: EyeOutline) -> npt.NDArray[np.float64]:
+    """How far above the lid's edge, px, there is skin: up to some way below the brow."""
+    brow = np.maximum(0.8 * (strip.upper - eye.brow), 0.1 * eye.width)
+    return np.maximum(_smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
+
+
+def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
+    """Find the rim of glasses over the eye: 1 on it, 0 elsewhere, [height, width].
+
+    It is a thin dark line that goes on beyond both corners of the eye. Lashes and creases do not.
+    """
+    level = shown.mean(axis=-1)
+    tall = cv2.getStructuringElement(cv2.MORPH_RECT, (1, max(round(_RIM_HEIGHT * eye.width), 2) | 1))
+    closed = blur(cv2.morphologyEx(level, cv2.MORPH_CLOSE, tall), 0.5)
+    darker = 1 - level / np.maximum(closed, 1.0)
+    rows = np.arange(-round(0.6 * eye.width), 1, dtype=np.float64)
+    line = strip.read(np.asarray(darker, np.float32), np.zeros_like(strip.upper), rows)
+    line[rows[:, None] > strip.upper[None] - 0.04 * eye.width] = 0.0
+    path = strongest_path(line.astype(np.float64), 0.02)
+    dark = np.take_along_axis(line, path[None], axis=0)[0]
+    place = strip.columns / eye.width
+    parts = (place < 0, (place > 0) & (place < 1), place > 1)
+    if min(float(np.median(dark[part])) for part in parts) < _RIM_DARK:
+        return np.zeros_like(level)
+    distance = np.abs(down - strip.over(_smooth(rows[path], 0.05 * eye.width), along)) / (_RIM_HEIGHT * eye.width)
+    core, near = np.clip(2 - distance / 0.12, 0, 1), np.clip(2 - distance / 0.25, 0, 1)
+    return np.asarray(np.maximum(core, near * blur(np.clip(darker / _RIM_DARK - 0.2, 0, 1), 0.5)), np.float32)
+
+
+def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
+    """How far the white of the eye reaches below the mesh's lower lid, px for each column."""
+    rows = np.arange(-2, round(0.09 * eye.width) + 2, dtype=np.float64)
+    bluer = strip.read(shown[..., 2] - skin[..., 2], strip.lower, rows)  # blue: the white's difference from any skin
+    white = np.clip(np.logical_and.accumulate(bluer > 14.0, axis=0).sum(axis=0) - 1.0, 0, None)
+    # As a whole: an edge that follows single bright spots would be wavy.
+    place = 2 * strip.columns / eye.width - 1
+    curve = np.poly1d(np.polyfit(place[strip.inside], np.minimum(white, 0.05 * eye.width)[strip.inside], 2))
+    return np.clip(curve(np.clip(place, -1, 1)), 0, None)
+
+
+def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
+    """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
+    fine = shown.mean(axis=-1)
+    fine = fine - blur(fine, max(0.03 * eye.width, 1.0))
+    fine = fine - cv2.blur(fine, (max(round(0.2 * eye.width), 3) | 1, 1))  # no creases
+    fine *= np.clip(1 - 2 * blur(stray, 1.0), 0, 1)
+    most = 2.5 * tones.grain + 1.0
+    low, high = 0.55 * top, np.maximum(top, 0.55 * top + 2.0)
+    span = high - low
+    place = np.abs(np.mod(-below - low + span, 2 * span) - span) + low  # px above the edge, between low and high
+    shift = (-below - place)[..., None] * eye.down.astype(np.float32)
+    y, x = np.indices(below.shape, dtype=np.float32)
+    strength = np.clip((top / eye.width - 0.12) / 0.1, 0, 1)  # there is no bare skin to take it from under a low rim
+    detail = strength * sample(fine, np.dstack([x, y]) + shift.astype(np.float32))
+    return np.asarray(np.clip(detail, -most, most), np.float32)
+
+
+def _lashes(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline, side: int) -> tuple[Grid, int, Grid]:
+    """Read the darkness of lashes and lid's edge from the picture, straightened; rows above the edge, and the colour."""
+    offset = max(round(_LASHES * eye.width), 2)
+    rows = np.arange(-offset, max(2, offset // 2) + 1, dtype=np.float64)
+    seen, bare = strip.read(shown, strip.upper, rows), strip.read(skin, strip.upper, rows)
+    dark, light = seen.mean(axis=-1), bare.mean(axis=-1)
+    colour = seen[dark <= np.percentile(dark, 8)].mean(axis=0)
+    colour = np.minimum(colour, 0.6 * bare.mean(axis=(0, 1)))
+    depth = np.clip((light - dark) / np.maximum(light - colour.mean(), 8.0), 0, 1)
+    # A crease above a strip of bright lid is no lash: darkness only falls on the way up from the edge.
+    core = round(0.03 * eye.width)
+    above = np.minimum.accumulate(depth[: offset - core][::-1], axis=0)[::-1]
+    outward = strip.columns / eye.width if side else 1 - strip.columns / eye.width
+    reach = (0.045 + 0.105 * np.clip(outward + 0.1, 0, 1)) * eye.width  # they are shorter toward the nose
+    depth[: offset - core] = above * np.clip(2 - 2 * -rows[: offset - core, None] / reach[None], 0, 1)
+    depth *= np.where(rows > 0, np.exp(-((rows / max(0.025 * eye.width, 0.8)) ** 2)), 1.0)[:, None]
+    line = 0.6 * np.exp(-((rows / max(0.028 * eye.width, 0.9)) ** 2))[:, None]
+    opening = strip.lower - strip.upper
+    taper = np.clip(opening / max(0.35 * float(opening.max()), 1.0), 0, 1)
+    taper *= np.clip(outward / 0.22, 0, 1)  # there are none at the inner corner
+    return (np.maximum(depth, line) * taper).astype(np.float32), offset, colour.astype(np.float32)

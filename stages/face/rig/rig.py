@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.errors import ResultError
-from stages.face import mesh
 from stages.face.cache import cache_file
+from stages.face.eyes import Eyes, judge_eyes
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
 from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head import HeadFields
@@ -29,7 +30,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 11
+VERSION = 12
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -54,7 +55,8 @@ class Rig:
         oral: the painted inside of the mouth.
         matte: person and background; empty if the picture cannot be split.
         crease: the shadow of the folds beside the mouth.
-        lids: the closed lids; empty if the eyes are closed in the picture.
+        lids: what closes the eyes; empty if they are closed in the picture, or the mesh does not fit them.
+        eyeballs: what turns the eyes; empty like `lids`.
     """
 
     step: int
@@ -73,6 +75,7 @@ class Rig:
     matte: Matte
     crease: Crease
     lids: tuple[Lid, ...]
+    eyeballs: tuple[Eyeball, ...]
 
 
 def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
@@ -92,7 +95,10 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         lower = _to_picture([blur(field.lower, 1.2) for field in expressions.values()], frame)
         upper = _to_picture([blur(field.upper, 1.2) for field in expressions.values()], frame)
         oral = paint_mouth_interior(portrait, frame, curves, tones)
-        crease, lids = find_creases(landmarks, size), _lids(portrait, landmarks, tones)
+        crease = find_creases(landmarks, size)
+        eyes = (0, 1) if judge_eyes(portrait, landmarks) is Eyes.OPEN else ()
+        lids = tuple(paint_lid(portrait, landmarks, side, tones) for side in eyes)
+        eyeballs = tuple(find_eyeball(portrait, landmarks, side) for side in eyes)
         matte = promised.result()
     head = HeadFields(frame, landmarks, size, head_cells.points(step), bool(matte)).all()
     return Rig(
@@ -112,6 +118,7 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         matte=matte,
         crease=crease,
         lids=lids,
+        eyeballs=eyeballs,
     )
 
 
@@ -127,12 +134,6 @@ def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> Float
     turned = from_half((np.stack(parts) @ np.stack([frame.across, frame.down])).astype(np.float16))
     turned[np.abs(turned) < 0.02] = 0.0
     return turned
-
-
-def _lids(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, tones: FaceColours) -> tuple[Lid, ...]:
-    if max(mesh.lid_openness(landmarks)) < mesh.CLOSED_EYE:
-        return ()
-    return tuple(paint_lid(portrait, landmarks, side, tones) for side in (0, 1))
 
 
 def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
@@ -186,6 +187,7 @@ def _pack(rig: Rig) -> dict[str, Any]:
     }
     flat["lids"] = len(rig.lids)
     parts = [(name, getattr(rig, name)) for name in _NESTED] + [(f"lid{i}", lid) for i, lid in enumerate(rig.lids)]
+    parts += [(f"eyeball{i}", eyeball) for i, eyeball in enumerate(rig.eyeballs)]
     for name, part in parts:
         flat.update({f"{name}.{field.name}": np.asarray(getattr(part, field.name)) for field in fields(part)})
     return flat
@@ -203,6 +205,7 @@ def _unpack(data: Any) -> Rig:
         curve_upper=data["curve_upper"],
         curve_lower=data["curve_lower"],
         lids=tuple(part(Lid, f"lid{i}") for i in range(int(data["lids"]))),
+        eyeballs=tuple(part(Eyeball, f"eyeball{i}") for i in range(int(data["lids"]))),
         **moved,
         **{name: part(kind, name) for name, kind in _NESTED.items()},
     )

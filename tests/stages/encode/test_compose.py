@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,9 +21,8 @@ from stages.encode.compose import Composer
 from stages.encode.parallel import DrawingHelper, ParallelFrames, processes_for
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
-from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from tests.conftest import wait_for
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_shown, say, smiling
+from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_shown, say, show, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -40,16 +38,6 @@ SOUNDS: dict[str, dict[str, float]] = {
     "blink": {"blink_left": 1.0, "blink_right": 1.0},
     "turn": {"head_yaw": 3.0, "head_pitch": -2.0, "head_roll": 1.5, "head_x": 0.01, "breath": 1.0},
 }
-
-
-def show(ctx: Context, *rows: dict[str, float]) -> list[Picture]:
-    """Frames of hand-made motion over the job's portrait."""
-    values = np.zeros((len(rows), len(PARAMETERS)), np.float32)
-    for index, row in enumerate(rows):
-        for name, value in row.items():
-            values[index, PARAMETERS.index(name)] = value
-    MotionTrack(values, Fraction(25), 0).save(ctx.path("motion.npz"))
-    return [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
 
 
 def measured(frame: Picture) -> npt.NDArray[np.float32]:

@@ -1,0 +1,187 @@
+"""Blinks and gaze, judged by their frames: one surface that comes down, and irises that move between lids that stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageDraw
+
+import stages.face
+from stages.context import Context
+from stages.encode.gaze import limit_gaze
+from stages.face.eye_outline import EyeOutline
+from stages.face.rig.rig import load_rig
+from stages.face.sampling import blur, sample
+from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show, smiling
+
+pytestmark = pytest.mark.usefixtures("models")
+
+Picture = npt.NDArray[np.uint8]
+#: Luma's weights for BGR.
+LUMA = np.array([0.114, 0.587, 0.299])
+
+
+def both(blink: float) -> dict[str, float]:
+    return {"blink_left": blink, "blink_right": blink}
+
+
+@pytest.fixture(scope="module", params=["drawn", "photo"])
+def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    picture: Image.Image = drawn() if request.param == "drawn" else smiling()
+    ctx = job(tmp_path_factory.mktemp(request.param) / "job", picture)
+    stages.face.run(ctx)
+    return ctx
+
+
+def outlines(ctx: Context) -> list[EyeOutline]:
+    landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
+    return [EyeOutline.of(landmarks, side) for side in (0, 1)]
+
+
+def column(frame: Picture, eye: EyeOutline, place: float, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Luma at `place` of the eye's width, and at `rows` of the opening there: 0 at the upper lid, 1 at the lower one."""
+    upper, lower = (float(edge[0]) for edge in eye.edges(np.array([place * eye.width])))
+    down = upper + rows * (lower - upper)
+    points = eye.corner + place * eye.width * eye.across + down[:, None] * eye.down
+    picture = blur(frame.astype(np.float32), 0.03 * eye.width)
+    return np.asarray(sample(picture, points[None].astype(np.float32))[0] @ LUMA, np.float64)
+
+
+#: Places along an eye, in its widths.
+ALONG = np.linspace(0.0, 1.0, 101)
+
+
+def profile(frame: Picture, eye: EyeOutline) -> npt.NDArray[np.float64]:
+    """Luma along the middle of the opening."""
+    return np.array([column(frame, eye, place, np.linspace(0.35, 0.65, 5)).mean() for place in ALONG])
+
+
+def test_nothing_of_the_open_eyes_outline_stays_above_a_closed_lid(ready: Context) -> None:
+    # Given an open eye, whose upper lid's edge is a dark line, and the closed one
+    open_, shut = show(ready, {}, both(blink=1.0))
+    rows = np.linspace(-0.9, 0.6, 31)
+    edge = np.abs(rows) < 0.2
+    for eye in outlines(ready):
+        for place in (0.35, 0.5, 0.65):
+            before, after = column(open_, eye, place, rows), column(shut, eye, place, rows)
+            # Then where the line was there is no darker line any more: the lid's brightness changes slowly
+            assert before[edge].min() < 0.75 * np.median(after)
+            assert after[edge].min() > 0.85 * np.median(after)
+            assert np.abs(np.diff(after)).max() < 0.07 * np.median(after)
+
+
+def test_a_half_closed_lid_covers_the_iris_from_above_and_does_not_fade_it(ready: Context) -> None:
+    # Given, when
+    open_, half, shut = show(ready, {}, both(blink=0.5), both(blink=1.0))
+    for eye in outlines(ready):
+        place = eye.iris[0] / eye.width
+        high, low = np.array([0.2]), np.array([0.8])
+        # Then the upper part is the lid's, and the lower part is still the iris, at most shaded by the lid
+        assert column(half, eye, place, high)[0] == pytest.approx(column(shut, eye, place, high)[0], rel=0.2)
+        assert column(half, eye, place, low)[0] <= column(open_, eye, place, low)[0] + 8
+
+
+def test_irises_move_as_far_as_told_between_lids_that_stay(ready: Context) -> None:
+    # Given a gaze to a side where there is white
+    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
+    rig = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks)
+    right, left = limit_gaze(rig.eyeballs, 1, 0)[0], limit_gaze(rig.eyeballs, -1, 0)[0]
+    told = right if right > -left else left
+    assert abs(told) > 0.015
+    # When it is drawn
+    rest, turned = show(ready, {}, {"gaze_x": told})
+    for eye in outlines(ready):
+        # Then the iris has moved by that much
+        before, after = profile(rest, eye), profile(turned, eye)
+        near = np.abs(ALONG * eye.width - eye.iris[0]) < 1.1 * eye.radius
+        shifts = np.linspace(-0.2, 0.2, 401)
+        errors = [np.abs(np.interp(ALONG - shift, ALONG, before) - after)[near].mean() for shift in shifts]
+        assert shifts[int(np.argmin(errors))] == pytest.approx(told, abs=0.25 * abs(told))
+    # And beyond the openings nothing has
+    moved = changed(turned, rest)
+    for ball in rig.eyeballs:
+        x, y = ball.origin
+        height, width = ball.share.shape
+        moved[y - 2 : y + height + 2, x - 2 : x + width + 2] = False
+    assert not moved.any()
+
+
+def test_a_gaze_beyond_the_white_is_limited_and_the_same_for_both_eyes(ready: Context) -> None:
+    # Given
+    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
+    eyeballs = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks).eyeballs
+    # When, then
+    x, y = limit_gaze(eyeballs, 5.0, -5.0)
+    for ball in eyeballs:
+        assert 0 <= x * ball.eye_width <= ball.reach[1] + 1e-4
+        assert 0 <= -y * ball.eye_width <= ball.reach[2] + 1e-4
+    first, second = show(ready, {"gaze_x": x, "gaze_y": y}, {"gaze_x": 5.0, "gaze_y": -5.0})
+    assert (first == second).all()
+
+
+def test_the_rim_of_glasses_stays_before_a_closing_lid(tmp_path: Any) -> None:
+    # Given a rim over both eyes, just above the lashes
+    plain = job(tmp_path / "plain", drawn())
+    stages.face.run(plain)
+    eyes = outlines(plain)
+    scale = drawn().width / face_of(plain)["width"]
+    picture = drawn().copy()
+    places = []
+    for eye in eyes:
+        height = float(eye.edges(np.array([0.5 * eye.width]))[0][0]) - 0.13 * eye.width
+        ends = [eye.corner + along * eye.width * eye.across + height * eye.down for along in (-0.36, 1.36)]
+        places.append(ends[0] + 0.5 * (ends[1] - ends[0]))
+        thick = max(round(0.05 * eye.width * scale), 2)
+        ImageDraw.Draw(picture).line([tuple(end * scale) for end in ends], (45, 35, 30), thick)
+    ctx = job(tmp_path / "job", picture)
+    stages.face.run(ctx)
+    # When the eyes close
+    open_, shut = show(ctx, {}, both(blink=1.0))
+    # Then they do, and the rim is as dark as before, in its place
+    assert changed(shut, open_).any()
+    for place in places:
+        x, y = (round(float(value)) for value in place)
+        assert (shut[y, x - 3 : x + 4] @ LUMA).mean() <= (open_[y, x - 3 : x + 4] @ LUMA).mean() + 8
+
+
+def sunglasses(picture: Image.Image, eyes: list[EyeOutline], scale: float) -> Image.Image:
+    dark = picture.copy()
+    for eye in eyes:
+        middle = (eye.corner + 0.5 * eye.width * eye.across) * scale
+        reach = np.array([0.8, 0.55]) * eye.width * scale
+        ImageDraw.Draw(dark).ellipse([*(middle - reach), *(middle + reach)], (28, 26, 25))
+    return dark
+
+
+def enlarged(picture: Image.Image, eyes: list[EyeOutline], scale: float) -> Image.Image:
+    """The same with eyes 1.8 times as large."""
+    pixels = np.asarray(picture)
+    y, x = np.indices(pixels.shape[:2], dtype=np.float32)
+    places = np.dstack([x, y])
+    for eye in eyes:
+        away = np.dstack([x, y]) - (eye.corner + 0.5 * eye.width * eye.across) * scale
+        distance = np.linalg.norm(away, axis=2) / (1.08 * eye.width * scale)
+        nearer = np.where(distance < 1, 1 / 1.8 + (1 - 1 / 1.8) * np.clip((distance - 0.55) / 0.45, 0, 1) ** 1.5, 1)
+        places += away * (nearer - 1)[..., None]
+    return Image.fromarray(sample(pixels, places.astype(np.float32), cv2.INTER_CUBIC))
+
+
+@pytest.mark.parametrize("change", [sunglasses, enlarged])
+def test_eyes_that_the_mesh_misses_stay_as_they_are_and_the_status_says_so(change: Any, tmp_path: Any) -> None:
+    # Given eyes behind dark glasses, or drawn far larger than a person's
+    plain = job(tmp_path / "plain", drawn())
+    facts = stages.face.run(plain)
+    assert facts["eyes"] == "open"
+    assert not plain.warnings
+    ctx = job(tmp_path / "job", change(drawn(), outlines(plain), drawn().width / face_of(plain)["width"]))
+    # When the face stage runs, and a blink with a gaze is drawn
+    facts = stages.face.run(ctx)
+    shown = show(ctx, both(blink=1.0) | {"gaze_x": 0.05})[0]
+    # Then they stay as they are, and the status says why
+    assert facts["eyes"] == "unsure"
+    assert any("cannot be made out" in warning for warning in ctx.warnings)
+    assert not changed(shown, portrait_shown(ctx)).any()
