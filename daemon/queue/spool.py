@@ -36,7 +36,7 @@ class Spool:
         self._spares: set[str] = set()
         #: Held while a job's directory is renamed, and while one is looked for: jobs are moved in the event loop, and looked for
         #: in the thread of the intake, too.
-        self._moving = threading.Lock()
+        self._moving = threading.RLock()
 
     def create(self) -> None:
         """Create the missing folders, and remove other users' permissions from all of them."""
