@@ -29,6 +29,7 @@ from stages.face.detect import find_faces
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 
+Picture = npt.NDArray[np.uint8]
 #: Damages a BGR picture, given the landmarks of its face, [478, 2] px.
 Damage = Callable[[Picture, FloatArray], Picture]
 _CAUTIONS_OF_GOOD = "as it is"

@@ -22,6 +22,7 @@ from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
 from stages.media.sound_track import SILENT_PEAK_DB, NoSoundError, SoundMix, choose_mix, decode_command
 from stages.media.wav import open_wav_writer, read_wav_blocks
+from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
 from stages.tts.text.sentences import Sentence, split_text
 from stages.tts.text.spoken_words import WordPreparer
@@ -130,7 +131,9 @@ def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Pho
         return [], []
     sentences = split_text(text, ctx.manifest.language)
     preparer = WordPreparer(
-        ctx.manifest.language, entries_for_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language)
+        ctx.manifest.language,
+        entries_for_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language),
+        is_english_word,
     )
     words: list[str] = []
     owners: list[int] = []

@@ -22,6 +22,7 @@ from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
 from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
 from stages.tts.engines.registry import text_needs_of
+from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
 from stages.tts.text.language_guess import other_language_warning
 from stages.tts.text.sentences import Sentence, split_pieces, split_text
@@ -66,7 +67,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     sentences = split_text(text, ctx.manifest.language)
     needs = text_needs_of(choice.engine)
     lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
-    preparer = WordPreparer(ctx.manifest.language, lexicon, needs.in_words)
+    preparer = WordPreparer(ctx.manifest.language, lexicon, is_english_word, needs.in_words)
     with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         said = join_short_sentences(sentences, needs.least_letters)
         phones = _say_sentences(ctx, said, preparer, engine, track)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -99,10 +99,10 @@ def _load_g2p(british: bool) -> G2P:
     return G2P(british=british)
 
 
-def is_english_word(word: str) -> bool:
-    """True if a word in small letters, or with a first capital, is in the front end's dictionaries."""
+def dictionaries() -> Sequence[Container[str]]:
+    """Return the front end's dictionaries of American English."""
     lexicon = _load_g2p(british=False).lexicon
-    return word in lexicon.golds or word in lexicon.silvers
+    return (lexicon.golds, lexicon.silvers)
 
 
 def lexicon_phonemes(entry: str, read: Callable[[str], str]) -> str:

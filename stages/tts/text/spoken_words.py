@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stages.tts.text import english
@@ -69,6 +69,7 @@ class WordPreparer:
     Attributes:
         language: BCP 47 tag.
         lexicon: word → its spoken form or sound.
+        is_word: whether an English word, in small letters, is in a dictionary; None: words in capitals stay as they are.
         in_words: write English times, dates and years in words too, for a voice that misreads them.
         left_out: counts words with unreadable characters, by script or "emoji and signs".
         unclear: numbers that are read as decimal ones, and that people of another country write for thousands.
@@ -76,6 +77,7 @@ class WordPreparer:
 
     language: str
     lexicon: Mapping[str, str] = field(default_factory=dict)
+    is_word: Callable[[str], bool] | None = None
     in_words: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
     unclear: list[str] = field(default_factory=list)
@@ -99,10 +101,8 @@ class WordPreparer:
         """Return the spoken words of one sentence; empty if nothing in it can be spoken."""
         if self._primary == "en":
             self.unclear += english.unclear_numbers(" ".join(written))
-        if self._primary == "en" and any(len(word) > 1 and word.isupper() for word in written):
-            from stages.tts.phonemes.reading import is_english_word  # loads hibari
-
-            written = lower_capitals(written, is_english_word)
+            if self.is_word is not None and any(len(word) > 1 and word.isupper() for word in written):
+                written = lower_capitals(written, self.is_word)
         words: list[str] = []
         owners: list[int] = []
         sounds: dict[int, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.phonemes.reading import EnglishFrontEnd
 from stages.tts.text.clean import clean_text
 from stages.tts.text.english_normalizer import normalize_english
@@ -13,7 +14,7 @@ from stages.tts.text.spoken_words import WordPreparer
 
 def said(text: str, language: str = "en") -> str:
     """What an engine is given, sentence by sentence."""
-    preparer = WordPreparer(language)
+    preparer = WordPreparer(language, is_word=is_english_word)
     return " | ".join(" ".join(preparer.prepare(sentence.words).words) for sentence in split_text(clean_text(text)))
 
 
