@@ -26,7 +26,7 @@ from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
-from stages.face.rig.expressions import JAW, LOWER_CLOSES
+from stages.face.rig.expressions import JAW, lower_closes
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
@@ -36,7 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 #: Parameters that are above 0 while the mouth speaks.
-_SPEAKING = ("jaw", "close", "upper_lip", "lower_lip")
+_SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 
 
 class Composer:
@@ -229,9 +229,15 @@ class Composer:
         assert self._face_cells is not None
         points = opening.points()
         both = field_at_points(np.concatenate(backward, axis=-1), self._face_cells, self._rig.step, points)
-        upper, lower = both[..., :2], both[..., 2:]
-        places = points + upper + opening.side()[..., None] * (lower - upper)
-        lips = sample(self._painted, places, cv2.INTER_CUBIC)
+        upper, lower = points + both[..., :2], points + both[..., 2:]
+        side = opening.side()[..., None]
+        lips = sample(self._painted, upper + side * (lower - upper), cv2.INTER_CUBIC)
+        # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
+        seam = opening.seam()
+        if seam.any():
+            of_upper, of_lower = sample(self._painted, np.stack([upper[seam], lower[seam]]), cv2.INTER_CUBIC)
+            mixed = of_upper + side[seam] * (of_lower.astype(np.float32) - of_upper)
+            lips[seam] = np.clip(mixed + 0.5, 0, 255)
         # A mouth that is open in the picture stays as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
         closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
@@ -249,8 +255,12 @@ class Composer:
 
     def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
         """Draw the interior that is visible between the lips."""
-        drop = parameters["jaw"] * JAW * self._rig.frame.unit - parameters["close"] * LOWER_CLOSES * self._gap
-        return self._interior.paint(opening, self._head_matrix(head), drop, parameters["tongue"])
+        drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
+        rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
+        # Lips that stand forward cover the teeth, unless they are drawn apart.
+        rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+        rounded = min(max(rounded, 0.0), 1.0)
+        return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""

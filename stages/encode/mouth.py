@@ -17,7 +17,9 @@ FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
 #: Fraction by which the tongue follows the jaw, and lift of a raised tongue in units.
-_TONGUE_FOLLOWS, _TONGUE_LIFT = 0.60, 0.12
+_TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
+#: Rounded lips cover the teeth by so many units more, and shade them by so much.
+_HIDES, _ROUND_DARKENS = 0.17, 0.35
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
@@ -100,6 +102,11 @@ class MouthOpening:
         """The share of the lower layer in each pixel, 0 to 1, [height, width]."""
         return np.clip((self.rows() - self.middle) / self.softness + 0.5, 0, 1).astype(np.float32)
 
+    def seam(self) -> npt.NDArray[np.bool_]:
+        """The pixels between the corners that lie on the cut between both layers, [height, width]."""
+        side = self.side()
+        return (side > 0) & (side < 1) & (self.softness < 1)
+
     def cover(self) -> FloatArray:
         """The fraction of each pixel that lies between the lips, [height, width]; exact vertically."""
         rows = self.rows()
@@ -118,25 +125,37 @@ class InteriorPainter:
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
-    def paint(self, opening: MouthOpening, head: FloatArray, jaw: float, tongue: float) -> FloatArray:
+    def paint(
+        self, opening: MouthOpening, head: FloatArray, jaw: tuple[float, float], tongue: float, rounded: float
+    ) -> FloatArray:
         """Draw what is visible through the opening, float32 [height, width, 3].
 
         Args:
             opening: the opening of this frame.
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
-            jaw: drop of the chin, px.
-            tongue: how far the tip of the tongue is raised, 0 to 1.
+            jaw: drop of the chin, and how far it rises to close a mouth that is open in the picture, px.
+            tongue: how far the tongue is raised, 0 to 1.
+            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
         """
         unit = self._frame.unit
-        depth = np.clip((opening.rows() - opening.upper) / (0.45 * unit), 0, 1)
-        seen = (0.55 + 1.1 * depth)[..., None] * self._cavity
+        shade = self._shade(opening) ** self._warmth
+        seen = self._throat(opening)
+        drop, rise = jaw
         lift = _TONGUE_LIFT * unit * tongue
-        self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * jaw - lift)
-        self._over(seen, "jaw", opening, head, jaw)
-        shade = self._shade(opening)
-        seen *= shade**self._warmth
-        self._over(seen, "skull", opening, head, 0.0, np.sqrt(shade) ** self._warmth)
+        self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
+        self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
+        seen *= shade
+        light = np.float32(1 - _ROUND_DARKENS * rounded) * shade ** np.float32(0.33)
+        self._over(seen, "skull", opening, head, -_HIDES * unit * rounded, light)
         return np.asarray(seen, np.float32)
+
+    def _throat(self, opening: MouthOpening) -> FloatArray:
+        """The cavity behind the teeth: darkest at its middle, where it is deepest."""
+        half = np.maximum((opening.lower - opening.upper) / 2, 1)
+        down = (opening.rows() - opening.middle) / half
+        across = np.linspace(-1, 1, len(half), dtype=np.float32)
+        depth = np.clip(1 - down * down * np.float32(0.7) - across * across, 0, 1)
+        return np.asarray((1.55 - 0.90 * depth)[..., None] * self._cavity, np.float32)
 
     def shade_lips(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""
@@ -181,13 +200,14 @@ class InteriorPainter:
         seen += layer[..., :3] if light is None else layer[..., :3] * light
 
     def _shade(self, opening: MouthOpening) -> FloatArray:
-        """Shade of light from the front, [height, width, 1]: darker under the upper lip and toward the corners."""
+        """Shade of light from the front, [height, width, 1]: darker under the upper lip, in the corners, and in a narrow gap."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
-        under = np.clip((rows - opening.upper) / (0.07 * unit), 0, 1)
-        above = np.clip((opening.lower - rows) / (0.05 * unit), 0, 1)
-        height = np.clip((opening.lower - opening.upper) / (0.07 * unit), 0, 1)
-        shade = (0.62 + 0.38 * np.sqrt(under)) * (0.8 + 0.2 * above) * (0.55 + 0.45 * height)
+        gap = opening.lower - opening.upper
+        under = np.clip((rows - opening.upper) / (0.09 * unit), 0, 1)
+        above = np.clip((opening.lower - rows) / (0.04 * unit), 0, 1)
+        narrow = np.clip(gap / (0.10 * unit), 0, 1) * (0.55 + 0.45 * np.clip(gap.max() / (0.12 * unit), 0, 1))
+        shade = (0.55 + 0.45 * np.sqrt(under)) * (0.72 + 0.28 * above) * (0.35 + 0.65 * narrow)
         return np.asarray(shade[..., None], np.float32)
 
 
@@ -199,8 +219,8 @@ def _even(first: float, last: float, side: int) -> tuple[int, int]:
 def _tapered(upper: FloatArray, lower: FloatArray) -> FloatArray:
     """Move the lower edge to the upper one at both corners, where the coarse fields leave a blunt end."""
     index = np.arange(len(upper))
-    from_end = np.minimum(index, index[::-1]) / 7.0
-    return np.asarray(upper + np.sqrt(np.minimum(from_end, 1.0))[:, None] * (lower - upper), np.float32)
+    from_end = np.minimum(np.minimum(index, index[::-1]) / 9.0, 1.0)
+    return np.asarray(upper + (from_end * (2 - from_end))[:, None] * (lower - upper), np.float32)
 
 
 def _premultiplied(layer: Picture) -> Picture:

@@ -34,6 +34,10 @@ FloatArray = npt.NDArray[np.float32]
 _LEAST_MOUTH = 0.45
 #: Fraction of a clear speaker's mouth shapes at expressiveness 1: the average in real videos.
 _USUAL_MOUTH = 0.84
+#: Up to this the jaw drops as the sound asks; of what is beyond, this fraction remains.
+_USUAL_JAW, _BEYOND = 0.8, 0.4
+#: Lips can be no rounder than this; farther, a broad mouth would fold.
+_MOST_PUCKER = 1.0
 #: Time over which all motion fades to the rest pose at both ends, even if speech starts or stops abruptly.
 _END_S = 0.08
 _PAUSE_S = 0.12
@@ -121,9 +125,13 @@ def _from_sound(audio: AudioFeatures, frames: int, fps: Fraction) -> FloatArray:
 def _scale_mouth(mouth: FloatArray, amount: float) -> FloatArray:
     """Scale how far the mouth moves; touches (press, tuck, close) keep their full strength."""
     factor = _USUAL_MOUTH * (_LEAST_MOUTH + (1 - _LEAST_MOUTH) * amount)
-    scaled = mouth * np.float32(factor)
+    scaled = mouth * np.float32(factor)  # the jaw and the lips that bridge its drop alike
     for name in ("press", "tuck", "close", "tongue"):
         scaled[:, MOUTH.index(name)] = mouth[:, MOUTH.index(name)]
+    for name in ("jaw", "round"):  # a lively speaker opens more mouths widely, and none as no mouth can
+        column = scaled[:, MOUTH.index(name)]
+        column -= (1 - _BEYOND) * np.maximum(column - _USUAL_JAW, 0)
+    scaled[:, MOUTH.index("pucker")] = np.minimum(scaled[:, MOUTH.index("pucker")], _MOST_PUCKER)
     return np.clip(scaled, 0, 1.3)
 
 

@@ -17,9 +17,12 @@ import numpy.typing as npt
 from daemon.errors import ResultError, UnknownError
 from daemon.system.fs import artifact
 
-#: Mouth shape: jaw drop; lower lip down; upper lip up; corners apart; lips rounded; lips pressed; lower lip tucked under
-#: the teeth; closing of a mouth that is open in the picture; corners up; tongue tip raised.
-MOUTH = ("jaw", "lower_lip", "upper_lip", "wide", "pucker", "press", "tuck", "close", "smile", "tongue")
+#: Mouth shape: jaw drop; jaw drop with a round opening; lips that meet although the jaw is down (as far as `jaw`: shut); lower
+#: lip down; upper lip up; corners apart; corners inward; lips pressed; lower lip tucked under the teeth; closing of a mouth that
+#: is open in the picture; corners up; tongue raised.
+MOUTH = (
+    "jaw", "round", "seal", "lower_lip", "upper_lip", "wide", "pucker", "press", "tuck", "close", "smile", "tongue",
+)  # fmt: skip
 #: Brows up, lids down; left and right are the picture's.
 EYES = ("brow_left", "brow_right", "blink_left", "blink_right")
 #: Irises moved to the picture's right, and down, in fractions of the eye's width.

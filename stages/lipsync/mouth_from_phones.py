@@ -1,7 +1,8 @@
 """Computes mouth parameters over time from timed phones.
 
 Visemes are blended by dominance (Cohen and Massaro's model): each has a weight, starts a little before its sound and fades after
-it. Sounds that need a touch, P/B/M and F/V, are enforced at the end, so that no smoothing and no frame rate can open them.
+it. Sounds that need a touch, P/B/M and F/V, are enforced at the end, so that no smoothing and no frame rate can open them: the
+lips meet and part within some hundredths of a second, while the jaw goes on as it is.
 """
 
 from __future__ import annotations
@@ -27,14 +28,21 @@ _HOLD_S, _RELEASE_S = 0.24, 0.06
 #: A shape sets in over this fraction of its viseme's spread, and fades over the whole: mouths open fast and close slowly.
 _ONSET = 0.6
 _REACH_S = 0.3
+#: Time in which the mouth comes to rest in a pause. s
+_REST_S = 0.20
 #: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
 _BREATH_LEAST_S, _BREATH_S = 0.22, 0.55
-_BREATH_SHAPE = {"jaw": 0.23, "lower_lip": 0.26, "upper_lip": 0.08}
-_JAW = MOUTH.index("jaw")
+_BREATH_SHAPE = {"jaw": 0.15, "lower_lip": 0.10, "pucker": 0.25}
+_JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
+_JAW, _ROUND_JAW, _SEAL = *_JAWS, MOUTH.index("seal")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
-_TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.45}
+_TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
+#: Time in which the lips meet before a touch, and part after it. s
+_MEET_S, _PART_S = 0.065, 0.065
+#: The jaw is at most so far down during a touch, and goes there and back within this time. A touch of the teeth leaves a gap.
+_TOUCH_JAW, _TOUCH_JAW_S, _TEETH_GAP = 0.26, 0.14, 0.05
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ def blend_visemes(segments: list[VisemeSegment], duration: float) -> FloatArray:
 
 def _firmness(viseme: Viseme) -> FloatArray:
     firm = np.full(len(MOUTH), viseme.lips, np.float32)
-    firm[_JAW] = viseme.jaw
+    firm[_JAWS] = viseme.jaw
     firm[_ROUND] = viseme.rounding
     return firm
 
@@ -109,13 +117,13 @@ def _target(segment: VisemeSegment) -> FloatArray:
 
 
 def scale_jaw_by_loudness(mouth: FloatArray, audio: AudioFeatures) -> None:
-    """Scale the jaw's opening by loudness (0.55 to 1.15), in place."""
+    """Scale the jaw's opening by loudness (0.6 to 1.15), in place."""
     if not len(audio.loudness):
         return
     time = np.arange(len(mouth)) / GRID_PER_S
     slow = _smooth(audio.loudness, 0.05 * READINGS_PER_S)
     level = np.interp(time, np.arange(len(slow)) / READINGS_PER_S, slow)
-    mouth[:, _JAW] *= (0.55 + 0.6 * np.clip(level / 0.8, 0, 1)).astype(np.float32)
+    mouth[:, _JAWS] *= (0.6 + 0.55 * np.clip(level / 0.8, 0, 1)).astype(np.float32)[:, None]
 
 
 def _smooth(values: FloatArray, sigma: float) -> FloatArray:
@@ -143,13 +151,14 @@ def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
 
 
 def rest_in_pauses(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
-    """Bring the mouth fully to rest in pauses, in place: the remainder of a fading shape goes to 0 within 140 ms."""
+    """Bring the mouth fully to rest in pauses, in place: the remainder of a fading shape goes smoothly to 0 within `_REST_S`."""
     time = frame_times(len(frames), fps)
     for segment in segments:
         if segment.viseme is REST and segment.end - segment.start > 0.1:
             inside = (time > segment.start) & (time < segment.end)
             away = np.minimum(time[inside] - segment.start, segment.end - time[inside] + 0.02)
-            frames[inside] *= np.clip(1.0 - away / 0.14, 0, 1)[:, None].astype(np.float32)
+            near = np.clip(1.0 - away / _REST_S, 0, 1)
+            frames[inside] *= (near * near * (3 - 2 * near))[:, None].astype(np.float32)
 
 
 def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction, amount: float) -> None:
@@ -170,18 +179,52 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
 
 
 def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
-    """Enforce the touches in place, for at least one frame each, however short the sound and low the frame rate."""
+    """Enforce the touches in place, for at least one frame each, however short the sound and low the frame rate.
+
+    The lips come together and part again within `_MEET_S` and `_PART_S`; the jaw keeps its course, as far as lips can bridge it.
+    """
     time = frame_times(len(frames), fps)
+    if not len(time):
+        return
+    contacts = {kind: np.zeros(len(time)) for kind in ("teeth", "lips")}  # in this order: a P beside an F is shut
+    near = np.zeros(len(time))
+    targets = {segment.viseme.seal: _target(VisemeSegment(0, 0, segment.viseme)) for segment in segments}
     for segment in segments:
-        if not segment.viseme.seal or not len(time):
+        if not segment.viseme.seal:
             continue
         # The lips meet just before the sound is heard: a plosive is the release of a closure.
         start, end = segment.start - 0.015, max(segment.end - 0.01, segment.start + 0.01)
-        inside = np.flatnonzero((time >= start) & (time <= end))
-        if not len(inside):
-            inside = np.array([int(np.abs(time - (start + end) / 2).argmin())])
-        frames[inside] = _target(VisemeSegment(0, 0, segment.viseme))
-        frames[inside, _CLOSE] = _TOUCH_CLOSE[segment.viseme.seal]
+        if not np.any((time >= start) & (time <= end)):
+            start = end = float(time[int(np.abs(time - (start + end) / 2).argmin())])
+        contact = contacts[segment.viseme.seal]
+        np.maximum(contact, _course(time, start, end, _MEET_S, _PART_S), out=contact)
+        np.maximum(near, _course(time, start, end, _TOUCH_JAW_S, _TOUCH_JAW_S), out=near)
+    down = frames[:, _JAW] + frames[:, _ROUND_JAW]
+    limited = down - near.astype(np.float32) * np.maximum(down - _TOUCH_JAW, 0.0)
+    frames[:, _JAWS] *= (limited / np.maximum(down, 1e-6))[:, None]
+    for kind, contact in contacts.items():
+        if contact.any():
+            _touch(frames, contact.astype(np.float32), targets[kind], kind)
+
+
+def _course(time: npt.NDArray[np.float64], start: float, end: float, rise: float, fall: float) -> FloatArray:
+    """1 from `start` to `end`, rising smoothly before and falling smoothly after it within so many s."""
+    away = np.maximum((start - time) / rise, (time - end) / fall)
+    near = 1.0 - np.clip(away, 0.0, 1.0)
+    return np.asarray(near * near * (3.0 - 2.0 * near), np.float32)
+
+
+def _touch(frames: FloatArray, contact: FloatArray, target: FloatArray, kind: str) -> None:
+    """Blend the lips into a touch by `contact`, 0 to 1 for each frame, in place; the chin stays where it is."""
+    jaw = frames[:, _JAW] + contact * frames[:, _ROUND_JAW]  # the lips of a round opening meet along their whole line
+    frames[:, _ROUND_JAW] *= 1 - contact
+    lips = frames + contact[:, None] * (target[None] - frames)
+    lips[:, _ROUND] = frames[:, _ROUND] + 0.5 * contact[:, None] * (target[_ROUND] - frames[:, _ROUND])
+    lips[:, _CLOSE] = frames[:, _CLOSE] + contact * (_TOUCH_CLOSE[kind] - frames[:, _CLOSE])
+    gap = _TEETH_GAP if kind == "teeth" else 0.0
+    lips[:, _SEAL] = np.maximum(frames[:, _SEAL], contact * np.maximum(jaw - gap, 0.0))
+    lips[:, _JAW], lips[:, _ROUND_JAW] = jaw, frames[:, _ROUND_JAW]
+    frames[:] = lips
 
 
 def close_open_mouth(frames: FloatArray, fps: Fraction, speaking: tuple[float, float]) -> None:

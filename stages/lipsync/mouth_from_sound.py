@@ -17,6 +17,8 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Mouths open within about 30 ms and close within about 70 ms.
 _OPEN_S, _CLOSE_S = 0.030, 0.070
+#: The part of the jaw's drop that opens rounded lips.
+_ROUND_PART = 0.6
 
 
 def mouth_from_sound(audio: AudioFeatures) -> FloatArray:
@@ -30,12 +32,15 @@ def mouth_from_sound(audio: AudioFeatures) -> FloatArray:
     hissing = np.clip(1.5 * hiss / (voiced + hiss) - 0.25, 0, 1)
     spread = np.clip(frontness - 0.25, 0, 1) * (1 - 0.5 * openness)
     rounded = np.clip(0.75 - 2 * frontness, 0, 1) * (1 - 0.7 * openness)
+    drop = level * (0.26 + 0.55 * openness) * (1 - 0.75 * hissing) * (1 - 0.7 * humming)
     course = {
-        "jaw": level * (0.24 + 0.38 * openness) * (1 - 0.75 * hissing) * (1 - 0.7 * humming),
+        "jaw": drop * (1 - _ROUND_PART * rounded),
+        "round": drop * _ROUND_PART * rounded,
         "lower_lip": np.minimum(1.5 * level, 1) * (0.30 + 0.25 * hissing) * (1 - 0.6 * humming),
         "upper_lip": np.minimum(1.5 * level, 1) * (0.18 + 0.2 * hissing) * (1 - 0.8 * humming),
         "wide": np.minimum(1.6 * level, 1) * (0.75 * spread + 0.3 * hissing),
-        "pucker": np.minimum(1.6 * level, 1) * 0.85 * rounded * (1 - hissing),
+        "pucker": np.minimum(1.6 * level, 1) * 0.75 * rounded * (1 - hissing),
+        "tongue": 0.2 + 0.4 * spread,
     }
     readings = np.stack([course.get(name, np.zeros_like(level)) for name in MOUTH], axis=1)
     time = np.arange(int(float(audio.duration) * GRID_PER_S) + 2) / GRID_PER_S

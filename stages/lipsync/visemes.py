@@ -18,7 +18,7 @@ class Viseme:
 
     Attributes:
         shape: parameters that are not 0.
-        jaw: dominance of the jaw's value over the neighbours', 0 to about 2.
+        jaw: dominance of the jaw's values (`jaw` and `round`) over the neighbours', 0 to about 2.
         lips: the same for the lips' parameters.
         rounding: the same for pucker and wide; nearly 0 for tongue sounds, so that they take a neighbour's rounding.
         seal: "lips" or "teeth" for sounds that need a touch, which is enforced after all smoothing.
@@ -36,32 +36,45 @@ class Viseme:
 #: The mouth at rest, in pauses.
 REST = Viseme({}, jaw=1.2, lips=1.2, rounding=0.8, spread_s=0.03)
 
-_AA = Viseme({"jaw": 0.62, "lower_lip": 0.30, "upper_lip": 0.22})
-_AE = Viseme({"jaw": 0.54, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.28})
-_AH = Viseme({"jaw": 0.44, "lower_lip": 0.30, "upper_lip": 0.15})
-_SCHWA = Viseme({"jaw": 0.26, "lower_lip": 0.28, "upper_lip": 0.12}, jaw=0.7, lips=0.7, rounding=0.4)
-_AO = Viseme({"jaw": 0.50, "pucker": 0.50, "lower_lip": 0.32, "upper_lip": 0.20})
-_EH = Viseme({"jaw": 0.42, "wide": 0.45, "lower_lip": 0.42, "upper_lip": 0.24})
-_OE = Viseme({"jaw": 0.34, "pucker": 0.70, "lower_lip": 0.36, "upper_lip": 0.20}, rounding=1.2, spread_s=0.055)
-_ER = Viseme({"jaw": 0.24, "pucker": 0.50, "lower_lip": 0.38, "upper_lip": 0.24}, spread_s=0.055)
-_IH = Viseme({"jaw": 0.26, "wide": 0.45, "lower_lip": 0.45, "upper_lip": 0.24}, jaw=0.9, lips=0.9)
-_IY = Viseme({"jaw": 0.17, "wide": 0.90, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15})
-_UH = Viseme({"jaw": 0.24, "pucker": 0.65, "lower_lip": 0.30, "upper_lip": 0.12}, spread_s=0.055)
+_AA = Viseme({"jaw": 0.93, "lower_lip": 0.22, "upper_lip": 0.30, "tongue": 0.05})
+_AE = Viseme({"jaw": 0.76, "wide": 0.30, "lower_lip": 0.38, "upper_lip": 0.34, "tongue": 0.25})
+_AH = Viseme({"jaw": 0.60, "lower_lip": 0.26, "upper_lip": 0.20, "tongue": 0.15})
+_SCHWA = Viseme({"jaw": 0.28, "lower_lip": 0.28, "upper_lip": 0.12, "tongue": 0.25}, jaw=0.7, lips=0.7, rounding=0.4)
+_AO = Viseme({"jaw": 0.40, "round": 0.36, "pucker": 0.40, "lower_lip": 0.12, "upper_lip": 0.12})
+_EH = Viseme({"jaw": 0.56, "wide": 0.30, "lower_lip": 0.40, "upper_lip": 0.28, "tongue": 0.40})
+_OE = Viseme(
+    {"round": 0.40, "jaw": 0.06, "pucker": 0.75, "upper_lip": 0.10, "tongue": 0.3}, rounding=1.2, spread_s=0.055
+)
+_ER = Viseme(
+    {"round": 0.20, "jaw": 0.14, "pucker": 0.38, "lower_lip": 0.26, "upper_lip": 0.16, "tongue": 0.5}, spread_s=0.055
+)
+_IH = Viseme({"jaw": 0.28, "wide": 0.30, "lower_lip": 0.44, "upper_lip": 0.24, "tongue": 0.55}, jaw=0.9, lips=0.9)
+_IY = Viseme({"jaw": 0.20, "wide": 0.80, "lower_lip": 0.58, "upper_lip": 0.38, "smile": 0.15, "tongue": 0.7})
+_UH = Viseme({"round": 0.28, "jaw": 0.06, "pucker": 0.60, "lower_lip": 0.06, "upper_lip": 0.04}, spread_s=0.055)
 #: Japanese u: the lips come near each other from the sides, and are not pushed forward.
-_UM = Viseme({"jaw": 0.18, "pucker": 0.30, "lower_lip": 0.30, "upper_lip": 0.14}, rounding=0.8)
-_UW = Viseme({"jaw": 0.20, "pucker": 1.0, "lower_lip": 0.32, "upper_lip": 0.08}, rounding=1.5, spread_s=0.06)
-_OH = Viseme({"jaw": 0.40, "pucker": 0.80, "lower_lip": 0.32, "upper_lip": 0.12}, rounding=1.3, spread_s=0.055)
-_PP = Viseme({"press": 0.75}, jaw=1.6, lips=1.6, rounding=0.3, seal="lips")
+_UM = Viseme(
+    {"jaw": 0.10, "round": 0.12, "pucker": 0.35, "lower_lip": 0.16, "upper_lip": 0.06, "tongue": 0.3}, rounding=0.8
+)
+_UW = Viseme({"round": 0.25, "pucker": 0.95}, rounding=1.5, spread_s=0.06)
+_OH = Viseme({"round": 0.60, "pucker": 0.78, "upper_lip": 0.06}, rounding=1.3, spread_s=0.055)
+_PP = Viseme({"press": 0.75, "jaw": 0.16}, jaw=1.2, lips=1.6, rounding=0.3, seal="lips")
 #: Spanish b and v between vowels, Japanese f: the lips come near, and do not touch.
 _BV = Viseme({"jaw": 0.06, "press": 0.10, "lower_lip": 0.10}, jaw=1.4, lips=1.4, rounding=0.3)
-_FF = Viseme({"tuck": 0.80, "upper_lip": 0.60, "jaw": 0.05}, jaw=1.5, lips=1.5, rounding=0.3, seal="teeth")
-_TH = Viseme({"jaw": 0.16, "lower_lip": 0.42, "upper_lip": 0.26, "tongue": 0.8}, jaw=0.9, lips=0.7, rounding=0.2)
-_DD = Viseme({"jaw": 0.15, "lower_lip": 0.40, "upper_lip": 0.20, "tongue": 0.9}, jaw=0.8, lips=0.5, rounding=0.15)
-_LL = Viseme({"jaw": 0.24, "lower_lip": 0.34, "upper_lip": 0.16, "tongue": 1.0}, jaw=0.8, lips=0.5, rounding=0.15)
-_SS = Viseme({"jaw": 0.07, "wide": 0.45, "lower_lip": 0.58, "upper_lip": 0.36}, jaw=1.3, lips=1.0, rounding=0.5)
-_SH = Viseme({"jaw": 0.09, "pucker": 0.60, "lower_lip": 0.58, "upper_lip": 0.42}, jaw=1.3, rounding=1.2, spread_s=0.06)
-_KK = Viseme({"jaw": 0.22, "lower_lip": 0.30, "upper_lip": 0.10}, jaw=0.5, lips=0.35, rounding=0.1)
-_HH = Viseme({"jaw": 0.28, "lower_lip": 0.25}, jaw=0.25, lips=0.2, rounding=0.05)
+_FF = Viseme({"tuck": 0.80, "upper_lip": 0.60, "jaw": 0.12}, jaw=1.2, lips=1.5, rounding=0.3, seal="teeth")
+_TH = Viseme({"jaw": 0.18, "lower_lip": 0.42, "upper_lip": 0.26, "tongue": 1.0}, jaw=0.9, lips=0.7, rounding=0.2)
+_DD = Viseme({"jaw": 0.17, "lower_lip": 0.40, "upper_lip": 0.20, "tongue": 0.95}, jaw=0.8, lips=0.5, rounding=0.15)
+_LL = Viseme({"jaw": 0.28, "lower_lip": 0.34, "upper_lip": 0.18, "tongue": 1.1}, jaw=0.8, lips=0.5, rounding=0.15)
+_SS = Viseme(
+    {"jaw": 0.07, "wide": 0.30, "lower_lip": 0.58, "upper_lip": 0.36, "tongue": 0.7}, jaw=1.3, lips=1.0, rounding=0.5
+)
+_SH = Viseme(
+    {"jaw": 0.09, "pucker": 0.50, "lower_lip": 0.54, "upper_lip": 0.40, "tongue": 0.6},
+    jaw=1.3,
+    rounding=1.2,
+    spread_s=0.06,
+)
+_KK = Viseme({"jaw": 0.26, "lower_lip": 0.30, "upper_lip": 0.10, "tongue": 0.3}, jaw=0.5, lips=0.35, rounding=0.1)
+_HH = Viseme({"jaw": 0.34, "lower_lip": 0.25}, jaw=0.25, lips=0.2, rounding=0.05)
 
 #: Phone -> its visemes in time; a diphthong has two, of which the first takes FIRST_PART of the time.
 PHONES: dict[str, tuple[Viseme, ...]] = {

@@ -16,12 +16,12 @@ Picture = npt.NDArray[np.uint8]
 Colour = npt.NDArray[np.float64]
 
 #: Luma of an RGB colour (BT.601).
-_LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def luma(colour: Colour) -> float:
     """Compute the luma of an RGB colour (BT.601), on the scale of the colour."""
-    return float(colour @ _LUMA)
+    return float(colour @ LUMA)
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ class FaceColours:
         )
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
         warmth = float(np.clip(np.ptp(skin) / max(luma(skin), 1.0) / 0.15, 0.0, 1.0))
-        teeth = _teeth(skin, _eye_white(portrait, landmarks), warmth)
-        cavity = 0.17 * (0.6 * lip + 0.4 * luma(lip) * _tint(1.25, 0.8, 0.75, warmth))
-        cavity += 0.6 * _darkest(portrait, landmarks) * _tint(1.15, 0.95, 0.9, warmth)
-        tongue = 0.74 * (0.7 * lip + 0.3 * luma(skin) * _tint(1.2, 0.72, 0.7, warmth))
+        white = _white(skin, _eye_white(portrait, landmarks))
+        teeth = _teeth(skin, white, warmth)
+        dark = _darkest(portrait, landmarks)
+        cavity = 0.12 * (0.4 * lip + 0.6 * luma(lip) * _tint(1.75, 0.62, 0.52, warmth))
+        cavity += 0.35 * dark * _tint(1.3, 0.9, 0.82, warmth)
+        tongue = _tongue(skin, lip, white, warmth)
         return cls(skin, lip, teeth, cavity, tongue, warmth, _grain(portrait, landmarks))
 
 
@@ -84,20 +86,33 @@ def _darkest(portrait: Picture, landmarks: FloatArray) -> float:
     low, high = landmarks[list(mesh.OVAL), :2].min(axis=0), landmarks[list(mesh.OVAL), :2].max(axis=0)
     x0, y0 = np.maximum(low.astype(int), 0)
     x1, y1 = high.astype(int) + 1
-    return float(np.percentile(portrait[y0:y1, x0:x1].reshape(-1, 3) @ _LUMA, 2))
+    return float(np.percentile(portrait[y0:y1, x0:x1].reshape(-1, 3) @ LUMA, 2))
 
 
 def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
     """Luma of the brightest pixels inside the eyes: how white looks in this picture's light."""
-    values = [_inside(portrait, landmarks, upper, lower) @ _LUMA for upper, lower, _ in mesh.EYES]
-    return float(np.percentile(np.concatenate(values), 85))
+    values = [_inside(portrait, landmarks, upper, lower) @ LUMA for upper, lower, _ in mesh.EYES]
+    return float(np.percentile(np.concatenate(values), 97))
+
+
+def _white(skin: Colour, eye: float) -> float:
+    """Luma of a white thing before the face. Eyes lie in the shade of brows, glasses and lashes, or are painted white: it is near
+    the skin's.
+    """
+    return float(np.clip(eye, 0.99 * luma(skin), min(1.15 * luma(skin) + 15, 225.0)))
 
 
 def _teeth(skin: Colour, white: float, warmth: float) -> Colour:
-    """Colour of teeth: about as bright as the white of the eyes, near the skin's brightness, and slightly warm."""
-    level = float(np.clip(1.03 * white, 0.88 * luma(skin), min(1.45 * luma(skin) + 12, 222.0)))
+    """Colour of teeth: white in the picture's light, slightly warm."""
     cast = skin / max(luma(skin), 1.0)
-    return level * (0.65 * _tint(1.03, 1.0, 0.94, warmth) + 0.35 * cast)
+    return white * (0.72 * _tint(1.04, 1.0, 0.90, warmth) + 0.28 * cast)
+
+
+def _tongue(skin: Colour, lip: Colour, white: float, warmth: float) -> Colour:
+    """Colour of the tongue in full light: pink in every face, in the cast of its lips."""
+    level = 0.64 * white
+    pink = level * _tint(1.38, 0.84, 0.82, warmth)
+    return 0.65 * pink + 0.35 * lip * min(level / max(luma(lip), 1.0), 1.3)
 
 
 def _grain(portrait: Picture, landmarks: FloatArray) -> float:

@@ -18,15 +18,33 @@ from stages.face.rig.face_frame import FaceFrame, smoothstep
 
 Grid = npt.NDArray[np.float64]
 
-#: Displacement at full strength, in units. Speech uses about half of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.52, 0.13, 0.10, 0.115, 0.16
-_JAW_NARROWS = 0.08
+#: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.125, 0.125
+_JAW_NARROWS = 0.07
+#: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
+_ROOM_USED = 0.33
+#: Units under the other lip within which a layer goes over into the other one.
+_HIDDEN = 0.9
+#: Half width of the opening of rounded lips, in half mouths. The pucker presses the lips together from `_WINGS` of a half mouth
+#: outward by so many units: a small opening becomes a narrow one.
+_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.86, 0.15, 0.11
+#: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
+_ROUND_CORNER = 0.48
+#: Fractions by which puckered lips become thicker, at their middle and toward the corners.
+_FULLER, _FULLER_ASIDE = 0.16, 0.34
+#: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
+_LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
+#: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.32
 _BROW = 0.060  # of the face's width
-#: A mouth that is open in the picture is closed by the lower lip rising by this fraction of the gap; the upper lip does the rest.
-LOWER_CLOSES = 0.6
+#: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
+#: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
+_UPPER_CLOSES, _UPPER_CLOSES_MOST = 0.25, 0.03
 #: The corners of the mouth follow the jaw by this fraction.
 _CORNER = 0.36
+#: Pressed lips cover so many units of each other, so that no coarse field leaves a gap between them.
+_OVERLAP = 0.010
 #: The chin moves by this fraction of the lower lip's way, because the jaw turns about its hinge, away from the camera.
 _CHIN = 0.86
 #: A brow rises by at most this fraction of its distance from the lid, so that the skin between them is not drawn into streaks.
@@ -34,6 +52,11 @@ _BROW_MOST = 0.75
 #: A smile lifts the cheeks, a frown lowers and joins the inner ends of the brows: displacement and reach, of the face's width.
 _CHEEK_UP, _CHEEK_REACH = 0.026, 0.13
 _FROWN_DOWN, _FROWN_IN, _FROWN_REACH = 0.020, 0.014, 0.10
+
+
+def lower_closes(gap: float, unit: float) -> float:
+    """The part of a mouth's greatest `gap`, px, that the lower lip closes."""
+    return 1.0 - min(_UPPER_CLOSES, _UPPER_CLOSES_MOST * unit / max(gap, 1e-6))
 
 
 @dataclass(frozen=True)
@@ -60,26 +83,30 @@ class ExpressionFields:
         self._above = self._y - np.interp(self._x, upper[:, 0], upper[:, 1])  # < 0 above the upper lip's edge
         self._below = self._y - np.interp(self._x, lower[:, 0], lower[:, 1])  # > 0 below the lower lip's edge
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
-        inside = np.clip(1.0 - np.abs(self._t) ** 2.2, 0.0, 1.0)
-        #: The opening's outline: 1 at the middle, 0 at the corners, round in between.
-        self._lens = inside**0.78
-        self._outside = smoothstep((np.abs(self._t) - 0.88) / 0.12)
+        #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
+        self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
+        #: The same for rounded lips.
+        self._round_lens = np.clip(1.0 - np.abs(self._t / _ROUND_HALF) ** 2.3, 0.0, 1.0) ** 0.75
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
         fields = self._fields()
-        return {name: self._trimmed(field) for name, field in fields.items()}
+        return {name: self._joined(field) for name, field in fields.items()}
 
-    def _trimmed(self, field: ExpressionField) -> ExpressionField:
-        """Fade each layer out under the other lip, where it is never visible."""
-        inside, unit = 1.0 - self._outside, self._frame.unit
-        lower = 1.0 - inside * smoothstep((-self._below / unit - 0.4) / 0.3)
-        upper = 1.0 - inside * smoothstep((self._above / unit - 0.4) / 0.3)
-        return ExpressionField(field.lower * lower[..., None], field.upper * upper[..., None])
+    def _joined(self, field: ExpressionField) -> ExpressionField:
+        """Let each layer go over into the other one where it lies under the other lip and is never visible.
+
+        Beyond the corners both are equal, so that no layer has a step there, and neither folds.
+        """
+        over, under = (smoothstep(way / (_HIDDEN * self._frame.unit))[..., None] for way in (-self._below, self._above))
+        apart = field.upper - field.lower
+        return ExpressionField(field.lower + over * apart, field.upper - under * apart)
 
     def _fields(self) -> dict[str, ExpressionField]:
         return {
-            "jaw": self._jaw(),
+            "jaw": self._jaw(self._lens, _CORNER),
+            "round": self._jaw(self._round_lens, _ROUND_CORNER),
+            "seal": self._seal(),
             "lower_lip": self._lower_lip(),
             "upper_lip": self._upper_lip(),
             "wide": self._wide(),
@@ -108,67 +135,86 @@ class ExpressionFields:
         reach = (1 - side) * 0.95 * abs(self._frame.nose) + side * 1.25 * self._frame.unit
         return 1.0 - smoothstep(-self._above / reach)
 
-    def _jaw(self) -> ExpressionField:
-        """The jaw drops: the chin and the lower lip as one, the corners by a part, the upper lip not at all."""
+    def _jaw(self, lens: Grid, corner: float) -> ExpressionField:
+        """The jaw drops and opens the lips by `lens`: the chin and the lower lip as one, the corners by the part `corner`, the
+        upper lip not at all.
+        """
         frame = self._frame
-        skin = _CORNER * (1.0 - self._lens) * (1.0 - smoothstep(self._beyond / 1.15))
+        skin = corner * (1.0 - lens) * (1.0 - smoothstep(self._beyond / 1.15))
         fade_up = self._fade_up()
         side = np.where(self._x < 0, frame.half_face[0], frame.half_face[1])
         rigid = _CHIN * (1.0 - smoothstep((np.abs(self._x) / side - 0.25) / 1.0))
         to_chin = smoothstep((self._below - 0.5 * frame.lower_lip) / (0.62 * frame.chin))
-        below = (1 - to_chin) * (skin + self._lens) + to_chin * rigid
-        below *= 1.0 - smoothstep((self._y - frame.chin) / (1.1 * frame.unit))
-        ring = np.where(self._above < 0, skin * fade_up, below)  # common to both layers beyond the corners
-        lower = np.where(self._below < 0, self._mix(skin + self._lens, ring), below)
-        upper = np.where(self._above > 0, self._mix(skin, ring), skin * fade_up)
+        ends = 1.0 - smoothstep((self._y - frame.chin) / (1.3 * frame.unit))
+        lower = ((1 - to_chin) * (skin + lens) + to_chin * rigid) * ends * fade_up
+        upper = ((1 - to_chin) * skin + to_chin * rigid) * ends * fade_up
         field = self._vertical(JAW * frame.unit * lower, JAW * frame.unit * upper)
         narrower = -_JAW_NARROWS * frame.unit * self._toward_middle(0.8)
         field.lower[..., 0], field.upper[..., 0] = narrower, narrower
         return field
 
+    def _seal(self) -> ExpressionField:
+        """The lips meet while the jaw stays down: as strong as "jaw", the gap is shut and the chin stays where it is."""
+        frame = self._frame
+        gap = JAW * frame.unit * self._lens
+        fade = 1.0 - smoothstep((self._below - 0.6 * frame.lower_lip) / (0.8 * frame.chin))
+        return self._vertical(-_LOWER_SEALS * gap * fade, (1 - _LOWER_SEALS) * gap * self._fade_up())
+
     def _spread(self, height: float) -> Grid:
         """1 at the lips, fading over the cheeks, below (within `height` units) and above, where the nose stays as it is."""
-        below = np.exp(-((np.maximum(self._y, 0) / (height * self._frame.unit)) ** 2))
-        side = smoothstep(np.abs(self._t) - 0.6)  # beside the nose the cheek goes along
-        reach = (0.85 + 0.9 * side) * abs(self._frame.nose)
+        unit = self._frame.unit
+        below = np.exp(-((np.maximum(self._y, 0) / (height * unit)) ** 2))
+        side = smoothstep((np.abs(self._t) - 0.25) / 0.75)  # beside the nose the cheek goes along
+        reach = (1 - side) * abs(self._frame.nose) + side * max(unit, abs(self._frame.nose))
         above = 1.0 - smoothstep(-self._y / reach)
         return np.asarray(below * above * (1.0 - smoothstep(self._beyond / 1.2)))
 
     def _toward_middle(self, height: float) -> Grid:
         """-1 at the left corner, 1 at the right, fading all round."""
-        return np.asarray(np.sin(np.clip(self._t, -1, 1) * np.pi / 2) * self._spread(height))
+        return np.asarray(self._sideways() * self._spread(height))
 
-    def _mix(self, hidden: Grid, ring: Grid) -> Grid:
-        """Use `hidden` for the part of a layer under the other lip, and `ring` beyond the corners."""
-        return (1 - self._outside) * hidden + self._outside * ring
+    def _sideways(self) -> Grid:
+        """Position along the mouth, -1 to 1; beyond the corners it stays, without a kink."""
+        return np.asarray(self._t / (1.0 + np.abs(self._t) ** 10) ** (1 / 10))
 
     def _lower_lip(self) -> ExpressionField:
         fade = 1.0 - smoothstep((self._below - 0.7 * self._frame.lower_lip) / (0.7 * self._frame.chin))
-        return self._vertical(LOWER_LIP * self._frame.unit * self._lens**0.6 * fade, self._zero()[..., 0])
+        return self._vertical(LOWER_LIP * self._frame.unit * self._lens * fade, self._zero()[..., 0])
 
     def _upper_lip(self) -> ExpressionField:
         frame = self._frame
         room = max(abs(frame.nose) - 0.7 * frame.upper_lip, 0.1 * frame.unit)
+        raised = min(_UPPER_LIP * frame.unit, _ROOM_USED * room)
         fade = 1.0 - smoothstep((-self._above - 0.7 * frame.upper_lip) / room)
         # In a picture with an open smile the lip is raised already, and there are no teeth farther up.
         left = 1.0 - 0.8 * min(float(self._gap.max()) / (0.15 * frame.unit), 1.0)
-        return self._vertical(self._zero()[..., 0], -_UPPER_LIP * left * frame.unit * self._lens**0.8 * fade)
+        return self._vertical(self._zero()[..., 0], -raised * left * self._lens * fade)
 
     def _wide(self) -> ExpressionField:
         unit = self._frame.unit
         spread = self._spread(0.85)
         shift = self._zero()
-        shift[..., 0] = _WIDE * unit * np.clip(self._t, -1, 1) * spread
+        shift[..., 0] = _WIDE * unit * self._sideways() * spread
         shift[..., 1] = -0.10 * self._y * np.exp(-((self._y / (0.35 * unit)) ** 2)) * spread
         return ExpressionField(shift, shift.copy())
 
     def _pucker(self) -> ExpressionField:
         """The corners move inward and the lips become fuller, as in rounded vowels."""
         lower, upper = self._zero(), self._zero()
-        lower[..., 0] = upper[..., 0] = -_PUCKER * self._frame.unit * self._toward_middle(0.7)
+        half = sum(self._frame.half_mouth) / 2
+        broader = half - _USUAL_HALF * self._frame.face_width  # than a mouth at rest: a smile
+        inward = min(_PUCKER * self._frame.unit + 0.6 * max(broader, 0.0), _MOST_INWARD * half)
+        lower[..., 0] = upper[..., 0] = -inward * self._toward_middle(0.7)
         level = self._level()
-        lower[..., 1] = 0.20 * self._thickening(self._below, self._frame.lower_lip) + level
-        upper[..., 1] = 0.20 * self._thickening(self._above, self._frame.upper_lip) + level
+        aside = np.minimum(np.abs(self._t), 1.0)
+        outside = smoothstep((aside - 0.8) / 0.2)
+        fuller = _FULLER + (_FULLER_ASIDE - _FULLER) * smoothstep(aside / 0.6)
+        fuller *= 1.0 - smoothstep((aside - 0.7) / 0.3)
+        press = _WINGS_PRESS * self._frame.unit * smoothstep((aside - _WINGS) / 0.5) * (1.0 - outside) / 2
+        lower[..., 1] = fuller * self._behind_lip(self._below, self._frame.lower_lip) + level
+        upper[..., 1] = fuller * self._behind_lip(self._above, self._frame.upper_lip) + level
+        lower[..., 1] -= press * self._near_lip(self._below, self._frame.lower_lip)
+        upper[..., 1] += press * self._near_lip(-self._above, self._frame.upper_lip)
         return ExpressionField(lower, upper)
 
     def _level(self) -> Grid:
@@ -180,11 +226,22 @@ class ExpressionFields:
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""
-        return np.asarray(distance * np.exp(-((distance / (1.7 * thickness)) ** 2)) * np.sqrt(self._lens))
+        return self._behind_lip(distance, thickness) * self._lens
+
+    def _behind_lip(self, distance: Grid, thickness: float) -> Grid:
+        return np.asarray(distance * np.exp(-((distance / (1.7 * thickness)) ** 2)))
+
+    def _near_lip(self, behind: Grid, thickness: float) -> Grid:
+        """1 at the lip's edge and under the other lip, fading `behind` the edge."""
+        behind = np.maximum(behind, 0.0)
+        return np.asarray(np.exp(-((behind / max(1.5 * thickness, 0.26 * self._frame.unit)) ** 2)))
 
     def _press(self) -> ExpressionField:
         lower = -0.24 * self._thickening(self._below, self._frame.lower_lip)
         upper = -0.24 * self._thickening(self._above, self._frame.upper_lip)
+        over = _OVERLAP * self._frame.unit * (1.0 - smoothstep((np.abs(self._t) - 0.8) / 0.2))
+        lower -= over * self._near_lip(self._below, self._frame.lower_lip)
+        upper += over * self._near_lip(-self._above, self._frame.upper_lip)
         return self._vertical(lower, upper)
 
     def _tuck(self) -> ExpressionField:
@@ -200,7 +257,8 @@ class ExpressionFields:
         frame = self._frame
         fade_down = 1.0 - 0.75 * smoothstep((self._below - 0.6 * frame.lower_lip) / (0.75 * frame.chin))
         fade_down *= 1.0 - smoothstep((self._y - frame.chin) / frame.unit)
-        return self._vertical(-LOWER_CLOSES * self._gap * fade_down, (1 - LOWER_CLOSES) * self._gap * self._fade_up())
+        by_lower = lower_closes(float(self._gap.max()), frame.unit)
+        return self._vertical(-by_lower * self._gap * fade_down, (1 - by_lower) * self._gap * self._fade_up())
 
     def _smile(self) -> ExpressionField:
         unit = self._frame.unit

@@ -15,9 +15,12 @@ from stages.face.sampling import blur, sample
 #: Points of a curve, corner to corner.
 SAMPLES = 81
 #: Below this inner gap (in mouth widths) the picture's mouth is closed, and both curves are one.
-CLOSED_GAP = 0.035
-#: Distance from the mesh's line within which the lip line is searched, in mouth widths.
-_SEARCH = 0.035
+CLOSED_GAP = 0.02
+#: Distance from the mesh's line within which the lip line is searched, in mouth widths; upward, it is at most this part of the
+#: upper lip's thickness, because above the lip there may be a moustache.
+_SEARCH, _LIP_SEARCHED = 0.035, 0.3
+#: Steps of the search on either side of the mesh's line; a closed lip line is darker than both lips so many steps away.
+_STEPS, _FLANK = 12, 7
 #: Width of the seam between lip and teeth that is given to the interior, in mouth widths: otherwise specks of teeth stay on
 #: closed lips.
 _HEM = 0.010
@@ -76,12 +79,15 @@ def _follow(
     cost_of: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float64]:
     """Find the line of least cost in a band around the mesh's line, by dynamic programming."""
-    offsets = np.linspace(-_SEARCH, _SEARCH, 25) * mouth_width
+    reach = _STEPS + _FLANK
+    offsets = np.arange(-reach, reach + 1) * (_SEARCH * mouth_width / _STEPS)
     grid = line[:, None, :] + np.stack([np.zeros_like(offsets), offsets], axis=1)[None]
     places = frame.picture(grid).astype(np.float32)
     soft = blur(portrait, max(mouth_width / 250, 0.6))
-    band = sample(soft, places).astype(np.float64)
-    cost = cost_of(band)
+    cost = cost_of(sample(soft, places).astype(np.float64))
+    up = min(_SEARCH * mouth_width, _LIP_SEARCHED * frame.upper_lip)
+    searched = (np.abs(np.arange(-reach, reach + 1)) <= _STEPS) & (offsets >= -up)
+    cost, offsets = cost[:, searched], offsets[searched]
     cost += 0.15 * np.ptp(cost) * (offsets / offsets[-1]) ** 2  # prefers the mesh's line where the picture shows none
     found = line.copy()
     found[:, 1] += offsets[_cheapest_path(cost)]
@@ -90,9 +96,11 @@ def _follow(
 
 
 def _darkness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Cost of a closed lip line: low where the band is dark."""
+    """Cost of a closed lip line: low where the band is darker than on both sides. The edge of a moustache has one light side."""
     level = band.mean(axis=-1)
-    return np.asarray(level - level.mean(axis=1, keepdims=True))
+    padded = np.pad(level, ((0, 0), (_FLANK, _FLANK)), mode="edge")
+    above, below = padded[:, : -2 * _FLANK], padded[:, 2 * _FLANK :]
+    return np.asarray(-np.clip(np.minimum(above, below) - level, 0.0, None))
 
 
 def _evenness(band: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,34 +1,41 @@
 """Paints the inside of the mouth once per portrait: upper teeth (or the picture's own), lower teeth, tongue.
 
 Every layer is an RGBA picture over one box of the portrait, in its position while the mouth is closed. The upper teeth move with
-the skull; the lower teeth and the tongue move with the jaw.
+the skull; the lower teeth and the tongue move with the jaw. Rows of teeth stand on a curved arch: in a face that is turned aside,
+its far half is seen shortened.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.colours import FaceColours, luma
+from stages.face.rig.colours import FaceColours
+from stages.face.rig.expressions import lower_closes
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.rig.lipline import CLOSED_GAP
+from stages.face.rig.own_teeth import find_own_teeth
 from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float64]
 Rgba = npt.NDArray[np.uint8]
 
-#: Widths of the teeth of half a row from the middle on, in units, seen from the front, and how much shorter each is.
-_TOOTH_WIDTHS = (0.150, 0.115, 0.105, 0.080, 0.070, 0.060)
-_TOOTH_SHORTER = (0.0, 0.016, 0.004, 0.022, 0.03, 0.04)
-_LOWER_WIDTHS = (0.095, 0.095, 0.10, 0.085, 0.075, 0.07)
-#: An open mouth shows no teeth if its brightest pixels are darker than this fraction of a tooth's brightness.
-_DARK = 0.55
-#: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, in units.
-_UPPER_EDGE, _LOWER_EDGE = 0.075, 0.035
+#: Widths of the teeth of half a row from the middle on, as seen from the front, in units; how much shorter each is, and how much
+#: darker than the first.
+_UPPER_WIDTHS = (0.158, 0.118, 0.108, 0.072, 0.055, 0.045)
+_UPPER_SHORTER = (0.0, 0.016, 0.003, 0.020, 0.028, 0.036)
+_UPPER_DARKER = (0.0, 0.035, 0.09, 0.08, 0.12, 0.16)
+_LOWER_WIDTHS = (0.098, 0.104, 0.112, 0.085, 0.070, 0.060)
+_LOWER_SHORTER = (0.0, 0.004, 0.002, 0.012, 0.02, 0.03)
+#: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, and distance of the gums from the edge; units.
+_UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.080, 0.030, 0.205
+#: Painted teeth beside the picture's own are this much darker: they are painted in full light.
+_OWN_COLOUR = 0.95
+#: A row's halves differ in width by at most this fraction, however far the head is turned.
+_MOST_TURNED = 0.4
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,20 @@ class MouthInterior:
     own_teeth: bool
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of teeth: widths of half of it and how much shorter each is, in units; `up` for the upper row."""
+
+    widths: tuple[float, ...]
+    shorter: tuple[float, ...]
+    darker: tuple[float, ...]
+    up: bool
+
+
+_UPPER = _Row(_UPPER_WIDTHS, _UPPER_SHORTER, _UPPER_DARKER, up=True)
+_LOWER = _Row(_LOWER_WIDTHS, _LOWER_SHORTER, _UPPER_DARKER, up=False)
+
+
 def paint_mouth_interior(
     portrait: npt.NDArray[np.uint8], frame: FaceFrame, curves: tuple[FloatArray, FloatArray], tones: FaceColours
 ) -> MouthInterior:
@@ -61,34 +82,46 @@ def paint_mouth_interior(
     columns, rows = np.meshgrid(np.arange(x0, x1, dtype=float), np.arange(y0, y1, dtype=float))
     local = frame.local(np.stack([columns, rows], axis=-1))
     upper, lower = (frame.local(curve) for curve in curves)
-    across = local[..., 0] / frame.unit
+    arch = sum(frame.half_mouth) / 2 / frame.unit
+    along = _along_arch(local[..., 0], frame)
     below_upper = (local[..., 1] - _straightened(local[..., 0], upper)) / frame.unit
     below_lower = (local[..., 1] - _straightened(local[..., 0], lower)) / frame.unit
-    arch = min(frame.half_mouth) / frame.unit
-    own = float(np.max(lower[:, 1] - upper[:, 1])) > CLOSED_GAP * 2 * arch * frame.unit
-    jaw = _teeth(across, below_lower, arch, tones, _LOWER_WIDTHS, _LOWER_EDGE, up=False)
-    tongue = _tongue(across, below_lower, arch, tones)
-    if own:
-        teeth = _own_teeth(_own_interior(portrait, (x0, y0), across.shape, curves), tones)
-        edge = _lower_end(teeth, across, below_upper) / max(arch / 0.5, 0.1) ** 0.5
-        behind = _teeth(
-            across, below_upper, arch, _with_teeth_colour(teeth, tones), _TOOTH_WIDTHS, edge - 0.012, up=True
-        )
-        return MouthInterior((int(x0), int(y0)), _composite(behind, teeth), jaw, tongue, True)
-    skull = _teeth(across, below_upper, arch, tones, _TOOTH_WIDTHS, _UPPER_EDGE, up=True)
-    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, False)
+    is_open = float(np.max(lower[:, 1] - upper[:, 1])) > CLOSED_GAP * 2 * arch * frame.unit
+    own = find_own_teeth(portrait, (int(x0), int(y0)), local, frame, (upper, lower), tones) if is_open else None
+    if own is not None:
+        tones = replace(tones, teeth=_OWN_COLOUR * own.colour)
+    jaw = _paint_teeth(_LOWER, along, below_lower, arch, tones, _LOWER_EDGE)
+    tongue = _paint_tongue(along, below_lower, arch, tones)
+    if own is not None and own.row is not None:
+        edge = _lower_end(own.row, along, below_upper) / max(arch / 0.5, 0.1) ** 0.5
+        skull = _composite(_paint_teeth(_UPPER, along, below_upper, arch, tones, edge - 0.012), own.row)
+    else:
+        # A mouth that is open in the picture is closed by both lips: there the upper lip covers the teeth.
+        gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
+        covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
+        skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
+    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, is_open)
 
 
-def _lower_end(teeth: Rgba, across: Grid, below: Grid) -> float:
+def _along_arch(x: Grid, frame: FaceFrame) -> Grid:
+    """Position along the row, in halves of the mouth: 0 at its middle, -1 and 1 at the corners.
+
+    An arch seen from the side is a curve whose halves differ in width; the widths of the mouth's halves are known.
+    """
+    left, right = frame.half_mouth
+    mean, turn = (left + right) / 2, (right - left) / 2
+    turn = float(np.clip(turn, -_MOST_TURNED * mean, _MOST_TURNED * mean))
+    if abs(turn) < 1e-3 * mean:
+        return np.asarray(x / mean)
+    # x = mean * s + turn * s²; beyond its top the curve is turned away.
+    inside = np.maximum(mean**2 + 4 * turn * x, 0.0)
+    return np.asarray((np.sqrt(inside) - mean) / (2 * turn))
+
+
+def _lower_end(teeth: Rgba, along: Grid, below: Grid) -> float:
     """Distance from the upper lip to the lower end of the picture's own front teeth, in units."""
-    front = (teeth[..., 3] > 128) & (np.abs(across) < 0.2)
+    front = (teeth[..., 3] > 128) & (np.abs(along) < 0.4)
     return float(np.percentile(below[front], 92)) if front.any() else _UPPER_EDGE
-
-
-def _with_teeth_colour(teeth: Rgba, tones: FaceColours) -> FaceColours:
-    """A copy of `tones` with the colour of the picture's own teeth."""
-    shown = teeth[..., :3][teeth[..., 3] > 200]
-    return replace(tones, teeth=0.9 * np.median(shown, axis=0)) if len(shown) else tones
 
 
 def _composite(under: Rgba, over: Rgba) -> Rgba:
@@ -106,99 +139,57 @@ def _straightened(x: Grid, curve: npt.NDArray[np.float64]) -> Grid:
     )
 
 
-def _teeth(
-    across: Grid, below: Grid, arch: float, tones: FaceColours, widths: tuple[float, ...], edge: float, *, up: bool
-) -> Rgba:
-    """Paint a row of teeth: the upper row if `up` (its free edge is at the bottom), else the lower row."""
+def _paint_teeth(row: _Row, along: Grid, below: Grid, arch: float, tones: FaceColours, edge: float) -> Rgba:
+    """Paint a row of teeth whose free edge lies `edge` units below the lip line; the upper row has it at the bottom."""
     scale = arch / 0.5  # a narrow mouth shows narrow teeth
-    distance = np.abs(across) / scale
-    bounds = np.cumsum((0.0, *widths))
-    number = np.clip(np.searchsorted(bounds, distance, side="right") - 1, 0, len(widths) - 1)
+    distance = np.abs(along) / 2
+    bounds = np.cumsum((0.0, *row.widths))
+    number = np.clip(np.searchsorted(bounds, distance, side="right") - 1, 0, len(row.widths) - 1)
     middle = (bounds[number] + bounds[number + 1]) / 2
-    half = np.asarray(widths)[number] / 2
+    half = np.asarray(row.widths)[number] / 2
     inside = np.clip(np.abs(distance - middle) / half, 0, 1)
-    shorter = np.asarray(_TOOTH_SHORTER)[number] if up else 0.006 * number
-    bow = 0.10 * distance**2  # the row rises toward the back
-    free_edge = (
-        edge * scale**0.5 - (shorter + bow + 0.014 * inside**3.5) * scale
-        if up
-        else edge + 0.05 * distance**2 + 0.010 * inside**3
-    )
-    sharp = 0.016
-    cover = smoothstep(((free_edge - below) if up else (below - free_edge)) / sharp + 0.5)
-    cover *= 1.0 - smoothstep((distance - bounds[-1] + 0.06) / 0.06)
-    depth = (free_edge - below) if up else (below - free_edge)
-    light = (1.0 - 0.58 * smoothstep(distance / 0.52) ** 1.2) * (0.94 + 0.06 * np.cos(inside * np.pi / 2))
-    light *= 1.0 - 0.15 * smoothstep((inside - 0.78) / 0.22)  # the seams between teeth
-    light *= 1.0 - 0.22 * smoothstep(depth / 0.16)  # toward the gums
-    light *= 0.95 + 0.05 * smoothstep(depth / 0.02)
-    if not up:
-        light *= 0.80
-    colour = tones.teeth[None, None] * light[..., None]
-    warm = np.array([1.0, 0.985, 0.95]) ** (tones.warmth * (1.0 + 2.0 * distance[..., None]))
-    return _softened(_rgba(colour * warm, cover), 0.006 * arch / 0.5)
+    bow = (0.10 if row.up else 0.05) * distance**2  # the row's edge retreats toward the back
+    rounded = 0.020 * np.maximum(inside - 0.35, 0) ** 2.5 / 0.65**2.5
+    retreat = (np.asarray(row.shorter)[number] + rounded) * scale + bow
+    depth = edge * scale**0.5 - retreat - below if row.up else below - edge - retreat
+    cover = smoothstep(depth / 0.018 + 0.5) * (1.0 - smoothstep((distance - bounds[-1] + 0.05) / 0.05))
+    light = 1.0 - 0.60 * smoothstep(distance / 0.52) ** 1.5  # the light falls in from the front
+    light *= 1.0 - np.asarray(row.darker)[number]
+    light *= 1.0 - 0.17 * inside**2.5  # each tooth is round
+    light *= 1.0 - 0.10 * (1.0 - smoothstep(depth / 0.035))  # thin toward its edge
+    light *= 1.0 + 0.05 * np.exp(-(((inside - 0.25) / 0.3) ** 2) - ((depth - 0.09) / 0.04) ** 2)
+    light *= 1.0 - 0.25 * smoothstep((depth - 0.10) / 0.12)  # toward the gums
+    gap = 0.012 / np.maximum(half, 0.03)  # the seams: narrow, wider toward the free edge
+    seam = smoothstep((inside - 1 + gap * (1.0 + 1.5 * np.exp(-depth / 0.025))) / gap)
+    warm = np.array([1.0, 0.985, 0.95]) ** (tones.warmth * (1.0 + 2.5 * distance[..., None]))
+    colour = tones.teeth[None, None] * (light * (1.0 if row.up else 0.82))[..., None] * warm
+    colour *= 1.0 - seam[..., None] * (1.0 - np.array([0.76, 0.67, 0.60]) ** (0.5 + 0.5 * tones.warmth))
+    arcade = 0.03 * (inside**2 - 0.4)  # gums reach down between the teeth
+    gums = smoothstep((depth - _GUMS * scale**0.5 + arcade) / 0.03)[..., None]
+    colour += gums * (0.62 * tones.tongue[None, None] * light[..., None] / 0.75 - colour)
+    return _softened(_rgba(colour, cover), 0.0045 * scale)
 
 
 def _softened(layer: Rgba, sigma: float) -> Rgba:
     return np.asarray(blur(layer, max(sigma * layer.shape[1] / 1.3, 0.4)), np.uint8)
 
 
-def _tongue(across: Grid, below: Grid, arch: float, tones: FaceColours) -> Rgba:
-    """Paint the tongue: rounded, behind the lower teeth, its top just below the lip line of a closed mouth."""
-    width = 0.90 * arch
-    radius = np.clip(np.abs(across) / width, 0, 1)
-    top = -0.03 + 0.12 * radius**2.2
-    depth = below - top
-    cover = smoothstep(depth / 0.10) * (1.0 - smoothstep((radius - 0.80) / 0.2))
-    light = 0.45 + 0.55 * smoothstep(depth / 0.24)
-    light *= 1.0 - 0.35 * radius**2
-    light *= 1.0 - 0.10 * np.exp(-((across / 0.06) ** 2)) * smoothstep(depth / 0.1)  # its middle groove
-    return _rgba(tones.tongue[None, None] * light[..., None], cover)
-
-
-def _own_interior(
-    portrait: npt.NDArray[np.uint8],
-    origin: tuple[int, int],
-    shape: tuple[int, ...],
-    curves: tuple[FloatArray, FloatArray],
-) -> Rgba:
-    """Cut out what the picture shows between its lips."""
-    outline: FloatArray = np.concatenate([curves[0], curves[1][::-1]]) - np.array(origin, np.float32)
-    cover = np.zeros(shape, np.uint8)
-    cv2.fillPoly(cover, [np.round(outline * 16).astype(np.int32)], (255,), lineType=cv2.LINE_AA, shift=4)
-    padded = cv2.copyMakeBorder(portrait, *(4 * (max(shape),)), borderType=cv2.BORDER_REPLICATE)
-    x, y = origin[0] + max(shape), origin[1] + max(shape)
-    patch = padded[y : y + shape[0], x : x + shape[1]]
-    return np.dstack([patch, cover])
-
-
-def _own_teeth(shown: Rgba, tones: FaceColours) -> Rgba:
-    """Select the teeth from the picture's own mouth: bright pixels that are less red than the lips."""
-    colour = shown[..., :3].astype(np.float64)
-    inside = shown[..., 3] > 200
-    if not inside.any():
-        return shown
-    redness = (colour[..., 0] - colour[..., 1]) / np.maximum(colour.sum(axis=-1), 1.0)
-    lip = float((tones.lip[0] - tones.lip[1]) / max(tones.lip.sum(), 1.0))
-    level = colour.mean(axis=-1)
-    bright = float(np.percentile(level[inside], 85))
-    if bright < _DARK * luma(tones.teeth):
-        return np.dstack([shown[..., :3], np.zeros_like(shown[..., 3])])
-    pale = float(np.percentile(redness[inside & (level > 0.8 * bright)], 50))
-    teeth = smoothstep((0.5 * (lip + pale) - redness) / max(0.35 * (lip - pale), 1e-3) + 0.5)
-    teeth *= smoothstep((level / max(bright, 1.0) - 0.38) / 0.2) * inside
-    whole = _largest(np.asarray(cv2.morphologyEx(teeth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.float64))
-    solid = blur(np.asarray(cv2.erode(whole, np.ones((3, 3), np.uint8))), 0.8)
-    return np.dstack([shown[..., :3], np.clip(solid * shown[..., 3] + 0.5, 0, 255).astype(np.uint8)])
-
-
-def _largest(mask: Grid) -> Grid:
-    """Keep the mask's largest connected part, without specks beside the row of teeth."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
-    if count < 2:
-        return mask
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return mask * cv2.dilate((labels == largest).astype(np.float64), np.ones((3, 3)))
+def _paint_tongue(along: Grid, below: Grid, arch: float, tones: FaceColours) -> Rgba:
+    """Paint the tongue: a rounded body behind the lower teeth. Its front is lit; its back turns away into the dark."""
+    side = np.clip(np.abs(along) / 0.86, 0, 1)
+    top = -0.075 + 0.16 * side**2.4
+    depth = (below - top) / max(arch / 0.5, 0.3) ** 0.5
+    cover = smoothstep(depth / 0.05) * (1.0 - smoothstep((side - 0.84) / 0.16))
+    light = 0.40 + 0.60 * smoothstep(depth / 0.17)  # from the back to the front
+    light *= 1.0 - 0.22 * smoothstep((depth - 0.22) / 0.16)  # the tip bends down behind the teeth
+    light *= np.sqrt(np.clip(1.0 - 0.80 * side**2.2, 0.05, 1.0))
+    light *= 1.0 - 0.13 * np.exp(-((along / 0.10) ** 2)) * smoothstep((depth - 0.02) / 0.08) * (
+        1.0 - smoothstep((depth - 0.16) / 0.1)
+    )  # its middle groove
+    colour = tones.tongue[None, None] * light[..., None]
+    shine = np.exp(-(((np.abs(along) - 0.20) / 0.16) ** 2) - ((depth - 0.205) / 0.035) ** 2)
+    colour += 0.10 * shine[..., None] * (tones.teeth[None, None] - colour)
+    return _softened(_rgba(colour, cover), 0.006)
 
 
 def _rgba(colour: Grid, cover: Grid) -> Rgba:

@@ -32,7 +32,7 @@ Picture = npt.NDArray[np.uint8]
 SOUNDS: dict[str, dict[str, float]] = {
     "rest": {},
     "AA": {"jaw": 0.62, "lower_lip": 0.3, "upper_lip": 0.2, "close": 1.0},
-    "OO": {"jaw": 0.16, "lower_lip": 0.4, "upper_lip": 0.2, "pucker": 1.0, "close": 1.0},
+    "OO": {"round": 0.2, "pucker": 0.85, "close": 1.0},
     "EE": {"jaw": 0.17, "lower_lip": 0.6, "upper_lip": 0.4, "wide": 0.9, "close": 1.0},
     "PP": {"press": 0.75, "close": 1.0},
     "blink": {"blink_left": 1.0, "blink_right": 1.0},

@@ -22,7 +22,6 @@ WORDS = [
     ("ɑ", 0.76, 0.90), ("f", 0.90, 0.96), ("ɑ", 0.96, 1.10), ("ɑ", 2.00, 2.20), ("p", 2.20, 2.23), ("u", 2.23, 2.45),
 ]  # fmt: skip
 DURATION = 3.0
-OPENING = ("jaw", "lower_lip", "upper_lip")
 
 
 def spoken(
@@ -35,7 +34,9 @@ def spoken(
 
 
 def opening(track: MotionTrack) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.asarray(sum(track.column(name) for name in OPENING), np.float32)
+    """How far the lips are apart: the jaw's drop less what the lips bridge, and the lips' own part."""
+    jaw = track.column("jaw") + track.column("round") - track.column("seal")
+    return np.asarray(np.maximum(jaw, 0) + track.column("lower_lip") + track.column("upper_lip"), np.float32)
 
 
 @pytest.mark.parametrize("fps", ["24", "25", "29.97", "60"])
@@ -52,6 +53,33 @@ def test_lips_touch_for_at_least_a_frame_at_every_p_b_and_m(fps: str, tmp_path: 
             assert track.column("close")[near].max() == 1
         if phone == "ɑ":
             assert track.column("jaw")[near].max() > 0.2, start
+
+
+@pytest.mark.parametrize("fps", ["24", "25", "60"])
+def test_lips_close_in_some_hundredths_of_a_second_while_the_jaw_goes_on(fps: str, tmp_path: Path) -> None:
+    # Given an open vowel, a touch, and another one
+    track = spoken(tmp_path / "job", [("ɑ", 0.5, 0.9), ("m", 0.9, 1.0), ("ɑ", 1.0, 1.4)], fps=fps)
+    rate = float(track.fps)
+    gap, jaw = opening(track), track.column("jaw")
+    touch = round(0.95 * rate)
+    # When the lips meet: from nine tenths of the vowel's opening to a tenth
+    before = gap[round(0.6 * rate) : touch + 1]
+    wide = np.flatnonzero(before > 0.9 * before.max())[-1]
+    shut = np.flatnonzero(before < 0.1 * before.max())[0]
+    # Then that takes longer than a frame of 60 a second and less than 0.15 s, and the jaw neither shuts nor jumps
+    assert gap[touch] == 0
+    assert 0.03 < (shut - wide) / rate < 0.15
+    assert jaw[touch] > 0.05
+    assert np.abs(np.diff(jaw)).max() * rate < 9
+
+
+def test_a_touch_beside_a_touch_of_the_teeth_is_shut(tmp_path: Path) -> None:
+    # Given "cupful" and "offbeat"
+    phones = [("ʌ", 0.3, 0.5), ("p", 0.5, 0.54), ("f", 0.54, 0.6), ("u", 0.6, 0.8), ("f", 0.8, 0.86), ("b", 0.86, 0.9)]
+    track = spoken(tmp_path / "job", [*phones, ("i", 0.9, 1.2)], fps="60")
+    # When, then
+    for at in (0.52, 0.87):
+        assert opening(track)[round(at * 60)] == 0
 
 
 def test_the_lower_lip_meets_the_teeth_at_f(tmp_path: Path) -> None:
@@ -71,6 +99,7 @@ def test_vowels_have_their_own_mouths(tmp_path: Path) -> None:
     assert a[jaw] > 2 * u[jaw]
     assert a[jaw] > 2 * i[jaw]
     assert u[pucker] > 0.7 > 0.2 > i[pucker]
+    assert u[MOUTH.index("round")] > 0.1 > a[MOUTH.index("round")]
     assert i[wide] > 0.6 > 0.2 > u[wide]
 
 
@@ -79,7 +108,7 @@ def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_
     breathing = opening(spoken(tmp_path / "job"))
     without = opening(spoken(tmp_path / "other", motion={"breath": 0}))
     # When its middle, and the time before speech goes on, are looked at
-    middle, before = slice(round(1.32 * 25), round(1.43 * 25)), slice(round(1.68 * 25), round(1.85 * 25))
+    middle, before = slice(round(1.40 * 25), round(1.48 * 25)), slice(round(1.68 * 25), round(1.85 * 25))
     # Then nothing of the mouth moves, but the lips part a little for a breath
     assert not breathing[middle].any()
     assert not without[middle].any()

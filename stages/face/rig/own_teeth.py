@@ -1,0 +1,184 @@
+"""Finds the upper teeth that a portrait shows between its lips. They are used only when the row is whole.
+
+Teeth are the brightest thing in a mouth and less red than the lips. In each column the teeth are one run of such pixels; a row is
+whole if nearly every column of the opening has one, without holes, and if the runs' lower ends form a smooth line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.rig.colours import LUMA, FaceColours, luma
+from stages.face.rig.face_frame import FaceFrame, smoothstep
+from stages.face.sampling import blur, sample
+
+Grid = npt.NDArray[np.float64]
+Curves = tuple[Grid, Grid]
+Rgba = npt.NDArray[np.uint8]
+
+#: Columns and rows of the opening that are looked at, between the lips and from corner to corner.
+_COLUMNS, _ROWS = 121, 41
+#: Part of the opening, from its middle to both sides, that teeth must fill.
+_SPAN = 0.50
+#: A mouth shows no teeth if its brightest pixels are darker than this fraction of a tooth's brightness.
+_DARK = 0.60
+#: With less than this part of the opening filled, what is bright may be a reflection.
+_FEW = 0.08
+#: In a whole row, at least this part of the columns has teeth, and this part of each column's teeth is bright.
+_FILLED, _SOLID = 0.90, 0.90
+#: A whole row's lower end deviates from a smooth line by at most this, in units (root of the mean square), and its front teeth
+#: differ in length by at most this fraction: a row with gaps looks eaten as soon as its mouth opens.
+_RAGGED, _UNEVEN = 0.016, 0.4
+#: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units; gums that reach down
+#: between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
+_LEAST, _MOST, _FROM_LIP, _TOOTH = 0.035, 0.22, 0.04, 9
+
+
+@dataclass(frozen=True)
+class OwnTeeth:
+    """The teeth in a portrait: their colour, RGB, 0 to 255, and the cut-out upper row, or None if the row is not whole."""
+
+    colour: npt.NDArray[np.float64]
+    row: Rgba | None
+
+
+def find_own_teeth(
+    portrait: npt.NDArray[np.uint8],
+    origin: tuple[int, int],
+    local: Grid,
+    frame: FaceFrame,
+    curves: Curves,
+    tones: FaceColours,
+) -> OwnTeeth | None:
+    """Find the upper teeth in an RGB portrait with an open mouth; None if it shows no teeth.
+
+    Args:
+        portrait: RGB uint8 [height, width, 3].
+        origin: x and y of the result's top left pixel in the portrait.
+        local: the face's coordinates of the result's pixels, [rows, columns, 2] px.
+        frame: the face's coordinates.
+        curves: edges of the upper and the lower lip in the face's coordinates, [n, 2] px.
+        tones: the portrait's colours.
+    """
+    upper = curves[0]
+    x = np.linspace(upper[0, 0], upper[-1, 0], _COLUMNS)
+    top, bottom = (np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves)
+    share = (np.arange(_ROWS) + 0.5) / _ROWS
+    places = np.stack([np.broadcast_to(x, (_ROWS, _COLUMNS)), top + share[:, None] * (bottom - top)], axis=-1)
+    soft = blur(portrait, max(0.006 * frame.unit, 0.5))
+    seen = sample(soft, frame.picture(places).astype(np.float32)).astype(np.float64)
+    teeth = _tooth_pixels(seen, tones, frame.along_mouth(x))
+    if teeth is None or teeth.mean() < _FEW:
+        return None
+    middle = np.abs(frame.along_mouth(x)) <= _SPAN
+    front = seen[:, middle][teeth[:, middle]]
+    colour = _colour(front if len(front) else seen[teeth], tones)
+    row = _whole_row(teeth, x, top, bottom, frame)
+    return OwnTeeth(colour, None if row is None else _cut(portrait, origin, local, frame, row))
+
+
+def _colour(shown: Grid, tones: FaceColours) -> Grid:
+    """The colour of the brighter half of the teeth's pixels; not darker than teeth in this picture's light can be."""
+    level = shown @ LUMA
+    bright = np.median(shown[level >= np.median(level)], axis=0)
+    return np.asarray(bright * max(1.0, 0.85 * luma(tones.teeth) / max(luma(bright), 1.0)))
+
+
+def _whole_row(
+    teeth: npt.NDArray[np.bool_], x: Grid, top: Grid, bottom: Grid, frame: FaceFrame
+) -> tuple[Grid, Grid, Grid] | None:
+    """The row's columns, and in each the upper lip's edge (px) and the teeth's lower end below it (units); None if not whole."""
+    start, end, solid = _runs(teeth)
+    height = (bottom - top) / frame.unit
+    middle = np.abs(frame.along_mouth(x)) <= _SPAN
+    found = (end - start) / _ROWS * height >= _LEAST
+    padded = np.pad(start / _ROWS * height, _TOOTH // 2, mode="edge")
+    nearest = np.lib.stride_tricks.sliding_window_view(padded, _TOOTH).min(axis=1)
+    good = found & (solid >= _SOLID) & (nearest < _FROM_LIP)
+    if good[middle].mean() < _FILLED:
+        return None
+    first, last = _widest_run(good)
+    below = end[first:last] / _ROWS * height[first:last]
+    smooth = _smoothed(np.minimum(below, _MOST))
+    if float(np.sqrt(np.mean((below - smooth) ** 2))) > _RAGGED:
+        return None
+    front = smooth[np.abs(frame.along_mouth(x[first:last])) <= _SPAN / 2]
+    if not len(front) or front.min() < (1.0 - _UNEVEN) * front.max():
+        return None
+    return x[first:last], top[first:last], smooth
+
+
+def _tooth_pixels(seen: Grid, tones: FaceColours, along: Grid) -> npt.NDArray[np.bool_] | None:
+    """Which pixels are teeth, in columns `along` the mouth (-1 to 1); None if the mouth shows none."""
+    level = seen @ LUMA
+    bright = float(np.percentile(level, 88))
+    if bright < _DARK * luma(tones.teeth):
+        return None
+    redness = (seen[..., 0] - seen[..., 1]) / np.maximum(seen.sum(axis=-1), 1.0)
+    pale = float(np.median(redness[level > 0.9 * bright]))
+    lip = float((tones.lip[0] - tones.lip[1]) / max(tones.lip.sum(), 1.0))
+    if lip - pale < 0.02 and luma(tones.lip) > 0.8 * bright:  # grey lips as bright as what is between them
+        return None
+    reddest = pale + 0.55 * max(lip - pale, 0.03)
+    shade = 1.0 - 0.35 * along**2  # toward the corners it is darker
+    return np.asarray((level > 0.55 * bright * shade) & (redness < reddest))
+
+
+def _runs(teeth: npt.NDArray[np.bool_]) -> tuple[Grid, Grid, Grid]:
+    """First row of teeth in each column, one past the last, and the part of the rows between that is teeth.
+
+    A dark line ends the run: below it are the lower teeth.
+    """
+    rows, columns = teeth.shape
+    start, end, solid = np.zeros(columns), np.zeros(columns), np.zeros(columns)
+    dark_line = max(2, rows // 14)
+    for column in range(columns):
+        lit = np.flatnonzero(teeth[:, column])
+        if not len(lit):
+            continue
+        breaks = np.flatnonzero(np.diff(lit) > dark_line)
+        parts = np.split(lit, breaks + 1)
+        run = max(parts[:2], key=len)
+        start[column], end[column] = run[0], run[-1] + 1
+        solid[column] = len(run) / (run[-1] + 1 - run[0])
+    return start, end, solid
+
+
+def _widest_run(good: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """First and one past the last column of the part around the middle that is good but for single columns."""
+    near = np.convolve(good, np.ones(5), mode="same") >= 3
+    middle = len(good) // 2
+    bad = np.flatnonzero(~near)
+    left, right = bad[bad < middle], bad[bad > middle]
+    return int(left[-1]) + 1 if len(left) else 0, int(right[0]) if len(right) else len(good)
+
+
+def _smoothed(values: Grid) -> Grid:
+    """A line through `values` that follows the teeth, but not single columns."""
+    padded = np.pad(values, 4, mode="edge")
+    median = np.median(np.lib.stride_tricks.sliding_window_view(padded, 9), axis=1)
+    kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.6) ** 2)
+    return np.convolve(np.pad(median, 4, mode="edge"), kernel / kernel.sum(), mode="valid")
+
+
+def _cut(
+    portrait: npt.NDArray[np.uint8],
+    origin: tuple[int, int],
+    local: Grid,
+    frame: FaceFrame,
+    row: tuple[Grid, Grid, Grid],
+) -> Rgba:
+    """Cut out the row: from the upper lip (`row[1]`, at `row[0]`) down to its smooth lower end (`row[2]` units below)."""
+    x, top, height = row
+    below = (local[..., 1] - np.interp(local[..., 0], x, top)) / frame.unit
+    end = np.interp(local[..., 0], x, height)
+    cover = smoothstep((end - 0.004 - below) / 0.016 + 0.5) * smoothstep(below / 0.012 + 1.0)
+    fade = 0.07 * frame.unit
+    cover *= smoothstep((local[..., 0] - x[0]) / fade) * smoothstep((x[-1] - local[..., 0]) / fade)
+    rows, columns = local.shape[:2]
+    places = np.stack(np.meshgrid(np.arange(columns) + origin[0], np.arange(rows) + origin[1]), axis=-1)
+    patch = sample(portrait, places.astype(np.float32))
+    return np.dstack([patch, np.clip(255 * cover + 0.5, 0, 255).astype(np.uint8)])

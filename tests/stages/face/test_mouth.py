@@ -1,0 +1,100 @@
+"""The mouth of the rig: fields that never fold, a lip line that is no moustache, and teeth that are used only when whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import stages.face
+from stages.context import Context
+from stages.face import mesh
+from stages.face.rig.colours import FaceColours
+from stages.face.rig.face_frame import FaceFrame
+from stages.face.rig.lipline import lip_curves
+from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
+from stages.face.rig.rig import load_rig
+from stages.lipsync.visemes import PHONES
+from tests.support.picture_jobs import drawn, face_of, job, portrait_of, smiling
+
+pytestmark = pytest.mark.usefixtures("models")
+
+FloatArray = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module", params=["drawn", "photo"])
+def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    picture: Image.Image = drawn() if request.param == "drawn" else smiling()
+    ctx = job(tmp_path_factory.mktemp(request.param) / "job", picture)
+    stages.face.run(ctx)
+    return ctx
+
+
+def landmarks_of(ctx: Context) -> FloatArray:
+    return np.array(face_of(ctx)["landmarks"], np.float32)
+
+
+def test_no_sound_folds_either_lip(ready: Context) -> None:
+    # Given the displacement of each layer for every sound, a little stronger than the most expressive speaker's
+    rig = load_rig(ready.settings.paths.cache, portrait_of(ready), landmarks_of(ready))
+    shapes = {phone: viseme.shape for phone, parts in PHONES.items() for viseme in parts}
+    for phone, shape in shapes.items():
+        amounts = [1.0 if name == "close" else min(1.3 * shape.get(name, 0.0), 1.0) for name in rig.face_names]
+        for layer in (rig.upper, rig.lower):
+            moved = np.tensordot(np.array(amounts, np.float32), layer, 1) / rig.step
+            # When the areas of its cells are compared with those at rest
+            down, across = np.gradient(moved, axis=(0, 1))
+            area = (1 + across[..., 0]) * (1 + down[..., 1]) - across[..., 1] * down[..., 0]
+            # Then none is turned over or nearly flat
+            assert area.min() > 0.25, phone
+
+
+def lip_line(ctx: Context, picture: Picture) -> FloatArray:
+    points = landmarks_of(ctx)
+    return lip_curves(picture, points, FaceFrame.of(points))[0]
+
+
+def test_a_moustache_is_no_lip_line(tmp_path: Path) -> None:
+    # Given closed lips, and the same with a dark moustache over most of the upper lip
+    ctx = job(tmp_path / "job", drawn())
+    stages.face.run(ctx)
+    plain, points = portrait_of(ctx), landmarks_of(ctx)[:, :2]
+    rim, line = points[list(mesh.UPPER_LIP_OUTER)], points[list(mesh.UPPER_LIP_INNER)]
+    edge = rim + 0.7 * (line - rim)
+    outline = np.concatenate([edge, edge[::-1] - np.array([0, 0.2 * mesh.mouth_width(points)])])
+    moustache = cv2.fillPoly(plain.copy(), [np.round(outline).astype(np.int32)], (30, 24, 20))
+    # When the lip line is found in both / Then it is the same one
+    apart = np.abs(lip_line(ctx, plain)[:, 1] - lip_line(ctx, np.asarray(moustache, np.uint8))[:, 1])
+    assert apart[10:-10].max() < 0.015 * mesh.mouth_width(points)
+
+
+def teeth_in(ctx: Context, picture: Picture) -> OwnTeeth | None:
+    points = landmarks_of(ctx)
+    frame = FaceFrame.of(points)
+    curves: Any = tuple(frame.local(curve) for curve in lip_curves(portrait_of(ctx), points, frame))
+    tones = FaceColours.of(portrait_of(ctx), points)
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(float)
+    return find_own_teeth(picture, (0, 0), frame.local(np.dstack([x, y])), frame, curves, tones)
+
+
+def test_own_teeth_are_used_when_whole_and_not_with_a_gap(tmp_path: Path) -> None:
+    # Given a smile that shows the upper teeth, and the same with a dark hole in the row
+    ctx = job(tmp_path / "job", smiling())
+    stages.face.run(ctx)
+    whole, points = portrait_of(ctx), landmarks_of(ctx)[:, :2]
+    middle = points[[13, 14]].mean(axis=0)
+    gap = round(0.13 * mesh.mouth_width(points))
+    holed = whole.copy()
+    x, y = (round(float(value)) for value in middle)
+    holed[y - 2 * gap : y + 2 * gap, x : x + gap] = (40, 22, 18)
+    # When, then
+    found, broken = teeth_in(ctx, whole), teeth_in(ctx, holed)
+    assert found is not None
+    assert found.row is not None
+    assert broken is None or broken.row is None
