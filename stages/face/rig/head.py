@@ -1,4 +1,8 @@
-"""Displacement fields of the head and chest. Small turns are parallax by the head's depth; at the border nothing moves."""
+"""Displacement fields of the head and chest.
+
+The head and the neck are carried as nearly one rigid body, and the shoulders follow less over a long way, so that nothing is
+stretched much. Small turns are parallax by the head's depth. `stages.face.rig.head_bounds` bounds the fields for each portrait.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,20 @@ import numpy.typing as npt
 from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.face_frame import FaceFrame, smoothstep
+from stages.face.sampling import blur
 
 Grid = npt.NDArray[np.float64]
 
 _DEGREE = np.pi / 180
-#: Movement fades out within this fraction of the shorter side from the border.
-_BORDER = 0.15
 #: Lift of the chest as a fraction of the face's width; about 0.6 % of the shoulders'.
 _BREATH = 0.016
-#: Factor by which a lean is reduced if the background moves along.
-_UNSPLIT = 0.3
+#: Way over which the head's movement fades through neck and shoulders, in face heights from just above the chin.
+_SHOULDERS = 1.25
+#: In a picture that cannot be split, movement fades out within this fraction of the shorter side from the border.
+_UNSPLIT_BORDER = 0.28
+#: The depth is smoothed by this, in face widths. One picture does not show what a turning nose uncovers, and a soft depth lets
+#: the whole face turn twice as far for the same stretch.
+_SOFTEN = 0.2
 
 
 class HeadFields:
@@ -29,20 +37,21 @@ class HeadFields:
     def __init__(
         self, frame: FaceFrame, landmarks: FloatArray, size: tuple[int, int], points: Grid, split: bool = True
     ) -> None:
-        """`split`: whether person and background are two layers; otherwise the background around the head moves along."""
+        """`split`: whether person and background are two layers; otherwise the whole picture moves, except at its border."""
         self._frame = frame
-        self._split = split
         local = frame.local(points)
         self._x, self._y = local[..., 0], local[..., 1]
-        width, height = size
-        edge = np.minimum.reduce(
-            [points[..., 0], points[..., 1], width - 1 - points[..., 0], height - 1 - points[..., 1]]
-        )
-        self._still_border = smoothstep(edge / (_BORDER * min(width, height)))
-        self._bottom = smoothstep((height - 1 - points[..., 1]) / (0.18 * height))
-        self._sides = smoothstep(np.minimum(points[..., 0], width - 1 - points[..., 0]) / (0.12 * width))
-        self._depth = _depth(frame, landmarks, points) * self._still_border
-        self._carried = self._head_weight() * self._still_border
+        still = np.ones_like(self._x)
+        if not split:
+            edge = np.minimum.reduce(
+                [points[..., 0], points[..., 1], size[0] - 1 - points[..., 0], size[1] - 1 - points[..., 1]]
+            )
+            still = smoothstep(edge / (_UNSPLIT_BORDER * min(size)))
+        around = self._around() * still
+        self._depth = _depth(frame, landmarks, points) * around
+        self._head = around * (1.0 - smoothstep(self._below(0.8 * frame.chin) / _SHOULDERS))
+        self._body = around * (1.0 - smoothstep(self._below(frame.chin + 0.4 * frame.face_height) / 1.8))
+        self._chest = around * self._lift()
 
     def all(self) -> dict[str, Grid]:
         """Every field by its parameter's name."""
@@ -52,38 +61,29 @@ class HeadFields:
         return {
             "head_yaw": np.stack([_DEGREE * self._depth, zero], axis=-1),
             "head_pitch": np.stack([zero, _DEGREE * self._depth], axis=-1),
-            "head_roll": _DEGREE * np.stack([-(self._y - pivot), self._x], axis=-1) * self._carried[..., None],
-            "head_x": np.stack([frame.face_width * self._carried, zero], axis=-1),
-            "head_y": np.stack([zero, frame.face_width * self._carried], axis=-1),
-            "lean": np.stack([frame.face_width * self._leaning(), zero], axis=-1),
-            "breath": np.stack([zero, -_BREATH * frame.face_width * self._chest()], axis=-1),
+            "head_roll": _DEGREE * np.stack([-(self._y - pivot), self._x], axis=-1) * self._head[..., None],
+            "head_x": np.stack([frame.face_width * self._head, zero], axis=-1),
+            "head_y": np.stack([zero, frame.face_width * self._head], axis=-1),
+            "lean": np.stack([frame.face_width * self._body, zero], axis=-1),
+            "breath": np.stack([zero, -_BREATH * frame.face_width * self._chest], axis=-1),
         }
 
-    def _head_weight(self) -> Grid:
-        """1 on the head including its hair, falling to 0 well outside and at the shoulders."""
-        frame = self._frame
-        top, bottom = frame.chin - 1.4 * frame.face_height, frame.chin
-        reach = np.hypot(self._x / (0.7 * frame.face_width), (self._y - (top + bottom) / 2) / ((bottom - top) / 2))
-        around = 1.0 - smoothstep((reach - 1.0) / 0.95)
-        neck = 1.0 - smoothstep((self._y - 0.85 * frame.chin) / (0.62 * frame.face_height))
-        return around * neck
+    def _below(self, start: float) -> Grid:
+        """Way below a height, in face heights."""
+        return np.asarray((self._y - start) / self._frame.face_height)
 
-    def _leaning(self) -> Grid:
-        """1 at the head, falling over shoulders and chest: the body leans from the hips, which are outside the picture."""
-        if not self._split:  # the background would lean, too
-            return _UNSPLIT * self._carried
+    def _around(self) -> Grid:
+        """1 near the person, 0 at the edge of the area that the head's fields cover: the picture may be much larger."""
         frame = self._frame
-        below = 1.0 - smoothstep((self._y - 0.6 * frame.chin) / (1.9 * frame.face_height))
-        above = 1.0 - smoothstep(((frame.chin - self._y) / frame.face_height - 1.6) / 0.45)
-        aside = 1.0 - smoothstep((np.abs(self._x) / frame.face_width - 1.4) / 0.8)
-        return np.asarray(below * above * aside * self._sides)
+        above = 1.0 - smoothstep((-self._below(frame.chin) - 1.75) / 0.95)
+        aside = 1.0 - smoothstep((np.abs(self._x) / frame.face_width - 1.3) / 0.95)
+        return np.asarray(above * aside)
 
-    def _chest(self) -> Grid:
-        start = self._frame.chin + 0.12 * self._frame.face_height
-        rise = smoothstep((self._y - start) / (0.5 * self._frame.face_height))
-        fall = 1.0 - smoothstep((self._y - self._frame.chin) / self._frame.face_height - 1.0)
-        aside = 1.0 - smoothstep(np.abs(self._x) / self._frame.face_width - 1.2)
-        return np.asarray(rise * fall * aside * self._bottom * self._sides)
+    def _lift(self) -> Grid:
+        """1 at the chest, 0 at the chin and far below."""
+        rise = smoothstep(self._below(self._frame.chin + 0.12 * self._frame.face_height) / 0.5)
+        fall = 1.0 - smoothstep(self._below(self._frame.chin) - 1.0)
+        return np.asarray(rise * fall)
 
 
 def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
@@ -96,12 +96,14 @@ def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
     local = frame.local(points)
     total, weighted = _near(points, landmarks[:468, :2].astype(np.float64), heights, 0.055 * frame.face_width)
     middle = frame.chin - 0.66 * frame.face_height
-    reach = (local[..., 0] / (0.6 * frame.face_width)) ** 2 + (
-        (local[..., 1] - middle) / (0.78 * frame.face_height)
+    reach = (local[..., 0] / (0.72 * frame.face_width)) ** 2 + (
+        (local[..., 1] - middle) / (0.86 * frame.face_height)
     ) ** 2
     ellipsoid = 0.6 * frame.face_width * np.sqrt(np.clip(1.0 - reach, 0.0, 1.0))
-    ellipsoid *= smoothstep((1.0 - reach) / 0.3)  # level at the silhouette: no crease in the background
-    return np.asarray((weighted + 0.6 * ellipsoid) / (total + 0.6))
+    ellipsoid *= smoothstep((1.0 - reach) / 0.5)  # level at the silhouette: no crease in the background
+    depth = (weighted + 0.6 * ellipsoid) / (total + 0.6)
+    step = points[0, 1, 0] - points[0, 0, 0] if points.shape[1] > 1 else 1.0
+    return np.asarray(blur(depth, _SOFTEN * frame.face_width / float(step)), np.float64)
 
 
 def _near(points: Grid, places: Grid, heights: Grid, spread: float) -> tuple[Grid, Grid]:
