@@ -66,6 +66,7 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
     add_idle_motion(
         values, fps, float(audio.duration), accents, pauses,
         IdleMotion(motion.head, motion.blink, motion.brow, motion.breath, motion.expressiveness, seed),
+        phones[-1].end if known else _last_sound(audio),
     )  # fmt: skip
     _rest_at_ends(values, fps, float(audio.duration))
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
@@ -136,6 +137,12 @@ def _accents_and_pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]
     silent = level == 0
     falls = np.flatnonzero(~silent[:-1] & silent[1:]) + 1
     return (np.flatnonzero(peak) + 1) / READINGS_PER_S, falls / READINGS_PER_S
+
+
+def _last_sound(audio: AudioFeatures) -> float:
+    """Time of the last reading with any sound, s; 0 without."""
+    heard = np.flatnonzero(audio.loudness > 0)
+    return (float(heard[-1]) + 1) / READINGS_PER_S if len(heard) else 0.0
 
 
 def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:
