@@ -21,22 +21,22 @@ FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 #: The head takes a new pose when a phrase begins, and holds it: usual size of each part, in parts of its reach.
-_POSE = {"head_yaw": 0.6, "head_pitch": 0.5, "head_roll": 0.22, "head_x": 0.05, "head_y": 0.15, "lean": 0.15}
+_POSE = {"head_yaw": 0.66, "head_pitch": 0.48, "head_roll": 0.32, "head_x": 0.08, "head_y": 0.08, "lean": 0.22}
 #: A pose is held for so long at least and at most, and taken in so long, s. The first one is taken a little after the start.
-_HOLD_S, _TAKE_S, _FIRST_S = (1.0, 2.4), (0.45, 0.8), 0.12
+_HOLD_S, _TAKE_S, _FIRST_S = (0.8, 2.0), (0.4, 0.65), 0.12
 #: While it is held, the head drifts: size in parts of the reach, and the band of its frequencies in Hz.
-_DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.13, (0.15, 0.6), 5
+_DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.15, (0.2, 0.9), 5
 #: Tilt of a head that turns, in parts of the reach, for the yaw's whole reach: to the other side, so that it turns in place.
 _TILT = -0.4
 #: The head is never farther out than this part of its reach; from the first number on it is held back softly.
-_SOFT, _FARTHEST = 0.6, 0.9
+_SOFT, _FARTHEST = 0.7, 0.92
 #: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
-_NOD = {"head_pitch": 0.9, "head_y": 0.4}
+_NOD = {"head_pitch": 1.0, "head_y": 0.5}
 _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
 #: Other accents have a smaller beat of the head, some of them upward.
-_BEAT, _BEAT_CHANCE, _BEAT_UP = 0.6, 0.9, 0.35
+_BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35
 _BROW_CHANCE = 0.85
 _BLINK_MEAN_S, _BLINK_SPREAD, _BLINK_MIN_S, _DOUBLE_CHANCE = 3.3, 0.45, 0.9, 0.15
 _BLINK_CLOSE_S, _BLINK_HOLD_S, _BLINK_OPEN_S = 0.08, 0.04, 0.16
@@ -168,7 +168,7 @@ def _beats(time: Times, accents: Times, chance: np.random.Generator) -> tuple[di
             size *= -_BEAT if way < _BEAT_UP else _BEAT
         else:
             continue
-        rise, fall = chance.uniform(0.2, 0.26), chance.uniform(0.36, 0.5)
+        rise, fall = chance.uniform(0.2, 0.25), chance.uniform(0.32, 0.44)
         beat = _bump(time, accent - _NOD_LEAD_S - 0.08, rise, fall) * size
         for name, part in _NOD.items():
             moves[name] += part * beat

@@ -23,9 +23,11 @@ _BREATH = 0.016
 _SHOULDERS = 1.25
 #: In a picture that cannot be split, movement fades out within this fraction of the shorter side from the border.
 _UNSPLIT_BORDER = 0.28
-#: The depth is smoothed by this, in face widths. One picture does not show what a turning nose uncovers, and a soft depth lets
-#: the whole face turn twice as far for the same stretch.
-_SOFTEN = 0.2
+#: The head's depth, in face widths: a ridge along the nose for turns, one across it for nods. One picture does not show what a
+#: turning nose uncovers, and even slopes let the face turn twice as far as its own depth does, for the same stretch.
+_PEAK, _SIDE, _SOFTEN = 0.5, 0.66, 0.08
+#: From the nose up and down to where the depth is 0, in face heights.
+_UP, _DOWN, _BESIDE = 0.95, 0.85, 0.6
 
 
 class HeadFields:
@@ -48,7 +50,8 @@ class HeadFields:
             )
             still = smoothstep(edge / (_UNSPLIT_BORDER * min(size)))
         around = self._around() * still
-        self._depth = _depth(frame, landmarks, points) * around
+        nose = frame.local(landmarks[mesh.NOSE_TIP, :2])
+        self._across, self._along = self._ridges(nose, float(points[0, 1, 0] - points[0, 0, 0]), around)
         self._head = around * (1.0 - smoothstep(self._below(0.8 * frame.chin) / _SHOULDERS))
         self._body = around * (1.0 - smoothstep(self._below(frame.chin + 0.4 * frame.face_height) / 1.8))
         self._chest = around * self._lift()
@@ -59,8 +62,8 @@ class HeadFields:
         pivot = frame.chin + 0.4 * frame.face_height  # the neck's base
         zero = np.zeros_like(self._x)
         return {
-            "head_yaw": np.stack([_DEGREE * self._depth, zero], axis=-1),
-            "head_pitch": np.stack([zero, _DEGREE * self._depth], axis=-1),
+            "head_yaw": np.stack([_DEGREE * self._across, zero], axis=-1),
+            "head_pitch": np.stack([zero, _DEGREE * self._along], axis=-1),
             "head_roll": _DEGREE * np.stack([-(self._y - pivot), self._x], axis=-1) * self._head[..., None],
             "head_x": np.stack([frame.face_width * self._head, zero], axis=-1),
             "head_y": np.stack([zero, frame.face_width * self._head], axis=-1),
@@ -79,6 +82,21 @@ class HeadFields:
         aside = 1.0 - smoothstep((np.abs(self._x) / frame.face_width - 1.3) / 0.95)
         return np.asarray(above * aside)
 
+    def _ridges(self, nose: Grid, step: float, around: Grid) -> tuple[Grid, Grid]:
+        """Depth by which the head turns and by which it nods, px."""
+        frame = self._frame
+        wide, high = frame.face_width, frame.face_height
+        sides = _ridge((self._x - nose[0] / 2) / (_SIDE * wide), (self._x - nose[0] / 2) / (_SIDE * wide))
+        level = smoothstep((self._below(frame.chin) + 1.75) / 0.7) * (
+            1.0 - smoothstep(self._below(0.7 * frame.chin) / 0.7)
+        )
+        down = np.where(self._y < nose[1], (self._y - nose[1]) / _UP, (self._y - nose[1]) / _DOWN) / high
+        heights = np.clip(1.0 - np.hypot(down, (np.abs(self._x - nose[0]) / (_BESIDE * wide)) ** 1.5), 0.0, 1.0)
+        soft = _SOFTEN * wide / step
+        across = blur(_PEAK * wide * sides * level * around, soft)
+        along = blur(_PEAK * wide * heights * around, soft)
+        return np.asarray(across, np.float64), np.asarray(along, np.float64)
+
     def _lift(self) -> Grid:
         """1 at the chest, 0 at the chin and far below."""
         rise = smoothstep(self._below(self._frame.chin + 0.12 * self._frame.face_height) / 0.5)
@@ -86,33 +104,7 @@ class HeadFields:
         return np.asarray(rise * fall)
 
 
-def _depth(frame: FaceFrame, landmarks: FloatArray, points: Grid) -> Grid:
-    """Depth in front of the plane of the ears, px: the mesh's on the face, an ellipsoid's on the rest of the head.
-
-    It is 0 at the silhouette, so that a turn moves the features but not the outline, as on a real head.
-    """
-    ears = landmarks[[mesh.LEFT_SIDE, mesh.RIGHT_SIDE], 2].mean()
-    heights = (ears - landmarks[:468, 2]).astype(np.float64)
-    local = frame.local(points)
-    total, weighted = _near(points, landmarks[:468, :2].astype(np.float64), heights, 0.055 * frame.face_width)
-    middle = frame.chin - 0.66 * frame.face_height
-    reach = (local[..., 0] / (0.72 * frame.face_width)) ** 2 + (
-        (local[..., 1] - middle) / (0.86 * frame.face_height)
-    ) ** 2
-    ellipsoid = 0.6 * frame.face_width * np.sqrt(np.clip(1.0 - reach, 0.0, 1.0))
-    ellipsoid *= smoothstep((1.0 - reach) / 0.5)  # level at the silhouette: no crease in the background
-    depth = (weighted + 0.6 * ellipsoid) / (total + 0.6)
-    step = points[0, 1, 0] - points[0, 0, 0] if points.shape[1] > 1 else 1.0
-    return np.asarray(blur(depth, _SOFTEN * frame.face_width / float(step)), np.float64)
-
-
-def _near(points: Grid, places: Grid, heights: Grid, spread: float) -> tuple[Grid, Grid]:
-    """The landmarks' Gaussian weights summed at every grid point, and the sum of weights times heights, [rows, columns] each.
-
-    A Gaussian of the distance is the product of one across and one down, so that two matrix products give all sums.
-    """
-    across, down = (
-        np.exp(-((line[:, None] - places[None, :, axis]) ** 2) / (2 * spread**2))
-        for axis, line in enumerate((points[0, :, 0], points[:, 0, 1]))
-    )
-    return down @ across.T, (down * heights) @ across.T
+def _ridge(before: Grid, after: Grid) -> Grid:
+    """A ridge of height 1 at 0 with even slopes, 0 from -1 and 1 on; each side has a scale of its own."""
+    away = np.where(before < 0, -before, after)
+    return np.asarray(np.clip(1.0 - away, 0.0, 1.0))

@@ -20,19 +20,19 @@ FloatArray = npt.NDArray[np.float32]
 #: How far each parameter may go at `motion.head: 1` (degrees, fractions of the face's width, or the chest's lift), if the
 #: others are 0: a motion is a vector of parameters in parts of these, which is at most 1 long.
 REACH = {
-    "head_yaw": 11.0, "head_pitch": 12.0, "head_roll": 3.2, "head_x": 0.03, "head_y": 0.06, "lean": 0.03, "breath": 2.5,
+    "head_yaw": 16.0, "head_pitch": 18.0, "head_roll": 3.2, "head_x": 0.03, "head_y": 0.06, "lean": 0.03, "breath": 2.6,
 }  # fmt: skip
 #: How many times as far at the largest `motion.head`.
 MOST = 1.4
 #: Strain at `REACH` that all but 1 % of the figure stays below, and the strain at `MOST` times `REACH` that is never exceeded:
 #: stretch within 0.8 and 1.25 with the zoom on top, and a determinant above 0.3.
-_USUAL, _LARGEST, _SHARE = 0.185, 0.43, 0.99
+_USUAL, _LARGEST, _SHARE = 0.187, 0.43, 0.99
 #: Factor by which the field that strains most is reduced at a time.
 _STEP = 0.93
 #: Width of the strip at the border that may be filled by mirroring, in parts of the shorter side: left, right, top, and bottom,
 #: where there are clothes. And the least and the largest zoom that hides a wider strip.
 _MIRRORED = np.array([0.012, 0.012, 0.012, 0.024])
-_LEAST_ZOOM, _MOST_ZOOM = 0.004, 0.05
+_LEAST_ZOOM, _MOST_ZOOM = 0.004, 0.06
 
 
 @dataclass(frozen=True)
