@@ -21,8 +21,9 @@ Picture = npt.NDArray[np.uint8]
 _remap: Any = cv2.remap  # its stub knows no empty second map
 #: Cells added on each side of the grid, so that interpolation reaches the block's border; even times any step.
 _PAD = 2
-#: An inversion stops when no pixel misses its source by more, after at most so many steps; the first are plain ones.
-_CONVERGED_PX, _MOST_STEPS, _PLAIN_STEPS = 0.05, 24, 4
+#: An inversion stops when no pixel misses its source by more cells (OpenCV's interpolation knows places to 1/32), after at most
+#: so many steps; the first are plain ones.
+_CONVERGED, _MOST_STEPS, _PLAIN_STEPS = 1 / 16, 24, 4
 #: Width of the tiles, px; a multiple of twice every grid step, and so is a band's height.
 _TILE_PX = 24
 #: Pixels of a band: so many stay in the processor's cache.
@@ -70,6 +71,7 @@ class FieldInverter:
         self._identity = np.dstack([x, y])
         self._within = rows, columns
         self._per_cell = np.float32(1.0 / step)
+        self._converged = _CONVERGED * step
         self.residual = 0.0
 
     def invert(self, forward: FloatArray) -> FloatArray:
@@ -81,11 +83,15 @@ class FieldInverter:
             found = np.negative(sample(forward, self._identity[rows, columns] + here * self._per_cell))
             apart = cv2.absdiff(found, here)
             here[:] = found if count < _PLAIN_STEPS else (found + here) * np.float32(0.5)
+            if not count:
+                continue  # the first step always has far to go
             self.residual = float(cv2.norm(apart, cv2.NORM_INF))
-            if self.residual < _CONVERGED_PX:
+            if self.residual < self._converged:
                 break
-            missed = apart.max(axis=-1) >= _CONVERGED_PX
-            across, down = np.flatnonzero(missed.any(axis=0)), np.flatnonzero(missed.any(axis=1))
+            down, across = (
+                np.flatnonzero(cv2.reduce(apart, side, cv2.REDUCE_MAX).reshape(-1, 2).max(axis=1) >= self._converged)
+                for side in (1, 0)
+            )
             rows = slice(rows.start + int(down[0]), rows.start + int(down[-1]) + 1)
             columns = slice(columns.start + int(across[0]), columns.start + int(across[-1]) + 1)
         return np.asarray(backward, np.float32)

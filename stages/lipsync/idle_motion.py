@@ -151,8 +151,7 @@ def _pose_times(duration: float, accents: Times, pauses: Times, chance: np.rando
 def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
     """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more."""
     up, down = np.clip((time - start) / rise, 0, 1), np.clip((time - start - rise) / fall, 0, 1)
-    smooth_up, smooth_down = up * up * (3 - 2 * up), down * down * (3 - 2 * down)
-    return np.asarray(smooth_up - smooth_down, np.float64)
+    return _smooth(up) - _smooth(down)
 
 
 def _beats(time: Times, accents: Times, chance: np.random.Generator) -> tuple[dict[str, Times], list[float]]:

@@ -27,7 +27,9 @@ _UNSPLIT_BORDER = 0.28
 #: turning nose uncovers, and even slopes let the face turn twice as far as its own depth does, for the same stretch.
 _PEAK, _SIDE, _SOFTEN = 0.5, 0.66, 0.08
 #: From the nose up and down to where the depth is 0, in face heights.
-_UP, _DOWN, _BESIDE = 0.95, 0.85, 0.6
+_UP, _DOWN, _BESIDE = 0.95, 0.85, 0.75
+#: The nose stands out from that: half its width and height, and its share of the depth.
+_TIP = (0.4, 0.38, 0.45)
 
 
 class HeadFields:
@@ -86,12 +88,14 @@ class HeadFields:
         """Depth by which the head turns and by which it nods, px."""
         frame = self._frame
         wide, high = frame.face_width, frame.face_height
-        sides = _ridge((self._x - nose[0] / 2) / (_SIDE * wide), (self._x - nose[0] / 2) / (_SIDE * wide))
+        sides = np.clip(1.0 - np.abs(self._x - nose[0] / 2) / (_SIDE * wide), 0.0, 1.0)
         level = smoothstep((self._below(frame.chin) + 1.75) / 0.7) * (
             1.0 - smoothstep(self._below(0.7 * frame.chin) / 0.7)
         )
-        down = np.where(self._y < nose[1], (self._y - nose[1]) / _UP, (self._y - nose[1]) / _DOWN) / high
-        heights = np.clip(1.0 - np.hypot(down, (np.abs(self._x - nose[0]) / (_BESIDE * wide)) ** 1.5), 0.0, 1.0)
+        aside, down = np.abs(self._x - nose[0]) / wide, (self._y - nose[1]) / high
+        dome = np.hypot(np.where(down < 0, down / _UP, down / _DOWN), (aside / _BESIDE) ** 2.5)
+        tip = np.hypot(down / _TIP[1], aside / _TIP[0])
+        heights = (1 - _TIP[2]) * np.clip(1.0 - dome, 0.0, 1.0) + _TIP[2] * np.clip(1.0 - tip, 0.0, 1.0)
         soft = _SOFTEN * wide / step
         across = blur(_PEAK * wide * sides * level * around, soft)
         along = blur(_PEAK * wide * heights * around, soft)
@@ -102,9 +106,3 @@ class HeadFields:
         rise = smoothstep(self._below(self._frame.chin + 0.12 * self._frame.face_height) / 0.5)
         fall = 1.0 - smoothstep(self._below(self._frame.chin) - 1.0)
         return np.asarray(rise * fall)
-
-
-def _ridge(before: Grid, after: Grid) -> Grid:
-    """A ridge of height 1 at 0 with even slopes, 0 from -1 and 1 on; each side has a scale of its own."""
-    away = np.where(before < 0, -before, after)
-    return np.asarray(np.clip(1.0 - away, 0.0, 1.0))
