@@ -1,7 +1,8 @@
 """Displacement fields of the head and chest.
 
 The head and the neck are carried as nearly one rigid body, and the shoulders follow less over a long way, so that nothing is
-stretched much. Small turns are parallax by the head's depth. `stages.face.rig.head_bounds` bounds the fields for each portrait.
+stretched much. Small turns are parallax by a depth that is 0 at the silhouette, so that a turn moves the features but not the
+outline, as on a real head. `stages.face.rig.head_bounds` bounds the fields for each portrait.
 """
 
 from __future__ import annotations
