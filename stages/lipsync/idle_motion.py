@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 #: The head takes a new pose when a phrase begins, and holds it: usual size of each part, in parts of its reach.
-_POSE = {"head_yaw": 0.66, "head_pitch": 0.48, "head_roll": 0.32, "head_x": 0.08, "head_y": 0.08, "lean": 0.22}
+_POSE = {"head_yaw": 0.78, "head_pitch": 0.52, "head_roll": 0.34, "head_x": 0.08, "head_y": 0.12, "lean": 0.22}
 #: A pose is held for so long at least and at most, and taken in so long, s. The first one is taken a little after the start.
 _HOLD_S, _TAKE_S, _FIRST_S = (0.8, 2.0), (0.4, 0.65), 0.12
 #: While it is held, the head drifts: size in parts of the reach, and the band of its frequencies in Hz.
@@ -33,7 +33,7 @@ _SOFT, _FARTHEST = 0.7, 0.92
 #: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
-_NOD = {"head_pitch": 1.0, "head_y": 0.5}
+_NOD = {"head_pitch": 1.0, "head_y": 0.55}
 _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
 #: Other accents have a smaller beat of the head, some of them upward.
 _BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35
@@ -121,8 +121,10 @@ def _poses(
         size = 0.6 if duration - start < _HOLD_S[1] else 1.0  # the way back to rest is short
         taken = _smooth(np.clip((time - start) / length, 0, 1))
         side = -side if chance.random() < 0.75 else side  # mostly to the other side: the head does not wander off
-        pose = {name: usual * size * float(np.clip(chance.normal(0, 1), -1.7, 1.7)) for name, usual in _POSE.items()}
-        pose["head_yaw"] = side * _POSE["head_yaw"] * size * chance.uniform(0.6, 1.4)
+        pose = {
+            name: usual * size * chance.uniform(0.5, 1.4) * (side if name == "head_yaw" else chance.choice([-1.0, 1.0]))
+            for name, usual in _POSE.items()
+        }
         pose["head_roll"] += _TILT * pose["head_yaw"]
         for name, target in pose.items():
             moves[name] += (target - before[name]) * taken
