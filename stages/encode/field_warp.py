@@ -81,10 +81,11 @@ class FieldInverter:
         for count in range(_MOST_STEPS):
             here = backward[rows, columns]
             found = np.negative(sample(forward, self._identity[rows, columns] + here * self._per_cell))
+            if not count:
+                backward = found  # the first step always has far to go
+                continue
             apart = cv2.absdiff(found, here)
             here[:] = found if count < _PLAIN_STEPS else (found + here) * np.float32(0.5)
-            if not count:
-                continue  # the first step always has far to go
             self.residual = float(cv2.norm(apart, cv2.NORM_INF))
             if self.residual < self._converged:
                 break
