@@ -8,7 +8,9 @@ converted. No state is kept from frame to frame.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -27,6 +29,8 @@ from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions import JAW, lower_closes
+from stages.face.rig.grid import CellBlock
+from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
@@ -35,6 +39,8 @@ from stages.lipsync.painted_mouth import PaintedMouths
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 
+#: The zoom's name among the head's fields; its weight is always 1.
+_ZOOM = "zoom"
 #: Parameters that are above 0 while the mouth speaks.
 _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 
@@ -80,6 +86,9 @@ class Composer:
         behind = portrait if backdrop is None else backdrop
         if rig.matte and backdrop is None:
             behind = self.plate
+        self._zoom = _zoom_of(rig, track)
+        if backdrop is None:
+            behind = _zoomed(behind, self._zoom)
         self._background = Background(behind, transparent)
         self._still = self._background.frame.copy()
         self._background.show(self._figure, (slice(0, self.height), slice(0, self.width)), self._still)
@@ -117,6 +126,7 @@ class Composer:
     def _prepare_fields(self) -> None:
         """Keep only the fields that this track uses, and only where they are not zero."""
         rig, values = self._rig, self._track.values
+        self._values = _bounded(values, rig.head_names)
         self._head_names, head = _used(rig.head_names, rig.head, values)
         self._face_names, lower = _used(rig.face_names, rig.lower, values)
         _, upper = _used(rig.face_names, rig.upper, values)
@@ -126,12 +136,19 @@ class Composer:
         self._face_cells, self._cells = face, cells.union(face) if cells and face else cells or face
         if self._cells is None:
             return
-        self._head = FieldSum(head, rig.head_cells, self._cells)
+        covered = rig.head_cells
+        if self._zoom.by:  # all of the picture moves
+            covered = self._cells = CellBlock(0, 0, -(-self.height // rig.step), -(-self.width // rig.step))
+            whole = np.zeros((len(head) + 1, *covered.shape, 2), np.float32)
+            whole[:-1, *rig.head_cells.within(covered)] = head
+            whole[-1] = self._zoom.field(covered.points(rig.step))
+            head, self._head_names = whole, [*self._head_names, _ZOOM]
+        self._head = FieldSum(head, covered, self._cells)
         self._inverter = FieldInverter(self._cells, rig.step)
         self._sampler = FigureSampler(self._planes, self._background, self._cells, rig.step)
         if face is not None:
             self._lower, self._upper = FieldSum(lower, rig.face_cells, face), FieldSum(upper, rig.face_cells, face)
-            self._face_inverter = FieldInverter(face, rig.step)
+            self._lower_inverter = FieldInverter(self._cells, rig.step, face)
             self._face_points = face.points(rig.step).astype(np.float32)
 
     def frames(self, first: int = 0, step: int = 1) -> Iterator[PlanarFrame]:
@@ -141,11 +158,11 @@ class Composer:
         """
         frame = self._still.copy()
         for index in range(first, self.frame_count, step):
-            self._render(index, self._track.values[index], frame)
+            self._render(index, self._values[index], frame)
             yield frame
 
     def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
-        parameters = dict(zip(PARAMETERS, row.tolist(), strict=True))
+        parameters = dict(zip(PARAMETERS, row.tolist(), strict=True)) | {_ZOOM: 1.0}
         boxes = self._paint_eyes(parameters) + self._paint_creases(parameters)
         if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
             self._painted_mouths.paint(index, self._painted[..., :3])
@@ -203,7 +220,8 @@ class Composer:
         whole = head.copy()
         whole[inner] = upper
         backward = self._inverter.invert(whole)
-        upper_back, lower_back = backward[inner].copy(), self._face_inverter.invert(lower)
+        whole[inner] = lower
+        upper_back, lower_back = backward[inner].copy(), self._lower_inverter.invert(whole)
         opening = self._opening(upper, lower)
         side = _coarse_side(opening, self._face_points)[..., None]
         backward[inner] = upper_back + side * (lower_back - upper_back)
@@ -270,6 +288,33 @@ class Composer:
         source = frame.picture(local).astype(np.float32)
         target = source + field_at_points(head, self._cells, self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
+
+
+def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
+    """A track whose head stays where the rig's fields are bounded."""
+    columns = [PARAMETERS.index(name) for name in names]
+    bounded = values.copy()
+    bounded[:, columns] = within_reach(values[:, columns], names)
+    return bounded
+
+
+def _zoom_of(rig: Rig, track: MotionTrack) -> Zoom:
+    """The rig's zoom for a head that moves as far as is usual, in quarters of it for one that moves less."""
+    columns = [PARAMETERS.index(name) for name in rig.head_names]
+    reach = np.array([REACH[name] for name in rig.head_names], np.float32)
+    share = float(np.max(np.abs(track.values[:, columns]) / reach, initial=0.0))
+    return replace(rig.zoom, by=rig.zoom.by * min(math.ceil(4 * share) / 4, 1.0))
+
+
+def _zoomed(picture: Picture, zoom: Zoom) -> Picture:
+    """A picture as large as before, that shows less."""
+    if not zoom.by:
+        return picture
+    matrix = np.array([[1 + zoom.by, 0, -zoom.by * zoom.x], [0, 1 + zoom.by, -zoom.by * zoom.y]])
+    size = picture.shape[1], picture.shape[0]
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def _used(names: tuple[str, ...], fields: FloatArray, values: FloatArray) -> tuple[list[str], FloatArray]:

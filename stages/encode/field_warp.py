@@ -21,6 +21,9 @@ Picture = npt.NDArray[np.uint8]
 _remap: Any = cv2.remap  # its stub knows no empty second map
 #: Cells added on each side of the grid, so that interpolation reaches the block's border; even times any step.
 _PAD = 2
+#: An inversion stops when no pixel misses its source by more cells (OpenCV's interpolation knows places to 1/32), after at most
+#: so many steps; the first are plain ones.
+_CONVERGED, _MOST_STEPS, _PLAIN_STEPS = 1 / 16, 24, 4
 #: Width of the tiles, px; a multiple of twice every grid step, and so is a band's height.
 _TILE_PX = 24
 #: Pixels of a band: so many stay in the processor's cache.
@@ -50,20 +53,48 @@ class FieldSum:
 
 
 class FieldInverter:
-    """Inverts a forward displacement (where a point moves to) into a backward one (where a pixel comes from), on one block."""
+    """Inverts a forward displacement (where a point moves to) into a backward one (where a pixel comes from).
 
-    def __init__(self, cells: CellBlock, step: int) -> None:
-        rows, columns = cells.shape
-        x, y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+    Plain steps to the fixed point converge fast where the field is level. Where they have not after a few, half steps go on: they
+    converge wherever the field neither folds nor stretches by four.
+
+    Attributes:
+        residual: largest distance, px, by which a pixel misses its source after the last `invert`.
+    """
+
+    def __init__(self, cells: CellBlock, step: int, part: CellBlock | None = None) -> None:
+        """Prepare to invert fields over the block `cells`, within the block `part` (default: all of it)."""
+        rows, columns = (part or cells).within(cells)
+        x, y = np.meshgrid(
+            np.arange(columns.start, columns.stop, dtype=np.float32), np.arange(rows.start, rows.stop, dtype=np.float32)
+        )
         self._identity = np.dstack([x, y])
+        self._within = rows, columns
         self._per_cell = np.float32(1.0 / step)
+        self._converged = _CONVERGED * step
+        self.residual = 0.0
 
-    def invert(self, forward: FloatArray, iterations: int = 3) -> FloatArray:
-        """Compute the displacement from each destination to its source, px, [rows, columns, 2], by fixed-point iteration."""
-        backward = -forward
-        for _ in range(iterations):
-            places = self._identity + backward * self._per_cell
-            backward = -sample(forward, places)
+    def invert(self, forward: FloatArray) -> FloatArray:
+        """Compute the displacement from each destination to its source, px, [rows, columns, 2] of the part."""
+        backward = np.negative(forward[self._within])
+        rows, columns = slice(0, backward.shape[0]), slice(0, backward.shape[1])
+        for count in range(_MOST_STEPS):
+            here = backward[rows, columns]
+            found = np.negative(sample(forward, self._identity[rows, columns] + here * self._per_cell))
+            if not count:
+                backward = found  # the first step always has far to go
+                continue
+            apart = cv2.absdiff(found, here)
+            here[:] = found if count < _PLAIN_STEPS else (found + here) * np.float32(0.5)
+            self.residual = float(cv2.norm(apart, cv2.NORM_INF))
+            if self.residual < self._converged:
+                break
+            down, across = (
+                np.flatnonzero(cv2.reduce(apart, side, cv2.REDUCE_MAX).reshape(-1, 2).max(axis=1) >= self._converged)
+                for side in (1, 0)
+            )
+            rows = slice(rows.start + int(down[0]), rows.start + int(down[-1]) + 1)
+            columns = slice(columns.start + int(across[0]), columns.start + int(across[-1]) + 1)
         return np.asarray(backward, np.float32)
 
 
@@ -135,11 +166,11 @@ class FigureSampler:
         """Draw Y of the tiles `first` to `last` of a band, and compose it where the tiles are `mixed`."""
         box = self._box_of(band, first, last)
         places = self._enlarge_map(sources, band, first, last, self._step, box)
-        _remap(self._planes.luma, places, None, cv2.INTER_LINEAR, frame.y[box], cv2.BORDER_REPLICATE)
+        _remap(self._planes.luma, places, None, cv2.INTER_LINEAR, frame.y[box], cv2.BORDER_REFLECT_101)
         for start, stop in _runs(mixed):
             part = self._box_of(band, first + start, first + stop)
             inside = places[:, part[1].start - box[1].start : part[1].stop - box[1].start]
-            alpha = sample(self._planes.alpha, inside)
+            alpha = sample(self._planes.alpha, inside, outside=cv2.BORDER_REFLECT_101)
             self._background.show_luma(frame.y[part], alpha, part, frame)
         if frame.transparent:
             for start, stop in _runs(~mixed):
@@ -151,7 +182,10 @@ class FigureSampler:
         """Draw Cb and Cr of the tiles `first` to `last` of a band, and compose them where the tiles are `mixed`."""
         box = self._box_of(band, first, last)
         places = self._enlarge_map(sources, band, first, last, self._step / 2, box)
-        blue, red, alpha, _ = (np.asarray(plane, np.uint8) for plane in cv2.split(sample(self._planes.chroma, places)))
+        blue, red, alpha, _ = (
+            np.asarray(plane, np.uint8)
+            for plane in cv2.split(sample(self._planes.chroma, places, outside=cv2.BORDER_REFLECT_101))
+        )
         half = halved(box)
         frame.cb[half], frame.cr[half] = blue, red
         for start, stop in _runs(mixed):

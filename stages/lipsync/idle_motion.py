@@ -1,4 +1,4 @@
-"""Adds the motion of a head besides speech: sway, nods, raised brows, breath. All follow from one seed.
+"""Adds the motion of a head besides speech: poses, nods, raised brows, breath. All follow from one seed.
 
 Source: nods start a little before their accent (House, Beskow and Granström). `eye_motion` adds blinks and gaze.
 """
@@ -12,21 +12,30 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from stages.face.rig.head_bounds import MOST, REACH
 from stages.lipsync.motion_track import PARAMETERS
 from stages.lipsync.mouth_from_phones import frame_times
 
 FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
-#: Maximum sway of each parameter (degrees, or fractions of the face's width), and the band of its frequencies in Hz.
-_SWAY = {"head_yaw": 3.2, "head_pitch": 1.8, "head_roll": 1.3, "head_x": 0.012, "head_y": 0.038, "lean": 0.11}
-_SWAY_HZ = (0.09, 0.55)
-#: Degrees by which the head tilts when the body leans by one face width.
-_TILT_DEG = 14.0
-_SWAY_WAVES = 7
-#: Time over which motion fades in and out at both ends of the clip.
-_EASE_S = 1.0
-_NOD_DEG, _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 2.4, 0.4, 0.8, 0.08
+#: The head takes a new pose when a phrase begins, and holds it: usual size of each part, in parts of its reach.
+_POSE = {"head_yaw": 0.78, "head_pitch": 0.52, "head_roll": 0.34, "head_x": 0.08, "head_y": 0.12, "lean": 0.22}
+#: A pose is held for so long at least and at most, and taken in so long, s. The first one is taken a little after the start.
+_HOLD_S, _TAKE_S, _FIRST_S = (0.8, 2.0), (0.4, 0.65), 0.12
+#: While it is held, the head drifts: size in parts of the reach, and the band of its frequencies in Hz.
+_DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.15, (0.2, 0.9), 5
+#: Tilt of a head that turns, in parts of the reach, for the yaw's whole reach: to the other side, so that it turns in place.
+_TILT = -0.4
+#: The head is never farther out than this part of its reach; from the first number on it is held back softly.
+_SOFT, _FARTHEST = 0.7, 0.92
+#: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
+_START_S, _END_S = 0.4, (0.3, 0.9)
+#: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
+_NOD = {"head_pitch": 1.0, "head_y": 0.55}
+_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
+#: Other accents have a smaller beat of the head, some of them upward.
+_BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35
 _BROW_CHANCE = 0.85
 _BREATH_HZ = 0.25
 
@@ -42,7 +51,15 @@ class IdleMotion:
     seed: int
 
 
-def add_idle_motion(values: FloatArray, fps: Fraction, duration: float, accents: Times, amounts: IdleMotion) -> None:
+def add_idle_motion(
+    values: FloatArray,
+    fps: Fraction,
+    duration: float,
+    accents: Times,
+    pauses: Times,
+    amounts: IdleMotion,
+    speech_end: float,
+) -> None:
     """Fill the head and brow columns of a motion track in place.
 
     Args:
@@ -51,68 +68,118 @@ def add_idle_motion(values: FloatArray, fps: Fraction, duration: float, accents:
         duration: duration of the speech, s.
         accents: times of stressed syllables, s.
         amounts: amounts of each kind of motion, and the seed.
+        speech_end: time at which the speech ends, s: until then nothing fades out, but for the last tenths of a second.
     """
     head = _limit_head(amounts.head)
     streams = [
         np.random.default_rng([amounts.seed, part]) for part in range(3)
     ]  # separate streams: changing one kind of motion leaves the others the same
     time = frame_times(len(values), fps)
-    ease = _ease(time, duration, _EASE_S)
-    _sway(values, time, ease, head, streams[0])
-    nodded = _nods(values, time, ease, accents, head, streams[1])
+    ease = _ease(time, duration, speech_end)
+    poses = _poses(time, duration, accents, pauses, streams[0])
+    beats, nodded = _beats(time, accents, streams[1])
+    for name, part in _held_back(poses, beats).items():
+        values[:, PARAMETERS.index(name)] += head * REACH[name] * part * ease
     _brows(values, time, ease, accents, nodded, amounts.brow * amounts.expressiveness, streams[2])
     breath = (0.5 - 0.5 * np.cos(2 * np.pi * _BREATH_HZ * time)) * ease
     values[:, PARAMETERS.index("breath")] = breath * amounts.breath * min(amounts.head, 1.0)
 
 
 def _limit_head(amount: float) -> float:
-    """Reduce amounts above 1, because a single picture cannot be turned much farther."""
-    return amount if amount <= 1 else 1 + 0.4 * (amount - 1)
+    """Reduce amounts above 1, because a single picture cannot be turned much farther: the largest, 2, becomes `MOST`."""
+    return amount if amount <= 1 else 1 + (MOST - 1) * (amount - 1)
 
 
-def _ease(time: Times, duration: float, length: float) -> Times:
-    """A smooth envelope: 0 at both ends, 1 in between."""
-    edge = np.clip(np.minimum(time, duration - time) / min(length, max(duration / 2, 1e-3)), 0, 1)
-    return np.asarray(edge * edge * (3 - 2 * edge), np.float64)
+def _ease(time: Times, duration: float, speech_end: float) -> Times:
+    """A smooth envelope: 0 at both ends, 1 while there is speech, but for the last tenths of a second."""
+    end = float(np.clip(duration - speech_end, *_END_S))
+    rise = np.clip(time / min(_START_S, max(duration / 2, 1e-3)), 0, 1)
+    fall = np.clip((duration - time) / min(end, max(duration / 2, 1e-3)), 0, 1)
+    return _smooth(rise) * _smooth(fall)
 
 
-def _sway(values: FloatArray, time: Times, ease: Times, amount: float, chance: np.random.Generator) -> None:
-    """Add band-limited sway: a few slow waves of random frequency and phase, slower ones larger."""
-    for name, reach in _SWAY.items():
-        hertz = np.exp(chance.uniform(math.log(_SWAY_HZ[0]), math.log(_SWAY_HZ[1]), _SWAY_WAVES))
-        phase = chance.uniform(0, 2 * np.pi, _SWAY_WAVES)
-        size = (1 / hertz) ** 0.5
-        wave = sum(s * np.sin(2 * np.pi * h * time + p) for s, h, p in zip(size, hertz, phase, strict=True)) / (
-            0.6 * size.sum()
-        )
-        values[:, PARAMETERS.index(name)] += amount * reach * np.tanh(wave) * ease
-    # A head that turns or leans also tilts a little.
-    values[:, PARAMETERS.index("head_roll")] += 0.15 * values[:, PARAMETERS.index("head_yaw")]
-    values[:, PARAMETERS.index("head_roll")] += _TILT_DEG * values[:, PARAMETERS.index("lean")]
+def _smooth(part: Times) -> Times:
+    """The course of a reaching movement from 0 to 1: speed and acceleration are 0 at both ends."""
+    return np.asarray(part**3 * (10 - 15 * part + 6 * part * part), np.float64)
+
+
+def _poses(
+    time: Times, duration: float, accents: Times, pauses: Times, chance: np.random.Generator
+) -> dict[str, Times]:
+    """Poses that the head takes and holds with a small drift, in parts of the reach."""
+    moves = {name: np.zeros_like(time) for name in _POSE}
+    before = dict.fromkeys(_POSE, 0.0)
+    side = chance.choice([-1.0, 1.0])
+    for start in _pose_times(duration, accents, pauses, chance):
+        length = chance.uniform(*_TAKE_S)
+        size = 0.6 if duration - start < _HOLD_S[1] else 1.0  # the way back to rest is short
+        taken = _smooth(np.clip((time - start) / length, 0, 1))
+        side = -side if chance.random() < 0.75 else side  # mostly to the other side: the head does not wander off
+        pose = {
+            name: usual * size * chance.uniform(0.5, 1.4) * (side if name == "head_yaw" else chance.choice([-1.0, 1.0]))
+            for name, usual in _POSE.items()
+        }
+        pose["head_roll"] += _TILT * pose["head_yaw"]
+        for name, target in pose.items():
+            moves[name] += (target - before[name]) * taken
+        before = pose
+    for move in moves.values():
+        hertz = np.exp(chance.uniform(math.log(_DRIFT_HZ[0]), math.log(_DRIFT_HZ[1]), _DRIFT_WAVES))
+        phase = chance.uniform(0, 2 * np.pi, _DRIFT_WAVES)
+        waves = np.sin(2 * np.pi * hertz * time[:, None] + phase)
+        move += _DRIFT * waves.sum(axis=1) / math.sqrt(_DRIFT_WAVES / 2)
+    return moves
+
+
+def _pose_times(duration: float, accents: Times, pauses: Times, chance: np.random.Generator) -> list[float]:
+    """Choose when the head takes a new pose, s: in the pause before a phrase, and in a long phrase at an accent."""
+    times = [_FIRST_S]
+    while True:
+        soonest, latest = times[-1] + _HOLD_S[0], times[-1] + chance.uniform(_HOLD_S[0] + 0.4, _HOLD_S[1])
+        phrase = pauses[(pauses > soonest) & (pauses < latest)]
+        accent = accents[accents > latest - 0.1]
+        after = float(phrase[0]) if len(phrase) else float(accent[0]) - 0.1 if len(accent) else latest
+        if after > duration - 0.8:
+            return times
+        times.append(after)
 
 
 def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
     """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more."""
     up, down = np.clip((time - start) / rise, 0, 1), np.clip((time - start - rise) / fall, 0, 1)
-    smooth_up, smooth_down = up * up * (3 - 2 * up), down * down * (3 - 2 * down)
-    return np.asarray(smooth_up - smooth_down, np.float64)
+    return _smooth(up) - _smooth(down)
 
 
-def _nods(
-    values: FloatArray, time: Times, ease: Times, accents: Times, amount: float, chance: np.random.Generator
-) -> list[float]:
-    """Add nods at some accents; returns the times of those accents."""
+def _beats(time: Times, accents: Times, chance: np.random.Generator) -> tuple[dict[str, Times], list[float]]:
+    """Nods and smaller beats of the head at accents, in parts of the reach; also returns the times of the accents with a nod."""
+    moves = {name: np.zeros_like(time) for name in (*_NOD, "head_yaw", "head_roll")}
     nodded: list[float] = []
     for accent in accents.tolist():
-        lot, size, side = chance.random(), chance.uniform(0.5, 1.0), chance.normal(0.0, 0.35)
-        if lot > _NOD_CHANCE or (nodded and accent - nodded[-1] < _NOD_GAP_S):
+        lot, size, side, way = chance.random(), chance.uniform(0.55, 1.0), chance.normal(0.0, 0.3, 2), chance.random()
+        nods = lot < _NOD_CHANCE and not (nodded and accent - nodded[-1] < _NOD_GAP_S)
+        if nods:
+            nodded.append(accent)
+        elif lot < _BEAT_CHANCE:
+            size *= -_BEAT if way < _BEAT_UP else _BEAT
+        else:
             continue
-        nodded.append(accent)
-        nod = _bump(time, accent - _NOD_LEAD_S - 0.06, 0.18, 0.36) * ease * amount * _NOD_DEG * size
-        values[:, PARAMETERS.index("head_pitch")] += nod
-        values[:, PARAMETERS.index("head_y")] += 0.0022 * nod
-        values[:, PARAMETERS.index("head_yaw")] += side * nod
-    return nodded
+        rise, fall = chance.uniform(0.2, 0.25), chance.uniform(0.32, 0.44)
+        beat = _bump(time, accent - _NOD_LEAD_S - 0.08, rise, fall) * size
+        for name, part in _NOD.items():
+            moves[name] += part * beat
+        for name, part in zip(("head_yaw", "head_roll"), side.tolist(), strict=True):
+            moves[name] += part * beat
+    return moves, nodded
+
+
+def _held_back(*motions: dict[str, Times]) -> dict[str, Times]:
+    """Add motions, in parts of the reach, and hold the head back softly where it would go too far."""
+    names = list(dict.fromkeys(name for motion in motions for name in motion))
+    added = np.stack([sum((motion[name] for motion in motions if name in motion), np.zeros(1)) for name in names])
+    length = np.linalg.norm(added, axis=0)
+    room = _FARTHEST - _SOFT
+    held = np.where(length < _SOFT, length, _SOFT + room * np.tanh((length - _SOFT) / room))
+    return dict(zip(names, added * (held / np.maximum(length, 1e-9)), strict=True))
 
 
 def _brows(

@@ -76,7 +76,8 @@ def make_motion_track(ctx: Context, engine: LipsyncEngine = warp.ENGINE) -> Fact
         accents = _accents_by_loudness(audio)
     pauses, onsets = _pauses(phones) if known else _pauses_by_loudness(audio)
     idle = IdleMotion(motion.head, motion.brow, motion.breath, motion.expressiveness, seed)
-    add_idle_motion(values, fps, duration, accents, idle)
+    speech_end = phones[-1].end if known else _last_sound(audio)
+    add_idle_motion(values, fps, duration, accents, pauses, idle, speech_end)
     add_eye_motion(values, fps, duration, pauses, onsets, EyeMotion(motion.blink, motion.gaze, seed))
     _rest_at_ends(values, fps, duration)
     MotionTrack(values, fps, seed).save(ctx.path("motion.npz"))
@@ -159,6 +160,12 @@ def _pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]:
     silent = audio.loudness == 0
     starts, ends = np.flatnonzero(~silent[:-1] & silent[1:]) + 1, np.flatnonzero(silent[:-1] & ~silent[1:]) + 1
     return starts / READINGS_PER_S, ends / READINGS_PER_S
+
+
+def _last_sound(audio: AudioFeatures) -> float:
+    """Time of the last reading with any sound, s; 0 without."""
+    heard = np.flatnonzero(audio.loudness > 0)
+    return (float(heard[-1]) + 1) / READINGS_PER_S if len(heard) else 0.0
 
 
 def _rest_at_ends(values: FloatArray, fps: Fraction, duration: float) -> None:

@@ -23,6 +23,7 @@ from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head import HeadFields
+from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
 from stages.face.rig.matte import Matte, split_person
@@ -30,12 +31,12 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 13
+VERSION = 14
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
 #: farther out, and in some pictures the face is a small part.
-_ASIDE, _ABOVE, _BELOW = 2.3, 2.1, 2.2
+_ASIDE, _ABOVE, _BELOW = 2.3, 2.75, 2.3
 #: The same for the expressions.
 _FACE_ASIDE, _FACE_ABOVE, _FACE_BELOW = 0.95, 1.3, 0.7
 
@@ -49,6 +50,7 @@ class Rig:
         face_names, face_cells: names of the expression parameters, and the block that their fields cover.
         lower, upper: displacement of each layer at full strength, px, float32 [expressions, rows, columns, 2].
         head_names, head_cells, head: the same for the head's fields, which both layers share; includes `face_cells`.
+        zoom: how much larger the portrait is shown while the head moves.
         curve_upper, curve_lower: the lips' edges, px, [n, 2].
         frame: the face's coordinates.
         tones: colours measured from the portrait.
@@ -67,6 +69,7 @@ class Rig:
     head_names: tuple[str, ...]
     head_cells: CellBlock
     head: FloatArray
+    zoom: Zoom
     curve_upper: FloatArray
     curve_lower: FloatArray
     frame: FaceFrame
@@ -100,16 +103,17 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         lids = tuple(paint_lid(portrait, landmarks, side, tones) for side in eyes)
         eyeballs = tuple(find_eyeball(portrait, landmarks, side) for side in eyes)
         matte = promised.result()
-    head = HeadFields(frame, landmarks, size, head_cells.points(step), bool(matte)).all()
+    head_names, head, zoom = build_head(frame, landmarks, size, head_cells, step, matte)
     return Rig(
         step=step,
         face_names=tuple(expressions),
         face_cells=face_cells,
         lower=lower,
         upper=upper,
-        head_names=tuple(head),
+        head_names=head_names,
         head_cells=head_cells,
-        head=_to_picture(list(head.values()), frame),
+        head=head,
+        zoom=zoom,
         curve_upper=curves[0],
         curve_lower=curves[1],
         frame=frame,
@@ -120,6 +124,36 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         lids=lids,
         eyeballs=eyeballs,
     )
+
+
+def build_head(
+    frame: FaceFrame, landmarks: FloatArray, size: tuple[int, int], cells: CellBlock, step: int, matte: Matte
+) -> tuple[tuple[str, ...], FloatArray, Zoom]:
+    """Build the head's fields, bounded for this portrait, with their names and the zoom that hides the figure's border.
+
+    Args:
+        frame, landmarks: the face, px.
+        size: the picture's width and height, px.
+        cells: the block that the fields cover.
+        step: px per cell.
+        matte: the person; empty if the picture cannot be split.
+
+    Returns:
+        The names, [k]; displacements for 1 degree or 1 face width, px, float32 [k, rows, columns, 2]; the zoom.
+    """
+    points = cells.points(step)
+    made = HeadFields(frame, landmarks, size, points, bool(matte)).all()
+    names, fields = tuple(made), _to_picture(list(made.values()), frame)
+    if not matte:
+        return names, bound_fields(names, fields, np.ones(cells.shape, bool), step), Zoom()
+    x, y = (
+        np.minimum(np.round(line), end - 1).astype(int)
+        for line, end in ((points[0, :, 0], size[0]), (points[:, 0, 1], size[1]))
+    )
+    figure = matte.alpha[np.ix_(y, x)] > 127
+    fields = bound_fields(names, fields, figure, step)
+    middle = float(frame.origin[0]), float(frame.origin[1])
+    return names, *hide_border(names, fields, figure, cells, step, size, middle)
 
 
 def _block(frame: FaceFrame, step: int, size: tuple[int, int], aside: float, above: float, below: float) -> CellBlock:
@@ -173,7 +207,7 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
 
 _NESTED: dict[str, type[Any]] = {
     "frame": FaceFrame, "tones": FaceColours, "oral": MouthInterior, "matte": Matte, "crease": Crease,
-    "face_cells": CellBlock, "head_cells": CellBlock,
+    "face_cells": CellBlock, "head_cells": CellBlock, "zoom": Zoom,
 }  # fmt: skip
 _FIELDS = ("lower", "upper", "head")
 

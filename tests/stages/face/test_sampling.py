@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.face.rig.head import _near
 from stages.face.sampling import blur, blur_widely, decode_png, encode_png, from_half, to_half
 
 
@@ -30,19 +29,6 @@ def test_half_precision_is_that_of_numpy() -> None:
     # When, then
     assert (from_half(halves) == halves.astype(np.float32)).all()
     assert (to_half(between) == between.astype(np.float16)).all()
-
-
-def test_the_landmarks_weights_are_those_of_their_distances() -> None:
-    # Given landmarks around a grid
-    chance = np.random.default_rng(0)
-    places, heights = chance.uniform(0, 90, (40, 2)), chance.uniform(-20, 20, 40)
-    x, y = np.meshgrid(np.arange(3, 91, 4.0), np.arange(1, 70, 4.0))
-    points = np.stack([x, y], axis=-1)
-    # When their weights are summed / Then the sums are those over the distances
-    weights = np.exp(-((points[:, :, None] - places) ** 2).sum(axis=-1) / (2 * 15.0**2))
-    total, weighted = _near(points, places, heights, 15.0)
-    assert np.allclose(total, weights.sum(axis=-1))
-    assert np.allclose(weighted, weights @ heights)
 
 
 def test_a_png_keeps_every_colour_where_it_is() -> None:

@@ -13,6 +13,7 @@ import pytest
 import stages.lipsync
 from daemon.errors import UnknownError
 from stages.context import Context
+from stages.face.rig.head_bounds import MOST, REACH
 from stages.lipsync.motion_track import MOUTH, MotionTrack
 from tests.support.picture_jobs import RATE, job, say, track_of, write_sound
 
@@ -186,13 +187,42 @@ def test_blinks_are_full_and_as_frequent_as_a_persons(tmp_path: Path) -> None:
     assert not still.column("blink_left").any()
 
 
-def test_head_motion_is_modest(tmp_path: Path) -> None:
-    # Given two minutes at twice the natural motion
-    track = spoken(tmp_path / "job", duration=120.0, motion={"head": 2, "seed": 1})
-    # Then the head turns, but never by more than one picture can stand
-    assert 2 < np.abs(track.column("head_yaw")).max() < 7
-    assert np.abs(track.column("head_roll")).max() < 5
-    assert np.abs(track.column("lean")).max() < 0.16
+def test_the_head_moves_within_the_reach_that_its_fields_are_bounded_for(tmp_path: Path) -> None:
+    # Given two minutes at the natural motion, and at twice that
+    for head, farthest in ((1, 1.0), (2, MOST)):
+        track = spoken(tmp_path / str(head), duration=120.0, motion={"head": head, "seed": 1})
+        # When each pose is measured in parts of the reach
+        length = np.linalg.norm(np.stack([track.column(name) / REACH[name] for name in REACH]), axis=0)
+        # Then it uses the reach and never leaves it
+        assert 0.8 * farthest < length.max() < farthest
+
+
+def test_the_head_turns_and_nods_to_both_sides_and_never_jerks(tmp_path: Path) -> None:
+    # Given speech with an accent every 0.4 s
+    phones = [("ɑ", start, start + 0.3) for start in np.arange(0.3, 19.0, 0.4).tolist()]
+    for seed in range(5):
+        track = spoken(tmp_path / str(seed), phones, 20.0, fps="50", motion={"seed": seed})
+        for name in ("head_yaw", "head_pitch"):
+            turn = track.column(name) / REACH[name]
+            # Then it goes far to both sides
+            assert turn.max() > 0.4
+            assert turn.min() < -0.3
+            # And without jitter: of its speed, less than 3 % of the power lies above 6 Hz
+            power = np.abs(np.fft.rfft(np.diff(turn))) ** 2
+            assert power[round(6 * 20.0) :].sum() < 0.03 * power.sum()
+
+
+def test_the_head_moves_to_the_end_of_the_speech(tmp_path: Path) -> None:
+    # Given speech that ends 0.1 s before the sound does, and one that ends 1.5 s before
+    phones = [("ɑ", start, start + 0.3) for start in np.arange(0.3, 7.6, 0.4).tolist()]
+    for duration in (7.9, 9.3):
+        tracks = [spoken(tmp_path / f"{duration}-{seed}", phones, duration, motion={"seed": seed}) for seed in range(8)]
+        moved = np.stack([np.abs(track.column("head_yaw")) + np.abs(track.column("head_pitch")) for track in tracks])
+        # When its turns in the last second of the speech are compared with the middle's
+        late, middle = moved[:, round(6.8 * 25) : round(7.55 * 25)], moved[:, 50:125]
+        # Then it has not begun to go back, and is back in the last frame
+        assert late.mean() > 0.5 * middle.mean()
+        assert not moved[:, -1].any()
 
 
 def test_expressiveness_scales_the_mouth_but_never_opens_a_touch(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Bounds the head's fields for a portrait, so that no motion within `REACH` and `MOST` tears or stretches it.
+
+The strain of a field at a place is the norm of the symmetric part S of its gradient there. Strains add up at most, and with their
+sum s the singular values of the moved picture's Jacobian are at least 1 - s and at most about 1 + s, and its determinant is at
+least (1 - s)^2, whatever it is turned by. Between cells the fields are interpolated bilinearly; strain is convex in the gradient,
+so that the corners of every cell bound it inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.rig.grid import CellBlock
+
+FloatArray = npt.NDArray[np.float32]
+
+#: How far each parameter may go at `motion.head: 1` (degrees, fractions of the face's width, or the chest's lift), if the
+#: others are 0: a motion is a vector of parameters in parts of these, which is at most 1 long.
+REACH = {
+    "head_yaw": 16.0, "head_pitch": 18.0, "head_roll": 3.2, "head_x": 0.03, "head_y": 0.08, "lean": 0.03, "breath": 2.6,
+}  # fmt: skip
+#: How many times as far at the largest `motion.head`.
+MOST = 1.4
+#: Strain at `REACH` that all but 1 % of the figure stays below, and the strain at `MOST` times `REACH` that is never exceeded:
+#: stretch within 0.8 and 1.25 with the zoom on top, and a determinant above 0.3.
+_USUAL, _LARGEST, _SHARE = 0.187, 0.43, 0.99
+#: Factor by which the field that strains most is reduced at a time.
+_STEP = 0.93
+#: Width of the strip at the border that may be filled by mirroring, in parts of the shorter side: left, right, top, and bottom,
+#: where there are clothes. And the least and the largest zoom that hides a wider strip.
+_MIRRORED = np.array([0.012, 0.012, 0.012, 0.024])
+_LEAST_ZOOM, _MOST_ZOOM = 0.004, 0.06
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """How much larger than the portrait a video shows it, so that no border of the figure comes into view.
+
+    Attributes:
+        by: 0 for none, 0.02 for 2 %.
+        x, y: the point that stays in place, px.
+    """
+
+    by: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+
+    def field(self, points: npt.NDArray[np.float64]) -> FloatArray:
+        """Displacement of picture points, [..., 2] px."""
+        return np.asarray(self.by * (points - np.array([self.x, self.y])), np.float32)
+
+
+def strain(field: FloatArray, step: int) -> FloatArray:
+    """Largest strain within each cell of a field, [rows, columns, 2] px: [rows - 1, columns - 1]."""
+    across = np.diff(field, axis=1) / np.float32(
+        step
+    )  # by x, along the upper edges of the cells (and the last lower ones)
+    down = np.diff(field, axis=0) / np.float32(step)
+    found = np.zeros((field.shape[0] - 1, field.shape[1] - 1), np.float32)
+    for along_x in (across[:-1], across[1:]):
+        for along_y in (down[:, :-1], down[:, 1:]):
+            mean = (along_x[..., 0] + along_y[..., 1]) / 2
+            apart = np.hypot((along_x[..., 0] - along_y[..., 1]) / 2, (along_x[..., 1] + along_y[..., 0]) / 2)
+            np.maximum(found, np.abs(mean) + apart, out=found)
+    return found
+
+
+def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray[np.bool_], step: int) -> FloatArray:
+    """Reduce the fields that strain the picture too much, the worst first.
+
+    Args:
+        names: the fields' parameters.
+        fields: displacement for 1 degree or 1 face width, px, [k, rows, columns, 2].
+        figure: where the cells show the person, [rows, columns].
+        step: px per cell.
+
+    Returns:
+        The fields, each times a factor of at most 1.
+    """
+    reach = np.array([REACH[name] for name in names], np.float32)
+    strains = np.stack([strain(field, step) for field in fields]).reshape(len(fields), -1) * reach[:, None]
+    squares = strains * strains
+    # Motion within the reach is a vector of length 1 at most, so that its strain is at most the root of the squares' sum.
+    whole = squares.sum(axis=0)
+    inside = figure[:-1, :-1].ravel() if figure.any() else np.ones(len(whole), bool)
+    usual, worst = squares[:, inside & (whole > _USUAL**2)], squares[:, whole > (_LARGEST / MOST) ** 2]
+    allowed = int(inside.sum() * (1 - _SHARE))
+    factors = np.ones(len(fields), np.float32)
+    while True:
+        over = usual[:, factors**2 @ usual > _USUAL**2]
+        torn = worst[:, factors**2 @ worst > (_LARGEST / MOST) ** 2]
+        if over.shape[1] <= allowed and not torn.shape[1]:
+            return np.asarray(fields * factors[:, None, None, None], np.float32)
+        concerned = torn if torn.shape[1] else over
+        factors[(factors**2 * concerned.sum(axis=1)).argmax()] *= _STEP
+
+
+def hide_border(
+    names: tuple[str, ...],
+    fields: FloatArray,
+    figure: npt.NDArray[np.bool_],
+    cells: CellBlock,
+    step: int,
+    size: tuple[int, int],
+    middle: tuple[float, float],
+) -> tuple[FloatArray, Zoom]:
+    """Choose the zoom that hides the border of a figure that touches the picture's; reduces motion that would need too much.
+
+    Args:
+        names, fields, figure, step: as in `bound_fields`.
+        cells: the block that they cover.
+        size: the picture's width and height, px.
+        middle: a point that should stay in place if possible, px.
+    """
+    reach = np.array([1.0 if name == "breath" else REACH[name] for name in names], np.float32)
+    # Inward movement at REACH along each border that the figure touches, [k] each.
+    sides = (
+        (cells.left == 0, figure[:, 0], fields[:, :, 0, 0]),
+        (cells.right * step >= size[0], figure[:, -1], fields[:, :, -1, 0]),
+        (cells.top == 0, figure[0], fields[:, 0, :, 1]),
+        (cells.bottom * step >= size[1], figure[-1], fields[:, -1, :, 1]),
+    )
+    inward = np.zeros((4, len(fields)), np.float32)
+    for number, (at_border, line, moves) in enumerate(sides):
+        if at_border and line.any():
+            along = np.abs(moves[:, line]) * reach[:, None]
+            inward[number] = along[:, np.linalg.norm(along, axis=0).argmax()]
+    factors = np.ones(len(fields), np.float32)
+    while True:
+        most = np.linalg.norm(inward * factors, axis=1)
+        left, right, top, bottom = np.maximum(most - _MIRRORED * min(size), 0.0).tolist()
+        by = max((left + right) / size[0], (top + bottom) / size[1])
+        if by <= _MOST_ZOOM:
+            break
+        factors[(factors * inward.sum(axis=0)).argmax()] *= _STEP
+    if by >= _LEAST_ZOOM:
+        x = min(max(middle[0], left / by), size[0] - right / by)
+        y = min(max(middle[1], top / by), size[1] - bottom / by)
+        zoom = Zoom(float(by), float(x), float(y))
+    else:
+        zoom = Zoom()
+    return np.asarray(fields * factors[:, None, None, None], np.float32), zoom
+
+
+def within_reach(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
+    """Shorten motion that is longer than `MOST`, [frames, k], for which the fields are not bounded."""
+    length = np.linalg.norm(values / np.array([REACH[name] for name in names], np.float32), axis=1, keepdims=True)
+    return np.asarray(values * np.minimum(1.0, MOST / np.maximum(length, 1e-6)), np.float32)

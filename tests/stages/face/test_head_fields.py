@@ -1,0 +1,139 @@
+"""The head's fields never fold or stretch the picture, whatever the face, its place, the crop and the motion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from stages.encode.field_warp import FieldInverter
+from stages.face.landmarker import shared_landmarker
+from stages.face.mesh import FloatArray
+from stages.face.rig.face_frame import FaceFrame
+from stages.face.rig.grid import CellBlock
+from stages.face.rig.head_bounds import MOST, REACH, Zoom, within_reach
+from stages.face.rig.matte import Matte
+from stages.face.rig.rig import build_head
+from tests.support.picture_jobs import drawn
+
+pytestmark = pytest.mark.usefixtures("models")
+
+Grid = npt.NDArray[np.float64]
+
+
+class RandomHead:
+    """A mesh with a depth, size, tilt and place of its own in a picture of any shape, and a figure that may touch its borders."""
+
+    def __init__(self, seed: int, mesh: FloatArray) -> None:
+        self.chance = np.random.default_rng(seed)
+        pick = self.chance.uniform
+        self.size = [(640, 640), (360, 640), (640, 360), (512, 640)][seed % 4]
+        face = pick(0.15, 1.1) * min(self.size)
+        angle, place = pick(-0.5, 0.5), np.array([pick(0.25, 0.75) * self.size[0], pick(0.3, 0.75) * self.size[1]])
+        points = (mesh - mesh.mean(axis=0)) * (face / np.ptp(mesh[:468, 0]))
+        points *= [pick(0.85, 1.15), pick(0.85, 1.15), pick(0.5, 1.8)]
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        points[:, :2] = points[:, :2] @ turn + place
+        points += self.chance.normal(0, 0.01 * face, points.shape)
+        frame = FaceFrame.of(points.astype(np.float32))
+        self.step = int(np.clip(frame.face_width // 60, 2, 4))
+        columns, rows = (-(-side // self.step) for side in self.size)
+        self.cells = CellBlock(0, 0, rows, columns)
+        matte = Matte.empty() if seed % 5 == 4 else self.matte(place, face)
+        self.names, self.fields, self.zoom = build_head(
+            frame, points.astype(np.float32), self.size, self.cells, self.step, matte
+        )
+        nearest = self.cells.points(self.step).round().astype(int)
+        x, y = (np.minimum(nearest[..., axis], self.size[axis] - 1) for axis in (0, 1))
+        self.figure = matte.alpha[y, x] > 127 if matte else np.ones(self.cells.shape, bool)
+
+    def matte(self, place: Grid, face: float) -> Matte:
+        alpha = np.zeros(self.size[::-1], np.uint8)
+        middle, wide = (int(place[0]), int(place[1])), self.chance.uniform(0.8, 2.5)
+        cv2.ellipse(alpha, middle, (int(0.75 * face), int(face)), 0, 0, 360, (255,), -1)
+        shoulders = (middle[0], int(place[1] + 2.2 * face))
+        cv2.ellipse(alpha, shoulders, (int(wide * face), int(1.4 * face)), 0, 0, 360, (255,), -1)
+        return Matte(alpha, alpha, np.zeros((*alpha.shape, 3), np.uint8))
+
+    def displacement(self, length: float) -> Grid:
+        """Displacement at a random motion of this length, or at an extreme of one parameter, with the zoom."""
+        direction = self.chance.normal(size=len(self.names))
+        if self.chance.random() < 0.4:
+            direction = np.eye(len(self.names))[self.chance.integers(len(self.names))] * self.chance.choice([-1, 1])
+        motion = direction / np.linalg.norm(direction) * 5 * np.array([REACH[name] for name in self.names])
+        motion[self.names.index("breath")] = abs(motion[self.names.index("breath")])
+        motion = within_reach(motion[None].astype(np.float32), self.names)[0] * (length / MOST)
+        return np.asarray(np.tensordot(motion, self.fields, 1) + self.zoom.field(self.cells.points(self.step)))
+
+    def stretches(self, displacement: Grid) -> Grid:
+        """Singular values and determinant of the Jacobian at every corner of every cell: [cells, corners, 3]."""
+        across, down = (np.diff(displacement, axis=axis) / self.step for axis in (1, 0))
+        corners = []
+        for along_x in (across[:-1], across[1:]):
+            for along_y in (down[:, :-1], down[:, 1:]):
+                # A matrix is a turn and scale a, and a mirrored one b, as complex numbers; it stretches by |a| ± |b|.
+                (xx, yx), (xy, yy) = np.moveaxis(along_x, -1, 0), np.moveaxis(along_y, -1, 0)
+                a = np.abs(2 + xx + yy + 1j * (yx - xy)).ravel() / 2
+                b = np.abs(xx - yy + 1j * (yx + xy)).ravel() / 2
+                corners.append(np.column_stack([a + b, a - b, (a + b) * (a - b)]))
+        return np.stack(corners, axis=1)
+
+
+@pytest.fixture(scope="module")
+def mesh() -> FloatArray:
+    found = shared_landmarker().read_mesh(np.asarray(drawn()))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_motion_of_the_head_folds_or_stretches_a_portrait(seed: int, mesh: FloatArray) -> None:
+    # Given a face of any size, place, tilt and depth in a picture of any shape
+    head = RandomHead(seed, mesh)
+    for _ in range(6):
+        # When it moves as far as the largest setting allows
+        folded = head.stretches(head.displacement(MOST))[..., 2]
+        # Then nothing folds
+        assert folded.min() > 0.3
+        # And at setting 1, of the person's pixels 99 % are stretched and squeezed by a fifth at most
+        stretched = head.stretches(head.displacement(1.0))[head.figure[:-1, :-1].ravel()]
+        natural = (stretched[..., :2].min(axis=(1, 2)) > 0.8) & (stretched[..., :2].max(axis=(1, 2)) < 1.25)
+        assert natural.mean() >= 0.99
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_pixel_finds_its_source(seed: int, mesh: FloatArray) -> None:
+    # Given the displacement of a head that moves as far as it can
+    head = RandomHead(seed, mesh)
+    forward = head.displacement(MOST).astype(np.float32)
+    # When it is inverted
+    inverter = FieldInverter(head.cells, head.step)
+    backward = inverter.invert(forward)
+    # Then moving each source forward again leads back, within a tenth of a cell
+    points = head.cells.points(head.step).astype(np.float32)
+    places = (points + backward - np.float32((head.step - 1) / 2)) / np.float32(head.step)
+    again = backward + cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    assert inverter.residual < head.step / 16
+    assert np.abs(again).max() < head.step / 10
+
+
+def test_a_figure_at_the_border_moves_there_and_the_zoom_hides_its_edge(mesh: FloatArray) -> None:
+    # Given heads of which some reach the picture's left and right borders
+    zooms: list[Zoom] = []
+    for seed in range(24):
+        head = RandomHead(seed, mesh)
+        zooms.append(head.zoom)
+        strip = 0.015 * min(head.size)
+        for _ in range(6):
+            moved: npt.NDArray[Any] = head.displacement(1.0)[..., 0]
+            # Then the border of the figure never comes further into view than a strip that mirroring can fill
+            left, right = head.figure[:, 0], head.figure[:, -1]
+            assert not left.any() or moved[left, 0].max() < strip
+            assert not right.any() or moved[right, -1].min() > -strip
+    # And the zoom is only as large as the motion needs
+    assert max(zoom.by for zoom in zooms) <= 0.06
+    assert any(zoom.by == 0 for zoom in zooms)
+    assert any(zoom.by > 0.01 for zoom in zooms)
