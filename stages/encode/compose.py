@@ -26,7 +26,7 @@ from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import load_backdrop
 from stages.face.rig.expressions import JAW, LOWER_CLOSES
 from stages.face.rig.rig import Rig, load_rig
-from stages.face.sampling import sample
+from stages.face.sampling import on_colours, sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
 
@@ -170,9 +170,8 @@ class Composer:
         amount = self._creases.amount(parameters)
         if amount <= 0:
             return []
-        box = self._creases.slices
-        self._painted[box][..., :3] = self._creases.shade(self._painted, amount)
-        return [box]
+        self._creases.shade(self._painted, amount)
+        return [self._creases.slices]
 
     def _move(self, parameters: dict[str, float], frame: PlanarFrame) -> None:
         assert self._cells is not None
@@ -214,7 +213,7 @@ class Composer:
         points = opening.points()
         both = field_at_points(np.concatenate(backward, axis=-1), self._face_cells, self._rig.step, points)
         upper, lower = both[..., :2], both[..., 2:]
-        places = points + upper + opening.side()[..., None] * (lower - upper)
+        places = points + upper + cv2.merge([opening.side()] * 2) * (lower - upper)
         lips = sample(self._painted, places, cv2.INTER_CUBIC)
         # A mouth that is open in the picture stays as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
@@ -226,9 +225,9 @@ class Composer:
             self._interior.shade_lips(opening, mixed, speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = visible.cover()[..., None] * np.float32(speaking)
+                cover = on_colours(visible.cover() * np.float32(speaking))
                 seen += cover * (self._paint_interior(parameters, visible, head) - seen)
-            lips[..., :3] = np.clip(mixed + 0.5, 0, 255)
+            lips[..., :3] = cv2.convertScaleAbs(mixed)  # rounded to the nearest
         self._background.show(lips, opening.slices, frame)
 
     def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
