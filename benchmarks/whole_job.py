@@ -3,9 +3,9 @@
     whole_job.py [TREE …] [--sizes 512 720 1080] [--rounds 3] [--seconds 12]
 
 Each tree is a checkout of this repository, by default this one alone. Each has a daemon of its own, run with this Python, which
-is idle while another one works. The first job of each size warms the workers and is not counted. Prints the seconds that the stages
-from the voice to the finished file took for each second of video, how much of the cores was in use meanwhile, and how many times
-as fast each tree is as the first one.
+is idle while another one works. The first job of each size warms the workers and is not counted. Prints the seconds that the
+stages from the voice to the finished file took for each second of video, how much of the cores was in use meanwhile, and how many
+times as fast each tree is as the first one.
 """
 
 from __future__ import annotations
