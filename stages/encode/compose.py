@@ -23,6 +23,7 @@ from stages.encode.figure_planes import FigurePlanes, block_around
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
+from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.rig.expressions import JAW, LOWER_CLOSES
 from stages.face.rig.rig import Rig, load_rig
@@ -54,6 +55,7 @@ class Composer:
         painted_mouths: PaintedMouths | None = None,
         backdrop: Picture | None = None,
         transparent: bool = False,
+        on_gpu: bool = False,
     ) -> None:
         """Prepare the fields that the track uses.
 
@@ -64,6 +66,7 @@ class Composer:
             painted_mouths: painted mouths, if the lip-sync engine makes any.
             backdrop: BGR of the portrait's size, replaces its background.
             transparent: make frames with alpha; the backdrop is then not shown.
+            on_gpu: sample the figure on the CUDA device.
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
@@ -84,7 +87,7 @@ class Composer:
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._creases = CreaseShader(rig.crease)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
-        self._painted_mouths = painted_mouths
+        self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
         self._prepare_fields()
 
     @classmethod
@@ -103,7 +106,8 @@ class Composer:
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1])) if rig.matte else None
         transparent = ctx.manifest.background == "transparent"
-        return cls(portrait, rig, track, painted_mouths, backdrop, transparent)
+        on_gpu = samples_on_gpu(ctx.settings)
+        return cls(portrait, rig, track, painted_mouths, backdrop, transparent, on_gpu)
 
     def _prepare_fields(self) -> None:
         """Keep only the fields that this track uses, and only where they are not zero."""
@@ -119,7 +123,8 @@ class Composer:
             return
         self._head = FieldSum(head, rig.head_cells, self._cells)
         self._inverter = FieldInverter(self._cells, rig.step)
-        self._sampler = FigureSampler(self._planes, self._background, self._cells, rig.step)
+        sampler = TorchSampler if self._on_gpu else FigureSampler
+        self._sampler: FigureSampler | TorchSampler = sampler(self._planes, self._background, self._cells, rig.step)
         if face is not None:
             self._lower, self._upper = FieldSum(lower, rig.face_cells, face), FieldSum(upper, rig.face_cells, face)
             self._face_inverter = FieldInverter(face, rig.step)

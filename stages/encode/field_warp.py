@@ -81,14 +81,11 @@ class FigureSampler:
         self.left, self.top = cells.left * step, cells.top * step
         self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
         x, y = np.meshgrid(
-            np.arange(cells.left - _PAD, cells.right + _PAD, dtype=np.float32),
-            np.arange(cells.top - _PAD, cells.bottom + _PAD, dtype=np.float32),
+            np.arange(cells.left, cells.right, 2, dtype=np.float32),
+            np.arange(cells.top, cells.bottom, 2, dtype=np.float32),
         )
-        cells_xy = np.dstack([x, y])
-        self._cells_xy = np.ascontiguousarray(cells_xy[_PAD:-_PAD:2, _PAD:-_PAD:2])
-        # In quads: the upper left pixel of each is half a px above and to the left of its middle.
-        points = cells_xy * np.float32(step) + np.float32((step - 1) / 2 - 0.5)
-        self._points = points * np.float32(planes.scale) + np.float32(planes.margin)
+        self._every_second = np.dstack([x, y])
+        self._points = quad_points(planes, cells, step, _PAD)
         self._coverage = _coverage(planes, step)
         rows = max(1, round(_BAND_PIXELS / (self.right - self.left) / _TILE_PX)) * _TILE_PX
         self._tile = rows // step, _TILE_PX // step  # cells
@@ -122,7 +119,7 @@ class FigureSampler:
     def _tiles(self, backward: FloatArray) -> tuple[Picture, Picture]:
         """Lowest alpha that each tile may show, and 0 for tiles without any of the figure, [bands, tiles]."""
         places = np.ascontiguousarray(backward[::2, ::2])
-        cv2.scaleAdd(places, 1 / self._step, self._cells_xy, places)
+        cv2.scaleAdd(places, 1 / self._step, self._every_second, places)
         found = sample(self._coverage, places, cv2.INTER_NEAREST)
         starts = [np.arange(0, side, tile // 2) for side, tile in zip(found.shape, self._tile, strict=False)]
         lowest = np.minimum.reduceat(np.minimum.reduceat(found[..., 0], starts[0], axis=0), starts[1], axis=1)
@@ -184,6 +181,17 @@ def _unfold(quads: Picture, plane: Picture) -> None:
     for number, rows in enumerate((plane[::2], plane[1::2])):
         # Not cv2.split: at widths such as 512 it takes 15 times as long, since all three arrays share lines of the cache.
         cv2.extractChannel(quads.view(np.uint16), number, rows.view(np.uint16))
+
+
+def quad_points(planes: FigurePlanes, cells: CellBlock, step: int, pad: int) -> FloatArray:
+    """Compute where the cells of a block, and `pad` more on each side, lie in `planes.luma`, [rows, columns, 2] as (x, y)."""
+    x, y = np.meshgrid(
+        np.arange(cells.left - pad, cells.right + pad, dtype=np.float32),
+        np.arange(cells.top - pad, cells.bottom + pad, dtype=np.float32),
+    )
+    # The upper left pixel of a quad is half a px above and to the left of its middle.
+    points = np.dstack([x, y]) * np.float32(step) + np.float32((step - 1) / 2 - 0.5)
+    return np.asarray(points * np.float32(planes.scale) + np.float32(planes.margin), np.float32)
 
 
 def _coverage(planes: FigurePlanes, step: int) -> Picture:

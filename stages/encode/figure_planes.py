@@ -6,6 +6,8 @@ four are displaced as their middle is: between neighbours the displacement diffe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +108,10 @@ class FigurePlanes:
         samples = np.asarray(cv2.copyMakeBorder(samples, top, bottom, left, right, _OUTSIDE), np.uint8)
         apart = slice(None, -self.scale), slice(self.scale, None)
         return (places[0], places[1]), np.asarray(cv2.merge([samples[y, x] for y in apart for x in apart]), np.uint8)
+
+    def repainted(self) -> Iterator[tuple[Picture, Box, Picture]]:
+        """Each part of `luma`, `alpha` and `chroma` that `repaint` changed: the plane, the box, and what was there before."""
+        return ((plane, box, before) for plane, box, before in self._kept if plane is not self._plain)
 
     def restore(self) -> None:
         """Undo all changes since the last call."""
