@@ -61,20 +61,21 @@ class House:
                 raise SystemExit(f"The daemon of {tree} ended:\n{self._log.read_text()}")
             time.sleep(LOOK_S)
 
-    def video(self, name: str, portrait: bytes) -> tuple[float, dict[str, float]]:
-        """Seconds from the drop to the end of a job, and those of its stages."""
-        manifest = {"text": TEXT, "image": f"{name}.png", "size": self._size}
+    def video(self, name: str, portrait: bytes, **wanted: str) -> tuple[float, dict[str, float]]:
+        """Seconds from the drop to the end of a job, and those of its stages; `wanted`: more keys of its manifest."""
+        manifest = {"text": TEXT, "image": f"{name}.png", "size": self._size, **wanted}
         began = time.monotonic()
         renamed(self.inbox / f"{name}.png", portrait)
         renamed(self.inbox / f"{name}.yaml", yaml.safe_dump(manifest).encode())
-        while (status := self._status(name)).get("state") not in ("done", "failed", "cancelled"):
+        while (status := self.status(name)).get("state") not in ("done", "failed", "cancelled"):
             time.sleep(LOOK_S)
         seconds = time.monotonic() - began
         if status["state"] != "done":
             raise SystemExit(f"{name} is {status['state']}: {status.get('error')}\n{self._log.read_text()}")
         return seconds, {stage: spent["run"] for stage, spent in status["timings"].items()}
 
-    def _status(self, name: str) -> dict[str, Any]:
+    def status(self, name: str) -> dict[str, Any]:
+        """The status file of a job; empty if there is none yet."""
         try:
             status: dict[str, Any] = json.loads((self.outbox / f"{name}.json").read_bytes())
         except FileNotFoundError:

@@ -1,5 +1,7 @@
 """What the warp engine's frames cost before encoding: `python -m benchmarks.warp [--sizes 512 720 1080] [--rounds 60]`.
 
+With `--device cuda` (or `cpu`, torch's own) also what they cost with the figure sampled by torch there, in wall time.
+
 Ours beside two others, measured by turns in one run, in CPU time of one thread: the same composer sampling BGRA by cubic
 interpolation, as it did until 0.1.0, and the usual way, with the face as triangles between its landmarks, each with an affine map
 of its own, drawn as a label for every pixel, and the picture sampled through the maps.
@@ -22,7 +24,9 @@ import numpy.typing as npt
 
 from benchmarks.quality import SENTENCES
 from benchmarks.room import Room
+from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.field_warp import FigureSampler
 from stages.encode.planes import PlanarFrame
 from stages.face.sampling import sample
 from stages.lipsync.motion_track import MotionTrack
@@ -37,6 +41,7 @@ class CubicBgra:
 
     def __init__(self, composer: Composer) -> None:
         own = composer._sampler
+        assert isinstance(own, FigureSampler)
         self._box, self._step = own.box, own._step
         self._figure = composer._figure
         self._background = np.ascontiguousarray(composer._background.frame.to_bgr()[self._box])
@@ -100,11 +105,24 @@ def endless(composer: Composer) -> Iterator[PlanarFrame]:
         yield from composer.frames()
 
 
+def on_device(ctx: Context, device: str) -> Iterator[PlanarFrame]:
+    """The frames of a job whose figure torch samples."""
+    from stages.encode.torch_sampler import TorchSampler
+
+    composer = Composer.for_job(ctx)
+    assert composer._cells is not None
+    composer._sampler = TorchSampler(
+        composer._planes, composer._background, composer._cells, composer._rig.step, device
+    )
+    return endless(composer)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 720, 1080])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--portrait", type=Path, default=EXAMPLE)
+    parser.add_argument("--device", help="torch's name of a device, such as cuda")
     args = parser.parse_args()
     print(
         "\n| px | ours, frames/s | cubic BGRA | triangles | ours / cubic | goal | ours / triangles |\n"
@@ -123,12 +141,18 @@ def main() -> None:
             before = Composer.for_job(ctx)
             before._sampler = CubicBgra(before)  # type: ignore[assignment]
             ours, cubic = endless(Composer.for_job(ctx)), endless(before)
+            elsewhere = on_device(ctx, args.device) if args.device else None
             count = len(MotionTrack.load(ctx.path("motion.npz")).values)
             cv2.setNumThreads(1)
             times: tuple[list[float], ...] = ([], [], [])
+            walls = []
             for number in range(min(args.rounds, count)):
                 times[0].append(timed(ours.__next__))
                 times[1].append(timed(cubic.__next__))
+                if elsewhere:
+                    started = time.perf_counter()
+                    next(elsewhere)
+                    walls.append(time.perf_counter() - started)
                 if number % 4 == 0:
                     times[2].append(timed(partial(usual.frame, 2.0)))
             speeds = [1 / statistics.median(side) for side in times]
@@ -138,6 +162,8 @@ def main() -> None:
                 f"| {size} | {speeds[0]:.0f} | {speeds[1]:.0f} | {speeds[2]:.1f} | {ratios[0]:.1f} | {goal} | {ratios[1]:.0f} |",
                 flush=True,
             )
+            if walls:
+                print(f"  torch on {args.device}: {1 / statistics.median(walls):.0f} frames/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,13 @@ class ResultError(UnknownError):
     fault = "machine"
 
 
+class LackingError(ResultError):
+    """The machine lacks a part that this job needs and most do not, such as an encoder: a fault of the machine.
+
+    Other jobs go on, in the same process.
+    """
+
+
 class ConfigError(AvatarError):
     """config.yaml is invalid; the command exits with EX_CONFIG (78)."""
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, MachineError, ResultError, from_exception, traceback_of
+from daemon.errors import AvatarError, LackingError, MachineError, ResultError, from_exception, traceback_of
 from daemon.jobs.engines import lane_of_engine
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
@@ -208,7 +208,8 @@ def run_and_report(request: RunRequest, settings: Settings, wire: Wire, lane: st
             log.debug("The stage reports %s.", error.code, exc_info=True)
         # After losing the GPU, CUDA cannot recover in this process, and a process that computed a wrong result may do so again:
         # exit so that a new process starts.
-        last = error.code == "gpu-lost" or isinstance(error, ResultError)
+        wrong = isinstance(error, ResultError) and not isinstance(error, LackingError)
+        last = error.code == "gpu-lost" or wrong
         wire.send(ErrorReport.of(error, request.job, trace, last=last))
         return not last
     finally:

@@ -193,6 +193,10 @@ class EncodeStage(Section):
         le=64,
         description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
     )
+    sampler: Literal["cpu", "cuda"] = Field(
+        "cpu",
+        description="Where frames are sampled; cuda: by torch on the GPU if there is one, which no lane counts (see operations).",
+    )
     label: str = Field("AI-generated video", description="Label written into the video's metadata.")
 
     @field_validator("preset", "crf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daemon.config.stage_settings import EncodeStage
-from daemon.errors import MachineError
+from daemon.errors import LackingError
 from stages.encode.encoders import VideoEncoder
 from stages.encode.formats import OutputFormat
 from stages.media.ffmpeg import ffmpeg_path
@@ -45,8 +45,9 @@ def choose_encoder(settings: EncodeStage, form: OutputFormat, width: int, height
     """Choose the encoder of a video of `width` × `height` px.
 
     Raises:
-        MachineError: `ffmpeg-missing`; `encoder-missing`: the ffmpeg lacks an encoder of the format, or the operator demands
-            NVENC (`stages.encode.encoder: h264_nvenc`) where it does not work.
+        MachineError: `ffmpeg-missing`.
+        LackingError: `encoder-missing`: the ffmpeg lacks an encoder of the format, or the operator demands NVENC
+            (`stages.encode.encoder: h264_nvenc`) where it does not work.
     """
     path = encoding_ffmpeg(settings)
     listed = listed_encoders(path)
@@ -64,8 +65,8 @@ def choose_encoder(settings: EncodeStage, form: OutputFormat, width: int, height
         if not reason:
             return EncoderChoice(path, gpu, "by stages.encode.encoder")
         if settings.encoder != "auto":
-            forget_trials()  # the lane tries again, perhaps after somebody mended it
-            raise MachineError(
+            forget_trials()  # the job is tried again, perhaps after somebody mended it
+            raise LackingError(
                 "encoder-missing",
                 f"stages.encode.encoder is {settings.encoder}, and {reason}.",
                 "Set it to auto, which uses NVENC only where it works; or mend the driver, or name an ffmpeg with NVENC in "
@@ -85,8 +86,8 @@ def _why_not(path: str, gpu: VideoEncoder, listed: frozenset[str]) -> str:
     return f"{gpu.name} does not work: {failure}" if failure else ""
 
 
-def _missing(path: str, encoder: str, form: OutputFormat) -> MachineError:
-    return MachineError(
+def _missing(path: str, encoder: str, form: OutputFormat) -> LackingError:
+    return LackingError(
         "encoder-missing",
         f"{path} has no encoder {encoder}, which {form.title} needs.",
         "Name an ffmpeg that has it in stages.encode.ffmpeg; without that setting and AVATAR_FFMPEG, the one that was installed "

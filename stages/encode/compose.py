@@ -26,13 +26,14 @@ from stages.encode.gaze import GazePainter, limit_gaze
 from stages.encode.layers import Background, Box, make_figure
 from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.planes import PlanarFrame
+from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions import JAW, lower_closes
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig, load_rig
-from stages.face.sampling import sample
+from stages.face.sampling import on_colours, sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.lipsync.painted_mouth import PaintedMouths
 
@@ -63,6 +64,7 @@ class Composer:
         painted_mouths: PaintedMouths | None = None,
         backdrop: Picture | None = None,
         transparent: bool = False,
+        on_gpu: bool = False,
     ) -> None:
         """Prepare the fields that the track uses.
 
@@ -73,6 +75,7 @@ class Composer:
             painted_mouths: painted mouths, if the lip-sync engine makes any.
             backdrop: BGR of the portrait's size, replaces its background.
             transparent: make frames with alpha; the backdrop is then not shown.
+            on_gpu: sample the figure on the CUDA device.
         """
         cv2.setNumThreads(1)  # jobs run in parallel, so OpenCV need not
         self.height, self.width = portrait.shape[:2]
@@ -98,7 +101,7 @@ class Composer:
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._creases = CreaseShader(rig.crease)
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
-        self._painted_mouths = painted_mouths
+        self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
         self._prepare_fields()
 
     @classmethod
@@ -121,7 +124,8 @@ class Composer:
             backdrop = load_backdrop(ctx, np.ascontiguousarray(rig.matte.plate[..., ::-1]), place)
             backdrop = None if backdrop is None else place.cut(backdrop)
         transparent = ctx.manifest.background == "transparent"
-        return cls(portrait, rig, track, painted_mouths, backdrop, transparent)
+        on_gpu = samples_on_gpu(ctx.settings)
+        return cls(portrait, rig, track, painted_mouths, backdrop, transparent, on_gpu)
 
     def _prepare_fields(self) -> None:
         """Keep only the fields that this track uses, and only where they are not zero."""
@@ -145,7 +149,8 @@ class Composer:
             head, self._head_names = whole, [*self._head_names, _ZOOM]
         self._head = FieldSum(head, covered, self._cells)
         self._inverter = FieldInverter(self._cells, rig.step)
-        self._sampler = FigureSampler(self._planes, self._background, self._cells, rig.step)
+        sampler = TorchSampler if self._on_gpu else FigureSampler
+        self._sampler: FigureSampler | TorchSampler = sampler(self._planes, self._background, self._cells, rig.step)
         if face is not None:
             self._lower, self._upper = FieldSum(lower, rig.face_cells, face), FieldSum(upper, rig.face_cells, face)
             self._lower_inverter = FieldInverter(self._cells, rig.step, face)
@@ -203,9 +208,8 @@ class Composer:
         amount = self._creases.amount(parameters)
         if amount <= 0:
             return []
-        box = self._creases.slices
-        self._painted[box][..., :3] = self._creases.shade(self._painted, amount)
-        return [box]
+        self._creases.shade(self._painted, amount)
+        return [self._creases.slices]
 
     def _move(self, parameters: dict[str, float], frame: PlanarFrame) -> None:
         assert self._cells is not None
@@ -248,13 +252,13 @@ class Composer:
         points = opening.points()
         both = field_at_points(np.concatenate(backward, axis=-1), self._face_cells, self._rig.step, points)
         upper, lower = points + both[..., :2], points + both[..., 2:]
-        side = opening.side()[..., None]
+        side = cv2.merge([opening.side()] * 2)
         lips = sample(self._painted, upper + side * (lower - upper), cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
         seam = opening.seam()
         if seam.any():
             of_upper, of_lower = sample(self._painted, np.stack([upper[seam], lower[seam]]), cv2.INTER_CUBIC)
-            mixed = of_upper + side[seam] * (of_lower.astype(np.float32) - of_upper)
+            mixed = of_upper + side[seam][:, :1] * (of_lower.astype(np.float32) - of_upper)
             lips[seam] = np.clip(mixed + 0.5, 0, 255)
         # A mouth that is open in the picture stays as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
@@ -266,9 +270,9 @@ class Composer:
             self._interior.shade_lips(opening, mixed, speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
-                cover = visible.cover()[..., None] * np.float32(speaking)
+                cover = on_colours(visible.cover() * np.float32(speaking))
                 seen += cover * (self._paint_interior(parameters, visible, head) - seen)
-            lips[..., :3] = np.clip(mixed + 0.5, 0, 255)
+            lips[..., :3] = cv2.convertScaleAbs(mixed)  # rounded to the nearest
         self._background.show(lips, opening.slices, frame)
 
     def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:

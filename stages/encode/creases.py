@@ -29,7 +29,7 @@ class CreaseShader:
         x, y = crease.origin
         height, width = crease.depth.shape
         self.slices = slice(y, y + height), slice(x, x + width)
-        self._depth = cv2.cvtColor(crease.depth, cv2.COLOR_GRAY2BGR)
+        self._depth = cv2.merge([crease.depth] * 3 + [np.zeros_like(crease.depth)])
 
     @staticmethod
     def amount(parameters: Mapping[str, float]) -> float:
@@ -37,8 +37,7 @@ class CreaseShader:
         found = sum(part * max(parameters[name], 0.0) for name, part in _DEEPENS.items())
         return float(np.clip(found - _LEAST, 0.0, 1.0))
 
-    def shade(self, picture: Picture, amount: float) -> Picture:
-        """Cut out the folds' box of a BGR picture and darken it by `amount`, 0 to 1."""
-        box = np.ascontiguousarray(picture[self.slices][..., :3])
-        shadow = cv2.multiply(box, self._depth, scale=amount * _DARKEST / 255)
-        return np.asarray(cv2.subtract(box, shadow), np.uint8)
+    def shade(self, picture: Picture, amount: float) -> None:
+        """Darken the folds' box of a BGRA picture by `amount`, 0 to 1, in place."""
+        box = picture[self.slices]
+        cv2.subtract(box, cv2.multiply(box, self._depth, scale=amount * _DARKEST / 255), box)

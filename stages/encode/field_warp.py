@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import cv2
@@ -108,15 +108,17 @@ class FigureSampler:
     def __init__(self, planes: FigurePlanes, background: Background, cells: CellBlock, step: int) -> None:
         """Prepare to draw the block `cells`, whose bounds are even or at the picture's border."""
         self._planes, self._background, self._cells, self._step = planes, background, cells, step
-        height, width = (side // 2 for side in planes.luma.shape)
+        height, width = background.frame.height, background.frame.width
         self.left, self.top = cells.left * step, cells.top * step
         self.right, self.bottom = min(cells.right * step, width), min(cells.bottom * step, height)
         x, y = np.meshgrid(
-            np.arange(cells.left - _PAD, cells.right + _PAD, dtype=np.float32),
-            np.arange(cells.top - _PAD, cells.bottom + _PAD, dtype=np.float32),
+            np.arange(cells.left, cells.right, 2, dtype=np.float32),
+            np.arange(cells.top, cells.bottom, 2, dtype=np.float32),
         )
-        self._points = np.dstack([x, y]) * np.float32(step) + np.float32((step - 1) / 2)
-        self._coverage = _coverage(planes, step)
+        beyond = (planes.margin - planes.scale) // (planes.scale * step)  # cells
+        self._every_second = np.dstack([x, y]) + np.float32(beyond)
+        self._points = quad_points(planes, cells, step, _PAD)
+        self._coverage = _coverage(planes, step, beyond)
         rows = max(1, round(_BAND_PIXELS / (self.right - self.left) / _TILE_PX)) * _TILE_PX
         self._tile = rows // step, _TILE_PX // step  # cells
 
@@ -136,62 +138,51 @@ class FigureSampler:
             by = frame.height // target.shape[0]
             part = slice(self.top // by, self.bottom // by), slice(self.left // by, self.right // by)
             target[part] = still[part]
+        lowest, highest = self._tiles(backward)
         padded = cv2.copyMakeBorder(backward, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_REPLICATE)
-        sources = self._points + padded
-        lowest, highest = self._tiles(sources)
-        luma = sources * np.float32(2)  # in samples of the enlarged planes
-        # In samples of the chroma planes. Sample (x, y) lies at (2 * x, 2 * y + 1/2); the enlarged map is half a px to its right.
-        chroma = (sources - np.float32(0.5)) * np.float32(0.5)
+        quads = np.asarray(cv2.scaleAdd(padded, self._planes.scale, self._points), np.float32)
         for band, (low, high) in enumerate(zip(lowest, highest, strict=True)):
             used = np.flatnonzero(high)
             if len(used):
                 first, last = int(used[0]), int(used[-1]) + 1
                 mixed = low[first:last] < 255
-                self._draw_luma(luma, band, first, last, mixed, frame)
-                self._draw_chroma(chroma, band, first, last, mixed, frame)
+                self._draw_tiles(quads, band, first, last, mixed, frame)
 
-    def _tiles(self, sources: FloatArray) -> tuple[Picture, Picture]:
+    def _tiles(self, backward: FloatArray) -> tuple[Picture, Picture]:
         """Lowest alpha that each tile may show, and 0 for tiles without any of the figure, [bands, tiles]."""
-        every_second = sources[_PAD:-_PAD:2, _PAD:-_PAD:2]
-        places = (every_second - np.float32((self._step - 1) / 2)) * np.float32(1 / self._step)
+        places = np.ascontiguousarray(backward[::2, ::2])
+        cv2.scaleAdd(places, 1 / self._step, self._every_second, places)
         found = sample(self._coverage, places, cv2.INTER_NEAREST)
         starts = [np.arange(0, side, tile // 2) for side, tile in zip(found.shape, self._tile, strict=False)]
         lowest = np.minimum.reduceat(np.minimum.reduceat(found[..., 0], starts[0], axis=0), starts[1], axis=1)
         highest = np.maximum.reduceat(np.maximum.reduceat(found[..., 1], starts[0], axis=0), starts[1], axis=1)
         return lowest, highest
 
-    def _draw_luma(
-        self, sources: FloatArray, band: int, first: int, last: int, mixed: npt.NDArray[np.bool_], frame: PlanarFrame
+    def _draw_tiles(
+        self, quads: FloatArray, band: int, first: int, last: int, mixed: npt.NDArray[np.bool_], frame: PlanarFrame
     ) -> None:
-        """Draw Y of the tiles `first` to `last` of a band, and compose it where the tiles are `mixed`."""
+        """Draw the tiles `first` to `last` of a band, and compose them where they are `mixed`."""
         box = self._box_of(band, first, last)
-        places = self._enlarge_map(sources, band, first, last, self._step, box)
-        _remap(self._planes.luma, places, None, cv2.INTER_LINEAR, frame.y[box], cv2.BORDER_REFLECT_101)
+        half = halved(box)
+        places = self._enlarge_map(quads, band, first, last, box)
+        _unfold(sample(self._planes.luma, places), frame.y[box])
+        # Chroma sample (x, y) lies at (2 * x, 2 * y + 1/2): half a px to the left of the quad's middle, as its upper left pixel.
+        per_sample = 0.5 / self._planes.scale
+        in_chroma = np.asarray(places * np.float32(per_sample), np.float32)
+        blue, red = frame.cb[half], frame.cr[half]
+        thin = np.empty(blue.shape, np.uint8)
+        cv2.split(sample(self._planes.chroma, in_chroma), [blue, red, thin, np.empty_like(thin)])
         for start, stop in _runs(mixed):
             part = self._box_of(band, first + start, first + stop)
-            inside = places[:, part[1].start - box[1].start : part[1].stop - box[1].start]
-            alpha = sample(self._planes.alpha, inside, outside=cv2.BORDER_REFLECT_101)
+            left, right = ((column - box[1].start) // 2 for column in (part[1].start, part[1].stop))
+            alpha = np.empty((part[0].stop - part[0].start, part[1].stop - part[1].start), np.uint8)
+            _unfold(sample(self._planes.alpha, places[:, left:right]), alpha)
             self._background.show_luma(frame.y[part], alpha, part, frame)
+            inside = slice(None), slice(left, right)
+            self._background.show_chroma(blue[inside], red[inside], thin[inside], part, frame)
         if frame.transparent:
             for start, stop in _runs(~mixed):
                 frame.alpha[self._box_of(band, first + start, first + stop)] = 255
-
-    def _draw_chroma(
-        self, sources: FloatArray, band: int, first: int, last: int, mixed: npt.NDArray[np.bool_], frame: PlanarFrame
-    ) -> None:
-        """Draw Cb and Cr of the tiles `first` to `last` of a band, and compose them where the tiles are `mixed`."""
-        box = self._box_of(band, first, last)
-        places = self._enlarge_map(sources, band, first, last, self._step / 2, box)
-        blue, red, alpha, _ = (
-            np.asarray(plane, np.uint8)
-            for plane in cv2.split(sample(self._planes.chroma, places, outside=cv2.BORDER_REFLECT_101))
-        )
-        half = halved(box)
-        frame.cb[half], frame.cr[half] = blue, red
-        for start, stop in _runs(mixed):
-            part = self._box_of(band, first + start, first + stop)
-            inside = slice(None), slice((part[1].start - box[1].start) // 2, (part[1].stop - box[1].start) // 2)
-            self._background.show_chroma(blue[inside], red[inside], alpha[inside], part, frame)
 
     def _box_of(self, band: int, first: int, last: int) -> Box:
         """Rows and columns in the frame of the tiles `first` to `last` of a band."""
@@ -201,30 +192,55 @@ class FigureSampler:
             slice(self.left + first * width, min(self.left + last * width, self.right)),
         )
 
-    def _enlarge_map(self, coarse: FloatArray, band: int, first: int, last: int, scale: float, box: Box) -> FloatArray:
-        """Interpolate a padded grid of points linearly: `scale` samples for each cell."""
+    def _enlarge_map(self, coarse: FloatArray, band: int, first: int, last: int, box: Box) -> FloatArray:
+        """Interpolate a padded grid of points linearly, to the middles of the quads of a box."""
         height, width = self._tile
         part = coarse[
             band * height : (band + 1) * height + 2 * _PAD,
             first * width : last * width + 2 * _PAD,
         ]
+        scale = self._step / 2
         fine = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         margin = round(_PAD * scale)
-        rows, columns = (math.ceil((side.stop - side.start) * scale / self._step) for side in box)
+        rows, columns = ((side.stop - side.start) // 2 for side in box)
         return np.asarray(fine[margin : margin + rows, margin : margin + columns], np.float32)
 
 
-def _coverage(planes: FigurePlanes, step: int) -> Picture:
-    """Lowest alpha, and highest alpha or Y, within three cells of each cell, uint8 [rows, columns, 2].
+def _unfold(quads: Picture, plane: Picture) -> None:
+    """Write quads, [rows, columns, 4], into a plane, [2 * rows, 2 * columns]."""
+    for number, rows in enumerate((plane[::2], plane[1::2])):
+        # Not cv2.split: at widths such as 512 it takes 15 times as long, since all three arrays share lines of the cache.
+        cv2.extractChannel(quads.view(np.uint16), number, rows.view(np.uint16))
+
+
+def quad_points(planes: FigurePlanes, cells: CellBlock, step: int, pad: int) -> FloatArray:
+    """Compute where the cells of a block, and `pad` more on each side, lie in `planes.luma`, [rows, columns, 2] as (x, y)."""
+    x, y = np.meshgrid(
+        np.arange(cells.left - pad, cells.right + pad, dtype=np.float32),
+        np.arange(cells.top - pad, cells.bottom + pad, dtype=np.float32),
+    )
+    # The upper left pixel of a quad is half a px above and to the left of its middle.
+    points = np.dstack([x, y]) * np.float32(step) + np.float32((step - 1) / 2 - 0.5)
+    return np.asarray(points * np.float32(planes.scale) + np.float32(planes.margin), np.float32)
+
+
+def _coverage(planes: FigurePlanes, step: int, beyond: int) -> Picture:
+    """Lowest alpha, and highest alpha or Y, within three cells of each cell, uint8 [rows, columns, 2], with so many cells beyond
+    each of the picture's borders.
 
     Where alpha is 0 there may still be Y: a strand of hair that the matte missed.
     """
-    height, width = planes.alpha.shape
-    across, down = -width % (2 * step), -height % (2 * step)
+    side = planes.scale * step
+    first = planes.margin - beyond * side
+    rest = slice(first, planes.scale - first or None)
 
-    def cells(plane: Picture) -> Picture:
-        whole = np.asarray(cv2.copyMakeBorder(plane, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
-        return whole.reshape(whole.shape[0] // (2 * step), 2 * step, whole.shape[1] // (2 * step), 2 * step)
+    def cells(quads: Picture) -> Picture:
+        plane = quads[rest, rest, 0]
+        height, width = plane.shape
+        whole = np.asarray(
+            cv2.copyMakeBorder(plane, 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE), np.uint8
+        )
+        return whole.reshape(whole.shape[0] // side, side, whole.shape[1] // side, side)
 
     kernel = np.ones((7, 7), np.uint8)
     lowest = cells(planes.alpha).min(axis=(1, 3))
@@ -234,8 +250,8 @@ def _coverage(planes: FigurePlanes, step: int) -> Picture:
 
 def _runs(marks: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and one past the last of each run of marked tiles."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+    ends = accumulate(len(list(run)) for _, run in groupby(marks.tolist()))
+    return [(start, stop) for start, stop in pairwise([0, *ends]) if marks[start]]
 
 
 def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: FloatArray) -> FloatArray:

@@ -68,7 +68,7 @@ class Background:
             frame.y[box] = cv2.max(cv2.divide(luma, alpha, scale=255), np.array([BLACK], np.float64))
         else:
             share = cv2.multiply(self.frame.y[box], cv2.bitwise_not(alpha), scale=1 / 255)
-            frame.y[box] = cv2.add(luma, share)
+            cv2.add(luma, share, frame.y[box])
 
     def show_chroma(self, blue: Picture, red: Picture, alpha: Picture, box: Box, frame: PlanarFrame) -> None:
         """Draw Cb and Cr as in `FigurePlanes.chroma`, uint8 [height / 2, width / 2], at `box`, in px of the frame."""
@@ -84,8 +84,8 @@ class Background:
         offset = cv2.convertScaleAbs(through, alpha=NEUTRAL / 255)
         for values, still, target in ((blue, self.frame.cb, frame.cb), (red, self.frame.cr, frame.cr)):
             share = cv2.multiply(still[rows, columns], through, scale=1 / 255)
-            share = cv2.addWeighted(share, 1, offset, -1, NEUTRAL)
-            target[rows, columns] = cv2.addWeighted(values, 1, share, 1, -NEUTRAL)
+            cv2.addWeighted(share, 1, offset, -1, NEUTRAL, share)
+            cv2.addWeighted(values, 1, share, 1, -NEUTRAL, target[rows, columns])
 
 
 def _inner(box: Box, frame: PlanarFrame) -> tuple[Box, Box]:

@@ -93,10 +93,12 @@ class MouthOpening:
 
     def points(self) -> FloatArray:
         """The coordinates of the box's pixels, [height, width, 2]."""
-        x, y = np.meshgrid(
-            np.arange(self.left, self.right, dtype=np.float32), np.arange(self.top, self.bottom, dtype=np.float32)
-        )
-        return np.dstack([x, y])
+        points = np.empty(
+            (self.bottom - self.top, self.right - self.left, 2), np.float32
+        )  # np.meshgrid takes 5 times as long
+        points[..., 0] = np.arange(self.left, self.right)
+        points[..., 1] = self.rows()
+        return points
 
     def side(self) -> FloatArray:
         """The share of the lower layer in each pixel, 0 to 1, [height, width]."""
@@ -227,4 +229,4 @@ def _premultiplied(layer: Picture) -> Picture:
     """Convert RGBA with straight alpha to BGRA with premultiplied alpha."""
     values = layer[..., [2, 1, 0, 3]].astype(np.float32)
     values[..., :3] *= values[..., 3:] / 255
-    return np.asarray(np.round(values), np.uint8)
+    return np.ascontiguousarray(np.round(values), np.uint8)  # OpenCV would copy other layouts in each call

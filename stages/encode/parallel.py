@@ -25,6 +25,7 @@ from daemon.system.process import die_with, widen_pipe
 from stages.context import Context
 from stages.encode.ffmpeg_command import FrameSource
 from stages.encode.planes import PlanarFrame
+from stages.encode.torch_sampler import samples_on_gpu
 
 #: Minimum number of pixels, in all frames, for several processes: about four seconds of drawing. A helper takes one to start.
 _MIN_PIXELS = 150e6
@@ -41,8 +42,8 @@ class DividedFrames(FrameSource, Protocol):
 
 
 def processes_for(settings: Settings, source: FrameSource) -> int:
-    """Choose the number of processes that draw a video, the stage's own included."""
-    if source.width * source.height * source.frame_count < _MIN_PIXELS:
+    """Choose the number of processes that draw a video, the stage's own included; one where a GPU samples the frames."""
+    if source.width * source.height * source.frame_count < _MIN_PIXELS or samples_on_gpu(settings):
         return 1
     if settings.stages.encode.processes:
         return settings.stages.encode.processes

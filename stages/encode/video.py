@@ -40,7 +40,8 @@ def make_video(ctx: Context) -> VideoFacts:
     stages/encode/formats.py), `poster.jpg` and, as the manifest asks, `captions.srt` or `captions.vtt`.
 
     Raises:
-        MachineError: `ffmpeg-missing`, `encoder-missing`, `font-missing`, `disk-full`, `out-of-memory`.
+        MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
+        LackingError: `encoder-missing`.
         UnknownError: `ffmpeg-failed`, `frames-missing`, `timing-unreadable`, `video-invalid`.
         ResultError: `picture-invalid`, `video-silent`.
     """

@@ -6,8 +6,12 @@ mediapipe 0.10.21 is the last release whose wheel contains the models; a later o
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -48,7 +52,8 @@ class Landmarker:
     def __init__(self) -> None:
         os.environ.setdefault("GLOG_minloglevel", "2")  # otherwise its C++ code writes to stderr at each start
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import mediapipe
+        with _left_out("matplotlib", "matplotlib.pyplot"):  # which only its plots need: 35 MB
+            import mediapipe
 
         solutions: Any = mediapipe.solutions
         self._detector = solutions.face_detection.FaceDetection(
@@ -83,6 +88,18 @@ class Landmarker:
         """The probability that each pixel of an RGB picture shows a person, 0 to 1, [height, width]; a few px coarse."""
         mask = self._segmenter.process(np.ascontiguousarray(picture)).segmentation_mask
         return np.asarray(mask, np.float32)
+
+
+@contextmanager
+def _left_out(*names: str) -> Iterator[None]:
+    """Have imports find empty modules in place of these, unless the real ones are there already."""
+    placed = {name: ModuleType(name) for name in names if name not in sys.modules}
+    sys.modules.update(placed)
+    try:
+        yield
+    finally:
+        for name in placed:
+            sys.modules.pop(name, None)
 
 
 @cache

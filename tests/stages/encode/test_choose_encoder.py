@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import LackingError, MachineError, UnknownError
 from stages.context import Context
 from stages.encode.video import write_video
 from stages.media.ffmpeg import ffmpeg_path
@@ -91,10 +91,10 @@ def test_what_the_operator_demands_is_done_or_refused(tmp_path: Path) -> None:
     ffmpeg = NvencFfmpeg(tmp_path / "works", "works")
     facts = write(job_with(tmp_path / "a", ffmpeg, encoder="libx264"))
     assert (facts["encoder"], ffmpeg.trials()) == ("libx264", 0)
-    # Given one who wants NVENC only, where there is no driver / Then the machine is at fault, and is tried again each time
+    # Given one who wants NVENC only, where there is no driver / Then the machine lacks it, and it is tried again each time
     ffmpeg = NvencFfmpeg(tmp_path / "none", "no driver")
     for name in ("b", "c"):
-        with pytest.raises(MachineError, match=r"libcuda\.so\.1") as caught:
+        with pytest.raises(LackingError, match=r"libcuda\.so\.1") as caught:
             write(job_with(tmp_path / name, ffmpeg, encoder="h264_nvenc"))
         assert caught.value.code == "encoder-missing"
     assert ffmpeg.trials() == 2
@@ -119,7 +119,7 @@ def test_an_ffmpeg_without_the_encoder_is_the_machines_fault(
     poor.chmod(0o755)
     ctx = beep_job(tmp_path / "job", settings={"stages": {"encode": {"ffmpeg": str(poor)}}}, **manifest)
     # Then the error names it, and what asked for it
-    with pytest.raises(MachineError, match=f"no encoder {encoder}") as caught:
+    with pytest.raises(LackingError, match=f"no encoder {encoder}") as caught:
         write(ctx)
     assert caught.value.code == "encoder-missing"
     assert all(str(value) in caught.value.message for value in manifest.values())
