@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import ImageDraw
 
 from daemon.config import Settings
 from daemon.errors import MachineError, UnknownError
@@ -289,29 +288,6 @@ def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seco
     frames = [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
     assert facts["frames"] == len(frames) == math.ceil(seconds * 25)
     assert not picture_jobs.changed(frames[0], picture_jobs.portrait_shown(ctx)).any()
-
-
-def test_a_covered_mouth_is_painted_where_it_must_be(tmp_path: Path) -> None:
-    # Given a portrait whose mouth is behind a flat mask
-    picture = picture_jobs.drawn().copy()
-    plain, _ = speaking(tmp_path / "plain")
-    landmarks = np.array(json.loads(plain.path("face.json").read_bytes())["landmarks"])[:, :2]
-    lips = landmarks[[61, 291, 0, 17]]
-    low, high = lips.min(axis=0) - 30, lips.max(axis=0) + 30
-    ImageDraw.Draw(picture).rectangle((*low.tolist(), *high.tolist()), fill=(90, 140, 150))
-    ctx = picture_jobs.job(tmp_path / "job", picture)
-    ctx = replace(ctx, settings=plain.settings)
-    face.run(ctx)
-    # When it speaks, then the mouth is inside the picture, near where it would be, and nothing breaks
-    picture_jobs.say(ctx, PHONES, 1.2)
-    lipsync.run(ctx)
-    painted = PaintedMouths.load(ctx.job_dir)
-    assert painted is not None
-    x1, y1, x2, y2 = painted.where.roi
-    middle = (low + high) / 2
-    assert x1 < middle[0] < x2
-    assert y1 < middle[1] < y2
-    assert len(list(Composer.for_job(ctx).frames())) == 30
 
 
 def test_cut_patches_are_noticed(spoken: tuple[Context, Facts], tmp_path: Path) -> None:
