@@ -26,7 +26,7 @@ MODULES: dict[Stage, tuple[str, ...]] = {
     "face": ("stages.face.measure",),
     "lipsync": ("stages.lipsync.choose", "stages.lipsync.motion"),
     "encode": (
-        "stages.encode.ass_subtitles",
+        "stages.encode.captions.ass_subtitles",
         "stages.encode.compose",
         "stages.encode.output_checks",
         "stages.encode.parallel",

@@ -15,7 +15,7 @@ from stages.context import Context
 from stages.facts import VideoFacts
 
 if TYPE_CHECKING:
-    from stages.encode.captions import Cue
+    from stages.encode.captions.cues import Cue
     from stages.encode.choose_encoder import EncoderChoice
     from stages.encode.ffmpeg_command import EncodeOptions, FrameSource
     from stages.encode.formats import OutputFormat
@@ -139,9 +139,9 @@ def _reason(ctx: Context, choice: EncoderChoice, options: EncodeOptions) -> str:
 
 def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[list[Cue], str]:
     """Make the captions. Returns the cues to burn in, and the status's words about the captions. Writes the caption file."""
-    from stages.encode.ass_subtitles import burned_line_chars
-    from stages.encode.caption_text import caption_words
-    from stages.encode.captions import make_cues, to_srt, to_vtt
+    from stages.encode.captions.ass_subtitles import burned_line_chars
+    from stages.encode.captions.cues import make_cues, to_srt, to_vtt
+    from stages.encode.captions.shown_words import caption_words
 
     wanted = ctx.manifest.captions
     if wanted == "none":
@@ -165,9 +165,9 @@ def _burn_in_folder(
     ctx: Context, cues: list[Cue], source: FrameSource, language: str
 ) -> Iterator[tuple[str, str] | None]:
     """Make a folder with the ASS script and its font. Yields both names, or None if there are no cues."""
-    from stages.encode.ass_subtitles import ass_script, burned_block_height, without_pictographs
-    from stages.encode.caption_place import FaceHeights, choose_place
-    from stages.encode.fonts import choose_font
+    from stages.encode.captions.ass_subtitles import ass_script, burned_block_height, without_pictographs
+    from stages.encode.captions.fonts import choose_font
+    from stages.encode.captions.place import FaceHeights, choose_place
 
     folder = ctx.path(_BURN)
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import stages.face
 from stages.context import Context
-from stages.encode.caption_place import FaceHeights, choose_place
+from stages.encode.captions.place import FaceHeights, choose_place
 from stages.encode.framing import frames_of_job
 from stages.face.output_frame import Box, choose_output_frame, head_box
 from stages.face.placement import Placement

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import stages.tts
 from daemon.errors import JobError
-from stages.encode.captions import MAX_WIDE_COLUMNS, make_cues
+from stages.encode.captions.cues import MAX_WIDE_COLUMNS, make_cues
 from stages.media.fullwidth import CLOSING, OPENING, column_width
 from stages.tts.engines.xtts.text_chunks import network_text, split_to_fit
 from stages.tts.text.sentences import Sentence, join_words, split_pieces, split_text

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from PIL import ImageFont
 
-from stages.encode.caption_place import CaptionPlace, safe_side
-from stages.encode.captions import MAX_LINE_CHARS, MAX_LINES, Cue
-from stages.encode.fonts import Font
-from stages.encode.text_direction import direction_marker
+from stages.encode.captions.cues import MAX_LINE_CHARS, MAX_LINES, Cue
+from stages.encode.captions.fonts import Font
+from stages.encode.captions.place import CaptionPlace, safe_side
+from stages.encode.captions.text_direction import direction_marker
 
 #: Font size as a fraction of the picture's shorter side, and its minimum in px.
 _SIZE, _MIN_SIZE_PX = 0.052, 14

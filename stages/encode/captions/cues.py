@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from stages.encode.text_direction import direction_marker
+from stages.encode.captions.text_direction import direction_marker
 from stages.media.fullwidth import CLOSING, column_width
 from stages.tts.timing import Word
 

@@ -12,8 +12,8 @@ import pytest
 import zhplot
 from fontTools.ttLib import TTCollection, TTFont
 
-from stages.encode import fonts
-from stages.encode.fonts import choose_font
+from stages.encode.captions import fonts
+from stages.encode.captions.fonts import choose_font
 from stages.encode.video import write_video
 from tests.support.sound_jobs import Stripes, beep_job, ffmpeg
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.encode.ass_subtitles import ass_script, burned_font_size, burned_line_chars
-from stages.encode.caption_place import CaptionPlace
-from stages.encode.caption_text import caption_words
-from stages.encode.captions import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
-from stages.encode.fonts import choose_font
+from stages.encode.captions.ass_subtitles import ass_script, burned_font_size, burned_line_chars
+from stages.encode.captions.cues import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
+from stages.encode.captions.fonts import choose_font
+from stages.encode.captions.place import CaptionPlace
+from stages.encode.captions.shown_words import caption_words
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.fullwidth import column_width
 from stages.tts.timing import Word
