@@ -18,6 +18,9 @@ Colour = npt.NDArray[np.float64]
 #: Luma of an RGB colour (BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
 
+#: Lowest ratio of blue to green in skin of any tone in white light.
+_LEAST_BLUE = 0.70
+
 
 def luma(colour: Colour) -> float:
     """Compute the luma of an RGB colour (BT.601), on the scale of the colour."""
@@ -51,12 +54,18 @@ class FaceColours:
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
         warmth = float(np.clip(np.ptp(skin) / max(luma(skin), 1.0) / 0.15, 0.0, 1.0))
         white = _white(skin, _eye_white(portrait, landmarks))
-        teeth = _teeth(skin, white, warmth)
+        varnish = _yellow(skin)
+        teeth = _teeth(skin, white, warmth) * varnish
         dark = _darkest(portrait, landmarks)
         cavity = 0.12 * (0.4 * lip + 0.6 * luma(lip) * _tint(1.75, 0.62, 0.52, warmth))
         cavity += 0.35 * dark * _tint(1.3, 0.9, 0.82, warmth)
-        tongue = _tongue(skin, lip, white, warmth)
+        tongue = _tongue(skin, lip, white, warmth) * varnish
         return cls(skin, lip, teeth, cavity, tongue, warmth, _grain(portrait, landmarks))
+
+
+def _yellow(skin: Colour) -> Colour:
+    """The yellow of varnish or warm light, by which white things lose blue: skin in white light has more, whatever its tone."""
+    return np.array([1.0, 1.0, np.clip(skin[2] / max(skin[1], 1.0) / _LEAST_BLUE, 0.5, 1.0)])
 
 
 def _tint(red: float, green: float, blue: float, warmth: float) -> Colour:
