@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import yaml
+from pydantic import BaseModel
 
 from daemon.cli import cli
+from daemon.config import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Ends of the names of what makes an error or a worker's death.
@@ -57,6 +61,42 @@ def test_generated_pages_are_what_the_models_say() -> None:
         [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_config_yaml_belongs_to_its_user(tmp_path: Path) -> None:
+    # Given a checkout whose owner has changed a setting, and whose pages are out of date
+    for name in ("tools", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    own = "metrics: {port: 9999}  # mine\n"
+    (tmp_path / "config.yaml").write_text(own)
+    (tmp_path / "docs" / "config.md").unlink()
+
+    def docs(*args: str) -> int:
+        return subprocess.run([sys.executable, str(tmp_path / "tools" / "docs.py"), *args], check=False).returncode
+
+    # When the pages are written / Then the file is as it was, and the check that runs in `make check` asks nothing of it
+    assert docs("--check") == 1
+    assert (docs(), docs("--check")) == (0, 0)
+    assert (tmp_path / "config.yaml").read_text() == own
+    # And the one that comes with the repository is valid
+    Settings.load(ROOT / "config.yaml")
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \| .+? \| `(.*?)` \| (.+) \|$", (ROOT / "docs" / "config.md").read_text(), re.M)
+    listed = {name: (yaml.safe_load(default), meaning) for name, default, meaning in rows}
+    wanted = dict(leaves(Settings, ""))
+    assert {name: listed.get(name, (None, ""))[0] for name in wanted} == wanted
+    assert all(meaning != "None" for _, meaning in listed.values())
+
+
+def leaves(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, object]]:
+    for name, field in section.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            yield from leaves(type(value), f"{prefix}{name}.")
+        elif name != "engines":  # its keys are names that people choose
+            yield f"{prefix}{name}", str(value) if isinstance(value, Path) else value
 
 
 def test_every_command_takes_json_but_those_the_page_names() -> None:
