@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "expressions",
         "captions",
     ),
-    "Handling": ("kind", "profile", "priority", "output", "metadata"),
+    "Handling": ("kind", "profile", "priority", "output", "title", "metadata"),
 }
 
 MANIFEST_HEADER = """\

@@ -197,7 +197,7 @@ class EncodeStage(Section):
         le=64,
         description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
     )
-    label: str = Field("AI-generated video", description="Label written into the video's metadata.")
+    label: str = Field("AI-generated video", description="Label in the video's metadata (comment and description).")
 
     @field_validator("preset", "crf")
     @classmethod

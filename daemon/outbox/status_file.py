@@ -68,7 +68,7 @@ def status_of(
     optional: dict[str, Any] = {
         "waiting_for": job.facts.missing if job.state == "waiting" else None,
         "error": job.error,
-        "held": job.held,
+        "held": job.held and {**job.held, "since": iso(job.held.get("since"))},
         "warnings": [*job.manifest_warnings, *job.warnings],
         "outputs": job.outputs.get("outputs"),
         "stages": {name: facts for name, facts in job.facts.stages.items() if name != DELIVER},

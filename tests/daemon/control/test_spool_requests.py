@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.control.spool_requests import send_request
+from daemon.outbox.status_file import iso
 from tests.conftest import Installation, wait_for
 from tests.support.worker_seam import Gates
 
@@ -39,7 +40,7 @@ def test_a_pause_has_an_owner_and_a_reason_and_outlives_a_restart(installation: 
     paused = json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]
     assert paused["reason"] == "the night shift rests"
     assert paused["by"]
-    assert paused["since"] <= time.time()
+    assert paused["since"] <= iso(time.time())
     assert one.events("stage started") == []
     # And it goes on when told to
     one.avatar("resume")

@@ -126,7 +126,7 @@ def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, mo
 def test_a_held_job_says_who_holds_it_and_why() -> None:
     held = {"by": "ann", "reason": "wrong voice", "since": 1.0}
     status = status_of(job("held", held=held))
-    assert (status["held"], status["eta_s"]) == (held, None)
+    assert (status["held"], status["eta_s"]) == ({**held, "since": "1970-01-01T00:00:01.000Z"}, None)
 
 
 def test_a_finished_job_names_its_results_and_what_the_stages_found(desk: Desk) -> None:
