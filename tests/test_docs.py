@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -16,6 +17,12 @@ from pydantic import BaseModel
 
 from daemon.cli import cli
 from daemon.config import Settings
+from daemon.errors import JobError
+from daemon.jobs.record import Job
+from daemon.outbox import status_file
+from daemon.outbox.status_fields import STATUS_FIELDS
+from daemon.queue.awaited_files import AWAITED, COPIED_AGAIN
+from stages.facts import Output
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Ends of the names of what makes an error or a worker's death.
@@ -111,3 +118,45 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
             yield from commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command
+
+
+def test_every_key_of_the_status_is_described() -> None:
+    """The keys that `status_of` writes, by its source, and no others; with those below them, by what a job can have."""
+    function = ast.parse(inspect.getsource(status_file.status_of)).body[0]
+    written = {
+        key.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+        if isinstance(key, ast.Constant)
+    }
+    described = {field.name for field in STATUS_FIELDS}
+    assert {"schema", "metadata"} <= written
+    assert written == {name for name in described if "." not in name}
+    # And the keys that are described as always there are
+    bare = status_file.status_of(Job(id="job-20260101T000000Z-00000001", name="a", source="a.yaml"))
+    assert set(bare) == {field.name for field in STATUS_FIELDS if not field.when}
+    # And so are those of an error, which come from elsewhere
+    failed = Job(id="job-20260101T000000Z-00000001", name="a", source="a.yaml")
+    failed.set_error(JobError("no-face", "No face.", "Another."), "face")
+    error = status_file.status_of(failed)["error"]
+    assert {f"error.{key}" for key in error} == {name for name in described if name.startswith("error.")}
+    assert {f"outputs[].{key}" for key in Output.__annotations__} == {
+        n for n in described if n.startswith("outputs[].")
+    }
+
+
+def test_every_event_of_the_history_is_described() -> None:
+    page = (ROOT / "docs" / "status.md").read_text()
+    found = {
+        node.args[0].value
+        for path in (ROOT / "daemon").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "note"
+        and node.args
+        if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+    }
+    assert {"retry", "held", "crash", "cancelled"} <= found
+    assert {event for event in {*found, AWAITED, COPIED_AGAIN} if f"`{event}`" not in page} == set()

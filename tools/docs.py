@@ -1,4 +1,4 @@
-"""Write what follows from the typed models: docs/config.md, docs/manifest.md and docs/manifest.schema.json.
+"""Write what follows from the typed models: docs/config.md, docs/status.md, docs/manifest.md and docs/manifest.schema.json.
 
 With --check nothing is written; the exit code is 1 when a file is not what the models say.
 """
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from docs_config import config_page
+from docs_status import status_page
 from docs_tables import table
 
 from daemon.jobs.manifest import GROUPS as NESTED
@@ -76,6 +77,7 @@ def manifest_page() -> str:
 def main() -> int:
     wanted = {
         ROOT / "docs" / "config.md": config_page(),
+        ROOT / "docs" / "status.md": status_page(),
         ROOT / "docs" / "manifest.md": manifest_page(),
         ROOT / "docs" / "manifest.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
     }

@@ -16,7 +16,8 @@ from daemon.cli.job_view import describe, job_table, remark, with_iso_times
 from daemon.errors import AvatarError
 from daemon.intake.scanner import REQUEST_ENDINGS
 from daemon.jobs.record import Job
-from daemon.outbox.status_file import status_of
+from daemon.outbox.status_file import describe_pause, status_of
+from daemon.queue.pauses import read_pauses
 from daemon.system.permissions import access_error, explain_refusal
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
@@ -35,7 +36,8 @@ def jobs() -> None:
 @click.pass_obj
 def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
     """All jobs, oldest first; also the manifests that wait in the inbox."""
-    every = outbox_view.statuses(shell) if shell.spool_closed else map(_describe, all_jobs(shell))
+    pause = "" if shell.spool_closed else _pause(shell)
+    every = outbox_view.statuses(shell) if shell.spool_closed else (_describe(job, pause) for job in all_jobs(shell))
     found = sorted(
         (job for job in every if not state or job["state"] in state),
         key=lambda job: (job.get("accepted") or "", job["job"] or ""),
@@ -60,8 +62,16 @@ def _what(job: dict[str, Any]) -> str:
     return "" if job["state"] in ("queued", "running", "held") else remark(job)
 
 
-def _describe(job: Job) -> dict[str, Any]:
-    return status_of(job) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
+def _pause(shell: Shell) -> str:
+    """What a pause of the queue means for jobs that wait; empty if there is none."""
+    pause = read_pauses(shell.spool.root / "paused.json").get("lanes")
+    return (
+        "" if pause is None or pause.left_s <= 0 else describe_pause(pause.by, pause.since, pause.until, pause.reason)
+    )
+
+
+def _describe(job: Job, pause: str) -> dict[str, Any]:
+    return status_of(job, pause=pause) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
 
 
 @jobs.command("show")
@@ -74,7 +84,10 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
         known, more = outbox_view.find_status(shell, job_id), {}
     else:
         job = find(shell, job_id)
-        known, more = {**_describe(job), "history": with_iso_times(job.history)}, {"manifest": job.manifest}
+        known, more = (
+            {**_describe(job, _pause(shell)), "history": with_iso_times(job.history)},
+            {"manifest": job.manifest},
+        )
 
     def text() -> None:
         for line in describe(known, shutil.get_terminal_size().columns):
