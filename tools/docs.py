@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from docs_config import config_page
+from docs_conflicts import conflicts
 from docs_status import status_page
 from docs_tables import table
 
@@ -71,7 +72,7 @@ def manifest_page() -> str:
             model = NESTED[group]
             properties = schema["$defs"][model.__name__]["properties"]
             parts += [f"### {group}\n", *table(model, tuple(model.model_fields), properties, f"{group}."), ""]
-    return "\n".join(parts)
+    return "\n".join([*parts, *conflicts()])
 
 
 def main() -> int:

@@ -77,11 +77,11 @@ def describe(job: Mapping[str, Any], width: int) -> Iterator[str]:
     for label, text in _facts(job):
         yield from _wrapped(label, text, width)
     for stage, facts in (job.get("stages") or {}).items():
-        yield from _block(f"facts of {stage}", facts)
+        yield from _block(f"facts of {stage}", facts, width)
     if job.get("metadata"):
-        yield from _block("metadata", job["metadata"])
+        yield from _block("metadata", job["metadata"], width)
     for key in job.keys() - _SHOWN:
-        yield from _block(key, job[key])
+        yield from _block(key, job[key], width)
     if job.get("history"):
         yield "history"
         for entry in job["history"]:
@@ -137,11 +137,17 @@ def _wrapped(label: str, text: str, width: int, indent: int = LABEL) -> Iterator
         yield f"{label if number == 0 else '':{indent}}{line}".rstrip()
 
 
-def _block(title: str, value: Any) -> Iterator[str]:
-    """A value in the form of a manifest, indented."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=10**9)
+def _block(title: str, value: Any, width: int) -> Iterator[str]:
+    """A value, one key a line; what is below a key is in the form of a manifest."""
     yield escape_unprintable(title)
-    yield from (f"  {escape_unprintable(line)}" for line in text.removesuffix("...\n").splitlines())
+    for key, item in value.items() if isinstance(value, dict) else (("", value),):
+        text = item if isinstance(item, str) else _flow(item)
+        yield from _wrapped(escape_unprintable(f"  {key} "), text, width, max(20, len(str(key)) + 3))
+
+
+def _flow(value: Any) -> str:
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**9)
+    return text.removesuffix("...\n").strip()
 
 
 def with_iso_times(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

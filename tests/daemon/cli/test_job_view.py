@@ -60,7 +60,7 @@ def test_a_failed_job_is_shown_in_sentences() -> None:
     assert "what to do      Use another." in text
     assert "warning         The picture is small." in text
     assert "accepted        2026-11-28 13:00:47Z" in text
-    assert "order: 7" in text
+    assert "  order             7" in text
     assert "new_key" in text
     assert "error code: no-face, stage: tts" in text
     # And it is no Python, and nothing in it can control the terminal
