@@ -42,8 +42,10 @@ class SpeechFacts(TypedDict):
     Attributes:
         why: the reason for the engine, as a phrase.
         audio_s: length of the speech, s.
-        words, sentences: their numbers.
-        method: source of the times; see `stages.tts.timing_file.Timing`.
+        words: number of words.
+        sentences: number of sentences.
+        method: source of the times of words and sounds: "exact" (the engine), "aligned" (found in the sound), or "energy":
+            none, so that the mouth follows the loudness.
         voice, licence: of synthesized speech.
         loudness_lufs: of a recording that is long enough to measure.
     """
@@ -87,11 +89,11 @@ class VideoFacts(TypedDict):
     Attributes:
         encoder: ffmpeg's name of the video encoder.
         why: the reason for its options, as a phrase.
-        width, height: px.
+        width, height: of the video, px.
         fps: frames per second, as in the manifest.
         frames: number of frames.
-        duration_s: s.
-        bytes: size of the file.
+        duration_s: length, s.
+        bytes: size of the file, bytes.
         captions: name of the caption file, "burned in", or "none" with the reason.
     """
 

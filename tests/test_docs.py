@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import yaml
+from pydantic import BaseModel
 
 from daemon.cli import cli
+from daemon.config import Settings
+from daemon.errors import JobError
+from daemon.jobs.record import Job
+from daemon.outbox import status_file
+from daemon.outbox.status_fields import STATUS_FIELDS
+from daemon.queue.awaited_files import AWAITED, COPIED_AGAIN
+from stages.facts import Output
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Ends of the names of what makes an error or a worker's death.
@@ -59,6 +70,42 @@ def test_generated_pages_are_what_the_models_say() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_config_yaml_belongs_to_its_user(tmp_path: Path) -> None:
+    # Given a checkout whose owner has changed a setting, and whose pages are out of date
+    for name in ("tools", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    own = "metrics: {port: 9999}  # mine\n"
+    (tmp_path / "config.yaml").write_text(own)
+    (tmp_path / "docs" / "config.md").unlink()
+
+    def docs(*args: str) -> int:
+        return subprocess.run([sys.executable, str(tmp_path / "tools" / "docs.py"), *args], check=False).returncode
+
+    # When the pages are written / Then the file is as it was, and the check that runs in `make check` asks nothing of it
+    assert docs("--check") == 1
+    assert (docs(), docs("--check")) == (0, 0)
+    assert (tmp_path / "config.yaml").read_text() == own
+    # And the one that comes with the repository is valid
+    Settings.load(ROOT / "config.yaml")
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \| .+? \| `(.*?)` \| (.+) \|$", (ROOT / "docs" / "config.md").read_text(), re.M)
+    listed = {name: (yaml.safe_load(default), meaning) for name, default, meaning in rows}
+    wanted = dict(leaves(Settings, ""))
+    assert {name: listed.get(name, (None, ""))[0] for name in wanted} == wanted
+    assert all(meaning != "None" for _, meaning in listed.values())
+
+
+def leaves(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, object]]:
+    for name, field in section.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            yield from leaves(type(value), f"{prefix}{name}.")
+        elif name != "engines":  # its keys are names that people choose
+            yield f"{prefix}{name}", str(value) if isinstance(value, Path) else value
+
+
 def test_every_command_takes_json_but_those_the_page_names() -> None:
     sentence = next(line for line in (ROOT / "docs" / "cli.md").read_text().splitlines() if "takes `--json`" in line)
     named = set(re.findall(r"`([a-z ]+)`", sentence.split(" but ")[1]))
@@ -71,3 +118,45 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
             yield from commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command
+
+
+def test_every_key_of_the_status_is_described() -> None:
+    """The keys that `status_of` writes, by its source, and no others; with those below them, by what a job can have."""
+    function = ast.parse(inspect.getsource(status_file.status_of)).body[0]
+    written = {
+        key.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+        if isinstance(key, ast.Constant)
+    }
+    described = {field.name for field in STATUS_FIELDS}
+    assert {"schema", "metadata"} <= written
+    assert written == {name for name in described if "." not in name}
+    # And the keys that are described as always there are
+    bare = status_file.status_of(Job(id="job-20260101T000000Z-00000001", name="a", source="a.yaml"))
+    assert set(bare) == {field.name for field in STATUS_FIELDS if not field.when}
+    # And so are those of an error, which come from elsewhere
+    failed = Job(id="job-20260101T000000Z-00000001", name="a", source="a.yaml")
+    failed.set_error(JobError("no-face", "No face.", "Another."), "face")
+    error = status_file.status_of(failed)["error"]
+    assert {f"error.{key}" for key in error} == {name for name in described if name.startswith("error.")}
+    assert {f"outputs[].{key}" for key in Output.__annotations__} == {
+        n for n in described if n.startswith("outputs[].")
+    }
+
+
+def test_every_event_of_the_history_is_described() -> None:
+    page = (ROOT / "docs" / "status.md").read_text()
+    found = {
+        node.args[0].value
+        for path in (ROOT / "daemon").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "note"
+        and node.args
+        if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+    }
+    assert {"retry", "held", "crash", "cancelled"} <= found
+    assert {event for event in {*found, AWAITED, COPIED_AGAIN} if f"`{event}`" not in page} == set()

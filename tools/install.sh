@@ -55,7 +55,7 @@ build() {
 	fi
 	[ "$voices" = yes ] || touch "$new/.no-voices"
 	mkdir -p "$new/share/doc/avatard" "$new/share/examples"
-	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source/config.yaml" "$source"/requirements*.lock "$new/share/doc/avatard/"
+	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source"/requirements*.lock "$new/share/doc/avatard/"
 	cp "$source"/examples/hello.yaml "$source"/examples/portrait.png "$source"/share/* "$new/share/examples/"
 	[ ! -d "$source/monitoring" ] || cp -R "$source/monitoring" "$new/share/monitoring"
 	"$new/bin/avatar" --version >/dev/null || fail "the new version does not run; nothing was changed"

@@ -19,6 +19,7 @@ from daemon.cli import doctor
 from daemon.cli.commands import config as config_command
 from daemon.cli.commands import jobs, models, queue, run, spool, submit, top, validate, voice
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
+from daemon.cli.did_you_mean import explain_usage
 from daemon.errors import AvatarError
 from daemon.system.permissions import explain_refusal
 
@@ -62,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> None:
         code = cli.main(args=list(args) if args is not None else None, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as exc:
-        exc.show()
+        explain_usage(exc).show()
         sys.exit(exc.exit_code)
     except click.Abort:
         sys.exit(130)

@@ -42,11 +42,13 @@ def status_overview(shell: Shell) -> dict[str, Any]:
     return {
         "version": __version__,
         "source": "spool",
-        "daemon": owner,
+        "daemon": owner and _in_iso(owner),
         "paused": {
-            scope: asdict(pause) for scope, pause in read_pauses(spool.root / "paused.json").items() if pause.left_s > 0
+            scope: _in_iso(asdict(pause))
+            for scope, pause in read_pauses(spool.root / "paused.json").items()
+            if pause.left_s > 0
         },
-        "paused_lanes": state.get("paused_lanes", {}),
+        "paused_lanes": {lane: _in_iso(fault) for lane, fault in state.get("paused_lanes", {}).items()},
         "unwatched": state.get("unwatched"),
         "queues": {stage: _queue(spool.root / stage) for stage in STAGES},
         **counts,
@@ -56,6 +58,12 @@ def status_overview(shell: Shell) -> dict[str, Any]:
         "disk": {name: disk_room(getattr(paths, name)) for name in ("spool", "outbox")},
         "gpus": [asdict(card) for card in gpu.read_cards()],
     }
+
+
+def _in_iso(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of the spool, whose times are seconds since the epoch, with times as everywhere in the status."""
+    times = {key: iso(record[key]) for key in ("since", "until") if isinstance(record.get(key), int | float)}
+    return {**record, **times}
 
 
 def daemon_absent(now: dict[str, Any]) -> bool:

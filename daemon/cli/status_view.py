@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon
-from daemon.outbox.status_file import iso
 
 COLOURS = {"done": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -28,14 +27,12 @@ def _head(now: dict[str, Any]) -> Text:
         return Text("avatard does not run", style="bold red")
     if owner is None:
         return Text.assemble(("avatard", "bold"), f" {describe_unknown_daemon(now)}")
-    return Text.assemble(
-        ("avatard", "bold green"), f" runs since {iso(owner.get('since'))}, process {owner.get('pid')}"
-    )
+    return Text.assemble(("avatard", "bold green"), f" runs since {owner.get('since')}, process {owner.get('pid')}")
 
 
 def _pauses(now: dict[str, Any]) -> list[Text]:
     lines = [
-        f"{scope} paused by {pause['by']} since {iso(pause['since'])}: {pause['reason'] or 'no reason given'}"
+        f"{scope} paused by {pause['by']} since {pause['since']}: {pause['reason'] or 'no reason given'}"
         for scope, pause in now["paused"].items()
     ]
     lines += [f"{lane} stands still: {fault['message']} {fault['hint']}" for lane, fault in now["paused_lanes"].items()]

@@ -22,10 +22,10 @@ def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[
         )
     if error["type"] == "value_error":  # raised by our own validators, as a sentence
         reason = error["msg"].removeprefix("Value error, ").rstrip(".")
-        return f"{key}: {reason}." if place else f"{reason}.", "See the shipped config.yaml for what is allowed."
+        return f"{key}: {reason}." if place else f"{reason}.", "docs/config.md lists every setting."
     wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ").rstrip(".")
     if error["type"] in ("model_type", "model_attributes_type"):
-        return f"{key} expects a nested mapping.", "See config.yaml for its settings."
+        return f"{key} expects a nested mapping.", "docs/config.md lists its settings."
     return f"{key} is {_short(error['input'])}.", f"It should be {wanted}."
 
 

@@ -51,9 +51,9 @@ class Intake(Section):
     settle_unknown_s: float = Field(
         10.0,
         ge=0,
-        description="The same where a close is not reported: on network mounts, and for files present at start;",
+        description="As `settle_s`, where a close is not reported: on network mounts, and for files present at start.",
     )
-    settle_mb_s: float = Field(1.0, ge=0, description="plus this much for each MB of the file.")
+    settle_mb_s: float = Field(1.0, ge=0, description="Added to `settle_unknown_s` for each MB of the file.")
     scan_s: float = Field(
         30.0, ge=0.1, description="Interval of full inbox scans, which do not depend on notifications."
     )
@@ -112,15 +112,13 @@ class CpuLane(Section):
 class Timeout(Section):
     """Time limits of stages."""
 
-    base_s: float = Field(60.0, gt=0, description="Time limit of every stage,")
+    base_s: float = Field(60.0, gt=0, description="Time limit of every stage. The next three are added to it.")
     per_audio_s: float = Field(
-        20.0, ge=0, description="plus this for each second of speech that is synthesized, decoded, drawn or encoded,"
+        20.0, ge=0, description="Added for each second of speech that is synthesized, decoded, drawn or encoded."
     )
-    per_megapixel_s: float = Field(
-        1.0, ge=0, description="plus this for each million pixels of a picture that is read,"
-    )
+    per_megapixel_s: float = Field(1.0, ge=0, description="Added for each million pixels of a picture that is read.")
     per_mb_s: float = Field(
-        2.0, ge=0, description="plus this for each MB of a sound file that is read or of results that are delivered."
+        2.0, ge=0, description="Added for each MB of a sound file that is read or of results that are delivered."
     )
 
 
@@ -248,7 +246,7 @@ class Settings(BaseModel):
             raise ConfigError(
                 "config-invalid",
                 f"{path} is not valid YAML: {exc}",
-                "Correct it, or start from the shipped config.yaml.",
+                "Correct the line; docs/config.md shows how settings are written.",
             ) from exc
         return cls.parse(raw or {}, path)
 

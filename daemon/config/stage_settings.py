@@ -61,8 +61,10 @@ class ExternalEngine(Section):
     voices: dict[str, str] = Field({}, description="Its voices: name and language tag.")
     licence: str = Field("not stated", description="Licence of its output; shown in the status.")
     start_s: float = Field(300.0, gt=0, description="Longest start.")
-    say_s: float = Field(120.0, gt=0, description="Time limit of a sentence, or of a clause of a long one,")
-    say_char_s: float = Field(1.0, ge=0, description="plus this for each of its letters (XTTS: at each attempt).")
+    say_s: float = Field(120.0, gt=0, description="Time limit of a sentence, or of a clause of a long one.")
+    say_char_s: float = Field(
+        1.0, ge=0, description="Added to `say_s` for each of its letters (XTTS: at each attempt)."
+    )
 
 
 class Xtts(Section):
@@ -85,8 +87,10 @@ class Xtts(Section):
     length_penalty: float = Field(
         1.0, ge=0, le=10, description="Exponent of the length penalty; the default is the published configuration's."
     )
-    top_k: int = Field(50, ge=1, description="Sampling is limited to this many most likely next tokens,")
-    top_p: float = Field(0.85, gt=0, le=1, description="and to the most likely ones up to this total probability.")
+    top_k: int = Field(50, ge=1, description="Sampling is limited to this many most likely next tokens.")
+    top_p: float = Field(
+        0.85, gt=0, le=1, description="Sampling is limited to the most likely next tokens up to this total probability."
+    )
 
 
 class TtsStage(Section):
@@ -197,7 +201,7 @@ class EncodeStage(Section):
         "cpu",
         description="Where frames are sampled; cuda: by torch on the GPU if there is one, which no lane counts (see operations).",
     )
-    label: str = Field("AI-generated video", description="Label written into the video's metadata.")
+    label: str = Field("AI-generated video", description="Label in the video's metadata (comment and description).")
 
     @field_validator("preset", "crf")
     @classmethod

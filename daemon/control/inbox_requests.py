@@ -21,6 +21,7 @@ from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
+from daemon.system.permissions import user_name
 from daemon.system.safe_open import path_by_descriptor
 
 log = structlog.get_logger()
@@ -150,14 +151,14 @@ class InboxRequests:
             for manifest in coming:
                 if manifest.startswith(os.path.join(folder, f"{stem}.")):
                     looks.there.pop(manifest, None)
-                    return {"op": op, "manifest": manifest}
+                    return {"op": op, "manifest": manifest, "by": self._by(name)}
         job = self._outbox.owner_of(clean_stem(stem))
         if job is not None and op == "cancel" and self._admission.waiting(job) is not None:
-            return {"op": op, "job": job}
+            return {"op": op, "job": job, "by": self._by(name)}
         if coming:
             return None
         if job is not None:
-            return {"op": op, "job": job, "by": "shared folder"}
+            return {"op": op, "job": job, "by": self._by(name)}
         now, patience = self._admission.inbox.now, self._admission.settings.intake.companion_wait_s
         since = self._since.setdefault(name, now)
         # What came later than that does not count, so that an inbox that is never at rest delays no answer.
@@ -169,6 +170,11 @@ class InboxRequests:
             f"{os.path.basename(name)}: there is no job whose result is called {stem}, and none came within {patience:.0f} s.",
             "The names of the results are those of the .json files in the outbox.",
         )
+
+    def _by(self, name: str) -> str:
+        """Return who owns a request file, as far as it is known. On a share that forces a user, everybody is that user."""
+        look = self._admission.inbox.last_look(name)
+        return f"{user_name(look.uid)} (shared folder)" if look else "shared folder"
 
     def _coming(self, stem: str, looks: _Looks) -> list[str]:
         """Manifests that are still in the inbox and may become a job of this name."""

@@ -12,9 +12,10 @@ from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Admission
 from daemon.jobs.record import FINISHED, JOB_ID, Job
+from daemon.jobs.untrusted import printable
 from daemon.outbox.status_file import iso, status_of
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
-from daemon.queue.state_machine import CANCELLED, StateMachine
+from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
 from daemon.workers.lane import Lane
 
@@ -72,25 +73,26 @@ class Operations:
     # -- one job -------------------------------------------------------------------------------------------------
 
     async def _cancel(self, request: Request) -> str:
+        by = _by(request) if request.get("by") else ""
         if (name := request.get("manifest")) is not None:
-            return await self._withdraw(str(name))
+            return await self._withdraw(str(name), by)
         job_id = _job_id(request)
         if (name := self._admission.waiting(job_id)) is not None:
-            return await self._withdraw(name)
+            return await self._withdraw(name, by)
         for lane in self._lanes:
-            if await lane.cancel(job_id):
-                return await self._cancelled(job_id)
+            if await lane.cancel(job_id, by):
+                return await self._cancelled(job_id, by)
         job, directory = self._find(job_id)
         self._unfinished(job)
-        return await self._cancel_resting(job, directory)
+        return await self._cancel_resting(job, directory, by)
 
-    async def _cancel_resting(self, job: Job, directory: Path) -> str:
+    async def _cancel_resting(self, job: Job, directory: Path, by: str) -> str:
         """Cancel a job that waits, is held, or is about to start."""
         self._state_machine.ready_queue.remove(job.id)
-        await self._state_machine.finish(job, directory, "cancelled", CANCELLED)
+        await self._state_machine.cancel(job, directory, by)
         return f"{job.id} is cancelled."
 
-    async def _cancelled(self, job_id: str) -> str:
+    async def _cancelled(self, job_id: str, by: str) -> str:
         """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
         deadline = time.monotonic() + CANCEL_S
         while True:
@@ -105,18 +107,18 @@ class Operations:
                 )
             if not await self._state_machine.changed.wait(AGAIN_S, heard):
                 for lane in self._lanes:  # its child was only just being started when it was first told to end
-                    await lane.cancel(job_id)
+                    await lane.cancel(job_id, by)
         job, directory = self._find(job_id)
         if job.state not in FINISHED:  # its stage had ended before it was told to, and the job went back into its queue
-            return await self._cancel_resting(job, directory)
+            return await self._cancel_resting(job, directory, by)
         if job.state != "cancelled":
             raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
         return f"{job_id} is cancelled."
 
-    async def _withdraw(self, name: str) -> str:
-        """Cancel a manifest that is still in the inbox; `name` is its path there."""
+    async def _withdraw(self, name: str, by: str) -> str:
+        """Cancel a manifest that is still in the inbox; `name` is its path there, `by` who asked for it."""
         try:
-            job = await asyncio.wait_for(self._disk.run(self._admission.cancel, name), CANCEL_S)
+            job = await asyncio.wait_for(self._disk.run(self._admission.cancel, name, by), CANCEL_S)
         except TimeoutError as exc:
             raise UnknownError(
                 "answer-late",
@@ -247,7 +249,7 @@ def _scope(request: Request) -> Scope:
 
 
 def _by(request: Request) -> str:
-    return str(request.get("by") or "unknown")[:MAX_REASON]
+    return printable(str(request.get("by") or "unknown"))[:MAX_REASON]
 
 
 def _reason(request: Request) -> str:

@@ -236,11 +236,12 @@ class Admission:
     def _is_read(self, drop: Drop) -> bool:
         return drop.name in self._peeks and self._peeks[drop.name].look == drop.look
 
-    def cancel(self, name: str) -> Job | None:
+    def cancel(self, name: str, by: str = "") -> Job | None:
         """Take a manifest out of the inbox and make a cancelled job of it, durably. None: it is no manifest.
 
         Args:
             name: its path below the inbox.
+            by: who asked for it.
 
         Raises:
             JobError: it is not in the inbox (any more), or may not be moved.
@@ -258,7 +259,7 @@ class Admission:
                     look = self.inbox.at(name)
                 if look is not None:  # else exchanged in this moment, as when `take` gives nothing
                     drop = Drop(name, look, True)
-                    jobs = self.claims.take([(drop, self._id(drop))], cancelled=True)
+                    jobs = self.claims.take([(drop, self._id(drop))], cancelled_by=by)
         if name in self.claims.refused:
             why = self.claims.refused.pop(name)
             raise JobError("manifest-stuck", f"{name} cannot be moved out of its folder ({why}).", "Remove it by hand.")

@@ -10,6 +10,7 @@ tried again by itself, and the others go on.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -90,12 +91,13 @@ class Claims:
     # -- out of the inbox ----------------------------------------------------------------------------------------
 
     def take(
-        self, wanted: Sequence[tuple[Drop, str]], *, cancelled: bool = False, waited: Set[str] = frozenset()
+        self, wanted: Sequence[tuple[Drop, str]], *, cancelled_by: str | None = None, waited: Set[str] = frozenset()
     ) -> list[Job]:
         """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
 
         Args:
-            cancelled: each manifest becomes one job that is cancelled already, whatever is in it.
+            cancelled_by: if given, each manifest becomes one job that is cancelled already, whatever is in it; who asked for
+                that, or empty if it is not known.
             waited: names of drops that have waited for as long as they may.
         """
         with self.folder.opened() as root:
@@ -104,8 +106,8 @@ class Claims:
                 self._make(directory)
                 # The name is noted before the rename, which takes it away.
                 fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
-                if cancelled:
-                    fs.OPS.write(directory / CANCELLED, b"", sync=False)
+                if cancelled_by is not None:
+                    fs.OPS.write(directory / CANCELLED, cancelled_by.encode(), sync=False)
                 if drop.name in waited:
                     fs.OPS.write(directory / WAITED, b"", sync=False)
             fs.OPS.sync_all([*(directory / "source" for directory in directories), *directories, root])
@@ -257,7 +259,7 @@ class Claims:
         source = self._source(directory)
         last = os.path.lexists(directory / WAITED) or self._is_last_try(directory.name)
         cancelled = os.path.lexists(directory / CANCELLED)
-        data = b""
+        data, by = b"", ""
         try:
             data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
             items = tuple(parse_untrusted(data, self._settings.intake.max_documents))
@@ -271,7 +273,9 @@ class Claims:
             items = (exc,)
         if cancelled:
             items = (WITHDRAWN,)
-        return Claimed(directory.name, source, data, items, last)
+            with contextlib.suppress(AvatarError, UnicodeDecodeError):
+                by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
+        return Claimed(directory.name, source, data, items, last, by)
 
     def _is_last_try(self, claim: str) -> bool:
         """Whether a claim has waited for its files for as long as a manifest may."""

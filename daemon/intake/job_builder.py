@@ -76,6 +76,7 @@ class Claimed:
         data: its bytes, as far as they could be read.
         items: its documents, each checked or with what is wrong with it.
         last: it has waited long enough: what cannot be copied now fails.
+        cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
     """
 
     claim: str
@@ -83,6 +84,7 @@ class Claimed:
     data: bytes
     items: tuple[Manifest | JobError, ...]
     last: bool = False
+    cancelled_by: str = ""
 
 
 @dataclass
@@ -236,6 +238,9 @@ class JobBuilder:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
+            if exc is WITHDRAWN and (by := build.claimed.cancelled_by):
+                job.note("cancelled", by=by)
+                exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
             job.set_error(exc, "intake")
         job.name = self._outbox.choose_name(build.wanted, job.id)
         record = fs.dump_json(job.to_json())

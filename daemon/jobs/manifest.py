@@ -123,6 +123,15 @@ def _output_name(value: object) -> str:
     return text
 
 
+def _title(value: object) -> str:
+    text = str(value).strip()
+    if not text or not text.isprintable():
+        raise ValueError("must be one line of text")
+    if len(text) > 200:
+        raise ValueError("must be at most 200 characters long")
+    return text
+
+
 def _priority(value: object) -> object:
     names = {"low": -10, "normal": 0, "high": 10}
     return names.get(str(value).strip().lower(), value)
@@ -160,6 +169,7 @@ Background = Annotated[
     Companion(lambda value, manifest: _is_picture(value, manifest), option=""),
 ]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
+Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 
 
@@ -303,6 +313,9 @@ class Manifest(_Strict):
     output: OutputName | None = Field(
         None, description="Name of the result without ending; default: the manifest's own name."
     )
+    title: Title | None = Field(
+        None, description="Title that players show, in the metadata of the video file. Default: none."
+    )
     priority: Priority = Field(
         0, ge=-100, le=100, description="Higher goes first; low, normal and high mean -10, 0 and 10."
     )
@@ -397,6 +410,12 @@ def copy_name(key: str) -> str:
 
 #: Keys whose value is a mapping with its own keys, or a list of such mappings.
 GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "expressions": Expression, "profile": VoiceProfile}
+
+
+#: Keys of the groups that are single mappings, with their group, such as "motion.blink".
+KEYS_BELOW: tuple[str, ...] = tuple(
+    f"{group}.{key}" for group in ("motion", "profile") for key in GROUPS[group].model_fields
+)
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,13 +9,14 @@ from pydantic_core import ErrorDetails
 
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
-from daemon.jobs.manifest import GROUPS, Manifest
+from daemon.jobs.key_names import meant_key
+from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
 from daemon.jobs.unused_keys import unused_keys
 from daemon.jobs.yaml_mistakes import explain_mistake
 from daemon.jobs.yaml_positions import YamlDocument
 
 #: Keys whose text may contain a #.
-_FREE_TEXT = (("text",), ("profile", "name"), ("profile", "consent"))
+_FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
 
 
 def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
@@ -107,16 +107,24 @@ def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, s
     path = tuple(error["loc"])
     key = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
-        known = GROUPS.get(str(path[0]), Manifest).model_fields
-        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         place = document.keys.get(path, document.mark(path))
-        hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(known)}."
-        return f"`{key}` is not a known key ({place}).", hint
+        return f"`{key}` is not a known key ({place}).", _hint_for_unknown(path)
     if error["type"] == "missing":
         return f"`{key}` is missing ({document.mark(path)}).", _hint(path)
     if not path:
         return f"{_plain_message(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
     return f"`{key}` {_plain_message(error)}, not {_quoted(error['input'])} ({document.mark(path)}).", _hint(path)
+
+
+def _hint_for_unknown(path: tuple[str | int, ...]) -> str:
+    """Say which key was meant, and what it means where its name is another one."""
+    owner = GROUPS.get(str(path[0]), Manifest)
+    meant = meant_key(str(path[-1]), owner.model_fields, KEYS_BELOW if owner is Manifest else ())
+    if meant is None:
+        return f"Known keys: {', '.join(owner.model_fields)}."
+    group, _, name = meant.rpartition(".")
+    description = (GROUPS[group] if group else owner).model_fields[name].description or ""
+    return f"Did you mean `{meant}`? {description}".strip()
 
 
 def _plain_message(error: ErrorDetails) -> str:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.jobs.kinds import Kind
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
-#: Keys that say how a video is drawn and encoded, and those that say how a text is spoken.
-_VIDEO = ("captions", "background", "motion", "quality", "format", "codec", "fps")
+#: Keys that say how a video is drawn and encoded, which picture it shows, how a text is spoken, and what is said.
+_VIDEO = ("quality", "format", "codec", "fps", "fit", "background", "motion", "expressions", "captions", "title")
 _PICTURE = ("image", "face", "size", "aspect")
-_VOICE = ("voice", "speed")
-_SPEECH = ("text", "audio", "language", *_VOICE)
+VOICE_KEYS = ("voice", "speed")
+_SPEECH = ("text", "audio", "language", *VOICE_KEYS)
+
+
+def keys_without_use(kind: Kind) -> list[str]:
+    """Return the keys that do nothing in jobs of a kind."""
+    unused: list[str] = []
+    unused += () if kind.draws else _VIDEO
+    unused += () if "face" in kind.stages else _PICTURE
+    unused += () if "tts" in kind.stages else _SPEECH
+    unused += VOICE_KEYS if kind.makes_profile else ()
+    return unused
 
 
 def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
@@ -23,19 +34,15 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
         manifest: what was read from them.
     """
     kind = manifest.kind_of_job
-    unused: list[str] = []
-    unused += () if kind.draws else _VIDEO
-    unused += () if "face" in kind.stages else _PICTURE
-    unused += () if "tts" in kind.stages else _SPEECH
     found = [
         f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
-        for key in unused
+        for key in keys_without_use(kind)
         if key in given
     ]
     if manifest.audio is not None and "tts" in kind.stages and not kind.makes_profile:
         found += [
             f"`{key}: {_short(given[key])}` is not used, because the sound file `audio` is heard in place of a voice."
-            for key in _VOICE
+            for key in VOICE_KEYS
             if key in given
         ]
     output = str(given.get("output", "")).strip()

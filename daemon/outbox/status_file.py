@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -14,6 +14,9 @@ from daemon.jobs.stages import DELIVER, Stage
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 
+if TYPE_CHECKING:
+    from daemon.queue.pauses import Pause, Scope
+
 log = structlog.get_logger()
 
 SCHEMA = 1
@@ -22,7 +25,7 @@ WRITE_S = 1.0
 
 NEXT = {
     "waiting": "It starts automatically when the files that it waits for are there and completely written.",
-    "queued": "It starts automatically.",
+    "queued": "It starts automatically when its turn comes, unless the queue is paused.",
     "running": "It is being processed.",
     "held": "It waits until it is released.",
     "done": "Nothing: the result is ready.",
@@ -39,12 +42,19 @@ def iso(seconds: float | None) -> str | None:
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
+def describe_pause(by: str, since: float, until: float | None, reason: str) -> str:
+    """Return what a pause of the queue means for a job that waits in it, as sentences. Times are seconds since the epoch."""
+    end = f"at {iso(until)}" if until is not None else "when somebody ends the pause (`avatar resume`)"
+    return f"The queue was paused by {by} at {iso(since)}: {reason or 'no reason given'}. It starts {end}."
+
+
 def status_of(
-    job: Job, progress: float = 0.0, eta_s: float | None = None, position: int | None = None
+    job: Job, progress: float = 0.0, eta_s: float | None = None, position: int | None = None, pause: str = ""
 ) -> dict[str, Any]:
     """Return the content of a job's status file.
 
     Args:
+        pause: what the pause of the queue means for it (`describe_pause`); empty if there is none, or it is not known.
         progress: finished part of the whole job, 0 to 1.
         eta_s: estimated seconds until it is done.
         position: place in its queue; 1 is next.
@@ -63,12 +73,12 @@ def status_of(
         "accepted": iso(job.accepted),
         "updated": iso(time.time()),
         "finished": iso(job.finished),
-        "next": _next_step(job),
+        "next": _next_step(job, pause),
     }
     optional: dict[str, Any] = {
         "waiting_for": job.facts.missing if job.state == "waiting" else None,
         "error": job.error,
-        "held": job.held,
+        "held": job.held and {**job.held, "since": iso(job.held.get("since"))},
         "warnings": [*job.manifest_warnings, *job.warnings],
         "outputs": job.outputs.get("outputs"),
         "stages": {name: facts for name, facts in job.facts.stages.items() if name != DELIVER},
@@ -79,9 +89,11 @@ def status_of(
     return status | {key: value for key, value in optional.items() if value}
 
 
-def _next_step(job: Job) -> str:
+def _next_step(job: Job, pause: str) -> str:
     if job.state == "failed" and job.error and job.error.get("fault") != "job":
         return "Run `avatar jobs retry` to try it again."
+    if job.state == "queued" and pause:
+        return pause
     if job.state == "queued" and job.not_before > time.time():
         return f"It is retried after {iso(job.not_before)}."
     return NEXT[job.state]
@@ -96,13 +108,23 @@ class StatusWriter(Subscriber):
         self._outbox = outbox
         self._estimator = estimator
         self._written_at: dict[str, float] = {}
+        self._pause = ""
+
+    def queue_paused(self, scope: Scope, pause: Pause) -> None:
+        """From now on the status of a job that waits names the pause. Those that are written already say "unless"."""
+        if scope == "lanes":
+            self._pause = describe_pause(pause.by, pause.since, pause.until, pause.reason)
+
+    def queue_resumed(self, scope: Scope) -> None:
+        if scope == "lanes":
+            self._pause = ""
 
     def _write(self, job: Job, part: float = 0.0, position: int | None = None, *, durable: bool = False) -> None:
         progress = self._estimator.progress(job, part)
         eta = self._estimator.eta_s(job, part)
         if eta is not None and position is not None and job.stage is not None:
             eta += (position - 1) * self._estimator.stage_s(job, job.stage)  # jobs before it take about as long
-        self._outbox.write_status(job.name, status_of(job, progress, eta, position), durable=durable)
+        self._outbox.write_status(job.name, status_of(job, progress, eta, position, self._pause), durable=durable)
 
     def _write_or_warn(self, job: Job, part: float = 0.0, position: int | None = None) -> None:
         try:

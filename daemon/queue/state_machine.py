@@ -47,6 +47,12 @@ log = structlog.get_logger()
 
 CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
 
+
+def cancelled_by(by: str) -> JobError:
+    """Return the error of a job that somebody cancelled. `by`: who, as the request said; empty if it is not known."""
+    return JobError(CANCELLED.code, f"{by} cancelled the job.", CANCELLED.hint) if by else CANCELLED
+
+
 #: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
 KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
 #: Files that a failed job keeps: also those that a retry needs.
@@ -248,10 +254,15 @@ class StateMachine:
         job.not_before = time.time() + self._backoff(job.crashes)
         await self.enqueue(job, directory)
 
-    async def finish_cancelled(self, job: Job, directory: Path) -> None:
-        """End a running job that a person cancelled, after its worker was stopped."""
+    async def finish_cancelled(self, job: Job, directory: Path, by: str) -> None:
+        """End a running job that a person cancelled, after its worker was stopped. `by`: who."""
         self._record_attempt(job, "cancelled")
-        await self.finish(job, directory, "cancelled", CANCELLED)
+        await self.cancel(job, directory, by)
+
+    async def cancel(self, job: Job, directory: Path, by: str) -> None:
+        """End a job that runs in no worker, as cancelled. `by`: who cancelled it."""
+        job.note("cancelled", by=by)
+        await self.finish(job, directory, "cancelled", cancelled_by(by))
 
     async def put_back(self, job: Job, directory: Path, result: str = "paused") -> None:
         """Put a job back into its queue without counting the attempt: the machine failed, or the daemon stops."""

@@ -104,8 +104,8 @@ class Lane:
         self.slots[0].to_preload = self._preloads()
         self.state_machine.changed.notify()
 
-    async def cancel(self, job_id: str) -> bool:
-        """Stop the stage of a job if it runs in this lane; returns whether it does.
+    async def cancel(self, job_id: str, by: str = "") -> bool:
+        """Stop the stage of a job if it runs in this lane; returns whether it does. `by`: who asked for it.
 
         Raises:
             JobError: `job-finished`, if the job is being delivered.
@@ -116,7 +116,7 @@ class Lane:
                     raise JobError(
                         "job-finished", f"{job_id} is already being delivered.", "Remove the result instead."
                     )
-                slot.cancelled = True
+                slot.cancelled, slot.cancelled_by = True, by
                 await slot.worker.stop(0)
                 return True
         return False
@@ -235,13 +235,13 @@ class Lane:
         except ElsewhereError as told:
             self._routes.learn(job, ticket.stage, told.engine)
             if slot.cancelled:
-                await self.state_machine.finish_cancelled(job, directory)
+                await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             else:
                 await self.state_machine.put_back(job, directory, "returned")
         except (WorkerDied, AvatarError) as trouble:
             # Cancelling kills the worker, so its last message does not matter.
             if slot.cancelled:
-                await self.state_machine.finish_cancelled(job, directory)
+                await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             elif isinstance(trouble, WorkerDied):
                 await self._worker_died(job, directory, trouble)
             elif isinstance(trouble, MachineError):
@@ -255,7 +255,7 @@ class Lane:
             slot.succeeded = True
             self._routes.learn(job, ticket.stage, result.facts.get("engine"))
             if slot.cancelled:
-                await self.state_machine.finish_cancelled(job, directory)
+                await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             else:
                 await self.state_machine.advance(job, directory, result.facts, result.warnings)
 

@@ -19,7 +19,7 @@ class Slot:
 
     Attributes:
         run_length: jobs in a row for the same stage.
-        cancelled: a person cancelled the present job.
+        cancelled: a person cancelled the present job; `cancelled_by`: who.
         to_preload: stages to load in the process while it has no job.
         preloading_since: when it began to load one, monotonic, in s; None: it loads none.
         succeeded: it has done a job since it was last told to preload.
@@ -29,6 +29,7 @@ class Slot:
     job: Job | None = None
     run_length: int = 0
     cancelled: bool = False
+    cancelled_by: str = ""
     to_preload: list[Stage] = field(default_factory=list)
     preloading_since: float | None = None
     succeeded: bool = False

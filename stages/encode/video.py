@@ -210,9 +210,13 @@ def _encode_options(
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
         threads=settings.threads,
-        tags={"title": settings.label, "comment": label, "description": label},
+        tags={**_title(ctx), "comment": label, "description": label},
         subtitles=subtitles,
     )
+
+
+def _title(ctx: Context) -> dict[str, str]:
+    return {} if ctx.manifest.title is None else {"title": ctx.manifest.title}
 
 
 def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_s: float) -> Movie:

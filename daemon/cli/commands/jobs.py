@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +12,12 @@ import click
 from daemon.cli import outbox_view
 from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
 from daemon.cli.job_lookup import all_jobs, find
+from daemon.cli.job_view import describe, job_table, remark, with_iso_times
 from daemon.errors import AvatarError
 from daemon.intake.scanner import REQUEST_ENDINGS
 from daemon.jobs.record import Job
-from daemon.outbox.status_file import status_of
+from daemon.outbox.status_file import describe_pause, status_of
+from daemon.queue.pauses import read_pauses
 from daemon.system.permissions import access_error, explain_refusal
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
@@ -33,42 +36,42 @@ def jobs() -> None:
 @click.pass_obj
 def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
     """All jobs, oldest first; also the manifests that wait in the inbox."""
-    every = outbox_view.statuses(shell) if shell.spool_closed else map(_describe, all_jobs(shell))
+    pause = "" if shell.spool_closed else _pause(shell)
+    every = outbox_view.statuses(shell) if shell.spool_closed else (_describe(job, pause) for job in all_jobs(shell))
     found = sorted(
         (job for job in every if not state or job["state"] in state),
         key=lambda job: (job.get("accepted") or "", job["job"] or ""),
     )
 
     def text() -> None:
-        rows = [
-            [job["job"] or "", job["name"], job["state"], job.get("stage") or "", job.get("accepted") or "", _what(job)]
-            for job in found
-        ]
         if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
-            for row in rows:
+            for job in found:
+                accepted, stage = job.get("accepted") or "", job.get("stage") or ""
+                row = [job["job"] or "", job["name"], job["state"], stage, accepted, _what(job)]
                 click.echo("\t".join(field or "-" for field in row))
             return
         from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
 
-        table = Table("job", "name", "state", "stage", "accepted", "what", box=None)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        Console().print(table if found else "No jobs.")
+        console = Console()
+        console.print(job_table(found, console.width) if found else "No jobs.")
 
     show(found, as_json, text)
 
 
 def _what(job: dict[str, Any]) -> str:
-    """What keeps a job: an error's code, or the files its manifest waits for."""
-    if job.get("error"):
-        return str(job["error"].get("code"))
-    return f"waits for {', '.join(map(str, job['waiting_for']))}" if job.get("waiting_for") else ""
+    return "" if job["state"] in ("queued", "running", "held") else remark(job)
 
 
-def _describe(job: Job) -> dict[str, Any]:
-    return status_of(job) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
+def _pause(shell: Shell) -> str:
+    """What a pause of the queue means for jobs that wait; empty if there is none."""
+    pause = read_pauses(shell.spool.root / "paused.json").get("lanes")
+    return (
+        "" if pause is None or pause.left_s <= 0 else describe_pause(pause.by, pause.since, pause.until, pause.reason)
+    )
+
+
+def _describe(job: Job, pause: str) -> dict[str, Any]:
+    return status_of(job, pause=pause) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
 
 
 @jobs.command("show")
@@ -81,25 +84,20 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
         known, more = outbox_view.find_status(shell, job_id), {}
     else:
         job = find(shell, job_id)
-        known, more = {**_describe(job), "history": job.history}, {"manifest": job.manifest}
+        known, more = (
+            {**_describe(job, _pause(shell)), "history": with_iso_times(job.history)},
+            {"manifest": job.manifest},
+        )
 
     def text() -> None:
-        from rich.console import Console
-        from rich.pretty import pprint
-
-        pprint({**known, **_without_tracebacks(known)}, console=Console(), expand_all=True)
+        for line in describe(known, shutil.get_terminal_size().columns):
+            click.echo(line)
         for entry in known.get("history", [])[::-1]:
             if trace := entry.get("traceback"):  # the last one, in lines; --json has all
                 click.echo(f"\nTraceback of the last {entry.get('code')} ({entry.get('stage')}):\n{trace}")
                 break
 
     show({**known, **more}, as_json, text)
-
-
-def _without_tracebacks(known: dict[str, Any]) -> dict[str, Any]:
-    """The history, if it is known, without what would be one endless line each."""
-    bare = [{key: value for key, value in entry.items() if key != "traceback"} for entry in known.get("history", [])]
-    return {"history": bare} if "history" in known else {}
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:

@@ -26,12 +26,12 @@ def status(shell: Shell, as_json: bool) -> None:
     def text() -> None:
         click.echo(f"daemon   {_daemon(value)}")
         for scope, pause in value["paused"].items():
-            end = f" until {iso(pause['until'])}" if pause["until"] else ""
+            end = f" until {pause['until']}" if pause["until"] else ""
             click.echo(
-                f"PAUSED   {scope} by {pause['by']} since {iso(pause['since'])}{end}: {pause['reason'] or 'no reason given'}"
+                f"PAUSED   {scope} by {pause['by']} since {pause['since']}{end}: {pause['reason'] or 'no reason given'}"
             )
         for lane, fault in value["paused_lanes"].items():
-            click.echo(f"WAITING  {lane} since {iso(fault['since'])}: {fault['message']} {fault['hint']}")
+            click.echo(f"WAITING  {lane} since {fault['since']}: {fault['message']} {fault['hint']}")
         if unwatched := value["unwatched"]:
             click.echo(f"NOTE     {unwatched['message']} {unwatched['hint']}")
         for stage, sides in queues.items():
@@ -48,7 +48,7 @@ def status(shell: Shell, as_json: bool) -> None:
 def _daemon(value: dict[str, Any]) -> str:
     owner = value["daemon"]
     if owner and "pid" in owner:
-        return f"runs since {iso(owner['since'])} as process {owner['pid']}"
+        return f"runs since {owner['since']} as process {owner['pid']}"
     return "does not run" if daemon_absent(value) else describe_unknown_daemon(value)
 
 

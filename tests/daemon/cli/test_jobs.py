@@ -18,6 +18,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.system import fs
+from daemon.system.permissions import user_name
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import DETECT, SPEECH, Room
 from tests.support.people import ANNA, avatar_as
@@ -44,6 +45,32 @@ def test_a_manifest_that_waits_is_listed_shown_and_cancelled(house: Installation
     assert house.finished("patient")["job"] == job["job"]
     assert [job["state"] for job in listed(house)] == ["cancelled"]
     assert not list(house.inbox.glob("*.yaml"))
+
+
+def test_whoever_cancels_is_named(installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a job in the queue, one in a stage, one whose manifest waits, and one that is cancelled by a file in the inbox
+    one = installation()
+    gates = Gates(one, one.root / "seam")
+    gates.shut("tts")
+    one.start()
+    one.drop("runs.yaml", SPEECH)
+    one.reaches("runs", "running")
+    for name in ("queued", "filed"):
+        one.drop(f"{name}.yaml", SPEECH)
+        one.reaches(name, "queued")
+    one.drop("waits.yaml", DETECT)
+    one.reaches("waits", "waiting")
+    # When anna cancels three by command
+    monkeypatch.setenv("LOGNAME", "anna")
+    one.avatar("jobs", "cancel", "runs", "queued", "waits")
+    (one.inbox / "filed.cancel").touch()
+    # Then status and history of each name who did it, and for a file its owner
+    by_file = f"{user_name(os.getuid())} (shared folder)"
+    for name, who in (("runs", "anna"), ("queued", "anna"), ("waits", "anna"), ("filed", by_file)):
+        assert one.finished(name)["error"]["message"].startswith(f"{who} cancelled the ")
+        shown = json.loads(one.avatar("jobs", "show", name, "--json").stdout)
+        assert [entry["by"] for entry in shown["history"] if entry["event"] == "cancelled"] == [who]
+        assert shown["history"][-1]["at"].endswith("Z")  # a time as in the status
 
 
 def test_a_manifest_nobody_has_looked_at_is_listed_and_cancelled(installation: Callable[..., Installation]) -> None:

@@ -26,7 +26,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a word for a number", {"intake": {"scan_s": "soon"}}, "intake.scan_s is 'soon'", "number"),
     ("too small", {"retry": {"attempts": 0}}, "retry.attempts is 0", "greater than or equal to 1"),
     ("no such choice", {"log": {"level": "loud"}}, "log.level is 'loud'", "'debug', 'info', 'warning' or 'error'"),
-    ("a list for a section", {"retry": [1]}, "retry expects a nested mapping", "config.yaml"),
+    ("a list for a section", {"retry": [1]}, "retry expects a nested mapping", "docs/config.md"),
 ]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from daemon.control.spool_requests import send_request
+from daemon.outbox.status_file import iso
+from daemon.system.permissions import current_user
 from tests.conftest import Installation, wait_for
 from tests.support.worker_seam import Gates
 
@@ -39,7 +41,7 @@ def test_a_pause_has_an_owner_and_a_reason_and_outlives_a_restart(installation: 
     paused = json.loads(one.avatar("status", "--json").stdout)["paused"]["lanes"]
     assert paused["reason"] == "the night shift rests"
     assert paused["by"]
-    assert paused["since"] <= time.time()
+    assert paused["since"] <= iso(time.time())
     assert one.events("stage started") == []
     # And it goes on when told to
     one.avatar("resume")
@@ -140,7 +142,9 @@ def test_hold_and_release_and_cancel(installation: Callable[..., Installation], 
     one.avatar("pause")
     one.drop("second.yaml", SPEECH)
     one.reaches("second", "queued")
-    (one.inbox / "second.cancel").touch() if by == "shared folder" else one.avatar("jobs", "cancel", "second")
+    (one.inbox / "second.cancel").touch() if by == f"{current_user()} (shared folder)" else one.avatar(
+        "jobs", "cancel", "second"
+    )
     assert one.finished("second")["state"] == "cancelled"
     wait_for(
         "the requests to be taken away",
@@ -173,7 +177,7 @@ def test_a_request_dropped_with_its_manifest_waits_for_it(house: Installation) -
     house.avatar("pause")
     (house.inbox / "hello.hold").touch()
     house.drop("hello.yaml", SPEECH)
-    assert house.reaches("hello", "held")["held"]["by"] == "shared folder"
+    assert house.reaches("hello", "held")["held"]["by"] == f"{current_user()} (shared folder)"
 
 
 def test_priority_goes_first(installation: Callable[..., Installation]) -> None:

@@ -13,6 +13,7 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
+from daemon.jobs.unused_keys import keys_without_use
 from daemon.queue.state_machine import KEPT_FAILED
 
 
@@ -30,6 +31,18 @@ def test_a_kind_goes_the_stages_in_their_order_to_the_outbox_and_asks_for_keys_t
     assert {key for keys, _ in (*kind.needs, *kind.refuses) for key in keys} <= set(Manifest.model_fields)
     # And no two of its results are given the same name
     assert len({ending for _, ending in kind.results} | {".json"}) == len(kind.results) + 1
+
+
+def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
+    everywhere = {"kind", "output", "priority", "metadata", "profile"}  # `profile` is refused where it does nothing
+    spoken = {"text", "audio", "language", "voice", "speed"}
+    used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
+    assert used == {
+        "video": set(Manifest.model_fields) - everywhere,
+        "speech": spoken,
+        "detect": {"image", "face", "size", "aspect"},
+        "voice": {"text", "audio", "language"},  # `text` is refused
+    }
 
 
 VOICE_ONLY = "only a job of `kind: voice` makes one"

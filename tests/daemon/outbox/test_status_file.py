@@ -17,6 +17,7 @@ from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import NEXT, StatusWriter, iso, status_of
+from daemon.queue.pauses import Pause
 from tests.support.queue_room import Unflushed
 
 #: Keys that every status has; programs rely on them.
@@ -98,6 +99,27 @@ def test_a_delayed_job_says_when_it_is_tried_again() -> None:
     assert status_of(job("queued", not_before=1.0))["next"] == NEXT["queued"]
 
 
+def test_a_job_that_comes_while_the_queue_is_paused_says_by_whom_and_why(desk: Desk) -> None:
+    # Given a pause / Then a queued job does not say that it starts by itself
+    desk.writer.queue_paused("lanes", Pause("ann", "new lamps", 0.0))
+    desk.writer.job_changed(job("queued"))
+    said = desk.read()["next"]
+    assert said.startswith(
+        "The queue was paused by ann at 1970-01-01T00:00:00.000Z: new lamps. It starts when somebody ends"
+    )
+    # And with an end it names the end, also for one that would be retried earlier
+    desk.writer.queue_paused("lanes", Pause("ann", "", 0.0, 60.0))
+    desk.writer.job_changed(job("queued", not_before=1.0))
+    assert desk.read()["next"].endswith("no reason given. It starts at 1970-01-01T00:01:00.000Z.")
+    # And it says what it always says for a job that runs on, for a pause of the intake alone, and after the pause
+    desk.writer.job_changed(job("running"))
+    assert desk.read()["next"] == NEXT["running"]
+    desk.writer.queue_resumed("lanes")
+    desk.writer.queue_paused("intake", Pause("ann", "", 0.0))
+    desk.writer.job_changed(job("queued"))
+    assert desk.read()["next"] == NEXT["queued"]
+
+
 def test_a_running_job_says_how_far_it_is_and_how_long_it_takes(desk: Desk) -> None:
     one = job(attempts={"tts": 2, "deliver": 1})
     desk.writer.stage_progress(one, "tts", 0.5)
@@ -126,7 +148,7 @@ def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, mo
 def test_a_held_job_says_who_holds_it_and_why() -> None:
     held = {"by": "ann", "reason": "wrong voice", "since": 1.0}
     status = status_of(job("held", held=held))
-    assert (status["held"], status["eta_s"]) == (held, None)
+    assert (status["held"], status["eta_s"]) == ({**held, "since": "1970-01-01T00:00:01.000Z"}, None)
 
 
 def test_a_finished_job_names_its_results_and_what_the_stages_found(desk: Desk) -> None:

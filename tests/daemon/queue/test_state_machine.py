@@ -210,7 +210,7 @@ def test_a_running_job_that_is_cancelled_keeps_what_a_retry_needs(room: QueueRoo
         taken, directory = await room.take(job)
         for name in ("source.audio", "speech.wav", ".speech.wav.tmp"):
             (directory / name).write_bytes(b"sound")
-        await room.state_machine.finish_cancelled(taken, directory)
+        await room.state_machine.finish_cancelled(taken, directory, "ann")
 
     asyncio.run(live())
     record = room.on_disk(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -71,8 +72,16 @@ def test_the_file_says_that_it_is_generated(tmp_path: Path) -> None:
     ctx = beep_job(tmp_path, settings={"stages": {"encode": {"label": "Made by a machine; é = \\ :'"}}})
     write_video(ctx, Stripes(ctx))
     seen = look(ctx.path("video.mp4"))
-    assert "title           : Made by a machine; é = \\ :'" in seen
+    assert "comment         : Made by a machine; é = \\ :'" in seen
+    assert "title " not in seen
     assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in seen
+
+
+@pytest.mark.parametrize("form", ["mp4", "webm", "mov"])
+def test_the_file_has_the_title_of_its_manifest(tmp_path: Path, form: str) -> None:
+    ctx = beep_job(tmp_path, format=form, title="Garden tour: “spring” = 1; é")
+    write_video(ctx, Stripes(ctx))
+    assert re.search(r"title +: Garden tour: “spring” = 1; é$", look(ctx.path(f"video.{form}")), re.M | re.I)
 
 
 def test_colours_come_back_as_they_were(tmp_path: Path) -> None:

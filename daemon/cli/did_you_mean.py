@@ -1,0 +1,65 @@
+"""Adds to an error of the command line what was probably meant: a manifest key written as an option, or a command of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+from click.exceptions import NoSuchCommand, NoSuchOption
+
+from daemon.jobs.key_names import meant_key
+from daemon.jobs.manifest import KEYS_BELOW, Manifest
+
+#: What people type for a command, from the words of other tools.
+_MEANT: dict[str, tuple[str, ...]] = {
+    "run": ("start", "serve", "daemon", "up"),
+    "submit": ("render", "create", "make", "generate", "say", "add", "send"),
+    "jobs list": ("ls", "queue", "ps", "history"),
+    "jobs cancel": ("rm", "delete", "kill", "abort"),
+    "jobs show": ("info", "job", "inspect"),
+    "jobs retry": ("restart", "rerun"),
+    "jobs release": ("unhold", "continue"),
+    "resume": ("unpause",),
+    "voice list": ("voices",),
+    "voice clone": ("profile", "profiles"),
+    "models fetch": ("download", "install", "pull"),
+    "validate": ("lint", "check", "verify"),
+    "config": ("settings",),
+}
+
+
+def explain_usage(error: click.ClickException) -> click.ClickException:
+    """Return the same error, with what was probably meant."""
+    if isinstance(error, NoSuchOption) and error.ctx is not None and error.ctx.command.name == "submit":
+        key = meant_key(error.option_name.lstrip("-"), Manifest.model_fields, KEYS_BELOW)
+        options = [name for option in error.ctx.command.params for name in option.opts]
+        if key is not None and not error.option_name.startswith("--no"):
+            way = f"--{key}" if f"--{key}" in options else f"--set {key}=VALUE"
+            way = {"output": "--name", "text": "TEXT, without an option"}.get(key, way)
+            return NoSuchOption(
+                error.option_name,
+                f"{error.message} Did you mean {way}? `avatar submit --help` has more.",
+                ctx=error.ctx,
+            )
+    if isinstance(error, NoSuchCommand) and error.ctx is not None and (found := _commands_meant(error)):
+        return NoSuchCommand(
+            error.command_name,
+            f"{error.message} Did you mean {' or '.join(f'`avatar {name}`' for name in found)}?",
+            ctx=error.ctx,
+        )
+    return error
+
+
+def _commands_meant(error: NoSuchCommand) -> list[str]:
+    assert error.ctx is not None
+    root, wanted = error.ctx.find_root().command, error.command_name.lower()
+    paths = list(_paths(root)) if isinstance(root, click.Group) else []
+    return [path for path in paths if path.split()[-1] == wanted or wanted in _MEANT.get(path, ())]
+
+
+def _paths(group: click.Group, prefix: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _paths(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}"
