@@ -19,7 +19,7 @@ from daemon.control.operations import Operations
 from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
-from daemon.folders import prepare_folders
+from daemon.folders import inbox_access_error, prepare_folders
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.loops import Loops, keep_queue_positions
@@ -149,7 +149,11 @@ class Service:
         paths = self.settings.paths
         prepare_folders(self.settings, self.spool)
         claims = self.admission.claims.folder.path
-        if claims.is_dir() and paths.inbox.stat().st_dev != claims.stat().st_dev:
+        try:
+            split = claims.is_dir() and paths.inbox.stat().st_dev != claims.stat().st_dev
+        except PermissionError as exc:
+            raise inbox_access_error(exc) from exc
+        if split:
             raise ConfigError(
                 "inbox-split",
                 f"paths.inbox: {claims} is on another filesystem than the inbox.",

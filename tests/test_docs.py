@@ -19,9 +19,10 @@ from daemon.cli import cli
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.record import Job
+from daemon.jobs.waits import AWAITED
 from daemon.outbox import status_file
 from daemon.outbox.status_fields import STATUS_FIELDS
-from daemon.queue.awaited_files import AWAITED, COPIED_AGAIN
+from daemon.queue.awaited_files import COPIED_AGAIN
 from stages.facts import Output
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,6 +11,8 @@ from daemon.errors import AvatarError, MachineError
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, Stage
+from daemon.jobs.untrusted import printable
+from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 
@@ -66,7 +68,7 @@ def status_of(
         "state": job.state,
         "stage": job.stage,
         "progress": 1.0 if job.state == "done" else round(progress, 3),
-        "eta_s": None if eta_s is None else round(eta_s, 1),
+        "eta_s": None if eta_s is None or _awaited(job) else round(eta_s, 1),
         "queue_position": position,
         "source": job.source,
         "document": job.document,
@@ -94,9 +96,16 @@ def _next_step(job: Job, pause: str) -> str:
         return "Run `avatar jobs retry` to try it again."
     if job.state == "queued" and pause:
         return pause
+    if files := _awaited(job):
+        return f"It waits for the rest of {', '.join(map(printable, files))}. Close the program that writes it."
     if job.state == "queued" and job.not_before > time.time():
         return f"It is retried after {iso(job.not_before)}."
     return NEXT[job.state]
+
+
+def _awaited(job: Job) -> list[str]:
+    """The files whose rest a queued job waits for."""
+    return list(wait_of(job).get("files", ())) if job.state == "queued" else []
 
 
 class StatusWriter(Subscriber):

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from daemon.config import Settings
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER
 from daemon.jobs.untrusted import printable
+from daemon.jobs.waits import wait_of
 from daemon.queue.source_files import SourceCheck
 
-#: Events in a job's history: files were copied again; the rest of a file is waited for.
-COPIED_AGAIN, AWAITED = "copied again", "waited for the rest of a file"
+#: Event in a job's history: files were copied again.
+COPIED_AGAIN = "copied again"
 #: Codes of errors that a file may have because its end is missing: some formats cannot be read at all then.
 CUT_OFF = frozenset(f"{kind}-{what}" for kind in ("audio", "image") for what in ("truncated", "unreadable", "empty"))
-#: Events that people cause while a job waits. They end no wait.
-_BY_PEOPLE = frozenset({"held", "released", "priority"})
-
 UNCHECKED = (
     "The inbox did not answer, so it is unknown whether the files of this job were complete when they were copied."
 )
-
-
-def wait_of(job: Job) -> dict[str, Any]:
-    """Return the entry of the job's history that began its present wait for the rest of a file; empty if it does not wait."""
-    last: dict[str, Any] = next((entry for entry in reversed(job.history) if entry["event"] not in _BY_PEOPLE), {})
-    return last if last.get("event") == AWAITED else {}
 
 
 def needs_check(job: Job) -> bool:

@@ -25,15 +25,14 @@ from daemon.jobs.facts import JobFacts
 from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
+from daemon.jobs.waits import AWAITED, wait_of
 from daemon.outbox.outbox import Outbox
 from daemon.queue.awaited_files import (
-    AWAITED,
     COPIED_AGAIN,
     CUT_OFF,
     copies_to_install,
     needs_check,
     unfinished_warning,
-    wait_of,
     warnings_of,
     was_copied_late,
 )

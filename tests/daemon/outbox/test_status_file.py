@@ -13,6 +13,7 @@ from daemon.errors import MachineError
 from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
+from daemon.jobs.waits import AWAITED
 from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -143,6 +144,13 @@ def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, mo
     # And what happens to it is
     desk.writer.job_changed(one)
     assert desk.read()["progress"] == 0
+
+
+def test_a_job_that_waits_for_the_rest_of_a_file_names_it() -> None:
+    one = job("queued", stage="deliver", history=[{"at": 1.0, "event": AWAITED, "files": ["s.wav"]}], not_before=9e9)
+    status = status_of(one, eta_s=3.0)
+    assert status["next"] == "It waits for the rest of s.wav. Close the program that writes it."
+    assert status["eta_s"] is None
 
 
 def test_a_held_job_says_who_holds_it_and_why() -> None:

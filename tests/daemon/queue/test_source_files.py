@@ -14,7 +14,8 @@ from daemon.errors import JobError
 from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
-from daemon.queue.awaited_files import AWAITED, COPIED_AGAIN, UNCHECKED
+from daemon.jobs.waits import AWAITED
+from daemon.queue.awaited_files import COPIED_AGAIN, UNCHECKED
 from daemon.queue.recovery import recover_spool
 from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
 from daemon.queue.state_machine import CANCELLED
