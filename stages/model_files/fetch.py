@@ -94,7 +94,7 @@ def _download(file: ModelFile, target: Path, staging: Path) -> None:
         raise MachineError(
             "engine-not-installed",
             "huggingface_hub is not installed, so nothing can be fetched.",
-            f"{how_to_install_extra('musetalk')} Or give a folder with --mirror.",
+            f"{how_to_install_extra('languages')} Or give a folder with --mirror.",
         ) from exc
     try:
         got = Path(hf_hub_download(file.repo, file.remote, revision=file.revision, local_dir=staging))

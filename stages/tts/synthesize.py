@@ -20,11 +20,11 @@ from stages.tts.engines import time_limits
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
-from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
+from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice, load_voice
 from stages.tts.engines.registry import text_needs_of
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
-from stages.tts.text.language_guess import other_language_warning
+from stages.tts.text.language_guess import guess_other_language, other_language_warning
 from stages.tts.text.sentences import Sentence, split_pieces, split_text
 from stages.tts.text.short_sentences import join_short_sentences
 from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning, unclear_warning
@@ -50,8 +50,9 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     """
     text = clean_text(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)
-    if warning := other_language_warning(text, ctx.manifest.language):
-        ctx.warnings.append(warning)
+    if other := guess_other_language(text, ctx.manifest.language):
+        remedy = how_to_get_voice(other, ctx.settings)
+        ctx.warnings.append(other_language_warning(other, ctx.manifest.language, remedy))
     settings = ctx.settings.stages.tts
     choice = choose_voice(ctx.manifest, ctx.settings)
     ctx.use_engine(choice.engine)

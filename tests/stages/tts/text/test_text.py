@@ -15,7 +15,7 @@ from daemon.config import Settings
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import ConfigError, JobError
 from stages.tts.phonemes.reading import EnglishFrontEnd
-from stages.tts.text.language_guess import other_language_warning
+from stages.tts.text.language_guess import guess_other_language, other_language_warning
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from tests.support.sound_jobs import job, sound, timing
@@ -156,9 +156,9 @@ def test_preparing_takes_no_longer_than_reading(text: str) -> None:
     ],
 )
 def test_a_text_in_another_language_is_only_warned_of(text: str, language: str, warns: str | None) -> None:
-    warning = other_language_warning(text, language)
-    assert (warning is None) == (warns is None)
-    assert warns is None or warns in str(warning)
+    guess = guess_other_language(text, language)
+    assert (guess is None) == (warns is None)
+    assert warns is None or warns in other_language_warning(str(guess), language, "")
 
 
 @pytest.mark.parametrize(
