@@ -125,7 +125,9 @@ def _check(path: Path, file: ModelFile, source: Path) -> None:
 
 
 def format_size(size: int) -> str:
-    """Format a number of bytes for people, such as "1.20 GB"."""
+    """Format a number of bytes for people, such as "1.20 GB"; 0 stands for a size that is not known."""
+    if not size:
+        return "size not known"
     if size >= 10**9:
         return f"{size / 1e9:.2f} GB"
     return f"{size / 1e6:.1f} MB" if size >= 10**6 else f"{size:,} bytes"

@@ -134,7 +134,7 @@ def _rows(found: list[PartStatus]) -> list[dict[str, Any]]:
 def _line(look: PartStatus) -> None:
     from stages.model_files.fetch import format_size
 
-    size = format_size(look.file.size) if look.file.size else "size not known"
+    size = format_size(look.file.size)
     click.echo(f"  {click.style(f'{look.state:8}', fg=_MARKS[look.state])} {look.file.path}  ({size})")
     click.echo(f"           {look.part.what}; {look.part.licence}")
     if look.why:
