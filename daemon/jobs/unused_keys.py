@@ -11,7 +11,7 @@ from daemon.jobs.video_files import VIDEO_ENDINGS
 #: Keys that say how a video is drawn and encoded, and those that say how a text is spoken.
 _VIDEO = ("captions", "background", "motion", "quality", "format", "codec", "fps")
 _PICTURE = ("image", "face", "size", "aspect")
-_VOICE = ("voice", "speed")
+_VOICE = ("voice", "speed", "lexicon")
 _SPEECH = ("text", "audio", "language", *_VOICE)
 
 
