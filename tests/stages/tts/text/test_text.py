@@ -188,10 +188,13 @@ def test_ssml_and_stage_directions_are_read_or_left_out_with_a_warning() -> None
 def test_a_jobs_own_lexicon_comes_before_that_of_the_settings(tmp_path: Path) -> None:
     # Given a word that the settings and the job say in other ways, and one that only the settings know
     settings = {"stages": {"tts": {"lexicon": {"nginx": "one", "vim": "vee eye em"}}}}
+    own: list[dict[str, Any]] = [
+        {},
+        {"lexicon": {"NGINX": "one hundred and twenty"}},
+        {"lexicon": {"de": {"nginx": "x"}}},
+    ]
     made = []
-    for number, more in enumerate(
-        ({}, {"lexicon": {"NGINX": "one hundred and twenty"}}, {"lexicon": {"de": {"nginx": "x"}}})
-    ):
+    for number, more in enumerate(own):
         ctx = job(tmp_path / str(number), settings, kind="speech", image=None, text="nginx vim", **more)
         made.append(stages.tts.run(ctx)["audio_s"])
     # Then the job's own is heard, where it is of the job's language
