@@ -81,5 +81,5 @@ def _load(voice: Voice, _: Settings) -> LoadedVoice:
 
 ENGINE = TtsEngine(
     _NAME, _voices, _load, packages=("hibari", "onnxruntime"), named_models=model_files.voice_parts,
-    no_voices=how_to_fetch_models(f"{_NAME}/NAME"),
+    no_voices=f"{how_to_fetch_models(f'{_NAME}/NAME')} `avatar voice list` shows names.",
 )  # fmt: skip
