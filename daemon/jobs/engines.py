@@ -13,6 +13,7 @@ from daemon.jobs.stages import LaneName
 _LANES: Final[dict[str, LaneName]] = {
     "hibari": "voice",
     "kokoro": "voice",
+    "piper": "voice",
     "coqui": "gpu",
     "xtts": "gpu",
     "warp": "voice",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_t
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
+from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.language import language_tag
 from daemon.jobs.video_files import VIDEO_ENDINGS, Mp4Codec, VideoFormat, choose_video_format
@@ -209,6 +210,12 @@ class VoiceProfile(_Strict):
     )
 
 
+def _checked_lexicon(value: object) -> object:
+    if isinstance(value, dict):
+        check_lexicon(value)
+    return value
+
+
 def _moment(value: object) -> float | str:
     """A number is seconds; in a manifest file it is written without quotes."""
     try:
@@ -258,6 +265,9 @@ class Manifest(_Strict):
         description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
+    lexicon: Annotated[Lexicon, BeforeValidator(_checked_lexicon)] | None = Field(
+        None, description="How words of the text are said, as in config.yaml: `nginx: engine ex` (docs/voices.md)."
+    )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."

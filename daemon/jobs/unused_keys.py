@@ -12,7 +12,7 @@ from daemon.jobs.video_files import VIDEO_ENDINGS
 #: Keys that say how a video is drawn and encoded, which picture it shows, how a text is spoken, and what is said.
 _VIDEO = ("quality", "format", "codec", "fps", "fit", "background", "motion", "expressions", "captions", "title")
 _PICTURE = ("image", "face", "size", "aspect")
-VOICE_KEYS = ("voice", "speed")
+VOICE_KEYS = ("voice", "speed", "lexicon")
 _SPEECH = ("text", "audio", "language", *VOICE_KEYS)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stages.model_files.wire_format import read_fields
+
 FileState = Literal["good", "other", "damaged", "missing"]
 
 MIT, APACHE = "MIT", "Apache-2.0"
+#: Name of the text file beside a model that states its origin and licence.
+MODEL_CARD = "MODEL_CARD"
+#: Number of the field of ONNX's outermost message that contains the network (onnx.proto3).
+_ONNX_GRAPH = 7
 
 
 @dataclass(frozen=True)
@@ -156,11 +163,23 @@ def find_damage(path: Path) -> str:
             return "" if isinstance(json.loads(path.read_bytes()), dict) else "it is not a JSON object"
         if path.suffix == ".safetensors":
             return _safetensors_damage(path)
+        if path.suffix == ".onnx":
+            return _onnx_damage(path)
+        if path.name.endswith(MODEL_CARD):  # it has a prefix while it is being copied
+            return "" if path.read_text(encoding="utf-8").strip() else "it is empty"
         if not zipfile.is_zipfile(path):
             return "it is not a PyTorch file, or it is truncated"
     except (OSError, ValueError) as exc:
         return f"it cannot be read ({exc})"
     return ""
+
+
+def _onnx_damage(path: Path) -> str:
+    """Check that the file's outermost fields end where the file ends, without reading their content."""
+    with path.open("rb") as stream:
+        whole = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    found = [number for number, _ in read_fields(whole)]
+    return "" if _ONNX_GRAPH in found else "it contains no ONNX network"
 
 
 def _safetensors_damage(path: Path) -> str:

@@ -94,7 +94,7 @@ def _download(file: ModelFile, target: Path, staging: Path) -> None:
         raise MachineError(
             "engine-not-installed",
             "huggingface_hub is not installed, so nothing can be fetched.",
-            f"{how_to_install_extra('musetalk')} Or give a folder with --mirror.",
+            f"{how_to_install_extra('languages')} Or give a folder with --mirror.",
         ) from exc
     try:
         got = Path(hf_hub_download(file.repo, file.remote, revision=file.revision, local_dir=staging))
@@ -125,7 +125,9 @@ def _check(path: Path, file: ModelFile, source: Path) -> None:
 
 
 def format_size(size: int) -> str:
-    """Format a number of bytes for people, such as "1.20 GB"."""
+    """Format a number of bytes for people, such as "1.20 GB"; 0 stands for a size that is not known."""
+    if not size:
+        return "size not known"
     if size >= 10**9:
         return f"{size / 1e9:.2f} GB"
     return f"{size / 1e6:.1f} MB" if size >= 10**6 else f"{size:,} bytes"

@@ -20,11 +20,12 @@ from stages.tts.engines import time_limits
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.cache import CachedVoice
 from stages.tts.engines.checked import CheckedVoice
-from stages.tts.engines.choose import VoiceChoice, choose_voice, load_voice
+from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice, load_voice
 from stages.tts.engines.registry import text_needs_of
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
-from stages.tts.text.language_guess import other_language_warning
+from stages.tts.text.language_guess import guess_other_language, other_language_warning
+from stages.tts.text.markup import markup_warnings
 from stages.tts.text.sentences import Sentence, split_pieces, split_text
 from stages.tts.text.short_sentences import join_short_sentences
 from stages.tts.text.spoken_words import PreparedWords, WordPreparer, left_out_warning, unclear_warning
@@ -50,8 +51,10 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     """
     text = clean_text(ctx.manifest.text or "")
     check_text(text, ctx.settings, ctx.manifest.language)
-    if warning := other_language_warning(text, ctx.manifest.language):
-        ctx.warnings.append(warning)
+    ctx.warnings.extend(markup_warnings(ctx.manifest.text or ""))
+    if other := guess_other_language(text, ctx.manifest.language):
+        remedy = how_to_get_voice(other, ctx.settings)
+        ctx.warnings.append(other_language_warning(other, ctx.manifest.language, remedy))
     settings = ctx.settings.stages.tts
     choice = choose_voice(ctx.manifest, ctx.settings)
     ctx.use_engine(choice.engine)
@@ -67,6 +70,8 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     sentences = split_text(text, ctx.manifest.language)
     needs = text_needs_of(choice.engine)
     lexicon = entries_for_language(settings.lexicon, ctx.manifest.language)
+    own = entries_for_language(ctx.manifest.lexicon or {}, ctx.manifest.language)
+    lexicon = {word: said for word, said in lexicon.items() if word.casefold() not in set(map(str.casefold, own))} | own
     preparer = WordPreparer(ctx.manifest.language, lexicon, is_english_word, needs.in_words)
     with SpeechTrack(ctx.job_dir, engine.sample_rate, settings.max_audio_s) as track:
         said = join_short_sentences(sentences, needs.least_letters)

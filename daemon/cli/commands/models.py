@@ -17,14 +17,20 @@ _MARKS = {"good": "green", "other": "yellow", "damaged": "red", "missing": "yell
 
 
 class _Engine(click.ParamType[str]):
-    """A name of `stages.model_list.MODELS`, which is only read when a command needs it."""
+    """A name that `stages.model_list` knows, which is only read when a command needs it."""
 
     name = "engine"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from stages.model_list import MODELS
+        from stages.model_list import MODELS, find_parts, named_forms
 
-        return str(click.Choice(sorted(MODELS)).convert(value, param, ctx))
+        if find_parts(str(value)) is not None:
+            return str(value)
+        for form in named_forms():
+            if str(value).partition("/")[0] == form.partition("/")[0]:
+                self.fail(f"Name a voice as it is published, for example {form.partition('/')[0]}/de_DE-thorsten-medium "
+                          f"(language_REGION-speaker-quality); `avatar voice list` shows some.", param, ctx)  # fmt: skip
+        return str(click.Choice([*sorted(MODELS), *named_forms()]).convert(value, param, ctx))
 
 
 _engine = click.argument("engine", type=_Engine(), default="musetalk")
@@ -41,7 +47,7 @@ def models() -> None:
 def list_(shell: Shell, as_json: bool) -> None:
     """What each engine needs, where it is looked for, sizes, licences, and what is there."""
     from stages.model_files.catalogue import check_model_files
-    from stages.model_list import MODELS
+    from stages.model_list import MODELS, named_forms
 
     root = shell.settings.paths.models
     engines = {name: check_model_files(parts, root) for name, parts in MODELS.items()}
@@ -52,6 +58,10 @@ def list_(shell: Shell, as_json: bool) -> None:
             click.echo(f"\n{engine}")
             for look in found:
                 _line(look)
+        for form in named_forms():
+            click.echo(
+                f"\n{form}\n  `avatar voice list` shows names and what is there; `avatar models fetch {form}` brings one"
+            )
 
     show({"root": str(root), "engines": {name: _rows(found) for name, found in engines.items()}}, as_json, text)
 
@@ -67,10 +77,10 @@ def list_(shell: Shell, as_json: bool) -> None:
 def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
     """Bring the files of ENGINE that are missing. Interrupted, it goes on where it was."""
     from stages.model_files.fetch import fetch_model_files as bring
-    from stages.model_list import MODELS
+    from stages.model_list import find_parts
 
     root = shell.settings.paths.models
-    bring(MODELS[engine], root, mirror, lambda sentence: click.echo(sentence, err=True))
+    bring(find_parts(engine) or (), root, mirror, lambda sentence: click.echo(sentence, err=True))
     click.echo(f"{engine}: all files are in {root}")
 
 
@@ -81,9 +91,9 @@ def fetch(shell: Shell, engine: str, mirror: Path | None) -> None:
 def verify(shell: Shell, engine: str, as_json: bool) -> None:
     """Read all files of ENGINE and compare them with the published ones. Exit code 1 when one is missing or damaged."""
     from stages.model_files.catalogue import check_model_files
-    from stages.model_list import MODELS
+    from stages.model_list import find_parts
 
-    root, parts = shell.settings.paths.models, MODELS[engine]
+    root, parts = shell.settings.paths.models, find_parts(engine) or ()
     size = sum((root / look.file.path).stat().st_size for look in check_model_files(parts, root) if look.usable)
     with Progress(transient=True, disable=as_json) as progress:
         task = progress.add_task(engine, total=size)
@@ -124,7 +134,7 @@ def _rows(found: list[PartStatus]) -> list[dict[str, Any]]:
 def _line(look: PartStatus) -> None:
     from stages.model_files.fetch import format_size
 
-    size = format_size(look.file.size) if look.file.size else "size not known"
+    size = format_size(look.file.size)
     click.echo(f"  {click.style(f'{look.state:8}', fg=_MARKS[look.state])} {look.file.path}  ({size})")
     click.echo(f"           {look.part.what}; {look.part.licence}")
     if look.why:

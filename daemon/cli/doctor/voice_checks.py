@@ -20,7 +20,7 @@ def check_voice_engines(settings: Settings) -> Iterator[Finding]:
 
     voices = list_voices(settings)
     for engine in ENGINES.values():
-        if not engine.models:
+        if not engine.fetches:
             continue
         mine = [voice for voice in voices if voice.engine == engine.name]
         missing = next((voice.missing for voice in mine if voice.missing), None)
@@ -29,7 +29,9 @@ def check_voice_engines(settings: Settings) -> Iterator[Finding]:
             missing = engine_missing(engine, settings) or engine.verify(settings)
         there = sum(voice.installed for voice in mine)
         what = f"voices of {engine.name}"
-        if missing and not some:
+        if engine.named_models and missing and not some:  # what one of its voices lacks helps only who wants that one
+            yield Finding(what, _verdict(engine, settings), "none yet", engine.no_voices)
+        elif missing and not some:
             yield Finding(what, _verdict(engine, settings), f"{missing.why}.", missing.remedy)
         elif not mine:
             yield Finding(what, "note", "none yet", engine.no_voices)

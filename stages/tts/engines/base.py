@@ -174,6 +174,8 @@ class TtsEngine:
         pins: package → the version that was tested.
         extra: the extra of pyproject.toml that installs the packages; empty where the base install has them.
         models: its model files, by their names in `avatar models`; empty where it needs none.
+        named_models: returns the files of a voice that is fetched by its own name, `avatar models fetch ENGINE/NAME`; None
+            where no voice can have that name.
         needs: preparation of the text.
         tries: how often it may say a piece until nothing is wrong; multiplies the time limit.
         refused: the setting without which it may not be used, such as the acceptance of its licence.
@@ -191,6 +193,7 @@ class TtsEngine:
     pins: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
     models: Mapping[str, tuple[ModelPart, ...]] = field(default_factory=dict)
+    named_models: Callable[[str], tuple[ModelPart, ...] | None] | None = None
     needs: TextNeeds = TextNeeds()
     tries: Callable[[Settings], int] = _one_try
     refused: Callable[[Settings], Missing | None] = _nothing_missing
@@ -198,3 +201,8 @@ class TtsEngine:
     verify: Callable[[Settings], Missing | None] = _nothing_missing
     wanted: Callable[[Settings], bool] = _not_wanted
     no_voices: str = ""
+
+    @property
+    def fetches(self) -> bool:
+        """True if its voices need files that are fetched."""
+        return bool(self.models) or self.named_models is not None

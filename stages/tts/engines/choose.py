@@ -100,7 +100,7 @@ def _choose_default(voices: Sequence[Voice], language: str, settings: Settings) 
             f"Set `stages.tts.voice` to one of: {_comma_list([v.id for v in mine][:_MAX_LISTED])}.",
         )
     if voice.speaks(language):
-        base = voice.engine in ENGINES and not ENGINES[voice.engine].models
+        base = voice.engine in ENGINES and not ENGINES[voice.engine].fetches
         return VoiceChoice(
             voice, "the default voice, which needs no download" if base else "config.yaml makes it the default"
         )
@@ -142,13 +142,27 @@ def _unsupported(voices: Sequence[Voice], language: str, message: str) -> JobErr
             "language-unsupported", message, f"These speak '{language}': {_comma_list(able[:_MAX_LISTED])}."
         )
     other = "Use `language: en`, or provide the speech as a sound file with `audio`."
-    near = next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
+    near = _nearest(voices, language)
     hint = (
         f"{near.id} would, but {near.missing.why}: {near.missing.remedy} Or: {other}"
         if near and near.missing
         else other
     )
     return JobError("language-unsupported", message, hint)
+
+
+def _nearest(voices: Sequence[Voice], language: str) -> Voice | None:
+    """Return the first voice of a language that is no profile, installed or not."""
+    return next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
+
+
+def how_to_get_voice(language: str, settings: Settings) -> str:
+    """Return what would bring a voice for a language (BCP 47 tag); empty where one can be used, or none is known."""
+    voices = list_voices(settings)
+    if any(voice.installed and voice.speaks(language) for voice in voices):
+        return ""
+    near = _nearest(voices, language)
+    return near.missing.remedy if near and near.missing else ""
 
 
 def _name_hint(voices: Sequence[Voice], wanted: str) -> str:

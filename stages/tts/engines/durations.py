@@ -5,11 +5,14 @@ The networks of hibari and kokoro share one alphabet and one unit of duration.
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from stages.tts.phonemes.reading import NO_WORD
 from stages.tts.timing import STEPS_PER_S, Phone, Samples, audible_steps
 
 SAMPLE_RATE = 24_000  # Hz
@@ -24,7 +27,7 @@ MIN_GAP_S = 0.05
 
 _STRESS = {"ˈ": 1, "ˌ": 2}
 _PAUSES = frozenset({PAD, *';:,.!?—…"()“”'})
-_MODIFIERS = frozenset("ː̃ʰʲᵝ→↓↗↘")  # modify the phone before them
+_MODIFIERS = frozenset("ːˑʰʲʷˤᵝʼ'#-→↓↗↘")  # modify the phone before them, as combining marks and numbers of tones do
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,49 @@ class Utterance:
     late_s: float = DURATIONS_LATE_S
 
 
+def spelled_utterance(
+    run: Sequence[tuple[str, int]],
+    spelled: Sequence[tuple[str, int]],
+    counts: Sequence[int],
+    samples: Samples,
+    sample_rate: int,
+    unit_samples: int,
+    ends: tuple[int, int] = (0, 0),
+) -> Utterance:
+    """Return the utterance of a network whose alphabet differs from the front end's.
+
+    Args:
+        run: the front end's (character, word) pairs.
+        spelled: (letter of the network, index in `run`) pairs.
+        counts: duration of each of `spelled`, in units of `unit_samples`.
+        samples: the sound; the durations do not lag behind it.
+        ends: durations of the silence before and after `spelled`.
+    """
+    units = [0] * len(run)
+    for (_, owner), count in zip(spelled, counts, strict=True):
+        units[owner] += count
+    return Utterance(
+        samples=samples,
+        chars=(PAD, *(char for char, _ in run), PAD),
+        owners=(NO_WORD, *(word for _, word in run), NO_WORD),
+        units=(ends[0], *units, ends[1]),
+        sample_rate=sample_rate,
+        unit_samples=unit_samples,
+        late_s=0.0,
+    )
+
+
+def share_blanks(units: Sequence[int]) -> list[int]:
+    """Divide the durations of blanks (every second one, from the first) between their neighbours; keeps the sum."""
+    own = list(units[1::2])
+    if own:
+        for place, blank in enumerate(units[0::2]):
+            left, right = max(place - 1, 0), min(place, len(own) - 1)
+            own[left] += blank // 2
+            own[right] += blank - blank // 2
+    return own
+
+
 def phones_of(utterance: Utterance) -> list[Phone]:
     """Return the phones of an utterance, times in s from its first sample, without gaps inside a phrase."""
     rate, unit_s = utterance.sample_rate, utterance.unit_samples / utterance.sample_rate
@@ -65,7 +111,7 @@ def phones_of(utterance: Utterance) -> list[Phone]:
             start, stress, pending = at, _STRESS[char], True
         elif char in _PAUSES:
             pause = True
-        elif char != " " and char not in _MODIFIERS:
+        elif char != " " and not _is_modifier(char):
             begin = start if pending else at
             if found and char == "ɹ" and found[-1].phone == "ɜ" and not pause:
                 found[-1] = replace(found[-1], phone="ɜɹ")
@@ -77,6 +123,10 @@ def phones_of(utterance: Utterance) -> list[Phone]:
     if found:
         found[-1] = _with_end(found[-1], total, True, loud)
     return found
+
+
+def _is_modifier(char: str) -> bool:
+    return char in _MODIFIERS or unicodedata.category(char)[0] in "MN"
 
 
 def _with_end(phone: Phone, following: float, pause: bool, loud: npt.NDArray[np.bool_]) -> Phone:

@@ -10,18 +10,15 @@ from collections.abc import Iterator, Sequence
 
 import onnxruntime
 
+from stages.model_files.wire_format import write_field
+
 _CLAUSE_MARKS = ";:,.!?—…"
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited protobuf field; payloads here are shorter than 128 bytes, so the length is one byte."""
-    return bytes([number << 3 | 2, len(payload)]) + payload
 
 
 def add_model_output(model: bytes, name: str) -> bytes:
     """Return a serialised ONNX model with its tensor `name` as one more output."""
     # ModelProto.graph = 7, GraphProto.output = 12, ValueInfoProto.name = 1 (onnx.proto3)
-    return model + _field(7, _field(12, _field(1, name.encode())))
+    return model + write_field(7, write_field(12, write_field(1, name.encode())))
 
 
 def open_session(

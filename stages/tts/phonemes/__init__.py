@@ -66,12 +66,27 @@ _LANGUAGES: dict[str, _LanguageRow] = {
     "zh": _LanguageRow("chinese", ("misaki", "pypinyin", "ordered_set")),
 }
 
+#: Letter of espeak-ng that no front end of the table above writes → the sound with the same mouth.
+ESPEAK_SOUNDS: Mapping[str, str] = {
+    "ħ": "h", "ʕ": "h", "ɱ": "v", "ʑ": "ʒ", "ʐ": "ʒ", "ɬ": "l", "ɫ": "l", "ɭ": "l", "ε": "ɛ", "ʏ": "y", "ɵ": "ø", "ʉ": "u",
+    "ʀ": "ʁ", "ɗ": "d", "ɓ": "b",
+}  # fmt: skip
+
 
 def front_end_missing(language: str) -> Missing | None:
     """Return why text in a language (BCP 47 tag) cannot be converted here; None if it can."""
     row = _LANGUAGES.get(_primary(language))
     if row is None:
         return Missing(f"no front end reads '{language}'", "Use a voice of another language.")
+    return _packages_missing(language, row)
+
+
+def espeak_missing(language: str) -> Missing | None:
+    """Return why espeak-ng cannot read a language here (BCP 47 tag); None if it can."""
+    return _packages_missing(language, _LanguageRow("espeak", _ESPEAK))
+
+
+def _packages_missing(language: str, row: _LanguageRow) -> Missing | None:
     absent = [name for name in row.packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None

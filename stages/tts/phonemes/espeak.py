@@ -1,6 +1,6 @@
-"""Front end of Spanish, French, Hindi, Italian and Portuguese: espeak-ng's phonemes in the alphabet of kokoro's network.
+"""Front end of languages that espeak-ng reads: its phonemes, in its own alphabet or in that of kokoro's network.
 
-The network was trained on phonemes of espeak-ng in this alphabet. Whole clauses are converted at once, because words change
+The networks of kokoro and piper were trained on phonemes of espeak-ng. Whole clauses are converted at once, because words change
 with their neighbours ("les enfants"). The owner of each phoneme is found by comparison with each word converted alone.
 """
 
@@ -14,10 +14,12 @@ from functools import lru_cache
 
 from daemon.errors import JobError, MachineError
 from stages.tts.phonemes.espeak_library import TIE, load_espeak
-from stages.tts.phonemes.number_formats import NUMBER_FORMATS, NumberFormats
+from stages.tts.phonemes.number_formats import NO_FORMATS, NUMBER_FORMATS, NumberFormats
 from stages.tts.phonemes.number_words import spoken_forms
 from stages.tts.phonemes.reading import Reading, join_phonemes, lexicon_phonemes, quote_words
 from stages.tts.text.word_alignment import match_words
+
+Letters = tuple[tuple[str, str], ...]
 
 #: Language, or language and region where pronunciation or numbers differ → voice of espeak-ng.
 _ESPEAK_VOICES = {
@@ -30,13 +32,12 @@ _ESPEAK_VOICES = {
     "it": "it",
     "pt": "pt-br",
 }
-#: Letters of one sound of espeak-ng → letter of the network.
-_NETWORK_LETTERS = {
+#: (letters of one sound of espeak-ng, letter of the network) pairs.
+KOKORO_LETTERS: Letters = tuple({
     "a^ɪ": "I", "a^ʊ": "W", "e^ɪ": "A", "o^ʊ": "O", "ə^ʊ": "Q", "ɔ^ɪ": "Y",
     "d^z": "ʣ", "d^ʒ": "ʤ", "t^s": "ʦ", "t^ʃ": "ʧ", "s^s": "S",
     "r.": "ɽ", "-": "", "\u0329": "", "\u032a": "",
-}  # fmt: skip
-_ONE_SOUND = re.compile("|".join(map(re.escape, _NETWORK_LETTERS)))
+}.items())  # fmt: skip
 #: "(en)": the next word is read in another language.
 _LANGUAGE_SWITCH = re.compile(r"\([a-z^-]+\)")
 #: Signs before and after words → signs of the network; empty where it has none.
@@ -65,10 +66,12 @@ class EspeakFrontEnd:
     Attributes:
         voice: name of espeak-ng's voice.
         formats: how the language writes figures and abbreviations.
+        letters: letters of one sound of espeak-ng, joined by `TIE` → letter of the network; others keep their letters.
     """
 
     voice: str
     formats: NumberFormats
+    letters: Letters = KOKORO_LETTERS
 
     def read(self, words: Sequence[str], sounds: Mapping[int, str]) -> Reading:
         """See `FrontEnd.read`.
@@ -133,13 +136,15 @@ class EspeakFrontEnd:
 
     def _phonemes(self, text: str) -> str:
         """Return the phonemes of a text in the network's alphabet."""
-        return _phonemes(self.voice, text) if text.strip() else ""
+        return _phonemes(self.voice, text, self.letters) if text.strip() else ""
 
 
 @lru_cache(maxsize=4096)
-def _phonemes(voice: str, text: str) -> str:
+def _phonemes(voice: str, text: str, letters: Letters) -> str:
     read = _LANGUAGE_SWITCH.sub("", load_espeak().phonemes(text, voice))
-    return _ONE_SOUND.sub(lambda match: _NETWORK_LETTERS[match[0]], read).replace(TIE, "")
+    for sound, letter in letters:
+        read = read.replace(sound, letter)
+    return read.replace(TIE, "")
 
 
 def _letters_only(group: str) -> str:
@@ -152,3 +157,8 @@ def front_end(language: str) -> EspeakFrontEnd:
     tag = "es-es" if language.casefold() == "es" else language.casefold()
     primary = tag.partition("-")[0]
     return EspeakFrontEnd(_ESPEAK_VOICES.get(tag) or _ESPEAK_VOICES[primary], NUMBER_FORMATS[primary])
+
+
+def plain_front_end(voice: str, language: str) -> EspeakFrontEnd:
+    """Return a front end that keeps espeak-ng's own letters, for a voice of espeak-ng and a language (BCP 47 tag)."""
+    return EspeakFrontEnd(voice, NUMBER_FORMATS.get(language.casefold().partition("-")[0], NO_FORMATS), letters=())

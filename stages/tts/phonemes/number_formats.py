@@ -25,6 +25,8 @@ class NumberFormats:
         times: separators of hours and minutes.
         roman: True if Roman numerals must be written in figures.
         ordinal: ending of an ordinal as written, and one that espeak-ng reads correctly.
+        clock: word in lower case that may follow a time and is part of its template.
+        days: names of the days of a month, where espeak-ng does not read "3." before a month as an ordinal.
     """
 
     words: dict[str, str]
@@ -40,6 +42,8 @@ class NumberFormats:
     times: str = ":"
     roman: bool = False
     ordinal: tuple[str, str] = field(default=("", ""))
+    clock: str = ""
+    days: tuple[str, ...] = ()
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -60,7 +64,30 @@ def _money(text: str, parts: str, **other: str) -> dict[str, tuple[str, str, str
     return {key: (*forms, other.get(key, parts)) for key, forms in _forms(text).items()}
 
 
+#: Of a language without a table: all is left to espeak-ng.
+NO_FORMATS = NumberFormats(words={}, units={}, money={}, months=(), date="", hour="", minutes="", minus="", times="")
+
 NUMBER_FORMATS = {
+    "de": NumberFormats(
+        words=_pairs(
+            "z.b.=zum Beispiel; d.h.=das heißt; u.a.=unter anderem; usw.=und so weiter; bzw.=beziehungsweise; ca.=zirka;"
+            "dr.=Doktor; prof.=Professor; hr.=Herr; fr.=Frau; nr.=Nummer; st.=Sankt; s.=Seite; tel.=Telefon; inkl.=inklusive;"
+            "evtl.=eventuell; ggf.=gegebenenfalls; vgl.=vergleiche; mio.=Millionen; mrd.=Milliarden; &=und; %=Prozent"
+        ),
+        units=_forms(
+            "km=Kilometer; m=Meter; cm=Zentimeter; mm=Millimeter; kg=Kilogramm; g=Gramm; l=Liter; h=Stunde/Stunden;"
+            "min=Minute/Minuten; s=Sekunde/Sekunden; °c=Grad; km/h=Kilometer pro Stunde; m²=Quadratmeter; mw=Megawatt"
+        ),
+        money=_money("€=Euro; $=Dollar; us$=Dollar; £=Pfund; eur=Euro; chf=Franken; fr.=Franken", "{}"),
+        months=_names("Januar Februar März April Mai Juni Juli August September Oktober November Dezember"),
+        date="{} {} {}", hour="{} Uhr", minutes="{} Uhr {}", minus="minus", one="ein", clock="uhr",
+        days=_names(
+            "ersten zweiten dritten vierten fünften sechsten siebten achten neunten zehnten elften zwölften dreizehnten "
+            "vierzehnten fünfzehnten sechzehnten siebzehnten achtzehnten neunzehnten zwanzigsten einundzwanzigsten "
+            "zweiundzwanzigsten dreiundzwanzigsten vierundzwanzigsten fünfundzwanzigsten sechsundzwanzigsten "
+            "siebenundzwanzigsten achtundzwanzigsten neunundzwanzigsten dreißigsten einunddreißigsten"
+        ),
+    ),
     "es": NumberFormats(
         words=_pairs(
             "p.=página; pp.=páginas; pág.=página; págs.=páginas; núm.=número; n.º=número; nº=número; n°=número; &=y;"

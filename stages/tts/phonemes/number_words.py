@@ -13,6 +13,7 @@ _NUMBER = re.compile(rf"[-−]?{_AMOUNT}")
 _OTHER_POINT = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}")
 _CENTS = re.compile(r"[.,](\d\d)$")
 _DATE = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})|(\d{4})-(\d\d)-(\d\d)")
+_DAY = re.compile(r"([1-9]|[12]\d|3[01])\.")
 _CLOCK = re.compile(r"([01]?\d|2[0-4])([:h])([0-5]\d)?h?")
 _WITH_UNIT = re.compile(rf"([-−]?{_AMOUNT})([^\d\s.,:;/+()-].*)")
 _WITH_SIGN = re.compile(rf"([^\d\s.,:;/()+-]+)({_AMOUNT})")
@@ -29,7 +30,7 @@ def spoken_forms(words: Sequence[str], formats: NumberFormats) -> list[str]:
         formats: of the language.
     """
     keys = ["", *(word.casefold() for word in words), ""]
-    is_number = [False, *(_NUMBER.fullmatch(word) is not None for word in words), False]
+    is_number = [False, *(_is_number(word) for word in words), False]
     found: list[str] = []
     for at, word in enumerate(words, 1):
         before, key, after = keys[at - 1 : at + 2]
@@ -39,11 +40,19 @@ def spoken_forms(words: Sequence[str], formats: NumberFormats) -> list[str]:
             found.append(f"{first} {second}".strip() if joined else first)
         elif is_number[at - 1] and _is_unit(key, formats):
             found.append("" if _is_sign(key) else _number_and_unit(words[at - 2], key, formats)[1])
-        elif key in formats.money and is_number[at + 1]:
+        elif (key in formats.money and is_number[at + 1]) or (
+            key == formats.clock and _clock_time(words[at - 2] if at > 1 else "", formats)
+        ):
             found.append("")
+        elif (day := _DAY.fullmatch(word)) and formats.days and after.capitalize() in formats.months:
+            found.append(formats.days[int(day[1]) - 1])
         else:
             found.append(formats.words.get(key) or _single_word(word, formats))
     return found
+
+
+def _is_number(word: str) -> bool:
+    return _NUMBER.fullmatch(word) is not None and _DATE.fullmatch(word) is None
 
 
 def _is_sign(key: str) -> bool:
@@ -65,6 +74,8 @@ def _number_and_unit(number: str, unit: str, formats: NumberFormats) -> tuple[st
 
 
 def _signed_number(number: str, formats: NumberFormats) -> str:
+    if not formats.minus:
+        return number
     sign, figures = (f"{formats.minus} ", number[1:]) if number[0] in "-−" else ("", number)
     if formats.point == "," and _OTHER_POINT.fullmatch(figures):
         figures = figures.replace(",", "").replace(".", ",")
@@ -82,14 +93,12 @@ def _money_amount(number: str, sign: str, formats: NumberFormats) -> tuple[str, 
 
 def _single_word(word: str, formats: NumberFormats) -> str:
     """Return the spoken form of a date, a time, or a number with its unit in one word; other words unchanged."""
-    if date := _DATE.fullmatch(word):
+    if formats.months and (date := _DATE.fullmatch(word)):
         day, month, year = map(int, (date[1] or date[6], date[2] or date[5], date[3] or date[4]))
         if 1 <= month <= 12 and 1 <= day <= 31:
-            return formats.date.format(day, formats.months[month - 1], year)
-    clock = _CLOCK.fullmatch(word)
-    if clock and clock[2] in formats.times and (clock[3] or clock[2] == "h"):
-        hours, minutes = int(clock[1]), int(clock[3] or 0)
-        return formats.minutes.format(hours, minutes) if minutes else formats.hour.format(hours)
+            return formats.date.format(formats.days[day - 1] if formats.days else day, formats.months[month - 1], year)
+    if clock := _clock_time(word, formats):
+        return clock
     joined = _WITH_SIGN.fullmatch(word)
     if joined and joined[1].casefold() in formats.money:
         return " ".join(_money_amount(joined[2], joined[1].casefold(), formats))
@@ -97,6 +106,15 @@ def _single_word(word: str, formats: NumberFormats) -> str:
     if joined and joined[2].casefold() in (*formats.money, *formats.units):
         return " ".join(_number_and_unit(joined[1], joined[2].casefold(), formats))
     return _ordinal(word, formats)
+
+
+def _clock_time(word: str, formats: NumberFormats) -> str:
+    """Return the spoken form of a time such as 14:30; empty for another word."""
+    clock = _CLOCK.fullmatch(word)
+    if clock is None or clock[2] not in formats.times or not (clock[3] or clock[2] == "h"):
+        return ""
+    hours, minutes = int(clock[1]), int(clock[3] or 0)
+    return formats.minutes.format(hours, minutes) if minutes else formats.hour.format(hours)
 
 
 def _ordinal(word: str, formats: NumberFormats) -> str:

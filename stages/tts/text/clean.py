@@ -10,6 +10,8 @@ import re
 import unicodedata
 from html.entities import html5
 
+from stages.tts.text.markup import read_markup
+
 #: Ligatures: "ﬁ", "ﬄ".
 _LIGATURE = re.compile("[\ufb00-\ufb06]")
 #: Soft hyphens, zero-width spaces, byte order marks, and joiners within words of Latin letters.
@@ -38,8 +40,11 @@ _LINES = frozenset({"br", "li", "tr"})
 
 
 def clean_text(text: str) -> str:
-    """Return the text as a reader sees it: no invisible characters, hyphenated words joined, HTML as a browser shows it."""
-    text = _ENTITY.sub(_decode_entity, _TAG.sub(_tag_space, _COMMENT.sub("", text)))
+    """Return the text as a reader sees it: no invisible characters, hyphenated words joined, HTML as a browser shows it.
+
+    SSML and stage directions are read, too (`read_markup`).
+    """
+    text = _ENTITY.sub(_decode_entity, _TAG.sub(_tag_space, read_markup(_COMMENT.sub("", text))))
     text = _LIGATURE.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), _BROKEN.sub(_mend_word, text))
     return _APOSTROPHE.sub("’", _UNSEEN.sub("", text))
 

@@ -28,8 +28,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
 
 
-def other_language_warning(text: str, language: str) -> str | None:
-    """Return a warning if a text seems to be in another language than declared (BCP 47 tag); else None."""
+def guess_other_language(text: str, language: str) -> str | None:
+    """Return the language that a text seems to be in, if that is not the declared one (BCP 47 tags); else None."""
     words = [word.casefold() for word in _WORD.findall(text)]
     asked = language.casefold().partition("-")[0]
     if len(words) < _LEAST_WORDS or asked not in _SETS:
@@ -38,6 +38,17 @@ def other_language_warning(text: str, language: str) -> str | None:
     best = max(shares, key=shares.__getitem__)
     if best == asked or shares[best] < _LEAST_SHARE or shares[best] < _TIMES * shares[asked]:
         return None
-    return (
-        f"The text seems to be {_NAMES[best]}, but is spoken as `language: {language}`. If so, set `language: {best}`."
-    )
+    return best
+
+
+def other_language_warning(guess: str, language: str, remedy: str) -> str:
+    """Return the warning that a text seems to be in the language `guess`, but is spoken as another.
+
+    Args:
+        guess: from `guess_other_language`.
+        language: the declared one, a BCP 47 tag.
+        remedy: what to do where no voice here speaks the guessed language; empty where one does.
+    """
+    name = _NAMES[guess]
+    warning = f"The text seems to be {name}, but is spoken as `language: {language}`. If so, set `language: {guess}`."
+    return f"{warning} No voice here speaks {name} yet. {remedy}" if remedy else warning

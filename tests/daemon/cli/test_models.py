@@ -21,8 +21,9 @@ import pytest
 from daemon.errors import MachineError
 from stages.model_files import catalogue, fetch, from_packages
 from stages.model_files.catalogue import ModelFile, ModelPart
-from stages.model_list import MODELS
+from stages.model_list import MODELS, find_parts
 from tests.conftest import ROOT, Installation
+from tests.support.piper_models import build_piper
 
 TINY = ROOT / "tests" / "data" / "musetalk-tiny" / "models"
 REVISION = "a" * 40
@@ -188,7 +189,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
 def test_files_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]) -> None:
     small(monkeypatch)
-    hub("musetalk")
     fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert set(states(tmp_path).values()) == {"good"}
     assert not (tmp_path / ".fetch").exists()
@@ -203,7 +203,6 @@ def test_a_broken_download_goes_on_where_it_was(
 ) -> None:
     # Given a line that breaks after a million bytes
     small(monkeypatch)
-    hub("musetalk")
     monkeypatch.setattr(Hub, "stop_after", 1_000_000)
     # When the files are fetched, again if the client gave up
     for _ in range(2):
@@ -221,7 +220,6 @@ def test_a_file_the_hub_does_not_have_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]
 ) -> None:
     small(monkeypatch)
-    hub("musetalk")
     Hub.files.clear()
     with pytest.raises(MachineError, match=r"TMElyralab/MuseTalk/musetalkV15/unet\.pth") as error:
         fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
@@ -243,6 +241,43 @@ def test_the_command_lists_verifies_and_fetches(installation: Callable[..., Inst
     (tmp_path / "models" / "sd-vae" / "config.json").unlink()
     refused = one.avatar("models", "fetch", "musetalk", "--mirror", str(tmp_path / "models"), code=1)
     assert "sd-vae/config.json" in refused.stderr
+
+
+def test_a_piper_voice_is_fetched_by_its_name(installation: Callable[..., Installation], tmp_path: Path) -> None:
+    # Given a folder with the layout of the hub, in which one voice is whole and another's network is cut off
+    mirror, models = tmp_path / "mirror", tmp_path / "models"
+    build_piper(mirror / "piper/de/de_DE/thorsten/high", "de_DE-thorsten-high", "de_DE", "de", "* License: CC0\n")
+    cut = build_piper(mirror / "piper/nl/nl_NL/pim/medium", "nl_NL-pim-medium", "nl_NL", "nl", "* License: CC0\n")
+    cut.write_bytes(cut.read_bytes()[:-1])
+    one = installation(paths={"models": str(models)})
+    # When both are fetched, and a name that is none; then the whole one is there with its licence, and nothing else
+    one.avatar("models", "fetch", "piper/de_DE-thorsten-high", "--mirror", str(mirror))
+    assert (
+        "truncated" in one.avatar("models", "fetch", "piper/nl_NL-pim-medium", "--mirror", str(mirror), code=1).stderr
+    )
+    assert "piper/de_DE-thorsten-medium" in one.avatar("models", "fetch", "piper/thorsten", code=2).stderr
+    assert [path.name for path in models.rglob("*.onnx")] == ["de_DE-thorsten-high.onnx"]
+    one.avatar("models", "verify", "piper/de_DE-thorsten-high")
+    rows = {row["id"]: row for row in json.loads(one.avatar("voice", "list", "--json").stdout)}
+    there = rows["piper/de_DE-thorsten-high"]
+    assert (there["installed"], there["licence"], there["aliases"][0]) == (True, "CC0", "thorsten")
+    assert "models fetch piper/nl_NL-mls-medium" in rows["piper/nl_NL-mls-medium"]["remedy"]
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_piper_voice_comes_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a hub with the three files of a published voice
+    build_piper(tmp_path / "hub", "de_DE-thorsten-high", "de_DE", "de", "* License: CC0\n")
+    folder = "/rhasspy/piper-voices/resolve/v1.0.0/de/de_DE/thorsten/high"
+    files = {f"{folder}/{path.name}": path.read_bytes() for path in (tmp_path / "hub").iterdir()}
+    monkeypatch.setattr(Hub, "files", files)
+    # When it is fetched; then all three are in the models folder, as they are published
+    parts = find_parts("piper/de_DE-thorsten-high")
+    assert parts is not None
+    fetch.fetch_model_files(parts, tmp_path / "models", None, lambda _: None)
+    assert {path.read_bytes() for path in (tmp_path / "models/piper/de/de_DE/thorsten/high").iterdir()} == set(
+        files.values()
+    )
 
 
 def test_the_catalogue_needs_neither_torch_nor_the_hub() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from stages.tts.engines.base import Piece, SpokenPart
-from stages.tts.engines.coqui.alphabet import to_espeak
 from stages.tts.engines.coqui.vits import MAX_PHONEMES, VitsNetwork
-from stages.tts.engines.durations import PAD, Utterance, phones_of
+from stages.tts.engines.durations import Utterance, phones_of, spelled_utterance
 from stages.tts.engines.onnx import split_runs
-from stages.tts.phonemes.reading import NO_WORD, EnglishFrontEnd
+from stages.tts.phonemes.espeak_alphabet import to_espeak
+from stages.tts.phonemes.reading import EnglishFrontEnd
 
 
 class CoquiVoice:
@@ -52,18 +52,7 @@ class CoquiVoice:
         if not spelled:
             return None
         samples, hops = self._model.say([char for char, _ in spelled], self._speaker, speed, seed)
-        units = [0] * len(chars)
-        for (_, owner), count in zip(spelled, hops, strict=True):
-            units[owner] += count
-        return Utterance(
-            samples=samples,
-            chars=(PAD, *chars, PAD),
-            owners=(NO_WORD, *(word for _, word in run), NO_WORD),
-            units=(0, *units, 0),
-            sample_rate=self.sample_rate,
-            unit_samples=self._model.hop,
-            late_s=0.0,
-        )
+        return spelled_utterance(run, spelled, hops, samples, self.sample_rate, self._model.hop)
 
 
 def _seed(*place: int) -> int:

@@ -13,6 +13,7 @@ import torch
 from daemon.errors import MachineError
 from stages.model_files.checkpoint import read_checkpoint
 from stages.tts.engines.coqui_library import import_coqui
+from stages.tts.engines.durations import share_blanks
 from stages.tts.timing import Samples
 
 #: Most phonemes given to the network at once; it was trained on sentences of about this length.
@@ -72,17 +73,6 @@ class VitsNetwork:
         units = [round(value) for value in made["durations"].flatten().tolist()]
         samples = made["model_outputs"].flatten().numpy()[: sum(units) * self.hop]
         return np.ascontiguousarray(samples, np.float32), share_blanks(units) if self._blanks else units
-
-
-def share_blanks(units: Sequence[int]) -> list[int]:
-    """Divide the durations of blanks (every second one, from the first) between their neighbours; keeps the sum."""
-    own = list(units[1::2])
-    if own:
-        for place, blank in enumerate(units[0::2]):
-            left, right = max(place - 1, 0), min(place, len(own) - 1)
-            own[left] += blank // 2
-            own[right] += blank - blank // 2
-    return own
 
 
 def _build(folder: Path) -> tuple[Any, Any]:

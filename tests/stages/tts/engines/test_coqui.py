@@ -15,10 +15,11 @@ from daemon.errors import MachineError
 from stages.lipsync.visemes import PHONES
 from stages.tts import run
 from stages.tts.engines.base import Piece
-from stages.tts.engines.coqui.alphabet import to_espeak
 from stages.tts.engines.coqui.engine import CoquiVoice, load_coqui
-from stages.tts.engines.coqui.vits import VitsNetwork, share_blanks
+from stages.tts.engines.coqui.vits import VitsNetwork
+from stages.tts.engines.durations import share_blanks
 from stages.tts.engines.voices import list_voices
+from stages.tts.phonemes.espeak_alphabet import to_espeak
 from stages.tts.phonemes.reading import EnglishFrontEnd
 from tests.support.coqui_models import build_vits
 from tests.support.sound_jobs import job, sound, timing

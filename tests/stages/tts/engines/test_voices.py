@@ -81,6 +81,8 @@ def test_the_voice_is_the_one_that_was_meant(
         ({}, {"voice": "bella", "language": "fr"}, "language-unsupported", "speaks en-US, not 'fr'"),
         (CASA, {"voice": "bella", "language": "es"}, "language-unsupported", "casa/luz"),
         ({}, {"language": "de"}, "language-unsupported", "provide the speech"),
+        ({}, {"language": "de"}, "language-unsupported", "avatar models fetch piper/de_DE-thorsten-medium"),
+        ({}, {"voice": "piper/nl_NL-mls-medium"}, "voice-not-installed", "avatar models fetch piper/nl_NL-mls-medium"),
         ({"stages": {"tts": {"engine": "kokoro"}}}, {"language": "de"}, "language-unsupported", "kokoro"),
         ({"stages": {"tts": {"voice": "nobody"}}}, {}, "voice-missing", "nobody"),
     ],

@@ -15,7 +15,10 @@ from daemon.config import Settings
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import ConfigError, JobError
 from stages.tts.phonemes.reading import EnglishFrontEnd
-from stages.tts.text.language_guess import other_language_warning
+from stages.tts.text.clean import clean_text
+from stages.tts.text.language_guess import guess_other_language, other_language_warning
+from stages.tts.text.markup import markup_warnings
+from stages.tts.text.pause_marks import check_marks
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from tests.support.sound_jobs import job, sound, timing
@@ -156,9 +159,47 @@ def test_preparing_takes_no_longer_than_reading(text: str) -> None:
     ],
 )
 def test_a_text_in_another_language_is_only_warned_of(text: str, language: str, warns: str | None) -> None:
-    warning = other_language_warning(text, language)
-    assert (warning is None) == (warns is None)
-    assert warns is None or warns in str(warning)
+    guess = guess_other_language(text, language)
+    assert (guess is None) == (warns is None)
+    assert warns is None or warns in other_language_warning(str(guess), language, "")
+
+
+def test_ssml_and_stage_directions_are_read_or_left_out_with_a_warning() -> None:
+    # Given what people paste from other tools, beside HTML, mathematics and brackets that are part of the text
+    text = (
+        '<speak>Hi<break time="1s"/><break strength="strong"/> <emphasis level="strong">you</emphasis> [laughs]! (Sighs softly) '
+        '<sub alias="World Wide Web">WWW</sub> H<sub>2</sub>O, if (a<b && c>d) (laughter is healthy) [1984]</speak>'
+    )
+    # Then pauses and substitutes are honoured, other elements keep their words, and directions are gone
+    left = "Hi [pause 1s] [pause 0.8] you! World Wide Web H2O, if (a<b && c>d) (laughter is healthy) [1984]"
+    assert " ".join(clean_text(text).split()) == left
+    # And what was left out is told
+    markup, directions = markup_warnings(text)
+    assert "<emphasis>" in markup
+    assert "<sub>" not in markup
+    assert directions.endswith(": [laughs], (Sighs softly).")
+    assert list(markup_warnings("Plain <b>text</b> (with brackets).")) == []
+    # And a break that is none is refused, as a pause mark is
+    with pytest.raises(JobError) as caught:
+        check_marks(clean_text('Hi <break time="soon"/> you'))
+    assert caught.value.code == "pause-invalid"
+
+
+def test_a_jobs_own_lexicon_comes_before_that_of_the_settings(tmp_path: Path) -> None:
+    # Given a word that the settings and the job say in other ways, and one that only the settings know
+    settings = {"stages": {"tts": {"lexicon": {"nginx": "one", "vim": "vee eye em"}}}}
+    own: list[dict[str, Any]] = [
+        {},
+        {"lexicon": {"NGINX": "one hundred and twenty"}},
+        {"lexicon": {"de": {"nginx": "x"}}},
+    ]
+    made = []
+    for number, more in enumerate(own):
+        ctx = job(tmp_path / str(number), settings, kind="speech", image=None, text="nginx vim", **more)
+        made.append(stages.tts.run(ctx)["audio_s"])
+    # Then the job's own is heard, where it is of the job's language
+    assert made[1] > made[0] + 0.3
+    assert made[2] == made[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Reads SSML and stage directions: pauses and substitutes become plain text, and the rest is left out, with a warning."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+_ATTRIBUTES = r"[^<>]{0,300}?"
+_BREAK = re.compile(rf"<break\b({_ATTRIBUTES})/?>(?:\s*</break>)?", re.IGNORECASE)
+_SUB = re.compile(
+    rf"<sub\b{_ATTRIBUTES}\balias\s*=\s*([\"'])([^<>\"']{{1,500}})\1\s*>[^<]{{0,500}}</sub>", re.IGNORECASE
+)
+_ATTRIBUTE = re.compile(r"\b(time|strength)\s*=\s*[\"']?([^\"'\s/>]+)", re.IGNORECASE)
+_STRENGTHS = {"none": "0", "x-weak": "0.1", "weak": "0.2", "medium": "0.5", "strong": "0.8", "x-strong": "1.2"}  # s
+#: Elements that ask for something that no voice here does.
+_DROPPED = "emphasis|prosody|say-as|phoneme|voice|lang|audio|mark"
+_TAG = re.compile(rf"</?({_DROPPED}|speak)(?:\s{_ATTRIBUTES})?/?>|<\?xml{_ATTRIBUTES}>", re.IGNORECASE)
+_TAG_NAMES = re.compile(rf"<({_DROPPED})(?:\s{_ATTRIBUTES})?/?>", re.IGNORECASE)
+#: Words for what a person does beside speaking.
+_ACTS = (
+    r"laugh(?:s|ing|ter)?|chuckl(?:es?|ing)|giggl(?:es?|ing)|whisper(?:s|ing|ed)?|sigh(?:s|ing)?|cough(?:s|ing)?|gasp(?:s|ing)?"
+    r"|groan(?:s|ing)?|sob(?:s|bing)?|sniff(?:s|ing)?|yawn(?:s|ing)?|shout(?:s|ing)?|scream(?:s|ing)?|cr(?:ies|ying)|smil(?:es|ing)"
+    r"|clears? (?:his |her |their )?throat|breath(?:es?|ing)?(?: in| out)?|applause|music|lacht|lachen|flüstert|seufzt|hustet"
+    r"|rires?|chuchote|soupir(?:e|s)?|risas?|susurra|suspira|ride|sospira"
+)
+_ADVERB = r"(?:\w{2,12}ly|again|leise|laut)"
+_DIRECTION = re.compile(
+    rf"(?:\[\s*(?:{_ADVERB}\s)?(?:{_ACTS})(?:\s{_ADVERB})?\s*\]|\(\s*(?:{_ADVERB}\s)?(?:{_ACTS})(?:\s{_ADVERB})?\s*\))",
+    re.IGNORECASE,
+)
+
+_LEFT_OUT = re.compile(rf"[^\S\n]*{_DIRECTION.pattern}", re.IGNORECASE)
+
+
+def read_markup(text: str) -> str:
+    """Return a text in which breaks are pause marks, substitutes stand for what they replace, and other markup is left out."""
+    text = _SUB.sub(lambda found: html.unescape(found[2]), _BREAK.sub(_pause_mark, text))
+    return _LEFT_OUT.sub("", _TAG.sub("", text))
+
+
+def markup_warnings(text: str) -> Iterator[str]:
+    """Yield a warning for what `read_markup` leaves out of a text."""
+    if dropped := dict.fromkeys(f"<{name.lower()}>" for name in _TAG_NAMES.findall(text)):
+        yield f"The markup {', '.join(dropped)} has no effect; its words are spoken as usual. `speed` changes the pace of a job."
+    if directions := dict.fromkeys(_DIRECTION.findall(text)):
+        yield f"Stage directions are not spoken: {', '.join(directions)}."
+
+
+def _pause_mark(found: re.Match[str]) -> str:
+    given = {name.lower(): value for name, value in _ATTRIBUTE.findall(found[1])}
+    strength = given.get("strength", "").lower()
+    return f" [pause {given.get('time') or _STRENGTHS.get(strength, strength)}] "
