@@ -62,7 +62,7 @@ class Service:
         self.settings = settings
         self._config = config
         self.spool = Spool(settings.paths.spool)
-        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
+        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json", self.spool.is_resting)
         # Asked each time, as a reload may change it.
         self.routes = Routes(settings)
         self.ready_queue = ReadyQueue(

@@ -237,7 +237,7 @@ class JobBuilder:
                 raise
             job.state, job.stage, job.finished = "cancelled" if exc is WITHDRAWN else "failed", None, time.time()
             job.set_error(exc, "intake")
-        job.name = self._outbox.choose_name(build.wanted, job.id)
+        job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
         record = fs.dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status
             check_room(self._settings, told, JOB_BYTES + 3 * len(record))
@@ -250,7 +250,9 @@ class JobBuilder:
         `new`: ids of those whose name was chosen just now; the others may have a name since an earlier try.
         """
         fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
-        chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
+        chosen = {
+            b.job.id: b.job.name for b in builds if b.job.id in new or self._outbox.owner_of(b.job.name) == b.job.id
+        }
         requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
         names = self._outbox.reserve_names(requests)
         for build, name in zip(builds, names, strict=True):
