@@ -8,6 +8,7 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -22,7 +23,7 @@ from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.fair_queue import Turn
-from daemon.intake.scanner import Look
+from daemon.intake.scanner import Look, Spelled
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, Job, document_id
@@ -59,6 +60,10 @@ class FileFacts(Protocol):
 
     def is_whole(self, name: str, now: Look) -> bool:
         """Whether it is whole, and looks like it did at the last look; True where it was not looked at."""
+        ...
+
+    def spelled(self, name: str) -> Spelled:
+        """The file as it is there, where its name is written a little otherwise."""
         ...
 
 
@@ -169,7 +174,7 @@ class JobBuilder:
         manifests = [item for item in claimed.items if isinstance(item, Manifest)]
         folder = os.path.dirname(claimed.source)
         names = {os.path.join(folder, name) for manifest in manifests for name in manifest.files()}
-        return sum(self._facts().size(name) for name in names)
+        return sum(self._facts().size(self._facts().spelled(name).name) for name in names)
 
     def _due(self, build: _Build) -> bool:
         """Whether something is left to do for a job that an earlier try may have made."""
@@ -292,8 +297,11 @@ class JobBuilder:
         folder = os.path.dirname(build.claimed.source)
         for field, name in manifest.companions().items():
             target = copy_name(field)
-            path = os.path.join(folder, name)
-            with open_inside(self._settings.paths.inbox, path) as fd:
+            found = self._facts().spelled(os.path.join(folder, name))
+            path = found.name
+            if found.warning:
+                build.job.manifest_warnings.append(f"{field}: {found.warning}")
+            with _opened(self._settings.paths.inbox, found) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
@@ -308,6 +316,24 @@ class JobBuilder:
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
+
+
+@contextlib.contextmanager
+def _opened(inbox: Path, found: Spelled) -> Iterator[int]:
+    """Open a file that a manifest names.
+
+    Raises:
+        JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
+        Postponed: somebody holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = stack.enter_context(open_inside(inbox, found.name))
+        except JobError as exc:
+            if exc.code == "file-missing" and found.hint:
+                raise JobError(exc.code, found.hint, "Mend the manifest, and drop it again.") from exc
+            raise
+        yield fd
 
 
 def _allow(_size: int) -> None:
