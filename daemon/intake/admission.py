@@ -173,6 +173,8 @@ class Admission:
                 yield batch
                 batch, jobs = [], 0
         yield batch
+        # Those whose time was over have been taken meanwhile.
+        self._unnoted = [note for note in self._unnoted if note.drop.name in self._present]
         turn = Turn(self.inbox.clock)
         while self._unnoted and turn.has_room():
             now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
