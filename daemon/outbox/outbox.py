@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.jobs.kinds import KINDS
+from daemon.outbox.alike_names import AlikeNames
 from daemon.system import fs
 from daemon.system.mount_guard import MountGuard
 
@@ -81,6 +82,7 @@ class Outbox:
         self._is_resting = is_resting
         #: Held while a name is checked and given: a job may be retried, in another thread, at the moment its name is.
         self._naming = threading.Lock()
+        self._alike = AlikeNames(root, ENDINGS)
         self._mount_guard = MountGuard(root, memory, "outbox") if memory else None
 
     def check(self) -> None:
@@ -167,10 +169,18 @@ class Outbox:
     def _put(self, request: NameRequest, name: str, temporary: Path) -> bool:
         """Rename a status file to the name of its job. False: it is taken."""
         target = self.root / f"{name}.json"
-        if self._may_replace(self.read_status(name), request):
+        present = self.read_status(name)
+        if self._may_replace(present, request):
             fs.rename(temporary, target)
-            return True
-        return fs.publish(temporary, target, sync=False)
+        elif self._has_alike(name) or not fs.publish(temporary, target, sync=False):
+            return False
+        self._alike.add(name)
+        return True
+
+    def _has_alike(self, name: str) -> bool:
+        """Whether results are there whose name is the same on Windows or a Mac."""
+        stems = (os.path.join(self.root, other) for other in self._alike.of(name))
+        return any(os.path.lexists(stem + ending) for stem in stems for ending in ENDINGS)
 
     def _is_free(self, name: str, request: NameRequest) -> bool:
         """Whether a job may have a name: it has it already, or nothing of another job's results is there."""
@@ -180,7 +190,9 @@ class Outbox:
         stem = os.path.join(self.root, name)
         if any(os.path.lexists(stem + ending) for ending in ENDINGS if ending != STATUS_ENDING):
             return False
-        return not os.path.lexists(stem + STATUS_ENDING) or self._may_replace(present, request)
+        if os.path.lexists(stem + STATUS_ENDING):
+            return self._may_replace(present, request)
+        return not self._has_alike(name)
 
     def _may_replace(self, present: dict[str, Any] | None, request: NameRequest) -> bool:
         """Whether the status of a job may stand where this one does: it is its own, or of a job that ended without results.

@@ -67,6 +67,40 @@ def test_versions_follow_each_other_without_a_look_at_each(outbox: Outbox) -> No
     assert reserve(outbox, OTHER, "hello-v7") == "hello-v41"
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted", "name"),
+    [
+        ("Report", "report", "report-v2"),
+        ("report", "Report", "Report-v2"),
+        ("REPORT", "rePort", "rePort-v2"),
+        ("Zo\u00eb", "zo\u00eb", "zo\u00eb-v2"),
+        ("Stra\u00dfe", "STRASSE", "STRASSE-v2"),
+        ("Report", "reports", "reports"),
+    ],
+)
+@pytest.mark.parametrize("by", ["batch", "daemon", "people"])
+def test_two_results_are_never_one_file_on_another_system(
+    memory: Path, outbox: Outbox, by: str, there: str, wanted: str, name: str
+) -> None:
+    first, second = (NameRequest(one, job, {"job": job}) for one, job in ((there, ONE), (wanted, OTHER)))
+    if by == "batch":
+        assert outbox.reserve_names([first, second]) == [there, name]
+        return
+    if by == "daemon":
+        assert outbox.reserve_names([first]) == [there]
+    else:
+        (memory / f"{there}.mp4").touch()
+    assert outbox.reserve_names([second]) == [name]
+    # And the next daemon knows it as well
+    again = Outbox(memory)
+    assert again.choose_name(NameRequest(wanted, "job-20260101T000000Z-00000003", {})) != wanted
+
+
+def test_a_result_whose_letters_were_taken_apart_keeps_its_name(outbox: Outbox) -> None:
+    (outbox.root / "Zoe\u0308.mp4").touch()
+    assert reserve(outbox, ONE, "Zo\u00eb") == "Zo\u00eb-v2"
+
+
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
 def test_the_name_of_a_job_without_results_is_free_again(outbox: Outbox, ops: Unflushed, state: str) -> None:
     outbox.reserve_name("hello", ONE, {"job": ONE, "state": state, "source": "hello.yaml"})
