@@ -32,6 +32,7 @@ from daemon.queue.pauses import SCOPES, Pauses
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.recovery import recover_spool
 from daemon.queue.retention import run_retention
+from daemon.queue.returned_manifests import ManifestReturner
 from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
@@ -119,6 +120,7 @@ class Service:
         for subscriber in (
             estimator,
             self.status,
+            ManifestReturner(self.outbox, self.spool),
             self.metrics,
             LogWriter(),
             self.state,

@@ -265,6 +265,23 @@ class Outbox:
         self.check()
         fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary_path("job-voices"))
 
+    def publish_manifest(self, name: str, job_id: str, data: bytes) -> None:
+        """Put a manifest beside a status, as `NAME.yaml`, or with the job's id where a file has that name. Nothing is flushed.
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: nothing is left.
+        """
+        self.check()
+        temporary = self._temporary_path(job_id)
+        try:
+            fs.OPS.write(temporary, data, sync=False)
+            for stem in (name, f"{name}-{job_id}"):
+                if fs.publish(temporary, self.root / f"{stem}.yaml", sync=False):
+                    return
+        finally:
+            fs.remove(temporary)
+
     def publish_notes(self, notes: Sequence[tuple[str, str]]) -> None:
         """Write sentences for people: for each name and sentence a file `NAME.txt`, or, if that is taken, a file with a similar
         name. All are flushed together.
