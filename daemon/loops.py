@@ -143,6 +143,9 @@ class Loops:
             # Also where nothing was dropped: `/readyz` says what would become of it.
             await self._disk.run(self._admission.check_room)
             await self._take_drops(drops)
+            await self._disk.run(self._admission.strays.answer)
+            if self._admission.strays.unfinished:
+                self._wake.notify()
         finally:  # whatever kept the drops: a cancelled job gives room
             await self.inbox_requests.answer_all()
             if self.inbox_requests.unfinished:

@@ -32,6 +32,7 @@ from daemon.queue.pauses import SCOPES, Pauses
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.recovery import recover_spool
 from daemon.queue.retention import run_retention
+from daemon.queue.returned_manifests import ManifestReturner
 from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
@@ -62,7 +63,7 @@ class Service:
         self.settings = settings
         self._config = config
         self.spool = Spool(settings.paths.spool)
-        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json")
+        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json", self.spool.is_resting)
         # Asked each time, as a reload may change it.
         self.routes = Routes(settings)
         self.ready_queue = ReadyQueue(
@@ -119,6 +120,7 @@ class Service:
         for subscriber in (
             estimator,
             self.status,
+            ManifestReturner(self.outbox, self.spool),
             self.metrics,
             LogWriter(),
             self.state,

@@ -22,7 +22,7 @@ from daemon.system import fs
 
 #: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are litter.
 KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", "profiles", *STAGES, *RESTING}
-KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json"}
+KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json", "strays.json"}
 
 
 @dataclass(frozen=True)

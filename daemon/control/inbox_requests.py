@@ -26,7 +26,7 @@ from daemon.system.safe_open import path_by_descriptor
 
 log = structlog.get_logger()
 
-_NUMBERED = re.compile(r"(.+)-\d+")  # a job of a file with several
+_NUMBERED = re.compile(r"(.+)-v?\d+")  # a job of a file with several, or a second version
 #: An unmatched request is answered after so many times `companion_wait_s`, although manifests that came before are not read yet.
 LONGEST_WAIT = 3
 #: Answers that are flushed together.

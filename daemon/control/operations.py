@@ -172,13 +172,13 @@ class Operations:
                 f"{job.id} was refused when it was taken in.",
                 "Mend its manifest and drop it again.",
             )
-        # Somebody may have removed its status, and the name may be another job's now.
-        if self._outbox.owner_of(job.name) != job.id:
-            job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
         job.warnings = []
         job.not_before, job.stage = 0.0, job.stages[0]
+        # A failed job's name is free, so that another may have taken it, or take it in this moment.
+        job.state = "queued"
+        job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         await self._state_machine.enqueue(job, directory)
         return f"{job.id} starts again, as {job.name}."
 

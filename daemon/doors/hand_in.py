@@ -19,7 +19,7 @@ from daemon.errors import AvatarError, JobError
 from daemon.intake.scanner import ignored
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
-from daemon.outbox.outbox import ENDINGS, clean_stem
+from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.permissions import current_user, owner_name
 from daemon.system.safe_open import open_inside
@@ -177,7 +177,7 @@ def hand_in(manifest: dict[str, Any], stem: str, inbox: Path, outbox: Path) -> P
     target = inbox / f"{stem}.yaml"
     temporary = _temporary(inbox)
     result = clean_stem(str(manifest.get("output", stem)))
-    free = not any(os.path.lexists(outbox / f"{result}{ending}") for ending in ENDINGS)
+    free = Outbox(outbox).is_free(result)
     try:
         with _readable_by_the_group():
             fs.OPS.write(temporary, _dump(manifest))

@@ -22,6 +22,7 @@ from daemon.intake.file_writers import FileWriters
 from daemon.intake.job_builder import JOB_BYTES, Post
 from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import MANIFESTS, Drop, InboxScanner, Look
+from daemon.intake.strays import Strays
 from daemon.intake.waiting_manifests import WaitingManifests, WaitingNote
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_job_id
@@ -101,6 +102,7 @@ class Admission:
         )
         self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
+        self.strays = Strays(outbox, lambda: self.inbox, spool.root / "strays.json")
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
         #: Since when manifests lack something, also those that nobody has been told of yet; by the inbox's clock, in s.
         self._incomplete: dict[str, float] = {}
@@ -171,6 +173,8 @@ class Admission:
                 yield batch
                 batch, jobs = [], 0
         yield batch
+        # Those whose time was over have been taken meanwhile.
+        self._unnoted = [note for note in self._unnoted if note.drop.name in self._present]
         turn = Turn(self.inbox.clock)
         while self._unnoted and turn.has_room():
             now, self._unnoted = self._unnoted[:BATCH], self._unnoted[BATCH:]
@@ -306,7 +310,9 @@ class Admission:
         peek = self._peek(drop)
         if peek.held:
             return self._waited_enough(self._wait(drop, [], [peek.held]))
-        unready = list(islice((name for name in peek.files if not self.inbox.still(name)), MISSING))
+        spelled = (self.inbox.spelled(name) for name in peek.files)
+        lacking = list(islice((one for one in spelled if not self.inbox.still(one.name)), MISSING))
+        unready = [one.name for one in lacking]
         if not unready:
             return self._fits(drop, left)
         # Files that are there need a second look like every other; that alone is not worth telling.
@@ -317,11 +323,13 @@ class Admission:
             return False
         names = {name: printable(os.path.basename(name)) for name in unready}
         notes = [f"{names[name]} is there, but it changes, or a program has it open for writing." for name in moving]
+        notes += [one.hint for one in lacking if one.hint]
         since = self._wait(drop, list(names.values()), notes)
         # A file that is still being written is never taken, however long it takes.
         return not moving and self._waited_enough(since) and not any(map(self._is_moving, peek.files))
 
-    def _is_moving(self, name: str) -> bool:
+    def _is_moving(self, named: str) -> bool:
+        name = self.inbox.spelled(named).name
         return not self.inbox.still(name) and self.inbox.last_look(name) is not None
 
     def _waited_enough(self, since: float) -> bool:
@@ -339,7 +347,7 @@ class Admission:
         known = self._peeks.get(drop.name)
         if known is None:
             return 0
-        files = sum(self.inbox.size(name) for name in known.files)
+        files = sum(self.inbox.size(self.inbox.spelled(name).name) for name in known.files)
         return files + known.look.size + known.jobs * JOB_BYTES
 
     def _peek(self, drop: Drop) -> _Peek:

@@ -8,6 +8,7 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -22,7 +23,7 @@ from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.fair_queue import Turn
-from daemon.intake.scanner import Look
+from daemon.intake.scanner import Look, Spelled
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, Job, document_id
@@ -59,6 +60,10 @@ class FileFacts(Protocol):
 
     def is_whole(self, name: str, now: Look) -> bool:
         """Whether it is whole, and looks like it did at the last look; True where it was not looked at."""
+        ...
+
+    def spelled(self, name: str) -> Spelled:
+        """The file as it is there, where its name is written a little otherwise."""
         ...
 
 
@@ -171,7 +176,7 @@ class JobBuilder:
         manifests = [item for item in claimed.items if isinstance(item, Manifest)]
         folder = os.path.dirname(claimed.source)
         names = {os.path.join(folder, name) for manifest in manifests for name in manifest.files()}
-        return sum(self._facts().size(name) for name in names)
+        return sum(self._facts().size(self._facts().spelled(name).name) for name in names)
 
     def _due(self, build: _Build) -> bool:
         """Whether something is left to do for a job that an earlier try may have made."""
@@ -242,7 +247,7 @@ class JobBuilder:
                 job.note("cancelled", by=by)
                 exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
             job.set_error(exc, "intake")
-        job.name = self._outbox.choose_name(build.wanted, job.id)
+        job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
         record = fs.dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status
             check_room(self._settings, told, JOB_BYTES + 3 * len(record))
@@ -255,7 +260,9 @@ class JobBuilder:
         `new`: ids of those whose name was chosen just now; the others may have a name since an earlier try.
         """
         fs.OPS.sync_all(list({build.place.parent for build in builds if build.place}))
-        chosen = {build.job.id: build.job.name for build in builds if build.job.id in new}
+        chosen = {
+            b.job.id: b.job.name for b in builds if b.job.id in new or self._outbox.owner_of(b.job.name) == b.job.id
+        }
         requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
         names = self._outbox.reserve_names(requests)
         for build, name in zip(builds, names, strict=True):
@@ -295,8 +302,11 @@ class JobBuilder:
         folder = os.path.dirname(build.claimed.source)
         for field, name in manifest.companions().items():
             target = copy_name(field)
-            path = os.path.join(folder, name)
-            with open_inside(self._settings.paths.inbox, path) as fd:
+            found = self._facts().spelled(os.path.join(folder, name))
+            path = found.name
+            if found.warning:
+                build.job.manifest_warnings.append(f"{field}: {found.warning}")
+            with _opened(self._settings.paths.inbox, found) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
@@ -311,6 +321,24 @@ class JobBuilder:
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
+
+
+@contextlib.contextmanager
+def _opened(inbox: Path, found: Spelled) -> Iterator[int]:
+    """Open a file that a manifest names.
+
+    Raises:
+        JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
+        Postponed: somebody holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = stack.enter_context(open_inside(inbox, found.name))
+        except JobError as exc:
+            if exc.code == "file-missing" and found.hint:
+                raise JobError(exc.code, found.hint, "Mend the manifest, and drop it again.") from exc
+            raise
+        yield fd
 
 
 def _allow(_size: int) -> None:

@@ -22,8 +22,11 @@ from typing import NamedTuple
 import structlog
 
 from daemon.config import Settings
+from daemon.intake.conflict_copies import is_conflict_copy
 from daemon.intake.file_writers import FileWriters, Heard, Writing
+from daemon.jobs.untrusted import printable
 from daemon.system.safe_open import open_below
+from daemon.system.spelling import composed, folded
 from daemon.system.writers import is_written_below
 
 log = structlog.get_logger()
@@ -33,6 +36,8 @@ MANIFESTS = (".yaml", ".yml")
 REQUEST_ENDINGS = (".cancel", ".hold", ".release")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
+#: Files that people are told of where one of them may be meant.
+SIMILAR = 10
 MAX_DEPTH = 4  # folders below the inbox that are looked into
 
 
@@ -76,13 +81,56 @@ class Drop:
 
 
 def ignored(name: str) -> bool:
-    """Names that are never a finished drop: hidden, temporary, or a copy made by a synchroniser."""
+    """Names that are never a finished drop: hidden, temporary, a lock, or a copy made by a synchroniser."""
+    return _is_passed_over(name) or is_conflict_copy(name)
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether a program made a file for itself, so that people need no word about it."""
     return (
-        name.startswith((".", "~$"))
-        or name.endswith("~")
+        name.startswith((".", "~$", "~lock", "~WR", "#"))
+        or name.endswith(("~", "#"))
         or name.lower().endswith(UNFINISHED)
-        or ".sync-conflict-" in name
     )
+
+
+class Spelled(NamedTuple):
+    """A file that a manifest names.
+
+    Attributes:
+        asked: its path below the inbox as the manifest has it.
+        name: the path as it is there; `asked` where it is not there.
+        similar: names of files one of which may be meant, where it is not there.
+    """
+
+    asked: str
+    name: str
+    similar: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str | None:
+        """What to say where a file was taken whose name differs in capital letters."""
+        if composed(self.name) == composed(self.asked):
+            return None
+        return (
+            f"{_shown(self.asked)} is not there; {_shown(self.name)} was taken, the only file of that name but for capital "
+            "letters."
+        )
+
+    @property
+    def hint(self) -> str | None:
+        """What to say where the file is not there and others are that may be meant."""
+        if not self.similar:
+            return None
+        others = ", ".join(map(_shown, self.similar[:SIMILAR]))
+        return (
+            f"{_shown(self.asked)} is not there, but {others} {'is' if len(self.similar) == 1 else 'are'}. Write the name of the "
+            "file in the manifest as it is."
+        )
+
+
+def _shown(path: str) -> str:
+    return printable(os.path.basename(path))
 
 
 class Seen(NamedTuple):
@@ -117,6 +165,12 @@ class InboxScanner:
         self._absent: set[str] = set()
         #: Files such as `hello.cancel` found by the last look: requests of people who have only the folder.
         self.requests: list[str] = []
+        #: Other files found by the last look, by their path below the inbox.
+        self.others: list[str] = []
+        #: Folders that were not looked into because they lie too deep.
+        self.too_deep: set[str] = set()
+        #: What lies in folders that names were looked up in since the last look, by what it is like.
+        self._listings: dict[str, dict[str, list[str]]] = {}
         #: Folders found by the last look, by their path below the inbox.
         self.folders: list[str] = []
         #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
@@ -126,22 +180,30 @@ class InboxScanner:
         """One look at every file; returns the manifests."""
         self.now = self.clock()
         before, seen, self._seen = self._seen, {}, {}
-        drops, requests = [], []
+        drops: list[Drop] = []
+        requests: list[str] = []
+        others: list[str] = []
+        self.too_deep, self._listings = set(), {}
         closed: dict[str, str] = {}
         self.folders = []
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name, look in self._files(root, root, "", 0, closed):
                 seen[name] = self._note(root, name, look, before.get(name))
-                if name.lower().endswith(MANIFESTS):
+                if is_conflict_copy(os.path.basename(name)):
+                    others.append(name)
+                elif name.lower().endswith(MANIFESTS):
                     drops.append(Drop(name, look, self._left(seen[name]) <= 0))
                 elif name.lower().endswith(REQUEST_ENDINGS):
                     requests.append(name)
+                else:
+                    others.append(name)
             for name in self._asked - seen.keys():
                 if (look_again := self._look_below(root, name)) is not None:
                     seen[name] = self._note(root, name, look_again, before.get(name))
         finally:
             os.close(root)
+        self.others = others
         self._seen, self.requests, self._asked, self._absent = seen, requests, set(), set()
         self._writers.keep(set(seen))
         self._tell_closed(closed)
@@ -152,7 +214,7 @@ class InboxScanner:
     ) -> Iterator[tuple[str, Look]]:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if ignored(entry.name):
+                if _is_passed_over(entry.name):
                     continue
                 name = prefix + entry.name
                 try:
@@ -160,6 +222,8 @@ class InboxScanner:
                         yield name, Look.of(entry.stat(follow_symlinks=False))
                     elif depth < MAX_DEPTH:
                         yield from self._folder(root, name, depth, closed)
+                    else:
+                        self.too_deep.add(name)
                 except FileNotFoundError:
                     continue  # moved away while we looked
                 except OSError as exc:  # one folder or file of somebody's; the others are looked at
@@ -241,6 +305,66 @@ class InboxScanner:
                 self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
         self._asked.add(name)
         return self._left(self._seen[name]) <= 0
+
+    def spelled(self, name: str) -> Spelled:
+        """Find a file that a manifest names, also where its name is written otherwise: with letters composed or not, or, where
+        only one such file is there, with other capitals.
+
+        Args:
+            name: path below the inbox.
+        """
+        if name in self._seen:
+            return Spelled(name, name)
+        folder = ""
+        *above, last = name.split("/")
+        for part in above:
+            found = self._like(folder, part)
+            if len(found) != 1:
+                return Spelled(name, name)
+            folder = os.path.join(folder, found[0])
+        found = self._like(folder, last)
+        if len(found) == 1:
+            return Spelled(name, os.path.join(folder, found[0]))
+        return Spelled(name, name, tuple(found) or self._of_other_kinds(folder, last))
+
+    def _like(self, folder: str, part: str) -> list[str]:
+        """Names in a folder that stand for this one: itself, or else the same letters, or else the same but for capitals."""
+        found = self._listing(folder).get(folded(part), [])
+        for same in (part.__eq__, lambda name: composed(name) == composed(part)):
+            if exact := [name for name in found if same(name)]:
+                return exact
+        return found
+
+    def _of_other_kinds(self, folder: str, name: str) -> tuple[str, ...]:
+        """Files of the same name with another ending, of which one may be meant."""
+        stem = folded(os.path.splitext(name)[0])
+        names = (one for found in self._listing(folder).values() for one in found)
+        return tuple(
+            sorted(
+                one
+                for one in names
+                if folded(one.split(".")[0]) == stem and not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
+            )
+        )
+
+    def _listing(self, folder: str) -> dict[str, list[str]]:
+        known = self._listings.get(folder)
+        if known is None:
+            known = self._listings[folder] = {}
+            with contextlib.suppress(OSError, ValueError), self._opened_folder(folder) as fd, os.scandir(fd) as entries:
+                for entry in entries:
+                    if not ignored(entry.name):
+                        known.setdefault(folded(entry.name), []).append(entry.name)
+        return known
+
+    @contextlib.contextmanager
+    def _opened_folder(self, folder: str) -> Iterator[int]:
+        with self._opened() as root:
+            fd = open_below(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def is_open(self, name: str) -> bool:
         """Whether somebody has a file open for writing, as far as was heard or the kernel tells. May be asked in any thread."""

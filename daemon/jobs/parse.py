@@ -25,7 +25,7 @@ def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | Jo
     Raises:
         JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
     """
-    text = _decode(data)
+    text = decode(data)
     documents = [
         document
         for document in yaml_positions.load_documents(text, Manifest.model_fields)
@@ -42,7 +42,12 @@ def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | Jo
     return [document if isinstance(document, JobError) else _validate(document) for document in documents]
 
 
-def _decode(data: bytes) -> str:
+def decode(data: bytes) -> str:
+    """Return the text of a manifest file.
+
+    Raises:
+        JobError: `manifest-not-text`.
+    """
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise JobError("manifest-not-text", "The manifest is not a text file.", "Save it as plain UTF-8 text.")
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"

@@ -107,7 +107,7 @@ def load_documents(text: str, keys: Collection[str] = ()) -> Iterator[YamlDocume
         JobError: `yaml-too-large`.
     """
     budget, lines = _Budget(), text.splitlines()
-    for part in _parts(text):
+    for part in document_texts(text):
         try:
             budget.check(part)
             for root in yaml.compose_all(part, Loader=yaml.CSafeLoader):
@@ -133,7 +133,7 @@ def load_documents(text: str, keys: Collection[str] = ()) -> Iterator[YamlDocume
             yield JobError("yaml-invalid", f"The manifest is not valid YAML: {exc}.", "Save it as plain UTF-8 text.")
 
 
-def _parts(text: str) -> Iterator[str]:
+def document_texts(text: str) -> Iterator[str]:
     """Yield the documents' texts, each behind as many empty lines as stand before it, so that its positions are the file's."""
     start = 0
     for mark in _SEPARATOR.finditer(text):

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+import re
 import secrets
+import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.jobs.kinds import KINDS
+from daemon.outbox.alike_names import AlikeNames
 from daemon.system import fs
 from daemon.system.mount_guard import MountGuard
 
-#: Endings of the files of one result; a name is taken if a file with any of them exists.
-ENDINGS = (".json", *dict.fromkeys(ending for kind in KINDS.values() for _, ending in kind.results))
+STATUS_ENDING = ".json"
+#: Endings of the files of one result; a name is taken if a file with any of them exists, but for the status of a job that ended
+#: without results.
+ENDINGS = (STATUS_ENDING, *dict.fromkeys(ending for kind in KINDS.values() for _, ending in kind.results))
 ID_LENGTH = len("job-20260102T030405Z-0a1b2c3d")
 #: Larger than any status file, metadata of the manifest included.
 MAX_STATUS_BYTES = 8 * 2**20
 #: The published list of voices (daemon/outbox/voice_list.py). It is hidden and has no ending, so no result can have its name.
 VOICES = ".avatard-voices"
 MAX_STEM_BYTES = 180  # leaves room for a job id and an ending within the 255 bytes of a file name
+_VERSION = re.compile(r"(.+)-v([1-9]\d{0,8})")
 
 
 def clean_stem(name: str) -> str:
@@ -48,13 +53,10 @@ class NameRequest(NamedTuple):
     chosen: str | None = None
 
 
-def _candidates(wanted: str, job_id: str) -> Iterator[str]:
-    """Yield names for a job's results, best first, without end, since users can create files with any name."""
-    stem = clean_stem(wanted)
-    yield stem
-    yield f"{stem}-{job_id}"
-    while True:
-        yield f"{stem}-{job_id}-{secrets.token_hex(2)}"
+def _version_of(stem: str) -> tuple[str, int]:
+    """Return a name without its version, and the version: ("hello", 2) for hello-v2, ("hello", 1) for hello."""
+    found = _VERSION.fullmatch(stem)
+    return (found[1], int(found[2])) if found else (stem, 1)
 
 
 def _read_up_to(fd: int, limit: int) -> bytes:
@@ -70,10 +72,17 @@ class Outbox:
     Args:
         root: the folder.
         memory: file in the spool that identifies this outbox; if given, nothing is written while it is not mounted.
+        is_resting: whether the job of an id is at no stage and in no queue; by default what its status says is believed.
     """
 
-    def __init__(self, root: Path, memory: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, memory: Path | None = None, is_resting: Callable[[str], bool] = lambda job_id: True
+    ) -> None:
         self.root = root
+        self._is_resting = is_resting
+        #: Held while a name is checked and given: a job may be retried, in another thread, at the moment its name is.
+        self._naming = threading.Lock()
+        self._alike = AlikeNames(root, ENDINGS)
         self._mount_guard = MountGuard(root, memory, "outbox") if memory else None
 
     def check(self) -> None:
@@ -85,18 +94,38 @@ class Outbox:
         if self._mount_guard is not None:
             self._mount_guard.check()
 
-    def choose_name(self, wanted: str, job_id: str) -> str:
-        """Return the name that `reserve_name` would give a job now: the one it owns, or the first free one."""
-        first = itertools.islice(_candidates(wanted, job_id), 2)
-        owned = (name for name in first if self.owner_of(name) == job_id)
-        return next(owned, None) or self._free_name(wanted, job_id)
+    def choose_name(self, request: NameRequest) -> str:
+        """Return the name that `reserve_names` would give a job now: the one it owns, the one it wants, or the next version of
+        it that is free (`hello-v2`).
+
+        Finding the version takes the logarithm of their number, since people may drop the same name for years.
+        """
+        stem = clean_stem(request.wanted)
+        if self._is_free(stem, request):
+            return stem
+        base, taken = _version_of(stem)
+        free = taken + 1
+        while not self._is_free(f"{base}-v{free}", request):
+            taken, free = free, free * 2
+        while free - taken > 1:
+            middle = (taken + free) // 2
+            if self._is_free(f"{base}-v{middle}", request):
+                free = middle
+            else:
+                taken = middle
+        return f"{base}-v{free}"
+
+    def is_free(self, name: str) -> bool:
+        """Whether a new job from the inbox itself that wants this name for its results would get it now."""
+        return self._is_free(name, NameRequest(name, "", {}))
 
     def reserve_name(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
         """Reserve the name of one job, as `reserve_names` does."""
         return self.reserve_names([NameRequest(wanted, job_id, status)])[0]
 
     def reserve_names(self, requests: Sequence[NameRequest]) -> list[str]:
-        """Reserve names for jobs by writing their first status files; where a name is taken, the job id is appended.
+        """Reserve names for jobs by writing their first status files. A name that is taken gets a version (`hello-v2`); one of a
+        job that failed or was cancelled without results is free again, and the new status replaces the old one in one step.
 
         The same job gets the same name again, for example after a crash. All files are flushed together, which makes bursts
         fast.
@@ -113,7 +142,7 @@ class Outbox:
         written: list[Path] = []
         try:
             for request in requests:
-                names.append(request.chosen or self.choose_name(request.wanted, request.job))
+                names.append(request.chosen or self.choose_name(request))
                 written.append(self._temporary_path(request.job))
                 self._write_temporary(request, names[-1], written[-1])
             fs.OPS.sync_all(written)
@@ -126,21 +155,63 @@ class Outbox:
         fs.OPS.sync_dir(self.root)
         return names
 
-    def _free_name(self, wanted: str, job_id: str) -> str:
-        return next(name for name in _candidates(wanted, job_id) if not self._is_taken(name))
-
     def _write_temporary(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
         fs.OPS.write(temporary, fs.dump_json({**request.status, "name": name}), sync=sync)
 
     def _publish_status(self, request: NameRequest, name: str, temporary: Path) -> str:
         """Give a written status file its name, or the next free name if this one was taken meanwhile; returns the name."""
-        if self.owner_of(name) == request.job:
-            fs.rename(temporary, self.root / f"{name}.json")
-            return name
-        while not fs.publish(temporary, self.root / f"{name}.json", sync=False):
-            name = self._free_name(request.wanted, request.job)
-            self._write_temporary(request, name, temporary, sync=True)
+        with self._naming:
+            while not self._put(request, name, temporary):
+                name = self.choose_name(request)
+                self._write_temporary(request, name, temporary, sync=True)
         return name
+
+    def _put(self, request: NameRequest, name: str, temporary: Path) -> bool:
+        """Rename a status file to the name of its job. False: it is taken."""
+        target = self.root / f"{name}.json"
+        present = self.read_status(name)
+        if self._may_replace(present, request):
+            fs.rename(temporary, target)
+        elif self._has_alike(name) or not fs.publish(temporary, target, sync=False):
+            return False
+        self._alike.add(name)
+        return True
+
+    def _has_alike(self, name: str) -> bool:
+        """Whether results are there whose name is the same on Windows or a Mac."""
+        stems = (os.path.join(self.root, other) for other in self._alike.of(name))
+        return any(os.path.lexists(stem + ending) for stem in stems for ending in ENDINGS)
+
+    def _is_free(self, name: str, request: NameRequest) -> bool:
+        """Whether a job may have a name: it has it already, or nothing of another job's results is there."""
+        present = self.read_status(name)
+        if present is not None and str(present.get("job")) == request.job:
+            return True
+        stem = os.path.join(self.root, name)
+        if any(os.path.lexists(stem + ending) for ending in ENDINGS if ending != STATUS_ENDING):
+            return False
+        if os.path.lexists(stem + STATUS_ENDING):
+            return self._may_replace(present, request)
+        return not self._has_alike(name)
+
+    def _may_replace(self, present: dict[str, Any] | None, request: NameRequest) -> bool:
+        """Whether the status of a job may stand where this one does: it is its own, or of a job that ended without results.
+
+        Jobs from another folder of the inbox, which may be another person's, and other documents of the same manifest keep
+        theirs. What the status says of its job is only believed if the job rests.
+        """
+        if present is None:
+            return False
+        job, wanted = str(present.get("job")), request.status
+        if job == request.job:
+            return True
+        here, there = (str(status.get("source") or "") for status in (wanted, present))
+        return (
+            present.get("state") in ("failed", "cancelled")
+            and os.path.dirname(here) == os.path.dirname(there)
+            and (here != there or wanted.get("document", 0) == present.get("document", 0))
+            and self._is_resting(job)
+        )
 
     def _temporary_path(self, job_id: str) -> Path:
         """Return an unpredictable path, so that nobody can place a link there. Leftovers are removed when the daemon starts."""
@@ -170,10 +241,6 @@ class Outbox:
             os.close(fd)
         return record if isinstance(record, dict) else None
 
-    def _is_taken(self, name: str) -> bool:
-        stem = os.path.join(self.root, name)
-        return any(os.path.lexists(stem + ending) for ending in ENDINGS)
-
     def write_status(self, name: str, status: dict[str, Any], *, durable: bool) -> None:
         """Replace a job's status file.
 
@@ -197,6 +264,23 @@ class Outbox:
         """
         self.check()
         fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary_path("job-voices"))
+
+    def publish_manifest(self, name: str, job_id: str, data: bytes) -> None:
+        """Put a manifest beside a status, as `NAME.yaml`, or with the job's id where a file has that name. Nothing is flushed.
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: nothing is left.
+        """
+        self.check()
+        temporary = self._temporary_path(job_id)
+        try:
+            fs.OPS.write(temporary, data, sync=False)
+            for stem in (name, f"{name}-{job_id}"):
+                if fs.publish(temporary, self.root / f"{stem}.yaml", sync=False):
+                    return
+        finally:
+            fs.remove(temporary)
 
     def publish_notes(self, notes: Sequence[tuple[str, str]]) -> None:
         """Write sentences for people: for each name and sentence a file `NAME.txt`, or, if that is taken, a file with a similar

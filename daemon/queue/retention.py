@@ -116,8 +116,12 @@ def finished_results(outbox: Path) -> Iterator[Clearable]:
                 continue
             names = [str(output["file"]) for output in record.get("outputs", [])]
             mine = (stem, f"{stem}-{record.get('job')}")
+            given_back = (
+                [outbox / f"{one}.yaml" for one in mine if "/" not in one] if record["state"] == "failed" else []
+            )
             present = [
                 status,
+                *(path for path in given_back if path.is_file() and path.stat().st_uid == os.geteuid()),
                 *(outbox / name for name in names if _is_result_of(name, mine) and (outbox / name).is_file()),
             ]
             yield Clearable(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))

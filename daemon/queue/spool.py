@@ -77,6 +77,13 @@ class Spool:
         with self._moving:
             return next((path for folder in self.folders()[3:] if (path := folder / job_id).is_dir()), None)
 
+    def is_resting(self, job_id: str) -> bool:
+        """Whether a job has failed or was cancelled, or is not here any more. `job_id`: not checked yet."""
+        if not JOB_ID.fullmatch(job_id):
+            return False
+        place = self.find_job(job_id)
+        return place is None or place.parent == self.resting("failed")
+
     def save_job(self, job: Job, directory: Path, *, durable: bool = True) -> None:
         """Write the record into the job's directory. The new name becomes durable only with the next move."""
         temporary = directory / SPARE

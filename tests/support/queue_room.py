@@ -133,7 +133,7 @@ class QueueRoom:
         self.spool = Spool(self.settings.paths.spool)
         self.spool.create()
         self.settings.paths.outbox.mkdir()
-        self.outbox = Outbox(self.settings.paths.outbox)
+        self.outbox = Outbox(self.settings.paths.outbox, is_resting=self.spool.is_resting)
         self.diary = Diary()
         #: The clock of the checks of source files, and which of these somebody has open for writing.
         self.now, self.open_files = time.monotonic(), set[str]()

@@ -83,8 +83,9 @@ def submit(
         manifest[key], said = share(path, inbox)
         if said:
             click.echo(f"avatar: {said}", err=True)
+    result = clean_stem(str(manifest.get("output", stem)))
+    status, before = outbox / f"{result}.json", Outbox(outbox).owner_of(result)
     handed_in = hand_in(manifest, stem, inbox, outbox)
-    status = outbox / f"{clean_stem(str(manifest.get('output', stem)))}.json"
     if not wait:
         show(
             {"manifest": str(handed_in), "status": str(status)},
@@ -92,7 +93,7 @@ def submit(
             lambda: click.echo(f"Handed in. Watch {status}"),
         )
         return
-    final = _wait(shell, status, timeout, quiet=as_json)
+    final = _wait(shell, status, timeout, before, quiet=as_json)
     show(final, as_json, lambda: _tell(final, outbox))
     if final["state"] != "done":
         raise click.exceptions.Exit(1)
@@ -115,8 +116,9 @@ def _complete(manifest: dict[str, Any], text: str | None, files: dict[str, Path]
         raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
 
 
-def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, Any]]:
-    """The job's status at every change, until it is finished.
+def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = None) -> Iterator[dict[str, Any]]:
+    """The job's status at every change, until it is finished. `before`: id of a job that failed under the same name earlier, and
+    whose status is passed over.
 
     Raises:
         AvatarError: `daemon-absent` when nobody works, `answer-late` when the time is over.
@@ -126,6 +128,8 @@ def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, A
     last: dict[str, Any] | None = None
     while True:
         now = checked(name, outbox.read_status(name))
+        if now is not None and now["job"] == before:
+            now = None
         if now is not None and now != last:
             last = now
             yield now
@@ -144,11 +148,11 @@ def follow(shell: Shell, status: Path, timeout_s: float) -> Iterator[dict[str, A
         time.sleep(LOOK_S)
 
 
-def _wait(shell: Shell, status: Path, timeout_s: float, *, quiet: bool) -> dict[str, Any]:
+def _wait(shell: Shell, status: Path, timeout_s: float, before: str | None, *, quiet: bool) -> dict[str, Any]:
     final: dict[str, Any] = {}
     if quiet or not sys.stderr.isatty():
         stage = None
-        for final in follow(shell, status, timeout_s):
+        for final in follow(shell, status, timeout_s, before):
             if not quiet and (final["state"], final.get("stage")) != stage:
                 stage = (final["state"], final.get("stage"))
                 click.echo(f"{final['state']:8} {final.get('stage') or ''}", err=True)
@@ -164,7 +168,7 @@ def _wait(shell: Shell, status: Path, timeout_s: float, *, quiet: bool) -> dict[
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("handed in", total=1.0)
-        for final in follow(shell, status, timeout_s):
+        for final in follow(shell, status, timeout_s, before):
             bar.update(
                 task, completed=final.get("progress") or 0.0, description=f"{final['state']} {final.get('stage') or ''}"
             )

@@ -12,6 +12,7 @@ import click
 from daemon.cli.common import Shell, json_option, show
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.untrusted import read_manifest
@@ -51,16 +52,19 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
 
 
 def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices: bool) -> dict[str, Any]:
+    spelled, warnings = InboxScanner(folder, settings).spelled, list[str]()
     try:
         if isinstance(item, JobError):
             raise item
-        for name in item.files():
-            with open_inside(folder, name) as fd:
+        for key, name in item.companions().items():
+            found = spelled(name)
+            warnings += [f"{key}: {found.warning}"] if found.warning else []
+            with open_inside(folder, found.name) as fd:
                 os.fstat(fd)
         _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
-    return {"ok": True, "manifest": item.model_dump(mode="json"), "warnings": list(item.warnings)}
+    return {"ok": True, "manifest": item.model_dump(mode="json"), "warnings": [*item.warnings, *warnings]}
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:

@@ -72,6 +72,15 @@ def test_a_job_with_an_output_of_its_own_is_waited_for_under_that_name(house: In
     assert "greeting is in use already" in again.stderr
 
 
+def test_the_name_of_a_submitted_job_that_failed_can_be_used_again(house: Installation) -> None:
+    # Given a job that failed / When another is handed in under its name, and waited for
+    house.drop("hello.yaml", "kind: speech\ntxt: Good morning.\n")
+    assert house.finished("hello")["state"] == "failed"
+    told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--wait").stdout
+    # Then the old failure is not taken for its end
+    assert told.split() == [str(house.outbox / "hello.wav")]
+
+
 def test_submits_at_the_same_time_hand_in_one_job_each_and_none_replaces_another(
     installation: Callable[..., Installation], tmp_path: Path
 ) -> None:

@@ -156,9 +156,38 @@ def test_a_manifest_edited_after_it_was_taken_is_a_new_job_and_the_old_one_stays
     room.put("a.yaml", "kind: speech\ntext: Something else.\n")
     (second,) = room.settle()
     assert first.id != second.id
-    assert second.name == f"a-{second.id}"
+    assert second.name == "a-v2"
     assert room.spool.load_job(room.spool.folder_of(first)).manifest["text"] == "Hello."
     assert json.loads((room.outbox / "a.json").read_bytes())["job"] == first.id
+
+
+def test_a_mended_manifest_gets_the_name_and_the_status_of_the_one_that_failed(room: Room) -> None:
+    # Given a manifest that failed, and one of that name in the folder of somebody else
+    room.put("hello.yaml", "kind: speech\ntxt: Hello.\n")
+    room.put("anna/hello.yaml")
+    assert sorted((job.source, job.name, job.state) for job in room.settle()) == [
+        ("anna/hello.yaml", "hello-v2", "queued"),
+        ("hello.yaml", "hello", "failed"),
+    ]
+    # When it is mended, but for a second mistake, and mended at last
+    for text, state in (("kind: speech\ntext: []\n", "failed"), (SPEECH, "queued")):
+        room.put("hello.yaml", text)
+        (job,) = room.settle()
+        # Then its status tells of the last one
+        assert (job.name, job.state, room.status("hello")["state"]) == ("hello", state, state)
+        assert room.status("hello")["job"] == job.id
+    # And the next is another version, also for a daemon that has just been started
+    again = Room(room.inbox.parent)
+    again.look()
+    again.put("hello.yaml")
+    assert [job.name for job in again.settle()] == ["hello-v3"]
+
+
+def test_documents_of_one_manifest_that_fail_keep_a_status_each(room: Room) -> None:
+    room.put("a.yaml", "kind: speech\noutput: x\n---\nkind: speech\noutput: x\n")
+    assert sorted(job.name for job in room.settle()) == ["a-1", "a-2"]
+    room.put("b.yaml", "kind: speech\ntext: One.\noutput: x\n---\nkind: speech\ntext: Two.\noutput: x\n")
+    assert sorted(job.name for job in room.settle()) == ["x", "x-v2"]
 
 
 def test_a_file_of_the_name_of_a_manifest_that_waited_is_a_job_of_its_own(tmp_path: Path) -> None:

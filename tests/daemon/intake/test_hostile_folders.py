@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.outbox.outbox import NameRequest
 from tests.support.canary import unread
 from tests.support.intake_room import SPEECH, Room
 
@@ -40,7 +41,7 @@ def test_nothing_planted_in_the_outbox_is_followed_or_overwritten(room: Room, ca
     # Then the jobs have other names, and what was there is there
     for name in ("link", "video", "folder", "pipe", "deep", "list"):
         job = jobs[f"{name}.yaml"]
-        assert job.name == f"{name}-{job.id}"
+        assert job.name == f"{name}-v2"
     assert jobs["mine.yaml"].name == "mine"
     assert {name: (outbox / name).lstat().st_ino for name in planted} == planted
     (outbox / ".other.json.tmp").unlink()
@@ -59,26 +60,28 @@ def test_a_status_that_claims_to_be_another_jobs_gains_nothing(room: Room) -> No
     (room.inbox / "a.yaml").unlink()
     room.settle()
     # Then the file is left alone, and each job has its own
-    assert job.name == f"b-{job.id}"
+    assert job.name == "b-v2"
     assert json.loads((room.outbox / "b.json").read_bytes())["state"] == "done"
     assert not (room.outbox / "a.json").exists()
 
 
 def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Room) -> None:
-    # Given somebody who takes every name as soon as it is chosen
-    job_names: list[str] = []
+    # Given somebody who takes the first names as soon as they are chosen
+    taken: list[str] = []
     choose = room.service.outbox.choose_name
 
-    def chosen(wanted: str, job_id: str) -> str:
-        name = choose(wanted, job_id)
-        (room.outbox / f"{name}.json").write_text("mine")
-        job_names.append(name)
+    def chosen(request: NameRequest) -> str:
+        name = choose(request)
+        if len(taken) < 3:
+            (room.outbox / f"{name}.json").write_text("mine")
+            taken.append(name)
         return name
 
     room.service.outbox.choose_name = chosen  # type: ignore[method-assign]
     room.put("a.yaml")
     (job,) = room.settle()
-    assert (room.outbox / "a.json").read_text() == "mine"
+    assert (taken, job.name) == (["a", "a-v2", "a-v3"], "a-v4")
+    assert all((room.outbox / f"{name}.json").read_text() == "mine" for name in taken)
     assert json.loads((room.outbox / f"{job.name}.json").read_bytes())["job"] == job.id
     assert room.spool.load_job(room.spool.folder_of(job)).name == job.name
 

@@ -32,38 +32,116 @@ def files(outbox: Outbox) -> list[str]:
 
 def test_a_name_is_given_once_and_the_second_of_that_name_gets_its_own(outbox: Outbox) -> None:
     assert reserve(outbox, ONE) == "hello"
-    assert reserve(outbox, OTHER) == f"hello-{OTHER}"
+    assert reserve(outbox, OTHER) == "hello-v2"
     # Then each has its status, which says under what name it will find its results
-    assert files(outbox) == [f"hello-{OTHER}.json", "hello.json"]
+    assert files(outbox) == ["hello-v2.json", "hello.json"]
     assert outbox.read_status("hello") == {"job": ONE, "state": "queued", "name": "hello"}
-    assert outbox.read_status(f"hello-{OTHER}") == {"job": OTHER, "state": "queued", "name": f"hello-{OTHER}"}
-    assert (outbox.owner_of("hello"), outbox.name_of(OTHER), outbox.name_of("job-3")) == (ONE, f"hello-{OTHER}", None)
+    assert outbox.read_status("hello-v2") == {"job": OTHER, "state": "queued", "name": "hello-v2"}
+    assert (outbox.owner_of("hello"), outbox.name_of(OTHER), outbox.name_of("job-3")) == (ONE, "hello-v2", None)
 
 
 def test_asked_again_after_a_crash_it_gives_the_same_name(outbox: Outbox) -> None:
     for _ in range(2):
         assert reserve(outbox, ONE) == "hello"
-        assert reserve(outbox, OTHER) == f"hello-{OTHER}"
+        assert reserve(outbox, OTHER) == "hello-v2"
     assert len(files(outbox)) == 2
 
 
 def test_the_jobs_of_one_batch_get_different_names(outbox: Outbox) -> None:
     requests = [NameRequest("hello", job_id, {"job": job_id}) for job_id in (ONE, OTHER)]
-    assert outbox.reserve_names(requests) == ["hello", f"hello-{OTHER}"]
-    assert (outbox.owner_of("hello"), outbox.owner_of(f"hello-{OTHER}")) == (ONE, OTHER)
+    assert outbox.reserve_names(requests) == ["hello", "hello-v2"]
+    assert (outbox.owner_of("hello"), outbox.owner_of("hello-v2")) == (ONE, OTHER)
+
+
+def test_versions_follow_each_other_without_a_look_at_each(outbox: Outbox) -> None:
+    # Given a name that has been dropped for years / When it is dropped again
+    for number in range(2, 40):
+        (outbox.root / f"hello-v{number}.mp4").touch()
+    (outbox.root / "hello.json").touch()
+    looked_at: list[str] = []
+    read = outbox.read_status
+    outbox.read_status = lambda name: looked_at.append(name) or read(name)  # type: ignore[func-returns-value,method-assign]
+    assert reserve(outbox, ONE) == "hello-v40"
+    assert len(looked_at) < 20
+    # And a name that is a version by itself goes on from there
+    assert reserve(outbox, OTHER, "hello-v7") == "hello-v41"
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "name"),
+    [
+        ("Report", "report", "report-v2"),
+        ("report", "Report", "Report-v2"),
+        ("REPORT", "rePort", "rePort-v2"),
+        ("Zo\u00eb", "zo\u00eb", "zo\u00eb-v2"),
+        ("Stra\u00dfe", "STRASSE", "STRASSE-v2"),
+        ("Report", "reports", "reports"),
+    ],
+)
+@pytest.mark.parametrize("by", ["batch", "daemon", "people"])
+def test_two_results_are_never_one_file_on_another_system(
+    memory: Path, outbox: Outbox, by: str, there: str, wanted: str, name: str
+) -> None:
+    first, second = (NameRequest(one, job, {"job": job}) for one, job in ((there, ONE), (wanted, OTHER)))
+    if by == "batch":
+        assert outbox.reserve_names([first, second]) == [there, name]
+        return
+    if by == "daemon":
+        assert outbox.reserve_names([first]) == [there]
+    else:
+        (memory / f"{there}.mp4").touch()
+    assert outbox.reserve_names([second]) == [name]
+    # And the next daemon knows it as well
+    again = Outbox(memory)
+    assert again.choose_name(NameRequest(wanted, "job-20260101T000000Z-00000003", {})) != wanted
+
+
+def test_a_result_whose_letters_were_taken_apart_keeps_its_name(outbox: Outbox) -> None:
+    (outbox.root / "Zoe\u0308.mp4").touch()
+    assert reserve(outbox, ONE, "Zo\u00eb") == "Zo\u00eb-v2"
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_the_name_of_a_job_without_results_is_free_again(outbox: Outbox, ops: Unflushed, state: str) -> None:
+    outbox.reserve_name("hello", ONE, {"job": ONE, "state": state, "source": "hello.yaml"})
+    ops.calls.clear()
+    assert outbox.reserve_name("hello", OTHER, {"job": OTHER, "state": "queued", "source": "hello.yaml"}) == "hello"
+    # In one step: at no moment there is no status, and a crash leaves one of the two
+    assert [name for name, _ in ops.calls] == ["write", "sync_all", "rename", "sync_dir"]
+    assert outbox.owner_of("hello") == OTHER
+
+
+@pytest.mark.parametrize(
+    ("state", "source", "document", "result", "resting"),
+    [
+        ("done", "hello.yaml", 0, False, True),
+        ("running", "hello.yaml", 0, False, True),
+        ("failed", "hello.yaml", 0, True, True),
+        ("failed", "hello.yaml", 1, False, True),  # another video of the same manifest
+        ("failed", "anna/hello.yaml", 0, False, True),
+        ("failed", "hello.yaml", 0, False, False),  # anybody can write that into a status
+    ],
+)
+def test_no_other_name_is_free_again(
+    memory: Path, state: str, source: str, document: int, result: bool, resting: bool
+) -> None:
+    outbox = Outbox(memory, is_resting=lambda job: resting)
+    outbox.reserve_name("hello", ONE, {"job": ONE, "state": state, "source": source, "document": document})
+    if result:
+        (memory / "hello.jpg").touch()
+    status = {"job": OTHER, "state": "queued", "source": "hello.yaml", "document": 0}
+    assert outbox.reserve_name("hello", OTHER, status) == "hello-v2"
+    assert outbox.owner_of("hello") == ONE
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_name_under_which_anything_lies_is_taken(outbox: Outbox, ending: str) -> None:
     theirs = outbox.root / f"hello{ending}"
     theirs.symlink_to("nowhere")
-    assert reserve(outbox, ONE) == f"hello-{ONE}"
-    # Also where both of the first names are gone
-    (outbox.root / f"hello-{OTHER}{ending}").write_text("theirs")
-    name = reserve(outbox, OTHER)
-    assert name.startswith(f"hello-{OTHER}-")
+    (outbox.root / f"hello-v2{ending}").write_text("theirs")
+    assert reserve(outbox, ONE) == "hello-v3"
     assert theirs.is_symlink()
-    assert (outbox.root / f"hello-{OTHER}{ending}").read_text() == "theirs"
+    assert (outbox.root / f"hello-v2{ending}").read_text() == "theirs"
 
 
 def test_a_file_that_comes_in_the_last_moment_is_not_overwritten(outbox: Outbox, ops: Unflushed) -> None:
@@ -73,7 +151,7 @@ def test_a_file_that_comes_in_the_last_moment_is_not_overwritten(outbox: Outbox,
 
     ops.before = come_first
     name = reserve(outbox, ONE)
-    assert name == f"hello-{ONE}"
+    assert name == "hello-v2"
     assert (outbox.root / "hello.json").read_text() == "theirs"
     status = outbox.read_status(name)
     assert status is not None
@@ -103,7 +181,7 @@ def test_a_name_is_durable_before_the_job_is_told_it(outbox: Outbox, ops: Unflus
 def test_what_people_put_in_a_status_files_place_is_nobodys(outbox: Outbox, content: bytes) -> None:
     (outbox.root / "hello.json").write_bytes(content)
     assert outbox.read_status("hello") is None
-    assert reserve(outbox, ONE) == f"hello-{ONE}"
+    assert reserve(outbox, ONE) == "hello-v2"
 
 
 def test_a_link_or_a_pipe_in_a_status_files_place_is_not_read(outbox: Outbox, tmp_path: Path) -> None:

@@ -63,6 +63,17 @@ def test_old_jobs_are_cleared_at_start_and_young_ones_stay(installation: Callabl
     assert (one.outbox / "old.wav").exists()
 
 
+def test_a_manifest_that_came_back_goes_with_its_status_and_nothing_outside_does(tmp_path: Path) -> None:
+    outbox, outside = tmp_path / "outbox", tmp_path / "outside.yaml"
+    (outbox / "b-x").mkdir(parents=True)
+    for path in (outbox / "a.yaml", outbox / "c.yaml", outside):
+        path.touch()
+    for name, state, job in (("a", "failed", "1"), ("b", "failed", "x/../../outside"), ("c", "done", "2")):
+        (outbox / f"{name}.json").write_text(json.dumps({"job": job, "state": state}))
+    found = sorted(sorted(path.name for path in one.paths) for one in finished_results(outbox))
+    assert found == [["a.json", "a.yaml"], ["b.json"], ["c.json"]]
+
+
 def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(
         json.dumps({"state": "done", "outputs": [{"file": "a.mp4"}, {"file": "../../etc/passwd"}]})

@@ -1,0 +1,139 @@
+"""Answers to files in the inbox that were surely meant to become a video, and of which nothing would be made without a word.
+
+Each is answered once, by a text file in the outbox; the file itself stays, since it is its owner's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from daemon.intake.conflict_copies import is_conflict_copy
+from daemon.intake.fair_queue import Turn
+from daemon.intake.scanner import MANIFESTS, MAX_DEPTH, InboxScanner
+from daemon.jobs.untrusted import printable
+from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.system import fs
+
+log = structlog.get_logger()
+
+#: Answers that are flushed together.
+BATCH = 64
+
+_MISSPELT = (".yam", ".yalm", ".ymal", ".yaml_", ".yml_")
+_TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf")
+_OTHER_MARKUP = (".toml", ".xml", ".ini")
+_PACKED = (".zip", ".rar", ".7z", ".tar", ".gz")
+_EXAMPLE = """
+    image: portrait.jpg
+    text: |
+      What is to be said.
+"""
+
+
+def remark(name: str) -> str | None:
+    """Return what the owner of a file in the inbox should know; None where there is nothing to say.
+
+    Args:
+        name: the file's name, without its folder.
+    """
+    shown = printable(name)
+    stem, ending = os.path.splitext(name)
+    ending = ending.lower()
+    inner = os.path.splitext(stem)[1].lower()
+    if is_conflict_copy(name):
+        return (
+            f"{shown} is a copy that a synchroniser made because a file was changed in two places, so no job was made of it. "
+            "Remove it, or give it a name of its own if it is wanted."
+            if ending in MANIFESTS
+            else None
+        )
+    if inner in MANIFESTS and ending in _TEXTS:
+        return (
+            f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(stem)} in the inbox. Windows "
+            'hides the last ending: switch on "File name extensions" in the menu "View" of the Explorer to see it.'
+        )
+    if ending in _MISSPELT or ending == ".json":
+        why = "what JSON can say is valid YAML" if ending == ".json" else "manifests end in .yaml or .yml"
+        return f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(_stem(stem))}.yaml; {why}."
+    if ending in _TEXTS or ending in _OTHER_MARKUP:
+        what = "A text alone is no job" if ending in _TEXTS else "A manifest is a YAML file"
+        return (
+            f"Nothing was made of {shown}. {what}. Put the picture and a file {printable(stem)}.yaml into the inbox, which "
+            f"says:\n{_EXAMPLE}"
+        )
+    if ending in _PACKED:
+        return f"Nothing was made of {shown}, because packed files are not opened. Put the files in it into the inbox."
+    return None
+
+
+def _stem(stem: str) -> str:
+    """`hello.yaml.json` is to be hello.yaml."""
+    return os.path.splitext(stem)[0] if stem.lower().endswith(MANIFESTS) else stem
+
+
+def _too_deep(name: str) -> str:
+    return (
+        f"The folder {printable(name)} was not looked into, because it lies more than {MAX_DEPTH} folders deep in the inbox. "
+        "Move its files up."
+    )
+
+
+class Strays:
+    """Answers what the last look has found, each file once as long as it lies there.
+
+    Args:
+        inbox: gives the inbox.
+        memory: file in the spool with the names of those that were answered.
+    """
+
+    def __init__(self, outbox: Outbox, inbox: Callable[[], InboxScanner], memory: Path) -> None:
+        self._outbox = outbox
+        self._inbox = inbox
+        self._memory = memory
+        self._told: set[str] | None = None
+        #: Whether the last turn ended before all were answered.
+        self.unfinished = False
+
+    def answer(self) -> None:
+        """Answer the files that are whole, as far as one turn goes.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        inbox = self._inbox()
+        told = self._told = self._remembered() if self._told is None else self._told
+        present = {*inbox.others, *inbox.too_deep}
+        new = [name for name in sorted(present - told) if name in inbox.too_deep or inbox.still(name)]
+        turn = Turn(inbox.clock)
+        while new and turn.has_room():
+            batch, new = new[:BATCH], new[BATCH:]
+            self._tell(inbox, batch)
+            told.update(batch)
+            turn.jobs += len(batch)
+        self.unfinished = bool(new)
+        if turn.jobs or told - present:
+            told &= present
+            fs.replace_json(self._memory, sorted(told), durable=False)
+
+    def _tell(self, inbox: InboxScanner, names: list[str]) -> None:
+        notes = []
+        for name in names:
+            base = os.path.basename(name)
+            said = _too_deep(name) if name in inbox.too_deep else remark(base)
+            if said:
+                notes.append((clean_stem(base), said))
+                log.info("stray file", name=base, answer=said)
+        if notes:
+            self._outbox.publish_notes(notes)
+
+    def _remembered(self) -> set[str]:
+        try:
+            names = json.loads(self._memory.read_bytes())
+        except (OSError, ValueError):
+            return set()
+        return {str(name) for name in names} if isinstance(names, list) else set()

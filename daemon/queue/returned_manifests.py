@@ -1,0 +1,99 @@
+"""Gives the manifest of a failed job back to its author, beside the status, with the error in it as a comment.
+
+Whoever mends it and moves it into the inbox has a job of the same name again. It is a help and no promise, and so costs no flush:
+where a crash or a full disk comes in between, the job has failed all the same, and its status says why.
+"""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+import yaml
+
+from daemon.errors import AvatarError
+from daemon.events import Subscriber
+from daemon.jobs.parse import decode
+from daemon.jobs.record import Job
+from daemon.jobs.untrusted import read_manifest
+from daemon.jobs.yaml_positions import document_texts
+from daemon.outbox.outbox import Outbox
+from daemon.queue.spool import Spool
+
+log = structlog.get_logger()
+
+#: Begins the lines that are added, and taken out again when the manifest comes back once more.
+MARK = "# avatard: "
+#: Longer manifests are not given back: to read them takes time in the event loop.
+MAX_BYTES = 64 << 10
+_LINE = re.compile(r"\bline (\d+)\b")
+_SEPARATOR = re.compile(r"---\s*(#.*)?")
+
+
+def with_error(data: bytes, document: int, error: str) -> bytes | None:
+    """Return one document of a manifest file with an error as a comment above the line that it names.
+
+    Args:
+        document: its number, from 0.
+        error: message and hint; its "line N" counts the lines of the whole file.
+
+    Returns:
+        None where the file is no text, or has no such document.
+    """
+    try:
+        text = decode(data)
+    except AvatarError:
+        return None
+    texts = [part for part in document_texts(text.replace("\r\n", "\n")) if not _is_empty(part)]
+    if document >= len(texts):
+        return None
+    lines = texts[document].split("\n")
+    first = next(number for number, line in enumerate(lines) if line.strip())
+    first += _SEPARATOR.fullmatch(lines[first]) is not None
+    found = _LINE.search(error)
+    at = min(max(first, int(found[1]) - 1 if found else first), len(lines) - 1)
+    # A comment inside a text would be spoken: it goes above the key that the line belongs to.
+    while at > first and (not lines[at].strip() or lines[at][0] in " \t-]}"):
+        at -= 1
+    comment = [MARK + line for line in error.splitlines()]
+    marked, plain = [*lines[first:at], *comment, *lines[at:]], lines[first:]
+    if _value(marked) != _value(plain):
+        marked = [*comment, *plain]
+    return _without_old_marks(marked, comment).encode()
+
+
+def _without_old_marks(lines: list[str], comment: list[str]) -> str:
+    return "\n".join(line for line in lines if not line.startswith(MARK) or line in comment).strip("\n") + "\n"
+
+
+def _is_empty(text: str) -> bool:
+    lines = (line.strip() for line in text.splitlines())
+    return all(not line or line.startswith("#") or _SEPARATOR.fullmatch(line) for line in lines)
+
+
+def _value(lines: list[str]) -> object:
+    """What YAML reads in lines; None where it is no YAML."""
+    try:
+        events = yaml.parse("\n".join(lines), Loader=yaml.CSafeLoader)
+        return [(type(event), getattr(event, "value", None)) for event in events]
+    except yaml.YAMLError:
+        return None
+
+
+class ManifestReturner(Subscriber):
+    """Gives manifests back when their jobs have failed by their own fault."""
+
+    def __init__(self, outbox: Outbox, spool: Spool) -> None:
+        self._outbox = outbox
+        self._spool = spool
+
+    def job_finished(self, job: Job) -> None:
+        if job.state != "failed" or job.error is None or job.error.get("fault") != "job":
+            return
+        error = f"{job.error.get('message', '')} {job.error.get('hint', '')}".strip()
+        try:
+            data = read_manifest(self._spool.folder_of(job), "manifest.yaml", MAX_BYTES)
+            if (marked := with_error(data, job.document, error)) is not None:
+                self._outbox.publish_manifest(job.name, job.id, marked)
+        except (AvatarError, OSError) as exc:
+            log.warning("manifest not given back", job_id=job.id, error=str(exc))

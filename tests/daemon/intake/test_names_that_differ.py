@@ -1,0 +1,101 @@
+"""Files that are there under a name that a person or another system takes for the same as the one in the manifest."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PORTRAIT
+from tests.support.intake_room import SETTLE_S, Room
+
+PICTURE = PORTRAIT.read_bytes()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    one = Room(tmp_path)
+    one.look()
+    return one
+
+
+def detect(image: str) -> str:
+    return f"kind: detect\nimage: {image}\n"
+
+
+@pytest.mark.parametrize("taken_apart", ["file", "manifest"])
+@pytest.mark.parametrize("folder", ["", "Größe/"])
+def test_a_name_with_letters_taken_apart_is_the_same_name(room: Room, taken_apart: str, folder: str) -> None:
+    one, other = (unicodedata.normalize("NFC", f"{folder}Zoë.png"), unicodedata.normalize("NFD", f"{folder}Zoë.png"))
+    room.put(other if taken_apart == "file" else one, PICTURE)
+    room.put("a.yaml", detect(one if taken_apart == "file" else other))
+    (job,) = room.settle()
+    assert (job.state, room.copy_of(job), job.manifest_warnings) == ("queued", PICTURE, [])
+
+
+@pytest.mark.parametrize("there", ["Portrait.JPG", "portrait.JPG", "PORTRAIT.jpg"])
+def test_the_only_file_that_differs_in_capitals_is_taken_with_a_word(room: Room, there: str) -> None:
+    room.put(there, PICTURE)
+    room.put("a.yaml", detect("portrait.jpg"))
+    (job,) = room.settle()
+    assert (job.state, room.copy_of(job)) == ("queued", PICTURE)
+    (warning,) = room.status("a")["warnings"]
+    assert "portrait.jpg is not there" in warning
+    assert there in warning
+
+
+def test_a_file_of_exactly_the_name_is_taken_whatever_else_is_there(room: Room) -> None:
+    for name in ("anna.png", "Anna.png", "ANNA.png"):
+        room.put(name, PICTURE + name.encode())
+    room.put("a.yaml", detect("Anna.png"))
+    (job,) = room.settle()
+    assert (room.copy_of(job), job.manifest_warnings) == (PICTURE + b"Anna.png", [])
+
+
+@pytest.mark.parametrize("there", [["Anna.PNG", "ANNA.png"], ["anna.jpeg"], ["anna.png.jpg"]])
+def test_the_status_names_at_once_what_may_be_meant_and_takes_it_when_it_is_mended(
+    room: Room, there: list[str]
+) -> None:
+    for name in there:
+        room.put(name, PICTURE)
+    room.put("a.yaml", detect("anna.png"))
+    assert room.settle() == []
+    status = room.status("a")
+    assert (status["state"], status["waiting_for"]) == ("waiting", ["anna.png"])
+    (hint,) = status["warnings"]
+    assert all(name in hint for name in there)
+    # And where it waited in vain, the error says so too
+    room.put("b.yaml", detect("anna.png"))
+    room.settle()
+    companion_wait_s = room.settings.intake.companion_wait_s
+    failed = {job.name: job for job in room.look(companion_wait_s)}
+    assert failed["b"].error is not None
+    assert all(name in failed["b"].error["message"] for name in there)
+    room.put("a.yaml", detect("anna.png"))
+    room.settle()
+    # When the file gets the name that was written
+    (room.inbox / there[0]).rename(room.inbox / "anna.png")
+    (job,) = room.settle()
+    assert room.copy_of(job) == PICTURE
+
+
+def test_a_claim_that_a_crash_left_finds_its_file_before_the_first_look(room: Room) -> None:
+    # Given a daemon that ends between the claim of a manifest and the copy of its picture
+    room.put("Portrait.JPG", PICTURE)
+    room.put("a.yaml", detect("portrait.jpg"))
+
+    def die(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    assert room.look() == []
+    room.admission.claims._accept = die  # type: ignore[assignment]
+    room.now += SETTLE_S
+    (batch,) = room.admission.scan()
+    with pytest.raises(KeyboardInterrupt):
+        room.admission.take(batch)
+    # When the next one goes on from there / Then the job has its picture
+    again = Room(room.inbox.parent)
+    again.admission.resume()
+    (directory,) = again.spool.job_folders(again.spool.ready("face"))
+    assert (directory / "source.image").read_bytes() == PICTURE

@@ -1,0 +1,51 @@
+"""The manifest of a failed job lies beside its status, with the error in it, and runs when it is mended and dropped again."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.queue.returned_manifests import with_error
+from tests.conftest import Installation, wait_for
+
+ERROR = "`x` is wrong (line {}, column 1). Mend it."
+
+
+@pytest.mark.parametrize(
+    ("data", "document", "line", "marked"),
+    [
+        ("kind: speech\nimgae: x\n", 0, 2, "kind: speech\n# avatard: {}\nimgae: x\n"),
+        ("kind: speech\r\nimgae: x\r\n", 0, 2, "kind: speech\n# avatard: {}\nimgae: x\n"),
+        # In a text, a comment would be spoken
+        ("text: |\n  One.\n  Two.\nfps: 3\n", 0, 3, "# avatard: {}\ntext: |\n  One.\n  Two.\nfps: 3\n"),
+        ('fps: 3\ntext: "One.\nTwo."\n', 0, 3, '# avatard: {}\nfps: 3\ntext: "One.\nTwo."\n'),
+        # Of several documents only the one that failed comes back
+        ("text: One.\n---\ntext: Two.\nfps: 999\n---\ntext: Three.\n", 1, 4, "text: Two.\n# avatard: {}\nfps: 999\n"),
+        # A second error replaces the first
+        ("# avatard: Old. See line 1.\nfps: 3\nfsp: 4\n", 0, 3, "fps: 3\n# avatard: {}\nfsp: 4\n"),
+        ("text: [\n", 0, 99, "# avatard: {}\ntext: [\n"),
+    ],
+)
+def test_the_line_is_marked_and_nothing_else_is_changed(data: str, document: int, line: int, marked: str) -> None:
+    error = ERROR.format(line)
+    assert with_error(data.encode(), document, error) == marked.format(error).encode()
+
+
+def test_what_is_no_text_does_not_come_back() -> None:
+    assert with_error(b"\xff\xfe\x00", 0, "Broken.") is None
+    assert with_error(b"text: One.\n", 1, "Broken.") is None
+
+
+def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> None:
+    house.drop("hello.yaml", "kind: speech\ntext: Good morning.\nspeeed: 1.1\n")
+    assert house.finished("hello")["state"] == "failed"
+    returned = house.outbox / "hello.yaml"
+    wait_for("the manifest", returned.exists)
+    lines = returned.read_text().splitlines()
+    assert lines[2].startswith("# avatard: `speeed` is not a known key (line 3, column 1).")
+    assert lines[3] == "speeed: 1.1"
+    # When the key is mended and the file moved into the inbox / Then the job has the same name, and succeeds
+    returned.write_text(returned.read_text().replace("speeed", "speed"))
+    returned.rename(house.inbox / "hello.yaml")
+    wait_for("the end", lambda: (house.status("hello") or {}).get("state") == "done")
+    assert (house.outbox / "hello.wav").exists()
+    assert not returned.exists()
