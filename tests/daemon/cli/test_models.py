@@ -189,6 +189,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
 def test_files_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]) -> None:
     small(monkeypatch)
+    hub("musetalk")
     fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
     assert set(states(tmp_path).values()) == {"good"}
     assert not (tmp_path / ".fetch").exists()
@@ -203,6 +204,7 @@ def test_a_broken_download_goes_on_where_it_was(
 ) -> None:
     # Given a line that breaks after a million bytes
     small(monkeypatch)
+    hub("musetalk")
     monkeypatch.setattr(Hub, "stop_after", 1_000_000)
     # When the files are fetched, again if the client gave up
     for _ in range(2):
@@ -220,6 +222,7 @@ def test_a_file_the_hub_does_not_have_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Callable[[str], None]
 ) -> None:
     small(monkeypatch)
+    hub("musetalk")
     Hub.files.clear()
     with pytest.raises(MachineError, match=r"TMElyralab/MuseTalk/musetalkV15/unet\.pth") as error:
         fetch.fetch_model_files(MODELS["musetalk"], tmp_path, None, lambda _: None)
