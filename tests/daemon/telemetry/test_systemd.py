@@ -14,8 +14,6 @@ import pytest
 import yaml
 
 from daemon.config import Settings
-from daemon.config.reload import reload_settings
-from daemon.errors import ConfigError
 from daemon.jobs.record import Job
 from daemon.service import Service
 from daemon.telemetry.journald import JournalSocket, journal_fields
@@ -115,29 +113,6 @@ def test_sighup_takes_a_good_config_and_keeps_the_old_one_when_it_is_wrong(
     assert one.finished("short")["state"] == "done"
     one.drop("again.yaml", {"kind": "speech", "text": "Good morning to you."})
     assert one.finished("again")["error"]["code"] == "text-too-long"
-
-
-def test_a_setting_taken_out_of_the_file_falls_back_to_its_default(tmp_path: Path) -> None:
-    # Given settings from an empty file / When one is set, and then taken out again
-    path = tmp_path / "config.yaml"
-    path.write_text("{}")
-    settings = Settings.load(path)
-    section = settings.retry
-    path.write_text("retry: {attempts: 7}\npaths: {inbox: elsewhere}\nmetrics: {port: 1}\n")
-    change = reload_settings(settings, path)
-    # Then who holds the section sees it; what is fixed at start waits
-    assert (section.attempts, change.applied) == (7, ["retry.attempts"])
-    assert change.waiting == ["paths.inbox", "metrics.port"]
-    assert settings.paths.inbox == tmp_path / "inbox"
-    assert Settings().retry.attempts == 3  # the defaults are not changed with it
-    path.write_text("{}")
-    assert reload_settings(settings, path).applied == ["retry.attempts"]
-    assert section.attempts == 3
-    # And a wrong file changes nothing, not even what is right in it
-    path.write_text("retry: {attempts: 7, crashes: 0}")
-    with pytest.raises(ConfigError, match=r"retry\.crashes"):
-        reload_settings(settings, path)
-    assert section.attempts == 3
 
 
 def test_the_journal_gets_fields_lines_and_what_is_too_long_for_a_datagram(tmp_path: Path) -> None:
