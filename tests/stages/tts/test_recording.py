@@ -40,7 +40,7 @@ def bring(folder: Path, recording: Context, **manifest: Any) -> tuple[Context, M
 def closures(recording: Context, track: MotionTrack) -> list[bool]:
     """For each P, B and M of the recording whether the lips meet there: a shut frame within a frame of the sound."""
     time = np.arange(len(track.values)) / float(track.fps)
-    shut = sum(track.column(name) for name in ("jaw", "lower_lip", "upper_lip")) == 0
+    shut = sum(track.column(name) for name in ("jaw", "round", "lower_lip", "upper_lip")) - track.column("seal") < 0.02
     shut &= track.column("press") > 0.5
     exact = [(p["start"], p["end"]) for p in timing(recording)["phones"] if p["phone"] in "pbm"]
     return [bool(shut[(time > start - 0.045) & (time < end + 0.045)].any()) for start, end in exact]
