@@ -124,6 +124,8 @@ class InteriorPainter:
         self._warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
         self._cavity = tones.cavity[::-1].astype(np.float32)
         self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
+        #: Exponent of the shade on the upper teeth; a colour that was seen inside a mouth has most of it already.
+        self._shaded = np.float32(0.10 if oral.own_colour else 0.33)
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
@@ -147,7 +149,7 @@ class InteriorPainter:
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
         seen *= shade
-        light = np.float32(1 - _ROUND_DARKENS * rounded) * shade ** np.float32(0.33)
+        light = np.float32(1 - _ROUND_DARKENS * rounded) * shade**self._shaded
         self._over(seen, "skull", opening, head, -_HIDES * unit * rounded, light)
         return np.asarray(seen, np.float32)
 

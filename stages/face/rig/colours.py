@@ -18,8 +18,14 @@ Colour = npt.NDArray[np.float64]
 #: Luma of an RGB colour (BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
 
-#: Lowest ratio of blue to green in skin of any tone in white light.
-_LEAST_BLUE = 0.70
+#: Lowest ratio of blue to green in skin of any tone in white light, and the highest: more is pink or violet light.
+_LEAST_BLUE, _MOST_BLUE = 0.70, 0.88
+#: The white of an eye that is more saturated than this is in shade, reddened or painted: it does not tell the light's colour.
+_PALE = 0.15
+#: Teeth have at most so many times as much red as green, or they look pink, and as blue, or they look brown.
+_PINK, _BROWN = 1.17, 1.28
+#: Highest ratio of blue to green in teeth: enamel is a little yellow in white light.
+_BLUEST = 0.94
 
 
 def luma(colour: Colour) -> float:
@@ -53,9 +59,10 @@ class FaceColours:
         )
         lip = np.median(_inside(portrait, landmarks, mesh.LOWER_LIP_OUTER, mesh.LOWER_LIP_INNER), axis=0)
         warmth = float(np.clip(np.ptp(skin) / max(luma(skin), 1.0) / 0.15, 0.0, 1.0))
-        white = _white(skin, _eye_white(portrait, landmarks))
+        eyes = np.concatenate([_inside(portrait, landmarks, upper, lower) for upper, lower, _ in mesh.EYES])
+        white = _white(skin, float(np.percentile(eyes @ LUMA, 97)))
         varnish = _yellow(skin)
-        teeth = _teeth(skin, white, warmth) * varnish
+        teeth = white * _teeth_tint(skin, eyes, warmth) * varnish
         dark = _darkest(portrait, landmarks)
         cavity = 0.12 * (0.4 * lip + 0.6 * luma(lip) * _tint(1.75, 0.62, 0.52, warmth))
         cavity += 0.35 * dark * _tint(1.3, 0.9, 0.82, warmth)
@@ -64,8 +71,12 @@ class FaceColours:
 
 
 def _yellow(skin: Colour) -> Colour:
-    """The yellow of varnish or warm light, by which white things lose blue: skin in white light has more, whatever its tone."""
-    return np.array([1.0, 1.0, np.clip(skin[2] / max(skin[1], 1.0) / _LEAST_BLUE, 0.5, 1.0)])
+    """The yellow of varnish or warm light, by which white things lose blue: skin in white light has more, whatever its tone.
+
+    They lose some green, too: they turn golden, not olive.
+    """
+    blue = float(np.clip(skin[2] / max(skin[1], 1.0) / _LEAST_BLUE, 0.5, 1.0))
+    return np.array([1.0, blue**0.25, blue])
 
 
 def _tint(red: float, green: float, blue: float, warmth: float) -> Colour:
@@ -98,12 +109,6 @@ def _darkest(portrait: Picture, landmarks: FloatArray) -> float:
     return float(np.percentile(portrait[y0:y1, x0:x1].reshape(-1, 3) @ LUMA, 2))
 
 
-def _eye_white(portrait: Picture, landmarks: FloatArray) -> float:
-    """Luma of the brightest pixels inside the eyes: how white looks in this picture's light."""
-    values = [_inside(portrait, landmarks, upper, lower) @ LUMA for upper, lower, _ in mesh.EYES]
-    return float(np.percentile(np.concatenate(values), 97))
-
-
 def _white(skin: Colour, eye: float) -> float:
     """Luma of a white thing before the face. Eyes lie in the shade of brows, glasses and lashes, or are painted white: it is near
     the skin's.
@@ -111,10 +116,26 @@ def _white(skin: Colour, eye: float) -> float:
     return float(np.clip(eye, 0.99 * luma(skin), min(1.15 * luma(skin) + 15, 225.0)))
 
 
-def _teeth(skin: Colour, white: float, warmth: float) -> Colour:
-    """Colour of teeth: white in the picture's light, slightly warm."""
+def _teeth_tint(skin: Colour, eyes: Colour, warmth: float) -> Colour:
+    """Tint of teeth: white in the picture's light, which the white of the eyes shows, or else the skin; slightly warm."""
     cast = skin / max(luma(skin), 1.0)
-    return white * (0.72 * _tint(1.04, 1.0, 0.90, warmth) + 0.28 * cast)
+    pink = np.clip(skin[2] / max(skin[1], 1.0) / _MOST_BLUE, 1.0, 1.15)
+    tint = 0.72 * _tint(1.04, 1.0, 0.93 * pink, warmth) + 0.28 * cast
+    white = _eye_white(eyes)
+    if white is not None:
+        tint = 0.5 * tint + 0.5 * _tint(1.03, 1.0, 0.94, warmth) * white / luma(white)
+    tint[1] = np.clip(tint[1], tint[0] / _PINK, tint[0])
+    tint[2] = np.clip(tint[2], tint[0] / _BROWN, tint[1] * pink * (1.0 - warmth * (1.0 - _BLUEST)))
+    return np.asarray(tint / luma(tint))
+
+
+def _eye_white(eyes: Colour) -> Colour | None:
+    """The colour of the white of the eyes: the palest of their bright pixels, [n, 3]; None if none of them is pale."""
+    level = eyes @ LUMA
+    bright = eyes[level >= np.percentile(level, 80)]
+    saturation = np.ptp(bright, axis=1) / np.maximum(bright.max(axis=1), 1.0)
+    white = np.median(bright[saturation <= np.median(saturation)], axis=0)
+    return np.asarray(white) if np.ptp(white) < _PALE * white.max() else None
 
 
 def _tongue(skin: Colour, lip: Colour, white: float, warmth: float) -> Colour:

@@ -32,8 +32,6 @@ _LOWER_WIDTHS = (0.098, 0.104, 0.112, 0.085, 0.070, 0.060)
 _LOWER_SHORTER = (0.0, 0.004, 0.002, 0.012, 0.02, 0.03)
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, and distance of the gums from the edge; units.
 _UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.080, 0.030, 0.205
-#: Painted teeth beside the picture's own are this much darker: they are painted in full light.
-_OWN_COLOUR = 0.95
 #: A row's halves differ in width by at most this fraction, however far the head is turned.
 _MOST_TURNED = 0.4
 
@@ -48,6 +46,7 @@ class MouthInterior:
         jaw: lower teeth.
         tongue: the tongue.
         own_teeth: whether the picture shows an open mouth.
+        own_colour: whether the upper teeth have the colour of teeth in the picture.
     """
 
     origin: tuple[int, int]
@@ -55,6 +54,7 @@ class MouthInterior:
     jaw: Rgba
     tongue: Rgba
     own_teeth: bool
+    own_colour: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def paint_mouth_interior(
     is_open = float(np.max(lower[:, 1] - upper[:, 1])) > CLOSED_GAP * 2 * arch * frame.unit
     own = find_own_teeth(portrait, (int(x0), int(y0)), local, frame, (upper, lower), tones) if is_open else None
     if own is not None:
-        tones = replace(tones, teeth=_OWN_COLOUR * own.colour)
+        tones = replace(tones, teeth=own.colour)
     jaw = _paint_teeth(_LOWER, along, below_lower, arch, tones, _LOWER_EDGE)
     tongue = _paint_tongue(along, below_lower, arch, tones)
     if own is not None and own.row is not None:
@@ -100,7 +100,7 @@ def paint_mouth_interior(
         gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
         covered = (1.0 - lower_closes(float(gap.max()), frame.unit)) * float(gap.max()) / frame.unit
         skull = _paint_teeth(_UPPER, along, below_upper - covered, arch, tones, _UPPER_EDGE)
-    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, is_open)
+    return MouthInterior((int(x0), int(y0)), skull, jaw, tongue, is_open, own is not None)
 
 
 def _along_arch(x: Grid, frame: FaceFrame) -> Grid:
@@ -161,7 +161,7 @@ def _paint_teeth(row: _Row, along: Grid, below: Grid, arch: float, tones: FaceCo
     light *= 1.0 - 0.25 * smoothstep((depth - 0.10) / 0.12)  # toward the gums
     gap = 0.012 / np.maximum(half, 0.03)  # the seams: narrow, wider toward the free edge
     seam = smoothstep((inside - 1 + gap * (1.0 + 1.5 * np.exp(-depth / 0.025))) / gap)
-    warm = np.array([1.0, 0.985, 0.95]) ** (tones.warmth * (1.0 + 2.5 * distance[..., None]))
+    warm = np.array([1.0, 0.982, 0.957]) ** (tones.warmth * (1.0 + 2.5 * distance[..., None]))
     colour = tones.teeth[None, None] * (light * (1.0 if row.up else 0.82))[..., None] * warm
     colour *= 1.0 - seam[..., None] * (1.0 - np.array([0.76, 0.67, 0.60]) ** (0.5 + 0.5 * tones.warmth))
     arcade = 0.03 * (inside**2 - 0.4)  # gums reach down between the teeth

@@ -32,9 +32,13 @@ _FILLED, _SOLID = 0.90, 0.90
 #: A whole row's lower end deviates from a smooth line by at most this, in units (root of the mean square), and its front teeth
 #: differ in length by at most this fraction: a row with gaps looks eaten as soon as its mouth opens.
 _RAGGED, _UNEVEN = 0.016, 0.4
+#: Teeth that end less than this above the lower lip, in units, may go on behind it, unless a usual tooth's length is seen.
+_CLEAR, _LONG = 0.055, 0.10
+#: Teeth show their colour in the pixels above this percentile of brightness.
+_BRIGHTEST = 86
 #: Least and greatest height of the row, and the greatest distance of its upper end from the lip, in units; gums that reach down
 #: between two teeth, about a tooth's width of `_TOOTH` columns, do not count.
-_LEAST, _MOST, _FROM_LIP, _TOOTH = 0.035, 0.22, 0.04, 9
+_LEAST, _MOST, _FROM_LIP, _TOOTH = 0.035, 0.22, 0.055, 9
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,21 @@ def find_own_teeth(
 
 
 def _colour(shown: Grid, tones: FaceColours) -> Grid:
-    """The colour of the brighter half of the teeth's pixels; not darker than teeth in this picture's light can be."""
+    """The colour of the brightest and least red of the teeth's pixels: the others are in shade, at a lip's edge or gums.
+
+    It is neither darker nor redder than teeth in this picture's light can be.
+    """
     level = shown @ LUMA
-    bright = np.median(shown[level >= np.median(level)], axis=0)
-    return np.asarray(bright * max(1.0, 0.85 * luma(tones.teeth) / max(luma(bright), 1.0)))
+    bright = shown[level >= np.percentile(level, _BRIGHTEST)]
+    redness = _redness(bright)
+    colour = np.median(bright[redness <= np.median(redness)], axis=0)
+    colour[1:] = np.maximum(colour[1:], colour[0] * tones.teeth[1:] / max(tones.teeth[0], 1.0))
+    return np.asarray(colour * max(1.0, 0.95 * luma(tones.teeth) / max(luma(colour), 1.0)))
+
+
+def _redness(colours: Grid) -> Grid:
+    """How much more red than green is in RGB colours [..., 3], as a part of their sum."""
+    return np.asarray((colours[..., 0] - colours[..., 1]) / np.maximum(colours.sum(axis=-1), 1.0))
 
 
 def _whole_row(
@@ -105,8 +120,13 @@ def _whole_row(
     smooth = _smoothed(np.minimum(below, _MOST))
     if float(np.sqrt(np.mean((below - smooth) ** 2))) > _RAGGED:
         return None
-    front = smooth[np.abs(frame.along_mouth(x[first:last])) <= _SPAN / 2]
+    near = np.abs(frame.along_mouth(x[first:last])) <= _SPAN / 2
+    front = smooth[near]
     if not len(front) or front.min() < (1.0 - _UNEVEN) * front.max():
+        return None
+    clear = float(np.median((height[first:last] - below)[near]))
+    seen = float(np.median((below - start[first:last] / _ROWS * height[first:last])[near]))
+    if clear < _CLEAR and seen < _LONG:
         return None
     return x[first:last], top[first:last], smooth
 
@@ -117,9 +137,9 @@ def _tooth_pixels(seen: Grid, tones: FaceColours, along: Grid) -> npt.NDArray[np
     bright = float(np.percentile(level, 88))
     if bright < _DARK * luma(tones.teeth):
         return None
-    redness = (seen[..., 0] - seen[..., 1]) / np.maximum(seen.sum(axis=-1), 1.0)
+    redness = _redness(seen)
     pale = float(np.median(redness[level > 0.9 * bright]))
-    lip = float((tones.lip[0] - tones.lip[1]) / max(tones.lip.sum(), 1.0))
+    lip = float(_redness(tones.lip))
     if lip - pale < 0.02 and luma(tones.lip) > 0.8 * bright:  # grey lips as bright as what is between them
         return None
     reddest = pale + 0.55 * max(lip - pale, 0.03)

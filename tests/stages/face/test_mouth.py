@@ -74,10 +74,12 @@ def test_a_moustache_is_no_lip_line(tmp_path: Path) -> None:
     assert apart[10:-10].max() < 0.015 * mesh.mouth_width(points)
 
 
-def teeth_in(ctx: Context, picture: Picture) -> OwnTeeth | None:
+def teeth_in(ctx: Context, picture: Picture, opened: float = 1.0) -> OwnTeeth | None:
+    """Find the teeth; the lower lip's edge lies at the fraction `opened` of the picture's opening."""
     points = landmarks_of(ctx)
     frame = FaceFrame.of(points)
-    curves: Any = tuple(frame.local(curve) for curve in lip_curves(portrait_of(ctx), points, frame))
+    curves: Any = [frame.local(curve) for curve in lip_curves(portrait_of(ctx), points, frame)]
+    curves[1] = curves[0] + opened * (curves[1] - curves[0])
     tones = FaceColours.of(portrait_of(ctx), points)
     y, x = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(float)
     return find_own_teeth(picture, (0, 0), frame.local(np.dstack([x, y])), frame, curves, tones)
@@ -98,3 +100,22 @@ def test_own_teeth_are_used_when_whole_and_not_with_a_gap(tmp_path: Path) -> Non
     assert found is not None
     assert found.row is not None
     assert broken is None or broken.row is None
+    # When the lower lip covers the lower half of the teeth / Then they are not used, because their ends are unknown
+    hidden = teeth_in(ctx, whole, opened=0.5)
+    assert hidden is not None
+    assert hidden.row is None
+
+
+def test_colour_of_teeth_is_that_of_the_lit_ones(tmp_path: Path) -> None:
+    # Given a smile, and the same with most of the row in the lips' reddish shade
+    ctx = job(tmp_path / "job", smiling())
+    stages.face.run(ctx)
+    lit, points = portrait_of(ctx), landmarks_of(ctx)[:, :2]
+    end = round(float(points[[13, 14], 0].mean() + 0.05 * mesh.mouth_width(points)))
+    shaded = lit.copy()
+    shaded[:, :end] = shaded[:, :end] * np.array([0.90, 0.80, 0.75])
+    # When the teeth are found in both / Then their colour is about the same; the median of the brighter half is 31 levels darker
+    found, dim = teeth_in(ctx, lit), teeth_in(ctx, shaded)
+    assert found is not None
+    assert dim is not None
+    assert np.abs(dim.colour - found.colour).max() < 25
