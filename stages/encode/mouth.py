@@ -128,7 +128,12 @@ class InteriorPainter:
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
     def paint(
-        self, opening: MouthOpening, head: FloatArray, jaw: tuple[float, float], tongue: float, rounded: float
+        self,
+        opening: MouthOpening,
+        head: FloatArray,
+        jaw: tuple[float, float],
+        tongue: float,
+        rounded: tuple[float, float],
     ) -> FloatArray:
         """Draw what is visible through the opening, float32 [height, width, 3].
 
@@ -137,18 +142,20 @@ class InteriorPainter:
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
             jaw: drop of the chin, and how far it rises to close a mouth that is open in the picture, px.
             tongue: how far the tongue is raised, 0 to 1.
-            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
+            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth; and which part of that hides
+                the upper teeth, 0 to 1.
         """
         unit = self._frame.unit
         shade = self._shade(opening) ** self._warmth
         seen = self._throat(opening)
         drop, rise = jaw
+        forward, hidden = rounded
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
-        self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
+        self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * forward)
         seen *= shade
-        light = np.float32(1 - _ROUND_DARKENS * rounded) * shade ** np.float32(0.33)
-        self._over(seen, "skull", opening, head, -_HIDES * unit * rounded, light)
+        light = np.float32(1 - _ROUND_DARKENS * forward) * shade ** np.float32(0.33)
+        self._over(seen, "skull", opening, head, -_HIDES * unit * forward * hidden, light)
         return np.asarray(seen, np.float32)
 
     def _throat(self, opening: MouthOpening) -> FloatArray:
@@ -157,7 +164,7 @@ class InteriorPainter:
         down = (opening.rows() - opening.middle) / half
         across = np.linspace(-1, 1, len(half), dtype=np.float32)
         depth = np.clip(1 - down * down * np.float32(0.7) - across * across, 0, 1)
-        return np.asarray((1.55 - 0.90 * depth)[..., None] * self._cavity, np.float32)
+        return np.asarray((2.10 - 1.30 * depth)[..., None] * self._cavity, np.float32)
 
     def shade_lips(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""

@@ -25,9 +25,10 @@ _JAW_NARROWS = 0.07
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
-#: Half width of the opening of rounded lips, in half mouths. The pucker presses the lips together from `_WINGS` of a half mouth
-#: outward by so many units: a small opening becomes a narrow one.
-_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.86, 0.15, 0.11
+#: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
+#: down to the least. The pucker presses the lips together from `_WINGS` of a half mouth outward by so many units: a small
+#: opening becomes a narrow one.
+_ROUND_HALF, _LEAST_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.84, 0.70, 0.15, 0.11
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.48
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
@@ -85,8 +86,10 @@ class ExpressionFields:
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
         #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
         self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
-        #: The same for rounded lips.
-        self._round_lens = np.clip(1.0 - np.abs(self._t / _ROUND_HALF) ** 2.3, 0.0, 1.0) ** 0.75
+        #: The same for rounded lips, nearly an ellipse: its ends are round.
+        usual = _USUAL_HALF * frame.face_width / (sum(frame.half_mouth) / 2)
+        half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
+        self._round_lens = np.clip(1.0 - np.abs(self._t / half) ** 2.3, 0.0, 1.0) ** 0.52
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
