@@ -43,8 +43,6 @@ Picture = npt.NDArray[np.uint8]
 #: The zoom's name among the head's fields; its weight is always 1.
 _ZOOM = "zoom"
 #: Parameters that are above 0 while the mouth speaks.
-#: An open rounded mouth hides its teeth by this part less than a small one.
-_OPEN_SHOWS = 0.75
 _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 
 
@@ -270,6 +268,7 @@ class Composer:
             mixed = lips[..., :3].astype(np.float32)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
+            self._interior.fade_line(opening, mixed, _rounded(parameters) * speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
                 cover = on_colours(visible.cover() * np.float32(speaking))
@@ -279,16 +278,10 @@ class Composer:
 
     def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
         """Draw the interior that is visible between the lips."""
-        down = parameters["jaw"] + parameters["round"]
-        drop = down * JAW * self._rig.frame.unit
+        drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
-        # Lips that stand forward cover the teeth, unless they are drawn apart.
-        rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
-        rounded = min(max(rounded, 0.0), 1.0)
-        # An open "oh" shows the edge of the upper teeth, a small "oo" none.
-        hidden = 1.0 - _OPEN_SHOWS * min(max((down - 0.25) / 0.25, 0.0), 1.0)
-        head_matrix = self._head_matrix(head)
-        return self._interior.paint(opening, head_matrix, (drop, rise), parameters["tongue"], (rounded, hidden))
+        rounded = _rounded(parameters)
+        return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
@@ -298,6 +291,12 @@ class Composer:
         source = frame.picture(local).astype(np.float32)
         target = source + field_at_points(head, self._cells, self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
+
+
+def _rounded(parameters: dict[str, float]) -> float:
+    """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
+    rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+    return min(max(rounded, 0.0), 1.0)
 
 
 def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
