@@ -86,10 +86,12 @@ class ExpressionFields:
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
         #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
         self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
-        #: The same for rounded lips, nearly an ellipse: its ends are round.
-        usual = _USUAL_HALF * frame.face_width / (sum(frame.half_mouth) / 2)
+        #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
+        left, right = frame.half_mouth
+        from_middle = (2 * self._x + left - right) / (left + right)
+        usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
         half = float(np.clip(_ROUND_HALF * usual**0.5, _LEAST_ROUND_HALF, _ROUND_HALF))
-        self._round_lens = np.clip(1.0 - np.abs(self._t / half) ** 2.3, 0.0, 1.0) ** 0.52
+        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** 2.3, 0.0, 1.0) ** 0.52
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
