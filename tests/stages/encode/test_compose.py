@@ -89,8 +89,9 @@ def test_rounded_lips_show_the_upper_teeth_only_when_the_jaw_is_down(ready: Cont
     landmarks = np.array(face_of(ready)["landmarks"], np.float32)
     rig = load_rig(ready.settings.paths.cache, np.ascontiguousarray(portrait_of(ready)), landmarks)
     unit = rig.frame.unit
-    size = portrait_of(ready).shape[1::-1]
-    whole = MouthOpening.between(rig.curve_upper, rig.curve_upper + np.float32([0, 0.2 * unit]), unit, size)
+    height, width = portrait_of(ready).shape[:2]
+    lower = rig.curve_upper + np.array([0, 0.2 * unit], np.float32)
+    whole = MouthOpening.between(rig.curve_upper, lower, unit, (width, height))
     opening = whole.visible()
     assert opening is not None
     painter = InteriorPainter(rig.oral, rig.tones, rig.frame)
