@@ -268,6 +268,7 @@ class Composer:
             mixed = lips[..., :3].astype(np.float32)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
+            self._interior.fade_line(opening, mixed, _rounded(parameters) * speaking)
             if visible is not None:
                 seen = mixed[visible.within(opening)]
                 cover = on_colours(visible.cover() * np.float32(speaking))
@@ -279,9 +280,7 @@ class Composer:
         """Draw the interior that is visible between the lips."""
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
-        # Lips that stand forward cover the teeth, unless they are drawn apart.
-        rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
-        rounded = min(max(rounded, 0.0), 1.0)
+        rounded = _rounded(parameters)
         return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
@@ -292,6 +291,12 @@ class Composer:
         source = frame.picture(local).astype(np.float32)
         target = source + field_at_points(head, self._cells, self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
+
+
+def _rounded(parameters: dict[str, float]) -> float:
+    """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
+    rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+    return min(max(rounded, 0.0), 1.0)
 
 
 def _bounded(values: FloatArray, names: tuple[str, ...]) -> FloatArray:

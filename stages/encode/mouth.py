@@ -12,6 +12,7 @@ import numpy.typing as npt
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.mouth_interior import MouthInterior
+from stages.face.sampling import blur, on_colours
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -20,6 +21,10 @@ Picture = npt.NDArray[np.uint8]
 _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: Rounded lips cover the teeth by so many units more, and shade them by so much.
 _HIDES, _ROUND_DARKENS = 0.17, 0.35
+#: Drop of the jaw in units, from which on to the double of it a rounded opening begins to show teeth.
+_SMALL = 0.14
+#: The line between shut lips beside a rounded opening is lightened by this part.
+_FADES = 0.85
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
@@ -128,6 +133,8 @@ class InteriorPainter:
         self._shaded = np.float32(0.10 if oral.own_colour else 0.33)
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
+        #: A wide rounded opening hides the upper teeth by this part less; a smile's lip is high above their edge.
+        self._shows = 0.66 if oral.own_teeth else 0.85
 
     def paint(
         self, opening: MouthOpening, head: FloatArray, jaw: tuple[float, float], tongue: float, rounded: float
@@ -139,18 +146,20 @@ class InteriorPainter:
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
             jaw: drop of the chin, and how far it rises to close a mouth that is open in the picture, px.
             tongue: how far the tongue is raised, 0 to 1.
-            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
+            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth. A wide opening shows the
+                edge of the upper teeth nevertheless, a small one none.
         """
         unit = self._frame.unit
         shade = self._shade(opening) ** self._warmth
         seen = self._throat(opening)
         drop, rise = jaw
+        hidden = rounded * (1 - self._shows * min(max((drop / unit - _SMALL) / _SMALL, 0.0), 1.0))
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
         seen *= shade
-        light = np.float32(1 - _ROUND_DARKENS * rounded) * shade**self._shaded
-        self._over(seen, "skull", opening, head, -_HIDES * unit * rounded, light)
+        light = np.float32(1 - _ROUND_DARKENS * (rounded + hidden) / 2) * shade**self._shaded
+        self._over(seen, "skull", opening, head, -_HIDES * unit * hidden, light)
         return np.asarray(seen, np.float32)
 
     def _throat(self, opening: MouthOpening) -> FloatArray:
@@ -159,7 +168,7 @@ class InteriorPainter:
         down = (opening.rows() - opening.middle) / half
         across = np.linspace(-1, 1, len(half), dtype=np.float32)
         depth = np.clip(1 - down * down * np.float32(0.7) - across * across, 0, 1)
-        return np.asarray((1.55 - 0.90 * depth)[..., None] * self._cavity, np.float32)
+        return np.asarray((2.10 - 1.30 * depth)[..., None] * self._cavity, np.float32)
 
     def shade_lips(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""
@@ -174,6 +183,37 @@ class InteriorPainter:
         below = np.clip(1 - (rows - opening.lower) / (0.035 * unit), 0, 1) * (rows > opening.lower - 1)
         dark = np.float32(amount) * self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
         lips *= (1 - dark)[..., None] ** self._warmth
+
+    def fade_line(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
+        """Lighten the dark line between the shut lips beside a rounded opening by `amount`, in place.
+
+        With the line, the mouth would look as broad as at rest. It takes colours from above and below, where it is darker.
+        """
+        opening = whole.visible()
+        if opening is None or amount <= 0:
+            return
+        unit = self._frame.unit
+        amount *= _FADES * min(float((opening.lower - opening.upper).max()) / (0.06 * unit), 1.0)
+        reach = max(round(0.065 * unit), 2)
+        beyond = (whole.softness - 0.7) / (0.8 * 0.18 * unit)  # the mouth's corners are dark, too
+        inside = np.flatnonzero(beyond < 1)
+        first, last = opening.left - whole.left, opening.right - whole.left
+        for start, end, beside in ((inside[0], first, first), (last, inside[-1] + 1, last - 1)):
+            columns = np.arange(start, end)
+            middle = whole.middle[start:end] - whole.top
+            top = max(math.floor(float(middle.min(initial=len(lips)))) - reach, 0)
+            bottom = min(math.ceil(float(middle.max(initial=0))) + reach + 1, len(lips))
+            if not len(columns) or bottom <= top:
+                continue
+            box = lips[top:bottom, start:end]
+            from_line = (np.arange(top, bottom, dtype=np.float32)[:, None] - middle) / np.float32(reach)
+            ends = (np.clip(np.round(middle + way), top, bottom - 1).astype(int) for way in (-reach, reach))
+            above, below = (blur(lips[row, columns][None], max(0.04 * unit, 1.0)) for row in ends)
+            down = np.clip(from_line / 2 + 0.5, 0, 1)[..., None]
+            lighter = np.maximum(above + down * (below - above) - box, 0)
+            fade = np.minimum(np.abs(columns - beside) / (0.1 * unit), 1) * np.minimum(2 - 2 * beyond[start:end], 1)
+            near = np.sqrt(np.clip(1 - np.abs(from_line), 0, 1)) * (amount * fade).astype(np.float32)
+            box += on_colours(near) * lighter
 
     def draw_contact(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
         """Draw the dark contact line of lips that are apart in the picture and closed in this frame, in place."""

@@ -25,9 +25,10 @@ _JAW_NARROWS = 0.07
 _ROOM_USED = 0.33
 #: Units under the other lip within which a layer goes over into the other one.
 _HIDDEN = 0.9
-#: Half width of the opening of rounded lips, in half mouths. The pucker presses the lips together from `_WINGS` of a half mouth
-#: outward by so many units: a small opening becomes a narrow one.
-_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.86, 0.15, 0.11
+#: Half width of the opening of rounded lips, in half mouths at rest; a mouth that smiles is wider, and this part of it smaller,
+#: down to the least. The pucker presses the lips together from `_WINGS` of a half mouth outward by so many units: a small
+#: opening becomes a narrow one.
+_ROUND_HALF, _LEAST_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.84, 0.80, 0.15, 0.11
 #: The corners follow the jaw of rounded lips by this fraction: the ring of the lips stays in their middle.
 _ROUND_CORNER = 0.48
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
@@ -36,7 +37,7 @@ _FULLER, _FULLER_ASIDE = 0.16, 0.34
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.32
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.31
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -85,8 +86,12 @@ class ExpressionFields:
         self._gap = np.interp(self._x, upper[:, 0], lower[:, 1] - upper[:, 1])
         #: The opening's outline: 1 at the middle, 0 at the corners. Its slope is bounded: the fields must not fold.
         self._lens = np.clip(1.0 - np.abs(self._t) ** 2.3, 0.0, 1.0)
-        #: The same for rounded lips.
-        self._round_lens = np.clip(1.0 - np.abs(self._t / _ROUND_HALF) ** 2.3, 0.0, 1.0) ** 0.75
+        #: The same for rounded lips, nearly an ellipse: its ends are round. In a turned face, too, both its halves are alike.
+        left, right = frame.half_mouth
+        from_middle = (2 * self._x + left - right) / (left + right)
+        usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
+        half = float(np.clip(_ROUND_HALF * usual**0.25, _LEAST_ROUND_HALF, _ROUND_HALF))
+        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** 2.3, 0.0, 1.0) ** 0.58
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""

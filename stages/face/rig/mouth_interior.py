@@ -175,12 +175,14 @@ def _softened(layer: Rgba, sigma: float) -> Rgba:
 
 
 def _paint_tongue(along: Grid, below: Grid, arch: float, tones: FaceColours) -> Rgba:
-    """Paint the tongue: a rounded body behind the lower teeth. Its front is lit; its back turns away into the dark."""
+    """Paint the tongue: a rounded body behind the lower teeth. Its front is lit; its back turns away into the dark, without an
+    edge.
+    """
     side = np.clip(np.abs(along) / 0.86, 0, 1)
-    top = -0.075 + 0.16 * side**2.4
+    top = -0.105 + 0.24 * side**2
     depth = (below - top) / max(arch / 0.5, 0.3) ** 0.5
-    cover = smoothstep(depth / 0.05) * (1.0 - smoothstep((side - 0.84) / 0.16))
-    light = 0.40 + 0.60 * smoothstep(depth / 0.17)  # from the back to the front
+    cover = smoothstep(depth / 0.12) * (1.0 - smoothstep((side - 0.84) / 0.16))
+    light = 0.30 + 0.70 * smoothstep(depth / 0.20)  # from the back to the front
     light *= 1.0 - 0.22 * smoothstep((depth - 0.22) / 0.16)  # the tip bends down behind the teeth
     light *= np.sqrt(np.clip(1.0 - 0.80 * side**2.2, 0.05, 1.0))
     light *= 1.0 - 0.13 * np.exp(-((along / 0.10) ** 2)) * smoothstep((depth - 0.02) / 0.08) * (

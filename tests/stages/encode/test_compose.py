@@ -18,6 +18,7 @@ from daemon.config import Settings
 from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.encode.parallel import DrawingHelper, ParallelFrames, processes_for
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
@@ -81,6 +82,27 @@ def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
     # Then
     assert width["OO"] < 0.85 * width["PP"]
     assert width["EE"] > 1.05 * width["PP"]
+
+
+def test_rounded_lips_show_the_upper_teeth_only_when_the_jaw_is_down(ready: Context) -> None:
+    # Given an opening of one size, and rounded lips
+    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
+    rig = load_rig(ready.settings.paths.cache, np.ascontiguousarray(portrait_of(ready)), landmarks)
+    unit = rig.frame.unit
+    height, width = portrait_of(ready).shape[:2]
+    lower = rig.curve_upper + np.array([0, 0.2 * unit], np.float32)
+    whole = MouthOpening.between(rig.curve_upper, lower, unit, (width, height))
+    opening = whole.visible()
+    assert opening is not None
+    painter = InteriorPainter(rig.oral, rig.tones, rig.frame)
+
+    def brightest(drop: float) -> float:
+        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (drop * unit, 0.0), 0.0, 1.0)
+        third = inside.shape[1] // 3
+        return float((inside.mean(axis=-1) * (opening.cover() > 0))[: len(inside) // 3, third:-third].max())
+
+    # When the jaw is down as in "oh" and as in "oo" / Then only the first shows something bright below the upper lip
+    assert brightest(0.3) > 2.5 * brightest(0.1)
 
 
 def test_a_blink_shuts_both_eyes_in_the_skins_own_colour(ready: Context, frames: dict[str, Picture]) -> None:
