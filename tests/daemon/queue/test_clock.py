@@ -62,7 +62,9 @@ def test_a_wait_for_the_rest_of_a_file_is_not_cut_short_by_the_delays_of_retries
     tmp_path: Path,
 ) -> None:
     service = Room(tmp_path, companion_wait_s=PATIENCE_S).service
-    service.settings.retry.__dict__["max_delay_s"] = service.settings.lanes.__dict__["pause_s"] = 0.0
+    settings = service.settings
+    settings.retry = settings.retry.model_copy(update={"max_delay_s": 0.0})
+    settings.lanes = settings.lanes.model_copy(update={"pause_s": 0.0})
     service.ready_queue.add(
         Job(new_job_id(), "n", "n.yaml", stage="tts", accepted=time.time(), not_before=time.time() + PATIENCE_S)
     )
