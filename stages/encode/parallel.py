@@ -143,7 +143,7 @@ class DrawingHelper:
         Raises:
             UnknownError: `frames-missing`: the process ended.
         """
-        if not self._ready and select.select([self._frames], [], [], 0)[0]:
+        if not self._ready and _has_bytes(self._frames):
             self.read(memoryview(bytearray(len(_READY))))
             self._ready = True
         return self._ready
@@ -173,6 +173,13 @@ class DrawingHelper:
                     "frames-missing", f"A process that draws frames ended early: {last}.", "The job is tried again."
                 )
             view = view[count:]
+
+
+def _has_bytes(stream: IO[bytes]) -> bool:
+    """Whether `stream` can be read without waiting. Unlike `select`, `poll` takes descriptors above 1023."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -233,6 +235,21 @@ def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
     # Then each frame is the one that a single process draws, in order
     assert len(together) == 7
     assert all((one == other).all() for one, other in zip(alone, together, strict=True))
+
+
+def test_a_process_with_more_than_1024_open_files_draws_too(ready: Context) -> None:
+    # Given a process whose next descriptor is one that select() refuses
+    show(ready, *[SOUNDS["AA"]] * 3)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most[1]), most[1]))
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        # When a helper is started and asked, then it answers
+        assert len(list(ParallelFrames(ready, Composer.for_job(ready), 2).frames())) == 3
+    finally:
+        for descriptor in many:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
 
 
 def test_a_video_that_is_over_before_its_helpers_start_is_whole(

@@ -197,7 +197,9 @@ def test_ffmpeg_dies_with_its_stage() -> None:
     # Then that ffmpeg is gone too
     with contextlib.suppress(ProcessLookupError):
         process = os.pidfd_open(int(done.stdout))
-        ended = select.select([process], [], [], PATIENCE_S)[0]
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        ended = poll.poll(PATIENCE_S * 1000)
         if not ended:
             signal.pidfd_send_signal(process, signal.SIGKILL)
         os.close(process)
