@@ -262,7 +262,8 @@ class Manifest(_Strict):
         "default",
         min_length=1,
         max_length=100,
-        description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
+        description="Voice to speak with: a name, engine/name, or words for gender, accent and language such as british female "
+        "(docs/voices.md). Default: heart (US English, female).",
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     lexicon: Annotated[Lexicon, BeforeValidator(_checked_lexicon)] | None = Field(
