@@ -36,8 +36,8 @@ _SPEAKERS = {
     "female": "alba amy anna berta cori daniela eva_k gosia hfc_female irina jenny_dioco kathleen kerstin kristin lada "
     "lessac lili ljspeech marylux natia nathalie paola ramona rapunzelina salka siwis southern_english_female ugla upc_ona",
     "male": "aivars alan amir artur bryce bui danny darkman davefx denis dmitri edresson faber gilles gwryw_gogleddol "
-    "harri hfc_male imre jirka joe john kareem karlsson mihai norman northern_english_male pavoque pim riccardo ronnie ruslan ryan "
-    "steinn thorsten tom upc_pau",
+    "harri hfc_male imre jirka joe john kareem karlsson mihai norman northern_english_male pavoque pim riccardo ronnie ruslan "
+    "ryan steinn thorsten tom upc_pau",
 }
 _GENDERS = {speaker: gender for gender, speakers in _SPEAKERS.items() for speaker in speakers.split()}
 
