@@ -25,7 +25,7 @@ log = structlog.get_logger()
 BATCH = 64
 
 _MISSPELT = (".yam", ".yalm", ".ymal", ".yaml_", ".yml_")
-_TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf")
+_TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf", ".pptx", ".html", ".htm")
 _OTHER_MARKUP = (".toml", ".xml", ".ini")
 _TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods", ".numbers")
 _PACKED = (".zip", ".rar", ".7z", ".tar", ".gz")

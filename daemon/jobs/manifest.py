@@ -91,7 +91,7 @@ def _file_name(value: object) -> str:
     if any(ord(char) < 32 for char in text):
         raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
-        raise ValueError("must be a file next to the manifest, not a path elsewhere")
+        raise ValueError("must name a file next to the manifest")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
     if any(part.startswith(".") and part != "." for part in parts):
