@@ -220,7 +220,7 @@ def _jpeg() -> bytes:
     return target.getvalue()
 
 
-PICTURES = {
+PICTURES: dict[str, Callable[[], bytes]] = {
     "a JPEG without its end mark": lambda: _jpeg()[:-2],
     "a JPEG of which the last tenth is missing": lambda: _jpeg()[: len(_jpeg()) * 9 // 10],
     "an empty file": lambda: b"",

@@ -20,6 +20,7 @@ from daemon.jobs.yaml_positions import YamlDocument
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
 #: Keys whose value is a list or has keys of its own.
 _COLLECTIONS = ("metadata", "lexicon", *GROUPS)
+_PLAIN_TEXT = "Save it as plain text in UTF-8; in Windows' Notepad: Save as, encoding UTF-8."
 _NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
 
 
@@ -53,15 +54,13 @@ def decode(data: bytes) -> str:
         JobError: `manifest-not-text`.
     """
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise JobError("manifest-not-text", "The manifest is not a text file.", "Save it as plain UTF-8 text.")
+        raise JobError("manifest-not-text", "The manifest is not a text file.", _PLAIN_TEXT)
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        raise JobError(
-            "manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", "Save it as plain UTF-8 text."
-        ) from exc
+        raise JobError("manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", _PLAIN_TEXT) from exc
 
 
 def _validate(document: YamlDocument) -> Manifest | JobError:
