@@ -50,6 +50,7 @@ from daemon.wire import (
 )
 from stages.context import Context, Facts
 from stages.preload import preload_stage
+from stages.shown_paths import shorten_paths, with_short_paths
 from stages.worker_log import WorkerLogHandler
 
 log = logging.getLogger("stages.worker")
@@ -161,7 +162,8 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
         if exc.code != "gpu-memory" or not release_other_models(stage):
             raise
         facts = module.run(context)
-    result = StageResult(facts=dict(facts), warnings=context.warnings)
+    warnings = [shorten_paths(warning, settings) for warning in context.warnings]
+    result = StageResult(facts=dict(facts), warnings=warnings)
     fs.replace_json(report, dict(result))
     return result
 
@@ -202,8 +204,8 @@ def run_and_report(request: RunRequest, settings: Settings, wire: Wire, lane: st
     except OtherLaneError as told:
         wire.send(Elsewhere(job=request.job, engine=told.engine))
     except Exception as exc:
-        error = classify_error(exc, settings)
         trace = traceback_of(exc)
+        error = with_short_paths(classify_error(exc, settings), settings)
         if not trace:
             log.debug("The stage reports %s.", error.code, exc_info=True)
         # After losing the GPU, CUDA cannot recover in this process, and a process that computed a wrong result may do so again:

@@ -91,7 +91,7 @@ def _file_name(value: object) -> str:
     if any(ord(char) < 32 for char in text):
         raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
-        raise ValueError("must be a file next to the manifest, not a path elsewhere")
+        raise ValueError("must name a file next to the manifest")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
     if any(part.startswith(".") and part != "." for part in parts):
@@ -262,7 +262,8 @@ class Manifest(_Strict):
         "default",
         min_length=1,
         max_length=100,
-        description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
+        description="Voice to speak with: a name, engine/name, or words for gender, accent and language such as british female "
+        "(docs/voices.md). Default: heart (US English, female).",
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     lexicon: Annotated[Lexicon, BeforeValidator(_checked_lexicon)] | None = Field(

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import UnknownError
+from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
 from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
@@ -113,7 +113,7 @@ class Composer:
         """
         picture = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
         if picture is None:
-            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", "Retry the job.")
+            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
         portrait = np.asarray(picture, np.uint8)
         landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
         rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from daemon.config import Settings
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from daemon.jobs.manifest import Manifest
 from daemon.system.process import die_with, widen_pipe
 from stages.context import Context
@@ -169,9 +169,7 @@ class DrawingHelper:
                 self._complaints.seek(0)
                 words = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
                 last = words[-1] if words else f"exit status {self._process.wait()}"
-                raise UnknownError(
-                    "frames-missing", f"A process that draws frames ended early: {last}.", "The job is tried again."
-                )
+                raise UnknownError("frames-missing", f"A process that draws frames ended early: {last}.", TRIED_AGAIN)
             view = view[count:]
 
 

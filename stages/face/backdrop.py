@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import JobError, UnknownError
+from daemon.errors import TRIED_AGAIN, JobError, UnknownError
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.face import decode
@@ -82,7 +82,7 @@ def load_backdrop(ctx: Context, plate: Picture, place: Placement) -> Picture | N
     if ctx.manifest.background_file is not None:
         found = cv2.imread(str(ctx.path(_FILE)), cv2.IMREAD_COLOR)
         if found is None or found.shape != (place.height, place.width, 3):
-            raise UnknownError("portrait-unreadable", f"{_FILE} cannot be read.", "Retry the job.")
+            raise UnknownError("portrait-unreadable", f"{_FILE} cannot be read.", TRIED_AGAIN)
         return np.asarray(found, np.uint8)
     return np.full((place.height, place.width, 3), _colour(wanted), np.uint8)
 

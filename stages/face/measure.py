@@ -32,6 +32,10 @@ _REPAIRED = (
     "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
     "A picture in which the person stands out from the background helps."
 )
+_NO_END = Caution(
+    "picture-without-end",
+    "The picture's file lacks its end mark: it was perhaps not copied completely, but nothing of the picture is missing.",
+)
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
 
@@ -95,7 +99,10 @@ def _allow_drawing(ctx: Context, width: int, height: int) -> None:
 
 def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture]:
     """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
-    source, scale = decode.read_picture(picture, options.limits.max_pixels, ctx.allow_pixels)
+    of_file: list[Caution] = []
+    source, scale = decode.read_picture(
+        picture, options.limits.max_pixels, ctx.allow_pixels, lambda: of_file.append(_NO_END)
+    )
     ctx.progress(0.2)
     source, faces, quarters = find_upright(source, shared_landmarker())
     height, width = source.shape[:2]
@@ -110,7 +117,7 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
-    cautions = [*_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
+    cautions = [*of_file, *_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
     record["video"] = {
         "width": frame.video_width, "height": frame.video_height, "left": frame.left, "top": frame.top

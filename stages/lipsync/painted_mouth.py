@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from daemon.system import fs
 from stages.musetalk.blend import SIDE, paste_patch, resize_to_box
 from stages.musetalk.mask import MaskRegion
@@ -92,7 +92,7 @@ class PaintedMouths:
                 raise ValueError("its length does not match the number of frames")
             return found
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
-            raise UnknownError("motion-unreadable", f"{PIXELS_FILE} cannot be read ({exc}).", "Retry the job.") from exc
+            raise UnknownError("motion-unreadable", f"{PIXELS_FILE} cannot be read ({exc}).", TRIED_AGAIN) from exc
 
     @property
     def frame_bytes(self) -> int:

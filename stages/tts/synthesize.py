@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from daemon.config.lexicon import entries_for_language
-from daemon.errors import JobError, ResultError
+from daemon.errors import TRIED_AGAIN, JobError, ResultError
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
@@ -155,9 +155,7 @@ def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
     path.unlink()
     found = f"{samples / track.rate:.2f} s of sound with a peak of {peak:.4f}"
     wanted = f"{track.seconds:.2f} s with a peak of {least:g} or more"
-    raise ResultError(
-        "speech-invalid", f"speech.wav contains {found} after levelling; {wanted} expected.", "See the log."
-    )
+    raise ResultError("speech-invalid", f"speech.wav contains {found} after levelling; {wanted} expected.", TRIED_AGAIN)
 
 
 def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import ResultError
+from daemon.errors import TRIED_AGAIN, ResultError
 from stages.face.cache import cache_file
 from stages.face.eyes import Eyes, judge_eyes
 from stages.face.landmarker import shared_landmarker
@@ -197,9 +197,7 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
     rig = build_rig(portrait, landmarks)
     packed = _pack(rig)
     if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # the cache would serve it to every later job
-        raise ResultError(
-            "picture-invalid", "The portrait's rig contains values that are not finite.", "The job is tried again."
-        )
+        raise ResultError("picture-invalid", "The portrait's rig contains values that are not finite.", TRIED_AGAIN)
     with cache_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **packed)
     return rig

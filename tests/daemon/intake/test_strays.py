@@ -48,6 +48,8 @@ def answers(room: Room) -> dict[str, str]:
         ("greeting.txt", "a file greeting.yaml into the inbox, which says"),
         ("anna/Rede.docx", "a file Rede.yaml into the inbox, which says"),
         ("job.toml", "a file job.yaml into the inbox, which says"),
+        ("people.csv", "tables are not read. Write one manifest for all its rows, people.yaml"),
+        ("people.XLSX", "a line --- between two"),
         ("all.zip", "packed"),
         (CONFLICT_COPIES[0], "synchroniser"),
     ],

@@ -11,7 +11,7 @@ import numpy as np
 
 from daemon.config import Settings
 from daemon.config.stage_settings import Xtts as XttsSettings
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks
 from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
@@ -90,7 +90,7 @@ class XttsVoice:
         best = min(attempts, key=lambda attempt: (not len(attempt.samples), len(attempt.faults), attempt.length_error))
         if not len(best.samples):
             raise UnknownError(
-                "speech-broken", f"The voice produced no sound for “{text[:_MAX_QUOTED_CHARS]}”.", "See the log."
+                "speech-broken", f"The voice produced no sound for “{text[:_MAX_QUOTED_CHARS]}”.", TRIED_AGAIN
             )
         return best, len(attempts)
 
