@@ -82,6 +82,7 @@ class Claimed:
         items: its documents, each checked or with what is wrong with it.
         last: it has waited long enough: what cannot be copied now fails.
         cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
+        owner: who owns the manifest file; empty if it is not known.
     """
 
     claim: str
@@ -90,6 +91,7 @@ class Claimed:
     items: tuple[Manifest | JobError, ...]
     last: bool = False
     cancelled_by: str = ""
+    owner: str = ""
 
 
 @dataclass
@@ -169,7 +171,31 @@ class JobBuilder:
             for number in range(self._made.get(one.claim, 0), len(one.items)):
                 if one.claim in postponed:
                     break
-                yield _build(one, number)
+                yield self._build(one, number)
+
+    def _build(self, claimed: Claimed, number: int) -> _Build:
+        now, item = time.time(), claimed.items[number]
+        stem = os.path.splitext(os.path.basename(claimed.source))[0]
+        wanted = f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem
+        if isinstance(item, Manifest):
+            wanted = item.output or wanted
+        job = Job(
+            id=document_id(claimed.claim, number),
+            name=self._outbox.name_for(claimed.source, wanted),
+            source=printable(claimed.source),
+            document=number,
+            by=claimed.owner,
+            accepted=now,
+            since=now,
+        )
+        job.note("handed in", by=claimed.owner)
+        if isinstance(item, Manifest):
+            job.manifest = item.model_dump(mode="json")
+            job.manifest_warnings = list(item.warnings)
+            job.stages = item.kind_of_job.stages
+            job.stage = job.stages[0]
+            job.priority = item.priority
+        return _Build(job, item, claimed, wanted=job.name)
 
     def _size(self, claimed: Claimed) -> int:
         """Bytes of the files that a manifest names, each counted once."""
@@ -347,24 +373,3 @@ def _allow(_size: int) -> None:
 
 def _at_once(call: Callable[..., object], *args: Any) -> None:
     call(*args)
-
-
-def _build(claimed: Claimed, number: int) -> _Build:
-    now, item = time.time(), claimed.items[number]
-    stem = os.path.splitext(os.path.basename(claimed.source))[0]
-    job = Job(
-        id=document_id(claimed.claim, number),
-        name=f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem,
-        source=printable(claimed.source),
-        document=number,
-        accepted=now,
-        since=now,
-    )
-    if isinstance(item, Manifest):
-        job.name = item.output or job.name
-        job.manifest = item.model_dump(mode="json")
-        job.manifest_warnings = list(item.warnings)
-        job.stages = item.kind_of_job.stages
-        job.stage = job.stages[0]
-        job.priority = item.priority
-    return _Build(job, item, claimed, wanted=job.name)

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 MANIFESTS = (".yaml", ".yml")
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
-REQUEST_ENDINGS = (".cancel", ".hold", ".release")
+REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 #: Files that people are told of where one of them may be meant.
