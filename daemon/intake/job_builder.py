@@ -27,6 +27,7 @@ from daemon.intake.scanner import Look, Spelled
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, Job, document_id
+from daemon.jobs.speech_length import check_estimate
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
@@ -264,6 +265,7 @@ class JobBuilder:
         try:
             if isinstance(build.item, JobError):
                 raise build.item
+            check_estimate(build.item, self._settings)
             copies = self._snapshot(build, build.item, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
