@@ -67,6 +67,10 @@ class FileFacts(Protocol):
         """The file as it is there, where its name is written a little otherwise."""
         ...
 
+    def resembling(self, name: str) -> tuple[str, ...]:
+        """Names of files in its folder that resemble it, the most alike first."""
+        ...
+
 
 #: Has the event loop call something with arguments.
 Post = Callable[..., None]
@@ -334,7 +338,7 @@ class JobBuilder:
             path = found.name
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")
-            with _opened(self._settings.paths.inbox, found) as fd:
+            with self._opened(found) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
@@ -346,27 +350,29 @@ class JobBuilder:
             copies.append(building / target)
         return copies
 
+    @contextlib.contextmanager
+    def _opened(self, found: Spelled) -> Iterator[int]:
+        """Open a file that a manifest names.
+
+        Raises:
+            JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
+            Postponed: somebody holds it.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                fd = stack.enter_context(open_inside(self._settings.paths.inbox, found.name))
+            except JobError as exc:
+                if exc.code != "file-missing":
+                    raise
+                meant = found._replace(similar=found.similar or self._facts().resembling(found.asked))
+                if meant.hint is None:
+                    raise
+                raise JobError(exc.code, meant.hint, "Mend the manifest, and drop it again.") from exc
+            yield fd
+
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
-
-
-@contextlib.contextmanager
-def _opened(inbox: Path, found: Spelled) -> Iterator[int]:
-    """Open a file that a manifest names.
-
-    Raises:
-        JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
-        Postponed: somebody holds it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            fd = stack.enter_context(open_inside(inbox, found.name))
-        except JobError as exc:
-            if exc.code == "file-missing" and found.hint:
-                raise JobError(exc.code, found.hint, "Mend the manifest, and drop it again.") from exc
-            raise
-        yield fd
 
 
 def _allow(_size: int) -> None:

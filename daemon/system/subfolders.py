@@ -91,7 +91,9 @@ def _make(root: Path, parent_fd: int, name: str) -> None:
     try:
         mode, wanted = stat.S_IMODE(os.lstat(temporary).st_mode), os.fstat(parent_fd)
         if mode & _LIKE_PARENT != wanted.st_mode & _LIKE_PARENT:
-            os.chmod(temporary, mode & ~stat.S_IRWXG | wanted.st_mode & _LIKE_PARENT)
+            # A unit of systemd may forbid to set setgid, which is inherited where the outbox has it.
+            with contextlib.suppress(PermissionError):
+                os.chmod(temporary, mode & ~_LIKE_PARENT | wanted.st_mode & _LIKE_PARENT)
         fs.publish(temporary, parent / name, sync=False)  # False: another thread, or a person, was faster
         fs.OPS.sync_dir(parent)
     finally:
