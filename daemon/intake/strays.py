@@ -16,7 +16,7 @@ from daemon.intake.conflict_copies import is_conflict_copy
 from daemon.intake.fair_queue import Turn
 from daemon.intake.scanner import MANIFESTS, MAX_DEPTH, InboxScanner
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 
 log = structlog.get_logger()
@@ -139,7 +139,7 @@ class Strays:
             base = os.path.basename(name)
             said = _too_deep(name) if name in inbox.too_deep else remark(base)
             if said:
-                notes.append((clean_stem(base), said))
+                notes.append((self._outbox.name_for(name, base), said))
                 log.info("stray file", name=base, answer=said)
         if notes:
             self._outbox.publish_notes(notes)

@@ -33,6 +33,8 @@ from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
 
+#: The pieces of a longer text are kept until the whole text is spoken.
+LONG_TEXT_CHARS = 5000
 #: Pause between the pieces of a sentence that is too long for one piece. s
 CLAUSE_PAUSE_S = 0.12
 #: Added to an engine's own time limit, so that the engine reports its timeout, with details, before the stage is killed. s
@@ -63,7 +65,8 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
     )
     kept = None
-    if engine.method == "aligned":  # engines without times of their own are slow
+    # Engines without times of their own are slow, and a long text takes long with any: it goes on after an interruption.
+    if engine.method == "aligned" or len(text) > LONG_TEXT_CHARS:
         # The aliases contain a profile's id, because another profile may get the same name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = CachedVoice(engine, ctx.path("said"), terms)

@@ -162,7 +162,9 @@ def test_a_manifest_edited_after_it_was_taken_is_a_new_job_and_the_old_one_stays
 
 
 def test_a_mended_manifest_gets_the_name_and_the_status_of_the_one_that_failed(room: Room) -> None:
-    # Given a manifest that failed, and one of that name in the folder of somebody else
+    # Given a manifest that failed, and one of that name in the folder of somebody else, in an outbox without folders
+    intake = room.service.settings.intake
+    room.service.settings.intake = intake.model_copy(update={"subfolders": False})
     room.put("hello.yaml", "kind: speech\ntxt: Hello.\n")
     room.put("anna/hello.yaml")
     assert sorted((job.source, job.name, job.state) for job in room.settle()) == [
@@ -261,7 +263,7 @@ def test_a_manifest_that_may_not_be_moved_is_told_of_and_stops_no_other(room: Ro
         room.put("b.yaml")
         # Then the other manifest is taken, and the status of this one says what to do
         assert names(room) == ["b"]
-        status = json.loads((room.outbox / "a.json").read_bytes())
+        status = json.loads((room.outbox / "locked" / "a.json").read_bytes())
         assert status["state"] == "waiting"
         assert "cannot be moved" in status["warnings"][0]
         assert list((room.inbox / ".claimed").iterdir()) == []

@@ -33,7 +33,7 @@ def room(tmp_path: Path) -> Room:
 
 def answers(room: Room) -> dict[str, str]:
     room.admission.strays.answer()
-    return {path.name: path.read_text() for path in room.outbox.glob("*.txt")}
+    return {path.name: path.read_text() for path in room.outbox.rglob("*.txt")}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_is_no_manifest_is_answered_once_with_what_to_do(room: Room, name: 
     assert remedy in told[f"{path.name}.txt"]
     assert path.read_text() == SPEECH
     # And it is never answered again, also when the answer was read and removed, and the daemon started anew
-    (room.outbox / f"{path.name}.txt").unlink()
+    (room.outbox / path.parent.relative_to(room.inbox) / f"{path.name}.txt").unlink()
     again = Room(room.inbox.parent)
     for one in (room, again):
         one.settle()

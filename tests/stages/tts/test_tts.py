@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,8 @@ import stages.tts
 from daemon.config import Settings
 from daemon.errors import JobError
 from stages.context import Context
+from stages.tts import synthesize
+from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.durations import UNIT_SAMPLES, phones_of
 from stages.tts.engines.hibari.engine import HibariVoice, load_hibari
 from stages.tts.engines.voices import list_voices
@@ -266,7 +269,7 @@ def test_sentences_end_where_a_reader_ends_them(text: str, starts: list[str]) ->
         ({"text": "Привет, как дела?"}, "text-not-english", "Cyrillic"),
         ({"text": "これは日本語の文章です"}, "text-not-english", "Japanese"),
         ({"text": "你好，世界"}, "text-not-english", "Chinese"),
-        ({"text": "a" * 5001}, "text-too-long", "5,001"),
+        ({"text": "a" * 60_001}, "text-too-long", "60,001"),
         ({"text": "Hello.", "voice": "hart"}, "voice-unknown", "hart"),
         ({"text": "Hello.", "voice": "emma"}, "voice-not-installed", "emma"),
         ({"text": "Guten Tag.", "language": "de"}, "language-unsupported", "de"),
@@ -416,3 +419,32 @@ def test_text_made_to_be_slow_is_only_odd(word: str) -> None:
     words = (word * 5000)[:5000].split()
     # Then they are read (a hang would run into the test's time limit)
     assert EnglishFrontEnd().read(WordPreparer("en").prepare(words[:100]).words).chars
+
+
+def test_a_long_text_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a text that counts as long, and a daemon that ends while its last sentence is spoken
+    monkeypatch.setattr(synthesize, "LONG_TEXT_CHARS", 10)
+    whole, cut = (job(tmp_path / name, text=TEXT) for name in ("whole", "cut"))
+    stages.tts.run(whole)
+    said: list[str] = []
+    say = HibariVoice.say
+
+    def counted(self: HibariVoice, piece: Piece) -> Iterator[SpokenPart]:
+        if "knows." in piece.words and "knows." not in said:
+            said.append("knows.")
+            raise KeyboardInterrupt
+        said.append(piece.words[0])
+        return say(self, piece)
+
+    monkeypatch.setattr(HibariVoice, "say", counted)
+    with pytest.raises(KeyboardInterrupt):
+        stages.tts.run(cut)
+    before = said[:-1]
+    assert before
+    # When it starts again / Then no sentence is spoken twice, and the speech is the same, bit by bit
+    said[:] = ["knows."]
+    stages.tts.run(cut)
+    assert not set(before) & set(said)
+    for name in ("speech.wav", "timing.json"):
+        assert cut.path(name).read_bytes() == whole.path(name).read_bytes()
+    assert not cut.path("said").exists()
