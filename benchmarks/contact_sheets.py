@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -303,7 +302,9 @@ def chosen_frames(video: Path, numbers: Iterable[int]) -> dict[int, Picture]:
 def drawn(composer: Composer, number: int) -> Picture:
     """Draw one frame, before encoding, BGR."""
     number = min(number, composer.frame_count - 1)
-    return np.asarray(next(islice(composer.frames(number), 1)).to_bgr(), np.uint8)
+    frame = composer.still.copy()
+    composer.draw(number, frame)
+    return np.asarray(frame.to_bgr(), np.uint8)
 
 
 def portraits(

@@ -195,7 +195,7 @@ class EncodeStage(Section):
         0,
         ge=0,
         le=64,
-        description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
+        description="Processes that draw a video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
     )
     sampler: Literal["cpu", "cuda"] = Field(
         "cpu",

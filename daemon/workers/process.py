@@ -301,10 +301,10 @@ class WorkerProcess:
             )
 
     def memory_mb(self) -> float:
-        """Return the resident memory of the process and its children, in MB (10^6 bytes)."""
+        """Return the resident memory of the process and its children, in MB (10^6 bytes); what they share counts once."""
         if self.pid is None:
             return 0.0
-        return sum(map(_resident_pages, [self.pid, *_child_pids(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(map(_resident_bytes, [self.pid, *_child_pids(self.pid)])) / 1e6
 
     async def _collect_death(self) -> WorkerDied:
         process = self._process
@@ -338,11 +338,15 @@ class WorkerProcess:
             self._process = None
 
 
-def _resident_pages(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
+def _resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process; a page that several processes share counts with its part."""
+    folder = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # it ended, or the kernel was built without
+        lines = (folder / "smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def _child_pids(pid: int) -> list[int]:

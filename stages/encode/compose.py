@@ -156,15 +156,21 @@ class Composer:
             self._lower_inverter = FieldInverter(self._cells, rig.step, face)
             self._face_points = face.points(rig.step).astype(np.float32)
 
-    def frames(self, first: int = 0, step: int = 1) -> Iterator[PlanarFrame]:
-        """Yield frames in order; each is valid until the next.
+    @property
+    def still(self) -> PlanarFrame:
+        """What every frame holds before it is drawn: the picture at rest."""
+        return self._still
 
-        Frames are independent of each other, so processes can divide them by `first` and `step`.
-        """
+    def frames(self) -> Iterator[PlanarFrame]:
+        """Yield all frames in order; each is valid until the next."""
         frame = self._still.copy()
-        for index in range(first, self.frame_count, step):
-            self._render(index, self._values[index], frame)
+        for index in range(self.frame_count):
+            self.draw(index, frame)
             yield frame
+
+    def draw(self, index: int, frame: PlanarFrame) -> None:
+        """Draw one frame into `frame`, which holds `still` or another frame. Frames can be drawn in any order."""
+        self._render(index, self._values[index], frame)
 
     def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
         parameters = dict(zip(PARAMETERS, row.tolist(), strict=True)) | {_ZOOM: 1.0}

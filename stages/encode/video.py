@@ -50,7 +50,7 @@ def make_video(ctx: Context) -> VideoFacts:
 
     frames = frames_of_job(ctx)
     processes = processes_for(ctx.settings, frames)
-    return write_video(ctx, frames if processes == 1 else ParallelFrames(ctx, frames, processes))
+    return write_video(ctx, frames if processes == 1 else ParallelFrames(frames, processes))
 
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:

@@ -6,6 +6,7 @@ the rows of each patch that the mask shows are stored.
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -111,8 +112,9 @@ class PaintedMouths:
         if strength <= 0:
             return
         patch = np.zeros((SIDE, SIDE, 3), np.uint8)
-        self.pixels.seek(frame * self.frame_bytes)
-        patch[self.row :] = np.frombuffer(self.pixels.read(self.frame_bytes), np.uint8).reshape(-1, SIDE, 3)
+        # Not seek and read: processes that draw the same video share the position in the file.
+        stored = os.pread(self.pixels.fileno(), self.frame_bytes, frame * self.frame_bytes)
+        patch[self.row :] = np.frombuffer(stored, np.uint8).reshape(-1, SIDE, 3)
         mask = self.where.mask if strength >= 1 else np.round(self.where.mask * strength).astype(np.uint8)
         paste_patch(picture, resize_to_box(patch, self.where.box), self.where, mask)
 

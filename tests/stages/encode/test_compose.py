@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,16 +13,12 @@ from PIL import Image
 
 import stages.face
 import stages.lipsync
-from daemon.config import Settings
-from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.compose import Composer
 from stages.encode.mouth import InteriorPainter, MouthOpening
-from stages.encode.parallel import DrawingHelper, ParallelFrames, processes_for
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.rig import load_rig
-from tests.conftest import wait_for
 from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -216,74 +209,6 @@ def test_a_small_face_in_a_large_picture_is_moved_in_place(tmp_path: Path) -> No
     x, _, width, _ = face_of(ctx)["box"]
     assert not changed(frame, portrait)[:, : int(x - 0.5 * width)].any()
     assert changed(frame, portrait).any()
-
-
-@pytest.fixture
-def helped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage's own process waits for its helpers after its first frame; otherwise a short video is over before they start."""
-    is_ready = DrawingHelper.is_ready
-    monkeypatch.setattr(DrawingHelper, "is_ready", lambda helper: wait_for("a helper", lambda: is_ready(helper)))
-
-
-@pytest.mark.usefixtures("helped")
-def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
-    # Given motion in every part of the face
-    rows = [{**SOUNDS["turn"], "jaw": 0.05 * k, "blink_left": 0.1 * (k % 5), "lean": 0.01 * k} for k in range(7)]
-    alone = show(ready, *rows)
-    # When three processes share the frames
-    together = [frame.to_bgr() for frame in ParallelFrames(ready, Composer.for_job(ready), 3).frames()]
-    # Then each frame is the one that a single process draws, in order
-    assert len(together) == 7
-    assert all((one == other).all() for one, other in zip(alone, together, strict=True))
-
-
-def test_a_process_with_more_than_1024_open_files_draws_too(ready: Context) -> None:
-    # Given a process whose next descriptor is one that select() refuses
-    show(ready, *[SOUNDS["AA"]] * 3)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most[1]), most[1]))
-    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
-    try:
-        # When a helper is started and asked, then it answers
-        assert len(list(ParallelFrames(ready, Composer.for_job(ready), 2).frames())) == 3
-    finally:
-        for descriptor in many:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, most)
-
-
-def test_a_video_that_is_over_before_its_helpers_start_is_whole(
-    ready: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = show(ready, *[SOUNDS["AA"]] * 3)
-    monkeypatch.setattr(DrawingHelper, "is_ready", lambda helper: False)
-    assert len(list(ParallelFrames(ready, Composer.for_job(ready), 2).frames())) == len(alone)
-
-
-@pytest.mark.parametrize(
-    ("cores", "side", "set_to", "processes"),
-    [(1, 1080, 0, 1), (2, 1080, 0, 2), (16, 1080, 0, 2), (2, 128, 0, 1), (1, 1080, 3, 3)],
-)
-def test_two_cores_have_two_drawing_processes_where_there_is_enough_to_draw(
-    monkeypatch: pytest.MonkeyPatch, cores: int, side: int, set_to: int, processes: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    settings = Settings.model_validate({"stages": {"encode": {"processes": set_to}}})
-    video = SimpleNamespace(width=side, height=side, frame_count=300)
-    assert processes_for(settings, cast(Composer, video)) == processes
-
-
-@pytest.mark.usefixtures("helped")
-def test_a_drawing_process_that_dies_is_told(ready: Context) -> None:
-    # Given a job whose motion goes missing under the processes
-    show(ready, *[{}] * 4)
-    source = Composer.for_job(ready)
-    ready.path("motion.npz").unlink()
-    # When / Then
-    with pytest.raises(UnknownError) as told:
-        list(ParallelFrames(ready, source, 2).frames())
-    assert told.value.code == "frames-missing"
-    assert "motion.npz" in told.value.message
 
 
 def test_folds_beside_a_widened_mouth_deepen_a_little(ready: Context, monkeypatch: pytest.MonkeyPatch) -> None:
