@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.colours import LUMA, FaceColours, luma
+from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.sampling import blur, sample
 
@@ -91,15 +91,10 @@ def _colour(shown: Grid, tones: FaceColours) -> Grid:
     """
     level = shown @ LUMA
     bright = shown[level >= np.percentile(level, _BRIGHTEST)]
-    redness = _redness(bright)
+    redness = red_share(bright)
     colour = np.median(bright[redness <= np.median(redness)], axis=0)
     colour[1:] = np.maximum(colour[1:], colour[0] * tones.teeth[1:] / max(tones.teeth[0], 1.0))
     return np.asarray(colour * max(1.0, 0.95 * luma(tones.teeth) / max(luma(colour), 1.0)))
-
-
-def _redness(colours: Grid) -> Grid:
-    """How much more red than green is in RGB colours [..., 3], as a part of their sum."""
-    return np.asarray((colours[..., 0] - colours[..., 1]) / np.maximum(colours.sum(axis=-1), 1.0))
 
 
 def _whole_row(
@@ -137,9 +132,9 @@ def _tooth_pixels(seen: Grid, tones: FaceColours, along: Grid) -> npt.NDArray[np
     bright = float(np.percentile(level, 88))
     if bright < _DARK * luma(tones.teeth):
         return None
-    redness = _redness(seen)
+    redness = red_share(seen)
     pale = float(np.median(redness[level > 0.9 * bright]))
-    lip = float(_redness(tones.lip))
+    lip = float(red_share(tones.lip))
     if lip - pale < 0.02 and luma(tones.lip) > 0.8 * bright:  # grey lips as bright as what is between them
         return None
     reddest = pale + 0.55 * max(lip - pale, 0.03)
