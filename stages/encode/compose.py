@@ -29,7 +29,7 @@ from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
-from stages.face.rig.expressions import JAW, lower_closes
+from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig, load_rig
@@ -280,6 +280,7 @@ class Composer:
         """Draw the interior that is visible between the lips."""
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
+        rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         rounded = _rounded(parameters)
         return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
 
