@@ -25,6 +25,8 @@ _STEPS, _FLANK = 12, 7
 #: Width of the seam between lip and teeth that is given to the interior, in mouth widths: otherwise specks of teeth stay on
 #: closed lips.
 _HEM = 0.010
+#: The opening of a mouth ends this part of the way from the mesh's inner corners to its outer ones.
+_BEYOND_CORNERS = 0.5
 #: Up to this gap in the mesh (in mouth widths), which cannot see a slight one, the picture tells where the lips end; the seam.
 _SLIGHT_GAP, _SLIGHT_HEM = 0.06, 0.004
 
@@ -40,6 +42,7 @@ def lip_curves(
     if slightly is not None and (gap < CLOSED_GAP or not np.array_equal(*slightly)):
         upper, lower = slightly
     else:
+        upper, lower = (_longer(edge, frame.local(landmarks[[61, 291], :2])) for edge in (upper, lower))
         upper = _follow(portrait, upper, frame, width, _evenness)
         lower = _follow(portrait, lower, frame, width, _evenness)
         _widen(upper, lower, _HEM * width)
@@ -61,9 +64,16 @@ def _slightly_open(
     return upper, lower
 
 
+def _longer(edge: npt.NDArray[np.float64], outer: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The edge with ends nearer to the `outer` corners, [2, 2] px: the mesh's inner ones lie inside of what an open mouth shows."""
+    ends = edge[[0, -1]] + _BEYOND_CORNERS * (outer - edge[[0, -1]])
+    return _smooth_curve(np.concatenate([ends[:1], edge, ends[1:]]))
+
+
 def _widen(upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64], by: float) -> None:
-    """Move both edges apart by so many px, in place, and not at the corners."""
-    hem = np.sin(np.linspace(0, np.pi, SAMPLES)) ** 0.5 * by
+    """Move both edges apart by so many px, in place, by more toward the corners, where the edge is least clear, and not there."""
+    aside = np.abs(np.linspace(-1, 1, SAMPLES))
+    hem = by * (1 + 1.5 * aside**2) * (1 - aside**10)
     upper[:, 1] -= hem
     lower[:, 1] += hem
 
