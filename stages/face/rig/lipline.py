@@ -65,7 +65,7 @@ def _slightly_open(
 
 
 def _longer(edge: npt.NDArray[np.float64], outer: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The edge with ends nearer to the `outer` corners, [2, 2] px: the mesh's inner ones lie inside of what an open mouth shows."""
+    """The edge with ends nearer to the `outer` corners, [2, 2] px: the mesh's inner ones lie within what an open mouth shows."""
     ends = edge[[0, -1]] + _BEYOND_CORNERS * (outer - edge[[0, -1]])
     return _smooth_curve(np.concatenate([ends[:1], edge, ends[1:]]))
 
