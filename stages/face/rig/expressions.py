@@ -19,7 +19,7 @@ from stages.face.rig.face_frame import FaceFrame, smoothstep
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.125, 0.125
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.60, 0.13, 0.10, 0.125, 0.085
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -40,7 +40,7 @@ _COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.115, 0.6, 0.13
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.31
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.24
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -219,7 +219,7 @@ class ExpressionFields:
         lower, upper = self._zero(), self._zero()
         half = sum(self._frame.half_mouth) / 2
         broader = half - _USUAL_HALF * self._frame.face_width  # than a mouth at rest: a smile
-        inward = min(_PUCKER * self._frame.unit + 0.6 * max(broader, 0.0), _MOST_INWARD * half)
+        inward = min(_PUCKER * self._frame.unit + 0.5 * max(broader, 0.0), _MOST_INWARD * half)
         lower[..., 0] = upper[..., 0] = -inward * self._toward_middle(0.7)
         level = self._level()
         aside = np.minimum(np.abs(self._t), 1.0)

@@ -38,7 +38,7 @@ SOUNDS: dict[str, dict[str, float]] = {
     "rest": {},
     "AA": {"jaw": 0.62, "lower_lip": 0.3, "upper_lip": 0.2, "close": 1.0},
     "OO": {"round": 0.36, "pucker": 0.85, "close": 1.0},
-    "EE": {"jaw": 0.17, "lower_lip": 0.6, "upper_lip": 0.4, "wide": 0.9, "close": 1.0},
+    "EE": {"jaw": 0.17, "lower_lip": 0.6, "upper_lip": 0.4, "wide": 1.0, "close": 1.0},
     "PP": {"press": 0.75, "close": 1.0},
     "blink": {"blink_left": 1.0, "blink_right": 1.0},
     "turn": {"head_yaw": 3.0, "head_pitch": -2.0, "head_roll": 1.5, "head_x": 0.01, "breath": 1.0},
