@@ -296,7 +296,7 @@ class Composer:
 
 def _rounded(parameters: dict[str, float]) -> float:
     """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
-    rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+    rounded = 2.7 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
     return min(max(rounded, 0.0), 1.0)
 
 

@@ -35,7 +35,7 @@ _ROUND_CORNER = 0.48
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
 #: Puckered lips come down over the upper teeth: the upper lip's middle by so many units, the corners by half of it. A mouth that
 #: is open in the picture shows more of them: all of it comes down by this fraction of its gap more, and at most so many units.
-_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.115, 0.6, 0.13
+_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.145, 0.75, 0.165
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
