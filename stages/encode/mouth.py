@@ -24,6 +24,8 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 _HIDES, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.35, 0.14, 0.4
 #: The line between shut lips beside a rounded opening is lightened by this part.
 _FADES = 0.85
+#: The contact line of closed lips fades within so many units of the corners.
+_LINE_ENDS = 0.14
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
@@ -216,7 +218,12 @@ class InteriorPainter:
         if closed <= 0:
             return
         unit = np.float32(self._frame.unit)
-        touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * (opening.softness < 1)
+        inside = np.flatnonzero(opening.softness < 1)
+        if not len(inside):
+            return
+        columns = np.arange(len(opening.softness), dtype=np.float32)
+        from_ends = np.minimum(columns - inside[0], inside[-1] - columns) / (_LINE_ENDS * unit)
+        touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * np.clip(from_ends, 0, 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
         lips *= (1 - 0.32 * closed * touching * line)[..., None] ** self._warmth
 

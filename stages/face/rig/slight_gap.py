@@ -123,4 +123,5 @@ def _best_ends(between: Grid, line: int) -> npt.NDArray[np.intp]:
     path[-1] = np.unravel_index(int(best.argmax()), best.shape)
     for column in range(columns - 1, 0, -1):
         path[column - 1] = path[column] + moves[origin[column][tuple(path[column])]]
-    return path + np.array([0, line + 1])
+    path[:, 1] += line + 1
+    return path
