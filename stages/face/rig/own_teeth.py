@@ -32,6 +32,8 @@ _FILLED, _SOLID = 0.90, 0.90
 #: A whole row's lower end deviates from a smooth line by at most this, in units (root of the mean square), and its front teeth
 #: differ in length by at most this fraction: a row with gaps looks eaten as soon as its mouth opens.
 _RAGGED, _UNEVEN = 0.016, 0.4
+#: No tooth of a whole row is longer than its arch by so many units, in the middle `_FRONT` of the row: it is one of the lower ones.
+_LONGER, _FRONT = 0.03, 0.6
 #: Teeth that end less than this above the lower lip, in units, may go on behind it, unless a usual tooth's length is seen.
 _CLEAR, _LONG = 0.055, 0.10
 #: Teeth show their colour in the pixels above this percentile of brightness.
@@ -115,9 +117,13 @@ def _whole_row(
     smooth = _smoothed(np.minimum(below, _MOST))
     if float(np.sqrt(np.mean((below - smooth) ** 2))) > _RAGGED:
         return None
-    near = np.abs(frame.along_mouth(x[first:last])) <= _SPAN / 2
+    along = frame.along_mouth(x[first:last])
+    near = np.abs(along) <= _SPAN / 2
     front = smooth[near]
     if not len(front) or front.min() < (1.0 - _UNEVEN) * front.max():
+        return None
+    arch = np.abs(along) <= _FRONT
+    if float(np.max((smooth - np.polyval(np.polyfit(along[arch], smooth[arch], 2), along))[arch])) > _LONGER:
         return None
     clear = float(np.median((height[first:last] - below)[near]))
     seen = float(np.median((below - start[first:last] / _ROWS * height[first:last])[near]))

@@ -132,6 +132,26 @@ def test_own_teeth_are_used_when_whole_and_not_with_a_gap(tmp_path: Path) -> Non
     assert hidden.row is None
 
 
+def test_own_teeth_are_not_used_where_a_lower_one_is_joined_to_them(tmp_path: Path) -> None:
+    # Given a smile, opened farther, and the same with a tooth that seems longer by half
+    ctx = job(tmp_path / "job", smiling())
+    stages.face.run(ctx)
+    whole, opened = portrait_of(ctx), 1.4
+    found = teeth_in(ctx, whole, opened)
+    assert found is not None
+    assert found.row is not None
+    shown = found.row[..., 3] > 128
+    x, half = round(float(landmarks_of(ctx)[13, 0])), round(0.05 * mesh.mouth_width(landmarks_of(ctx)))
+    column = x - 3 * half
+    end, height = int(np.flatnonzero(shown[:, column])[-1]), int(shown[:, column].sum())
+    joined = whole.copy()
+    joined[end - 3 : end + height // 2, column - half : column + half] = whole[end - height // 3, column]
+    # When, then
+    together = teeth_in(ctx, joined, opened)
+    assert together is not None
+    assert together.row is None
+
+
 def test_colour_of_teeth_is_that_of_the_lit_ones(tmp_path: Path) -> None:
     # Given a smile, and the same with most of the row in the lips' reddish shade
     ctx = job(tmp_path / "job", smiling())
