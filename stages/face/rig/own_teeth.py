@@ -32,7 +32,7 @@ _FILLED, _SOLID = 0.90, 0.90
 #: A whole row's lower end deviates from a smooth line by at most this, in units (root of the mean square), and its front teeth
 #: differ in length by at most this fraction: a row with gaps looks eaten as soon as its mouth opens.
 _RAGGED, _UNEVEN = 0.016, 0.4
-#: No tooth of a whole row is longer than its arch by so many units, in the middle `_FRONT` of the row: it is one of the lower ones.
+#: No tooth in the middle `_FRONT` of a whole row is longer than its arch by so many units: else a lower one is joined to it.
 _LONGER, _FRONT = 0.03, 0.6
 #: Teeth that end less than this above the lower lip, in units, may go on behind it, unless a usual tooth's length is seen.
 _CLEAR, _LONG = 0.055, 0.10
