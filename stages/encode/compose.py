@@ -29,7 +29,7 @@ from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
-from stages.face.rig.expressions import JAW, lower_closes
+from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig, load_rig
@@ -286,6 +286,7 @@ class Composer:
         """Draw the interior that is visible between the lips."""
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
+        rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         rounded = _rounded(parameters)
         return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
 
@@ -301,7 +302,7 @@ class Composer:
 
 def _rounded(parameters: dict[str, float]) -> float:
     """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
-    rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+    rounded = 2.7 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
     return min(max(rounded, 0.0), 1.0)
 
 

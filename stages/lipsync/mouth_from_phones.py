@@ -31,8 +31,8 @@ _REACH_S = 0.3
 #: Time in which the mouth comes to rest in a pause. s
 _REST_S = 0.20
 #: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
-_BREATH_LEAST_S, _BREATH_S = 0.22, 0.55
-_BREATH_SHAPE = {"jaw": 0.15, "lower_lip": 0.10, "pucker": 0.25}
+_BREATH_LEAST_S, _BREATH_S = 0.22, 0.60
+_BREATH_SHAPE = {"jaw": 0.16, "round": 0.20, "pucker": 0.42}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL = *_JAWS, MOUTH.index("seal")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
