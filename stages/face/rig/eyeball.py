@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
+from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -48,7 +49,7 @@ class Eyeball:
 
 def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball:
     """Prepare the eye on the picture's left (`side` 0) or right (1) of an RGB portrait."""
-    eye = EyeOutline.of(landmarks, side)
+    eye = with_lower_lid(portrait, EyeOutline.of(landmarks, side))
     box = _box_around_opening(eye, (portrait.shape[1], portrait.shape[0]))
     shown = portrait[box[1] : box[3], box[0] : box[2]]
     along, down = eye.local(box)
