@@ -27,6 +27,8 @@ _ASIDE, _ABOVE, _BELOW = 0.34, 0.72, 0.62
 LOWER_LID_RISE = 0.15
 #: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
 _LASHES, _UNFOLDS = 0.15, 0.34
+#: A crease is at most so far above the edge, in eye widths, and takes so much of the light; others are not seen.
+_HIGHEST_CREASE, _SEEN_CREASE = 0.26, 0.07
 #: A crease takes at least and at most this share of the light; its line's half width upward and down to the lid, in eye widths.
 _LEAST_CREASE, _MOST_CREASE, _CREASE = 0.05, 0.4, (0.05, 0.03)
 #: Weight in the lid's colours of the skin below the eye, and of the open lid itself, which its fold and lashes shade.
@@ -216,14 +218,14 @@ def _crease(
     window = cv2.getStructuringElement(cv2.MORPH_RECT, (1, reach))
     over = cv2.dilate(level, window, anchor=(0, 0))  # brightest within `reach` rows farther up
     depth = np.clip(1 - level / np.maximum(np.minimum(lid, over), 1.0), 0, 1)
-    low, high = round(0.05 * width), round(0.32 * width)
+    low, high = round(0.05 * width), round(_HIGHEST_CREASE * width)
     place = 2 * strip.columns / width - 1
     near = np.abs(place) < 1.15
     path = low + strongest_path(depth[low : high + 1, near].astype(np.float64), 0.01)
     found = np.take_along_axis(depth[:, near], path[None], axis=0)[0]
-    default = 0.15 * width * (1 - 0.35 * place * place)
-    if float(np.median(found)) < _LEAST_CREASE:
-        return np.maximum(default, 0.05 * width), np.full(len(place), _LEAST_CREASE)
+    default = 0.13 * width * (1 - 0.35 * np.clip(place * place, 0, 1))
+    if float(np.median(found)) < _SEEN_CREASE:
+        return default, np.full(len(place), _LEAST_CREASE)
     weights = np.sqrt(np.clip(found, 1e-3, 0.2))
     curve = np.poly1d(np.polyfit(place[near], rows[path], 3, w=weights))
     heights = np.clip(curve(np.clip(place, -1.15, 1.15)), 0.04 * width, high)
@@ -260,10 +262,10 @@ def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -
 def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
     """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
     fine = shown.mean(axis=-1)
-    fine = fine - blur(fine, max(0.03 * eye.width, 1.0))
+    fine = fine - blur(fine, max(0.05 * eye.width, 1.0))
     fine = fine - cv2.blur(fine, (max(round(0.2 * eye.width), 3) | 1, 1))  # no creases
     fine *= np.clip(1 - 2 * blur(stray, 1.0), 0, 1)
-    most = 2.5 * tones.grain + 1.0
+    most = 4.0 * tones.grain + 2.0
     low, high = 0.55 * top, np.maximum(top, 0.55 * top + 2.0)
     span = high - low
     place = np.abs(np.mod(-below - low + span, 2 * span) - span) + low  # px above the edge, between low and high

@@ -27,6 +27,8 @@ _MOST = 0.1
 _CLEARLY = 0.7
 #: Columns farther than this from the curve through all are left out, in eye widths.
 _OUTLIER = 0.02
+#: The curve leans to one side by at most this share of its height.
+_MOST_LEAN = 0.4
 
 
 def with_lower_lid(portrait: Picture, eye: EyeOutline) -> EyeOutline:
@@ -76,6 +78,8 @@ def _robust_curve(depth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         curve: npt.NDArray[np.float64] = np.linalg.lstsq(shape[kept], depth[kept], rcond=None)[0]
         off = np.abs(depth - shape @ curve)
         kept = off < max(_OUTLIER, float(np.median(off)))
+    most = _MOST_LEAN * abs(float(curve[0]))
+    curve[1] = np.clip(curve[1], -most, most)
     return curve
 
 
