@@ -101,7 +101,9 @@ class BlinkPainter:
         lid = self._lid
         height = above / np.maximum(edge + 0.3 * lid.unfolds, 1.0)  # 0 at the edge, 1 near the crease
         bulge = _BULGE * np.exp(-np.square((height - 0.6) / 0.3)) * lid.taper
-        shade = _TO_LASHES * np.exp(-above / (0.1 * lid.eye_width)) + 0.08 * np.exp(-np.square(above / (0.04 * lid.eye_width)))
+        shade = _TO_LASHES * np.exp(-above / (0.1 * lid.eye_width)) + 0.08 * np.exp(
+            -np.square(above / (0.04 * lid.eye_width))
+        )
         crease = (1 - _FLATTENS * blink) * sample(lid.crease, places)
         light = 1 + blink * (bulge - shade)
         lit = cv2.merge([(light * (1 - share * crease)).astype(np.float32) for share in _CREASE_COLOUR])

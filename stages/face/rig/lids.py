@@ -201,9 +201,7 @@ def _free_height(strip: _Strip, eye: EyeOutline) -> npt.NDArray[np.float64]:
     return np.maximum(_smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
 
 
-def _crease(
-    strip: _Strip, shown: Grid, eye: EyeOutline
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _crease(strip: _Strip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Find the crease over the open lid: px above the edge, and the share of the light that it takes, for each column.
 
     It is dark between two brighter strips, the lid and the skin above; lashes, which rise from the edge, are not.

@@ -67,7 +67,7 @@ def _strip(portrait: Picture, eye: EyeOutline) -> npt.NDArray[np.float64]:
 
 
 def _between(colours: npt.NDArray[np.float64], rows: tuple[float, float]) -> npt.NDArray[np.float64]:
-    return colours[(_ROWS >= rows[0]) & (_ROWS <= rows[1])]
+    return colours[(rows[0] <= _ROWS) & (rows[1] >= _ROWS)]
 
 
 def _robust_curve(depth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
