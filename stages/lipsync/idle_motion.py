@@ -28,13 +28,13 @@ _DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.15, (0.2, 0.9), 5
 #: Tilt of a head that turns, in parts of the reach, for the yaw's whole reach: to the other side, so that it turns in place.
 _TILT = -0.4
 #: Rise of a head that looks down, in parts of the reach, for the pitch's whole reach, so that it turns in place.
-_RISE = -0.6
+_RISE = -0.8
 #: The head is never farther out than this part of its reach; from the first number on it is held back softly.
 _SOFT, _FARTHEST = 0.7, 0.92
 #: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
-_NOD = {"head_pitch": 1.15, "head_y": 0.3}
+_NOD = {"head_pitch": 1.15, "head_y": 0.1}
 _NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
 #: Other accents have a smaller beat of the head, some of them upward.
 _BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35

@@ -28,9 +28,17 @@ _UNSPLIT_BORDER = 0.28
 #: turning nose uncovers, and even slopes let the face turn twice as far as its own depth does, for the same stretch.
 _PEAK, _SIDE, _SOFTEN = 0.5, 0.66, 0.08
 #: A nod moves the ridge down and the sides of the face less, which shears the face: for the same turn, half the strain of
-#: pressing and stretching it. The ridge's half width, in face widths; from where and to where it rises above the chin and falls
-#: again below, in face heights; the share of the nose, which stands out from it; and the nose's half width and height.
-_NOD_SIDE, _NOD_RISES, _NOD_FALLS, _NOD_NOSE, _NOSE = 0.56, (-1.85, -0.66), (-0.4, 0.9), 0.3, (0.4, 0.38)
+#: pressing and stretching it. The ridge is round, or brows would slant at every nod. Its half width, in face widths, and power;
+#: from where and to where it rises above the chin and falls again below, in face heights; the share of the nose, which stands
+#: out from it; and the nose's half width and height.
+_NOD_SIDE, _NOD_ROUND, _NOD_RISES, _NOD_FALLS, _NOD_NOSE, _NOSE = (
+    0.6,
+    1.75,
+    (-1.85, -0.66),
+    (-0.4, 0.9),
+    0.3,
+    (0.4, 0.38),
+)
 
 
 class HeadFields:
@@ -97,7 +105,7 @@ class HeadFields:
         rise = (below - _NOD_RISES[0]) / (_NOD_RISES[1] - _NOD_RISES[0])
         fall = (_NOD_FALLS[1] - below) / (_NOD_FALLS[1] - _NOD_FALLS[0])
         aside, down = np.abs(self._x - nose[0]) / wide, (self._y - nose[1]) / high
-        ridge = np.clip(np.minimum.reduce([rise, fall, 1.0 - aside / _NOD_SIDE]), 0.0, 1.0)
+        ridge = np.clip(np.minimum.reduce([rise, fall, 1.0 - (aside / _NOD_SIDE) ** _NOD_ROUND]), 0.0, 1.0)
         tip = np.clip(1.0 - np.hypot(down / _NOSE[1], aside / _NOSE[0]), 0.0, 1.0)
         heights = (1 - _NOD_NOSE) * ridge + _NOD_NOSE * tip
         soft = _SOFTEN * wide / step
