@@ -22,7 +22,7 @@ _OF_WHITE, _UP, _DOWN = 0.6, 0.028, 0.045
 #: The upper lid's own edge, in eye widths, which stays as it is.
 _RIM = 0.022
 #: The iris is looked for so far from the mesh's, and with such a radius, in the mesh's radii; its usual radius there.
-_MOVES, _SIZES, _USUAL_SIZE = np.linspace(-0.16, 0.16, 9), np.linspace(0.76, 1.06, 11), 0.9
+_MOVES, _SIZES, _USUAL_SIZE = np.linspace(-0.15, 0.15, 7), np.linspace(0.76, 1.06, 7), 0.9
 #: Least and most share of light that shade leaves.
 _DARKEST, _LIGHTEST = 0.2, 1.1
 
@@ -129,7 +129,7 @@ def _with_iris(portrait: Picture, eye: EyeOutline) -> EyeOutline:
     """The same eye with the circle at whose rim the picture gets brightest; the mesh's is often too large."""
     x0, y0, x1, y1 = eye.box(0.1, 0.4, 0.4, (portrait.shape[1], portrait.shape[0]))
     level = blur(portrait[y0:y1, x0:x1].mean(axis=-1, dtype=np.float32), max(0.015 * eye.width, 0.5))
-    angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     ray = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     moves = np.array(np.meshgrid(_MOVES, _MOVES, _SIZES, indexing="ij")).reshape(3, -1).T * eye.radius
     centres = np.array(eye.iris) + moves[:, :2]
@@ -138,13 +138,11 @@ def _with_iris(portrait: Picture, eye: EyeOutline) -> EyeOutline:
     for beside in (-0.14, 0.14):
         rims = centres[:, None] + (moves[:, 2:, None] + beside * eye.radius) * ray
         sides.append(sample(level, (eye.corner - (x0, y0) + rims @ turn).astype(np.float32)))
-        upper, lower = eye.edges(rims[..., 0])
-        inside = (rims[..., 1] > upper + 0.03 * eye.width) & (rims[..., 1] < lower - 0.02 * eye.width)
-        sides.append(inside.astype(np.float32))
-    seen = sides[1] * sides[3]
-    brighter = ((sides[2] - sides[0]) * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1.0)
+    upper, lower = eye.edges(rims[..., 0])
+    seen = ((rims[..., 1] > upper + 0.03 * eye.width) & (rims[..., 1] < lower - 0.02 * eye.width)).astype(np.float32)
+    brighter = ((sides[1] - sides[0]) * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1.0)
     far = np.hypot(moves[:, 0], moves[:, 1]) / eye.radius + np.abs(moves[:, 2] / eye.radius - _USUAL_SIZE)
-    score = np.where(seen.sum(axis=1) >= 12, brighter * (1 - far), 0.0)
+    score = np.where(seen.sum(axis=1) >= 8, brighter * (1 - far), 0.0)
     best = int(score.argmax())
     if score[best] <= 0:
         return eye
