@@ -35,7 +35,7 @@ _SOFT, _FARTHEST = 0.7, 0.92
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
 _NOD = {"head_pitch": 1.15, "head_y": 0.1}
-_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
+_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.12
 #: Other accents have a smaller beat of the head, some of them upward.
 _BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35
 _BROW_CHANCE = 0.85

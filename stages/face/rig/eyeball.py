@@ -94,11 +94,11 @@ def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball
 
 
 def _box_around_opening(eye: EyeOutline, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box around the opening and the lower lid's edge."""
+    """The box around the opening, what comes into it from under the upper lid, and the lower lid's edge."""
     x0, y0, x1, y1 = box = eye.box(0.02, 0.5, 0.4, size)
     along, down = eye.local(box)
     upper, lower = eye.edges(along)
-    inside = (down > upper) & (down < lower + 0.05 * eye.width)
+    inside = (lower > upper) & (down > upper - (_DOWN + 0.01) * eye.width) & (down < lower + 0.05 * eye.width)
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not len(rows):
         return x0, y0, x1, y1
@@ -221,7 +221,8 @@ def _under_lids(
     y, x = np.indices(down.shape, dtype=np.float32)
     places = np.dstack([x + shift * eye.down[0], y + shift * eye.down[1]]).astype(np.float32)
     hidden = model + sample(off, places)
-    cover = np.clip(1 - np.abs(shift) / max(0.015 * eye.width, 1.0), 0, 1)[..., None]
+    from_edge = np.minimum(down - edges[0], edges[1] - down)
+    cover = np.clip(from_edge / max(0.03 * eye.width, 1.0), 0, 1)[..., None]
     ball = hidden + cover * (clean - hidden)
     return np.asarray(np.clip(ball + 0.5, 0, 255), np.uint8)
 

@@ -51,6 +51,7 @@ def with_lower_lid(portrait: Picture, eye: EyeOutline) -> EyeOutline:
     depth = np.logical_and.accumulate(like_ball[from_edge], axis=0).sum(axis=0) * step
     depth = np.minimum(depth, _MOST)
     curve = _robust_curve(depth)
+    curve *= _clearest(colours, _shape(_PLACES) @ curve)
     place = np.linspace(-1, 1, 41)
     lower = _at(place, eye.lower) + np.clip(_shape(place) @ curve, 0, _MOST)
     return replace(eye, lower=np.asarray(_fit(place, lower, 6), np.float64))
@@ -81,6 +82,15 @@ def _robust_curve(depth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     most = _MOST_LEAN * abs(float(curve[0]))
     curve[1] = np.clip(curve[1], -most, most)
     return curve
+
+
+def _clearest(colours: npt.NDArray[np.float64], depth: npt.NDArray[np.float64]) -> float:
+    """The part of the way to `depth`, in eye widths for each column, at which the picture's edge is the clearest, 0 to 1."""
+    slope = np.linalg.norm(np.gradient(colours, axis=0), axis=2)
+    parts = np.linspace(0, 1, 6)
+    rows = np.rint((np.clip(depth, 0, _MOST) * parts[:, None] - _ROWS[0]) / (_ROWS[1] - _ROWS[0])).astype(int)
+    along = [np.maximum.reduce([slope[at + off, np.arange(len(depth))] for off in (-2, 0, 2)]).mean() for at in rows]
+    return float(parts[int(np.argmax(along))])
 
 
 def _shape(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
