@@ -210,7 +210,7 @@ def _crease(strip: _Strip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np
     rows = np.arange(0, round((_UNFOLDS + 0.1) * width) + 1, dtype=np.float64)
     level = strip.read(blur(shown.mean(axis=-1), max(0.01 * width, 0.4)), strip.upper, -rows)  # upward from the edge
     wide = cv2.getStructuringElement(cv2.MORPH_RECT, (max(round(0.12 * width), 2) | 1, 1))
-    level = cv2.morphologyEx(level, cv2.MORPH_CLOSE, wide)  # without single lashes
+    level = np.asarray(cv2.morphologyEx(level, cv2.MORPH_CLOSE, wide), np.float32)  # without single lashes
     lid = np.maximum.accumulate(level, axis=0)
     reach = max(round(0.14 * width), 2)
     window = cv2.getStructuringElement(cv2.MORPH_RECT, (1, reach))
