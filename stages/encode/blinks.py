@@ -19,11 +19,11 @@ _OVER_FOLD = (0.02, 0.1)
 #: How much of each colour, BGR, the crease takes away: skin is red where it is in shade.
 _CREASE_COLOUR = (1.1, 1.1, 0.85)
 #: How much of the crease is gone, and how far the skin above it follows the lid's edge, when the eye is closed.
-_FLATTENS, _FOLLOWS = 0.35, 0.3
+_FLATTENS, _FOLLOWS = 0.5, 0.3
 #: How much brighter the closed lid is in its middle, and how much darker it gets toward its edge.
 _BULGE, _TO_LASHES = 0.06, 0.1
 #: How far the upper lid closes over the lower one, in eye widths.
-_OVERLAP = 0.025
+_OVERLAP = 0.035
 #: Below the lower lid the skin follows within this fraction of the eye's width.
 _LOWER_REACH = 0.3
 

@@ -57,30 +57,37 @@ class Zoom:
         return np.asarray(self.by * (points - np.array([self.x, self.y])), np.float32)
 
 
-def strains(fields: FloatArray, step: int) -> FloatArray:
-    """The symmetric part of the gradient at the corners of every cell of fields, [k, rows, columns, 2] px.
+@dataclass(frozen=True)
+class Gradient:
+    """The symmetric part of fields' gradients: strain in direction a is `mean` + `apart` cos 2a + `shear` sin 2a; [k, n] each."""
 
-    Returns:
-        Its mean stretch, and the parts across against down and across both, of which strain in direction a is
-        mean + part · (cos 2a, sin 2a): [3, k, (rows - 1) * (columns - 1), 4 corners].
-    """
-    across = np.diff(fields, axis=2) / np.float32(
-        step
-    )  # by x, along the upper edges of the cells (and the last lower ones)
-    down = np.diff(fields, axis=1) / np.float32(step)
+    mean: FloatArray
+    apart: FloatArray
+    shear: FloatArray
+
+    def largest(self) -> FloatArray:
+        """Largest strain in any direction, [k, n]."""
+        return np.asarray(np.abs(self.mean) + np.hypot(self.apart, self.shear), np.float32)
+
+    def squares(self, where: npt.NDArray[np.bool_]) -> FloatArray:
+        """Squares of strain in `_DIRECTIONS` directions at chosen places, [k, directions, places]."""
+        turn = 2 * np.pi * np.arange(_DIRECTIONS, dtype=np.float32)[:, None] / _DIRECTIONS
+        mean, apart, shear = (part[:, None, where] for part in (self.mean, self.apart, self.shear))
+        along = mean + apart * np.cos(turn) + shear * np.sin(turn)
+        return np.asarray(along * along, np.float32)
+
+
+def gradients(fields: FloatArray, step: int) -> list[Gradient]:
+    """The gradients of fields, [k, rows, columns, 2] px, at the four corners of every cell, n = (rows - 1) * (columns - 1)."""
+    scaled = fields / np.float32(2 * step)  # halves: means of two are sums
+    across = np.diff(scaled, axis=2)  # by x, along the upper edges of the cells (and the last lower ones)
+    down = np.diff(scaled, axis=1)
     corners = []
     for along_x in (across[:, :-1], across[:, 1:]):
         for along_y in (down[:, :, :-1], down[:, :, 1:]):
-            mean, apart = (along_x[..., 0] + along_y[..., 1]) / 2, (along_x[..., 0] - along_y[..., 1]) / 2
-            corners.append(np.stack([mean, apart, (along_x[..., 1] + along_y[..., 0]) / 2]))
-    return np.asarray(np.stack(corners, axis=-1).reshape(3, len(fields), -1, 4), np.float32)
-
-
-def _squares(parts: FloatArray) -> FloatArray:
-    """Squares of strain in `_DIRECTIONS` directions at the corners of cells, [k, cells, 4 * _DIRECTIONS], from `strains`."""
-    turn = 2 * np.pi * np.arange(_DIRECTIONS, dtype=np.float32) / _DIRECTIONS
-    along = parts[0][..., None] + parts[1][..., None] * np.cos(turn) + parts[2][..., None] * np.sin(turn)
-    return np.asarray(along * along, np.float32).reshape(*parts.shape[1:3], 4 * _DIRECTIONS)
+            (xx, yx), (xy, yy) = np.moveaxis(along_x, -1, 0), np.moveaxis(along_y, -1, 0)
+            corners.append(Gradient(*(part.reshape(len(fields), -1) for part in (xx + yy, xx - yy, yx + xy))))
+    return corners
 
 
 def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray[np.bool_], step: int) -> FloatArray:
@@ -96,8 +103,8 @@ def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray
         The fields, each times a factor of at most 1.
     """
     reach = np.array([REACH[name] for name in names], np.float32)
-    parts = strains(fields, step) * reach[:, None, None]
-    largest = (np.abs(parts[0]) + np.hypot(parts[1], parts[2])).max(axis=2)
+    corners = gradients(fields * reach[:, None, None, None], step)
+    largest = np.maximum.reduce([corner.largest() for corner in corners])
     # Motion within the reach is a vector of length 1 at most, so that its strain in a direction is at most the root of the
     # squares' sum; and no more than that of the largest strains, which tells most cells that need no closer look.
     whole = (largest * largest).sum(axis=0)
@@ -107,8 +114,8 @@ def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray
     inside = inside & looked_at.ravel()
     allowed = int(inside.sum() * (1 - _SHARE))
     usual, worst = (
-        _squares(parts[:, :, inside & (whole > _USUAL**2)]),
-        _squares(parts[:, :, whole > (_LARGEST / MOST) ** 2]),
+        np.concatenate([corner.squares(where) for corner in corners], axis=1)
+        for where in (inside & (whole > _USUAL**2), whole > (_LARGEST / MOST) ** 2)
     )
     factors = np.ones(len(fields), np.float32)
     while True:
@@ -116,14 +123,14 @@ def bound_fields(names: tuple[str, ...], fields: FloatArray, figure: npt.NDArray
         torn = _beyond(worst, factors, _LARGEST / MOST)
         if over.sum() <= allowed and not torn.any():
             return np.asarray(fields * factors[:, None, None, None], np.float32)
-        concerned = worst[:, torn] if torn.any() else usual[:, over]
-        factors[(factors**2 * concerned.max(axis=2).sum(axis=1)).argmax()] *= _STEP
+        concerned = worst[..., torn] if torn.any() else usual[..., over]
+        factors[(factors**2 * concerned.max(axis=1).sum(axis=1)).argmax()] *= _STEP
 
 
 def _beyond(squares: FloatArray, factors: FloatArray, limit: float) -> npt.NDArray[np.bool_]:
     """In which cells fields that are reduced by factors may strain more than the limit: [cells]."""
     total = factors**2 @ squares.reshape(len(factors), -1)
-    return np.asarray((total.reshape(squares.shape[1:]) > limit**2).any(axis=1))
+    return np.asarray((total.reshape(squares.shape[1:]) > limit**2).any(axis=0))
 
 
 def hide_border(
