@@ -20,20 +20,22 @@ FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 #: The head takes a new pose when a phrase begins, and holds it: usual size of each part, in parts of its reach.
-_POSE = {"head_yaw": 0.78, "head_pitch": 0.52, "head_roll": 0.34, "head_x": 0.08, "head_y": 0.12, "lean": 0.22}
+_POSE = {"head_yaw": 0.6, "head_pitch": 0.7, "head_roll": 0.34, "head_x": 0.08, "head_y": 0.05, "lean": 0.22}
 #: A pose is held for so long at least and at most, and taken in so long, s. The first one is taken a little after the start.
 _HOLD_S, _TAKE_S, _FIRST_S = (0.8, 2.0), (0.4, 0.65), 0.12
 #: While it is held, the head drifts: size in parts of the reach, and the band of its frequencies in Hz.
 _DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.15, (0.2, 0.9), 5
 #: Tilt of a head that turns, in parts of the reach, for the yaw's whole reach: to the other side, so that it turns in place.
 _TILT = -0.4
+#: Rise of a head that looks down, in parts of the reach, for the pitch's whole reach, so that it turns in place.
+_RISE = -0.7
 #: The head is never farther out than this part of its reach; from the first number on it is held back softly.
 _SOFT, _FARTHEST = 0.7, 0.92
 #: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
-_NOD = {"head_pitch": 1.0, "head_y": 0.55}
-_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
+_NOD = {"head_pitch": 1.25, "head_y": 0.35}
+_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.12
 #: Other accents have a smaller beat of the head, some of them upward.
 _BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35
 _BROW_CHANCE = 0.85
@@ -122,6 +124,7 @@ def _poses(
             for name, usual in _POSE.items()
         }
         pose["head_roll"] += _TILT * pose["head_yaw"]
+        pose["head_y"] += _RISE * pose["head_pitch"]
         for name, target in pose.items():
             moves[name][taking] += (target - before[name]) * taken
             steps[name][taking.stop] += target - before[name]
