@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from stages.context import Context
 from stages.encode.compose import Composer
-from stages.encode.layers import Background
 from stages.encode.parallel import DividedFrames
 from stages.encode.planes import PlanarFrame
 from stages.face.backdrop import make_surround
@@ -22,11 +21,11 @@ class BorderedFrames:
     """The frames of another source inside a still border."""
 
     def __init__(self, source: DividedFrames, place: Placement, surround: Picture) -> None:
-        """`surround`: BGR of the video's size; not shown if the source is transparent."""
+        """`surround`: BGR of the video's size."""
         self.width, self.height = place.width, place.height
-        self.frame_count, self.transparent = source.frame_count, source.transparent
+        self.frame_count, self.transparent = source.frame_count, False
         self._source, self._place = source, place
-        self._still = Background(surround, source.transparent).frame
+        self._still = PlanarFrame.from_bgr(surround)
 
     def frames(self, first: int = 0, step: int = 1) -> Iterator[PlanarFrame]:
         """See `DividedFrames`."""
