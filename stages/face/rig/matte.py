@@ -158,8 +158,9 @@ class _Splitter:
         front = spread_colours(small, regions.sure)
         hair = self._hair(landmarks, front)
         coarse = self._coarse(front, behind, hair)
-        alpha = self._fine(front, behind, hair, coarse, self._beside_ears(landmarks))
-        return self._exact(alpha, front, behind)
+        person, wall = self._colours(front), self._colours(behind)
+        alpha = self._fine(person, wall, hair, coarse, self._beside_ears(landmarks))
+        return self._exact(alpha, person, wall)
 
     def _hair(self, landmarks: FloatArray, front: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, float] | None:
         """The colour of the head outside the face, [3], and its variance: a lock may begin beside the neck."""
@@ -206,8 +207,8 @@ class _Splitter:
 
     def _fine(
         self,
-        front: tuple[FloatArray, FloatArray],
-        behind: tuple[FloatArray, FloatArray],
+        person: _Colours,
+        wall: _Colours,
         hair: tuple[FloatArray, float] | None,
         coarse: FloatArray,
         beside_ears: FloatArray,
@@ -216,8 +217,8 @@ class _Splitter:
         outwards = self._at(regions.outwards) * np.float32(self._side / min(regions.person.shape))
         share, belief, odd = _mixture(
             self._own,
-            self._colours(front),
-            self._colours(behind),
+            person,
+            wall,
             hair,
             (outwards, self._at(regions.probability)),
             self._side,
@@ -228,10 +229,12 @@ class _Splitter:
         # Outside the outline only strands are believed: wide areas that are a little darker are shadows.
         wide = self._opened(alpha, _STRAND)
         alpha += _outside(outwards, self._side) * (_step(wide, *_SHADOW) - wide)
-        alpha = np.maximum(alpha, _step(self._opened(odd * beside_ears, _THIN), *_GAP))
+        odd *= beside_ears
+        if odd.any():
+            alpha = np.maximum(alpha, _step(self._opened(odd, _THIN), *_GAP))
         # The farther inside, the less a colour like the background's is believed to be the background.
         inwards = self._at(regions.inwards) / min(regions.person.shape)
-        among_hair = self._among_hair(front, hair)
+        among_hair = self._among_hair(person, hair)
         shaded = _step(inwards, *_SHADED) * (1 - among_hair)
         alpha += shaded * (np.maximum(_step(alpha, *_GAP), alpha) - alpha)
         alpha = np.maximum(alpha, _step(inwards - _DEEPER * among_hair, *_INSIDE))
@@ -241,14 +244,12 @@ class _Splitter:
         whole[self._rows, self._columns] = level
         return _without_specks(np.asarray(whole, np.uint8), _SPECK * self._side)
 
-    def _exact(
-        self, alpha: Picture, front: tuple[FloatArray, FloatArray], behind: tuple[FloatArray, FloatArray]
-    ) -> Matte:
+    def _exact(self, alpha: Picture, person: _Colours, wall: _Colours) -> Matte:
         """Fill the background, and adjust both parts so that compositing them gives exactly the picture."""
         portrait, regions = self._portrait, self._regions
         height, width = alpha.shape
         size = self._small.shape[1], self._small.shape[0]
-        near, fringe = self._fringe(alpha, front, behind)
+        near, fringe = self._fringe(alpha, person, wall)
         whole = alpha.copy()
         whole[self._rows, self._columns] = np.maximum(alpha[self._rows, self._columns], 255 * fringe)
         used = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
@@ -263,10 +264,10 @@ class _Splitter:
         plate[outside] = portrait[outside]
         share = alpha[self._rows, self._columns].astype(np.float32) / 255
         outwards = self._at(regions.outwards) / min(size)
-        spreads = self._at(behind[1]) / 3
+        spreads = wall.variance / 3
         still = self._at(filled) + grainy[self._rows, self._columns] * (share > 0)
-        rest = self._own - share * self._at(front[0]) - (1 - share) * still
-        weights = (1 - share) * (spreads + 4), share * (self._at(front[1]) / 3 + _NOISE)
+        rest = self._own - share * person.mean - (1 - share) * still
+        weights = (1 - share) * (spreads + 4), share * (person.variance / 3 + _NOISE)
         fitted = still + rest * (weights[0] / ((1 - share) * weights[0] + share * weights[1] + 1e-3))
         # In the fringe, and farther off if the background is plain, it stays as it was filled: what differs is the outline or a
         # strand, and moves with the person.
@@ -279,9 +280,7 @@ class _Splitter:
             portrait, alpha, plate, (self._rows, self._columns), fitted.T, lowest.T, regions.repaired
         )
 
-    def _fringe(
-        self, alpha: Picture, front: tuple[FloatArray, FloatArray], behind: tuple[FloatArray, FloatArray]
-    ) -> tuple[FloatArray, FloatArray]:
+    def _fringe(self, alpha: Picture, person: _Colours, wall: _Colours) -> tuple[FloatArray, FloatArray]:
         """Where the outline's fringe may be, and how much it is there, 0 to 1, at the doubtful pixels, [n].
 
         In its inner part all belongs to it; in the outer one only what differs from the background towards the person's colour:
@@ -292,7 +291,6 @@ class _Splitter:
             _grown(solid, max(least, round(reach * self._side)))[self._rows, self._columns].astype(np.float32)
             for least, reach in ((2, _RIM), (3, _FRINGE))
         )
-        person, wall = self._colours(front), self._colours(behind)
         share, belief, misfit = _project(self._own - wall.mean, person.mean - wall.mean, person.variance, wall.variance)
         return near, np.maximum(rim, near * belief * (1 - _step(misfit, *_UNLIKE)) * _step(share, *_TOWARDS))
 
@@ -308,11 +306,11 @@ class _Splitter:
     def _colours(self, model: tuple[FloatArray, FloatArray]) -> _Colours:
         return _Colours(self._at(model[0]), self._at(model[1]))
 
-    def _among_hair(self, front: tuple[FloatArray, FloatArray], hair: tuple[FloatArray, float] | None) -> FloatArray:
+    def _among_hair(self, person: _Colours, hair: tuple[FloatArray, float] | None) -> FloatArray:
         """1 where the person has the hair's colour, 0 elsewhere, at the doubtful pixels, [n]."""
         if hair is None:
             return np.zeros(len(self._rows), np.float32)
-        apart = ((self._at(front[0]) - hair[0][:, None]) ** 2).sum(axis=0)
+        apart = ((person.mean - hair[0][:, None]) ** 2).sum(axis=0)
         return 1 - _step(apart / (hair[1] + _NOISE), *_HAIR)
 
     def _beside_ears(self, landmarks: FloatArray) -> FloatArray:
