@@ -34,8 +34,9 @@ _SOFTER, _PERSON_SOFTER, _OUTLINE, _LEVELS = 0.45, 0.12, 0.04, 8
 #: Distance inside the border over which the outline's direction is measured, of the shorter side, and the angles between it and
 #: the border that are believed, degrees.
 _MEASURED, _ANGLES = 0.05, (20.0, 100.0)
-#: How far the person goes on at most, above and elsewhere, and where the person is as wide as the border; of the shorter side.
-_FARTHEST, _FARTHEST_WIDE = (0.22, 0.45), 0.1
+#: How far the person goes on at most above, elsewhere, and where the person takes up much of the border; of the shorter side. The
+#: part of it up to which that may be a shoulder, and from which it is hair.
+_FARTHEST, _FARTHEST_WIDE, _SHOULDER = (0.15, 0.45), 0.12, (0.3, 0.6)
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -178,9 +179,11 @@ def _arcs(inside: npt.NDArray[np.bool_], farthest: float) -> list[npt.NDArray[np
         first, last = (min(run[0] for run in below), max(run[1] for run in below)) if below else (start, end)
         # Between the border and the outline, inside the person: 90 degrees where the outline is vertical.
         rising = _angle(deep, start - first), _angle(deep, last - end)
-        left, right, most = float(start), float(end), farthest
+        left, right = float(start), float(end)
+        wide = min(_FARTHEST_WIDE * min(inside.shape), farthest)
+        most = float(np.interp((right - left) / min(inside.shape), _SHOULDER, (farthest, wide)))
         if start == 0 and end == width:  # as wide as the picture: a wide arc whose ends lie beyond it
-            left, right, most = -0.3 * width, 1.3 * width, min(most, _FARTHEST_WIDE * min(inside.shape))
+            left, right = -0.3 * width, 1.3 * width
         elif start == 0:  # cut by the corner, too: as far again on the other side of it
             left, rising = -right, (rising[1], rising[1])
         elif end == width:

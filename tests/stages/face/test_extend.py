@@ -32,7 +32,7 @@ def scene(matte: Picture) -> tuple[Picture, Matte]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 3), st.floats(60, 90), st.floats(25, 50), st.floats(-25, 25))
+@given(st.integers(0, 3), st.floats(50, 70), st.floats(20, 34), st.floats(-25, 25))
 def test_a_round_person_is_round_beyond_the_border(side: int, radius: float, beyond: float, shift: float) -> None:
     # Given a disc that one border of the picture cuts
     margin = 100
