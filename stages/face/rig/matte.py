@@ -41,9 +41,12 @@ _HINT = 0.15, 0.4
 _ODD, _BRIGHT = (9.0, 25.0), (40.0, 80.0)
 #: Width of a strand of hair at most, and how far from the outline other things are looked for; of the shorter side.
 _STRAND, _NEAR = 0.014, 0.05
-#: Half the width and height of the place beside an ear where such things are, in widths and heights of the face, and the width
-#: from which they are one, of the shorter side: along a sharpened outline, the background has a thin bright line.
-_EARRING, _THIN = (0.22, 0.55), 0.004
+#: The distance from the outline between which darker things end to be looked for, of the shorter side.
+_DARK = 0.018, 0.03
+#: Half the width and height of the place beside an ear where such things are, and how far its middle is below the mesh's side, in
+#: widths and heights of the face. The width from which they are one, of the shorter side: along a sharpened outline, the
+#: background has a thin bright line.
+_EARRING, _THIN = (0.22, 0.42, 0.3), 0.004
 #: Shares of the person in wide areas outside the outline that count as nothing, and as all: a shadow on the wall is no hair.
 _SHADOW = 0.3, 0.7
 #: Distance inside the outline where gaps between strands end to be believed, and are not at all; of the shorter side.
@@ -160,7 +163,7 @@ class _Splitter:
         coarse = self._coarse(front, behind, hair)
         person, wall = self._colours(front), self._colours(behind)
         alpha = self._fine(person, wall, hair, coarse, self._beside_ears(landmarks))
-        return self._exact(alpha, person, wall)
+        return self._exact(alpha, person, wall, hair)
 
     def _hair(self, landmarks: FloatArray, front: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, float] | None:
         """The colour of the head outside the face, [3], and its variance: a lock may begin beside the neck."""
@@ -229,7 +232,10 @@ class _Splitter:
         # Outside the outline only strands are believed: wide areas that are a little darker are shadows.
         wide = self._opened(alpha, _STRAND)
         alpha += _outside(outwards, self._side) * (_step(wide, *_SHADOW) - wide)
-        odd *= beside_ears
+        # What is darker than the wall is most often hair; what is brighter is an earring, if it hangs where earrings do.
+        dark = self._own.sum(axis=0) < wall.mean.sum(axis=0)
+        alpha = np.maximum(alpha, odd * dark * (1 - _step(outwards / self._side, *_DARK)))
+        odd *= beside_ears * ~dark
         if odd.any():
             alpha = np.maximum(alpha, _step(self._opened(odd, _THIN), *_GAP))
         # The farther inside, the less a colour like the background's is believed to be the background.
@@ -244,12 +250,12 @@ class _Splitter:
         whole[self._rows, self._columns] = level
         return _without_specks(np.asarray(whole, np.uint8), _SPECK * self._side)
 
-    def _exact(self, alpha: Picture, person: _Colours, wall: _Colours) -> Matte:
+    def _exact(self, alpha: Picture, person: _Colours, wall: _Colours, hair: tuple[FloatArray, float] | None) -> Matte:
         """Fill the background, and adjust both parts so that compositing them gives exactly the picture."""
         portrait, regions = self._portrait, self._regions
         height, width = alpha.shape
         size = self._small.shape[1], self._small.shape[0]
-        near, fringe = self._fringe(alpha, person, wall)
+        near, fringe = self._fringe(alpha, person, wall, hair)
         whole = alpha.copy()
         whole[self._rows, self._columns] = np.maximum(alpha[self._rows, self._columns], 255 * fringe)
         used = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
@@ -280,7 +286,9 @@ class _Splitter:
             portrait, alpha, plate, (self._rows, self._columns), fitted.T, lowest.T, regions.repaired
         )
 
-    def _fringe(self, alpha: Picture, person: _Colours, wall: _Colours) -> tuple[FloatArray, FloatArray]:
+    def _fringe(
+        self, alpha: Picture, person: _Colours, wall: _Colours, hair: tuple[FloatArray, float] | None
+    ) -> tuple[FloatArray, FloatArray]:
         """Where the outline's fringe may be, and how much it is there, 0 to 1, at the doubtful pixels, [n].
 
         In its inner part all belongs to it; in the outer one only what differs from the background towards the person's colour:
@@ -291,8 +299,14 @@ class _Splitter:
             _grown(solid, max(least, round(reach * self._side)))[self._rows, self._columns].astype(np.float32)
             for least, reach in ((2, _RIM), (3, _FRINGE))
         )
-        share, belief, misfit = _project(self._own - wall.mean, person.mean - wall.mean, person.variance, wall.variance)
-        return near, np.maximum(rim, near * belief * (1 - _step(misfit, *_UNLIKE)) * _step(share, *_TOWARDS))
+        apart, fringe = self._own - wall.mean, rim
+        fronts: list[tuple[FloatArray, Any]] = [(person.mean, person.variance)]
+        if hair is not None:
+            fronts.append((hair[0][:, None], np.float32(hair[1])))
+        for mean, variance in fronts:
+            share, belief, misfit = _project(apart, mean - wall.mean, variance, wall.variance)
+            fringe = np.maximum(fringe, near * belief * (1 - _step(misfit, *_UNLIKE)) * _step(share, *_TOWARDS))
+        return near, fringe
 
     def _at(self, field: FloatArray) -> FloatArray:
         """A field of the small picture at the doubtful pixels of the portrait: [n], or [channels, n]."""
@@ -320,7 +334,7 @@ class _Splitter:
         own = np.stack([self._columns, self._rows], axis=-1).astype(np.float32)
         found = np.zeros(len(own), np.float32)
         for side, outwards in ((mesh.LEFT_SIDE, -1), (mesh.RIGHT_SIDE, 1)):
-            apart = own - (landmarks[side, :2] + 0.5 * _EARRING[0] * outwards * across - 0.25 * up)
+            apart = own - (landmarks[side, :2] + 0.5 * _EARRING[0] * outwards * across - _EARRING[2] * up)
             reach = (apart @ across / (across @ across) / _EARRING[0]) ** 2 + (
                 apart @ up / (up @ up) / _EARRING[1]
             ) ** 2
