@@ -301,8 +301,9 @@ class Manifest(_Strict):
     fit: Literal["auto", "crop", "pad", "blur"] = Field(
         "auto",
         description="How a picture of another shape fills the video. crop: cut around the face. pad, blur: the whole "
-        "picture, with borders in black or of the picture, blurred; another `background` than keep continues in them. "
-        "auto: crop where the head with its hair stays whole, else blur.",
+        "picture, with borders in black or of the picture, blurred; before another `background` than keep, what the picture "
+        "cuts of the person is continued. auto: crop where the head with its hair stays whole, else continue picture and "
+        "person beyond the picture's borders.",
     )
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Background = Field(

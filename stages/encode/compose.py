@@ -30,6 +30,7 @@ from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
+from stages.face.rig.extend import Inner
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig, load_rig
@@ -115,8 +116,9 @@ class Composer:
         if picture is None:
             raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
         portrait = np.asarray(picture, np.uint8)
-        landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
-        rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
+        record = json.loads(ctx.path("face.json").read_bytes())
+        landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
+        rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks, inner)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         backdrop = None
         if rig.matte:

@@ -88,10 +88,7 @@ def load_backdrop(ctx: Context, plate: Picture, place: Placement) -> Picture | N
 
 
 def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
-    """Make what is around a portrait that does not fill the video.
-
-    That is the background that the manifest names, which continues there; with `background: keep` the portrait's own
-    background, enlarged and blurred, or black for `fit: pad`.
+    """Make what is around a portrait that does not fill the video: its own background, enlarged and blurred, or black for `pad`.
 
     Args:
         behind: the portrait's background, BGR.
@@ -100,9 +97,6 @@ def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
     Returns:
         BGR, of the video's size.
     """
-    chosen = load_backdrop(ctx, behind, place)
-    if chosen is not None:
-        return chosen
     if ctx.manifest.fit == "pad":
         return np.zeros((place.height, place.width, 3), np.uint8)
     soft = blur_widely(_covering(behind, place).astype(np.float32), _SURROUND * min(place.width, place.height))
