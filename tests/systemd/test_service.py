@@ -24,7 +24,7 @@ intake: {settle_s: 0.2, reserve_mb: 1}
 retry: {first_delay_s: 0.1}
 lanes: {silence_s: 20, drain_s: 0}
 """
-LONG = "This is a rather long text, so that there is time to look. " * 40
+LONG = "This is a rather long text, so that there is time to look. " * 15
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def machine() -> Iterator[Machine]:
     try:
         one.run("useradd", "--create-home", "anna")
         one.run("useradd", "--create-home", "bob")
-        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages", network=True)
+        one.run("make", "-C", SOURCE, "install", "OPTIONS=--languages --no-voices", network=True)
         one.run("usermod", "--append", "--groups", "avatar", "anna")
         config = one.path(CONFIG)
         config.write_text(config.read_text() + FAST)
