@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,6 @@ from tests.conftest import PORTRAIT
 from tests.support.intake_room import SETTLE_S, Room
 
 PICTURE = PORTRAIT.read_bytes()
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path)
-    one.look()
-    return one
 
 
 def detect(image: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from daemon.intake.scanner import ignored
@@ -22,13 +20,6 @@ CONFLICT_COPIES = [
     "hello.sync-conflict-20260102-030405-ABCDEFG.yaml",  # Syncthing
 ]
 OF_PROGRAMS = ["._hello.yaml", ".~lock.hello.yaml#", "~lock.hello.yaml", "~$hello.yaml", "#hello.yaml#", ".#hello.yaml"]
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path)
-    one.look()
-    return one
 
 
 def answers(room: Room) -> dict[str, str]:

@@ -31,7 +31,7 @@ from daemon.jobs.stages import STAGES
 from daemon.queue.recovery import recover_spool
 from daemon.queue.state_machine import KEPT
 from daemon.service import Service
-from daemon.system import fs
+from daemon.system import disk_thread, fs
 from daemon.system.mount_guard import MARK
 from daemon.wire import Message, RunRequest
 from stages import worker
@@ -308,8 +308,14 @@ def restored() -> Iterator[None]:
     fs.OPS = fs.Ops()
 
 
+@pytest.fixture(autouse=True)
+def no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of hundreds of lives must not keep the threads of each."""
+    monkeypatch.setattr(disk_thread, "IDLE_S", 0.0)
+
+
 @pytest.mark.parametrize("how", WAYS)
-def test_every_call_may_be_the_last(settings: Settings, how: str) -> None:
+def test_every_call_may_be_the_last(settings: Settings, how: str, close_kept_copies: Callable[[], None]) -> None:
     # Given the list of every call of two jobs' whole life
     calls = all_calls(settings)
     assert len(calls) > 100
@@ -331,3 +337,4 @@ def test_every_call_may_be_the_last(settings: Settings, how: str) -> None:
         assert run(settings, third)
         # Then everything is there, once, and nothing else
         check(settings, first.published + second.published + third.published, f"{how} at call {at}: {call}")
+        close_kept_copies()
