@@ -30,8 +30,8 @@ from benchmarks import measures, random_portraits
 from benchmarks.movement import gaze_track, head_track
 from benchmarks.room import SEED, Room
 from daemon.errors import JobError
-from stages.encode.framing import frames_of_job
 from stages.encode.drawing_helper import DrawnFrames
+from stages.encode.framing import frames_of_job
 from stages.face import mesh
 
 Picture = npt.NDArray[np.uint8]
