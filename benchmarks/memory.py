@@ -21,7 +21,7 @@ REPEATS = 5  # of the text in the long video
 
 
 def role(line: list[str]) -> str:
-    """What a process does, by its command line."""
+    """Return what a process does, by its command line."""
     if "--lane" in line:
         return f"worker of the lane {line[line.index('--lane') + 1]}"
     if "stages.encode.parallel" in line:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from daemon.errors import MachineError
 from daemon.system import fs
+from daemon.system.json_files import replace_json
 from daemon.system.mount_guard import MountGuard
 from stages.context import Context
 from stages.facts import DeliveryFacts, Output
@@ -55,7 +56,7 @@ def _publish_results(ctx: Context) -> list[PlannedOutput]:
         outputs: list[PlannedOutput] = json.loads(plan.read_bytes())
     else:
         outputs = _copy_results(ctx)
-        fs.replace_json(plan, outputs)
+        replace_json(plan, outputs)
     for output in outputs:
         _publish_part(ctx, output, outputs, plan)
     return outputs
@@ -108,6 +109,6 @@ def _publish_part(ctx: Context, output: PlannedOutput, outputs: list[PlannedOutp
         return
     if not fs.publish(part, outbox / output["file"]):
         output["file"] = f"{ctx.name}-{ctx.job_id}{output['ending']}"
-        fs.replace_json(plan, outputs)
+        replace_json(plan, outputs)
         if not fs.publish(part, outbox / output["file"]):
             raise FileExistsError(f"{output['file']} is already in the outbox")

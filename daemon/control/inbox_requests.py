@@ -126,7 +126,7 @@ class InboxRequests:
         except AvatarError as exc:
             looks.answers[name] = str(exc)
         else:
-            log.info("wish", name=os.path.basename(name), answer=told)
+            log.info("request file answered", name=os.path.basename(name), answer=told)
             await self._disk.run(self._take_away, name)
 
     def _tell(self, answers: dict[str, str]) -> int:
@@ -134,7 +134,7 @@ class InboxRequests:
         names = list(answers)[:BATCH]
         self._outbox.publish_notes([(clean_stem(os.path.basename(name)), answers[name]) for name in names])
         for name in names:
-            log.info("wish", name=os.path.basename(name), answer=answers.pop(name))
+            log.info("request file answered", name=os.path.basename(name), answer=answers.pop(name))
             self._take_away(name)
         return len(names)
 
@@ -177,7 +177,7 @@ class InboxRequests:
         return f"{user_name(look.uid)} (shared folder)" if look else "shared folder"
 
     def _coming(self, stem: str, looks: _Looks) -> list[str]:
-        """Manifests that are still in the inbox and may become a job of this name."""
+        """Return manifests that are still in the inbox and may become a job of this name."""
         results, numbered = self._admission.results, _NUMBERED.fullmatch(stem)
         names = [*results.of(stem), *(results.of(numbered[1]) if numbered else ())]
         return [name for name in names if self._there(name, looks)]
@@ -195,4 +195,4 @@ class InboxRequests:
             return
         except OSError as exc:
             self._stuck.add(name)  # answered once is enough
-            log.warning("wish stays", name=os.path.basename(name), error=str(exc))
+            log.warning("request file cannot be removed", name=os.path.basename(name), error=str(exc))

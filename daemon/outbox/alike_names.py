@@ -1,4 +1,4 @@
-"""Which names in the outbox are one file on Windows or a Mac: `Report` and `report`, or `Zoë` with its letters taken apart.
+"""Tells which names in the outbox are one file on Windows or a Mac: `Report` and `report`, or `Zoë` with its letters taken apart.
 
 Most names are written in small letters, so only the others are kept. They are listed once, and again after `LIST_S`, since people
 may put files there; what the daemon itself gives is added at once.
@@ -19,6 +19,13 @@ LIST_S = 60.0
 
 
 class AlikeNames:
+    """Lists the outbox by the form of names that all systems agree on.
+
+    Args:
+        endings: of results; a name counts without them.
+        clock: monotonic, in s.
+    """
+
     def __init__(self, root: Path, endings: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._root = root
         self._endings = sorted(endings, key=len, reverse=True)

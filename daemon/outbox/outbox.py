@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from daemon.jobs.kinds import KINDS
 from daemon.outbox.alike_names import AlikeNames
 from daemon.system import fs
+from daemon.system.json_files import dump_json
 from daemon.system.mount_guard import MountGuard
 
 STATUS_ENDING = ".json"
@@ -116,7 +117,7 @@ class Outbox:
         return f"{base}-v{free}"
 
     def is_free(self, name: str) -> bool:
-        """Whether a new job from the inbox itself that wants this name for its results would get it now."""
+        """Return whether a new job from the inbox itself that wants this name for its results would get it now."""
         return self._is_free(name, NameRequest(name, "", {}))
 
     def reserve_name(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
@@ -156,7 +157,7 @@ class Outbox:
         return names
 
     def _write_temporary(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
-        fs.OPS.write(temporary, fs.dump_json({**request.status, "name": name}), sync=sync)
+        fs.OPS.write(temporary, dump_json({**request.status, "name": name}), sync=sync)
 
     def _publish_status(self, request: NameRequest, name: str, temporary: Path) -> str:
         """Give a written status file its name, or the next free name if this one was taken meanwhile; returns the name."""
@@ -178,12 +179,12 @@ class Outbox:
         return True
 
     def _has_alike(self, name: str) -> bool:
-        """Whether results are there whose name is the same on Windows or a Mac."""
+        """Return whether results are there whose name is the same on Windows or a Mac."""
         stems = (os.path.join(self.root, other) for other in self._alike.of(name))
         return any(os.path.lexists(stem + ending) for stem in stems for ending in ENDINGS)
 
     def _is_free(self, name: str, request: NameRequest) -> bool:
-        """Whether a job may have a name: it has it already, or nothing of another job's results is there."""
+        """Return whether a job may have a name: it has it already, or nothing of another job's results is there."""
         present = self.read_status(name)
         if present is not None and str(present.get("job")) == request.job:
             return True
@@ -195,7 +196,7 @@ class Outbox:
         return not self._has_alike(name)
 
     def _may_replace(self, present: dict[str, Any] | None, request: NameRequest) -> bool:
-        """Whether the status of a job may stand where this one does: it is its own, or of a job that ended without results.
+        """Return whether the status of a job may replace this one: it is its own, or of a job that ended without results.
 
         Jobs from another folder of the inbox, which may be another person's, and other documents of the same manifest keep
         theirs. What the status says of its job is only believed if the job rests.
@@ -249,7 +250,7 @@ class Outbox:
         """
         self.check()
         temporary = self._temporary_path(str(status["job"]))
-        fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+        fs.replace_bytes(self.root / f"{name}.json", dump_json(status), durable=durable, temporary=temporary)
 
     @property
     def voices(self) -> Path:
@@ -291,7 +292,7 @@ class Outbox:
             OSError: some may be written; no temporary file is left.
         """
         self.check()
-        written = [self._temporary_path("job-wish") for _ in notes]
+        written = [self._temporary_path("job-request") for _ in notes]
         try:
             for temporary, (_, sentence) in zip(written, notes, strict=True):
                 fs.OPS.write(temporary, sentence.encode() + b"\n", sync=False)

@@ -138,7 +138,7 @@ class DrawingHelper:
         self._complaints.close()
 
     def is_ready(self) -> bool:
-        """Whether it can draw; does not wait.
+        """Return whether it can draw; does not wait.
 
         Raises:
             UnknownError: `frames-missing`: the process ended.
@@ -176,7 +176,7 @@ class DrawingHelper:
 
 
 def _has_bytes(stream: IO[bytes]) -> bool:
-    """Whether `stream` can be read without waiting. Unlike `select`, `poll` takes descriptors above 1023."""
+    """Return whether `stream` can be read without waiting. Unlike `select`, `poll` takes descriptors above 1023."""
     poll = select.poll()
     poll.register(stream, select.POLLIN)
     return bool(poll.poll(0))

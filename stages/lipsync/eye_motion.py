@@ -77,7 +77,7 @@ def _blinks(
 
 
 def _blink(time: Times, start: float) -> Times:
-    """The course of one blink. The lids stay closed for at least one frame."""
+    """Return the course of one blink. The lids stay closed for at least one frame."""
     frame = float(time[1] - time[0]) if len(time) > 1 else 0.0
     hold = max(_BLINK_HOLD_S, 1.02 * frame)
     down = np.clip((time - start) / _BLINK_CLOSE_S, 0, 1)

@@ -91,7 +91,7 @@ def _limit_head(amount: float) -> float:
 
 
 def _ease(time: Times, duration: float, speech_end: float) -> Times:
-    """A smooth envelope: 0 at both ends, 1 while there is speech, but for the last tenths of a second."""
+    """Return a smooth envelope: 0 at both ends, 1 while there is speech, but for the last tenths of a second."""
     end = float(np.clip(duration - speech_end, *_END_S))
     rise = np.clip(time / min(_START_S, max(duration / 2, 1e-3)), 0, 1)
     fall = np.clip((duration - time) / min(end, max(duration / 2, 1e-3)), 0, 1)
@@ -99,7 +99,7 @@ def _ease(time: Times, duration: float, speech_end: float) -> Times:
 
 
 def _smooth(part: Times) -> Times:
-    """The course of a reaching movement from 0 to 1: speed and acceleration are 0 at both ends."""
+    """Return the course of a reaching movement from 0 to 1: speed and acceleration are 0 at both ends."""
     return np.asarray(part**3 * (10 - 15 * part + 6 * part * part), np.float64)
 
 
@@ -145,7 +145,7 @@ def _pose_times(duration: float, accents: Times, pauses: Times, chance: np.rando
 
 
 def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
-    """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more."""
+    """Return a smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more."""
     up, down = np.clip((time - start) / rise, 0, 1), np.clip((time - start - rise) / fall, 0, 1)
     return _smooth(up) - _smooth(down)
 

@@ -35,6 +35,7 @@ class VoiceChoice:
 
     @property
     def engine(self) -> str:
+        """The voice's engine."""
         return self.voice.engine
 
 

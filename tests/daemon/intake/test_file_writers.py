@@ -19,7 +19,7 @@ from daemon.intake.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.scanner import InboxScanner
 from daemon.intake.watcher import Watcher
-from daemon.queue.source_files import Content, compare_with_copy
+from daemon.queue.copy_comparison import Content, compare_with_copy
 from stages.media.ffmpeg import ffmpeg_path
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import DETECT, Room

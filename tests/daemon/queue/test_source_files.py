@@ -16,9 +16,9 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.jobs.waits import AWAITED
 from daemon.queue.awaited_files import COPIED_AGAIN, UNCHECKED
+from daemon.queue.job_end import CANCELLED
 from daemon.queue.recovery import recover_spool
 from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
-from daemon.queue.state_machine import CANCELLED
 from daemon.system.file_key import file_key
 from daemon.system.mount_guard import MARK
 from tests.support.queue_room import PowerCut, QueueRoom
