@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import sys
 
-from daemon.system.file_calls import Ops
-from daemon.system.json_files import dump_json, replace_json
-
 # Run by its path, this file would stand in the way of the standard library's `queue`.
 sys.path[0] = sys.path[0].removesuffix("/benchmarks") or "/"
 
@@ -39,6 +36,8 @@ from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
+from daemon.system.file_calls import Ops
+from daemon.system.json_files import dump_json, replace_json
 
 GOALS = {"ratio": 1.3, "fsyncs": 2, "cpu_us": 100.0, "flat": 1.2, "start_s": 10.0, "rss_mb": 300.0}
 FEW = 10
