@@ -1,7 +1,8 @@
-"""Measures the memory that this process may use (the machine, or its control group), and gives free memory back."""
+"""Measures the memory that this process may use (the machine, or its control group) and that others use, and gives it back."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -61,8 +62,36 @@ def is_short() -> bool:
     return available_mb() < max(LEAST_MB, LEAST_PART * memory_mb())
 
 
+def process_memory_mb(pid: int) -> float:
+    """Return the resident memory of a process and its children, in MB (10^6 bytes); 0 for processes that are gone.
+
+    What they share counts once.
+    """
+    return sum(map(_resident_bytes, [pid, *_child_pids(pid)])) / 1e6
+
+
+def _resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process; a page that several processes share counts with its part."""
+    folder = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # it ended, or the kernel was built without
+        lines = (folder / "smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _child_pids(pid: int) -> list[int]:
+    """Return the ids of the processes that any thread of a process started."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
+
+
 def _unused(path: Path) -> float | None:
-    """The memory below a limit that is not in use, in MB; pages of files count as free. None where there is no limit."""
+    """Return the memory below a limit that is not in use, in MB; pages of files count as free. None where there is no limit."""
     if (limit := _limit(path)) is None:
         return None
     version_2 = path.name == "memory.max"

@@ -14,13 +14,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
 from daemon.config import Settings
 from daemon.errors import MachineError, WorkerDied, escape_unprintable, shorten
-from daemon.system.memory import memory_mb
+from daemon.system.memory import memory_mb, process_memory_mb
 from daemon.wire import (
     AllowTime,
     Elsewhere,
@@ -170,7 +169,7 @@ class WorkerProcess:
                         self._messages.put_nowait(message)
         except (ValueError, ConnectionError) as exc:
             # After a line that is too long or invalid, the stream is not read further.
-            log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
+            log.error("invalid message from worker", lane=self.lane, error=str(exc))
         finally:
             self._messages.put_nowait(None)
 
@@ -302,9 +301,7 @@ class WorkerProcess:
 
     def memory_mb(self) -> float:
         """Return the resident memory of the process and its children, in MB (10^6 bytes); what they share counts once."""
-        if self.pid is None:
-            return 0.0
-        return sum(map(_resident_bytes, [self.pid, *_child_pids(self.pid)])) / 1e6
+        return 0.0 if self.pid is None else process_memory_mb(self.pid)
 
     async def _collect_death(self) -> WorkerDied:
         process = self._process
@@ -336,23 +333,3 @@ class WorkerProcess:
             task.cancel()
         if self._process is process:  # otherwise a new process was started meanwhile
             self._process = None
-
-
-def _resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process; a page that several processes share counts with its part."""
-    folder = Path(f"/proc/{pid}")
-    with contextlib.suppress(OSError, ValueError, StopIteration):  # it ended, or the kernel was built without
-        lines = (folder / "smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
-
-
-def _child_pids(pid: int) -> list[int]:
-    """Return the ids of the processes that any thread of a process started."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, path.read_text().split())
-    return found

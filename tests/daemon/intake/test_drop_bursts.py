@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system import fs
+from daemon.system import file_calls
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.intake_room import DETECT, Room
 
@@ -68,8 +68,8 @@ def test_a_burst_that_overflows_the_notifications_is_found_whole(installation: C
 def test_a_burst_is_taken_with_a_few_flushes_for_each_batch(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a burst of four batches, whose flushes are counted
     flushes: list[Path] = []
-    monkeypatch.setattr(fs, "_sync", lambda path, flags: flushes.append(path))
-    monkeypatch.setattr(fs, "_sync_filesystem", flushes.append)
+    monkeypatch.setattr(file_calls, "_sync", lambda path, flags: flushes.append(path))
+    monkeypatch.setattr(file_calls, "_sync_filesystem", flushes.append)
     room.put("p.png", PORTRAIT.read_bytes())
     for number in range(256):
         room.put(f"j{number}.yaml", DETECT)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.musetalk.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
+from stages.musetalk.networks.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
 
 _EPS = 1e-6
 LATENT_CHANNELS = 4

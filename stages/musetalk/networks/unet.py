@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.musetalk.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
+from stages.musetalk.networks.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
 
 _EPS, _EPS_TRANSFORMER = 1e-5, 1e-6
 
