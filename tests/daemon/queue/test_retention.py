@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ from daemon.config import Settings
 from daemon.control.spool_requests import ANSWER_S
 from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, select_surplus
 from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.file_calls import Ops
 from tests.conftest import Installation
 from tests.support.intake_room import Room
 
@@ -101,6 +104,28 @@ def test_results_in_folders_go_as_others_do_and_nothing_behind_a_link_does(tmp_p
             for file in ("hello.json", "hello.mp4", "holiday.mp4")
         ),
     }
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given more old results than one pass removes, in a folder from which only their owner may remove them, and a newer one
+    class Sticky(Ops):
+        def unlink(self, path: Path) -> None:
+            if path.name.startswith("stuck"):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+            super().unlink(path)
+
+    monkeypatch.setattr(fs, "OPS", Sticky())
+    monkeypatch.setattr("daemon.queue.retention.BATCH", 2)
+    raw = {"paths": {name: name for name in ("outbox", "spool", "cache")}, "retention": {"outbox_days": 1}}
+    settings = Settings.parse(raw, tmp_path / "config.yaml")
+    spool, outbox = Spool(settings.paths.spool), settings.paths.outbox
+    spool.create()
+    outbox.mkdir()
+    for age_days, name in ((9, "stuck1"), (8, "stuck2"), (7, "stuck3"), (5, "old")):
+        (outbox / f"{name}.json").write_text(json.dumps({"state": "done"}))
+        os.utime(outbox / f"{name}.json", (time.time() - age_days * DAY_S,) * 2)
+    assert Retention(settings, spool).clear() == 1
+    assert sorted(path.name for path in outbox.iterdir()) == ["stuck1.json", "stuck2.json", "stuck3.json"]
 
 
 def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> None:
