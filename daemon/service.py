@@ -124,10 +124,11 @@ class Service:
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
+        self.returner = ManifestReturner(self.outbox, self.spool)
         for subscriber in (
             estimator,
             self.status,
-            ManifestReturner(self.outbox, self.spool),
+            self.returner,
             self.metrics,
             LogWriter(),
             self.state,
@@ -233,6 +234,7 @@ class Service:
             "inbox-disk": self.loops.watch_disk,
             "systemd": self.systemd.watch,
             "heartbeat": self.canary.loop,
+            "returned-manifests": self.returner.loop,
             "voices": VoiceList(self.settings, self.outbox).loop,
             "metrics-file": partial(keep_metrics_file, self.metrics.registry, self.settings.metrics.textfile),
         }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from daemon.outbox.outbox import Outbox
+from daemon.queue import returned_manifests
 from daemon.queue.returned_manifests import with_error
-from tests.conftest import Installation, wait_for
+from tests.conftest import PATIENCE_S, Installation, wait_for
+from tests.support.intake_room import Room
 from tests.support.queue_room import Unflushed
 
 ERROR = "`x` is wrong (line {}, column 1). Mend it."
@@ -42,6 +45,47 @@ def test_the_line_is_marked_and_nothing_else_is_changed(data: str, document: int
 def test_what_is_no_text_does_not_come_back() -> None:
     assert with_error(b"\xff\xfe\x00", 0, "Broken.") is None
     assert with_error(b"text: One.\n", 1, "Broken.") is None
+
+
+def test_a_manifest_of_many_jobs_is_read_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a manifest of a thousand mistakes / When the last one comes back
+    data = "---\nx\n" * 1000
+    read: list[int] = []
+    is_empty = returned_manifests._is_empty
+
+    def noted(text: str) -> bool:
+        read.append(len(text))
+        return is_empty(text)
+
+    monkeypatch.setattr(returned_manifests, "_is_empty", noted)
+    assert with_error(data.encode(), 999, "Broken. See line 2000.") == b"# avatard: Broken. See line 2000.\nx\n"
+    # Then it was read through once, not once for each job before it
+    assert sum(read) <= len(data)
+
+
+def test_giving_back_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    # Given a manifest of two faulty jobs that has just been taken in
+    room = Room(tmp_path)
+    room.put("hello.yaml", "kind: speech\n---\nkind: speech\n")
+    room.settle()
+    # Then nothing has been given back by whoever took it in; that is left to a task of its own
+    assert list(room.outbox.glob("*.yaml")) == []
+
+    async def until_all_are_there() -> None:
+        task = asyncio.create_task(room.service.returner.loop())
+        async with asyncio.timeout(PATIENCE_S):
+            while len(list(room.outbox.glob("*.yaml"))) < 2:
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(until_all_are_there())
+
+
+def test_the_status_of_a_job_that_goes_on_is_left_alone(outbox: Outbox) -> None:
+    status = {"job": "job-20260101T000000Z-00000001", "state": "failed"}
+    outbox.reserve_name("hello", status["job"], {**status, "state": "queued"})
+    outbox.amend_status("hello", {**status, "next": "Mend it."})
+    assert (outbox.read_status("hello") or {})["state"] == "queued"
 
 
 def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> None:
