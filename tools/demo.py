@@ -12,7 +12,7 @@ from pathlib import Path
 from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
-from daemon.outbox.outbox import ENDINGS
+from daemon.outbox.names import ENDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / "spool" / "demo.log"

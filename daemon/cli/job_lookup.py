@@ -11,7 +11,8 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox, clean_path
+from daemon.outbox.names import clean_path
+from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system.permissions import user_name
 

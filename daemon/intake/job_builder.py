@@ -30,7 +30,8 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import FINISHED, Job, document_id
 from daemon.jobs.speech_length import check_estimate
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import NameRequest, Outbox
+from daemon.outbox.name_choice import NameRequest
+from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue

@@ -19,7 +19,8 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts, WaitStart
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import NameRequest, Outbox
+from daemon.outbox.name_choice import NameRequest
+from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from daemon.errors import AvatarError, MachineError
+from daemon.errors import MACHINE_ERRNOS, AvatarError, MachineError
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, Stage
@@ -16,6 +16,7 @@ from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
+from daemon.system.subfolders import UnusableFolderError, fallback_name
 
 if TYPE_CHECKING:
     from daemon.queue.pauses import Pause, Scope
@@ -175,9 +176,27 @@ class StatusWriter(Subscriber):
             self._write_or_warn(job, value)
 
     def before_finish(self, job: Job) -> None:
-        if (name := self._outbox.fallback_name(job.name, job.id)) is not None:
-            log.warning("folder of the outbox is not usable", job_id=job.id, folder=job.name, instead=name)
-            job.name = name
+        """Write the last status, durably: where its place refuses it, in the outbox itself, under a name with the job's id.
+
+        Raises:
+            MachineError: `outbox-missing`; `outbox-unusable`: the outbox itself refuses every status.
+            OSError: the disk is at fault.
+        """
+        name = job.name
+        try:
+            self._write(job, durable=True)
+        except OSError as exc:
+            if not isinstance(exc, UnusableFolderError) and exc.errno in MACHINE_ERRNOS:
+                raise
+            job.name = fallback_name(name, job.id)
+            log.warning("place of a status not usable", job_id=job.id, name=name, instead=job.name, why=exc.strerror)
+            try:
+                self._write_in_outbox(job)
+            except (OSError, MachineError):
+                job.name = name
+                raise
+
+    def _write_in_outbox(self, job: Job) -> None:
         try:
             self._write(job, durable=True)
         except (FileNotFoundError, PermissionError, NotADirectoryError) as exc:
@@ -186,8 +205,10 @@ class StatusWriter(Subscriber):
                 f"{exc.filename}: {exc.strerror}.",
                 "Make the outbox available again; work resumes automatically.",
             ) from exc
-        except (IsADirectoryError, FileExistsError) as exc:  # a folder has the name of the status file
-            log.warning("status not written", job_id=job.id, error=str(exc))
+        except OSError as exc:
+            if exc.errno in MACHINE_ERRNOS:
+                raise
+            log.warning("status not written", job_id=job.id, error=str(exc))  # people put a folder in this place, too
 
     def job_finished(self, job: Job) -> None:
         self._written_at.pop(job.id, None)

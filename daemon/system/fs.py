@@ -129,6 +129,17 @@ def remove(path: Path) -> None:
     OPS.remove(path)
 
 
+def discard(path: Path) -> None:
+    """Remove a temporary file, or an empty folder, from a place where other people may write. A folder that holds something is
+    left: it is none of ours, and may be too deep or too large to be removed.
+    """
+    with contextlib.suppress(OSError):
+        try:
+            OPS.unlink(path)
+        except (IsADirectoryError, PermissionError):  # POSIX allows both for a folder
+            os.rmdir(path)
+
+
 @contextlib.contextmanager
 def artifact(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name: yields that name, then flushes the file and renames it to `path`.

@@ -70,6 +70,10 @@ class Unflushed(Ops):
         self._note("rename_new", target)
         super().rename_new(source, target)
 
+    def link(self, source: Path, target: Path) -> None:
+        self._note("link", target)
+        super().link(source, target)
+
     def sync_file(self, path: Path) -> None:
         self._note("sync_file", path)
 

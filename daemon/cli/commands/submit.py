@@ -18,7 +18,8 @@ from daemon.errors import AvatarError
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.outbox.names import clean_stem
+from daemon.outbox.outbox import Outbox
 
 LOOK_S = 0.2
 

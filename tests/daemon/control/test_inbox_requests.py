@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from daemon.errors import MachineError, UnknownError
 from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import TURN_JOBS
 from daemon.jobs.record import Job
-from daemon.system import file_calls
+from daemon.system import file_calls, fs
+from daemon.system.file_calls import Ops
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
 
 PATIENCE_S = 100.0
@@ -39,6 +42,28 @@ def look(room: Room, after_s: float = 0.0) -> list[Job]:
 def state(room: Room, name: str) -> str | None:
     path = room.outbox / f"{name}.json"
     return str(json.loads(path.read_bytes())["state"]) if path.exists() else None
+
+
+def test_a_request_that_fails_keeps_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given requests on two jobs, of which one has a folder that refuses its record
+    for name in ("a", "b"):
+        room.put(f"{name}.yaml")
+    broken, _ = sorted(room.settle(), key=lambda job: job.name)
+
+    class Refusing(Ops):
+        def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+            if broken.id in str(path) and "spool" in str(path):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+            super().write(path, data, sync)
+
+    monkeypatch.setattr(fs, "OPS", Refusing())
+    for name in ("a", "b"):
+        room.put(f"{name}.hold", "")
+    look(room)
+    # Then the other is heard, and this one is answered
+    assert state(room, "b") == "held"
+    assert "PermissionError" in (room.outbox / "a.hold.txt").read_text()
+    assert list(room.inbox.glob("*.hold")) == []
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".YML"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.outbox.outbox import NameRequest
+from daemon.outbox.name_choice import NameRequest
 from tests.support.canary import unread
 from tests.support.intake_room import SPEECH, Room
 
