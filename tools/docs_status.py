@@ -40,8 +40,8 @@ BY = """\
 `by` of a job is the owner of its manifest file, whatever is in the manifest. `by` in `held` and in the history is the login name
 of the person who used the command, or the owner of the request file, such as `anna (shared folder)` for `hello.hold`. Both are
 `uid 1234` where the machine knows no name. The `error.message` of a cancelled job names who cancelled it. Everybody
-who may use the commands or write to the inbox may cancel, hold and release everybody's jobs, and on a file server that makes
-everybody one user, `by` is that user: it helps colleagues, and is no proof.
+who may use the commands or write to the inbox may cancel, hold, release and retry everybody's jobs, and on a file server that
+makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
 """
 HISTORY = """\
 ## The history

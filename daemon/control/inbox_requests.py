@@ -195,7 +195,7 @@ class InboxRequests:
         folder = printable(os.path.dirname(request))
         # Before there were folders, every job was answered in the outbox itself, as is one whose folder refuses its files.
         for place in dict.fromkeys((*self._outbox.places_for(request, stem), clean_stem(stem))):
-            status = self._outbox.read_status(place)
+            status = self._outbox.read_head(place)
             job = owner_of(status)
             if status is not None and job is not None and os.path.dirname(str(status.get("source"))) == folder:
                 return job

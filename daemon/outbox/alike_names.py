@@ -17,6 +17,8 @@ from daemon.system.spelling import folded
 
 #: A listing counts for so long, in s: it takes a tenth of a second for 100,000 files.
 LIST_S = 60.0
+#: Folders of which the names are kept; people may make any number of them.
+KEPT = 256
 
 
 class AlikeNames:
@@ -64,3 +66,20 @@ class AlikeNames:
             for entry in entries:
                 if not entry.name.startswith(".") and (name := self._name_of(entry)) is not None:
                     self.add(name)
+
+
+class AlikeInFolders:
+    """The `AlikeNames` of each folder of the outbox, for those that were used last."""
+
+    def __init__(self, root: Path, name_of: Callable[[os.DirEntry[str]], str | None]) -> None:
+        self._root = root
+        self._name_of = name_of
+        self._known: dict[str, AlikeNames] = {}
+
+    def at(self, folder: str) -> AlikeNames:
+        """Return those of a folder, by its path below the outbox."""
+        names = self._known.pop(folder, None) or AlikeNames(self._root, folder, self._name_of)
+        self._known[folder] = names  # the last one used stands last
+        if len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+        return names

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from daemon.outbox.alike_names import AlikeNames
+from daemon.outbox.alike_names import AlikeInFolders
 from daemon.system import subfolders
 from daemon.system.subfolders import join
 
 #: Versions of a folder that are tried where people made one that cannot be used.
 MAX_FOLDERS = 9
 #: Places in which the job of a request file is looked for.
-MAX_PLACES = 32
+MAX_PLACES = 16
 
 
 def versions_of(part: str) -> Iterator[str]:
@@ -32,8 +32,8 @@ class AnswerFolders:
     def __init__(self, root: Path, check: Callable[[], None]) -> None:
         self._root = root
         self._check = check
-        #: By the folder above: folders that are one on another system.
-        self._alike: dict[str, AlikeNames] = {}
+        #: Folders that are one on another system.
+        self._alike = AlikeInFolders(root, _folder_name)
 
     def make(self, wanted: str) -> str:
         """Create the folder for a job's results, and return its path. Where people put something else in its place, or one that
@@ -60,7 +60,7 @@ class AnswerFolders:
             return False
         if new:
             above, name = subfolders.split(folder)
-            self._alike_in(above).add(name)
+            self._alike.at(above).add(name)
         return True
 
     def places(self, name: str) -> Iterator[str]:
@@ -90,11 +90,8 @@ class AnswerFolders:
         """Return the name of a folder as it is there: another one where that is the same on Windows or a Mac."""
         if subfolders.is_folder(self._root, join(above, part)):
             return part
-        alike = sorted(self._alike_in(above).of(part))
+        alike = sorted(self._alike.at(above).of(part))
         return next((other for other in alike if subfolders.is_folder(self._root, join(above, other))), part)
-
-    def _alike_in(self, above: str) -> AlikeNames:
-        return self._alike.setdefault(above, AlikeNames(self._root, above, _folder_name))
 
 
 def _folder_name(entry: os.DirEntry[str]) -> str | None:

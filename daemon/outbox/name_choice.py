@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemon.outbox.alike_names import AlikeNames
+from daemon.outbox.alike_names import AlikeInFolders
 from daemon.outbox.folders import AnswerFolders
 from daemon.outbox.names import ENDINGS, LAST_VERSION, STATUS_ENDING, clean_stem, result_of, version_of
-from daemon.outbox.stored_status import owner_of, read_status
+from daemon.outbox.stored_status import owner_of, read_head
 from daemon.system import subfolders
 
 _RESULTS = tuple(ending for ending in ENDINGS if ending != STATUS_ENDING)
@@ -43,8 +43,8 @@ class NameChoice:
         self._root = root
         self._folders = folders
         self._is_resting = is_resting
-        #: By folder: names of results that are one on another system.
-        self._alike: dict[str, AlikeNames] = {}
+        #: Names of results that are one on another system.
+        self._alike = AlikeInFolders(root, lambda entry: result_of(entry.name))
 
     def choose(self, request: NameRequest) -> str:
         """Return the name that a job owns, the one it wants, or the next version of it that is free (`hello-v2`). Its folder is
@@ -76,7 +76,7 @@ class NameChoice:
 
     def is_free(self, name: str, request: NameRequest) -> bool:
         """Return whether a job may have a name: it has it already, or nothing of another job's results is there."""
-        present = read_status(self._root, name)
+        present = read_head(self._root, name)
         if owner_of(present) == request.job:
             return True
         folder, stem = subfolders.split(name)
@@ -109,13 +109,10 @@ class NameChoice:
     def has_alike(self, name: str) -> bool:
         """Return whether results are there whose name is the same on Windows or a Mac."""
         folder, stem = subfolders.split(name)
-        files = (other + ending for other in self._alike_in(folder).of(stem) for ending in ENDINGS)
+        files = (other + ending for other in self._alike.at(folder).of(stem) for ending in ENDINGS)
         return subfolders.any_there(self._root, folder, files)
 
     def note(self, name: str) -> None:
         """Note that a name was given."""
         folder, stem = subfolders.split(name)
-        self._alike_in(folder).add(stem)
-
-    def _alike_in(self, folder: str) -> AlikeNames:
-        return self._alike.setdefault(folder, AlikeNames(self._root, folder, lambda entry: result_of(entry.name)))
+        self._alike.at(folder).add(stem)

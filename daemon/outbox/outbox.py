@@ -121,7 +121,7 @@ class Outbox:
             for request in requests:
                 names.append(request.chosen or self.choose_name(request))
                 written.append(temporary_path(self.root, request.job))
-                self._write_temporary(request, names[-1], written[-1])
+                fs.OPS.write(written[-1], _first_status(request, names[-1]), sync=False)
             _flush(written)
             for number, (request, temporary) in enumerate(zip(requests, written, strict=True)):
                 names[number] = self._publish_status(request, names[number], temporary)
@@ -131,9 +131,6 @@ class Outbox:
             raise
         self._sync_folders({subfolders.split(name)[0] for name in names})
         return names
-
-    def _write_temporary(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
-        fs.OPS.write(temporary, dump_json({**request.status, "name": name}), sync=sync)
 
     def _publish_status(self, request: NameRequest, name: str, temporary: Path) -> str:
         """Give a written status file its name, or another one if this one was taken meanwhile, or its folder refuses it. Returns
@@ -154,7 +151,8 @@ class Outbox:
                 except FileNotFoundError:
                     if os.path.lexists(temporary):
                         raise
-                self._write_temporary(request, name, temporary, sync=True)
+                fs.discard(temporary)
+                fs.OPS.write_unseen(temporary, _first_status(request, name))
         raise FileExistsError(f"{name}: somebody puts files in its place, or takes ours away")
 
     @staticmethod
@@ -165,7 +163,7 @@ class Outbox:
         """Rename a status file to the name of its job. False: it is taken."""
         folder, stem = subfolders.split(name)
         file = f"{name}{STATUS_ENDING}"
-        if self._names.may_replace(self.read_status(name), request):
+        if self._names.may_replace(self.read_head(name), request):
             try:
                 subfolders.rename_into(self.root, temporary, file, durable=False)
             except IsADirectoryError:
@@ -198,7 +196,11 @@ class Outbox:
 
     def owner_of(self, name: str) -> str | None:
         """Return the id of the job that owns a result name by its status file, or None. The content is not trusted."""
-        return stored_status.owner_of(self.read_status(name))
+        return stored_status.owner_of(self.read_head(name))
+
+    def read_head(self, name: str) -> dict[str, Any] | None:
+        """Return the first keys of a status file, whose it is among them; None as for `read_status`."""
+        return stored_status.read_head(self.root, name)
 
     def read_status(self, name: str) -> dict[str, Any] | None:
         """Return the content of a status file; None if it does not exist or is not readable JSON."""
@@ -218,7 +220,7 @@ class Outbox:
             temporary = temporary_path(self.root, str(status["job"]))
             try:
                 # Always flushed: if the name reached the disk before the content, a power cut would leave zeros.
-                fs.OPS.write(temporary, data)
+                (fs.OPS.write if attempt == 1 else fs.OPS.write_unseen)(temporary, data)
                 subfolders.rename_into(self.root, temporary, f"{name}{STATUS_ENDING}", durable=durable)
             except OSError:
                 if os.path.lexists(temporary) or attempt == WRITES:
@@ -236,7 +238,7 @@ class Outbox:
             OSError: as `write_status`.
         """
         with self._naming:
-            present = self.read_status(name)
+            present = self.read_head(name)
             if stored_status.owner_of(present) == status["job"] and (present or {}).get("state") == status["state"]:
                 self.write_status(name, status, durable=False)
 
@@ -288,6 +290,10 @@ class Outbox:
     def temporary_files(self, live: frozenset[str]) -> list[Path]:
         """Return leftover temporary files, except those of jobs in `live`, which are being delivered. Call it only at start."""
         return leftovers(self.root, live)
+
+
+def _first_status(request: NameRequest, name: str) -> bytes:
+    return dump_json({**request.status, "name": name})
 
 
 def _flush(written: Sequence[Path]) -> None:

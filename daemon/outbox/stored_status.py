@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from daemon.jobs.record import JOB_ID
 from daemon.outbox.names import STATUS_ENDING
 from daemon.system import subfolders
 
+#: More than the first keys of a status, with the longest path and all its letters escaped.
+HEAD_BYTES = 64 * 2**10
+#: In what `dump_json` writes, the end of the keys of the file itself before one that has others below it.
+_FIRST_GROUP = re.compile(r',\n "[a-z_]+": [\[{]')
 #: Larger than any status file, metadata of the manifest included (262,144 bytes and 20,000 values of it, by default).
 MAX_STATUS_BYTES = 2 * 2**20
 
@@ -29,6 +34,29 @@ def read_status(root: Path, name: str) -> dict[str, Any] | None:
         return None
     finally:
         os.close(fd)
+    return record if isinstance(record, dict) else None
+
+
+def read_head(root: Path, name: str) -> dict[str, Any] | None:
+    """Return the keys of a status file that stand before its first list or group of keys: whose it is, its state, its source.
+
+    Reading them costs the same for every file, since people may put thousands of large ones where names are looked for.
+    """
+    try:
+        fd = subfolders.open_file(root, f"{name}{STATUS_ENDING}")
+    except OSError:
+        return None
+    try:
+        text = _read_up_to(fd, HEAD_BYTES).decode("utf-8", "ignore")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    found = _FIRST_GROUP.search(text)
+    try:
+        record = json.loads(text if found is None else f"{text[: found.start()]}\n}}")
+    except (ValueError, RecursionError):
+        return None
     return record if isinstance(record, dict) else None
 
 

@@ -54,6 +54,9 @@ class Unflushed(Ops):
         self._note("write", path)
         super().write(path, data, sync=False)
 
+    def write_unseen(self, path: Path, data: bytes) -> None:
+        self.write(path, data)
+
     def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
         self._note("rewrite", path)
         super().rewrite(path, data, sync=False)

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from daemon.jobs.record import Job
+from daemon.outbox import alike_names
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
+from daemon.outbox.stored_status import HEAD_BYTES
 from daemon.system import fs, subfolders
 from tests.support.queue_room import Unflushed
 from tests.support.refusing_folders import REFUSALS, refuse
@@ -139,6 +141,27 @@ def test_what_a_status_says_of_its_job_is_an_id_or_nothing(outbox: Outbox) -> No
     assert outbox.owner_of("hello") == ONE
 
 
+def test_whose_a_status_is_is_known_from_its_beginning(outbox: Outbox) -> None:
+    # Given a status with as much metadata as a manifest may have, and a file of the same size that is none
+    outbox.write_status("hello", {"job": ONE, "state": "failed", "metadata": ["x" * 70] * 20_000}, durable=True)
+    (outbox.root / "forged.json").write_text(f'{{"a": [{"{}," * 600_000}0], "job": "{ONE}"}}')
+    assert (outbox.root / "hello.json").stat().st_size > HEAD_BYTES
+    assert (outbox.owner_of("hello"), outbox.owner_of("forged")) == (ONE, None)
+    assert (outbox.read_head("hello") or {})["state"] == "failed"
+    assert len((outbox.read_status("hello") or {})["metadata"]) == 20_000
+
+
+def test_any_number_of_folders_is_looked_at_for_names_that_are_one_elsewhere(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alike_names, "KEPT", 2)
+    for folder in ("anna", "ben", "carla", "dora"):
+        assert outbox.reserve_name(f"{folder}/Hello", ONE, {"job": ONE}) == f"{folder}/Hello"
+    for folder in ("anna", "ben", "carla", "dora"):
+        assert outbox.reserve_name(f"{folder}/hello", OTHER, {"job": OTHER}) == f"{folder}/hello-v2"
+    assert len(outbox._names._alike._known) == 2
+
+
 # -- what does not answer ----------------------------------------------------------------------------------------
 
 
@@ -174,12 +197,16 @@ def test_nothing_that_does_not_answer_holds_up_a_name(tmp_path: Path, mute: list
     outbox = Outbox(tmp_path / "outbox")
     (outbox.root / "anna").symlink_to(mute[0])
     names: list[str] = []
+    temporary = outbox.root / ".temporary"
+    temporary.touch()
 
     def reserve() -> None:
         wanted = ("anna/hello", "carla/films/hello", "film", "film.json")
         names.extend(outbox.reserve_name(name, ONE, {"job": ONE}) for name in wanted)
         names.extend(outbox.places_for("anna/films/hello.cancel", "hello"))
         names.extend(outbox.names())
+        # And a result that comes in the moment in which somebody mounts something in its place
+        fs.publish(temporary, outbox.root / "film.json", sync=False)
 
     thread = threading.Thread(target=reserve, daemon=True)
     thread.start()
