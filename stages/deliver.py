@@ -25,6 +25,8 @@ from stages.facts import DeliveryFacts, Output
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20  # bytes
+#: How often results are copied while people take the copies away.
+TRIES = 5
 
 
 class PlannedOutput(Output):
@@ -60,11 +62,26 @@ def _publish_results(ctx: Context) -> list[PlannedOutput]:
     if plan.exists():
         outputs: list[PlannedOutput] = json.loads(plan.read_bytes())
     else:
-        outputs = _copy_results(ctx)
+        outputs = _copy_all(ctx)
         replace_json(plan, outputs)
     for output in outputs:
         _publish_part(ctx, output, outputs, plan)
     return outputs
+
+
+def _copy_all(ctx: Context) -> list[PlannedOutput]:
+    """Copy the results until all parts are there: from the plan on, one that is missing counts as published.
+
+    Raises:
+        FileNotFoundError: somebody removes them again and again.
+    """
+    for _ in range(TRIES):
+        outputs = _copy_results(ctx)
+        missing = [one["part"] for one in outputs if not os.path.lexists(ctx.settings.paths.outbox / one["part"])]
+        if not missing:
+            return outputs
+        log.warning("somebody removed %s from the outbox", ", ".join(missing))
+    raise FileNotFoundError(f"somebody removes {missing[0]} from the outbox before it is a result")
 
 
 def _copy_results(ctx: Context) -> list[PlannedOutput]:
@@ -125,7 +142,7 @@ def _publish_part(ctx: Context, output: PlannedOutput, outputs: list[PlannedOutp
             output["file"] = name
             replace_json(plan, outputs)
         try:
-            if _publish(part, outbox, name):
+            if subfolders.publish_into(outbox, part, name, durable=True):
                 return
         except subfolders.UnusableFolderError as exc:
             log.warning("folder of the outbox refuses %s: %s", name, exc.strerror)
@@ -138,10 +155,3 @@ def _other_names(ctx: Context, ending: str) -> Iterator[str]:
     yield subfolders.join(subfolders.split(ctx.name)[0], f"{with_id}{ending}")
     yield f"{with_id}{ending}"
     yield f"{with_id}-{secrets.token_hex(4)}{ending}"
-
-
-def _publish(part: Path, outbox: Path, name: str) -> bool:
-    """Rename a part to its path below the outbox. False: it is taken."""
-    folder, file = subfolders.split(name)
-    with subfolders.opened_to_put(outbox, folder) as path:
-        return fs.publish(part, path / file)

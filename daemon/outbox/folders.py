@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 from daemon.outbox.alike_names import AlikeInFolders
-from daemon.system import subfolders
+from daemon.system import fs, subfolders
 from daemon.system.subfolders import join
 
 #: Versions of a folder that are tried where people made one that cannot be used.
@@ -96,3 +97,10 @@ class AnswerFolders:
 
 def _folder_name(entry: os.DirEntry[str]) -> str | None:
     return entry.name if entry.is_dir(follow_symlinks=False) else None
+
+
+def flush_folders(root: Path, folders: Set[str]) -> None:
+    """Flush what got its name in these folders, in the outbox itself in any case: temporary names in it are gone with that."""
+    for folder in folders | {""}:
+        with contextlib.suppress(subfolders.UnusableFolderError), subfolders.opened(root, folder) as path:
+            fs.OPS.sync_dir(path)

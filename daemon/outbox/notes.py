@@ -29,10 +29,9 @@ def publish_manifest(root: Path, name: str, job_id: str, data: bytes) -> str | N
     folder, stem = subfolders.split(name)
     try:
         fs.OPS.write(temporary, data, sync=False)
-        with subfolders.opened_to_put(root, folder) as path:
-            for file in (f"{stem}.yaml", f"{stem}-{job_id}.yaml"):
-                if fs.publish(temporary, path / file, sync=False):
-                    return file
+        for file in (f"{stem}.yaml", f"{stem}-{job_id}.yaml"):
+            if subfolders.publish_into(root, temporary, subfolders.join(folder, file), durable=False):
+                return file
     finally:
         fs.discard(temporary)
     return None
@@ -68,9 +67,8 @@ def _publish_note(root: Path, folder: str, stem: str, temporary: Path) -> str:
     unique = stem
     for _ in range(TRIES):
         try:
-            with subfolders.opened_to_put(root, folder) as path:
-                if fs.publish(temporary, path / f"{unique}.txt", sync=False):
-                    return folder
+            if subfolders.publish_into(root, temporary, subfolders.join(folder, f"{unique}.txt"), durable=False):
+                return folder
             unique = f"{stem}-{secrets.token_hex(2)}"
         except UnusableFolderError:
             folder = ""

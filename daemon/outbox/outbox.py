@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from daemon.outbox import notes, stored_status
-from daemon.outbox.folders import AnswerFolders
+from daemon.outbox.folders import AnswerFolders, flush_folders
 from daemon.outbox.name_choice import NameChoice, NameRequest
 from daemon.outbox.names import STATUS_ENDING, clean_path
+from daemon.outbox.reservation import Reservation
 from daemon.outbox.temporary_files import leftovers, temporary_path
 from daemon.system import fs, subfolders
 from daemon.system.json_files import dump_json
 from daemon.system.mount_guard import MountGuard
-from daemon.system.subfolders import UnusableFolderError
 
 log = structlog.get_logger()
 
 #: The published list of voices (daemon/outbox/voice_list.py). It is hidden and has no ending, so no result can have its name.
 VOICES = ".avatard-voices"
-#: How often a name is tried to be reserved while people put files in the way, or take ours away.
-TRIES = 20
 #: How often a status is written while people take its temporary file away.
 WRITES = 3
 
@@ -51,11 +46,10 @@ class Outbox:
     ) -> None:
         self.root = root
         self.has_subfolders = has_subfolders
-        #: Held while a name is checked and given: a job may be retried, in another thread, at the moment its name is.
-        self._naming = threading.Lock()
         self._mount_guard = MountGuard(root, memory, "outbox") if memory else None
         self._folders = AnswerFolders(root, self.check)
         self._names = NameChoice(root, self._folders, is_resting)
+        self._reservation = Reservation(root, self._names)
 
     def check(self) -> None:
         """Check that the outbox is mounted.
@@ -100,88 +94,14 @@ class Outbox:
         return self.reserve_names([NameRequest(wanted, job_id, status)])[0]
 
     def reserve_names(self, requests: Sequence[NameRequest]) -> list[str]:
-        """Reserve names for jobs by writing their first status files. A name that is taken gets a version (`hello-v2`); one of a
-        job that failed or was cancelled without results is free again, and the new status replaces the old one in one step.
-        Where its folder refuses a job's status, the job has a name in the outbox itself.
-
-        The same job gets the same name again, for example after a crash. All files are flushed together, which makes bursts
-        fast.
-
-        Returns:
-            The names, in the order of the requests.
+        """Reserve names for jobs, as `daemon.outbox.reservation` does. Returns them in the order of the requests.
 
         Raises:
             MachineError: `outbox-missing`.
             OSError: a file could not be written; no temporary file is left.
         """
         self.check()
-        names: list[str] = []
-        written: list[Path] = []
-        try:
-            for request in requests:
-                names.append(request.chosen or self.choose_name(request))
-                written.append(temporary_path(self.root, request.job))
-                fs.OPS.write(written[-1], _first_status(request, names[-1]), sync=False)
-            _flush(written)
-            for number, (request, temporary) in enumerate(zip(requests, written, strict=True)):
-                names[number] = self._publish_status(request, names[number], temporary)
-        except OSError:
-            for temporary in written:
-                fs.discard(temporary)
-            raise
-        self._sync_folders({subfolders.split(name)[0] for name in names})
-        return names
-
-    def _publish_status(self, request: NameRequest, name: str, temporary: Path) -> str:
-        """Give a written status file its name, or another one if this one was taken meanwhile, or its folder refuses it. Returns
-        the name.
-
-        Raises:
-            MachineError, OSError: as `reserve_names`.
-        """
-        with self._naming:
-            for attempt in range(TRIES):
-                try:
-                    if self._put(request, name, temporary):
-                        return name
-                    name = self.choose_name(request) if attempt < TRIES // 2 else self._unique(name, request.job)
-                except UnusableFolderError as exc:
-                    log.warning("folder refuses a status", job_id=request.job, name=name, why=exc.strerror)
-                    name = subfolders.fallback_name(name, request.job)
-                except FileNotFoundError:
-                    if os.path.lexists(temporary):
-                        raise
-                fs.discard(temporary)
-                fs.OPS.write_unseen(temporary, _first_status(request, name))
-        raise FileExistsError(f"{name}: somebody puts files in its place, or takes ours away")
-
-    @staticmethod
-    def _unique(name: str, job_id: str) -> str:
-        return f"{subfolders.fallback_name(name, job_id)}-{secrets.token_hex(2)}"
-
-    def _put(self, request: NameRequest, name: str, temporary: Path) -> bool:
-        """Rename a status file to the name of its job. False: it is taken."""
-        folder, stem = subfolders.split(name)
-        file = f"{name}{STATUS_ENDING}"
-        if self._names.may_replace(self.read_head(name), request):
-            try:
-                subfolders.rename_into(self.root, temporary, file, durable=False)
-            except IsADirectoryError:
-                return False
-        elif self._names.has_alike(name):
-            return False
-        else:
-            with subfolders.opened_to_put(self.root, folder) as path:
-                if not fs.publish(temporary, path / f"{stem}{STATUS_ENDING}", sync=False):
-                    return False
-        self._names.note(name)
-        return True
-
-    def _sync_folders(self, folders: Set[str]) -> None:
-        """Flush what got its name in these folders; temporary names in the outbox itself are gone with that."""
-        for folder in folders | {""}:
-            with contextlib.suppress(UnusableFolderError), subfolders.opened(self.root, folder) as path:
-                fs.OPS.sync_dir(path)
+        return self._reservation.reserve(requests)
 
     # -- statuses ------------------------------------------------------------------------------------------------
 
@@ -237,7 +157,7 @@ class Outbox:
             MachineError: `outbox-missing`.
             OSError: as `write_status`.
         """
-        with self._naming:
+        with self._reservation.lock:
             present = self.read_head(name)
             if stored_status.owner_of(present) == status["job"] and (present or {}).get("state") == status["state"]:
                 self.write_status(name, status, durable=False)
@@ -285,21 +205,8 @@ class Outbox:
             OSError: some may be written; no temporary file is left.
         """
         self.check()
-        self._sync_folders(notes.publish_notes(self.root, self._folders, sentences))
+        flush_folders(self.root, notes.publish_notes(self.root, self._folders, sentences))
 
     def temporary_files(self, live: frozenset[str]) -> list[Path]:
         """Return leftover temporary files, except those of jobs in `live`, which are being delivered. Call it only at start."""
         return leftovers(self.root, live)
-
-
-def _first_status(request: NameRequest, name: str) -> bytes:
-    return dump_json({**request.status, "name": name})
-
-
-def _flush(written: Sequence[Path]) -> None:
-    try:
-        fs.OPS.sync_all(written)
-    except FileNotFoundError:  # somebody removed one: it is written again when it is to get its name
-        for path in written:
-            with contextlib.suppress(FileNotFoundError):
-                fs.OPS.sync_file(path)

@@ -13,7 +13,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from daemon.system import fs
@@ -177,11 +177,10 @@ def make_folder(root: Path, folder: str) -> bool:
     Raises:
         OSError: `root` cannot be used.
     """
-    try:
-        with opened(root, folder, make=True) as path:
+    for _ in range(2):  # the disk may fail once
+        with contextlib.suppress(UnusableFolderError), opened(root, folder, make=True) as path:
             return os.access(path, os.W_OK | os.X_OK)
-    except UnusableFolderError:
-        return False
+    return False
 
 
 def any_there(root: Path, folder: str, files: Iterable[str]) -> bool:
@@ -258,11 +257,33 @@ def rename_into(root: Path, temporary: Path, name: str, *, durable: bool) -> Non
     """Give a flushed file of `root` its name, a path below it; a file of that name is replaced.
 
     Raises:
-        UnusableFolderError: the folder refuses it.
+        UnusableFolderError: the folder refuses it, twice.
         OSError: `root` refuses it.
     """
+
+    def rename(target: Path) -> bool:
+        fs.rename(temporary, target)
+        return True
+
+    _put(root, temporary, name, rename, durable=durable)
+
+
+def publish_into(root: Path, temporary: Path, name: str, *, durable: bool) -> bool:
+    """As `rename_into`, but replaces nothing. Returns False if the name is taken."""
+    return _put(root, temporary, name, lambda target: fs.publish(temporary, target, sync=False), durable=durable)
+
+
+def _put(root: Path, temporary: Path, name: str, give: Callable[[Path], bool], *, durable: bool) -> bool:
     folder, last = split(name)
-    with opened_to_put(root, folder) as path:
-        fs.rename(temporary, path / last)
-        if durable:
-            fs.OPS.sync_dir(path)
+    before = os.lstat(temporary)  # the disk may fail once, and also after it did what it was told
+
+    def put(*, again: bool) -> bool:
+        with opened_to_put(root, folder) as path:
+            given = (again and fs.same_file(path / last, before)) or give(path / last)
+            if given and durable:
+                fs.OPS.sync_dir(path)
+            return given
+
+    with contextlib.suppress(UnusableFolderError):
+        return put(again=False)
+    return put(again=True)

@@ -65,6 +65,21 @@ def test_a_folder_in_the_place_of_a_part_costs_no_result(ctx: Context) -> None:
         assert [output["file"] for output in deliver.run(ctx)["outputs"]] == ["anna/hello.wav"]
 
 
+def test_a_part_that_people_take_away_is_copied_again(ctx: Context, ops: Unflushed) -> None:
+    taken: list[Path] = []
+
+    def take(name: str, path: Path) -> None:
+        if name == "sync_dir" and not taken:
+            taken.extend(path.glob(".job-*.part"))
+            for part in taken:
+                part.unlink()
+
+    ops.before = take
+    assert [output["file"] for output in deliver.run(ctx)["outputs"]] == ["anna/hello.wav"]
+    assert len(taken) == 1
+    assert delivered(ctx) == {"anna/hello.wav": SOUND}
+
+
 @pytest.mark.parametrize("crash_at", ["write", "rename", "rename_new", "sync_dir"])
 def test_a_crash_between_two_names_delivers_once(
     ctx: Context, ops: Unflushed, monkeypatch: pytest.MonkeyPatch, crash_at: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import MachineError
-from daemon.outbox import name_choice
+from daemon.outbox import name_choice, stored_status
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.names import ENDINGS, MAX_STEM_BYTES, clean_stem
 from daemon.outbox.outbox import Outbox
@@ -63,7 +63,7 @@ def test_versions_follow_each_other_without_a_look_at_each(outbox: Outbox, monke
         (outbox.root / f"hello-v{number}.mp4").touch()
     (outbox.root / "hello.json").touch()
     looked_at: list[str] = []
-    read = name_choice.read_head
+    read = stored_status.read_head
 
     def noted(root: Path, name: str) -> dict[str, Any] | None:
         looked_at.append(name)
