@@ -2,8 +2,8 @@
 
     python attackers.py INBOX OUTSIDE METRICS_PORT SEED ROUNDS
 
-It has a user id of its own and the group's; it touches its own files and the inbox itself, not the files of others. After each
-round it prints a line, so that who started it can follow.
+It has a user id of its own and the group's; it touches its own files, the inbox and the outbox beside it, not the files of
+others. After each round it prints a line, so that who started it can follow.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+#: For so long an attack waits at most for what it needs, in s.
+WAIT_S = 5.0
 SPEECH = "kind: speech\naudio: s.wav\n"
 
 
@@ -29,6 +32,7 @@ class Attacker:
 
     def __init__(self, inbox: Path, outside: Path, port: int, seed: int) -> None:
         self.inbox, self.outside, self.port = inbox, outside, port
+        self.outbox = inbox.parent / "outbox"
         self.random = random.Random(seed)
         self.number = 0
         self.held: list[int] = []
@@ -46,6 +50,10 @@ class Attacker:
             self.come_and_go,
             self.grow,
             self.odd_names,
+            self.sticky_answers,
+            self.exchange_answers,
+            self.no_answers,
+            self.forge_answers,
         ]
 
     def round(self) -> str:
@@ -165,6 +173,55 @@ class Attacker:
             with contextlib.suppress(OSError):
                 path = os.path.join(os.fsencode(self.inbox), odd + b".yaml")
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o660))
+
+    def sender_folder(self) -> Path:
+        """A folder of the inbox with jobs that fail, and with requests; returns the one that answers it."""
+        folder = self.inbox / self.name()
+        folder.mkdir()
+        folder.chmod(0o2770)
+        for name in ("a", "b"):
+            (folder / f"{name}.yaml").write_text("kind: speech\n")
+            (folder / f"{name}.cancel").touch()
+        (folder / "c.yaml").write_text("kind: detect\nimage: never.png\n")
+        return self.outbox / self.name()
+
+    def sticky_answers(self) -> None:
+        """Files in a sticky folder, which only their owner may replace, in the place of those of jobs that wait."""
+        answers, end = self.sender_folder(), time.monotonic() + WAIT_S
+        while not (answers / "c.json").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        answers.rename(self.outbox / self.name("-away"))
+        answers.mkdir()
+        for path in (self.outbox / self.name("-away")).iterdir():
+            (answers / path.name).write_bytes(path.read_bytes())
+        answers.chmod(self.random.choice([0o1777, 0o500]))
+        if self.random.random() < 0.5:
+            (self.inbox / self.name() / "c.yaml").unlink()
+        else:
+            (self.inbox / self.name() / "c.cancel").touch()
+
+    def exchange_answers(self) -> None:
+        answers, link = self.sender_folder(), self.outbox / self.name("-link")
+        link.symlink_to(self.outside)
+        for _ in range(50):
+            for here, there in ((answers, "-away"), (link, ""), (answers, "-link")):
+                with contextlib.suppress(OSError):
+                    here.rename(self.outbox / self.name(there))
+
+    def no_answers(self) -> None:
+        for ending in ("", *(f"-v{number}" for number in range(2, 10))):
+            place = self.outbox / self.name(ending)
+            self.random.choice([os.mkfifo, os.mkdir, Path.touch, lambda path: path.symlink_to(self.outside)])(place)
+        self.sender_folder()
+
+    def forge_answers(self) -> None:
+        answers = self.outbox / self.name()
+        answers.mkdir()
+        answers.chmod(0o777)
+        for name in ("a", "b", *(f"a-v{2**power}" for power in range(1, 20))):
+            job = self.random.choice(["x" * 10**6, "job-20260102T030405Z-0a1b2c3d"])
+            (answers / f"{name}.json").write_text(f'{{"job": "{job}", "x": [{"{}," * 10**4}0]}}')
+        self.sender_folder()
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.stored_status import HEAD_BYTES
 from daemon.system import fs, subfolders
+from daemon.system.mount_guard import MARK
 from tests.support.queue_room import Unflushed
 from tests.support.refusing_folders import REFUSALS, refuse
 
@@ -167,9 +168,12 @@ def test_any_number_of_folders_is_looked_at_for_names_that_are_one_elsewhere(
 
 @pytest.fixture
 def mute(tmp_path: Path) -> Iterator[list[Path]]:
-    """Mount points of a file server that never answers; whoever asks it waits until the end of the test."""
-    points = [tmp_path / "server", *(tmp_path / "outbox" / name for name in ("carla", "film.json"))]
+    """An outbox in use, and mount points of a file server that never answers; whoever asks it waits until the end of the test."""
+    points = [tmp_path / "server", *(tmp_path / "outbox" / name for name in ("carla", "film.json", MARK))]
     fds: list[int] = []
+    points[1].parent.mkdir()
+    Outbox(points[1].parent, tmp_path / "outbox.json").check()
+    (points[1].parent / MARK).unlink()
     try:
         for point in points:
             point.mkdir(parents=True)
@@ -193,8 +197,8 @@ def mute(tmp_path: Path) -> Iterator[list[Path]]:
 
 
 def test_nothing_that_does_not_answer_holds_up_a_name(tmp_path: Path, mute: list[Path]) -> None:
-    # Given a mount in the place of a folder and of a file, and a link that leads to one
-    outbox = Outbox(tmp_path / "outbox")
+    # Given mounts in the place of a folder, of a file and of the outbox's mark, and a link that leads to one
+    outbox = Outbox(tmp_path / "outbox", tmp_path / "outbox.json")
     (outbox.root / "anna").symlink_to(mute[0])
     names: list[str] = []
     temporary = outbox.root / ".temporary"
