@@ -55,7 +55,7 @@ check: $(DEV) $(TORCH)
 	@$(VENV)/bin/python tools/dashboards.py --check
 
 bench: $(DEV)
-	@$(VENV)/bin/python benchmarks/pipeline.py
+	@$(VENV)/bin/python -m benchmarks.speed.pipeline
 
 docs: $(DEV)
 	@$(VENV)/bin/python tools/docs.py

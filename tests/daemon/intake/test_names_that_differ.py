@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from tests.conftest import PORTRAIT
-from tests.support.intake_room import SETTLE_S, Room
+from tests.support.daemon.intake import SETTLE_S, Room
 
 PICTURE = PORTRAIT.read_bytes()
 

@@ -28,8 +28,8 @@ from daemon.intake.watch_limits import WATCHES, Unwatched
 from daemon.intake.watcher import Watcher, _Hint, announces
 from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
-from tests.support.disk import Disk
-from tests.support.watched_folder import kept_notifications
+from tests.support.daemon.watched_folder import kept_notifications
+from tests.support.machine.disk import Disk
 
 #: Lines as kernels write them: spaces and backslashes as octal digits, optional fields, bytes that are no UTF-8, a bind mount.
 TABLE = b"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw

@@ -12,7 +12,7 @@ import pytest
 from daemon.errors import MachineError
 from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, NameRequest, Outbox, clean_stem
 from daemon.system.mount_guard import MARK
-from tests.support.queue_room import Unflushed
+from tests.support.daemon.queue import Unflushed
 
 ONE, OTHER = "job-20260101T000000Z-00000001", "job-20260101T000000Z-00000002"
 

@@ -18,9 +18,9 @@ import pytest
 
 from daemon.system import fs
 from tests.conftest import PATIENCE_S, Installation, wait_for
-from tests.support.disk import Disk
+from tests.support.daemon.ledger import Ledger
 from tests.support.endurance import repeats
-from tests.support.ledger import Ledger
+from tests.support.machine.disk import Disk
 
 CUTS = repeats("AVATAR_CUTS", 4, 12)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))

@@ -19,7 +19,7 @@ from daemon.control.spool_requests import ANSWER_S
 from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, select_surplus
 from daemon.queue.spool import Spool
 from tests.conftest import Installation
-from tests.support.intake_room import Room
+from tests.support.daemon.intake import Room
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 

@@ -20,7 +20,7 @@ from stages.face.output_frame import Box, choose_output_frame, head_box
 from stages.face.placement import Placement
 from stages.face.rig.extend import Inner
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
-from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of
+from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
 
 Picture = npt.NDArray[np.uint8]
 

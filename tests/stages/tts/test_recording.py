@@ -14,9 +14,9 @@ import stages.lipsync
 import stages.tts
 from stages.context import Context
 from stages.lipsync.motion_track import MotionTrack
-from tests.support.picture_jobs import job as picture_job
-from tests.support.picture_jobs import say, track_of
-from tests.support.sound_jobs import ffmpeg, job, timing
+from tests.support.stages.picture_jobs import job as picture_job
+from tests.support.stages.picture_jobs import say, track_of
+from tests.support.stages.sound_jobs import ffmpeg, job, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -21,8 +21,8 @@ from stages.tts.engines.durations import share_blanks
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.espeak_alphabet import to_espeak
 from stages.tts.phonemes.reading import EnglishFrontEnd
-from tests.support.coqui_models import build_vits
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.coqui_models import build_vits
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

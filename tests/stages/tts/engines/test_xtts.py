@@ -23,7 +23,7 @@ from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.engine import XttsVoice, load_network
 from stages.tts.engines.xtts.network import REFERENCE_RATE, XttsNetwork
 from stages.tts.text.spoken_length import expected_length
-from tests.support.coqui_models import sha256, xtts_settings
+from tests.support.stages.coqui_models import sha256, xtts_settings
 
 HELLO = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
 #: Seconds of one code of sound: 1024 samples at 22.05 kHz. Source: the model's configuration

@@ -24,8 +24,8 @@ from stages.tts.profile_store import ProfileStore
 from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.text.sentences import split_text
 from stages.tts.text.short_sentences import join_short_sentences
-from tests.support.coqui_models import xtts_settings
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.coqui_models import xtts_settings
+from tests.support.stages.sound_jobs import job, sound, timing
 
 
 def house(models: Path, folder: Path, **options: Any) -> Settings:
