@@ -179,6 +179,7 @@ def verdict(folder: Path, name: str, picture: Path) -> str:
 
 
 def main() -> None:
+    """Judge every portrait, as it is and damaged, and print the counts of each kind of damage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--every", type=int, default=1, help="damage only every n-th portrait")

@@ -53,6 +53,11 @@ def _file(folder: Path, seed: int) -> Path:
 
 
 def main(folder: Path, chosen: Sequence[int]) -> None:
+    """Write one PNG of 1024 × 1024 px for each seed into `folder`.
+
+    Raises:
+        SystemExit: random-face or openvino is not installed in this environment.
+    """
     package = importlib.util.find_spec("random_face")
     if package is None or package.origin is None or importlib.util.find_spec("openvino") is None:
         raise SystemExit(MISSING)

@@ -54,10 +54,12 @@ class SameThread:
         pass
 
     def submit(self, work: Any, *arguments: Any) -> SameThread:
+        """Call `work` at once, in this thread; what it returns is kept for `result`."""
         self._result = work(*arguments)
         return self
 
     def result(self) -> Any:
+        """Return what the submitted work returned."""
         return self._result
 
 
@@ -92,6 +94,7 @@ def profile(runner: StageRunner, portrait: Path, size: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure, and print the times in s beside their goals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("portrait", type=Path, nargs="?", default=PORTRAIT)
     parser.add_argument("--size", type=int, default=1080)

@@ -86,12 +86,17 @@ def ceiling(placement: Placement, seconds: float) -> float:
 
 
 def inputs(placement: Placement, batch: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], Tensor]:
+    """Return random inputs: a crop [256, 256, 3] uint8 and a batch of audio tokens [batch, 50, 384]."""
     crop = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
     return crop, torch.randn(batch, 50, 384, device=placement.device)
 
 
 @torch.inference_mode()
 def ours(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
+    """Measure the product's painter: s for each frame of the whole step, s for the portrait, which is done once, and GPU memory.
+
+    `seconds`: least time of the measurement.
+    """
     cuda = placement.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -196,6 +201,7 @@ def steps(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the wanted parts, and print one line of JSON for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", default="", help="default: network, steps, after; on a GPU end, too")
     parser.add_argument("--batches", default="", help="default: 1,4 on a processor, 1,4,8,16,32,64 on a GPU")

@@ -23,6 +23,10 @@ JOBS = 10
 
 
 def measure(rounds: int, *, sticky: bool) -> None:
+    """Attack one daemon `rounds` times (0: not at all), and print its stalls and what the others' jobs waited.
+
+    `sticky`: whether the inbox has the sticky bit, so that members cannot rename each other's files.
+    """
     root = Path(tempfile.mkdtemp(prefix="avatard-attacks-"))
     one = Shared(root, sticky=sticky)
     try:
@@ -59,6 +63,11 @@ def measure(rounds: int, *, sticky: bool) -> None:
 
 
 def main() -> None:
+    """Measure inboxes with and without the sticky bit, each without attacks and with them.
+
+    Raises:
+        SystemExit: this process may not start processes of other users.
+    """
     if why := unavailable():
         sys.exit(f"not here: {why}")
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 300

@@ -42,6 +42,7 @@ TEXT = "The quick brown fox jumps over the lazy dog, while a patient narrator ex
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table below a title."""
     print(f"\n{title}\n\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for row in rows:
         print("| " + " | ".join(str(cell) for cell in row) + " |")
@@ -91,14 +92,17 @@ class Counting(Ops):
         self.flushes = 0
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+        """Write a file, and count its flush."""
         self.flushes += sync
         super().write(path, data, sync)
 
     def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        """Rewrite a file, and count its flush."""
         self.flushes += sync
         super().rewrite(path, data, sync)
 
     def sync_dir(self, path: Path) -> None:
+        """Flush a directory, and count it."""
         self.flushes += 1
         super().sync_dir(path)
 
@@ -107,9 +111,11 @@ class Unflushed(Ops):
     """Does everything but wait for a disk."""
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+        """Write a file without a flush."""
         super().write(path, data, sync=False)
 
     def rewrite(self, path: Path, data: bytes, sync: bool = True) -> None:
+        """Rewrite a file without a flush."""
         super().rewrite(path, data, sync=False)
 
     def sync_dir(self, path: Path) -> None:
@@ -125,6 +131,7 @@ class Hopper:
         self.place = self.spool.folder_of(self.job)
 
     def hop(self) -> None:
+        """Move the job from ready to active, or back."""
         self.job.state = "running" if self.job.state == "queued" else "queued"
         self.place = self.spool.move_job(self.job, self.place)
 
@@ -138,6 +145,7 @@ class Floor:
             (folder / side).mkdir(parents=True)
 
     def hop(self) -> None:
+        """Write, flush and rename one new file, and flush its directory."""
         self.number += 1
         source, target = f"{self.folder}/tmp/{self.number}", f"{self.folder}/to/{self.number}"
         fd = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o660)
@@ -151,12 +159,14 @@ class Floor:
 
 
 def timed(step: Callable[[], None]) -> float:
+    """Return the wall time of a call, s."""
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
 
 
 def hop(folder: Path, rounds: int) -> None:
+    """Measure a durable change of state by turns with its floor, and print both with the flushes and the CPU time."""
     ours = Hopper(folder / "hop")
     floor = Floor(folder / "floor", dump_json(ours.job.to_json()))
     times: tuple[list[float], list[float]] = ([], [])
@@ -223,6 +233,7 @@ class Queue:
 
 
 def claim(folder: Path, many: int, rounds: int) -> None:
+    """Measure how long taking the next job lasts, with `FEW` and with `many` jobs waiting, and print both."""
     queues = [Queue(folder / f"claim{count}", count) for count in (FEW, many)]
 
     async def measure() -> list[list[float]]:
@@ -248,6 +259,7 @@ def claim(folder: Path, many: int, rounds: int) -> None:
 
 
 def start(folder: Path, many: int) -> None:
+    """Measure and print how long a daemon with `many` waiting jobs takes to be ready, and its memory then."""
     _, spool = make_room(folder / "start")
     fill(spool, many)
     # Paused by a person, so that it is the queue that is measured, not the work.
@@ -286,6 +298,7 @@ def ready(folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Run the wanted measurements in a new folder, and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=("hop", "claim", "start"), default=("hop", "claim", "start"))
     parser.add_argument("--jobs", type=int, default=100_000, help="how many are many")

@@ -142,6 +142,7 @@ class Peer:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a process with SIGKILL, and wait for its end."""
     process.kill()
     process.wait()
 
@@ -181,6 +182,7 @@ def cut_peer(peer: Peer, scratch: Path) -> tuple[int, int]:
 
 
 def our_house(root: Path) -> Installation:
+    """Return an installation of avatard that tries a job again as often as it is killed, with short waits."""
     return Installation(
         root,
         retry={"crashes": 10**6, "attempts": 10**6, "interruptions": 10**6, "first_delay_s": 0.01, "max_delay_s": 0.05},
@@ -196,6 +198,7 @@ def our_losses(ledger: Ledger) -> tuple[int, int]:
 
 
 def killed_ours(root: Path, items: int, chance: random.Random) -> tuple[int, int, int]:
+    """Kill the daemon at random until all jobs have ended; returns the numbers of kills, of lost and of double results."""
     root.mkdir()
     house = our_house(root)
     ledger = Ledger(house)
@@ -215,11 +218,13 @@ def killed_ours(root: Path, items: int, chance: random.Random) -> tuple[int, int
 
 
 def unfinished(ledger: Ledger) -> bool:
+    """True while a job that was dropped has not ended."""
     states = (ledger.house.status(name) for name in ledger.dropped)
     return any(status is None or status["state"] not in FINISHED for status in states)
 
 
 def cut_ours(scratch: Path) -> tuple[int, int]:
+    """Cut the power right after the last job is acknowledged; returns the numbers of lost and of double results."""
     disk = Disk(scratch / "disk", 128)
     try:
         house = our_house(disk.root)
@@ -252,12 +257,14 @@ def environment(folder: Path) -> Path:
 
 
 def in_folder(scratch: Path, name: str, step: Callable[[Path], tuple[int, ...]]) -> tuple[int, ...]:
+    """Run a step in a new folder below `scratch`, and return what it returns."""
     folder = scratch / name.replace(" ", "-")
     folder.mkdir()
     return step(folder)
 
 
 def main() -> None:
+    """Measure avatard and the other queues, and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=120, help="items worked off under kills")
     parser.add_argument("--seed", type=int, default=1)
@@ -285,6 +292,7 @@ def main() -> None:
 
 
 def row(*cells: object) -> None:
+    """Print one row of a Markdown table."""
     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 

@@ -72,6 +72,7 @@ class CheckoutDaemon:
         return status
 
     def stop(self) -> None:
+        """End the daemon with SIGTERM, and wait for its end."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
 

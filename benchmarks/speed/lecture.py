@@ -33,6 +33,7 @@ def lecture(minutes: float) -> str:
 
 
 def main() -> None:
+    """Make a video of each length, and print its costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs="+", default=[5.0, 60.0])
     parser.add_argument("--size", default="128x128")

@@ -55,6 +55,7 @@ class Peaks:
                 self.found[key] = highest, max(share, self.found.get(key, (0, 0))[1])
 
     def stop(self) -> None:
+        """Stop watching; `found` stays as it is."""
         self._stop.set()
         self._thread.join()
 
@@ -65,6 +66,7 @@ def _field(pid: int, file: str, name: str) -> int:
 
 
 def main() -> None:
+    """Make the videos with each tree, and print the memory of its processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trees", type=Path, nargs="+", default=[ROOT], metavar="FOLDER")
     parser.add_argument("--size", default="1080x1080")

@@ -93,6 +93,7 @@ class MeasuredDaemon:
             time.sleep(0.02)
 
     def stop(self) -> None:
+        """End the daemon with SIGTERM, and wait at most 60 s for its end."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
 
@@ -104,6 +105,7 @@ def costs(status: dict[str, Any]) -> dict[str, float]:
 
 
 def table(rows: list[tuple[str, dict[str, float]]]) -> None:
+    """Print a Markdown table of seconds by stage, with a row for each size and the sum at its end."""
     stages = list(rows[0][1])
     print("| | " + " | ".join(stages) + " | all |\n|---|" + "---|" * (len(stages) + 1))
     for name, row in rows:
@@ -111,6 +113,7 @@ def table(rows: list[tuple[str, dict[str, float]]]) -> None:
 
 
 def main() -> None:
+    """Measure time and memory, and print both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 720, 1080])
     parser.add_argument("--long", action="store_true", help="memory for five minutes of speech as well")

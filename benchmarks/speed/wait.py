@@ -37,6 +37,7 @@ def measure(tree: Path, size: str, idle_s: float) -> list[tuple[str, float, dict
 
 
 def main() -> None:
+    """Run the rounds by turns, and print the median, the shortest and the longest wait of each tree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trees", type=Path, nargs="+", default=[ROOT], metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=3)

@@ -50,6 +50,7 @@ def processor_s(pid: int) -> float:
 
 
 def main() -> None:
+    """Run the trees by turns, and print a table with a row for each size and tree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trees", type=Path, nargs="*", default=[ROOT], metavar="TREE")
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 720, 1080])

@@ -361,6 +361,7 @@ def write_index(out: Path, sheets: dict[str, list[str]], notes: Iterable[str]) -
 
 
 def main() -> None:
+    """Write the sheets of all portraits and their index, and print a line for each portrait."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_portrait_options(parser)
     parser.add_argument("--out", type=Path, default=Path("sheets"))

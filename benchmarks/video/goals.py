@@ -26,6 +26,7 @@ class Goal:
 
     @property
     def each(self) -> tuple[float, float]:
+        """Return the least and the largest value that a single portrait may have."""
         return (self.low if self.least is None else self.least), self.high
 
     def beyond(self, value: float) -> float:

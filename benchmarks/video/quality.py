@@ -57,11 +57,13 @@ CLOSED = 0.03
 
 
 def timing_of(ctx: Context) -> dict[str, Any]:
+    """Return timing.json of a job (stages/tts/timing_file.py)."""
     found: dict[str, Any] = json.loads(ctx.path("timing.json").read_bytes())
     return found
 
 
 def sound_of(ctx: Context) -> tuple[measures.Series, int]:
+    """Return the speech of a job, [samples] from -1 to 1, and its rate in Hz."""
     with wave.open(str(ctx.path("speech.wav"))) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return samples.astype(np.float64) / 32768.0, file.getframerate()
@@ -226,6 +228,7 @@ def _mean_of(rows: dict[str, Figures], name: str) -> float:
 
 
 def main() -> None:
+    """Render and judge all portraits, write the results, and print those that miss a goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_portrait_options(parser)
     parser.add_argument("--out", type=Path, default=Path("quality"))

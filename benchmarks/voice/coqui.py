@@ -49,6 +49,7 @@ def build(folder: Path) -> None:
 
 
 def xtts(folder: Path) -> Row:
+    """Return the costs of XTTS: s to load, s to learn a voice, and time over the speech's length."""
     from stages.tts.engines.xtts import checksum
     from stages.tts.engines.xtts.engine import load_network
     from stages.tts.engines.xtts.network import REFERENCE_RATE
@@ -71,6 +72,7 @@ def xtts(folder: Path) -> Row:
 
 
 def vits(folder: Path) -> Row:
+    """Return the costs of VITS: s to load, and time over the speech's length."""
     from stages.tts.engines.coqui.engine import load_coqui
 
     began = time.perf_counter()
@@ -107,6 +109,7 @@ def measured(name: str, folder: Path, threads: int) -> Row:
 
 
 def line(name: str, threads: int, row: Row) -> str:
+    """Return one row of the Markdown table."""
     voice = f"{row['voice_s']:.1f} s" if "voice_s" in row else "–"
     return (
         f"| {name} | {threads} | {row['load_s']:.1f} s | {voice} | {row['factor']:.2f} | {row['memory_mb']:.0f} MB |"
@@ -115,6 +118,7 @@ def line(name: str, threads: int, row: Row) -> str:
 
 
 def main() -> None:
+    """Build the networks, and print a row for each network and number of threads."""
     parser = argparse.ArgumentParser(description="See the top of this file.")
     parser.add_argument("--work", type=Path, help="where the networks are built, and kept for the next time")
     parser.add_argument("--one", choices=NETWORKS, help=argparse.SUPPRESS)

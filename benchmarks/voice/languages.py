@@ -98,6 +98,7 @@ class Aligner:
 
 
 def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case, without figures and punctuation."""
     return re.findall(r"[^\W\d_]+", text.casefold())
 
 
@@ -153,6 +154,7 @@ def spread(off: Sequence[float]) -> str:
 
 
 def main() -> None:
+    """Measure the wanted voices, and print a row for each."""
     parser = argparse.ArgumentParser(description="See the top of this file.")
     parser.add_argument("--languages", default="es,fr,hi,it,pt", help="parted by commas")
     parser.add_argument("--voices", default="", help="names, parted by commas; default: all of those languages")

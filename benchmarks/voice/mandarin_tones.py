@@ -37,6 +37,7 @@ Pitches = npt.NDArray[np.float64]
 
 
 def main() -> None:
+    """Let the voice say all sentences, and print the movement and height of the pitch of each tone, in semitones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voice", default="xiaobei")
     parser.add_argument("--models", type=Path, default=Path("spool/models"))

@@ -38,6 +38,7 @@ def speak_and_hear(text: str, voice: str, place: Path, ears: Listener) -> str:
 
 
 def main() -> None:
+    """Speak and recognise every sentence; prints those that are misheard, and how many are not."""
     voice = sys.argv[1] if len(sys.argv) > 1 else "hibari/heart"
     right = misheard = 0
     lines = [line.split(" => ") for line in texts("notations.txt")]

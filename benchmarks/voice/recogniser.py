@@ -21,6 +21,7 @@ FRAME_CENTRE_S = 0.0128
 
 
 def main() -> None:
+    """Answer every line of the standard input, until it ends."""
     model = f"{moonshine_voice.get_assets_path()}/tiny-en"
     recogniser = Transcriber(model, moonshine_voice.ModelArch.TINY)
     aligner = Decoder(lm=None, loglevel="FATAL", beam=1e-80, wbeam=1e-60, pbeam=1e-80)
@@ -37,6 +38,10 @@ def main() -> None:
 
 
 def starts(aligner: Any, pcm: bytes, words: list[str]) -> list[float] | None:
+    """Return when each word starts, s; None if a word is not in the aligner's dictionary, or the words are not found.
+
+    `pcm`: 16-bit samples at 16 kHz.
+    """
     if any(aligner.lookup_word(word) is None for word in words):
         return None
     aligner.set_align_text(" ".join(words))

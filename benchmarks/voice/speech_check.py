@@ -63,6 +63,7 @@ def texts() -> dict[str, tuple[list[str], list[str]]]:
 
 
 def chosen(voice: Voice, number: int) -> list[str]:
+    """Return the sentences for a voice: all for hibari, repeated; for another, a random choice that its `number` decides."""
     short, long = texts()[primary_language(voice.languages[0])]
     if voice.engine == "hibari":
         return [*short, *long] * FAST_TIMES
@@ -71,6 +72,7 @@ def chosen(voice: Voice, number: int) -> list[str]:
 
 
 def say_all(voice: Voice, number: int, settings: Settings) -> Iterator[Said]:
+    """Yield every spoken sentence of a voice, at the speeds of `SPEEDS` in turn."""
     engine: LoadedVoice = ENGINES[voice.engine].load(voice, settings)
     language = voice.languages[0]
     for count, text in enumerate(chosen(voice, number)):
@@ -128,6 +130,7 @@ def _load(path: Path) -> Iterator[Said]:
 
 
 def clipped(wave: Wave, gain: float) -> Wave:
+    """Return the wave with its peak at `gain`, cut off at ±1."""
     return np.asarray(np.clip(wave / np.abs(wave).max() * gain, -1, 1))
 
 
@@ -137,6 +140,7 @@ def noise(wave: Wave, seed: int = 1) -> Wave:
 
 
 def spoilt(wave: Wave, value: float) -> Wave:
+    """Return the wave with its middle sample replaced by `value`."""
     return np.where(np.arange(len(wave)) == len(wave) // 2, value, wave)
 
 
@@ -187,6 +191,7 @@ def _others(said: list[Said], found: list[Said]) -> list[Said]:
 
 
 def main() -> None:
+    """Check all sentences, and print how many good ones are refused and how many damaged ones are found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("spool/models"))
     parser.add_argument("--keep", type=Path, default=Path("spool/speech-check"))

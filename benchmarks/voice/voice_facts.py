@@ -42,6 +42,7 @@ def measure_voice(voice: Voice, settings: Settings, place: Path) -> tuple[int, i
 
 
 def main() -> None:
+    """Measure every installed voice of the engine, and print a line of Python for each."""
     engine = sys.argv[1] if len(sys.argv) > 1 else "kokoro"
     settings = Settings.model_validate({"paths": {"models": sys.argv[2]}} if len(sys.argv) > 2 else {})
     with tempfile.TemporaryDirectory() as folder:

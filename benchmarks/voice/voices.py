@@ -42,6 +42,7 @@ Row = dict[str, float]
 
 
 def texts(name: str) -> list[str]:
+    """Return the lines of a file in this folder, without empty ones."""
     return [line.strip() for line in (HERE / name).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -88,6 +89,7 @@ class Listener:
         )
 
     def hear(self, wav: Path, words: list[str] | None) -> dict[str, Any]:
+        """Return what is heard in a WAV: `heard`, and `starts` in s where `words` are given and the aligner knows all of them."""
         narrow = wav.with_name("16k.wav")
         subprocess.run([ffmpeg_path(), "-v", "error", "-y", "-i", wav, "-ar", "16000", narrow], check=True)
         assert self._child.stdin is not None
@@ -98,6 +100,7 @@ class Listener:
         return answer
 
     def close(self) -> None:
+        """End the process."""
         assert self._child.stdin is not None
         self._child.stdin.close()
         self._child.wait()
@@ -105,6 +108,7 @@ class Listener:
 
 @contextmanager
 def listener() -> Iterator[Listener]:
+    """Give a recogniser in a new environment, which is removed afterwards. Its packages are downloaded."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
@@ -117,6 +121,7 @@ def listener() -> Iterator[Listener]:
 
 
 def measure(folder: Path, ears: Listener, most: int, verbose: bool) -> Row:
+    """Return the figures of one voice, from the files that `speak_all` left in `folder`."""
     row: Row = json.loads((folder / "cost.json").read_text())
     sentences, easy = chosen(most)
     wrong = total = 0
@@ -164,6 +169,7 @@ def _spread(name: str, away: list[float]) -> Row:
 
 
 def sound_figures(wav: Path) -> Row:
+    """Return loudness (LUFS), true peak (dBTP), the number of samples at full scale, and steps at pauses (1: full scale)."""
     done = subprocess.run(
         [ffmpeg_path(), "-hide_banner", "-nostats", "-i", wav, "-af", "ebur128=peak=true", "-f", "null", "-"],
         capture_output=True, text=True, check=True,
@@ -195,6 +201,8 @@ HEAD = """\
 
 
 def line(voice: str, row: Row) -> str:
+    """Return one row of the Markdown table."""
+
     def times(name: str) -> str:
         if f"{name}_ms" not in row:
             return "–"
@@ -211,6 +219,7 @@ def line(voice: str, row: Row) -> str:
 
 
 def main() -> None:
+    """Measure the wanted voices, each in a process of its own, and print a row for each."""
     parser = argparse.ArgumentParser(description="See the top of this file.")
     parser.add_argument("--voices", help="names as in a manifest, parted by commas; default: all installed of English")
     parser.add_argument("--sentences", type=int, default=30, help="fewer of them, for a quick look at many voices")

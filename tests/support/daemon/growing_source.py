@@ -28,10 +28,12 @@ class Case:
         (room.spool.folder_of(self.job) / "source.audio").write_bytes(b"half")
 
     def write(self, more: bytes = b" and half") -> None:
+        """Append to the sound file."""
         with self.file.open("ab") as file:
             file.write(more)
 
     def take(self) -> tuple[Job, Path] | None:
+        """Start an attempt of the job's stage, if the job is whole; returns the job and its folder, or None."""
         return asyncio.run(self.room.try_to_take(self.job))
 
     def go_on(self) -> None:
@@ -54,18 +56,22 @@ class Case:
 
     @property
     def where(self) -> str:
+        """Return the folder of the spool in which the job is."""
         return self.room.where(self.job)
 
     @property
     def copy(self) -> bytes:
+        """Return the content of the job's own copy of the sound file."""
         directory = self.room.spool.find_job(self.job.id)
         assert directory is not None
         return (directory / "source.audio").read_bytes()
 
     @property
     def record(self) -> Job:
+        """Return the job's record as it is on disk."""
         return self.room.on_disk(self.job)
 
     @property
     def events(self) -> list[str]:
+        """Return the names of the events in the job's history, oldest first."""
         return [entry["event"] for entry in self.record.history]

@@ -55,6 +55,7 @@ class Room:
         return [job.name for job in self.settle()]
 
     def put(self, name: str, content: str | bytes = SPEECH) -> Path:
+        """Write a file into the inbox, with the folders above it, and return its path."""
         path = self.inbox / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)

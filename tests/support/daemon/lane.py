@@ -49,9 +49,11 @@ class PlayedWorker(WorkerProcess):
 
     @property
     def alive(self) -> bool:
+        """True while the process would be there."""
         return self._up
 
     async def preload(self, stage: str) -> float:
+        """Load at once, or wait for the next event of `loads` and then die."""
         self._up = True
         self.preloaded.append(stage)
         self.works.set()
@@ -63,6 +65,7 @@ class PlayedWorker(WorkerProcess):
         return 0.0
 
     async def run(self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]) -> Result:
+        """Give the next of `answers`; `DONE` when there is none left."""
         self.requests.append(request)
         self.last_stage = request.stage
         self._up = True
@@ -80,9 +83,11 @@ class PlayedWorker(WorkerProcess):
         return answer
 
     def be_done(self) -> None:
+        """Let the run end that waits."""
         self._ended.set()
 
     async def stop(self, grace_s: float = 5.0) -> None:
+        """Note the grace in s, and end the run that waits."""
         self.stops.append(grace_s)
         self._up = False
         self._ended.set()
@@ -123,6 +128,7 @@ class PlayedLane(Lane):
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        """Run the lane within the block; it is drained at its end."""
         self.start()
         try:
             yield

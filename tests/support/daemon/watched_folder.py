@@ -28,9 +28,11 @@ class Watched:
         self.watcher.start()
 
     def becomes(self, name: str, state: Writing) -> None:
+        """Wait until the kernel's notifications tell a file to be in a state."""
         wait_for(f"{name} to be known as {state.value}", lambda: self.writers.of(name) is state)
 
     def whole(self, name: str, after_s: float = 0.0) -> bool:
+        """Look again `after_s` seconds later by the test's clock; returns whether the file counts as whole."""
         self.now += after_s
         self.inbox.look()
         return self.inbox.still(name)

@@ -94,6 +94,7 @@ class Gates:
         house.environment |= {"PYTHONPATH": path, "TEST_GATES": str(self.folder)}
 
     def shut(self, *stages: str) -> None:
+        """Let stages wait before they run."""
         for stage in stages:
             (self.folder / stage).touch()
 
@@ -102,4 +103,5 @@ class Gates:
         wait_for(f"a job at {stage}'s gate", (self.folder / f"{stage}.reached").exists)
 
     def open(self, stage: str) -> None:
+        """Let a stage run on."""
         (self.folder / stage).unlink()

@@ -59,14 +59,17 @@ class Attacker:
         return attack.__name__
 
     def name(self, ending: str = "") -> str:
+        """Return a name that no other round uses."""
         return f"evil-{self.number}{ending}"
 
     def put(self, name: str, text: str = SPEECH) -> Path:
+        """Write a file into the inbox, and return its path."""
         path = self.inbox / name
         path.write_text(text)
         return path
 
     def let_go(self) -> None:
+        """Close all files and connections that were kept open."""
         for fd in self.held:
             os.close(fd)
         for one in self.sockets:
@@ -74,6 +77,7 @@ class Attacker:
         self.held, self.sockets = [], []
 
     def lease(self) -> None:
+        """Hold write leases on manifests and their pictures, so that others wait when they open them."""
         for number in range(5):
             picture = self.put(self.name(f"-{number}.png"), "no picture")
             path = self.put(self.name(f"-{number}.yaml"), f"kind: detect\nimage: {picture.name}\n")
@@ -83,6 +87,7 @@ class Attacker:
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
     def exchange_folder(self) -> None:
+        """Exchange a folder of the inbox and a link that leads outside, again and again."""
         folder, link = self.inbox / self.name(), self.inbox / self.name("-link")
         folder.mkdir()
         (folder / "canary.yaml").write_text(SPEECH)
@@ -98,6 +103,7 @@ class Attacker:
             link.rename(folder)
 
     def exchange_claims(self) -> None:
+        """Put a link that leads outside, or a folder open to all, in the place of the folder of claims."""
         claimed = self.inbox / ".claimed"
         claimed.rename(self.inbox / self.name("-claimed"))
         if self.random.random() < 0.5:
@@ -106,11 +112,13 @@ class Attacker:
             claimed.mkdir(mode=0o777)
 
     def plant_claim(self) -> None:
+        """Plant a claim whose manifest is a link that leads outside."""
         claim = self.inbox / ".claimed" / "job-20260102T030405Z-0a1b2c3d"
         claim.mkdir()
         (claim / "manifest.yaml").symlink_to(self.outside / "canary")
 
     def no_files(self) -> None:
+        """Give a pipe, a link, a folder and a socket the names of manifests; the pipe is also named as a picture."""
         os.mkfifo(self.inbox / self.name(".yaml"))
         (self.inbox / self.name("-l.yaml")).symlink_to(self.outside / "canary")
         (self.inbox / self.name("-d.yaml")).mkdir()
@@ -119,6 +127,7 @@ class Attacker:
         self.put(self.name("-p.yaml"), f"kind: detect\nimage: {self.name()}.yaml\n")
 
     def too_much(self) -> None:
+        """Drop one manifest of ten jobs, each with a picture of 500 MB."""
         documents = []
         for number in range(10):
             with (self.inbox / self.name(f"-{number}.png")).open("wb") as file:
@@ -127,12 +136,14 @@ class Attacker:
         self.put(self.name(".yaml"), "---\n".join(documents))
 
     def many_requests(self) -> None:
+        """Drop 300 request files for jobs that do not exist, and manifests that wait for a picture."""
         for number in range(300):
             (self.inbox / self.name(f"-{number}.{self.random.choice(['cancel', 'hold', 'release'])}")).touch()
             if number % 10 == 0:
                 self.put(self.name(f"-{number}.yaml"), "kind: detect\nimage: never.png\n")
 
     def half_open(self) -> None:
+        """Open 40 connections to the figures, and send the beginning of a request on each."""
         if not self.port:
             return
         for _ in range(40):
@@ -141,12 +152,14 @@ class Attacker:
             one.send(b"GET /metrics HTTP/1.1\r\n"[: self.random.randrange(24)])
 
     def closed_folder(self) -> None:
+        """Make a folder with a manifest that the daemon may not read or list."""
         folder = self.inbox / self.name()
         (folder / "deep" / "deeper").mkdir(parents=True)
         (folder / "deep" / "a.yaml").write_text(SPEECH)
         folder.chmod(self.random.choice([0o000, 0o111, 0o444, 0o1755]))
 
     def come_and_go(self) -> None:
+        """Write and remove a manifest 100 times, by turns with a link of its name."""
         for _ in range(100):
             path = self.put(self.name(".yaml"))
             path.unlink()
@@ -154,6 +167,7 @@ class Attacker:
             path.unlink()
 
     def grow(self) -> None:
+        """Keep writing to the picture of a manifest."""
         fd = os.open(self.inbox / self.name(".png"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o660)
         self.held.append(fd)
         self.put(self.name(".yaml"), f"kind: detect\nimage: {self.name()}.png\n")
@@ -161,6 +175,7 @@ class Attacker:
             os.write(fd, os.urandom(65536))
 
     def odd_names(self) -> None:
+        """Give manifests names with bytes that no text has, control characters, and characters of the shell."""
         for odd in (b"\xff\xfe", b"\x1b[2J", b"a\nb", b"n" * 240, b"-rf", b"$(x)", b"..", b"\xe2\x80\xae"):
             with contextlib.suppress(OSError):
                 path = os.path.join(os.fsencode(self.inbox), odd + b".yaml")
@@ -168,6 +183,7 @@ class Attacker:
 
 
 def main() -> None:
+    """Attack for as many rounds as told, a line for each, and keep everything open until the standard input ends."""
     inbox, outside, port, seed, rounds = sys.argv[1:]
     # Whoever breaks a lease of ours is told to us by a signal; we hold on.
     signal.signal(signal.SIGIO, signal.SIG_IGN)

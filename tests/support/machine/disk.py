@@ -34,6 +34,7 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
+        """Mount the disk; needs root."""
         subprocess.run(["mount", "-o", "loop", str(self.image), str(self.root)], check=True, capture_output=True)
 
     def cut(self) -> None:
@@ -73,6 +74,7 @@ class Disk:
                     file.write(bytes(1024))
 
     def free(self) -> None:
+        """Remove what `fill` wrote."""
         (self.root / "ballast").unlink(missing_ok=True)
 
 

@@ -138,6 +138,7 @@ class Machine:
         return Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
 
     def close(self) -> None:
+        """Shut the machine down, and remove its filesystem."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)  # nspawn asks its systemd to power off
             try:

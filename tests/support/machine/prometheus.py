@@ -35,6 +35,8 @@ _LABELS = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 
 
 class Prometheus:
+    """Runs a Prometheus on a free port, with the rules of this repository and one target."""
+
     def __init__(self, program: Path, folder: Path, target: int) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -84,10 +86,12 @@ class Prometheus:
         return [number for number in numbers if not math.isnan(number)]
 
     def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerting rules with their states, as Prometheus' API gives them."""
         rules: list[dict[str, Any]] = self._get("rules")["groups"][0]["rules"]
         return rules
 
     def labels_of(self, metric: str) -> list[dict[str, str]]:
+        """Return the labels of each series of a metric."""
         found: list[dict[str, str]] = self._get("series", **{"match[]": metric})
         return found
 
@@ -115,6 +119,7 @@ class Prometheus:
         return wrong + [f"no label {label}" for label in sorted(grouped - known)]
 
     def stop(self) -> None:
+        """End the process."""
         self._process.terminate()
         self._process.wait(PATIENCE_S)
 

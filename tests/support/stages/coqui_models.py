@@ -74,6 +74,7 @@ def xtts_settings(models: Path, paths: dict[str, str] | None = None, **options: 
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     return sha256_of(path)
 
 

@@ -24,6 +24,7 @@ RATE, FPS = 24_000, Fraction(1, 5)
 
 
 def write_sound(path: Path, minutes: int) -> None:
+    """Write a mono WAV of noise, of as many minutes."""
     noise = (np.random.default_rng(0).normal(0, 0.05, 10 * RATE) * 32767).astype("<i2").tobytes()
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -34,6 +35,7 @@ def write_sound(path: Path, minutes: int) -> None:
 
 
 def main(minutes: int, folder: Path) -> None:
+    """Paint the mouths of as many minutes into `folder`, and print the largest resident memory in kB."""
     torch.set_num_threads(1)
     write_sound(folder / "speech.wav", minutes)
     painter, frames = load_painter(), 12 * minutes

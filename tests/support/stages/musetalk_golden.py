@@ -35,17 +35,20 @@ def arrays(stem: str) -> dict[str, Array]:
 
 @functools.cache
 def tables() -> dict[str, Any]:
+    """Return golden/_tables.json."""
     loaded: dict[str, Any] = json.loads((HOME / "golden" / "_tables.json").read_bytes())
     return loaded
 
 
 def picture(path: Path) -> npt.NDArray[np.uint8]:
+    """Return a picture as OpenCV reads it, [height, width, channels] in BGR."""
     loaded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert loaded is not None
     return np.asarray(loaded, np.uint8)
 
 
 def box(array: Array) -> tuple[int, int, int, int]:
+    """Return the corners x1, y1, x2, y2 in px, as integers."""
     x1, y1, x2, y2 = (int(side) for side in array)
     return x1, y1, x2, y2
 

@@ -51,6 +51,7 @@ def job(
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """Return the bytes of a picture file. `kind` and `options`: as Pillow's `save` takes them."""
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
@@ -91,11 +92,13 @@ def two_faces() -> Image.Image:
 
 
 def face_of(ctx: Context) -> dict[str, Any]:
+    """Return face.json of a job."""
     found: dict[str, Any] = json.loads(ctx.path("face.json").read_bytes())
     return found
 
 
 def portrait_of(ctx: Context) -> Picture:
+    """Return portrait.png of a job, [height, width, 3] in RGB."""
     return np.asarray(Image.open(ctx.path("portrait.png")))
 
 
@@ -141,4 +144,5 @@ def write_sound(path: Path, samples: npt.NDArray[np.float64]) -> None:
 
 
 def track_of(ctx: Context) -> MotionTrack:
+    """Return the motion track of a job."""
     return MotionTrack.load(ctx.path("motion.npz"))

@@ -63,6 +63,7 @@ def meter(path: Path) -> tuple[float, float]:
 
 
 def timing(ctx: Context) -> dict[str, Any]:
+    """Return timing.json of a job."""
     found: dict[str, Any] = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
     return found
 
@@ -100,6 +101,7 @@ class Stripes:
         self.background = (90, 120, 150)  # BGR
 
     def frames(self) -> Iterator[PlanarFrame]:
+        """Yield the pictures as frames, as the composer does."""
         yield from map(PlanarFrame.from_bgr, self.pictures())
 
     def pictures(self) -> Iterator[Picture]:
