@@ -66,7 +66,7 @@ def wait_for(what: str, look: Callable[[], T | bool | None], patience_s: float =
         if seen := look():
             return seen  # type: ignore[return-value]
         time.sleep(0.02)
-    pytest.fail(f"waited in vain for {what}")
+    pytest.fail(f"{what}: it did not happen within {patience_s:g} s")
 
 
 class Installation:

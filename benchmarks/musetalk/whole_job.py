@@ -128,9 +128,9 @@ def _used() -> float:
 def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]:
     """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
     ctx = spoken(folder, sentences)
-    wish, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
+    settings, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
     paint._loaded_engine = paint._LoadedEngine(
-        (wish, root), painter, PortraitCache(painter, wish, root), 0.0, painter.memory()
+        (settings, root), painter, PortraitCache(painter, settings, root), 0.0, painter.memory()
     )
     started = time.monotonic()
     facts = make_motion_track(ctx, ENGINES["musetalk"])

@@ -167,7 +167,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     print(row("hibari/heart", "en", texts("plain.txt"), models), flush=True)
     for language in wanted:
-        sentences = [text for tongue, _, text in lines if tongue == language]
+        sentences = [text for spoken, _, text in lines if spoken == language]
         for voice in known:
             asked = not options.voices or any(map(voice.is_called, options.voices.casefold().split(",")))
             if (

@@ -92,7 +92,7 @@ class Ledger:
         ends = [line["job_id"] for line in house.events("job finished")]
         assert len(ends) == len(set(ends)), "a job ended twice"
         assert sorted(path.name for path in house.inbox.glob("[!.]*")) == ["long.wav", "p.png", "s.wav"]
-        assert litter(house) == []
+        assert leftovers(house) == []
 
     def _check(self, name: str) -> str:
         status = self.house.status(name)
@@ -120,7 +120,7 @@ def whole(name: str, data: bytes) -> bool:
     return isinstance(json.loads(data), dict)
 
 
-def litter(house: Installation) -> list[Path]:
+def leftovers(house: Installation) -> list[Path]:
     """Return files and folders that a finished run has no business to leave."""
     places = [house.spool / name for name in ("tmp", "waiting")] + [house.inbox / ".claimed"]
     left = [path for place in places for path in place.iterdir()]

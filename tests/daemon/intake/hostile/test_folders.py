@@ -24,7 +24,7 @@ def room(tmp_path: Path) -> Room:
 
 
 def test_nothing_planted_in_the_outbox_is_followed_or_overwritten(room: Room, canary: Path) -> None:
-    # Given links, folders, pipes and nonsense under the names that the next results would have
+    # Given links, folders, pipes and files without meaning under the names that the next results would have
     outbox = room.outbox
     (outbox / "link.json").symlink_to(canary)
     (outbox / "video.mp4").symlink_to(canary)

@@ -211,7 +211,7 @@ def test_words_are_found_in_speech_whose_times_are_not_known(
     kokoro_models: Path, tmp_path: Path, language: str
 ) -> None:
     # Given a recording of a sentence, and when its words are really said
-    text, *_, other = [text for tongue, text in SENTENCES if tongue == language.partition("-")[0]]
+    text, *_, other = [text for spoken, text in SENTENCES if spoken == language.partition("-")[0]]
     voice = SAID[language][0]
     ctx = job(tmp_path / "said", {"paths": {"models": kokoro_models}}, text=text, voice=voice, language=language)
     stages.tts.run(ctx)
