@@ -171,7 +171,7 @@ def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_s
         # And after notifications were lost, what was known is not believed any more
         (one.root / "b.png").write_bytes(b"b")
         one.becomes("b.png", Writing.CLOSED)
-        one.watcher._lost()
+        one.watcher._on_loss()
         assert one.writers.of("b.png") is Writing.UNKNOWN
     finally:
         one.watcher.stop()

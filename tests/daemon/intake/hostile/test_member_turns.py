@@ -111,7 +111,7 @@ def test_what_is_not_taken_since_the_intake_is_paused_is_not_looked_at_without_e
 
 def test_a_turn_of_making_ends_by_time_too(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given jobs that take half a turn each to be made, as on a slow disk
-    write, due = JobBuilder._write, JobBuilder._due
+    write, due = JobBuilder._write, JobBuilder._is_due
 
     def writing(self: JobBuilder, *args: Any) -> list[Path]:
         room.now += TURN_S / 2
@@ -122,7 +122,7 @@ def test_a_turn_of_making_ends_by_time_too(room: Room, monkeypatch: pytest.Monke
         return due(self, *args)
 
     monkeypatch.setattr(JobBuilder, "_write", writing)
-    monkeypatch.setattr(JobBuilder, "_due", looking)
+    monkeypatch.setattr(JobBuilder, "_is_due", looking)
     room.put("a.yaml", "---\n".join([SPEECH] * 9))
     # Then each turn makes two
     assert names(room) + names(room, SETTLE_S) == ["a-1", "a-2"]
