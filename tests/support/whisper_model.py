@@ -45,10 +45,12 @@ def make_whisper_folder(folder: Path) -> Path:
         decoder_start_token_id=first, eos_token_id=first - 1, bos_token_id=first - 1, pad_token_id=first - 1,
     )  # fmt: skip
     model = WhisperForConditionalGeneration(config)
-    model.generation_config.suppress_tokens = []
-    model.generation_config.begin_suppress_tokens = []
-    model.generation_config.alignment_heads = [[1, 0], [1, 1]]
-    model.generation_config.lang_to_id = {f"<|{tag}|>": first + 1 + at for at, tag in enumerate(languages)}
+    model.generation_config.update(
+        suppress_tokens=[],
+        begin_suppress_tokens=[],
+        alignment_heads=[[1, 0], [1, 1]],
+        lang_to_id={f"<|{tag}|>": first + 1 + at for at, tag in enumerate(languages)},
+    )
     with torch.no_grad():
         spec = WhisperLoader()(model, Vocabulary())
         spec.validate()
