@@ -115,6 +115,13 @@ def _recognise(ctx: Context) -> RecordedWords:
         log.warning("recording not transcribed", code=exc.code, message=exc.message)
         ctx.warnings.append(f"The words of the recording are not known: {exc.message} {exc.hint} Now {_BY_SOUND}.")
         return nothing
+    except Exception:  # other people's program; the job can do without it
+        log.exception("recording not transcribed", recogniser=recogniser.name)
+        ctx.warnings.append(
+            f"The words of the recording are not known, since the recogniser {recogniser.name} failed (the log has the "
+            f"traceback): {_BY_SOUND}. Write what is said in `text`, and the lips form its sounds."
+        )
+        return nothing
     from stages.tts.alignment.forced import alignment_missing
 
     if not heard.text:

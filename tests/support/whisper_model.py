@@ -45,7 +45,7 @@ def make_whisper_folder(folder: Path) -> Path:
         decoder_start_token_id=first, eos_token_id=first - 1, bos_token_id=first - 1, pad_token_id=first - 1,
     )  # fmt: skip
     model = WhisperForConditionalGeneration(config)
-    model.generation_config.update(
+    vars(model.generation_config).update(
         suppress_tokens=[],
         begin_suppress_tokens=[],
         alignment_heads=[[1, 0], [1, 1]],

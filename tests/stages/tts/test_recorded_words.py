@@ -127,6 +127,17 @@ def test_a_recogniser_that_fails_does_not_fail_the_job(
     with pytest.raises(MachineError), moonshine.RECOGNISER.load(ctx.settings):
         pass
 
+    # And so where it fails in a way that nobody foresaw
+    class Broken:
+        def hear(self, samples: Any, language: str) -> Heard:
+            raise IndexError("list index out of range")
+
+    monkeypatch.undo()
+    monkeypatch.setattr("stages.transcribe.moonshine._Moonshine", lambda _: Broken())
+    ctx = bring(tmp_path / "job2", said.path("speech.wav"))
+    assert stages.tts.run(ctx)["method"] == "energy"
+    assert "recogniser moonshine failed" in ctx.warnings[0]
+
 
 def test_the_recognisers_times_are_kept_where_sounds_cannot_be_searched() -> None:
     # Given words as a recogniser cuts them, and the same text cut into words for captions
