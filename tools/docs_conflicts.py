@@ -18,6 +18,7 @@ the status.
 
 
 def conflicts() -> list[str]:
+    """Return the lines of docs/manifest.md about keys that need, refuse or do not use each other."""
     lines = [HEAD, "| `kind` | needs | refuses | does not use |", "|---|---|---|---|"]
     lines += [
         f"| `{kind.name}` | {_needs(kind)} | {_refuses(kind)} | {_keys(keys_without_use(kind))} |" for kind in TABLE

@@ -13,9 +13,9 @@ from daemon.jobs.manifest import Manifest
 from daemon.system import fs
 from stages import deliver
 from stages.context import Context
-from tests.support.deep_folders import deep_folder
-from tests.support.queue_room import PowerCut, Unflushed
-from tests.support.refusing_folders import REFUSALS, refuse
+from tests.support.daemon.queue import PowerCut, Unflushed
+from tests.support.machine.deep_folders import deep_folder
+from tests.support.machine.refusing_folders import REFUSALS, refuse
 
 JOB = "job-20260101T000000Z-abcdef12"
 SOUND = b"a sound"

@@ -20,8 +20,8 @@ from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.stored_status import HEAD_BYTES
 from daemon.system import fs, subfolders
 from daemon.system.mount_guard import MARK
-from tests.support.queue_room import Unflushed
-from tests.support.refusing_folders import REFUSALS, refuse
+from tests.support.daemon.queue import Unflushed
+from tests.support.machine.refusing_folders import REFUSALS, refuse
 
 ONE, OTHER = "job-20260101T000000Z-00000001", "job-20260101T000000Z-00000002"
 #: Only ends a test that hangs, in s.

@@ -11,8 +11,8 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue import returned_manifests
 from daemon.queue.returned_manifests import with_error
 from tests.conftest import PATIENCE_S, Installation, wait_for
-from tests.support.intake_room import Room
-from tests.support.queue_room import Unflushed
+from tests.support.daemon.intake import Room
+from tests.support.daemon.queue import Unflushed
 
 ERROR = "`x` is wrong (line {}, column 1). Mend it."
 

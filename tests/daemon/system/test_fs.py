@@ -15,7 +15,7 @@ from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.file_calls import Ops
-from tests.support.deep_folders import deep_folder
+from tests.support.machine.deep_folders import deep_folder
 
 
 def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from stages.face.rig.matte import Matte, background_share, split_person
 from stages.face.rig.rig import load_rig
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
-from tests.support.picture_jobs import (
+from tests.support.stages.picture_jobs import (
     ROUNDING,
     changed,
     drawn,

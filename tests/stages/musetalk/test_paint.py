@@ -32,8 +32,8 @@ from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.networks.face_parser import FaceParser
 from stages.musetalk.portrait import PortraitCache
-from tests.support import picture_jobs
-from tests.support.musetalk_golden import MODELS
+from tests.support.stages import picture_jobs
+from tests.support.stages.musetalk_golden import MODELS
 
 #: Half a second of silence, then speech.
 PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]

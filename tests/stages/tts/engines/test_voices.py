@@ -26,8 +26,8 @@ from stages.tts.engines.voice_list import list_voice_rows
 from stages.tts.engines.voice_words import VoiceWords
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.reading import EnglishFrontEnd
-from tests.support.piper_models import build_piper
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.piper_models import build_piper
+from tests.support.stages.sound_jobs import job, sound, timing
 
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
 
