@@ -68,7 +68,8 @@ def test_a_status_that_claims_to_be_another_jobs_gains_nothing(room: Room) -> No
 def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Room) -> None:
     # Given somebody who takes the first names as soon as they are chosen
     taken: list[str] = []
-    choose = room.service.outbox.choose_name
+    names = room.service.outbox._names
+    choose = names.choose
 
     def chosen(request: NameRequest) -> str:
         name = choose(request)
@@ -77,7 +78,7 @@ def test_a_name_that_somebody_takes_in_the_last_moment_is_left_to_them(room: Roo
             taken.append(name)
         return name
 
-    room.service.outbox.choose_name = chosen  # type: ignore[method-assign]
+    names.choose = chosen  # type: ignore[method-assign]
     room.put("a.yaml")
     (job,) = room.settle()
     assert (taken, job.name) == (["a", "a-v2", "a-v3"], "a-v4")
