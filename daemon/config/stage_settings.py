@@ -118,6 +118,15 @@ class TtsStage(Section):
         False, description="Normalize a job's own sound file to -16 LUFS, as synthesized speech is."
     )
 
+    transcribe: bool = Field(
+        True,
+        description="Recognise the words of a sound file that comes without `text`, where the extra `transcribe` is installed.",
+    )
+    whisper_model: Folder | None = Field(
+        None,
+        description="Folder of a Whisper network in CTranslate2's layout, which then recognises all its languages.",
+    )
+
     @field_validator("lexicon", mode="before")
     @classmethod
     def _lexicon_fits(cls, lexicon: Any) -> Any:
