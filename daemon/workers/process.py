@@ -301,10 +301,10 @@ class WorkerProcess:
             )
 
     def memory_mb(self) -> float:
-        """Return the resident memory of the process and its children, in MB (10^6 bytes)."""
+        """Return the memory that the process and its children hold, see `_held_kb`, in MB (10^6 bytes)."""
         if self.pid is None:
             return 0.0
-        return sum(map(_resident_pages, [self.pid, *_child_pids(self.pid)])) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(map(_held_kb, [self.pid, *_child_pids(self.pid)])) * 1024 / 1e6
 
     async def _collect_death(self) -> WorkerDied:
         process = self._process
@@ -338,11 +338,17 @@ class WorkerProcess:
             self._process = None
 
 
-def _resident_pages(pid: int) -> int:
+def _held_kb(pid: int) -> int:
+    """Memory of a process that the kernel cannot take back, KB: anonymous and shared pages, and what is swapped out.
+
+    Pages of mapped files, such as a model's, are not counted: the kernel drops them when memory is short.
+    """
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
         return 0
+    lines = (line.split() for line in status.splitlines())
+    return sum(int(line[1]) for line in lines if line[0] in ("RssAnon:", "RssShmem:", "VmSwap:"))
 
 
 def _child_pids(pid: int) -> list[int]:

@@ -67,7 +67,9 @@ class CudaQueue:
             work()
 
     def mark(self) -> torch.cuda.Event:
-        event: torch.cuda.Event = self._stream.record_event()
+        # Blocking: whoever waits for it sleeps, and takes no core from the drawing and the encoder.
+        event = torch.cuda.Event(blocking=True)
+        event.record(self._stream)
         return event
 
     def wait(self, mark: QueueMark) -> None:

@@ -22,6 +22,7 @@ from stages import face, lipsync
 from stages.context import Context, Facts
 from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
+from stages.gpu.probe import CudaProbe
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import AudioFeatures
 from stages.lipsync.choose import EngineAvailability, check_availability, choose_engine
@@ -37,7 +38,8 @@ from tests.support.musetalk_golden import MODELS
 
 #: Half a second of silence, then speech.
 PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
-READY = EngineAvailability(packages=True, gpu=True, model_problem="")
+NO_GPU = CudaProbe(False, "there is no GPU", "")
+READY = EngineAvailability(packages=True, gpu=CudaProbe(True, "a GPU"), model_problem="")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,12 +58,12 @@ def unloaded() -> Iterator[None]:
     ("asked", "availability", "engine", "why"),
     [
         ("auto", READY, "musetalk", "CUDA"),
-        ("auto", EngineAvailability(True, False, ""), "warp", "no CUDA GPU"),
-        ("auto", EngineAvailability(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
-        ("auto", EngineAvailability(False, False, ""), "warp", "not installed"),
+        ("auto", EngineAvailability(True, NO_GPU, ""), "warp", "there is no GPU"),
+        ("auto", EngineAvailability(True, None, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
+        ("auto", EngineAvailability(False, None, ""), "warp", "not installed"),
         ("warp", READY, "warp", "config.yaml asks"),
-        ("musetalk", READY, "musetalk", "on the GPU"),
-        ("musetalk", EngineAvailability(True, False, ""), "musetalk", "slow"),
+        ("musetalk", READY, "musetalk", "config.yaml asks"),
+        ("musetalk", EngineAvailability(True, NO_GPU, ""), "musetalk", "slow"),
     ],
 )
 def test_the_engine_is_chosen_and_the_reason_said(
@@ -74,7 +76,7 @@ def test_the_engine_is_chosen_and_the_reason_said(
 
 def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
     with pytest.raises(MachineError) as error:
-        choose_engine("musetalk", lambda _: EngineAvailability(False, False, ""))
+        choose_engine("musetalk", lambda _: EngineAvailability(False, None, ""))
     assert error.value.code == "engine-not-installed"
 
 
