@@ -36,8 +36,8 @@ demo: $(STAMP)
 run: $(STAMP)
 	@$(VENV)/bin/avatar run
 
-# Most tests wait for a daemon, so one more runs than there are processors.
-TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
+# Many tests wait for a daemon, so two more run than there are processors.
+TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
 
 test: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ from benchmarks import measures, random_portraits
 from benchmarks.movement import gaze_track, head_track
 from benchmarks.room import SEED, Room
 from daemon.errors import JobError
-from stages.encode.compose import Composer
+from stages.encode.drawing_helper import DrawnFrames
+from stages.encode.framing import frames_of_job
 from stages.face import mesh
 
 Picture = npt.NDArray[np.uint8]
@@ -225,9 +225,9 @@ class Sheet:
             return [_message(f"{name}: refused, {exc.code}: {exc.message}")]
         tiles = []
         moments = (self.moments.mouth[0], self.moments.mouth[1], *self.moments.head)
-        composer = Composer.for_job(ctx)
+        source = frames_of_job(ctx)
         for moment in moments:
-            frame = drawn(composer, moment.frame)
+            frame = drawn(source, moment.frame)
             height, width = frame.shape[:2]
             tiles.append(tile(frame, (0.0, 0.0, width, height), FACE, self._caption(moment)))
         return pages(tiles, 4)
@@ -300,10 +300,12 @@ def chosen_frames(video: Path, numbers: Iterable[int]) -> dict[int, Picture]:
     return found
 
 
-def drawn(composer: Composer, number: int) -> Picture:
+def drawn(source: DrawnFrames, number: int) -> Picture:
     """Draw one frame, before encoding, BGR."""
-    number = min(number, composer.frame_count - 1)
-    return np.asarray(next(islice(composer.frames(number), 1)).to_bgr(), np.uint8)
+    number = min(number, source.frame_count - 1)
+    frame = source.still.copy()
+    source.draw(number, frame)
+    return np.asarray(frame.to_bgr(), np.uint8)
 
 
 def portraits(

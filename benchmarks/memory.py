@@ -20,12 +20,15 @@ LOOK_S = 0.2
 REPEATS = 5  # of the text in the long video
 
 
-def role(line: list[str]) -> str:
-    """What a process does, by its command line."""
-    if "--lane" in line:
-        return f"worker of the lane {line[line.index('--lane') + 1]}"
-    if "stages.encode.parallel" in line:
+def role(process: psutil.Process) -> str:
+    """What a process does, by its command line. A drawing helper is a copy of its worker."""
+    line = process.cmdline()
+    if "stages.encode.parallel" in line:  # a program of its own in older trees
         return "drawing helper"
+    if "--lane" in line:
+        parent = process.parent()
+        copy = parent is not None and parent.cmdline() == line
+        return "drawing helper" if copy else f"worker of the lane {line[line.index('--lane') + 1]}"
     return Path(line[0]).name if line else "?"
 
 
@@ -43,7 +46,7 @@ class Peaks:
         while not self._stop.wait(LOOK_S):
             for child in self._daemon.children(recursive=True):
                 try:
-                    key = role(child.cmdline()), child.pid
+                    key = role(child), child.pid
                     highest = _field(child.pid, "status", "VmHWM")
                     share = _field(child.pid, "smaps_rollup", "Pss")
                 except (psutil.Error, OSError, StopIteration):  # it ended meanwhile

@@ -2,7 +2,8 @@
 
 shapes.txt has sentences with such a shape, and in words how they should be heard. Each is spoken through the stage that jobs
 use and read back by the recogniser of benchmarks/voices.py; both sides are compared in the plain form of transcripts.py. What the
-recogniser writes in figures of its own ("192.168.0.1" for "192 dot 168 ...") is put into words first.
+recogniser writes in figures of its own ("192.168.0.1" for "192 dot 168 ...") is put into words first. `\\n` is a new line. What
+is not heard as meant is also spoken in those words: heard the same way, it is the recogniser that errs.
 """
 
 from __future__ import annotations
@@ -13,34 +14,47 @@ from pathlib import Path
 
 import stages.tts
 from benchmarks.transcripts import plain
-from benchmarks.voices import listener, texts
+from benchmarks.voices import Listener, listener, texts
 from daemon.config import Settings
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
+from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.spoken_words import WordPreparer
 
 
 def heard_as(text: str) -> list[str]:
     """A transcript in the plain form, its own figures said as ours are."""
-    return plain(" ".join(WordPreparer("en").prepare(text.split()).words).replace("percent", "%"))
+    return plain(
+        " ".join(WordPreparer("en", is_word=is_english_word).prepare(text.split()).words).replace("percent", "%")
+    )
+
+
+def speak_and_hear(text: str, voice: str, place: Path, ears: Listener) -> str:
+    """Speak a text and return its transcript."""
+    place.mkdir()
+    manifest = Manifest.model_validate({"kind": "speech", "text": text, "voice": voice})
+    stages.tts.run(Context("job-20260101T000000Z-00000000", "x", place, manifest, Settings()))
+    return str(ears.hear(place / "speech.wav", None)["heard"])
 
 
 def main() -> None:
     voice = sys.argv[1] if len(sys.argv) > 1 else "hibari/heart"
-    right = 0
+    right = misheard = 0
     lines = [line.split(" => ") for line in texts("shapes.txt")]
     with listener() as ears, tempfile.TemporaryDirectory() as folder:
         for number, (written, meant) in enumerate(lines):
             place = Path(folder) / f"{number:02d}"
-            place.mkdir()
-            manifest = Manifest.model_validate({"kind": "speech", "text": written, "voice": voice})
-            stages.tts.run(Context("job-20260101T000000Z-00000000", "x", place, manifest, Settings()))
-            heard = ears.hear(place / "speech.wav", None)["heard"]
+            heard = speak_and_hear(written.replace("\\n", "\n"), voice, place, ears)
             if heard_as(heard) == heard_as(meant):
                 right += 1
-            else:
-                print(f"{written}\n  heard: {heard}")
-    print(f"{voice}: {right} of {len(lines)} heard as they are meant")
+                continue
+            in_words = speak_and_hear(meant, voice, place.with_suffix(".words"), ears)
+            same = heard_as(heard) == heard_as(in_words)
+            misheard += same
+            print(f"{written}\n  heard: {heard}{'  (as the words themselves are)' if same else ''}")
+    print(
+        f"{voice}: {right} of {len(lines)} heard as they are meant, {misheard} misheard as their words themselves are"
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 Fault = Literal["job", "machine", "unknown"]
 
+#: The hint of errors whose cause is not known, for people who see the status only.
+TRIED_AGAIN = (
+    "avatard tries again by itself. If the job fails in the end, whoever runs avatard finds the reason in the log, "
+    "under the job's id."
+)
+
 #: Longest text of one log message of a worker, and longest traceback, in characters.
 TEXT_CHARS = 8192
 
@@ -155,7 +161,7 @@ def from_exception(exc: BaseException) -> AvatarError:
         return MachineError(
             code, f"{exc.strerror}{where}.", "Free space or repair the disk; work resumes automatically."
         )
-    return UnknownError("internal-error", f"{type(exc).__name__}: {exc}", "See the log for the traceback.")
+    return UnknownError("internal-error", f"{type(exc).__name__}: {exc}", TRIED_AGAIN)
 
 
 class WorkerDied(Exception):  # noqa: N818 (it says what happened)

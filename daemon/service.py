@@ -63,7 +63,12 @@ class Service:
         self.settings = settings
         self._config = config
         self.spool = Spool(settings.paths.spool)
-        self.outbox = Outbox(settings.paths.outbox, self.spool.root / "outbox.json", self.spool.is_resting)
+        self.outbox = Outbox(
+            settings.paths.outbox,
+            self.spool.root / "outbox.json",
+            self.spool.is_resting,
+            lambda: settings.intake.subfolders,
+        )
         # Asked each time, as a reload may change it.
         self.routes = Routes(settings)
         self.ready_queue = ReadyQueue(

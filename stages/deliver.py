@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from daemon.errors import MachineError
-from daemon.system import fs
+from daemon.system import fs, subfolders
 from daemon.system.mount_guard import MountGuard
 from stages.context import Context
 from stages.facts import DeliveryFacts, Output
@@ -101,13 +101,25 @@ def _copy(source: Path, part: Path) -> tuple[int, str]:
 
 
 def _publish_part(ctx: Context, output: PlannedOutput, outputs: list[PlannedOutput], plan: Path) -> None:
-    """Rename a part to its final name. If the name is taken, append the job id to it and record that first."""
+    """Rename a part to its final name. If the name is taken, append the job id to it and record that first; if something else
+    stands in the place of its folder, it is put into the outbox itself.
+    """
     outbox = ctx.settings.paths.outbox
     part = outbox / output["part"]
     if not part.exists():
         return
-    if not fs.publish(part, outbox / output["file"]):
-        output["file"] = f"{ctx.name}-{ctx.job_id}{output['ending']}"
+    if (stem := subfolders.fallback_name(outbox, ctx.name, ctx.job_id)) is not None:
+        output["file"] = f"{stem}{output['ending']}"
         fs.replace_json(plan, outputs)
-        if not fs.publish(part, outbox / output["file"]):
+    if not _publish(part, outbox, output["file"]):
+        output["file"] = f"{stem or ctx.name}-{ctx.job_id}{output['ending']}"
+        fs.replace_json(plan, outputs)
+        if not _publish(part, outbox, output["file"]):
             raise FileExistsError(f"{output['file']} is already in the outbox")
+
+
+def _publish(part: Path, outbox: Path, name: str) -> bool:
+    """Rename a part to its path below the outbox. False: it is taken."""
+    folder, file = subfolders.split(name)
+    with subfolders.opened(outbox, folder, make=True) as path:
+        return fs.publish(part, path / file)

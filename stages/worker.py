@@ -52,6 +52,7 @@ from daemon.wire import (
 )
 from stages.context import Context, Facts
 from stages.preload import preload_stage
+from stages.shown_paths import shorten_paths, with_short_paths
 from stages.worker_log import WorkerLogHandler
 
 log = logging.getLogger("stages.worker")
@@ -158,7 +159,8 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     if (load_s := time.monotonic() - started) > 0.05:
         report_model_loaded(stage, load_s)
     facts = run_with_room(module, context, stage)
-    result = StageResult(facts=dict(facts), warnings=context.warnings)
+    warnings = [shorten_paths(warning, settings) for warning in context.warnings]
+    result = StageResult(facts=dict(facts), warnings=warnings)
     fs.replace_json(report, dict(result))
     return result
 
@@ -181,8 +183,8 @@ def run_with_room(module: Any, context: Context, stage: str) -> Facts:
     if not release_other_models(stage):
         raise lacking
     release_gpu_memory()
-    facts = module.run(context)
-    return facts
+    again: Facts = module.run(context)
+    return again
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -240,8 +242,8 @@ def run_and_report(request: RunRequest, settings: Settings, wire: Wire, lane: st
     except OtherLaneError as told:
         wire.send(Elsewhere(job=request.job, engine=told.engine))
     except Exception as exc:
-        error = classify_error(exc, settings)
         trace = traceback_of(exc)
+        error = with_short_paths(classify_error(exc, settings), settings)
         if not trace:
             log.debug("The stage reports %s.", error.code, exc_info=True)
         # After losing the GPU, CUDA cannot recover in this process, and a process that computed a wrong result may do so again:

@@ -23,6 +23,10 @@ from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
 
+# torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
+# threads of its own for each, torch mostly waits for threads that do not run (twice the time of a processor, measured).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "examples" / "portrait.png"
 FINISHED = {"done", "failed", "cancelled"}

@@ -161,3 +161,18 @@ def test_every_event_of_the_history_is_described() -> None:
     }
     assert {"retry", "held", "crash", "cancelled"} <= found
     assert {event for event in {*found, AWAITED, COPIED_AGAIN} if f"`{event}`" not in page} == set()
+
+
+def test_every_promise_of_the_spool_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "spool.md").read_text()
+    promises = re.split(r"^\d+\. ", page.partition("## Promises")[2].partition("\n## ")[0], flags=re.M)[1:]
+    assert len(promises) > 7
+    for promise in promises:
+        _, held, holders = promise.partition("Held by ")
+        named = re.findall(r"`(tests/[\w/]+/)?(test_[\w*]+\.py)`", holders)
+        assert held, promise
+        assert named or "the same tests" in holders, promise
+        folder = ""
+        for path, name in named:
+            folder = path or folder  # which the first of several names says
+            assert list(ROOT.glob(folder + name)), f"{folder}{name}: {promise}"

@@ -11,8 +11,9 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox
+from daemon.outbox.outbox import Outbox, clean_path
 from daemon.queue.spool import Spool
+from daemon.system.permissions import user_name
 
 #: A job hops while we look for it; so often it is looked for.
 TRIES = 5
@@ -42,7 +43,12 @@ def waiting(shell: Shell) -> Iterator[Job]:
             if drop.name not in noted:
                 since = drop.look.ctime_ns / 1e9
                 job = Job(
-                    id="", name=printable(drop.stem), source=printable(drop.name), state="waiting", accepted=since
+                    id="",
+                    name=clean_path(drop.name if shell.settings.intake.subfolders else "", drop.stem),
+                    source=printable(drop.name),
+                    by=user_name(drop.look.uid),
+                    state="waiting",
+                    accepted=since,
                 )
                 job.facts = JobFacts(path=drop.name)
                 yield job

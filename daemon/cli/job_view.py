@@ -20,7 +20,7 @@ WIDE = 110
 LABEL = 16  # columns of a label in `jobs show`
 #: Keys of a status that `jobs show` puts into sentences; the others are shown as they are.
 _SHOWN = {
-    "schema", "job", "name", "state", "stage", "progress", "eta_s", "queue_position", "source", "document", "accepted",
+    "schema", "job", "name", "state", "stage", "progress", "eta_s", "queue_position", "source", "document", "by", "accepted",
     "updated", "finished", "next", "waiting_for", "error", "held", "warnings", "outputs", "stages", "timings", "attempts",
     "metadata", "history",
 }  # fmt: skip
@@ -110,7 +110,8 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "warning", str(warning)
     yield "job", str(job.get("job") or "not yet a job")
     document = f", document {job['document'] + 1}" if job.get("document") else ""
-    yield "manifest", f"{job.get('source') or ''}{document}"
+    owner = f", of {job['by']}" if job.get("by") else ""
+    yield "manifest", f"{job.get('source') or ''}{document}{owner}"
     for key in ("accepted", "finished"):
         yield key, second(job.get(key))
     for stage, times in (job.get("timings") or {}).items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -24,7 +23,7 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
-from daemon.outbox.outbox import VOICES, Outbox
+from daemon.outbox.outbox import VOICES, Outbox, clean_path
 from daemon.outbox.status_file import NEXT, iso
 from daemon.system.permissions import access_error, explain_refusal
 
@@ -58,6 +57,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "progress": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
     "eta_s": lambda value: isinstance(value, int | float) and 0 <= value <= MAX_ETA_S,
     "source": _is(str),
+    "by": _is(str),
     "next": _is(str),
     "waiting_for": _is(list),
     "error": _is(dict),
@@ -104,7 +104,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
         PermissionError: the outbox may not be read either.
     """
     outbox, waiting = Outbox(shell.settings.paths.outbox), set()
-    for name in _names(outbox):
+    for name in outbox.names():
         if (status := checked(name, outbox.read_status(name))) is not None:
             if status["state"] == "waiting":
                 waiting.add(status.get("source"))
@@ -115,19 +115,11 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
             if (source := printable(drop.name)) not in waiting:
                 yield {
                     "job": None,
-                    "name": printable(drop.stem),
+                    "name": clean_path(drop.name if shell.settings.intake.subfolders else "", drop.stem),
                     "state": "waiting",
                     "source": source,
                     "accepted": iso(drop.look.ctime_ns / 1e9),
                 }
-
-
-def _names(outbox: Outbox) -> Iterator[str]:
-    """Names that have a status file."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(outbox.root) as entries:
-        for entry in entries:
-            if entry.name.endswith(".json") and not entry.name.startswith("."):
-                yield entry.name.removesuffix(".json")
 
 
 def find_status(shell: Shell, wanted: str) -> dict[str, Any]:

@@ -70,7 +70,13 @@ class Intake(Section):
     )
     max_documents: int = Field(1000, ge=1, description="Most jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound file accepted.")
-    max_text_chars: int = Field(5000, ge=1, description="Longest text of one job.")
+    max_text_chars: int = Field(
+        60_000, ge=1, description="Longest text of one job; the default is about an hour of speech."
+    )
+    subfolders: bool = Field(
+        True,
+        description="Whether a job from a folder of the inbox is answered in the folder of that name in the outbox.",
+    )
     reserve_mb: int = Field(500, ge=0, description="No new jobs are accepted with less free space on the spool's disk.")
 
     def unknown_writer_s(self, size: int) -> float:

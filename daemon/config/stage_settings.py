@@ -109,7 +109,7 @@ class TtsStage(Section):
     paragraph_pause_s: float = Field(0.60, ge=0, le=5, description="Silence between paragraphs.")
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
-    max_audio_s: float = Field(3600.0, gt=0, description="Longest speech of one job, synthesized or from a sound file.")
+    max_audio_s: float = Field(7200.0, gt=0, description="Longest speech of one job, synthesized or from a sound file.")
     check_speech: bool = Field(
         True,
         description="Refuse synthesized sound that is not speech; false: accept it with a warning.",
@@ -195,7 +195,7 @@ class EncodeStage(Section):
         0,
         ge=0,
         le=64,
-        description="Processes that draw a long video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
+        description="Processes that draw a video; 0: 2 where there are 2 cores, more where the cpu lane leaves more.",
     )
     sampler: Literal["cpu", "cuda"] = Field(
         "cpu",

@@ -1,7 +1,8 @@
-"""Request files for users without a shell: `hello.cancel`, `hello.hold`, `hello.release`.
+"""Request files for users without a shell: `hello.cancel`, `hello.hold`, `hello.release`, `hello.retry`.
 
-A request file acts on the job whose result is called `hello`; `hello.cancel` beside a `hello.yaml` that is still in the inbox
-cancels that manifest. Unmatched requests wait `companion_wait_s`, because a synchronised folder receives files in any order.
+A request file acts on the job whose result is called `hello` and that came from the same folder of the inbox; `hello.cancel`
+beside a `hello.yaml` that is still in the inbox cancels that manifest. Unmatched requests wait `companion_wait_s`, because a
+synchronised folder receives files in any order.
 A successful request shows in the job's status; a refused one is answered by a text file in the outbox.
 """
 
@@ -18,6 +19,7 @@ from daemon.control.operations import Operations, Request
 from daemon.errors import AvatarError, JobError, MachineError
 from daemon.intake.admission import Admission
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
+from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox, clean_stem
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
@@ -132,7 +134,9 @@ class InboxRequests:
     def _tell(self, answers: dict[str, str]) -> int:
         """Write some answers into the outbox, and remove their request files. Returns how many."""
         names = list(answers)[:BATCH]
-        self._outbox.publish_notes([(clean_stem(os.path.basename(name)), answers[name]) for name in names])
+        self._outbox.publish_notes(
+            [(self._outbox.name_for(name, os.path.basename(name)), answers[name]) for name in names]
+        )
         for name in names:
             log.info("wish", name=os.path.basename(name), answer=answers.pop(name))
             self._take_away(name)
@@ -146,13 +150,13 @@ class InboxRequests:
         """
         folder, (stem, ending) = os.path.dirname(name), os.path.splitext(os.path.basename(name))
         op = ending[1:].lower()
-        coming = self._coming(clean_stem(stem), looks)
+        coming = self._coming(folder, clean_stem(stem), looks)
         if op == "cancel":
             for manifest in coming:
                 if manifest.startswith(os.path.join(folder, f"{stem}.")):
                     looks.there.pop(manifest, None)
                     return {"op": op, "manifest": manifest, "by": self._by(name)}
-        job = self._outbox.owner_of(clean_stem(stem))
+        job = self._job(name, stem)
         if job is not None and op == "cancel" and self._admission.waiting(job) is not None:
             return {"op": op, "job": job, "by": self._by(name)}
         if coming:
@@ -168,7 +172,8 @@ class InboxRequests:
         raise JobError(
             "job-unknown",
             f"{os.path.basename(name)}: there is no job whose result is called {stem}, and none came within {patience:.0f} s.",
-            "The names of the results are those of the .json files in the outbox.",
+            "The names of the results are those of the .json files in the outbox. Put the request file into the folder that the "
+            "manifest was in.",
         )
 
     def _by(self, name: str) -> str:
@@ -176,10 +181,24 @@ class InboxRequests:
         look = self._admission.inbox.last_look(name)
         return f"{user_name(look.uid)} (shared folder)" if look else "shared folder"
 
-    def _coming(self, stem: str, looks: _Looks) -> list[str]:
-        """Manifests that are still in the inbox and may become a job of this name."""
+    def _job(self, request: str, stem: str) -> str | None:
+        """Return the id of the job that a request file means. Without folders in the outbox, it may lie in any folder."""
+        name = self._outbox.place_for(request, stem)
+        if not self._outbox.has_subfolders():
+            return self._outbox.owner_of(name)
+        # Before there were folders, every job was answered in the outbox itself.
+        for place in dict.fromkeys((name, clean_stem(stem))):
+            status = self._outbox.read_status(place)
+            if status is not None and os.path.dirname(str(status.get("source"))) == printable(os.path.dirname(request)):
+                return str(status.get("job"))
+        return None
+
+    def _coming(self, folder: str, stem: str, looks: _Looks) -> list[str]:
+        """Manifests that are still in the inbox and may become a job of this name, for a request file in a folder."""
         results, numbered = self._admission.results, _NUMBERED.fullmatch(stem)
         names = [*results.of(stem), *(results.of(numbered[1]) if numbered else ())]
+        if self._outbox.has_subfolders():
+            names = [name for name in names if os.path.dirname(name) == folder]
         return [name for name in names if self._there(name, looks)]
 
     def _there(self, name: str, looks: _Looks) -> bool:

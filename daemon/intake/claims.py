@@ -33,6 +33,7 @@ from daemon.outbox.outbox import Outbox
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.permissions import owner_name
 from daemon.system.safe_open import explain_open_error, path_by_descriptor
 
 log = structlog.get_logger()
@@ -275,7 +276,7 @@ class Claims:
             items = (WITHDRAWN,)
             with contextlib.suppress(AvatarError, UnicodeDecodeError):
                 by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
-        return Claimed(directory.name, source, data, items, last, by)
+        return Claimed(directory.name, source, data, items, last, by, _owner(directory / "manifest.yaml"))
 
     def _is_last_try(self, claim: str) -> bool:
         """Whether a claim has waited for its files for as long as a manifest may."""
@@ -288,6 +289,14 @@ class Claims:
         except AvatarError:  # somebody was in here: the name is lost, the job is not
             name = ""
         return name if name and "\0" not in name else f"{directory.name}.yaml"
+
+
+def _owner(path: Path) -> str:
+    """Return the name of the user who owns a claimed manifest: no other user can change it in a folder of ours."""
+    try:
+        return owner_name(os.lstat(path))
+    except OSError:
+        return ""
 
 
 def _flush_foreign(path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +33,12 @@ _NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, e
 
 
 class CompanionFiles:
+    """Makes the copies. Those that are kept at hand are open until `close`, or until this object is gone."""
+
     def __init__(self) -> None:
         self._kept: OrderedDict[FileKey | str, int] = OrderedDict()
+        self.close = weakref.finalize(self, _close_all, self._kept)
+        self.close.atexit = False  # the thread of the inbox may be at work until the process is gone
 
     def write_manifest(self, claim: str, data: bytes, target: Path, check_room: Callable[[int], None]) -> None:
         """Make `target` the manifest of a claim, whose jobs share one copy. The caller flushes it.
@@ -111,6 +116,11 @@ class CompanionFiles:
         for key, fd in list(self._kept.items()):
             if os.fstat(fd).st_nlink == 0:
                 os.close(self._kept.pop(key))
+
+
+def _close_all(kept: OrderedDict[FileKey | str, int]) -> None:
+    while kept:
+        os.close(kept.popitem()[1])
 
 
 def _read_error(fd: int) -> OSError | None:

@@ -27,6 +27,7 @@ from daemon.intake.scanner import Look, Spelled
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest, copy_name
 from daemon.jobs.record import FINISHED, Job, document_id
+from daemon.jobs.speech_length import check_estimate
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
@@ -66,6 +67,10 @@ class FileFacts(Protocol):
         """The file as it is there, where its name is written a little otherwise."""
         ...
 
+    def resembling(self, name: str) -> tuple[str, ...]:
+        """Names of files in its folder that resemble it, the most alike first."""
+        ...
+
 
 #: Has the event loop call something with arguments.
 Post = Callable[..., None]
@@ -82,6 +87,7 @@ class Claimed:
         items: its documents, each checked or with what is wrong with it.
         last: it has waited long enough: what cannot be copied now fails.
         cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
+        owner: who owns the manifest file; empty if it is not known.
     """
 
     claim: str
@@ -90,6 +96,7 @@ class Claimed:
     items: tuple[Manifest | JobError, ...]
     last: bool = False
     cancelled_by: str = ""
+    owner: str = ""
 
 
 @dataclass
@@ -169,7 +176,31 @@ class JobBuilder:
             for number in range(self._made.get(one.claim, 0), len(one.items)):
                 if one.claim in postponed:
                     break
-                yield _build(one, number)
+                yield self._build(one, number)
+
+    def _build(self, claimed: Claimed, number: int) -> _Build:
+        now, item = time.time(), claimed.items[number]
+        stem = os.path.splitext(os.path.basename(claimed.source))[0]
+        wanted = f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem
+        if isinstance(item, Manifest):
+            wanted = item.output or wanted
+        job = Job(
+            id=document_id(claimed.claim, number),
+            name=self._outbox.name_for(claimed.source, wanted),
+            source=printable(claimed.source),
+            document=number,
+            by=claimed.owner,
+            accepted=now,
+            since=now,
+        )
+        job.note("handed in", by=claimed.owner)
+        if isinstance(item, Manifest):
+            job.manifest = item.model_dump(mode="json")
+            job.manifest_warnings = list(item.warnings)
+            job.stages = item.kind_of_job.stages
+            job.stage = job.stages[0]
+            job.priority = item.priority
+        return _Build(job, item, claimed, wanted=job.name)
 
     def _size(self, claimed: Claimed) -> int:
         """Bytes of the files that a manifest names, each counted once."""
@@ -238,6 +269,7 @@ class JobBuilder:
         try:
             if isinstance(build.item, JobError):
                 raise build.item
+            check_estimate(build.item, self._settings)
             copies = self._snapshot(build, build.item, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
@@ -306,7 +338,7 @@ class JobBuilder:
             path = found.name
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")
-            with _opened(self._settings.paths.inbox, found) as fd:
+            with self._opened(found) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
@@ -318,27 +350,29 @@ class JobBuilder:
             copies.append(building / target)
         return copies
 
+    @contextlib.contextmanager
+    def _opened(self, found: Spelled) -> Iterator[int]:
+        """Open a file that a manifest names.
+
+        Raises:
+            JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
+            Postponed: somebody holds it.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                fd = stack.enter_context(open_inside(self._settings.paths.inbox, found.name))
+            except JobError as exc:
+                if exc.code != "file-missing":
+                    raise
+                meant = found._replace(similar=found.similar or self._facts().resembling(found.asked))
+                if meant.hint is None:
+                    raise
+                raise JobError(exc.code, meant.hint, "Mend the manifest, and drop it again.") from exc
+            yield fd
+
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)
         self._turn.copied += size
-
-
-@contextlib.contextmanager
-def _opened(inbox: Path, found: Spelled) -> Iterator[int]:
-    """Open a file that a manifest names.
-
-    Raises:
-        JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
-        Postponed: somebody holds it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            fd = stack.enter_context(open_inside(inbox, found.name))
-        except JobError as exc:
-            if exc.code == "file-missing" and found.hint:
-                raise JobError(exc.code, found.hint, "Mend the manifest, and drop it again.") from exc
-            raise
-        yield fd
 
 
 def _allow(_size: int) -> None:
@@ -347,24 +381,3 @@ def _allow(_size: int) -> None:
 
 def _at_once(call: Callable[..., object], *args: Any) -> None:
     call(*args)
-
-
-def _build(claimed: Claimed, number: int) -> _Build:
-    now, item = time.time(), claimed.items[number]
-    stem = os.path.splitext(os.path.basename(claimed.source))[0]
-    job = Job(
-        id=document_id(claimed.claim, number),
-        name=f"{stem}-{number + 1}" if len(claimed.items) > 1 else stem,
-        source=printable(claimed.source),
-        document=number,
-        accepted=now,
-        since=now,
-    )
-    if isinstance(item, Manifest):
-        job.name = item.output or job.name
-        job.manifest = item.model_dump(mode="json")
-        job.manifest_warnings = list(item.warnings)
-        job.stages = item.kind_of_job.stages
-        job.stage = job.stages[0]
-        job.priority = item.priority
-    return _Build(job, item, claimed, wanted=job.name)

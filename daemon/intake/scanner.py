@@ -11,6 +11,7 @@ manifest that names it settle in the same time, and nothing is read before it is
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import stat
 import time
@@ -33,11 +34,13 @@ log = structlog.get_logger()
 
 MANIFESTS = (".yaml", ".yml")
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
-REQUEST_ENDINGS = (".cancel", ".hold", ".release")
+REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 #: Files that people are told of where one of them may be meant.
 SIMILAR = 10
+#: Mistyped names: so many are told, at least so much alike (difflib's ratio), in folders of at most so many files.
+CLOSE, CLOSE_RATIO, COMPARED = 3, 0.75, 500
 MAX_DEPTH = 4  # folders below the inbox that are looked into
 
 
@@ -346,6 +349,18 @@ class InboxScanner:
                 if folded(one.split(".")[0]) == stem and not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
             )
         )
+
+    def resembling(self, name: str) -> tuple[str, ...]:
+        """Names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes a while, so
+        it is asked once for each job that fails, and not of folders with very many files.
+        """
+        folder, last = os.path.split(name)
+        listing = self._listing(folder)
+        if len(listing) > COMPARED:
+            return ()
+        close = difflib.get_close_matches(folded(last), listing, CLOSE, CLOSE_RATIO)
+        names = (one for like in close for one in listing[like])
+        return tuple(one for one in names if not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS)))
 
     def _listing(self, folder: str) -> dict[str, list[str]]:
         known = self._listings.get(folder)

@@ -16,7 +16,7 @@ from daemon.intake.conflict_copies import is_conflict_copy
 from daemon.intake.fair_queue import Turn
 from daemon.intake.scanner import MANIFESTS, MAX_DEPTH, InboxScanner
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 
 log = structlog.get_logger()
@@ -25,13 +25,21 @@ log = structlog.get_logger()
 BATCH = 64
 
 _MISSPELT = (".yam", ".yalm", ".ymal", ".yaml_", ".yml_")
-_TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf")
+_TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf", ".pptx", ".html", ".htm")
 _OTHER_MARKUP = (".toml", ".xml", ".ini")
+_TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods", ".numbers")
 _PACKED = (".zip", ".rar", ".7z", ".tar", ".gz")
 _EXAMPLE = """
     image: portrait.jpg
     text: |
       What is to be said.
+"""
+_TABLE_EXAMPLE = """
+    image: anna.jpg
+    text: What the first row says.
+    ---
+    image: ben.jpg
+    text: What the second row says.
 """
 
 
@@ -65,6 +73,11 @@ def remark(name: str) -> str | None:
         return (
             f"Nothing was made of {shown}. {what}. Put the picture and a file {printable(stem)}.yaml into the inbox, which "
             f"says:\n{_EXAMPLE}"
+        )
+    if ending in _TABLES:
+        return (
+            f"Nothing was made of {shown}, because tables are not read. Write one manifest for all its rows, "
+            f"{printable(stem)}.yaml, with a part for each row and a line --- between two:\n{_TABLE_EXAMPLE}"
         )
     if ending in _PACKED:
         return f"Nothing was made of {shown}, because packed files are not opened. Put the files in it into the inbox."
@@ -126,7 +139,7 @@ class Strays:
             base = os.path.basename(name)
             said = _too_deep(name) if name in inbox.too_deep else remark(base)
             if said:
-                notes.append((clean_stem(base), said))
+                notes.append((self._outbox.name_for(name, base), said))
                 log.info("stray file", name=base, answer=said)
         if notes:
             self._outbox.publish_notes(notes)

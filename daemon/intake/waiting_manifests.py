@@ -22,6 +22,7 @@ from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.permissions import user_name
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -79,12 +80,21 @@ class WaitingManifests:
         jobs: list[Job] = []
         for drop, _, missing, warnings, since in notes:
             job = Job(
-                id=new_job_id(), name=drop.stem, source=printable(drop.name), state="waiting", accepted=now, since=now
+                id=new_job_id(),
+                name=drop.stem,
+                source=printable(drop.name),
+                by=user_name(drop.look.uid),
+                state="waiting",
+                accepted=now,
+                since=now,
             )
             job.facts = JobFacts(path=drop.name, missing=missing, waits_since=WaitStart(boot, since))
             job.warnings = list(warnings)
             jobs.append(job)
-        requests = [NameRequest(note.wanted, job.id, status_of(job)) for note, job in zip(notes, jobs, strict=True)]
+        requests = [
+            NameRequest(self._outbox.name_for(note.drop.name, note.wanted), job.id, status_of(job))
+            for note, job in zip(notes, jobs, strict=True)
+        ]
         for job, name in zip(jobs, self._outbox.reserve_names(requests), strict=True):
             job.name = name
         fs.replace_all_json({self._record(job): job.to_json() for job in jobs})

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 _MEANT: dict[str, str] = {
     "text": "script content say says said words prompt transcript line lines speech_text message body tts_text",
     "audio": "sound recording wav mp3 audio_file sound_file driven_audio speech_file voice_file music narration",
-    "voice": "speaker narrator voice_id voice_name speaker_id speaker_name voiceover tts_voice model actor character",
+    "voice": "speaker narrator voice_id voice_name speaker_id speaker_name voiceover tts_voice model actor character "
+    "gender accent",
     "language": "lang locale speech_language language_code",
     "speed": "rate tempo pace speaking_rate speech_rate",
     "image": "portrait photo picture pic img avatar source_image image_file photo_file face_image person character_image source",

@@ -91,7 +91,7 @@ def _file_name(value: object) -> str:
     if any(ord(char) < 32 for char in text):
         raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
-        raise ValueError("must be a file next to the manifest, not a path elsewhere")
+        raise ValueError("must name a file next to the manifest")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
     if any(part.startswith(".") and part != "." for part in parts):
@@ -251,7 +251,8 @@ class Manifest(_Strict):
     text: str | None = Field(
         None,
         min_length=1,
-        description="What is said, as plain text; `[pause 0.5s]` is a pause (docs/voices.md). Beside `audio`: its words.",
+        description="What is said, as plain text, up to an hour (60,000 characters, `intake.max_text_chars`); `[pause 0.5s]` "
+        "is a pause (docs/voices.md). Beside `audio`: its words.",
     )
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
@@ -262,7 +263,8 @@ class Manifest(_Strict):
         "default",
         min_length=1,
         max_length=100,
-        description="Voice to speak with, by name or engine/name (docs/voices.md); default: heart (US English, female).",
+        description="Voice to speak with: a name, engine/name, or words for gender, accent and language such as british female "
+        "(docs/voices.md). Default: heart (US English, female).",
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
     lexicon: Annotated[Lexicon, BeforeValidator(_checked_lexicon)] | None = Field(
@@ -299,8 +301,9 @@ class Manifest(_Strict):
     fit: Literal["auto", "crop", "pad", "blur"] = Field(
         "auto",
         description="How a picture of another shape fills the video. crop: cut around the face. pad, blur: the whole "
-        "picture, with borders in black or of the picture, blurred; another `background` than keep continues in them. "
-        "auto: crop where the head with its hair stays whole, else blur.",
+        "picture, with borders in black or of the picture, blurred; before another `background` than keep, what the picture "
+        "cuts of the person is continued. auto: crop where the head with its hair stays whole, else continue picture and "
+        "person beyond the picture's borders.",
     )
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Background = Field(

@@ -10,13 +10,18 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.key_names import meant_key
-from daemon.jobs.manifest import GROUPS, KEYS_BELOW, Manifest
+from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Manifest
 from daemon.jobs.unused_keys import unused_keys
+from daemon.jobs.value_mistakes import advice_for_value, lists_for_one_value, without_word_quotes
 from daemon.jobs.yaml_mistakes import explain_mistake
 from daemon.jobs.yaml_positions import YamlDocument
 
 #: Keys whose text may contain a #.
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
+#: Keys whose value is a list or has keys of its own.
+_COLLECTIONS = ("metadata", "lexicon", *GROUPS)
+_PLAIN_TEXT = "Save it as plain text in UTF-8; in Windows' Notepad: Save as, encoding UTF-8."
+_NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
 
 
 def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
@@ -49,15 +54,13 @@ def decode(data: bytes) -> str:
         JobError: `manifest-not-text`.
     """
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise JobError("manifest-not-text", "The manifest is not a text file.", "Save it as plain UTF-8 text.")
+        raise JobError("manifest-not-text", "The manifest is not a text file.", _PLAIN_TEXT)
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
-        raise JobError(
-            "manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", "Save it as plain UTF-8 text."
-        ) from exc
+        raise JobError("manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", _PLAIN_TEXT) from exc
 
 
 def _validate(document: YamlDocument) -> Manifest | JobError:
@@ -71,6 +74,10 @@ def _validate(document: YamlDocument) -> Manifest | JobError:
         value = {**value, "metadata": yaml_positions.to_core_types(value["metadata"])}
     # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
+    given |= {key: without_word_quotes(given[key]) for key in COMPANIONS if key in given}
+    if key := lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, _COLLECTIONS):
+        what = f"`{key}` must be one value, not a list or keys of its own ({document.mark((key,))})."
+        return JobError("manifest-invalid", what, _hint((key,)))
     lost = _lost_words(document)
     try:
         manifest = Manifest.model_validate(given)
@@ -118,7 +125,9 @@ def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, s
         return f"`{key}` is missing ({document.mark(path)}).", _hint(path)
     if not path:
         return f"{_plain_message(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
-    return f"`{key}` {_plain_message(error)}, not {_quoted(error['input'])} ({document.mark(path)}).", _hint(path)
+    value, is_number = error["input"], error["type"] in _NO_NUMBER
+    advice = advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS)
+    return f"`{key}` {_plain_message(error)}, not {_quoted(value)} ({document.mark(path)}).", advice or _hint(path)
 
 
 def _hint_for_unknown(path: tuple[str | int, ...]) -> str:
@@ -136,6 +145,12 @@ def _plain_message(error: ErrorDetails) -> str:
     """Return Pydantic's message as the rest of a sentence."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
+    if error["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        return "must have keys of its own, indented below it"
+    if error["type"] in ("list_type", "tuple_type"):
+        return "must be a list"
+    if error["type"] == "string_type":
+        return "must be a text"
     text = (
         error["msg"]
         .replace("Input should be", "must be")

@@ -57,8 +57,9 @@ class Job:
     """The record of a job. Times are seconds since the epoch; durations are seconds.
 
     Attributes:
-        name: the results' name in the outbox, without ending; reserved when the job is accepted.
+        name: path of the results below the outbox, without ending; reserved when the job is accepted.
         source: the manifest's path in the inbox, as dropped; `document` counts the documents in it from 0.
+        by: user who owned the manifest file; empty if it is not known.
         manifest: the checked manifest; `manifest_warnings`: what was written in it and does nothing. `warnings` are those of the
             stages, which a restart clears.
         since: when the job entered its present queue.
@@ -72,6 +73,7 @@ class Job:
     name: str
     source: str
     document: int = 0
+    by: str = ""
     manifest: dict[str, Any] = field(default_factory=dict)
     manifest_warnings: list[str] = field(default_factory=list)
     stages: tuple[Stage, ...] = ()

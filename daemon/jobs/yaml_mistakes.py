@@ -10,7 +10,7 @@ Explanation = tuple[str, str]
 
 #: `key: value` with a key that manifests know.
 _LINE = re.compile(
-    r"^(?P<indent>\s*(?:- )?)(?P<key>[A-Za-z_]+)(?P<gap>\s*)(?P<colon>[:：﹕꞉∶])(?P<blank>\s*)(?P<value>.*)$"
+    r"^(?P<indent>\s*(?:- )?)(?P<key>[A-Za-z_]+)(?P<gap>\s*)(?P<colon>[:：﹕꞉∶=])(?P<blank>\s*)(?P<value>.*)$"
 )
 _ODD_SPACES = {"\u00a0": "a no-break space", "\u202f": "a narrow no-break space", "\u3000": "a full-width space",
                "\u2007": "a figure space", "\u200b": "a space without width", "\ufeff": "a byte order mark"}  # fmt: skip
@@ -43,7 +43,17 @@ def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collecti
             if explanation := look(text, known):
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
                 return f"{explanation[0]} ({place})", explanation[1]
-    return _indentation(lines, line)
+    return _block(lines, line) or _indentation(lines, line)
+
+
+def _block(lines: Sequence[str], line: int) -> Explanation | None:
+    """Recognise a block of lines (`text: |`) that is not indented."""
+    for number in range(min(line, len(lines) - 1), 0, -1):
+        found = _LINE.match(lines[number - 1])
+        if found and _BLOCK.fullmatch(found["value"]) and not lines[number].startswith((" ", "\t")):
+            what = f"The lines of `{found['key']}: {found['value']}` are not indented (line {number + 1})"
+            return what, f"Begin each of them with two blanks: {_shown('  ' + lines[number].strip())}"
+    return None
 
 
 def _indentation(lines: Sequence[str], line: int) -> Explanation | None:
@@ -96,7 +106,11 @@ def _quotes(_: str, found: re.Match[str] | None) -> Explanation | None:
         and "\\" in value
         and re.search(r"\\(?![\\\"/abefnrtvxuUNLP0_ \t])|\\[xuU](?![0-9a-fA-F]{2})", value)
     ):
-        plain = value.strip('"').replace("\\", "/") if re.match(r'"[A-Za-z]:|"\\', value) else value.strip('"')
+        plain = value.strip('"')
+        if re.match(r"[A-Za-z]:|\\", plain):
+            name = re.split(r"[\\/]", plain)[-1]
+            advice = f"Put {name} next to the manifest, and write {found['key']}: {name}"
+            return "In double quotes, \\ begins a special sign", advice
         return (
             "In double quotes, \\ begins a special sign",
             f"Write {found['key']}: '{plain.replace(chr(39), chr(39) * 2)}'",

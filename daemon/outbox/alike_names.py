@@ -1,4 +1,4 @@
-"""Which names in the outbox are one file on Windows or a Mac: `Report` and `report`, or `Zoë` with its letters taken apart.
+"""Which names in a folder of the outbox are the same on Windows or a Mac: `Report` and `report`, or a composed and another `Zoë`.
 
 Most names are written in small letters, so only the others are kept. They are listed once, and again after `LIST_S`, since people
 may put files there; what the daemon itself gives is added at once.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from daemon.system.spelling import folded
@@ -19,15 +19,24 @@ LIST_S = 60.0
 
 
 class AlikeNames:
-    def __init__(self, root: Path, endings: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+    """Args:
+    name_of: gives the name that an entry of the folder stands for; None where it does not count.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        name_of: Callable[[os.DirEntry[str]], str | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._root = root
-        self._endings = sorted(endings, key=len, reverse=True)
+        self._name_of = name_of
         self._clock = clock
         self._listed: float | None = None
         self._known: dict[str, set[str]] = {}
 
     def of(self, name: str) -> set[str]:
-        """Return the other names of results, with files or without, that may be the same on another system."""
+        """Return the other names, there or not, that may be the same on another system."""
         if self._listed is None or self._clock() - self._listed >= LIST_S:
             self._list()
         plain = folded(name)
@@ -42,6 +51,5 @@ class AlikeNames:
         self._known, self._listed = {}, self._clock()
         with contextlib.suppress(OSError), os.scandir(self._root) as entries:
             for entry in entries:
-                ending = next((one for one in self._endings if entry.name.lower().endswith(one)), None)
-                if ending is not None and not entry.name.startswith("."):
-                    self.add(entry.name[: -len(ending)])
+                if not entry.name.startswith(".") and (name := self._name_of(entry)) is not None:
+                    self.add(name)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
+from daemon.jobs.speech_length import estimated_s
 from daemon.jobs.stages import BY_NAME, STAGES, Stage
 
-#: Characters spoken in a second; estimates the length of speech before it is synthesized.
-CHARS_PER_S = 14.0
 #: Weight of a new measurement against all earlier ones.
 GAIN = 0.3
 
 
 def speech_s(job: Job) -> float:
     """Return the length of a job's speech in s; an estimate until the tts stage has synthesized it."""
-    return job.audio_s or len(str(job.manifest.get("text") or "")) / CHARS_PER_S
+    return job.audio_s or estimated_s(str(job.manifest.get("text") or ""), float(job.manifest.get("speed") or 1.0))
 
 
 class Estimator(Subscriber):

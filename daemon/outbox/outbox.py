@@ -1,20 +1,24 @@
-"""The outbox folder: reserves names of results, and reads and writes the status files that people watch."""
+"""The outbox folder: reserves names of results, and reads and writes the status files that people watch.
+
+A name is a path below the outbox, without ending: `hello`, or `anna/hello` for a job from the folder `anna` of the inbox.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from daemon.jobs.kinds import KINDS
 from daemon.outbox.alike_names import AlikeNames
-from daemon.system import fs
+from daemon.system import fs, subfolders
 from daemon.system.mount_guard import MountGuard
 
 STATUS_ENDING = ".json"
@@ -27,7 +31,10 @@ MAX_STATUS_BYTES = 8 * 2**20
 #: The published list of voices (daemon/outbox/voice_list.py). It is hidden and has no ending, so no result can have its name.
 VOICES = ".avatard-voices"
 MAX_STEM_BYTES = 180  # leaves room for a job id and an ending within the 255 bytes of a file name
+#: Versions of a folder that are tried where people made one that cannot be used.
+MAX_FOLDERS = 9
 _VERSION = re.compile(r"(.+)-v([1-9]\d{0,8})")
+_LONGEST_FIRST = sorted(ENDINGS, key=len, reverse=True)
 
 
 def clean_stem(name: str) -> str:
@@ -37,11 +44,16 @@ def clean_stem(name: str) -> str:
     return text.encode()[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
+def clean_path(source: str, stem: str) -> str:
+    """Return the name of results in the folder that answers the folder of `source`, a path below the inbox."""
+    return "/".join(map(clean_stem, [*(part for part in os.path.dirname(source).split("/") if part), stem]))
+
+
 class NameRequest(NamedTuple):
     """Asks for the result name of a job.
 
     Attributes:
-        wanted: preferred name.
+        wanted: preferred name, of clean parts (`Outbox.name_for`).
         job: id of the job.
         status: its first status.
         chosen: what `choose_name` returned, if it was called.
@@ -59,6 +71,16 @@ def _version_of(stem: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (stem, 1)
 
 
+def _result_of(entry: os.DirEntry[str]) -> str | None:
+    """Return the name of the result that a file belongs to; None for other files."""
+    ending = next((one for one in _LONGEST_FIRST if entry.name.lower().endswith(one)), None)
+    return None if ending is None else entry.name[: -len(ending)]
+
+
+def _folder_name(entry: os.DirEntry[str]) -> str | None:
+    return entry.name if entry.is_dir(follow_symlinks=False) else None
+
+
 def _read_up_to(fd: int, limit: int) -> bytes:
     data = b""
     while len(data) < limit and (chunk := os.read(fd, 1 << 20)):
@@ -73,16 +95,24 @@ class Outbox:
         root: the folder.
         memory: file in the spool that identifies this outbox; if given, nothing is written while it is not mounted.
         is_resting: whether the job of an id is at no stage and in no queue; by default what its status says is believed.
+        has_subfolders: whether a job from a folder of the inbox is answered in the folder of that name here.
     """
 
     def __init__(
-        self, root: Path, memory: Path | None = None, is_resting: Callable[[str], bool] = lambda job_id: True
+        self,
+        root: Path,
+        memory: Path | None = None,
+        is_resting: Callable[[str], bool] = lambda job_id: True,
+        has_subfolders: Callable[[], bool] = lambda: True,
     ) -> None:
         self.root = root
         self._is_resting = is_resting
+        self.has_subfolders = has_subfolders
         #: Held while a name is checked and given: a job may be retried, in another thread, at the moment its name is.
         self._naming = threading.Lock()
-        self._alike = AlikeNames(root, ENDINGS)
+        #: By folder: names of results, and of folders, that are one on another system.
+        self._alike_results: dict[str, AlikeNames] = {}
+        self._alike_folders: dict[str, AlikeNames] = {}
         self._mount_guard = MountGuard(root, memory, "outbox") if memory else None
 
     def check(self) -> None:
@@ -94,13 +124,75 @@ class Outbox:
         if self._mount_guard is not None:
             self._mount_guard.check()
 
+    def name_for(self, source: str, stem: str) -> str:
+        """Return the name that the results of a job ask for.
+
+        Args:
+            source: path of its manifest below the inbox.
+            stem: wanted file name.
+        """
+        return clean_path(source if self.has_subfolders() else "", stem)
+
+    def place_for(self, source: str, stem: str) -> str:
+        """Return `name_for`, in the folder that answers `source` as it is called in the outbox. Makes nothing."""
+        return self._as_there(self.name_for(source, stem))
+
+    def _as_there(self, name: str) -> str:
+        *parts, stem = name.split("/")
+        folder = ""
+        for part in parts:
+            folder = self._join(folder, self._alike_folder(folder, part))
+        return self._join(folder, stem)
+
+    @staticmethod
+    def _join(folder: str, name: str) -> str:
+        return f"{folder}/{name}" if folder else name
+
+    def _alike_folder(self, above: str, part: str) -> str:
+        """Return the name of a folder as it is there: another one where that is the same on Windows or a Mac."""
+        if os.path.isdir(self.root / above / part):
+            return part
+        alike = sorted(self._folders_alike(above).of(part))
+        return next((other for other in alike if os.path.isdir(self.root / above / other)), part)
+
+    def _folders_alike(self, above: str) -> AlikeNames:
+        return self._alike_folders.setdefault(above, AlikeNames(self.root / above, _folder_name))
+
+    def _make_folder(self, wanted: str) -> str:
+        """Create the folder for a job's results, and return its path. Where people put something else in its place, or one that
+        may not be written, it is a version of it (`anna-v2`), or else the folder above.
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: it cannot be created.
+        """
+        above = ""
+        for part in filter(None, wanted.split("/")):
+            part = self._alike_folder(above, part)
+            versions = (part, *(f"{part}-v{number}" for number in range(2, MAX_FOLDERS + 1)))
+            names = (self._join(above, version) for version in versions)
+            folder = next((name for name in names if subfolders.is_usable(self.root, name)), above)
+            if not os.path.lexists(self.root / folder):
+                self.check()
+                with subfolders.opened(self.root, folder, make=True):
+                    self._folders_alike(above).add(os.path.basename(folder))
+            if folder == above:
+                break
+            above = folder
+        return above
+
     def choose_name(self, request: NameRequest) -> str:
         """Return the name that `reserve_names` would give a job now: the one it owns, the one it wants, or the next version of
-        it that is free (`hello-v2`).
+        it that is free (`hello-v2`). Its folder is created.
 
         Finding the version takes the logarithm of their number, since people may drop the same name for years.
+
+        Raises:
+            MachineError: `outbox-missing`.
+            OSError: the folder cannot be created.
         """
-        stem = clean_stem(request.wanted)
+        folder, stem = subfolders.split(request.wanted)
+        stem = self._join(self._make_folder(folder), clean_stem(stem))
         if self._is_free(stem, request):
             return stem
         base, taken = _version_of(stem)
@@ -152,8 +244,17 @@ class Outbox:
             for temporary in written:
                 fs.remove(temporary)
             raise
-        fs.OPS.sync_dir(self.root)
+        self._sync_folders({subfolders.split(name)[0] for name in names})
         return names
+
+    def _sync_folders(self, folders: Set[str]) -> None:
+        """Flush what got its name in these folders; temporary names in the outbox itself are gone with that."""
+        for folder in folders | {""}:
+            with contextlib.suppress(subfolders.ExchangedError), subfolders.opened(self.root, folder) as path:
+                fs.OPS.sync_dir(path)
+
+    def _opened(self, folder: str) -> contextlib.AbstractContextManager[Path]:
+        return subfolders.opened(self.root, folder, make=True)
 
     def _write_temporary(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
         fs.OPS.write(temporary, fs.dump_json({**request.status, "name": name}), sync=sync)
@@ -168,18 +269,27 @@ class Outbox:
 
     def _put(self, request: NameRequest, name: str, temporary: Path) -> bool:
         """Rename a status file to the name of its job. False: it is taken."""
-        target = self.root / f"{name}.json"
+        folder, stem = subfolders.split(name)
         present = self.read_status(name)
-        if self._may_replace(present, request):
-            fs.rename(temporary, target)
-        elif self._has_alike(name) or not fs.publish(temporary, target, sync=False):
+        try:
+            with self._opened(folder) as path:
+                target = path / f"{stem}.json"
+                if self._may_replace(present, request):
+                    fs.rename(temporary, target)
+                elif self._has_alike(name) or not fs.publish(temporary, target, sync=False):
+                    return False
+        except subfolders.ExchangedError:
             return False
-        self._alike.add(name)
+        self._results_alike(folder).add(stem)
         return True
+
+    def _results_alike(self, folder: str) -> AlikeNames:
+        return self._alike_results.setdefault(folder, AlikeNames(self.root / folder, _result_of))
 
     def _has_alike(self, name: str) -> bool:
         """Whether results are there whose name is the same on Windows or a Mac."""
-        stems = (os.path.join(self.root, other) for other in self._alike.of(name))
+        folder, stem = subfolders.split(name)
+        stems = (os.path.join(self.root, folder, other) for other in self._results_alike(folder).of(stem))
         return any(os.path.lexists(stem + ending) for stem in stems for ending in ENDINGS)
 
     def _is_free(self, name: str, request: NameRequest) -> bool:
@@ -219,8 +329,11 @@ class Outbox:
 
     def name_of(self, job_id: str) -> str | None:
         """Return the result name of a job whose record is lost, or None; reads every status file."""
-        names = (path.name.removesuffix(".json") for path in self.root.glob("*.json"))
-        return next((name for name in names if self.owner_of(name) == job_id), None)
+        return next((name for name in self.names() if self.owner_of(name) == job_id), None)
+
+    def names(self) -> Iterator[str]:
+        """Return the names that have a status file, those in folders included."""
+        return (path.removesuffix(".json") for path in subfolders.names_below(self.root, ".json"))
 
     def owner_of(self, name: str) -> str | None:
         """Return the id of the job that owns a result name by its status file, or None. The content is not trusted."""
@@ -229,8 +342,10 @@ class Outbox:
 
     def read_status(self, name: str) -> dict[str, Any] | None:
         """Return the content of a status file; None if it does not exist or is not readable JSON."""
+        folder, stem = subfolders.split(name)
         try:
-            fd = os.open(self.root / f"{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with subfolders.opened(self.root, folder) as path:
+                fd = os.open(path / f"{stem}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -249,7 +364,23 @@ class Outbox:
         """
         self.check()
         temporary = self._temporary_path(str(status["job"]))
-        fs.replace_bytes(self.root / f"{name}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+        folder, stem = subfolders.split(name)
+        with self._opened(folder) as path:
+            fs.replace_bytes(path / f"{stem}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+
+    def fallback_name(self, name: str, job_id: str) -> str | None:
+        """Return the name of a job that ends now in the outbox itself, where its folder cannot be used any more; else None."""
+        return subfolders.fallback_name(self.root, name, job_id)
+
+    def amend_status(self, name: str, status: dict[str, Any]) -> None:
+        """Replace the status file of a job that rests, unless another job has its name by now. Nothing is flushed.
+
+        Raises:
+            MachineError: `outbox-missing`.
+        """
+        with self._naming:
+            if self.owner_of(name) == status["job"]:
+                self.write_status(name, status, durable=False)
 
     @property
     def voices(self) -> Path:
@@ -265,8 +396,10 @@ class Outbox:
         self.check()
         fs.replace_bytes(self.voices, data, durable=False, temporary=self._temporary_path("job-voices"))
 
-    def publish_manifest(self, name: str, job_id: str, data: bytes) -> None:
+    def publish_manifest(self, name: str, job_id: str, data: bytes) -> str | None:
         """Put a manifest beside a status, as `NAME.yaml`, or with the job's id where a file has that name. Nothing is flushed.
+
+        Returns its file name; None where both names are taken.
 
         Raises:
             MachineError: `outbox-missing`.
@@ -274,17 +407,20 @@ class Outbox:
         """
         self.check()
         temporary = self._temporary_path(job_id)
+        folder, stem = subfolders.split(name)
         try:
             fs.OPS.write(temporary, data, sync=False)
-            for stem in (name, f"{name}-{job_id}"):
-                if fs.publish(temporary, self.root / f"{stem}.yaml", sync=False):
-                    return
+            with self._opened(folder) as path:
+                for file in (f"{stem}.yaml", f"{stem}-{job_id}.yaml"):
+                    if fs.publish(temporary, path / file, sync=False):
+                        return file
         finally:
             fs.remove(temporary)
+        return None
 
     def publish_notes(self, notes: Sequence[tuple[str, str]]) -> None:
-        """Write sentences for people: for each name and sentence a file `NAME.txt`, or, if that is taken, a file with a similar
-        name. All are flushed together.
+        """Write sentences for people: for each name (`name_for`) and sentence a file `NAME.txt`, or a file with a similar name if
+        that is taken. All are flushed together.
 
         Raises:
             MachineError: `outbox-missing`.
@@ -292,24 +428,28 @@ class Outbox:
         """
         self.check()
         written = [self._temporary_path("job-wish") for _ in notes]
+        folders = set()
         try:
             for temporary, (_, sentence) in zip(written, notes, strict=True):
                 fs.OPS.write(temporary, sentence.encode() + b"\n", sync=False)
             fs.OPS.sync_all(written)
             for temporary, (name, _) in zip(written, notes, strict=True):
-                unique = name
-                while not fs.publish(temporary, self.root / f"{unique}.txt", sync=False):
-                    unique = f"{name}-{secrets.token_hex(2)}"
+                wanted, stem = subfolders.split(name)
+                folders.add(folder := self._make_folder(wanted))
+                with self._opened(folder) as path:
+                    unique = stem
+                    while not fs.publish(temporary, path / f"{unique}.txt", sync=False):
+                        unique = f"{stem}-{secrets.token_hex(2)}"
         except OSError:
             for temporary in written:
                 fs.remove(temporary)
             raise
-        fs.OPS.sync_dir(self.root)
+        self._sync_folders(folders)
 
     def withdraw_status(self, name: str, job_id: str) -> None:
         """Remove the status file of a job that was not created, if it owns the name."""
         if self.owner_of(name) == job_id:
-            fs.remove(self.root / f"{name}.json")
+            subfolders.remove_file(self.root, f"{name}.json")
 
     def temporary_files(self, live: frozenset[str]) -> list[Path]:
         """Return leftover temporary files, except those of jobs in `live`, which are being delivered. Call it only at start."""

@@ -29,7 +29,12 @@ _RETRIED = "only stages that were tried more than once"
 STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
     StatusField("schema", "whole number", "", "Version of this format: 1. New keys may come without a new version."),
     StatusField("job", "text", "", "Id of the job, such as `job-20260102T030405Z-0a1b2c3d`."),
-    StatusField("name", "text", "", "Name of the results in the outbox, without ending; also the name of this file."),
+    StatusField(
+        "name",
+        "text",
+        "",
+        "Path of the results and of this file below the outbox, without ending: `hello`, `anna/hello`.",
+    ),
     StatusField(
         "state",
         "text",
@@ -63,6 +68,12 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
     ),
     StatusField("source", "text", "", "Path of the manifest below the inbox, as it was dropped."),
     StatusField("document", "whole number", "", "Which document of the manifest file, from 0."),
+    StatusField(
+        "by",
+        "text or `null`",
+        "",
+        "Who handed it in: the owner of the manifest file; see [Who did it](#who-did-it). `null`: it is not known.",
+    ),
     StatusField("accepted", _TIME, "", "When the job was taken in; while it waits, when the manifest was found."),
     StatusField(
         "updated",
@@ -105,7 +116,7 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "What was written in the manifest and does nothing, and what may spoil the result. Sentences for people.",
     ),
     StatusField("outputs", "list of keys below", "state `done`", "The results; the main one comes last."),
-    StatusField("outputs[].file", "text", "with `outputs`", "File name in the outbox."),
+    StatusField("outputs[].file", "text", "with `outputs`", "Path below the outbox."),
     StatusField("outputs[].bytes", "whole number", "with `outputs`", "Size in bytes."),
     StatusField("outputs[].sha256", "text", "with `outputs`", "Hexadecimal digest of the content."),
     StatusField(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,12 @@ def iso(seconds: float | None) -> str | None:
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
+def inbox_folder(job: Job) -> str:
+    """Return how people call the folder of the inbox that a job came from."""
+    folder = os.path.dirname(job.source)
+    return f"the folder {folder} of the inbox" if folder else "the inbox"
+
+
 def describe_pause(by: str, since: float, until: float | None, reason: str) -> str:
     """Return what a pause of the queue means for a job that waits in it, as sentences. Times are seconds since the epoch."""
     end = f"at {iso(until)}" if until is not None else "when somebody ends the pause (`avatar resume`)"
@@ -72,6 +79,7 @@ def status_of(
         "queue_position": position,
         "source": job.source,
         "document": job.document,
+        "by": job.by or None,
         "accepted": iso(job.accepted),
         "updated": iso(time.time()),
         "finished": iso(job.finished),
@@ -92,8 +100,11 @@ def status_of(
 
 
 def _next_step(job: Job, pause: str) -> str:
-    if job.state == "failed" and job.error and job.error.get("fault") != "job":
-        return "Run `avatar jobs retry` to try it again."
+    if job.state == "failed" and job.error and job.error.get("fault") != "job" and job.stages:
+        return (
+            f"Run `avatar jobs retry` to try it again, or put an empty file {os.path.basename(job.name)}.retry into "
+            f"{inbox_folder(job)}."
+        )
     if job.state == "queued" and pause:
         return pause
     if files := _awaited(job):
@@ -164,6 +175,9 @@ class StatusWriter(Subscriber):
             self._write_or_warn(job, value)
 
     def before_finish(self, job: Job) -> None:
+        if (name := self._outbox.fallback_name(job.name, job.id)) is not None:
+            log.warning("folder of the outbox is not usable", job_id=job.id, folder=job.name, instead=name)
+            job.name = name
         try:
             self._write(job, durable=True)
         except (FileNotFoundError, PermissionError, NotADirectoryError) as exc:

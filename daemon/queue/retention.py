@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -14,10 +15,10 @@ from pathlib import Path
 import structlog
 
 from daemon.config import Settings
-from daemon.jobs.record import FINISHED
+from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox.outbox import ENDINGS, Outbox
 from daemon.queue.spool import Spool
-from daemon.system import fs
+from daemon.system import fs, subfolders
 
 log = structlog.get_logger()
 
@@ -28,11 +29,19 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Clearable:
-    """Files that are removed together. `touched`: last use, in seconds since the epoch; `size`: bytes."""
+    """Files that are removed together.
+
+    Attributes:
+        paths: folders and files of ours.
+        results: files of the outbox, by their path below it, where people can exchange folders.
+        touched: last use, in seconds since the epoch.
+        size: bytes.
+    """
 
     paths: tuple[Path, ...]
     touched: float
     size: int
+    results: tuple[str, ...] = ()
 
 
 def select_surplus(items: Iterable[Clearable], now: float, days: float, megabytes: float) -> list[Clearable]:
@@ -75,6 +84,12 @@ class Retention:
 
     def _remove(self, item: Clearable) -> bool:
         gone = True
+        for name in item.results:
+            try:
+                subfolders.remove_file(self._settings.paths.outbox, name)
+            except OSError as exc:
+                log.warning("retention failed", path=name, error=str(exc))
+                gone = False
         for path in item.paths:
             try:
                 if path.is_dir():  # renamed first, so that nobody sees a job that is partly removed
@@ -108,29 +123,42 @@ def _cached_files(folder: Path) -> Iterator[Clearable]:
 def finished_results(outbox: Path) -> Iterator[Clearable]:
     """Iterate over finished results with their files. Files without the status file of a finished job are left alone."""
     readable = Outbox(outbox)
-    for status in outbox.glob("*.json"):
-        stem = status.name.removesuffix(".json")
+    for name in readable.names():
         try:
-            record = readable.read_status(stem)
+            record = readable.read_status(name)
             if record is None or record.get("state") not in FINISHED:
                 continue
-            names = [str(output["file"]) for output in record.get("outputs", [])]
-            mine = (stem, f"{stem}-{record.get('job')}")
-            given_back = (
-                [outbox / f"{one}.yaml" for one in mine if "/" not in one] if record["state"] == "failed" else []
-            )
-            present = [
-                status,
-                *(path for path in given_back if path.is_file() and path.stat().st_uid == os.geteuid()),
-                *(outbox / name for name in names if _is_result_of(name, mine) and (outbox / name).is_file()),
-            ]
-            yield Clearable(tuple(present), status.stat().st_mtime, sum(path.stat().st_size for path in present))
+            mine, job = [name], str(record.get("job"))
+            if JOB_ID.fullmatch(job):
+                # Where its folder had been exchanged, a result lies in the outbox itself, with the job's id.
+                mine += [f"{name}-{job}", f"{os.path.basename(name)}-{job}"]
+            status = _look(outbox, f"{name}.json")
+            present = {f"{name}.json": status.st_size}
+            for file in [str(output["file"]) for output in record.get("outputs", [])]:
+                if any(file == f"{stem}{ending}" for stem in mine for ending in ENDINGS):
+                    with contextlib.suppress(OSError):
+                        present[file] = _look(outbox, file).st_size
+            for file in [f"{stem}.yaml" for stem in mine] if record["state"] == "failed" else []:  # given back
+                with contextlib.suppress(OSError):
+                    if (info := _look(outbox, file)).st_uid == os.geteuid():
+                        present[file] = info.st_size
+            yield Clearable((), status.st_mtime, sum(present.values()), tuple(present))
         except (OSError, ValueError, KeyError, TypeError):
             continue
 
 
-def _is_result_of(name: str, stems: tuple[str, ...]) -> bool:
-    return "/" not in name and any(name == f"{stem}{ending}" for stem in stems for ending in ENDINGS)
+def _look(outbox: Path, name: str) -> os.stat_result:
+    """Look at a regular file of the outbox.
+
+    Raises:
+        OSError: it is none, or is behind a link.
+    """
+    folder, file = subfolders.split(name)
+    with subfolders.opened(outbox, folder) as path:
+        info = os.lstat(path / file)
+    if not stat.S_ISREG(info.st_mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return info
 
 
 async def run_retention(settings: Settings, spool: Spool) -> None:

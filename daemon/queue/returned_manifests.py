@@ -15,9 +15,10 @@ from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.parse import decode
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import read_manifest
+from daemon.jobs.untrusted import printable, read_manifest
 from daemon.jobs.yaml_positions import document_texts
 from daemon.outbox.outbox import Outbox
+from daemon.outbox.status_file import inbox_folder, status_of
 from daemon.queue.spool import Spool
 
 log = structlog.get_logger()
@@ -80,6 +81,14 @@ def _value(lines: list[str]) -> object:
         return None
 
 
+def _how_to_mend(file: str, job: Job) -> str:
+    """What the status says of a manifest that was given back under a name."""
+    return (
+        f"{printable(file)}, beside this status, is your manifest, with what is wrong marked in it. Mend it, and move it into "
+        f"{inbox_folder(job)}: it runs again."
+    )
+
+
 class ManifestReturner(Subscriber):
     """Gives manifests back when their jobs have failed by their own fault."""
 
@@ -94,6 +103,8 @@ class ManifestReturner(Subscriber):
         try:
             data = read_manifest(self._spool.folder_of(job), "manifest.yaml", MAX_BYTES)
             if (marked := with_error(data, job.document, error)) is not None:
-                self._outbox.publish_manifest(job.name, job.id, marked)
+                file = self._outbox.publish_manifest(job.name, job.id, marked)
+                if file is not None:
+                    self._outbox.amend_status(job.name, {**status_of(job), "next": _how_to_mend(file, job)})
         except (AvatarError, OSError) as exc:
             log.warning("manifest not given back", job_id=job.id, error=str(exc))

@@ -74,7 +74,7 @@ def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str
 
 def how_to_fetch_models(name: str) -> str:
     """Return how to download model files. `name`: as in `avatar models`."""
-    return f"Run `{as_service(f'avatar models fetch {name}')}`."
+    return f"Run `{as_service(f'avatar models fetch {name}')}` where avatard runs."
 
 
 def how_to_repair() -> str:

@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import os
 import signal
+import stat
 from typing import IO
 
 _PR_SET_PDEATHSIG, _PR_CAP_AMBIENT, _CLEAR_ALL = 1, 47, 4  # prctl(2)
@@ -36,3 +37,16 @@ def widen_pipe(pipe: IO[bytes]) -> None:
     """Let a pipe hold a large part of a frame, so that its two processes wait for each other less often."""
     with contextlib.suppress(OSError):  # a smaller pipe is only slower
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def close_pipes(keep: int) -> None:
+    """Close all pipes and sockets of this process but its standard ones and the descriptor `keep`.
+
+    For a process that was forked and not replaced by a program: a pipe ends only when every process has closed it.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        with contextlib.suppress(OSError):  # the folder's own descriptor
+            mode = os.fstat(descriptor).st_mode
+            if descriptor > 2 and descriptor != keep and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+                os.close(descriptor)

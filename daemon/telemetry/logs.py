@@ -69,13 +69,13 @@ class LogWriter(Subscriber):
         self._log = structlog.get_logger("jobs")
 
     def job_waiting(self, job: Job, missing: list[str]) -> None:
-        self._log.info("waiting for files", job_id=job.id, source=job.source, missing=missing)
+        self._log.info("waiting for files", job_id=job.id, source=job.source, by=job.by, missing=missing)
 
     def job_withdrawn(self, job: Job) -> None:
         self._log.info("waiting manifest gone", job_id=job.id, source=job.source)
 
     def job_accepted(self, job: Job) -> None:
-        self._log.info("accepted", job_id=job.id, source=job.source, name=job.name, state=job.state)
+        self._log.info("accepted", job_id=job.id, source=job.source, by=job.by, name=job.name, state=job.state)
 
     def job_recovered(self, job: Job) -> None:
         self._log.warning("recovered", job_id=job.id, stage=job.stage, interruptions=job.interruptions)

@@ -301,10 +301,10 @@ class WorkerProcess:
             )
 
     def memory_mb(self) -> float:
-        """Return the memory that the process and its children hold, see `_held_kb`, in MB (10^6 bytes)."""
+        """Return the memory that the process and its children hold, in MB (10^6 bytes); what they share counts once."""
         if self.pid is None:
             return 0.0
-        return sum(map(_held_kb, [self.pid, *_child_pids(self.pid)])) * 1024 / 1e6
+        return sum(map(_held_bytes, [self.pid, *_child_pids(self.pid)])) / 1e6
 
     async def _collect_death(self) -> WorkerDied:
         process = self._process
@@ -338,17 +338,25 @@ class WorkerProcess:
             self._process = None
 
 
-def _held_kb(pid: int) -> int:
-    """Memory of a process that the kernel cannot take back, KB: anonymous and shared pages, and what is swapped out.
+def _held_bytes(pid: int) -> int:
+    """Return the memory that a process holds; a page that several processes share counts with its part.
 
-    Pages of mapped files, such as a model's, are not counted: the kernel drops them when memory is short.
+    Pages of mapped files, such as a model's, are not counted: the kernel takes them back when memory is short.
     """
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0
-    lines = (line.split() for line in status.splitlines())
-    return sum(int(line[1]) for line in lines if line[0] in ("RssAnon:", "RssShmem:", "VmSwap:"))
+    folder = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        found = _sum_kb(folder / "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))
+        if found:  # the kernel is not older than 5.4
+            return found
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return _sum_kb(folder / "status", ("RssAnon:", "RssShmem:", "VmSwap:"))
+    return 0
+
+
+def _sum_kb(path: Path, names: tuple[str, ...]) -> int:
+    """Add the values, in KB, of some lines of a file of /proc; returns bytes."""
+    lines = (line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines())
+    return sum(int(line[1]) for line in lines if line and line[0] in names) * 1024
 
 
 def _child_pids(pid: int) -> list[int]:

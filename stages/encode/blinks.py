@@ -14,10 +14,16 @@ Grid = npt.NDArray[np.float32]
 
 #: Closure at which all of the open lid's edge and lashes have given way to the moving ones.
 _LEAVES = 0.14
+#: The lid's own surface ends above its crease: from there on, and over which way, in eye widths.
+_OVER_FOLD = (0.02, 0.1)
+#: How much of each colour, BGR, the crease takes away: skin is red where it is in shade.
+_CREASE_COLOUR = (1.1, 1.1, 0.85)
 #: How much of the crease is gone, and how far the skin above it follows the lid's edge, when the eye is closed.
-_FLATTENS, _FOLLOWS = 0.8, 0.3
+_FLATTENS, _FOLLOWS = 0.5, 0.3
+#: How much brighter the closed lid is in its middle, and how much darker it gets toward its edge.
+_BULGE, _TO_LASHES = 0.06, 0.1
 #: How far the upper lid closes over the lower one, in eye widths.
-_OVERLAP = 0.025
+_OVERLAP = 0.035
 #: Below the lower lid the skin follows within this fraction of the eye's width.
 _LOWER_REACH = 0.3
 
@@ -54,51 +60,55 @@ class BlinkPainter:
         edge = blink * ((1 - LOWER_LID_RISE) * lid.opening + _OVERLAP * lid.eye_width * lid.taper)
         leaves = min(1.0, blink / _LEAVES)
         above, under = edge - lid.below, lid.below - (lid.opening - rise)  # px from the lids' edges, away from the eye
-        moved = self._moved(shown, above, under, edge, rise)
+        places = self._places(above, under, edge, rise)
+        moved = sample(shown, places).astype(np.float32)
         eyeball = shown.astype(np.float32)
         eyeball *= on_colours(1 - self._shadow(above, leaves) * lid.taper)
         upper, lower = np.clip(above + 0.5, 0, 1), np.clip(under + 0.5, 0, 1)
         cover = np.where(lid.taper > 0, np.maximum(upper, lower), 1)
         eyeball += on_colours(cover) * (moved - eyeball)
-        share = self._unfolded(blink, leaves) * upper
-        eyeball += on_colours(share) * (self._surface(above, edge, blink) - eyeball)
+        share = self._unfolded(leaves) * upper
+        eyeball += on_colours(share) * (self._surface(above, edge, blink, places) - eyeball)
         line = on_colours(self._lashes(above, blink) * leaves)
         eyeball += line * (self._lash_colour - eyeball)
         if self._rim is not None:
             eyeball += self._rim * (shown - eyeball)
         return np.asarray(np.clip(eyeball + 0.5, 0, 255), np.uint8)
 
-    def _moved(self, shown: Picture, above: Grid, under: Grid, edge: Grid, rise: Grid) -> Grid:
-        """The skin around the eye: it follows the lids' edges, less and less with distance."""
+    def _places(self, above: Grid, under: Grid, edge: Grid, rise: Grid) -> Grid:
+        """Where the skin around the eye comes from: it follows the lids' edges, less and less with distance."""
         lid = self._lid
         far = np.clip(1 - above / (lid.unfolds + edge), 0, 1)
         near = np.clip(1 - under / (_LOWER_REACH * lid.eye_width), 0, 1)
         shift = np.where(under > -0.5, rise * near * near, -self._follows * edge * far)
-        places = np.dstack([self._columns + shift * lid.down[0], self._rows + shift * lid.down[1]])
-        return sample(shown, places).astype(np.float32)
+        return np.dstack([self._columns + shift * lid.down[0], self._rows + shift * lid.down[1]])
 
     def _shadow(self, above: Grid, leaves: float) -> Grid:
         """The lid's shadow on the eyeball."""
         return np.asarray(0.38 * leaves * np.exp(np.minimum(above, 0) / (0.06 * self._lid.eye_width)), np.float32)
 
-    def _unfolded(self, blink: float, leaves: float) -> Grid:
+    def _unfolded(self, leaves: float) -> Grid:
         """Share of the lid's own surface: at once where the open lid's lashes are, with the closing up to the crease."""
         lid = self._lid
         height = np.maximum(-lid.below, 0) / lid.unfolds
-        zone = 1 - _step((height - 0.45) / 0.55)
-        slow = _FLATTENS * (0.3 * leaves + 0.7 * blink)
-        share = zone * (slow + (leaves - slow) * (1 - _step((height - 0.35) / 0.3)))
+        over = (-lid.below - lid.fold) / lid.eye_width
+        share = leaves * (1 - _step((over - _OVER_FOLD[0]) / _OVER_FOLD[1]))
         single = lid.stray * (leaves * (1 - _step((height - 0.9) / 0.4)))
         return np.maximum(share, single) * lid.side
 
-    def _surface(self, above: Grid, edge: Grid, blink: float) -> Grid:
-        """The lid's skin, rounded by light, with the grain that moves with its edge."""
+    def _surface(self, above: Grid, edge: Grid, blink: float, places: Grid) -> Grid:
+        """The lid's skin, rounded by light, with its crease and the grain that moves with its edge."""
         lid = self._lid
-        height = above / np.maximum(edge + 0.5 * lid.unfolds, 1.0)  # 0 at the edge, 1 at the crease
-        round_ = 0.045 * np.exp(-(((height - 0.55) / 0.3) ** 2)) - 0.07 * np.exp(-(((height - 1.05) / 0.22) ** 2))
-        light = 1 + blink * round_ - 0.10 * np.exp(-np.square(above / (0.055 * lid.eye_width)))
+        height = above / np.maximum(edge + 0.3 * lid.unfolds, 1.0)  # 0 at the edge, 1 near the crease
+        bulge = _BULGE * np.exp(-np.square((height - 0.6) / 0.3)) * lid.taper
+        shade = _TO_LASHES * np.exp(-above / (0.1 * lid.eye_width)) + 0.08 * np.exp(
+            -np.square(above / (0.04 * lid.eye_width))
+        )
+        crease = (1 - _FLATTENS * blink) * sample(lid.crease, places)
+        light = 1 + blink * (bulge - shade)
+        lit = cv2.merge([(light * (1 - share * crease)).astype(np.float32) for share in _CREASE_COLOUR])
         places = np.dstack([self._columns - edge * lid.down[0], self._rows - edge * lid.down[1]])
-        return np.asarray(self._skin * on_colours(light.astype(np.float32)) + on_colours(sample(lid.grain, places)))
+        return np.asarray(self._skin * lit + on_colours(sample(lid.grain, places)))
 
     def _lashes(self, above: Grid, blink: float) -> Grid:
         """Darkness of the lashes: they point up, then at the camera, then down."""

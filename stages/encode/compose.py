@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import UnknownError
+from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
 from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
@@ -29,7 +29,8 @@ from stages.encode.planes import PlanarFrame
 from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
-from stages.face.rig.expressions import JAW, lower_closes
+from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
+from stages.face.rig.extend import Inner
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
 from stages.face.rig.rig import Rig, load_rig
@@ -113,10 +114,11 @@ class Composer:
         """
         picture = cv2.imread(str(ctx.path("portrait.png")), cv2.IMREAD_COLOR)
         if picture is None:
-            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", "Retry the job.")
+            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
         portrait = np.asarray(picture, np.uint8)
-        landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
-        rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks)
+        record = json.loads(ctx.path("face.json").read_bytes())
+        landmarks, inner = np.array(record["landmarks"], np.float32), Inner.of_record(record)
+        rig = load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait[..., ::-1]), landmarks, inner)
         track, painted_mouths = MotionTrack.load(ctx.path("motion.npz")), PaintedMouths.load(ctx.job_dir)
         backdrop = None
         if rig.matte:
@@ -156,15 +158,21 @@ class Composer:
             self._lower_inverter = FieldInverter(self._cells, rig.step, face)
             self._face_points = face.points(rig.step).astype(np.float32)
 
-    def frames(self, first: int = 0, step: int = 1) -> Iterator[PlanarFrame]:
-        """Yield frames in order; each is valid until the next.
+    @property
+    def still(self) -> PlanarFrame:
+        """What every frame holds before it is drawn: the picture at rest."""
+        return self._still
 
-        Frames are independent of each other, so processes can divide them by `first` and `step`.
-        """
+    def frames(self) -> Iterator[PlanarFrame]:
+        """Yield all frames in order; each is valid until the next."""
         frame = self._still.copy()
-        for index in range(first, self.frame_count, step):
-            self._render(index, self._values[index], frame)
+        for index in range(self.frame_count):
+            self.draw(index, frame)
             yield frame
+
+    def draw(self, index: int, frame: PlanarFrame) -> None:
+        """Draw one frame into `frame`, which holds `still` or another frame. Frames can be drawn in any order."""
+        self._render(index, self._values[index], frame)
 
     def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
         parameters = dict(zip(PARAMETERS, row.tolist(), strict=True)) | {_ZOOM: 1.0}
@@ -280,6 +288,7 @@ class Composer:
         """Draw the interior that is visible between the lips."""
         drop = (parameters["jaw"] + parameters["round"]) * JAW * self._rig.frame.unit
         rise = parameters["close"] * lower_closes(self._gap, self._rig.frame.unit) * self._gap
+        rise -= parameters["pucker"] * pucker_lowers(self._gap, self._rig.frame.unit)
         rounded = _rounded(parameters)
         return self._interior.paint(opening, self._head_matrix(head), (drop, rise), parameters["tongue"], rounded)
 
@@ -295,7 +304,7 @@ class Composer:
 
 def _rounded(parameters: dict[str, float]) -> float:
     """How far the lips are rounded, 0 to 1. Lips that stand forward cover the teeth, unless they are drawn apart."""
-    rounded = 2 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
+    rounded = 2.7 * parameters["pucker"] - 1.5 * (parameters["upper_lip"] + parameters["lower_lip"])
     return min(max(rounded, 0.0), 1.0)
 
 

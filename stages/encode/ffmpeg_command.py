@@ -10,7 +10,7 @@ from typing import Protocol
 
 import ffmpeg
 
-from daemon.errors import UnknownError
+from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.encode.encoders import VideoEncoder
 from stages.encode.formats import OutputFormat
 from stages.encode.planes import PlanarFrame
@@ -161,5 +161,5 @@ def encode_video(
     if status != 0:
         raise ffmpeg_error(status, process.log, f"the video stopped after {sent} of {source.frame_count} frames")
     if sent != source.frame_count:
-        raise UnknownError("frames-missing", f"Only {sent} of {source.frame_count} frames were drawn.", "See the log.")
+        raise UnknownError("frames-missing", f"Only {sent} of {source.frame_count} frames were drawn.", TRIED_AGAIN)
     return sent

@@ -15,6 +15,8 @@ Picture = npt.NDArray[np.uint8]
 
 #: A lamp's reflection moves by this fraction of the iris's way, since the cornea is round.
 _HIGHLIGHT = 0.35
+#: The iris has left the lower lid's edge when it has moved by this fraction of the eye's width.
+_LEAVES = 0.04
 #: px below which nothing is drawn.
 _LEAST_PX = 0.04
 
@@ -42,6 +44,8 @@ class GazePainter:
         self._ball = np.ascontiguousarray(eyeball.ball[..., ::-1])
         self._highlight = np.ascontiguousarray(eyeball.highlight[..., ::-1]) if eyeball.highlight.any() else None
         self._opening = on_colours(eyeball.opening)
+        self._shade = np.ascontiguousarray(eyeball.shade[..., ::-1])
+        self._margin = np.ascontiguousarray(eyeball.margin[..., ::-1]) if eyeball.margin.any() else None
         rows, columns = np.indices((height, width), dtype=np.float32)
         self._points = np.dstack([columns, rows])
         self._share = np.dstack([eyeball.share, eyeball.share])
@@ -64,5 +68,8 @@ class GazePainter:
             moved = sample(self._highlight, self._points - _HIGHLIGHT * shift, outside=cv2.BORDER_CONSTANT)
             turned = np.asarray(cv2.add(turned, moved), np.uint8)
         open_ = np.ascontiguousarray(portrait[..., :3])
-        mixed = open_ + self._opening * (turned.astype(np.float32) - open_)
-        return np.asarray(mixed + 0.5, np.uint8)
+        if self._margin is not None:
+            left = min(1.0, float(np.hypot(*shift)) / (_LEAVES * self._eye.eye_width))
+            open_ = np.asarray(np.clip(open_ + left * self._margin, 0, 255), np.uint8)
+        mixed = open_ + self._opening * (self._shade * turned - open_)
+        return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)

@@ -19,12 +19,13 @@ Picture = npt.NDArray[np.uint8]
 
 #: Fraction by which the tongue follows the jaw, and lift of a raised tongue in units.
 _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
-#: Rounded lips cover the teeth by so many units more, and shade them by so much.
-_HIDES, _ROUND_DARKENS = 0.17, 0.35
-#: Drop of the jaw in units, from which on to the double of it a rounded opening begins to show teeth.
-_SMALL = 0.14
+#: Rounded lips cover the lower teeth by so many units more, and shade the upper ones by so much; a wide opening, of a jaw that is
+#: down by the double of `_SMALL` units, by the fraction `_LIT` less.
+_HIDES, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.35, 0.14, 0.4
 #: The line between shut lips beside a rounded opening is lightened by this part.
 _FADES = 0.85
+#: The contact line of closed lips fades within so many units of the corners.
+_LINE_ENDS = 0.14
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
@@ -133,8 +134,6 @@ class InteriorPainter:
         self._shaded = np.float32(0.10 if oral.own_colour else 0.33)
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
-        #: A wide rounded opening hides the upper teeth by this part less; a smile's lip is high above their edge.
-        self._shows = 0.66 if oral.own_teeth else 0.85
 
     def paint(
         self, opening: MouthOpening, head: FloatArray, jaw: tuple[float, float], tongue: float, rounded: float
@@ -146,20 +145,19 @@ class InteriorPainter:
             head: the head's motion at the mouth, a 2 × 3 matrix from portrait px to frame px.
             jaw: drop of the chin, and how far it rises to close a mouth that is open in the picture, px.
             tongue: how far the tongue is raised, 0 to 1.
-            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth. A wide opening shows the
-                edge of the upper teeth nevertheless, a small one none.
+            rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
         """
         unit = self._frame.unit
         shade = self._shade(opening) ** self._warmth
         seen = self._throat(opening)
         drop, rise = jaw
-        hidden = rounded * (1 - self._shows * min(max((drop / unit - _SMALL) / _SMALL, 0.0), 1.0))
+        wide = min(max((drop / unit - _SMALL) / _SMALL, 0.0), 1.0)
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
         seen *= shade
-        light = np.float32(1 - _ROUND_DARKENS * (rounded + hidden) / 2) * shade**self._shaded
-        self._over(seen, "skull", opening, head, -_HIDES * unit * hidden, light)
+        light = np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide)) * shade**self._shaded
+        self._over(seen, "skull", opening, head, 0.0, light)
         return np.asarray(seen, np.float32)
 
     def _throat(self, opening: MouthOpening) -> FloatArray:
@@ -220,7 +218,12 @@ class InteriorPainter:
         if closed <= 0:
             return
         unit = np.float32(self._frame.unit)
-        touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * (opening.softness < 1)
+        inside = np.flatnonzero(opening.softness < 1)
+        if not len(inside):
+            return
+        columns = np.arange(len(opening.softness), dtype=np.float32)
+        from_ends = np.minimum(columns - inside[0], inside[-1] - columns) / (_LINE_ENDS * unit)
+        touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * np.clip(from_ends, 0, 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
         lips *= (1 - 0.32 * closed * touching * line)[..., None] ** self._warmth
 

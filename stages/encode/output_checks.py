@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import ResultError
+from daemon.errors import TRIED_AGAIN, ResultError
 from stages.encode.ffmpeg_command import AUDIO_RATE
 from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
@@ -22,7 +22,7 @@ _MAX_DIFFERENCE = 80.0
 #: Sound that is this far below the speech counts as lost. dB
 _LOST_DB = 10.0
 _CHUNK_BYTES = 1 << 17
-_HINT = "The job is tried again in a new process. Run `avatar doctor` to check the machine."
+_HINT = f"{TRIED_AGAIN} `avatar doctor` checks the machine."
 
 
 class FrameCheck:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.errors import AvatarError, UnknownError
+from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import VideoFacts
@@ -50,7 +50,7 @@ def make_video(ctx: Context) -> VideoFacts:
 
     frames = frames_of_job(ctx)
     processes = processes_for(ctx.settings, frames)
-    return write_video(ctx, frames if processes == 1 else ParallelFrames(ctx, frames, processes))
+    return write_video(ctx, frames if processes == 1 else ParallelFrames(frames, processes))
 
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
@@ -228,9 +228,7 @@ def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_
     try:
         movie = options.output_format.probe(path)
     except ValueError as exc:
-        raise UnknownError(
-            "video-invalid", f"The encoded video is incomplete: {exc}.", "The job is tried again."
-        ) from exc
+        raise UnknownError("video-invalid", f"The encoded video is incomplete: {exc}.", TRIED_AGAIN) from exc
     video, audio = movie.stream("video"), movie.stream("audio")
     slack = 1 / options.fps + options.output_format.length_slack_s
     faults = [] if video and audio else ["a track is missing"]
@@ -242,9 +240,7 @@ def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_
         if abs(video.duration - audio.duration) > slack or video.duration + slack < speech_s:
             faults.append(f"{float(video.duration):.3f} s of picture, {float(audio.duration):.3f} s of sound")
     if faults:
-        raise UnknownError(
-            "video-invalid", f"The encoded video is wrong: {'; '.join(faults)}.", "The job is tried again."
-        )
+        raise UnknownError("video-invalid", f"The encoded video is wrong: {'; '.join(faults)}.", TRIED_AGAIN)
     return movie
 
 
@@ -254,6 +250,6 @@ def _write_poster(ctx: Context, frame: PlanarFrame) -> None:
 
     done, data = cv2.imencode(".jpg", frame.to_bgr(), [cv2.IMWRITE_JPEG_QUALITY, _POSTER_QUALITY])
     if not done:
-        raise UnknownError("poster-failed", "The poster could not be encoded.", "See the log.")
+        raise UnknownError("poster-failed", "The poster could not be encoded.", TRIED_AGAIN)
     with artifact(ctx.path("poster.jpg")) as temporary:
         temporary.write_bytes(data.tobytes())

@@ -70,7 +70,9 @@ def choose_face(faces: list[Face], choice: str, width: int, height: int) -> Face
         raise JobError(
             "face-index",
             f"The manifest asks for face {choice}, but the picture shows {len(faces)} (numbered from 0, from the left).",
-            f"Set `face` to a number from 0 to {len(faces) - 1}, or to `largest`.",
+            f"Set `face` to a number from 0 to {len(faces) - 1}, or to `largest`."
+            if len(faces) > 1
+            else "Leave `face` out, or use a picture that shows the other people too.",
         )
     return faces[int(choice)]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import JobError, UnknownError
+from daemon.errors import TRIED_AGAIN, JobError, UnknownError
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.face import decode
@@ -82,16 +82,13 @@ def load_backdrop(ctx: Context, plate: Picture, place: Placement) -> Picture | N
     if ctx.manifest.background_file is not None:
         found = cv2.imread(str(ctx.path(_FILE)), cv2.IMREAD_COLOR)
         if found is None or found.shape != (place.height, place.width, 3):
-            raise UnknownError("portrait-unreadable", f"{_FILE} cannot be read.", "Retry the job.")
+            raise UnknownError("portrait-unreadable", f"{_FILE} cannot be read.", TRIED_AGAIN)
         return np.asarray(found, np.uint8)
     return np.full((place.height, place.width, 3), _colour(wanted), np.uint8)
 
 
 def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
-    """Make what is around a portrait that does not fill the video.
-
-    That is the background that the manifest names, which continues there; with `background: keep` the portrait's own
-    background, enlarged and blurred, or black for `fit: pad`.
+    """Make what is around a portrait that does not fill the video: its own background, enlarged and blurred, or black for `pad`.
 
     Args:
         behind: the portrait's background, BGR.
@@ -100,9 +97,6 @@ def make_surround(ctx: Context, behind: Picture, place: Placement) -> Picture:
     Returns:
         BGR, of the video's size.
     """
-    chosen = load_backdrop(ctx, behind, place)
-    if chosen is not None:
-        return chosen
     if ctx.manifest.fit == "pad":
         return np.zeros((place.height, place.width, 3), np.uint8)
     soft = blur_widely(_covering(behind, place).astype(np.float32), _SURROUND * min(place.width, place.height))

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from daemon.errors import JobError, MachineError, from_exception
 from stages.face.cpu_limit import cpu_limit
+from stages.face.jpeg_end import with_end_mark
 from stages.face.jpeg_scans import count_scans
 
 #: The only decoders that are tried: each of Pillow's forty adds attack surface.
@@ -54,7 +55,10 @@ _SIGNATURES = (
 
 
 def read_picture(
-    path: Path, max_pixels: int, opened: Callable[[float], None] = lambda megapixels: None
+    path: Path,
+    max_pixels: int,
+    opened: Callable[[float], None] = lambda megapixels: None,
+    endless: Callable[[], None] = lambda: None,
 ) -> tuple[npt.NDArray[np.uint8], float]:
     """Read a picture of any supported kind.
 
@@ -62,6 +66,7 @@ def read_picture(
         path: the file.
         max_pixels: maximum number of pixels.
         opened: called with the picture's size in millions of pixels before it is decoded.
+        endless: called where a JPEG is whole but for its end mark.
 
     Returns:
         The picture, RGB uint8 [height, width, 3], and the file's pixels per pixel of it along a side (>= 1).
@@ -82,7 +87,14 @@ def read_picture(
     opened(megapixels)
     seconds = CPU_S + CPU_PER_MPX_S * megapixels
     with cpu_limit(seconds, _too_complex(f"decoding it takes more than {seconds:.0f} s")):
-        return _decode(image)
+        try:
+            return _decode(image)
+        except JobError:
+            whole = with_end_mark(path, WORK_SIDE_PX) if image.format == "JPEG" else None
+            if whole is None:
+                raise
+            endless()
+            return _decode(_decoder(io.BytesIO(whole)))
 
 
 def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
@@ -108,15 +120,19 @@ def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
 def _open(path: Path) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path, formats=FORMATS)
+        return _decoder(path)
     except UnidentifiedImageError as exc:
         raise JobError("image-unreadable", f"The picture file is {describe_file(path)}.", _READABLE) from exc
     except Exception as exc:  # a damaged header makes a decoder raise nearly anything
         if isinstance(from_exception(exc), MachineError):
             raise
         raise JobError("image-unreadable", f"The picture's header is damaged ({exc}).", _READABLE) from exc
+
+
+def _decoder(source: Path | io.BytesIO) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(source, formats=FORMATS)
     image.decodermaxblock = _BLOCK_BYTES
     return image
 

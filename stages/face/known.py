@@ -72,9 +72,9 @@ def key_of(picture: Path, options: PictureOptions) -> str:
 
 @cache
 def _code() -> list[str]:
-    """What measures: this package's modules and the libraries that it uses. The rig has a version of its own."""
+    """What measures: this package's modules, with those that extend a portrait, and the libraries that it uses."""
     modules = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         modules.update(path.read_bytes())
     return [modules.hexdigest(), version("mediapipe"), cv2.__version__, PIL.__version__, np.__version__]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
+from stages.face.rig.extend import Inner, extend
+from stages.face.rig.matte import split_person
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
@@ -31,6 +33,10 @@ _SMALL_OUTPUT_PX = 96
 _REPAIRED = (
     "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
     "A picture in which the person stands out from the background helps."
+)
+_NO_END = Caution(
+    "picture-without-end",
+    "The picture's file lacks its end mark: it was perhaps not copied completely, but nothing of the picture is missing.",
 )
 #: Work for the rig per pixel of the video, relative to decoding a pixel: a rig of 4096 × 4096 took 150 s on a busy machine.
 _RIG_WORK = 20
@@ -55,7 +61,7 @@ def measure_face(ctx: Context) -> FaceFacts:
     ctx.progress(0.7)
     if ctx.manifest.kind_of_job.draws:
         landmarks = np.array(measured.record["landmarks"], np.float32)
-        rig = load_rig(ctx.settings.paths.cache, portrait, landmarks)
+        rig = load_rig(ctx.settings.paths.cache, portrait, landmarks, Inner.of_record(measured.record))
         if rig.matte.repaired:
             ctx.warnings.append(_REPAIRED)
         backdrop.prepare_backdrop(ctx, bool(rig.matte))
@@ -95,7 +101,10 @@ def _allow_drawing(ctx: Context, width: int, height: int) -> None:
 
 def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture]:
     """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
-    source, scale = decode.read_picture(picture, options.limits.max_pixels, ctx.allow_pixels)
+    of_file: list[Caution] = []
+    source, scale = decode.read_picture(
+        picture, options.limits.max_pixels, ctx.allow_pixels, lambda: of_file.append(_NO_END)
+    )
     ctx.progress(0.2)
     source, faces, quarters = find_upright(source, shared_landmarker())
     height, width = source.shape[:2]
@@ -105,16 +114,25 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     cautions = check_view(pose, clarity, options.limits)
     ctx.progress(0.5)
     frame = _output_frame(options, face, width, height)
-    _allow_drawing(ctx, frame.width, frame.height)
+    drawn = (frame.video_width, frame.video_height) if frame.extended else (frame.width, frame.height)
+    _allow_drawing(ctx, *drawn)
     portrait = frame.render(source)
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
+    inner = None
+    if frame.extended:
+        inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
+        person = shared_landmarker().person_mask(portrait)
+        portrait, _ = extend(portrait, split_person(portrait, landmarks, person), frame.margins)
+        landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
-    cautions = [*_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
+    cautions = [*of_file, *_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
-    record["video"] = {
-        "width": frame.video_width, "height": frame.video_height, "left": frame.left, "top": frame.top
-    }  # fmt: skip
+    record["video"] = {"width": frame.video_width, "height": frame.video_height, "left": 0, "top": 0}
+    if inner is None:
+        record["video"] |= {"left": frame.left, "top": frame.top}
+    else:
+        record["inner"] = list(astuple(inner))
     facts: FaceFacts = {
         "engine": "mediapipe",
         "faces_found": len(faces),
@@ -135,7 +153,7 @@ def _output_frame(options: PictureOptions, face: Face, width: int, height: int) 
     aspect = output_frame.parse_pair(options.aspect, ":")
     frame = output_frame.choose_output_frame(
         (width, height), face.center, size, aspect, options.limits.max_side_px,
-        options.fit, output_frame.head_box(face.landmarks), at_bottom=options.cut_out,
+        options.fit, output_frame.head_box(face.landmarks), cut_out=options.cut_out,
     )  # fmt: skip
     return frame.halved() if options.draft else frame
 

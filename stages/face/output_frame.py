@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,6 +17,10 @@ _FACE_HEIGHT = 0.45
 #: How far the head reaches beyond the mesh of the face: hair above the forehead, ears and hair to the sides, a little below the
 #: chin; in heights and widths of the face.
 _HAIR, _EARS, _CHIN = 0.4, 0.16, 0.08
+#: What an extended picture shows beside the head, above it and below it, in the head's widths and heights.
+_BESIDE, _OVER, _UNDER = 0.07, 0.05, 0.25
+#: What is left out at a border where the picture is extended: the outermost pixels are often damaged; of the shorter side.
+_EDGE = 0.008
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def head_box(landmarks: FloatArray) -> Box:
 class OutputFrame:
     """A crop of the picture (px, from its top left), the size in px that it is scaled to, and its place in the video.
 
-    Sizes and places are even. The video is larger than the scaled crop where the picture gets borders.
+    Sizes and places are even. The video is larger than the scaled crop where the picture gets borders, or, if it is `extended`,
+    goes on there.
     """
 
     x: int
@@ -71,6 +77,22 @@ class OutputFrame:
     video_height: int
     left: int = 0
     top: int = 0
+    extended: bool = False
+
+    @property
+    def fills(self) -> bool:
+        """Whether the scaled crop is as large as the video."""
+        return (self.width, self.height) == (self.video_width, self.video_height)
+
+    @property
+    def margins(self) -> tuple[int, int, int, int]:
+        """What the video shows beside the scaled crop, at the top, left, bottom and right, px."""
+        return (
+            self.top,
+            self.left,
+            self.video_height - self.top - self.height,
+            self.video_width - self.left - self.width,
+        )
 
     def render(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut and scale a picture to [height, width, 3]; without scaling the pixels stay as they are."""
@@ -86,6 +108,8 @@ class OutputFrame:
         video = max(_even(self.video_width / 2), width), max(_even(self.video_height / 2), height)
         left, top = (min(_even_place(at / 2), whole - part) for at, whole, part in
                      zip((self.left, self.top), video, (width, height), strict=True))  # fmt: skip
+        if self.extended:
+            top = video[1] - height
         return replace(
             self, width=width, height=height, video_width=video[0], video_height=video[1], left=left, top=top
         )
@@ -106,7 +130,7 @@ def choose_output_frame(
     max_side_px: int,
     fit: str = "crop",
     head: Box | None = None,
-    at_bottom: bool = False,
+    cut_out: bool = False,
 ) -> OutputFrame:
     """Choose the part of the picture, and the size of the video.
 
@@ -116,15 +140,51 @@ def choose_output_frame(
         size: requested width and height; the largest crop of that shape around the face is scaled to it.
         aspect: requested shape; cropped in the same way, but never enlarged.
         max_side_px: maximum length of the longer side if `size` is None.
-        fit: as in the manifest: "crop"; "pad" or "blur" for the whole picture with borders; "auto" for borders only if a crop
-            would cut the head.
+        fit: as in the manifest: "crop"; "pad" or "blur" for the whole picture with borders; "auto" for a picture that is extended
+            if a crop would cut the head.
         head: the head in that picture, px; a crop shows all of it, if it can.
-        at_bottom: whether a picture with borders stands on the video's lower edge, instead of in its middle.
+        cut_out: whether the person is put in front of another background; instead of getting borders, the person is extended.
     """
     cropped = _crop(picture_size, face_center, size, aspect, max_side_px, head)
     if fit == "crop" or (fit == "auto" and (head is None or _shows(cropped, head.within(*picture_size)))):
         return cropped
-    return _whole(picture_size, size, aspect, max_side_px, at_bottom)
+    if fit == "auto" and head is not None:
+        shape = size or aspect or picture_size
+        return _extended(_around(head.within(*picture_size), picture_size, shape), head, size, aspect, max_side_px)
+    if cut_out:
+        middle = Box(face_center[0], 0, face_center[0], 0) if head is None else head
+        return _extended(Box(0, 0, *picture_size), middle, size, aspect, max_side_px)
+    return _whole(picture_size, size, aspect, max_side_px)
+
+
+def _around(head: Box, picture_size: tuple[int, int], shape: tuple[int, int]) -> Box:
+    """The part of the picture that shows the head as large as the video's shape allows, with what is above and below it."""
+    width, height = picture_size
+    if width * shape[1] > height * shape[0]:  # the video is narrower than the picture
+        beside = _BESIDE * head.width
+        return Box(math.floor(head.left - beside), 0, math.ceil(head.right + beside), height).within(width, height)
+    over, under = _OVER * head.height, _UNDER * head.height
+    return Box(0, math.floor(head.top - over), width, math.ceil(head.bottom + under)).within(width, height)
+
+
+def _extended(
+    part: Box, head: Box, size: tuple[int, int] | None, aspect: tuple[int, int] | None, max_side_px: int
+) -> OutputFrame:
+    """A part of the picture that stands on the lower edge of a video of another shape, with the head in its middle."""
+    left, top, right, bottom = (round(side) for side in (part.left, part.top, part.right, part.bottom))
+    edge = max(1, round(_EDGE * min(right - left, bottom - top)))
+    shape = size or aspect or (right - left, bottom - top)
+    if (right - left) * shape[1] >= (bottom - top) * shape[0]:
+        top += edge
+    else:
+        left, right = left + edge, right - edge
+    frame = _whole((right - left, bottom - top), size, aspect, max_side_px)
+    scale = frame.width / frame.crop_width
+    beside = frame.video_width / 2 - ((head.left + head.right) / 2 - left) * scale
+    beside = _even_place(min(max(beside, 0), frame.video_width - frame.width))
+    return replace(
+        frame, x=left, y=top, left=beside, top=frame.video_height - frame.height, extended=not frame.fills
+    )  # fmt: skip
 
 
 def _crop(
@@ -171,13 +231,9 @@ def _shows(frame: OutputFrame, head: Box) -> bool:
 
 
 def _whole(
-    picture_size: tuple[int, int],
-    size: tuple[int, int] | None,
-    aspect: tuple[int, int] | None,
-    max_side_px: int,
-    at_bottom: bool,
+    picture_size: tuple[int, int], size: tuple[int, int] | None, aspect: tuple[int, int] | None, max_side_px: int
 ) -> OutputFrame:
-    """The whole picture in a video of another shape."""
+    """The whole picture in the middle of a video of another shape."""
     width, height = picture_size
     if size is None:
         shape = aspect or picture_size
@@ -186,9 +242,7 @@ def _whole(
         size = _even(around[0] * scale), _even(around[1] * scale)
     scale = min(size[0] / width, size[1] / height)
     inner = min(_even(width * scale), size[0]), min(_even(height * scale), size[1])
-    left, top = _even_place((size[0] - inner[0]) / 2), size[1] - inner[1]
-    if not at_bottom:
-        top = _even_place(top / 2)
+    left, top = (_even_place((outer - part) / 2) for outer, part in zip(size, inner, strict=True))
     # Without scaling, a row or column of an odd picture is cut off, as in a crop.
     crop = (inner[0], inner[1]) if scale == 1 else (width, height)
     return OutputFrame(0, 0, min(crop[0], width), min(crop[1], height), *inner, *size, left, top)

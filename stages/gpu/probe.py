@@ -34,7 +34,9 @@ def probe_cuda() -> CudaProbe:
     """Try the GPU that PyTorch would use: build, driver, architecture, free memory, and a kernel with a known result."""
     if not torch.backends.cuda.is_built():
         return CudaProbe(
-            False, "the installed PyTorch has no CUDA", "Install the GPU build: see docs/engines.md, “PyTorch for GPUs”."
+            False,
+            "the installed PyTorch has no CUDA",
+            "Install the GPU build: see docs/engines.md, “PyTorch for GPUs”.",
         )
     try:
         if not torch.cuda.is_available():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import UnknownError
+from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.media.wav import WavError, WavReader, open_wav
 
 FloatArray = npt.NDArray[np.float32]
@@ -49,9 +49,7 @@ def measure_audio(path: Path) -> AudioFeatures:
         with open_wav(path) as file:
             bands = np.concatenate([np.zeros((0, len(_BANDS)), np.float32), *_read_bands(file)])
     except WavError as exc:
-        raise UnknownError(
-            "speech-unreadable", f"{path.name} is not a 16-bit WAV file ({exc}).", "Retry the job."
-        ) from exc
+        raise UnknownError("speech-unreadable", f"{path.name} is not a 16-bit WAV file ({exc}).", TRIED_AGAIN) from exc
     return AudioFeatures(Fraction(file.count, file.rate), _loudness(bands), bands)
 
 

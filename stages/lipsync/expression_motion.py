@@ -70,7 +70,8 @@ def add_expressions(
     time = frame_times(len(values), fps)
     courses: dict[str, Course] = {}
     for span in spans:
-        during = (time >= max(span.start, _ENDS_S)) & (time < min(span.end, timing.duration - _ENDS_S))
+        ends = max(span.start, _ENDS_S), min(span.end, timing.duration - _ENDS_S)
+        during = slice(*(int(at) for at in np.searchsorted(time, ends, "left")))
         if span in named:  # it replaces what was there
             for course in courses.values():
                 course[during] = 0.0

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.lipsync.motion_track import PARAMETERS
-from stages.lipsync.mouth_from_phones import frame_times
+from stages.lipsync.mouth_from_phones import frame_times, frames_between
 
 FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
@@ -69,19 +69,20 @@ def _blinks(
     if amount <= 0:
         return
     lids = np.zeros_like(time)
+    frame = float(time[1] - time[0]) if len(time) > 1 else 0.0
+    hold = max(_BLINK_HOLD_S, 1.02 * frame)  # the lids stay closed for at least one frame
     for start in _blink_times(duration, pauses, amount, chance):
-        lids = np.maximum(lids, _blink(time, start))
+        inside = frames_between(time, start, start + _BLINK_CLOSE_S + hold + _BLINK_OPEN_S)
+        np.maximum(lids[inside], _blink(time[inside] - start, hold), out=lids[inside])
     lids[lids < 0.02] = 0.0
     values[:, PARAMETERS.index("blink_left")] = lids
     values[:, PARAMETERS.index("blink_right")] = lids
 
 
-def _blink(time: Times, start: float) -> Times:
-    """The course of one blink. The lids stay closed for at least one frame."""
-    frame = float(time[1] - time[0]) if len(time) > 1 else 0.0
-    hold = max(_BLINK_HOLD_S, 1.02 * frame)
-    down = np.clip((time - start) / _BLINK_CLOSE_S, 0, 1)
-    up = np.clip((time - start - _BLINK_CLOSE_S - hold) / _BLINK_OPEN_S, 0, 1)
+def _blink(since: Times, hold_s: float) -> Times:
+    """The course of one blink, at times since its start."""
+    down = np.clip(since / _BLINK_CLOSE_S, 0, 1)
+    up = np.clip((since - _BLINK_CLOSE_S - hold_s) / _BLINK_OPEN_S, 0, 1)
     return np.asarray(down**1.5 - up * (2 - up), np.float64)
 
 
@@ -92,8 +93,8 @@ def _blink_times(duration: float, pauses: Times, amount: float, chance: np.rando
     starts: list[float] = []
     clock = chance.uniform(0.3, 0.8) * mean
     while clock < duration - length - 0.25:
-        near = pauses[np.abs(pauses - clock) < 0.4]
-        start = float(near[0]) if len(near) else clock
+        near = pauses[np.searchsorted(pauses, clock - 0.4, "right") :][:1]
+        start = float(near[0]) if len(near) and near[0] < clock + 0.4 else clock
         if start > 0.25 and start < duration - length - 0.25 and (not starts or start - starts[-1] > 0.5):
             starts.append(start)
             if chance.random() < _DOUBLE_CHANCE and start + 2 * length + 0.3 < duration:
@@ -117,12 +118,15 @@ def _gaze(
     fixations = _fixations(duration, pauses, onsets, chance)
     end = np.clip(np.minimum(time, duration - time) / _STILL_S, 0, 1)
     for axis, (name, turned) in enumerate((("gaze_x", "head_yaw"), ("gaze_y", "head_pitch"))):
-        course = np.zeros_like(time)
+        course, steps = np.zeros_like(time), np.zeros(len(time) + 1)
         for (_, before), (start, after) in pairwise(fixations):
             way = np.hypot(after[0] - before[0], after[1] - before[1])
             jump = min(_JUMP_S + _JUMP_S_PER_WIDTH * way, _JUMP_MOST_S)
-            part = np.clip((time - start) / jump, 0, 1)
-            course += (after[axis] - before[axis]) * part * part * (3 - 2 * part)
+            inside = frames_between(time, start, start + jump)
+            part = np.clip((time[inside] - start) / jump, 0, 1)
+            course[inside] += (after[axis] - before[axis]) * part * part * (3 - 2 * part)
+            steps[inside.stop] += after[axis] - before[axis]  # from this frame on they look there
+        course += np.cumsum(steps[:-1])
         against = _AGAINST_HEAD * values[:, PARAMETERS.index(turned)]
         values[:, PARAMETERS.index(name)] = amount * (course - against) * end
 
@@ -140,13 +144,13 @@ def _fixations(
     clock = _STILL_S + _length(chance)
     while clock < duration - _STILL_S:
         last = fixations[-1][0]
-        pause = pauses[(pauses > last + 0.15) & (pauses <= clock + 0.1)]
+        pause = pauses[np.searchsorted(pauses, last + 0.15, "right") : np.searchsorted(pauses, clock + 0.1, "right")]
         if len(pause):
             clock = max(float(pause[0]) + chance.uniform(-0.08, 0.12), last + 0.2)
         if chance.random() < (_AWAY_AT_PAUSE if len(pause) else _AWAY_IN_PHRASE):
             toward = side if chance.random() < 0.7 else -side
             fixations.append((clock, (toward * chance.uniform(*_AWAY), chance.uniform(*_AWAY_DOWN))))
-            later = onsets[onsets > clock]
+            later = onsets[np.searchsorted(onsets, clock, "right") :][:1]
             back = float(later[0]) + chance.uniform(-0.1, 0.25) if len(pause) and len(later) else np.inf
             clock = max(min(back, clock + _length(chance)), clock + 0.2)
             if clock < duration - _STILL_S:

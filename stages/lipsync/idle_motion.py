@@ -14,26 +14,28 @@ import numpy.typing as npt
 
 from stages.face.rig.head_bounds import MOST, REACH
 from stages.lipsync.motion_track import PARAMETERS
-from stages.lipsync.mouth_from_phones import frame_times
+from stages.lipsync.mouth_from_phones import frame_times, frames_between
 
 FloatArray = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
 
 #: The head takes a new pose when a phrase begins, and holds it: usual size of each part, in parts of its reach.
-_POSE = {"head_yaw": 0.78, "head_pitch": 0.52, "head_roll": 0.34, "head_x": 0.08, "head_y": 0.12, "lean": 0.22}
+_POSE = {"head_yaw": 0.6, "head_pitch": 0.7, "head_roll": 0.34, "head_x": 0.08, "head_y": 0.05, "lean": 0.22}
 #: A pose is held for so long at least and at most, and taken in so long, s. The first one is taken a little after the start.
 _HOLD_S, _TAKE_S, _FIRST_S = (0.8, 2.0), (0.4, 0.65), 0.12
 #: While it is held, the head drifts: size in parts of the reach, and the band of its frequencies in Hz.
 _DRIFT, _DRIFT_HZ, _DRIFT_WAVES = 0.15, (0.2, 0.9), 5
 #: Tilt of a head that turns, in parts of the reach, for the yaw's whole reach: to the other side, so that it turns in place.
 _TILT = -0.4
+#: Rise of a head that looks down, in parts of the reach, for the pitch's whole reach, so that it turns in place.
+_RISE = -0.7
 #: The head is never farther out than this part of its reach; from the first number on it is held back softly.
 _SOFT, _FARTHEST = 0.7, 0.92
 #: Time over which motion fades in at the start, and out in the silence after the speech: at least and at most, s.
 _START_S, _END_S = 0.4, (0.3, 0.9)
 #: A nod: parts of the reach, how often an accent has one, the rest between two, and how early it starts.
-_NOD = {"head_pitch": 1.0, "head_y": 0.55}
-_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.08
+_NOD = {"head_pitch": 1.25, "head_y": 0.35}
+_NOD_CHANCE, _NOD_GAP_S, _NOD_LEAD_S = 0.55, 0.7, 0.12
 #: Other accents have a smaller beat of the head, some of them upward.
 _BEAT, _BEAT_CHANCE, _BEAT_UP = 0.75, 0.95, 0.35
 _BROW_CHANCE = 0.85
@@ -108,22 +110,27 @@ def _poses(
 ) -> dict[str, Times]:
     """Poses that the head takes and holds with a small drift, in parts of the reach."""
     moves = {name: np.zeros_like(time) for name in _POSE}
+    steps = {name: np.zeros(len(time) + 1) for name in _POSE}  # from this frame on the pose is held
     before = dict.fromkeys(_POSE, 0.0)
     side = chance.choice([-1.0, 1.0])
     for start in _pose_times(duration, accents, pauses, chance):
         length = chance.uniform(*_TAKE_S)
         size = 0.6 if duration - start < _HOLD_S[1] else 1.0  # the way back to rest is short
-        taken = _smooth(np.clip((time - start) / length, 0, 1))
+        taking = frames_between(time, start, start + length)
+        taken = _smooth(np.clip((time[taking] - start) / length, 0, 1))
         side = -side if chance.random() < 0.75 else side  # mostly to the other side: the head does not wander off
         pose = {
             name: usual * size * chance.uniform(0.5, 1.4) * (side if name == "head_yaw" else chance.choice([-1.0, 1.0]))
             for name, usual in _POSE.items()
         }
         pose["head_roll"] += _TILT * pose["head_yaw"]
+        pose["head_y"] += _RISE * pose["head_pitch"]
         for name, target in pose.items():
-            moves[name] += (target - before[name]) * taken
+            moves[name][taking] += (target - before[name]) * taken
+            steps[name][taking.stop] += target - before[name]
         before = pose
-    for move in moves.values():
+    for name, move in moves.items():
+        move += np.cumsum(steps[name][:-1])
         hertz = np.exp(chance.uniform(math.log(_DRIFT_HZ[0]), math.log(_DRIFT_HZ[1]), _DRIFT_WAVES))
         phase = chance.uniform(0, 2 * np.pi, _DRIFT_WAVES)
         waves = np.sin(2 * np.pi * hertz * time[:, None] + phase)
@@ -136,18 +143,20 @@ def _pose_times(duration: float, accents: Times, pauses: Times, chance: np.rando
     times = [_FIRST_S]
     while True:
         soonest, latest = times[-1] + _HOLD_S[0], times[-1] + chance.uniform(_HOLD_S[0] + 0.4, _HOLD_S[1])
-        phrase = pauses[(pauses > soonest) & (pauses < latest)]
-        accent = accents[accents > latest - 0.1]
-        after = float(phrase[0]) if len(phrase) else float(accent[0]) - 0.1 if len(accent) else latest
+        phrase = pauses[np.searchsorted(pauses, soonest, "right") :][:1]
+        accent = accents[np.searchsorted(accents, latest - 0.1, "right") :][:1]
+        in_phrase = len(phrase) and phrase[0] < latest
+        after = float(phrase[0]) if in_phrase else float(accent[0]) - 0.1 if len(accent) else latest
         if after > duration - 0.8:
             return times
         times.append(after)
 
 
-def _bump(time: Times, start: float, rise: float, fall: float) -> Times:
-    """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more."""
-    up, down = np.clip((time - start) / rise, 0, 1), np.clip((time - start - rise) / fall, 0, 1)
-    return _smooth(up) - _smooth(down)
+def _bump(time: Times, start: float, rise: float, fall: float) -> tuple[slice, Times]:
+    """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more. Returns its frames and its course there."""
+    inside = frames_between(time, start, start + rise + fall)
+    since = time[inside] - start
+    return inside, _smooth(np.clip(since / rise, 0, 1)) - _smooth(np.clip((since - rise) / fall, 0, 1))
 
 
 def _beats(time: Times, accents: Times, chance: np.random.Generator) -> tuple[dict[str, Times], list[float]]:
@@ -164,11 +173,10 @@ def _beats(time: Times, accents: Times, chance: np.random.Generator) -> tuple[di
         else:
             continue
         rise, fall = chance.uniform(0.2, 0.25), chance.uniform(0.32, 0.44)
-        beat = _bump(time, accent - _NOD_LEAD_S - 0.08, rise, fall) * size
-        for name, part in _NOD.items():
-            moves[name] += part * beat
-        for name, part in zip(("head_yaw", "head_roll"), side.tolist(), strict=True):
-            moves[name] += part * beat
+        inside, course = _bump(time, accent - _NOD_LEAD_S - 0.08, rise, fall)
+        beat = course * size
+        for name, part in (*_NOD.items(), *zip(("head_yaw", "head_roll"), side.tolist(), strict=True)):
+            moves[name][inside] += part * beat
     return moves, nodded
 
 
@@ -192,13 +200,16 @@ def _brows(
     chance: np.random.Generator,
 ) -> None:
     """Raise the brows at accents, higher at those with a nod, and let them drift a little in between."""
-    raised = np.zeros_like(time)
+    raised, with_nod = np.zeros_like(time), set(nodded)
     for accent in accents.tolist():
         lot, size = chance.random(), chance.random()
-        if accent in nodded:
-            raised = np.maximum(raised, _bump(time, accent - 0.1, 0.14, 0.34) * (0.45 + 0.45 * size))
+        if accent in with_nod:
+            (inside, course), height = _bump(time, accent - 0.1, 0.14, 0.34), 0.45 + 0.45 * size
         elif lot < _BROW_CHANCE:
-            raised = np.maximum(raised, _bump(time, accent - 0.08, 0.12, 0.26) * (0.2 + 0.35 * size))
+            (inside, course), height = _bump(time, accent - 0.08, 0.12, 0.26), 0.2 + 0.35 * size
+        else:
+            continue
+        np.maximum(raised[inside], course * height, out=raised[inside])
     phase, hertz = chance.uniform(0, 2 * np.pi, 2), chance.uniform(0.12, 0.3, 2)
     for name, p, h in zip(("brow_left", "brow_right"), phase, hertz, strict=True):
         drift = 0.06 * (1 + np.sin(2 * np.pi * h * time + p))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import ResultError, UnknownError
+from daemon.errors import TRIED_AGAIN, ResultError, UnknownError
 from daemon.system.fs import artifact
 
 #: Mouth shape: jaw drop; jaw drop with a round opening; lips that meet although the jaw is down (as far as `jaw`: shut); lower
@@ -59,9 +59,7 @@ class MotionTrack:
             ResultError: `picture-invalid`: a parameter is not finite.
         """
         if not np.isfinite(self.values).all():
-            raise ResultError(
-                "picture-invalid", "The motion track contains values that are not finite.", "The job is tried again."
-            )
+            raise ResultError("picture-invalid", "The motion track contains values that are not finite.", TRIED_AGAIN)
         with artifact(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -87,4 +85,4 @@ class MotionTrack:
                 numerator, denominator = (int(part) for part in data["fps"])
                 return cls(data["values"].astype(np.float32), Fraction(numerator, denominator), int(data["seed"]))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
-            raise UnknownError("motion-unreadable", f"{path.name} cannot be read ({exc}).", "Retry the job.") from exc
+            raise UnknownError("motion-unreadable", f"{path.name} cannot be read ({exc}).", TRIED_AGAIN) from exc

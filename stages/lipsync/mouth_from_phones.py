@@ -31,8 +31,8 @@ _REACH_S = 0.3
 #: Time in which the mouth comes to rest in a pause. s
 _REST_S = 0.20
 #: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
-_BREATH_LEAST_S, _BREATH_S = 0.22, 0.55
-_BREATH_SHAPE = {"jaw": 0.15, "lower_lip": 0.10, "pucker": 0.25}
+_BREATH_LEAST_S, _BREATH_S = 0.22, 0.60
+_BREATH_SHAPE = {"jaw": 0.16, "round": 0.20, "pucker": 0.42}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL = *_JAWS, MOUTH.index("seal")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
@@ -102,7 +102,8 @@ def blend_visemes(segments: list[VisemeSegment], duration: float) -> FloatArray:
         firm = _firmness(segment.viseme)[None] * hold[:, None].astype(np.float32)
         total[low:high] += firm
         value[low:high] += firm * _target(segment)[None]
-    return value / total
+    value /= total
+    return value
 
 
 def _firmness(viseme: Viseme) -> FloatArray:
@@ -135,14 +136,20 @@ def _smooth(values: FloatArray, sigma: float) -> FloatArray:
 
 def smooth_columns(mouth: FloatArray, sigma_s: float = 0.012) -> FloatArray:
     """Smooth every parameter over time (Gaussian, sigma in s)."""
-    return np.stack([_smooth(column, sigma_s * GRID_PER_S) for column in mouth.T], axis=1)
+    smooth = np.empty_like(mouth)
+    for number, column in enumerate(mouth.T):
+        smooth[:, number] = _smooth(column, sigma_s * GRID_PER_S)
+    return smooth
 
 
 def to_frames(mouth: FloatArray, frames: int, fps: Fraction) -> FloatArray:
     """Resample the inner grid to the times of the frames, [frames, len(MOUTH)]."""
     time = frame_times(frames, fps)
     grid = np.arange(len(mouth)) / GRID_PER_S
-    return np.stack([np.interp(time, grid, column) for column in mouth.T], axis=1).astype(np.float32)
+    found = np.empty((frames, mouth.shape[1]), np.float32)
+    for number, column in enumerate(mouth.T):
+        found[:, number] = np.interp(time, grid, column)
+    return found
 
 
 def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
@@ -150,12 +157,20 @@ def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
     return np.arange(frames) * float(1 / fps)
 
 
+def frames_between(time: npt.NDArray[np.float64], start: float, end: float) -> slice:
+    """Return the frames shown from `start` to `end`, s, both included. A motion is added to these alone, so that a second of
+    speech costs the same in a lecture as in a greeting.
+    """
+    return slice(int(np.searchsorted(time, start, "left")), int(np.searchsorted(time, end, "right")))
+
+
 def rest_in_pauses(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction) -> None:
     """Bring the mouth fully to rest in pauses, in place: the remainder of a fading shape goes smoothly to 0 within `_REST_S`."""
     time = frame_times(len(frames), fps)
     for segment in segments:
         if segment.viseme is REST and segment.end - segment.start > 0.1:
-            inside = (time > segment.start) & (time < segment.end)
+            first, last = np.searchsorted(time, segment.start, "right"), np.searchsorted(time, segment.end, "left")
+            inside = slice(int(first), int(last))
             away = np.minimum(time[inside] - segment.start, segment.end - time[inside] + 0.02)
             near = np.clip(1.0 - away / _REST_S, 0, 1)
             frames[inside] *= (near * near * (3 - 2 * near))[:, None].astype(np.float32)
@@ -169,12 +184,11 @@ def add_breaths(frames: FloatArray, segments: list[VisemeSegment], fps: Fraction
         if segment.viseme is not REST or length < _BREATH_LEAST_S:
             continue
         start = max(segment.start + 0.08, segment.end - _BREATH_S)
-        part = np.clip((time - start) / (segment.end - start), 0, 1)
-        breath = (
-            amount * np.sin(np.pi * np.minimum(part * 1.15, 1.0)) * ((time >= segment.start) & (time < segment.end))
-        )
+        inside = slice(*(int(at) for at in np.searchsorted(time, (segment.start, segment.end), "left")))
+        part = np.clip((time[inside] - start) / (segment.end - start), 0, 1)
+        breath = amount * np.sin(np.pi * np.minimum(part * 1.15, 1.0))
         for name, size in _BREATH_SHAPE.items():
-            column = frames[:, MOUTH.index(name)]
+            column = frames[inside, MOUTH.index(name)]
             np.maximum(column, (size * breath).astype(np.float32), out=column)
 
 
@@ -194,11 +208,15 @@ def enforce_touches(frames: FloatArray, segments: list[VisemeSegment], fps: Frac
             continue
         # The lips meet just before the sound is heard: a plosive is the release of a closure.
         start, end = segment.start - 0.015, max(segment.end - 0.01, segment.start + 0.01)
-        if not np.any((time >= start) & (time <= end)):
-            start = end = float(time[int(np.abs(time - (start + end) / 2).argmin())])
-        contact = contacts[segment.viseme.seal]
-        np.maximum(contact, _course(time, start, end, _MEET_S, _PART_S), out=contact)
-        np.maximum(near, _course(time, start, end, _TOUCH_JAW_S, _TOUCH_JAW_S), out=near)
+        shown = frames_between(time, start, end)
+        if shown.start >= shown.stop:
+            around = slice(max(shown.start - 1, 0), shown.start + 1)
+            nearest = int(np.abs(time[around] - (start + end) / 2).argmin())
+            start = end = float(time[around.start + nearest])
+        around = frames_between(time, start - _TOUCH_JAW_S, end + _TOUCH_JAW_S)
+        moment, contact = time[around], contacts[segment.viseme.seal][around]
+        np.maximum(contact, _course(moment, start, end, _MEET_S, _PART_S), out=contact)
+        np.maximum(near[around], _course(moment, start, end, _TOUCH_JAW_S, _TOUCH_JAW_S), out=near[around])
     down = frames[:, _JAW] + frames[:, _ROUND_JAW]
     limited = down - near.astype(np.float32) * np.maximum(down - _TOUCH_JAW, 0.0)
     frames[:, _JAWS] *= (limited / np.maximum(down, 1e-6))[:, None]

@@ -39,7 +39,7 @@ def mouth_from_sound(audio: AudioFeatures) -> FloatArray:
         "lower_lip": np.minimum(1.5 * level, 1) * (0.30 + 0.25 * hissing) * (1 - 0.6 * humming),
         "upper_lip": np.minimum(1.5 * level, 1) * (0.18 + 0.2 * hissing) * (1 - 0.8 * humming),
         "wide": np.minimum(1.6 * level, 1) * (0.75 * spread + 0.3 * hissing),
-        "pucker": np.minimum(1.6 * level, 1) * 0.75 * rounded * (1 - hissing),
+        "pucker": np.minimum(1.6 * level, 1) * 0.60 * rounded * (1 - hissing),
         "tongue": 0.2 + 0.4 * spread,
     }
     readings = np.stack([course.get(name, np.zeros_like(level)) for name in MOUTH], axis=1)

@@ -6,6 +6,7 @@ the rows of each patch that the mask shows are stored.
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from daemon.system import fs
 from stages.musetalk.blend import SIDE, paste_patch, resize_to_box
 from stages.musetalk.mask import MaskRegion
@@ -92,7 +93,7 @@ class PaintedMouths:
                 raise ValueError("its length does not match the number of frames")
             return found
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
-            raise UnknownError("motion-unreadable", f"{PIXELS_FILE} cannot be read ({exc}).", "Retry the job.") from exc
+            raise UnknownError("motion-unreadable", f"{PIXELS_FILE} cannot be read ({exc}).", TRIED_AGAIN) from exc
 
     @property
     def frame_bytes(self) -> int:
@@ -111,8 +112,9 @@ class PaintedMouths:
         if strength <= 0:
             return
         patch = np.zeros((SIDE, SIDE, 3), np.uint8)
-        self.pixels.seek(frame * self.frame_bytes)
-        patch[self.row :] = np.frombuffer(self.pixels.read(self.frame_bytes), np.uint8).reshape(-1, SIDE, 3)
+        # Not seek and read: processes that draw the same video share the position in the file.
+        stored = os.pread(self.pixels.fileno(), self.frame_bytes, frame * self.frame_bytes)
+        patch[self.row :] = np.frombuffer(stored, np.uint8).reshape(-1, SIDE, 3)
         mask = self.where.mask if strength >= 1 else np.round(self.where.mask * strength).astype(np.uint8)
         paste_patch(picture, resize_to_box(patch, self.where.box), self.where, mask)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
-from stages.lipsync.mouth_from_phones import frame_times
+from stages.lipsync.mouth_from_phones import frame_times, frames_between
 from stages.tts.timing import Phone
 
 FloatArray = npt.NDArray[np.float32]
@@ -39,6 +39,8 @@ def fill_gaps(mouth: FloatArray, by_ear: FloatArray, gaps: list[tuple[float, flo
     """Replace the mouth's course inside the gaps by `by_ear`, in place; both are [frames, len(MOUTH)]."""
     time = frame_times(len(mouth), fps)
     for start, end in gaps:
-        share = np.clip(np.minimum(time - start, end - time) / _TURN_S, 0, 1).astype(np.float32)[:, None]
-        mouth *= 1 - share
-        mouth += share * by_ear
+        inside = frames_between(time, start, end)
+        moment = time[inside]
+        share = np.clip(np.minimum(moment - start, end - moment) / _TURN_S, 0, 1).astype(np.float32)[:, None]
+        mouth[inside] *= 1 - share
+        mouth[inside] += share * by_ear[inside]

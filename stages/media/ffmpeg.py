@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from daemon.errors import AvatarError, MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, AvatarError, MachineError, UnknownError
 from daemon.system.process import die_with_parent, widen_pipe
 
 #: Names another ffmpeg than the packaged one: a path, or a command on PATH.
@@ -166,6 +166,4 @@ def ffmpeg_error(status: int, log: str, what: str) -> AvatarError:
         return MachineError("out-of-memory", f"ffmpeg ran out of memory: {what}.", "Free memory or ask for less.")
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
     last = log.strip().splitlines()[-3:] or ["it printed no message"]
-    return UnknownError(
-        "ffmpeg-failed", f"ffmpeg {how}: {what}: {' / '.join(last)}", "See the log; the job is tried again."
-    )
+    return UnknownError("ffmpeg-failed", f"ffmpeg {how}: {what}: {' / '.join(last)}", TRIED_AGAIN)

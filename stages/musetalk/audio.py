@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from daemon.errors import UnknownError
+from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.media.resample import resample
 from stages.media.wav import WavError, WavReader, open_wav
 from stages.musetalk.audio_windows import WINDOW, gather_windows, position_table, step_count, window_starts
@@ -42,7 +42,7 @@ class SpeechReader:
                 yield file
         except WavError as exc:
             raise UnknownError(
-                "speech-unreadable", f"{self._path.name} is not a 16-bit WAV ({exc}).", "Retry the job."
+                "speech-unreadable", f"{self._path.name} is not a 16-bit WAV ({exc}).", TRIED_AGAIN
             ) from exc
 
     def pieces(self) -> Iterator[FloatArray]:

@@ -37,7 +37,9 @@ def choose_placement(precision: Precision = "auto", device: str | None = None) -
         device: name of PyTorch's for a certain device.
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if where.type == "cuda" and where.index is None:  # torch's functions for memory take no CUDA device without an index
+    if (
+        where.type == "cuda" and where.index is None
+    ):  # torch's functions for memory take no CUDA device without an index
         where = torch.device("cuda", torch.cuda.current_device())
     if precision != "auto":
         return Placement(where, getattr(torch, precision))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from daemon.config.stage_settings import Musetalk
-from daemon.errors import UnknownError
+from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
 from stages.musetalk import face_box as boxes
 from stages.musetalk import mask, weights
@@ -74,7 +74,7 @@ class PortraitCache:
     def _prepare(self, encoded: bytes, landmarks: FloatArray) -> PreparedPortrait:
         decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
         if decoded is None:
-            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", "Retry the job.")
+            raise UnknownError("portrait-unreadable", "portrait.png cannot be read.", TRIED_AGAIN)
         picture, size = np.asarray(decoded, np.uint8), (decoded.shape[1], decoded.shape[0])
         newer = self._settings.version == "1.5"
         box = boxes.portrait_box(

@@ -7,6 +7,7 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.speech_length import check_estimate
 from stages.tts.engines.base import primary_language
 from stages.tts.engines.choose import VoiceChoice, choose_voice
 from stages.tts.text.clean import clean_text
@@ -18,11 +19,12 @@ def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
     """Check the voice, language and text of a job and return the chosen voice; None where the job names a sound file.
 
     Raises:
-        JobError, MachineError: what `choose_voice` and `check_text` raise.
+        JobError, MachineError: what `choose_voice`, `check_estimate` and `check_text` raise.
     """
     if manifest.text is None or manifest.audio is not None:
         return None
     choice = choose_voice(manifest, settings)
+    check_estimate(manifest, settings)
     check_text(manifest.text, settings, manifest.language)
     return choice
 

@@ -24,6 +24,7 @@ from stages.media.sound_track import SILENT_PEAK_DB, NoSoundError, SoundMix, cho
 from stages.media.wav import open_wav_writer, read_wav_blocks
 from stages.tts.phonemes.english_words import is_english_word
 from stages.tts.text.clean import clean_text
+from stages.tts.text.markup import recording_markup_warnings
 from stages.tts.text.sentences import Sentence, split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import Phone
@@ -124,6 +125,7 @@ def _check_complete(ctx: Context, seconds: float) -> None:
 def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
     """Return the sentences of the text and the phones found in the sound; both empty where there is no usable text."""
     text = clean_text(ctx.manifest.text or "")
+    ctx.warnings.extend(recording_markup_warnings(ctx.manifest.text or ""))
     if len(text) > MAX_CHARS_PER_S * (seconds + 1):
         ctx.warnings.append(
             f"The text is too long for {seconds:.0f} s of sound and is ignored. Write the words that are spoken in the sound."

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from daemon.config.lexicon import entries_for_language
-from daemon.errors import JobError, ResultError
+from daemon.errors import TRIED_AGAIN, JobError, ResultError
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
@@ -33,6 +33,8 @@ from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
 
+#: The pieces of a longer text are kept until the whole text is spoken.
+LONG_TEXT_CHARS = 5000
 #: Pause between the pieces of a sentence that is too long for one piece. s
 CLAUSE_PAUSE_S = 0.12
 #: Added to an engine's own time limit, so that the engine reports its timeout, with details, before the stage is killed. s
@@ -63,7 +65,8 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
         load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
     )
     kept = None
-    if engine.method == "aligned":  # engines without times of their own are slow
+    # Engines without times of their own are slow, and a long text takes long with any: it goes on after an interruption.
+    if engine.method == "aligned" or len(text) > LONG_TEXT_CHARS:
         # The aliases contain a profile's id, because another profile may get the same name while the job waits.
         terms = [choice.voice.id, choice.voice.aliases, settings.model_dump(mode="json")]
         engine = kept = CachedVoice(engine, ctx.path("said"), terms)
@@ -155,9 +158,7 @@ def _check_speech_file(ctx: Context, track: SpeechTrack) -> None:
     path.unlink()
     found = f"{samples / track.rate:.2f} s of sound with a peak of {peak:.4f}"
     wanted = f"{track.seconds:.2f} s with a peak of {least:g} or more"
-    raise ResultError(
-        "speech-invalid", f"speech.wav contains {found} after levelling; {wanted} expected.", "See the log."
-    )
+    raise ResultError("speech-invalid", f"speech.wav contains {found} after levelling; {wanted} expected.", TRIED_AGAIN)
 
 
 def _allow_time(ctx: Context, choice: VoiceChoice, piece: Piece, anew: bool) -> None:

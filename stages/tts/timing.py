@@ -126,7 +126,10 @@ def timed_words(
         words[-1] = _join_words(words[-1], carried)
     order = {number: place for place, number in enumerate(dict.fromkeys(owners))}
     words = [replace(word, sentence=order[number]) for word, number in zip(words, owners, strict=True)]
-    return [_timed_sentence(words, place, sentences[number]) for number, place in order.items()], words, kept
+    by_sentence: dict[int, list[Word]] = {}
+    for word, number in zip(words, owners, strict=True):
+        by_sentence.setdefault(number, []).append(word)
+    return [_timed_sentence(mine, sentences[number]) for number, mine in by_sentence.items()], words, kept
 
 
 def _join_words(first: Word, second: Word) -> Word:
@@ -136,7 +139,6 @@ def _join_words(first: Word, second: Word) -> Word:
     return replace(first, text=f"{first.text}{second.text}" if second.glued else f"{first.text} {second.text}")
 
 
-def _timed_sentence(words: Sequence[Word], place: int, written: Sentence) -> Sentence:
-    mine = [word for word in words if word.sentence == place]
+def _timed_sentence(mine: Sequence[Word], written: Sentence) -> Sentence:
     glued = frozenset(at for at, word in enumerate(mine) if word.glued)
     return Sentence(tuple(word.text for word in mine), written.ends_paragraph, glued=glued)

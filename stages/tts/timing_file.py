@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.errors import UnknownError, first_invalid
+from daemon.errors import TRIED_AGAIN, UnknownError, first_invalid
 from daemon.system.fs import artifact
 from stages.tts.text.sentences import Sentence
 from stages.tts.timing import UNKNOWN_PHONE, Phone, Word, timed_words
@@ -74,7 +74,7 @@ def read_timing(path: Path) -> Timing:
         return _adapter().validate_json(data)
     except ValidationError as exc:
         why = first_invalid(exc, "the file")
-        raise UnknownError("timing-unreadable", f"timing.json cannot be read ({why}).", "Retry the job.") from exc
+        raise UnknownError("timing-unreadable", f"timing.json cannot be read ({why}).", TRIED_AGAIN) from exc
 
 
 @functools.cache

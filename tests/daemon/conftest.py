@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.intake.companion_files import CompanionFiles
 from daemon.system import fs
 from tests.support.canary import CANARY
 from tests.support.disk import Disk, unavailable
@@ -73,6 +74,25 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     assert path.read_bytes() == CANARY
     assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
     assert [entry.name for entry in path.parent.iterdir()] == ["canary"]
+
+
+@pytest.fixture(autouse=True)
+def close_kept_copies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Closes the copies of files that the intakes in this process keep at hand: at the end of the test, and when called."""
+    closes: list[Callable[[], object]] = []
+    make = CompanionFiles.__init__
+
+    def noted(one: CompanionFiles) -> None:
+        make(one)
+        closes.append(one.close)
+
+    def close() -> None:
+        while closes:
+            closes.pop()()
+
+    monkeypatch.setattr(CompanionFiles, "__init__", noted)
+    yield close
+    close()
 
 
 @pytest.fixture

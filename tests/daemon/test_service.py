@@ -51,7 +51,7 @@ BAD: list[tuple[str, str | bytes | dict[str, Any], dict[str, bytes | Path], str]
     ("blank text", {**VIDEO, "text": "  \n "}, {"p__png": PORTRAIT}, "text-empty"),
     ("symbols", {"kind": "speech", "text": "*** --- ✨🎉 ---"}, {}, "text-unspeakable"),
     ("cyrillic", {"kind": "speech", "text": "Привет, как дела сегодня?"}, {}, "text-not-english"),
-    ("too long", {"kind": "speech", "text": "word " * 1001}, {}, "text-too-long"),
+    ("too long", {"kind": "speech", "text": "word " * 12_001}, {}, "text-too-long"),
     (
         "a text named png",
         {**VIDEO, "image": "t.png"},

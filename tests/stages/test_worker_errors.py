@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, LackingError, MachineError, ResultError
+from daemon.errors import AvatarError, JobError, LackingError, MachineError, ResultError
 from daemon.wire import ErrorReport, RunRequest
 from stages import worker
 
@@ -47,3 +47,28 @@ def test_a_fault_that_concerns_one_job_stops_no_lane_and_only_a_wrong_result_end
     told = report.to_exception()
     assert (type(told), told.fault, told.code) == (ResultError, "machine", error.code)
     assert not isinstance(told, MachineError)  # which pauses the lane for all jobs
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (JobError("x", "/srv/a/models/piper/b.onnx.json cannot be used.", "See /srv/a/models."), "models/piper/b.onnx.json"),
+        (FileNotFoundError(2, "No such file", "/srv/a/spool/tts/running/job-1/x"), "'spool/tts/running/job-1/x'"),
+        (ResultError("x", "The file (/srv/a/spool/cache/x) is wrong."), "(cache/x)"),
+        (JobError("x", "Not “/srv/a/models-2/x” or “my/srv/a/models/x”."), "“/srv/a/models-2/x” or “my/srv/a/models/x”"),
+        # An operator needs the whole path, and no status shows this
+        (MachineError("model-missing", "/srv/a/models/x does not exist."), "/srv/a/models/x"),
+    ],
+)  # fmt: skip
+def test_what_people_read_names_no_folder_of_the_machine(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "run_stage", fails)
+    sent = Sent()
+    folders = {"models": "/srv/a/models", "spool": "/srv/a/spool", "cache": "/srv/a/spool/cache"}
+    settings = Settings.model_validate({"paths": folders})
+    worker.run_and_report(cast(RunRequest, SimpleNamespace(job="j")), settings, cast(Any, sent), "cpu")
+    assert told in sent.messages[0].message

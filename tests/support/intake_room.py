@@ -50,6 +50,10 @@ class Room:
         """Look, wait as long as files must stand still, look again."""
         return [*self.look(), *self.look(SETTLE_S)]
 
+    def settle_names(self) -> list[str]:
+        """As `settle`; returns the names of the jobs."""
+        return [job.name for job in self.settle()]
+
     def put(self, name: str, content: str | bytes = SPEECH) -> Path:
         path = self.inbox / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,10 @@ LONG = (
     "tests/daemon/queue/test_power.py",
     "tests/daemon/cli/test_doctor.py",
     "tests/stages/tts/engines/test_other_python.py",
+    "tests/stages/tts/engines/test_xtts.py",
+    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/stages/tts/engines/test_voices.py",
+    "tests/stages/face/test_hostile_pictures.py",
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from daemon.config import Settings
 from daemon.errors import AvatarError
 from daemon.events import Events, Subscriber
+from daemon.jobs.facts import SourceFile
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.stages import Stage
@@ -22,6 +23,7 @@ from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
+from daemon.system.file_key import file_key
 from daemon.system.mount_guard import MountGuard
 
 #: Only ends a test that hangs, in s.
@@ -184,6 +186,14 @@ class QueueRoom:
         self.spool.save_job(job, directory)
         self.ready_queue.add(job)
         return job
+
+    def put_source(self, name: str, content: bytes, still_s: float) -> SourceFile:
+        """A file in the inbox, as a job knows it that has copied it. `still_s`: how long it had been unchanged by then."""
+        path = self.settings.paths.inbox / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        with path.open("rb") as file:
+            return SourceFile(name, list(file_key(file.fileno())), still_s)
 
     async def take(self, job: Job) -> tuple[Job, Path]:
         """Start a job's stage, as a lane does once its turn has come."""

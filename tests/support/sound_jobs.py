@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
+import stages.tts
 from daemon.config import Settings
+from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.planes import PlanarFrame
@@ -62,6 +65,17 @@ def meter(path: Path) -> tuple[float, float]:
 def timing(ctx: Context) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(ctx.path("timing.json").read_text(encoding="utf-8"))
     return found
+
+
+def refused(ctx: Context) -> JobError:
+    """The error, with message and hint, with which the tts stage refuses a job; nothing is left of its work."""
+    with pytest.raises(JobError) as caught:
+        stages.tts.run(ctx)
+    assert caught.value.message
+    assert caught.value.hint
+    assert not list(ctx.job_dir.glob("*.wav"))
+    assert not list(ctx.job_dir.glob(".*"))
+    return caught.value
 
 
 def ffmpeg(*arguments: str) -> None:

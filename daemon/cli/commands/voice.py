@@ -43,7 +43,7 @@ for command in voice_profiles.COMMANDS:
 @json_option
 @click.pass_obj
 def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool) -> None:
-    """Every voice with engine, language, gender, licence, and whether it is installed."""
+    """Every voice with its engine, what it sounds like, its licence, and whether it is installed."""
     listed = [
         row
         for row in _rows(shell)
@@ -62,7 +62,7 @@ def _rows(shell: Shell) -> list[VoiceRow]:
 
 @voice.command()
 @click.argument("name", metavar="VOICE")
-@click.argument("text")
+@click.argument("text", required=False)
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default="speech.wav", show_default=True,
     help="The WAV file to write; one that is there is replaced.",
@@ -72,14 +72,16 @@ def _rows(shell: Shell) -> list[VoiceRow]:
 @json_option
 @click.pass_obj
 def speak(
-    shell: Shell, name: str, text: str, output: Path, language: str | None, speed: float | None, as_json: bool
+    shell: Shell, name: str, text: str | None, output: Path, language: str | None, speed: float | None, as_json: bool
 ) -> None:
     """Say TEXT with VOICE into a WAV file, at once and without the daemon. TEXT may be - for standard input.
 
-    Who may not read the voices' files hands in a job for it, and takes the sound out of the outbox.
+    VOICE is a name or a description such as "british female". Without TEXT it says a sample in its language. Who may not read
+    the voices' files hands in a job for it, and takes the sound out of the outbox.
     """
     language = language or _own_language(name, _rows(shell))
-    wanted = {"kind": "speech", "text": words_of(text), "voice": name, "language": language, "speed": speed}
+    text = _sample(language or "en") if text is None else words_of(text)
+    wanted = {"kind": "speech", "text": text, "voice": name, "language": language, "speed": speed}
     wanted = {key: value for key, value in wanted.items() if value is not None}
     manifest = check(wanted)
     if outbox_view.voices_closed(shell):
@@ -105,10 +107,22 @@ def speak(
 
 def _own_language(name: str, rows: list[VoiceRow]) -> str | None:
     """The language of a voice that is a person's, or that does not speak English; None where English will do."""
+    from stages.tts.engines.voice_words import read_voice_words  # loads no engine
+
     meant = [row for row in rows if row.is_called(name)]
+    if not meant and (words := read_voice_words(name)):
+        return words.language or None
     if not meant or any(row.speaks("en") and not row.profile for row in meant):
         return None
     return next(iter(meant[0].languages), None)
+
+
+def _sample(language: str) -> str:
+    from stages.tts.engines.plain_sentences import sentences_in  # loads no engine
+
+    if (sentences := sentences_in(language)) is None:
+        raise click.UsageError(f"There is no sample text in the language '{language}': give TEXT.")
+    return sentences
 
 
 async def _run(settings: Settings, request: RunRequest) -> Result:
@@ -129,8 +143,7 @@ def _table(rows: list[VoiceRow]) -> None:
         return
     width = max(len(row.id) for row in rows)
     for row in rows:
-        languages = ", ".join(row.languages[:3]) + (", …" if len(row.languages) > 3 else "")
         state = click.style("installed", fg="green") if row.installed else click.style("not here ", fg="yellow")
-        click.echo(f"{row.id:{width}}  {state:9}  {languages:12}  {row.gender or '-':6}  {row.licence}")
+        click.echo(f"{row.id:{width}}  {state:9}  {row.description}; {row.licence}")
     for remedy in dict.fromkeys(f"{row.engine}: {row.lacking}. {row.remedy}" for row in rows if row.lacking):
         click.echo(remedy)

@@ -33,6 +33,11 @@ def luma(colour: Colour) -> float:
     return float(colour @ LUMA)
 
 
+def red_share(colours: Colour) -> Colour:
+    """How much more red than green is in RGB colours [..., 3], as a part of their sum."""
+    return np.asarray((colours[..., 0] - colours[..., 1]) / np.maximum(colours.sum(axis=-1), 1.0))
+
+
 @dataclass(frozen=True)
 class FaceColours:
     """Colours of a portrait.

@@ -19,7 +19,7 @@ from stages.face.rig.face_frame import FaceFrame, smoothstep
 Grid = npt.NDArray[np.float64]
 
 #: Displacement at full strength, in units. Clear open vowels use about two thirds of the jaw's range.
-JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.56, 0.13, 0.10, 0.125, 0.125
+JAW, LOWER_LIP, _UPPER_LIP, _WIDE, _PUCKER = 0.60, 0.13, 0.10, 0.125, 0.100
 _JAW_NARROWS = 0.07
 #: The upper lip rises by at most this fraction of the room between it and the nose, so that the skin there is not squeezed flat.
 _ROOM_USED = 0.33
@@ -33,11 +33,14 @@ _ROUND_HALF, _LEAST_ROUND_HALF, _WINGS, _WINGS_PRESS = 0.84, 0.80, 0.15, 0.11
 _ROUND_CORNER = 0.48
 #: Fractions by which puckered lips become thicker, at their middle and toward the corners.
 _FULLER, _FULLER_ASIDE = 0.16, 0.34
+#: Puckered lips come down over the upper teeth: the upper lip's middle by so many units, the corners by half of it. A mouth that
+#: is open in the picture shows more of them: all of it comes down by this fraction of its gap more, and at most so many units.
+_COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.145, 0.75, 0.165
 #: Lips that close while the jaw is down: the lower lip does this part of the way, the upper lip the rest.
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.31
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.27
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -58,6 +61,11 @@ _FROWN_DOWN, _FROWN_IN, _FROWN_REACH = 0.020, 0.014, 0.10
 def lower_closes(gap: float, unit: float) -> float:
     """The part of a mouth's greatest `gap`, px, that the lower lip closes."""
     return 1.0 - min(_UPPER_CLOSES, _UPPER_CLOSES_MOST * unit / max(gap, 1e-6))
+
+
+def pucker_lowers(gap: float, unit: float) -> float:
+    """How far a mouth with a greatest `gap` in the picture, px, comes down as a whole when it is puckered, px."""
+    return min(_COVERS_OPEN * gap, _COVERS_OPEN_MOST * unit)
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,10 @@ class ExpressionFields:
         reach = (1 - side) * 0.95 * abs(self._frame.nose) + side * 1.25 * self._frame.unit
         return 1.0 - smoothstep(-self._above / reach)
 
+    def _fade_down(self, lip: float) -> Grid:
+        """1 at the lower lip's edge and above, and down to the part `lip` of its thickness; 0 within the chin."""
+        return 1.0 - smoothstep((self._below - lip * self._frame.lower_lip) / (0.7 * self._frame.chin))
+
     def _jaw(self, lens: Grid, corner: float) -> ExpressionField:
         """The jaw drops and opens the lips by `lens`: the chin and the lower lip as one, the corners by the part `corner`, the
         upper lip not at all.
@@ -183,8 +195,7 @@ class ExpressionFields:
         return np.asarray(self._t / (1.0 + np.abs(self._t) ** 10) ** (1 / 10))
 
     def _lower_lip(self) -> ExpressionField:
-        fade = 1.0 - smoothstep((self._below - 0.7 * self._frame.lower_lip) / (0.7 * self._frame.chin))
-        return self._vertical(LOWER_LIP * self._frame.unit * self._lens * fade, self._zero()[..., 0])
+        return self._vertical(LOWER_LIP * self._frame.unit * self._lens * self._fade_down(0.7), self._zero()[..., 0])
 
     def _upper_lip(self) -> ExpressionField:
         frame = self._frame
@@ -204,11 +215,11 @@ class ExpressionFields:
         return ExpressionField(shift, shift.copy())
 
     def _pucker(self) -> ExpressionField:
-        """The corners move inward and the lips become fuller, as in rounded vowels."""
+        """The corners move inward, the lips become fuller and come down over the upper teeth, as in rounded vowels."""
         lower, upper = self._zero(), self._zero()
         half = sum(self._frame.half_mouth) / 2
         broader = half - _USUAL_HALF * self._frame.face_width  # than a mouth at rest: a smile
-        inward = min(_PUCKER * self._frame.unit + 0.6 * max(broader, 0.0), _MOST_INWARD * half)
+        inward = min(_PUCKER * self._frame.unit + 0.5 * max(broader, 0.0), _MOST_INWARD * half)
         lower[..., 0] = upper[..., 0] = -inward * self._toward_middle(0.7)
         level = self._level()
         aside = np.minimum(np.abs(self._t), 1.0)
@@ -220,6 +231,11 @@ class ExpressionFields:
         upper[..., 1] = fuller * self._behind_lip(self._above, self._frame.upper_lip) + level
         lower[..., 1] -= press * self._near_lip(self._below, self._frame.lower_lip)
         upper[..., 1] += press * self._near_lip(-self._above, self._frame.upper_lip)
+        over_teeth, as_whole = _COVERS * self._frame.unit, pucker_lowers(float(self._gap.max()), self._frame.unit)
+        corner = 0.5 * smoothstep(aside)
+        beside = 1.0 - smoothstep(self._beyond / 1.1)
+        upper[..., 1] += (over_teeth * (1.0 - corner) + as_whole) * beside * self._fade_up()
+        lower[..., 1] += (over_teeth * corner + as_whole) * beside * self._fade_down(0.7)
         return ExpressionField(lower, upper)
 
     def _level(self) -> Grid:
@@ -252,8 +268,7 @@ class ExpressionFields:
     def _tuck(self) -> ExpressionField:
         """For F and V: the lower lip rises under the upper teeth and turns in."""
         frame = self._frame
-        fade = 1.0 - smoothstep((self._below - 0.8 * frame.lower_lip) / (0.7 * frame.chin))
-        lower = -_TUCK * frame.unit * self._lens * fade
+        lower = -_TUCK * frame.unit * self._lens * self._fade_down(0.8)
         lower -= 0.28 * self._thickening(self._below, frame.lower_lip)
         return self._vertical(lower, self._zero()[..., 0])
 

@@ -81,11 +81,18 @@ def arbitrariness(picture: FloatArray, known: FloatArray, colours: FloatArray) -
 
 def grain(picture: Picture, known: npt.NDArray[Any]) -> FloatArray:
     """Make noise like the picture's own where it is `known`, [height, width]; it is the same for the same picture."""
-    height, width = known.shape
+    return noise(known.shape, grain_strength(picture, known))
+
+
+def grain_strength(picture: Picture, known: npt.NDArray[Any]) -> float:
+    """Standard deviation of an RGB picture's grain where it is `known`, 8-bit levels."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = np.abs(grey - blur(grey, _FINE))[known > 0]
     # The median is that of the flat parts; a Gaussian's median deviation is 0.67 of its sigma.
-    strength = min(float(np.median(fine)) / 0.67, _MOST_GRAIN) if fine.size else 0.0
-    noise = np.random.default_rng(0).standard_normal((height, width), np.float32)
-    soft = blur(noise, 0.7)
+    return min(float(np.median(fine)) / 0.67, _MOST_GRAIN) if fine.size else 0.0
+
+
+def noise(shape: tuple[int, ...], strength: float) -> FloatArray:
+    """Noise of this standard deviation, as fine as grain, [height, width]; always the same."""
+    soft = blur(np.random.default_rng(0).standard_normal(shape, np.float32), 0.7)
     return np.asarray(soft * (strength / max(float(soft.std()), 1e-6)), np.float32)

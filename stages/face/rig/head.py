@@ -24,13 +24,21 @@ _BREATH = 0.016
 _SHOULDERS = 1.25
 #: In a picture that cannot be split, movement fades out within this fraction of the shorter side from the border.
 _UNSPLIT_BORDER = 0.28
-#: The head's depth, in face widths: a ridge along the nose for turns, one across it for nods. One picture does not show what a
+#: The head's depth, in face widths: a ridge along the nose, for turns and for nods. One picture does not show what a
 #: turning nose uncovers, and even slopes let the face turn twice as far as its own depth does, for the same stretch.
 _PEAK, _SIDE, _SOFTEN = 0.5, 0.66, 0.08
-#: From the nose up and down to where the depth is 0, in face heights.
-_UP, _DOWN, _BESIDE = 0.95, 0.85, 0.75
-#: The nose stands out from that: half its width and height, and its share of the depth.
-_TIP = (0.4, 0.38, 0.45)
+#: A nod moves the ridge down and the sides of the face less, which shears the face: for the same turn, half the strain of
+#: pressing and stretching it. The ridge is round, or brows would slant at every nod. Its half width, in face widths, and power;
+#: from where and to where it rises above the chin and falls again below, in face heights; the share of the nose, which stands
+#: out from it; and the nose's half width and height.
+_NOD_SIDE, _NOD_ROUND, _NOD_RISES, _NOD_FALLS, _NOD_NOSE, _NOSE = (
+    0.6,
+    1.75,
+    (-1.85, -0.66),
+    (-0.4, 0.9),
+    0.3,
+    (0.4, 0.38),
+)
 
 
 class HeadFields:
@@ -93,10 +101,13 @@ class HeadFields:
         level = smoothstep((self._below(frame.chin) + 1.75) / 0.7) * (
             1.0 - smoothstep(self._below(0.7 * frame.chin) / 0.7)
         )
+        below = self._below(frame.chin)
+        rise = (below - _NOD_RISES[0]) / (_NOD_RISES[1] - _NOD_RISES[0])
+        fall = (_NOD_FALLS[1] - below) / (_NOD_FALLS[1] - _NOD_FALLS[0])
         aside, down = np.abs(self._x - nose[0]) / wide, (self._y - nose[1]) / high
-        dome = np.hypot(np.where(down < 0, down / _UP, down / _DOWN), (aside / _BESIDE) ** 2.5)
-        tip = np.hypot(down / _TIP[1], aside / _TIP[0])
-        heights = (1 - _TIP[2]) * np.clip(1.0 - dome, 0.0, 1.0) + _TIP[2] * np.clip(1.0 - tip, 0.0, 1.0)
+        ridge = np.clip(np.minimum.reduce([rise, fall, 1.0 - (aside / _NOD_SIDE) ** _NOD_ROUND]), 0.0, 1.0)
+        tip = np.clip(1.0 - np.hypot(down / _NOSE[1], aside / _NOSE[0]), 0.0, 1.0)
+        heights = (1 - _NOD_NOSE) * ridge + _NOD_NOSE * tip
         soft = _SOFTEN * wide / step
         across = blur(_PEAK * wide * sides * level * around, soft)
         along = blur(_PEAK * wide * heights * around, soft)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from stages.face.eye_outline import EyeOutline, strongest_path
 from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
+from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -26,6 +27,12 @@ _ASIDE, _ABOVE, _BELOW = 0.34, 0.72, 0.62
 LOWER_LID_RISE = 0.15
 #: Height of the lashes above the lid's edge, and of the skin that a closing lid unfolds, in eye widths.
 _LASHES, _UNFOLDS = 0.15, 0.34
+#: A crease is at most so far above the edge, in eye widths, and takes so much of the light; others are not seen.
+_HIGHEST_CREASE, _SEEN_CREASE = 0.26, 0.07
+#: A crease takes at least and at most this share of the light; its line's half width upward and down to the lid, in eye widths.
+_LEAST_CREASE, _MOST_CREASE, _CREASE = 0.05, 0.4, (0.05, 0.03)
+#: Weight in the lid's colours of the skin below the eye, and of the open lid itself, which its fold and lashes shade.
+_FROM_BELOW, _FROM_LID = 0.1, 0.35
 #: Greatest height of a rim of glasses, in eye widths, and how much darker than the skin beside it it is at least.
 _RIM_HEIGHT, _RIM_DARK = 0.13, 0.13
 
@@ -47,6 +54,8 @@ class Lid:
         side: the same, but it reaches beyond the outer corner as far as the lashes there do.
         stray: single lashes high above the edge, 0 to 1, [height, width].
         along: column of `lashes` for each pixel, [height, width].
+        fold: px above the edge at which the crease is, [height, width].
+        crease: how much of the light the crease takes away, 0 to 1, [height, width].
         rim: 1 where the rim of glasses is before the lid, 0 elsewhere, [height, width].
         lashes: darkness of the lid's edge, 0 to 1, [reach, width]: row r lies `offset` - r px above the edge.
         offset: rows of `lashes` above the edge.
@@ -64,6 +73,8 @@ class Lid:
     taper: Grid
     side: Grid
     stray: Grid
+    fold: Grid
+    crease: Grid
     rim: Grid
     along: Grid
     lashes: Grid
@@ -73,7 +84,7 @@ class Lid:
 
 def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceColours) -> Lid:
     """Prepare the eye on the picture's left (`side` 0) or right (1) of an RGB portrait."""
-    eye = EyeOutline.of(landmarks, side)
+    eye = with_lower_lid(portrait, EyeOutline.of(landmarks, side))
     box = eye.box(_ASIDE, _ABOVE, _BELOW, (portrait.shape[1], portrait.shape[0]))
     shown = portrait[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     along, down = eye.local(box)
@@ -82,10 +93,17 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
     taper = np.clip(opening / max(0.4 * float(opening.max()), 1.0), 0, 1)
     strip = _Strip(eye, box)
     top = strip.over(_free_height(strip, eye), along)
-    covered = (below > -np.maximum(0.62 * top, 0.09 * eye.width) * taper) & (below < opening + 0.13 * eye.width * taper)
-    skin = _fill_softly(shown, _bare(shown, ~(covered & (taper > 0)), eye.width), eye.width)
-    opening = opening + strip.over(_white_below(strip, shown, skin, eye), along) * taper
+    heights, depths = _crease(strip, shown, eye)
+    fold = strip.over(heights, along)
+    covered = (below > -0.09 * eye.width * taper) & (below < opening + 0.13 * eye.width * taper)
+    bare = _bare(shown, ~(covered & (taper > 0)), eye.width)
+    # The lid continues the socket above it; the light falls on the skin below in another way.
+    share = np.where(below > 0.5 * opening, _FROM_BELOW, np.where(below > -0.62 * top, _FROM_LID, 1.0))
+    skin = _fill_softly(shown, bare * share.astype(np.float32), eye.width)
     stray = _single_lashes(shown, skin, eye)
+    from_fold = (-below - fold) / eye.width
+    line = np.exp(-np.square(from_fold / np.where(from_fold > 0, *_CREASE)))
+    crease = np.asarray(strip.over(depths, along) * line, np.float32)
     lashes, offset, colour = _lashes(strip, shown, skin, eye, side)
     return Lid(
         origin=(box[0], box[1]),
@@ -99,6 +117,8 @@ def paint_lid(portrait: Picture, landmarks: FloatArray, side: int, tones: FaceCo
         taper=taper,
         side=_side(along / eye.width if side == 0 else 1 - along / eye.width),
         stray=stray,
+        fold=fold,
+        crease=crease,
         rim=_rim(strip, shown, eye, along, down),
         along=along - strip.start,
         lashes=lashes,
@@ -181,6 +201,39 @@ def _free_height(strip: _Strip, eye: EyeOutline) -> npt.NDArray[np.float64]:
     return np.maximum(_smooth(np.minimum(brow, _UNFOLDS * eye.width), 0.1 * eye.width), 2.0)
 
 
+def _crease(strip: _Strip, shown: Grid, eye: EyeOutline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Find the crease over the open lid: px above the edge, and the share of the light that it takes, for each column.
+
+    It is dark between two brighter strips, the lid and the skin above; lashes, which rise from the edge, are not.
+    """
+    width = eye.width
+    rows = np.arange(0, round((_UNFOLDS + 0.1) * width) + 1, dtype=np.float64)
+    level = strip.read(blur(shown.mean(axis=-1), max(0.01 * width, 0.4)), strip.upper, -rows)  # upward from the edge
+    wide = cv2.getStructuringElement(cv2.MORPH_RECT, (max(round(0.12 * width), 2) | 1, 1))
+    level = np.asarray(cv2.morphologyEx(level, cv2.MORPH_CLOSE, wide), np.float32)  # without single lashes
+    lid = np.maximum.accumulate(level, axis=0)
+    reach = max(round(0.14 * width), 2)
+    window = cv2.getStructuringElement(cv2.MORPH_RECT, (1, reach))
+    over = cv2.dilate(level, window, anchor=(0, 0))  # brightest within `reach` rows farther up
+    depth = np.clip(1 - level / np.maximum(np.minimum(lid, over), 1.0), 0, 1)
+    low, high = round(0.05 * width), round(_HIGHEST_CREASE * width)
+    place = 2 * strip.columns / width - 1
+    near = np.abs(place) < 1.15
+    path = low + strongest_path(depth[low : high + 1, near].astype(np.float64), 0.01)
+    found = np.take_along_axis(depth[:, near], path[None], axis=0)[0]
+    default = 0.13 * width * (1 - 0.35 * np.clip(place * place, 0, 1))
+    if float(np.median(found)) < _SEEN_CREASE:
+        return default, np.full(len(place), _LEAST_CREASE)
+    weights = np.sqrt(np.clip(found, 1e-3, 0.2))
+    curve = np.poly1d(np.polyfit(place[near], rows[path], 3, w=weights))
+    heights = np.clip(curve(np.clip(place, -1.15, 1.15)), 0.04 * width, high)
+    strip_of = np.arange(len(place))
+    around = np.arange(-round(0.03 * width), round(0.03 * width) + 1)
+    at = np.clip(np.round(heights).astype(int)[None] + around[:, None], 0, len(rows) - 1)
+    depths = _smooth(depth[at, strip_of[None]].max(axis=0).astype(np.float64), 0.1 * width)
+    return heights, np.clip(depths, _LEAST_CREASE, _MOST_CREASE)
+
+
 def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -> Grid:
     """Find the rim of glasses over the eye: 1 on it, 0 elsewhere, [height, width].
 
@@ -204,24 +257,13 @@ def _rim(strip: _Strip, shown: Grid, eye: EyeOutline, along: Grid, down: Grid) -
     return np.asarray(np.maximum(core, near * blur(np.clip(darker / _RIM_DARK - 0.2, 0, 1), 0.5)), np.float32)
 
 
-def _white_below(strip: _Strip, shown: Grid, skin: Grid, eye: EyeOutline) -> npt.NDArray[np.float64]:
-    """How far the white of the eye reaches below the mesh's lower lid, px for each column."""
-    rows = np.arange(-2, round(0.09 * eye.width) + 2, dtype=np.float64)
-    bluer = strip.read(shown[..., 2] - skin[..., 2], strip.lower, rows)  # blue: the white's difference from any skin
-    white = np.clip(np.logical_and.accumulate(bluer > 14.0, axis=0).sum(axis=0) - 1.0, 0, None)
-    # As a whole: an edge that follows single bright spots would be wavy.
-    place = 2 * strip.columns / eye.width - 1
-    curve = np.poly1d(np.polyfit(place[strip.inside], np.minimum(white, 0.05 * eye.width)[strip.inside], 2))
-    return np.clip(curve(np.clip(place, -1, 1)), 0, None)
-
-
 def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, tones: FaceColours) -> Grid:
     """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
     fine = shown.mean(axis=-1)
-    fine = fine - blur(fine, max(0.03 * eye.width, 1.0))
+    fine = fine - blur(fine, max(0.05 * eye.width, 1.0))
     fine = fine - cv2.blur(fine, (max(round(0.2 * eye.width), 3) | 1, 1))  # no creases
     fine *= np.clip(1 - 2 * blur(stray, 1.0), 0, 1)
-    most = 2.5 * tones.grain + 1.0
+    most = 4.0 * tones.grain + 2.0
     low, high = 0.55 * top, np.maximum(top, 0.55 * top + 2.0)
     span = high - low
     place = np.abs(np.mod(-below - low + span, 2 * span) - span) + low  # px above the edge, between low and high

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.face_frame import FaceFrame
+from stages.face.rig.slight_gap import find_slight_gap
 from stages.face.sampling import blur, sample
 
 #: Points of a curve, corner to corner.
@@ -24,6 +25,10 @@ _STEPS, _FLANK = 12, 7
 #: Width of the seam between lip and teeth that is given to the interior, in mouth widths: otherwise specks of teeth stay on
 #: closed lips.
 _HEM = 0.010
+#: The opening of a mouth ends this part of the way from the mesh's inner corners to its outer ones.
+_BEYOND_CORNERS = 0.5
+#: Up to this gap in the mesh (in mouth widths), which cannot see a slight one, the picture tells where the lips end; the seam.
+_SLIGHT_GAP, _SLIGHT_HEM = 0.06, 0.004
 
 
 def lip_curves(
@@ -32,16 +37,45 @@ def lip_curves(
     """Find the lower edge of the upper lip and the upper edge of the lower lip in an RGB portrait, [SAMPLES, 2] px each."""
     upper = _smooth_curve(frame.local(landmarks[list(mesh.UPPER_LIP_INNER), :2]))
     lower = _smooth_curve(frame.local(landmarks[list(mesh.LOWER_LIP_INNER), :2]))
-    if mesh.lip_gap(landmarks) < CLOSED_GAP:
-        upper = lower = _follow(portrait, (upper + lower) / 2, frame, mesh.mouth_width(landmarks), _darkness)
+    gap, width = mesh.lip_gap(landmarks), mesh.mouth_width(landmarks)
+    slightly = _slightly_open(portrait, (upper + lower) / 2, frame, width) if gap < _SLIGHT_GAP else None
+    if slightly is not None and (gap < CLOSED_GAP or not np.array_equal(*slightly)):
+        upper, lower = slightly
     else:
-        upper = _follow(portrait, upper, frame, mesh.mouth_width(landmarks), _evenness)
-        lower = _follow(portrait, lower, frame, mesh.mouth_width(landmarks), _evenness)
-        hem = np.sin(np.linspace(0, np.pi, SAMPLES)) ** 0.5 * (_HEM * mesh.mouth_width(landmarks))
-        upper[:, 1] -= hem
-        lower[:, 1] += hem
+        upper, lower = (_longer(edge, frame.local(landmarks[[61, 291], :2])) for edge in (upper, lower))
+        upper = _follow(portrait, upper, frame, width, _evenness)
+        lower = _follow(portrait, lower, frame, width, _evenness)
+        _widen(upper, lower, _HEM * width)
     _meet_at_corners(upper, lower)
     return frame.picture(upper).astype(np.float32), frame.picture(lower).astype(np.float32)
+
+
+def _slightly_open(
+    portrait: npt.NDArray[np.uint8], line: npt.NDArray[np.float64], frame: FaceFrame, width: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The edges of lips that are nearly shut near a `line`; both are the same if the picture shows no gap."""
+    line = _follow(portrait, line, frame, width, _darkness)
+    ends, height = find_slight_gap(portrait, line, frame, width)
+    upper, lower = line.copy(), line.copy()
+    if height > CLOSED_GAP:
+        for edge, end in ((upper, ends[:, 0]), (lower, ends[:, 1])):
+            edge[:, 1] = _round_off(line[:, 1] + end, 1.5)
+        _widen(upper, lower, _SLIGHT_HEM * width)
+    return upper, lower
+
+
+def _longer(edge: npt.NDArray[np.float64], outer: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The edge with ends nearer to the `outer` corners, [2, 2] px: the mesh's inner ones lie within what an open mouth shows."""
+    ends = edge[[0, -1]] + _BEYOND_CORNERS * (outer - edge[[0, -1]])
+    return _smooth_curve(np.concatenate([ends[:1], edge, ends[1:]]))
+
+
+def _widen(upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64], by: float) -> None:
+    """Move both edges apart by so many px, in place, by more toward the corners, where the edge is least clear, and not there."""
+    aside = np.abs(np.linspace(-1, 1, SAMPLES))
+    hem = by * (1 + 1.5 * aside**2) * (1 - aside**10)
+    upper[:, 1] -= hem
+    lower[:, 1] += hem
 
 
 def _meet_at_corners(upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]) -> None:

@@ -21,7 +21,7 @@ from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.fill import arbitrariness, grain, mean_around, spread, spread_colours
 from stages.face.rig.person_regions import PersonRegions, find_regions
-from stages.face.sampling import sample
+from stages.face.sampling import on_colours, sample
 
 Picture = npt.NDArray[np.uint8]
 
@@ -40,21 +40,45 @@ _HINT = 0.15, 0.4
 #: Distance from both colours, and from the background's in 8-bit levels, from which it is an earring or the like.
 _ODD, _BRIGHT = (9.0, 25.0), (40.0, 80.0)
 #: Width of a strand of hair at most, and how far from the outline other things are looked for; of the shorter side.
-_STRAND, _NEAR = 0.014, 0.03
+_STRAND, _NEAR = 0.014, 0.05
+#: The distance from the outline between which darker things end to be looked for, of the shorter side.
+_DARK = 0.018, 0.03
+#: Half the width and height of the place beside an ear where such things are, and how far its middle is below the mesh's side, in
+#: widths and heights of the face. The width from which they are one, of the shorter side: along a sharpened outline, the
+#: background has a thin bright line.
+_EARRING, _THIN = (0.22, 0.42, 0.3), 0.004
 #: Shares of the person in wide areas outside the outline that count as nothing, and as all: a shadow on the wall is no hair.
 _SHADOW = 0.3, 0.7
 #: Distance inside the outline where gaps between strands end to be believed, and are not at all; of the shorter side.
 _INSIDE = 0.008, 0.02
+#: Distance outside the outline over which what holds outside begins to hold; of the shorter side.
+_EDGE = 0.002
+#: Distance inside the outline between which half transparent parts end to be believed (they are shading; gaps between strands
+#: show the background whole), and the shares that then count as nothing and as all.
+_SHADED, _GAP = (0.002, 0.008), (0.1, 0.6)
+#: How much deeper gaps are believed between strands of hair, of the shorter side, and the squared distance from the hair's
+#: colour, in its variance, between which the person ends to be hair.
+_DEEPER, _HAIR = 0.006, (2.0, 6.0)
+#: Width of single specks that are noise of the background; of the shorter side.
+_SPECK = 0.006
 #: Alpha below this becomes 0, and above 255 less this becomes 255.
 _FAINT = 12
 #: Levels by which the background may differ from its filling, besides its own deviation, and how much of that counts.
 _LITTLE, _MOST = 2.0, 8.0
 #: Width of the fringe that every outline has: blur, sharpening, colour that bleeds; of the shorter side, and its lowest alpha.
 _FRINGE, _FRINGED = 0.006, 24
+#: Width of its inner part, in which whatever differs from the filling belongs to the outline; of the shorter side.
+_RIM = 0.003
+#: Distance from a mixture of both colours, in variances, between which the fringe ends to be one.
+_UNLIKE = 4.0, 12.0
+#: Shares of the person between which it begins to be one, and alpha below which the background is filled from a pixel.
+_TOWARDS, _CLEAR = (0.02, 0.1), 8
 #: How much the nearest background counts in the filling: an edge that ends at the head goes on behind it.
 _NEAREST = 30.0
 #: Distances from the outline between which strands end to be looked for, and the blur of the filling; of the shorter side.
 _FAR, _SOFT = (0.035, 0.05), 0.01
+#: Distance over which the filling turns from the colours beside it to blurred ones; of the shorter side.
+_CONTINUED = 0.02
 #: Radius and regularisation of the guided filter, in px of the small picture and squared levels.
 _RADIUS, _STRICT = 3, 30.0
 
@@ -137,8 +161,9 @@ class _Splitter:
         front = spread_colours(small, regions.sure)
         hair = self._hair(landmarks, front)
         coarse = self._coarse(front, behind, hair)
-        alpha = self._fine(front, behind, hair, coarse)
-        return self._exact(alpha, front, behind[1])
+        person, wall = self._colours(front), self._colours(behind)
+        alpha = self._fine(person, wall, hair, coarse, self._beside_ears(landmarks))
+        return self._exact(alpha, person, wall, hair)
 
     def _hair(self, landmarks: FloatArray, front: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, float] | None:
         """The colour of the head outside the face, [3], and its variance: a lock may begin beside the neck."""
@@ -185,17 +210,18 @@ class _Splitter:
 
     def _fine(
         self,
-        front: tuple[FloatArray, FloatArray],
-        behind: tuple[FloatArray, FloatArray],
+        person: _Colours,
+        wall: _Colours,
         hair: tuple[FloatArray, float] | None,
         coarse: FloatArray,
+        beside_ears: FloatArray,
     ) -> Picture:
         regions, height, width = self._regions, *self._portrait.shape[:2]
         outwards = self._at(regions.outwards) * np.float32(self._side / min(regions.person.shape))
         share, belief, odd = _mixture(
             self._own,
-            self._colours(front),
-            self._colours(behind),
+            person,
+            wall,
             hair,
             (outwards, self._at(regions.probability)),
             self._side,
@@ -204,55 +230,83 @@ class _Splitter:
         expected = np.clip((guide[:3] * self._own).sum(axis=0) + guide[3], 0, 1)
         alpha = expected + belief * (share - expected)
         # Outside the outline only strands are believed: wide areas that are a little darker are shadows.
-        wide = self._opened(alpha)
-        alpha = np.where(outwards > 0, alpha - wide + _step(wide, *_SHADOW), alpha)
-        alpha = np.maximum(alpha, odd)
+        wide = self._opened(alpha, _STRAND)
+        alpha += _outside(outwards, self._side) * (_step(wide, *_SHADOW) - wide)
+        # What is darker than the wall is most often hair; what is brighter is an earring, if it hangs where earrings do.
+        dark = self._own.sum(axis=0) < wall.mean.sum(axis=0)
+        alpha = np.maximum(alpha, odd * dark * (1 - _step(outwards / self._side, *_DARK)))
+        odd *= beside_ears * ~dark
+        if odd.any():
+            alpha = np.maximum(alpha, _step(self._opened(odd, _THIN), *_GAP))
         # The farther inside, the less a colour like the background's is believed to be the background.
         inwards = self._at(regions.inwards) / min(regions.person.shape)
-        alpha = np.maximum(alpha, _step(inwards, *_INSIDE))
+        among_hair = self._among_hair(person, hair)
+        shaded = _step(inwards, *_SHADED) * (1 - among_hair)
+        alpha += shaded * (np.maximum(_step(alpha, *_GAP), alpha) - alpha)
+        alpha = np.maximum(alpha, _step(inwards - _DEEPER * among_hair, *_INSIDE))
         level = np.round(alpha * (255 + 2 * _FAINT) - _FAINT)
         level = np.where(self._at(regions.sure) > 0.5, 255, np.clip(level, 0, 255))
         whole = cv2.resize(regions.sure, (width, height), interpolation=cv2.INTER_NEAREST) * 255
         whole[self._rows, self._columns] = level
-        return np.asarray(whole, np.uint8)
+        return _without_specks(np.asarray(whole, np.uint8), _SPECK * self._side)
 
-    def _exact(self, alpha: Picture, front: tuple[FloatArray, FloatArray], variance: FloatArray) -> Matte:
+    def _exact(self, alpha: Picture, person: _Colours, wall: _Colours, hair: tuple[FloatArray, float] | None) -> Matte:
         """Fill the background, and adjust both parts so that compositing them gives exactly the picture."""
         portrait, regions = self._portrait, self._regions
         height, width = alpha.shape
         size = self._small.shape[1], self._small.shape[0]
-        reach = max(3, round(_FRINGE * self._side))
-        solid = (alpha > _FRINGED).astype(np.uint8)
-        fringe = cv2.dilate(solid, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-        used = cv2.resize(np.maximum(alpha, fringe * 255), size, interpolation=cv2.INTER_AREA)
-        clear = (used < 2).astype(np.float32) * (1 - regions.sure)
+        near, fringe = self._fringe(alpha, person, wall, hair)
+        whole = alpha.copy()
+        whole[self._rows, self._columns] = np.maximum(alpha[self._rows, self._columns], 255 * fringe)
+        used = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+        clear = (used < _CLEAR).astype(np.float32) * (1 - regions.sure)
         if not clear.any():
             clear = regions.background
-        filled = spread(mean_around(self._small, clear, _SOFT * min(size)), clear, _NEAREST)
+        filled = _filled(self._small, clear)
         smooth = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-        noise = grain(portrait, alpha == 0)
-        plate = np.asarray(np.clip(smooth + noise[..., None] + 0.5, 0, 255), np.uint8)
+        grainy = grain(portrait, alpha == 0)
+        plate = np.asarray(np.clip(smooth + grainy[..., None] + 0.5, 0, 255), np.uint8)
         outside = alpha == 0
         plate[outside] = portrait[outside]
         share = alpha[self._rows, self._columns].astype(np.float32) / 255
         outwards = self._at(regions.outwards) / min(size)
-        spreads = self._at(variance) / 3
-        behind = self._at(filled) + noise[self._rows, self._columns] * (share > 0)
-        rest = self._own - share * self._at(front[0]) - (1 - share) * behind
-        weights = (1 - share) * (spreads + 4), share * (self._at(front[1]) / 3 + _NOISE)
-        fitted = behind + rest * (weights[0] / ((1 - share) * weights[0] + share * weights[1] + 1e-3))
-        # Close to the person, and farther off if the background is plain, it stays as it was filled: what differs is a strand
-        # or the outline's fringe, and moves with the person.
+        spreads = wall.variance / 3
+        still = self._at(filled) + grainy[self._rows, self._columns] * (share > 0)
+        rest = self._own - share * person.mean - (1 - share) * still
+        weights = (1 - share) * (spreads + 4), share * (person.variance / 3 + _NOISE)
+        fitted = still + rest * (weights[0] / ((1 - share) * weights[0] + share * weights[1] + 1e-3))
+        # In the fringe, and farther off if the background is plain, it stays as it was filled: what differs is the outline or a
+        # strand, and moves with the person.
         free = np.maximum(_step(np.sqrt(spreads), *_BUSY), _step(outwards, *_FAR))
-        free = np.where(fringe[self._rows, self._columns] > 0, 0, free)
-        most = _LITTLE + np.where(
-            fringe[self._rows, self._columns] > 0, 0, np.minimum(np.sqrt(spreads), _MOST) + 255 * free
-        )
-        fitted = np.clip(fitted, behind - most, behind + most)
-        lowest = np.clip(behind - most, 0, 255)
+        most = np.minimum(np.sqrt(spreads), _MOST) + 255 * free
+        most = _LITTLE + (1 - fringe) * np.maximum(most, 255 * near)
+        fitted = np.clip(fitted, still - most, still + most)
+        lowest = np.clip(still - most, 0, 255)
         return _compose_exactly(
             portrait, alpha, plate, (self._rows, self._columns), fitted.T, lowest.T, regions.repaired
         )
+
+    def _fringe(
+        self, alpha: Picture, person: _Colours, wall: _Colours, hair: tuple[FloatArray, float] | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Where the outline's fringe may be, and how much it is there, 0 to 1, at the doubtful pixels, [n].
+
+        In its inner part all belongs to it; in the outer one only what differs from the background towards the person's colour:
+        anything else is the background's own.
+        """
+        solid = (alpha > _FRINGED).astype(np.uint8)
+        rim, near = (
+            _grown(solid, max(least, round(reach * self._side)))[self._rows, self._columns].astype(np.float32)
+            for least, reach in ((2, _RIM), (3, _FRINGE))
+        )
+        apart, fringe = self._own - wall.mean, rim
+        fronts: list[tuple[FloatArray, Any]] = [(person.mean, person.variance)]
+        if hair is not None:
+            fronts.append((hair[0][:, None], np.float32(hair[1])))
+        for mean, variance in fronts:
+            share, belief, misfit = _project(apart, mean - wall.mean, variance, wall.variance)
+            fringe = np.maximum(fringe, near * belief * (1 - _step(misfit, *_UNLIKE)) * _step(share, *_TOWARDS))
+        return near, fringe
 
     def _at(self, field: FloatArray) -> FloatArray:
         """A field of the small picture at the doubtful pixels of the portrait: [n], or [channels, n]."""
@@ -266,11 +320,32 @@ class _Splitter:
     def _colours(self, model: tuple[FloatArray, FloatArray]) -> _Colours:
         return _Colours(self._at(model[0]), self._at(model[1]))
 
-    def _opened(self, alpha: FloatArray) -> FloatArray:
-        """Alpha without what is narrower than a strand of hair."""
+    def _among_hair(self, person: _Colours, hair: tuple[FloatArray, float] | None) -> FloatArray:
+        """1 where the person has the hair's colour, 0 elsewhere, at the doubtful pixels, [n]."""
+        if hair is None:
+            return np.zeros(len(self._rows), np.float32)
+        apart = ((person.mean - hair[0][:, None]) ** 2).sum(axis=0)
+        return 1 - _step(apart / (hair[1] + _NOISE), *_HAIR)
+
+    def _beside_ears(self, landmarks: FloatArray) -> FloatArray:
+        """1 where earrings hang and the temples of glasses are, 0 elsewhere, at the doubtful pixels, [n]."""
+        up = landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]
+        across = landmarks[mesh.RIGHT_SIDE, :2] - landmarks[mesh.LEFT_SIDE, :2]
+        own = np.stack([self._columns, self._rows], axis=-1).astype(np.float32)
+        found = np.zeros(len(own), np.float32)
+        for side, outwards in ((mesh.LEFT_SIDE, -1), (mesh.RIGHT_SIDE, 1)):
+            apart = own - (landmarks[side, :2] + 0.5 * _EARRING[0] * outwards * across - _EARRING[2] * up)
+            reach = (apart @ across / (across @ across) / _EARRING[0]) ** 2 + (
+                apart @ up / (up @ up) / _EARRING[1]
+            ) ** 2
+            found = np.maximum(found, 1 - _step(reach, 0.7, 1.0))
+        return found
+
+    def _opened(self, alpha: FloatArray, strand: float) -> FloatArray:
+        """Alpha without what is narrower than `strand`, a fraction of the shorter side."""
         whole = np.zeros(self._portrait.shape[:2], np.float32)
         whole[self._rows, self._columns] = alpha
-        width = 2 * round(_STRAND * self._side / 2) + 1
+        width = 2 * round(strand * self._side / 2) + 1
         kernel = np.ones((width, width), np.uint8)
         return np.asarray(cv2.morphologyEx(whole, cv2.MORPH_OPEN, kernel)[self._rows, self._columns], np.float32)
 
@@ -309,8 +384,9 @@ def _mixture(
     different = _step(distance / (behind.variance + _NOISE), *_DIFFERENT)
     # Outside the outline, in front of a busy background, what differs is most often that background.
     plain = np.maximum(1 - _step(np.sqrt(behind.variance / 3), *_BUSY), _step(probability, *_HINT))
-    share = np.where(outwards > 0, share * different, share)
-    belief = np.where(outwards > 0, belief * plain, belief)
+    outside = _outside(outwards, side)
+    share = share * (1 + outside * (different - 1))
+    belief = belief * (1 + outside * (plain - 1))
     odd = (
         plain
         * different
@@ -319,6 +395,31 @@ def _mixture(
         * (1 - _step(outwards / side, 0.6 * _NEAR, _NEAR))
     )
     return share, belief, odd
+
+
+def _without_specks(alpha: Picture, width: float) -> Picture:
+    """Alpha without single pieces that are no larger than a square of this width, px."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((alpha > 0).astype(np.uint8))
+    kept = (stats[:, cv2.CC_STAT_AREA] > width**2).astype(np.uint8)
+    return np.asarray(alpha * kept[labels], np.uint8)
+
+
+def _grown(mask: Picture, by: int) -> Picture:
+    return np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * by + 1,) * 2)), np.uint8)
+
+
+def _filled(picture: FloatArray, clear: FloatArray) -> FloatArray:
+    """Fill what is not `clear`, smoothly; close to what is clear, the colours are those beside it, so that no edge is seen."""
+    side = min(clear.shape)
+    smooth = mean_around(picture, clear, _SOFT * side)
+    away = cv2.distanceTransform((clear < 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+    near = on_colours(np.exp(-away / np.float32(_CONTINUED * side)))
+    return np.asarray(spread(smooth, clear, _NEAREST) + near * spread(picture - smooth, clear, _NEAREST), np.float32)
+
+
+def _outside(outwards: FloatArray, side: int) -> FloatArray:
+    """0 inside the outline, 1 outside; without a step, which would be seen."""
+    return np.asarray(np.minimum(outwards / (_EDGE * side), 1), np.float32)
 
 
 def _project(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.colours import FaceColours
+from stages.face.rig.colours import FaceColours, luma
 from stages.face.rig.expressions import lower_closes
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.rig.lipline import CLOSED_GAP
@@ -32,6 +32,8 @@ _LOWER_WIDTHS = (0.098, 0.104, 0.112, 0.085, 0.070, 0.060)
 _LOWER_SHORTER = (0.0, 0.004, 0.002, 0.012, 0.02, 0.03)
 #: Lower edge of the upper teeth below the lip line, upper edge of the lower teeth, and distance of the gums from the edge; units.
 _UPPER_EDGE, _LOWER_EDGE, _GUMS = 0.080, 0.030, 0.205
+#: The ends of a row of own teeth, in half mouths; painted teeth beside them are darkened at most to this fraction.
+_ROW_END, _LEAST_SHADE = 0.16, 0.35
 #: A row's halves differ in width by at most this fraction, however far the head is turned.
 _MOST_TURNED = 0.4
 
@@ -94,7 +96,8 @@ def paint_mouth_interior(
     tongue = _paint_tongue(along, below_lower, arch, tones)
     if own is not None and own.row is not None:
         edge = _lower_end(own.row, along, below_upper) / max(arch / 0.5, 0.1) ** 0.5
-        skull = _composite(_paint_teeth(_UPPER, along, below_upper, arch, tones, edge - 0.012), own.row)
+        painted = _paint_teeth(_UPPER, along, below_upper, arch, tones, edge - 0.012)
+        skull = _composite(_continued(painted, own.row, along), own.row)
     else:
         # A mouth that is open in the picture is closed by both lips: there the upper lip covers the teeth.
         gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
@@ -122,6 +125,27 @@ def _lower_end(teeth: Rgba, along: Grid, below: Grid) -> float:
     """Distance from the upper lip to the lower end of the picture's own front teeth, in units."""
     front = (teeth[..., 3] > 128) & (np.abs(along) < 0.4)
     return float(np.percentile(below[front], 92)) if front.any() else _UPPER_EDGE
+
+
+def _continued(painted: Rgba, own: Rgba, along: Grid) -> Rgba:
+    """Give painted teeth the tint of the picture's own ones, and on either side the shade that these have at their end."""
+    both = (own[..., 3] > 128) & (painted[..., 3] > 128)
+    colours = painted.astype(np.float64)
+    if not both.any():
+        return painted
+
+    def seen(where: npt.NDArray[np.bool_]) -> tuple[Grid, Grid]:
+        """The colours of both layers there."""
+        return np.median(own[where][:, :3], axis=0), np.median(painted[where][:, :3], axis=0)
+
+    of_own, of_painted = seen(both)
+    tint = (of_own / luma(of_own)) / (of_painted / luma(of_painted))
+    for side in (along < 0, along >= 0):
+        shown = both & side
+        if shown.any():
+            of_own, of_painted = seen(shown & (np.abs(along) > np.abs(along[shown]).max() - _ROW_END))
+            colours[side, :3] *= tint * np.clip(luma(of_own) / max(luma(of_painted), 1.0), _LEAST_SHADE, 1.0)
+    return _rgba(colours[..., :3], colours[..., 3] / 255)
 
 
 def _composite(under: Rgba, over: Rgba) -> Rgba:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.face.rig.colours import LUMA, FaceColours, luma
+from stages.face.rig.colours import LUMA, FaceColours, luma, red_share
 from stages.face.rig.face_frame import FaceFrame, smoothstep
 from stages.face.sampling import blur, sample
 
@@ -32,6 +32,8 @@ _FILLED, _SOLID = 0.90, 0.90
 #: A whole row's lower end deviates from a smooth line by at most this, in units (root of the mean square), and its front teeth
 #: differ in length by at most this fraction: a row with gaps looks eaten as soon as its mouth opens.
 _RAGGED, _UNEVEN = 0.016, 0.4
+#: No tooth in the middle `_FRONT` of a whole row is longer than its arch by so many units: else a lower one is joined to it.
+_LONGER, _FRONT = 0.03, 0.6
 #: Teeth that end less than this above the lower lip, in units, may go on behind it, unless a usual tooth's length is seen.
 _CLEAR, _LONG = 0.055, 0.10
 #: Teeth show their colour in the pixels above this percentile of brightness.
@@ -91,15 +93,10 @@ def _colour(shown: Grid, tones: FaceColours) -> Grid:
     """
     level = shown @ LUMA
     bright = shown[level >= np.percentile(level, _BRIGHTEST)]
-    redness = _redness(bright)
+    redness = red_share(bright)
     colour = np.median(bright[redness <= np.median(redness)], axis=0)
     colour[1:] = np.maximum(colour[1:], colour[0] * tones.teeth[1:] / max(tones.teeth[0], 1.0))
     return np.asarray(colour * max(1.0, 0.95 * luma(tones.teeth) / max(luma(colour), 1.0)))
-
-
-def _redness(colours: Grid) -> Grid:
-    """How much more red than green is in RGB colours [..., 3], as a part of their sum."""
-    return np.asarray((colours[..., 0] - colours[..., 1]) / np.maximum(colours.sum(axis=-1), 1.0))
 
 
 def _whole_row(
@@ -120,9 +117,13 @@ def _whole_row(
     smooth = _smoothed(np.minimum(below, _MOST))
     if float(np.sqrt(np.mean((below - smooth) ** 2))) > _RAGGED:
         return None
-    near = np.abs(frame.along_mouth(x[first:last])) <= _SPAN / 2
+    along = frame.along_mouth(x[first:last])
+    near = np.abs(along) <= _SPAN / 2
     front = smooth[near]
     if not len(front) or front.min() < (1.0 - _UNEVEN) * front.max():
+        return None
+    arch = np.abs(along) <= _FRONT
+    if float(np.max((smooth - np.polyval(np.polyfit(along[arch], smooth[arch], 2), along))[arch])) > _LONGER:
         return None
     clear = float(np.median((height[first:last] - below)[near]))
     seen = float(np.median((below - start[first:last] / _ROWS * height[first:last])[near]))
@@ -137,9 +138,9 @@ def _tooth_pixels(seen: Grid, tones: FaceColours, along: Grid) -> npt.NDArray[np
     bright = float(np.percentile(level, 88))
     if bright < _DARK * luma(tones.teeth):
         return None
-    redness = _redness(seen)
+    redness = red_share(seen)
     pale = float(np.median(redness[level > 0.9 * bright]))
-    lip = float(_redness(tones.lip))
+    lip = float(red_share(tones.lip))
     if lip - pale < 0.02 and luma(tones.lip) > 0.8 * bright:  # grey lips as bright as what is between them
         return None
     reddest = pale + 0.55 * max(lip - pale, 0.03)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from stages.face import mesh
 from stages.face.mesh import FloatArray
 from stages.face.rig.fill import spread_colours
+from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -36,6 +37,8 @@ _CROWN = 0.12
 #: Half the width and height of the place of an ear, in widths and heights of the face; how far its brightness may be from that
 #: of the cheeks, and its colour, 8-bit levels.
 _EAR, _EAR_LIGHT, _SKIN = (0.11, 0.2), 90.0, 8.0
+#: Sigma of the blur of the distance from the outline, px.
+_STEPS = 1.0
 #: Fraction of the face's area from which a repair of the mask is worth a warning.
 _REPAIRED = 0.03
 
@@ -69,8 +72,7 @@ class PersonRegions:
     def likely(self) -> FloatArray:
         """Alpha by the outline alone, 0 to 1, a few pixels soft."""
         soft = 0.012 * min(self.person.shape)
-        apart = np.where(self.person > 0, self.inwards - 0.5, 0.5 - self.outwards)
-        return np.asarray(np.clip(0.5 + apart / soft, 0, 1), np.float32)
+        return np.asarray(np.clip(0.5 + (self.inwards - self.outwards) / soft, 0, 1), np.float32)
 
 
 def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatArray) -> PersonRegions | None:
@@ -95,8 +97,11 @@ def find_regions(picture: FloatArray, landmarks: FloatArray, probability: FloatA
     repaired = int(mended[head > 0].sum()) + int((skull[probability <= 0.5] > 0).sum())
     person = person | mended
     side = min(person.shape)
-    inwards = np.asarray(cv2.distanceTransform(person, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
-    outwards = np.asarray(cv2.distanceTransform(1 - person, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
+    outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, cv2.DIST_MASK_5)
+    inside = cv2.distanceTransform(person, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # Softened: the picture is several times as large, and would show the steps of these pixels.
+    distance = blur(np.where(person > 0, 0.5 - inside, outside - 0.5).astype(np.float32), _STEPS)
+    outwards, inwards = np.maximum(distance, 0), np.maximum(-distance, 0)
     sure = (inwards > _INWARDS * side) | (cv2.erode(face, np.ones((5, 5), np.uint8)) > 0)
     background = outwards > _OUTWARDS * side
     if not background.any():

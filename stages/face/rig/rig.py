@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daemon.errors import ResultError
+from daemon.errors import TRIED_AGAIN, ResultError
 from stages.face.cache import cache_file
 from stages.face.eyes import Eyes, judge_eyes
 from stages.face.landmarker import shared_landmarker
@@ -19,6 +19,7 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
 from stages.face.rig.expressions import ExpressionFields
+from stages.face.rig.extend import Inner, extend
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
@@ -31,7 +32,7 @@ from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 17
+VERSION = 19
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -81,13 +82,16 @@ class Rig:
     eyeballs: tuple[Eyeball, ...]
 
 
-def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
-    """Build the rig of an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px. Takes tenths of a second."""
+def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, inner: Inner | None = None) -> Rig:
+    """Build the rig of an RGB portrait, uint8 [height, width, 3], with landmarks [478, 3] px. Takes tenths of a second.
+
+    `inner` is where the picture lies in a portrait that was extended.
+    """
     size = portrait.shape[1], portrait.shape[0]
     # The matte takes as long as all the rest: where two cores are free, both are made at the same time.
     with ThreadPoolExecutor(1) as other:
-        person = shared_landmarker().person_mask(portrait)
-        promised = other.submit(split_person, portrait, landmarks, person)
+        person = shared_landmarker().person_mask(portrait if inner is None else inner.cut(portrait))
+        promised = other.submit(_split, portrait, landmarks, person, inner)
         frame = FaceFrame.of(landmarks)
         step = int(np.clip(frame.face_width // _CELLS_PER_FACE, _FINEST, _COARSEST))
         curves = lip_curves(portrait, landmarks, frame)
@@ -124,6 +128,15 @@ def build_rig(portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
         lids=lids,
         eyeballs=eyeballs,
     )
+
+
+def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: FloatArray, inner: Inner | None) -> Matte:
+    """Split the picture; in a portrait that was extended, the matte and the background go on as they did there."""
+    if inner is None:
+        return split_person(portrait, landmarks, person)
+    picture = inner.cut(portrait)
+    matte = split_person(picture, landmarks - np.array([inner.left, inner.top, 0], np.float32), person)
+    return extend(picture, matte, inner.margins((portrait.shape[1], portrait.shape[0])))[1]
 
 
 def build_head(
@@ -170,18 +183,19 @@ def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> Float
     return turned
 
 
-def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray) -> Rig:
+def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray, inner: Inner | None = None) -> Rig:
     """Load the portrait's rig from the cache, or build it and save it there. A damaged cache file is replaced.
 
     Args:
         cache: the cache folder.
         portrait: RGB uint8 [height, width, 3].
         landmarks: [478, 3] px.
+        inner: where the picture lies in a portrait that was extended.
 
     Raises:
         ResultError: `picture-invalid`: a computed field is not finite.
     """
-    digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr(portrait.shape).encode())
+    digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr((portrait.shape, inner)).encode())
     path = cache / "rigs" / f"{digest.hexdigest()[:32]}-v{VERSION}.npz"
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -194,12 +208,10 @@ def load_rig(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray
         Exception
     ):  # a damaged archive makes zipfile and numpy raise nearly anything, NotImplementedError and TokenError too
         path.unlink(missing_ok=True)
-    rig = build_rig(portrait, landmarks)
+    rig = build_rig(portrait, landmarks, inner)
     packed = _pack(rig)
     if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # the cache would serve it to every later job
-        raise ResultError(
-            "picture-invalid", "The portrait's rig contains values that are not finite.", "The job is tried again."
-        )
+        raise ResultError("picture-invalid", "The portrait's rig contains values that are not finite.", TRIED_AGAIN)
     with cache_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **packed)
     return rig

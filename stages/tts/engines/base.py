@@ -99,6 +99,7 @@ class Voice:
         aliases: other names for it, such as the id of a voice profile.
         is_profile: True for the voice of a person, which is used only when a manifest names it.
         missing: why it cannot be used here, and what to do; None where it can.
+        about: what else is known or was measured of it, such as its pitch, as a phrase; empty for nothing.
     """
 
     engine: str
@@ -110,6 +111,7 @@ class Voice:
     aliases: tuple[str, ...] = ()
     is_profile: bool = False
     missing: Missing | None = None
+    about: str = ""
 
     @property
     def id(self) -> str:

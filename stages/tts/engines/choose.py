@@ -11,7 +11,9 @@ from daemon.errors import JobError, MachineError
 from daemon.jobs.manifest import Manifest
 from daemon.system.installation import Missing
 from stages.tts.engines.base import LoadedVoice, Voice
+from stages.tts.engines.choose_described import choose_described
 from stages.tts.engines.registry import ENGINES, engine_missing
+from stages.tts.engines.voice_words import correct_voice_words, read_voice_words, words_not_known
 from stages.tts.engines.voices import list_voices
 from stages.tts.profile_store import PROFILE_ID, ProfileStore, check_usable
 
@@ -39,7 +41,7 @@ class VoiceChoice:
 
 
 def choose_voice(manifest: Manifest, settings: Settings) -> VoiceChoice:
-    """Choose the voice for a job.
+    """Choose the voice for a job: the one that has the name in `voice`, else one that is as the words there describe it.
 
     Raises:
         JobError: `voice-unknown`, `profile-unknown`, `voice-not-installed`, `language-unsupported`.
@@ -56,6 +58,8 @@ def choose_voice(manifest: Manifest, settings: Settings) -> VoiceChoice:
     # Some engines list their voices only when their files are there.
     if engine and not known and (missing := engine_missing(engine, settings)):
         raise _not_installed(manifest.voice, missing)
+    if not known and (words := read_voice_words(wanted)):
+        return VoiceChoice(*choose_described(words, voices, manifest, settings))
     return _choose_named(voices, manifest, wanted, settings.stages.tts.engine)
 
 
@@ -166,14 +170,20 @@ def how_to_get_voice(language: str, settings: Settings) -> str:
 
 
 def _name_hint(voices: Sequence[Voice], wanted: str) -> str:
-    """Return a hint with the most similar name and some installed voices."""
+    """Return a hint with the most similar name or description, and some installed voices."""
     there = [voice for voice in voices if voice.installed]
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
     near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, 0.5)
-    hint = f"Did you mean '{known.get(near[0], near[0])}'? " if near else ""
+    meant = correct_voice_words(wanted)
+    if not meant and (unknown := words_not_known(wanted)):
+        hint = f"As a description it has words that are not known: {_comma_list(unknown)}. "
+    else:
+        meant = meant or (known.get(near[0], near[0]) if near else "")
+        hint = f"Did you mean '{meant}'? " if meant else ""
     more = ", … (`avatar voice list` shows all)" if len(there) > _MAX_LISTED else ""
     return (
-        f"{hint}Installed voices: {_comma_list([DEFAULT_VOICE, *[voice.id for voice in there[:_MAX_LISTED]]])}{more}."
+        f"{hint}Write a voice's name, or words for gender, accent and language, such as `voice: british female`. Installed: "
+        f"{_comma_list([DEFAULT_VOICE, *[voice.id for voice in there[:_MAX_LISTED]]])}{more}."
     )
 
 

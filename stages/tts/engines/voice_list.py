@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel
 from daemon.config import Settings
 from daemon.errors import escape_unprintable
 from stages.tts.engines.base import Voice, primary_language
+from stages.tts.engines.voice_words import describe_voice
 from stages.tts.engines.voices import list_voices
 
 #: Time limit of the process, which ends itself then. s
@@ -38,6 +39,7 @@ class VoiceRow(BaseModel):
     Attributes:
         id: `engine/name`, which is unique.
         languages: BCP 47 tags, its native one first.
+        description: one line for people: language and accent, gender, and what was measured.
         profile: True for a voice profile, made by `avatar voice clone` or a job of `kind: voice`.
         aliases: other names for it, such as a profile's id.
         lacking, remedy: why it cannot be used, and what to do; None where it can.
@@ -48,6 +50,7 @@ class VoiceRow(BaseModel):
     engine: OneLineText
     languages: list[OneLineText]
     gender: OneLineText | None
+    description: OneLineText = ""  # a list that an older daemon published has none
     licence: OneLineText
     profile: bool
     aliases: list[OneLineText]
@@ -63,6 +66,7 @@ class VoiceRow(BaseModel):
             engine=voice.engine,
             languages=list(voice.languages),
             gender=voice.gender or None,
+            description=describe_voice(voice),
             licence=voice.licence,
             profile=voice.is_profile,
             aliases=list(voice.aliases),

@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 
 #: A word in capitals with the signs around it.
 _CAPITALS = re.compile(r"^([\"'“‘«(¿¡–—-]*)([A-Z]+(?:['’][A-Z]+)?)([\"'”’»).,;:!?…–—-]*)$")
+#: Several of them joined: "WELL-KNOWN", "TOM/ANNA".
+_COMPOUND = re.compile(r"^([^A-Za-z0-9]*)([A-Z]+(?:[-/‐‑][A-Z]+)+)([^A-Za-z0-9]*)$")
+_SMALL = re.compile(r"[^\W\d_A-Z]")
 _LETTERS = re.compile(r"[^\W\d_]")
 _IRISH = re.compile(r"([OD]['’])([A-Z])([A-Z]{2,})")
 _CONTRACTED = re.compile(r"([A-Z]+)(['’])(M|LL|RE|VE|D|S|T)")
 #: A run of at least this many words in capitals is emphasis, also among other words.
 _EMPHASIS = 3
-#: Nobody spells so many letters; longer ones are names.
+#: Nobody spells so many letters; longer ones are names. Of one letter less only those without a vowel are spelled.
 _LONGEST_SPELLED = 6
+_NAME = re.compile(r"(?!.*AA)(?=.*[AEIOUY])[A-Z]{5}")
 #: Words that front ends spell when they stand in capitals, though hardly anybody means the letters.
 _ALWAYS_WORDS = frozenset({"AN", "AS", "AT", "BE", "BY", "HE", "HI", "IN", "IS", "ME", "MY", "OH", "SHE", "TO", "WE"})
 #: Abbreviations of states ("Columbus, OH") among them; they follow a comma.
@@ -44,18 +48,21 @@ def lower_capitals(words: Sequence[str], is_word: Callable[[str], bool]) -> list
     found = [_CAPITALS.match(word) for word in words]
     emphasised = _emphasised(words, found)
     return [
-        word if match is None else _as_word(words, found, at, emphasised[at], is_word)
+        _as_word(words, found, at, emphasised[at], is_word) if match else _as_compound(word, emphasised[at], is_word)
         for at, (word, match) in enumerate(zip(words, found, strict=True))
     ]
 
 
 def _emphasised(words: Sequence[str], found: Sequence[re.Match[str] | None]) -> list[bool]:
-    """Whether each word stands in a run of capitals: the whole sentence, or several words in it."""
+    """Whether each word stands in a run of capitals: the whole sentence, or several words in it.
+
+    What has capitals and other signs ("COVID-19", "U.S.") is part of the run.
+    """
     with_letters = [at for at, word in enumerate(words) if _LETTERS.search(word)]
     marks = [False] * len(words)
     run: list[int] = []
     for at in [*with_letters, -1]:
-        if at >= 0 and found[at] is not None:
+        if at >= 0 and (found[at] is not None or not _SMALL.search(words[at])):
             run.append(at)
             continue
         if len(run) >= _EMPHASIS or len(run) == len(with_letters):
@@ -97,8 +104,24 @@ def _as_word(
     return f"{before}{core.lower()}{after}" if meant else words[at]
 
 
+def _as_compound(word: str, emphasised: bool, is_word: Callable[[str], bool]) -> str:
+    """Return a compound ("WELL-KNOWN") of a run of capitals with its parts that are words in small letters."""
+    match = _COMPOUND.match(word) if emphasised else None
+    if match is None:
+        return word
+    before, core, after = match.groups()
+    parts = re.split("([-/‐‑])", core)
+    listed = is_word(core.lower())
+    parts = [part.lower() if listed or _is_meant_in_compound(part, is_word) else part for part in parts]
+    return f"{before}{''.join(parts)}{after}"
+
+
+def _is_meant_in_compound(part: str, is_word: Callable[[str], bool]) -> bool:
+    return len(part) > 1 and part not in _THE_ABBREVIATION and _is_meant(part, "", False, is_word)
+
+
 def _is_meant(core: str, following: str, follows_the: bool, is_word: Callable[[str], bool]) -> bool:
     """Whether capitals in a run of capitals stand for the word."""
     if core in _ABBREVIATIONS or following in _THE_ABBREVIATION.get(core, ()) or (core == "US" and follows_the):
         return False
-    return len(core) >= _LONGEST_SPELLED or is_word(core.lower())
+    return len(core) >= _LONGEST_SPELLED or bool(_NAME.fullmatch(core)) or is_word(core.lower())

@@ -229,6 +229,7 @@ _TABLE = (
     _rule(r"(?<![\w.,:])(\d{1,9})\.(\d{0,7}0)(?!\d|[.,]\d)", _point),
     _rule(rf"(?<=[\ds])/({_PER_WHAT}|{'|'.join(_PER)})\b(?!/)(?:\.(?= [a-z]))?", lambda m: f" per {_PER.get(m[1], m[1])}"),
     # Shortened words
+    _rule(r"(?<=[a-zA-Z] )['’][nN]['’]?(?= [a-zA-Z])", "and"),
     _rule(r"(?<![\w.])(pp?)\. ?(?=\d)", lambda m: "pages " if m[1] == "pp" else "page "),
     _rule(r"\bNr\.? ?(?=\d)", "number "),
     _rule(r"\bEst\. ?(?=\d{4})", "Established "),

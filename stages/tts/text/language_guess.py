@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from daemon.jobs.language import LANGUAGE_NAMES
+
 #: Words that make up a third of any text in their language and are rare in the others.
 _COMMON = {
     "en": "the of and to in is was it for with that on are this be at by have you not they from we his her which she",
@@ -19,10 +21,6 @@ _COMMON = {
     "hu": "a az és hogy nem is egy van ez meg de csak ha már mint volt el még vagy ki lesz ezt kell nagyon",
 }
 _SETS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
-_NAMES = {
-    "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese", "nl": "Dutch",
-    "pl": "Polish", "cs": "Czech", "tr": "Turkish", "hu": "Hungarian",
-}  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+")
 #: Shortest text that is judged; lowest share of words of the guessed language; and its ratio to the declared one's share.
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
@@ -49,6 +47,6 @@ def other_language_warning(guess: str, language: str, remedy: str) -> str:
         language: the declared one, a BCP 47 tag.
         remedy: what to do where no voice here speaks the guessed language; empty where one does.
     """
-    name = _NAMES[guess]
+    name = LANGUAGE_NAMES[guess]
     warning = f"The text seems to be {name}, but is spoken as `language: {language}`. If so, set `language: {guess}`."
     return f"{warning} No voice here speaks {name} yet. {remedy}" if remedy else warning

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Iterator
 
+from stages.tts.text.pause_marks import without_marks
+
 _ATTRIBUTES = r"[^<>]{0,300}?"
 _BREAK = re.compile(rf"<break\b({_ATTRIBUTES})/?>(?:\s*</break>)?", re.IGNORECASE)
 _SUB = re.compile(
@@ -45,6 +47,17 @@ def markup_warnings(text: str) -> Iterator[str]:
         yield f"The markup {', '.join(dropped)} has no effect; its words are spoken as usual. `speed` changes the pace of a job."
     if directions := dict.fromkeys(_DIRECTION.findall(text)):
         yield f"Stage directions are not spoken: {', '.join(directions)}."
+
+
+def recording_markup_warnings(text: str) -> Iterator[str]:
+    """Yield a warning for what asks for another way of speaking in the words of a recording, which is heard as it is."""
+    found = dict.fromkeys(f"<{name.lower()}>" for name in _TAG_NAMES.findall(text))
+    found |= dict.fromkeys(["<break>"] if _BREAK.search(text) else [])
+    found |= dict.fromkeys(["[pause]"] if without_marks(text) != text else [])
+    if found:
+        yield f"{', '.join(found)} in `text` has no effect, because the sound file `audio` is heard with its own pauses."
+    if directions := dict.fromkeys(_DIRECTION.findall(text)):
+        yield f"Stage directions are not looked for in the sound, and captions leave them out: {', '.join(directions)}."
 
 
 def _pause_mark(found: re.Match[str]) -> str:

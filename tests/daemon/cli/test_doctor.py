@@ -14,6 +14,7 @@ import pytest
 
 from daemon.cli.doctor.checks import CHECKS
 from daemon.cli.doctor.checks import collect_findings as looked_at
+from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
@@ -28,6 +29,11 @@ def nvmlDeviceGetCount(): return 1
 def nvmlDeviceGetHandleByIndex(index): raise NVMLError("GPU is lost")
 def nvmlShutdown(): raise NVMLError("GPU is lost")
 """
+
+
+def looked(one: Installation, check: str) -> dict[str, Finding]:
+    """The findings of one of the doctor's looks, without the others, which import and try every engine."""
+    return {found.what: found for found in CHECKS[check](Settings.load(one.config))}
 
 
 def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
@@ -56,17 +62,18 @@ def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told
 
 def test_model_files_count_as_the_configured_engine_needs_them(installation: Callable[..., Installation]) -> None:
     # Given an installation that lives without the files, and one that asks for their engine
-    assert findings(installation(), code=0)["musetalk's model files"]["verdict"] == "note"
+    assert looked(installation(), "model files")["musetalk's model files"].verdict == "note"
     one = installation(stages={"lipsync": {"engine": "musetalk", "musetalk": {"version": "1.0"}}})
-    assert findings(one, code=1)["musetalk-v1's model files"]["verdict"] == "bad"
+    assert looked(one, "model files")["musetalk-v1's model files"].verdict == "bad"
     # And a file that was cut off is bad whatever is asked for
     one = installation()
     torn = one.spool / "models" / "sd-vae" / "config.json"
     torn.parent.mkdir(parents=True)
     torn.write_text('{"torn')
-    found = findings(one, code=1)["musetalk's model files"]
-    assert "sd-vae/config.json" in found["found"]
-    assert "fetch" in found["remedy"]
+    found = looked(one, "model files")["musetalk's model files"]
+    assert found.verdict == "bad"
+    assert "sd-vae/config.json" in found.found
+    assert "fetch" in found.remedy
 
 
 def test_what_the_encoding_ffmpeg_cannot_do_is_told(tmp_path: Path) -> None:
@@ -113,8 +120,8 @@ def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(
 def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installation]) -> None:
     one = installation(intake={"reserve_mb": 10**9}, lanes={"memory_mb": 10**9})
     one.spool.mkdir()
-    found = findings(one, code=1)
-    assert (found["free disk (spool)"]["verdict"], found["memory"]["verdict"]) == ("bad", "bad")
+    assert looked(one, "free disk")["free disk (spool)"].verdict == "bad"
+    assert looked(one, "memory")["memory"].verdict == "bad"
 
 
 def test_the_machine_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
@@ -154,18 +161,18 @@ def test_what_keeps_a_voice_engine_from_speaking_is_told_with_what_to_do(
 ) -> None:
     # Given XTTS's files, where nobody has accepted their licence; then they are only not used
     one = installation(paths={"models": str(published_xtts)})
-    found = findings(one, 0)["voices of xtts"]
-    assert (found["verdict"], "non-commercial" in found["found"]) == ("note", True)
-    assert "accept_licence: true" in found["remedy"]
+    found = looked(one, "voices")["voices of xtts"]
+    assert (found.verdict, "non-commercial" in found.found) == ("note", True)
+    assert "accept_licence: true" in found.remedy
     # When it is accepted, and the file is not the published one, then that is bad, also for the list of voices from now on
     one = installation(
         paths={"models": str(published_xtts)}, stages={"tts": {"xtts": {"accept_licence": True}}},
         engines={"casa": {"command": ["/no/such"], "voices": {"luz": "es"}}},
     )  # fmt: skip
-    found = findings(one, 1)
-    assert found["voices of xtts"]["verdict"] == found["voices of casa"]["verdict"] == "bad"
-    assert "is not the published file" in found["voices of xtts"]["found"]
-    assert "model_sha256" in found["voices of xtts"]["remedy"]
+    voices = looked(one, "voices")
+    assert voices["voices of xtts"].verdict == voices["voices of casa"].verdict == "bad"
+    assert "is not the published file" in voices["voices of xtts"].found
+    assert "model_sha256" in voices["voices of xtts"].remedy
     listed = {voice["id"]: voice for voice in json.loads(one.avatar("voice", "list", "--json").stdout)}
     assert listed["xtts/Ada"]["installed"] is False
     assert "is not the published file" in listed["xtts/Ada"]["lacking"]
@@ -176,15 +183,15 @@ def test_an_inbox_in_which_people_can_replace_each_others_files_is_told(
 ) -> None:
     one = installation()
     one.inbox.chmod(0o2750)
-    assert "inbox sharing" not in findings(one, code=0)
+    assert "inbox sharing" not in looked(one, "folders")
     # Given an inbox in which the group may write / Then it is told, with what to do
     one.inbox.chmod(0o2770)
-    found = findings(one, code=0)["inbox sharing"]
-    assert (found["verdict"], "can replace each other's pictures" in found["found"]) == ("note", True)
-    assert f"`chmod +t {one.inbox}`" in found["remedy"]
+    found = looked(one, "folders")["inbox sharing"]
+    assert (found.verdict, "can replace each other's pictures" in found.found) == ("note", True)
+    assert f"`chmod +t {one.inbox}`" in found.remedy
     # And with the sticky bit it is good
     one.inbox.chmod(0o3770)
-    assert findings(one, code=0)["inbox sharing"]["verdict"] == "good"
+    assert looked(one, "folders")["inbox sharing"].verdict == "good"
 
 
 def test_a_sticky_inbox_from_which_the_service_cannot_take_is_bad(strangers_folder: Path) -> None:
@@ -192,9 +199,9 @@ def test_a_sticky_inbox_from_which_the_service_cannot_take_is_bad(strangers_fold
     one.spool.mkdir()
     give(one.spool, 0o2770)
     give(one.inbox, 0o3770, uid=ANNA)
-    found = findings(one, code=1)["inbox sharing"]
-    assert (found["verdict"], f"belongs to uid {ANNA}" in found["found"]) == ("bad", True)
-    assert f"chown {SERVICE} {one.inbox}" in found["remedy"]
+    found = looked(one, "folders")["inbox sharing"]
+    assert (found.verdict, f"belongs to uid {ANNA}" in found.found) == ("bad", True)
+    assert f"chown {SERVICE} {one.inbox}" in found.remedy
 
 
 def test_whoever_may_only_drop_is_told_who_may_look_at_the_rest(strangers_folder: Path) -> None:

@@ -165,7 +165,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """A hub with the tiny files; a call serves one engine's."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    import huggingface_hub.constants as constants
+    import huggingface_hub
+    from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(
@@ -183,6 +184,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         monkeypatch.setattr(Hub, "files", files)
 
     yield serve
+    huggingface_hub.close_session()
     server.shutdown()
     server.server_close()
 

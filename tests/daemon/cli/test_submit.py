@@ -31,7 +31,7 @@ IMAGE = ("--image", str(PORTRAIT))
         (["Hello.", *IMAGE, "--set", "motion=0", "--set", "motion.head=1"], "motion has a value already", 2),
         (["Hello.", *IMAGE, "--set", "motion.head=1", "--set", "motion=0"], "keys below motion are set already", 2),
         (["Hello.", *IMAGE, "--set", "motion=0"], "motion", 1),
-        (["Hello.", *IMAGE, "--set", "kind.of=job"], "`kind` must be 'video'", 1),
+        (["Hello.", *IMAGE, "--set", "kind.of=job"], "`kind` must be one value", 1),
         (["Hello.", *IMAGE, "--set", "output=a/b"], "without folders", 1),
         (["", *IMAGE], "text", 1),
         (["Hello."], "--image FILE", 2),

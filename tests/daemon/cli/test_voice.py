@@ -42,6 +42,17 @@ def test_a_voice_is_heard_without_the_daemon(installation: Callable[..., Install
     assert not house.spool.exists()
 
 
+def test_without_a_text_a_voice_says_a_sample(installation: Callable[..., Installation]) -> None:
+    house = installation()
+    out = str(house.root / "sample.wav")
+    answer = json.loads(house.avatar("voice", "speak", "american woman", "-o", out, "--json").stdout)
+    assert answer["voice"] == "hibari/heart"
+    assert [word["text"] for word in answer["timing"]["words"]][:2] == ["Good", "morning"]
+    # And a description of another language is spoken in it, or says what lacks
+    told = house.avatar("voice", "speak", "german woman", "-o", out, code=1).stderr
+    assert "avatar models fetch piper/de_DE-kerstin-low" in told
+
+
 def test_a_pipe_or_a_link_is_written_to_and_stays(installation: Callable[..., Installation]) -> None:
     # Given a pipe that somebody reads, and a link to a file
     house = installation()

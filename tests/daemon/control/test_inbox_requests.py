@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.control.inbox_requests import LONGEST_WAIT
-from daemon.errors import MachineError
+from daemon.errors import MachineError, UnknownError
 from daemon.intake.fair_queue import TURN_JOBS
 from daemon.intake.scanner import Drop
 from daemon.jobs.record import Job
@@ -78,6 +78,26 @@ def test_a_request_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> 
     room.put("hello.release", "")
     look(room)
     assert "is not held" in (room.outbox / "hello.release.txt").read_text()
+
+
+def test_a_failed_job_is_run_again_in_its_folder(room: Room) -> None:
+    # Given a job that failed, and one of that name in another folder that did not
+    for folder in ("anna", "ben"):
+        room.put(f"{folder}/hello.yaml")
+    jobs = {job.source: job for job in room.settle()}
+    job = jobs["anna/hello.yaml"]
+    room.service.ready_queue.remove(job.id)
+    failure = UnknownError("internal-error", "It broke.", "")
+    asyncio.run(room.service.state_machine.finish(job, room.spool.folder_of(job), "failed", failure))
+    assert state(room, "anna/hello") == "failed"
+    # When both are asked for again / Then the failed one stands in its queue, and the other is told why it does not
+    for folder in ("anna", "ben"):
+        room.put(f"{folder}/hello.retry", "")
+    look(room)
+    assert state(room, "anna/hello") == "queued"
+    assert job.id in room.service.ready_queue
+    assert "only failed and cancelled jobs" in (room.outbox / "ben" / "hello.retry.txt").read_text()
+    assert not list(room.inbox.rglob("*.retry"))
 
 
 @pytest.mark.parametrize(

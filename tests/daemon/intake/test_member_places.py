@@ -55,7 +55,7 @@ def test_a_manifest_of_another_subvolume_or_project_waits_alone(tmp_path: Path, 
         room.put("b.yaml")
         # Then the others are taken, again and again, and the status of this one says what to do
         assert [job.name for job in room.settle()] == ["b"]
-        assert "move it into the inbox itself" in str(room.status("a")["warnings"])
+        assert "move it into the inbox itself" in str(room.status("part/a")["warnings"])
         room.put("c.yaml")
         assert [job.name for job in room.settle()] == ["c"]
         assert list((room.inbox / ".claimed").iterdir()) == []

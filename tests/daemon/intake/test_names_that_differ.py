@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,6 @@ from tests.conftest import PORTRAIT
 from tests.support.intake_room import SETTLE_S, Room
 
 PICTURE = PORTRAIT.read_bytes()
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path)
-    one.look()
-    return one
 
 
 def detect(image: str) -> str:
@@ -99,3 +91,16 @@ def test_a_claim_that_a_crash_left_finds_its_file_before_the_first_look(room: Ro
     again.admission.resume()
     (directory,) = again.spool.job_folders(again.spool.ready("face"))
     assert (directory / "source.image").read_bytes() == PICTURE
+
+
+def test_a_mistyped_name_fails_with_the_names_that_resemble_it(room: Room) -> None:
+    for name in ("portrait.png", "portrait2.png", "holiday.png", "portrait.yaml.cancel"):
+        room.put(name, PICTURE)
+    room.put("a.yaml", detect("portriat.png"))
+    room.put("b.yaml", detect("nothing-like-it.jpeg"))
+    room.settle()
+    room.look(room.settings.intake.companion_wait_s)
+    errors = [room.status(name)["error"] for name in ("a", "b")]
+    assert [error["code"] for error in errors] == ["file-missing", "file-missing"]
+    assert "portriat.png is not there, but portrait.png, portrait2.png are." in errors[0]["message"]
+    assert errors[1]["message"] == "nothing-like-it.jpeg is not there."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from daemon.intake.scanner import ignored
@@ -24,16 +22,9 @@ CONFLICT_COPIES = [
 OF_PROGRAMS = ["._hello.yaml", ".~lock.hello.yaml#", "~lock.hello.yaml", "~$hello.yaml", "#hello.yaml#", ".#hello.yaml"]
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path)
-    one.look()
-    return one
-
-
 def answers(room: Room) -> dict[str, str]:
     room.admission.strays.answer()
-    return {path.name: path.read_text() for path in room.outbox.glob("*.txt")}
+    return {path.name: path.read_text() for path in room.outbox.rglob("*.txt")}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +39,8 @@ def answers(room: Room) -> dict[str, str]:
         ("greeting.txt", "a file greeting.yaml into the inbox, which says"),
         ("anna/Rede.docx", "a file Rede.yaml into the inbox, which says"),
         ("job.toml", "a file job.yaml into the inbox, which says"),
+        ("people.csv", "tables are not read. Write one manifest for all its rows, people.yaml"),
+        ("people.XLSX", "a line --- between two"),
         ("all.zip", "packed"),
         (CONFLICT_COPIES[0], "synchroniser"),
     ],
@@ -64,7 +57,7 @@ def test_what_is_no_manifest_is_answered_once_with_what_to_do(room: Room, name: 
     assert remedy in told[f"{path.name}.txt"]
     assert path.read_text() == SPEECH
     # And it is never answered again, also when the answer was read and removed, and the daemon started anew
-    (room.outbox / f"{path.name}.txt").unlink()
+    (room.outbox / path.parent.relative_to(room.inbox) / f"{path.name}.txt").unlink()
     again = Room(room.inbox.parent)
     for one in (room, again):
         one.settle()

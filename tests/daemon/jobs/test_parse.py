@@ -137,7 +137,11 @@ def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
     ("written", "says", "advice"),
     [
         ("text: a\n\timage: a.png", "indented with a tab", "Indent with blanks"),
-        ('image: "C:\\Users\\me\\a.png"\ntext: a', "In double quotes", "image: 'C:/Users/me/a.png'"),
+        (
+            'image: "C:\\Users\\me\\a.png"\ntext: a',
+            "In double quotes",
+            "Put a.png next to the manifest, and write image: a.png",
+        ),
         ('image: "pictures\\new.png"\ntext: a', "control character", "next to the manifest"),
         ("text:Hello\nimage: a.png", "no blank after `text:` (line 1", "text: Hello"),
         ("text:Hello", "no blank after `text:`", "text: Hello"),
@@ -152,6 +156,8 @@ def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
         ("text: Note: this\nimage: a.png", "takes for another key (line 1", 'text: "Note: this"'),
         ("  text: a\n image: b.png", "indented by 1 and", "same column"),
         ("text: !wow\nimage: a.png", "tag !wow", "in quotes"),
+        ("text: |\nHello\nimage: a.png", "lines of `text: |` are not indented (line 2)", "two blanks:   Hello"),
+        ("text = Hello\nimage = a.png", "followed by =, which is no colon", "text: Hello"),
     ],
 )
 def test_what_people_mistype_in_yaml_is_recognised_with_the_right_line(written: str, says: str, advice: str) -> None:
@@ -159,6 +165,34 @@ def test_what_people_mistype_in_yaml_is_recognised_with_the_right_line(written: 
     assert isinstance(error, JobError)
     assert says in error.message
     assert advice in error.hint
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        ("image: C:\\Users\\me\\a.png", "Put a.png next to the manifest, and write `image: a.png`."),
+        ("image: /home/me/a.png", "write `image: a.png`."),
+        ("image: https://example.com/a.png", "Nothing is fetched from the web"),
+        ("image: [a.png, b.png]", "`image` must be one value, not a list"),
+        ("image: a.png\nvoice: [emma]", "`voice` must be one value, not a list"),
+        ("image: a.png\nspeed: 1,2", "Write `speed: 1.2`."),
+        ("image: a.png\nspeed: 90 %", "Write `speed: 0.9`."),
+        ("image: a.png\nmotion: {head: '0,5'}", "Write `motion.head: 0.5`."),
+        ("image: a.png\nsize: 1080p", "Write `size: 1920x1080`, or `size: 1080x1920`"),
+        ("image: a.png\ncaptions: yes", "Write `captions: srt`"),
+        ("image: a.png\nmotion: none", "`motion` must have keys of its own, indented below it"),
+        ("image: a.png\nexpressions: smile", "`expressions` must be a list"),
+    ],
+)
+def test_what_people_mistype_in_a_value_is_answered_with_what_to_write(written: str, advice: str) -> None:
+    error = one(f"text: a\n{written}")
+    assert isinstance(error, JobError)
+    assert advice in str(error)
+
+
+def test_the_quotes_of_a_word_processor_are_no_part_of_a_files_name() -> None:
+    job = good("text: “Hello” and «bye»\nimage: “a.png”\nbackground: „b.jpg“")
+    assert (job.text, job.image, job.background) == ("“Hello” and «bye»", "a.png", "b.jpg")
 
 
 def test_a_document_that_is_no_yaml_fails_alone_with_its_own_line() -> None:

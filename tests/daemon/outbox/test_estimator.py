@@ -10,8 +10,9 @@ import pytest
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
+from daemon.jobs.speech_length import CHARS_PER_S
 from daemon.jobs.stages import BY_NAME, STAGES
-from daemon.outbox.estimator import CHARS_PER_S, Estimator, speech_s
+from daemon.outbox.estimator import Estimator, speech_s
 
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:
@@ -61,6 +62,8 @@ def test_only_a_stage_that_was_done_says_how_long_it_takes(result: str) -> None:
 def test_the_speech_is_guessed_from_the_text_until_it_is_known() -> None:
     text = job(0.0, manifest={"text": "x" * 140})
     assert speech_s(text) == 140 / CHARS_PER_S
+    assert speech_s(job(0.0, manifest={"text": "x" * 140, "speed": 0.5})) == 2 * speech_s(text)
+    assert speech_s(job(0.0, manifest={"text": "你" * 140})) == 3 * speech_s(text)
     assert speech_s(job(3.0, manifest={"text": "x" * 140})) == 3.0
     assert speech_s(job(0.0)) == 0.0
 

@@ -24,7 +24,7 @@ from tests.support.queue_room import Unflushed
 #: Keys that every status has; programs rely on them.
 ALWAYS = {
     "schema", "job", "name", "state", "stage", "progress", "eta_s", "queue_position", "source", "document",
-    "accepted", "updated", "finished", "next",
+    "by", "accepted", "updated", "finished", "next",
 }  # fmt: skip
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NO_FACE = {"code": "no-face", "message": "No face.", "hint": "Use another picture.", "fault": "job", "stage": "face"}
@@ -191,7 +191,9 @@ def test_a_failed_job_says_what_failed_who_can_help_and_how(desk: Desk) -> None:
     assert status["next"] == NEXT["failed"]
     # And where its files are not to blame, nobody is sent to change them
     for fault in ("machine", "unknown"):
-        assert "avatar jobs retry" in status_of(job("failed", error={**NO_FACE, "fault": fault}))["next"]
+        told = status_of(job("failed", error={**NO_FACE, "fault": fault}))["next"]
+        assert "avatar jobs retry" in told
+        assert "hello.retry into the folder letters of the inbox" in told
 
 
 def test_the_last_word_is_durable_and_the_others_need_not_be(desk: Desk) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.spool_check import SpoolCheck
+from daemon.config import Settings
 from daemon.control.spool_requests import ANSWER_S
-from daemon.queue.retention import DAY_S, Clearable, finished_results, select_surplus
+from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, select_surplus
+from daemon.queue.spool import Spool
 from tests.conftest import Installation
 from tests.support.intake_room import Room
 
@@ -70,8 +72,35 @@ def test_a_manifest_that_came_back_goes_with_its_status_and_nothing_outside_does
         path.touch()
     for name, state, job in (("a", "failed", "1"), ("b", "failed", "x/../../outside"), ("c", "done", "2")):
         (outbox / f"{name}.json").write_text(json.dumps({"job": job, "state": state}))
-    found = sorted(sorted(path.name for path in one.paths) for one in finished_results(outbox))
+    found = sorted(sorted(one.results) for one in finished_results(outbox))
     assert found == [["a.json", "a.yaml"], ["b.json"], ["c.json"]]
+
+
+def test_results_in_folders_go_as_others_do_and_nothing_behind_a_link_does(tmp_path: Path) -> None:
+    settings = Settings.parse({"retention": {"outbox_days": 1}}, tmp_path / "config.yaml")
+    outbox, outside = settings.paths.outbox, tmp_path / "outside"
+    spool = Spool(settings.paths.spool)
+    spool.create()
+    for folder in (outbox / "anna" / "films", outbox / "ben", outside):
+        folder.mkdir(parents=True)
+        status = folder / "hello.json"
+        place = folder.relative_to(outbox).as_posix() if folder != outside else "link"
+        status.write_text(json.dumps({"state": "done", "outputs": [{"file": f"{place}/hello.mp4"}]}))
+        (folder / "hello.mp4").touch()
+        (folder / "holiday.mp4").touch()
+        if folder.name != "ben":
+            os.utime(status, (time.time() - 2 * DAY_S,) * 2)
+    (outbox / "link").symlink_to(outside)
+    assert Retention(settings, spool).clear() == 1
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if "spool" not in path.parts}
+    assert left == {
+        "outbox/anna/films/holiday.mp4",
+        *(
+            f"{folder}/{file}"
+            for folder in ("outbox/ben", "outside")
+            for file in ("hello.json", "hello.mp4", "holiday.mp4")
+        ),
+    }
 
 
 def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> None:
@@ -86,7 +115,7 @@ def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "link.json").symlink_to("a.json")
-    assert [sorted(p.name for p in found.paths) for found in finished_results(tmp_path)] == [["a.json", "a.mp4"]]
+    assert [sorted(found.results) for found in finished_results(tmp_path)] == [["a.json", "a.mp4"]]
 
 
 def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]) -> None:

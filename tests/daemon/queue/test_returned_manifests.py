@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from daemon.outbox.outbox import Outbox
 from daemon.queue.returned_manifests import with_error
 from tests.conftest import Installation, wait_for
+from tests.support.queue_room import Unflushed
 
 ERROR = "`x` is wrong (line {}, column 1). Mend it."
+
+
+@pytest.fixture
+def outbox(memory: Path, ops: Unflushed) -> Outbox:
+    return Outbox(memory)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +52,23 @@ def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> N
     lines = returned.read_text().splitlines()
     assert lines[2].startswith("# avatard: `speeed` is not a known key (line 3, column 1).")
     assert lines[3] == "speeed: 1.1"
+    # And the status says where it is, and where to move it
+    wait_for("the way back", lambda: "hello.yaml, beside this status" in (house.status("hello") or {})["next"])
+    assert "move it into the inbox" in (house.status("hello") or {})["next"]
     # When the key is mended and the file moved into the inbox / Then the job has the same name, and succeeds
     returned.write_text(returned.read_text().replace("speeed", "speed"))
     returned.rename(house.inbox / "hello.yaml")
     wait_for("the end", lambda: (house.status("hello") or {}).get("state") == "done")
     assert (house.outbox / "hello.wav").exists()
     assert not returned.exists()
+
+
+def test_the_status_of_another_job_that_took_the_name_is_left_alone(outbox: Outbox) -> None:
+    # Given a failed job whose name another job took before its manifest was given back
+    failed, other = ({"job": f"job-20260101T000000Z-0000000{n}", "state": "failed"} for n in (1, 2))
+    for status in (failed, other):
+        assert outbox.reserve_name("anna/hello", status["job"], status) == "anna/hello"
+    outbox.amend_status("anna/hello", {**failed, "next": "Mend it."})
+    assert outbox.read_status("anna/hello") == {**other, "name": "anna/hello"}
+    outbox.amend_status("anna/hello", {**other, "next": "Mend it."})
+    assert (outbox.read_status("anna/hello") or {})["next"] == "Mend it."

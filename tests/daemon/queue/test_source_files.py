@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import threading
 import time
 from pathlib import Path
@@ -11,96 +10,10 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import JobError
-from daemon.jobs.facts import JobFacts, SourceFile
-from daemon.jobs.record import Job
-from daemon.jobs.stages import Stage
 from daemon.jobs.waits import AWAITED
-from daemon.queue.awaited_files import COPIED_AGAIN, UNCHECKED
-from daemon.queue.recovery import recover_spool
-from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
-from daemon.queue.state_machine import CANCELLED
-from daemon.system.file_key import file_key
-from daemon.system.mount_guard import MARK
-from tests.support.queue_room import PowerCut, QueueRoom
-
-#: How long a file of unknown writers must stand still, and how long is waited at all, in s.
-STILL_S, PATIENCE_S = 30.0, 900.0
-TRUNCATED = JobError("audio-truncated", "The sound file is incomplete.")
-NAME = "a.wav"
-
-
-class Case:
-    """A job with one sound, of which `half` was there when it was copied."""
-
-    def __init__(self, room: QueueRoom, stage: str) -> None:
-        room.set(intake={"settle_unknown_s": STILL_S, "settle_mb_s": 0.0, "companion_wait_s": PATIENCE_S})
-        self.error = TRUNCATED
-        self.room, self.file = room, room.settings.paths.inbox / NAME
-        self.file.parent.mkdir(exist_ok=True)
-        self.file.write_bytes(b"half")
-        with self.file.open("rb") as file:
-            source = SourceFile(NAME, list(file_key(file.fileno())), 2.0)
-        self.job = room.accept(stage=stage, facts=JobFacts(sources={"source.audio": source}))
-        (room.spool.folder_of(self.job) / "source.audio").write_bytes(b"half")
-
-    def write(self, more: bytes = b" and half") -> None:
-        with self.file.open("ab") as file:
-            file.write(more)
-
-    def take(self) -> tuple[Job, Path] | None:
-        return asyncio.run(self.room.try_to_take(self.job))
-
-    def go_on(self) -> None:
-        """Start the job, unless it waits: it is delivered, or its stage finds that the file ends early."""
-
-        async def live() -> None:
-            taken = await self.room.try_to_take(self.job)
-            if taken is not None and taken[0].stage != "deliver":
-                await self.room.state_machine.fail_attempt(*taken, self.error)
-
-        asyncio.run(live())
-
-    def finish_stages(self) -> None:
-        """Run the stages before the delivery."""
-
-        async def live() -> None:
-            await self.room.state_machine.advance(*await self.room.take(self.job), {}, [])
-
-        asyncio.run(live())
-
-    @property
-    def where(self) -> str:
-        return self.room.where(self.job)
-
-    @property
-    def copy(self) -> bytes:
-        directory = self.room.spool.find_job(self.job.id)
-        assert directory is not None
-        return (directory / "source.audio").read_bytes()
-
-    @property
-    def record(self) -> Job:
-        return self.room.on_disk(self.job)
-
-    @property
-    def events(self) -> list[str]:
-        return [entry["event"] for entry in self.record.history]
-
-
-@pytest.fixture
-def ready_to_deliver(room: QueueRoom) -> Case:
-    return Case(room, "deliver")
-
-
-@pytest.fixture
-def working(room: QueueRoom) -> Case:
-    return Case(room, "tts")
-
-
-@pytest.fixture(params=["deliver", "tts"])
-def any_stage(room: QueueRoom, request: pytest.FixtureRequest) -> Case:
-    """A job that is about to be delivered, and one whose stage finds that its file ends early."""
-    return Case(room, request.param)
+from daemon.queue.awaited_files import COPIED_AGAIN
+from daemon.queue.source_files import Content, compare_with_copy
+from tests.support.source_case import NAME, PATIENCE_S, STILL_S, Case
 
 
 def test_a_file_that_is_open_for_writing_is_waited_for_however_still_it_stands(any_stage: Case) -> None:
@@ -273,263 +186,23 @@ def test_a_file_whose_rest_does_not_come_any_more_is_named(ready_to_deliver: Cas
     assert any(NAME in warning and "while the job waited" in warning for warning in taken[0].warnings)
 
 
-def test_an_unmounted_inbox_ends_no_wait_for_the_rest_of_a_file(any_stage: Case) -> None:
-    # Given a job that waits for the rest of a file
-    room = any_stage.room
-    room.mount_guard().check()
-    inbox, away = room.settings.paths.inbox, room.settings.paths.inbox.with_name("away")
-    any_stage.write()
-    any_stage.go_on()
-    stage = any_stage.where
-    # When another folder stands in the inbox's place, as when a share is gone
-    inbox.rename(away)
-    inbox.mkdir()
-    (inbox / MARK).write_text("0123\n")
-    for _ in range(3):
-        room.now += STILL_S * 1.1
-        any_stage.go_on()
-        assert any_stage.where == stage
-    # Then it waits until the inbox is back, and gets the rest
-    (inbox / MARK).unlink()
-    inbox.rmdir()
-    away.rename(inbox)
-    any_stage.go_on()
-    assert (any_stage.where, any_stage.copy) == ("tts/ready", b"half and half")
-    assert any_stage.record.warnings == []
-
-
-def test_a_file_that_the_disk_cannot_read_now_ends_no_wait(
-    ready_to_deliver: Case, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("copy", "file", "expected"),
+    [
+        (b"half", b"half and half", Content.GROWN),
+        (b"half" + bytes(9), b"half and half", Content.GROWN),
+        (b"half", b"half", Content.SAME),
+        (b"halt", b"half and half", Content.OTHER),
+        (b"half and half", b"half", Content.OTHER),
+        (b"a" * 4096 + bytes(4096) + b"c" * 10, b"a" * 4096 + b"b" * 4096 + b"c" * 10, Content.GROWN),
+        (b"a" * 4096 + bytes(4095) + b"x", b"a" * 4096 + b"b" * 4096, Content.OTHER),
+        (b"", b"all of it", Content.GROWN),
+    ],
+)
+def test_a_copy_of_a_part_is_told_from_one_of_another_file(
+    tmp_path: Path, copy: bytes, file: bytes, expected: Content
 ) -> None:
-    ready_to_deliver.write()
-    assert ready_to_deliver.take() is None
-
-    def fail(root: Path, path: str) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as broken:
-        broken.setattr("daemon.queue.source_files.path_by_descriptor", fail)
-        ready_to_deliver.room.now += STILL_S * 1.1
-        assert ready_to_deliver.take() is None
-        assert ready_to_deliver.copy == b"half"
-    assert ready_to_deliver.take() is None
-    assert ready_to_deliver.copy == b"half and half"
-
-
-def test_an_inbox_that_stays_away_is_waited_for_no_longer_than_a_file(ready_to_deliver: Case) -> None:
-    room = ready_to_deliver.room
-    ready_to_deliver.write()
-    assert ready_to_deliver.take() is None
-    room.settings.paths.inbox.rename(room.settings.paths.inbox.with_name("away"))
-    room.now += PATIENCE_S / 2
-    assert ready_to_deliver.take() is None
-    room.now += PATIENCE_S
-    taken = ready_to_deliver.take()
-    assert taken is not None
-    assert UNCHECKED in taken[0].warnings
-
-
-def test_a_job_that_waits_for_no_file_is_delivered_while_the_inbox_is_away(ready_to_deliver: Case) -> None:
-    room = ready_to_deliver.room
-    room.settings.paths.inbox.rename(room.settings.paths.inbox.with_name("away"))
-    taken = ready_to_deliver.take()
-    assert taken is not None
-    assert taken[0].warnings == [UNCHECKED]
-
-
-def test_a_disk_without_room_for_the_rest_delivers_no_half(ready_to_deliver: Case) -> None:
-    # Given a file that grew, and no room for it beside the reserve
-    ready_to_deliver.room.set(intake={"reserve_mb": 10**9})
-    ready_to_deliver.write()
-    ready_to_deliver.take()
-    ready_to_deliver.room.now += STILL_S * 1.1
-    assert ready_to_deliver.take() is None
-    assert ready_to_deliver.where == "deliver/ready"
-    # When there is room / Then it is copied
-    ready_to_deliver.room.set(intake={"reserve_mb": 0})
-    assert ready_to_deliver.take() is None
-    assert ready_to_deliver.copy == b"half and half"
-
-
-def test_a_restart_of_the_daemon_waits_on(any_stage: Case) -> None:
-    # Given a job that waits for a file that grew, long after it was accepted
-    room = any_stage.room
-    stage = any_stage.where
-    any_stage.write()
-    any_stage.go_on()
-    room.now += PATIENCE_S - STILL_S
-    # When the daemon starts again
-    room.restart()
-    asyncio.run(recover_spool(room.state_machine, room.outbox))
-    # Then the file must stand still again, as what it did meanwhile is unknown
-    any_stage.go_on()
-    assert any_stage.where == stage
-    room.now += STILL_S * 1.1
-    any_stage.go_on()
-    assert (any_stage.where, any_stage.copy) == ("tts/ready", b"half and half")
-
-
-@pytest.mark.parametrize("call", ["rename", "exchange", "sync_dir"])
-def test_a_crash_while_a_file_is_copied_again_is_repeated(ready_to_deliver: Case, call: str) -> None:
-    # Given a job whose file is whole now
-    room, job = ready_to_deliver.room, ready_to_deliver.job
-    ready_to_deliver.write()
-    ready_to_deliver.take()
-    room.now += STILL_S * 1.1
-    (room.spool.folder_of(job) / "tts.done.json").write_text("{}")
-
-    def cut(name: str, path: Path) -> None:
-        # From the moment that the record says that the job begins anew
-        if name == call and room.on_disk(job).facts.restart:
-            raise PowerCut
-
-    # When the world ends in the middle
-    room.ops.before = cut
-    with pytest.raises(PowerCut):
-        ready_to_deliver.take()
-    room.ops.before = lambda name, path: None
-    room.restart()
-    asyncio.run(recover_spool(room.state_machine, room.outbox))
-    # Then it begins anew all the same, and is delivered with the whole file
-    assert ready_to_deliver.where == "tts/ready"
-    directory = room.spool.find_job(job.id)
-    assert directory is not None
-    assert not (directory / "tts.done.json").exists()
-    ready_to_deliver.finish_stages()
-    for _ in range(3):
-        if ready_to_deliver.take() is not None:
-            break
-        room.now += STILL_S * 1.1
-        if ready_to_deliver.where == "tts/ready":
-            ready_to_deliver.finish_stages()
-    assert ready_to_deliver.where == "deliver/active"
-    assert ready_to_deliver.copy == b"half and half"
-
-
-@pytest.mark.parametrize("stage", ["deliver", "tts"])
-@pytest.mark.parametrize("after", ["the record", "the copy"])
-def test_a_crash_while_a_late_copy_is_installed_keeps_no_half(room: QueueRoom, stage: Stage, after: str) -> None:
-    # Given a job whose file is written to without end, when the time for waiting is over
-    case = Case(room, stage)
-    room.open_files.add(NAME)
-    case.write()
-    room.now += PATIENCE_S + 5.0
-
-    def cut(name: str, path: Path) -> None:
-        if not room.on_disk(case.job).facts.restart:
-            return
-        if case.copy == b"half and half" or (name == "rename" and after == "the record"):
-            raise PowerCut
-
-    # When the world ends after the record says that there is a new copy
-    room.ops.before = cut
-    with pytest.raises(PowerCut):
-        case.go_on()
-    room.ops.before = lambda name, path: None
-    assert case.copy == (b"half" if after == "the record" else b"half and half")
-    room.restart()
-    asyncio.run(recover_spool(room.state_machine, room.outbox))
-    # Then it begins anew with that copy, and its warning tells of that one
-    assert (case.where, case.copy) == ("tts/ready", b"half and half")
-    assert any("may be incomplete" in warning for warning in case.record.warnings)
-    assert [path.name for path in room.spool.folder_of(case.record).glob(".source*")] == []
-
-
-@pytest.mark.parametrize("order", ["cancel", "hold"])
-def test_people_are_obeyed_while_a_file_is_looked_at(ready_to_deliver: Case, order: str) -> None:
-    # Given an inbox that takes its time to answer
-    room, job = ready_to_deliver.room, ready_to_deliver.job
-    looking, answer = threading.Event(), threading.Event()
-
-    def is_open(path: str) -> bool:
-        looking.set()
-        return not answer.wait(60)
-
-    room.use_sources(is_open)
-
-    async def live() -> tuple[Job, Path] | None:
-        start = asyncio.create_task(room.try_to_take(job))
-        await asyncio.to_thread(looking.wait, 60)
-        # When somebody cancels or holds the job meanwhile
-        directory = room.spool.find_job(job.id)
-        assert directory is not None
-        running = room.state_machine.running[job.id]
-        if order == "cancel":
-            await room.state_machine.finish(running, directory, "cancelled", CANCELLED)
-        else:
-            await room.state_machine.hold(running, directory, "me", "")
-        answer.set()
-        return await start
-
-    # Then it is not delivered
-    assert asyncio.run(live()) is None
-    assert ready_to_deliver.where == {"cancel": "failed", "hold": "held"}[order]
-    assert job.id not in room.state_machine.running
-    assert job.id not in room.ready_queue
-
-
-def test_an_inbox_that_does_not_answer_is_named_and_not_waited_for(
-    ready_to_deliver: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.queue.source_files.ANSWER_S", 0.01)
-    answer = threading.Event()
-    ready_to_deliver.room.use_sources(lambda path: not answer.wait(60))
-    taken = ready_to_deliver.take()
-    answer.set()
-    assert taken is not None
-    assert UNCHECKED in taken[0].warnings
-
-
-def test_looks_at_a_file_follow_each_other_soon(ready_to_deliver: Case) -> None:
-    ready_to_deliver.write()
-    ready_to_deliver.take()
-    due = ready_to_deliver.room.ready_queue.next_due()
-    assert due is not None
-    assert due - time.monotonic() <= LOOK_S
-
-
-def test_thousands_of_jobs_that_wait_for_a_file_do_not_fill_the_lane_with_looks(ready_to_deliver: Case) -> None:
-    # Given one file that is held open, and many jobs that name it
-    room, count = ready_to_deliver.room, 300
-    room.open_files.add(NAME)
-    jobs = [room.accept(f"job{number}", "deliver", facts=ready_to_deliver.job.facts) for number in range(count)]
-
-    async def look() -> None:
-        for job in jobs:
-            assert await room.try_to_take(job) is None
-
-    # When each has been looked at / Then so many looks take only a small part of the time until the next ones
-    asyncio.run(look())
-    last = max(ticket.not_before for ticket in room.ready_queue.tickets())
-    assert last - time.monotonic() > 0.9 * count * LEAST_COST_S / SHARE
-
-
-@pytest.mark.parametrize("how", ["hold", "cancel", "cancel while it is looked at", "fail"])
-def test_jobs_that_left_the_queue_delay_no_look_at_others(ready_to_deliver: Case, how: str) -> None:
-    # Given many jobs that waited for a file, and were held, cancelled or failed
-    room, count = ready_to_deliver.room, 300
-    room.open_files.add(NAME)
-    machine = room.state_machine
-
-    async def leave(job: Job) -> None:
-        start = asyncio.create_task(room.try_to_take(job))
-        if how == "cancel while it is looked at":
-            await asyncio.sleep(0)
-            await machine.finish(machine.running[job.id], room.spool.folder_of(job), "cancelled", CANCELLED)
-        assert await start is None
-        if how == "hold":
-            await machine.hold(room.on_disk(job), room.spool.folder_of(job), "me", "")
-        elif how == "cancel":
-            await machine.finish(room.on_disk(job), room.spool.folder_of(job), "cancelled", CANCELLED)
-        elif how == "fail":
-            await machine.set_aside_unreadable(room.spool.folder_of(job), "somebody damaged it")
-
-    async def live() -> None:
-        for number in range(count):
-            await leave(room.accept(f"job{number}", "deliver", facts=ready_to_deliver.job.facts))
-        # When another job waits / Then it is looked at soon
-        assert await room.try_to_take(ready_to_deliver.job) is None
-
-    asyncio.run(live())
-    (ticket,) = room.ready_queue.tickets()
-    assert ticket.not_before - time.monotonic() <= LOOK_S
+    (tmp_path / "copy").write_bytes(copy)
+    (tmp_path / "file").write_bytes(file)
+    with (tmp_path / "copy").open("rb") as one, (tmp_path / "file").open("rb") as other:
+        assert compare_with_copy(one.fileno(), other.fileno(), threading.Event()) is expected

@@ -127,6 +127,47 @@ def test_the_texture_of_a_busy_background_stays_in_the_background() -> None:
     assert (matte.cut[near == 0] > 25).mean() < 0.002
 
 
+def before_a_lit_wall(
+    side: int,
+) -> tuple[Picture, npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """A drawn person before a light wall: picture, landmarks, segmentation, and distance outside of the person, px."""
+    portrait = np.ascontiguousarray(np.asarray(drawn(side)))
+    landmarks = shared_landmarker().read_mesh(portrait)
+    assert landmarks is not None
+    person = shared_landmarker().person_mask(portrait)
+    inside = (person > 0.5).astype(np.uint8)
+    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5) - cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    wall = np.full(portrait.shape, (196.0, 200.0, 206.0)) + np.random.default_rng(3).normal(0, 2, portrait.shape)
+    cover = np.clip(0.5 - away / 2, 0, 1)[..., None]
+    picture = np.clip(cover * portrait + (1 - cover) * wall, 0, 255).astype(np.uint8)
+    return picture, landmarks, person, np.asarray(away, np.float32)
+
+
+def test_light_at_the_edge_of_a_person_does_not_make_it_transparent() -> None:
+    # Given red shoulders whose edge is a third of the way to the wall's colour
+    portrait, landmarks, person, away = before_a_lit_wall(768)
+    below = np.arange(768)[:, None] > 1.15 * landmarks[mesh.CHIN, 1]
+    portrait[below & (away < 0)] = (160, 40, 50)
+    edge = (away < -5) & (away > -14) & below
+    portrait[edge] = (0.67 * portrait[edge] + 0.33 * np.array((196, 200, 206))).astype(np.uint8)
+    matte = split_person(portrait, landmarks, person)
+    assert edge.sum() > 500
+    assert (matte.cut[edge] < 230).mean() < 0.15
+
+
+def test_the_texture_of_the_wall_beside_the_outline_does_not_move_with_the_person() -> None:
+    # Given blotches of another colour that lie beside the outline
+    portrait, landmarks, person, away = before_a_lit_wall(1080)
+    clouds = cv2.GaussianBlur(np.random.default_rng(5).normal(0, 1, portrait.shape[:2]), (0, 0), 12)
+    blotches = np.clip(clouds / clouds.std(), 0, 2)[..., None] * np.array([-14.0, 2.0, -18.0])
+    portrait = np.where(away[..., None] > 1, np.clip(portrait + blotches, 0, 255), portrait).astype(np.uint8)
+    matte = split_person(portrait, landmarks, person)
+    # Then they belong to the background: nothing is raised where they differ
+    beside = (away > 4.5) & (away < 9) & (np.abs(blotches).max(axis=-1) > 9)
+    assert beside.sum() > 300
+    assert (matte.alpha[beside].astype(int) - matte.cut[beside] > 8).mean() < 0.05
+
+
 def test_nothing_is_copied_into_the_background_behind_the_person() -> None:
     # Given a letter-like mark close to the head
     portrait, landmarks, _ = before_a_wall()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,16 +13,13 @@ from PIL import Image
 
 import stages.face
 import stages.lipsync
-from daemon.config import Settings
-from daemon.errors import UnknownError
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.field_warp import field_at_points
 from stages.encode.mouth import InteriorPainter, MouthOpening
-from stages.encode.parallel import DrawingHelper, ParallelFrames, processes_for
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
-from stages.face.rig.rig import load_rig
-from tests.conftest import wait_for
+from stages.face.rig.rig import Rig, load_rig
 from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -36,8 +30,8 @@ Picture = npt.NDArray[np.uint8]
 SOUNDS: dict[str, dict[str, float]] = {
     "rest": {},
     "AA": {"jaw": 0.62, "lower_lip": 0.3, "upper_lip": 0.2, "close": 1.0},
-    "OO": {"round": 0.2, "pucker": 0.85, "close": 1.0},
-    "EE": {"jaw": 0.17, "lower_lip": 0.6, "upper_lip": 0.4, "wide": 0.9, "close": 1.0},
+    "OO": {"round": 0.36, "pucker": 0.85, "close": 1.0},
+    "EE": {"jaw": 0.17, "lower_lip": 0.6, "upper_lip": 0.4, "wide": 1.0, "close": 1.0},
     "PP": {"press": 0.75, "close": 1.0},
     "blink": {"blink_left": 1.0, "blink_right": 1.0},
     "turn": {"head_yaw": 3.0, "head_pitch": -2.0, "head_roll": 1.5, "head_x": 0.01, "breath": 1.0},
@@ -86,25 +80,47 @@ def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
     assert width["EE"] > 1.05 * width["PP"]
 
 
-def test_rounded_lips_show_the_upper_teeth_only_when_the_jaw_is_down(ready: Context) -> None:
-    # Given an opening of one size, and rounded lips
-    landmarks = np.array(face_of(ready)["landmarks"], np.float32)
-    rig = load_rig(ready.settings.paths.cache, np.ascontiguousarray(portrait_of(ready)), landmarks)
+def rig_of(ctx: Context) -> Rig:
+    landmarks = np.array(face_of(ctx)["landmarks"], np.float32)
+    return load_rig(ctx.settings.paths.cache, np.ascontiguousarray(portrait_of(ctx)), landmarks)
+
+
+def test_the_upper_teeth_stay_where_they_are_when_the_lips_round(ready: Context) -> None:
+    # Given a wide opening, which shows all of them
+    rig = rig_of(ready)
     unit = rig.frame.unit
     height, width = portrait_of(ready).shape[:2]
-    lower = rig.curve_upper + np.array([0, 0.2 * unit], np.float32)
-    whole = MouthOpening.between(rig.curve_upper, lower, unit, (width, height))
-    opening = whole.visible()
+    lower = rig.curve_upper + np.array([0, 0.4 * unit], np.float32)
+    opening = MouthOpening.between(rig.curve_upper, lower, unit, (width, height)).visible()
     assert opening is not None
     painter = InteriorPainter(rig.oral, rig.tones, rig.frame)
 
-    def brightest(drop: float) -> float:
-        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (drop * unit, 0.0), 0.0, 1.0)
-        third = inside.shape[1] // 3
-        return float((inside.mean(axis=-1) * (opening.cover() > 0))[: len(inside) // 3, third:-third].max())
+    def lower_end(rounded: float) -> int:
+        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (0.4 * unit, 0.0), 0.0, rounded)
+        middle = inside[:, inside.shape[1] * 2 // 5 : inside.shape[1] * 3 // 5].mean(axis=(1, 2))
+        return int(np.diff(middle)[: len(middle) * 2 // 3].argmin())  # the cavity below them is dark
 
-    # When the jaw is down as in "oh" and as in "oo" / Then only the first shows something bright below the upper lip
-    assert brightest(0.3) > 2.5 * brightest(0.1)
+    # When they are drawn behind flat and behind rounded lips / Then they end at the same height
+    assert abs(lower_end(1.0) - lower_end(0.0)) <= 1
+
+
+def test_rounded_lips_come_down_over_the_upper_teeth(ready: Context) -> None:
+    # Given the teeth's lower end in the middle of the mouth
+    rig = rig_of(ready)
+    left, top = rig.oral.origin
+    edge = rig.curve_upper[len(rig.curve_upper) // 3 : -(len(rig.curve_upper) // 3)]
+    rows = np.arange(rig.oral.skull.shape[0])[:, None] + top
+    teeth = np.where(rig.oral.skull[..., 3] > 128, rows, 0).max(axis=0)[np.round(edge[:, 0]).astype(int) - left]
+
+    def shown(**shape: float) -> npt.NDArray[Any]:
+        """How much of the teeth is below the upper lip, in units."""
+        amounts = np.array([shape.get(name, 0.0) for name in rig.face_names], np.float32)
+        moved = field_at_points(np.tensordot(amounts, rig.upper, 1), rig.face_cells, rig.step, edge)
+        return np.asarray((teeth - (edge + moved)[:, 1]) / rig.frame.unit)
+
+    # When the lips are flat, and as in "oo" / Then the first show the teeth, and the second cover them
+    assert shown(close=1.0).min() > 0.04
+    assert shown(close=1.0, pucker=0.8).max() < 0.02
 
 
 def test_a_blink_shuts_both_eyes_in_the_skins_own_colour(ready: Context, frames: dict[str, Picture]) -> None:
@@ -216,74 +232,6 @@ def test_a_small_face_in_a_large_picture_is_moved_in_place(tmp_path: Path) -> No
     x, _, width, _ = face_of(ctx)["box"]
     assert not changed(frame, portrait)[:, : int(x - 0.5 * width)].any()
     assert changed(frame, portrait).any()
-
-
-@pytest.fixture
-def helped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage's own process waits for its helpers after its first frame; otherwise a short video is over before they start."""
-    is_ready = DrawingHelper.is_ready
-    monkeypatch.setattr(DrawingHelper, "is_ready", lambda helper: wait_for("a helper", lambda: is_ready(helper)))
-
-
-@pytest.mark.usefixtures("helped")
-def test_frames_drawn_by_several_processes_are_the_same(ready: Context) -> None:
-    # Given motion in every part of the face
-    rows = [{**SOUNDS["turn"], "jaw": 0.05 * k, "blink_left": 0.1 * (k % 5), "lean": 0.01 * k} for k in range(7)]
-    alone = show(ready, *rows)
-    # When three processes share the frames
-    together = [frame.to_bgr() for frame in ParallelFrames(ready, Composer.for_job(ready), 3).frames()]
-    # Then each frame is the one that a single process draws, in order
-    assert len(together) == 7
-    assert all((one == other).all() for one, other in zip(alone, together, strict=True))
-
-
-def test_a_process_with_more_than_1024_open_files_draws_too(ready: Context) -> None:
-    # Given a process whose next descriptor is one that select() refuses
-    show(ready, *[SOUNDS["AA"]] * 3)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most[1]), most[1]))
-    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
-    try:
-        # When a helper is started and asked, then it answers
-        assert len(list(ParallelFrames(ready, Composer.for_job(ready), 2).frames())) == 3
-    finally:
-        for descriptor in many:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, most)
-
-
-def test_a_video_that_is_over_before_its_helpers_start_is_whole(
-    ready: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = show(ready, *[SOUNDS["AA"]] * 3)
-    monkeypatch.setattr(DrawingHelper, "is_ready", lambda helper: False)
-    assert len(list(ParallelFrames(ready, Composer.for_job(ready), 2).frames())) == len(alone)
-
-
-@pytest.mark.parametrize(
-    ("cores", "side", "set_to", "processes"),
-    [(1, 1080, 0, 1), (2, 1080, 0, 2), (16, 1080, 0, 2), (2, 128, 0, 1), (1, 1080, 3, 3)],
-)
-def test_two_cores_have_two_drawing_processes_where_there_is_enough_to_draw(
-    monkeypatch: pytest.MonkeyPatch, cores: int, side: int, set_to: int, processes: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    settings = Settings.model_validate({"stages": {"encode": {"processes": set_to}}})
-    video = SimpleNamespace(width=side, height=side, frame_count=300)
-    assert processes_for(settings, cast(Composer, video)) == processes
-
-
-@pytest.mark.usefixtures("helped")
-def test_a_drawing_process_that_dies_is_told(ready: Context) -> None:
-    # Given a job whose motion goes missing under the processes
-    show(ready, *[{}] * 4)
-    source = Composer.for_job(ready)
-    ready.path("motion.npz").unlink()
-    # When / Then
-    with pytest.raises(UnknownError) as told:
-        list(ParallelFrames(ready, source, 2).frames())
-    assert told.value.code == "frames-missing"
-    assert "motion.npz" in told.value.message
 
 
 def test_folds_beside_a_widened_mouth_deepen_a_little(ready: Context, monkeypatch: pytest.MonkeyPatch) -> None:

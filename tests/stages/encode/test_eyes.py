@@ -13,7 +13,10 @@ from PIL import Image, ImageDraw
 import stages.face
 from stages.context import Context
 from stages.encode.gaze import limit_gaze
+from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
+from stages.face.rig.eyeball import find_eyeball
+from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
 from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show, smiling
@@ -108,6 +111,54 @@ def test_irises_move_as_far_as_told_between_lids_that_stay(ready: Context) -> No
         height, width = ball.share.shape
         moved[y - 2 : y + height + 2, x - 2 : x + width + 2] = False
     assert not moved.any()
+
+
+def test_lids_shut_to_where_the_eyeball_ends_and_not_where_the_mesh_does(ready: Context) -> None:
+    # Given a mesh whose lower lids lie 7 % of the eye's width too high, above white and iris
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    for side, eye in enumerate(outlines(ready)):
+        wrong = landmarks.copy()
+        inner = list(mesh.EYES[side][1][1:-1])
+        wrong[inner, :2] -= 0.07 * eye.width * eye.down.astype(np.float32)
+        # When the lower lid is looked for, from either mesh
+        middle = np.array([0.5 * eye.width])
+        found, known = (
+            float(with_lower_lid(portrait, EyeOutline.of(points, side)).edges(middle)[1][0])
+            for points in (wrong, landmarks)
+        )
+        # Then it is nearly in the same place: a lid shuts 2.5 % of the eye's width below it, and its lashes reach farther
+
+        assert abs(found - known) < 0.05 * eye.width
+        assert known >= float(eye.edges(middle)[1][0]) - 0.005 * eye.width
+
+
+def test_the_iris_goes_on_as_a_disc_under_the_lid(ready: Context) -> None:
+    # Given eyes with white and a small round iris, of which the upper lid hides nearly half
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready).copy()
+    for side in (0, 1):
+        eye = EyeOutline.of(landmarks, side)
+        box = eye.box(0.1, 0.4, 0.4, (portrait.shape[1], portrait.shape[0]))
+        along, down = eye.local(box)
+        upper, lower = eye.edges(along)
+        radius = 0.11 * eye.width
+        x, y = 0.5 * eye.width, float(eye.edges(np.array([0.5 * eye.width]))[0][0]) + 0.2 * radius
+        iris = np.clip(radius - np.hypot(along - x, down - y) + 0.5, 0, 1)[..., None]
+        seen = np.clip(np.minimum(down - upper, lower - down) + 0.5, 0, 1)[..., None]
+        shown = portrait[box[1] : box[3], box[0] : box[2]]
+        shown[:] = shown + seen * ((1 - iris) * 220 + iris * 50 - shown)
+        rim = [(0, 0), (radius, 0), (0, -radius), (-radius, 0), (0, radius)]
+        for index, (aside, below) in zip(mesh.IRISES[side], rim, strict=True):
+            landmarks[index, :2] = eye.corner + (x + aside) * eye.across + (y + below) * eye.down
+        # When the eyeball is prepared
+        ball = find_eyeball(portrait, landmarks, side)
+        # Then above the lid's edge the iris gets narrower, as below it, instead of going straight up
+        high = y - 0.65 * radius
+        places = np.array(
+            [eye.corner + (x + aside * radius) * eye.across + high * eye.down for aside in (-0.9, 0, 0.9)]
+        )
+        left, middle, right = sample(ball.ball, (places - ball.origin)[None].astype(np.float32))[0].mean(axis=1)
+        assert middle < 110
+        assert min(left, right) > 160
 
 
 def test_a_gaze_beyond_the_white_is_limited_and_the_same_for_both_eyes(ready: Context) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stages.encode.field_warp import FieldInverter
+from benchmarks.measures import Faces
+from benchmarks.movement import head_track
+from stages.encode.field_warp import FieldInverter, field_at_points
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
 from stages.face.rig.face_frame import FaceFrame
@@ -38,14 +40,13 @@ class RandomHead:
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         points[:, :2] = points[:, :2] @ turn + place
         points += self.chance.normal(0, 0.01 * face, points.shape)
-        frame = FaceFrame.of(points.astype(np.float32))
+        self.points = points.astype(np.float32)
+        frame = FaceFrame.of(self.points)
         self.step = int(np.clip(frame.face_width // 60, 2, 4))
         columns, rows = (-(-side // self.step) for side in self.size)
         self.cells = CellBlock(0, 0, rows, columns)
         matte = Matte.empty() if seed % 5 == 4 else self.matte(place, face)
-        self.names, self.fields, self.zoom = build_head(
-            frame, points.astype(np.float32), self.size, self.cells, self.step, matte
-        )
+        self.names, self.fields, self.zoom = build_head(frame, self.points, self.size, self.cells, self.step, matte)
         nearest = self.cells.points(self.step).round().astype(int)
         x, y = (np.minimum(nearest[..., axis], self.size[axis] - 1) for axis in (0, 1))
         self.figure = matte.alpha[y, x] > 127 if matte else np.ones(self.cells.shape, bool)
@@ -102,6 +103,25 @@ def test_no_motion_of_the_head_folds_or_stretches_a_portrait(seed: int, mesh: Fl
         stretched = head.stretches(head.displacement(1.0))[head.figure[:-1, :-1].ravel()]
         natural = (stretched[..., :2].min(axis=(1, 2)) > 0.8) & (stretched[..., :2].max(axis=(1, 2)) < 1.25)
         assert natural.mean() >= 0.99
+
+
+def test_heads_nod_and_turn_visibly(mesh: FloatArray) -> None:
+    # Given heads of any shape
+    ranges = []
+    for seed in range(0, 24, 3):
+        head = RandomHead(seed, mesh)
+        # When each nods, and turns, from one end of the reach to the other
+        for name in ("head_pitch", "head_yaw"):
+            field = head.fields[head.names.index(name)] * REACH[name]
+            moved = field_at_points(field, head.cells, head.step, head.points[:, :2])
+            points = np.repeat(head.points[None], 20, axis=0)
+            points[:10, :, :2] -= moved
+            points[10:, :, :2] += moved
+            track = head_track(Faces(points, points, 1, 25.0))
+            ranges.append(float(np.ptp(track.pitch if name == "head_pitch" else track.yaw)))
+    # Then their measured angles change by as much as the strain allows
+    assert np.median(ranges[0::2]) > 7
+    assert np.median(ranges[1::2]) > 5
 
 
 @pytest.mark.parametrize("seed", range(8))

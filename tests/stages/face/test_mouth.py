@@ -74,6 +74,32 @@ def test_a_moustache_is_no_lip_line(tmp_path: Path) -> None:
     assert apart[10:-10].max() < 0.015 * mesh.mouth_width(points)
 
 
+@pytest.mark.parametrize("between", [(46, 20, 20), (206, 192, 176)], ids=["dark", "teeth"])
+def test_a_slight_gap_between_lips_that_the_mesh_calls_closed_is_no_lip(
+    tmp_path: Path, between: tuple[int, int, int]
+) -> None:
+    # Given closed lips, and the same with a slight gap below their line, which shows the dark or, in the upper lip's shade, teeth
+    ctx = job(tmp_path / "job", drawn())
+    stages.face.run(ctx)
+    plain, points = portrait_of(ctx), landmarks_of(ctx)
+    frame, width = FaceFrame.of(points), mesh.mouth_width(points)
+    upper, lower = lip_curves(plain, points, frame)
+    assert np.array_equal(upper, lower)
+    edge = upper[12:-12]
+    parted = plain.copy()
+    for colour, down in ((between, 0.04), ((46, 20, 20), 0.012)):
+        strip = np.concatenate([edge, edge[::-1] + np.array([0, down * width], np.float32)])
+        cv2.fillPoly(parted, [np.round(strip).astype(np.int32)], colour)
+    # When the lips' edges are found
+    upper, lower = lip_curves(parted, points, frame)
+    # Then all of the gap lies between them, and hardly anything else
+    above, below = (curve[20:-20, 1] - edge[8:-8, 1] for curve in (upper, lower))
+    assert (-0.025 * width < above).all()
+    assert (above < 0.01 * width).all()
+    assert (0.035 * width < below).all()
+    assert (below < 0.07 * width).all()
+
+
 def teeth_in(ctx: Context, picture: Picture, opened: float = 1.0) -> OwnTeeth | None:
     """Find the teeth; the lower lip's edge lies at the fraction `opened` of the picture's opening."""
     points = landmarks_of(ctx)
@@ -104,6 +130,26 @@ def test_own_teeth_are_used_when_whole_and_not_with_a_gap(tmp_path: Path) -> Non
     hidden = teeth_in(ctx, whole, opened=0.5)
     assert hidden is not None
     assert hidden.row is None
+
+
+def test_own_teeth_are_not_used_where_a_lower_one_is_joined_to_them(tmp_path: Path) -> None:
+    # Given a smile, opened farther, and the same with a tooth that seems longer by half
+    ctx = job(tmp_path / "job", smiling())
+    stages.face.run(ctx)
+    whole, opened = portrait_of(ctx), 1.4
+    found = teeth_in(ctx, whole, opened)
+    assert found is not None
+    assert found.row is not None
+    shown = found.row[..., 3] > 128
+    x, half = round(float(landmarks_of(ctx)[13, 0])), round(0.05 * mesh.mouth_width(landmarks_of(ctx)))
+    column = x - 3 * half
+    end, height = int(np.flatnonzero(shown[:, column])[-1]), int(shown[:, column].sum())
+    joined = whole.copy()
+    joined[end - 3 : end + height // 2, column - half : column + half] = whole[end - height // 3, column]
+    # When, then
+    together = teeth_in(ctx, joined, opened)
+    assert together is not None
+    assert together.row is None
 
 
 def test_colour_of_teeth_is_that_of_the_lit_ones(tmp_path: Path) -> None:

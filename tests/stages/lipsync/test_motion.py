@@ -99,9 +99,9 @@ def test_vowels_have_their_own_mouths(tmp_path: Path) -> None:
     # Then the first is the most open, the second is round, the third is wide
     assert a[jaw] > 2 * u[jaw]
     assert a[jaw] > 2 * i[jaw]
-    assert u[pucker] > 0.7 > 0.2 > i[pucker]
+    assert u[pucker] > 0.5 > 0.2 > i[pucker]
     assert u[MOUTH.index("round")] > 0.1 > a[MOUTH.index("round")]
-    assert i[wide] > 0.6 > 0.2 > u[wide]
+    assert i[wide] > 0.5 > 0.2 > u[wide]
 
 
 def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_
     breathing = opening(spoken(tmp_path / "job"))
     without = opening(spoken(tmp_path / "other", motion={"breath": 0}))
     # When its middle, and the time before speech goes on, are looked at
-    middle, before = slice(round(1.40 * 25), round(1.48 * 25)), slice(round(1.68 * 25), round(1.85 * 25))
+    middle, before = slice(round(1.36 * 25), round(1.44 * 25)), slice(round(1.60 * 25), round(1.85 * 25))
     # Then nothing of the mouth moves, but the lips part a little for a breath
-    assert not breathing[middle].any()
-    assert not without[middle].any()
-    assert not without[before].any()
+    assert breathing[middle].max() < 1e-6
+    assert without[middle].max() < 1e-6
+    assert without[before].max() < 1e-6
     assert 0.1 < breathing[before].max() < 0.5 * breathing.max()
 
 

@@ -15,6 +15,7 @@ from stages.musetalk.forward import ForwardPass
 from stages.musetalk.group_norm import group_norm_channels_last
 from stages.musetalk.layers import attend
 from stages.musetalk.painter import Painter
+from stages.musetalk.vae import Vae
 from tests.support.cuda.driver import Driver, install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor
@@ -95,26 +96,18 @@ def test_waiting_for_a_gpu_takes_no_core(driver: Driver) -> None:
 
 def test_switches_of_cudnn_stay_as_they_were(driver: Driver) -> None:
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
-    seen = []
+    seen: set[tuple[bool, bool]] = set()
     painter = load()
-    compute = ForwardPass._compute
+    decode = Vae.decode
 
-    def watched(self: ForwardPass) -> tuple[torch.Tensor, torch.Tensor]:
-        decode = self._vae.decode
-        seen.append(None)
-        self._vae.decode = lambda latents: (  # type: ignore[method-assign]
-            seen.append((torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)),  # type: ignore[arg-type]
-            decode(latents),
-        )[1]
-        try:
-            return compute(self)
-        finally:
-            del self._vae.decode
+    def watched(self: Vae, latents: torch.Tensor) -> torch.Tensor:
+        seen.add((torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32))
+        return decode(self, latents)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ForwardPass, "_compute", watched)
+        patch.setattr(Vae, "decode", watched)
         paint(painter)
-    assert {entry for entry in seen if entry} == {(True, False)}
+    assert seen == {(True, False)}
     assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
 
 
@@ -183,9 +176,7 @@ def test_a_gpu_that_fails_is_lost_and_one_that_cannot_be_used_is_told_apart(driv
         assert error.value.code == code
 
 
-def test_a_fault_of_the_program_is_not_called_one_of_the_gpu(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_the_program_is_not_called_one_of_the_gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(self: ForwardPass, tokens: torch.Tensor) -> None:
         raise RuntimeError("Expected all tensors to be on the same device, cpu and cuda:0! CUDA")
 

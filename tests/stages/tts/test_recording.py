@@ -46,6 +46,15 @@ def closures(recording: Context, track: MotionTrack) -> list[bool]:
     return [bool(shut[(time > start - 0.045) & (time < end + 0.045)].any()) for start, end in exact]
 
 
+def test_markup_in_the_words_of_a_recording_is_told_and_not_shown(said: Context, tmp_path: Path) -> None:
+    broken = TEXT.replace("balloons.", 'balloons.<break time="2s"/> (laughs)')
+    marked = f"<speak>{broken.replace('keep', '<emphasis>keep</emphasis>')}</speak>"
+    ctx, _ = bring(tmp_path / "marked", said, text=marked)
+    assert [word["text"] for word in timing(ctx)["words"]] == TEXT.split()
+    assert any("<emphasis>, <break> in `text` has no effect, because the sound file" in said for said in ctx.warnings)
+    assert any("captions leave them out: (laughs)" in said for said in ctx.warnings)
+
+
 def test_with_its_words_the_lips_close_where_they_must(said: Context, tmp_path: Path) -> None:
     # Given a recording with its text, and the same without
     told, facts = bring(tmp_path / "told", said, text=TEXT)

@@ -221,9 +221,7 @@ def _graph_base(driver: Driver) -> type:
         def capture_end(self) -> None:
             if driver.card.recording is None:
                 # cudaErrorStreamCaptureInvalidated, which cudaStreamEndCapture returns after a call that may not be recorded
-                raise torch.AcceleratorError(
-                    "CUDA error: operation failed due to a previous error during capture"
-                )
+                raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
             driver.card.recording = None
 
         def replay(self) -> None:
@@ -291,7 +289,7 @@ def install(driver: Driver) -> Iterator[Driver]:
             success = 0
 
         @staticmethod
-        def cudaMemGetInfo(device: int) -> tuple[int, int]:  # noqa: N802
+        def cudaMemGetInfo(device: int) -> tuple[int, int]:
             return driver.mem_get_info(device)
 
     with contextlib.ExitStack() as stack:
@@ -329,7 +327,7 @@ def install(driver: Driver) -> Iterator[Driver]:
             nvmlSystemGetDriverVersion=lambda: "580.95.05",
             nvmlSystemGetCudaDriverVersion_v2=lambda: 13000,
         )
-        # Otherwise `Module.to` puts the wrapper into the old parameter's C++ part, which has no `inner`.
+        # Otherwise `Module.to` puts the wrapper into the old parameter's C++ part, which has no `numbers`.
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, False)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.enter_context(CardMode(driver.card))

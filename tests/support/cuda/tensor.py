@@ -24,14 +24,14 @@ _WITHOUT_GUARD: dict[Any, Callable[..., Any]] = {
 
 
 class CardTensor(Tensor):
-    """A tensor on the stand-in for the GPU; `inner` holds its numbers."""
+    """A tensor on the stand-in for the GPU; `numbers` is the processor's tensor behind it."""
 
-    inner: Tensor
+    numbers: Tensor
     card: Card
 
     @staticmethod
     def __new__(cls, inner: Tensor, card: Card) -> CardTensor:
-        made: CardTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: CardTensor = Tensor._make_wrapper_subclass(
             cls,
             inner.size(),
             strides=inner.stride(),
@@ -40,7 +40,7 @@ class CardTensor(Tensor):
             layout=inner.layout,
             device=GPU,
         )
-        made.inner, made.card = inner, card
+        made.numbers, made.card = inner, card
         return made
 
     @classmethod
@@ -55,11 +55,11 @@ class CardTensor(Tensor):
             return func(*args, **(kwargs or {}))
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         card = next(leaf.card for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, CardTensor))
         return card.run(func, args, kwargs or {})
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"CardTensor({tuple(self.shape)}, {self.dtype})"
 
 
@@ -124,11 +124,12 @@ class Card:
         asked = kwargs.get("device")
         target = on_card if asked is None else torch.device(asked).type == "cuda"
         self._check_devices(name, args, leaves)
-        if name in ("aten::_local_scalar_dense", "aten::equal") or (on_card and not target):
+        if name in ("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::item") or (
+            on_card and not target
+        ):
             self.wait()  # the result is needed on the host
-        if name == "aten::copy_" and not isinstance(args[0], CardTensor):
-            if not (len(args) > 2 and args[2]) and not kwargs.get("non_blocking"):
-                self.wait()
+        if name == "aten::copy_" and not isinstance(args[0], CardTensor) and not _is_later(args, kwargs):
+            self.wait()
         self.kernels += on_card or target
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:
@@ -258,7 +259,12 @@ def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _inner(value: Any) -> Any:
-    return value.inner if isinstance(value, CardTensor) else value
+    return value.numbers if isinstance(value, CardTensor) else value
+
+
+def _is_later(args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a copy may be done after the call (`non_blocking`)."""
+    return bool(kwargs.get("non_blocking")) or (len(args) > 2 and args[2] is True)
 
 
 def _write(into: list[Tensor], made: Any) -> None:

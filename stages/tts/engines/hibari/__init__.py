@@ -9,6 +9,9 @@ from daemon.config import Settings
 from stages.tts.engines.assets import hibari_assets
 from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice
 
+#: What `python -m benchmarks.voice_facts hibari` measured of the voices in the package.
+_ABOUT = {"heart": "pitch 204 Hz, 227 words a minute"}
+
 
 def _voices(_: Settings) -> list[Voice]:
     """Return the voices contained in the package, without those that it would download."""
@@ -17,7 +20,15 @@ def _voices(_: Settings) -> list[Voice]:
         return []
     entries: dict[str, dict[str, Any]] = json.loads((folder / "voices.json").read_text(encoding="utf-8"))
     return [
-        Voice("hibari", name, (entry["language"],), entry["gender"], "Apache-2.0", folder / entry["file"])
+        Voice(
+            "hibari",
+            name,
+            (entry["language"],),
+            entry["gender"],
+            "Apache-2.0",
+            folder / entry["file"],
+            about=_ABOUT.get(name, ""),
+        )
         for name, entry in entries.items()
         if entry.get("bundled")
     ]

@@ -8,14 +8,17 @@ from daemon.config import Settings
 from daemon.system.installation import Missing, how_to_fetch_models
 from stages.tts import phonemes
 from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice, primary_language
-from stages.tts.engines.kokoro import model_files
+from stages.tts.engines.kokoro import model_files, voice_facts
 
 
 def _voices(settings: Settings) -> list[Voice]:
-    """Return all voices. English voices, and others with a unique short name, are listed by their short name."""
+    """Return all voices, those of one language by their grades.
+
+    English voices, and others with a unique short name, are listed by their short name.
+    """
     shorts = Counter(map(model_files.short_name, model_files.VOICES))
     found = []
-    for full in model_files.VOICES:
+    for full in sorted(model_files.VOICES, key=lambda name: (name[0], voice_facts.grade_rank(name))):
         short, language = model_files.short_name(full), model_files.language_of(full)
         name = short if shorts[short] == 1 or primary_language(language) == "en" else full
         found.append(
@@ -28,6 +31,7 @@ def _voices(settings: Settings) -> list[Voice]:
                 settings.paths.models / model_files.voice_file(full),
                 tuple(alias for one in (full, short) for alias in (one, f"kokoro/{one}")),
                 missing=_missing(settings, full),
+                about=voice_facts.about_voice(full),
             )
         )
     return found

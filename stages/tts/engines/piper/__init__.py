@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def _voices_of(network: Path, settings: Settings) -> Iterator[Voice]:
         yield Voice(_NAME, name, languages, "", licence, network, missing=Missing(why, remedy))
         return
     languages, missing = _languages(found.language), _missing(found.language, settings)
-    yield Voice(_NAME, name, languages, "", licence, network, _aliases(name, found.dataset), missing=missing)
+    match = model_files.VOICE_NAME.fullmatch(name)
+    yield Voice(
+        _NAME, name, languages, model_files.gender_of(match[3]) if match else "", licence, network,
+        _aliases(name, found.dataset), missing=missing, about=_about(match),
+    )  # fmt: skip
     for speaker in found.speakers if len(found.speakers) > 1 else ():
         yield Voice(_NAME, f"{name}{_SPEAKER}{speaker}", languages, "", licence, network, missing=missing)
 
@@ -55,7 +60,14 @@ def _proposed(name: str, settings: Settings) -> Voice:
     fetch = how_to_fetch_models(f"{_NAME}/{name}")
     rules = _missing(language, settings)
     remedy = f"{fetch} {rules.remedy}" if rules else fetch
-    return Voice(_NAME, name, _languages(language), "", _NOT_STATED, missing=Missing("its files are missing", remedy))
+    return Voice(
+        _NAME, name, _languages(language), model_files.gender_of(match[3]), _NOT_STATED,
+        missing=Missing("its files are missing", remedy), about=_about(match),
+    )  # fmt: skip
+
+
+def _about(match: re.Match[str] | None) -> str:
+    return f"quality {match[4]} of x_low, low, medium and high" if match else ""
 
 
 def _languages(language: str) -> tuple[str, ...]:

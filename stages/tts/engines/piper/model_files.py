@@ -17,6 +17,7 @@ _LICENCE = "stated in the MODEL_CARD of the voice; it differs from voice to voic
 PROPOSED = {
     "ar_JO-kareem-medium": 0, "ca_ES-upc_ona-medium": 63_201_294, "cs_CZ-jirka-medium": 63_201_294,
     "cy_GB-gwryw_gogleddol-medium": 0, "da_DK-talesyntese-medium": 63_201_294, "de_DE-thorsten-medium": 63_201_294,
+    "de_DE-kerstin-low": 0,
     "el_GR-rapunzelina-low": 63_104_526, "es_ES-davefx-medium": 63_201_294, "fa_IR-amir-medium": 0,
     "fi_FI-harri-medium": 63_201_294, "fr_FR-siwis-medium": 63_201_294, "hu_HU-anna-medium": 63_201_294,
     "is_IS-salka-medium": 76_495_465, "it_IT-paola-medium": 0, "ka_GE-natia-medium": 63_201_294,
@@ -29,6 +30,21 @@ PROPOSED = {
     "sw_CD-lanfrica-medium": 63_201_294, "tr_TR-dfki-medium": 63_201_294, "uk_UA-ukrainian_tts-medium": 76_735_663,
     "vi_VN-vais1000-medium": 63_201_294,
 }  # fmt: skip
+
+#: Gender → speakers of published voices whose name, or that of their corpus, tells it.
+_SPEAKERS = {
+    "female": "alba amy anna berta cori daniela eva_k gosia hfc_female irina jenny_dioco kathleen kerstin kristin lada "
+    "lessac lili ljspeech marylux natia nathalie paola ramona rapunzelina salka siwis southern_english_female ugla upc_ona",
+    "male": "aivars alan amir artur bryce bui danny darkman davefx denis dmitri edresson faber gilles gwryw_gogleddol "
+    "harri hfc_male imre jirka joe john kareem karlsson mihai norman northern_english_male pavoque pim riccardo ronnie ruslan "
+    "ryan steinn thorsten tom upc_pau",
+}
+_GENDERS = {speaker: gender for gender, speakers in _SPEAKERS.items() for speaker in speakers.split()}
+
+
+def gender_of(speaker: str) -> str:
+    """Return "female" or "male" by the speaker in the name of a published voice; empty where that does not tell."""
+    return _GENDERS.get(speaker, "")
 
 
 def voice_parts(name: str) -> tuple[ModelPart, ...] | None:

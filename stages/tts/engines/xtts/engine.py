@@ -13,7 +13,7 @@ import torch
 
 from daemon.config import Settings
 from daemon.config.stage_settings import Xtts as XttsSettings
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
 from stages.context import Facts
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks
@@ -55,7 +55,8 @@ class XttsVoice:
 
         Raises:
             JobError: `language-unsupported`.
-            MachineError: `gpu-memory`, `gpu-lost`, `gpu-unusable`, `out-of-memory`, `install-broken` (a language's package is missing).
+            MachineError: `gpu-memory`, `gpu-lost`, `gpu-unusable`, `out-of-memory`, `install-broken` (a language
+                lacks its package).
             UnknownError: `speech-broken`: every attempt was silent or invalid.
         """
         language = text_chunks.model_language(piece.language)
@@ -93,7 +94,7 @@ class XttsVoice:
         best = min(attempts, key=lambda attempt: (not len(attempt.samples), len(attempt.faults), attempt.length_error))
         if not len(best.samples):
             raise UnknownError(
-                "speech-broken", f"The voice produced no sound for “{text[:_MAX_QUOTED_CHARS]}”.", "See the log."
+                "speech-broken", f"The voice produced no sound for “{text[:_MAX_QUOTED_CHARS]}”.", TRIED_AGAIN
             )
         return best, len(attempts)
 

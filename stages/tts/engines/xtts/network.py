@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import MachineError
 from daemon.system.memory import release_free_memory
+from stages.gpu.errors import device_errors
 from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.engines.xtts.checkpoint import XttsFiles, foreign_file_error, read_state
 from stages.tts.timing import Samples
@@ -154,7 +155,9 @@ def _code_limit(gpt: Any, codes: int) -> Iterator[None]:
 def _device_errors(device: torch.device) -> AbstractContextManager[None]:
     """Convert errors of the device to errors of this program: see `stages.gpu.errors.device_errors`."""
     if device.type == "cuda":
-        return device_errors("There is not enough GPU memory for XTTS (about 4 GB).", "Stop other programs that use the GPU.")
+        return device_errors(
+            "There is not enough GPU memory for XTTS (about 4 GB).", "Stop other programs that use the GPU."
+        )
     return device_errors("There is not enough memory for XTTS.", "Free some memory.", on_gpu=False)
 
 

@@ -16,12 +16,17 @@ import stages.tts
 from daemon.config import Settings
 from daemon.errors import AvatarError, ConfigError, JobError, MachineError
 from daemon.jobs.manifest import Manifest
+from stages.tts.engines.base import Voice
 from stages.tts.engines.choose import VoiceChoice, choose_voice
+from stages.tts.engines.choose_described import choose_described
 from stages.tts.engines.durations import UNIT_SAMPLES
 from stages.tts.engines.kokoro.engine import KokoroVoice
 from stages.tts.engines.registry import ENGINES, engine_missing
+from stages.tts.engines.voice_list import list_voice_rows
+from stages.tts.engines.voice_words import VoiceWords
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.reading import EnglishFrontEnd
+from tests.support.piper_models import build_piper
 from tests.support.sound_jobs import job, sound, timing
 
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
@@ -96,6 +101,96 @@ def test_a_voice_that_cannot_be_had_is_refused_with_what_to_do(
     assert says in str(caught.value)
     # and whose fault it is follows from who asked
     assert isinstance(caught.value, JobError if manifest else MachineError)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "voice", "why"),
+    [
+        ({"voice": "female"}, "hibari/heart", "the manifest describes it as 'female'; also fitting: kokoro/heart"),
+        ({"voice": "British Woman"}, "kokoro/emma", "'British Woman'"),
+        ({"voice": "an american female voice"}, "hibari/heart", "american"),
+        ({"voice": "en-GB"}, "kokoro/emma", "en-GB"),
+        ({"voice": "female", "language": "en-GB"}, "kokoro/emma", "also fitting: hibari/heart"),
+        ({"voice": "french-female", "language": "fr"}, "kokoro/siwis", "french"),
+        ({"voice": "Deutsch, männlich", "language": "de"}, "piper/de_DE-thorsten-medium", "männlich"),
+        ({"voice": "german", "language": "de"}, "piper/de_DE-thorsten-medium", "german"),
+    ],
+)
+def test_a_voice_in_words_is_the_first_that_fits_and_speaks_the_language(
+    tmp_path: Path, manifest: dict[str, Any], voice: str, why: str
+) -> None:
+    models = with_others(installed(tmp_path))
+    choice = chosen(models, **manifest)
+    assert (choice.voice.id, why in choice.why) == (voice, True), choice.why
+    assert chosen(models, **manifest) == choice
+
+
+def with_others(models: Path) -> Path:
+    """Adds a French woman and a German man."""
+    (models / "kokoro" / "voices" / "ff_siwis.bin").touch()
+    build_piper(models / "piper" / "de", "de_DE-thorsten-medium", "de_DE", "de")
+    return models
+
+
+def test_the_name_of_a_voice_comes_before_words(tmp_path: Path) -> None:
+    engines = {"casa": {"command": ["true"], "voices": {"male": "en-US"}}}
+    assert chosen(installed(tmp_path), {"engines": engines}, voice="Male").voice.id == "casa/male"
+    assert chosen(installed(tmp_path), {"engines": engines}, voice="american female").voice.id == "hibari/heart"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "code", "says"),
+    [
+        # Known, and not here: the command that brings one
+        (
+            {"voice": "male"},
+            "voice-not-installed",
+            "kokoro/fenrir is one, but its files are missing. Run `avatar models fetch",
+        ),
+        ({"voice": "female", "language": "de"}, "voice-not-installed", "avatar models fetch piper/de_DE-kerstin-low"),
+        # Another language than the job's: both steps at once, so that nobody goes in a circle
+        ({"voice": "german female"}, "language-unsupported", "Write `language: de` if the text is German"),
+        ({"voice": "german female"}, "language-unsupported", "avatar models fetch piper/de_DE-kerstin-low"),
+        # Not known at all: what comes near
+        ({"voice": "australian man"}, "voice-unknown", "a male voice for Australian English, and none is installed"),
+        ({"voice": "australian man"}, "voice-unknown", "These speak English: hibari/heart"),
+        (
+            {"voice": "turkish woman", "language": "tr"},
+            "voice-unknown",
+            "these are male or female: piper/tr_TR-dfki-medium",
+        ),
+        ({"voice": "turkish woman", "language": "tr"}, "voice-unknown", "avatar models fetch piper/tr_TR-dfki-medium"),
+        # Misspelt, or with a word that is not known
+        ({"voice": "britsh femal"}, "voice-unknown", "Did you mean 'british female'?"),
+        ({"voice": "deep male"}, "voice-unknown", "words that are not known: deep"),
+    ],
+)
+def test_words_that_no_voice_fits_name_what_would_bring_one(
+    tmp_path: Path, manifest: dict[str, Any], code: str, says: str
+) -> None:
+    with pytest.raises(JobError) as caught:
+        chosen(installed(tmp_path), **manifest)
+    assert (caught.value.code, says in str(caught.value)) == (code, True), str(caught.value)
+
+
+def test_a_persons_voice_is_never_chosen_by_words() -> None:
+    person = Voice("xtts", "Anna", ("de",), "female", "CPML", aliases=("voice-1",), is_profile=True)
+    model = Voice("xtts", "Ada", ("de",), "female", "CPML")
+    manifest = Manifest.model_validate({"text": "a", "image": "a.png", "language": "de", "voice": "german woman"})
+    words = VoiceWords("female", "de")
+    assert choose_described(words, [person, model], manifest, Settings())[0] == model
+    with pytest.raises(JobError) as caught:
+        choose_described(words, [person], manifest, Settings())
+    assert "Anna" not in str(caught.value)
+
+
+def test_every_voice_has_a_line_of_its_own(tmp_path: Path) -> None:
+    lines = {
+        row.id: row.description for row in list_voice_rows(Settings.model_validate({"paths": {"models": tmp_path}}))
+    }
+    assert all(lines.values())
+    assert lines["kokoro/emma"].startswith("British English, female; ")
+    assert lines["piper/de_DE-thorsten-medium"].startswith("German, male; quality medium")
 
 
 def test_packages_are_not_asked_of_this_environment_for_an_engine_that_has_its_own(

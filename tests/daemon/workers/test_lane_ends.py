@@ -1,0 +1,117 @@
+"""Jobs that are cancelled, and the end of the daemon, while a lane works. The workers are played by the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from daemon.control.operations import Operations
+from daemon.errors import JobError
+from daemon.intake.admission import Admission
+from daemon.jobs.facts import JobFacts
+from daemon.queue.pauses import Pauses
+from daemon.system.disk_thread import DiskThread
+from tests.support.played_lane import ENDLESS, SLOW, PlayedLane, turns
+from tests.support.queue_room import QueueRoom
+
+
+def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS])
+    job = room.accept()
+    room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await lane.workers[0].works.wait()
+            assert not await lane.cancel("job-20260101T000000Z-00000000")  # somebody else's
+            assert await lane.cancel(job.id)
+            await room.diary.until("hello is cancelled")
+            await room.diary.until("other is done")  # and the order was for one job only
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert (record.state, record.crashes) == ("cancelled", 0)
+    assert lane.workers[0].stops[0] == 0
+    assert "voice worker died: worker-crashed" not in room.diary.lines
+
+
+def test_a_job_whose_files_are_looked_at_after_its_stage_failed_can_be_cancelled(room: QueueRoom) -> None:
+    # Given a job whose stage found that its sound ends early, and an inbox that takes its time to tell who writes it
+    room.set(intake={"companion_wait_s": 900.0})
+    source = room.put_source("a.wav", b"a", still_s=3.0)
+    job = room.accept(facts=JobFacts(sources={"source.audio": source}))
+    looking, answer = threading.Event(), threading.Event()
+
+    def is_open(path: str) -> bool:
+        looking.set()
+        return answer.wait(60)
+
+    room.use_sources(is_open)
+    lane = PlayedLane(room, [JobError("audio-truncated", "The sound file is incomplete.")])
+    machine = room.state_machine
+    admission = Admission(room.settings, room.spool, room.outbox, room.ready_queue, machine.events)
+    pauses, disk = Pauses(room.spool.root / "paused.json"), DiskThread("inbox")
+    operations = Operations(machine, admission, [lane], pauses, machine.events, disk)
+
+    async def live() -> None:
+        async with lane.running():
+            await asyncio.to_thread(looking.wait, 60)
+            # When it is cancelled meanwhile
+            cancel = asyncio.create_task(operations.run_request({"op": "cancel", "job": job.id}))
+            await turns()
+            answer.set()
+            # Then it is, although its file is still being written
+            assert await cancel == f"{job.id} is cancelled."
+
+    asyncio.run(live())
+    assert (room.on_disk(job).state, len(room.ready_queue)) == ("cancelled", 0)
+
+
+def test_a_job_that_is_being_delivered_can_no_longer_be_cancelled(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS])
+    job = room.accept(stage="deliver")
+
+    async def live() -> None:
+        async with lane.running():
+            await lane.workers[0].works.wait()
+            with pytest.raises(JobError) as refused:
+                await lane.cancel(job.id)
+            assert refused.value.code == "job-finished"
+            assert lane.workers[0].stops == []
+
+    asyncio.run(live())
+
+
+def test_at_the_end_of_the_daemon_running_jobs_go_back_uncharged(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [ENDLESS])
+    job, other = room.accept(), room.accept("other")
+
+    async def live() -> None:
+        async with lane.running():
+            await lane.workers[0].works.wait()
+
+    asyncio.run(live())
+    record = room.on_disk(job)
+    assert (room.where(job), record.attempts, record.crashes) == ("tts/ready", {"tts": 0}, 0)
+    assert record.not_before == 0  # it is the first at the next start
+    assert "voice worker died: worker-crashed" not in room.diary.lines
+    # And nothing new was begun
+    assert room.on_disk(other).attempts == {}
+
+
+def test_a_stage_that_ends_in_time_at_the_end_of_the_daemon_is_not_lost(room: QueueRoom) -> None:
+    lane = PlayedLane(room, [SLOW])
+    job = room.accept()
+
+    async def live() -> None:
+        lane.start()
+        await lane.workers[0].works.wait()
+        draining = asyncio.create_task(lane.drain(600.0))
+        await turns()
+        lane.workers[0].be_done()
+        await draining
+
+    asyncio.run(live())
+    assert room.where(job) == "deliver/ready"

@@ -1,0 +1,74 @@
+"""A portrait is extended beyond its borders: the person's outline goes on, and inside nothing changes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.face.rig.extend import extend
+from stages.face.rig.matte import Matte, background_share
+
+Picture = npt.NDArray[np.uint8]
+
+_SIZE = 240
+
+
+def disc(middle: tuple[float, float], radius: float, width: int, height: int, left: int, top: int) -> Picture:
+    """The matte of a round person, of whom a picture of this size shows the part from (left, top) on."""
+    y, x = np.mgrid[top : top + height, left : left + width]
+    return np.asarray(np.clip(radius - np.hypot(x - middle[0], y - middle[1]) + 0.5, 0, 1) * 255, np.uint8)
+
+
+def scene(matte: Picture) -> tuple[Picture, Matte]:
+    """A picture of red person before a wall that becomes lighter from left to right."""
+    wall = np.broadcast_to(np.linspace(60, 180, matte.shape[1])[None, :, None], (*matte.shape, 3)).astype(np.uint8)
+    person = np.full_like(wall, (200, 40, 30))
+    front = np.asarray(cv2.multiply(person, cv2.merge([matte] * 3), scale=1 / 255), np.uint8)
+    return np.asarray(cv2.add(front, background_share(wall, matte)), np.uint8), Matte(matte, matte, wall)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3), st.floats(50, 70), st.floats(20, 34), st.floats(-25, 25))
+def test_a_round_person_is_round_beyond_the_border(side: int, radius: float, beyond: float, shift: float) -> None:
+    # Given a disc that one border of the picture cuts
+    margin = 100
+    middle = _SIZE / 2 + shift, radius - beyond
+    true = np.rot90(disc(middle, radius, _SIZE, _SIZE + margin, 0, -margin), side)
+    inside = np.rot90(disc(middle, radius, _SIZE, _SIZE, 0, 0), side)
+    picture, matte = scene(np.ascontiguousarray(inside))
+    margins = tuple(margin if one == side else 0 for one in range(4))
+    # When the picture is extended there
+    larger, whole = extend(picture, matte, margins)  # type: ignore[arg-type]
+    # Then the disc is completed, nearly as it was
+    assert whole.alpha.shape == true.shape == larger.shape[:2]
+    wrong, right = np.abs(whole.alpha.astype(int) - true).sum(), int(true.sum()) - int(inside.astype(int).sum())
+    assert wrong <= 0.4 * right
+    # And it has the person's colour, before a wall that has the wall's
+    deep = (whole.alpha > 250) & (true > 250)
+    assert np.abs(larger[deep].astype(int) - (200, 40, 30)).max() <= 12
+    # And inside nothing changed, and the layers together are the picture
+    at = (
+        slice(margin * (side == 0), margin * (side == 0) + _SIZE),
+        slice(margin * (side == 1), margin * (side == 1) + _SIZE),
+    )
+    assert (larger[at] == picture).all()
+    assert (whole.alpha[at] == matte.alpha).all()
+    behind = background_share(whole.plate, whole.alpha)
+    assert (cv2.add(cv2.subtract(larger, behind), behind) == larger).all()
+
+
+@pytest.mark.parametrize("margins", [(90, 0, 0, 0), (0, 300, 0, 300)])
+def test_a_picture_that_cannot_be_split_goes_on_without_a_seam(margins: tuple[int, int, int, int]) -> None:
+    clouds = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1200, (200, 200, 3)), (0, 0), 8) + 128
+    picture = np.asarray(np.clip(clouds, 0, 255), np.uint8)
+    larger, matte = extend(picture, Matte.empty(), margins)
+    assert not matte
+    assert larger.shape == (200 + margins[0], 200 + margins[1] + margins[3], 3)
+    most, before = (
+        max(int(np.abs(np.diff(one.astype(int), axis=axis)).max()) for axis in (0, 1)) for one in (larger, picture)
+    )
+    assert most <= before + 6
