@@ -87,7 +87,7 @@ def vits(folder: Path) -> Row:
 
 
 def _factor(say: Callable[[str], float]) -> float:
-    """Time over the length of the speech, of all sentences but the first. `say` returns a length in s."""
+    """Return time over the length of the speech, of all sentences but the first. `say` returns a length in s."""
     say(SENTENCES[0])
     began = time.perf_counter()
     said = sum(map(say, SENTENCES[1:]))

@@ -38,7 +38,7 @@ class Distortion:
     most: float
 
     def faults(self) -> list[str]:
-        """What is beyond the bounds."""
+        """Return what is beyond the bounds."""
         found = []
         if self.determinant < LEAST_DETERMINANT:
             found.append("folded" if self.determinant <= 0 else "nearly folded")
@@ -84,7 +84,7 @@ def distortion(composer: Composer, every: int = 2) -> Distortion:
 
 
 def _figure(composer: Composer, cells: CellBlock, step: int) -> npt.NDArray[np.bool_]:
-    """Which squares of the grid lie in the figure; all of them if the picture is not split."""
+    """Return which squares of the grid lie in the figure; all of them if the picture is not split."""
     matte = composer._rig.matte
     rows, columns = cells.shape
     if not matte:

@@ -50,7 +50,7 @@ def _painted(
 
 
 def _mask(colour: tuple[float, float, float]) -> Damage:
-    """A cloth from the nose's bridge over cheeks and chin, with three folds."""
+    """Return a cloth from the nose's bridge over cheeks and chin, with three folds."""
 
     def damage(picture: Picture, points: FloatArray) -> Picture:
         outline = points[[197, 101, 50, 123, 58, 172, 150, 152, 379, 397, 288, 352, 280, 330]].astype(np.float64)
@@ -67,7 +67,7 @@ def _mask(colour: tuple[float, float, float]) -> Damage:
 
 
 def _microphone(picture: Picture, points: FloatArray) -> Picture:
-    """A dark grid ball before the mouth, on a stick that leaves the picture below."""
+    """Return a dark grid ball before the mouth, on a stick that leaves the picture below."""
     mouth, width = points[[13, 14]].mean(axis=0), float(np.ptp(points[:, 0]))
     stick = np.array([[-0.07, 0.0], [0.07, 0.0], [0.2, 3.0], [0.06, 3.0]]) * width + mouth
     spoilt = _painted(picture, stick, (35, 35, 38), 4.0)
@@ -122,7 +122,7 @@ def _enlarged(face_px: int) -> Damage:
 
 
 def _rotated(degrees: float) -> Damage:
-    """The picture turned clockwise about the face; what was outside it is mirrored in."""
+    """Return the picture turned clockwise about the face; what was outside it is mirrored in."""
 
     def damage(picture: Picture, points: FloatArray) -> Picture:
         x, y = points.mean(axis=0)

@@ -29,7 +29,7 @@ class Goal:
         return (self.low if self.least is None else self.least), self.high
 
     def beyond(self, value: float) -> float:
-        """How far a portrait's value is outside the bounds, ≤ 0 within them: by this the worst one is found."""
+        """Return how far a portrait's value is outside the bounds, ≤ 0 within them: by this the worst one is found."""
         low, high = self.each
         return max(low - value, value - high)
 
@@ -68,13 +68,13 @@ GOALS = (
 
 
 def scored(figures: Figures) -> Figures:
-    """The figures, THEval's as scores, and the lag without its sign."""
+    """Return the figures, THEval's as scores, and the lag without its sign."""
     found = {**figures, "late": abs(figures["lag"])}
     return found | {name: measures.score(name, figures[name]) for name in measures.REAL}
 
 
 def table(rows: dict[str, Figures]) -> str:
-    """A Markdown table: goal, mean, the worst portrait, and the names of all portraits that miss it."""
+    """Return a Markdown table: goal, mean, the worst portrait, and the names of all portraits that miss it."""
     lines = [f"| {len(rows)} portraits | goal | mean | worst | missed by |", "|---" * 5 + "|"]
     for goal in GOALS:
         values = {name: row[goal.figure] for name, row in rows.items() if not np.isnan(row[goal.figure])}
@@ -93,7 +93,7 @@ def table(rows: dict[str, Figures]) -> str:
 
 
 def each_portrait(rows: dict[str, Figures]) -> str:
-    """A Markdown table with one line for each portrait."""
+    """Return a Markdown table with one line for each portrait."""
     digits = {goal.figure: goal.digits for goal in GOALS}
     names = list(digits)
     lines = [f"| portrait | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]

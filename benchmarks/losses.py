@@ -140,7 +140,7 @@ class Peer:
         return process
 
     def losses(self, items: int) -> tuple[int, int]:
-        """How many items never came out, and how often one came out again."""
+        """Return how many items never came out, and how often one came out again."""
         seen = Counter(self.record.read_text().split())
         return items - len(seen), sum(seen.values()) - len(seen)
 
@@ -193,7 +193,7 @@ def our_house(root: Path) -> Installation:
 
 
 def our_losses(ledger: Ledger) -> tuple[int, int]:
-    """Jobs without their whole result, and results too many."""
+    """Return jobs without their whole result, and results too many."""
     results = list(ledger.house.outbox.glob("*.wav"))
     good = {path.stem for path in results if whole(path.name, path.read_bytes())}
     return len(ledger.dropped.keys() - good), len(results) - len(good & ledger.dropped.keys())

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.mp4_probe import probe_mp4
+from stages.encode.formats.mp4_probe import probe_mp4
 from stages.face import mesh
 from stages.face.pose import pose_of
 
@@ -72,7 +72,7 @@ def faces_of(video: Path) -> Faces:
 
 
 def frames_of(video: Path) -> Iterator[npt.NDArray[Any]]:
-    """The frames of a video, BGR."""
+    """Yield the frames of a video, BGR."""
     capture = cv2.VideoCapture(str(video))
     while True:
         more, frame = capture.read()
@@ -113,7 +113,7 @@ def _landmarks(face_mesh: Any, frame: npt.NDArray[Any]) -> FloatArray:
 
 
 def _crop(points: FloatArray, width: int, height: int) -> tuple[slice, slice]:
-    """A square around the face, as large as fits."""
+    """Return a square around the face, as large as fits."""
     oval = points[mesh.OVAL, :2]
     side = int(min(CROP * np.ptp(oval[:, 0]), width, height))
     middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
@@ -135,7 +135,7 @@ def lip_dynamics(faces: Faces) -> float:
 
 
 def head_motion(faces: Faces) -> float:
-    """How far and how unevenly the head turns (degrees), and how far the face travels (px of a head's crop of `HEAD`)."""
+    """Return how far and how unevenly the head turns (degrees), and how far the face travels (px of a head's crop of `HEAD`)."""
     poses = np.array([pose_of(points) for points in faces.full])
     spread = poses.std(axis=0).mean()
     unevenness = np.diff(poses, axis=0).var(axis=0).mean()
@@ -230,7 +230,7 @@ def closures(faces: Faces, phones: list[dict[str, Any]]) -> list[float]:
 
 
 def blinks_per_minute(faces: Faces) -> float:
-    """How often both lids shut."""
+    """Return how often both lids shut."""
     lids = np.array([min(mesh.lid_openness(points)) for points in faces.full])
     shut = lids < 0.5 * np.median(lids)
     return float((np.diff(shut.astype(int)) == 1).sum() / (len(lids) / faces.fps) * 60)

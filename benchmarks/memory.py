@@ -21,7 +21,7 @@ REPEATS = 5  # of the text in the long video
 
 
 def role(process: psutil.Process) -> str:
-    """What a process does, by its command line. A drawing helper is a copy of its worker."""
+    """Return what a process does, by its command line. A drawing helper is a copy of its worker."""
     line = process.cmdline()
     if "stages.encode.parallel" in line:  # a program of its own in older trees
         return "drawing helper"

@@ -107,7 +107,7 @@ def head_score(figures: dict[str, float]) -> float:
 
 
 def movement(faces: Faces, phones: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """All figures of `RANGES`, and the head's score; nan where the video shows none (no P, B, M from open lips)."""
+    """Return all figures of `RANGES`, and the head's score; nan where the video shows none (no P, B, M from open lips)."""
     found = {**head_figures(head_track(faces)), **mouth_figures(faces, phones), **eye_figures(faces)}
     return {**found, "head": head_score(found)}
 
@@ -133,7 +133,7 @@ def head_track(faces: Faces) -> HeadTrack:
 
 
 def _mean_shape(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The mean of meshes, [frames, points, 3], each turned, scaled and shifted onto the first: [points, 3], centred."""
+    """Return the mean of meshes, [frames, points, 3], each turned, scaled and shifted onto the first: [points, 3], centred."""
     centred = points - points.mean(axis=1, keepdims=True)
     first = centred[0]
     u, sizes, v = np.linalg.svd(np.einsum("fpi,pj->fij", centred, first))
@@ -145,7 +145,7 @@ def _mean_shape(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def head_figures(track: HeadTrack) -> dict[str, float]:
-    """How far the head turns (degrees), travels (eye distances) and how fast (eye distances a second)."""
+    """Return how far the head turns (degrees), travels (eye distances) and how fast (eye distances a second)."""
     steps = np.hypot(np.diff(track.x), np.diff(track.y))
     return {
         "yaw_std": float(track.yaw.std()),
@@ -159,7 +159,7 @@ def head_figures(track: HeadTrack) -> dict[str, float]:
 
 
 def mouth_figures(faces: Faces, phones: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """How wide the mouth opens (mouth widths), how far the jaw moves (eye distances), and how fast lips and jaw do."""
+    """Return how wide the mouth opens (mouth widths), how far the jaw moves (eye distances), and how fast lips and jaw do."""
     gaps = np.array([mesh.lip_gap(points) for points in faces.full])
     low = np.linalg.norm(faces.full[:, mesh.NOSE_BASE, :2] - faces.full[:, mesh.CHIN, :2], axis=1) / eye_distance(faces)
     return {
@@ -197,7 +197,7 @@ def closing_ms(gaps: Series, fps: float, phones: Sequence[dict[str, Any]]) -> fl
 
 
 def eye_figures(faces: Faces) -> dict[str, float]:
-    """How much the irises move (eye widths, blinks left out), and the least opening of the lids (of its median)."""
+    """Return how much the irises move (eye widths, blinks left out), and the least opening of the lids (of its median)."""
     lids = np.array([np.mean(mesh.lid_openness(points)) for points in faces.full])
     lids /= np.median(lids)
     gaze = gaze_track(faces.full)[lids > BLINKING]
@@ -205,7 +205,7 @@ def eye_figures(faces: Faces) -> dict[str, float]:
 
 
 def gaze_track(points: npt.NDArray[np.float32]) -> Series:
-    """How far the irises stand to the right of the middle between the eye's corners, in parts of its width, [frames]."""
+    """Return how far the irises stand to the right of the middle between the eye's corners, in parts of its width, [frames]."""
     sides = []
     for (upper, _, _), iris in zip(mesh.EYES, (468, 473), strict=True):
         left, right = points[:, upper[0], :2], points[:, upper[-1], :2]

@@ -32,11 +32,11 @@ from benchmarks.musetalk_plain import Plain
 from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.device import Placement, Precision, choose_placement
 from stages.musetalk.forward import ForwardPass
+from stages.musetalk.networks.unet import UNet, UNetShape
+from stages.musetalk.networks.vae import Vae, VaeShape
+from stages.musetalk.networks.whisper import WhisperEncoder, WhisperShape
 from stages.musetalk.painter import Painter
 from stages.musetalk.stream_pipeline import StreamPipeline
-from stages.musetalk.unet import UNet, UNetShape
-from stages.musetalk.vae import Vae, VaeShape
-from stages.musetalk.whisper import WhisperEncoder, WhisperShape
 
 UNET = UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32)
 VAE = VaeShape(channels=(128, 256, 512, 512), groups=32)
@@ -45,7 +45,7 @@ GFLOP = 177.8 + 622.2
 
 
 def painter(placement: Placement, batch: int) -> Painter:
-    """The full network, its weights drawn at random; PyTorch's own initialisation keeps the numbers small."""
+    """Return the full network, its weights drawn at random; PyTorch's own initialisation keeps the numbers small."""
     torch.manual_seed(0)
     unet, vae, encoder = UNet(UNET), Vae(VAE), WhisperEncoder(WhisperShape())
     for network in (unet, vae, encoder):
@@ -71,7 +71,7 @@ def clock(work: Callable[[], object], seconds: float, placement: Placement) -> f
 
 
 def spans(work: Callable[[], object], placement: Placement) -> tuple[float, float]:
-    """Seconds of one call by the clock, and of the processor."""
+    """Return seconds of one call by the clock, and of the processor."""
     start, used = time.perf_counter(), time.process_time()
     work()
     if placement.device.type == "cuda":

@@ -37,7 +37,7 @@ TEXT = (
 
 
 def spoken(folder: Path, sentences: int = 1, **manifest: Any) -> Context:
-    """A job with its face found and its speech made."""
+    """Return a job with its face found and its speech made."""
     folder.mkdir(parents=True)
     portrait = Image.open(PORTRAIT).convert("RGB").resize((SIZE[1], SIZE[1]), Image.Resampling.LANCZOS)
     whole = Image.new("RGB", SIZE, portrait.getpixel((2, 2)))

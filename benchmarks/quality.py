@@ -66,7 +66,7 @@ def sound_of(ctx: Context) -> tuple[measures.Series, int]:
 
 
 def figures(ctx: Context, faces: measures.Faces, spoken: Context) -> Figures:
-    """All figures of one video; `spoken` is the job whose sound and times it is judged by."""
+    """Return all figures of one video; `spoken` is the job whose sound and times it is judged by."""
     timing, (sound, rate) = timing_of(spoken), sound_of(spoken)
     gaps = measures.closures(faces, timing["phones"])
     shift, contrast = measures.lag(faces, timing["phones"])
@@ -128,7 +128,7 @@ def judge(picture: Path, size: int, out: Path, seed: int) -> tuple[Figures, Figu
 
 
 def same_bytes(room: Room, picture: Path) -> bool:
-    """Whether the same job gives the same file."""
+    """Return whether the same job gives the same file."""
     digests = set()
     for turn in range(2):
         ctx = room.make(f"again-{turn}", picture, text="The same again, please.", size="512x512", motion={"seed": 1})
@@ -137,7 +137,7 @@ def same_bytes(room: Room, picture: Path) -> bool:
 
 
 def moved_outside(room: Room, picture: Path) -> int:
-    """Pixels outside the face that ever change while the head is locked."""
+    """Return pixels outside the face that ever change while the head is locked."""
     ctx = room.make("locked", picture, ("face", "tts", "lipsync"), text=SENTENCES[0], size="512x512",
                     motion={"head": 0, "seed": 1})  # fmt: skip
     portrait = cv2.imread(str(ctx.path("portrait.png")))
@@ -167,7 +167,7 @@ def known_shifts(room: Room, picture: Path) -> list[tuple[int, int]]:
 
 
 def made_up_heads(room: Room, picture: Path) -> dict[str, tuple[float, float]]:
-    """The head's score, and THEval's, of a pure slide and of a pure turn over the same portrait.
+    """Return the head's score, and THEval's, of a pure slide and of a pure turn over the same portrait.
 
     The slide travels as far and as fast as heads do, to give it what it can get. The turn is within the range of real videos.
     """
@@ -199,7 +199,7 @@ def made_up_heads(room: Room, picture: Path) -> dict[str, tuple[float, float]]:
 
 
 def report(rows: dict[str, Figures], controls: dict[str, Figures], picture: Path) -> Iterator[str]:
-    """The lines of `results.md`."""
+    """Yield the lines of `results.md`."""
     yield goals.table(rows)
     yield f"\nhow much more open vowels are than P, B, M, of the outer eye corners' distance: {_mean_of(rows, 'contrast'):.3f}, "
     yield f"with another sound {_mean_of(controls, 'contrast'):.3f}; worst gap there {_mean_of(controls, 'worst_gap'):.3f}, "

@@ -36,6 +36,8 @@ from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
+from daemon.system.file_calls import Ops
+from daemon.system.json_files import dump_json, replace_json
 
 GOALS = {"ratio": 1.3, "fsyncs": 2, "cpu_us": 100.0, "flat": 1.2, "start_s": 10.0, "rss_mb": 300.0}
 FEW = 10
@@ -49,7 +51,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 
 def new_job(number: int) -> Job:
-    """A job as it looks in the middle of its life."""
+    """Return a job as it looks in the middle of its life."""
     manifest = {"kind": "video", "text": TEXT, "image": "portrait.png", "motion": {"head": 1.0, "blink": 1.0}}
     job = Job(f"job-20260101T000000Z-{number:08x}", f"name{number}", f"name{number}.yaml", manifest=manifest)
     job.stages, job.stage, job.accepted, job.since = STAGES, "tts", time.time(), time.time()
@@ -77,7 +79,7 @@ def fill(spool: Spool, count: int) -> list[Job]:
     for job in jobs:
         directory = spool.folder_of(job)
         directory.mkdir()
-        (directory / "job.json").write_bytes(fs.dump_json(job.to_json()))
+        (directory / "job.json").write_bytes(dump_json(job.to_json()))
     os.sync()
     return jobs
 
@@ -85,7 +87,7 @@ def fill(spool: Spool, count: int) -> list[Job]:
 # -- hop ---------------------------------------------------------------------------------------------------------
 
 
-class Counting(fs.Ops):
+class Counting(Ops):
     """Counts the flushes."""
 
     def __init__(self) -> None:
@@ -104,7 +106,7 @@ class Counting(fs.Ops):
         super().sync_dir(path)
 
 
-class Unflushed(fs.Ops):
+class Unflushed(Ops):
     """Does everything but wait for a disk."""
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
@@ -159,7 +161,7 @@ def timed(step: Callable[[], None]) -> float:
 
 def hop(folder: Path, rounds: int) -> None:
     ours = Hopper(folder / "hop")
-    floor = Floor(folder / "floor", fs.dump_json(ours.job.to_json()))
+    floor = Floor(folder / "floor", dump_json(ours.job.to_json()))
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         order = (0, 1) if number % 2 else (1, 0)
@@ -194,7 +196,7 @@ def cpu(rounds: int) -> float:
                 hopper.hop()
             return (time.process_time() - started) / rounds * 1e6
         finally:
-            fs.OPS = fs.Ops()
+            fs.OPS = Ops()
 
 
 # -- claim -------------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ def start(folder: Path, many: int) -> None:
     _, spool = make_room(folder / "start")
     fill(spool, many)
     # Paused by a person, so that it is the queue that is measured, not the work.
-    fs.replace_json(spool.root / "paused.json", {"lanes": {"by": "benchmark", "reason": "", "since": time.time()}})
+    replace_json(spool.root / "paused.json", {"lanes": {"by": "benchmark", "reason": "", "since": time.time()}})
     seconds, megabytes = ready(folder / "start")
     table(
         f"Starting with {many:,} waiting jobs",
@@ -265,7 +267,7 @@ def start(folder: Path, many: int) -> None:
 
 
 def ready(folder: Path) -> tuple[float, float]:
-    """Seconds until a daemon is ready, and its memory in MB some looks later."""
+    """Return seconds until a daemon is ready, and its memory in MB some looks later."""
     command = [sys.executable, "-m", "daemon", "--config", str(folder / "config.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     started = time.perf_counter()

@@ -23,7 +23,7 @@ from stages.tts.text.spoken_words import WordPreparer
 
 
 def heard_as(text: str) -> list[str]:
-    """A transcript in the plain form, its own figures said as ours are."""
+    """Return a transcript in the plain form, its own figures said as ours are."""
     return plain(
         " ".join(WordPreparer("en", is_word=is_english_word).prepare(text.split()).words).replace("percent", "%")
     )

@@ -65,7 +65,7 @@ def _said(voice: KokoroVoice) -> Iterator[Utterance]:
 
 
 def _syllables(utterance: Utterance) -> Iterator[tuple[str, Pitches]]:
-    """The tone of each syllable, and the pitch of its vowel and what follows it, in semitones."""
+    """Yield the tone of each syllable, and the pitch of its vowel and what follows it, in semitones."""
     edges = np.concatenate([[0], np.cumsum(utterance.units)]) * utterance.unit_samples / RATE - utterance.late_s
     for at, char in enumerate(utterance.chars):
         if char not in TONES or not char:
@@ -79,7 +79,7 @@ def _syllables(utterance: Utterance) -> Iterator[tuple[str, Pitches]]:
 
 
 def _pitch(samples: npt.NDArray[np.float32], moment: float) -> float:
-    """Semitones above 1 Hz, by autocorrelation; NaN where nothing repeats."""
+    """Return semitones above 1 Hz, by autocorrelation; NaN where nothing repeats."""
     first, last = round((moment - _HALF_S) * RATE), round((moment + _HALF_S) * RATE)
     if first < 0 or last > len(samples):
         return float("nan")

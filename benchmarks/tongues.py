@@ -105,7 +105,7 @@ def words_of(text: str) -> list[str]:
 
 
 def row(voice: str, language: str, sentences: Sequence[str], models: Path) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         factor = speak(voice, language, sentences, folder, models)

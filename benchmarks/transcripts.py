@@ -27,7 +27,7 @@ _LARGE = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 
 def plain(text: str) -> list[str]:
-    """The words of a text in the plain form."""
+    """Return the words of a text in the plain form."""
     text = text.casefold().replace("’", "'")
     text = re.sub(r"\$([\d,]+)\.(\d\d)\b", r"\1 dollars \2 cents", text)
     text = re.sub(r"\$([\d,]*\d)", r"\1 dollars", text)

@@ -49,7 +49,7 @@ def texts(name: str) -> list[str]:
 
 
 def chosen(most: int) -> tuple[list[str], list[str]]:
-    """The sentences to be understood, at most so many, and the plain ones to be aligned, a third of that."""
+    """Return the sentences to be understood, at most so many, and the plain ones to be aligned, a third of that."""
     return texts("sentences.txt")[:most], texts("plain.txt")[: most // 3]
 
 

@@ -62,7 +62,7 @@ class House:
             time.sleep(LOOK_S)
 
     def video(self, name: str, portrait: bytes, **wanted: str) -> tuple[float, dict[str, float]]:
-        """Seconds from the drop to the end of a job, and those of its stages; `wanted`: more keys of its manifest."""
+        """Return seconds from the drop to the end of a job, and those of its stages; `wanted`: more keys of its manifest."""
         manifest = {"text": TEXT, "image": f"{name}.png", "size": self._size, **wanted}
         began = time.monotonic()
         renamed(self.inbox / f"{name}.png", portrait)
@@ -75,7 +75,7 @@ class House:
         return seconds, {stage: spent["run"] for stage, spent in status["timings"].items()}
 
     def status(self, name: str) -> dict[str, Any]:
-        """The status file of a job; empty if there is none yet."""
+        """Return the status file of a job; empty if there is none yet."""
         try:
             status: dict[str, Any] = json.loads((self.outbox / f"{name}.json").read_bytes())
         except FileNotFoundError:
@@ -88,7 +88,7 @@ class House:
 
 
 def other_portrait() -> bytes:
-    """The example, mirrored: a picture that no cache knows."""
+    """Return the example, mirrored: a picture that no cache knows."""
     return bytes(cv2.imencode(".png", cv2.imread(str(PORTRAIT))[:, ::-1])[1])
 
 

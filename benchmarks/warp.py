@@ -81,7 +81,7 @@ class Triangles:
         self._homogeneous = np.dstack([x, y, np.ones_like(x)])
 
     def frame(self, shift: float) -> npt.NDArray[np.uint8]:
-        """One frame with every landmark moved a little."""
+        """Return one frame with every landmark moved a little."""
         moved = self._points + np.float32(shift) * np.sin(self._points[::-1] / 40)
         moved[-9:] = self._points[-9:]
         labels = np.zeros(self._portrait.shape[:2], np.int32)
@@ -106,7 +106,7 @@ def endless(composer: Composer) -> Iterator[PlanarFrame]:
 
 
 def on_device(ctx: Context, device: str) -> Iterator[PlanarFrame]:
-    """The frames of a job whose figure torch samples."""
+    """Yield the frames of a job whose figure torch samples."""
     from stages.encode.torch_sampler import TorchSampler
 
     composer = Composer.for_job(ctx)

@@ -30,7 +30,7 @@ STAGES = ("tts", "lipsync", "encode")
 
 
 def machine() -> str:
-    """The processor and the load, for the heading."""
+    """Return the processor and the load, for the heading."""
     info = Path("/proc/cpuinfo").read_text()
     model = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "?")
     return f"{model}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}"

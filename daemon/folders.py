@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.config import Settings
 from daemon.errors import AvatarError, ConfigError, MachineError, from_exception
 from daemon.queue.spool import Spool
-from daemon.system import fs
+from daemon.system.permissions import make_folder
 
 
 def prepare_folders(settings: Settings, spool: Spool) -> None:
@@ -24,7 +24,7 @@ def prepare_folders(settings: Settings, spool: Spool) -> None:
         try:
             if name == "spool":
                 spool.create()
-            fs.make_folder(folder)
+            make_folder(folder)
         except OSError as exc:
             raise _refusal(name, exc) from exc
         if not os.access(folder, os.W_OK | os.X_OK):

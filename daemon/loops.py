@@ -17,7 +17,7 @@ from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import MachineError, from_exception
 from daemon.folders import inbox_access_error
 from daemon.intake.admission import Admission
-from daemon.intake.scanner import Drop
+from daemon.intake.drop import Drop
 from daemon.intake.watch_limits import Unwatched, unwatched_error
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import STAGES
@@ -213,7 +213,7 @@ class Loops:
         return min(self._admission.next_look(), look_s)
 
     def _look_s(self, folder: Path, below: Sequence[str] = ()) -> float:
-        """Seconds between two looks at a folder without notification: few where not all of its changes are announced."""
+        """Return seconds between two looks at a folder without notification: few where not all of its changes are announced."""
         announced = self._watcher is not None and self._watcher.trusted(folder, below)
         return self._settings.intake.scan_s if announced else self._settings.intake.poll_s
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -54,6 +55,7 @@ log = structlog.get_logger()
 
 LOOP_CHECK_S = 0.5  # between two records that the event loop runs
 STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
+INTAKE_END_S = 5.0  # how long a stop waits for what is being taken in; a file server may not answer at all
 
 
 class Service:
@@ -240,11 +242,16 @@ class Service:
         self.systemd.stopping(self.settings.lanes.drain_s)
         for task in tasks:
             task.cancel()
-        drains = [lane.drain(self.settings.lanes.drain_s) for lane in self.lanes]
+        drains = [self._end_intake(), *(lane.drain(self.settings.lanes.drain_s) for lane in self.lanes)]
         for failure in await asyncio.gather(*drains, return_exceptions=True):
             if isinstance(failure, BaseException):  # what it left is recovered at the next start
                 log.error("lane not drained", exc_info=failure)
         log.info("stopped")
+
+    async def _end_intake(self) -> None:
+        """Let the manifests that are being taken in become jobs, so that a stop leaves no claim for the next start."""
+        with contextlib.suppress(TimeoutError, OSError):  # what is left is recovered at the next start
+            await asyncio.wait_for(self._disk.run(int), INTAKE_END_S)  # after all that was begun before
 
     async def _record_loop_turns(self) -> None:
         """Record that the event loop runs. Separate from all work, because a silent file server is no reason for a restart."""

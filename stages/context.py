@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
-from daemon.jobs.manifest import Manifest, copy_name
+from daemon.jobs.companions import copy_name
+from daemon.jobs.manifest import Manifest
 
 #: JSON object that a stage returns for the status file: engine, the reason for its choice, measured figures (`stages.facts`).
 Facts = Mapping[str, Any]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from daemon.errors import MachineError
 from daemon.system import fs, subfolders
+from daemon.system.json_files import replace_json
 from daemon.system.mount_guard import MountGuard
 from stages.context import Context
 from stages.facts import DeliveryFacts, Output
@@ -55,7 +56,7 @@ def _publish_results(ctx: Context) -> list[PlannedOutput]:
         outputs: list[PlannedOutput] = json.loads(plan.read_bytes())
     else:
         outputs = _copy_results(ctx)
-        fs.replace_json(plan, outputs)
+        replace_json(plan, outputs)
     for output in outputs:
         _publish_part(ctx, output, outputs, plan)
     return outputs
@@ -110,10 +111,10 @@ def _publish_part(ctx: Context, output: PlannedOutput, outputs: list[PlannedOutp
         return
     if (stem := subfolders.fallback_name(outbox, ctx.name, ctx.job_id)) is not None:
         output["file"] = f"{stem}{output['ending']}"
-        fs.replace_json(plan, outputs)
+        replace_json(plan, outputs)
     if not _publish(part, outbox, output["file"]):
         output["file"] = f"{stem or ctx.name}-{ctx.job_id}{output['ending']}"
-        fs.replace_json(plan, outputs)
+        replace_json(plan, outputs)
         if not _publish(part, outbox, output["file"]):
             raise FileExistsError(f"{output['file']} is already in the outbox")
 

@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
+from daemon.config.engines import lane_of_engine
 from daemon.errors import AvatarError, LackingError, MachineError, ResultError, from_exception, traceback_of
-from daemon.jobs.engines import lane_of_engine
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
-from daemon.system import fs
+from daemon.system.json_files import replace_json
 from daemon.system.memory import release_free_memory
+from daemon.system.permissions import restrict_umask
 from daemon.system.process import die_with
 from daemon.wire import (
     AllowTime,
@@ -161,7 +162,7 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     facts = run_with_room(module, context, stage)
     warnings = [shorten_paths(warning, settings) for warning in context.warnings]
     result = StageResult(facts=dict(facts), warnings=warnings)
-    fs.replace_json(report, dict(result))
+    replace_json(report, dict(result))
     return result
 
 
@@ -293,6 +294,7 @@ def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None
 
 
 def main() -> None:
+    """Run the worker of a lane until its input is closed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lane", required=True)
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the daemon")
@@ -301,7 +303,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon handles Ctrl-C
     die_with(args.parent)
-    fs.restrict_umask()
+    restrict_umask()
     wire = Wire()
     log_handler = WorkerLogHandler(wire.send)
     log_handler.install()

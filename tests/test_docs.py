@@ -176,3 +176,19 @@ def test_every_promise_of_the_spool_names_tests_that_exist() -> None:
         for path, name in named:
             folder = path or folder  # which the first of several names says
             assert list(ROOT.glob(folder + name)), f"{folder}{name}: {promise}"
+
+
+#: A path of this repository, or the bare name of a Python file, in backticks; placeholders have capitals.
+PATH = re.compile(r"`((?:daemon|stages|tests|benchmarks|tools|docs)/[a-z0-9_./-]+|[a-z0-9_]+\.py)`")
+
+
+def test_every_file_that_the_pages_name_exists() -> None:
+    # Given the pages for people who change the code / When a file is moved, or a module split
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = {(page.name, path) for page in pages for path in PATH.findall(page.read_text())}
+    known = {
+        path.name for top in ("daemon", "stages", "tests", "benchmarks", "tools") for path in (ROOT / top).rglob("*.py")
+    }
+    # Then no page names its old place
+    assert len(named) > 50
+    assert {(page, path) for page, path in named if path not in known and not (ROOT / path).exists()} == set()

@@ -114,7 +114,7 @@ def answer_of(room: Room) -> str:
     """The jobs that the inbox makes, what waits, and what is written into the outbox."""
     jobs = [with_warnings(f"job {job.name}", job.manifest_warnings) for job in room.settle()]
     room.admission.strays.answer()
-    notes = [path.read_text(encoding="utf-8") for path in sorted(room.outbox.glob("*.txt"))]
+    notes = [path.read_text(encoding="utf-8") for path in sorted(room.outbox.rglob("*.txt"))]
     waiting = [
         f"waits for {', '.join(status['waiting_for'])}: {' '.join(status.get('warnings', []))}"
         for status in map(room.status, (path.stem for path in sorted(room.outbox.glob("*.json"))))

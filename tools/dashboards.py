@@ -54,7 +54,7 @@ class Panel:
 
 
 def quantiles(metric: str, by: str = "") -> tuple[tuple[str, str], ...]:
-    """The median and the 95th percentile, or the latter alone for each `by`."""
+    """Return the median and the 95th percentile, or the latter alone for each `by`."""
     rate = f"rate({metric}_bucket{{%}}[$__rate_interval])"
     if by:
         return ((f"histogram_quantile(0.95, sum by (le, {by}) ({rate}))", f"{{{{{by}}}}}"),)
@@ -146,7 +146,7 @@ BOARDS = {
 
 
 def drawing(made: Panel) -> PanelBuilder:
-    """The builder for this kind of panel, with what only that kind has."""
+    """Return the builder for this kind of panel, with what only that kind has."""
     if made.kind == "stat":
         return stat.Panel().reduce_options(build_common.ReduceDataOptions().calcs(["lastNotNull"]))
     if made.kind == "table":
@@ -176,7 +176,7 @@ def target(made: Panel, number: int) -> prometheus.Dataquery:
 
 
 def panel(made: Panel, number: int) -> PanelBuilder:
-    """A panel as Grafana keeps it, without its place: the dashboard's builder sets that."""
+    """Return a panel as Grafana keeps it, without its place: the dashboard's builder sets that."""
     steps = [model.Threshold(color="red" if made.limits else "text")]
     steps += [model.Threshold(value=limit, color="green") for limit in made.limits]
     return (
@@ -196,7 +196,7 @@ def panel(made: Panel, number: int) -> PanelBuilder:
 
 
 def variable(name: str, label: str, query: str) -> build.QueryVariable:
-    """A choice above the panels, of one, several or all values of a label."""
+    """Return a choice above the panels, of one, several or all values of a label."""
     return (
         build.QueryVariable(name)
         .label(label)

@@ -44,14 +44,17 @@ def start(shell: Shell) -> subprocess.Popen[bytes] | None:
 def drop(shell: Shell) -> Path:
     """Copy the example into the inbox, picture first; returns the status file to watch."""
     paths = shell.settings.paths
-    folder = paths.inbox / "example"  # a folder of its own, so that nobody's portrait.png is overwritten
+    example, there = ROOT / "examples" / "portrait.png", paths.inbox / "portrait.png"
+    # Where somebody's own portrait.png lies, the example goes into a folder of its own, and is answered in one.
+    own = there.exists() and there.read_bytes() != example.read_bytes()
+    folder, results = (paths.inbox / "example", paths.outbox / "example") if own else (paths.inbox, paths.outbox)
     for needed in (folder, paths.outbox):
         needed.mkdir(parents=True, exist_ok=True)
-    name = free_name(paths.outbox, "hello")
-    shutil.copyfile(ROOT / "examples" / "portrait.png", folder / "portrait.png")
+    name = free_name(results, "hello")
+    shutil.copyfile(example, folder / "portrait.png")
     shutil.copyfile(ROOT / "examples" / "hello.yaml", folder / f"{name}.yaml")
-    print(f"demo: dropped inbox/example/{name}.yaml and inbox/example/portrait.png")
-    return paths.outbox / f"{name}.json"
+    print(f"demo: dropped {name}.yaml and portrait.png into {folder}")
+    return results / f"{name}.json"
 
 
 def main() -> int:

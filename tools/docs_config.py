@@ -45,7 +45,7 @@ def config_page() -> str:
 
 
 def _section(name: str, model: type[BaseModel], schemas: dict[str, Any]) -> Iterator[str]:
-    """A section, then the sections in it."""
+    """Yield a section, then the sections in it."""
     yield f"{'#' * (2 + name.count('.'))} {name}\n"
     yield f"{(model.__doc__ or '').splitlines()[0]}\n"
     rows = _table(model, name, schemas)
@@ -58,7 +58,7 @@ def _section(name: str, model: type[BaseModel], schemas: dict[str, Any]) -> Iter
 
 
 def _table(model: type[BaseModel], prefix: str, schemas: dict[str, Any]) -> list[str]:
-    """The settings of a section that are no sections themselves."""
+    """Return the settings of a section that are no sections themselves."""
     lines = ["| setting | value | default | meaning |", "|---|---|---|---|"]
     for key, field in model.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)

@@ -39,7 +39,7 @@ def _keys(keys: list[str] | tuple[str, ...]) -> str:
 
 
 def _formats() -> list[str]:
-    """What is said of each combination of format, codec and background that cannot be made."""
+    """Return what is said of each combination of format, codec and background that cannot be made."""
     found: dict[str, None] = {}
     choices = product((None, *get_args(VideoFormat)), (None, *get_args(Mp4Codec)), (False, True))
     for form, codec, transparent in choices:

@@ -104,7 +104,7 @@ def _facts_table(record: type) -> list[str]:
 
 
 def _attributes(record: type) -> dict[str, str]:
-    """What the docstring of a record says of its keys."""
+    """Return what the docstring of a record says of its keys."""
     text = inspect.getdoc(record) or ""
     found = re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", text.partition("Attributes:")[2], re.M)
     return {key.strip(): re.sub(r"\s+", " ", said) for keys, said in found for key in keys.split(",")}

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 
 def plain(value: Any) -> Any:
-    """A default as YAML shows it."""
+    """Return a default as YAML shows it."""
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name)) for name in type(value).model_fields}
     return str(value) if isinstance(value, Path) else value
@@ -22,7 +22,7 @@ def scalar(value: Any) -> str:
 
 
 def type_of(schema: dict[str, Any], empty: tuple[str, ...] = ("null",)) -> str:
-    """A JSON Schema type in words. `empty`: types of an alternative that are not named."""
+    """Return a JSON Schema type in words. `empty`: types of an alternative that are not named."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(type_of(part) for part in schema["anyOf"] if part.get("type") not in empty))
     if "enum" in schema:

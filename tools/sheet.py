@@ -6,7 +6,7 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from stages.encode.mp4_probe import probe_mp4
+from stages.encode.formats.mp4_probe import probe_mp4
 from stages.media.ffmpeg import ffmpeg_path
 
 

@@ -18,7 +18,7 @@ from daemon.errors import AvatarError, ConfigError
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.permissions import NOT_ALLOWED, access_error, current_user
+from daemon.system.permissions import NOT_ALLOWED, access_error, current_user, make_folder
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
@@ -61,6 +61,11 @@ class Shell:
 
     @functools.cached_property
     def config_path(self) -> Path:
+        """The configuration file: the one named by `--config`, else the first of the usual places.
+
+        Raises:
+            ConfigError: `config-missing`.
+        """
         if self._config:
             return Path(self._config)
         for place in PLACES:
@@ -70,6 +75,11 @@ class Shell:
 
     @functools.cached_property
     def settings(self) -> Settings:
+        """The settings of that file.
+
+        Raises:
+            ConfigError: it is missing, or is no valid configuration.
+        """
         return Settings.load(self.config_path)
 
     @property
@@ -84,6 +94,7 @@ class Shell:
 
     @functools.cached_property
     def spool(self) -> Spool:
+        """The spool of these settings."""
         return Spool(self.settings.paths.spool)
 
     @functools.cached_property
@@ -95,7 +106,7 @@ class Shell:
         return True
 
     def daemon(self) -> dict[str, Any] | None:
-        """Who runs the daemon on this spool, if anybody.
+        """Return who runs the daemon on this spool, if anybody.
 
         Raises:
             AvatarError: `daemon-unknown`.
@@ -110,7 +121,7 @@ class Shell:
             ) from exc
 
     def may_run(self) -> bool:
-        """Whether a daemon runs, as far as can be told."""
+        """Return whether a daemon runs, as far as can be told."""
         try:
             return self.daemon() is not None
         except AvatarError:
@@ -122,7 +133,7 @@ class Shell:
         Raises:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
-        fs.make_folder(self.spool.control)
+        make_folder(self.spool.control)
         answer = send_request(self.spool.control, op, by=current_user(), **data)
         deadline = time.monotonic() + ANSWER_S
         while not answer.exists() and self.may_run():
@@ -145,7 +156,7 @@ class Shell:
 
 
 def exit_code(exc: AvatarError) -> int:
-    """The exit code of a command that ended with this error."""
+    """Return the exit code of a command that ended with this error."""
     return EXIT_CONFIG if isinstance(exc, ConfigError) else EXIT_CODES.get(exc.code, 1)
 
 
@@ -155,7 +166,7 @@ def note(sentence: str) -> None:
 
 
 def disk_room(folder: Path) -> dict[str, int] | None:
-    """Bytes free and in all on the disk of a folder; None where it is away."""
+    """Return bytes free and in all on the disk of a folder; None where it is away."""
     try:
         usage = shutil.disk_usage(folder)
     except OSError:

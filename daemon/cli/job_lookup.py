@@ -20,7 +20,7 @@ TRIES = 5
 
 
 def all_jobs(shell: Shell) -> Iterator[Job]:
-    """Every job with a readable record, and every manifest that is not a job yet (state `waiting`)."""
+    """Yield every job with a readable record, and every manifest that is not a job yet (state `waiting`)."""
     for folder in shell.spool.folders()[3:]:
         for path in shell.spool.job_folders(folder):
             with contextlib.suppress(ValueError):  # it moved on while we looked
@@ -55,7 +55,7 @@ def waiting(shell: Shell) -> Iterator[Job]:
 
 
 def find(shell: Shell, wanted: str) -> Job:
-    """A job by its id, by the name of its result (the latest of that name), or by its manifest's path below the inbox.
+    """Return a job by its id, by the name of its result (the latest of that name), or by its manifest's path below the inbox.
 
     Raises:
         AvatarError: `job-unknown`.

@@ -27,7 +27,7 @@ _SHOWN = {
 
 
 def minute(time: str | None) -> str:
-    """An ISO 8601 time in UTC, for people, to the minute: "2026-01-02 03:04Z". What is no time is empty."""
+    """Return an ISO 8601 time in UTC, for people, to the minute: "2026-01-02 03:04Z". What is no time is empty."""
     return _moment(time, "minutes")
 
 
@@ -45,7 +45,7 @@ def _moment(time: str | None, until: str) -> str:
 
 
 def remark(job: Mapping[str, Any]) -> str:
-    """What keeps a job: its stage, an error's code, or the files its manifest waits for."""
+    """Return what keeps a job: its stage, an error's code, or the files its manifest waits for."""
     if job.get("error"):
         return str(job["error"].get("code"))
     if job.get("waiting_for"):
@@ -121,7 +121,7 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _entry(entry: Mapping[str, Any]) -> str:
-    """An entry of the history in one line; tracebacks and logs are shown elsewhere."""
+    """Return an entry of the history in one line; tracebacks and logs are shown elsewhere."""
     more = [f"{key}: {value}" for key, value in entry.items() if key not in ("at", "event", "traceback", "log")]
     return f"{entry.get('event')} {', '.join(more)}".rstrip()
 
@@ -139,7 +139,7 @@ def _wrapped(label: str, text: str, width: int, indent: int = LABEL) -> Iterator
 
 
 def _block(title: str, value: Any, width: int) -> Iterator[str]:
-    """A value, one key a line; what is below a key is in the form of a manifest."""
+    """Yield a value, one key a line; what is below a key is in the form of a manifest."""
     yield escape_unprintable(title)
     for key, item in value.items() if isinstance(value, dict) else (("", value),):
         text = item if isinstance(item, str) else _flow(item)
@@ -152,7 +152,7 @@ def _flow(value: Any) -> str:
 
 
 def with_iso_times(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The history of a job's record, whose times are seconds since the epoch, with times as everywhere in the status."""
+    """Return the history of a job's record, whose times are seconds since the epoch, with times as everywhere in the status."""
     return [
         {**entry, "at": iso(entry["at"]) if isinstance(entry.get("at"), int | float) else None} for entry in history
     ]

@@ -68,14 +68,14 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 
 def voices_closed(shell: Shell) -> AvatarError | None:
-    """Why whoever asks may not look into the folders that voices are in; None where they may."""
+    """Return why whoever asks may not look into the folders that voices are in; None where they may."""
     paths = shell.settings.paths
     refused = next(filter(None, map(access_error, (paths.models, paths.profiles))), None)
     return None if refused is None else explain_refusal(refused)
 
 
 def voices(shell: Shell, refused: AvatarError) -> list[VoiceRow]:
-    """The list that the daemon has published.
+    """Return the list that the daemon has published.
 
     Raises:
         AvatarError: `not-allowed`, where there is none.
@@ -123,7 +123,7 @@ def statuses(shell: Shell) -> Iterator[dict[str, Any]]:
 
 
 def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
-    """The status of a job by its id, its name, or its manifest's path; of several the latest.
+    """Return the status of a job by its id, its name, or its manifest's path; of several the latest.
 
     Raises:
         AvatarError: `job-unknown`.
@@ -173,7 +173,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
 
 
 def health(settings: Metrics) -> str | None:
-    """The first line of /healthz, "" where nothing answers, None where the daemon serves none that we could know of."""
+    """Return the first line of /healthz, "" where nothing answers, None where the daemon serves none that we could know of."""
     if not (settings.enabled and settings.port):
         return None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
@@ -193,7 +193,7 @@ def _unclaimed(status: dict[str, Any]) -> str | None:
 
 
 def checked(name: str, record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A status that can be one of ours, without what does not fit its key; None for anything else."""
+    """Return a status that can be one of ours, without what does not fit its key; None for anything else."""
     if record is None or record.get("name") != name or str(record.get("state")) not in NEXT:
         return None
     if not JOB_ID.fullmatch(str(record.get("job"))):

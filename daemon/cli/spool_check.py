@@ -19,8 +19,9 @@ from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import RESTING, SPARE, Spool
 from daemon.system import fs
+from daemon.system.permissions import make_folder
 
-#: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are litter.
+#: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are leftovers of a crash.
 KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", "profiles", *STAGES, *RESTING}
 KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json", "strays.json"}
 
@@ -36,7 +37,7 @@ class Problem:
 
 
 class SpoolCheck:
-    """With `live`, what a daemon at work may have there for a moment is not called litter."""
+    """With `live`, what a daemon at work may have there for a moment is not called a leftover."""
 
     def __init__(self, settings: Settings, *, live: bool = False) -> None:
         self._live = live
@@ -46,14 +47,14 @@ class SpoolCheck:
         self._seen: dict[str, Path] = {}
 
     def problems(self) -> Iterator[Problem]:
-        """Everything that is not as docs/spool.md says, in the order it should be repaired."""
+        """Yield everything that is not as docs/spool.md says, in the order it should be repaired."""
         yield from self._missing_folders()
         yield from self._strangers()
         # The furthest first: of two copies of a job that one is right.
         for folder in (*(self._spool.root / name for name in reversed(RESTING)), *self._stage_folders()):
             yield from self._jobs(folder)
         yield from self._claims()
-        yield from self._litter()
+        yield from self._leftovers()
 
     def _stage_folders(self) -> Iterator[Path]:
         for stage in reversed(STAGES):
@@ -63,7 +64,7 @@ class SpoolCheck:
     def _missing_folders(self) -> Iterator[Problem]:
         for folder in self._spool.folders():
             if not folder.is_dir():
-                yield Problem(folder, "a folder is missing", "make it", partial(fs.make_folder, folder))
+                yield Problem(folder, "a folder is missing", "make it", partial(make_folder, folder))
 
     def _strangers(self) -> Iterator[Problem]:
         if not self._spool.root.is_dir():
@@ -73,7 +74,7 @@ class SpoolCheck:
             if path.name in KNOWN_AT_ROOT | KNOWN_FILES or path in ours:
                 continue
             if path.name.startswith(".") and path.suffix == ".tmp":
-                yield from () if self._live else [_litter(path)]
+                yield from () if self._live else [_leftover(path)]
             else:
                 yield Problem(path, "nothing of ours", "look at it, and move it elsewhere", None)
 
@@ -106,7 +107,7 @@ class SpoolCheck:
             yield Problem(path, f"the job is also in {first.parent}", "remove this copy", partial(fs.remove, path))
             return
         if not self._live:
-            yield from (_litter(litter) for litter in path.glob(".*") if litter.name != SPARE)
+            yield from (_leftover(file) for file in path.glob(".*") if file.name != SPARE)
             yield from self._holding(job, path)
         if (
             job.name
@@ -158,16 +159,16 @@ class SpoolCheck:
         self._outbox.write_status(job.name, status_of(job), durable=True)
         self._spool.move_job(job, path)
 
-    def _litter(self) -> Iterator[Problem]:
+    def _leftovers(self) -> Iterator[Problem]:
         if self._live:
             return
         if self._spool.tmp.is_dir():
-            yield from map(_litter, sorted(self._spool.tmp.iterdir()))
+            yield from map(_leftover, sorted(self._spool.tmp.iterdir()))
         live = frozenset(name for name, path in self._seen.items() if path.parent.parent.name == DELIVER)
         if self._outbox.root.is_dir():
-            yield from map(_litter, sorted(self._outbox.temporary_files(live)))
+            yield from map(_leftover, sorted(self._outbox.temporary_files(live)))
         for folder in (self._spool.control, self._spool.waiting):
-            yield from map(_litter, sorted(folder.glob(".*.tmp")))
+            yield from map(_leftover, sorted(folder.glob(".*.tmp")))
         for path in sorted(self._spool.waiting.glob("*.json")):
             try:
                 Job.from_bytes(path.read_bytes())
@@ -176,5 +177,5 @@ class SpoolCheck:
                 yield Problem(path, f"unreadable: {exc}", remedy, partial(fs.remove, path))
 
 
-def _litter(path: Path) -> Problem:
+def _leftover(path: Path) -> Problem:
     return Problem(path, "left by a crash", "remove it", partial(fs.remove, path))

@@ -28,7 +28,7 @@ ENDED = 10  # how many finished jobs are told, the latest first
 
 
 def status_overview(shell: Shell) -> dict[str, Any]:
-    """The value of `avatar status --json`; times are UTC, sizes bytes, durations seconds. `source`: spool, or outbox where
+    """Return the value of `avatar status --json`; times are UTC, sizes bytes, durations seconds. `source`: spool, or outbox where
     whoever asks may not read the spool.
     """
     if shell.spool_closed:
@@ -61,7 +61,7 @@ def status_overview(shell: Shell) -> dict[str, Any]:
 
 
 def _in_iso(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of the spool, whose times are seconds since the epoch, with times as everywhere in the status."""
+    """Return a record of the spool, whose times are seconds since the epoch, with times as everywhere in the status."""
     times = {key: iso(record[key]) for key in ("since", "until") if isinstance(record.get(key), int | float)}
     return {**record, **times}
 
@@ -77,7 +77,7 @@ def describe_unknown_daemon(now: dict[str, Any]) -> str:
 
 
 def _queue(folder: Path) -> dict[str, Any]:
-    """How many wait and run. A folder is changed by the hop that brought it, so its time is the job's arrival."""
+    """Return how many wait and run. A folder is changed by the hop that brought it, so its time is the job's arrival."""
     arrivals = list(_times(folder / "ready"))
     return {
         "ready": len(arrivals),
@@ -87,7 +87,7 @@ def _queue(folder: Path) -> dict[str, Any]:
 
 
 def _times(folder: Path) -> Iterator[tuple[float, str]]:
-    """The folders of jobs below a folder, with the time of their last change."""
+    """Yield the folders of jobs below a folder, with the time of their last change."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
@@ -110,7 +110,7 @@ def _running(shell: Shell) -> Iterator[dict[str, Any]]:
 
 
 def _progress(shell: Shell, job: Job) -> dict[str, Any]:
-    """How far it is, from the status file that people see, and can change."""
+    """Return how far it is, from the status file that people see, and can change."""
     status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).read_status(job.name)) or {}
     return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
 

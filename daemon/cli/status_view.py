@@ -49,7 +49,7 @@ def _stages(now: dict[str, Any]) -> Table:
 
 
 def _age(since: str | None) -> str:
-    """How long ago, in the unit that people would take."""
+    """Return how long ago, in the unit that people would take."""
     if since is None:
         return ""
     seconds = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())

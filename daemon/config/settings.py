@@ -10,9 +10,10 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from daemon.config.engines import TTS_ENGINES
 from daemon.config.explain import explain_setting_error
 from daemon.config.section import Folder, Section
-from daemon.config.stage_settings import TTS_ENGINES, ExternalEngine, Stages
+from daemon.config.stage_settings import ExternalEngine, Stages
 from daemon.errors import ConfigError
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from daemon.config.engines import LIPSYNC_ENGINES
 from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.config.section import Folder, Section
 
@@ -42,11 +43,6 @@ class FaceStage(Section):
     max_side_px: int = Field(
         1080, ge=128, le=4096, description="Longest side of the video; larger pictures are scaled down."
     )
-
-
-#: The voice engines that are part of this program, each a package `stages.tts.engines.NAME`. Of two voices of the same name
-#: the first engine's is taken.
-TTS_ENGINES = ("hibari", "kokoro", "piper", "coqui", "xtts")
 
 
 class ExternalEngine(Section):
@@ -158,7 +154,10 @@ class Musetalk(Section):
 
 
 #: The lip-sync engines, each a module of `stages.lipsync.engines`, and what leaves the choice to the machine.
-LipsyncEngineName = Literal["auto", "warp", "musetalk"]
+if TYPE_CHECKING:
+    LipsyncEngineName = str
+else:
+    LipsyncEngineName = Literal["auto", *LIPSYNC_ENGINES]
 
 
 class LipsyncStage(Section):

@@ -128,7 +128,7 @@ class InboxRequests:
         except AvatarError as exc:
             looks.answers[name] = str(exc)
         else:
-            log.info("wish", name=os.path.basename(name), answer=told)
+            log.info("request file answered", name=os.path.basename(name), answer=told)
             await self._disk.run(self._take_away, name)
 
     def _tell(self, answers: dict[str, str]) -> int:
@@ -138,7 +138,7 @@ class InboxRequests:
             [(self._outbox.name_for(name, os.path.basename(name)), answers[name]) for name in names]
         )
         for name in names:
-            log.info("wish", name=os.path.basename(name), answer=answers.pop(name))
+            log.info("request file answered", name=os.path.basename(name), answer=answers.pop(name))
             self._take_away(name)
         return len(names)
 
@@ -194,7 +194,7 @@ class InboxRequests:
         return None
 
     def _coming(self, folder: str, stem: str, looks: _Looks) -> list[str]:
-        """Manifests that are still in the inbox and may become a job of this name, for a request file in a folder."""
+        """Return manifests that are still in the inbox and may become a job of this name, for a request file in a folder."""
         results, numbered = self._admission.results, _NUMBERED.fullmatch(stem)
         names = [*results.of(stem), *(results.of(numbered[1]) if numbered else ())]
         if self._outbox.has_subfolders():
@@ -214,4 +214,4 @@ class InboxRequests:
             return
         except OSError as exc:
             self._stuck.add(name)  # answered once is enough
-            log.warning("wish stays", name=os.path.basename(name), error=str(exc))
+            log.warning("request file cannot be removed", name=os.path.basename(name), error=str(exc))

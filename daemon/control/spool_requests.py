@@ -19,6 +19,7 @@ from daemon.control.operations import Operations
 from daemon.errors import JobError, MachineError, from_exception
 from daemon.jobs.untrusted import read_manifest
 from daemon.system import fs
+from daemon.system.json_files import replace_json
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ class SpoolRequests:
             fs.remove(path)
             fs.OPS.sync_dir(self.folder)
         try:
-            fs.replace_json(path.with_suffix(".answer"), answer, durable=False)
+            replace_json(path.with_suffix(".answer"), answer, durable=False)
         except OSError as exc:
             if isinstance(from_exception(exc), MachineError):
                 raise
@@ -79,5 +80,5 @@ def _age(path: Path) -> float:
 def send_request(folder: Path, op: str, **data: Any) -> Path:
     """Write a request file into `folder`. Returns the path of its future answer."""
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
-    fs.replace_json(folder / f"{name}.json", {"op": op, **data})
+    replace_json(folder / f"{name}.json", {"op": op, **data})
     return folder / f"{name}.answer"

@@ -16,7 +16,7 @@ import click
 import yaml
 
 from daemon.errors import AvatarError, JobError
-from daemon.intake.scanner import ignored
+from daemon.intake.inbox_names import ignored
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.outbox.outbox import Outbox, clean_stem
@@ -26,7 +26,7 @@ from daemon.system.safe_open import open_inside
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The part of a manifest that `--set KEY=VALUE …` describes; dots in a key lead into groups.
+    """Return the part of a manifest that `--set KEY=VALUE …` describes; dots in a key lead into groups.
 
     Raises:
         click.BadParameter: no KEY=VALUE, or a key given both a value and keys below it.
@@ -67,7 +67,7 @@ def words_of(text: str) -> str:
 
 
 def check(manifest: dict[str, Any]) -> Manifest:
-    """The manifest as the daemon would read it.
+    """Return the manifest as the daemon would read it.
 
     Raises:
         JobError: what is wrong with the manifest.
@@ -79,7 +79,7 @@ def check(manifest: dict[str, Any]) -> Manifest:
 
 
 def plain_name(name: str) -> str:
-    """The name of a result, if it can be one as it stands.
+    """Return the name of a result, if it can be one as it stands.
 
     Raises:
         click.BadParameter: naming one that can.
@@ -93,6 +93,7 @@ def plain_name(name: str) -> str:
 
 
 def made_up_name(words: str) -> str:
+    """Return a new name for a manifest that has none: up to 32 characters of `words`, and random ones."""
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower())[:32].strip("-")
     return f"{slug or 'job'}-{secrets.token_hex(3)}"
 
@@ -121,7 +122,7 @@ def usual_name(path: Path) -> str:
 
 
 def _shared_names(path: Path, digest: str) -> Iterator[str]:
-    """Names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
+    """Yield names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
     stem, ending = f"{_slug(path.stem)[:40]}-{digest[:8]}", path.suffix.lower()
     yield f"{stem}{ending}"
     yield f"{stem}-{_slug(current_user())}{ending}"
@@ -147,7 +148,7 @@ def _copy(path: Path, target: Path) -> bool:
 
 
 def _unusable(target: Path, digest: str) -> str:
-    """Why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
+    """Return why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
     try:
         with open_inside(target.parent, target.name) as fd, os.fdopen(os.dup(fd), "rb") as file:
             info = os.fstat(fd)
@@ -195,5 +196,5 @@ def _dump(manifest: dict[str, Any]) -> bytes:
 
 
 def _temporary(folder: Path) -> Path:
-    """A name that the daemon passes over and nobody else uses."""
+    """Return a name that the daemon passes over and nobody else uses."""
     return folder / f".{secrets.token_hex(8)}.tmp"

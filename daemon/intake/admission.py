@@ -11,22 +11,24 @@ import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, Postponed
+from daemon.errors import JobError, MachineError, Postponed
 from daemon.events import Events
 from daemon.intake.claims import Claims
+from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
 from daemon.intake.file_writers import FileWriters
-from daemon.intake.job_builder import JOB_BYTES, Post
+from daemon.intake.inbox_names import MANIFESTS
+from daemon.intake.job_builder import JobBuilder, Post
+from daemon.intake.manifest_contents import ManifestContents
 from daemon.intake.result_names import ResultNames
-from daemon.intake.scanner import MANIFESTS, Drop, InboxScanner, Look
+from daemon.intake.scanner import InboxScanner
 from daemon.intake.strays import Strays
 from daemon.intake.waiting_manifests import WaitingManifests, WaitingNote
-from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job, new_job_id
-from daemon.jobs.untrusted import parse_untrusted, printable, read_manifest
+from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
 from daemon.queue.free_space import available_bytes, no_room_error
 from daemon.queue.ready_queue import ReadyQueue
@@ -44,19 +46,6 @@ MISSING = 10
 LEAST_S = 0.01
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
-
-
-class _Peek(NamedTuple):
-    """What was read of a manifest that waits: its files, by their path below the inbox, and the first result name it asks for.
-
-    `jobs`: number of its documents. `held`: it could not be read, since somebody holds it.
-    """
-
-    look: Look
-    files: list[str]
-    output: str
-    jobs: int
-    held: str = ""
 
 
 @dataclass
@@ -90,33 +79,29 @@ class Admission:
         self._post = post or (lambda call, *args: call(*args))
         self.writers = FileWriters(os.path.realpath(settings.paths.inbox))
         self.inbox = InboxScanner(settings.paths.inbox, settings, writers=self.writers)
-        self.claims = Claims(
-            settings,
-            spool,
-            outbox,
-            ready_queue,
-            events,
-            lambda: self.inbox,  # a test may give it another one
-            lambda: self.inbox.clock(),
-            self._post,
-        )
+        builder = JobBuilder(settings, spool, outbox, ready_queue, events, lambda: self.inbox, self._clock, self._post)
+        self.claims = Claims(settings, spool, builder, self._clock)
         self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
         self._recovered = False
         self.strays = Strays(outbox, lambda: self.inbox, spool.root / "strays.json")
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
         #: Since when manifests lack something, also those that nobody has been told of yet; by the inbox's clock, in s.
         self._incomplete: dict[str, float] = {}
-        self._peeks: dict[str, _Peek] = {}
         self._refused: dict[str, _Refused] = {}
         self._present: dict[str, Drop] = {}
         #: Since when the present manifests have been there, changed or not, by the inbox's clock, in s.
         self._first_seen: dict[str, float] = {}
         #: The result names that are known to come from manifests in the inbox.
         self.results = ResultNames()
+        self._contents = ManifestContents(settings, lambda: self.inbox, self.results)
         #: Manifests that people are to be told of: durably, and so only after all that can be taken.
         self._unnoted: list[WaitingNote] = []
         self._queue: FairQueue[Drop] = FairQueue(_lines)
         self._turn = Turn()
+
+    def _clock(self) -> float:
+        """Return the time of the inbox's clock, in s; a test may give it another inbox."""
+        return self.inbox.clock()
 
     def resume(self) -> int:
         """Resume what a crash, a full disk or a missing inbox interrupted. Returns the number of claims.
@@ -151,7 +136,7 @@ class Admission:
         return drops
 
     def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
-        """Batches of the drops that may be taken now, as far as one turn goes: one of each owner in turn.
+        """Yield batches of the drops that may be taken now, as far as one turn goes: one of each owner in turn.
 
         When all of them are given, manifests that wait are noted, also as far as one turn goes. `next_look` knows whether others
         are left.
@@ -167,8 +152,8 @@ class Admission:
         for drop in self._queue.serve(self._turn):
             if self._complete(drop, left):
                 batch.append(drop)
-                left -= self._size(drop)
-                jobs += self._peeks[drop.name].jobs
+                left -= self._contents.size(drop)
+                jobs += self._contents.jobs(drop.name)
             if len(batch) == BATCH or jobs >= TURN_JOBS:
                 yield batch
                 batch, jobs = [], 0
@@ -195,7 +180,7 @@ class Admission:
             waited = {drop.name for drop in drops if now - self._incomplete.get(drop.name, now) >= limit}
             jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
         for drop in drops:
-            self._turn.jobs += self._peeks[drop.name].jobs if drop.name in self._peeks else 1
+            self._turn.jobs += self._contents.jobs(drop.name)
             if drop.name in self.claims.refused:
                 self._refuse(drop)
             else:
@@ -210,8 +195,9 @@ class Admission:
     def _let_go(self, name: str) -> None:
         self.inbox.forget(name)
         self.results.forget(name)
+        self._contents.forget(name)
         memories: tuple[dict[str, Any], ...]
-        memories = (self._present, self._first_seen, self._peeks, self._refused, self._incomplete)
+        memories = (self._present, self._first_seen, self._refused, self._incomplete)
         for memory in memories:
             memory.pop(name, None)
         self._waiting.settle(name)
@@ -227,18 +213,15 @@ class Admission:
     # -- what people ask for while a manifest is still theirs ----------------------------------------------------
 
     def waiting(self, job_id: str) -> str | None:
-        """The path below the inbox of the manifest that waits for its files under this id."""
+        """Return the path below the inbox of the manifest that waits for its files under this id."""
         return self._waiting.name_of(job_id)
 
     def unread_since(self) -> float:
         """Since when the inbox has had a manifest whose result names are not known yet, by the inbox's clock, in s: it still
         changes, or its turn has not come. Infinite where there is none.
         """
-        unread = (name for name, drop in self._present.items() if not self._is_read(drop))
+        unread = (name for name, drop in self._present.items() if not self._contents.is_read(drop))
         return min((self._first_seen[name] for name in unread), default=math.inf)
-
-    def _is_read(self, drop: Drop) -> bool:
-        return drop.name in self._peeks and self._peeks[drop.name].look == drop.look
 
     def cancel(self, name: str, by: str = "") -> Job | None:
         """Take a manifest out of the inbox and make a cancelled job of it, durably. None: it is no manifest.
@@ -287,7 +270,7 @@ class Admission:
             )
 
     def next_look(self) -> float:
-        """Seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
+        """Return seconds until the inbox is worth a look without any notification; at most `intake.scan_s`."""
         limits, now = self.settings.intake, self.inbox.now
         unfinished = self._unnoted or self._queue.unfinished or self._waiting.unfinished
         due = [LEAST_S if unfinished else limits.scan_s]
@@ -302,15 +285,15 @@ class Admission:
     # -- what a manifest names -------------------------------------------------------------------------------------
 
     def _complete(self, drop: Drop, left: float) -> bool:
-        """Whether every file the manifest names is there and whole, and fits into the `left` bytes. One that is wrong
+        """Return whether every file the manifest names is there and whole, and fits into the `left` bytes. One that is wrong
         altogether is taken, and fails.
         """
         if drop.name in self._refused and self.inbox.now < self._refused[drop.name].due:
             return False
-        peek = self._peek(drop)
-        if peek.held:
-            return self._waited_enough(self._wait(drop, [], [peek.held]))
-        spelled = (self.inbox.spelled(name) for name in peek.files)
+        contents = self._contents.of(drop)
+        if contents.held:
+            return self._waited_enough(self._wait(drop, [], [contents.held]))
+        spelled = (self.inbox.spelled(name) for name in contents.files)
         lacking = list(islice((one for one in spelled if not self.inbox.still(one.name)), MISSING))
         unready = [one.name for one in lacking]
         if not unready:
@@ -326,7 +309,7 @@ class Admission:
         notes += [one.hint for one in lacking if one.hint]
         since = self._wait(drop, list(names.values()), notes)
         # A file that is still being written is never taken, however long it takes.
-        return not moving and self._waited_enough(since) and not any(map(self._is_moving, peek.files))
+        return not moving and self._waited_enough(since) and not any(map(self._is_moving, contents.files))
 
     def _is_moving(self, named: str) -> bool:
         name = self.inbox.spelled(named).name
@@ -336,47 +319,11 @@ class Admission:
         return self.inbox.now - since >= self.settings.intake.companion_wait_s
 
     def _fits(self, drop: Drop, left: float) -> bool:
-        """Whether the files of a manifest fit on the spool's disk. One that waits for room keeps the others from nothing."""
-        if (size := self._size(drop)) <= max(0.0, left):
+        """Return whether the files of a manifest fit on the spool's disk. One that waits for room delays no other."""
+        if (size := self._contents.size(drop)) <= max(0.0, left):
             return True
         error = no_room_error(f"What {os.path.basename(drop.name)} names", size, left)
         return self._waited_enough(self._wait(drop, [], [str(error)]))
-
-    def _size(self, drop: Drop) -> int:
-        """Bytes that a manifest's jobs take on the spool's disk. Jobs share the copies of files and of the manifest."""
-        known = self._peeks.get(drop.name)
-        if known is None:
-            return 0
-        files = sum(self.inbox.size(self.inbox.spelled(name).name) for name in known.files)
-        return files + known.look.size + known.jobs * JOB_BYTES
-
-    def _peek(self, drop: Drop) -> _Peek:
-        """What a manifest that still lies in the inbox asks for; read once as long as it does not change."""
-        known = self._peeks.get(drop.name)
-        if known is None or not self._is_read(drop) or known.held:
-            try:
-                documents = self._documents(drop)
-            except Postponed as exc:
-                known = _Peek(drop.look, [], "", 0, str(exc))
-            else:
-                base = os.path.dirname(drop.name)
-                manifests = [document for document in documents if isinstance(document, Manifest)]
-                files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
-                outputs = [manifest.output for manifest in manifests if manifest.output]
-                known = _Peek(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)))
-                self.results.expect(drop.name, [drop.stem, *outputs])
-            self._peeks[drop.name] = known
-        return known
-
-    def _documents(self, drop: Drop) -> list[Manifest | JobError]:
-        limits = self.settings.intake
-        try:
-            data = read_manifest(self.settings.paths.inbox, drop.name, limits.max_manifest_bytes)
-        except Postponed:
-            raise
-        except (AvatarError, OSError):
-            return []
-        return parse_untrusted(data, limits.max_documents)
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
         """Have a manifest wait from now on; where nobody has been told yet, that is done when its turn has come. Returns since
@@ -386,15 +333,16 @@ class Admission:
         if drop.name in self._waiting:
             self._waiting.change(drop.name, missing, warnings)
         else:
-            wanted = self._peek(drop).output or drop.stem
+            wanted = self._contents.of(drop).output or drop.stem
             self._unnoted.append(WaitingNote(drop, wanted, missing, warnings, since))
         return since
 
     def _forget_gone(self, present: set[str]) -> None:
-        memories: tuple[dict[str, Any], ...] = (self._incomplete, self._peeks, self._refused)
+        memories: tuple[dict[str, Any], ...] = (self._incomplete, self._refused)
         for memory in memories:
             for name in [name for name in memory if name not in present]:
                 del memory[name]
+        self._contents.keep(present)
         self._waiting.keep(present)
 
 
@@ -404,5 +352,5 @@ def _lines(drop: Drop) -> tuple[Hashable, ...]:
 
 
 def _arrival(drop: Drop) -> tuple[int, str]:
-    """The order of drops that one look has found: by a time that only the kernel sets."""
+    """Return the order of drops that one look has found: by a time that only the kernel sets."""
     return drop.look.ctime_ns, drop.name

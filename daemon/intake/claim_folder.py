@@ -1,4 +1,4 @@
-"""The folder `.claimed` in the inbox: ours, at each use, although people can write in the inbox.
+"""Keeps the folder `.claimed` in the inbox the daemon's own, although people can write in the inbox.
 
 It is opened anew each time, without following a link, and used through its descriptor: whatever is put in its place meanwhile,
 what we write goes into our own folder. One that is somebody else's is moved aside.
@@ -28,6 +28,12 @@ _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class ClaimFolder:
+    """Opens the folder `.claimed`, in which manifests lie while they become jobs.
+
+    Attributes:
+        path: where it is; only for messages, as people can exchange what is there.
+    """
+
     def __init__(self, inbox: Path) -> None:
         self._inbox = inbox
         self.path = inbox / CLAIMED
@@ -120,8 +126,8 @@ class ClaimFolder:
 
 
 def _makes_ours(folder: int, owner: int) -> bool:
-    """Whether what we make in a folder gets the folder's owner. On a share that may be another user than we are, so asking for
-    our own user id would not do.
+    """Return whether what we make in a folder gets the folder's owner. On a share that may be another user than ours, so that
+    asking for our own user id would not do.
     """
     name = f".probe-{secrets.token_hex(8)}"
     try:

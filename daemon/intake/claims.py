@@ -1,4 +1,4 @@
-"""Taking manifests out of the inbox, once.
+"""Takes manifests out of the inbox, each once.
 
 The claim is one rename into `.claimed/<job>/` on the inbox's own filesystem. From there its jobs are made (`JobBuilder`); the
 claim is removed last. A crash in between leaves the claim, and `recover` goes on from it.
@@ -22,17 +22,15 @@ import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError, Postponed
-from daemon.events import Events
 from daemon.intake.claim_folder import ClaimFolder
+from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
-from daemon.intake.job_builder import WITHDRAWN, Claimed, FileFacts, JobBuilder, NextTurn, Post
-from daemon.intake.scanner import Drop, Look
+from daemon.intake.job_builder import WITHDRAWN, Claimed, JobBuilder, NextTurn
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
-from daemon.outbox.outbox import Outbox
-from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.file_calls import MANY
 from daemon.system.permissions import owner_name
 from daemon.system.safe_open import explain_open_error, path_by_descriptor
 
@@ -57,26 +55,19 @@ class _Postponed:
 
 
 class Claims:
-    """Args:
-    facts: gives what is known of the files that manifests name.
-    clock: monotonic seconds.
-    post: has the event loop do something; the methods here may run in another thread.
+    """Takes manifests out of the inbox, and remembers what an interrupted claim still needs.
+
+    Args:
+        builder: makes the jobs of what was claimed.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        spool: Spool,
-        outbox: Outbox,
-        ready_queue: ReadyQueue,
-        events: Events,
-        facts: Callable[[], FileFacts],
-        clock: Callable[[], float] = time.monotonic,
-        post: Post | None = None,
+        self, settings: Settings, spool: Spool, builder: JobBuilder, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
         self._jobs_in = spool.job_folders
-        self._builder = JobBuilder(settings, spool, outbox, ready_queue, events, facts, clock, post)
+        self._builder = builder
         self._clock = clock
         self.folder = ClaimFolder(settings.paths.inbox)
         #: Manifests that could not be taken, by name, and why.
@@ -156,7 +147,7 @@ class Claims:
 
     def _flush(self, taken: Sequence[Path]) -> None:
         """Flush claims. Who dropped a manifest may not have flushed it, and it is ours now."""
-        if len(taken) < fs.MANY:  # else the whole filesystem is flushed, and these with it
+        if len(taken) < MANY:  # else the whole filesystem is flushed, and these with it
             for directory in taken:
                 _flush_foreign(directory / "manifest.yaml")
         fs.OPS.sync_all(taken)
@@ -189,13 +180,13 @@ class Claims:
         return claim not in self._postponed or self._postponed[claim].due <= now
 
     def next_try(self) -> float | None:
-        """Seconds until a claim that was postponed is to be tried again; None where there is none."""
+        """Return seconds until a claim that was postponed is to be tried again; None where there is none."""
         if self._unmade:
             return 0.0
         return min((one.due - self._clock() for one in list(self._postponed.values())), default=None)
 
     def _usable(self, directory: Path) -> bool:
-        """Whether we can go on with a claim. One that somebody else put there is passed over: it is no work of ours."""
+        """Return whether we can go on with a claim. One that somebody else put there is passed over: it is no work of ours."""
         if directory.name not in self._foreign and not os.access(
             directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
         ):
@@ -279,7 +270,7 @@ class Claims:
         return Claimed(directory.name, source, data, items, last, by, _owner(directory / "manifest.yaml"))
 
     def _is_last_try(self, claim: str) -> bool:
-        """Whether a claim has waited for its files for as long as a manifest may."""
+        """Return whether a claim has waited for its files for as long as a manifest may."""
         known = self._postponed.get(claim)
         return known is not None and self._clock() - known.since >= self._settings.intake.companion_wait_s
 
@@ -312,7 +303,7 @@ def _flush_foreign(path: Path) -> None:
 
 
 def _why(exc: OSError) -> str:
-    """Why a manifest cannot be renamed, for its owner."""
+    """Return why a manifest cannot be renamed, for its owner."""
     if exc.errno == errno.EXDEV:
         return "it lies on another filesystem, subvolume or quota project than the inbox; move it into the inbox itself"
     told = explain_open_error(exc, "it")

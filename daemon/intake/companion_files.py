@@ -1,5 +1,5 @@
-"""Copies of the files that jobs name, and of their manifests. Jobs that name the same unchanged file share one copy: a burst of
-thousands of jobs with one portrait, or from one manifest, must not write it thousands of times.
+"""Copies the files that jobs name, and their manifests, into the jobs' folders. Jobs that name the same unchanged file share one
+copy: a burst of thousands of jobs with one portrait, or from one manifest, must not write it thousands of times.
 
 Sharing is a hard link between job directories. It is safe because nobody writes into a copy: stages read it, and clearing a job
 removes only its own name. A copy of a file is known by what identifies a content as far as the kernel can tell: device, inode,
@@ -33,7 +33,10 @@ _NOT_SHARED = frozenset({errno.ENOENT, errno.EMLINK, errno.EPERM, errno.EXDEV, e
 
 
 class CompanionFiles:
-    """Makes the copies. Those that are kept at hand are open until `close`, or until this object is gone."""
+    """Makes the copies, and remembers the last ones for the next jobs.
+
+    Those that are kept at hand are open until `close`, or until this object is gone.
+    """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[FileKey | str, int] = OrderedDict()

@@ -76,12 +76,12 @@ class FileWriters:
         self._renames = 0
 
     def heard(self, name: str) -> Heard:
-        """What is known of a file and its name, by its path below the folder."""
+        """Return what is known of a file and its name, by its path below the folder."""
         known = self._known.get(name)
         return Heard(known.state, known.rename) if known else Heard()
 
     def of(self, name: str) -> Writing:
-        """What is known of a file, by its path below the folder."""
+        """Return what is known of a file, by its path below the folder."""
         return self.heard(name).writing
 
     def hear(self, event: FileSystemEvent) -> bool:
@@ -168,5 +168,5 @@ class FileWriters:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a file or a folder that it lies in is hidden."""
+    """Return whether a file or a folder that it lies in is hidden."""
     return any(part.startswith(".") for part in name.split(os.sep))

@@ -1,4 +1,4 @@
-"""Claimed manifests → jobs in the spool, each made once and told of in the outbox.
+"""Makes jobs in the spool of claimed manifests, each once, and acknowledges them in the outbox.
 
 Each job is built in `spool/tmp`, published by one rename, and then acknowledged by its status. After a crash in between the
 same is done once more: ids follow from the claim's, so that no job is made twice.
@@ -8,7 +8,6 @@ Every step is taken for a whole batch before it is flushed: a burst costs a few 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -22,10 +21,12 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
 from daemon.intake.companion_files import CompanionFiles
+from daemon.intake.companion_names import Spelled, opened_companion
+from daemon.intake.drop import Look
 from daemon.intake.fair_queue import Turn
-from daemon.intake.scanner import Look, Spelled
+from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
-from daemon.jobs.manifest import Manifest, copy_name
+from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import FINISHED, Job, document_id
 from daemon.jobs.speech_length import check_estimate
 from daemon.jobs.untrusted import printable
@@ -35,7 +36,7 @@ from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system import fs
-from daemon.system.safe_open import open_inside
+from daemon.system.json_files import dump_json
 
 WITHDRAWN = JobError(
     "cancelled", "The manifest was cancelled before it was taken in.", "Drop it again if it is wanted after all."
@@ -60,11 +61,11 @@ class FileFacts(Protocol):
         ...
 
     def is_whole(self, name: str, now: Look) -> bool:
-        """Whether it is whole, and looks like it did at the last look; True where it was not looked at."""
+        """Return whether it is whole, and looks like it did at the last look; True where it was not looked at."""
         ...
 
     def spelled(self, name: str) -> Spelled:
-        """The file as it is there, where its name is written a little otherwise."""
+        """Return the file as it is there, where its name is written a little otherwise."""
         ...
 
     def resembling(self, name: str) -> tuple[str, ...]:
@@ -118,10 +119,12 @@ class NextTurn(Postponed):
 
 
 class JobBuilder:
-    """Args:
-    facts: gives what is known of the files that manifests name.
-    clock: monotonic seconds.
-    post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
+    """Builds the jobs of claimed manifests in the spool, and acknowledges them in the outbox.
+
+    Args:
+        facts: gives what is known of the files that manifests name.
+        clock: monotonic seconds.
+        post: has the event loop do something; `make` may run in another thread, the ready queue and events may not.
     """
 
     def __init__(
@@ -203,14 +206,14 @@ class JobBuilder:
         return _Build(job, item, claimed, wanted=job.name)
 
     def _size(self, claimed: Claimed) -> int:
-        """Bytes of the files that a manifest names, each counted once."""
+        """Return bytes of the files that a manifest names, each counted once."""
         manifests = [item for item in claimed.items if isinstance(item, Manifest)]
         folder = os.path.dirname(claimed.source)
         names = {os.path.join(folder, name) for manifest in manifests for name in manifest.files()}
         return sum(self._facts().size(self._facts().spelled(name).name) for name in names)
 
     def _due(self, build: _Build) -> bool:
-        """Whether something is left to do for a job that an earlier try may have made."""
+        """Return whether something is left to do for a job that an earlier try may have made."""
         build.place = self._spool.find_job(build.job.id)
         if build.place is None:
             return True
@@ -280,7 +283,7 @@ class JobBuilder:
                 exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
             job.set_error(exc, "intake")
         job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
-        record = fs.dump_json(job.to_json())
+        record = dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status
             check_room(self._settings, told, JOB_BYTES + 3 * len(record))
         fs.OPS.write(building / "job.json", record, sync=False)
@@ -318,7 +321,7 @@ class JobBuilder:
             fs.OPS.sync_dir(build.place)
 
     def _unacknowledged(self, place: Path) -> Job | None:
-        """The job, where a crash or a full disk came between its hop into the spool and its status in the outbox."""
+        """Return the job, where a crash or a full disk came between its hop into the spool and its status in the outbox."""
         try:
             job = self._spool.load_job(place)
         except ValueError:
@@ -338,7 +341,7 @@ class JobBuilder:
             path = found.name
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")
-            with self._opened(found) as fd:
+            with opened_companion(self._settings.paths.inbox, found, self._facts().resembling) as fd:
                 if not (build.claimed.last or self._facts().is_whole(path, Look.of(os.fstat(fd)))):
                     raise Postponed(
                         "file-changing", f"{name} is written to again.", "Close the program that writes it."
@@ -349,26 +352,6 @@ class JobBuilder:
             build.job.facts.sources[target] = SourceFile(path, list(key), round(self._facts().still_s(path), 1))
             copies.append(building / target)
         return copies
-
-    @contextlib.contextmanager
-    def _opened(self, found: Spelled) -> Iterator[int]:
-        """Open a file that a manifest names.
-
-        Raises:
-            JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
-            Postponed: somebody holds it.
-        """
-        with contextlib.ExitStack() as stack:
-            try:
-                fd = stack.enter_context(open_inside(self._settings.paths.inbox, found.name))
-            except JobError as exc:
-                if exc.code != "file-missing":
-                    raise
-                meant = found._replace(similar=found.similar or self._facts().resembling(found.asked))
-                if meant.hint is None:
-                    raise
-                raise JobError(exc.code, meant.hint, "Mend the manifest, and drop it again.") from exc
-            yield fd
 
     def _begin_copy(self, name: str, size: int) -> None:
         check_room(self._settings, name, size)

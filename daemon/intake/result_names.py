@@ -1,4 +1,6 @@
-"""Which manifests in the inbox may become a job of a given result name. Kept up to date, so that a question costs no search."""
+"""Tells which manifests in the inbox may become a job of a given result name. It is kept up to date, so that a question costs no
+search.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from daemon.outbox.outbox import clean_stem
 
 
 class ResultNames:
+    """Remembers the result names that each manifest asks for. A manifest is named by its path below the inbox."""
+
     def __init__(self) -> None:
         self._results: dict[str, tuple[str, ...]] = {}
         self._manifests: dict[str, dict[str, None]] = {}

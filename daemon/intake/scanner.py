@@ -1,4 +1,4 @@
-"""Looking at the inbox: which manifests lie there, and whether they and their files are whole.
+"""Looks at the inbox: finds the manifests that lie there, and whether they and their files are whole.
 
 A file is still when two looks, some time apart, found the same inode, size and times. How far apart depends on what is known of
 its writers (`FileWriters`): `settle_s` after the writer has closed it; where nobody tells, `settle_unknown_s` and longer with its
@@ -10,130 +10,25 @@ manifest that names it settle in the same time, and nothing is read before it is
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from daemon.config import Settings
-from daemon.intake.conflict_copies import is_conflict_copy
+from daemon.intake.companion_names import CompanionNames, Spelled
+from daemon.intake.drop import Drop, Look
 from daemon.intake.file_writers import FileWriters, Heard, Writing
-from daemon.jobs.untrusted import printable
-from daemon.system.safe_open import open_below
-from daemon.system.spelling import composed, folded
+from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, is_passed_over
+from daemon.system.safe_open import open_below, opened_root
 from daemon.system.writers import is_written_below
 
 log = structlog.get_logger()
 
-MANIFESTS = (".yaml", ".yml")
-#: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
-REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
-#: Names that programs give to what they have not finished writing.
-UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
-#: Files that people are told of where one of them may be meant.
-SIMILAR = 10
-#: Mistyped names: so many are told, at least so much alike (difflib's ratio), in folders of at most so many files.
-CLOSE, CLOSE_RATIO, COMPARED = 3, 0.75, 500
 MAX_DEPTH = 4  # folders below the inbox that are looked into
-
-
-class Look(NamedTuple):
-    """What a file looked like. `ctime_ns` shows a write that hides its time, as file servers can."""
-
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    uid: int
-
-    @classmethod
-    def of(cls, info: os.stat_result) -> Look:
-        size = info.st_size if stat.S_ISREG(info.st_mode) else -1
-        return cls(info.st_ino, size, info.st_mtime_ns, info.st_ctime_ns, info.st_uid)
-
-    @classmethod
-    def at(cls, path: str | Path) -> Look | None:
-        try:
-            return cls.of(os.lstat(path))
-        except (OSError, ValueError):
-            return None
-
-    def same_content(self, other: Look | None) -> bool:
-        """Whether it is the same file with the same content; its name, and with it `ctime_ns`, may have changed."""
-        return other is not None and self[:3] == other[:3]
-
-
-@dataclass(frozen=True)
-class Drop:
-    """A manifest in the inbox. `name`: its path below the inbox; `settled`: it has stopped changing."""
-
-    name: str
-    look: Look
-    settled: bool
-
-    @property
-    def stem(self) -> str:
-        return os.path.splitext(os.path.basename(self.name))[0]
-
-
-def ignored(name: str) -> bool:
-    """Names that are never a finished drop: hidden, temporary, a lock, or a copy made by a synchroniser."""
-    return _is_passed_over(name) or is_conflict_copy(name)
-
-
-def _is_passed_over(name: str) -> bool:
-    """Whether a program made a file for itself, so that people need no word about it."""
-    return (
-        name.startswith((".", "~$", "~lock", "~WR", "#"))
-        or name.endswith(("~", "#"))
-        or name.lower().endswith(UNFINISHED)
-    )
-
-
-class Spelled(NamedTuple):
-    """A file that a manifest names.
-
-    Attributes:
-        asked: its path below the inbox as the manifest has it.
-        name: the path as it is there; `asked` where it is not there.
-        similar: names of files one of which may be meant, where it is not there.
-    """
-
-    asked: str
-    name: str
-    similar: tuple[str, ...] = ()
-
-    @property
-    def warning(self) -> str | None:
-        """What to say where a file was taken whose name differs in capital letters."""
-        if composed(self.name) == composed(self.asked):
-            return None
-        return (
-            f"{_shown(self.asked)} is not there; {_shown(self.name)} was taken, the only file of that name but for capital "
-            "letters."
-        )
-
-    @property
-    def hint(self) -> str | None:
-        """What to say where the file is not there and others are that may be meant."""
-        if not self.similar:
-            return None
-        others = ", ".join(map(_shown, self.similar[:SIMILAR]))
-        return (
-            f"{_shown(self.asked)} is not there, but {others} {'is' if len(self.similar) == 1 else 'are'}. Write the name of the "
-            "file in the manifest as it is."
-        )
-
-
-def _shown(path: str) -> str:
-    return printable(os.path.basename(path))
 
 
 class Seen(NamedTuple):
@@ -147,7 +42,7 @@ class Seen(NamedTuple):
 
 
 class InboxScanner:
-    """Remembers what each file looked like, and since when."""
+    """Looks at the inbox, and remembers what each file looked like and since when. Times are in s, by `clock`."""
 
     def __init__(
         self,
@@ -172,21 +67,25 @@ class InboxScanner:
         self.others: list[str] = []
         #: Folders that were not looked into because they lie too deep.
         self.too_deep: set[str] = set()
-        #: What lies in folders that names were looked up in since the last look, by what it is like.
-        self._listings: dict[str, dict[str, list[str]]] = {}
+        #: Names that were looked up since the last look.
+        self._names = CompanionNames(root)
         #: Folders found by the last look, by their path below the inbox.
         self.folders: list[str] = []
         #: Folders that cannot be looked into, by their path below the inbox, and why; each is logged once.
         self.closed: dict[str, str] = {}
 
     def look(self) -> list[Drop]:
-        """One look at every file; returns the manifests."""
+        """Look at every file once; returns the manifests.
+
+        Raises:
+            OSError: the inbox cannot be opened.
+        """
         self.now = self.clock()
         before, seen, self._seen = self._seen, {}, {}
         drops: list[Drop] = []
         requests: list[str] = []
         others: list[str] = []
-        self.too_deep, self._listings = set(), {}
+        self.too_deep, self._names = set(), CompanionNames(self.root)
         closed: dict[str, str] = {}
         self.folders = []
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -217,7 +116,7 @@ class InboxScanner:
     ) -> Iterator[tuple[str, Look]]:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _is_passed_over(entry.name):
+                if is_passed_over(entry.name):
                     continue
                 name = prefix + entry.name
                 try:
@@ -233,8 +132,8 @@ class InboxScanner:
                     closed[name] = exc.strerror or type(exc).__name__
 
     def _folder(self, root: int, name: str, depth: int, closed: dict[str, str]) -> Iterator[tuple[str, Look]]:
-        """The files of a folder below the inbox. One that is a mount is refused: what lies there cannot be claimed by a rename,
-        and a dead one would not answer.
+        """Yield the files of a folder below the inbox. One that is a mount is refused: what lies there cannot be claimed by a
+        rename, and a dead one would not answer.
         """
         below = open_below(root, name, os.O_RDONLY | os.O_DIRECTORY)
         self.folders.append(name)
@@ -260,7 +159,7 @@ class InboxScanner:
         return self._ask(root, name, fresh)
 
     def _ask(self, root: int, name: str, seen: Seen) -> Seen:
-        """What is known of a file, and what the kernel tells of its writers where it would count as whole soon."""
+        """Return what is known of a file, and what the kernel tells of its writers where it would count as whole soon."""
         if not _is_renamed(seen) and seen.heard.writing is not Writing.CLOSED:
             return seen
         written = is_written_below(root, name)
@@ -270,14 +169,6 @@ class InboxScanner:
             return seen._replace(writing=seen.heard.writing)
         writing = seen.heard.writing
         return seen._replace(writing=writing, whole=written is False or writing is Writing.RENAMED)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield root
-        finally:
-            os.close(root)
 
     def _look_below(self, root: int, name: str) -> Look | None:
         try:
@@ -290,126 +181,66 @@ class InboxScanner:
             os.close(fd)
 
     def at(self, name: str) -> Look | None:
-        """What a file looks like at this moment; None where it is not there, or behind a link or a mount."""
+        """Return what a file looks like at this moment; None where it is not there, or behind a link or a mount."""
         try:
-            with self._opened() as root:
+            with opened_root(self.root) as root:
                 return self._look_below(root, name)
         except OSError:
             return None
 
     def still(self, name: str) -> bool:
-        """Whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
+        """Return whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
         if name not in self._seen:  # new since the look, or under a name or in a folder that is not looked at
             look = self.at(name) if name not in self._absent else None
             if look is None:
                 self._absent.add(name)
                 return False
-            with self._opened() as root:
+            with opened_root(self.root) as root:
                 self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
         self._asked.add(name)
         return self._left(self._seen[name]) <= 0
 
     def spelled(self, name: str) -> Spelled:
-        """Find a file that a manifest names, also where its name is written otherwise: with letters composed or not, or, where
-        only one such file is there, with other capitals.
+        """Find a file that a manifest names, also where its name is written otherwise (see `CompanionNames.find`).
 
         Args:
             name: path below the inbox.
         """
-        if name in self._seen:
-            return Spelled(name, name)
-        folder = ""
-        *above, last = name.split("/")
-        for part in above:
-            found = self._like(folder, part)
-            if len(found) != 1:
-                return Spelled(name, name)
-            folder = os.path.join(folder, found[0])
-        found = self._like(folder, last)
-        if len(found) == 1:
-            return Spelled(name, os.path.join(folder, found[0]))
-        return Spelled(name, name, tuple(found) or self._of_other_kinds(folder, last))
-
-    def _like(self, folder: str, part: str) -> list[str]:
-        """Names in a folder that stand for this one: itself, or else the same letters, or else the same but for capitals."""
-        found = self._listing(folder).get(folded(part), [])
-        for same in (part.__eq__, lambda name: composed(name) == composed(part)):
-            if exact := [name for name in found if same(name)]:
-                return exact
-        return found
-
-    def _of_other_kinds(self, folder: str, name: str) -> tuple[str, ...]:
-        """Files of the same name with another ending, of which one may be meant."""
-        stem = folded(os.path.splitext(name)[0])
-        names = (one for found in self._listing(folder).values() for one in found)
-        return tuple(
-            sorted(
-                one
-                for one in names
-                if folded(one.split(".")[0]) == stem and not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
-            )
-        )
+        return Spelled(name, name) if name in self._seen else self._names.find(name)
 
     def resembling(self, name: str) -> tuple[str, ...]:
-        """Names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes a while, so
-        it is asked once for each job that fails, and not of folders with very many files.
-        """
-        folder, last = os.path.split(name)
-        listing = self._listing(folder)
-        if len(listing) > COMPARED:
-            return ()
-        close = difflib.get_close_matches(folded(last), listing, CLOSE, CLOSE_RATIO)
-        names = (one for like in close for one in listing[like])
-        return tuple(one for one in names if not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS)))
-
-    def _listing(self, folder: str) -> dict[str, list[str]]:
-        known = self._listings.get(folder)
-        if known is None:
-            known = self._listings[folder] = {}
-            with contextlib.suppress(OSError, ValueError), self._opened_folder(folder) as fd, os.scandir(fd) as entries:
-                for entry in entries:
-                    if not ignored(entry.name):
-                        known.setdefault(folded(entry.name), []).append(entry.name)
-        return known
-
-    @contextlib.contextmanager
-    def _opened_folder(self, folder: str) -> Iterator[int]:
-        with self._opened() as root:
-            fd = open_below(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        """Return the names of files in the folder of `name` that resemble it, the most alike first."""
+        return self._names.resembling(name)
 
     def is_open(self, name: str) -> bool:
-        """Whether somebody has a file open for writing, as far as was heard or the kernel tells. May be asked in any thread."""
+        """Return whether somebody has a file open for writing, as far as is known. May be called in any thread."""
         if self._writers.of(name) is Writing.OPEN:
             return True
         try:
-            with self._opened() as root:
+            with opened_root(self.root) as root:
                 return bool(is_written_below(root, name))
         except OSError:
             return False
 
     def size(self, name: str) -> int:
-        """Bytes of a file at the last look; 0 where it is not known, or is no file."""
+        """Return the bytes of a file at the last look; 0 where it is not known, or is no file."""
         return max(0, self._seen[name].look.size) if name in self._seen else 0
 
     def is_whole(self, name: str, now: Look) -> bool:
-        """Whether a file that looks like `now` is the one that the last look found whole; True where it was not looked at."""
+        """Return whether a file that looks like `now` is the one that the last look found whole; True if there was no look."""
         seen = self._seen.get(name)
         return seen is None or (seen.look.same_content(now) and self._left(seen) <= 0)
 
     def last_look(self, name: str) -> Look | None:
-        """What a file looked like at the last look; None where it is not known."""
+        """Return what a file looked like at the last look; None where it is not known."""
         return self._seen[name].look if name in self._seen else None
 
     def still_s(self, name: str) -> float:
-        """How long a file has been seen unchanged, in s."""
+        """Return how long a file has been seen unchanged, in s."""
         return self.clock() - self._seen[name].since if name in self._seen else 0.0
 
     def _left(self, seen: Seen) -> float:
-        """Seconds from the last look until a file counts as whole, if it does not change."""
+        """Return the seconds from the last look until a file counts as whole, if it does not change."""
         return seen.since + wait - self.now if (wait := self._wait(seen)) else 0.0
 
     def _wait(self, seen: Seen) -> float:
@@ -423,13 +254,14 @@ class InboxScanner:
         return max(wait, limits.empty_wait_s) if seen.look.size == 0 else wait
 
     def next_still(self) -> float | None:
-        """Seconds from the last look until the next file is whole; None when none is to."""
+        """Return the seconds from the last look until the next file is whole; None if none waits for that."""
         return min((left for left in map(self._left, list(self._seen.values())) if left > 0), default=None)
 
     def forget(self, name: str) -> None:
+        """Forget a file that was taken out of the inbox."""
         self._seen.pop(name, None)
 
 
 def _is_renamed(seen: Seen) -> bool:
-    """Whether a file got its name by a rename, and was not seen to be written to since."""
+    """Return whether a file got its name by a rename, and was not seen to be written to since."""
     return seen.heard.writing in (Writing.RENAMED, Writing.MOVED_IN)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import structlog
 
-from daemon.intake.conflict_copies import is_conflict_copy
 from daemon.intake.fair_queue import Turn
-from daemon.intake.scanner import MANIFESTS, MAX_DEPTH, InboxScanner
+from daemon.intake.inbox_names import MANIFESTS, is_conflict_copy
+from daemon.intake.scanner import MAX_DEPTH, InboxScanner
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
-from daemon.system import fs
+from daemon.system.json_files import replace_json
 
 log = structlog.get_logger()
 
@@ -131,7 +131,7 @@ class Strays:
         self.unfinished = bool(new)
         if turn.jobs or told - present:
             told &= present
-            fs.replace_json(self._memory, sorted(told), durable=False)
+            replace_json(self._memory, sorted(told), durable=False)
 
     def _tell(self, inbox: InboxScanner, names: list[str]) -> None:
         notes = []

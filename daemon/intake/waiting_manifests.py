@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.events import Events
+from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import Turn
 from daemon.intake.job_builder import Post
-from daemon.intake.scanner import Drop, InboxScanner
+from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts, WaitStart
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
@@ -22,6 +23,7 @@ from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.json_files import replace_all_json, replace_json
 from daemon.system.permissions import user_name
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -66,11 +68,11 @@ class WaitingManifests:
         return name in self._known
 
     def name_of(self, job_id: str) -> str | None:
-        """The path below the inbox of the manifest that waits under an id."""
+        """Return the path below the inbox of the manifest that waits under an id."""
         return self._names.get(job_id)
 
     def id_of(self, name: str) -> str | None:
-        """The id that a manifest waits under."""
+        """Return the id that a manifest waits under."""
         known = self._known.get(name)
         return known.id if known else None
 
@@ -97,7 +99,7 @@ class WaitingManifests:
         ]
         for job, name in zip(jobs, self._outbox.reserve_names(requests), strict=True):
             job.name = name
-        fs.replace_all_json({self._record(job): job.to_json() for job in jobs})
+        replace_all_json({self._record(job): job.to_json() for job in jobs})
         for note, job in zip(notes, jobs, strict=True):
             self._keep(note.drop.name, job)
             self._post(self._events.job_waiting, job, note.missing)
@@ -107,7 +109,7 @@ class WaitingManifests:
         job = self._known[name]
         if (job.facts.missing, job.warnings) != (missing, list(warnings)):
             job.facts.missing, job.warnings = missing, list(warnings)
-            fs.replace_json(self._record(job), job.to_json(), durable=False)
+            replace_json(self._record(job), job.to_json(), durable=False)
             self._post(self._events.job_waiting, job, missing)
 
     def recover(self) -> dict[str, float]:

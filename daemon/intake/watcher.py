@@ -64,7 +64,7 @@ FUSE = "fuse"  # and fuseblk, fuse.sshfs, fuse.mergerfs …
 
 
 def filesystem_of(path: Path) -> str:
-    """The type of the filesystem a path lies on, as mountinfo(5) names it."""
+    """Return the type of the filesystem a path lies on, as mountinfo(5) names it."""
     return mount_of(path).kind
 
 
@@ -160,7 +160,7 @@ class Watcher:
             self.refresh(path)
 
     def trusted(self, path: Path, folders: Sequence[str] = ()) -> bool:
-        """Whether changes of a watched folder, and of these folders below it, are announced."""
+        """Return whether changes of a watched folder, and of these folders below it, are announced."""
         watch = self._watches.get(path)
         certain = not self._stale and self.alive() and time.monotonic() >= self._doubt_until
         return watch is not None and watch.handle is not None and certain and not self._misses_any(watch, folders)
@@ -177,7 +177,7 @@ class Watcher:
         return bool(watch.missed)
 
     def unwatched(self, path: Path) -> Unwatched | None:
-        """What is not watched at and below a watched folder because a limit of the kernel is reached, at the last look."""
+        """Return what is not watched at and below a watched folder because a limit of the kernel is reached, at the last look."""
         watch = self._watches[path]
         refused = self._refused or watch.refused
         if refused is not None:
@@ -188,13 +188,13 @@ class Watcher:
         return list(self._observer.emitters) if self._observer is not None else []
 
     def is_replaced(self, path: Path) -> bool:
-        """Whether another folder stands at a watched path than the one that is watched. Not to be called in the event loop."""
+        """Return whether another folder stands at a watched path than the watched one. Not to be called in the event loop."""
         watch = self._watches.get(path)
         place = _place(path)
         return watch is not None and None not in (watch.place, place) and watch.place != place
 
     def alive(self) -> bool:
-        """Whether the library's threads run, which pass on what the kernel tells; an error ends them without a word."""
+        """Return whether the library's threads run, which pass on what the kernel tells; an error ends them without a word."""
         if not self._started:
             return True
         if self._observer is None:
@@ -284,6 +284,7 @@ class Watcher:
         self._renew()
 
     def stop(self) -> None:
+        """Stop watching, and end the thread that reads the notifications."""
         logging.getLogger(_LIBRARY).removeHandler(self._loss)
         observer = self._observer
         if observer is not None and observer.is_alive() and _end(observer):

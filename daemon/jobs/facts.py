@@ -16,7 +16,7 @@ class SourceFile:
 
     Attributes:
         path: below the inbox.
-        file: its key (see `daemon.system.fs.file_key`); None while it is not known which copy is in place.
+        file: its key (see `daemon.system.file_key.file_key`); None while it is not known which copy is in place.
         still_s: how long it had not changed when it was copied, s.
     """
 
@@ -55,7 +55,7 @@ class JobFacts:
     waits_since: WaitStart | None = None
 
     def of(self, stage: str) -> Mapping[str, Any]:
-        """What a stage reported; empty until it has finished."""
+        """Return what a stage reported; empty until it has finished."""
         return self.stages.get(stage, {})
 
     def to_json(self) -> dict[str, Any]:

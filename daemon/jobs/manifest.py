@@ -6,172 +6,37 @@ docs/manifest.md (`tools/docs.py`).
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
-from daemon.config.lexicon import Lexicon, check_lexicon
+from daemon.jobs.companions import Companion, companion_marks
 from daemon.jobs.kinds import KINDS, Kind
-from daemon.jobs.language import language_tag
-from daemon.jobs.video_files import VIDEO_ENDINGS, Mp4Codec, VideoFormat, choose_video_format
-from daemon.jobs.yaml_positions import PlainScalar
+from daemon.jobs.manifest_values import (
+    BACKGROUNDS,
+    FRAME_RATES,
+    Aspect,
+    Background,
+    CheckedLexicon,
+    FaceChoice,
+    FileName,
+    FrameRate,
+    Language,
+    Moment,
+    OutputName,
+    Priority,
+    Size,
+    Title,
+)
+from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
 
 if TYPE_CHECKING:
     KindName = str
 else:
     KindName = Literal[tuple(KINDS)]
-
-#: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
-FRAME_RATES: dict[str, Fraction] = {
-    "23.976": Fraction(24000, 1001),
-    "24": Fraction(24),
-    "25": Fraction(25),
-    "29.97": Fraction(30000, 1001),
-    "30": Fraction(30),
-    "50": Fraction(50),
-    "59.94": Fraction(60000, 1001),
-    "60": Fraction(60),
-}
-MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
-MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
-MAX_ASPECT = 4  # longer side over shorter side
-
-_SIZE = re.compile(r"(\d{2,5})\s*[x×]\s*(\d{2,5})")
-_ASPECT = re.compile(r"(\d{1,3})\s*:\s*(\d{1,3})")
-
-
-def _frame_rate(value: object) -> str:
-    text = str(value).strip().removesuffix("fps").strip()
-    if text in FRAME_RATES:
-        return text
-    for name, rate in FRAME_RATES.items():
-        if text in (f"{rate.numerator}/{rate.denominator}", f"{float(rate)}"):
-            return name
-    raise ValueError(f"must be one of {', '.join(FRAME_RATES)}")
-
-
-def _size(value: object) -> str:
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError("must be WIDTHxHEIGHT in pixels, such as 720x720")
-    sides = [int(side) for side in match.groups()]
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
-        raise ValueError(f"sides must be between {MIN_SIDE} and {MAX_SIDE} px")
-    if any(side % 2 for side in sides):
-        raise ValueError("sides must be even numbers (H.264 stores colour for pairs of pixels)")
-    return f"{sides[0]}x{sides[1]}"
-
-
-def _aspect(value: object) -> str:
-    match = _ASPECT.fullmatch(str(value).strip())
-    if match is None or not 1 / MAX_ASPECT <= int(match[1]) / max(1, int(match[2])) <= MAX_ASPECT or int(match[2]) == 0:
-        raise ValueError(f"must be WIDTH:HEIGHT, such as 9:16, and at most {MAX_ASPECT}:1 or 1:{MAX_ASPECT}")
-    return f"{int(match[1])}:{int(match[2])}"
-
-
-def _face(value: object) -> str:
-    text = str(value).strip()
-    if text in ("largest", "center") or (text.isdecimal() and int(text) < 100):
-        return text
-    raise ValueError("must be largest, center, or the number of the face counted from the left, starting at 0")
-
-
-def _file_name(value: object) -> str:
-    """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
-    text = str(value).strip()
-    parts = text.replace("\\", "/").split("/")
-    if not text or "\0" in text:
-        raise ValueError("must name a file")
-    if any(ord(char) < 32 for char in text):
-        raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
-    if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
-        raise ValueError("must name a file next to the manifest")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
-        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
-    if any(part.startswith(".") and part != "." for part in parts):
-        raise ValueError("must not name a hidden file or folder")
-    return "/".join(part for part in parts if part not in ("", "."))
-
-
-#: Backgrounds that are neither a colour nor a file; `green` is the usual colour for chroma keying.
-BACKGROUNDS = ("keep", "blur", "green", "transparent")
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-
-
-def _background(value: object) -> str:
-    text = str(value).strip()
-    if text in BACKGROUNDS or _COLOUR.fullmatch(text):
-        return text.lower()
-    if text.startswith("#") or "." not in text:
-        raise ValueError(f"must be {', '.join(BACKGROUNDS)}, a colour such as #1a2b3c, or a picture file")
-    return _file_name(value)
-
-
-def _output_name(value: object) -> str:
-    text = str(value).strip()
-    for ending in VIDEO_ENDINGS:
-        text = text.removesuffix(ending)
-    if not text or text.startswith(".") or any(c in text for c in "/\\\0") or not text.isprintable():
-        raise ValueError("must be a plain file name without folders")
-    if len(text.encode()) > 200:
-        raise ValueError("must be at most 200 bytes long")
-    return text
-
-
-def _title(value: object) -> str:
-    text = str(value).strip()
-    if not text or not text.isprintable():
-        raise ValueError("must be one line of text")
-    if len(text) > 200:
-        raise ValueError("must be at most 200 characters long")
-    return text
-
-
-def _priority(value: object) -> object:
-    names = {"low": -10, "normal": 0, "high": 10}
-    return names.get(str(value).strip().lower(), value)
-
-
-FrameRate = Annotated[str, BeforeValidator(_frame_rate, json_schema_input_type=str | float)]
-Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
-Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
-FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
-FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
-Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Companion:
-    """Marks a key that names a file next to the manifest. The job waits for the file, copies it, and keeps it for a retry.
-
-    Attributes:
-        is_file: returns whether a value of the key, in a manifest, names a file.
-        option: help of the option `--KEY FILE` of `avatar submit`, which brings the file into the inbox; None: the key's
-            description. Empty: there is no option.
-        letter: short form of that option.
-    """
-
-    is_file: Callable[[str, Manifest], bool] = lambda value, manifest: True
-    option: str | None = None
-    letter: str = ""
-
-
-#: Type of a key whose value always names such a file.
-CompanionFile = Annotated[FileName, Companion()]
-Background = Annotated[
-    str,
-    BeforeValidator(_background, json_schema_input_type=str),
-    Companion(lambda value, manifest: _is_picture(value, manifest), option=""),
-]
-OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
-Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
-Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 
 
 class _Strict(BaseModel):
@@ -210,29 +75,10 @@ class VoiceProfile(_Strict):
     )
 
 
-def _checked_lexicon(value: object) -> object:
-    if isinstance(value, dict):
-        check_lexicon(value)
-    return value
-
-
-def _moment(value: object) -> float | str:
-    """A number is seconds; in a manifest file it is written without quotes."""
-    try:
-        seconds = float(value) if isinstance(value, (PlainScalar, int, float)) else None
-    except ValueError:
-        seconds = None
-    if seconds is not None and not 0 <= seconds < math.inf:
-        raise ValueError("must be 0 s or later")
-    if seconds is None and not any(map(str.isalnum, str(value))):
-        raise ValueError("must be seconds from the start, or a word of the text")
-    return str(value).strip() if seconds is None else seconds
-
-
 class Expression(_Strict):
     """An expression of the face from one moment on, until the next one. The default is calm."""
 
-    at: Annotated[float | str, BeforeValidator(_moment, json_schema_input_type=float | str)] = Field(
+    at: Moment = Field(
         description="When: seconds from the start, or the word of the text on which it falls (after that of the entry before)."
     )
     name: Literal["neutral", "smile", "surprise", "serious"] = Field(
@@ -241,6 +87,8 @@ class Expression(_Strict):
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
 
 
+#: A value of `background` names a file only where it is no colour, no word and something is drawn.
+_BACKGROUND_FILE = Companion(lambda value, manifest: manifest.background_file is not None, option="")
 _AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
 
 
@@ -267,7 +115,7 @@ class Manifest(_Strict):
         "(docs/voices.md). Default: heart (US English, female).",
     )
     language: Language = Field("en", description="Language of the text: a tag such as en, en-GB or ja.")
-    lexicon: Annotated[Lexicon, BeforeValidator(_checked_lexicon)] | None = Field(
+    lexicon: CheckedLexicon | None = Field(
         None, description="How words of the text are said, as in config.yaml: `nginx: engine ex` (docs/voices.md)."
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
@@ -306,7 +154,7 @@ class Manifest(_Strict):
         "person beyond the picture's borders.",
     )
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
-    background: Background = Field(
+    background: Annotated[Background, _BACKGROUND_FILE] = Field(
         "keep",
         description="What is behind the person: keep, blur, green, transparent (WebM or MOV with alpha), a colour such as "
         "#1a2b3c (in quotes: # begins a comment), or a picture file next to the manifest.",
@@ -381,7 +229,8 @@ class Manifest(_Strict):
     @property
     def background_file(self) -> str | None:
         """Name of the picture that replaces the background; None if the background is no picture."""
-        return self.background if _is_picture(self.background, self) else None
+        no_file = self.background in BACKGROUNDS or self.background.startswith("#")
+        return self.background if self.kind_of_job.draws and not no_file else None
 
     def companions(self) -> dict[str, str]:
         """Return the files that this job needs beside its manifest: key → file name."""
@@ -393,32 +242,13 @@ class Manifest(_Strict):
         return list(self.companions().values())
 
 
-def _is_picture(background: str, manifest: Manifest) -> bool:
-    no_file = background in BACKGROUNDS or background.startswith("#")
-    return manifest.kind_of_job.draws and not no_file
-
-
-def _marks(annotation: Any) -> Iterator[Companion]:
-    """Yield the `Companion` marks in a type, such as those in `CompanionFile | None`."""
-    for part in getattr(annotation, "__metadata__", ()):
-        if isinstance(part, Companion):
-            yield part
-    for inner in get_args(annotation):
-        yield from _marks(inner)
-
-
 #: Keys that name files, in the order of the model.
 COMPANIONS: dict[str, Companion] = {
     key: mark
     for key, hint in get_type_hints(Manifest, include_extras=True).items()
     if key in Manifest.model_fields
-    for mark in _marks(hint)
+    for mark in companion_marks(hint)
 }
-
-
-def copy_name(key: str) -> str:
-    """Return the file name, in the job's folder, of the copy of the file that a key names."""
-    return f"source.{key}"
 
 
 #: Keys whose value is a mapping with its own keys, or a list of such mappings.

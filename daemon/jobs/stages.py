@@ -25,8 +25,8 @@ class StageRow:
 
     Attributes:
         name: of its package in `stages`, its folder in the spool, and its label in metrics.
-        lanes: the lanes that can run it. Where they are several, the job's engine decides (`daemon.jobs.engines`); the first one
-            finds out which engine that is.
+        lanes: the lanes that can run it. Where they are several, the job's engine decides (`daemon.config.engines`); the first
+            one finds out which engine that is.
         start_s, per_speech_s: first guess of its run time in s on a 2-core machine: fixed, and for each second of speech.
         follows: what its time limit depends on.
         turn: when the cpu lane runs it; ignored in the gpu lane.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-#: Values of `format` in a manifest; each is also the ending of its files. stages/encode/formats.py encodes them.
+#: Values of `format` in a manifest; each is also the ending of its files. stages/encode/formats/ encodes them.
 VideoFormat = Literal["mp4", "webm", "mov"]
 #: Values of `codec` in a manifest.
 Mp4Codec = Literal["h264", "hevc"]

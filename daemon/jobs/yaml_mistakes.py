@@ -137,7 +137,7 @@ def _second_colon(_: str, found: re.Match[str] | None) -> Explanation | None:
 
 
 def _as_line(found: re.Match[str]) -> str:
-    """The line as it must be, as advice."""
+    """Return the line as it must be, as advice."""
     value = found["value"].strip()
     if '"' not in value and "\\" not in value:
         quoted = f'"{value}"'

@@ -180,7 +180,7 @@ def _build_mapping(node: yaml.MappingNode, path: Path, document: YamlDocument) -
 
 
 def _comment_after(node: yaml.ScalarNode, lines: list[str]) -> str:
-    """What follows a scalar on its line as a comment; empty if nothing does."""
+    """Return what follows a scalar on its line as a comment; empty if nothing does."""
     end = node.end_mark
     found = _COMMENT.fullmatch(lines[end.line], end.column) if end.line < len(lines) else None
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""Which names in a folder of the outbox are the same on Windows or a Mac: `Report` and `report`, or a composed and another `Zoë`.
+"""Tells which names in a folder of the outbox are one file on Windows or a Mac: `Report` and `report`, or two forms of `Zoë`.
 
 Most names are written in small letters, so only the others are kept. They are listed once, and again after `LIST_S`, since people
 may put files there; what the daemon itself gives is added at once.
@@ -19,8 +19,11 @@ LIST_S = 60.0
 
 
 class AlikeNames:
-    """Args:
-    name_of: gives the name that an entry of the folder stands for; None where it does not count.
+    """Lists a folder of the outbox by the form of names that all systems agree on.
+
+    Args:
+        name_of: gives the name that an entry of the folder stands for; None where it does not count.
+        clock: monotonic, in s.
     """
 
     def __init__(

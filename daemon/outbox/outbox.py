@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from daemon.jobs.kinds import KINDS
 from daemon.outbox.alike_names import AlikeNames
 from daemon.system import fs, subfolders
+from daemon.system.json_files import dump_json
 from daemon.system.mount_guard import MountGuard
 
 STATUS_ENDING = ".json"
@@ -208,7 +209,7 @@ class Outbox:
         return f"{base}-v{free}"
 
     def is_free(self, name: str) -> bool:
-        """Whether a new job from the inbox itself that wants this name for its results would get it now."""
+        """Return whether a new job from the inbox itself that wants this name for its results would get it now."""
         return self._is_free(name, NameRequest(name, "", {}))
 
     def reserve_name(self, wanted: str, job_id: str, status: dict[str, Any]) -> str:
@@ -257,7 +258,7 @@ class Outbox:
         return subfolders.opened(self.root, folder, make=True)
 
     def _write_temporary(self, request: NameRequest, name: str, temporary: Path, *, sync: bool = False) -> None:
-        fs.OPS.write(temporary, fs.dump_json({**request.status, "name": name}), sync=sync)
+        fs.OPS.write(temporary, dump_json({**request.status, "name": name}), sync=sync)
 
     def _publish_status(self, request: NameRequest, name: str, temporary: Path) -> str:
         """Give a written status file its name, or the next free name if this one was taken meanwhile; returns the name."""
@@ -287,13 +288,13 @@ class Outbox:
         return self._alike_results.setdefault(folder, AlikeNames(self.root / folder, _result_of))
 
     def _has_alike(self, name: str) -> bool:
-        """Whether results are there whose name is the same on Windows or a Mac."""
+        """Return whether results are there whose name is the same on Windows or a Mac."""
         folder, stem = subfolders.split(name)
         stems = (os.path.join(self.root, folder, other) for other in self._results_alike(folder).of(stem))
         return any(os.path.lexists(stem + ending) for stem in stems for ending in ENDINGS)
 
     def _is_free(self, name: str, request: NameRequest) -> bool:
-        """Whether a job may have a name: it has it already, or nothing of another job's results is there."""
+        """Return whether a job may have a name: it has it already, or nothing of another job's results is there."""
         present = self.read_status(name)
         if present is not None and str(present.get("job")) == request.job:
             return True
@@ -305,7 +306,7 @@ class Outbox:
         return not self._has_alike(name)
 
     def _may_replace(self, present: dict[str, Any] | None, request: NameRequest) -> bool:
-        """Whether the status of a job may stand where this one does: it is its own, or of a job that ended without results.
+        """Return whether the status of a job may replace this one: it is its own, or of a job that ended without results.
 
         Jobs from another folder of the inbox, which may be another person's, and other documents of the same manifest keep
         theirs. What the status says of its job is only believed if the job rests.
@@ -366,7 +367,7 @@ class Outbox:
         temporary = self._temporary_path(str(status["job"]))
         folder, stem = subfolders.split(name)
         with self._opened(folder) as path:
-            fs.replace_bytes(path / f"{stem}.json", fs.dump_json(status), durable=durable, temporary=temporary)
+            fs.replace_bytes(path / f"{stem}.json", dump_json(status), durable=durable, temporary=temporary)
 
     def fallback_name(self, name: str, job_id: str) -> str | None:
         """Return the name of a job that ends now in the outbox itself, where its folder cannot be used any more; else None."""
@@ -427,7 +428,7 @@ class Outbox:
             OSError: some may be written; no temporary file is left.
         """
         self.check()
-        written = [self._temporary_path("job-wish") for _ in notes]
+        written = [self._temporary_path("job-request") for _ in notes]
         folders = set()
         try:
             for temporary, (_, sentence) in zip(written, notes, strict=True):

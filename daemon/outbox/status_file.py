@@ -115,7 +115,7 @@ def _next_step(job: Job, pause: str) -> str:
 
 
 def _awaited(job: Job) -> list[str]:
-    """The files whose rest a queued job waits for."""
+    """Return the files whose rest a queued job waits for."""
     return list(wait_of(job).get("files", ())) if job.state == "queued" else []
 
 

@@ -23,7 +23,7 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import iso
-from daemon.system import fs
+from daemon.system.json_files import dump_json
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ class VoiceList:
             self._retry_at = time.monotonic() + RETRY_S
             voices = await self._query_voices()
             self._listed_inputs, self._retry_at = state, 0.0
-            self._data = fs.dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
+            self._data = dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
             self._written = None
         if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_file)):
             self._outbox.write_voices(self._data)

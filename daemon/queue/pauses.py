@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from daemon.system import fs
+from daemon.system.json_files import replace_json
 
 Scope = Literal["lanes", "intake"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -80,7 +80,7 @@ class Pauses:
         return ended
 
     def _save(self, now: dict[Scope, Pause]) -> None:
-        fs.replace_json(self._path, {scope: asdict(pause) for scope, pause in now.items()})
+        replace_json(self._path, {scope: asdict(pause) for scope, pause in now.items()})
         self._set_active(now)
 
     def _set_active(self, now: dict[Scope, Pause]) -> None:

@@ -13,7 +13,8 @@ import structlog
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.queue.state_machine import KEPT_FAILED, StateMachine, quarantine_error, remove_bulky_files
+from daemon.queue.job_end import KEPT_FAILED, quarantine_error, remove_bulky_files
+from daemon.queue.state_machine import StateMachine
 from daemon.system import fs
 
 log = structlog.get_logger()
@@ -34,8 +35,8 @@ async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
     for directory in state_machine.spool.job_folders(state_machine.spool.resting("failed")):
         remove_bulky_files(directory, KEPT_FAILED)  # a crash may have prevented this after the move
     delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
-    for litter in outbox.temporary_files(delivering):
-        _remove_litter(litter)
+    for path in outbox.temporary_files(delivering):
+        _remove_leftover(path)
     return interrupted
 
 
@@ -93,11 +94,11 @@ async def _requeue_interrupted(state_machine: StateMachine, directory: Path) -> 
 
 def _clear_folder(folder: Path) -> None:
     for path in folder.iterdir():
-        _remove_litter(path)
+        _remove_leftover(path)
 
 
-def _remove_litter(path: Path) -> None:
+def _remove_leftover(path: Path) -> None:
     try:
         fs.remove(path)
     except PermissionError as exc:  # the file of another user must not prevent the start
-        log.warning("litter stays", path=str(path), error=str(exc))
+        log.warning("leftover file cannot be removed", path=str(path), error=str(exc))

@@ -73,7 +73,7 @@ def _is_empty(text: str) -> bool:
 
 
 def _value(lines: list[str]) -> object:
-    """What YAML reads in lines; None where it is no YAML."""
+    """Return what YAML reads in lines; None where it is no YAML."""
     try:
         events = yaml.parse("\n".join(lines), Loader=yaml.CSafeLoader)
         return [(type(event), getattr(event, "value", None)) for event in events]

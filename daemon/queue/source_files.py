@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,15 +21,13 @@ from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, MachineError
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.record import Job
+from daemon.queue.copy_comparison import Content, compare_with_copy
 from daemon.queue.free_space import check_room
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
 from daemon.system.file_key import FileKey, file_key
 from daemon.system.safe_open import explain_open_error, open_inside, path_by_descriptor
 
-#: Unit of comparison, in bytes: the kernel writes files page by page.
-PAGE = 4096
-_CHUNK = 256 * PAGE
 #: Time between two looks at a file that is not whole yet, in s. It is longer where many jobs wait or a look takes long, so that
 #: looks never take more than this share of the time: a job that waits must not keep others waiting.
 LOOK_S, SHARE = 2.0, 0.05
@@ -64,16 +61,6 @@ class SourceCheck:
     late: bool = False
     unchecked: bool = False
     took_s: float = 0.0
-
-
-class Content(Enum):
-    """How the content of a file differs from its copy."""
-
-    #: It does not.
-    SAME = "same"
-    #: It continues the copy: every page of the copy equals the file's, or does so up to trailing zeros.
-    GROWN = "grown"
-    OTHER = "other"
 
 
 class _Seen(NamedTuple):
@@ -186,7 +173,7 @@ class SourceFiles:
         return result
 
     def _left_s(self, order: _Order) -> float:
-        """Seconds until nothing is waited for any more."""
+        """Return seconds until nothing is waited for any more."""
         return order.accepted + self._settings.intake.companion_wait_s - self.clock()
 
     def _unchecked(self, order: _Order) -> SourceCheck:
@@ -329,21 +316,3 @@ def install_new_copy(directory: Path, target: str) -> None:
 def temporary_of(copy: Path) -> Path:
     """Return the path under which a new copy is written."""
     return copy.with_name(f".{copy.name}.tmp")
-
-
-def compare_with_copy(copy: int, file: int, given_up: threading.Event) -> Content:
-    """Compare an open file with its open copy. `OTHER` as well when `given_up` is set."""
-    at, content = 0, Content.SAME
-    while not given_up.is_set():
-        old, new = os.pread(copy, _CHUNK, at), os.pread(file, _CHUNK, at)
-        if old != new:
-            content = Content.GROWN
-            if len(old) > len(new) or not all(
-                new[page : page + PAGE].startswith(old[page : page + PAGE].rstrip(b"\0"))
-                for page in range(0, len(old), PAGE)
-            ):
-                return Content.OTHER
-        if len(old) < _CHUNK:
-            return content
-        at += len(old)
-    return Content.OTHER

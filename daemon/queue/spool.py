@@ -16,6 +16,8 @@ from daemon.errors import MACHINE_ERRNOS
 from daemon.jobs.record import JOB_ID, Job, State
 from daemon.jobs.stages import STAGES, Stage
 from daemon.system import fs
+from daemon.system.json_files import dump_lines
+from daemon.system.permissions import make_folder, remove_other_permissions
 
 #: Holds the previous record or the next one; never read.
 SPARE = ".job.json.tmp"
@@ -41,9 +43,9 @@ class Spool:
     def create(self) -> None:
         """Create the missing folders, and remove other users' permissions from all of them."""
         for folder in self.folders():
-            fs.make_folder(folder)
+            make_folder(folder)
         for folder in {*self.folders(), *(folder.parent for folder in self.folders())}:  # the root among them
-            fs.remove_other_permissions(folder)
+            remove_other_permissions(folder)
 
     def folders(self) -> list[Path]:
         """Return all folders of the spool; those of jobs from the fourth on."""
@@ -78,7 +80,7 @@ class Spool:
             return next((path for folder in self.folders()[3:] if (path := folder / job_id).is_dir()), None)
 
     def is_resting(self, job_id: str) -> bool:
-        """Whether a job has failed or was cancelled, or is not here any more. `job_id`: not checked yet."""
+        """Return whether a job has failed or was cancelled, or is not here any more. `job_id`: not checked yet."""
         if not JOB_ID.fullmatch(job_id):
             return False
         place = self.find_job(job_id)
@@ -87,7 +89,7 @@ class Spool:
     def save_job(self, job: Job, directory: Path, *, durable: bool = True) -> None:
         """Write the record into the job's directory. The new name becomes durable only with the next move."""
         temporary = directory / SPARE
-        fs.OPS.write(temporary, fs.dump_lines(job.to_json()), sync=durable)
+        fs.OPS.write(temporary, dump_lines(job.to_json()), sync=durable)
         fs.rename(temporary, directory / "job.json")
 
     def move_job(self, job: Job, source: Path) -> Path:
@@ -98,7 +100,7 @@ class Spool:
         when the exchange is flushed, at the end of the same hop; where that is not known, a new file is made.
         """
         on_its_way = job.state in ("queued", "running")
-        temporary, data = source / SPARE, fs.dump_lines(job.to_json())
+        temporary, data = source / SPARE, dump_lines(job.to_json())
         if not self._write_spare(job.id, temporary, data):
             fs.OPS.write(temporary, data)
         if not (on_its_way and fs.exchange(temporary, source / "job.json")):

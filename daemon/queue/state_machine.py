@@ -6,11 +6,9 @@ of the machine (disk full, I/O error) is retried until it succeeds; meanwhile th
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,23 +17,23 @@ from typing import Any
 import structlog
 
 from daemon.config import Settings
-from daemon.errors import AvatarError, JobError, MachineError, WorkerDied, from_exception
+from daemon.errors import AvatarError, JobError, WorkerDied
 from daemon.events import Events
 from daemon.jobs.facts import JobFacts
-from daemon.jobs.manifest import COMPANIONS, copy_name
 from daemon.jobs.record import Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER
-from daemon.jobs.waits import AWAITED, wait_of
+from daemon.jobs.waits import wait_of
 from daemon.outbox.outbox import Outbox
 from daemon.queue.awaited_files import (
     COPIED_AGAIN,
     CUT_OFF,
+    JobSources,
     copies_to_install,
     needs_check,
     unfinished_warning,
-    warnings_of,
-    was_copied_late,
 )
+from daemon.queue.durable_steps import DurableSteps
+from daemon.queue.job_end import KEPT, KEPT_FAILED, cancelled_by, quarantine_error, remove_bulky_files
 from daemon.queue.ready_queue import ReadyQueue, Ticket
 from daemon.queue.source_files import SourceCheck, SourceFiles, install_new_copy
 from daemon.queue.spool import Spool
@@ -43,19 +41,6 @@ from daemon.system import fs
 from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
-
-CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
-
-
-def cancelled_by(by: str) -> JobError:
-    """Return the error of a job that somebody cancelled. `by`: who, as the request said; empty if it is not known."""
-    return JobError(CANCELLED.code, f"{by} cancelled the job.", CANCELLED.hint) if by else CANCELLED
-
-
-#: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
-KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
-#: Files that a failed job keeps: also those that a retry needs.
-KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS)})
 
 
 class StateMachine:
@@ -82,10 +67,8 @@ class StateMachine:
         self.running: dict[str, Job] = {}
         #: When the running attempts began, on the monotonic clock.
         self._attempt_began: dict[str, float] = {}
-        self._sources = sources or SourceFiles(settings)
-        self._began = self._sources.clock()
-        #: When the jobs that were started were accepted, on the monotonic clock; at the earliest when this process began.
-        self._accepted: dict[str, float] = {}
+        self._durable = DurableSteps(settings, spool, events)
+        self._sources = JobSources(settings, sources or SourceFiles(settings))
 
     # -- into and out of a stage ---------------------------------------------------------------------------------
 
@@ -109,7 +92,7 @@ class StateMachine:
         except OSError:
             self._requeue_later(ticket, self.settings.lanes.pause_s)
             raise
-        self._accepted.setdefault(job.id, max(self._began, ticket.accepted))
+        self._sources.remember_accepted(job.id, ticket.accepted)
         if needs_check(job) and not await self._may_start(job, source, ticket):
             return None
         self._attempt_began[job.id] = time.monotonic()
@@ -119,7 +102,7 @@ class StateMachine:
         job.state, job.not_before, job.since = "running", 0.0, time.time()
         self.running[job.id] = job
         try:
-            directory = await self._move(job, source)
+            directory = await self._durable.move(job, source)
         except OSError:
             del self.running[job.id], self._attempt_began[job.id]
             # Not a known fault of the machine, so it may last; and each attempt makes the lane pause.
@@ -149,7 +132,7 @@ class StateMachine:
     async def enqueue(self, job: Job, directory: Path) -> None:
         """Move the job into the queue of its stage; a held job goes into the folder of held jobs instead."""
         job.state, job.since = ("held" if job.held else "queued"), time.time()
-        await self._move(job, directory)
+        await self._durable.move(job, directory)
         self.running.pop(job.id, None)
         if job.state == "queued":
             self.ready_queue.add(job)
@@ -164,16 +147,15 @@ class StateMachine:
         if error is not None:
             job.set_error(error, job.stage)
         self.ready_queue.remove(job.id)
-        await self._retry_until_durable(lambda: self.events.before_finish(job))
+        await self._durable.retry(lambda: self.events.before_finish(job))
         if state == "done":  # before the hop: recovery does not look at done jobs
-            await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT))
-        place = await self._move(job, directory)
+            await self._durable.retry(lambda: remove_bulky_files(directory, KEPT))
+        place = await self._durable.move(job, directory)
         self.running.pop(job.id, None)
-        self._accepted.pop(job.id, None)
-        self._sources.forget(job.id)
+        self._sources.forget(job.id, ended=True)
         self.events.job_finished(job)
         if state != "done":
-            await self._retry_until_durable(lambda: remove_bulky_files(place, KEPT_FAILED))
+            await self._durable.retry(lambda: remove_bulky_files(place, KEPT_FAILED))
         self.changed.notify()
 
     # -- what people ask for --------------------------------------------------------------------------------------
@@ -183,7 +165,7 @@ class StateMachine:
         job.held = {"by": by, "reason": reason, "since": time.time()}
         job.note("held", by=by, reason=reason)
         if job.id in self.running:
-            await self._save(job, directory)
+            await self._durable.save(job, directory)
             self.events.job_changed(job)
             return
         self.ready_queue.remove(job.id)
@@ -194,7 +176,7 @@ class StateMachine:
         job.held = None
         job.note("released", by=by)
         if job.id in self.running:
-            await self._save(job, directory)
+            await self._durable.save(job, directory)
             self.events.job_changed(job)
             return
         await self.enqueue(job, directory)
@@ -203,7 +185,7 @@ class StateMachine:
         """Change a job's priority."""
         job.note("priority", by=by, before=job.priority, now=priority)
         job.priority = priority
-        await self._save(job, directory)
+        await self._durable.save(job, directory)
         if job.state == "queued":
             self.ready_queue.add(job)
         self.events.job_changed(job)
@@ -221,13 +203,13 @@ class StateMachine:
         job.note("error", stage=job.stage, code=error.code, message=error.message, **trace)
         tries = job.attempts.get(job.stage, 0)
         if isinstance(error, JobError) or tries >= self.settings.retry.attempts:
-            check = await self._check_sources(job, directory, must_stand=error.code in CUT_OFF)
+            check = await self._sources.check(job, directory, must_stand=error.code in CUT_OFF)
             if check.renewed:
                 self._record_attempt(job, "retried")
                 await self._restart_with(check, job, directory)
                 return
             if check.wait_s:
-                self._note_wait(job, check, code=error.code)
+                self._sources.note_wait(job, check, code=error.code)
                 job.attempts[job.stage] = max(0, tries - 1)
                 self._record_attempt(job, "retried")
                 job.not_before = time.time() + check.wait_s
@@ -303,7 +285,7 @@ class StateMachine:
         self.running[job.id] = job
         wait = wait_of(job)
         try:
-            check = await self._check_sources(job, source, must_stand=wait.get("code") in CUT_OFF)
+            check = await self._sources.check(job, source, must_stand=wait.get("code") in CUT_OFF)
         except BaseException:
             if self.running.pop(job.id, None) is not None:
                 self._requeue_later(ticket, self.settings.lanes.pause_s)
@@ -317,36 +299,14 @@ class StateMachine:
             await self._restart_with(check, job, source)
         elif check.wait_s:
             if not wait or not set(check.unfinished) <= set(wait["files"]):
-                self._note_wait(job, check, **({"code": wait["code"]} if "code" in wait else {}))
+                self._sources.note_wait(job, check, **({"code": wait["code"]} if "code" in wait else {}))
                 job.state = "queued"
-                await self._save(job, source)
+                await self._durable.save(job, source)
             del self.running[job.id]
             self._requeue_later(replace(ticket, priority=job.priority), check.wait_s)
         else:
             return True
         return False
-
-    def _note_wait(self, job: Job, check: SourceCheck, **data: Any) -> None:
-        files = sorted({*wait_of(job).get("files", ()), *check.unfinished})
-        job.note(AWAITED, files=files, **data)
-        log.info("job waits for the rest of a file", job_id=job.id, files=files, unchecked=check.unchecked)
-
-    async def _check_sources(self, job: Job, directory: Path, *, must_stand: bool) -> SourceCheck:
-        """Check the files of a job (see `SourceFiles.check`); if nothing is waited for, warnings say what is uncertain."""
-        if not job.facts.sources:
-            return SourceCheck()
-        check = await self._sources.check(
-            job,
-            directory,
-            self._accepted.setdefault(job.id, self._began),
-            awaited=wait_of(job).get("files"),
-            must_stand=must_stand,
-            may_copy_late=not was_copied_late(job),
-        )
-        if not check.renewed and not check.wait_s:
-            told = [warning for warning in warnings_of(check, self.settings) if warning not in job.warnings]
-            job.warnings = [*job.warnings, *told]
-        return check
 
     async def _restart_with(self, check: SourceCheck, job: Job, directory: Path) -> None:
         """Restart a job with the new copies of its files."""
@@ -358,7 +318,7 @@ class StateMachine:
         job.warnings = [unfinished_warning(path, self.settings) for path in (grown if check.late else ())]
         for target in check.renewed:
             job.facts.sources[target].file = None  # which copy is in place is known only after the replacement
-        await self._save(job, directory)
+        await self._durable.save(job, directory)
         await self.restart(job, directory, check)
 
     async def restart(self, job: Job, directory: Path, check: SourceCheck | None = None) -> None:
@@ -366,65 +326,13 @@ class StateMachine:
         The fact `restart` marks the job and names these copies until this is done, so that recovery can repeat it.
         """
         for target in copies_to_install(job):
-            await self._retry_until_durable(partial(install_new_copy, directory, target))
+            await self._durable.retry(partial(install_new_copy, directory, target))
         if check is not None:
             for target, key in check.renewed.items():
                 source = job.facts.sources[target]
                 source.file, source.still_s = list(key), round(check.still_s[target], 1)
-        await self._retry_until_durable(lambda: remove_bulky_files(directory, KEPT_FAILED))
+        await self._durable.retry(lambda: remove_bulky_files(directory, KEPT_FAILED))
         job.facts = JobFacts(sources=job.facts.sources)
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
         await self.enqueue(job, directory)
-
-    # -- durable steps --------------------------------------------------------------------------------------------
-
-    async def _save(self, job: Job, directory: Path) -> None:
-        """Write the record durably, without moving the job."""
-        await self._retry_until_durable(lambda: self.spool.save_job(job, directory))
-        await self._retry_until_durable(lambda: fs.OPS.sync_dir(directory))
-
-    async def _move(self, job: Job, source: Path) -> Path:
-        target = self.spool.folder_of(job)
-
-        def move_once() -> None:
-            if source.exists() or not target.exists():
-                self.spool.move_job(job, source)
-            else:  # an earlier try renamed it, but did not flush
-                fs.OPS.sync_dir(target.parent)
-
-        await self._retry_until_durable(move_once)
-        return target
-
-    async def _retry_until_durable(self, step: Callable[[], None]) -> None:
-        """Retry a disk step until it succeeds; faults other than the machine's are raised."""
-        delay, paused = min(0.5, self.settings.lanes.pause_s), False
-        while True:
-            try:
-                step()
-            except (OSError, MachineError) as exc:
-                error = from_exception(exc)
-                if not isinstance(error, MachineError):
-                    raise
-                self.events.lane_paused("spool", error, delay)
-                paused = True
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, self.settings.lanes.pause_s)
-            else:
-                if paused:
-                    self.events.lane_resumed("spool")
-                return
-
-
-def quarantine_error(reason: str) -> AvatarError:
-    """Return the error of a quarantined job. `reason`: one sentence."""
-    return JobError(
-        "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
-    )
-
-
-def remove_bulky_files(directory: Path, keep: frozenset[str]) -> None:
-    """Remove all files of a finished job but those named in `keep`."""
-    for path in sorted(directory.iterdir()):
-        if path.name not in keep:
-            fs.remove(path)

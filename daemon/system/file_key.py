@@ -17,6 +17,7 @@ class FileKey(NamedTuple):
 
     @classmethod
     def of(cls, info: os.stat_result) -> FileKey:
+        """Return the key of the file of which `info` was read."""
         return cls(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 

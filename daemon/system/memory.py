@@ -1,7 +1,8 @@
-"""Measures the memory that this process may use (the machine, or its control group), and gives free memory back."""
+"""Measures the memory that this process may use (the machine, or its control group) and that others use, and gives it back."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -61,8 +62,43 @@ def is_short() -> bool:
     return available_mb() < max(LEAST_MB, LEAST_PART * memory_mb())
 
 
+def process_memory_mb(pid: int) -> float:
+    """Return the memory that a process and its children hold, in MB (10^6 bytes); 0 for processes that are gone.
+
+    What they share counts once. Pages of mapped files, such as a model's, are not counted: the kernel takes them back when
+    memory is short.
+    """
+    return sum(map(_held_bytes, [pid, *_child_pids(pid)])) / 1e6
+
+
+def _held_bytes(pid: int) -> int:
+    """Return the memory that a process holds; a page that several processes share counts with its part."""
+    folder = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if found := _sum_kb(folder / "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")):
+            return found
+    with contextlib.suppress(OSError, ValueError, IndexError):  # a kernel before 5.4, or built without smaps
+        return _sum_kb(folder / "status", ("RssAnon:", "RssShmem:", "VmSwap:"))
+    return 0
+
+
+def _sum_kb(path: Path, names: tuple[str, ...]) -> int:
+    """Add the values, in KB, of some lines of a file of /proc; returns bytes."""
+    lines = (line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines())
+    return sum(int(line[1]) for line in lines if line and line[0] in names) * 1024
+
+
+def _child_pids(pid: int) -> list[int]:
+    """Return the ids of the processes that any thread of a process started."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
+
+
 def _unused(path: Path) -> float | None:
-    """The memory below a limit that is not in use, in MB; pages of files count as free. None where there is no limit."""
+    """Return the memory below a limit that is not in use, in MB; pages of files count as free. None where there is no limit."""
     if (limit := _limit(path)) is None:
         return None
     version_2 = path.name == "memory.max"

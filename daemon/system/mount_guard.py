@@ -21,6 +21,7 @@ import structlog
 
 from daemon.errors import MACHINE_ERRNOS, MachineError
 from daemon.system import fs
+from daemon.system.json_files import replace_json
 from daemon.system.mounts import mount_of
 
 log = structlog.get_logger()
@@ -110,7 +111,7 @@ class MountGuard:
         return mark
 
     def _is_remembered(self) -> bool:
-        """Whether the folder is the remembered one, on the remembered mount."""
+        """Return whether the folder is the remembered one, on the remembered mount."""
         known, place = self._remembered, self._place()
         return (
             known is not None and place is not None and known.get("folder") == place and known["mount"] == self._mount()
@@ -156,7 +157,7 @@ class MountGuard:
             if not self._write(mark):
                 return
         known = {"path": str(self._folder), "id": mark, "mount": self._mount(), "folder": self._place()}
-        fs.replace_json(self._memory, known)
+        replace_json(self._memory, known)
         self._remembered = known
 
     def _write(self, mark: str) -> bool:

@@ -1,7 +1,11 @@
-"""Explains permission errors of folders in words, since the system only reports `Permission denied`."""
+"""Keeps other users out of the daemon's folders, and explains in words why a folder may not be used.
+
+The system itself only reports `Permission denied`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import grp
 import os
@@ -13,6 +17,8 @@ from daemon.errors import AvatarError
 
 #: Code of the error for a missing permission.
 NOT_ALLOWED = "not-allowed"
+#: Permission bits of users other than owner and group.
+OTHERS = 0o007
 
 
 def current_user() -> str:
@@ -90,3 +96,27 @@ def _barrier(path: Path) -> tuple[Path, os.stat_result] | None:
         except OSError:
             continue
     return None
+
+
+def restrict_umask() -> None:
+    """Restrict the umask of this process and its children, so that other users cannot read new files: texts, portraits and
+    voices are private. Restrictions on the group are kept.
+    """
+    os.umask(os.umask(0o077) | OTHERS)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its missing parents, accessible to owner and group only."""
+    for above in reversed(folder.parents):
+        if not above.exists():
+            above.mkdir(mode=0o770, exist_ok=True)
+    folder.mkdir(mode=0o770, exist_ok=True)
+
+
+def remove_other_permissions(folder: Path) -> None:
+    """Remove other users' permissions from a folder that this user owns, as earlier versions left folders open."""
+    with contextlib.suppress(OSError):
+        info = os.lstat(folder)
+        shared = info.st_mode & stat.S_ISVTX  # as /tmp is
+        if stat.S_ISDIR(info.st_mode) and not shared and info.st_uid == os.geteuid() and info.st_mode & OTHERS:
+            os.chmod(folder, stat.S_IMODE(info.st_mode) & ~OTHERS)

@@ -96,6 +96,20 @@ def parts_of(relative: str) -> list[str]:
 
 
 @contextlib.contextmanager
+def opened_root(root: Path) -> Iterator[int]:
+    """Yield a descriptor of a folder, for `open_below`. The folder itself may be a link, as a setting names it.
+
+    Raises:
+        OSError: it is not there, or no folder.
+    """
+    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
 def path_by_descriptor(root: Path, relative: str) -> Iterator[Path]:
     """Open the folder that contains `relative`, and yield a path that uses its descriptor.
 
@@ -107,11 +121,8 @@ def path_by_descriptor(root: Path, relative: str) -> Iterator[Path]:
         OSError: ENOENT if a folder is missing, ELOOP if one is a link, EXDEV if one is a mount.
     """
     *above, name = parts_of(relative)
-    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with opened_root(root) as root_fd:
         folder = open_below(root_fd, "/".join(above) or ".", os.O_PATH | os.O_DIRECTORY)
-    finally:
-        os.close(root_fd)
     try:
         yield Path(f"/proc/self/fd/{folder}") / name
     finally:
@@ -138,11 +149,8 @@ def open_inside(root: Path, relative: str) -> Iterator[int]:
 
 
 def _open(root: Path, parts: list[str], relative: str) -> int:
-    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with opened_root(root) as root_fd:
         return open_file_below(root_fd, "/".join(parts), relative)
-    finally:
-        os.close(root_fd)
 
 
 def open_file_below(folder_fd: int, path: str, shown: str = "") -> int:

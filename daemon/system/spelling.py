@@ -1,4 +1,4 @@
-"""Names of files that people and other systems take for the same: composed letters or not, capitals or not."""
+"""Compares names of files as people and other systems do: with composed letters or not, capitals or not."""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _LIKE_PARENT = stat.S_ISGID | stat.S_ISVTX | stat.S_IRWXG
 #: Begins the temporary name of a new folder, as of everything that the next start removes from the outbox.
 _TEMPORARY = ".job-folder."
-_EXCHANGED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.EPERM})
+_EXCHANGED = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+)
 #: Folders below folders that are listed.
 MAX_DEPTH = 4
 
@@ -89,15 +91,29 @@ def _make(root: Path, parent_fd: int, name: str) -> None:
     temporary, parent = root / f"{_TEMPORARY}{secrets.token_hex(6)}.tmp", Path(f"/proc/self/fd/{parent_fd}")
     fs.OPS.mkdir(temporary)
     try:
-        mode, wanted = stat.S_IMODE(os.lstat(temporary).st_mode), os.fstat(parent_fd)
-        if mode & _LIKE_PARENT != wanted.st_mode & _LIKE_PARENT:
-            # A unit of systemd may forbid to set setgid, which is inherited where the outbox has it.
-            with contextlib.suppress(PermissionError):
-                os.chmod(temporary, mode & ~_LIKE_PARENT | wanted.st_mode & _LIKE_PARENT)
+        _give_permissions(temporary, os.fstat(parent_fd).st_mode)
         fs.publish(temporary, parent / name, sync=False)  # False: another thread, or a person, was faster
         fs.OPS.sync_dir(parent)
     finally:
         fs.remove(temporary)
+
+
+def _give_permissions(folder: Path, parent_mode: int) -> None:
+    """Give a new folder the permissions of `_LIKE_PARENT` that its parent has; through its descriptor, as its name may be a link
+    by now.
+
+    Raises:
+        OSError: the folder was exchanged.
+    """
+    fd = os.open(folder, _FOLDER | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        mode = stat.S_IMODE(os.fstat(fd).st_mode)
+        if mode & _LIKE_PARENT != parent_mode & _LIKE_PARENT:
+            # A unit of systemd may forbid to set setgid, which is inherited where the outbox has it.
+            with contextlib.suppress(PermissionError):
+                os.fchmod(fd, mode & ~_LIKE_PARENT | parent_mode & _LIKE_PARENT)
+    finally:
+        os.close(fd)
 
 
 def is_usable(root: Path, folder: str) -> bool:

@@ -12,7 +12,7 @@ from daemon.system.safe_open import open_file_below
 
 
 def is_written(fd: int) -> bool | None:
-    """Whether somebody has a file open for writing, or mapped; None where this process may not know.
+    """Return whether somebody has a file open for writing, or mapped; None where this process may not know.
 
     The kernel gives a read lease only on a file that nobody has open for writing, and only to its owner or to a process with
     CAP_LEASE. The lease is given back at once: who opens the file meanwhile waits for less than a millisecond.

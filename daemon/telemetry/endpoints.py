@@ -17,7 +17,7 @@ from tornado.web import Application, RequestHandler
 
 from daemon.config.settings import Metrics as MetricsSettings
 from daemon.errors import ConfigError
-from daemon.system import fs
+from daemon.system.json_files import replace_json_best_effort
 from daemon.telemetry.http_server import CONNECTIONS, PATIENCE_S, ServerThread
 
 log = structlog.get_logger()
@@ -125,7 +125,7 @@ def serve_metrics(
             f"metrics.port: {settings.host}:{settings.port} is not usable: {exc.strerror}.",
             "Choose another metrics.port, or 0 for any free one.",
         ) from exc
-    fs.replace_json_best_effort(record, {"host": settings.host, "port": server.port})
+    replace_json_best_effort(record, {"host": settings.host, "port": server.port})
     return server
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
-from daemon.system import fs
+from daemon.system.json_files import replace_json_best_effort
 
 
 class StateFile(Subscriber):
@@ -43,7 +43,7 @@ class StateFile(Subscriber):
 
     def write(self) -> None:
         """Write the present state. It is for information only, so it need not survive a power cut."""
-        fs.replace_json_best_effort(self._path, {"paused_lanes": self._paused, "unwatched": self._unwatched})
+        replace_json_best_effort(self._path, {"paused_lanes": self._paused, "unwatched": self._unwatched})
 
 
 def read_state(path: Path) -> dict[str, Any]:

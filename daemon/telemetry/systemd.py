@@ -120,7 +120,7 @@ class SystemdReporter(Subscriber):
     # -- one line ------------------------------------------------------------------------------------------------
 
     def status_line(self) -> str:
-        """The state in one line, as `systemctl status` shows it."""
+        """Return the state in one line, as `systemctl status` shows it."""
         jobs = [slot.job for lane in self._lanes for slot in lane.slots if slot.job]
         parts = [f"{len(self._ready_queue)} waiting", f"{len(jobs)} running"]
         if jobs:

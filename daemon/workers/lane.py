@@ -165,7 +165,7 @@ class Lane:
         return [other for other in self.slots if other is not slot]
 
     def _is_needed(self, slot: Slot) -> bool:
-        """Whether a job waits for a slot that loads a stage, since no other slot can take it."""
+        """Return whether a job waits for a slot that loads a stage, since no other slot can take it."""
         if self._is_paused() or any(other.is_free for other in self._others(slot)):
             return False
         return self._choose(slot, time.monotonic()) is not None
@@ -267,7 +267,7 @@ class Lane:
             await self.state_machine.record_crash(job, directory, death)
 
     def _has_jobs(self) -> bool:
-        """Whether a job waits for this lane, or is being started."""
+        """Return whether a job waits for this lane, or is being started."""
         waiting = any(self.state_machine.ready_queue.count(stage, self.name) for stage in stages_of_lane(self.name))
         return waiting or any(self._routes.lane_of(job) == self.name for job in self.state_machine.running.values())
 

@@ -14,13 +14,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
 from daemon.config import Settings
 from daemon.errors import MachineError, WorkerDied, escape_unprintable, shorten
-from daemon.system.memory import memory_mb
+from daemon.system.memory import memory_mb, process_memory_mb
 from daemon.wire import (
     AllowTime,
     Elsewhere,
@@ -170,7 +169,7 @@ class WorkerProcess:
                         self._messages.put_nowait(message)
         except (ValueError, ConnectionError) as exc:
             # After a line that is too long or invalid, the stream is not read further.
-            log.error("worker speaks nonsense", lane=self.lane, error=str(exc))
+            log.error("invalid message from worker", lane=self.lane, error=str(exc))
         finally:
             self._messages.put_nowait(None)
 
@@ -301,10 +300,8 @@ class WorkerProcess:
             )
 
     def memory_mb(self) -> float:
-        """Return the memory that the process and its children hold, in MB (10^6 bytes); what they share counts once."""
-        if self.pid is None:
-            return 0.0
-        return sum(map(_held_bytes, [self.pid, *_child_pids(self.pid)])) / 1e6
+        """Return the memory that the process and its children hold: see `process_memory_mb`."""
+        return 0.0 if self.pid is None else process_memory_mb(self.pid)
 
     async def _collect_death(self) -> WorkerDied:
         process = self._process
@@ -336,33 +333,3 @@ class WorkerProcess:
             task.cancel()
         if self._process is process:  # otherwise a new process was started meanwhile
             self._process = None
-
-
-def _held_bytes(pid: int) -> int:
-    """Return the memory that a process holds; a page that several processes share counts with its part.
-
-    Pages of mapped files, such as a model's, are not counted: the kernel takes them back when memory is short.
-    """
-    folder = Path(f"/proc/{pid}")
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        found = _sum_kb(folder / "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))
-        if found:  # the kernel is not older than 5.4
-            return found
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return _sum_kb(folder / "status", ("RssAnon:", "RssShmem:", "VmSwap:"))
-    return 0
-
-
-def _sum_kb(path: Path, names: tuple[str, ...]) -> int:
-    """Add the values, in KB, of some lines of a file of /proc; returns bytes."""
-    lines = (line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines())
-    return sum(int(line[1]) for line in lines if line and line[0] in names) * 1024
-
-
-def _child_pids(pid: int) -> list[int]:
-    """Return the ids of the processes that any thread of a process started."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, path.read_text().split())
-    return found

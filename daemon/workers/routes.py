@@ -8,7 +8,7 @@ known waits for the first lane of its stage; a worker there that finds that the 
 from __future__ import annotations
 
 from daemon.config import Settings
-from daemon.jobs.engines import lane_of_engine
+from daemon.config.engines import lane_of_engine
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, TABLE, LaneName, Stage
 
@@ -57,13 +57,13 @@ class Routes:
         self._engines.clear()
 
     def _asked(self, job: Job, stage: Stage) -> _Asked:
-        """What decides the engine of a stage, beside the settings."""
+        """Return what decides the engine of a stage, beside the settings."""
         if stage != "tts":
             return (stage,)
         return tuple(str(part) for part in (stage, *map(job.manifest.get, ("kind", "audio", "voice", "language"))))
 
     def _named(self, job: Job, stage: Stage) -> str:
-        """The engine that manifest or settings name; empty where they name none."""
+        """Return the engine that manifest or settings name; empty where they name none."""
         if stage == "lipsync":
             return str(self._settings.stages.lipsync.engine).removeprefix("auto")
         if job.manifest.get("audio") is not None:  # no engine speaks

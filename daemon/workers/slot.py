@@ -41,7 +41,7 @@ class Slot:
         return self.job is None and self.preloading_since is None
 
     def is_ready(self, now: float) -> bool:
-        """Whether its process stands ready for a job, or will soon."""
+        """Return whether its process stands ready for a job, or will soon."""
         if self.preloading_since is not None:
             return now < self.preloading_since + SOON_S
         return self.job is None and self.worker.alive

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from daemon.config.settings import Timeout
-from daemon.jobs.manifest import FRAME_RATES, copy_name
+from daemon.jobs.companions import copy_name
+from daemon.jobs.manifest_values import FRAME_RATES
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, Stage
 from daemon.outbox.estimator import speech_s

@@ -11,8 +11,8 @@ from typing import Protocol
 import ffmpeg
 
 from daemon.errors import TRIED_AGAIN, UnknownError
-from stages.encode.encoders import VideoEncoder
 from stages.encode.formats import OutputFormat
+from stages.encode.formats.encoders import VideoEncoder
 from stages.encode.planes import PlanarFrame
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 

@@ -130,6 +130,7 @@ class PlanarFrame:
         return [self.y, self.cb, self.cr, *([self.alpha] if self.transparent else [])]
 
     def copy(self) -> PlanarFrame:
+        """Return a frame with the same content in memory of its own."""
         return PlanarFrame(self.data.copy(), self.width, self.height, self.transparent)
 
     def to_bgr(self) -> Picture:

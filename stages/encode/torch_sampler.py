@@ -29,7 +29,7 @@ _PARTS = 32
 
 
 def samples_on_gpu(settings: Settings) -> bool:
-    """Whether frames are sampled on the GPU: the operator wants it, torch is installed, and it has a CUDA device."""
+    """Return whether frames are sampled on the GPU: the operator wants it, torch is installed, and it has a CUDA device."""
     if settings.stages.encode.sampler != "cuda":
         return False
     try:

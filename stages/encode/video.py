@@ -16,10 +16,10 @@ from stages.facts import VideoFacts
 
 if TYPE_CHECKING:
     from stages.encode.captions.cues import Cue
-    from stages.encode.choose_encoder import EncoderChoice
     from stages.encode.ffmpeg_command import EncodeOptions, FrameSource
     from stages.encode.formats import OutputFormat
-    from stages.encode.mp4_probe import Movie
+    from stages.encode.formats.choose_encoder import EncoderChoice
+    from stages.encode.formats.mp4_probe import Movie
     from stages.encode.planes import PlanarFrame
     from stages.tts.timing_file import Timing
 
@@ -37,7 +37,7 @@ def make_video(ctx: Context) -> VideoFacts:
     """Draw, encode and check the video, and return facts for the status.
 
     Reads `speech.wav`, `timing.json` and the files that `compose` needs. Writes the video (its name is in
-    stages/encode/formats.py), `poster.jpg` and, as the manifest asks, `captions.srt` or `captions.vtt`.
+    stages/encode/formats/), `poster.jpg` and, as the manifest asks, `captions.srt` or `captions.vtt`.
 
     Raises:
         MachineError: `ffmpeg-missing`, `font-missing`, `disk-full`, `out-of-memory`.
@@ -55,8 +55,8 @@ def make_video(ctx: Context) -> VideoFacts:
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
     """Encode the frames of any source, like `make_video`; `output_format` is by default the usual one for such frames."""
-    from stages.encode.choose_encoder import choose_encoder
     from stages.encode.formats import format_for
+    from stages.encode.formats.choose_encoder import choose_encoder
     from stages.encode.output_checks import check_sound
     from stages.media.ffmpeg_encoders import forget_trials
     from stages.tts.timing_file import read_timing

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.system.fs import artifact, make_folder, remove_other_permissions
+from daemon.system.fs import artifact
+from daemon.system.permissions import make_folder, remove_other_permissions
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.system.fs import artifact, dump_lines
+from daemon.system.fs import artifact
+from daemon.system.json_files import dump_lines
 from stages.context import Context
 from stages.face import backdrop, decode, mesh, output_frame
 from stages.face.acceptance import Caution, check_face, check_view, choose_face

@@ -34,14 +34,16 @@ class Box:
 
     @property
     def width(self) -> float:
+        """px."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
+        """px."""
         return self.bottom - self.top
 
     def within(self, width: float, height: float) -> Box:
-        """The part of it that lies in a picture."""
+        """Return the part of it that lies in a picture of so many px."""
         return Box(max(self.left, 0), max(self.top, 0), min(self.right, width), min(self.bottom, height))
 
 
@@ -221,7 +223,7 @@ def _containing(start: float, length: float, low: float, high: float) -> float:
 
 
 def _shows(frame: OutputFrame, head: Box) -> bool:
-    """Whether the head is whole in the crop, to the pixel."""
+    """Return whether the head is whole in the crop, to the pixel."""
     return (
         frame.x <= head.left + 1
         and frame.y <= head.top + 1

@@ -72,7 +72,7 @@ def _read_bands(file: WavReader) -> Iterator[FloatArray]:
 
 
 def _samples(file: WavReader, count: int) -> FloatArray:
-    """The next mono samples, -1 to 1; silence past the end."""
+    """Return the next mono samples, -1 to 1; silence past the end."""
     mono = file.read(count)
     return np.pad(mono, (0, max(count - len(mono), 0)))
 

@@ -87,7 +87,7 @@ def _choose_named(engine: LipsyncEngine, check: Callable[[LipsyncEngine], Engine
 
 
 def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> str:
-    """Why "auto" does not choose an engine; empty if it does."""
+    """Return why "auto" does not choose an engine; empty if it does."""
     if availability.model_problem:
         return f"the model files of {engine.name} are not complete ({availability.model_problem})"
     if not availability.packages:

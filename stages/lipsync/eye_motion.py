@@ -80,7 +80,7 @@ def _blinks(
 
 
 def _blink(since: Times, hold_s: float) -> Times:
-    """The course of one blink, at times since its start."""
+    """Return the course of one blink, at times since its start."""
     down = np.clip(since / _BLINK_CLOSE_S, 0, 1)
     up = np.clip((since - _BLINK_CLOSE_S - hold_s) / _BLINK_OPEN_S, 0, 1)
     return np.asarray(down**1.5 - up * (2 - up), np.float64)

@@ -93,7 +93,7 @@ def _limit_head(amount: float) -> float:
 
 
 def _ease(time: Times, duration: float, speech_end: float) -> Times:
-    """A smooth envelope: 0 at both ends, 1 while there is speech, but for the last tenths of a second."""
+    """Return a smooth envelope: 0 at both ends, 1 while there is speech, but for the last tenths of a second."""
     end = float(np.clip(duration - speech_end, *_END_S))
     rise = np.clip(time / min(_START_S, max(duration / 2, 1e-3)), 0, 1)
     fall = np.clip((duration - time) / min(end, max(duration / 2, 1e-3)), 0, 1)
@@ -101,7 +101,7 @@ def _ease(time: Times, duration: float, speech_end: float) -> Times:
 
 
 def _smooth(part: Times) -> Times:
-    """The course of a reaching movement from 0 to 1: speed and acceleration are 0 at both ends."""
+    """Return the course of a reaching movement from 0 to 1: speed and acceleration are 0 at both ends."""
     return np.asarray(part**3 * (10 - 15 * part + 6 * part * part), np.float64)
 
 
@@ -153,7 +153,7 @@ def _pose_times(duration: float, accents: Times, pauses: Times, chance: np.rando
 
 
 def _bump(time: Times, start: float, rise: float, fall: float) -> tuple[slice, Times]:
-    """A smooth bump: 0 before `start`, 1 after `rise` s, 0 again after `fall` s more. Returns its frames and its course there."""
+    """Return the frames of a smooth bump (0 before `start`, 1 after `rise` s, 0 after `fall` s more) and its course there."""
     inside = frames_between(time, start, start + rise + fall)
     since = time[inside] - start
     return inside, _smooth(np.clip(since / rise, 0, 1)) - _smooth(np.clip((since - rise) / fall, 0, 1))

@@ -142,14 +142,14 @@ def _accents(phones: Sequence[Phone]) -> Times:
 
 
 def _accents_by_loudness(audio: AudioFeatures) -> Times:
-    """Times of the peaks of loudness, s."""
+    """Return times of the peaks of loudness, s."""
     level = audio.loudness
     peak = (level[1:-1] > 0.6) & (level[1:-1] >= level[:-2]) & (level[1:-1] > level[2:])
     return (np.flatnonzero(peak) + 1) / READINGS_PER_S
 
 
 def _pauses(phones: Sequence[Phone]) -> tuple[Times, Times]:
-    """Times at which pauses start, and at which phrases start after them, s."""
+    """Return times at which pauses start, and at which phrases start after them, s."""
     found = [(before.end, after.start) for before, after in pairwise(phones) if after.start - before.end > _PAUSE_S]
     starts, ends = zip(*found, strict=True) if found else ((), ())
     return np.array(starts, np.float64), np.array(ends, np.float64)
@@ -163,7 +163,7 @@ def _pauses_by_loudness(audio: AudioFeatures) -> tuple[Times, Times]:
 
 
 def _last_sound(audio: AudioFeatures) -> float:
-    """Time of the last reading with any sound, s; 0 without."""
+    """Return time of the last reading with any sound, s; 0 without."""
     heard = np.flatnonzero(audio.loudness > 0)
     return (float(heard[-1]) + 1) / READINGS_PER_S if len(heard) else 0.0
 

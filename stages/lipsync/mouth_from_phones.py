@@ -153,7 +153,7 @@ def to_frames(mouth: FloatArray, frames: int, fps: Fraction) -> FloatArray:
 
 
 def frame_times(frames: int, fps: Fraction) -> npt.NDArray[np.float64]:
-    """The time at which each frame is shown, s, [frames]."""
+    """Return the time at which each frame is shown, s, [frames]."""
     return np.arange(frames) * float(1 / fps)
 
 

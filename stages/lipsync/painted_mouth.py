@@ -31,7 +31,7 @@ _MARGIN = 2
 
 
 def first_row(where: MaskRegion) -> int:
-    """The first row of a patch that is visible or needed for scaling."""
+    """Return the first row of a patch that is visible or needed for scaling."""
     _, y1, _, y2 = where.box
     return max(0, int((where.roi[1] - y1) * SIDE / (y2 - y1)) - _MARGIN)
 

@@ -1,11 +1,11 @@
-"""Lists the lip-sync engines by name: those of `LipsyncEngineName`, a module of `stages.lipsync.engines` each."""
+"""Lists the lip-sync engines by name: those of `LIPSYNC_ENGINES`, a module of `stages.lipsync.engines` each."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any, get_args
+from typing import Any
 
-from daemon.config.stage_settings import LipsyncEngineName
+from daemon.config.engines import LIPSYNC_ENGINES
 from stages.lipsync.engines.base import LipsyncEngine
 
 
@@ -15,4 +15,4 @@ def _record(name: str) -> LipsyncEngine:
     return engine
 
 
-ENGINES: dict[str, LipsyncEngine] = {name: _record(name) for name in get_args(LipsyncEngineName) if name != "auto"}
+ENGINES: dict[str, LipsyncEngine] = {name: _record(name) for name in LIPSYNC_ENGINES}

@@ -53,7 +53,7 @@ def _describe_wav_truncation(head: bytes, size: int) -> str | None:
 
 
 def _ogg_is_closed(path: Path, size: int) -> bool:
-    """True if the last page of an Ogg file is marked as the end of its stream (RFC 3533)."""
+    """Return whether the last page of an Ogg file is marked as the end of its stream (RFC 3533)."""
     with path.open("rb") as file:
         file.seek(max(0, size - 2 * _HEADER_BYTES))  # no page is longer than 65,307 bytes
         tail = file.read()
@@ -62,7 +62,7 @@ def _ogg_is_closed(path: Path, size: int) -> bool:
 
 
 def _declared_s(path: Path) -> float | None:
-    """The container's length in s; None if it is only estimated from the size, or may be that of a video track."""
+    """Return the container's length in s; None if it is only estimated from the size, or may be that of a video track."""
     command = [ffmpeg_path(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{path.name}"]
     with FfmpegProcess(command, path.parent) as ffmpeg:
         ffmpeg.finish()

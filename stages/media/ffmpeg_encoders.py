@@ -68,7 +68,7 @@ def forget_trials() -> None:
 
 
 def _version_of(path: str) -> int:
-    """A number that changes when the file at `path` is replaced."""
+    """Return a number that changes when the file at `path` is replaced."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:

@@ -25,7 +25,7 @@ _UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 def is_unspaced(char: str) -> bool:
-    """True if a character belongs to a script that is written without spaces."""
+    """Return whether a character belongs to a script that is written without spaces."""
     return _UNSPACED.match(char) is not None
 
 

@@ -89,7 +89,7 @@ def _gain_to_target(blocks: Blocks, rate: int, folder: Path) -> float:
 
 
 def _shaped(gain_db: float, rate: int) -> str:
-    """The ffmpeg filters that apply the gain and limit the peaks."""
+    """Return the ffmpeg filters that apply the gain and limit the peaks."""
     times = -(-_OVERSAMPLED // rate)
     limiter = f"alimiter=limit={10.0 ** (CEILING_DB / 20.0):.4f}:attack={_ATTACK_MS}:release={_RELEASE_MS}"
     return (

@@ -17,7 +17,7 @@ from stages.media.resample import resample
 from stages.media.wav import WavError, WavReader, open_wav
 from stages.musetalk.audio_windows import WINDOW, gather_windows, position_table, step_count, window_starts
 from stages.musetalk.mel import PIECE, RATE, log_mel
-from stages.musetalk.whisper import WhisperEncoder
+from stages.musetalk.networks.whisper import WhisperEncoder
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from stages.musetalk.device import network_switches
-from stages.musetalk.unet import UNet
-from stages.musetalk.vae import Vae
+from stages.musetalk.networks.unet import UNet
+from stages.musetalk.networks.vae import Vae
 
 #: Passes before a CUDA graph is recorded, in which libraries choose their kernels and take their workspace.
 _WARM_UP = 3

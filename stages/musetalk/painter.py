@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from daemon.errors import MachineError, UnknownError
-from stages.musetalk import gpu_memory, weights
+from stages.musetalk import gpu_memory
 from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.blend import SIDE
 from stages.musetalk.device import Placement, choose_placement, device_errors, network_switches
 from stages.musetalk.forward import ForwardPass
+from stages.musetalk.networks import weights
+from stages.musetalk.networks.unet import UNet
+from stages.musetalk.networks.vae import Vae
 from stages.musetalk.stream_pipeline import PendingResult, StreamPipeline
-from stages.musetalk.unet import UNet
-from stages.musetalk.vae import Vae
 
 Picture = npt.NDArray[np.uint8]
 Patches = npt.NDArray[np.uint8]
@@ -153,7 +154,7 @@ class Painter:
             yield self._finish(latents, *waiting)
 
     def _next_group(self, groups: Iterator[Tensor]) -> Tensor | None:
-        """The next group of tokens; it is computed on the device, too, which may raise a device error."""
+        """Return the next group of tokens; it is computed on the device, too, which may raise a device error."""
         with device_errors():
             return next(groups, None)
 
@@ -192,7 +193,7 @@ class Painter:
         return self._finish(latents, tokens, self._start(latents, tokens))
 
     def _prepared_pipeline(self, latents: Tensor) -> StreamPipeline:
-        """The pipeline for these latents, which are compared by identity: those of a portrait are made once."""
+        """Return the pipeline for these latents, which are compared by identity: those of a portrait are made once."""
         typed = latents.to(self.placement.dtype)
         if self._pipeline is None or self._pipeline.forward_pass.batch != self.batch:
             self._discard_pipeline()

@@ -18,9 +18,10 @@ from daemon.config.stage_settings import Musetalk
 from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
 from stages.musetalk import face_box as boxes
-from stages.musetalk import mask, weights
+from stages.musetalk import mask
 from stages.musetalk.blend import crop_face
-from stages.musetalk.face_parser import FaceParser, parse_labels
+from stages.musetalk.networks import weights
+from stages.musetalk.networks.face_parser import FaceParser, parse_labels
 from stages.musetalk.painter import Painter
 
 Picture = npt.NDArray[np.uint8]
@@ -88,7 +89,7 @@ class PortraitCache:
         return PreparedPortrait(where, self._painter.latents(crop_face(picture, box)), warning)
 
     def _part(self, picture: Picture, landmarks: FloatArray, box: boxes.Box) -> tuple[mask.Mask, str]:
-        """The painted part of the crop square, and a warning or an empty string."""
+        """Return the painted part of the crop square, and a warning or an empty string."""
         mode: mask.MaskMode = "jaw" if self._settings.version == "1.5" else "raw"
         square = mask.crop_square(box)
         if self._settings.mask == "parsing":

@@ -25,6 +25,7 @@ import yaml
 
 from daemon.errors import JobError, MachineError
 from daemon.system import fs
+from daemon.system.permissions import make_folder, remove_other_permissions
 
 PROFILE_ID = re.compile(r"vp-[0-9a-f]{8}")
 REFERENCE_FILE, RECORD_FILE = "reference.wav", "profile.yaml"
@@ -61,6 +62,7 @@ class Profile:
 
     @property
     def reference(self) -> Path:
+        """The recording that the voice is copied from."""
         return self.folder / REFERENCE_FILE
 
     @property
@@ -177,8 +179,8 @@ class ProfileStore:
         """Hold the store's lock, so that no two profiles get the same name; deletes the remains of a crash first."""
         try:
             new = not self.root.exists()
-            fs.make_folder(self.root)
-            fs.remove_other_permissions(self.root)
+            make_folder(self.root)
+            remove_other_permissions(self.root)
             fd = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
             _share_with_group(self.root.resolve(), *([".lock", "."] if new else [".lock"]))
         except OSError as exc:
@@ -190,8 +192,8 @@ class ProfileStore:
             ) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            for litter in self.root.glob(".vp-*"):
-                fs.remove(litter)
+            for leftover in self.root.glob(".vp-*"):
+                fs.remove(leftover)
             yield
         finally:
             os.close(fd)

@@ -13,7 +13,7 @@ import numpy as np
 
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import JobError
-from daemon.jobs.manifest import copy_name
+from daemon.jobs.companions import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import SpeechFacts

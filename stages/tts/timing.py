@@ -133,7 +133,7 @@ def timed_words(
 
 
 def _join_words(first: Word, second: Word) -> Word:
-    """The first with the text of the second, or the second where there is no first."""
+    """Return the first with the text of the second, or the second where there is no first."""
     if not first.text:
         return second
     return replace(first, text=f"{first.text}{second.text}" if second.glued else f"{first.text} {second.text}")

@@ -45,6 +45,7 @@ class SpeechTrack:
 
     @property
     def seconds(self) -> float:
+        """Length of the sound so far, s."""
         return self.samples / self.rate
 
     def append_sound(self, samples: Block) -> None:

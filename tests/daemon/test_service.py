@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +19,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import PORTRAIT, Installation, wait_for
+from daemon.config import Settings
+from daemon.intake.claims import Claims
+from daemon.service import Service
+from daemon.workers.lane import Lane
+from tests.conftest import PATIENCE_S, PORTRAIT, Installation, wait_for
 from tests.support.worker_seam import Gates
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
@@ -290,3 +296,31 @@ def test_the_daemon_imports_no_model_code() -> None:
     code = f"import sys, daemon.service, daemon.cli; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_stop_lets_the_manifest_that_is_being_taken_in_become_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a daemon that is asked to stop when its newest job is told of, but its claim is not removed yet
+    one = Installation(tmp_path)
+    service = Service(Settings.load(one.config))
+    drained, clear, drain = threading.Event(), Claims._clear, Lane.drain
+
+    async def drain_and_tell(lane: Lane, limit_s: float) -> None:
+        await drain(lane, limit_s)
+        # Comes about only in a loop that goes on after all lanes are drained.
+        asyncio.get_running_loop().call_later(0.1, drained.set)
+
+    def clear_late(claims: Claims, directory: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert drained.wait(PATIENCE_S)
+        clear(claims, directory)
+
+    monkeypatch.setattr(Claims, "_clear", clear_late)
+    monkeypatch.setattr(Lane, "drain", drain_and_tell)
+    # When it stops
+    one.drop("a.yaml", SPEECH)
+    asyncio.run(service.run())
+    # Then the job is there, and nothing is left for the next start to mend
+    assert len(one.all_jobs()) == 1
+    assert list((one.inbox / ".claimed").iterdir()) == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from stages.context import Context
     from stages.tts.engines.xtts.network import XttsNetwork
 
 
@@ -29,3 +30,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=["drawn", "photo"])
+def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A job after its stage face: a drawn portrait with closed lips, and a photo with a smile that shows teeth."""
+    import stages.face
+    from tests.support.picture_jobs import drawn, job, smiling
+
+    ctx = job(tmp_path_factory.mktemp(request.param) / "job", drawn() if request.param == "drawn" else smiling())
+    stages.face.run(ctx)
+    return ctx

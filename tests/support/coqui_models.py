@@ -64,7 +64,7 @@ def build_xtts(
 
 
 def xtts_settings(models: Path, paths: dict[str, str] | None = None, **options: Any) -> Settings:
-    """An installation that trusts the model that lies there, and keeps what random weights say."""
+    """Return an installation that trusts the model that lies there, and keeps what random weights say."""
     model = models / "xtts" / "model.pth"
     known = {"accept_licence": True, "model_sha256": sha256(model) if model.exists() else ""}
     folders = {"models": str(models), "cache": str(models / "cache"), **(paths or {})}

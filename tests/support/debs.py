@@ -12,7 +12,7 @@ FETCH_S = 180  # only ends what hangs
 
 
 def unpacked(*packages: str) -> Path | None:
-    """The folder into which the packages (those that exist) are unpacked; None when they cannot be had here."""
+    """Return the folder into which the packages (those that exist) are unpacked; None when they cannot be had here."""
     folder = CACHE / "-".join(packages)
     if folder.is_dir():
         return folder

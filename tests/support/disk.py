@@ -78,7 +78,7 @@ class Disk:
 
 @functools.cache
 def unavailable() -> str:
-    """Why disks cannot be made here; empty where they can."""
+    """Return why disks cannot be made here; empty where they can."""
     if os.geteuid() != 0:
         return "only root can mount a disk"
     if not all(map(shutil.which, ("mkfs.ext4", "mount", "umount"))):

@@ -11,5 +11,5 @@ FULL = os.environ.get("AVATAR_ENDURANCE") == "full"
 
 
 def repeats(variable: str, few: int, many: int) -> int:
-    """How often, by the environment variable of this name, or else by `FULL`."""
+    """Return how often, by the environment variable of this name, or else by `FULL`."""
     return int(os.environ.get(variable) or (many if FULL else few))

@@ -61,10 +61,10 @@ class Room:
         return path
 
     def status(self, name: str) -> dict[str, Any]:
-        """The status file of a result."""
+        """Return the status file of a result."""
         value: dict[str, Any] = json.loads((self.outbox / f"{name}.json").read_bytes())
         return value
 
     def copy_of(self, job: Job, name: str = "source.image") -> bytes:
-        """What was kept of a file that a job names."""
+        """Return what was kept of a file that a job names."""
         return (self.spool.folder_of(job) / name).read_bytes()

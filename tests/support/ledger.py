@@ -26,7 +26,7 @@ WORDS = ("Good morning.", "Come in.", "Yes.", "It is late.", "Who goes there?")
 
 
 def sound(seconds: float) -> bytes:
-    """A WAV of a plain tone: a job that brings it needs ffmpeg and no model."""
+    """Return a WAV of a plain tone: a job that brings it needs ffmpeg and no model."""
     rate = 16_000
     half = b"\x00\x10" * 40 + b"\x00\xf0" * 40
     file = io.BytesIO()
@@ -109,7 +109,7 @@ class Ledger:
 
 
 def whole(name: str, data: bytes) -> bool:
-    """Whether a result can be read to its end; a torn one has the right digest too if it was torn before it was copied."""
+    """Return whether a result can be read to its end; a torn one has the right digest too if it was torn before it was copied."""
     if name.endswith(".wav"):
         with wave.open(io.BytesIO(data), "rb") as file:
             return file.getnframes() > 1000 and len(file.readframes(file.getnframes())) == 2 * file.getnframes()
@@ -121,7 +121,7 @@ def whole(name: str, data: bytes) -> bool:
 
 
 def litter(house: Installation) -> list[Path]:
-    """Files and folders that a finished run has no business to leave."""
+    """Return files and folders that a finished run has no business to leave."""
     places = [house.spool / name for name in ("tmp", "waiting")] + [house.inbox / ".claimed"]
     left = [path for place in places for path in place.iterdir()]
     hidden = [

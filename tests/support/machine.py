@@ -26,7 +26,7 @@ BOOT_S, COMMAND_S = 600, 900  # only end what hangs
 
 @functools.cache
 def unavailable() -> str | None:
-    """Why no such machine can be had here; None when it can."""
+    """Return why no such machine can be had here; None when it can."""
     if os.geteuid() != 0:
         return "booting a systemd in a container wants root"
     if not SYSTEMD.exists() or not shutil.which("nsenter"):
@@ -92,7 +92,7 @@ class Machine:
         self.run("systemctl", "is-system-running", "--wait", check=False)
 
     def _first_process(self) -> int:
-        """The pid, seen from here, of the machine's systemd."""
+        """Return the pid, seen from here, of the machine's systemd."""
         deadline = time.monotonic() + BOOT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             for pid in _descendants(self._process.pid):
@@ -130,7 +130,7 @@ class Machine:
         return ["nsenter", "-t", str(self.pid), *spaces, *as_user, *command]
 
     def property(self, name: str, unit: str = "avatard.service") -> str:
-        """One property of a unit, as systemd has it at this moment."""
+        """Return one property of a unit, as systemd has it at this moment."""
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
 
     def path(self, inside: str) -> Path:

@@ -22,13 +22,13 @@ Array = npt.NDArray[Any]
 
 
 def load_painter(dtype: torch.dtype = torch.float32, batch: int = 4) -> Painter:
-    """The tiny engine on the processor."""
+    """Return the tiny engine on the processor."""
     return Painter.load("musetalk", MODELS, Placement(torch.device("cpu"), dtype), batch=batch)
 
 
 @functools.cache
 def arrays(stem: str) -> dict[str, Array]:
-    """All arrays of golden/<stem>.npz."""
+    """Return all arrays of golden/<stem>.npz."""
     with np.load(HOME / "golden" / f"{stem}.npz") as data:
         return dict(data)
 
@@ -57,7 +57,7 @@ def _limits() -> list[dict[str, Any]]:
 
 
 def distance(got: Array, want: Array) -> dict[str, float]:
-    """The three metrics of tolerances.json."""
+    """Return the three metrics of tolerances.json."""
     assert got.shape == want.shape
     a, b = np.asarray(got, np.float64), np.asarray(want, np.float64)
     difference = np.abs(a - b)
@@ -70,7 +70,7 @@ def distance(got: Array, want: Array) -> dict[str, float]:
 
 
 def near(name: str, got: Any, want: Array | None = None, precision: str = "fp32") -> bool:
-    """Whether an array is within the limits for `name` (<file stem>.<array>); `want` where only a part is compared."""
+    """Return whether an array is within the limits for `name` (<file stem>.<array>); `want` where only a part is compared."""
     stem, key = name.split(".")
     expected = arrays(stem)[key] if want is None else want
     limits: dict[str, float] = next(entry[precision] for entry in _limits() if re.fullmatch(entry["array"], name))

@@ -67,5 +67,5 @@ class NvencFfmpeg:
         self.path.chmod(0o755)
 
     def trials(self) -> int:
-        """How often an encoder was tried out."""
+        """Return how often an encoder was tried out."""
         return sum(line.endswith("pipe:1") for line in self._calls.read_text().splitlines())

@@ -20,7 +20,7 @@ CANARY = "nobody may read, write or move this"
 
 
 def unavailable() -> str | None:
-    """Why there are no other users here; None where there are."""
+    """Return why there are no other users here; None where there are."""
     if os.geteuid() != 0:
         return "only root can become other users"
     return None if python() else f"no Python {sys.version_info[0]}.{sys.version_info[1]} that other users may run"
@@ -35,7 +35,7 @@ def python() -> str | None:
 
 
 def reachable(path: Path) -> bool:
-    """Whether everybody may come to a file, and to what its links lead to."""
+    """Return whether everybody may come to a file, and to what its links lead to."""
     places = [place for start in (path.absolute(), path.resolve()) for place in (start, *start.parents)]
     return all(stat.S_IMODE(place.stat().st_mode) & 0o001 for place in places)
 

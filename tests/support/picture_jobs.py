@@ -36,7 +36,7 @@ ROUNDING = 8
 def job(
     folder: Path, picture: Image.Image | bytes | None = None, limits: dict[str, Any] | None = None, **manifest: Any
 ) -> Context:
-    """A job about a picture, with the cache beside it; `limits` are config.yaml's for the face stage."""
+    """Return a job about a picture, with the cache beside it; `limits` are config.yaml's for the face stage."""
     folder.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         (folder / "source.image").write_bytes(picture if isinstance(picture, bytes) else encoded(picture))
@@ -58,13 +58,13 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 @cache
 def drawn(side: int = 640) -> Image.Image:
-    """The example portrait: drawn, closed lips."""
+    """Return the example portrait: drawn, closed lips."""
     return Image.open(PORTRAIT).convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
 
 
 @cache
 def astronaut() -> Image.Image:
-    """A photo in the public domain, 512 px, whose face is only about 95 px wide."""
+    """Return a photo in the public domain, 512 px, whose face is only about 95 px wide."""
     spec = importlib.util.find_spec("skimage")
     assert spec is not None
     assert spec.origin is not None
@@ -73,17 +73,17 @@ def astronaut() -> Image.Image:
 
 @cache
 def smiling() -> Image.Image:
-    """The astronaut's face enlarged: a photo with a smile that shows the teeth."""
+    """Return the astronaut's face enlarged: a photo with a smile that shows the teeth."""
     return astronaut().crop((90, 10, 350, 270)).resize((640, 640), Image.Resampling.BICUBIC)
 
 
 def noise() -> Image.Image:
-    """A picture of nobody."""
+    """Return a picture of nobody."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8))
 
 
 def two_faces() -> Image.Image:
-    """A larger face on the left, a smaller one on the right of the middle."""
+    """Return a larger face on the left, a smaller one on the right of the middle."""
     picture = Image.new("RGB", (1400, 640), (200, 195, 190))
     picture.paste(drawn(), (0, 0))
     picture.paste(drawn().resize((460, 460)), (660, 120))
@@ -100,7 +100,7 @@ def portrait_of(ctx: Context) -> Picture:
 
 
 def portrait_shown(ctx: Context) -> Picture:
-    """The job's portrait as a frame shows it, with a colour for every four pixels: BGR."""
+    """Return the job's portrait as a frame shows it, with a colour for every four pixels: BGR."""
     return PlanarFrame.from_bgr(np.ascontiguousarray(portrait_of(ctx)[..., ::-1])).to_bgr()
 
 
@@ -110,7 +110,7 @@ def changed(frame: Picture, other: Picture) -> npt.NDArray[np.bool_]:
 
 
 def show(ctx: Context, *rows: dict[str, float]) -> list[Picture]:
-    """Frames of hand-made motion over the job's portrait."""
+    """Return frames of hand-made motion over the job's portrait."""
     values = np.zeros((len(rows), len(PARAMETERS)), np.float32)
     for index, row in enumerate(rows):
         for name, value in row.items():

@@ -70,7 +70,7 @@ class Prometheus:
             raise RuntimeError(json.loads(said)["error"] if said.startswith(b"{") else said.decode()) from exc
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The result of an expression at this moment.
+        """Return the result of an expression at this moment.
 
         Raises:
             RuntimeError: Prometheus cannot parse it; with its own words.

@@ -22,7 +22,7 @@ from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.source_files import SourceFiles
 from daemon.queue.spool import Spool
 from daemon.queue.state_machine import StateMachine
-from daemon.system import fs
+from daemon.system.file_calls import Ops
 from daemon.system.file_key import file_key
 from daemon.system.mount_guard import MountGuard
 
@@ -34,7 +34,7 @@ class PowerCut(BaseException):
     """The world ends. Not an Exception, so that nothing can catch it by accident."""
 
 
-class Unflushed(fs.Ops):
+class Unflushed(Ops):
     """The real calls, without their flushes.
 
     Attributes:
@@ -158,12 +158,12 @@ class QueueRoom:
         )
 
     def mount_guard(self) -> MountGuard:
-        """The guard of the inbox, as a start of the daemon makes it."""
+        """Return the guard of the inbox, as a start of the daemon makes it."""
         return MountGuard(self.settings.paths.inbox, self.spool.root / "inbox.json")
 
     def use_sources(self, is_open: Callable[[str], bool]) -> None:
         """Say in another way than `open_files` which source files are open for writing."""
-        self.state_machine._sources._is_open = is_open
+        self.state_machine._sources._files._is_open = is_open
 
     def set(self, **settings: dict[str, Any]) -> None:
         """Give sections other values, as a reload does: `set(retry={"attempts": 2})`."""
@@ -171,7 +171,7 @@ class QueueRoom:
             setattr(self.settings, section, getattr(self.settings, section).model_copy(update=values))
 
     def accept(self, name: str = "hello", stage: Stage = "tts", **fields: Any) -> Job:
-        """A job of kind speech that stands in the queue of `stage`, on disk and in the ready queue."""
+        """Return a job of kind speech that stands in the queue of `stage`, on disk and in the ready queue."""
         now = time.time()
         record: dict[str, Any] = {
             "manifest": {"kind": "speech", "text": "Hello."},
@@ -207,19 +207,19 @@ class QueueRoom:
         return await self.state_machine.start_attempt(ticket)
 
     def where(self, job: Job) -> str:
-        """The folder of the spool in which a job is."""
+        """Return the folder of the spool in which a job is."""
         directory = self.spool.find_job(job.id)
         assert directory is not None
         return str(directory.parent.relative_to(self.spool.root))
 
     def on_disk(self, job: Job) -> Job:
-        """A job's record as the next start would read it."""
+        """Return a job's record as the next start would read it."""
         directory = self.spool.find_job(job.id)
         assert directory is not None
         return self.spool.load_job(directory)
 
     def status(self, name: str = "hello") -> dict[str, Any]:
-        """What people see of a job."""
+        """Return what people see of a job."""
         status = self.outbox.read_status(name)
         assert status is not None
         return status

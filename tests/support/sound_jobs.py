@@ -31,7 +31,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def job(folder: Path, settings: dict[str, Any] | None = None, **manifest: Any) -> Context:
-    """A job that says or brings something, in its own folder; `settings` are those of config.yaml."""
+    """Return a job that says or brings something, in its own folder; `settings` are those of config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     return Context(
         job_id="job-20260101T000000Z-abcdef12",
@@ -43,7 +43,7 @@ def job(folder: Path, settings: dict[str, Any] | None = None, **manifest: Any) -
 
 
 def sound(path: Path) -> tuple[Samples, int]:
-    """A 16-bit mono WAV as ±1 floats, and its rate."""
+    """Return a 16-bit mono WAV as ±1 floats, and its rate."""
     with wave.open(str(path)) as source:
         assert (source.getnchannels(), source.getsampwidth()) == (1, 2)
         data = np.frombuffer(source.readframes(source.getnframes()), "<i2")
@@ -84,7 +84,7 @@ def ffmpeg(*arguments: str) -> None:
 
 
 def look(path: Path) -> str:
-    """What ffmpeg prints about a file."""
+    """Return what ffmpeg prints about a file."""
     done = subprocess.run([ffmpeg_path(), "-hide_banner", "-i", str(path)], capture_output=True, check=False)
     return done.stderr.decode()
 
@@ -103,7 +103,7 @@ class Stripes:
         yield from map(PlanarFrame.from_bgr, self.pictures())
 
     def pictures(self) -> Iterator[Picture]:
-        """The frames as BGR, or as BGRA with straight alpha."""
+        """Yield the frames as BGR, or as BGRA with straight alpha."""
         frame = np.empty((self.height, self.width, 3), np.uint8)
         for index in range(self.frame_count):
             if index == self.stop_after:
@@ -114,7 +114,7 @@ class Stripes:
 
 
 def beep_job(folder: Path, seconds: float = 1.0, settings: dict[str, Any] | None = None, **manifest: Any) -> Context:
-    """A job after its tts stage: a tone of exactly `seconds` at 48 kHz, and timing.json with three words."""
+    """Return a job after its tts stage: a tone of exactly `seconds` at 48 kHz, and timing.json with three words."""
     ctx = job(folder, settings, text="One two three.", **manifest)
     samples = round(seconds * 48_000)
     tone = 8000 * np.sin(np.arange(samples) * 0.06)

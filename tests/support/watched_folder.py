@@ -34,3 +34,8 @@ class Watched:
         self.now += after_s
         self.inbox.look()
         return self.inbox.still(name)
+
+
+def kept_notifications() -> int:
+    """How many notifications the kernel keeps for one watcher. A setting of the whole machine, so no test changes it."""
+    return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())

@@ -14,7 +14,7 @@ from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
 from daemon.cli.job_lookup import all_jobs, find
 from daemon.cli.job_view import describe, job_table, remark, with_iso_times
 from daemon.errors import AvatarError
-from daemon.intake.scanner import REQUEST_ENDINGS
+from daemon.intake.inbox_names import REQUEST_ENDINGS
 from daemon.jobs.record import Job
 from daemon.outbox.status_file import describe_pause, status_of
 from daemon.queue.pauses import read_pauses
@@ -63,7 +63,7 @@ def _what(job: dict[str, Any]) -> str:
 
 
 def _pause(shell: Shell) -> str:
-    """What a pause of the queue means for jobs that wait; empty if there is none."""
+    """Return what a pause of the queue means for jobs that wait; empty if there is none."""
     pause = read_pauses(shell.spool.root / "paused.json").get("lanes")
     return (
         "" if pause is None or pause.left_s <= 0 else describe_pause(pause.by, pause.since, pause.until, pause.reason)
@@ -101,7 +101,7 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
 
 
 def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
-    """How a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled.
+    """Return how a request names the job; a manifest that is not a job yet is named by its path, and can only be cancelled.
 
     Raises:
         AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.

@@ -18,7 +18,7 @@ from daemon.queue.spool import RESTING
 @json_option
 @click.pass_obj
 def status(shell: Shell, as_json: bool) -> None:
-    """Whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
+    """Return whether the daemon runs, and how many jobs stand where. Exit code 69 when it does not run."""
     value = status_overview(shell)
     queues = value["queues"]
     rest = {name: value[name] for name in RESTING}

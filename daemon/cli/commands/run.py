@@ -16,7 +16,7 @@ from daemon.cli.common import Shell, config_option
 def run(shell: Shell | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     from daemon.service import Service
-    from daemon.system.fs import restrict_umask
+    from daemon.system.permissions import restrict_umask
     from daemon.system.process import keep_capabilities
     from daemon.telemetry.logs import configure_logging
 

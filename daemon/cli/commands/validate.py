@@ -40,7 +40,7 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
 
 
 def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any]]:
-    """One result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
+    """Return one result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
     folder = file.absolute().parent
     try:
         items = parse_manifest(
@@ -68,7 +68,7 @@ def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices:
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
-    """Whether the text can be said, and by the voice it is for, where that can be told from here."""
+    """Return whether the text can be said, and by the voice it is for, where that can be told from here."""
     from stages.tts.checks import check_request, check_text  # needs neither a model nor the packages of one
 
     if manifest.text is not None and manifest.audio is None:

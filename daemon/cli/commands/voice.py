@@ -53,7 +53,7 @@ def list_(shell: Shell, engine: str | None, language: str | None, as_json: bool)
 
 
 def _rows(shell: Shell) -> list[VoiceRow]:
-    """Every voice, as far as whoever asks can know."""
+    """Return every voice, as far as whoever asks can know."""
     from stages.tts.engines.voice_list import list_voice_rows  # only the list of voices; loads no engine
 
     refused = outbox_view.voices_closed(shell)
@@ -106,7 +106,7 @@ def speak(
 
 
 def _own_language(name: str, rows: list[VoiceRow]) -> str | None:
-    """The language of a voice that is a person's, or that does not speak English; None where English will do."""
+    """Return the language of a voice that is a person's, or that does not speak English; None where English will do."""
     from stages.tts.engines.voice_words import read_voice_words  # loads no engine
 
     meant = [row for row in rows if row.is_called(name)]

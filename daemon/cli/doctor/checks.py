@@ -27,8 +27,8 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
-    """The ffmpeg in use, and the one that encodes videos if that is another."""
-    from stages.encode.choose_encoder import encoding_ffmpeg
+    """Yield the ffmpeg in use, and the one that encodes videos if that is another."""
+    from stages.encode.formats.choose_encoder import encoding_ffmpeg
     from stages.media.ffmpeg import ffmpeg_path
     from stages.media.ffmpeg_encoders import listed_encoders
 
@@ -50,9 +50,9 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
 
 
 def _video_formats(settings: Settings, path: str, listed: frozenset[str]) -> Iterator[Finding]:
-    """The encoder of usual videos, and formats that cannot be encoded."""
-    from stages.encode.choose_encoder import choose_encoder
+    """Yield the encoder of usual videos, and formats that cannot be encoded."""
     from stages.encode.formats import FORMATS
+    from stages.encode.formats.choose_encoder import choose_encoder
 
     usual, *others = FORMATS
     try:

@@ -52,7 +52,7 @@ except Exception as exc:
 
 
 def installed_engines() -> tuple[ImportCheck, ...]:
-    """Everything that this installation may work with: what every job needs, and the lip-sync engines of the extras."""
+    """Return everything that this installation may work with: what every job needs, and the lip-sync engines of the extras."""
     from stages.lipsync.registry import ENGINES as LIPSYNC  # records only
 
     return ENGINES + tuple(

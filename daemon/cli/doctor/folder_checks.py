@@ -54,7 +54,7 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
 
 
 def check_free_disk(settings: Settings) -> Iterator[Finding]:
-    """Whether there is room for new jobs and for results."""
+    """Return whether there is room for new jobs and for results."""
     reserve = settings.intake.reserve_mb
     for name, what in (("spool", "New jobs are taken in"), ("outbox", "Results are delivered")):
         path: Path = getattr(settings.paths, name)

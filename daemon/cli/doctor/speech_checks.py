@@ -23,7 +23,7 @@ PATIENCE_S = 180.0
 
 
 def check_speech(settings: Settings) -> Iterator[Finding]:
-    """One finding for each engine that has a voice here which is no person's."""
+    """Yield one finding for each engine that has a voice here which is no person's."""
     from stages.tts.engines.voices import list_voices  # the list of voices; loads no engine
 
     first: dict[str, Voice] = {}
@@ -38,7 +38,7 @@ def check_speech(settings: Settings) -> Iterator[Finding]:
 
 
 async def _spoken(voice: Voice, settings: Settings, folder: Path) -> Finding:
-    """What a voice makes of plain sentences, in a process of its own: what goes wrong there ends no doctor."""
+    """Return what a voice makes of plain sentences, in a process of its own: what goes wrong there ends no doctor."""
     from stages.tts.engines import plain_sentences
 
     text = plain_sentences.sentences_in(voice.languages[0])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_voice_engines(settings: Settings) -> Iterator[Finding]:
-    """One finding for each: how many voices it has, or the first thing that keeps it from speaking."""
+    """Yield one finding for each: how many voices it has, or the first thing that keeps it from speaking."""
     from stages.tts.engines.registry import ENGINES, engine_missing
     from stages.tts.engines.voices import list_voices  # the list of voices; loads no engine
 

@@ -50,6 +50,7 @@ class CellBlock:
         return np.asarray(np.stack([x, y], axis=-1) * float(step) + (step - 1) / 2)
 
     def union(self, other: CellBlock) -> CellBlock:
+        """Return the smallest block that covers both."""
         return CellBlock(
             min(self.top, other.top),
             min(self.left, other.left),

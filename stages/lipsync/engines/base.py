@@ -27,7 +27,7 @@ class LipsyncEngine:
     """One engine: `ENGINE` in the module `stages.lipsync.engines.NAME`.
 
     Attributes:
-        name: name in config.yaml; listed in `daemon.config.settings.LipsyncEngineName`.
+        name: name in config.yaml; listed in `daemon.config.engines.LIPSYNC_ENGINES`.
         paint: paints the mouths for the given audio features and number of frames into the job's folder, and returns facts
             for the status; None if the motion track moves the mouth.
         unload: unloads its models; returns the memory held and free afterwards, empty if nothing was loaded.

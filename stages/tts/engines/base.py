@@ -120,18 +120,20 @@ class Voice:
 
     @property
     def installed(self) -> bool:
+        """Whether it can be used here."""
         return self.missing is None
 
     @property
     def british(self) -> bool:
+        """Whether its native language is British English."""
         return self.languages[0] == "en-GB"
 
     def speaks(self, language: str) -> bool:
-        """True if it speaks the language of a BCP 47 tag, in any region."""
+        """Return whether it speaks the language of a BCP 47 tag, in any region."""
         return primary_language(language) in map(primary_language, self.languages)
 
     def is_called(self, wanted: str) -> bool:
-        """True if `wanted`, in lower case, is a name of this voice."""
+        """Return whether `wanted`, in lower case, is a name of this voice."""
         return wanted in (name.casefold() for name in (self.name, self.id, *self.aliases))
 
 
@@ -170,7 +172,7 @@ class TtsEngine:
     """The record of a voice engine: `ENGINE` in the package `stages.tts.engines.NAME`.
 
     Attributes:
-        name: in config.yaml and manifests; listed in `daemon.config.settings.TTS_ENGINES`.
+        name: in config.yaml and manifests; listed in `daemon.config.engines.TTS_ENGINES`.
         voices: lists its voices, installed or not, in order of preference; cheap.
         load: loads a voice, and keeps what is expensive to load for later jobs.
         packages: modules that it imports; another Python that runs it must have them.

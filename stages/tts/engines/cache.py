@@ -12,16 +12,17 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from daemon.system import fs
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
+from stages.tts.engines.wrapped_voice import WrappedVoice
 from stages.tts.timing import Phone
 
 
-class CachedVoice:
+class CachedVoice(WrappedVoice):
     """Wraps a loaded voice and caches the speech of each piece on disk.
 
     Args:
@@ -31,22 +32,10 @@ class CachedVoice:
     """
 
     def __init__(self, engine: LoadedVoice, folder: Path, terms: Any) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._folder = folder
         self._terms = terms
         folder.mkdir(exist_ok=True)
-
-    @property
-    def sample_rate(self) -> int:
-        return self._engine.sample_rate
-
-    @property
-    def method(self) -> Literal["exact", "aligned"]:
-        return self._engine.method
-
-    @property
-    def licence(self) -> str:
-        return self._engine.licence
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Return the cached speech of a piece, or synthesize and cache it."""
@@ -57,10 +46,6 @@ class CachedVoice:
             parts = list(self._engine.say(piece))
             fs.replace_bytes(path, _pack_parts(parts), durable=False)
         yield from parts
-
-    def fallback_voice(self) -> LoadedVoice | None:
-        """Return the fallback of the wrapped voice."""
-        return self._engine.fallback_voice()
 
     def clear(self) -> None:
         """Delete the cached pieces."""

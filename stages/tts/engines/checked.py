@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from daemon.errors import AvatarError, ResultError
 from stages.tts.engines import plain_sentences
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
 from stages.tts.engines.speech_check import NOT_FINITE, speech_faults
+from stages.tts.engines.wrapped_voice import WrappedVoice
 
 #: Number of tries at a piece before the fallback voice, each with another seed.
 USUAL_TRIES = 2
@@ -17,7 +17,7 @@ USUAL_TRIES = 2
 _MAX_QUOTED_CHARS = 60
 
 
-class CheckedVoice:
+class CheckedVoice(WrappedVoice):
     """Wraps a loaded voice and checks every piece.
 
     Args:
@@ -28,26 +28,10 @@ class CheckedVoice:
     """
 
     def __init__(self, engine: LoadedVoice, voice: str, strict: bool, before: Callable[[Piece, bool], None]) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._voice = voice
         self._strict = strict
         self._before_try = before
-
-    @property
-    def sample_rate(self) -> int:
-        return self._engine.sample_rate
-
-    @property
-    def method(self) -> Literal["exact", "aligned"]:
-        return self._engine.method
-
-    @property
-    def licence(self) -> str:
-        return self._engine.licence
-
-    def fallback_voice(self) -> LoadedVoice | None:
-        """Return the fallback of the wrapped voice."""
-        return self._engine.fallback_voice()
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Synthesize a piece and check all its parts before returning the first.

@@ -37,6 +37,7 @@ class VoiceChoice:
 
     @property
     def engine(self) -> str:
+        """The voice's engine."""
         return self.voice.engine
 
 

@@ -6,7 +6,7 @@ from stages.tts.engines.base import Piece
 from stages.tts.text.sentences import split_text
 
 #: By language, without its region. Several each, because a wrongly computed network fails for some sentences only. Each is
-#: long enough for XTTS, which adds babble to very short ones.
+#: long enough for XTTS, which adds sounds of its own to very short ones.
 SENTENCES: dict[str, str] = {
     "ar": "صباح الخير لكم جميعا. الباب مفتوح والشمس مشرقة.",
     "ca": "Bon dia a tothom. La porta és oberta i brilla el sol.",

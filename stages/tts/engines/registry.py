@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from daemon.config import Settings
-from daemon.config.stage_settings import TTS_ENGINES
+from daemon.config.engines import TTS_ENGINES
 from daemon.system.installation import Missing, packages_missing
 from stages.tts.engines.base import TextNeeds, TtsEngine
 from stages.tts.engines.external import probe

@@ -132,7 +132,7 @@ def _is_clipped(samples: Samples, active: npt.NDArray[np.bool_], rate: int) -> b
 
 
 def _has_steady_stretch(level: Wave, active: npt.NDArray[np.bool_]) -> bool:
-    """True if the level is constant for `_STRETCH_S` somewhere, which no voice achieves."""
+    """Return whether the level is constant for `_STRETCH_S` somewhere, which no voice achieves."""
     width = round(_STRETCH_S * STEPS_PER_S)
     if len(level) < width:
         return False
@@ -142,7 +142,7 @@ def _has_steady_stretch(level: Wave, active: npt.NDArray[np.bool_]) -> bool:
 
 
 def _is_noise(signal: Wave, rate: int) -> bool:
-    """True if the spectrum is flat, in the power-weighted average or throughout a loud stretch."""
+    """Return whether the spectrum is flat, in the power-weighted average or throughout a loud stretch."""
     size = round(_WINDOW_S * rate)
     if len(signal) < size:
         return False

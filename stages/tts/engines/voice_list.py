@@ -60,6 +60,7 @@ class VoiceRow(BaseModel):
 
     @classmethod
     def of(cls, voice: Voice) -> VoiceRow:
+        """Return the row of a voice."""
         return cls(
             id=voice.id,
             name=voice.name,
@@ -76,11 +77,11 @@ class VoiceRow(BaseModel):
         )
 
     def is_called(self, wanted: str) -> bool:
-        """True if `wanted`, in any case, is a name of this voice."""
+        """Return whether `wanted`, in any case, is a name of this voice."""
         return wanted.strip().casefold() in (name.casefold() for name in (self.name, self.id, *self.aliases))
 
     def speaks(self, language: str) -> bool:
-        """True if it speaks a language; a tag with a region matches that region only, one without matches all."""
+        """Return whether it speaks a language; a tag with a region matches that region only, one without matches all."""
         if "-" in language:
             return language.casefold() in map(str.casefold, self.languages)
         return primary_language(language) in map(primary_language, self.languages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def is_english_word(word: str) -> bool:
-    """True if a word in small letters, or with a first capital, is in the dictionaries."""
+    """Return whether a word in small letters, or with a first capital, is in the dictionaries."""
     from stages.tts.phonemes.reading import dictionaries  # loads hibari
 
     return any(word in dictionary for dictionary in dictionaries())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daemon.config import Settings
 from daemon.errors import JobError
-from daemon.system import fs
+from daemon.system.json_files import replace_json
 from stages.context import Context
 from stages.facts import ProfileFacts
 from stages.media.wav import open_wav_writer, to_pcm
@@ -57,7 +57,7 @@ def make_profile_from_job(ctx: Context) -> ProfileFacts:
     )
     profile, warnings = make_profile([ctx.source("audio")], request, ctx.settings, ctx.progress)
     ctx.warnings.extend(warnings)
-    fs.replace_json(ctx.path(RESULT), profile.record())
+    replace_json(ctx.path(RESULT), profile.record())
     return {"profile": profile.id, "voice": profile.name, "quality": profile.quality}
 
 

@@ -54,7 +54,7 @@ def lower_capitals(words: Sequence[str], is_word: Callable[[str], bool]) -> list
 
 
 def _emphasised(words: Sequence[str], found: Sequence[re.Match[str] | None]) -> list[bool]:
-    """Whether each word stands in a run of capitals: the whole sentence, or several words in it.
+    """Return whether each word stands in a run of capitals: the whole sentence, or several words in it.
 
     What has capitals and other signs ("COVID-19", "U.S.") is part of the run.
     """
@@ -121,7 +121,7 @@ def _is_meant_in_compound(part: str, is_word: Callable[[str], bool]) -> bool:
 
 
 def _is_meant(core: str, following: str, follows_the: bool, is_word: Callable[[str], bool]) -> bool:
-    """Whether capitals in a run of capitals stand for the word."""
+    """Return whether capitals in a run of capitals stand for the word."""
     if core in _ABBREVIATIONS or following in _THE_ABBREVIATION.get(core, ()) or (core == "US" and follows_the):
         return False
     return len(core) >= _LONGEST_SPELLED or bool(_NAME.fullmatch(core)) or is_word(core.lower())

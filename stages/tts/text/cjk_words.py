@@ -87,7 +87,7 @@ def without_blanks(text: str) -> str:
 
 
 def _may_break(before: str, after: str) -> bool:
-    """True if a line may break between two parts; keeps Latin words, dates, and numbers with their unit whole."""
+    """Return whether a line may break between two parts; keeps Latin words, dates, and numbers with their unit whole."""
     left, right = before[-1], after[0]
     if left in OPENING or right in CLOSING or (left in _DATED and right.isdigit()):
         return False

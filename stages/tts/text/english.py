@@ -101,7 +101,7 @@ def _unit(found: re.Match[str]) -> str | None:
 
 
 def _counts_one(found: re.Match[str]) -> bool:
-    """True if the amount is an attribute, which takes the singular: "a 10 m cable", "a $5 bill"."""
+    """Return whether the amount is an attribute, which takes the singular: "a 10 m cable", "a $5 bill"."""
     return re.search(r"\b[Aa]n? $", found.string[max(0, found.start() - 4) : found.start()]) is not None
 
 

@@ -80,5 +80,5 @@ def scripts_of(language: str) -> frozenset[str]:
 
 
 def can_say(text: str, scripts: frozenset[str] = _LATIN) -> bool:
-    """True if `text` contains a letter of these scripts, or a digit."""
+    """Return whether `text` contains a letter of these scripts, or a digit."""
     return any(char.isdigit() or script_of(char) in scripts for char in plain_text(text))

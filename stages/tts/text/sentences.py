@@ -64,6 +64,7 @@ class Sentence:
 
     @property
     def text(self) -> str:
+        """The sentence as it was written, without its pause marks."""
         return join_words(self.words, self.glued)
 
 
@@ -153,7 +154,7 @@ def _continues_sentence(line: str) -> bool:
 
 
 def _is_wrapped(before: str, line: str, width: int, listed: bool, breaker: WordBreaker | None) -> bool:
-    """Whether a line goes on with the sentence of the line before it. `width`: of the paragraph's longest line."""
+    """Return whether a line goes on with the sentence of the line before it. `width`: of the paragraph's longest line."""
     if line[0].islower():
         return not listed and _END.search(before) is None
     first = breaker.words(line.split()[0])[0] if breaker else line.split()[0]

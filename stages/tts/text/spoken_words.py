@@ -180,7 +180,7 @@ def _from_lexicon(entry: str, before: str, word: str, after: str) -> tuple[list[
 
 
 def is_sound(entry: str) -> bool:
-    """True if a lexicon's entry is a sound (/phonemes/, AV-uh-tar), False if it is other words (engine ex)."""
+    """Return whether a lexicon's entry is a sound (/phonemes/, AV-uh-tar), False if it is other words (engine ex)."""
     if entry.startswith("/"):
         return True
     syllables = entry.split("-")

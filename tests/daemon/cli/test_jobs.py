@@ -18,6 +18,7 @@ from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.system import fs
+from daemon.system.file_calls import Ops
 from daemon.system.permissions import user_name
 from tests.conftest import Installation, wait_for
 from tests.support.intake_room import DETECT, SPEECH, Room
@@ -127,7 +128,7 @@ def test_a_request_is_durably_gone_before_it_is_answered(tmp_path: Path, monkeyp
     room = Room(tmp_path)
     calls: list[str] = []
 
-    class Watched(fs.Ops):
+    class Watched(Ops):
         def rename(self, source: Path, target: Path) -> None:
             calls.append(f"name {target.suffix}")
             super().rename(source, target)

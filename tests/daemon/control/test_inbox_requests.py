@@ -12,10 +12,10 @@ import pytest
 
 from daemon.control.inbox_requests import LONGEST_WAIT
 from daemon.errors import MachineError, UnknownError
+from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import TURN_JOBS
-from daemon.intake.scanner import Drop
 from daemon.jobs.record import Job
-from daemon.system import fs
+from daemon.system import file_calls
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
 
 PATIENCE_S = 100.0
@@ -196,7 +196,7 @@ def test_many_requests_cost_one_look_at_the_manifests_and_not_one_each(
     look(room)
     look(room, SETTLE_S)
     calls: dict[str, int] = {"read": 0, "at": 0}
-    read, at = room.admission._documents, room.admission.inbox.at
+    read, at = room.admission._contents._documents, room.admission.inbox.at
 
     def counted(kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:
@@ -205,11 +205,11 @@ def test_many_requests_cost_one_look_at_the_manifests_and_not_one_each(
 
         return counting
 
-    monkeypatch.setattr(room.admission, "_documents", counted("read", read))
+    monkeypatch.setattr(room.admission._contents, "_documents", counted("read", read))
     monkeypatch.setattr(room.admission.inbox, "at", counted("at", at))
     flushes: list[Path] = []
-    monkeypatch.setattr(fs, "_sync", lambda path, flags: flushes.append(path))
-    monkeypatch.setattr(fs, "_sync_filesystem", flushes.append)
+    monkeypatch.setattr(file_calls, "_sync", lambda path, flags: flushes.append(path))
+    monkeypatch.setattr(file_calls, "_sync_filesystem", flushes.append)
     room.now += PATIENCE_S
     room.admission.look()
     asyncio.run(room.service.loops.inbox_requests.answer_all())
@@ -226,7 +226,7 @@ def test_a_request_that_fits_nothing_makes_nobody_wait_for_manifests_that_change
     # Given such a request, and manifests that somebody changes again and again
     room.put("nobody.cancel", "")
     read: list[Drop] = []
-    monkeypatch.setattr(room.admission, "_documents", read.append)
+    monkeypatch.setattr(room.admission._contents, "_documents", read.append)
     while room.now < PATIENCE_S * 2:
         for number in range(20):
             room.put(f"m{number}.yaml", SPEECH)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from daemon.intake.scanner import Drop
-from daemon.system.fs import Ops
+from daemon.intake.drop import Drop
+from daemon.system.file_calls import Ops
 from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
 from tests.support.leases import leased
 
@@ -157,7 +157,7 @@ def test_nothing_is_taken_from_behind_a_folder_that_is_exchanged_for_a_link(
     (room.inbox / "folder").symlink_to(private)
     (private / "a.cancel").touch()
     assert room.admission.take(drops) == []
-    # Then what lies outside stays there; and a wish is taken away only where it was found
+    # Then what lies outside stays there; and a request file is taken away only where it was found
     room.service.loops.inbox_requests._take_away("folder/a.cancel")
     assert sorted(path.name for path in private.iterdir()) == ["a.cancel", "a.yaml"]
     (room.inbox / "folder").unlink()

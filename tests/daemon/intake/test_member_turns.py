@@ -42,7 +42,7 @@ def slow(room: Room, call: Callable[..., Any]) -> Callable[..., Any]:
 def test_who_rewrites_manifests_all_the_time_keeps_nobody_waiting(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given many manifests that take a turn each to be read, that pretend to be old, and of which half are new at each look
     half, patient = 70, DETECT.replace("p.png", "gone.png")
-    monkeypatch.setattr(room.admission, "_documents", slow(room, room.admission._documents))
+    monkeypatch.setattr(room.admission._contents, "_documents", slow(room, room.admission._contents._documents))
 
     def rewrite(group: str) -> None:
         for number in range(half):
@@ -67,7 +67,7 @@ def test_each_owner_has_a_turn_of_their_own(room: Room, monkeypatch: pytest.Monk
     if os.geteuid() != 0:
         pytest.skip("only root can give files to another user")
     # Given manifests that take a turn each, of another member and there first
-    monkeypatch.setattr(room.admission, "_documents", slow(room, room.admission._documents))
+    monkeypatch.setattr(room.admission._contents, "_documents", slow(room, room.admission._contents._documents))
     for number in range(200):
         os.chown(room.put(f"theirs{number}.yaml"), STRANGER, STRANGER)
     room.look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.intake.scanner import ignored
+from daemon.intake.inbox_names import ignored
 from daemon.intake.strays import remark
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.intake_room import SETTLE_S, SPEECH, Room

@@ -47,7 +47,7 @@ def test_what_the_kernel_refuses_to_watch_is_polled_and_said(
     one.python = plain
     for name in (FOLDERS[0], FOLDERS[-1]):
         (one.inbox / name / f"{name}.yaml").write_text(SPEECH)
-    assert [one.finished(name)["state"] for name in (FOLDERS[0], FOLDERS[-1])] == ["done", "done"]
+    assert [one.finished(f"{name}/{name}")["state"] for name in (FOLDERS[0], FOLDERS[-1])] == ["done", "done"]
     # And commands are answered
     one.avatar("pause", "--reason", "lunch")
     # And people are told, wherever they look

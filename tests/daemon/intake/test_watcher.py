@@ -29,6 +29,7 @@ from daemon.intake.watcher import Watcher, _Hint, announces
 from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
 from tests.support.disk import Disk
+from tests.support.watched_folder import kept_notifications
 
 #: Lines as kernels write them: spaces and backslashes as octal digits, optional fields, bytes that are no UTF-8, a bind mount.
 TABLE = b"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -253,13 +254,12 @@ watcher.stop()
 
 def test_lost_notifications_are_told_and_not_trusted_for_a_while(tmp_path: Path) -> None:
     # Given a watcher that is asleep while more happens than the kernel keeps for it
-    limit = Path("/proc/sys/fs/inotify/max_queued_events")
     with subprocess.Popen([sys.executable, "-c", WATCHING, tmp_path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "watching\n"
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        for number in range(int(limit.read_text()) // 3 + 10):  # made, opened, closed
+        for number in range(kept_notifications() // 3 + 10):  # made, opened, closed
             (tmp_path / f"{number}.yaml").touch()
         # When it wakes / Then it is told of the loss, and knows that it cannot rely on what it hears
         process.send_signal(signal.SIGCONT)

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from daemon.jobs.companions import copy_name
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.manifest import Manifest, copy_name
+from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
 from daemon.jobs.unused_keys import keys_without_use
-from daemon.queue.state_machine import KEPT_FAILED
+from daemon.queue.job_end import KEPT_FAILED
 
 
 def test_every_stage_has_its_code_and_one_lane_does_it() -> None:

@@ -28,10 +28,11 @@ from daemon.events import Subscriber
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
+from daemon.queue.job_end import KEPT
 from daemon.queue.recovery import recover_spool
-from daemon.queue.state_machine import KEPT
 from daemon.service import Service
 from daemon.system import disk_thread, fs
+from daemon.system.file_calls import Ops
 from daemon.system.mount_guard import MARK
 from daemon.wire import Message, RunRequest
 from stages import worker
@@ -54,7 +55,7 @@ class Crash(BaseException):
     """The process is gone. Not an Exception, so that nothing can catch it by accident."""
 
 
-class Watched(fs.Ops):
+class Watched(Ops):
     """Counts the calls; at call `at` does what `how` says."""
 
     def __init__(self, at: int = -1, how: str = "") -> None:
@@ -82,13 +83,13 @@ class Watched(fs.Ops):
         return result
 
     def mkdir(self, path: Path) -> None:
-        self._do("mkdir", path, lambda: fs.Ops.mkdir(self, path))
+        self._do("mkdir", path, lambda: Ops.mkdir(self, path))
 
     def write(self, path: Path, data: bytes, sync: bool = True) -> None:
         self._do(
             "write",
             path,
-            lambda: fs.Ops.write(self, path, data, sync),
+            lambda: Ops.write(self, path, data, sync),
             lambda: path.write_bytes(data[: len(data) // 2]),
         )
 
@@ -96,49 +97,49 @@ class Watched(fs.Ops):
         self._do(
             "rewrite",
             path,
-            lambda: fs.Ops.rewrite(self, path, data, sync),
+            lambda: Ops.rewrite(self, path, data, sync),
             lambda: path.write_bytes(data[: len(data) // 2]),
         )
 
     def exchange(self, one: Path, other: Path) -> None:
-        self._do("exchange", other, lambda: fs.Ops.exchange(self, one, other))
+        self._do("exchange", other, lambda: Ops.exchange(self, one, other))
 
     def copy(self, source_fd: int, target: Path, limit: int, sync: bool = True) -> int:
         result: int = self._do(
-            "copy", target, lambda: fs.Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
+            "copy", target, lambda: Ops.copy(self, source_fd, target, limit, sync), lambda: target.write_bytes(b"ha")
         )
         return result
 
     def rename(self, source: Path, target: Path) -> None:
-        self._do("rename", target, lambda: fs.Ops.rename(self, source, target))
+        self._do("rename", target, lambda: Ops.rename(self, source, target))
 
     def rename_new(self, source: Path, target: Path) -> None:
-        self._do("rename_new", target, lambda: fs.Ops.rename_new(self, source, target))
+        self._do("rename_new", target, lambda: Ops.rename_new(self, source, target))
 
     def link(self, source: Path, target: Path) -> None:
-        self._do("link", target, lambda: fs.Ops.link(self, source, target))
+        self._do("link", target, lambda: Ops.link(self, source, target))
 
     def link_open(self, fd: int, target: Path) -> None:
-        self._do("link_open", target, lambda: fs.Ops.link_open(self, fd, target))
+        self._do("link_open", target, lambda: Ops.link_open(self, fd, target))
 
     def unlink(self, path: Path) -> None:
-        self._do("unlink", path, lambda: fs.Ops.unlink(self, path))
+        self._do("unlink", path, lambda: Ops.unlink(self, path))
 
     def rmtree(self, path: Path) -> None:
 
         def half() -> None:
             next(p for p in sorted(path.iterdir()) if p.is_file()).unlink()
 
-        self._do("rmtree", path, lambda: fs.Ops.rmtree(self, path), half if any(path.iterdir()) else None)
+        self._do("rmtree", path, lambda: Ops.rmtree(self, path), half if any(path.iterdir()) else None)
 
     def sync_file(self, path: Path) -> None:
-        self._do("sync_file", path, lambda: fs.Ops.sync_file(self, path))
+        self._do("sync_file", path, lambda: Ops.sync_file(self, path))
 
     def sync_dir(self, path: Path) -> None:
-        self._do("sync_dir", path, lambda: fs.Ops.sync_dir(self, path))
+        self._do("sync_dir", path, lambda: Ops.sync_dir(self, path))
 
     def sync_all(self, paths: Sequence[Path]) -> None:
-        self._do("sync_all", paths[0], lambda: fs.Ops.sync_all(self, paths))
+        self._do("sync_all", paths[0], lambda: Ops.sync_all(self, paths))
 
 
 class Wire:
@@ -261,7 +262,7 @@ def run(settings: Settings, ops: Watched) -> bool:
     except Crash:
         return False
     finally:
-        fs.OPS = fs.Ops()
+        fs.OPS = Ops()
     return True
 
 
@@ -294,7 +295,7 @@ def all_calls(settings: Settings) -> list[str]:
 
 
 def clean(settings: Settings) -> None:
-    fs.OPS = fs.Ops()
+    fs.OPS = Ops()
     for folder in (settings.paths.inbox, settings.paths.outbox, settings.paths.spool):
         if folder.exists():
             fs.remove(folder)
@@ -305,7 +306,7 @@ def clean(settings: Settings) -> None:
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     yield
-    fs.OPS = fs.Ops()
+    fs.OPS = Ops()
 
 
 @pytest.fixture(autouse=True)

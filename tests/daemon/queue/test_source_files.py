@@ -12,7 +12,7 @@ import pytest
 from daemon.errors import JobError
 from daemon.jobs.waits import AWAITED
 from daemon.queue.awaited_files import COPIED_AGAIN
-from daemon.queue.source_files import Content, compare_with_copy
+from daemon.queue.copy_comparison import Content, compare_with_copy
 from tests.support.source_case import NAME, PATIENCE_S, STILL_S, Case
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from daemon.jobs.record import Job
+from daemon.queue.job_end import CANCELLED
 from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
-from daemon.queue.state_machine import CANCELLED
 from tests.support.source_case import NAME, Case
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied
 from daemon.jobs.record import Job
-from daemon.queue.state_machine import KEPT, KEPT_FAILED
+from daemon.queue.job_end import KEPT, KEPT_FAILED
 from tests.support.queue_room import PowerCut, QueueRoom
 
 UNKNOWN = UnknownError("internal-error", "It fell over.")

@@ -14,6 +14,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.spool import Spool
 from daemon.system import fs
+from daemon.system.file_calls import Ops
 
 
 def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
 def test_publish_works_where_a_rename_may_replace_and_where_there_are_no_hard_links_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_links: int
 ) -> None:
-    class Poor(fs.Ops):
+    class Poor(Ops):
         def rename_new(self, source: Path, target: Path) -> None:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -52,7 +53,7 @@ def test_a_rename_that_happened_but_was_reported_failed_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a filesystem that does the rename and then answers with an error, as NFS does after a lost reply
-    class Nfs(fs.Ops):
+    class Nfs(Ops):
         def rename(self, source: Path, target: Path) -> None:
             super().rename(source, target)
             raise OSError(errno.ENOENT, "gone")
@@ -68,7 +69,7 @@ def test_an_exchange_that_happened_but_was_reported_failed_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a filesystem that lets two files change names and then answers as one that cannot
-    class Liar(fs.Ops):
+    class Liar(Ops):
         def exchange(self, one: Path, other: Path) -> None:
             super().exchange(one, other)
             raise OSError(errno.EINVAL, "cannot")
@@ -85,7 +86,7 @@ def test_a_record_is_written_over_only_when_its_exchange_was_flushed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a job on its way, with a spare record beside the record
-    class Flaky(fs.Ops):
+    class Flaky(Ops):
         fails = False
         over: ClassVar[list[str]] = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import MachineError
-from daemon.system.fs import Ops
+from daemon.system.file_calls import Ops
 from daemon.system.mount_guard import MARK, MountGuard
 
 

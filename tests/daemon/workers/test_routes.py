@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Settings
-from daemon.config.stage_settings import TTS_ENGINES
-from daemon.jobs import engines
 from daemon.jobs.record import Job
 from daemon.workers.routes import Routes
-from stages.lipsync.registry import ENGINES
 from tests.conftest import Installation
 
 #: A voice engine that never gets ready, and ends with the worker.
@@ -26,10 +23,6 @@ def settings(root: Path, **stages: dict[str, str]) -> Settings:
 
 def job(stage: str, **manifest: str) -> Job:
     return Job("job-20260101T000000Z-00000000", "a", "a.yaml", stage=stage, manifest={"voice": "default", **manifest})
-
-
-def test_every_engine_has_a_lane() -> None:
-    assert sorted(engines._LANES) == sorted((*TTS_ENGINES, *ENGINES))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.rig import Rig, load_rig
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show, smiling
+from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -42,15 +42,6 @@ def measured(frame: Picture) -> npt.NDArray[np.float32]:
     points = shared_landmarker().read_mesh(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8))
     assert points is not None
     return points
-
-
-@pytest.fixture(scope="module", params=["drawn", "photo"])
-def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
-    """A drawn portrait with closed lips, and a photo with a smile that shows teeth."""
-    picture: Image.Image = drawn() if request.param == "drawn" else smiling()
-    ctx = job(tmp_path_factory.mktemp(request.param) / "job", picture)
-    stages.face.run(ctx)
-    return ctx
 
 
 @pytest.fixture(scope="module")

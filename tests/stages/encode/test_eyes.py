@@ -19,7 +19,7 @@ from stages.face.rig.eyeball import find_eyeball
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show, smiling
+from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -30,14 +30,6 @@ LUMA = np.array([0.114, 0.587, 0.299])
 
 def both(blink: float) -> dict[str, float]:
     return {"blink_left": blink, "blink_right": blink}
-
-
-@pytest.fixture(scope="module", params=["drawn", "photo"])
-def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
-    picture: Image.Image = drawn() if request.param == "drawn" else smiling()
-    ctx = job(tmp_path_factory.mktemp(request.param) / "job", picture)
-    stages.face.run(ctx)
-    return ctx
 
 
 def outlines(ctx: Context) -> list[EyeOutline]:

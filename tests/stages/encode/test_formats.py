@@ -11,7 +11,7 @@ import pytest
 
 from daemon.jobs.video_files import VIDEO_ENDINGS
 from stages.encode.formats import FORMATS, OutputFormat
-from stages.encode.mp4_probe import probe_mov_with_alpha
+from stages.encode.formats.mp4_probe import probe_mov_with_alpha
 from stages.encode.video import write_video
 from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look
 

@@ -22,7 +22,7 @@ import pytest
 from daemon.errors import AvatarError, MachineError, ResultError, UnknownError
 from stages.context import Context
 from stages.encode import ffmpeg_command as encoder
-from stages.encode.mp4_probe import probe_mp4
+from stages.encode.formats.mp4_probe import probe_mp4
 from stages.encode.video import write_video
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import FFMPEG_ENV, FfmpegProcess, ffmpeg_error, ffmpeg_path

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 import stages.face
 from stages.context import Context
@@ -26,14 +25,6 @@ pytestmark = pytest.mark.usefixtures("models")
 
 FloatArray = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module", params=["drawn", "photo"])
-def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
-    picture: Image.Image = drawn() if request.param == "drawn" else smiling()
-    ctx = job(tmp_path_factory.mktemp(request.param) / "job", picture)
-    stages.face.run(ctx)
-    return ctx
 
 
 def landmarks_of(ctx: Context) -> FloatArray:

@@ -12,10 +12,10 @@ import torch
 from daemon.errors import MachineError, UnknownError
 from stages.musetalk.device import choose_placement
 from stages.musetalk.forward import ForwardPass
-from stages.musetalk.group_norm import group_norm_channels_last
-from stages.musetalk.layers import attend
+from stages.musetalk.networks.group_norm import group_norm_channels_last
+from stages.musetalk.networks.layers import attend
+from stages.musetalk.networks.vae import Vae
 from stages.musetalk.painter import Painter
-from stages.musetalk.vae import Vae
 from tests.support.cuda.driver import Driver, install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor

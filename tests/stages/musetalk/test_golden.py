@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from stages.musetalk import audio_windows, blend, weights
+from stages.musetalk import audio_windows, blend
 from stages.musetalk import face_box as boxes
 from stages.musetalk import mask as region
 from stages.musetalk import painter as painting
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import Placement
-from stages.musetalk.layers import Resnet
 from stages.musetalk.mel import log_mel
+from stages.musetalk.networks import weights
+from stages.musetalk.networks.layers import Resnet
+from stages.musetalk.networks.unet import UNet, UNetShape
+from stages.musetalk.networks.vae import Vae, VaeShape
+from stages.musetalk.networks.whisper import WhisperEncoder, WhisperShape
 from stages.musetalk.painter import Painter
-from stages.musetalk.unet import UNet, UNetShape
-from stages.musetalk.vae import Vae, VaeShape
-from stages.musetalk.whisper import WhisperEncoder, WhisperShape
 from tests.support.musetalk_golden import INPUTS, MODELS, Array, arrays, box, distance, near, picture, tables
 
 CPU = torch.device("cpu")

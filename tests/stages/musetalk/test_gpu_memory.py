@@ -21,8 +21,8 @@ from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
 from stages.musetalk import gpu_memory, paint
 from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch
-from stages.musetalk.unet import UNet, UNetShape
-from stages.musetalk.vae import Vae, VaeShape
+from stages.musetalk.networks.unet import UNet, UNetShape
+from stages.musetalk.networks.vae import Vae, VaeShape
 
 pytestmark = pytest.mark.usefixtures("models")
 

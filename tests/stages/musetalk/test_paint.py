@@ -31,7 +31,7 @@ from stages.lipsync.painted_mouth import PaintedMouths
 from stages.lipsync.registry import ENGINES
 from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
-from stages.musetalk.face_parser import FaceParser
+from stages.musetalk.networks.face_parser import FaceParser
 from stages.musetalk.portrait import PortraitCache
 from tests.support import picture_jobs
 from tests.support.musetalk_golden import MODELS

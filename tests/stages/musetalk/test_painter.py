@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from daemon.errors import MachineError, UnknownError
-from stages.musetalk import audio_windows, weights
+from stages.musetalk import audio_windows
 from stages.musetalk import painter as painting
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.forward import ForwardPass
+from stages.musetalk.networks import weights
 from stages.musetalk.painter import Painter
 from tests.conftest import ROOT
 from tests.support.musetalk_golden import INPUTS, MODELS, arrays

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from daemon.errors import MachineError
-from stages.musetalk import weights
 from stages.musetalk.device import Placement
+from stages.musetalk.networks import weights
 from stages.musetalk.painter import Painter
 from tests.support.musetalk_golden import MODELS, arrays
 

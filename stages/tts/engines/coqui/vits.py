@@ -48,7 +48,7 @@ class VitsNetwork:
         self._blanks = bool(config.add_blank)
 
     def knows(self, char: str) -> bool:
-        """True if the network was trained with this character."""
+        """Return whether the network was trained with this character."""
         return char in self._ids
 
     def say(self, chars: Sequence[str], speaker: int | None, speed: float, seed: int) -> tuple[Samples, list[int]]:

@@ -44,6 +44,7 @@ def _describe_python(modules: list[str], packages: list[str]) -> dict[str, objec
 
 
 def main() -> None:
+    """Run the host; with `--look`, print as JSON what this Python has and lacks."""
     if sys.argv[1:2] == ["--look"]:
         print(json.dumps(_describe_python(sys.argv[2].split(","), sys.argv[3].split(","))))
         return

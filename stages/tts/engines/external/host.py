@@ -88,6 +88,7 @@ def serve_requests(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def main() -> None:
+    """Answer the requests on stdin, until it is closed."""
     # Libraries print to stdout, so answers get their own file descriptor and stdout becomes stderr.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

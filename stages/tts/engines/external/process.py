@@ -62,6 +62,7 @@ class EngineProcess:
 
     @property
     def alive(self) -> bool:
+        """Whether the program runs."""
         return self._process.poll() is None
 
     def send(self, message: Mapping[str, Any]) -> None:

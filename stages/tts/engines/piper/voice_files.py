@@ -50,6 +50,7 @@ def find_networks(models: Path) -> Iterator[Path]:
 
 
 def settings_file(network: Path) -> Path:
+    """Return the path of a network's settings, which lie beside it."""
     return network.with_name(f"{network.name}.json")
 
 

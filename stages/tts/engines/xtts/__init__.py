@@ -46,7 +46,7 @@ def _verify(settings: Settings) -> Missing | None:
 ENGINE = TtsEngine(
     "xtts", voices.list_xtts_voices, _load, packages=coqui_library.PACKAGES, pins=coqui_library.PINS, extra="xtts",
     models={"xtts": PARTS},
-    needs=TextNeeds(least_letters=15, in_words=True),  # it babbles on after "Yes." and says "1990" as a number
+    needs=TextNeeds(least_letters=15, in_words=True),  # it adds sounds after "Yes." and says "1990" as a number
     tries=lambda settings: settings.stages.tts.xtts.attempts,
     refused=voices.licence_missing, missing=voices.files_missing, verify=_verify,
     wanted=lambda settings: settings.stages.tts.xtts.accept_licence,

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 from daemon.errors import MachineError
-from daemon.system import fs
 from daemon.system.installation import Missing, how_to_fetch_models
+from daemon.system.json_files import replace_json
 from stages.model_files.catalogue import sha256_of
 from stages.tts.engines.xtts.model_files import PARTS
 
@@ -73,5 +73,5 @@ def _read_sha256(path: Path, cache: Path) -> str:
     found = sha256_of(path)
     with contextlib.suppress(PermissionError):  # some users may read the model but not write the cache
         note.parent.mkdir(parents=True, exist_ok=True)
-        fs.replace_json(note, {"mark": mark, "sha256": found}, durable=False)
+        replace_json(note, {"mark": mark, "sha256": found}, durable=False)
     return found

@@ -86,7 +86,7 @@ class XttsNetwork:
         return str(self.model.tokenizer.preprocess_text(text, language.partition("-")[0]))
 
     def fits(self, text: str, language: str) -> bool:
-        """True if a text is within the model's limits of characters and of tokens."""
+        """Return whether a text is within the model's limits of characters and of tokens."""
         tokenizer = self.model.tokenizer
         if len(text) >= tokenizer.char_limits[language.partition("-")[0]]:
             return False

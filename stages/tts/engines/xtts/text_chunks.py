@@ -40,7 +40,7 @@ def model_language(tag: str) -> str:
 
 
 def has_letters(text: str) -> bool:
-    """True if the text contains a letter or digit. For other text the network babbles until it is stopped."""
+    """Return whether the text contains a letter or digit. For other text the network makes sounds without end."""
     return any(map(str.isalnum, text))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -10,13 +9,11 @@ import numpy as np
 import pytest
 
 import stages.tts
-from stages.lipsync.visemes import PHONES
-from stages.tts.engines.assets import hibari_file
-from stages.tts.engines.durations import PAD, Utterance, phones_of
-from stages.tts.phonemes import front_end, sound_replacements
+from stages.tts.phonemes import front_end
 from stages.tts.phonemes.reading import NO_WORD
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
+from tests.support.phonemes import check_phonemes
 from tests.support.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -110,19 +107,10 @@ HAN = [bytes((row, cell)).decode("gb2312", "ignore") for row in range(0xB0, 0xD8
 )
 def test_the_network_and_the_mouth_know_every_sound(language: str, words: list[str]) -> None:
     # Given every character in everyday use, or every pair of kana
-    known = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
     readings = [front_end(language).read([word], {}) for word in words]
-    # Then none is silent, each phoneme is in the network's alphabet
+    # Then none is silent, each phoneme is in the network's alphabet, and each phone has a mouth
     assert all(reading.chars for reading in readings)
-    chars = sorted({char for reading in readings for char in reading.chars})
-    assert [char for char in chars if char not in known] == []
-    # And each that is a phone, and no mark on the one before it, has a mouth
-    line = (PAD, "a", *chars, PAD)
-    phones = phones_of(Utterance(np.zeros(600 * len(line), np.float32), line, (0,) * len(line), (1,) * len(line)))
-    assert len(phones) > 20
-    assert [
-        phone.phone for phone in phones if sound_replacements(language).get(phone.phone, phone.phone) not in PHONES
-    ] == []
+    check_phonemes(language, (reading.chars for reading in readings))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
@@ -16,19 +15,17 @@ import pytest
 
 import stages.tts
 from daemon.errors import AvatarError
-from stages.lipsync.visemes import PHONES
 from stages.tts.alignment.forced import align_file
-from stages.tts.engines.assets import hibari_file
 from stages.tts.engines.choose import VoiceChoice
-from stages.tts.engines.durations import PAD, Utterance, phones_of
 from stages.tts.engines.kokoro import model_files
-from stages.tts.phonemes import front_end, sound_replacements
+from stages.tts.phonemes import front_end
 from stages.tts.phonemes.reading import Reading
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
+from tests.support.phonemes import check_phonemes
 from tests.support.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -105,17 +102,8 @@ def test_the_network_and_the_mouth_know_every_sound(language: str) -> None:
     # Given all triples that a language's letters make
     letters = LETTERS[language]
     words = ["".join(triple) for triple in product(letters, letters, letters[:6] + "n")]
-    known = json.loads(hibari_file("vocab.json").read_text(encoding="utf-8"))
-    chars = sorted({char for word in words for char in front_end(language).read([word], {}).chars})
-    # Then each phoneme is in the network's alphabet
-    assert [char for char in chars if char not in known] == []
-    # And each that is a phone, and no mark on the one before it, has a mouth
-    line = (PAD, "a", *chars, PAD)
-    phones = phones_of(Utterance(np.zeros(600 * len(line), np.float32), line, (0,) * len(line), (1,) * len(line)))
-    assert len(phones) > 20
-    assert [
-        phone.phone for phone in phones if sound_replacements(language).get(phone.phone, phone.phone) not in PHONES
-    ] == []
+    # Then each phoneme is in the network's alphabet, and each phone has a mouth
+    check_phonemes(language, (front_end(language).read([word], {}).chars for word in words))
 
 
 def with_voices(folder: Path, *names: str) -> Path:

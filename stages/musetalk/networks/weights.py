@@ -19,11 +19,11 @@ from torch.nn import functional
 from daemon.errors import MachineError
 from daemon.system.installation import how_to_fetch_models
 from stages.model_files.catalogue import check_model_files
-from stages.musetalk.face_parser import FaceParser
 from stages.musetalk.model_files import MODELS
-from stages.musetalk.unet import UNet, UNetShape
-from stages.musetalk.vae import LATENT_CHANNELS, Vae, VaeShape
-from stages.musetalk.whisper import WhisperEncoder, WhisperShape
+from stages.musetalk.networks.face_parser import FaceParser
+from stages.musetalk.networks.unet import UNet, UNetShape
+from stages.musetalk.networks.vae import LATENT_CHANNELS, Vae, VaeShape
+from stages.musetalk.networks.whisper import WhisperEncoder, WhisperShape
 
 State = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from daemon.config.stage_settings import EncodeStage
 from daemon.errors import LackingError
-from stages.encode.encoders import VideoEncoder
 from stages.encode.formats import OutputFormat
+from stages.encode.formats.encoders import VideoEncoder
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.ffmpeg_encoders import forget_trials, listed_encoders, why_encoder_fails
 

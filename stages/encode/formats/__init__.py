@@ -11,10 +11,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from daemon.jobs.video_files import VideoFormat, video_file
-from stages.encode import encoders
-from stages.encode.encoders import VideoEncoder
-from stages.encode.mp4_probe import Movie, probe_mov_with_alpha, probe_mp4
-from stages.encode.webm_probe import probe_webm, probe_webm_with_alpha
+from stages.encode.formats import encoders
+from stages.encode.formats.encoders import VideoEncoder
+from stages.encode.formats.mp4_probe import Movie, probe_mov_with_alpha, probe_mp4
+from stages.encode.formats.webm_probe import probe_webm, probe_webm_with_alpha
 
 #: Options of MP4 and MOV: an index at the front, so that playing needs no seeking; and a time scale in ticks per second that is a
 #: multiple of every frame rate's numerator and of the sample rate, so that durations in the file are exact.

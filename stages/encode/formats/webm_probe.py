@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-from stages.encode.mp4_probe import Movie, Stream
+from stages.encode.formats.mp4_probe import Movie, Stream
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.musetalk.group_norm import GroupNorm
+from stages.musetalk.networks.group_norm import GroupNorm
 
 
 class Resnet(nn.Module):
@@ -25,6 +25,7 @@ class Resnet(nn.Module):
         self.conv_shortcut = nn.Conv2d(channels, out_channels, 1) if channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute [batch, out_channels, height, width] from [batch, channels, height, width]."""
         hidden = self.conv1(self.norm1.with_silu(x))
         hidden = self.conv2(self.norm2.with_silu(hidden))
         return torch.add(self.conv_shortcut(x), hidden)
@@ -38,6 +39,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute [batch, channels, 2 height, 2 width] from [batch, channels, height, width]."""
         enlarged: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
         return enlarged
 
@@ -51,6 +53,7 @@ class Downsample(nn.Module):
         self._all_round = all_round
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute [batch, channels, height / 2, width / 2] from [batch, channels, height, width]."""
         halved: Tensor = self.conv(x if self._all_round else functional.pad(x, (0, 1, 0, 1)))
         return halved
 

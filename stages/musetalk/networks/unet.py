@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.musetalk.group_norm import GroupNorm
-from stages.musetalk.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
+from stages.musetalk.networks.group_norm import GroupNorm
+from stages.musetalk.networks.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
 
 _EPS, _EPS_TRANSFORMER = 1e-5, 1e-6
 

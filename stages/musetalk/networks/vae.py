@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stages.musetalk.group_norm import GroupNorm
-from stages.musetalk.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
+from stages.musetalk.networks.group_norm import GroupNorm
+from stages.musetalk.networks.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
 
 _EPS = 1e-6
 LATENT_CHANNELS = 4

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stages.musetalk.layers import attend
+from stages.musetalk.networks.layers import attend
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""Finds the files that manifests name also where their names are written otherwise in the inbox."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.errors import JobError
+from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, ignored
+from daemon.jobs.untrusted import printable
+from daemon.system.safe_open import open_below, open_inside, opened_root
+from daemon.system.spelling import composed, folded
+
+#: Files that people are told of where one of them may be meant.
+SIMILAR = 10
+#: Mistyped names: so many are told, at least so much alike (difflib's ratio), in folders of at most so many files.
+CLOSE, CLOSE_RATIO, COMPARED = 3, 0.75, 500
+
+
+class Spelled(NamedTuple):
+    """A file that a manifest names.
+
+    Attributes:
+        asked: its path below the inbox as the manifest has it.
+        name: the path as it is there; `asked` where it is not there.
+        similar: names of files one of which may be meant, where it is not there.
+    """
+
+    asked: str
+    name: str
+    similar: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str | None:
+        """What to say where a file was taken whose name differs in capital letters."""
+        if composed(self.name) == composed(self.asked):
+            return None
+        return (
+            f"{_shown(self.asked)} is not there; {_shown(self.name)} was taken, the only file of that name but for capital "
+            "letters."
+        )
+
+    @property
+    def hint(self) -> str | None:
+        """What to say where the file is not there and others are that may be meant."""
+        if not self.similar:
+            return None
+        others = ", ".join(map(_shown, self.similar[:SIMILAR]))
+        return (
+            f"{_shown(self.asked)} is not there, but {others} {'is' if len(self.similar) == 1 else 'are'}. Write the name of the "
+            "file in the manifest as it is."
+        )
+
+
+def _shown(path: str) -> str:
+    return printable(os.path.basename(path))
+
+
+class CompanionNames:
+    """Looks names up in the folders of the inbox; each folder is read once.
+
+    Args:
+        root: the inbox.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        #: What lies in folders that names were looked up in, by the form in which names are compared.
+        self._listings: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, name: str) -> Spelled:
+        """Find a file that a manifest names, also where its name is written otherwise: with letters composed or not, or, where
+        only one such file is there, with other capitals.
+
+        Args:
+            name: path below the inbox.
+        """
+        folder = ""
+        *above, last = name.split("/")
+        for part in above:
+            found = self._like(folder, part)
+            if len(found) != 1:
+                return Spelled(name, name)
+            folder = os.path.join(folder, found[0])
+        found = self._like(folder, last)
+        if len(found) == 1:
+            return Spelled(name, os.path.join(folder, found[0]))
+        return Spelled(name, name, tuple(found) or self._of_other_kinds(folder, last))
+
+    def _like(self, folder: str, part: str) -> list[str]:
+        """Return the names in a folder that stand for this one: itself, or else its letters, or else all but its capitals."""
+        found = self._listing(folder).get(folded(part), [])
+        for same in (part.__eq__, lambda name: composed(name) == composed(part)):
+            if exact := [name for name in found if same(name)]:
+                return exact
+        return found
+
+    def _of_other_kinds(self, folder: str, name: str) -> tuple[str, ...]:
+        """Return files of the same name with another ending, of which one may be meant."""
+        stem = folded(os.path.splitext(name)[0])
+        names = (one for found in self._listing(folder).values() for one in found)
+        return tuple(
+            sorted(
+                one
+                for one in names
+                if folded(one.split(".")[0]) == stem and not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
+            )
+        )
+
+    def resembling(self, name: str) -> tuple[str, ...]:
+        """Return names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes a
+        while, so it is asked once for each job that fails, and not of folders with very many files.
+        """
+        folder, last = os.path.split(name)
+        listing = self._listing(folder)
+        if len(listing) > COMPARED:
+            return ()
+        close = difflib.get_close_matches(folded(last), listing, CLOSE, CLOSE_RATIO)
+        names = (one for like in close for one in listing[like])
+        return tuple(one for one in names if not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS)))
+
+    def _listing(self, folder: str) -> dict[str, list[str]]:
+        known = self._listings.get(folder)
+        if known is None:
+            known = self._listings[folder] = {}
+            with contextlib.suppress(OSError, ValueError), self._opened_folder(folder) as fd, os.scandir(fd) as entries:
+                for entry in entries:
+                    if not ignored(entry.name):
+                        known.setdefault(folded(entry.name), []).append(entry.name)
+        return known
+
+    @contextlib.contextmanager
+    def _opened_folder(self, folder: str) -> Iterator[int]:
+        with opened_root(self._root) as root:
+            fd = open_below(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def opened_companion(inbox: Path, found: Spelled, resembling: Callable[[str], tuple[str, ...]]) -> Iterator[int]:
+    """Open a file that a manifest names.
+
+    Args:
+        resembling: gives the names of files that may be meant, for a name that is not there.
+
+    Raises:
+        JobError: what `open_inside` raises; `file-missing` names the files that may be meant.
+        Postponed: somebody holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = stack.enter_context(open_inside(inbox, found.name))
+        except JobError as exc:
+            if exc.code != "file-missing":
+                raise
+            meant = found._replace(similar=found.similar or resembling(found.asked))
+            if meant.hint is None:
+                raise
+            raise JobError(exc.code, meant.hint, "Mend the manifest, and drop it again.") from exc
+        yield fd

@@ -1,0 +1,42 @@
+"""Tells from a file's name in the inbox what it is: a manifest, a request file, or what a program keeps for itself."""
+
+from __future__ import annotations
+
+import re
+
+MANIFESTS = (".yaml", ".yml")
+#: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
+REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
+#: Names that programs give to what they have not finished writing.
+UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
+#: What synchronisers add to the name of a copy that they put beside a file when two people changed it at once.
+_PATTERNS = (
+    r"\.sync-conflict-",  # Syncthing
+    # Dropbox and Nextcloud, in the languages they speak: (Anna's conflicted copy 2026-01-02), (conflicted copy 2026-01-02 120000)
+    r"\([^()]*\b(conflicted copy|in konflikt stehende kopie|copie en conflit|copia en conflicto|copia in conflitto)\b[^()]*\)",
+    r"\((case|selective sync|unicode encoding|whitespace) conflict[^()]*\)",  # Dropbox
+    r"_conflict-\d{8}-\d{6}",  # ownCloud, older Nextcloud
+    r"-(DESKTOP|LAPTOP)-[0-9A-Z]{7,8}( ?\(?\d+\)?)?\.[^.]+$",  # OneDrive adds the name of the computer
+    r"\[conflict( \d+)?\]",  # Google Drive
+    r"\.conflict\.[^.]+$",  # Resilio Sync
+)
+_CONFLICT = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.IGNORECASE)
+
+
+def ignored(name: str) -> bool:
+    """Return whether a name is never that of a finished drop: hidden, temporary, a lock, or a copy made by a synchroniser."""
+    return is_passed_over(name) or is_conflict_copy(name)
+
+
+def is_passed_over(name: str) -> bool:
+    """Return whether a program made a file for itself, so that people need no word about it."""
+    return (
+        name.startswith((".", "~$", "~lock", "~WR", "#"))
+        or name.endswith(("~", "#"))
+        or name.lower().endswith(UNFINISHED)
+    )
+
+
+def is_conflict_copy(name: str) -> bool:
+    """Return whether a file has a name that only a synchroniser gives. Nobody asked for such a copy, so it is no job."""
+    return _CONFLICT.search(name) is not None

@@ -1,0 +1,97 @@
+"""Reads manifests while they still lie in the inbox: which files they name, and how many jobs they make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from daemon.config import Settings
+from daemon.errors import AvatarError, JobError, Postponed
+from daemon.intake.drop import Drop, Look
+from daemon.intake.job_builder import JOB_BYTES
+from daemon.intake.result_names import ResultNames
+from daemon.intake.scanner import InboxScanner
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.untrusted import parse_untrusted, read_manifest
+
+
+class Contents(NamedTuple):
+    """What was read of a manifest that waits: its files, by their path below the inbox, and the first result name it asks for.
+
+    `jobs`: number of its documents. `held`: it could not be read, since somebody holds it.
+    """
+
+    look: Look
+    files: list[str]
+    output: str
+    jobs: int
+    held: str = ""
+
+
+class ManifestContents:
+    """Remembers what was read of each manifest; it is read again when it has changed.
+
+    Args:
+        inbox: gives the scanner of the inbox.
+        results: is told the result names that a manifest asks for.
+    """
+
+    def __init__(self, settings: Settings, inbox: Callable[[], InboxScanner], results: ResultNames) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._results = results
+        self._known: dict[str, Contents] = {}
+
+    def forget(self, name: str) -> None:
+        """Forget a manifest; `name`: its path below the inbox."""
+        self._known.pop(name, None)
+
+    def keep(self, present: set[str]) -> None:
+        """Forget all manifests but the present ones."""
+        for name in self._known.keys() - present:
+            del self._known[name]
+
+    def jobs(self, name: str) -> int:
+        """Return how many jobs a manifest makes; 1 if it was not read."""
+        return self._known[name].jobs if name in self._known else 1
+
+    def is_read(self, drop: Drop) -> bool:
+        """Return whether the manifest was read as it is now."""
+        return drop.name in self._known and self._known[drop.name].look == drop.look
+
+    def size(self, drop: Drop) -> int:
+        """Return the bytes that a manifest's jobs take on the spool's disk. Jobs share copies of files and manifest."""
+        known = self._known.get(drop.name)
+        if known is None:
+            return 0
+        files = sum(self._inbox().size(self._inbox().spelled(name).name) for name in known.files)
+        return files + known.look.size + known.jobs * JOB_BYTES
+
+    def of(self, drop: Drop) -> Contents:
+        """Return what a manifest that still lies in the inbox asks for; it is read once as long as it does not change."""
+        known = self._known.get(drop.name)
+        if known is None or not self.is_read(drop) or known.held:
+            try:
+                documents = self._documents(drop)
+            except Postponed as exc:
+                known = Contents(drop.look, [], "", 0, str(exc))
+            else:
+                base = os.path.dirname(drop.name)
+                manifests = [document for document in documents if isinstance(document, Manifest)]
+                files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
+                outputs = [manifest.output for manifest in manifests if manifest.output]
+                known = Contents(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)))
+                self._results.expect(drop.name, [drop.stem, *outputs])
+            self._known[drop.name] = known
+        return known
+
+    def _documents(self, drop: Drop) -> list[Manifest | JobError]:
+        limits = self._settings.intake
+        try:
+            data = read_manifest(self._settings.paths.inbox, drop.name, limits.max_manifest_bytes)
+        except Postponed:
+            raise
+        except (AvatarError, OSError):
+            return []
+        return parse_untrusted(data, limits.max_documents)

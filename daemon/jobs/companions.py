@@ -1,0 +1,46 @@
+"""Marks the keys of a manifest that name files next to it, and says what their copies are called."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from daemon.jobs.manifest_values import FileName
+
+if TYPE_CHECKING:
+    from daemon.jobs.manifest import Manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Companion:
+    """Marks a key that names a file next to the manifest. The job waits for the file, copies it, and keeps it for a retry.
+
+    Attributes:
+        is_file: returns whether a value of the key, in a manifest, names a file.
+        option: help of the option `--KEY FILE` of `avatar submit`, which brings the file into the inbox; None: the key's
+            description. Empty: there is no option.
+        letter: short form of that option.
+    """
+
+    is_file: Callable[[str, Manifest], bool] = lambda value, manifest: True
+    option: str | None = None
+    letter: str = ""
+
+
+#: Type of a key whose value always names such a file.
+CompanionFile = Annotated[FileName, Companion()]
+
+
+def companion_marks(annotation: Any) -> Iterator[Companion]:
+    """Yield the `Companion` marks in a type, such as those in `CompanionFile | None`."""
+    for part in getattr(annotation, "__metadata__", ()):
+        if isinstance(part, Companion):
+            yield part
+    for inner in get_args(annotation):
+        yield from companion_marks(inner)
+
+
+def copy_name(key: str) -> str:
+    """Return the file name, in the job's folder, of the copy of the file that a key names."""
+    return f"source.{key}"

@@ -1,0 +1,162 @@
+"""Defines the types of single values in a manifest: what may be written, and the form in which it is kept.
+
+Each type is a pydantic annotation with a check before it. A check raises ValueError with the rest of the sentence "KEY …".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
+
+from daemon.config.lexicon import Lexicon, check_lexicon
+from daemon.jobs.language import language_tag
+from daemon.jobs.video_files import VIDEO_ENDINGS
+from daemon.jobs.yaml_positions import PlainScalar
+
+#: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
+FRAME_RATES: dict[str, Fraction] = {
+    "23.976": Fraction(24000, 1001),
+    "24": Fraction(24),
+    "25": Fraction(25),
+    "29.97": Fraction(30000, 1001),
+    "30": Fraction(30),
+    "50": Fraction(50),
+    "59.94": Fraction(60000, 1001),
+    "60": Fraction(60),
+}
+MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
+MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
+MAX_ASPECT = 4  # longer side over shorter side
+
+_SIZE = re.compile(r"(\d{2,5})\s*[x×]\s*(\d{2,5})")
+_ASPECT = re.compile(r"(\d{1,3})\s*:\s*(\d{1,3})")
+
+
+def _frame_rate(value: object) -> str:
+    text = str(value).strip().removesuffix("fps").strip()
+    if text in FRAME_RATES:
+        return text
+    for name, rate in FRAME_RATES.items():
+        if text in (f"{rate.numerator}/{rate.denominator}", f"{float(rate)}"):
+            return name
+    raise ValueError(f"must be one of {', '.join(FRAME_RATES)}")
+
+
+def _size(value: object) -> str:
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError("must be WIDTHxHEIGHT in pixels, such as 720x720")
+    sides = [int(side) for side in match.groups()]
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise ValueError(f"sides must be between {MIN_SIDE} and {MAX_SIDE} px")
+    if any(side % 2 for side in sides):
+        raise ValueError("sides must be even numbers (H.264 stores colour for pairs of pixels)")
+    return f"{sides[0]}x{sides[1]}"
+
+
+def _aspect(value: object) -> str:
+    match = _ASPECT.fullmatch(str(value).strip())
+    if match is None or not 1 / MAX_ASPECT <= int(match[1]) / max(1, int(match[2])) <= MAX_ASPECT or int(match[2]) == 0:
+        raise ValueError(f"must be WIDTH:HEIGHT, such as 9:16, and at most {MAX_ASPECT}:1 or 1:{MAX_ASPECT}")
+    return f"{int(match[1])}:{int(match[2])}"
+
+
+def _face(value: object) -> str:
+    text = str(value).strip()
+    if text in ("largest", "center") or (text.isdecimal() and int(text) < 100):
+        return text
+    raise ValueError("must be largest, center, or the number of the face counted from the left, starting at 0")
+
+
+def _file_name(value: object) -> str:
+    """Check the name of a file next to the manifest: relative and without `..`. Links are checked when it is opened."""
+    text = str(value).strip()
+    parts = text.replace("\\", "/").split("/")
+    if not text or "\0" in text:
+        raise ValueError("must name a file")
+    if any(ord(char) < 32 for char in text):
+        raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
+    if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
+        raise ValueError("must name a file next to the manifest")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes long")
+    if any(part.startswith(".") and part != "." for part in parts):
+        raise ValueError("must not name a hidden file or folder")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+#: Backgrounds that are neither a colour nor a file; `green` is the usual colour for chroma keying.
+BACKGROUNDS = ("keep", "blur", "green", "transparent")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def _background(value: object) -> str:
+    text = str(value).strip()
+    if text in BACKGROUNDS or _COLOUR.fullmatch(text):
+        return text.lower()
+    if text.startswith("#") or "." not in text:
+        raise ValueError(f"must be {', '.join(BACKGROUNDS)}, a colour such as #1a2b3c, or a picture file")
+    return _file_name(value)
+
+
+def _output_name(value: object) -> str:
+    text = str(value).strip()
+    for ending in VIDEO_ENDINGS:
+        text = text.removesuffix(ending)
+    if not text or text.startswith(".") or any(c in text for c in "/\\\0") or not text.isprintable():
+        raise ValueError("must be a plain file name without folders")
+    if len(text.encode()) > 200:
+        raise ValueError("must be at most 200 bytes long")
+    return text
+
+
+def _title(value: object) -> str:
+    text = str(value).strip()
+    if not text or not text.isprintable():
+        raise ValueError("must be one line of text")
+    if len(text) > 200:
+        raise ValueError("must be at most 200 characters long")
+    return text
+
+
+def _priority(value: object) -> object:
+    names = {"low": -10, "normal": 0, "high": 10}
+    return names.get(str(value).strip().lower(), value)
+
+
+def _checked_lexicon(value: object) -> object:
+    if isinstance(value, dict):
+        check_lexicon(value)
+    return value
+
+
+def _moment(value: object) -> float | str:
+    """A number is seconds; in a manifest file it is written without quotes."""
+    try:
+        seconds = float(value) if isinstance(value, (PlainScalar, int, float)) else None
+    except ValueError:
+        seconds = None
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise ValueError("must be 0 s or later")
+    if seconds is None and not any(map(str.isalnum, str(value))):
+        raise ValueError("must be seconds from the start, or a word of the text")
+    return str(value).strip() if seconds is None else seconds
+
+
+FrameRate = Annotated[str, BeforeValidator(_frame_rate, json_schema_input_type=str | float)]
+Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
+Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
+FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
+FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
+Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
+Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
+OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
+Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
+Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
+CheckedLexicon = Annotated[Lexicon, BeforeValidator(_checked_lexicon)]
+#: Seconds from the start, or a word of the text.
+Moment = Annotated[float | str, BeforeValidator(_moment, json_schema_input_type=float | str)]

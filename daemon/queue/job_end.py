@@ -1,0 +1,37 @@
+"""Says what is left of a job that has ended: the files that stay in its folder, and the error that people are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.errors import AvatarError, JobError
+from daemon.jobs.companions import copy_name
+from daemon.jobs.manifest import COMPANIONS
+from daemon.system import fs
+
+#: Files that a finished job keeps. Its results are in the outbox; the rest can be computed again.
+KEPT = frozenset({"job.json", "manifest.yaml", "deliver.done.json"})
+#: Files that a failed job keeps: also those that a retry needs.
+KEPT_FAILED = frozenset({"job.json", "job.json.bad", "manifest.yaml", *map(copy_name, COMPANIONS)})
+
+#: The error of a cancelled job where nobody is known to have cancelled it.
+CANCELLED = JobError("cancelled", "The job was cancelled.", "Drop the manifest again, or use `avatar jobs retry`.")
+
+
+def cancelled_by(by: str) -> JobError:
+    """Return the error of a job that somebody cancelled. `by`: who, as the request said; empty if it is not known."""
+    return JobError(CANCELLED.code, f"{by} cancelled the job.", CANCELLED.hint) if by else CANCELLED
+
+
+def quarantine_error(reason: str) -> AvatarError:
+    """Return the error of a quarantined job. `reason`: one sentence."""
+    return JobError(
+        "quarantined", reason, "Look at the history in `avatar jobs show`; `avatar jobs retry` tries again."
+    )
+
+
+def remove_bulky_files(directory: Path, keep: frozenset[str]) -> None:
+    """Remove all files of a finished job but those named in `keep`."""
+    for path in sorted(directory.iterdir()):
+        if path.name not in keep:
+            fs.remove(path)

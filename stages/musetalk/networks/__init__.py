@@ -1,0 +1,1 @@
+"""The networks of MuseTalk as PyTorch modules, and the loading of their weights from the published files."""
