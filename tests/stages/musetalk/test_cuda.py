@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,7 +36,8 @@ def driver() -> Iterator[Driver]:
         yield installed
 
 
-def load(precision: str = "float32", budget_mb: int = 5600, batch: int = 0) -> Painter:
+def load(precision: str = "float32", budget_mb: int = 5600, batch: int = 2) -> Painter:
+    """Load the tiny engine by the product's own door; two frames a pass, because the processor does the stand-in's work."""
     return Painter.load("musetalk", MODELS, choose_placement(precision), budget_mb, batch)  # type: ignore[arg-type]
 
 
@@ -44,7 +46,13 @@ def crop() -> npt.NDArray[np.uint8]:
 
 
 def tokens() -> torch.Tensor:
+    """The tokens of three frames."""
     return torch.from_numpy(arrays("audio")["tokens"])
+
+
+@functools.cache
+def painted_by_the_processor() -> npt.NDArray[np.uint8]:
+    return paint(load_painter())
 
 
 def paint(painter: Painter, groups: int = 1) -> npt.NDArray[np.uint8]:
@@ -53,11 +61,10 @@ def paint(painter: Painter, groups: int = 1) -> npt.NDArray[np.uint8]:
 
 def test_a_gpu_paints_what_the_processor_paints_and_gives_everything_back(driver: Driver) -> None:
     # Given what the processor paints
-    host = load_painter()
-    want = np.concatenate(list(host.patches(host.latents(crop()), [tokens()] * 3)))
+    want = np.tile(painted_by_the_processor(), (2, 1, 1, 1))
     # When the product's own door loads the engine on a GPU and paints
     painter = load()
-    got = paint(painter, 3)
+    got = paint(painter, 2)
     # Then the pass was recorded, the patches are the same, and after unloading neither memory nor a limit is left
     assert painter.recorded == "CUDA graph"
     assert np.abs(got.astype(int) - want).max() <= 1
@@ -71,42 +78,31 @@ def test_a_gpu_paints_what_the_processor_paints_and_gives_everything_back(driver
 def test_half_precision_on_a_gpu_is_float16_and_near_to_float32(driver: Driver) -> None:
     painter = load("auto")
     got = paint(painter)
-    host = load_painter()
-    want = np.concatenate(list(host.patches(host.latents(crop()), [tokens()])))
+    want = painted_by_the_processor()
     assert painter.placement.description == "cuda:0 (NVIDIA GeForce RTX 3080), float16"
     assert np.abs(got.astype(int) - want).mean() < 1.5
 
 
-def test_no_tensor_is_copied_to_another_layout_in_a_pass(driver: Driver) -> None:
-    # Given a warm engine
-    painter = load()
-    paint(painter)
-    driver.card.copies.clear()
-    # When a pass is computed anew, then no convolution and no norm finds its input in another layout than it works in
-    assert painter._pipeline is not None
-    painter._pipeline.forward_pass._compute()
-    assert driver.card.copies == []
-
-
-def test_waiting_for_a_gpu_takes_no_core(driver: Driver) -> None:
-    paint(load(), 4)
-    assert driver.blocking_events
-    assert not driver.spinning_waits
-
-
-def test_switches_of_cudnn_stay_as_they_were(driver: Driver) -> None:
+def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of_others(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
     seen: set[tuple[bool, bool]] = set()
-    painter = load()
     decode = Vae.decode
 
     def watched(self: Vae, latents: torch.Tensor) -> torch.Tensor:
         seen.add((torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32))
         return decode(self, latents)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Vae, "decode", watched)
-        paint(painter)
+    monkeypatch.setattr(Vae, "decode", watched)
+    # When it paints two groups
+    paint(load(), 2)
+    # Then no convolution and no norm found its input in another layout than it works in
+    assert driver.card.copies == []
+    # And whoever waited for the GPU slept
+    assert driver.blocking_events
+    assert not driver.spinning_waits
+    # And cuDNN chose its kernels by trial, without TF32, but only for this network
     assert seen == {(True, False)}
     assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
 
@@ -126,38 +122,25 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monk
     got = paint(painter)
     assert painter.recorded.startswith("eager: CUDA error: operation")
     assert driver.current == 0
-    host = load_painter()
-    assert np.abs(got.astype(int) - np.concatenate(list(host.patches(host.latents(crop()), [tokens()])))).max() <= 1
+    assert np.abs(got.astype(int) - painted_by_the_processor()).max() <= 1
 
 
 def test_memory_that_others_take_halves_the_batch_until_they_give_it_back(driver: Driver) -> None:
-    # Given an engine with a batch of two, and another program that takes nearly all memory
-    painter = load(batch=2)
-    want = paint(painter)
+    # Given an engine that painted with a batch of two, and another program that takes what this needed
+    painter, memory = load(), driver.card.memory
+    latents, held = painter.latents(crop()), driver.card.memory.reserved
+    memory.peak = held
+    assert len(np.concatenate(list(painter.patches(latents, [tokens()])))) == 3
+    whole, needed = memory.total - held, memory.peak - held
     painter._discard_pipeline()
-    memory = driver.card.memory
-    whole = memory.total - memory.reserved
-
-    def needs(batch: int) -> int:
-        """Bytes beyond the weights that painting takes."""
-        painter._whole_batch = batch
-        painter._discard_pipeline()
-        latents, held = painter.latents(crop()), memory.reserved
-        memory.peak = held
-        list(painter.patches(latents, [tokens()]))
-        return memory.peak - held
-
-    one, two = needs(1), needs(2)
-    assert one < two
-    painter._whole_batch = 2
-    painter._discard_pipeline()
-    memory.others = whole - (one + two) // 2
+    memory.others = whole - int(0.8 * needed)
     # When it paints, then with half the batch, and nothing is lost
-    assert np.array_equal(paint(painter), want)
+    got = np.concatenate(list(painter.patches(latents, [tokens()])))
+    assert np.abs(got.astype(int) - painted_by_the_processor()).max() <= 1
     assert painter.batch == 1
     # When the memory is free again, then the next video has the whole batch
     memory.others = 0
-    paint(painter)
+    next(painter.patches(latents, [tokens()]))
     assert painter.batch == 2
 
 
