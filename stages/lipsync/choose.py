@@ -57,8 +57,10 @@ def choose_engine(asked: str, check: Callable[[LipsyncEngine], EngineAvailabilit
     unfit = []
     for engine in ENGINES.values():
         if engine.models:
-            if not (why := _reason_against(engine, check(engine))):
-                return EngineChoice(engine, "its model files are complete and a CUDA GPU can be used")
+            availability = check(engine)
+            if not (why := _reason_against(engine, availability)):
+                found = availability.gpu.words if availability.gpu else "nothing is missing"
+                return EngineChoice(engine, f"its model files are complete, and there is a CUDA GPU: {found}")
             unfit.append(why)
     return choose_without_gpu(*unfit)
 
@@ -79,7 +81,7 @@ def _choose_named(engine: LipsyncEngine, check: Callable[[LipsyncEngine], Engine
             f"config.yaml asks for the engine {engine.name}, but {' or '.join(engine.packages)} is not installed.",
             f"{how_to_install_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
         )
-    if availability.gpu is None or availability.gpu.usable:
+    if availability.gpu is None or _is_there(availability.gpu):
         return EngineChoice(engine, "config.yaml asks for it")
     return EngineChoice(
         engine, f"config.yaml asks for it; it runs on the CPU, which is slow, because {availability.gpu.words}"
@@ -92,9 +94,14 @@ def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> 
         return f"the model files of {engine.name} are not complete ({availability.model_problem})"
     if not availability.packages:
         return f"{engine.name} needs {' or '.join(engine.packages)}, which is not installed"
-    if availability.gpu is not None and not availability.gpu.usable:
+    if availability.gpu is not None and not _is_there(availability.gpu):
         return f"{engine.name} would be slow, because {availability.gpu.words}"
     return ""
+
+
+def _is_there(gpu: CudaProbe) -> bool:
+    """True if it is usable, or busy: the models of other stages are unloaded for it, and a job waits for other programs."""
+    return gpu.state in ("usable", "busy")
 
 
 def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvailability:

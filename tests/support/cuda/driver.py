@@ -17,7 +17,7 @@ import pynvml
 import torch
 
 from tests.support.cuda.memory import CardMemory
-from tests.support.cuda.tensor import GPU, Card, CardMode, Recording
+from tests.support.cuda.tensor import GPU, Card, CardMode, Recording, cuda_error
 
 _UUID = "00000000-1111-2222-3333-444444444444"
 
@@ -65,7 +65,7 @@ class Driver:
 
     def init(self) -> None:
         if not self.count:
-            # torch/csrc/cuda/Module.cpp, THCPModule_initExtension → c10::cuda::device_count_ensure_non_zero
+            # c10/cuda/CUDAFunctions.cpp, device_count_ensure_non_zero
             raise RuntimeError("No CUDA GPUs are available")
         self.card.check()
 
@@ -221,7 +221,7 @@ def _graph_base(driver: Driver) -> type:
         def capture_end(self) -> None:
             if driver.card.recording is None:
                 # cudaErrorStreamCaptureInvalidated, which cudaStreamEndCapture returns after a call that may not be recorded
-                raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
+                raise cuda_error(901)
             driver.card.recording = None
 
         def replay(self) -> None:
@@ -304,6 +304,8 @@ def install(driver: Driver) -> Iterator[Driver]:
             _cudart=Runtime,
             _initialized=False,
             _queued_calls=[],
+            _lazy_seed_tracker=type(torch.cuda._lazy_seed_tracker)(),
+            default_generators=(torch.Generator(),),
             _cached_device_count=None,
             _tls=threading.local(),
             _get_device_properties=driver.get_properties,
@@ -323,6 +325,7 @@ def install(driver: Driver) -> Iterator[Driver]:
             nvmlDeviceGetCount=lambda: driver.count,
             nvmlDeviceGetHandleByUUID=lambda uuid: _nvml_handle(driver, uuid),
             nvmlDeviceGetHandleByIndex=lambda index: index,
+            nvmlDeviceGetName=lambda handle: driver.properties.name,
             nvmlDeviceGetMemoryInfo=lambda handle: _NvmlMemory(driver),
             nvmlSystemGetDriverVersion=lambda: "580.95.05",
             nvmlSystemGetCudaDriverVersion_v2=lambda: 13000,

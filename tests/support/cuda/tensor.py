@@ -27,6 +27,27 @@ _WITHOUT_GUARD: dict[Any, Callable[..., Any]] = {
 _MATRIX = ("aten::conv2d", "aten::convolution", "aten::linear", "aten::scaled_dot_product_attention")
 
 
+#: `cudaError_t`: cudaGetErrorString's words for some numbers.
+_CUDA_ERRORS = {
+    209: "no kernel image is available for execution on the device",
+    700: "an illegal memory access was encountered",
+    719: "unspecified launch failure",
+    900: "operation not permitted when stream is capturing",
+    901: "operation failed due to a previous error during capture",
+}
+
+
+def cuda_error(number: int) -> torch.AcceleratorError:
+    """Make the error that torch raises for an error of the CUDA runtime.
+
+    Its words are those of c10/cuda/CUDAException.cpp, c10_cuda_check_implementation; torch/csrc/Exceptions.cpp,
+    _new_accelerator_error_object, sets the number.
+    """
+    error = torch.AcceleratorError(f"CUDA error: {_CUDA_ERRORS[number]}\nCompile with `TORCH_USE_CUDA_DSA`")
+    error.error_code = number  # type: ignore[attr-defined]
+    return error
+
+
 class CardTensor(Tensor):
     """A tensor on the stand-in for the GPU; `numbers` is the processor's tensor behind it."""
 
@@ -80,23 +101,22 @@ class Card:
     Attributes:
         memory: the memory of the GPU.
         recording: the graph that is being recorded; None if there is none.
-        broken: the words that every call fails with from now on, as after a fault of the GPU; empty if it works.
+        broken: number of the error that every call fails with from now on, as after a fault of the GPU; 0 if it works.
         copies: names of kernels that found their input in another layout and copied it first.
     """
 
     def __init__(self, memory: CardMemory) -> None:
         self.memory = memory
         self.recording: Recording | None = None
-        self.broken = ""
+        self.broken = 0
         self.copies: list[str] = []
         self.kernels = 0
 
     def check(self) -> None:
         """Fail as every call does after a fault of the GPU."""
         if self.broken:
-            # c10/cuda/CUDAException.cpp: c10_cuda_check_implementation raises AcceleratorError with "CUDA error: " and the
-            # driver's words; the error stays with the context, so that every later call fails, too.
-            raise torch.AcceleratorError(f"CUDA error: {self.broken}\nCompile with `TORCH_USE_CUDA_DSA`")
+            # After such errors the CUDA runtime's context cannot be used: every later call returns the same error.
+            raise cuda_error(self.broken)
 
     def wait(self) -> None:
         """Wait for the GPU's work."""
@@ -104,7 +124,7 @@ class Card:
         if self.recording is not None:
             # cudaErrorStreamCaptureUnsupported of the CUDA runtime: nothing may wait for a stream that is being recorded.
             self.recording = None
-            raise torch.AcceleratorError("CUDA error: operation not permitted when stream is capturing")
+            raise cuda_error(900)
 
     def index(self, func: Any, args: Any) -> Any:
         """Read or write a part of a tensor on the GPU."""
@@ -138,6 +158,8 @@ class Card:
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:
             inner_kwargs["device"] = torch.device("cpu")
+        if target and not on_card:
+            torch.cuda._lazy_init()  # torch/csrc/utils/device_lazy_init.cpp, device_lazy_init: by the first tensor on the GPU
         inner_kwargs.pop("pin_memory", None)  # memory that the GPU can read; the processor's own is nothing else here
         made = self._compute(func, name, inner_args, inner_kwargs)
         if func._schema.is_mutable:
@@ -151,9 +173,8 @@ class Card:
 
     def _compute(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
         if name in ("aten::native_group_norm", "aten::group_norm"):
-            # aten/src/ATen/native/group_norm.cpp, native_group_norm: `auto memory_format = X.device().is_cpu() ||
-            # X.is_xpu() ? X.suggest_memory_format() : at::MemoryFormat::Contiguous`: on CUDA the input is copied to NCHW, and so
-            # is the result.
+            # aten/src/ATen/native/group_norm.cpp, native_group_norm: memory_format is X.suggest_memory_format() on a CPU and
+            # at::MemoryFormat::Contiguous on CUDA; `X.contiguous(memory_format)` then copies to NCHW, and so is the result.
             if not args[0].is_contiguous():
                 self.copies.append(name)
             args = (args[0].contiguous(), *args[1:])
