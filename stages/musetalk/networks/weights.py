@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,7 +149,9 @@ def read_tensors(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files of PyTorch's format before 1.6, such as the face-parsing network's, cannot be mapped.
+        mapped = zipfile.is_zipfile(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as exc:
         raise _foreign_model_error(path, "it contains more than tensors, and code in model files is not run") from exc
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError) as exc:

@@ -61,6 +61,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
 
 
+def cut_of_the_old_format(path: Path) -> None:
+    torch.save({"conv_in.weight": torch.zeros(1000)}, path, _use_new_zipfile_serialization=False)
+    cut(path)
+
+
 def swap(path: Path) -> None:
     shutil.copy(path.parent.parent / "musetalk" / "pytorch_model.bin", path)
 
@@ -84,6 +89,7 @@ def page(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "code"),
     [(Path.unlink, "model-missing"), (cut, "model-damaged"), (page, "model-damaged"), (old_bomb, "model-damaged"),
+     (cut_of_the_old_format, "model-damaged"),
      (swap, "model-foreign"), (bomb, "model-foreign"), (nested, "model-foreign")],
 )  # fmt: skip
 def test_bad_weights_are_named_and_run_nothing(models: Path, harm: Callable[[Path], None], code: str) -> None:
