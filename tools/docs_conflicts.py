@@ -6,7 +6,8 @@ from itertools import product
 from typing import get_args
 
 from daemon.jobs.kinds import TABLE, Kind
-from daemon.jobs.unused_keys import VOICE_KEYS, keys_without_use
+from daemon.jobs.stages import VOICE_KEYS
+from daemon.jobs.unused_keys import keys_without_use
 from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
 
 HEAD = """\
