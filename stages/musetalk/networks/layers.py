@@ -26,8 +26,8 @@ class Resnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute [batch, out_channels, height, width] from [batch, channels, height, width]."""
-        hidden = self.conv1(self.norm1.with_silu(x))
-        hidden = self.conv2(self.norm2.with_silu(hidden))
+        hidden = self.norm2.after_convolution(self.conv1, self.norm1.with_silu(x))
+        hidden = self.conv2(hidden)
         return torch.add(self.conv_shortcut(x), hidden)
 
 
