@@ -18,7 +18,7 @@ class GroupNorm(nn.GroupNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize [batch, channels, height, width]; see the class."""
+        """Normalize [batch, channels, height, width]."""
         if x.device.type == "cuda":
             return group_norm_channels_last(x, self.num_groups, self.weight, self.bias, self.eps)
         return super().forward(x.contiguous() if x.dtype == torch.float32 else x)
@@ -27,21 +27,60 @@ class GroupNorm(nn.GroupNorm):
         """Normalize, then apply SiLU."""
         return functional.silu(self(x), inplace=True)
 
+    def after_convolution(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """Apply a convolution, this norm, and SiLU.
 
-def group_norm_channels_last(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        On CUDA, PyTorch adds a convolution's bias in a pass of its own over the map; there the norm takes it into account.
+        """
+        if x.device.type != "cuda" or conv.bias is None:
+            return self.with_silu(conv(x))
+        convolved = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
+        normed = group_norm_channels_last(convolved, self.num_groups, self.weight, self.bias, self.eps, conv.bias)
+        return functional.silu(normed, inplace=True)
+
+
+def group_norm_channels_last(
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None
+) -> Tensor:
     """Normalize each group of channels of [batch, channels, height, width], channels-last before and after.
 
-    Means and variances are computed in float32, in two passes, whatever the number type of `x`.
+    The map is read twice for its statistics and once for the result, whose numbers are computed in float32 and rounded once.
+    Sums run over the positions of one channel, which lie so in memory that neighbouring channels are read together.
+
+    Args:
+        x: the map.
+        groups: number of groups.
+        weight: factor of each channel, [channels].
+        bias: summand of each channel, [channels].
+        eps: summand of the variance.
+        shift: summand of each channel before the norm, [channels], such as the bias of the convolution that made `x`.
     """
     batch, channels, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, groups, channels // groups)
-    mean = rows.mean(dim=(1, 3), dtype=torch.float32)
-    # The norm of the differences, and not of the values: their squares would be subtracted from each other.
-    centred = rows - mean[:, None, :, None].to(x.dtype)
-    count = rows.shape[1] * rows.shape[3]
-    shift = centred.mean(dim=(1, 3), dtype=torch.float32)  # what rounding the mean to the number type left
-    square = torch.linalg.vector_norm(centred, dim=(1, 3), dtype=torch.float32) ** 2 / count
-    scale = (square - shift**2 + eps).rsqrt()[:, :, None] * weight.float().view(groups, -1)
-    offset = bias.float().view(groups, -1) - shift[:, :, None] * scale
-    normed = torch.addcmul(offset[:, None].to(x.dtype), centred, scale[:, None].to(x.dtype))
+    rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    mean = rows.mean(dim=1, dtype=torch.float32)
+    variance = _channel_variance(rows, mean)
+    if shift is not None:
+        mean = mean + shift.float()
+    mean, variance = mean.view(batch, groups, -1), variance.view(batch, groups, -1)
+    centre = mean.mean(2, keepdim=True)
+    spread = (variance + (mean - centre) ** 2).mean(2, keepdim=True)
+    scale = (spread + eps).rsqrt() * weight.float().view(groups, -1)
+    offset = bias.float().view(groups, -1) - centre * scale
+    if shift is not None:
+        offset = offset + scale * shift.float().view(groups, -1)
+    # With `out`, a GPU reads and writes the map in its own number type, and computes in that of the scales.
+    normed = torch.addcmul(
+        offset.view(batch, 1, channels), rows, scale.view(batch, 1, channels), out=torch.empty_like(rows)
+    )
     return normed.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _channel_variance(rows: Tensor, mean: Tensor) -> Tensor:
+    """Compute each channel's variance over the positions, float32 [batch, channels], of [batch, positions, channels]."""
+    count = rows.shape[1]
+    if rows.dtype == torch.float32:
+        # Of the differences: the squares' own sum loses digits where a channel's mean is large.
+        return torch.linalg.vector_norm(rows - mean[:, None], dim=1) ** 2 / count
+    # float32 has digits enough for what half precision can tell apart, and the map need not be written for it.
+    square = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32) ** 2 / count
+    return (square - mean**2).clamp(min=0)

@@ -26,21 +26,25 @@ class Resnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute [batch, out_channels, height, width] from [batch, channels, height, width]."""
-        hidden = self.conv1(self.norm1.with_silu(x))
-        hidden = self.conv2(self.norm2.with_silu(hidden))
+        hidden = self.norm2.after_convolution(self.conv1, self.norm1.with_silu(x))
+        hidden = self.conv2(hidden)
         return torch.add(self.conv_shortcut(x), hidden)
 
 
 class Upsample(nn.Module):
-    """Doubles the size by repeating pixels, then applies a convolution."""
+    """Doubles the size by repeating pixels, then applies a 3 × 3 convolution: both as one transposed convolution.
+
+    Of the nine products for a pixel several have the same pixel as a factor, so that four are enough. The loader adds their
+    weights (`weights.fold_upsampling`).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute [batch, channels, 2 height, 2 width] from [batch, channels, height, width]."""
-        enlarged: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        enlarged: Tensor = self.conv(x)
         return enlarged
 
 

@@ -204,19 +204,19 @@ def test_the_limit_is_the_slices_where_a_gpu_is_divided() -> None:
 # -- the parts that differ on a GPU ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 2e-5), (torch.float16, 6e-3), (torch.bfloat16, 6e-2)])
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 2e-5), (torch.float16, 1e-3), (torch.bfloat16, 8e-3)])
 def test_group_norm_channels_last_is_group_norm(dtype: torch.dtype, limit: float) -> None:
     # Given maps with means far from 0, at which a difference of squares would lose everything
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(3, 64, 16, 8, generator=generator) * 0.5 + torch.randn(1, 64, 1, 1, generator=generator) * 20
     x = x.to(dtype).to(memory_format=torch.channels_last)
     weight, bias = torch.randn(2, 64, generator=generator)
-    # When they are normalized
-    got = group_norm_channels_last(x, 8, weight.to(dtype), bias.to(dtype), 1e-6)
+    weight, bias, shift = (values.to(dtype) for values in (weight, bias, 3 * bias.flip(0)))
+    # When they are normalized, with the summands of a convolution
+    got = group_norm_channels_last(x, 8, weight, bias, 1e-6, shift)
     # Then the result is float64's within the number type's precision, in the same layout
-    want = torch.nn.functional.group_norm(
-        x.double().contiguous(), 8, weight.to(dtype).double(), bias.to(dtype).double(), 1e-6
-    )
+    moved = x.double().contiguous() + shift.double()[:, None, None]
+    want = torch.nn.functional.group_norm(moved, 8, weight.double(), bias.double(), 1e-6)
     assert float((got.double() - want).abs().max()) < limit * float(want.abs().max())
     assert got.is_contiguous(memory_format=torch.channels_last)
     assert got.dtype == dtype
@@ -225,6 +225,7 @@ def test_group_norm_channels_last_is_group_norm(dtype: torch.dtype, limit: float
 def test_a_query_for_all_frames_reaches_the_attention_with_strides(driver: Driver) -> None:
     query = torch.randn(1, 16, 8).to(GPU)
     key = torch.randn(3, 50, 8).to(GPU)
-    mixed = attend(query, key, key, heads=2)
+    with torch.inference_mode():
+        mixed = attend(query, key, key, heads=2)
     assert isinstance(mixed, CardTensor)
     assert mixed.shape == (3, 16, 8)

@@ -24,7 +24,13 @@ _WITHOUT_GUARD: dict[Any, Callable[..., Any]] = {
 
 
 #: Operators that a GPU's matrix units compute: products of half precision, added in float32.
-_MATRIX = ("aten::conv2d", "aten::convolution", "aten::linear", "aten::scaled_dot_product_attention")
+_MATRIX = (
+    "aten::conv2d",
+    "aten::convolution",
+    "aten::conv_transpose2d",
+    "aten::linear",
+    "aten::scaled_dot_product_attention",
+)
 
 
 #: `cudaError_t`: cudaGetErrorString's words for some numbers.
@@ -179,7 +185,7 @@ class Card:
             if not args[0].is_contiguous():
                 self.copies.append(name)
             args = (args[0].contiguous(), *args[1:])
-        elif name in ("aten::convolution", "aten::conv2d"):
+        elif name in ("aten::convolution", "aten::conv2d", "aten::conv_transpose2d"):
             # aten/src/ATen/native/cudnn/ConvShared.cpp, cudnn_convolution_forward: input and weight are made contiguous in the
             # format of cudnn_conv_suggest_memory_format(input, weight), which is channels-last if either is.
             last = torch.channels_last
