@@ -27,7 +27,7 @@ from daemon.intake.fair_queue import Turn
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import FINISHED, Job, document_id
+from daemon.jobs.record import FINISHED, REFUSED, Job, document_id
 from daemon.jobs.speech_length import check_estimate
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
@@ -281,7 +281,7 @@ class JobBuilder:
             if exc is WITHDRAWN and (by := build.claimed.cancelled_by):
                 job.note("cancelled", by=by)
                 exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
-            job.set_error(exc, "intake")
+            job.set_error(exc, REFUSED)
         job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
         record = dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status

@@ -10,8 +10,8 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
 #: Keys that say how a video is drawn and encoded, which picture it shows, how a text is spoken, and what is said.
-_VIDEO = ("quality", "format", "codec", "fps", "fit", "background", "motion", "expressions", "captions", "title")
-_PICTURE = ("image", "face", "size", "aspect")
+_VIDEO = ("quality", "format", "codec", "fps", "background", "motion", "expressions", "captions", "title")
+_PICTURE = ("image", "face", "size", "aspect", "fit")
 VOICE_KEYS = ("voice", "speed", "lexicon")
 _SPEECH = ("text", "audio", "language", *VOICE_KEYS)
 
@@ -45,6 +45,10 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
             for key in VOICE_KEYS
             if key in given
         ]
+    if "face" in kind.stages and "fit" in given and not (manifest.size or manifest.aspect):
+        found.append(
+            f"`fit: {_short(given['fit'])}` is not used: without `size` or `aspect` the video has the shape of the picture."
+        )
     output = str(given.get("output", "")).strip()
     ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
     if kind.draws and ending and ending != f".{manifest.video_format}":
