@@ -28,7 +28,7 @@ from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.record import FINISHED, REFUSED, Job, document_id
-from daemon.jobs.speech_length import check_estimate
+from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import NameRequest, Outbox
 from daemon.outbox.status_file import status_of
@@ -272,7 +272,9 @@ class JobBuilder:
         try:
             if isinstance(build.item, JobError):
                 raise build.item
-            check_estimate(build.item, self._settings)
+            check_text_length(build.item, self._settings)
+            if spoken := bytes_while_spoken(build.item):
+                check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._snapshot(build, build.item, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:

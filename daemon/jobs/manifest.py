@@ -99,8 +99,8 @@ class Manifest(_Strict):
     text: str | None = Field(
         None,
         min_length=1,
-        description="What is said, as plain text, up to an hour (60,000 characters, `intake.max_text_chars`); `[pause 0.5s]` "
-        "is a pause (docs/voices.md). Beside `audio`: its words.",
+        description='What is said, as plain text, up to about an hour (60,000 characters: docs/voices.md, "How long a text may '
+        'be"); `[pause 0.5s]` is a pause. Beside `audio`: its words.',
     )
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
