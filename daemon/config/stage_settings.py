@@ -96,7 +96,9 @@ class TtsStage(Section):
         "auto",
         description="hibari, kokoro, piper, xtts, coqui, a name under `engines`, or auto: the default voice's, else a usable.",
     )
-    voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
+    voice: str = Field(
+        "heart", description="What `voice: default` means: a name, engine/name, or words such as british female."
+    )
     lexicon: Lexicon = Field(
         {},
         description="Pronunciations: nginx: engine ex; for one language: es: {nginx: énchin-ex}; see docs/voices.md.",
