@@ -228,5 +228,5 @@ def test_a_long_speech_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> 
         told = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
         return int(told) * 1024 / 1e6
 
-    # When the speech is five times as long / Then its memory is the same (the sound of 8 min is 30 MB, the mouths are 19 MB)
-    assert largest_mb(10) < largest_mb(2) + 8
+    # When the speech is four times as long / Then its memory is the same (the sound of 3 min is 6 MB, the mouths are 7 MB)
+    assert largest_mb(4) < largest_mb(1) + 4
