@@ -142,10 +142,10 @@ def test_broken_patches_are_painted_again_in_float32_and_counted() -> None:
     crop = arrays("v15")["crop256"]
     latents = painter.latents(crop)
     # When it paints
-    got = np.concatenate(list(painter.patches(latents, [tokens(), tokens()])))
+    got = np.concatenate(list(painter.patches(latents, [tokens()[:1], tokens()[:1]])))
     # Then the patches are what float32 paints, and it is known that it was needed
-    want = next(exact.patches(latents.float(), [tokens()]))
-    assert painter.repainted == 6  # the second group was begun before the first was seen
+    want = next(exact.patches(latents.float(), [tokens()[:1]]))
+    assert painter.repainted == 2  # the second group was begun before the first was seen
     assert painter.placement.dtype == torch.float32
     assert np.abs(got.astype(int) - np.concatenate([want, want])).mean() < 1
 
