@@ -22,8 +22,8 @@ from stages.face.known import Measured, PictureOptions, key_of, load_measured, s
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
 from stages.face.rig.extend import Inner, extend
-from stages.face.rig.matte import split_person
 from stages.face.rig.rig import load_rig
+from stages.face.rig.split_person import split_person
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
 

@@ -27,8 +27,9 @@ from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
-from stages.face.rig.matte import Matte, split_person
+from stages.face.rig.matte import Matte
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
+from stages.face.rig.split_person import split_person
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
