@@ -112,7 +112,7 @@ class Arc:
             assert only is not None
             return only
         share = np.clip(0.5 + (along[0] - along[1]) / (2 * _JOINED * side), 0, 1)
-        return left + share * (right - left)
+        return np.asarray(left + share * (right - left))
 
 
 def closing_arcs(cut: Picture, farthest: tuple[float, float]) -> list[Arc]:
@@ -246,7 +246,7 @@ def _laid(edge: FloatArray, along: Grid, across: Grid, side: int) -> Grid:
     # Downwards in the edge is upwards along the arc, so that strands still point upwards; each piece begins with a joint.
     at, x = np.mod(along, period), across * (columns - 1)
     below = np.where(along < period, 0.0, joint - at)
-    found, before = (_interpolated(edge, y, x) for y in (rows - 1 - at, below))
+    found, before = (_interpolated(edge, np.asarray(y), x) for y in (rows - 1 - at, below))
     return np.asarray(before + np.clip(at / joint, 0, 1) * (found - before))
 
 

@@ -115,7 +115,7 @@ class Border:
         """The person's tone along the border, [width, 3]."""
         rows = max(1, round(_TONE * self.side))
         mean = np.asarray(self.person[:rows].mean(axis=0, dtype=np.float32), np.float32)
-        return blur_widely(mean[None], _TONE * self.side)[0]
+        return np.asarray(blur_widely(mean[None], _TONE * self.side)[0], np.float32)
 
 
 def _lean(person: Picture, side: int) -> FloatArray:
