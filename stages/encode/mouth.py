@@ -22,6 +22,8 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: Rounded lips cover the lower teeth by so many units more, and shade the upper ones by so much; a wide opening, of a jaw that is
 #: down by the double of `_SMALL` units, by the fraction `_LIT` less.
 _HIDES, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.35, 0.14, 0.4
+#: A gap up to which less light falls on the upper teeth, units, and the least light.
+_SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: The line between shut lips beside a rounded opening is lightened by this part.
 _FADES = 0.85
 #: The contact line of closed lips fades within so many units of the corners.
@@ -161,6 +163,9 @@ class InteriorPainter:
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
         seen *= shade
         light = np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide)) * shade**self._shaded
+        # Through a slit between lips that meet, no light falls on the teeth.
+        slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
+        light = light * slit.astype(np.float32)[None, :, None]
         self._over(seen, "skull", opening, head, 0.0, light)
         return np.asarray(seen, np.float32)
 

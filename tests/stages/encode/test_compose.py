@@ -109,6 +109,24 @@ def test_no_rest_of_the_pictures_teeth_is_seen_between_shut_lips(ready: Context)
     assert np.abs(lips - np.array([90, 80, 170])).max() < 4
 
 
+def test_no_light_falls_on_teeth_behind_a_slit(ready: Context) -> None:
+    # Given the upper teeth, and the lips over them a slit and a gap apart
+    rig = rig_of(ready)
+    painter = InteriorPainter(rig.oral, rig.tones, rig.frame)
+    height, width = portrait_of(ready).shape[:2]
+
+    def brightest(gap: float) -> float:
+        upper = rig.curve_upper + np.array([0, 0.02 * rig.frame.unit], np.float32)
+        lower = upper + np.array([0, gap * rig.frame.unit], np.float32)
+        opening = MouthOpening.between(upper, lower.astype(np.float32), rig.frame.unit, (width, height)).visible()
+        assert opening is not None
+        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (gap * rig.frame.unit, 0.0), 0.0, 0.0)
+        return float((inside.mean(axis=-1) * (opening.cover() > 0)).max())
+
+    # When they are drawn / Then those behind the slit are dark
+    assert brightest(0.01) < 0.6 * brightest(0.2)
+
+
 def test_steep_edges_of_the_opening_have_no_steps() -> None:
     # Given an opening whose lower edge falls by four px in each column
     x = np.arange(20, dtype=np.float32)
