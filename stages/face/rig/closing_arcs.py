@@ -23,6 +23,8 @@ Grid = npt.NDArray[np.float64]
 #: Distance inside the border over which the outline's direction is measured, of the shorter side, and the angles between it and
 #: the border that are believed, degrees.
 _MEASURED, _ANGLES = 0.05, (20.0, 88.0)
+#: The angle of an inner arc, degrees.
+_INNER = 75.0
 #: Widths up to which an arc is narrow, and from which it takes up much of the border; of the shorter side.
 _SHOULDER = (0.3, 0.6)
 #: How far an arc as wide as the border goes on at most, of the shorter side.
@@ -151,6 +153,11 @@ def closing_arcs(cut: Picture, farthest: tuple[float, float]) -> list[Arc]:
         if right.x - left.x >= 1:
             arcs.append(_arc(left, right, most))
     return arcs
+
+
+def inner_arc(left: float, right: float, height: float) -> Arc:
+    """An arc between two places on the border, at most so high, without a rough edge."""
+    return _arc(_End(left, _INNER, None), _End(right, _INNER, None), height)
 
 
 def _beyond_corner(shown: float, side: int) -> float:

@@ -66,13 +66,16 @@ class Inner:
         return self.top, self.left, size[1] - self.bottom, size[0] - self.right
 
 
-def extend(picture: Picture, matte: Matte, margins: tuple[int, int, int, int]) -> tuple[Picture, Matte]:
+def extend(
+    picture: Picture, matte: Matte, margins: tuple[int, int, int, int], skin: FloatArray | None = None
+) -> tuple[Picture, Matte]:
     """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
 
     Args:
         picture: uint8 [height, width, 3].
         matte: of the picture.
         margins: what to add at the top, left, bottom and right, px.
+        skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
 
     Returns:
         The larger picture and its matte. Inside, both are as they were.
@@ -83,14 +86,19 @@ def extend(picture: Picture, matte: Matte, margins: tuple[int, int, int, int]) -
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
             farthest = _ABOVE if turns == 0 else _ASIDE
-            added = _above(upright[0], upright[1], upright[3], margin, farthest)
+            added = _above(upright[0], upright[1], upright[3], margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
 
 
 def _above(
-    picture: Picture, plate: Picture, cut: Picture, margin: int, farthest: tuple[float, float]
+    picture: Picture,
+    plate: Picture,
+    cut: Picture,
+    margin: int,
+    farthest: tuple[float, float],
+    skin: FloatArray | None,
 ) -> tuple[Picture, Picture, Picture, Picture]:
     """What is above the upper border, `margin` rows: of the picture, of the plate, and of both its mattes."""
     side, width = min(cut.shape), cut.shape[1]
@@ -110,7 +118,7 @@ def _above(
         rows = min(margin, math.ceil(arc.height.max() + EDGE * side) + 1)
         cover = arc.cover(margin, width, side)
         chosen = (cover >= share)[-rows:, :, None]
-        colours[-rows:] = np.where(chosen, border.beyond(arc, rows), colours[-rows:])
+        colours[-rows:] = np.where(chosen, border.beyond(arc, rows, skin), colours[-rows:])
         share = np.maximum(share, cover)
     shown = background_share(behind, share)
     if arcs:

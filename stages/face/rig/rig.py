@@ -23,6 +23,7 @@ from stages.face.rig.extend import Inner, extend
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
+from stages.face.rig.hairline import forehead_colour
 from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lids import Lid, paint_lid
@@ -136,8 +137,9 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     if inner is None:
         return split_person(portrait, landmarks, person)
     picture = inner.cut(portrait)
-    matte = split_person(picture, landmarks - np.array([inner.left, inner.top, 0], np.float32), person)
-    return extend(picture, matte, inner.margins((portrait.shape[1], portrait.shape[0])))[1]
+    within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
+    margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
+    return extend(picture, split_person(picture, within, person), margins, skin)[1]
 
 
 def build_head(

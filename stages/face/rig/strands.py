@@ -15,6 +15,7 @@ import numpy.typing as npt
 from stages.face.mesh import FloatArray
 from stages.face.rig.closing_arcs import Arc
 from stages.face.rig.face_frame import smoothstep
+from stages.face.rig.hairline import find_hairline
 from stages.face.sampling import blur, blur_widely, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -60,24 +61,42 @@ class Border:
         """Measure the strands' direction."""
         return cls(person, _lean(person, side), limit, side)
 
-    def beyond(self, arc: Arc, rows: int) -> Picture:
-        """The person's colours in the `rows` above the border, below an arc that closes the person, uint8 [rows, width, 3]."""
+    def beyond(self, arc: Arc, rows: int, skin: FloatArray | None = None) -> Picture:
+        """The person's colours in the `rows` above the border, below an arc that closes the person, uint8 [rows, width, 3].
+
+        `skin` is the forehead's colour, RGB, if the border may cut it.
+        """
         height = (rows - 0.5 - np.arange(rows, dtype=np.float32))[:, None]
-        crossing = self._crossing(arc, height)
+        crossing, tone = self._crossing(arc, height), self._tone()
+        line = None if skin is None else find_hairline(tone, arc, skin, self.side)
+        if line is None:
+            first, last = (int(np.clip(end, 0, len(tone) - 1)) for end in (arc.x[0], arc.x[-1]))
+            colours = self._colours(crossing, height, tone[first : last + 1].mean(axis=0) - tone)
+        else:
+            # The forehead goes on within the hairline, and the hair beside it outside.
+            share = line.forehead_share(height, len(tone))[..., None]
+            inside = np.clip(crossing, *line.forehead)
+            colours = share * self._colours(inside, height, np.zeros_like(tone))
+            for place, along, part in line.strands(height, len(tone)):
+                colours += (1 - share) * part[..., None] * self._colours(place, along, np.zeros_like(tone))
+        return np.asarray(np.clip(colours + 0.5, 0, 255), np.uint8)
+
+    def _colours(self, crossing: FloatArray, way: FloatArray, rest: FloatArray) -> FloatArray:
+        """The colours of strands that cross the border at x, [rows, width], so many px farther along, [rows, width or 1].
+
+        `rest` is what their tones, [width, 3], lack of the one that all of them come to.
+        """
         limit = _at(self._uneven_limit(), crossing)
-        y = _folded(height / _STRETCH, limit)
+        y = _folded(way / _STRETCH, limit)
         places = np.stack([crossing - y * _at(self.lean, crossing), y], axis=-1).astype(np.float32)
-        tone = self._tone()
-        first, last = (int(np.clip(end, 0, len(tone) - 1)) for end in (arc.x[0], arc.x[-1]))
-        rest = (tone[first : last + 1].mean(axis=0) - tone) * _ONE_TONE
-        share = 1 - np.exp(-height / (_TONED * self.side))
-        evened = _at_colours(rest, crossing)
-        colours = sample(self.person, places, outside=cv2.BORDER_REFLECT_101) + share[..., None] * evened
+        share = 1 - np.exp(-way / (_TONED * self.side))
+        evened = share[..., None] * _at_colours(rest * _ONE_TONE, crossing)
+        colours = sample(self.person, places, outside=cv2.BORDER_REFLECT_101) + evened
         # What is repeated several times fades into the mean of each strand.
         known = _at_colours(self._mean(), crossing)
-        faded = 1 - np.exp(-((height / (_STRETCH * _TURNS * limit)) ** 2))
-        colours += (_FADED * faded)[..., None] * (known + share[..., None] * evened - colours)
-        return np.asarray(np.clip(colours + 0.5, 0, 255), np.uint8)
+        faded = 1 - np.exp(-((way / (_STRETCH * _TURNS * limit)) ** 2))
+        colours += (_FADED * faded)[..., None] * (known + evened - colours)
+        return np.asarray(colours, np.float32)
 
     def _crossing(self, arc: Arc, height: FloatArray) -> FloatArray:
         """Where the strands that reach these heights, [rows, 1], cross the border, x, [rows, width]."""

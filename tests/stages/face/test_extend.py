@@ -108,3 +108,24 @@ def test_the_outline_stays_as_rough_as_it_is_below_the_border(rough: bool) -> No
     height = crown.sum(axis=0)[60:180].astype(float)
     turns = np.abs(height - cv2.GaussianBlur(height[:, None], (0, 0), 6)[:, 0]).mean()
     assert turns > 0.8 if rough else turns < 0.5
+
+
+@pytest.mark.parametrize("hat", [False, True])
+def test_a_forehead_between_hair_is_closed_by_hair_and_a_hat_is_not(hat: bool) -> None:
+    # Given a person whom the border cuts at the forehead, with dark hair on both sides; or at a hat of two colours
+    margin, middle = 90, _SIZE // 2
+    skin, hair, cap = (220, 170, 150), (50, 38, 30), (40, 60, 200)
+    cut = disc((middle, 60), 80, _SIZE, _SIZE, 0, 0)
+    shown = np.full((_SIZE, _SIZE, 3), hair, np.uint8)
+    shown[:, middle - 36 : middle + 36] = cap if hat else skin
+    wall = np.full((_SIZE, _SIZE, 3), 200, np.uint8)
+    front = cv2.multiply(shown, cv2.merge([cut] * 3), scale=1 / 255)
+    picture = np.asarray(cv2.add(front, background_share(wall, cut)), np.uint8)
+    # When the picture is extended above
+    larger, whole = extend(picture, Matte(cut, cut, wall), (margin, 0, 0, 0), np.array(skin, np.float32))
+    # Then the forehead goes on a little and ends under hair, and the hat goes on to its top
+    column = larger[:margin, middle - 5 : middle + 5].mean(axis=1)
+    top = int(np.flatnonzero(whole.cut[:margin, middle] > 250)[0])
+    under = column[margin - 4]
+    assert np.abs(under - (cap if hat else skin)).max() < 20
+    assert (np.abs(column[top + 6] - hair).max() < 40) is not hat
