@@ -32,7 +32,7 @@ _REACH_S = 0.3
 _REST_S = 0.20
 #: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
 _BREATH_LEAST_S, _BREATH_S = 0.22, 0.60
-_BREATH_SHAPE = {"jaw": 0.16, "round": 0.20, "pucker": 0.42}
+_BREATH_SHAPE = {"jaw": 0.17, "round": 0.26, "pucker": 0.40}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
 _JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]

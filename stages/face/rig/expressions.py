@@ -40,9 +40,9 @@ _COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.145, 0.75, 0.165
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.33
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.36
 #: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed.
-_LEVELS = 0.95
+_LEVELS = 0.6
 #: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
 _UNSMILES = 0.8
 _BROW = 0.060  # of the face's width
