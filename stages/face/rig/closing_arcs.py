@@ -36,12 +36,14 @@ _CORNER, _LEAST_BEYOND = 0.5, 0.1
 _TAKEN, _SMOOTH, EDGE, _JOINED = 0.3, 0.02, 0.035, 0.02
 #: Parts of half the edge's width, inside the outline, between which gaps end to be taken.
 _GAPS = 0.25, 0.6
+#: The outer part of half the edge's width in which locks fade.
+_LOCKS = 0.7
 #: Half the width of the edge at most, in the arc's height.
 _EDGE_PART = 0.5
 #: Half the width of a strand or of a gap between strands at most, which no outline follows; of the shorter side.
 _STRAND = 0.012
-#: Mean alpha along the border from which the person is cut by it.
-_CUT = 170
+#: Mean alpha along the border, and part of it in the person's colours, from which the person is cut by it.
+_CUT, _SHOWN = 190, 0.62
 #: Points of an arc.
 _POINTS = 193
 
@@ -117,12 +119,13 @@ class Arc:
         return np.asarray(left + share * (right - left))
 
 
-def closing_arcs(cut: Picture, farthest: tuple[float, float]) -> list[Arc]:
+def closing_arcs(cut: Picture, farthest: tuple[float, float], shown: npt.NDArray[np.bool_]) -> list[Arc]:
     """The arcs that close the person above the upper border, each within its limit.
 
     Args:
         cut: matte of the picture, uint8 [height, width].
         farthest: how far a narrow arc and one that takes up much of the border go on at most, px.
+        shown: whether the border's colours are the person's, [width]: there, the segmentation often takes the wall as hair.
     """
     side, width = min(cut.shape), cut.shape[1]
     inside = _whole(cut, max(1, round(_STRAND * side)))
@@ -133,7 +136,7 @@ def closing_arcs(cut: Picture, farthest: tuple[float, float]) -> list[Arc]:
     arcs = []
     corner = _STRAND * side
     for start, end in _runs(inside[0]):
-        if cut[0, start:end].mean() < _CUT:  # it only touches the border
+        if cut[0, start:end].mean() < _CUT or shown[start:end].mean() < _SHOWN:  # it only touches the border
             continue
         ends = [
             _followed(cut, contours, start, -1) if start > corner else None,
@@ -218,7 +221,9 @@ def _followed(cut: Picture, contours: Sequence[Grid], x: int, outwards: int) -> 
     _, labels = cv2.connectedComponents((edge < 0.5).astype(np.uint8))
     edge[(labels > 0) & ~np.isin(labels, labels[:, 0])] = 1.0
     solid = smoothstep((across - _GAPS[0]) / (_GAPS[1] - _GAPS[0]))
-    return _End(float(x), angle, np.asarray(np.maximum(edge, solid), np.float32))
+    # A whole lock outside would be seen as an object.
+    near = smoothstep((across + 1) / _LOCKS)
+    return _End(float(x), angle, np.asarray(np.maximum(edge * near, solid), np.float32))
 
 
 def _from(contour: Grid, start: Grid, last: Grid) -> Grid:

@@ -129,3 +129,15 @@ def test_a_forehead_between_hair_is_closed_by_hair_and_a_hat_is_not(hat: bool) -
     under = column[margin - 4]
     assert np.abs(under - (cap if hat else skin)).max() < 20
     assert (np.abs(column[top + 6] - hair).max() < 40) is not hat
+
+
+def test_a_person_who_only_seems_to_touch_the_border_ends_there() -> None:
+    # Given a person who ends five px below the border, whose matte goes on up to it, as segmentations do there
+    cut = disc((_SIZE / 2, 105), 100, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    grown = cut.copy()
+    grown[:8] = cut[8]
+    # When the picture is extended above
+    _, whole = extend(picture, Matte(grown, grown, matte.plate), (60, 0, 0, 0))
+    # Then nothing of the person is beyond the border
+    assert not whole.cut[:60].any()
