@@ -49,12 +49,12 @@ DELIVER: Final[Stage] = "deliver"
 VOICE_KEYS = ("voice", "speed", "lexicon")
 
 TABLE: Final[tuple[StageRow, ...]] = (
-    StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds", uses=("image", "face", "size", "aspect")),
+    StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds", uses=("image", "face", "size", "aspect", "fit")),
     StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech", uses=("text", "audio", "language", *VOICE_KEYS)),
     StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),
     StageRow(
         "encode", ("cpu",), 1.0, 0.7, "video", "long",
-        uses=("quality", "format", "codec", "fps", "fit", "background", "captions", "title"),
+        uses=("quality", "format", "codec", "fps", "background", "captions", "title"),
     ),
     StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
 )  # fmt: skip

@@ -16,7 +16,8 @@ def keys_without_use(kind: Kind) -> list[str]:
     used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
     if kind.makes_profile:
         used -= set(VOICE_KEYS)
-    return [key for key in dict.fromkeys(key for row in TABLE for key in row.uses) if key not in used]
+    # What shapes the result comes first, as people look for that.
+    return [key for key in dict.fromkeys(key for row in reversed(TABLE) for key in row.uses) if key not in used]
 
 
 def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
@@ -38,6 +39,10 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
             for key in VOICE_KEYS
             if key in given
         ]
+    if "face" in kind.stages and "fit" in given and not (manifest.size or manifest.aspect):
+        found.append(
+            f"`fit: {_short(given['fit'])}` is not used: without `size` or `aspect` the video has the shape of the picture."
+        )
     output = str(given.get("output", "")).strip()
     ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
     if kind.draws and ending and ending != f".{manifest.video_format}":
