@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.closing_arcs import EDGE, closing_arcs
-from stages.face.rig.fill import grain_strength, noise, spread
-from stages.face.rig.matte import Matte, background_share
-from stages.face.rig.strands import Border
+from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs
+from stages.face.rig.matting.fill import grain_strength, noise, spread
+from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.strands import Border
 from stages.face.sampling import blur, blur_widely, on_colours
 
 Picture = npt.NDArray[np.uint8]
