@@ -1,4 +1,4 @@
-"""The figures of the head in benchmarks/quality.py: a head that slides scores worse than one that turns, and a fold is seen."""
+"""The head's figures in benchmarks/video/quality.py: a head that slides scores worse than one that turns, and a fold is seen."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import fields, movement
-from benchmarks.measures import Faces, Series, follow
+from benchmarks.video import head_fields, movement
+from benchmarks.video.measures import Faces, Series, follow
 from stages.face import mesh
-from tests.support.picture_jobs import smiling
+from tests.support.stages.picture_jobs import smiling
 
 FPS = 25.0
 
@@ -78,8 +78,8 @@ def test_a_fold_has_a_negative_determinant_and_its_stretch_is_told() -> None:
     x = np.arange(20, dtype=np.float32) * 4
     field = np.zeros((20, 20, 2), np.float32)
     field[..., 0] = -1.5 * x  # p → -0.5 p
-    least, most = fields.stretches(fields.jacobian(field, 4))
+    least, most = head_fields.stretches(head_fields.jacobian(field, 4))
     assert least * most == pytest.approx(-0.5)
     turned = np.stack(np.broadcast_arrays(-x[:, None] * 0.5, x[None] * 0.5), axis=-1)  # a turn with a stretch of √1.25
-    least, most = fields.stretches(fields.jacobian(np.asarray(turned, np.float32), 4))
+    least, most = head_fields.stretches(head_fields.jacobian(np.asarray(turned, np.float32), 4))
     assert [least.mean(), most.mean()] == pytest.approx([1.25**0.5] * 2)

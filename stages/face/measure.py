@@ -31,7 +31,7 @@ from stages.facts import FaceFacts
 Picture = npt.NDArray[np.uint8]
 
 _VERSION = 1
-_SMALL_OUTPUT_PX = 96
+SMALL_OUTPUT_PX = 96
 _REPAIRED = (
     "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
     "A picture in which the person stands out from the background helps."
@@ -76,13 +76,14 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture]:
     Returns:
         The result, and its portrait decoded, RGB uint8 [height, width, 3].
     """
+    draws = ctx.manifest.kind_of_job.draws  # else these keys are not used, and a warning says so
     options = PictureOptions(
         ctx.manifest.face,
         ctx.manifest.size,
         ctx.manifest.aspect,
         ctx.manifest.fit,
-        ctx.manifest.background != "keep",
-        ctx.manifest.quality == "draft",
+        draws and ctx.manifest.background != "keep",
+        draws and ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
     picture, cache = ctx.source("image"), ctx.settings.paths.cache
@@ -178,7 +179,7 @@ def _cautions(options: PictureOptions, face: Face, count: int, eyes: Eyes) -> li
                 f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another.",
             )
         )
-    if face.box[2] < _SMALL_OUTPUT_PX and not options.draft:
+    if face.box[2] < SMALL_OUTPUT_PX and not options.draft:
         found.append(
             Caution(
                 "face-small",

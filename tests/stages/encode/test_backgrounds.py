@@ -26,7 +26,7 @@ from stages.face.rig.rig import load_rig
 from stages.face.rig.split_person import split_person
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
-from tests.support.picture_jobs import (
+from tests.support.stages.picture_jobs import (
     ROUNDING,
     changed,
     drawn,

@@ -20,7 +20,7 @@ from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.rig import Rig, load_rig
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show
+from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show
 
 pytestmark = pytest.mark.usefixtures("models")
 

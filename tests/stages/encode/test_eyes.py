@@ -22,7 +22,7 @@ from stages.face.rig.lids import paint_lid
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show
+from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show
 
 pytestmark = pytest.mark.usefixtures("models")
 

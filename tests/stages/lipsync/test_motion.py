@@ -15,7 +15,7 @@ from daemon.errors import UnknownError
 from stages.context import Context
 from stages.face.rig.head_bounds import MOST, REACH
 from stages.lipsync.motion_track import MOUTH, MotionTrack
-from tests.support.picture_jobs import RATE, job, say, track_of, write_sound
+from tests.support.stages.picture_jobs import RATE, job, say, track_of, write_sound
 
 #: "a-p-a-b-a-m-a-f-a", a pause, "a-p-u"; sounds as short as 30 ms.
 WORDS = [
