@@ -39,6 +39,9 @@ run: $(STAMP)
 # Many tests wait for a daemon, so two more run than there are processors.
 TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
 
+# Some containers forbid Python to keep compiled modules. Here hundreds of processes start, and each would compile all again.
+test quick: export PYTHONDONTWRITEBYTECODE =
+
 test: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.video import head_fields, movement
-from benchmarks.video.measures import Faces, Series
+from benchmarks.video.measures import Faces, Series, follow
 from stages.face import mesh
+from tests.support.stages.picture_jobs import smiling
 
 FPS = 25.0
 
@@ -50,6 +51,19 @@ def test_lips_and_jaw_are_no_turn_of_the_head() -> None:
     lower = [*mesh.LOWER_LIP_INNER, *mesh.LOWER_LIP_OUTER, mesh.CHIN]
     points[:, lower, 1] += 15 * np.sin(np.arange(100))[:, None]
     assert movement.head_track(replace(faces, full=points)).pitch == pytest.approx(0, abs=1e-3)
+
+
+def test_lips_are_measured_at_one_size_however_close_the_picture_is() -> None:
+    # Given a portrait, and the same cropped to little more than the face
+    whole = np.asarray(smiling(), np.uint8)[..., ::-1]
+    close = whole[90:-40, 130:-130]
+    widths = []
+    for frame in (whole, close):
+        # When both are followed
+        faces = follow([frame], FPS)
+        widths.append(float(np.linalg.norm(faces.small[0, 61, :2] - faces.small[0, 291, :2])))
+    # Then the mouth counts as many pixels in both
+    assert widths[1] == pytest.approx(widths[0], rel=0.08)
 
 
 @pytest.mark.parametrize("fps", [25.0, 60.0])

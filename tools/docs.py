@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docs_config import config_page
 from docs_conflicts import conflicts
+from docs_portrait import good_portrait
 from docs_status import status_page
 from docs_tables import table
 
@@ -73,7 +74,7 @@ def manifest_page() -> str:
             model = NESTED[group]
             properties = schema["$defs"][model.__name__]["properties"]
             parts += [f"### {group}\n", *table(model, tuple(model.model_fields), properties, f"{group}."), ""]
-    return "\n".join([*parts, *conflicts()])
+    return "\n".join([*parts, good_portrait(), *conflicts()])
 
 
 def main() -> int:

@@ -3,8 +3,9 @@
 Lip, brow, silent-lip, sync and head figures are those of THEval (arXiv 2511.04520), computed anew from its definitions; its
 values for real videos are in `REAL`, and a score is 1 - |figure - real| / real. Two stand-ins: speech and silence come from the
 known times of the words and not from a voice detector, and the head's pose from the mesh and not from a network of its own.
-Lips and head are counted in pixels there, of videos that show a head; so here they are measured on a head's crop, brought to
-`SMALL` for the lips and to `HEAD` for the head: else a performance would score by how small the figure stands in its picture.
+Lips and head are counted in pixels there, of videos that show a head; so here they are measured on a head's crop of `CROP` face
+widths, brought to `SMALL` for the lips and to `HEAD` for the head, and in a picture that shows less than that, on a face of the
+same size: else a performance would score by how large the figure stands in its picture.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ _CLOSED = frozenset("pbm")
 @dataclass(frozen=True)
 class Faces:
     """A video's faces: landmarks of every frame, [frames, 478, 3] px, of the frames as they are, and of a head's crop (always the
-    same one, `side` px of the frame) brought to `SMALL`.
+    same one) at the size of the face at which `side` px of the frame, `CROP` face widths, are `SMALL` px.
     """
 
     full: FloatArray
     small: FloatArray
-    side: int
+    side: float
     fps: float
 
 
@@ -94,13 +95,15 @@ def follow(frames: Iterable[npt.NDArray[Any]], fps: float) -> Faces:
     whole, cropped = (solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) for _ in range(2))
     full: list[FloatArray] = []
     small: list[FloatArray] = []
-    crop = slice(0), slice(0)
+    crop, side, size = (slice(0), slice(0)), 0.0, SMALL
     for frame in frames:
         full.append(_landmarks(whole, frame))
         if len(full) == 1:
-            crop = _crop(full[0], frame.shape[1], frame.shape[0])
-        small.append(_landmarks(cropped, cv2.resize(frame[crop], (SMALL, SMALL), interpolation=cv2.INTER_AREA)))
-    return Faces(np.stack(full), np.stack(small), crop[0].stop - crop[0].start, fps)
+            side = CROP * float(np.ptp(full[0][mesh.OVAL, 0]))
+            crop = _crop(full[0], side, frame.shape[1], frame.shape[0])
+            size = round(SMALL * (crop[0].stop - crop[0].start) / side)
+        small.append(_landmarks(cropped, cv2.resize(frame[crop], (size, size), interpolation=cv2.INTER_AREA)))
+    return Faces(np.stack(full), np.stack(small), side, fps)
 
 
 def _landmarks(face_mesh: Any, frame: npt.NDArray[Any]) -> FloatArray:
@@ -112,10 +115,10 @@ def _landmarks(face_mesh: Any, frame: npt.NDArray[Any]) -> FloatArray:
     return points * np.array([width, height, width], np.float32)
 
 
-def _crop(points: FloatArray, width: int, height: int) -> tuple[slice, slice]:
-    """Return a square around the face, as large as fits."""
+def _crop(points: FloatArray, wanted: float, width: int, height: int) -> tuple[slice, slice]:
+    """Return a square around the face of the wanted side, px, or as large as fits."""
     oval = points[mesh.OVAL, :2]
-    side = int(min(CROP * np.ptp(oval[:, 0]), width, height))
+    side = int(min(wanted, width, height))
     middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
     left, top = (int(np.clip(at - side / 2, 0, most - side)) for at, most in zip(middle, (width, height), strict=True))
     return slice(top, top + side), slice(left, left + side)

@@ -3,14 +3,17 @@
 notations.txt has sentences with such a notation, and in words how they should be heard. Each is spoken through the stage that
 jobs use and read back by the recogniser of voices.py; both sides are compared in the plain form of transcripts.py. What the
 recogniser writes in figures of its own ("192.168.0.1" for "192 dot 168 ...") is put into words first. `\\n` is a new line. What
-is not heard as meant is also spoken in those words: heard the same way, it is the recogniser that errs.
+is not heard as meant is also spoken in those words: where the voice was given the same sounds for both, the text was read
+rightly, and the recogniser errs.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import stages.tts
 from benchmarks.voice.transcripts import plain
@@ -29,12 +32,25 @@ def heard_as(text: str) -> list[str]:
     )
 
 
-def speak_and_hear(text: str, voice: str, place: Path, ears: Listener) -> str:
-    """Speak a text and return its transcript."""
+class Spoken(NamedTuple):
+    """What was said.
+
+    Attributes:
+        heard: its transcript.
+        sounds: the phonemes that the voice was given, without stress and blanks.
+    """
+
+    heard: str
+    sounds: list[str]
+
+
+def speak_and_hear(text: str, voice: str, place: Path, ears: Listener) -> Spoken:
+    """Speak a text, and transcribe it."""
     place.mkdir()
     manifest = Manifest.model_validate({"kind": "speech", "text": text, "voice": voice})
     stages.tts.run(Context("job-20260101T000000Z-00000000", "x", place, manifest, Settings()))
-    return str(ears.hear(place / "speech.wav", None)["heard"])
+    phones = json.loads((place / "timing.json").read_bytes())["phones"]
+    return Spoken(str(ears.hear(place / "speech.wav", None)["heard"]), [phone["phone"] for phone in phones])
 
 
 def main() -> None:
@@ -45,16 +61,17 @@ def main() -> None:
     with listener() as ears, tempfile.TemporaryDirectory() as folder:
         for number, (written, meant) in enumerate(lines):
             place = Path(folder) / f"{number:02d}"
-            heard = speak_and_hear(written.replace("\\n", "\n"), voice, place, ears)
-            if heard_as(heard) == heard_as(meant):
+            said = speak_and_hear(written.replace("\\n", "\n"), voice, place, ears)
+            if heard_as(said.heard) == heard_as(meant):
                 right += 1
                 continue
             in_words = speak_and_hear(meant, voice, place.with_suffix(".words"), ears)
-            same = heard_as(heard) == heard_as(in_words)
+            same = said.sounds == in_words.sounds
             misheard += same
-            print(f"{written}\n  heard: {heard}{'  (as the words themselves are)' if same else ''}")
+            told = f"  (the same sounds as the words themselves, heard as: {in_words.heard})" if same else ""
+            print(f"{written}\n  heard: {said.heard}{told}")
     print(
-        f"{voice}: {right} of {len(lines)} heard as they are meant, {misheard} misheard as their words themselves are"
+        f"{voice}: {right} of {len(lines)} heard as they are meant, {misheard} misheard with the sounds of their words"
     )
 
 

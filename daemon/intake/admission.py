@@ -321,7 +321,7 @@ class Admission:
         """Return whether the files of a manifest fit on the spool's disk. One that waits for room delays no other."""
         if (size := self._contents.size(drop)) <= max(0.0, left):
             return True
-        error = no_room_error(f"What {os.path.basename(drop.name)} names", size, left)
+        error = no_room_error(f"What {os.path.basename(drop.name)} needs", size, left)
         return self._waited_enough(self._wait(drop, [], [str(error)]))
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:

@@ -27,8 +27,8 @@ from daemon.intake.fair_queue import Turn
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import FINISHED, Job, document_id
-from daemon.jobs.speech_length import check_estimate
+from daemon.jobs.record import FINISHED, REFUSED, Job, document_id
+from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import printable
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.outbox import Outbox
@@ -273,7 +273,9 @@ class JobBuilder:
         try:
             if isinstance(build.item, JobError):
                 raise build.item
-            check_estimate(build.item, self._settings)
+            check_text_length(build.item, self._settings)
+            if spoken := bytes_while_spoken(build.item):
+                check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, build.item, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
@@ -282,7 +284,7 @@ class JobBuilder:
             if exc is WITHDRAWN and (by := build.claimed.cancelled_by):
                 job.note("cancelled", by=by)
                 exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
-            job.set_error(exc, "intake")
+            job.set_error(exc, REFUSED)
         job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
         record = dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status

@@ -37,6 +37,17 @@ def version_of(stem: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (stem, 1)
 
 
+def next_version(stem: str) -> str:
+    """Return the name that the next result of a name gets, if no other has it: hello-v2 for hello, hello-v3 for hello-v2."""
+    base, version = version_of(stem)
+    return f"{base}-v{version + 1}"
+
+
+def returned_names(name: str, job_id: str) -> tuple[str, str]:
+    """Return the names of a manifest that is given back: the usual one, and the one where that is taken."""
+    return f"{name}.yaml", f"{name}-{job_id}.yaml"
+
+
 def result_of(file: str) -> str | None:
     """Return the name of the result that a file belongs to; None for other files."""
     ending = next((one for one in _LONGEST_FIRST if file.lower().endswith(one)), None)

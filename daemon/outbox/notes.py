@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.outbox.folders import AnswerFolders
+from daemon.outbox.names import returned_names
 from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
 from daemon.system.subfolders import UnusableFolderError
@@ -29,7 +30,7 @@ def publish_manifest(root: Path, name: str, job_id: str, data: bytes) -> str | N
     folder, stem = subfolders.split(name)
     try:
         fs.OPS.write(temporary, data, sync=False)
-        for file in (f"{stem}.yaml", f"{stem}-{job_id}.yaml"):
+        for file in returned_names(stem, job_id):
             if subfolders.publish_into(root, temporary, subfolders.join(folder, file), durable=False):
                 return file
     finally:

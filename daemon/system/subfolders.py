@@ -184,13 +184,15 @@ def make_folder(root: Path, folder: str) -> bool:
 
 
 def any_there(root: Path, folder: str, files: Iterable[str]) -> bool:
-    """Return whether anything has one of these names in a folder below `root`. Nothing is touched but the names: a mount of a
-    dead file server has one, too, and would never answer.
+    """Return whether anything has one of these names in a folder below `root`; False where the folder cannot be entered. Nothing
+    is touched but the names: a mount of a dead file server has one, too, and would never answer.
     """
     try:
         with opened(root, folder) as path, opened_root(path) as fd:
             return any(_is_there(fd, file) for file in files)
-    except UnusableFolderError:
+    except OSError as exc:
+        if is_ours(exc):
+            raise
         return False
 
 

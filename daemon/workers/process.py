@@ -300,7 +300,7 @@ class WorkerProcess:
             )
 
     def memory_mb(self) -> float:
-        """Return the resident memory of the process and its children, in MB (10^6 bytes); what they share counts once."""
+        """Return the memory that the process and its children hold: see `process_memory_mb`."""
         return 0.0 if self.pid is None else process_memory_mb(self.pid)
 
     async def _collect_death(self) -> WorkerDied:

@@ -72,7 +72,9 @@ class CudaQueue:
 
     def mark(self) -> torch.cuda.Event:
         """Return an event that the stream records after the work appended so far."""
-        event: torch.cuda.Event = self._stream.record_event()
+        # Blocking: whoever waits for it sleeps, and takes no core from the drawing and the encoder.
+        event = torch.cuda.Event(blocking=True)
+        event.record(self._stream)
         return event
 
     def wait(self, mark: QueueMark) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from daemon.config import Settings
 from daemon.system.installation import Missing
+from stages.context import Facts
 from stages.model_files.catalogue import ModelPart
 
 if TYPE_CHECKING:  # so that voices can be listed without numpy
@@ -187,6 +188,8 @@ class TtsEngine:
         verify: like `missing`, but reads the files completely; for `avatar doctor`.
         wanted: True if config.yaml enables it other than by naming it as the engine.
         no_voices: what to do where nothing is missing and it still has no voice.
+        unload: frees the GPU memory of its networks; the next `load` loads them again. Returns the memory that this process
+            holds on the GPU afterwards, empty if nothing was loaded there.
     """
 
     name: str
@@ -204,6 +207,7 @@ class TtsEngine:
     verify: Callable[[Settings], Missing | None] = _nothing_missing
     wanted: Callable[[Settings], bool] = _not_wanted
     no_voices: str = ""
+    unload: Callable[[], Facts] = dict
 
     @property
     def fetches(self) -> bool:

@@ -97,7 +97,7 @@ def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> N
     assert lines[2].startswith("# avatard: `speeed` is not a known key (line 3, column 1).")
     assert lines[3] == "speeed: 1.1"
     # And the status says where it is, and where to move it
-    wait_for("the way back", lambda: "hello.yaml, beside this status" in (house.status("hello") or {})["next"])
+    wait_for("the way back", lambda: "hello.yaml, beside this job's status" in (house.status("hello") or {})["next"])
     assert "move it into the inbox" in (house.status("hello") or {})["next"]
     # When the key is mended and the file moved into the inbox / Then the job has the same name, and succeeds
     returned.write_text(returned.read_text().replace("speeed", "speed"))

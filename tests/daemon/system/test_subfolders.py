@@ -39,4 +39,5 @@ def test_a_new_folder_that_is_exchanged_for_a_link_changes_no_permissions_elsewh
 def test_a_folder_whose_name_is_too_long_is_not_usable(tmp_path: Path) -> None:
     assert not subfolders.make_folder(tmp_path, "n" * 256)
     assert not subfolders.any_there(tmp_path, "n" * 256, ["hello.json"])
+    assert not subfolders.any_there(tmp_path / "missing", "", ["hello.json"])
     assert subfolders.fallback_name(f"{'n' * 256}/hello", "job-1") == "hello-job-1"

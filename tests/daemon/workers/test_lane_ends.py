@@ -63,7 +63,7 @@ def test_a_job_whose_files_are_looked_at_after_its_stage_failed_can_be_cancelled
             await turns()
             answer.set()
             # Then it is, although its file is still being written
-            assert await cancel == f"{job.id} is cancelled."
+            assert await cancel == f"{job.name} is cancelled."
 
     asyncio.run(live())
     assert (room.on_disk(job).state, len(room.ready_queue)) == ("cancelled", 0)
