@@ -126,6 +126,10 @@ class TtsStage(Section):
         return lexicon
 
 
+#: GPU memory of MuseTalk in half precision with one frame in a pass, and the driver's context; rounded up. MB
+_LEAST_MUSETALK_MB = 3000
+
+
 class Musetalk(Section):
     """Settings of the lip-sync engine MuseTalk."""
 
@@ -135,7 +139,12 @@ class Musetalk(Section):
         description="auto: the nearest to float32 that the hardware computes fast (GPUs: float16); invalid frames are "
         "computed again in float32.",
     )
-    memory_mb: int = Field(5600, ge=2500, description="GPU memory, in MB, for which the batch size is chosen.")
+    memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Most GPU memory to use, in MB, for which the batch size is chosen; from 3000, which hold the network in "
+        "half precision and one frame. 0: 5600, or 40 % of the GPU's memory where that is more.",
+    )
     batch: int = Field(
         0, ge=0, le=256, description="Frames in one batch; 0: chosen by memory. Halved when memory runs out."
     )
@@ -159,6 +168,13 @@ if TYPE_CHECKING:
     LipsyncEngineName = str
 else:
     LipsyncEngineName = Literal["auto", *LIPSYNC_ENGINES]
+
+    @field_validator("memory_mb")
+    @classmethod
+    def _holds_the_network(cls, given: int) -> int:
+        if 0 < given < _LEAST_MUSETALK_MB:
+            raise ValueError(f"must be 0, or at least {_LEAST_MUSETALK_MB}, which the network and one frame need")
+        return given
 
 
 class LipsyncStage(Section):
