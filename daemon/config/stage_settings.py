@@ -96,7 +96,9 @@ class TtsStage(Section):
         "auto",
         description="hibari, kokoro, piper, xtts, coqui, a name under `engines`, or auto: the default voice's, else a usable.",
     )
-    voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
+    voice: str = Field(
+        "heart", description="What `voice: default` means: a name, engine/name, or words such as british female."
+    )
     lexicon: Lexicon = Field(
         {},
         description="Pronunciations: nginx: engine ex; for one language: es: {nginx: énchin-ex}; see docs/voices.md.",
@@ -116,6 +118,15 @@ class TtsStage(Section):
     xtts: Xtts = Xtts()
     level_audio: bool = Field(
         False, description="Normalize a job's own sound file to -16 LUFS, as synthesized speech is."
+    )
+
+    transcribe: bool = Field(
+        True,
+        description="Recognise the words of a sound file that comes without `text`, where the extra `transcribe` is installed.",
+    )
+    whisper_model: Folder | None = Field(
+        None,
+        description="Folder of a Whisper network in CTranslate2's layout, which then recognises all its languages.",
     )
 
     @field_validator("lexicon", mode="before")

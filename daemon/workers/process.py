@@ -239,7 +239,7 @@ class WorkerProcess:
                     self._on_notice(message)
 
     async def preload(self, stage: str) -> float:
-        """Have the worker load what a stage needs, and start it if it does not run. One that knows no such message is left alone.
+        """Have the worker load what a stage needs, and start it if it does not run. Does nothing if it cannot preload.
 
         Returns:
             The seconds that took.

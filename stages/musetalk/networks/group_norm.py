@@ -80,8 +80,8 @@ def _channel_variance(rows: Tensor, mean: Tensor) -> Tensor:
     count = rows.shape[1]
     if rows.dtype == torch.float32:
         # Of the differences: the squares' own sum loses digits where a channel's mean is large.
-        spread: Tensor = torch.linalg.vector_norm(rows - mean[:, None], dim=1) ** 2 / count
-        return spread
+        variance: Tensor = torch.linalg.vector_norm(rows - mean[:, None], dim=1) ** 2 / count
+        return variance
     # float32 has digits enough for what half precision can tell apart, and the map need not be written for it.
     square: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32) ** 2 / count
     return (square - mean**2).clamp(min=0)

@@ -56,20 +56,19 @@ class SpokenPart:
 
 
 class LoadedVoice(Protocol):
-    """A voice in memory, ready to speak. The process keeps it for later jobs.
-
-    Attributes:
-        sample_rate: Hz.
-        method: source of its times: "exact" (the engine) or "aligned" (forced alignment).
-        licence: of its speech, for the status file.
-    """
+    """A voice in memory, ready to speak. The process keeps it for later jobs."""
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Rate of its speech, Hz."""
+
     @property
-    def method(self) -> Literal["exact", "aligned"]: ...
+    def method(self) -> Literal["exact", "aligned"]:
+        """Source of its times: "exact" (the engine) or "aligned" (forced alignment)."""
+
     @property
-    def licence(self) -> str: ...
+    def licence(self) -> str:
+        """Licence of its speech, for the status file."""
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Synthesize a piece, in one part or several.

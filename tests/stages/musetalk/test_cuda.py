@@ -22,7 +22,7 @@ from stages.musetalk.painter import Painter
 from tests.support.cuda.driver import Driver, install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor
-from tests.support.musetalk_golden import INPUTS, MODELS, arrays, load_painter
+from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, load_painter
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -25,7 +25,7 @@ from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import Vae, VaeShape
 from stages.musetalk.networks.whisper import WhisperEncoder, WhisperShape
 from stages.musetalk.painter import Painter
-from tests.support.musetalk_golden import INPUTS, MODELS, Array, arrays, box, distance, near, picture, tables
+from tests.support.stages.musetalk_golden import INPUTS, MODELS, Array, arrays, box, distance, near, picture, tables
 
 CPU = torch.device("cpu")
 ENGINES = {"v15": "musetalk", "v1": "musetalk-v1"}

@@ -33,8 +33,8 @@ from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.networks.face_parser import FaceParser
 from stages.musetalk.portrait import PortraitCache
-from tests.support import picture_jobs
-from tests.support.musetalk_golden import MODELS
+from tests.support.stages import picture_jobs
+from tests.support.stages.musetalk_golden import MODELS
 
 #: Half a second of silence, then speech.
 PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
@@ -118,8 +118,8 @@ def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
 # -- the whole -------------------------------------------------------------------------------------------------
 
 
-def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[Context, Facts]:
-    """A job about the example portrait after the face and the lipsync stage."""
+def portrayed(folder: Path, engine: str = "musetalk", **manifest: Any) -> Context:
+    """A job about the example portrait after the face stage."""
     ctx = picture_jobs.job(folder, picture_jobs.drawn(), **manifest)
     settings = ctx.settings.model_dump(mode="json")
     settings["paths"]["models"] = str(MODELS)
@@ -127,6 +127,12 @@ def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[C
     settings["stages"]["lipsync"]["musetalk"] |= {"precision": "float32"}
     ctx = Context(ctx.job_id, ctx.name, ctx.job_dir, ctx.manifest, Settings.model_validate(settings))
     face.run(ctx)
+    return ctx
+
+
+def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[Context, Facts]:
+    """A job about the example portrait after the face and the lipsync stage."""
+    ctx = portrayed(folder, engine, **manifest)
     picture_jobs.say(ctx, PHONES, 1.2)
     return ctx, lipsync.run(ctx)
 
@@ -209,11 +215,11 @@ def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
 
 def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(tmp_path: Path) -> None:
     # Given a job for the processor
-    ctx, facts = speaking(tmp_path / "job")
+    ctx = portrayed(tmp_path / "job")
+    picture_jobs.say(ctx, PHONES, 1.2)
     left: list[float] = []
     # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
-    again = replace(ctx, report_seconds_left=left.append)
-    lipsync.run(again)
+    facts = lipsync.run(replace(ctx, report_seconds_left=left.append))
     assert left[-1] == 0
     assert left[0] > 0
     assert facts["frames_per_s"] > 0
@@ -307,7 +313,7 @@ def test_the_parsing_network_has_the_published_files_tensors() -> None:
 
 @pytest.mark.parametrize("seconds", [0.02, 0.1])
 def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seconds: float) -> None:
-    ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
+    ctx = portrayed(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
     facts = lipsync.run(ctx)
     frames = [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]

@@ -19,7 +19,7 @@ from stages.musetalk.device import Placement
 from stages.musetalk.networks import weights
 from stages.musetalk.networks.layers import Upsample
 from stages.musetalk.painter import Painter
-from tests.support.musetalk_golden import MODELS, arrays
+from tests.support.stages.musetalk_golden import MODELS, arrays
 
 CPU32 = Placement(torch.device("cpu"), torch.float32)
 

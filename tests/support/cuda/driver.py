@@ -61,27 +61,38 @@ class Driver:
     # -- the device
 
     def device_count(self) -> int:
+        """Return the number of GPUs."""
         return self.count
 
     def init(self) -> None:
+        """Initialize CUDA.
+
+        Raises:
+            RuntimeError: there is no GPU, or it is lost.
+        """
         if not self.count:
             # c10/cuda/CUDAFunctions.cpp, device_count_ensure_non_zero
             raise RuntimeError("No CUDA GPUs are available")
         self.card.check()
 
     def get_properties(self, device: int) -> Properties:
+        """Return the properties of the only GPU."""
         return self.properties
 
     def exchange_device(self, device: int | None) -> int:
+        """Make another device the current one; returns the one before. There is only 0."""
         return 0
 
     def set_fraction(self, fraction: float, device: int) -> None:
+        """Limit the share of the memory that this process may reserve, 0 to 1."""
         self.card.memory.fraction = fraction
 
     def get_fraction(self, device: int) -> float:
+        """Return that share."""
         return self.card.memory.fraction
 
     def memory_stats(self, device: int) -> dict[str, Any]:
+        """Return the figures of the allocator, in bytes, nested as torch's Python expects."""
         memory = self.card.memory
 
         def kind(current: int) -> dict[str, dict[str, int]]:
@@ -90,27 +101,34 @@ class Driver:
         return {"allocated_bytes": kind(memory.held), "reserved_bytes": kind(memory.reserved)}
 
     def reset_peak(self, device: int) -> None:
+        """Let the peak of the reserved memory start again from now."""
         self.card.memory.peak = self.card.memory.reserved
 
     def empty_cache(self) -> None:
+        """Give back what is reserved and not used."""
         self.card.memory.cached = 0
 
     def mem_get_info(self, device: int) -> tuple[int, int]:
+        """Return free and total memory, bytes."""
         return self.card.memory.free, self.card.memory.total
 
     # -- streams
 
     def new_stream(self) -> int:
+        """Return the number of a new stream."""
         self._streams += 1
         return self._streams
 
     def current_stream(self, device: int) -> tuple[int, int, int]:
+        """Return (stream, device index, device type) of the current stream."""
         return self.current, 0, 1
 
     def set_stream(self, stream_id: int, device_index: int, device_type: int) -> None:
+        """Make a stream the current one."""
         self.current = stream_id
 
     def synchronize(self) -> None:
+        """Wait for all work on the GPU."""
         self.card.wait()
 
 

@@ -62,6 +62,7 @@ class CardTensor(Tensor):
 
     @staticmethod
     def __new__(cls, inner: Tensor, card: Card) -> CardTensor:
+        """Wrap a tensor of the processor, with its shape, strides and type."""
         made: CardTensor = Tensor._make_wrapper_subclass(
             cls,
             inner.size(),

@@ -22,7 +22,7 @@ from stages.tts.engines import time_limits
 from stages.tts.engines.base import LoadedVoice, Piece
 from stages.tts.engines.external import host
 from tests.conftest import ROOT, Installation, wait_for
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
