@@ -173,19 +173,19 @@ class Musetalk(Section):
         300.0, gt=0, description="Longest painting time accepted, in s for each s of speech; a CPU needs 50 to 200."
     )
 
-
-#: The lip-sync engines, each a module of `stages.lipsync.engines`, and what leaves the choice to the machine.
-if TYPE_CHECKING:
-    LipsyncEngineName = str
-else:
-    LipsyncEngineName = Literal["auto", *LIPSYNC_ENGINES]
-
     @field_validator("memory_mb")
     @classmethod
     def _holds_the_network(cls, given: int) -> int:
         if 0 < given < _LEAST_MUSETALK_MB:
             raise ValueError(f"must be 0, or at least {_LEAST_MUSETALK_MB}, which the network and one frame need")
         return given
+
+
+#: The lip-sync engines, each a module of `stages.lipsync.engines`, and what leaves the choice to the machine.
+if TYPE_CHECKING:
+    LipsyncEngineName = str
+else:
+    LipsyncEngineName = Literal["auto", *LIPSYNC_ENGINES]
 
 
 class LipsyncStage(Section):
