@@ -23,6 +23,7 @@ from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
+from daemon.jobs.stages import LaneName
 from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -47,7 +48,7 @@ from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import StateFile
 from daemon.telemetry.systemd import SystemdReporter
-from daemon.workers.lane import Lane
+from daemon.workers.lane import ChooseTicket, Lane
 from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
 
@@ -91,20 +92,9 @@ class Service:
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane(
-            "gpu", 1, self.state_machine, scheduler.gpu, self.routes, preloads=partial(self.routes.preloads, "gpu")
-        )
-        self.voice = Lane(
-            "voice",
-            1,
-            self.state_machine,
-            scheduler.voice,
-            self.routes,
-            preloads=partial(self.routes.preloads, "voice"),
-        )
-        self.cpu = Lane(
-            "cpu", cpus, self.state_machine, scheduler.cpu, self.routes, preloads=partial(self.routes.preloads, "cpu")
-        )
+        self.gpu = self._make_lane("gpu", 1, scheduler.gpu)
+        self.voice = self._make_lane("voice", 1, scheduler.voice)
+        self.cpu = self._make_lane("cpu", cpus, scheduler.cpu)
         self.lanes = [self.gpu, self.voice, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
         operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
@@ -138,7 +128,11 @@ class Service:
         self._stop = asyncio.Event()
         self._loop_ran_at = time.monotonic()
 
-    # -- run and stop ----------------------------------------------------------------------------------------------------
+    def _make_lane(self, name: LaneName, slots: int, choose: ChooseTicket) -> Lane:
+        preloads = partial(self.routes.preloads, name)
+        return Lane(name, slots, self.state_machine, choose, self.routes, preloads=preloads)
+
+    # -- run and stop --------------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Run until SIGTERM or SIGINT. `ready` is called when recovery is over and work is taken.

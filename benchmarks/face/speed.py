@@ -31,7 +31,7 @@ PARTS = {
     "portrait as PNG": ("face/sampling.py", "encode_png"),
     "rig": ("rig/rig.py", "build_rig"),
     "· segmentation": ("face/landmarker.py", "person_mask"),
-    "· matte and background": ("rig/split_person.py", "split_person"),
+    "· matte and background": ("rig/matting/split_person.py", "split_person"),
     "· lip line": ("rig/lipline.py", "lip_curves"),
     "· expressions": ("rig/expressions.py", "all"),
     "· turning the fields": ("rig/rig.py", "_to_picture"),

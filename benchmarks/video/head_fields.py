@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.encode.compose import Composer
+from stages.encode.field_warp import refined
 from stages.face.rig.grid import CellBlock
 from stages.lipsync.motion_track import PARAMETERS
 
@@ -76,7 +77,8 @@ def distortion(composer: Composer, every: int = 2) -> Distortion:
     for row in values[::every]:
         # A field that is no parameter's, such as a zoom, is always there.
         weights = [float(row[PARAMETERS.index(name)]) if name in PARAMETERS else 1.0 for name in composer._head_names]
-        found = jacobian(composer._head.sum(np.array(weights, np.float32)), step)
+        head = refined(composer._head.sum(np.array(weights, np.float32)), cells.within(cells))
+        found = jacobian(head, step)
         least, most = stretches(found)
         worst.append((least * most).min())
         worst += [np.percentile(least[figure], 1), np.percentile(most[figure], 99)]

@@ -1,8 +1,9 @@
 """Draws the frames of a video: the motion track moves the portrait through its rig.
 
 For each frame the displacement fields are summed on the coarse grid and inverted, and the planes of the figure are sampled once
-and composited over a still background. The mouth's box is drawn in BGR from its two layers and the painted interior, and then
-converted. No state is kept from frame to frame.
+and composited over a still background. The head's fields are smooth, so they are summed and inverted on every second cell. The
+mouth's box is drawn in BGR from its two layers and the painted interior, and then converted. No state is kept from frame
+to frame.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from daemon.errors import TRIED_AGAIN, UnknownError
 from stages.context import Context
 from stages.encode.blinks import BlinkPainter
 from stages.encode.creases import CreaseShader
-from stages.encode.field_warp import FieldInverter, FieldSum, FigureSampler, field_at_points
+from stages.encode.field_warp import (
+    FieldInverter,
+    FieldSum,
+    FigureSampler,
+    coarsened,
+    field_at_points,
+    field_in_box,
+    refined,
+)
 from stages.encode.figure_planes import FigurePlanes, block_around
 from stages.encode.gaze import GazePainter, limit_gaze
 from stages.encode.layers import Background, Box, make_figure
@@ -30,9 +39,9 @@ from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
-from stages.face.rig.extend import Inner
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
+from stages.face.rig.matting.extend import Inner
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import on_colours, sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
@@ -43,6 +52,9 @@ Picture = npt.NDArray[np.uint8]
 
 #: The zoom's name among the head's fields; its weight is always 1.
 _ZOOM = "zoom"
+#: Cells beyond those where the face's fields act, in which the inverse is made with them, and beyond these, in which a source may
+#: lie; even.
+_NEAR, _AROUND = 4, 8
 #: Parameters that are above 0 while the mouth speaks.
 _SPEAKING = ("jaw", "round", "close", "upper_lip", "lower_lip")
 
@@ -101,6 +113,10 @@ class Composer:
         self._rig, self._track = rig, track
         self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
         self._creases = CreaseShader(rig.crease)
+        self._creases.shade(self._painted, 1.0)
+        box = self._creases.slices
+        self._folds = self._planes.prepare(self._painted[box], box)
+        self._painted[box] = self._figure[box]
         self._interior = InteriorPainter(rig.oral, rig.tones, rig.frame)
         self._painted_mouths, self._on_gpu = painted_mouths, on_gpu
         self._prepare_fields()
@@ -149,14 +165,18 @@ class Composer:
             whole[:-1, *rig.head_cells.within(covered)] = head
             whole[-1] = self._zoom.field(covered.points(rig.step))
             head, self._head_names = whole, [*self._head_names, _ZOOM]
-        self._head = FieldSum(head, covered, self._cells)
-        self._inverter = FieldInverter(self._cells, rig.step)
+        self._coarse = self._cells.coarse()
+        self._head = FieldSum(coarsened(head[:, *self._cells.within(covered)]))
+        self._inverter = FieldInverter(self._coarse, 2 * rig.step)
         sampler = TorchSampler if self._on_gpu else FigureSampler
         self._sampler: FigureSampler | TorchSampler = sampler(self._planes, self._background, self._cells, rig.step)
         if face is not None:
-            self._lower, self._upper = FieldSum(lower, rig.face_cells, face), FieldSum(upper, rig.face_cells, face)
-            self._lower_inverter = FieldInverter(self._cells, rig.step, face)
-            self._face_points = face.points(rig.step).astype(np.float32)
+            here = face.within(rig.face_cells)
+            self._lower, self._upper = FieldSum(lower[:, *here]), FieldSum(upper[:, *here])
+            self._near = face.grown(_NEAR, self._cells)
+            self._around = self._near.grown(_AROUND, self._cells)
+            self._near_inverter = FieldInverter(self._around, rig.step, self._near)
+            self._near_points = self._near.points(rig.step).astype(np.float32)
 
     @property
     def still(self) -> PlanarFrame:
@@ -176,11 +196,15 @@ class Composer:
 
     def _render(self, index: int, row: FloatArray, frame: PlanarFrame) -> None:
         parameters = dict(zip(PARAMETERS, row.tolist(), strict=True)) | {_ZOOM: 1.0}
-        boxes = self._paint_eyes(parameters) + self._paint_creases(parameters)
+        boxes, deep = self._paint_eyes(parameters), self._creases.amount(parameters)
+        if deep > 0:
+            self._creases.shade(self._painted, deep)
         if self._painted_mouths is not None:  # painted before the head moves, so that the picture is sampled only once
             self._painted_mouths.paint(index, self._painted[..., :3])
             boxes.append(self._painted_mouths.slices)
         if self._cells is not None:
+            if deep > 0:
+                self._planes.mix(self._folds, deep)
             for box in boxes:
                 self._planes.repaint(self._painted[box], box)
             self._move(parameters, frame)
@@ -192,7 +216,7 @@ class Composer:
             for box in still:
                 whole = block_around(box, self.height, self.width)
                 self._background.show(self._painted[whole], whole, frame)
-        for box in boxes:
+        for box in (*boxes, self._creases.slices) if deep > 0 else boxes:
             self._painted[box] = self._figure[box]
 
     def _paint_eyes(self, parameters: dict[str, float]) -> list[Box]:
@@ -211,40 +235,31 @@ class Composer:
                 boxes.append(box)
         return boxes
 
-    def _paint_creases(self, parameters: dict[str, float]) -> list[Box]:
-        """Shade the folds into the working figure; returns the box to reset afterwards."""
-        amount = self._creases.amount(parameters)
-        if amount <= 0:
-            return []
-        self._creases.shade(self._painted, amount)
-        return [self._creases.slices]
-
     def _move(self, parameters: dict[str, float], frame: PlanarFrame) -> None:
         assert self._cells is not None
         head = self._head.sum(np.array([parameters[name] for name in self._head_names], np.float32))
+        backward = refined(self._inverter.invert(head), self._cells.within(self._cells))
         if self._face_cells is None:
-            self._sampler.draw(self._inverter.invert(head), frame)
+            self._sampler.draw(backward, frame)
             return
         weights = np.array([parameters[name] for name in self._face_names], np.float32)
-        inner = self._face_cells.within(self._cells)
-        head_here = head[inner]
-        upper, lower = head_here + self._upper.sum(weights), head_here + self._lower.sum(weights)
-        whole = head.copy()
-        whole[inner] = upper
-        backward = self._inverter.invert(whole)
-        whole[inner] = lower
-        upper_back, lower_back = backward[inner].copy(), self._lower_inverter.invert(whole)
+        upper = refined(head, self._around.within(self._cells))
+        lower = upper.copy()
+        face, near = self._face_cells.within(self._around), self._near.within(self._cells)
+        upper[face] += self._upper.sum(weights)
+        lower[face] += self._lower.sum(weights)
+        upper_back = self._near_inverter.invert(upper, backward[near])
+        lower_back = self._near_inverter.invert(lower, upper_back)
         opening = self._opening(upper, lower)
-        side = _coarse_side(opening, self._face_points)[..., None]
-        backward[inner] = upper_back + side * (lower_back - upper_back)
+        side = _coarse_side(opening, self._near_points)
+        backward[near] = upper_back + cv2.merge((side, side)) * (lower_back - upper_back)
         self._sampler.draw(backward, frame)
         self._paint_mouth(parameters, frame, opening, (upper_back, lower_back), head)
 
     def _opening(self, upper: FloatArray, lower: FloatArray) -> MouthOpening:
         rig = self._rig
-        assert self._face_cells is not None
-        top = rig.curve_upper + field_at_points(upper, self._face_cells, rig.step, rig.curve_upper)
-        bottom = rig.curve_lower + field_at_points(lower, self._face_cells, rig.step, rig.curve_lower)
+        top = rig.curve_upper + field_at_points(upper, self._around, rig.step, rig.curve_upper)
+        bottom = rig.curve_lower + field_at_points(lower, self._around, rig.step, rig.curve_lower)
         return MouthOpening.between(top, bottom, rig.frame.unit, (self.width, self.height))
 
     def _paint_mouth(
@@ -256,24 +271,25 @@ class Composer:
         head: FloatArray,
     ) -> None:
         """Draw the mouth's box at full resolution: both layers cut at the lip line, and the interior between them."""
-        assert self._face_cells is not None
-        points = opening.points()
-        both = field_at_points(np.concatenate(backward, axis=-1), self._face_cells, self._rig.step, points)
-        upper, lower = points + both[..., :2], points + both[..., 2:]
-        side = cv2.merge([opening.side()] * 2)
-        lips = sample(self._painted, upper + side * (lower - upper), cv2.INTER_CUBIC)
+        upper_back, lower_back = backward
+        step, box = self._rig.step, opening.slices
+        upper = opening.points() + field_in_box(upper_back, self._near, step, box)
+        change = field_in_box(lower_back - upper_back, self._near, step, box)
+        side = opening.side()
+        lips = sample(self._painted, upper + cv2.merge((side, side)) * change, cv2.INTER_CUBIC)
         # Where the lips touch, colours are mixed: between the places of both lips the picture may show teeth.
-        seam = opening.seam()
-        if seam.any():
-            of_upper, of_lower = sample(self._painted, np.stack([upper[seam], lower[seam]]), cv2.INTER_CUBIC)
-            mixed = of_upper + side[seam][:, :1] * (of_lower.astype(np.float32) - of_upper)
+        seam = opening.seam(side)
+        if len(seam[0]):
+            above = upper[seam]
+            of_upper, of_lower = sample(self._painted, np.stack([above, above + change[seam]]), cv2.INTER_CUBIC)
+            mixed = of_upper + side[seam][:, None] * (of_lower.astype(np.float32) - of_upper)
             lips[seam] = np.clip(mixed + 0.5, 0, 255)
         # A mouth that is open in the picture stays as it is until it begins to speak.
         speaking = min(1.0, 8.0 * max(parameters[name] for name in _SPEAKING))
         closed = parameters["close"] if self._rig.oral.own_teeth else 0.0
         visible = opening.visible() if speaking > 0 else None
         if visible is not None or closed > 0:
-            mixed = lips[..., :3].astype(np.float32)
+            mixed = cv2.cvtColor(lips, cv2.COLOR_BGRA2BGR).astype(np.float32)
             self._interior.hide_teeth(opening, mixed, closed)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
@@ -282,7 +298,9 @@ class Composer:
                 seen = mixed[visible.within(opening)]
                 cover = on_colours(visible.cover() * np.float32(speaking))
                 seen += cover * (self._paint_interior(parameters, visible, head) - seen)
-            lips[..., :3] = cv2.convertScaleAbs(mixed)  # rounded to the nearest
+            drawn = cv2.cvtColor(cv2.convertScaleAbs(mixed), cv2.COLOR_BGR2BGRA)  # rounded to the nearest
+            cv2.insertChannel(cv2.extractChannel(lips, 3), drawn, 3)
+            lips = np.asarray(drawn, np.uint8)
         self._background.show(lips, opening.slices, frame)
 
     def _paint_interior(self, parameters: dict[str, float], opening: MouthOpening, head: FloatArray) -> FloatArray:
@@ -295,11 +313,10 @@ class Composer:
 
     def _head_matrix(self, head: FloatArray) -> FloatArray:
         """The head's motion at the mouth as a 2 × 3 matrix, from three points of its field."""
-        assert self._cells is not None
         frame = self._rig.frame
         local = np.array([[0, 0], [0.5 * frame.unit, 0], [0, 0.5 * frame.unit]])
         source = frame.picture(local).astype(np.float32)
-        target = source + field_at_points(head, self._cells, self._rig.step, source)
+        target = source + field_at_points(head, self._coarse, 2 * self._rig.step, source)
         return np.asarray(cv2.getAffineTransform(source, target), np.float32)
 
 
@@ -345,6 +362,7 @@ def _used(names: tuple[str, ...], fields: FloatArray, values: FloatArray) -> tup
 def _coarse_side(opening: MouthOpening, points: FloatArray) -> FloatArray:
     """The layer that each grid point belongs to, 0 (upper) to 1 (lower), extended beyond the mouth's box."""
     columns = np.arange(opening.left, opening.right, dtype=np.float32)
-    middle = np.interp(points[0, :, 0], columns, opening.middle)
-    softness = np.interp(points[0, :, 0], columns, opening.softness)
-    return np.clip((points[..., 1] - middle) / softness + 0.5, 0, 1).astype(np.float32)
+    middle, softness = (
+        np.interp(points[0, :, 0], columns, values).astype(np.float32) for values in (opening.middle, opening.softness)
+    )
+    return np.clip((points[:, :1, 1] - middle) * (1 / softness) + np.float32(0.5), 0, 1)

@@ -23,7 +23,8 @@ _remap: Any = cv2.remap  # its stub knows no empty second map
 _PAD = 2
 #: An inversion stops when no pixel misses its source by more cells (OpenCV's interpolation knows places to 1/32), after at most
 #: so many steps; the first are plain ones.
-_CONVERGED, _MOST_STEPS, _PLAIN_STEPS = 1 / 16, 24, 4
+_CLOSE = np.zeros(2), np.full(2, 1 / 16)
+_MOST_STEPS, _PLAIN_STEPS = 24, 4
 #: Width of the tiles, px; a multiple of twice every grid step, and so is a band's height.
 _TILE_PX = 24
 #: Pixels of a band: so many stay in the processor's cache.
@@ -31,25 +32,43 @@ _BAND_PIXELS = 100_000
 
 
 class FieldSum:
-    """Fields over one block of cells.
+    """Fields over the same cells.
 
     They are added one by one: a matrix product would be shared among the threads of BLAS, which wait for each other longer than
     this takes, and differs in the last bit from one processor to the next.
     """
 
-    def __init__(self, fields: FloatArray, covered: CellBlock, cells: CellBlock) -> None:
-        """Take the part `cells` of `fields`, [k, rows, columns, 2], which cover the block `covered`."""
-        self.cells = cells
-        size = cells.shape[0] * cells.shape[1] * 2
-        self._matrix = np.ascontiguousarray(fields[:, *cells.within(covered)]).reshape(len(fields), size)
+    def __init__(self, fields: FloatArray) -> None:
+        """Take the fields, [k, rows, columns, 2]."""
+        self._shape = fields.shape[1:]
+        self._matrix = np.ascontiguousarray(fields).reshape(len(fields), 1, int(np.prod(self._shape)))
 
     def sum(self, weights: FloatArray) -> FloatArray:
         """Sum the fields by `weights`, [k], to a displacement in px, [rows, columns, 2]."""
-        total = np.zeros((1, self._matrix.shape[1]), np.float32)
+        total = np.zeros(self._matrix.shape[1:], np.float32)
         for weight, field in zip(weights.tolist(), self._matrix, strict=True):
             if weight:
-                cv2.scaleAdd(field[None], weight, total, total)
-        return total.reshape(*self.cells.shape, 2)
+                cv2.scaleAdd(field, weight, total, total)
+        return total.reshape(self._shape)
+
+
+def coarsened(fields: FloatArray) -> FloatArray:
+    """Halve the resolution of fields, [k, rows, columns, 2], for `refined`: that of `CellBlock.coarse`."""
+    rows, columns = fields.shape[1:3]
+    even = (cv2.copyMakeBorder(field, 0, rows % 2, 0, columns % 2, cv2.BORDER_REPLICATE) for field in fields)
+    half = [cv2.resize(field, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for field in even]
+    return np.asarray(half, np.float32).reshape(len(fields), (rows + 1) // 2, (columns + 1) // 2, 2)
+
+
+def refined(coarse: FloatArray, part: Box) -> FloatArray:
+    """Interpolate a field of half the resolution, [rows, columns, 2], in the cells `part` of the whole one."""
+    source, inside = [], []
+    for side, end in zip(part, coarse.shape, strict=False):
+        first = max(side.start // 2 - 1, 0)
+        source.append(slice(first, min((side.stop + 1) // 2 + 1, end)))
+        inside.append(slice(side.start - 2 * first, side.stop - 2 * first))
+    fine = cv2.resize(coarse[tuple(source)], None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fine[tuple(inside)], np.float32)
 
 
 class FieldInverter:
@@ -70,32 +89,37 @@ class FieldInverter:
         )
         self._identity = np.dstack([x, y])
         self._within = rows, columns
-        self._per_cell = np.float32(1.0 / step)
-        self._converged = _CONVERGED * step
+        self._step = step
         self.residual = 0.0
 
-    def invert(self, forward: FloatArray) -> FloatArray:
-        """Compute the displacement from each destination to its source, px, [rows, columns, 2] of the part."""
-        backward = np.negative(forward[self._within])
-        rows, columns = slice(0, backward.shape[0]), slice(0, backward.shape[1])
+    def invert(self, forward: FloatArray, guess: FloatArray | None = None) -> FloatArray:
+        """Compute the displacement from each destination to its source, px, [rows, columns, 2] of the part.
+
+        Args:
+            forward: the field, px, [rows, columns, 2] of the block.
+            guess: about what the result is, which saves steps; by default the negative field.
+        """
+        toward = np.asarray(forward * np.float32(-1 / self._step), np.float32)  # in cells, like all that follows
+        places: FloatArray = self._identity + (
+            toward[self._within] if guess is None else guess * np.float32(1 / self._step)
+        )
+        top, left, (bottom, right) = 0, 0, places.shape[:2]
         for count in range(_MOST_STEPS):
-            here = backward[rows, columns]
-            found = np.negative(sample(forward, self._identity[rows, columns] + here * self._per_cell))
-            if not count:
-                backward = found  # the first step always has far to go
-                continue
+            rows, columns = slice(top, bottom), slice(left, right)
+            here = places[rows, columns]
+            found = cv2.add(sample(toward, here), self._identity[rows, columns])
             apart = cv2.absdiff(found, here)
             here[:] = found if count < _PLAIN_STEPS else (found + here) * np.float32(0.5)
-            self.residual = float(cv2.norm(apart, cv2.NORM_INF))
-            if self.residual < self._converged:
+            far = cv2.bitwise_not(cv2.inRange(apart, _CLOSE[0], _CLOSE[1]))
+            x, y, width, height = cv2.boundingRect(far)
+            if not width:
                 break
-            down, across = (
-                np.flatnonzero(cv2.reduce(apart, side, cv2.REDUCE_MAX).reshape(-1, 2).max(axis=1) >= self._converged)
-                for side in (1, 0)
-            )
-            rows = slice(rows.start + int(down[0]), rows.start + int(down[-1]) + 1)
-            columns = slice(columns.start + int(across[0]), columns.start + int(across[-1]) + 1)
-        return np.asarray(backward, np.float32)
+            top, left = top + y, left + x
+            bottom, right = top + height, left + width
+        self.residual = float(cv2.norm(apart, cv2.NORM_INF)) * self._step
+        places -= self._identity
+        places *= np.float32(self._step)
+        return places
 
 
 class FigureSampler:
@@ -262,3 +286,18 @@ def field_at_points(field: FloatArray, cells: CellBlock, step: int, points: Floa
     flat = places.reshape(-1, 1, 2) if places.ndim == 2 else places
     values = sample(field, flat.astype(np.float32))
     return np.asarray(values, np.float32).reshape(*points.shape[:-1], field.shape[-1])
+
+
+def field_in_box(field: FloatArray, cells: CellBlock, step: int, box: Box) -> FloatArray:
+    """The same at all pixels of a box, [height, width, channels]: many times as fast."""
+    used, beyond, inside = [], [], []
+    for part, first, end in zip(box, (cells.top, cells.left), cells.shape, strict=True):
+        start, stop = part.start // step - first - 1, -(-part.stop // step) - first + 1
+        beyond.append((max(-start, 0), max(stop - end, 0)))
+        used.append(slice(min(max(start, 0), end - 1), max(min(stop, end), 1)))
+        inside.append(slice(part.start - (start + first) * step, part.stop - (start + first) * step))
+    part_of_it = field[used[0], used[1]]
+    if any(map(any, beyond)):
+        part_of_it = np.asarray(cv2.copyMakeBorder(part_of_it, *beyond[0], *beyond[1], cv2.BORDER_REPLICATE))
+    fine = cv2.resize(part_of_it, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fine[inside[0], inside[1]], np.float32)

@@ -16,6 +16,8 @@ from stages.encode.planes import halve, halved, to_ycc
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
+#: Planes, the boxes in them that a repaint changes, and what is there before and after it.
+Repaint = list[tuple[Picture, Box, Picture, Picture]]
 
 #: Taps of the Lanczos filter (a = 4) halfway between two samples.
 _HALVES = np.arange(-3.5, 4.0)
@@ -80,6 +82,22 @@ class FigurePlanes:
         self._set(self._plain, box, to_ycc(colours))
         self._set(self.luma, *self._quads(0, _grow(box, _REACH, height, width)))
         self._set(self.chroma, *self._chroma(_grow(box, 2, height, width)))
+
+    def prepare(self, colours: Picture, box: Box) -> Repaint:
+        """Make what `repaint` would, for `mix`."""
+        self.repaint(colours, box)
+        prepared = [(plane, place, before, plane[place].copy()) for plane, place, before in self._kept]
+        self.restore()
+        return prepared
+
+    def mix(self, prepared: Repaint, share: float) -> None:
+        """Mix colours that were prepared, by their `share` of 0 to 1, with those at rest, until `restore`.
+
+        Takes a fraction of the time of `repaint`; calls of that come later.
+        """
+        for plane, box, before, after in prepared:
+            self._kept.append((plane, box, before))
+            cv2.addWeighted(after, share, before, 1 - share, 0, plane[box])
 
     def _chroma(self, box: Box) -> tuple[Box, Picture]:
         """Make the chroma samples of `box`, which has even bounds, and say where they are."""

@@ -48,7 +48,7 @@ class GazePainter:
         self._margin = np.ascontiguousarray(eyeball.margin[..., ::-1]) if eyeball.margin.any() else None
         rows, columns = np.indices((height, width), dtype=np.float32)
         self._points = np.dstack([columns, rows])
-        self._share = np.dstack([eyeball.share, eyeball.share])
+        self._share = np.ascontiguousarray(eyeball.share, np.float32)
 
     def paint(self, portrait: Picture, x: float, y: float) -> Picture | None:
         """Draw the eye's box, BGR uint8 [height, width, 3], looking `x` to the right and `y` down, in eye widths.
@@ -63,7 +63,8 @@ class GazePainter:
         if max(abs(x), abs(y)) * self._eye.eye_width < _LEAST_PX:
             return None
         shift = (np.array([x, y]) @ self._eye.axes * self._eye.eye_width).astype(np.float32)
-        turned = sample(self._ball, self._points - self._share * shift, cv2.INTER_CUBIC)
+        along = cv2.merge([self._share * part for part in shift])
+        turned = sample(self._ball, self._points - along, cv2.INTER_CUBIC)
         if self._highlight is not None:
             moved = sample(self._highlight, self._points - _HIGHLIGHT * shift, outside=cv2.BORDER_CONSTANT)
             turned = np.asarray(cv2.add(turned, moved), np.uint8)
@@ -71,5 +72,7 @@ class GazePainter:
         if self._margin is not None:
             left = min(1.0, float(np.hypot(*shift)) / (_LEAVES * self._eye.eye_width))
             open_ = np.asarray(np.clip(open_ + left * self._margin, 0, 255), np.uint8)
-        mixed = open_ + self._opening * (self._shade * turned - open_)
-        return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+        mixed = cv2.multiply(turned, self._shade, dtype=cv2.CV_32F)
+        cv2.subtract(mixed, open_, mixed, dtype=cv2.CV_32F)
+        cv2.multiply(mixed, self._opening, mixed)
+        return np.asarray(cv2.add(open_, mixed, dtype=cv2.CV_8U), np.uint8)  # rounded to the nearest

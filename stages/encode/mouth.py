@@ -114,10 +114,9 @@ class MouthOpening:
         """The share of the lower layer in each pixel, 0 to 1, [height, width]."""
         return np.clip((self.rows() - self.middle) / self.softness + 0.5, 0, 1).astype(np.float32)
 
-    def seam(self) -> npt.NDArray[np.bool_]:
-        """The pixels between the corners that lie on the cut between both layers, [height, width]."""
-        side = self.side()
-        return (side > 0) & (side < 1) & (self.softness < 1)
+    def seam(self, side: FloatArray) -> tuple[npt.NDArray[np.intp], ...]:
+        """The pixels between the corners that lie on the cut between both layers: their rows and columns."""
+        return np.nonzero((side > 0) & (side < 1) & (self.softness < 1))
 
     def cover(self) -> FloatArray:
         """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across."""
@@ -133,11 +132,12 @@ class InteriorPainter:
 
     def __init__(self, oral: MouthInterior, tones: FaceColours, frame: FaceFrame) -> None:
         self._oral, self._frame = oral, frame
-        self._warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
+        warmth = 1 + np.float32(tones.warmth) * (_WARMTH - 1)
+        self._warm = _shades(warmth)
         self._cavity = tones.cavity[::-1].astype(np.float32)
         self._layers = {name: _premultiplied(getattr(oral, name)) for name in ("tongue", "jaw", "skull")}
         #: Exponent of the shade on the upper teeth; a colour that was seen inside a mouth has most of it already.
-        self._shaded = np.float32(0.10 if oral.own_colour else 0.33)
+        self._on_teeth = _shades(warmth * np.float32(0.10 if oral.own_colour else 0.33))
         #: Strength of the shading of the lips' edges; a picture with an open mouth already shows it.
         self._edge = np.float32(0.35 if oral.own_teeth else 1.0)
 
@@ -154,20 +154,20 @@ class InteriorPainter:
             rounded: how far the lips are rounded, 0 to 1: they stand forward, away from the teeth.
         """
         unit = self._frame.unit
-        shade = self._shade(opening) ** self._warmth
+        shade = self._shade(opening)
         seen = self._throat(opening)
         drop, rise = jaw
         wide = min(max((drop / unit - _SMALL) / _SMALL, 0.0), 1.0)
         lift = _TONGUE_LIFT * unit * tongue
         self._over(seen, "tongue", opening, head, _TONGUE_FOLLOWS * drop - rise - lift)
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
-        seen *= shade
-        light = np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide)) * shade**self._shaded
+        seen *= _shade_of(shade, self._warm)
+        light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide))
         # Through a slit between lips that meet, no light falls on the teeth.
         slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
         light = light * slit.astype(np.float32)[None, :, None]
         self._over(seen, "skull", opening, head, 0.0, light)
-        return np.asarray(seen, np.float32)
+        return seen
 
     def _throat(self, opening: MouthOpening) -> FloatArray:
         """The cavity behind the teeth: darkest at its middle, where it is deepest."""
@@ -175,7 +175,8 @@ class InteriorPainter:
         down = (opening.rows() - opening.middle) / half
         across = np.linspace(-1, 1, len(half), dtype=np.float32)
         depth = np.clip(1 - down * down * np.float32(0.7) - across * across, 0, 1)
-        return np.asarray((2.10 - 1.30 * depth)[..., None] * self._cavity, np.float32)
+        light = np.float32(2.10) - np.float32(1.30) * depth
+        return np.asarray(cv2.merge([light * channel for channel in self._cavity]), np.float32)
 
     def shade_lips(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Darken the lips' edges by `amount` in place, because the lips of an open mouth turn inward."""
@@ -189,7 +190,7 @@ class InteriorPainter:
         above = np.clip(1 - (opening.upper - rows) / (0.05 * unit), 0, 1) * (rows < opening.upper + 1)
         below = np.clip(1 - (rows - opening.lower) / (0.035 * unit), 0, 1) * (rows > opening.lower - 1)
         dark = np.float32(amount) * self._edge * height * np.maximum(0.42 * above**2, 0.22 * below**2)
-        lips *= (1 - dark)[..., None] ** self._warmth
+        lips *= _shade_of(1 - dark, self._warm)
 
     def fade_line(self, whole: MouthOpening, lips: FloatArray, amount: float) -> None:
         """Lighten the dark line between the shut lips beside a rounded opening by `amount`, in place.
@@ -255,7 +256,7 @@ class InteriorPainter:
         from_ends = np.minimum(columns - inside[0], inside[-1] - columns) / (_LINE_ENDS * unit)
         touching = np.clip(1 - (opening.lower - opening.upper) / (0.03 * unit), 0, 1) * np.clip(from_ends, 0, 1)
         line = np.exp(-(((opening.rows() - opening.middle) / (0.014 * unit)) ** 2))
-        lips *= (1 - 0.32 * closed * touching * line)[..., None] ** self._warmth
+        lips *= _shade_of(1 - np.float32(0.32 * closed) * touching * line, self._warm)
 
     def _over(
         self,
@@ -272,12 +273,14 @@ class InteriorPainter:
         matrix = head.astype(np.float64).copy()
         matrix[:, 2] += matrix[:, :2] @ (np.array([x, y]) + shift) - np.array([opening.left, opening.top])
         size = (seen.shape[1], seen.shape[0])
-        layer = cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32)
-        seen *= 1.0 - layer[..., 3:] * np.float32(1 / 255)
-        seen += layer[..., :3] if light is None else layer[..., :3] * light
+        layer = np.asarray(cv2.warpAffine(self._layers[name], matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
+        through = cv2.bitwise_not(cv2.extractChannel(layer, 3))
+        seen *= on_colours(np.asarray(through * np.float32(1 / 255), np.float32))
+        colours = cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR)
+        seen += colours if light is None else cv2.multiply(colours, light, dtype=cv2.CV_32F)
 
     def _shade(self, opening: MouthOpening) -> FloatArray:
-        """Shade of light from the front, [height, width, 1]: darker under the upper lip, in the corners, and in a narrow gap."""
+        """Shade of light from the front, [height, width]: darker under the upper lip, in the corners, and in a narrow gap."""
         unit = np.float32(self._frame.unit)
         rows = opening.rows()
         gap = opening.lower - opening.upper
@@ -285,7 +288,18 @@ class InteriorPainter:
         above = np.clip((opening.lower - rows) / (0.04 * unit), 0, 1)
         narrow = np.clip(gap / (0.10 * unit), 0, 1) * (0.55 + 0.45 * np.clip(gap.max() / (0.12 * unit), 0, 1))
         shade = (0.55 + 0.45 * np.sqrt(under)) * (0.72 + 0.28 * above) * (0.35 + 0.65 * narrow)
-        return np.asarray(shade[..., None], np.float32)
+        return np.asarray(shade, np.float32)
+
+
+def _shades(exponents: FloatArray) -> FloatArray:
+    """A table of shades, 0 to 1 in steps of 1/255, raised to an exponent for each channel, [1, 256, 3]."""
+    return np.asarray((np.arange(256, dtype=np.float32) / 255)[None, :, None] ** exponents, np.float32)
+
+
+def _shade_of(shade: FloatArray, table: FloatArray) -> FloatArray:
+    """What is left of each channel in a shade, 0 to 1 [height, width]: [height, width, 3]. Powers of each pixel take long."""
+    level = np.asarray(cv2.convertScaleAbs(shade, alpha=255), np.uint8)
+    return np.asarray(cv2.LUT(on_colours(level), table), np.float32)
 
 
 def _between_columns(edge: FloatArray, aside: int) -> FloatArray:

@@ -21,10 +21,10 @@ from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
-from stages.face.rig.extend import Inner, extend
-from stages.face.rig.hairline import forehead_colour
+from stages.face.rig.matting.extend import Inner, extend
+from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import load_rig
-from stages.face.rig.split_person import split_person
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
 

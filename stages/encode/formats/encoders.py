@@ -33,6 +33,10 @@ _VP9_EFFORT, _VP9_USUAL = {"ultrafast": 8, "superfast": 8, "veryfast": 7, "mediu
 #: Added to x264's rate factor to get VP9's and x265's for about the same visible quality. x265's was measured on two animated
 #: portraits, veryfast: SSIM equals that of x264 at 21 with +2 and +4, PSNR with +3 and +5. With +3 files are 0.7 times as large.
 _VP9_CRF, _X265_CRF = 10, 3
+#: What x264's presets do in vain: a head moves by fractions of a pixel, and its background not at all, so that a long search for
+#: where a block came from finds little. Measured on animated portraits of 512, 720 and 1080 px: two thirds of the time, 0.1 dB
+#: less PSNR and 0.0003 less SSIM, files a tenth larger.
+_X264_LESS: dict[str, Options] = {"veryfast": {"x264-params": "subme=1:me=dia"}}
 #: NVENC's preset by x264 preset, and for all other presets.
 _NVENC_EFFORT, _NVENC_USUAL = (
     {"ultrafast": "p1", "superfast": "p2", "veryfast": "p4", "slow": "p6", "slower": "p7"},
@@ -41,7 +45,7 @@ _NVENC_EFFORT, _NVENC_USUAL = (
 
 
 def _x264_options(preset: str, crf: int) -> Options:
-    return {"preset": preset, "crf": crf}
+    return {"preset": preset, "crf": crf, **_X264_LESS.get(preset, {})}
 
 
 def _x265_options(preset: str, crf: int) -> Options:

@@ -49,6 +49,19 @@ class CellBlock:
         x, y = np.meshgrid(np.arange(self.left, self.right), np.arange(self.top, self.bottom))
         return np.asarray(np.stack([x, y], axis=-1) * float(step) + (step - 1) / 2)
 
+    def coarse(self) -> CellBlock:
+        """The block in a grid of double steps; it starts where this one does."""
+        return CellBlock(self.top // 2, self.left // 2, (self.bottom + 1) // 2, (self.right + 1) // 2)
+
+    def grown(self, by: int, within: CellBlock) -> CellBlock:
+        """Return the block with `by` more cells on each side, an even number, as far as `within` reaches."""
+        return CellBlock(
+            max(self.top - by, within.top),
+            max(self.left - by, within.left),
+            min(self.bottom + by, within.bottom),
+            min(self.right + by, within.right),
+        )
+
     def union(self, other: CellBlock) -> CellBlock:
         """Return the smallest block that covers both."""
         return CellBlock(

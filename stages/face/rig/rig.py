@@ -19,18 +19,18 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
 from stages.face.rig.expressions import ExpressionFields
-from stages.face.rig.extend import Inner, extend
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
-from stages.face.rig.hairline import forehead_colour
 from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
-from stages.face.rig.matte import Matte
+from stages.face.rig.matting.extend import Inner, extend
+from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.matte import Matte
+from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
-from stages.face.rig.split_person import split_person
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.

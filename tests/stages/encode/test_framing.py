@@ -18,7 +18,7 @@ from stages.encode.captions.place import FaceHeights, choose_place
 from stages.encode.framing import frames_of_job
 from stages.face.output_frame import Box, choose_output_frame, head_box
 from stages.face.placement import Placement
-from stages.face.rig.extend import Inner
+from stages.face.rig.matting.extend import Inner
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
 

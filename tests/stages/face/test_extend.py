@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.face.rig.extend import extend
-from stages.face.rig.matte import Matte, background_share
+from stages.face.rig.matting.extend import extend
+from stages.face.rig.matting.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 

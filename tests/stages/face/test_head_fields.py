@@ -17,7 +17,7 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import MOST, REACH, Zoom, within_reach
-from stages.face.rig.matte import Matte
+from stages.face.rig.matting.matte import Matte
 from stages.face.rig.rig import build_head
 from tests.support.stages.picture_jobs import drawn
 

@@ -7,13 +7,13 @@ import numpy as np
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.colour_mixture import Colours, HairColour, SideColours
-from stages.face.rig.doubtful_pixels import DoubtfulPixels
-from stages.face.rig.fill import arbitrariness, spread_colours
-from stages.face.rig.matte import Matte, Picture
-from stages.face.rig.outline import find_outline
-from stages.face.rig.person_regions import find_regions
-from stages.face.rig.plate import fill_behind
+from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
+from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
+from stages.face.rig.matting.fill import arbitrariness, spread_colours
+from stages.face.rig.matting.matte import Matte, Picture
+from stages.face.rig.matting.outline import find_outline
+from stages.face.rig.matting.person_regions import find_regions
+from stages.face.rig.matting.plate import fill_behind
 
 #: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
 _SMALL = 270

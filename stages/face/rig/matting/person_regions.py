@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.fill import spread_colours
+from stages.face.rig.matting.fill import spread_colours
 from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.colour_mixture import NOISE, SideColours, mixture, outside_share, step
-from stages.face.rig.doubtful_pixels import DoubtfulPixels
-from stages.face.rig.matte import Picture
+from stages.face.rig.matting.colour_mixture import NOISE, SideColours, mixture, outside_share, step
+from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
+from stages.face.rig.matting.matte import Picture
 
 #: Width of a strand of hair at most, of the shorter side.
 _STRAND = 0.014

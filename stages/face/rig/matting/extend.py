@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.closing_arcs import EDGE, closing_arcs
-from stages.face.rig.fill import grain_strength, noise, spread
-from stages.face.rig.matte import Matte, background_share
-from stages.face.rig.strands import Border
+from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs
+from stages.face.rig.matting.fill import grain_strength, noise, spread
+from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.strands import Border
 from stages.face.sampling import blur, blur_widely, on_colours
 
 Picture = npt.NDArray[np.uint8]
@@ -31,8 +31,9 @@ _DEPTH, _PERSON_DEPTH = 0.05, (0.025, 0.15)
 #: Difference from the colours at the border up to which the person is of the same kind, 8-bit levels, and sigma of the blur
 #: before they are compared, of the shorter side.
 _ALIKE, _COMPARED = 40.0, 0.008
-#: Rows at the border, and how far inside as many more begin, whose colours are compared, of the shorter side.
-_COMPARED_ROWS = 0.004, 0.03
+#: Rows at the border, and how far inside those begin with which they are compared, of the shorter side; how much nearer to the
+#: background's colour than to the person's a colour is that clearly is the background's, if both are so many levels apart.
+_COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
 #: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; the distance up to which
 #: the background is blurred less, of the shorter side; and the number of blurred copies, each twice as soft.
 _SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.45, 0.02, 0.01, 8
@@ -113,7 +114,7 @@ def _above(
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
     person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
-    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), _shows_person(picture, plate, person, side))
+    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), _shows_wall(picture, plate, person, side))
     if arcs:
         border = Border.of(person, _alike(person, side), side)
     for arc in arcs:
@@ -130,13 +131,15 @@ def _above(
     return shown, behind, share, share
 
 
-def _shows_person(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
-    """Whether the border's colours are nearer to the person's, a little farther inside, than to the background's, [width]."""
+def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
+    """Whether the border's colours are clearly nearer to the background's than to the person's farther inside, [width]."""
     rows, deep = (max(1, round(part * side)) for part in _COMPARED_ROWS)
     first, wall = (one[:rows].astype(np.float32).mean(axis=0) for one in (picture, plate))
     inside = blur(person[deep : 2 * deep].astype(np.float32).mean(axis=0)[None], max(0.5 * deep, 0.5))[0]
-    of_person, of_wall = (((first - one) ** 2).sum(axis=-1) for one in (inside, wall))
-    return np.asarray(of_person <= of_wall)
+    to_wall, to_person, apart = (
+        np.linalg.norm(one - other, axis=-1) for one, other in ((first, wall), (first, inside), (inside, wall))
+    )
+    return np.asarray((to_wall < _NEARER * to_person) & (apart > _TELLING))
 
 
 def _mirrored(picture: Picture, away: FloatArray, depth: FloatArray) -> Picture:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.closing_arcs import Arc
 from stages.face.rig.face_frame import smoothstep
-from stages.face.rig.hairline import find_hairline
+from stages.face.rig.matting.closing_arcs import Arc
+from stages.face.rig.matting.hairline import find_hairline
 from stages.face.sampling import blur, blur_widely, sample
 
 Picture = npt.NDArray[np.uint8]

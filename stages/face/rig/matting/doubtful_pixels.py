@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.colour_mixture import Colours
-from stages.face.rig.matte import Picture
-from stages.face.rig.person_regions import PersonRegions
+from stages.face.rig.matting.colour_mixture import Colours
+from stages.face.rig.matting.matte import Picture
+from stages.face.rig.matting.person_regions import PersonRegions
 from stages.face.sampling import sample
 
 

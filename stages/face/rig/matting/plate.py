@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.colour_mixture import BUSY, NOISE, SideColours, project, step
-from stages.face.rig.doubtful_pixels import DoubtfulPixels
-from stages.face.rig.fill import grain, mean_around, spread
-from stages.face.rig.matte import Matte, Picture
+from stages.face.rig.matting.colour_mixture import BUSY, NOISE, SideColours, project, step
+from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
+from stages.face.rig.matting.fill import grain, mean_around, spread
+from stages.face.rig.matting.matte import Matte, Picture
 from stages.face.sampling import on_colours
 
 #: Levels by which the background may differ from its filling, besides its own deviation, and how much of that counts.

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from stages.face import mesh
 from stages.face.mesh import FloatArray
-from stages.face.rig.closing_arcs import Arc, inner_arc
 from stages.face.rig.face_frame import smoothstep
+from stages.face.rig.matting.closing_arcs import Arc, inner_arc
 from stages.face.sampling import blur
 
 Picture = npt.NDArray[np.uint8]

@@ -42,8 +42,8 @@ _LOCKS = 0.7
 _EDGE_PART = 0.5
 #: Half the width of a strand or of a gap between strands at most, which no outline follows; of the shorter side.
 _STRAND = 0.012
-#: Mean alpha along the border, and part of it in the person's colours, from which the person is cut by it.
-_CUT, _SHOWN = 190, 0.62
+#: Mean alpha along the border from which the person is cut by it, if the background is seen on no more than this part of it.
+_CUT, _WALL = 170, 0.3
 #: Points of an arc.
 _POINTS = 193
 
@@ -119,13 +119,13 @@ class Arc:
         return np.asarray(left + share * (right - left))
 
 
-def closing_arcs(cut: Picture, farthest: tuple[float, float], shown: npt.NDArray[np.bool_]) -> list[Arc]:
+def closing_arcs(cut: Picture, farthest: tuple[float, float], wall: npt.NDArray[np.bool_]) -> list[Arc]:
     """The arcs that close the person above the upper border, each within its limit.
 
     Args:
         cut: matte of the picture, uint8 [height, width].
         farthest: how far a narrow arc and one that takes up much of the border go on at most, px.
-        shown: whether the border's colours are the person's, [width]: there, the segmentation often takes the wall as hair.
+        wall: where the border clearly shows the background, [width]: there, the segmentation often takes it as hair.
     """
     side, width = min(cut.shape), cut.shape[1]
     inside = _whole(cut, max(1, round(_STRAND * side)))
@@ -136,7 +136,7 @@ def closing_arcs(cut: Picture, farthest: tuple[float, float], shown: npt.NDArray
     arcs = []
     corner = _STRAND * side
     for start, end in _runs(inside[0]):
-        if cut[0, start:end].mean() < _CUT or shown[start:end].mean() < _SHOWN:  # it only touches the border
+        if cut[0, start:end].mean() < _CUT or wall[start:end].mean() > _WALL:  # it only touches the border
             continue
         ends = [
             _followed(cut, contours, start, -1) if start > corner else None,
