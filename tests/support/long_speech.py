@@ -40,7 +40,9 @@ def main(minutes: int, folder: Path) -> None:
     painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)
     painted_mouth.save_painted_mouths(folder, where, np.ones(frames, np.float32), painted)
     assert painted_mouth.PaintedMouths.load(folder) is not None
-    assert "torch._dynamo" not in sys.modules, "torch's compiler was imported, which takes more than a second of every start"
+    assert "torch._dynamo" not in sys.modules, (
+        "torch's compiler was imported, which takes more than a second of every start"
+    )
     # Not ru_maxrss, which begins with what the process that started this one had.
     print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]))
 

@@ -270,7 +270,7 @@ def test_kokoros_durations_add_up_to_its_sound(kokoro_models: Path, monkeypatch:
     monkeypatch.setattr(kokoro_engine, "MAX_PHONEMES", 30)
     settings = Settings.model_validate({"paths": {"models": kokoro_models}})
     voice = next(voice for voice in list_voices(settings) if voice.id == "kokoro/bella")
-    reading = EnglishFrontEnd().read(("The tide turns, and the boats turn with it").split())
+    reading = EnglishFrontEnd().read(["The", "tide", "turns,", "and", "the", "boats", "turn", "with", "it"])
     parts = list(KokoroVoice(voice, kokoro_models).utter(reading, 1.0))
     assert len(parts) > 1
     for part in parts:
