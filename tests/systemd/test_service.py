@@ -22,7 +22,7 @@ CAP_LEASE = 1 << 28
 FAST = """
 intake: {settle_s: 0.2, reserve_mb: 1}
 retry: {first_delay_s: 0.1}
-lanes: {silence_s: 20, drain_s: 0}
+lanes: {drain_s: 0}
 """
 LONG = "This is a rather long text, so that there is time to look. " * 8
 
@@ -173,15 +173,26 @@ def test_a_killed_daemon_is_started_again_and_finishes_the_job(machine: Machine)
 
 
 def test_a_child_that_hangs_is_ended_and_its_job_tried_again(machine: Machine) -> None:
-    # Given a job in its encode stage / When all workers stand still, heartbeat and all
-    drop(machine, "hung", LONG)
-    in_stage(machine, "hung", "encode")
-    machine.run("kill", "-STOP", *children(machine))
-    # Then the lane ends them, and the job comes through by another one; the daemon itself was never in doubt
-    restarts = machine.property("NRestarts")
-    done = finished(machine, "hung")
-    assert (done["state"], done["attempts"]) == ("done", {"encode": 2})
-    assert machine.property("NRestarts") == restarts
+    # Given a daemon that waits less long for a silent worker (on a busy machine one that works may be as silent), and a job in
+    # its encode stage
+    config = machine.path(CONFIG)
+    good = config.read_text()
+    config.write_text(good.replace("lanes: {", "lanes: {silence_s: 20, "))
+    machine.run("systemctl", "restart", "avatard")
+    try:
+        drop(machine, "hung", LONG)
+        in_stage(machine, "hung", "encode")
+        # When all workers stand still, heartbeat and all
+        machine.run("kill", "-STOP", *children(machine))
+        # Then the lane ends them, and the job comes through by another one; the daemon itself was never in doubt
+        restarts = machine.property("NRestarts")
+        done = finished(machine, "hung")
+        assert done["state"] == "done"
+        assert done["attempts"]["encode"] >= 2
+        assert machine.property("NRestarts") == restarts
+    finally:
+        config.write_text(good)
+        machine.run("systemctl", "restart", "avatard")
 
 
 def test_a_daemon_that_hangs_is_ended_by_the_watchdog(machine: Machine) -> None:
@@ -221,10 +232,10 @@ def test_reload_takes_a_good_config_and_refuses_a_bad_one(machine: Machine) -> N
         drop(machine, "too-long", "This has more than twenty characters.")
         assert finished(machine, "too-long")["error"]["code"] == "text-too-long"
         # When a bad one is / Then `systemctl reload` fails, the journal and the status say why, and the old one works on
-        config.write_text(good.replace("silence_s", "silense_s"))
+        config.write_text(good.replace("drain_s", "drian_s"))
         assert machine.run("systemctl", "reload", "avatard", check=False).returncode != 0
-        assert wait_for("the reason", lambda: "lanes.silense_s" in machine.property("StatusText"))
-        assert "lanes.silense_s" in machine.run("journalctl", "--unit=avatard", "--lines=20", "--no-pager").stdout
+        assert wait_for("the reason", lambda: "lanes.drian_s" in machine.property("StatusText"))
+        assert "lanes.drian_s" in machine.run("journalctl", "--unit=avatard", "--lines=20", "--no-pager").stdout
         assert machine.property("MainPID") == pid
         drop(machine, "short", "Hello.")
         assert finished(machine, "short")["state"] == "done"
