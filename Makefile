@@ -24,7 +24,7 @@ $(DEV): $(STAMP) requirements-dev.lock
 
 # TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh.
 TORCH_BUILD ?= cpu
-EXTRAS := musetalk xtts languages japanese fonts
+EXTRAS := musetalk xtts languages japanese fonts transcribe whisper
 
 $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirements-$(name).lock) tools/extras.sh
 	@tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
@@ -58,7 +58,7 @@ check: $(DEV) $(TORCH)
 	@$(VENV)/bin/python tools/dashboards.py --check
 
 bench: $(DEV)
-	@$(VENV)/bin/python benchmarks/pipeline.py
+	@$(VENV)/bin/python -m benchmarks.speed.pipeline
 
 docs: $(DEV)
 	@$(VENV)/bin/python tools/docs.py

@@ -30,9 +30,10 @@ This page is written by `make docs` from `daemon/outbox/status_fields.py` and `s
 """
 RETRIES = """\
 [spool.md](spool.md) says how a job leaves each state. `next` is another sentence where more is known: for a failed job whose
-manifest was given back (the name of that file, and where to move it), for one whose `error.fault` is not `job`
-(`avatar jobs retry` or an empty file `hello.retry` in the inbox starts it again as it is), for one that waits for its next
-attempt, and for one that came into a queue while it was paused (who paused it, why, and until when).
+manifest was given back (the name of that file, and where to move it); for one whose `error.fault` is not `job`, that the operator
+can help (such as `voice-not-installed`) or that was cancelled (an empty file `hello.retry` in the inbox starts it again as it
+is); for one that waits for its next attempt; and for one that came into a queue while it was paused (who paused it, why, and
+until when).
 """
 BY = """\
 ## Who did it
@@ -83,6 +84,7 @@ _SPEECH_FACTS: facts.SpeechFacts = {
 
 
 def status_page() -> str:
+    """Return docs/status.md."""
     parts = [HEADER, "## Keys\n", "| key | value | when | meaning |", "|---|---|---|---|"]
     parts += [f"| `{f.name}` | {f.value} | {f.when or 'always'} | {f.meaning} |" for f in STATUS_FIELDS]
     parts += ["", "## States\n", "| state | `next` |", "|---|---|"]

@@ -72,7 +72,7 @@ class Intake(Section):
     max_documents: int = Field(1000, ge=1, description="Most jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound file accepted.")
     max_text_chars: int = Field(
-        60_000, ge=1, description="Longest text of one job; the default is about an hour of speech."
+        60_000, ge=1, description="Longest text of one job, as it is written; the default is about an hour of speech."
     )
     subfolders: bool = Field(
         True,

@@ -99,13 +99,13 @@ class Manifest(_Strict):
     text: str | None = Field(
         None,
         min_length=1,
-        description="What is said, as plain text, up to an hour (60,000 characters, `intake.max_text_chars`); `[pause 0.5s]` "
-        "is a pause (docs/voices.md). Beside `audio`: its words.",
+        description='What is said, as plain text, up to about an hour (60,000 characters: docs/voices.md, "How long a text may '
+        'be"); `[pause 0.5s]` is a pause. Beside `audio`: its words.',
     )
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must.",
+        "captions, and lips that close where they must; without, the words are recognised where the service can.",
     )
     voice: str = Field(
         "default",
@@ -148,10 +148,10 @@ class Manifest(_Strict):
     aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT of the video; see `fit`.")
     fit: Literal["auto", "crop", "pad", "blur"] = Field(
         "auto",
-        description="How a picture of another shape fills the video. crop: cut around the face. pad, blur: the whole "
-        "picture, with borders in black or of the picture, blurred; before another `background` than keep, what the picture "
-        "cuts of the person is continued. auto: crop where the head with its hair stays whole, else continue picture and "
-        "person beyond the picture's borders.",
+        description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
+        "blur: the whole picture, between black borders, or borders of the blurred picture. auto: crop where the head with its "
+        "hair stays whole; else the picture is continued beyond its borders. Where `background` replaces the picture's own, pad "
+        "and blur add no borders: they continue what the picture's edge cuts off the person.",
     )
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Annotated[Background, _BACKGROUND_FILE] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent")
 #: Keys whose value is a list or has keys of its own.
 _COLLECTIONS = ("metadata", "lexicon", *GROUPS)
 _PLAIN_TEXT = "Save it as plain text in UTF-8; in Windows' Notepad: Save as, encoding UTF-8."
+_SENTENCE_END = re.compile(r"(?<=\.) ")
 _NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
 
 
@@ -138,7 +140,7 @@ def _hint_for_unknown(path: tuple[str | int, ...]) -> str:
         return f"Known keys: {', '.join(owner.model_fields)}."
     group, _, name = meant.rpartition(".")
     description = (GROUPS[group] if group else owner).model_fields[name].description or ""
-    return f"Did you mean `{meant}`? {description}".strip()
+    return f"Did you mean `{meant}`? {_first_sentence(description)}".strip()
 
 
 def _plain_message(error: ErrorDetails) -> str:
@@ -172,4 +174,9 @@ def _quoted(value: Any) -> str:
 def _hint(path: tuple[str | int, ...]) -> str:
     owner = GROUPS.get(str(path[0]), Manifest) if len(path) > 1 else Manifest
     field = owner.model_fields.get(str(path[-1])) or Manifest.model_fields.get(str(path[0]))
-    return field.description or "" if field else ""
+    return _first_sentence(field.description or "") if field else ""
+
+
+def _first_sentence(description: str) -> str:
+    """Return what an error says of a key: docs/manifest.md has the rest."""
+    return _SENTENCE_END.split(description, maxsplit=1)[0]

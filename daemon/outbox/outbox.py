@@ -72,6 +72,17 @@ def _version_of(stem: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (stem, 1)
 
 
+def next_version(stem: str) -> str:
+    """Return the name that the next result of a name gets, if no other has it: hello-v2 for hello, hello-v3 for hello-v2."""
+    base, version = _version_of(stem)
+    return f"{base}-v{version + 1}"
+
+
+def returned_names(name: str, job_id: str) -> tuple[str, str]:
+    """Return the names of a manifest that is given back: the usual one, and the one where that is taken."""
+    return f"{name}.yaml", f"{name}-{job_id}.yaml"
+
+
 def _result_of(entry: os.DirEntry[str]) -> str | None:
     """Return the name of the result that a file belongs to; None for other files."""
     ending = next((one for one in _LONGEST_FIRST if entry.name.lower().endswith(one)), None)
@@ -412,7 +423,7 @@ class Outbox:
         try:
             fs.OPS.write(temporary, data, sync=False)
             with self._opened(folder) as path:
-                for file in (f"{stem}.yaml", f"{stem}-{job_id}.yaml"):
+                for file in returned_names(stem, job_id):
                     if fs.publish(temporary, path / file, sync=False):
                         return file
         finally:

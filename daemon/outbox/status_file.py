@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +16,7 @@ from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
+from daemon.outbox.way_back import how_to_go_on, how_to_mend, returned_manifest
 
 if TYPE_CHECKING:
     from daemon.queue.pauses import Pause, Scope
@@ -43,12 +44,6 @@ def iso(seconds: float | None) -> str | None:
         return None
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
-
-
-def inbox_folder(job: Job) -> str:
-    """Return how people call the folder of the inbox that a job came from."""
-    folder = os.path.dirname(job.source)
-    return f"the folder {folder} of the inbox" if folder else "the inbox"
 
 
 def describe_pause(by: str, since: float, until: float | None, reason: str) -> str:
@@ -99,12 +94,15 @@ def status_of(
     return status | {key: value for key, value in optional.items() if value}
 
 
+def next_step(job: Job, outbox: Path, pause: str = "") -> str:
+    """Return what happens next to a job or what to do, with what lies in the folder `outbox`. `pause`: as in `status_of`."""
+    file = returned_manifest(outbox, job)
+    return _next_step(job, pause) if file is None else how_to_mend(file, job)
+
+
 def _next_step(job: Job, pause: str) -> str:
-    if job.state == "failed" and job.error and job.error.get("fault") != "job" and job.stages:
-        return (
-            f"Run `avatar jobs retry` to try it again, or put an empty file {os.path.basename(job.name)}.retry into "
-            f"{inbox_folder(job)}."
-        )
+    if job.state in ("failed", "cancelled"):
+        return how_to_go_on(job)
     if job.state == "queued" and pause:
         return pause
     if files := _awaited(job):

@@ -15,10 +15,11 @@ from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.parse import decode
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import printable, read_manifest
+from daemon.jobs.untrusted import read_manifest
 from daemon.jobs.yaml_positions import document_texts
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import inbox_folder, status_of
+from daemon.outbox.status_file import status_of
+from daemon.outbox.way_back import how_to_mend
 from daemon.queue.spool import Spool
 
 log = structlog.get_logger()
@@ -81,14 +82,6 @@ def _value(lines: list[str]) -> object:
         return None
 
 
-def _how_to_mend(file: str, job: Job) -> str:
-    """What the status says of a manifest that was given back under a name."""
-    return (
-        f"{printable(file)}, beside this status, is your manifest, with what is wrong marked in it. Mend it, and move it into "
-        f"{inbox_folder(job)}: it runs again."
-    )
-
-
 class ManifestReturner(Subscriber):
     """Gives manifests back when their jobs have failed by their own fault."""
 
@@ -105,6 +98,6 @@ class ManifestReturner(Subscriber):
             if (marked := with_error(data, job.document, error)) is not None:
                 file = self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:
-                    self._outbox.amend_status(job.name, {**status_of(job), "next": _how_to_mend(file, job)})
+                    self._outbox.amend_status(job.name, {**status_of(job), "next": how_to_mend(file, job)})
         except (AvatarError, OSError) as exc:
             log.warning("manifest not given back", job_id=job.id, error=str(exc))

@@ -6,7 +6,6 @@ voice, a face model or a network, or imports torch.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,11 +32,13 @@ MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "o
 TORCH = (
     "tests/stages/musetalk/",
     "tests/stages/encode/test_torch_sampler.py",
+    "tests/stages/gpu/",
     "tests/stages/tts/engines/test_coqui.py",
     "tests/stages/tts/engines/test_other_python.py",
     "tests/stages/tts/engines/test_xtts.py",
     "tests/stages/tts/engines/test_xtts_jobs.py",
     "tests/stages/tts/test_profiles.py",
+    "tests/stages/tts/test_release.py",
 )
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
@@ -67,18 +68,4 @@ def mark(items: list[pytest.Item]) -> None:
 
 def is_left_out(path: Path, config: pytest.Config) -> bool:
     """Whether a file is not to be collected: `make quick` needs none of those that import torch."""
-    return _only_quick(config) and str(path.relative_to(ROOT)).startswith(TORCH)
-
-
-def check(config: pytest.Config) -> None:
-    """Refuse to run quick tests of which a file imports torch.
-
-    Raises:
-        UsageError: there is one.
-    """
-    if _only_quick(config) and "torch" in sys.modules:
-        raise pytest.UsageError("A file of quick tests imports torch: name it in TORCH of tests/support/layers.py.")
-
-
-def _only_quick(config: pytest.Config) -> bool:
-    return bool(config.option.markexpr == "quick")
+    return config.option.markexpr == "quick" and str(path.relative_to(ROOT)).startswith(TORCH)

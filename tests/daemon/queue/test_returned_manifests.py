@@ -9,7 +9,7 @@ import pytest
 from daemon.outbox.outbox import Outbox
 from daemon.queue.returned_manifests import with_error
 from tests.conftest import Installation, wait_for
-from tests.support.queue_room import Unflushed
+from tests.support.daemon.queue import Unflushed
 
 ERROR = "`x` is wrong (line {}, column 1). Mend it."
 
@@ -53,7 +53,7 @@ def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> N
     assert lines[2].startswith("# avatard: `speeed` is not a known key (line 3, column 1).")
     assert lines[3] == "speeed: 1.1"
     # And the status says where it is, and where to move it
-    wait_for("the way back", lambda: "hello.yaml, beside this status" in (house.status("hello") or {})["next"])
+    wait_for("the way back", lambda: "hello.yaml, beside this job's status" in (house.status("hello") or {})["next"])
     assert "move it into the inbox" in (house.status("hello") or {})["next"]
     # When the key is mended and the file moved into the inbox / Then the job has the same name, and succeeds
     returned.write_text(returned.read_text().replace("speeed", "speed"))

@@ -22,8 +22,8 @@ from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks import weights
 from stages.musetalk.painter import Painter
 from tests.conftest import ROOT
-from tests.support.musetalk_golden import INPUTS, MODELS, arrays
-from tests.support.musetalk_golden import load_painter as load
+from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays
+from tests.support.stages.musetalk_golden import load_painter as load
 
 CPU = torch.device("cpu")
 
@@ -224,7 +224,7 @@ def test_a_long_speech_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> 
     def largest_mb(minutes: int) -> float:
         folder = tmp_path / str(minutes)
         folder.mkdir()
-        command = [sys.executable, "-m", "tests.support.long_speech", str(minutes), str(folder)]
+        command = [sys.executable, "-m", "tests.support.stages.long_speech", str(minutes), str(folder)]
         told = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
         return int(told) * 1024 / 1e6
 

@@ -13,7 +13,7 @@ from stages.musetalk import stream_pipeline as carrying
 from stages.musetalk.forward import ForwardPass, find_out_of_memory
 from stages.musetalk.painter import Painter
 from stages.musetalk.stream_pipeline import StreamPipeline, WorkQueue
-from tests.support.musetalk_golden import arrays, load_painter
+from tests.support.stages.musetalk_golden import arrays, load_painter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -28,8 +28,8 @@ from stages.tts.profile_store import Profile, ProfileStore, check_usable
 from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.profiles.quality import measure_quality
 from stages.tts.profiles.sample import RATE, decode_sample, make_reference
-from tests.support.coqui_models import xtts_settings
-from tests.support.sound_jobs import ffmpeg, job, sound
+from tests.support.stages.coqui_models import xtts_settings
+from tests.support.stages.sound_jobs import ffmpeg, job, sound
 
 #: A player's scale and a drum, twice a second.
 _MUSIC = (

@@ -29,7 +29,7 @@ from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import timed_words
 from stages.tts.track import SpeechTrack
-from tests.support.sound_jobs import job, meter, refused, sound, timing
+from tests.support.stages.sound_jobs import job, meter, refused, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!\n\nWhy? Nobody knows."

@@ -26,8 +26,8 @@ from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
-from tests.support.phonemes import check_phonemes
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.phonemes import check_phonemes
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -42,7 +42,9 @@ LETTERS = {
 
 
 #: Plain sentences of each.
-SENTENCES = [line.split(" ", 1) for line in (ROOT / "benchmarks" / "tongues.txt").read_text("utf-8").splitlines()]
+SENTENCES = [
+    line.split(" ", 1) for line in (ROOT / "benchmarks" / "voice" / "languages.txt").read_text("utf-8").splitlines()
+]
 
 
 def owned(reading: Reading, words: list[str]) -> dict[str, str]:
