@@ -12,6 +12,8 @@ from daemon.jobs.video_files import VIDEO_ENDINGS
 #: Keys that say how a video is drawn and encoded, which picture it shows, how a text is spoken, and what is said.
 _VIDEO = ("quality", "format", "codec", "fps", "background", "motion", "expressions", "captions", "title")
 _PICTURE = ("image", "face", "size", "aspect", "fit")
+#: Endings of files that are not made.
+_OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".mp3", ".yaml", ".yml", ".json")
 VOICE_KEYS = ("voice", "speed", "lexicon")
 _SPEECH = ("text", "audio", "language", *VOICE_KEYS)
 
@@ -51,6 +53,13 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
         )
     output = str(given.get("output", "")).strip()
     ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
+    made = manifest.output or ""
+    if other := next((one for one in _OTHER_ENDINGS if output.lower().endswith(one)), ""):
+        found.append(
+            f"`output: {_short(output)}` ends in {other}, which is only a part of the name of the results here."
+        )
+    if bad := "".join(sign for sign in '?*<>|":' if sign in made):
+        found.append(f"`output: {_short(output)}` has signs that Windows allows in no name ({bad}); they become _.")
     if kind.draws and ending and ending != f".{manifest.video_format}":
         found.append(
             f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{manifest.video_format}. "

@@ -72,6 +72,12 @@ def _version_of(stem: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (stem, 1)
 
 
+def without_ending(name: str) -> str:
+    """Return the name of the result that a file or a manifest belongs to: hello for hello.mp4 and hello.yaml."""
+    endings = (*_LONGEST_FIRST, ".yaml", ".yml")
+    return next((name[: -len(one)] for one in endings if name.lower().endswith(one) and len(name) > len(one)), name)
+
+
 def next_version(stem: str) -> str:
     """Return the name that the next result of a name gets, if no other has it: hello-v2 for hello, hello-v3 for hello-v2."""
     base, version = _version_of(stem)
