@@ -83,8 +83,8 @@ def recording_markup_warnings(text: str) -> Iterator[str]:
 
 
 def _other_pause_mark(found: re.Match[str]) -> str:
-    if found[0].startswith("[") and found[0][1:].lstrip().casefold().startswith("pause") and not found["unit"]:
-        return found[0]  # a pause mark as it is
+    if found["unit"] and not (found["named"] or found["bare"]):
+        return found[0]  # no length: for `check_marks` to refuse
     length = (found["named"] or found["bare"] or found["hashed"] or "").replace(",", ".")
     unit = "ms" if (found["unit"] or "").casefold() == "ms" else "s"
     return f" [pause {length}{unit if length else ''}] "
