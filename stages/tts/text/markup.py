@@ -40,6 +40,8 @@ _OTHER_PAUSE = re.compile(
     r"|\[\s*(?P<bare>\d{1,2}(?:[.,]\d{1,3})?)\s*(?:s|secs?|seconds?|sekunden?)\s*\]|<#(?P<hashed>\d{1,2}(?:\.\d{1,3})?)#>",
     re.IGNORECASE,
 )
+#: A pause mark as `stages.tts.text.pause_marks` reads it, right or wrong.
+_OWN_PAUSE = re.compile(r"\[\s*pause\b\s*[:=]?\s*[\d.]*\s*(?:s|sec|seconds?|ms)?\s*\]", re.IGNORECASE)
 #: The number and the times of a cue, in text that was copied from a subtitle file.
 _CUE_TIMES = re.compile(
     r"^(?:[^\S\n]*\d{1,5}[^\S\n]*\n)?[^\S\n]*(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{3}[^\S\n]*-->[^\n]*(?:\n|$)", re.MULTILINE
@@ -83,8 +85,8 @@ def recording_markup_warnings(text: str) -> Iterator[str]:
 
 
 def _other_pause_mark(found: re.Match[str]) -> str:
-    if found["unit"] and not (found["named"] or found["bare"]):
-        return found[0]  # no length: for `check_marks` to refuse
+    if _OWN_PAUSE.fullmatch(found[0]):
+        return found[0]
     length = (found["named"] or found["bare"] or found["hashed"] or "").replace(",", ".")
     unit = "ms" if (found["unit"] or "").casefold() == "ms" else "s"
     return f" [pause {length}{unit if length else ''}] "
