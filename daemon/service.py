@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 LOOP_CHECK_S = 0.5  # between two records that the event loop runs
 STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
-INTAKE_END_S = 5.0  # how long a stop waits for what is being taken in; a file server may not answer at all
+INTAKE_END_S = 5.0  # how long a stop waits for manifests that are being taken in; a file server may never answer
 
 
 class Service:
@@ -138,7 +138,7 @@ class Service:
         self._stop = asyncio.Event()
         self._loop_ran_at = time.monotonic()
 
-    # -- life ----------------------------------------------------------------------------------------------------
+    # -- run and stop ----------------------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Run until SIGTERM or SIGINT. `ready` is called when recovery is over and work is taken.
@@ -187,7 +187,7 @@ class Service:
         server: MetricsServer | None = None
         loop_check = asyncio.create_task(self._record_loop_turns())
         try:
-            # Before recovery, which waits for room where the disk is full: people must be able to see why.
+            # Before recovery, which waits while the disk is full: people must be able to see why.
             server = serve_metrics(
                 self.settings.metrics,
                 self.metrics.registry,
@@ -196,10 +196,10 @@ class Service:
                 self.spool.root / "metrics.json",
             )
             starting = asyncio.create_task(self.systemd.starting())
-            await asyncio.sleep(0)  # let it speak before the work begins
+            await asyncio.sleep(0)  # it notifies systemd before the work begins
             try:
                 interrupted = await recover_spool(self.state_machine, self.outbox)
-                await self.loops.open()
+                await self.loops.resume_intake()
                 # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
                 await self.loops.answer_spool_requests()
             finally:
@@ -251,7 +251,9 @@ class Service:
     async def _end_intake(self) -> None:
         """Let the manifests that are being taken in become jobs, so that a stop leaves no claim for the next start."""
         with contextlib.suppress(TimeoutError, OSError):  # what is left is recovered at the next start
-            await asyncio.wait_for(self._disk.run(int), INTAKE_END_S)  # after all that was begun before
+            await asyncio.wait_for(
+                self._disk.run(int), INTAKE_END_S
+            )  # an empty call: it runs after all calls before it
 
     async def _record_loop_turns(self) -> None:
         """Record that the event loop runs. Separate from all work, because a silent file server is no reason for a restart."""

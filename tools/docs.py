@@ -63,6 +63,7 @@ This page is written by `make docs` from `daemon/jobs/manifest.py`.
 
 
 def manifest_page() -> str:
+    """Return docs/manifest.md, by groups of keys."""
     schema = json_schema()
     parts = [MANIFEST_HEADER]
     grouped = {name for names in GROUPS.values() for name in names}
@@ -77,6 +78,7 @@ def manifest_page() -> str:
 
 
 def main() -> int:
+    """Write the pages that differ, or with --check name them; returns the exit code."""
     wanted = {
         ROOT / "docs" / "config.md": config_page(),
         ROOT / "docs" / "status.md": status_page(),

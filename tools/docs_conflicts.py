@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from daemon.jobs.kinds import TABLE, Kind
-from daemon.jobs.unused_keys import VOICE_KEYS, keys_without_use
+from daemon.jobs.stages import VOICE_KEYS
+from daemon.jobs.unused_keys import keys_without_use
 from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
 
 HEAD = """\
@@ -26,6 +27,7 @@ OTHERS = """\
 
 
 def conflicts() -> list[str]:
+    """Return the lines of docs/manifest.md about keys that need, refuse or do not use each other."""
     lines = [HEAD, "| `kind` | needs | refuses | does not use |", "|---|---|---|---|"]
     lines += [
         f"| `{kind.name}` | {_needs(kind)} | {_refuses(kind)} | {_keys(keys_without_use(kind))} |" for kind in TABLE

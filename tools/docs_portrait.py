@@ -11,6 +11,7 @@ from stages.face.measure import SMALL_OUTPUT_PX
 
 
 def good_portrait() -> str:
+    """Return the section "A good portrait" of docs/manifest.md, with today's limits."""
     limits = FaceStage()
     formats = [{"WEBP": "WebP"}.get(name, name) for name in FORMATS]
     return Template((Path(__file__).parent / "good_portrait.md").read_text(encoding="utf-8")).substitute(

@@ -84,6 +84,7 @@ _SPEECH_FACTS: facts.SpeechFacts = {
 
 
 def status_page() -> str:
+    """Return docs/status.md."""
     parts = [HEADER, "## Keys\n", "| key | value | when | meaning |", "|---|---|---|---|"]
     parts += [f"| `{f.name}` | {f.value} | {f.when or 'always'} | {f.meaning} |" for f in STATUS_FIELDS]
     parts += ["", "## States\n", "| state | `next` |", "|---|---|"]

@@ -120,6 +120,15 @@ class TtsStage(Section):
         False, description="Normalize a job's own sound file to -16 LUFS, as synthesized speech is."
     )
 
+    transcribe: bool = Field(
+        True,
+        description="Recognise the words of a sound file that comes without `text`, where the extra `transcribe` is installed.",
+    )
+    whisper_model: Folder | None = Field(
+        None,
+        description="Folder of a Whisper network in CTranslate2's layout, which then recognises all its languages.",
+    )
+
     @field_validator("lexicon", mode="before")
     @classmethod
     def _lexicon_fits(cls, lexicon: Any) -> Any:
@@ -134,7 +143,8 @@ class Musetalk(Section):
     version: Literal["1.5", "1.0"] = Field("1.5", description="Version of the published network.")
     precision: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
-        description="auto: the fastest that the hardware supports; invalid frames are computed again in float32.",
+        description="auto: the nearest to float32 that the hardware computes fast (GPUs: float16); invalid frames are "
+        "computed again in float32.",
     )
     memory_mb: int = Field(5600, ge=2500, description="GPU memory, in MB, for which the batch size is chosen.")
     batch: int = Field(

@@ -15,9 +15,9 @@ from daemon.jobs.untrusted import printable
 from daemon.system.safe_open import open_below, open_inside, opened_root
 from daemon.system.spelling import composed, folded
 
-#: Files that people are told of where one of them may be meant.
+#: Most files that are named to people because one of them may be meant.
 SIMILAR = 10
-#: Mistyped names: so many are told, at least so much alike (difflib's ratio), in folders of at most so many files.
+#: For mistyped names: most names that are proposed, their least similarity (difflib's ratio), and most files of a folder.
 CLOSE, CLOSE_RATIO, COMPARED = 3, 0.75, 500
 
 
@@ -123,8 +123,8 @@ class CompanionNames:
         )
 
     def resembling(self, name: str) -> tuple[str, ...]:
-        """Return names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes a
-        while, so it is asked once for each job that fails, and not of folders with very many files.
+        """Return names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes
+        long, so it is called once for each job that fails, and gives nothing for folders with very many files.
         """
         folder, last = os.path.split(name)
         listing = self._listing(folder)

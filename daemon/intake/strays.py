@@ -1,4 +1,4 @@
-"""Answers to files in the inbox that were surely meant to become a video, and of which nothing would be made without a word.
+"""Answers files in the inbox that were surely meant to become a video, but of which no job is made.
 
 Each is answered once, by a text file in the outbox; the file itself stays, since it is its owner's.
 """

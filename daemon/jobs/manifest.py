@@ -108,7 +108,7 @@ class Manifest(_Strict):
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must.",
+        "captions, and lips that close where they must; without, the words are recognised where the service can.",
     )
     voice: str = Field(
         "default",

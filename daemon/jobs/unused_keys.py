@@ -7,25 +7,20 @@ from typing import Any
 
 from daemon.jobs.kinds import Kind
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.stages import BY_NAME, TABLE, VOICE_KEYS
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
-#: Keys that say how a video is drawn and encoded, which picture it shows, how a text is spoken, and what is said.
-_VIDEO = ("quality", "format", "codec", "fps", "background", "motion", "expressions", "captions", "title")
-_PICTURE = ("image", "face", "size", "aspect", "fit")
 #: Endings of files that are not made.
 _OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".mp3", ".yaml", ".yml", ".json")
-VOICE_KEYS = ("voice", "speed", "lexicon")
-_SPEECH = ("text", "audio", "language", *VOICE_KEYS)
 
 
 def keys_without_use(kind: Kind) -> list[str]:
-    """Return the keys that do nothing in jobs of a kind."""
-    unused: list[str] = []
-    unused += () if kind.draws else _VIDEO
-    unused += () if "face" in kind.stages else _PICTURE
-    unused += () if "tts" in kind.stages else _SPEECH
-    unused += VOICE_KEYS if kind.makes_profile else ()
-    return unused
+    """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
+    used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
+    if kind.makes_profile:
+        used -= set(VOICE_KEYS)
+    # What shapes the result comes first, as people look for that.
+    return [key for key in dict.fromkeys(key for row in reversed(TABLE) for key in row.uses) if key not in used]
 
 
 def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:

@@ -274,6 +274,7 @@ class Composer:
         visible = opening.visible() if speaking > 0 else None
         if visible is not None or closed > 0:
             mixed = lips[..., :3].astype(np.float32)
+            self._interior.hide_teeth(opening, mixed, closed)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
             self._interior.fade_line(opening, mixed, _rounded(parameters) * speaking)

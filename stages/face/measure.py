@@ -22,8 +22,9 @@ from stages.face.known import Measured, PictureOptions, key_of, load_measured, s
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
 from stages.face.rig.extend import Inner, extend
-from stages.face.rig.matte import split_person
+from stages.face.rig.hairline import forehead_colour
 from stages.face.rig.rig import load_rig
+from stages.face.rig.split_person import split_person
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
 
@@ -124,7 +125,8 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     if frame.extended:
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         person = shared_landmarker().person_mask(portrait)
-        portrait, _ = extend(portrait, split_person(portrait, landmarks, person), frame.margins)
+        skin = forehead_colour(portrait, landmarks)
+        portrait, _ = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)

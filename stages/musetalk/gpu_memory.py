@@ -72,10 +72,17 @@ def limit_gpu_memory(placement: Placement, budget: int) -> None:
     Larger allocations fail as out of memory: libraries then choose a smaller workspace, or the batch is halved.
     """
     if placement.device.type == "cuda":
-        total = read_gpu_memory(placement.device).total
-        allowed = torch.cuda.memory_reserved(placement.device) + budget - _CONTEXT_BYTES
+        # The driver's total is what PyTorch multiplies the fraction by; NVML gives the whole GPU's where this is a slice of it.
+        total = torch.cuda.mem_get_info(placement.device)[1]
+        allowed = torch.cuda.memory_reserved(placement.device) + max(budget - _CONTEXT_BYTES, 0)
         torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), placement.device)
         torch.cuda.reset_peak_memory_stats(placement.device)
+
+
+def lift_memory_limit(placement: Placement) -> None:
+    """Undo `limit_gpu_memory`: the other networks of this process may use the GPU's memory again."""
+    if placement.device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(1.0, placement.device)
 
 
 def memory_report(placement: Placement) -> dict[str, int]:

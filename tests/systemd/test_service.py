@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import FINISHED, PATIENCE_S, wait_for
-from tests.support.machine import SOURCE, Machine, unavailable
+from tests.support.machine.nspawn import SOURCE, Machine, unavailable
 
 pytestmark = pytest.mark.timeout(2400)
 

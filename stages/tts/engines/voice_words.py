@@ -56,6 +56,7 @@ class VoiceWords:
         return (not self.gender or voice.gender == self.gender) and self.fit_but_for_gender(voice, language)
 
     def fit_but_for_gender(self, voice: Voice, language: str) -> bool:
+        """True if the voice speaks a language (BCP 47 tag) with the accent that is asked for."""
         if not self.region:
             return voice.speaks(language)
         return f"{primary_language(language)}-{self.region}".casefold() in map(str.casefold, voice.languages)

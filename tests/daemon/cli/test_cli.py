@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import PORTRAIT, ROOT, Installation
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 
 def test_submit_and_wait_gives_the_video(house: Installation) -> None:

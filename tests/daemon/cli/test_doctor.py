@@ -18,8 +18,8 @@ from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
-from tests.support.nvenc import NvencFfmpeg
-from tests.support.people import ANNA, SERVICE, avatar_as, give
+from tests.support.machine.nvenc import NvencFfmpeg
+from tests.support.machine.people import ANNA, SERVICE, avatar_as, give
 
 #: A driver that goes away between two questions; there is no GPU here to be lost.
 LOST_GPU = """

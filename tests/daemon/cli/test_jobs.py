@@ -21,9 +21,9 @@ from daemon.system import fs
 from daemon.system.file_calls import Ops
 from daemon.system.permissions import user_name
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import DETECT, SPEECH, Room
-from tests.support.people import ANNA, avatar_as
-from tests.support.worker_seam import Gates
+from tests.support.daemon.intake import DETECT, SPEECH, Room
+from tests.support.daemon.worker_seam import Gates
+from tests.support.machine.people import ANNA, avatar_as
 
 
 def listed(one: Installation, *args: str) -> list[dict[str, Any]]:

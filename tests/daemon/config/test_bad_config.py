@@ -12,7 +12,7 @@ import yaml
 
 from daemon.config import Settings
 from tests.conftest import ROOT, Installation
-from tests.support.disk import Disk
+from tests.support.machine.disk import Disk
 
 WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a misspelt section", {"intakes": {}}, "there is no setting intakes", "Did you mean `intake`?"),

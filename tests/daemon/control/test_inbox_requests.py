@@ -16,7 +16,7 @@ from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import TURN_JOBS
 from daemon.jobs.record import Job
 from daemon.system import file_calls
-from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
 
 PATIENCE_S = 100.0
 TWO = f"{SPEECH}---\n{SPEECH}"

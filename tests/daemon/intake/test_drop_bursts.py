@@ -11,8 +11,8 @@ import pytest
 
 from daemon.system import file_calls
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.support.intake_room import DETECT, Room
-from tests.support.watched_folder import kept_notifications
+from tests.support.daemon.intake import DETECT, Room
+from tests.support.daemon.watched_folder import kept_notifications
 
 
 def test_jobs_with_one_unchanged_picture_share_one_copy_that_lives_as_long_as_any_of_them(room: Room) -> None:

@@ -15,9 +15,9 @@ from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import user_name
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import SETTLE_S, SPEECH, Room
-from tests.support.queue_room import PowerCut, Unflushed
-from tests.support.worker_seam import Gates
+from tests.support.daemon.intake import SETTLE_S, SPEECH, Room
+from tests.support.daemon.queue import PowerCut, Unflushed
+from tests.support.daemon.worker_seam import Gates
 
 PATIENCE_S = 50.0
 

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.config import Settings
 from daemon.jobs.speech_length import estimated_s
-from tests.support.intake_room import Room
+from tests.support.daemon.intake import Room
 
 
 @pytest.mark.parametrize(

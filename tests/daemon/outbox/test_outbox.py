@@ -12,7 +12,7 @@ import pytest
 from daemon.errors import MachineError
 from daemon.outbox.outbox import ENDINGS, MAX_STEM_BYTES, NameRequest, Outbox, clean_stem
 from daemon.system.mount_guard import MARK
-from tests.support.queue_room import Unflushed
+from tests.support.daemon.queue import Unflushed
 
 ONE, OTHER = "job-20260101T000000Z-00000001", "job-20260101T000000Z-00000002"
 
@@ -216,12 +216,12 @@ def test_a_sentence_for_people_overwrites_nothing(outbox: Outbox) -> None:
     assert told.read_text() == "There is no such job.\n"
 
 
-def test_litter_is_what_no_running_delivery_needs(outbox: Outbox) -> None:
+def test_leftovers_are_what_no_running_delivery_needs(outbox: Outbox) -> None:
     parts = [f".{ONE}.mp4.part", f".{OTHER}.mp4.part"]
     for name in (*parts, f".{ONE}.0123456789ab.json.tmp", ".avatard", ".their-own", "hello.mp4"):
         (outbox.root / name).touch()
-    litter = {path.name for path in outbox.temporary_files(frozenset({ONE}))}
-    assert litter == {f".{OTHER}.mp4.part", f".{ONE}.0123456789ab.json.tmp"}
+    leftovers = {path.name for path in outbox.temporary_files(frozenset({ONE}))}
+    assert leftovers == {f".{OTHER}.mp4.part", f".{ONE}.0123456789ab.json.tmp"}
 
 
 def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(memory: Path, ops: Unflushed) -> None:

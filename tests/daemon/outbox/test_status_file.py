@@ -19,7 +19,7 @@ from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import NEXT, StatusWriter, iso, status_of
 from daemon.queue.pauses import Pause
-from tests.support.queue_room import Unflushed
+from tests.support.daemon.queue import Unflushed
 
 #: Keys that every status has; programs rely on them.
 ALWAYS = {

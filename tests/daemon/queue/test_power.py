@@ -18,9 +18,9 @@ import pytest
 
 from daemon.system import fs
 from tests.conftest import PATIENCE_S, Installation, wait_for
-from tests.support.disk import Disk
+from tests.support.daemon.ledger import Ledger
 from tests.support.endurance import repeats
-from tests.support.ledger import Ledger
+from tests.support.machine.disk import Disk
 
 CUTS = repeats("AVATAR_CUTS", 4, 12)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))
@@ -97,7 +97,7 @@ def test_a_power_cut_at_any_moment_loses_tears_and_doubles_nothing(plugged: Plug
         # When it goes while jobs are in the middle of a stage or a hop
         wait_for_moment(house.root, chance)
         plugged.cut()
-        # Then no file of the outbox and no record is torn (what was being built in `tmp` is litter)
+        # Then no file of the outbox and no record is torn (what was being built in `tmp` is a leftover)
         records = [path for path in house.spool.rglob("job.json") if path.parent.parent.name != "tmp"]
         for path in (*house.outbox.glob("[!.]*.json"), *records):
             assert isinstance(json.loads(path.read_bytes()), (dict, list)), path

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 Make = Callable[..., Installation]
 

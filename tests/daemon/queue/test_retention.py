@@ -19,7 +19,7 @@ from daemon.control.spool_requests import ANSWER_S
 from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, select_surplus
 from daemon.queue.spool import Spool
 from tests.conftest import Installation
-from tests.support.intake_room import Room
+from tests.support.daemon.intake import Room
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -119,7 +119,7 @@ def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> No
 
 
 def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]) -> None:
-    # Given a spool in which a record is torn, a copy of a job stands about, and a crash left litter
+    # Given a spool in which a record is torn, a job is there twice, and a crash left files over
     one = installation()
     one.start()
     one.avatar("pause")
@@ -135,18 +135,18 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
     (one.spool / "tmp" / "job-20260101T000000Z-00000000").mkdir()
     (one.outbox / "b.json").unlink()
     # And an empty claim, a request and a note that nobody finished writing
-    litter = [one.inbox / ".claimed" / "job-20260101T000000Z-00000000"]
-    litter[0].mkdir()
+    leftovers = [one.inbox / ".claimed" / "job-20260101T000000Z-00000000"]
+    leftovers[0].mkdir()
     for folder, name in (("control", ".1.json.tmp"), ("waiting", ".job-1.json.tmp"), (".", ".paused.json.tmp")):
-        litter.append(one.spool / folder / name)
-        litter[-1].write_text("{")
+        leftovers.append(one.spool / folder / name)
+        leftovers[-1].write_text("{")
     # When it is checked dry / Then all is told and nothing changed
     told = json.loads(one.avatar("spool", "check", "--dry-run", "--json", code=1).stdout)
     assert len(told) == 8
     assert copy.exists()
     # When it is repaired / Then nothing is left to tell, and the sound job runs
     one.avatar("spool", "check")
-    assert [path for path in litter if path.exists()] == []
+    assert [path for path in leftovers if path.exists()] == []
     assert "in order" in one.avatar("spool", "check").stdout
     assert one.jobs("failed") == [jobs["a"]]
     one.start()
@@ -157,14 +157,14 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
 
 
 def test_one_repair_that_fails_keeps_no_other_from_it(installation: Callable[..., Installation]) -> None:
-    # Given litter that cannot be removed, and litter after it that can
+    # Given a leftover folder that cannot be removed, and one after it that can
     one = installation()
     one.start()
     one.stop()
-    stuck, litter = one.spool / "tmp" / "a", one.spool / "tmp" / "b"
+    stuck, removable = one.spool / "tmp" / "a", one.spool / "tmp" / "b"
     stuck.mkdir()
     (stuck / "file").touch()
-    litter.mkdir()
+    removable.mkdir()
     if subprocess.run(["chattr", "+i", str(stuck)], capture_output=True, check=False).returncode:
         pytest.skip("no folder can be made immutable here")
     try:
@@ -174,7 +174,7 @@ def test_one_repair_that_fails_keeps_no_other_from_it(installation: Callable[...
     # Then that is told, with the exit code of what is left to a person
     assert "a: left by a crash; failed" in told
     assert "2 found, 1 repaired" in told
-    assert not litter.exists()
+    assert not removable.exists()
     one.avatar("spool", "check")
 
 

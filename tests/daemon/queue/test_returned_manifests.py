@@ -9,7 +9,7 @@ import pytest
 from daemon.outbox.outbox import Outbox
 from daemon.queue.returned_manifests import with_error
 from tests.conftest import Installation, wait_for
-from tests.support.queue_room import Unflushed
+from tests.support.daemon.queue import Unflushed
 
 ERROR = "`x` is wrong (line {}, column 1). Mend it."
 

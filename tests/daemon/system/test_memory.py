@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.memory import available_mb, limit_mb, machine_mb, memory_mb
+from daemon.system.memory import available_mb, limit_mb, machine_mb, memory_mb, process_memory_mb
 
 LIMIT = 512 * 2**20
 ASK = "from daemon.system.memory import memory_mb; print(round(memory_mb() * 1e6))"
@@ -47,6 +47,35 @@ def test_the_lowest_limit_of_all_groups_counts(
     found = limit_mb(*where)
     assert (found if found and found < 1e9 else None) == limit
     assert memory_mb(*where) == min(machine_mb(), limit or machine_mb())
+
+
+#: Maps a file of 64 MB, reads all of it, and waits; with "hold" it copies the file to memory of its own.
+MAPS = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+held = bytearray(mapped) if sys.argv[2] == "hold" else sum(mapped[::4096])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_process_maps_of_files_is_not_its_memory(tmp_path: Path) -> None:
+    # Given processes of which one has read a mapped file, as a worker reads a model, and one holds as much
+    path = tmp_path / "model"
+    path.write_bytes(bytes(64_000_000))
+    found = {}
+    for how in ("map", "hold"):
+        with subprocess.Popen(
+            [sys.executable, "-c", MAPS, str(path), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            found[how] = process_memory_mb(process.pid)
+            process.communicate()
+    # Then only what the kernel cannot take back counts
+    assert found["map"] < 40
+    assert found["hold"] > 64
 
 
 @pytest.fixture

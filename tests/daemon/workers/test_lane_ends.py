@@ -13,8 +13,8 @@ from daemon.intake.admission import Admission
 from daemon.jobs.facts import JobFacts
 from daemon.queue.pauses import Pauses
 from daemon.system.disk_thread import DiskThread
-from tests.support.played_lane import ENDLESS, SLOW, PlayedLane, turns
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.lane import ENDLESS, SLOW, PlayedLane, turns
+from tests.support.daemon.queue import QueueRoom
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:

@@ -21,11 +21,12 @@ from stages.context import Context
 from stages.encode.compose import Composer
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
-from stages.face.rig.matte import Matte, background_share, split_person
+from stages.face.rig.matte import Matte, background_share
 from stages.face.rig.rig import load_rig
+from stages.face.rig.split_person import split_person
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
-from tests.support.picture_jobs import (
+from tests.support.stages.picture_jobs import (
     ROUNDING,
     changed,
     drawn,

@@ -21,7 +21,7 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import CHEEKS, CHIN, FOREHEAD, LOWER_LIP_OUTER, UPPER_LIP_OUTER, FloatArray
 from stages.face.pose import pose_of
 from stages.face.rig.rig import VERSION, load_rig
-from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
+from tests.support.stages.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.measures import Faces
-from benchmarks.movement import head_track
+from benchmarks.video.measures import Faces
+from benchmarks.video.movement import head_track
 from stages.encode.field_warp import FieldInverter, field_at_points
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import FloatArray
@@ -19,7 +19,7 @@ from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import MOST, REACH, Zoom, within_reach
 from stages.face.rig.matte import Matte
 from stages.face.rig.rig import build_head
-from tests.support.picture_jobs import drawn
+from tests.support.stages.picture_jobs import drawn
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -25,7 +25,7 @@ from stages.face import decode
 from stages.face.decode import LEAST_SIDE_PX, MOST_NARROW, MOST_SCANS, read_picture
 from tests.conftest import PORTRAIT, ROOT
 from tests.support.endurance import repeats
-from tests.support.picture_jobs import encoded, job
+from tests.support.stages.picture_jobs import encoded, job
 
 pytestmark = pytest.mark.usefixtures("models")
 

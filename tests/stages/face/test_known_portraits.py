@@ -15,7 +15,7 @@ from daemon.errors import JobError
 from stages.context import Context
 from stages.face import decode, known
 from stages.face.decode import read_picture
-from tests.support.picture_jobs import drawn, encoded, face_of, job, noise, two_faces
+from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, noise, two_faces
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -15,7 +15,7 @@ from fontTools.ttLib import TTCollection, TTFont
 from stages.encode.captions import fonts
 from stages.encode.captions.fonts import choose_font
 from stages.encode.video import write_video
-from tests.support.sound_jobs import Stripes, beep_job, ffmpeg
+from tests.support.stages.sound_jobs import Stripes, beep_job, ffmpeg
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -17,8 +17,8 @@ from stages.tts.engines.external import probe
 from stages.tts.engines.registry import ENGINES
 from stages.tts.engines.voices import list_voices
 from tests.conftest import Installation, wait_for
-from tests.support.coqui_models import sha256
-from tests.support.other_pythons import BASE, COQUI, environment, packages
+from tests.support.machine.other_pythons import BASE, COQUI, environment, packages
+from tests.support.stages.coqui_models import sha256
 
 pytestmark = pytest.mark.timeout(600)
 

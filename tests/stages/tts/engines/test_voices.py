@@ -20,16 +20,17 @@ from stages.tts.engines.base import Voice
 from stages.tts.engines.choose import VoiceChoice, choose_voice
 from stages.tts.engines.choose_described import choose_described
 from stages.tts.engines.durations import UNIT_SAMPLES
+from stages.tts.engines.kokoro import engine as kokoro_engine
 from stages.tts.engines.kokoro.engine import KokoroVoice
 from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.voice_list import list_voice_rows
 from stages.tts.engines.voice_words import VoiceWords
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.reading import EnglishFrontEnd
-from tests.support.piper_models import build_piper
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.piper_models import build_piper
+from tests.support.stages.sound_jobs import job, sound, timing
 
-TEXT = "Peter Piper paid $1,250.50 to Dr. Smith at 7:30 pm. Bob's baby bought big blue balloons!"
+TEXT = "Peter paid $1,250 to Dr. Smith. Bob's baby bought balloons!"
 
 
 def installed(folder: Path) -> Path:
@@ -279,10 +280,12 @@ def test_kokoro_says_words_when_its_times_say_so(kokoro_models: Path, tmp_path: 
     assert median("pb") < median("ɑæAIOɒQ") - 10
 
 
-def test_kokoros_durations_add_up_to_its_sound(kokoro_models: Path) -> None:
+def test_kokoros_durations_add_up_to_its_sound(kokoro_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a sentence of more phonemes than the network is given at once (fewer here: it takes a second for each second said)
+    monkeypatch.setattr(kokoro_engine, "MAX_PHONEMES", 30)
     settings = Settings.model_validate({"paths": {"models": kokoro_models}})
     voice = next(voice for voice in list_voices(settings) if voice.id == "kokoro/bella")
-    reading = EnglishFrontEnd().read(("The tide turns, and the boats turn with it " * 12).split())
+    reading = EnglishFrontEnd().read(["The", "tide", "turns,", "and", "the", "boats", "turn", "with", "it"])
     parts = list(KokoroVoice(voice, kokoro_models).utter(reading, 1.0))
     assert len(parts) > 1
     for part in parts:

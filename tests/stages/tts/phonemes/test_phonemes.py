@@ -25,8 +25,8 @@ from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
-from tests.support.phonemes import check_phonemes
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.phonemes import check_phonemes
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -41,7 +41,9 @@ LETTERS = {
 
 
 #: Plain sentences of each.
-SENTENCES = [line.split(" ", 1) for line in (ROOT / "benchmarks" / "tongues.txt").read_text("utf-8").splitlines()]
+SENTENCES = [
+    line.split(" ", 1) for line in (ROOT / "benchmarks" / "voice" / "languages.txt").read_text("utf-8").splitlines()
+]
 
 
 def owned(reading: Reading, words: list[str]) -> dict[str, str]:
@@ -209,7 +211,7 @@ def test_words_are_found_in_speech_whose_times_are_not_known(
     kokoro_models: Path, tmp_path: Path, language: str
 ) -> None:
     # Given a recording of a sentence, and when its words are really said
-    text, *_, other = [text for tongue, text in SENTENCES if tongue == language.partition("-")[0]]
+    text, *_, other = [text for spoken, text in SENTENCES if spoken == language.partition("-")[0]]
     voice = SAID[language][0]
     ctx = job(tmp_path / "said", {"paths": {"models": kokoro_models}}, text=text, voice=voice, language=language)
     stages.tts.run(ctx)
