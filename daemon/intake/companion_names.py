@@ -176,5 +176,6 @@ def opened_companion(inbox: Path, found: Spelled, resembling: Callable[[str], tu
             meant = found._replace(similar=found.similar or resembling(found.asked))
             if meant.hint is None:
                 raise
-            raise JobError(exc.code, meant.hint, "Mend the manifest, and drop it again.") from exc
+            way = "Then drop the manifest again." if meant.is_placeholder else "Mend the manifest, and drop it again."
+            raise JobError(exc.code, meant.hint, way) from exc
         yield fd
