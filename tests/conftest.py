@@ -202,6 +202,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     layers.mark(items)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return layers.is_left_out(collection_path, config) or None
+
+
 @pytest.fixture
 def models() -> None:
     """Says of a test that it loads a voice, a face model or a network: `pytestmark = pytest.mark.usefixtures("models")`."""

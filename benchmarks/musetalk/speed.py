@@ -3,7 +3,8 @@
     python -m benchmarks.musetalk.speed [--parts network,steps,after,end] [--batches 1,4] [--precisions float32,bfloat16]
                                   [--seconds 10] [--device cpu] [--out FILE]
 
-Prints a JSON line for each measurement; no model file is needed. Parts:
+Prints a JSON line for each measurement. The networks are loaded as the product loads them, from files that are written first
+(1.9 GB in --models, or in a temporary folder); no published file is needed. Parts:
   network  s/frame of UNet, decoder and the whole step, beside plain diffusers modules in the same run where diffusers is
            installed (diffusers_baseline.py); on a GPU also the measured matmul ceiling, how much of it is reached, and memory
   steps    what each speed step brings by itself
@@ -28,29 +29,24 @@ import torch
 from torch import Tensor
 
 from benchmarks.musetalk.diffusers_baseline import Plain
+from benchmarks.musetalk.random_models import write_random_models
 from benchmarks.musetalk.whole_job import after_network, end_to_end
-from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.device import Placement, Precision, choose_placement
 from stages.musetalk.forward import ForwardPass
-from stages.musetalk.networks.unet import UNet, UNetShape
-from stages.musetalk.networks.vae import Vae, VaeShape
-from stages.musetalk.networks.whisper import WhisperEncoder, WhisperShape
 from stages.musetalk.painter import Painter
 from stages.musetalk.stream_pipeline import StreamPipeline
 
-UNET = UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32)
-VAE = VaeShape(channels=(128, 256, 512, 512), groups=32)
 #: 2 × multiply-adds of one frame through UNet and decoder at 256 × 256.
 GFLOP = 177.8 + 622.2
 
 
+#: Folder of the model files.
+models = Path()
+
+
 def painter(placement: Placement, batch: int) -> Painter:
-    """Return the full network, its weights drawn at random; PyTorch's own initialisation keeps the numbers small."""
-    torch.manual_seed(0)
-    unet, vae, encoder = UNet(UNET), Vae(VAE), WhisperEncoder(WhisperShape())
-    for network in (unet, vae, encoder):
-        network.requires_grad_(False).eval()
-    return Painter(unet, vae, AudioEncoder(encoder, placement.device), placement, batch)
+    """Load the full network by the product's own door, with all memory of a GPU."""
+    return Painter.load("musetalk", write_random_models(models), placement, budget_mb=10**6, batch=batch)
 
 
 def clock(work: Callable[[], object], seconds: float, placement: Placement) -> float:
@@ -209,6 +205,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="least time of each measurement")
     parser.add_argument("--device", help="default: the GPU where there is one")
     parser.add_argument("--threads", type=int, default=0, help="of a processor; 0: all")
+    parser.add_argument("--models", type=Path, help="folder to write the model files to, and to keep them in")
     parser.add_argument("--out", type=Path, help="append the lines to this file as well")
     args = parser.parse_args()
     if args.threads:
@@ -231,7 +228,9 @@ def main() -> None:
             with args.out.open("a") as file:
                 file.write(line + "\n")
 
+    global models
     with tempfile.TemporaryDirectory() as folder:
+        models = args.models or Path(folder) / "models"
         for part in (args.parts or ("network,steps,after,end" if cuda else "network,steps,after")).split(","):
             if part == "network":
                 for placement in places:

@@ -20,7 +20,7 @@ from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.intake.admission import Admission
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.jobs.untrusted import printable
-from daemon.outbox.names import clean_stem
+from daemon.outbox.names import clean_stem, without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.stored_status import owner_of
 from daemon.system import fs
@@ -157,6 +157,8 @@ class InboxRequests:
         """
         folder, (stem, ending) = os.path.dirname(name), os.path.splitext(os.path.basename(name))
         op = ending[1:].lower()
+        if self._job(name, stem) is None:  # people also name one of the job's files: hello.yaml.cancel
+            stem = without_ending(stem)
         coming = self._coming(folder, clean_stem(stem), looks)
         if op == "cancel":
             for manifest in coming:

@@ -231,7 +231,7 @@ class Operations:
         pause = Pause(_by(request), _reason(request), now, now + seconds if seconds else None)
         self._pauses.begin(scope, pause)
         self._events.queue_paused(scope, pause)
-        return f"{scope} paused."
+        return f"{scope} paused until {iso(pause.until)}." if pause.until else f"{scope} paused."
 
     async def _resume(self, request: Request) -> str:
         scopes = [_scope(request)] if request.get("scope") else list(SCOPES)

@@ -10,6 +10,9 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import BY_NAME, TABLE, VOICE_KEYS
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
+#: Endings of files that are not made.
+_OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".mp3", ".yaml", ".yml", ".json")
+
 
 def keys_without_use(kind: Kind) -> list[str]:
     """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
@@ -45,6 +48,13 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
         )
     output = str(given.get("output", "")).strip()
     ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
+    made = manifest.output or ""
+    if other := next((one for one in _OTHER_ENDINGS if output.lower().endswith(one)), ""):
+        found.append(
+            f"`output: {_short(output)}` ends in {other}, which is only a part of the name of the results here."
+        )
+    if bad := "".join(sign for sign in '?*<>|":' if sign in made):
+        found.append(f"`output: {_short(output)}` has signs that Windows allows in no name ({bad}); they become _.")
     if kind.draws and ending and ending != f".{manifest.video_format}":
         found.append(
             f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{manifest.video_format}. "

@@ -178,7 +178,9 @@ def _build_mapping(node: yaml.MappingNode, path: Path, document: YamlDocument) -
         key = str(key_node.value)
         if key in result:
             raise JobError(
-                "yaml-duplicate-key", f"`{key}` is given twice ({_position(key_node)}).", "Keep one of the two."
+                "yaml-duplicate-key",
+                f"`{key}` is given twice ({_position(key_node)}).",
+                "Keep one of the two; if they are two jobs, write a line --- between them.",
             )
         document.keys[*path, key] = _position(key_node)
         result[key] = _build_value(value_node, (*path, key), document)

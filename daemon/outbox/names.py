@@ -52,3 +52,9 @@ def result_of(file: str) -> str | None:
     """Return the name of the result that a file belongs to; None for other files."""
     ending = next((one for one in _LONGEST_FIRST if file.lower().endswith(one)), None)
     return None if ending is None else file[: -len(ending)]
+
+
+def without_ending(name: str) -> str:
+    """Return the name of the result that a file or a manifest belongs to: hello for hello.mp4 and hello.yaml."""
+    endings = (*_LONGEST_FIRST, ".yaml", ".yml")
+    return next((name[: -len(one)] for one in endings if name.lower().endswith(one) and len(name) > len(one)), name)

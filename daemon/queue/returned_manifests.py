@@ -19,10 +19,11 @@ from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.parse import decode
 from daemon.jobs.record import Job
+from daemon.jobs.untrusted import read_manifest
 from daemon.jobs.yaml_positions import document_parts
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
-from daemon.outbox.way_back import how_to_mend
+from daemon.outbox.way_back import how_to_mend, returned_manifest
 from daemon.queue.spool import Spool
 from daemon.system.wakeup import Wakeup
 
@@ -121,12 +122,22 @@ class ManifestReturner(Subscriber):
     def _give_back(self, job: Job, why: dict[str, Any]) -> None:
         error = f"{why.get('message', '')} {why.get('hint', '')}".strip()
         try:
-            # Ours, and a hard link where a file has several jobs.
-            with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as manifest:
-                data = manifest.read(MAX_BYTES + 1)
-            if len(data) <= MAX_BYTES and (marked := with_error(data, job.document, error)) is not None:
-                file = self._outbox.publish_manifest(job.name, job.id, marked)
+            # The jobs of one file share its copy by hard links.
+            with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
+                data = copy.read(MAX_BYTES + 1)
+            marked = with_error(data, job.document, error) if len(data) <= MAX_BYTES else None
+            if marked is not None:
+                file = self._present(job, marked) or self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:
                     self._outbox.amend_status(job.name, {**status_of(job), "next": how_to_mend(file, job)})
         except (AvatarError, OSError) as exc:
             log.warning("manifest not given back", job_id=job.id, error=str(exc))
+
+    def _present(self, job: Job, marked: bytes) -> str | None:
+        """Return the manifest that was given back when the job failed before, if nobody has changed it since."""
+        file = returned_manifest(self._outbox.root, job)
+        try:
+            same = file is not None and read_manifest(self._outbox.root, file, MAX_BYTES + len(marked)) == marked
+        except (AvatarError, OSError):
+            return None
+        return file if same else None

@@ -19,6 +19,8 @@ FRAME_NUMBERS = 3 * 256 * 256 * 256 * 5 // 4
 _AUDIO_ENCODER_BYTES = 200 * MB
 #: The driver's context and the libraries' code, which PyTorch does not count. It differs by GPU; this is a large GPU's.
 _CONTEXT_BYTES = 600 * MB
+#: Budget without a setting: so many bytes, or this part of the GPU's memory where that is more.
+_LEAST_BUDGET, _BUDGET_PART = 5_600_000_000, 0.4
 #: Maximum batch on a CPU and on a GPU: more frames per pass are hardly faster.
 _MOST_CPU, _MOST_CUDA = 4, 64
 
@@ -48,6 +50,14 @@ def read_by_nvml(uuid: str) -> GpuMemory | None:
         finally:
             pynvml.nvmlShutdown()
     return None
+
+
+def choose_budget(memory: GpuMemory | None) -> int:
+    """Choose how many bytes of a GPU to use at most where the settings leave it open: on a large GPU more frames fit into a pass.
+
+    The rest is for the other networks of this process, such as XTTS's 4 GB, and for other programs.
+    """
+    return max(_LEAST_BUDGET, int(_BUDGET_PART * memory.total)) if memory else _LEAST_BUDGET
 
 
 def choose_batch(dtype: torch.dtype, weight_numbers: int, budget: int, memory: GpuMemory | None) -> int:

@@ -54,7 +54,7 @@ class Painter:
 
     @classmethod
     def load(
-        cls, engine: str, root: Path, placement: Placement | None = None, budget_mb: int = 5600, batch: int = 0
+        cls, engine: str, root: Path, placement: Placement | None = None, budget_mb: int = 0, batch: int = 0
     ) -> Self:
         """Load an engine's files.
 
@@ -62,7 +62,7 @@ class Painter:
             engine: `musetalk` or `musetalk-v1`.
             root: the models folder.
             placement: device and number type; None for `choose_placement()`.
-            budget_mb: maximum memory on the GPU, MB; the batch is chosen for it.
+            budget_mb: maximum memory on the GPU, MB; the batch is chosen for it. 0 for `gpu_memory.choose_budget`.
             batch: frames per pass; 0 to choose it by memory.
 
         Raises:
@@ -76,8 +76,9 @@ class Painter:
         numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
         with device_errors():
             memory = gpu_memory.read_gpu_memory(placement.device) if placement.device.type == "cuda" else None
-            gpu_memory.limit_gpu_memory(placement, budget_mb * 10**6)
-            batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget_mb * 10**6, memory)
+            budget = budget_mb * 10**6 or gpu_memory.choose_budget(memory)
+            gpu_memory.limit_gpu_memory(placement, budget)
+            batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
             return cls(unet, vae, AudioEncoder(encoder, placement.device), placement, batch)
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from stages.tts.engines.voice_words import correct_voice_words, language_name, v
 DEFAULT_VOICE = "default"
 #: Most voices named in a hint; `avatar voice list` shows all.
 MAX_LISTED = 8
+_SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
 
 
 def who_can_bring(missing: Missing) -> str:
@@ -62,6 +63,11 @@ def nearest_voice(voices: Sequence[Voice], language: str) -> Voice | None:
 
 def name_hint(voices: Sequence[Voice], wanted: str, key: str = "voice") -> str:
     """Return a hint with the most similar name or description, and some installed voices. `key`: where `wanted` is written."""
+    if wanted.endswith(_SOUNDS):
+        return (
+            "A sound file is no voice. To have it heard as it is, write `audio` in place of `voice`; to speak with the voice in "
+            "it, make a profile of it first (`kind: voice`, docs/profiles.md)."
+        )
     there = [voice for voice in voices if voice.installed]
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
     near = difflib.get_close_matches(wanted, [DEFAULT_VOICE, *known], 1, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_a_burst_that_overflows_the_notifications_is_found_whole(installation: C
     one.start()
     assert one.process is not None
     one.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, one.process.pid, os.WSTOPPED)  # all its threads: one that still read would make room
     for number in range(kept_notifications() // 3 + 10):  # made, opened, closed
         (one.inbox / f".{number}").touch()
     wanted = {f"j{number}.json" for number in range(100)}

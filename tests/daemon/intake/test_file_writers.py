@@ -90,7 +90,8 @@ def test_a_second_writer_keeps_a_file_from_being_whole(watched: Watched) -> None
             first.write(b"half")
         # When one has closed it / Then the file is not whole while the other has it open, where the kernel may be asked
         assert watched.inbox.is_open("p.png")
-    assert not watched.inbox.is_open("p.png")
+    # And when both have, it is not open once that was heard
+    wait_for("the second to be heard to close it", lambda: not watched.inbox.is_open("p.png"))
 
 
 def test_a_companion_is_looked_at_again_after_the_claim(tmp_path: Path) -> None:

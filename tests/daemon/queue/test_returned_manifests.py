@@ -107,6 +107,21 @@ def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> N
     assert not returned.exists()
 
 
+def test_one_document_of_a_file_comes_back_once_however_often_it_fails(house: Installation) -> None:
+    # Given a file of two jobs of which the second asks for a voice that is not there
+    house.drop("two.yaml", "kind: speech\ntext: One.\n---\nkind: speech\ntext: Two.\nvoice: nobody\n")
+    returned = house.outbox / "two-2.yaml"
+    wait_for("the manifest", returned.exists)
+    assert "# avatard: There is no voice and no voice profile named 'nobody'." in returned.read_text()
+    assert "One." not in returned.read_text()
+    wait_for("the first", lambda: (house.status("two-1") or {}).get("state") == "done")
+    # When it is tried again and fails in the same way / Then no second copy of it is put there
+    (house.inbox / "two-2.retry").touch()
+    wait_for("the second failure", lambda: len(house.events("job finished")) == 3)
+    wait_for("the way back", lambda: "beside this job's status" in (house.status("two-2") or {})["next"])
+    assert [path.name for path in house.outbox.glob("two-2*.yaml")] == ["two-2.yaml"]
+
+
 def test_the_status_of_another_job_that_took_the_name_is_left_alone(outbox: Outbox) -> None:
     # Given a failed job whose name another job took before its manifest was given back
     failed, other = ({"job": f"job-20260101T000000Z-0000000{n}", "state": "failed"} for n in (1, 2))

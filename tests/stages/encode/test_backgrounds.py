@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +70,10 @@ def leaning(ctx: Context) -> list[Picture]:
     return [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
 
 
-@pytest.mark.parametrize("picture", [drawn(384), smiling()], ids=["drawn", "photo"])
-def test_the_layers_together_are_the_picture(picture: Image.Image) -> None:
+@pytest.mark.parametrize("picture", [partial(drawn, 384), smiling], ids=["drawn", "photo"])
+def test_the_layers_together_are_the_picture(picture: Callable[[], Image.Image]) -> None:
     # Given a portrait split into figure and background
-    portrait = np.ascontiguousarray(np.asarray(picture))
+    portrait = np.ascontiguousarray(np.asarray(picture()))
     landmarks = shared_landmarker().read_mesh(portrait)
     assert landmarks is not None
     matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))

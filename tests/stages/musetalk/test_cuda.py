@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from daemon.errors import MachineError, UnknownError
+from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
 from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks.group_norm import group_norm_channels_last
@@ -20,7 +22,7 @@ from stages.musetalk.painter import Painter
 from tests.support.cuda.driver import Driver, install
 from tests.support.cuda.memory import CardMemory
 from tests.support.cuda.tensor import GPU, CardTensor
-from tests.support.stages.musetalk_golden import MODELS, arrays, load_painter
+from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, load_painter
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -105,6 +107,21 @@ def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of
     # And cuDNN chose its kernels by trial, without TF32, but only for this network
     assert seen == {(True, False)}
     assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
+
+
+def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(driver: Driver) -> None:
+    # Given the sound of a video on a GPU, and what the processor makes of it
+    speech, found, uploads = SpeechReader(INPUTS / "audio.wav"), [], []
+    want = torch.cat(list(load_painter().audio_encoder.tokens(speech, 30, Fraction(25), 10)))
+    encoder = load().audio_encoder
+    for batch in (10, 3):
+        driver.card.uploads = 0
+        found.append(torch.cat(list(encoder.tokens(speech, 30, Fraction(25), batch))).cpu())
+        uploads.append(driver.card.uploads)
+    # Then the tokens are the same, and more passes need no more copies to it
+    for tokens_of_all in found:
+        assert torch.allclose(tokens_of_all, want, atol=1e-4)
+    assert uploads[0] == uploads[1]
 
 
 def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from daemon.errors import MachineError
 from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
 from stages.musetalk import gpu_memory, paint
-from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch
+from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch, choose_budget
 from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import Vae, VaeShape
 
@@ -95,6 +95,21 @@ def test_the_batch_follows_from_free_memory_and_budget(
     if batch > 1:  # and then all of it is within the budget
         used = WEIGHTS * dtype.itemsize + chosen * gpu_memory.FRAME_NUMBERS * dtype.itemsize
         assert used < min(budget_mb, free_mb) * MB - 700 * MB
+
+
+@pytest.mark.parametrize(("total_mb", "batch"), [(10_000, 16), (24_000, 32), (80_000, 64), (141_000, 64)])
+def test_a_large_gpu_is_given_a_large_batch_without_a_setting(total_mb: int, batch: int) -> None:
+    memory = GpuMemory(total_mb * MB - 500 * MB, total_mb * MB)
+    assert choose_batch(torch.float16, WEIGHTS, choose_budget(memory), memory) == batch
+
+
+def test_the_least_setting_holds_the_network_and_a_frame() -> None:
+    settings = Settings.model_validate({"stages": {"lipsync": {"musetalk": {"memory_mb": 3000}}}})
+    budget = settings.stages.lipsync.musetalk.memory_mb * 10**6
+    rest = budget - WEIGHTS * 2 - gpu_memory._CONTEXT_BYTES - gpu_memory._AUDIO_ENCODER_BYTES
+    assert rest > gpu_memory.FRAME_NUMBERS * 2
+    with pytest.raises(ValueError, match="at least 3000"):
+        Settings.model_validate({"stages": {"lipsync": {"musetalk": {"memory_mb": 2999}}}})
 
 
 def test_on_a_processor_the_batch_does_not_depend_on_a_gpu() -> None:

@@ -118,6 +118,12 @@ def test_another_architecture_is_refused_by_name(models: Path, file: str, key: s
     assert str(path) in error.value.message
 
 
+def test_the_autoencoder_is_found_where_forks_keep_it(models: Path) -> None:
+    (models / "sd-vae").rename(models / "sd-vae-ft-mse")
+    paths = weights.model_paths("musetalk", models)
+    assert paths["vae"].parent == paths["vae_config"].parent == models / "sd-vae-ft-mse"
+
+
 def test_a_half_downloaded_safetensors_says_how_much_is_missing(models: Path) -> None:
     path = models / "whisper" / "model.safetensors"
     save_file({"model.encoder.conv1.bias": torch.zeros(1000)}, path)

@@ -15,6 +15,9 @@ from daemon.errors import JobError
 from stages.context import Context
 from tests.support.stages.sound_jobs import ffmpeg, job, refused, sound, timing
 
+#: The sounds are made and decoded by ffmpeg, many times.
+pytestmark = pytest.mark.usefixtures("models")
+
 
 @pytest.mark.parametrize("ending", ["mp3", "flac", "ogg", "m4a", "wav"])
 def test_a_brought_sound_is_decoded_as_it_is(tmp_path: Path, ending: str) -> None:

@@ -109,6 +109,9 @@ class Card:
         memory: the memory of the GPU.
         recording: the graph that is being recorded; None if there is none.
         broken: number of the error that every call fails with from now on, as after a fault of the GPU; 0 if it works.
+        kernels: number of operators that ran on it.
+        uploads: number of tensors that were copied to it. Each waits for its work: CUDA runtime API, "API synchronization
+            behavior": from pageable memory "a stream sync is performed before the copy is initiated".
         copies: names of kernels that found their input in another layout and copied it first.
     """
 
@@ -117,7 +120,7 @@ class Card:
         self.recording: Recording | None = None
         self.broken = 0
         self.copies: list[str] = []
-        self.kernels = 0
+        self.kernels = self.uploads = 0
 
     def check(self) -> None:
         """Fail as every call does after a fault of the GPU."""
@@ -161,6 +164,8 @@ class Card:
             self.wait()  # the result is needed on the host
         if name == "aten::copy_" and not isinstance(args[0], CardTensor) and not _is_later(args, kwargs):
             self.wait()
+        if target and name in ("aten::_to_copy", "aten::copy_", "aten::to"):
+            self.uploads += sum(isinstance(leaf, Tensor) and not isinstance(leaf, CardTensor) for leaf in leaves)
         self.kernels += on_card or target
         inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
         if asked is not None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import pytest
 
 from tests.conftest import PORTRAIT, Installation, wait_for
 from tests.support.daemon.ledger import sound
@@ -15,8 +18,15 @@ from tests.support.daemon.secret_file import unread
 SHELL = "$(touch {0}) `touch {0}`; touch {0} | touch {0} && touch {0} {{\\fs99}} %d ' \" \\N [in] -y"
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is read out in a few seconds."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 def test_nothing_reaches_a_shell_and_the_daemon_outlives_it_all(
-    installation: Callable[..., Installation], canary: Path, tmp_path: Path
+    installation: Callable[..., Installation], canary: Path, tmp_path: Path, short_folder: Path
 ) -> None:
     # Given a daemon, and requests to it that are none
     one = installation(intake={"companion_wait_s": 1.0, "scan_s": 0.5})
@@ -33,7 +43,7 @@ def test_nothing_reaches_a_shell_and_the_daemon_outlives_it_all(
     (requests / "blocked.json").write_text('{"op": "cancel", "job": "../../x"}')
     (requests / "blocked.answer").mkdir()
     # And a job with commands in every field that is free text, and names of the same kind
-    pwned = tmp_path / "outside" / "pwned"
+    pwned = short_folder / "pwned"
     words = SHELL.format(pwned)
     (one.inbox / "$(touch x).png").write_bytes(PORTRAIT.read_bytes())
     fields = {"text": f"Hello. {words}", "image": "$(touch x).png", "size": "256x256", "captions": "burn"}
