@@ -109,8 +109,15 @@ class ManifestReturner(Subscriber):
         while True:
             heard = self._wake.notifications
             while self._failed:
-                await asyncio.to_thread(self._give_back, *self._failed.popleft())
+                await asyncio.to_thread(self.give_back_next)
             await self._wake.wait(seen=heard)
+
+    def give_back_next(self) -> bool:
+        """Give back the manifest of the job that has waited longest. Returns False where none waits."""
+        if not self._failed:
+            return False
+        self._give_back(*self._failed.popleft())
+        return True
 
     def _give_back(self, job: Job, why: dict[str, Any]) -> None:
         error = f"{why.get('message', '')} {why.get('hint', '')}".strip()

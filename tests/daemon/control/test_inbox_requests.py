@@ -136,6 +136,8 @@ def test_what_cannot_be_started_again_is_answered_with_files_and_the_next_step(r
     room.settle()
     look(room, PATIENCE_S)
     assert (state(room, "bad"), state(room, "lone")) == ("failed", "failed")
+    while room.service.returner.give_back_next():
+        pass
     # When each is asked for again
     for name in ("anna/hello", "bad", "lone"):
         room.put(f"{name}.retry", "")

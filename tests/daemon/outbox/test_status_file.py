@@ -68,7 +68,8 @@ def desk(memory: Path, ops: Unflushed) -> Desk:
 def test_every_state_says_whose_job_it_is_and_what_comes_next(state: State) -> None:
     status = status_of(job(state))
     assert set(status) == ALWAYS  # and nothing that is empty
-    assert (status["schema"], status["state"], status["next"]) == (1, state, NEXT[state])
+    assert (status["schema"], status["state"]) == (1, state)
+    assert status["next"].startswith(NEXT[state].removesuffix("."))
     assert (status["source"], status["document"], status["stage"]) == ("letters/hello.yaml", 2, "tts")
     assert status["accepted"] == "2026-01-01T00:00:00.250Z"
     assert UTC.fullmatch(status["updated"])
