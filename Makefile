@@ -24,7 +24,7 @@ $(DEV): $(STAMP) requirements-dev.lock
 
 # TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh.
 TORCH_BUILD ?= cpu
-EXTRAS := musetalk xtts languages japanese fonts
+EXTRAS := musetalk xtts languages japanese fonts transcribe whisper
 
 $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirements-$(name).lock) tools/extras.sh
 	@tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
@@ -38,6 +38,9 @@ run: $(STAMP)
 
 # Many tests wait for a daemon, so two more run than there are processors.
 TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
+
+# Some containers forbid Python to keep compiled modules. Here hundreds of processes start, and each would compile all again.
+test quick: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) $(TORCH)
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES)
@@ -55,7 +58,7 @@ check: $(DEV) $(TORCH)
 	@$(VENV)/bin/python tools/dashboards.py --check
 
 bench: $(DEV)
-	@$(VENV)/bin/python benchmarks/pipeline.py
+	@$(VENV)/bin/python -m benchmarks.speed.pipeline
 
 docs: $(DEV)
 	@$(VENV)/bin/python tools/docs.py

@@ -60,7 +60,7 @@ class Loops:
     ) -> None:
         self._admission = admission
         self._disk = disk
-        # Watching anew goes through all folders of the inbox, so it has a thread of its own: the looks go on meanwhile.
+        # Renewing the watches visits all folders of the inbox. It has a thread of its own, so that scans go on meanwhile.
         self._watch_disk = DiskThread("inbox-watch")
         self.inbox_requests = inbox_requests
         self.spool_requests = spool_requests
@@ -82,10 +82,10 @@ class Loops:
         def watch() -> None:
             watcher.watch(inbox, mode, recursive=True, writers=self._admission.writers)
 
-        self._watching = asyncio.create_task(self._watch(watch))
+        self._watching = asyncio.create_task(self._run_watcher(watch))
         await asyncio.wait([self._watching], timeout=WATCH_START_S)
 
-    async def open(self) -> None:
+    async def resume_intake(self) -> None:
         """Resume claimed and waiting manifests; if the inbox is not mounted, the first successful scan does it."""
         try:
             await self._disk.run(self._admission.resume)
@@ -93,7 +93,7 @@ class Loops:
             log.error("intake waits", code=exc.code, message=exc.message)
         except PermissionError as exc:
             raise inbox_access_error(exc) from exc
-        except Exception as exc:  # such as no room to go on with what was claimed: the first look tries again
+        except Exception as exc:  # such as a full disk: the first scan tries again
             self._intake_failed(exc)
 
     async def scan_inbox(self, watcher: Watcher) -> None:
@@ -101,14 +101,14 @@ class Loops:
         while True:
             heard = self._wake.notifications
             if not self._watch_disk.busy_s:
-                self._watching = asyncio.create_task(self._watch(watcher.refresh, self._settings.paths.inbox))
+                self._watching = asyncio.create_task(self._run_watcher(watcher.refresh, self._settings.paths.inbox))
             try:
                 await self.scan_once()
                 self._intake_recovered()
                 next_look = self._until_next_look(watcher)
-            except Exception as exc:  # whatever was dropped, the lanes go on and the next look comes
+            except Exception as exc:  # a faulty drop must stop neither the lanes nor the next scan
                 self._intake_failed(exc)
-                # Nothing cuts this short: who could make the intake fail could also make it fail again at once.
+                # No change in the inbox ends this wait: whoever made the intake fail could make it fail again at once.
                 await asyncio.sleep(self._intake_delay)
                 continue
             await self._wake.wait(next_look, heard)
@@ -138,15 +138,15 @@ class Loops:
         drops = await self._disk.run(self._admission.look)
         await self._disk.run(self._admission.outbox.check)
         try:
-            if await self._disk.run(self._admission.resume):  # what a full disk has cut short
+            if await self._disk.run(self._admission.resume):  # what a full disk has interrupted
                 self._state_machine.changed.notify()
-            # Also where nothing was dropped: `/readyz` says what would become of it.
+            # Also if nothing was dropped: `/readyz` reports the result.
             await self._disk.run(self._admission.check_room)
             await self._take_drops(drops)
             await self._disk.run(self._admission.strays.answer)
             if self._admission.strays.unfinished:
                 self._wake.notify()
-        finally:  # whatever kept the drops: a cancelled job gives room
+        finally:  # also after a failure: a cancelled job frees space
             await self.inbox_requests.answer_all()
             if self.inbox_requests.unfinished:
                 self._wake.notify()
@@ -155,35 +155,35 @@ class Loops:
         batches = self._admission.scan(drops)
         while (batch := await self._disk.run(next, batches, None)) is not None:
             if self._pauses.active("intake"):
-                continue  # nothing is taken, but people are told what waits
+                continue  # nothing is taken, but the scan goes on, so that people are told what waits
             await self._disk.run(self._admission.check_room)
             if await self._disk.run(self._admission.take, batch):
                 self._state_machine.changed.notify()
 
     async def watch_disk(self) -> None:
-        """Report the inbox as stuck after `STUCK_S` without an answer, and report its recovery. Have the inbox looked at when it
-        is not watched any more.
+        """Report the inbox as stuck after `STUCK_S` without an answer, and report its recovery. Start a scan when the inbox is no
+        longer watched.
         """
-        told = False
+        reported = False
         while True:
-            if not self._watch_disk.busy_s:  # nothing waits for it here: a dead file server does not answer
-                self._watching = asyncio.create_task(self._watch(self._check_watches))
+            if not self._watch_disk.busy_s:  # not awaited, because a dead file server does not answer
+                self._watching = asyncio.create_task(self._run_watcher(self._check_watches))
             silent = self._disk.busy_s
-            if silent >= STUCK_S and not told:
+            if silent >= STUCK_S and not reported:
                 error = MachineError(
                     "inbox-stuck",
                     f"The inbox {self._settings.paths.inbox} has not answered for {silent:.0f} s.",
                     "Look at its file server and at what is mounted in it; the work goes on by itself when it answers.",
                 )
                 self._events.lane_paused("intake", error, STUCK_LOOK_S)
-                told = True
-            elif told and silent < STUCK_S:
-                told = False
+                reported = True
+            elif reported and silent < STUCK_S:
+                reported = False
                 self._events.lane_resumed("intake")
             await asyncio.sleep(STUCK_LOOK_S)
 
-    async def _watch(self, call: Callable[..., None], *args: object) -> None:
-        """Run a call about the watches in their thread; a failure is logged, and the next look tries again."""
+    async def _run_watcher(self, call: Callable[..., None], *args: object) -> None:
+        """Call the watcher in its own thread; a failure is logged, and the next scan tries again."""
         try:
             await self._watch_disk.run(call, *args)
         except Exception:
@@ -192,7 +192,7 @@ class Loops:
     def _check_watches(self) -> None:
         watcher = self._watcher
         if watcher is not None and (not watcher.alive() or watcher.is_replaced(self._settings.paths.inbox)):
-            self._wake.notify_threadsafe()  # the look makes the watches anew
+            self._wake.notify_threadsafe()  # the scan renews the watches
 
     async def end_pauses(self) -> None:
         """End expired pauses, until cancelled."""
@@ -202,7 +202,7 @@ class Loops:
                     self._events.queue_resumed(scope)
                     self._state_machine.changed.notify()
                     self._wake.notify()
-            except OSError as exc:  # no room to note it: it is over all the same, and noted later
+            except OSError as exc:  # the disk is full: the pause has ended all the same, and the file is written later
                 log.warning("end of a pause not noted", error=str(exc))
             await asyncio.sleep(PAUSES_S)
 
@@ -213,7 +213,7 @@ class Loops:
         return min(self._admission.next_look(), look_s)
 
     def _look_s(self, folder: Path, below: Sequence[str] = ()) -> float:
-        """Return seconds between two looks at a folder without notification: few where not all of its changes are announced."""
+        """Return the seconds between two scans without a notification: few if the kernel does not announce all changes."""
         announced = self._watcher is not None and self._watcher.trusted(folder, below)
         return self._settings.intake.scan_s if announced else self._settings.intake.poll_s
 
@@ -245,7 +245,7 @@ async def keep_queue_positions(ready_queue: ReadyQueue, spool: Spool, status: St
             for place, ticket in enumerate(ready_queue.front(stage, POSITIONS), start=1):
                 fresh[ticket] = place
                 if known.get(ticket) != place:
-                    with contextlib.suppress(ValueError, OSError):  # it moves on while we look
+                    with contextlib.suppress(ValueError, OSError):  # the job moved on meanwhile
                         job = spool.load_job(spool.ready(stage) / ticket.id)
                         status.queue_position(job, place)
         known = fresh

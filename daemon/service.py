@@ -23,6 +23,7 @@ from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
+from daemon.jobs.stages import LaneName
 from daemon.loops import Loops, keep_queue_positions
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
@@ -47,7 +48,7 @@ from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
 from daemon.telemetry.state_file import StateFile
 from daemon.telemetry.systemd import SystemdReporter
-from daemon.workers.lane import Lane
+from daemon.workers.lane import ChooseTicket, Lane
 from daemon.workers.routes import Routes
 from daemon.workers.scheduler import Scheduler
 
@@ -55,7 +56,7 @@ log = structlog.get_logger()
 
 LOOP_CHECK_S = 0.5  # between two records that the event loop runs
 STUCK_S = 60.0  # an event loop that has not run for this long counts as stuck
-INTAKE_END_S = 5.0  # how long a stop waits for what is being taken in; a file server may not answer at all
+INTAKE_END_S = 5.0  # how long a stop waits for manifests that are being taken in; a file server may never answer
 
 
 class Service:
@@ -91,20 +92,9 @@ class Service:
         cpus = settings.lanes.cpu.processes or max(2, (os.cpu_count() or 2) // 2)
         self.pauses = Pauses(self.spool.root / "paused.json")
         scheduler = Scheduler(settings, self.ready_queue, self.pauses)
-        self.gpu = Lane(
-            "gpu", 1, self.state_machine, scheduler.gpu, self.routes, preloads=partial(self.routes.preloads, "gpu")
-        )
-        self.voice = Lane(
-            "voice",
-            1,
-            self.state_machine,
-            scheduler.voice,
-            self.routes,
-            preloads=partial(self.routes.preloads, "voice"),
-        )
-        self.cpu = Lane(
-            "cpu", cpus, self.state_machine, scheduler.cpu, self.routes, preloads=partial(self.routes.preloads, "cpu")
-        )
+        self.gpu = self._make_lane("gpu", 1, scheduler.gpu)
+        self.voice = self._make_lane("voice", 1, scheduler.voice)
+        self.cpu = self._make_lane("cpu", cpus, scheduler.cpu)
         self.lanes = [self.gpu, self.voice, self.cpu]
         scheduler.cpu_slots = self.cpu.slots
         operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
@@ -124,10 +114,11 @@ class Service:
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
+        self.returner = ManifestReturner(self.outbox, self.spool)
         for subscriber in (
             estimator,
             self.status,
-            ManifestReturner(self.outbox, self.spool),
+            self.returner,
             self.metrics,
             LogWriter(),
             self.state,
@@ -138,7 +129,11 @@ class Service:
         self._stop = asyncio.Event()
         self._loop_ran_at = time.monotonic()
 
-    # -- life ----------------------------------------------------------------------------------------------------
+    def _make_lane(self, name: LaneName, slots: int, choose: ChooseTicket) -> Lane:
+        preloads = partial(self.routes.preloads, name)
+        return Lane(name, slots, self.state_machine, choose, self.routes, preloads=preloads)
+
+    # -- run and stop --------------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Run until SIGTERM or SIGINT. `ready` is called when recovery is over and work is taken.
@@ -187,7 +182,7 @@ class Service:
         server: MetricsServer | None = None
         loop_check = asyncio.create_task(self._record_loop_turns())
         try:
-            # Before recovery, which waits for room where the disk is full: people must be able to see why.
+            # Before recovery, which waits while the disk is full: people must be able to see why.
             server = serve_metrics(
                 self.settings.metrics,
                 self.metrics.registry,
@@ -196,10 +191,10 @@ class Service:
                 self.spool.root / "metrics.json",
             )
             starting = asyncio.create_task(self.systemd.starting())
-            await asyncio.sleep(0)  # let it speak before the work begins
+            await asyncio.sleep(0)  # it notifies systemd before the work begins
             try:
                 interrupted = await recover_spool(self.state_machine, self.outbox)
-                await self.loops.open()
+                await self.loops.resume_intake()
                 # Before anything runs: jobs that were paused or cancelled meanwhile must not start.
                 await self.loops.answer_spool_requests()
             finally:
@@ -233,6 +228,7 @@ class Service:
             "inbox-disk": self.loops.watch_disk,
             "systemd": self.systemd.watch,
             "heartbeat": self.canary.loop,
+            "returned-manifests": self.returner.loop,
             "voices": VoiceList(self.settings, self.outbox).loop,
             "metrics-file": partial(keep_metrics_file, self.metrics.registry, self.settings.metrics.textfile),
         }
@@ -251,7 +247,9 @@ class Service:
     async def _end_intake(self) -> None:
         """Let the manifests that are being taken in become jobs, so that a stop leaves no claim for the next start."""
         with contextlib.suppress(TimeoutError, OSError):  # what is left is recovered at the next start
-            await asyncio.wait_for(self._disk.run(int), INTAKE_END_S)  # after all that was begun before
+            await asyncio.wait_for(
+                self._disk.run(int), INTAKE_END_S
+            )  # an empty call: it runs after all calls before it
 
     async def _record_loop_turns(self) -> None:
         """Record that the event loop runs. Separate from all work, because a silent file server is no reason for a restart."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.errors import MachineError
@@ -19,7 +22,11 @@ from daemon.system.mount_guard import MountGuard
 from stages.context import Context
 from stages.facts import DeliveryFacts, Output
 
+log = logging.getLogger(__name__)
+
 CHUNK = 1 << 20  # bytes
+#: How often results are copied while people take the copies away.
+TRIES = 5
 
 
 class PlannedOutput(Output):
@@ -55,24 +62,41 @@ def _publish_results(ctx: Context) -> list[PlannedOutput]:
     if plan.exists():
         outputs: list[PlannedOutput] = json.loads(plan.read_bytes())
     else:
-        outputs = _copy_results(ctx)
+        outputs = _copy_all(ctx)
         replace_json(plan, outputs)
     for output in outputs:
         _publish_part(ctx, output, outputs, plan)
     return outputs
 
 
+def _copy_all(ctx: Context) -> list[PlannedOutput]:
+    """Copy the results until all parts are there: from the plan on, one that is missing counts as published.
+
+    Raises:
+        FileNotFoundError: somebody removes them again and again.
+    """
+    for _ in range(TRIES):
+        outputs = _copy_results(ctx)
+        missing = [one["part"] for one in outputs if not os.path.lexists(ctx.settings.paths.outbox / one["part"])]
+        if not missing:
+            return outputs
+        log.warning("somebody removed %s from the outbox", ", ".join(missing))
+    raise FileNotFoundError(f"somebody removes {missing[0]} from the outbox before it is a result")
+
+
 def _copy_results(ctx: Context) -> list[PlannedOutput]:
-    """Copy every result to a part in the outbox and flush it; an incomplete part of an earlier attempt is replaced."""
+    """Copy every result to a part in the outbox and flush it; parts of an earlier attempt are removed."""
     outbox = ctx.settings.paths.outbox
+    for left in outbox.glob(f".{ctx.job_id}*.part"):
+        fs.discard(left)
     found = [(name, ending) for name, ending in ctx.manifest.kind_of_job.results if ctx.path(name).exists()]
     total = sum(ctx.path(name).stat().st_size for name, _ in found) or 1
     outputs: list[PlannedOutput] = []
     done = 0
-    parts = [outbox / f".{ctx.job_id}{ending}.part" for _, ending in found]
+    # Unpredictable, so that nobody can put a folder there that cannot be removed.
+    parts = [outbox / f".{ctx.job_id}.{secrets.token_hex(6)}{ending}.part" for _, ending in found]
     try:
         for (name, ending), part in zip(found, parts, strict=True):
-            fs.remove(part)
             size, digest = _copy(ctx.path(name), part)
             done += size
             ctx.progress(done / total)
@@ -82,7 +106,7 @@ def _copy_results(ctx: Context) -> list[PlannedOutput]:
         fs.OPS.sync_dir(outbox)
     except OSError:
         for part in parts:  # the outbox may be full
-            fs.remove(part)
+            fs.discard(part)
         raise
     return outputs
 
@@ -102,25 +126,32 @@ def _copy(source: Path, part: Path) -> tuple[int, str]:
 
 
 def _publish_part(ctx: Context, output: PlannedOutput, outputs: list[PlannedOutput], plan: Path) -> None:
-    """Rename a part to its final name. If the name is taken, append the job id to it and record that first; if something else
-    stands in the place of its folder, it is put into the outbox itself.
+    """Rename a part to its final name. If the name is taken or its folder refuses it, it gets another one, which is recorded
+    first.
+
+    Raises:
+        FileExistsError: people have put something in the place of every name.
+        OSError: the outbox itself refuses it.
     """
     outbox = ctx.settings.paths.outbox
     part = outbox / output["part"]
-    if not part.exists():
+    if not os.path.lexists(part):
         return
-    if (stem := subfolders.fallback_name(outbox, ctx.name, ctx.job_id)) is not None:
-        output["file"] = f"{stem}{output['ending']}"
-        replace_json(plan, outputs)
-    if not _publish(part, outbox, output["file"]):
-        output["file"] = f"{stem or ctx.name}-{ctx.job_id}{output['ending']}"
-        replace_json(plan, outputs)
-        if not _publish(part, outbox, output["file"]):
-            raise FileExistsError(f"{output['file']} is already in the outbox")
+    for name in dict.fromkeys((output["file"], *_other_names(ctx, output["ending"]))):
+        if name != output["file"]:
+            output["file"] = name
+            replace_json(plan, outputs)
+        try:
+            if subfolders.publish_into(outbox, part, name, durable=True):
+                return
+        except subfolders.UnusableFolderError as exc:
+            log.warning("folder of the outbox refuses %s: %s", name, exc.strerror)
+    raise FileExistsError(f"{output['file']} is already in the outbox")
 
 
-def _publish(part: Path, outbox: Path, name: str) -> bool:
-    """Rename a part to its path below the outbox. False: it is taken."""
-    folder, file = subfolders.split(name)
-    with subfolders.opened(outbox, folder, make=True) as path:
-        return fs.publish(part, path / file)
+def _other_names(ctx: Context, ending: str) -> Iterator[str]:
+    """Yield names for a result that cannot have its own: in its folder, in the outbox itself, and one that nobody foresees."""
+    with_id = subfolders.fallback_name(ctx.name, ctx.job_id)
+    yield subfolders.join(subfolders.split(ctx.name)[0], f"{with_id}{ending}")
+    yield f"{with_id}{ending}"
+    yield f"{with_id}-{secrets.token_hex(4)}{ending}"

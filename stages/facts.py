@@ -48,6 +48,7 @@ class SpeechFacts(TypedDict):
             none, so that the mouth follows the loudness.
         voice, licence: of synthesized speech.
         loudness_lufs: of a recording that is long enough to measure.
+        recogniser: what recognised the words of a recording that came without its text.
     """
 
     engine: str
@@ -59,6 +60,7 @@ class SpeechFacts(TypedDict):
     voice: NotRequired[str]
     licence: NotRequired[str]
     loudness_lufs: NotRequired[float]
+    recogniser: NotRequired[str]
 
 
 class ProfileFacts(TypedDict):

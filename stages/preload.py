@@ -53,14 +53,15 @@ def preload_stage(stage: Stage, settings: Settings, use_engine: UseEngine) -> No
 
 def _speak(settings: Settings, use_engine: UseEngine) -> None:
     """Speak a sentence with the default voice: engines load dictionaries and networks when they are first used."""
-    from stages.tts.engines.choose import DEFAULT_VOICE
     from stages.tts.engines.plain_sentences import sentences_in
+    from stages.tts.engines.voice_hints import DEFAULT_VOICE
+    from stages.tts.engines.voice_words import voices_meant
     from stages.tts.engines.voices import list_voices
     from stages.tts.synthesize import synthesize_text
 
     tts = settings.stages.tts
     usable = [voice for voice in list_voices(settings) if voice.installed and tts.engine in ("auto", voice.engine)]
-    native = [voice.languages[0] for voice in usable if voice.is_called(tts.voice.casefold())]
+    native = [voice.languages[0] for voice in voices_meant(tts.voice, usable)]
     language = next((tag for tag in native if sentences_in(tag)), "en")
     text = re.split(r"(?<=[.。।])", sentences_in(language) or "")[0]
     manifest = Manifest.model_validate({"kind": "speech", "text": text, "voice": DEFAULT_VOICE, "language": language})

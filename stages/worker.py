@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -157,16 +159,52 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     module = importlib.import_module(f"stages.{stage}")
     if (load_s := time.monotonic() - started) > 0.05:
         report_model_loaded(stage, load_s)
-    try:
-        facts: Facts = module.run(context)
-    except MachineError as exc:
-        if exc.code != "gpu-memory" or not release_other_models(stage):
-            raise
-        facts = module.run(context)
+    facts = run_with_room(module, context, stage)
     warnings = [shorten_paths(warning, settings) for warning in context.warnings]
     result = StageResult(facts=dict(facts), warnings=warnings)
     replace_json(report, dict(result))
     return result
+
+
+def run_with_room(module: Any, context: Context, stage: str) -> Facts:
+    """Run a stage; if the GPU's memory does not suffice, once more after the other stages unloaded their models."""
+    lacking: MachineError
+    try:
+        facts: Facts = module.run(context)
+    except MachineError as exc:
+        if exc.code != "gpu-memory":
+            raise
+        lacking = exc
+    else:
+        return facts
+    # After the clause and without the traceback, whose frames hold the tensors of the first try.
+    for error in _chain(lacking):
+        error.__traceback__ = None
+    gc.collect()
+    if not release_other_models(stage):
+        raise lacking
+    release_gpu_memory()
+    again: Facts = module.run(context)
+    return again
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from or after."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is not None and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += [current.__cause__, current.__context__]
+
+
+def release_gpu_memory() -> None:
+    """Give PyTorch's unused blocks of GPU memory back to the driver."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def release_other_models(stage: str) -> bool:

@@ -66,7 +66,7 @@ def wait_for(what: str, look: Callable[[], T | bool | None], patience_s: float =
         if seen := look():
             return seen  # type: ignore[return-value]
         time.sleep(0.02)
-    pytest.fail(f"waited in vain for {what}")
+    pytest.fail(f"{what}: it did not happen within {patience_s:g} s")
 
 
 class Installation:
@@ -83,7 +83,7 @@ class Installation:
         self.python = sys.executable
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
-        #: How to start the daemon as another user (`tests/support/other_users.py`).
+        #: How to start the daemon as another user (`tests/support/machine/other_users.py`).
         self.user: dict[str, Any] = {}
         self.log = root / "daemon.log"
 
@@ -202,6 +202,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     layers.mark(items)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return layers.is_left_out(collection_path, config) or None
+
+
 @pytest.fixture
 def models() -> None:
     """Says of a test that it loads a voice, a face model or a network: `pytestmark = pytest.mark.usefixtures("models")`."""
@@ -253,7 +257,7 @@ def kokoro_models() -> Path:
 @pytest.fixture(scope="session")
 def joe_models() -> Path:
     """A models folder with the Piper voice joe, for tests only: it was trained on a corpus that restricts commercial use."""
-    from tests.support.piper_models import JOE
+    from tests.support.stages.piper_models import JOE
 
     return _from_packages(ROOT / ".cache" / "joe", JOE)
 
@@ -262,7 +266,7 @@ def joe_models() -> Path:
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of 15 s of speech, 24 kHz, with a little noise, as every room has it."""
     from stages.tts import run
-    from tests.support.sound_jobs import ffmpeg, job
+    from tests.support.stages.sound_jobs import ffmpeg, job
 
     folder = tmp_path_factory.mktemp("recording")
     run(job(folder, kind="speech", text=TALE))
@@ -275,7 +279,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
-    from tests.support.coqui_models import build_xtts
+    from tests.support.stages.coqui_models import build_xtts
 
     root = tmp_path_factory.mktemp("models")
     build_xtts(root / "xtts", legacy=True)

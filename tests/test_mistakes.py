@@ -27,9 +27,9 @@ from stages.tts.text.markup import markup_warnings
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer, unclear_warning
 from tests.conftest import PORTRAIT
-from tests.support.intake_room import Room
-from tests.support.picture_jobs import job as picture_job
-from tests.support.sound_jobs import ffmpeg, job
+from tests.support.daemon.intake import Room
+from tests.support.stages.picture_jobs import job as picture_job
+from tests.support.stages.sound_jobs import ffmpeg, job
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "mistakes.md"
 _SIGNS = str.maketrans({"⏎": "\n", "⇥": "\t", "⍽": "\u00a0"})

@@ -1,4 +1,4 @@
-"""The figures of the head in benchmarks/quality.py: a head that slides scores worse than one that turns, and a fold is seen."""
+"""The head's figures in benchmarks/video/quality.py: a head that slides scores worse than one that turns, and a fold is seen."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import fields, movement
-from benchmarks.measures import Faces, Series
+from benchmarks.video import head_fields, movement
+from benchmarks.video.measures import Faces, Series, follow
 from stages.face import mesh
+from tests.support.stages.picture_jobs import smiling
 
 FPS = 25.0
 
@@ -52,6 +53,19 @@ def test_lips_and_jaw_are_no_turn_of_the_head() -> None:
     assert movement.head_track(replace(faces, full=points)).pitch == pytest.approx(0, abs=1e-3)
 
 
+def test_lips_are_measured_at_one_size_however_close_the_picture_is() -> None:
+    # Given a portrait, and the same cropped to little more than the face
+    whole = np.asarray(smiling(), np.uint8)[..., ::-1]
+    close = whole[90:-40, 130:-130]
+    widths = []
+    for frame in (whole, close):
+        # When both are followed
+        faces = follow([frame], FPS)
+        widths.append(float(np.linalg.norm(faces.small[0, 61, :2] - faces.small[0, 291, :2])))
+    # Then the mouth counts as many pixels in both
+    assert widths[1] == pytest.approx(widths[0], rel=0.08)
+
+
 @pytest.mark.parametrize("fps", [25.0, 60.0])
 def test_the_time_of_a_closure_is_found_between_frames(fps: float) -> None:
     phones = [{"phone": "b", "start": 1.0, "end": 1.08}]
@@ -64,8 +78,8 @@ def test_a_fold_has_a_negative_determinant_and_its_stretch_is_told() -> None:
     x = np.arange(20, dtype=np.float32) * 4
     field = np.zeros((20, 20, 2), np.float32)
     field[..., 0] = -1.5 * x  # p → -0.5 p
-    least, most = fields.stretches(fields.jacobian(field, 4))
+    least, most = head_fields.stretches(head_fields.jacobian(field, 4))
     assert least * most == pytest.approx(-0.5)
     turned = np.stack(np.broadcast_arrays(-x[:, None] * 0.5, x[None] * 0.5), axis=-1)  # a turn with a stretch of √1.25
-    least, most = fields.stretches(fields.jacobian(np.asarray(turned, np.float32), 4))
+    least, most = head_fields.stretches(head_fields.jacobian(np.asarray(turned, np.float32), 4))
     assert [least.mean(), most.mean()] == pytest.approx([1.25**0.5] * 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.transcripts import errors, plain
+from benchmarks.voice.transcripts import errors, plain
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ def board(uid: str, title: str, description: str, panels: tuple[Panel, ...], sin
 
 
 def main() -> int:
+    """Write the dashboards that differ, or with --check name them; returns the exit code."""
     encoder = JSONEncoder(indent=1, ensure_ascii=False, sort_keys=True)
     wanted = {FOLDER / f"{name}.json": encoder.encode(board(name, *parts)) + "\n" for name, parts in BOARDS.items()}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]

@@ -12,7 +12,7 @@ from pathlib import Path
 from daemon.cli.commands.submit import follow
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
-from daemon.outbox.outbox import ENDINGS
+from daemon.outbox.names import ENDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / "spool" / "demo.log"
@@ -58,6 +58,7 @@ def drop(shell: Shell) -> Path:
 
 
 def main() -> int:
+    """Run the example job with a daemon that runs already or with one of its own; returns the exit code."""
     shell = Shell(str(ROOT / "config.yaml"))
     daemon = start(shell)
     try:
@@ -69,6 +70,13 @@ def main() -> int:
 
 
 def watch(shell: Shell, status: Path, daemon: subprocess.Popen[bytes] | None) -> int:
+    """Print the states of a job until it ends, at most 600 s; returns the exit code.
+
+    `daemon`: the daemon that was started for it, or None.
+
+    Raises:
+        SystemExit: the daemon ended by itself; the message is its log.
+    """
     final: dict[str, object] = {}
     if daemon is not None:
         wait_for_lock(shell, daemon)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docs_config import config_page
 from docs_conflicts import conflicts
+from docs_portrait import good_portrait
 from docs_status import status_page
 from docs_tables import table
 
@@ -62,6 +63,7 @@ This page is written by `make docs` from `daemon/jobs/manifest.py`.
 
 
 def manifest_page() -> str:
+    """Return docs/manifest.md, by groups of keys."""
     schema = json_schema()
     parts = [MANIFEST_HEADER]
     grouped = {name for names in GROUPS.values() for name in names}
@@ -72,10 +74,11 @@ def manifest_page() -> str:
             model = NESTED[group]
             properties = schema["$defs"][model.__name__]["properties"]
             parts += [f"### {group}\n", *table(model, tuple(model.model_fields), properties, f"{group}."), ""]
-    return "\n".join([*parts, *conflicts()])
+    return "\n".join([*parts, good_portrait(), *conflicts()])
 
 
 def main() -> int:
+    """Write the pages that differ, or with --check name them; returns the exit code."""
     wanted = {
         ROOT / "docs" / "config.md": config_page(),
         ROOT / "docs" / "status.md": status_page(),

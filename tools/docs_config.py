@@ -33,6 +33,7 @@ This page is written by `make docs` from `daemon/config`.
 
 
 def config_page() -> str:
+    """Return docs/config.md, with a table for each section of the settings."""
     schema = Settings.model_json_schema()
     parts = [HEADER]
     for name, field in Settings.model_fields.items():

@@ -18,6 +18,7 @@ def plain(value: Any) -> Any:
 
 
 def scalar(value: Any) -> str:
+    """Return a value as YAML writes it on one line."""
     return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=200).removesuffix("...\n").strip()
 
 
@@ -45,6 +46,7 @@ def type_of(schema: dict[str, Any], empty: tuple[str, ...] = ("null",)) -> str:
 
 
 def row(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
+    """Return the row of one key; `schema` is its JSON schema."""
     default = field.get_default(call_default_factory=True)
     shown = (
         ""
@@ -55,5 +57,6 @@ def row(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
 
 
 def table(model: type[BaseModel], names: tuple[str, ...], schemas: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the lines of a table of keys; `prefix` stands before each key."""
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     return lines + [row(prefix + name, model.model_fields[name], schemas[name]) for name in names]

@@ -2,7 +2,7 @@
 # Puts avatard on a Debian 12 machine (elsewhere, with Python 3.11 or 3.12: make install PYTHON=/usr/bin/python3.12), brings it up
 # to date, or takes it away. As root:
 #   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
-#                        [--musetalk] [--xtts] [--languages] [--japanese] [--fonts] or --no- before any of these
+#                        [--musetalk] [--xtts] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
@@ -50,6 +50,8 @@ build() {
 	bring_extra languages "$languages" "what the engine kokoro reads other languages with"
 	bring_extra japanese "$japanese" "what the engine kokoro reads Japanese with"
 	bring_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
+	bring_extra transcribe "$transcribe" "what recognises the words of English recordings"
+	bring_extra whisper "$whisper" "what recognises words with a Whisper network"
 	if [ "$voices" = keep ]; then
 		[ -e "$home/current/.no-voices" ] && voices=no || voices=yes
 	fi
@@ -165,7 +167,7 @@ uninstall_it() {
 	fi
 }
 
-action=${1:-} cpu_only=keep musetalk=keep xtts=keep languages=keep japanese=keep fonts=keep voices=keep start=yes purge=no
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -181,6 +183,10 @@ for option; do
 	--no-japanese) japanese=no ;;
 	--fonts) fonts=yes ;;
 	--no-fonts) fonts=no ;;
+	--transcribe) transcribe=yes ;;
+	--no-transcribe) transcribe=no ;;
+	--whisper) whisper=yes ;;
+	--no-whisper) whisper=no ;;
 	--voices) voices=yes ;;
 	--no-voices) voices=no ;;
 	--no-start) start=no ;;

@@ -11,6 +11,11 @@ from stages.media.ffmpeg import ffmpeg_path
 
 
 def main() -> None:
+    """Write one picture of frames that are spread evenly over a video.
+
+    Raises:
+        SystemExit: the file has no picture.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path)
     parser.add_argument("out", type=Path)

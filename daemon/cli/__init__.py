@@ -7,6 +7,7 @@ come in time, 77 a right is missing, 78 the configuration is wrong, 141 whoever 
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,6 @@ from typing import Any
 import click
 
 from daemon import __version__
-from daemon.cli import doctor
-from daemon.cli.commands import config as config_command
-from daemon.cli.commands import jobs, models, queue, run, spool, submit, top, validate, voice
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
 from daemon.cli.did_you_mean import explain_usage
 from daemon.errors import AvatarError
@@ -28,8 +26,40 @@ class _ReaderGoneError(Exception):
     """Whoever read the output has gone, as in `avatar jobs list | head`."""
 
 
+#: The module of each command, which has a function of the command's name.
+MODULES = {
+    "run": "daemon.cli.commands.run",
+    "submit": "daemon.cli.commands.submit",
+    "jobs": "daemon.cli.commands.jobs",
+    "status": "daemon.cli.commands.queue",
+    "pause": "daemon.cli.commands.queue",
+    "drain": "daemon.cli.commands.queue",
+    "resume": "daemon.cli.commands.queue",
+    "top": "daemon.cli.commands.top",
+    "validate": "daemon.cli.commands.validate",
+    "schema": "daemon.cli.commands.validate",
+    "doctor": "daemon.cli.doctor",
+    "config": "daemon.cli.commands.config",
+    "models": "daemon.cli.commands.models",
+    "voice": "daemon.cli.commands.voice",
+    "spool": "daemon.cli.commands.spool",
+}
+
+
 class _Commands(click.Group):
-    """Keeps a broken pipe from click, which would call it a failure of the command."""
+    """Imports only the command that is called, as each needs little of what all together import.
+
+    Keeps a broken pipe from click, which would call it a failure of the command.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Where there is no such command, all are imported: click and `explain_usage` look for similar ones.
+        for name in [cmd_name] if cmd_name in MODULES else MODULES:
+            self.add_command(getattr(importlib.import_module(MODULES[name]), name))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -45,15 +75,6 @@ class _Commands(click.Group):
 def cli(ctx: click.Context, config: str | None) -> None:
     """Talking-head videos from job files. `avatar run` is the daemon; the other commands talk to it."""
     ctx.obj = Shell(config)
-
-
-COMMANDS: tuple[click.Command, ...] = (
-    run.run, submit.submit, jobs.jobs, queue.status, queue.pause, queue.drain, queue.resume,
-    top.top, validate.validate, validate.schema, doctor.doctor, config_command.config, models.models, voice.voice,
-    spool.spool,
-)  # fmt: skip
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> None:

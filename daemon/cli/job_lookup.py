@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from daemon.cli.common import Shell
 from daemon.errors import AvatarError
@@ -11,7 +13,8 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox, clean_path
+from daemon.outbox.names import clean_path, without_ending
+from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system.permissions import user_name
 
@@ -55,7 +58,8 @@ def waiting(shell: Shell) -> Iterator[Job]:
 
 
 def find(shell: Shell, wanted: str) -> Job:
-    """Return a job by its id, by the name of its result (the latest of that name), or by its manifest's path below the inbox.
+    """Return a job by its id, by the name of its result (the latest of that name), by its manifest's path below the inbox, or by
+    one of its files, also with the folder that it is in.
 
     Raises:
         AvatarError: `job-unknown`.
@@ -68,9 +72,20 @@ def find(shell: Shell, wanted: str) -> Job:
         if job is None or job.name != wanted:  # its status is gone, or was never written
             named = [job for job in all_jobs(shell) if wanted == job.name or wanted == job.facts.path]
             job = max(named, key=lambda job: job.accepted, default=None)
+    if job is None and (name := _of_file(shell, wanted)) != wanted:
+        return find(shell, name)
     if job is None:
         raise AvatarError("job-unknown", f"There is no job {wanted}.", "`avatar jobs list` shows those there are.")
     return job
+
+
+def _of_file(shell: Shell, wanted: str) -> str:
+    """Return the name of the result that a file or manifest belongs to: anna/hello for outbox/anna/hello.mp4."""
+    path = Path(os.path.abspath(wanted))
+    for folder in (shell.settings.paths.outbox, shell.settings.paths.inbox):
+        if path.is_relative_to(folder):
+            return without_ending(str(path.relative_to(folder)))
+    return without_ending(wanted)
 
 
 def _by_id(spool: Spool, job_id: str) -> Job | None:

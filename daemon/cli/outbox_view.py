@@ -23,7 +23,8 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
-from daemon.outbox.outbox import VOICES, Outbox, clean_path
+from daemon.outbox.names import clean_path
+from daemon.outbox.outbox import VOICES, Outbox
 from daemon.outbox.status_file import NEXT, iso
 from daemon.system.permissions import access_error, explain_refusal
 

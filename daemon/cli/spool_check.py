@@ -166,7 +166,8 @@ class SpoolCheck:
             yield from map(_leftover, sorted(self._spool.tmp.iterdir()))
         live = frozenset(name for name, path in self._seen.items() if path.parent.parent.name == DELIVER)
         if self._outbox.root.is_dir():
-            yield from map(_leftover, sorted(self._outbox.temporary_files(live)))
+            for path in sorted(self._outbox.temporary_files(live)):
+                yield _leftover(path, fs.discard)
         for folder in (self._spool.control, self._spool.waiting):
             yield from map(_leftover, sorted(folder.glob(".*.tmp")))
         for path in sorted(self._spool.waiting.glob("*.json")):
@@ -177,5 +178,5 @@ class SpoolCheck:
                 yield Problem(path, f"unreadable: {exc}", remedy, partial(fs.remove, path))
 
 
-def _leftover(path: Path) -> Problem:
-    return Problem(path, "left by a crash", "remove it", partial(fs.remove, path))
+def _leftover(path: Path, remove: Callable[[Path], None] = fs.remove) -> Problem:
+    return Problem(path, "left by a crash", "remove it", partial(remove, path))

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+
+#: Ending of a setting's name → its unit, and how large other units are in it.
+_UNITS: dict[str, tuple[str, dict[str, float]]] = {
+    "s": (
+        "seconds",
+        {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "d": 86400, "days": 86400},
+    ),
+    "days": ("days", {"h": 1 / 24, "d": 1, "day": 1, "days": 1, "w": 7, "weeks": 7, "months": 30, "y": 365}),
+    "mb": (
+        "megabytes",
+        {"kb": 0.001, "mb": 1, "m": 1, "mib": 1.048576, "gb": 1000, "g": 1000, "gib": 1073.741824, "tb": 1e6},
+    ),
+    "bytes": ("bytes", {"b": 1, "kb": 1000, "k": 1000, "mb": 1e6, "m": 1e6, "mib": 2**20, "gb": 1e9, "gib": 2**30}),
+}
 
 
 def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
@@ -15,7 +31,19 @@ def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[
     key = ".".join(place) or "the file"
     if error["type"] == "extra_forbidden":
         known = _settings_in(model, place[:-1])
+        if "." in place[-1]:
+            *groups, last = place[-1].split(".")
+            return (
+                f"there is no setting {key}.",
+                f"Write each part in a line of its own, indented below the one before: {': '.join(groups)}: {last}.",
+            )
         close = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.6)
+        elsewhere = [path for path in _paths_of(model) if path.rpartition(".")[2] == place[-1]]
+        if elsewhere and not close:
+            return (
+                f"there is no setting {key}.",
+                f"Did you mean `{'` or `'.join(elsewhere[:3])}`, indented below its section?",
+            )
         return (
             f"there is no setting {key}.",
             f"Did you mean `{close[0]}`?" if close else f"Known there: {', '.join(known)}.",
@@ -26,7 +54,30 @@ def explain_setting_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[
     wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ").rstrip(".")
     if error["type"] in ("model_type", "model_attributes_type"):
         return f"{key} expects a nested mapping.", "docs/config.md lists its settings."
+    if wanted_number := _without_unit(place, error):
+        return f"{key} is {_short(error['input'])}.", wanted_number
     return f"{key} is {_short(error['input'])}.", f"It should be {wanted}."
+
+
+def _without_unit(place: list[str], error: ErrorDetails) -> str | None:
+    """Return what to write for a number with a unit, where the unit is in the setting's name: 30d for `outbox_days`."""
+    found = re.fullmatch(r"(\d+(?:[.,]\d+)?)\s*([A-Za-z]+)", str(error["input"]).strip())
+    unit = _UNITS.get(place[-1].rpartition("_")[2]) if place else None
+    if found is None or unit is None or error["type"] not in ("float_parsing", "int_parsing"):
+        return None
+    name, sizes = unit
+    factor = sizes.get(found[2].casefold())
+    if factor is None:
+        return f"It should be a number of {name}, without a unit."
+    return f"It should be a number of {name}: write `{place[-1]}: {float(found[1].replace(',', '.')) * factor:.10g}`."
+
+
+def _paths_of(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Yield every setting below a model, with its sections."""
+    for name, field in model.model_fields.items():
+        yield f"{above}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _paths_of(field.annotation, f"{above}{name}.")
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -40,6 +41,16 @@ class Paths(Section):
             return {**data, "profiles": Path(spool) / "profiles"}
         return data
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        """Refuse folders that lie in each other: results would be drops, or the queue could be written to by everybody."""
+        folders = {"inbox": self.inbox, "outbox": self.outbox, "spool": self.spool}
+        for one, other in permutations(folders, 2):
+            if folders[one].is_relative_to(folders[other]):
+                where = "is" if folders[one] == folders[other] else "lies in"
+                raise ValueError(f"`{one}` {where} the folder of `{other}`; give each a folder of its own")
+        return self
+
 
 class Intake(Section):
     """How dropped jobs are detected and accepted."""
@@ -72,7 +83,7 @@ class Intake(Section):
     max_documents: int = Field(1000, ge=1, description="Most jobs in one manifest file.")
     max_file_bytes: int = Field(512 * 2**20, ge=1024, description="Largest picture or sound file accepted.")
     max_text_chars: int = Field(
-        60_000, ge=1, description="Longest text of one job; the default is about an hour of speech."
+        60_000, ge=1, description="Longest text of one job, as it is written; the default is about an hour of speech."
     )
     subfolders: bool = Field(
         True,
@@ -250,9 +261,14 @@ class Settings(BaseModel):
                 "config-unreadable", f"{path}: {exc.strerror}.", "Give a readable file with --config."
             ) from exc
         except (yaml.YAMLError, UnicodeDecodeError) as exc:
+            mark = getattr(exc, "problem_mark", None)
+            where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            why = getattr(exc, "problem", None) or exc
+            if "\\t" in str(why):
+                why = "a tab; indent with blanks"
             raise ConfigError(
                 "config-invalid",
-                f"{path} is not valid YAML: {exc}",
+                f"{path} is not valid YAML{where}: {why}.",
                 "Correct the line; docs/config.md shows how settings are written.",
             ) from exc
         return cls.parse(raw or {}, path)

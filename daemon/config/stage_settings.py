@@ -96,7 +96,9 @@ class TtsStage(Section):
         "auto",
         description="hibari, kokoro, piper, xtts, coqui, a name under `engines`, or auto: the default voice's, else a usable.",
     )
-    voice: str = Field("heart", description="What `voice: default` means: a name, or engine/name.")
+    voice: str = Field(
+        "heart", description="What `voice: default` means: a name, engine/name, or words such as british female."
+    )
     lexicon: Lexicon = Field(
         {},
         description="Pronunciations: nginx: engine ex; for one language: es: {nginx: énchin-ex}; see docs/voices.md.",
@@ -118,6 +120,15 @@ class TtsStage(Section):
         False, description="Normalize a job's own sound file to -16 LUFS, as synthesized speech is."
     )
 
+    transcribe: bool = Field(
+        True,
+        description="Recognise the words of a sound file that comes without `text`, where the extra `transcribe` is installed.",
+    )
+    whisper_model: Folder | None = Field(
+        None,
+        description="Folder of a Whisper network in CTranslate2's layout, which then recognises all its languages.",
+    )
+
     @field_validator("lexicon", mode="before")
     @classmethod
     def _lexicon_fits(cls, lexicon: Any) -> Any:
@@ -126,15 +137,25 @@ class TtsStage(Section):
         return lexicon
 
 
+#: GPU memory of MuseTalk in half precision with one frame in a pass, and the driver's context; rounded up. MB
+_LEAST_MUSETALK_MB = 3000
+
+
 class Musetalk(Section):
     """Settings of the lip-sync engine MuseTalk."""
 
     version: Literal["1.5", "1.0"] = Field("1.5", description="Version of the published network.")
     precision: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
-        description="auto: the fastest that the hardware supports; invalid frames are computed again in float32.",
+        description="auto: the nearest to float32 that the hardware computes fast (GPUs: float16); invalid frames are "
+        "computed again in float32.",
     )
-    memory_mb: int = Field(5600, ge=2500, description="GPU memory, in MB, for which the batch size is chosen.")
+    memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Most GPU memory to use, in MB, for which the batch size is chosen; from 3000, which hold the network in "
+        "half precision and one frame. 0: 5600, or 40 % of the GPU's memory where that is more.",
+    )
     batch: int = Field(
         0, ge=0, le=256, description="Frames in one batch; 0: chosen by memory. Halved when memory runs out."
     )
@@ -151,6 +172,13 @@ class Musetalk(Section):
     patience: float = Field(
         300.0, gt=0, description="Longest painting time accepted, in s for each s of speech; a CPU needs 50 to 200."
     )
+
+    @field_validator("memory_mb")
+    @classmethod
+    def _holds_the_network(cls, given: int) -> int:
+        if 0 < given < _LEAST_MUSETALK_MB:
+            raise ValueError(f"must be 0, or at least {_LEAST_MUSETALK_MB}, which the network and one frame need")
+        return given
 
 
 #: The lip-sync engines, each a module of `stages.lipsync.engines`, and what leaves the choice to the machine.

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 import structlog
 
 from daemon.control.operations import Operations, Request
-from daemon.errors import AvatarError, JobError, MachineError
+from daemon.errors import AvatarError, JobError, MachineError, from_exception
 from daemon.intake.admission import Admission
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.outbox.names import clean_stem, without_ending
+from daemon.outbox.outbox import Outbox
+from daemon.outbox.stored_status import owner_of
 from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
 from daemon.system.permissions import user_name
@@ -123,10 +125,15 @@ class InboxRequests:
     async def _carry_out(self, name: str, request: Request, looks: _Looks) -> None:
         try:
             told = await self._operations.run_request(request)
-        except MachineError:
-            raise
-        except AvatarError as exc:
-            looks.answers[name] = str(exc)
+        except (
+            Exception
+        ) as exc:  # a request that cannot be carried out is its own fault, unless the machine is at fault
+            error = from_exception(exc)
+            if isinstance(error, MachineError):
+                raise error from exc
+            if not isinstance(exc, AvatarError):
+                log.exception("request failed", name=os.path.basename(name))
+            looks.answers[name] = str(error)
         else:
             log.info("request file answered", name=os.path.basename(name), answer=told)
             await self._disk.run(self._take_away, name)
@@ -150,6 +157,8 @@ class InboxRequests:
         """
         folder, (stem, ending) = os.path.dirname(name), os.path.splitext(os.path.basename(name))
         op = ending[1:].lower()
+        if self._job(name, stem) is None:  # people also name one of the job's files: hello.yaml.cancel
+            stem = without_ending(stem)
         coming = self._coming(folder, clean_stem(stem), looks)
         if op == "cancel":
             for manifest in coming:
@@ -183,14 +192,15 @@ class InboxRequests:
 
     def _job(self, request: str, stem: str) -> str | None:
         """Return the id of the job that a request file means. Without folders in the outbox, it may lie in any folder."""
-        name = self._outbox.place_for(request, stem)
         if not self._outbox.has_subfolders():
-            return self._outbox.owner_of(name)
-        # Before there were folders, every job was answered in the outbox itself.
-        for place in dict.fromkeys((name, clean_stem(stem))):
-            status = self._outbox.read_status(place)
-            if status is not None and os.path.dirname(str(status.get("source"))) == printable(os.path.dirname(request)):
-                return str(status.get("job"))
+            return self._outbox.owner_of(self._outbox.name_for(request, stem))
+        folder = printable(os.path.dirname(request))
+        # Before there were folders, every job was answered in the outbox itself, as is one whose folder refuses its files.
+        for place in dict.fromkeys((*self._outbox.places_for(request, stem), clean_stem(stem))):
+            status = self._outbox.read_head(place)
+            job = owner_of(status)
+            if status is not None and job is not None and os.path.dirname(str(status.get("source"))) == folder:
+                return job
         return None
 
     def _coming(self, folder: str, stem: str, looks: _Looks) -> list[str]:

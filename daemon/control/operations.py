@@ -13,7 +13,8 @@ from daemon.events import Events
 from daemon.intake.admission import Admission
 from daemon.jobs.record import FINISHED, JOB_ID, Job
 from daemon.jobs.untrusted import printable
-from daemon.outbox.status_file import iso, status_of
+from daemon.outbox.status_file import iso, next_step, status_of
+from daemon.outbox.way_back import why_no_retry
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.state_machine import StateMachine
 from daemon.system.disk_thread import DiskThread
@@ -90,7 +91,7 @@ class Operations:
         """Cancel a job that waits, is held, or is about to start."""
         self._state_machine.ready_queue.remove(job.id)
         await self._state_machine.cancel(job, directory, by)
-        return f"{job.id} is cancelled."
+        return f"{job.name} is cancelled."
 
     async def _cancelled(self, job_id: str, by: str) -> str:
         """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
@@ -112,8 +113,10 @@ class Operations:
         if job.state not in FINISHED:  # its stage had ended before it was told to, and the job went back into its queue
             return await self._cancel_resting(job, directory, by)
         if job.state != "cancelled":
-            raise UnknownError("internal-error", f"{job_id} could not be cancelled, it is {job.state}.", "See the log.")
-        return f"{job_id} is cancelled."
+            raise UnknownError(
+                "internal-error", f"{job.name} could not be cancelled, it is {job.state}.", "See the log."
+            )
+        return f"{job.name} is cancelled."
 
     async def _withdraw(self, name: str, by: str) -> str:
         """Cancel a manifest that is still in the inbox; `name` is its path there, `by` who asked for it."""
@@ -129,23 +132,23 @@ class Operations:
             raise JobError(
                 "control-invalid", f"{name!r} is not a manifest.", "Name a .yaml file by its path below the inbox."
             )
-        return f"{name} is cancelled, as {job.id}."
+        return f"{printable(name)} is cancelled, as {job.name}."
 
     async def _hold(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
         self._unfinished(job)
         if job.held and job.state != "queued":
-            return f"{job.id} is held already."
+            return f"{job.name} is held already."
         await self._state_machine.hold(job, directory, _by(request), _reason(request))
-        return f"{job.id} will be held after its present stage." if job.state == "running" else f"{job.id} is held."
+        return f"{job.name} will be held after its present stage." if job.state == "running" else f"{job.name} is held."
 
     async def _release(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
         self._unfinished(job)
         if not job.held and job.state != "held":
-            raise JobError("job-not-held", f"{job.id} is not held.", "")
+            raise JobError("job-not-held", f"{job.name} is not held, so that nothing is to be released.", "")
         await self._state_machine.release(job, directory, _by(request))
-        return f"{job.id} goes on."
+        return f"{job.name} goes on."
 
     async def _priority(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
@@ -158,20 +161,24 @@ class Operations:
                 f"It is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
             )
         await self._state_machine.prioritise(job, directory, value, _by(request))
-        return f"{job.id} has priority {value}."
+        return f"{job.name} has priority {value}."
 
     async def _retry(self, request: Request) -> str:
         job, directory = self._find(_job_id(request))
         if job.state not in ("failed", "cancelled"):
             raise JobError(
-                "job-not-failed", f"{job.id} is {job.state}; only failed and cancelled jobs can be retried.", ""
+                "job-not-failed",
+                f"{job.name} is {job.state}; only failed and cancelled jobs can be started again.",
+                why_no_retry(job),
             )
-        if not job.stages:
+        if not job.was_accepted:
             raise JobError(
                 "job-not-accepted",
-                f"{job.id} was refused when it was taken in.",
-                "Mend its manifest and drop it again.",
+                f"{job.name} was {'cancelled' if job.state == 'cancelled' else 'refused'} before it was taken in; nothing is "
+                "there to start again.",
+                next_step(job, self._outbox.root),
             )
+        before = job.name
         job.note("retry", by=_by(request))
         job.error, job.finished, job.held, job.attempts, job.crashes, job.interruptions = None, None, None, {}, 0, 0
         job.warnings = []
@@ -180,7 +187,7 @@ class Operations:
         job.state = "queued"
         job.name = self._outbox.reserve_name(job.name, job.id, status_of(job))
         await self._state_machine.enqueue(job, directory)
-        return f"{job.id} starts again, as {job.name}."
+        return f"{before} starts again{f', as {job.name}' if job.name != before else ''}."
 
     def _find(self, job_id: str) -> tuple[Job, Path]:
         directory = self._state_machine.spool.find_job(job_id)
@@ -197,11 +204,14 @@ class Operations:
         try:
             return self._state_machine.spool.load_job(directory), directory
         except ValueError as exc:
-            raise JobError("job-unreadable", f"The record of {job_id} cannot be read: {exc}.", "") from exc
+            raise JobError(
+                "job-unreadable", f"The record of {job_id} cannot be read: {exc}.", "Drop its manifest again."
+            ) from exc
 
     def _unfinished(self, job: Job) -> None:
         if job.state in FINISHED:
-            raise JobError("job-finished", f"{job.id} is {job.state} already.", "")
+            way = "Its results are in the outbox." if job.state == "done" else next_step(job, self._outbox.root)
+            raise JobError("job-finished", f"{job.name} is {job.state} already.", way)
 
     # -- the whole queue -----------------------------------------------------------------------------------------
 
@@ -221,7 +231,7 @@ class Operations:
         pause = Pause(_by(request), _reason(request), now, now + seconds if seconds else None)
         self._pauses.begin(scope, pause)
         self._events.queue_paused(scope, pause)
-        return f"{scope} paused."
+        return f"{scope} paused until {iso(pause.until)}." if pause.until else f"{scope} paused."
 
     async def _resume(self, request: Request) -> str:
         scopes = [_scope(request)] if request.get("scope") else list(SCOPES)

@@ -11,15 +11,17 @@ import json
 import secrets
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from daemon.control.operations import Operations
 from daemon.errors import JobError, MachineError, from_exception
 from daemon.jobs.untrusted import read_manifest
 from daemon.system import fs
 from daemon.system.json_files import replace_json
+
+if TYPE_CHECKING:  # the commands send requests and need nothing of what carries them out
+    from daemon.control.operations import Operations
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from daemon.errors import AvatarError, JobError
 from daemon.intake.inbox_names import ignored
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.outbox.names import clean_stem
+from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import current_user, owner_name
 from daemon.system.safe_open import open_inside

@@ -36,13 +36,13 @@ from daemon.queue.spool import Spool
 from daemon.system.mount_guard import MountGuard
 from daemon.system.safe_open import open_inside
 
-#: A file that still changes after this many settle times is worth a status.
+#: A manifest whose file still changes after this many settle times gets a status.
 PATIENCE = 5
-#: Drops taken, or noted as waiting, in one go; between two the daemon does its other work.
+#: Most drops that are taken, or noted as waiting, in one batch; between two batches the daemon does its other work.
 BATCH = 64
-#: A manifest that lacks files names so many of them; the others are looked for when these are there.
+#: Most missing files that are searched and named for one manifest; the others follow when these are there.
 MISSING = 10
-#: No two looks follow each other faster than this, in s, but for a notification.
+#: Least time between two scans without a notification, in s.
 LEAST_S = 0.01
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
@@ -150,7 +150,7 @@ class Admission:
         jobs = 0
         self._turn = Turn(self.inbox.clock)
         for drop in self._queue.serve(self._turn):
-            if self._complete(drop, left):
+            if self._is_complete(drop, left):
                 batch.append(drop)
                 left -= self._contents.size(drop)
                 jobs += self._contents.jobs(drop.name)
@@ -184,23 +184,22 @@ class Admission:
             if drop.name in self.claims.refused:
                 self._refuse(drop)
             else:
-                self._let_go(drop.name)
+                self._forget(drop.name)
         return jobs
 
     def _id(self, drop: Drop) -> str:
-        """The id a drop is claimed under: the one it waited under, unless an earlier file of that name became a job with it."""
-        self._waiting.settle(drop.name)
+        """Return the id to claim a drop with: the one it waited under, if no earlier file of that name became a job with it."""
+        self._waiting.end_if_accepted(drop.name)
         return self._waiting.id_of(drop.name) or new_job_id()
 
-    def _let_go(self, name: str) -> None:
+    def _forget(self, name: str) -> None:
         self.inbox.forget(name)
         self.results.forget(name)
         self._contents.forget(name)
-        memories: tuple[dict[str, Any], ...]
-        memories = (self._present, self._first_seen, self._refused, self._incomplete)
+        memories: tuple[dict[str, Any], ...] = (self._present, self._first_seen, self._refused, self._incomplete)
         for memory in memories:
             memory.pop(name, None)
-        self._waiting.settle(name)
+        self._waiting.end_if_accepted(name)
 
     def _refuse(self, drop: Drop) -> None:
         """Tell people of a manifest that we may not move, and try again later; the others are taken meanwhile."""
@@ -250,7 +249,7 @@ class Admission:
         if name in self.claims.refused:
             why = self.claims.refused.pop(name)
             raise JobError("manifest-stuck", f"{name} cannot be moved out of its folder ({why}).", "Remove it by hand.")
-        self._let_go(name)
+        self._forget(name)
         return jobs[0] if jobs else None
 
     # -- when to look again --------------------------------------------------------------------------------------
@@ -284,9 +283,9 @@ class Admission:
 
     # -- what a manifest names -------------------------------------------------------------------------------------
 
-    def _complete(self, drop: Drop, left: float) -> bool:
-        """Return whether every file the manifest names is there and whole, and fits into the `left` bytes. One that is wrong
-        altogether is taken, and fails.
+    def _is_complete(self, drop: Drop, left: float) -> bool:
+        """Return whether every file the manifest names is there and whole, and fits into the `left` bytes. An invalid manifest
+        counts as complete, so that it is taken and fails.
         """
         if drop.name in self._refused and self.inbox.now < self._refused[drop.name].due:
             return False
@@ -322,11 +321,11 @@ class Admission:
         """Return whether the files of a manifest fit on the spool's disk. One that waits for room delays no other."""
         if (size := self._contents.size(drop)) <= max(0.0, left):
             return True
-        error = no_room_error(f"What {os.path.basename(drop.name)} names", size, left)
+        error = no_room_error(f"What {os.path.basename(drop.name)} needs", size, left)
         return self._waited_enough(self._wait(drop, [], [str(error)]))
 
     def _wait(self, drop: Drop, missing: list[str], warnings: Sequence[str] = ()) -> float:
-        """Have a manifest wait from now on; where nobody has been told yet, that is done when its turn has come. Returns since
+        """Let a manifest wait from now on; people who have not been told are told when its turn comes. Returns since
         when it waits.
         """
         since = self._incomplete.setdefault(drop.name, self.inbox.now)

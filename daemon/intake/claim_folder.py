@@ -71,7 +71,7 @@ class ClaimFolder:
                 self._set_aside(inbox)
                 continue
             try:
-                if self._ours(folder):
+                if self._is_ours(folder):
                     return folder
             except BaseException:
                 os.close(folder)
@@ -80,7 +80,7 @@ class ClaimFolder:
             self._set_aside(inbox)
         raise self._foreign()
 
-    def _ours(self, folder: int) -> bool:
+    def _is_ours(self, folder: int) -> bool:
         info = os.fstat(folder)
         known = (info.st_dev, info.st_ino, info.st_uid)
         if known != self._proved:
@@ -89,7 +89,7 @@ class ClaimFolder:
             self._proved = known
         if stat.S_IMODE(info.st_mode) & 0o077:
             with contextlib.suppress(OSError):  # a share may know no modes
-                os.fchmod(folder, 0o700)  # nobody else has any business here
+                os.fchmod(folder, 0o700)  # nobody else needs access
         return True
 
     def _bring_back(self, inbox: int) -> None:
@@ -107,7 +107,7 @@ class ClaimFolder:
                 os.rename(name, CLAIMED, src_dir_fd=inbox, dst_dir_fd=inbox)
 
     def _set_aside(self, inbox: int) -> None:
-        """Take what stands in the folder's place out of the way; it is kept, since it may be somebody's."""
+        """Move aside what is in the folder's place; it is kept, since it may be somebody's."""
         name = f"{CLAIMED}-not-ours-{secrets.token_hex(4)}"
         try:
             os.rename(CLAIMED, name, src_dir_fd=inbox, dst_dir_fd=inbox)

@@ -74,10 +74,10 @@ class Claims:
         self.refused: dict[str, str] = {}
         #: Claims whose files could not be copied, by their id.
         self._postponed: dict[str, _Postponed] = {}
-        #: Claims of which jobs are left for the next turn.
-        self._unmade: set[str] = set()
+        #: Claims that have jobs left for the next turn.
+        self._unfinished: set[str] = set()
         self._queue: FairQueue[Path] = FairQueue(self._lines)
-        #: Folders among the claims that are not ours; said once.
+        #: Folders among the claims that are not ours; each is logged once.
         self._foreign: set[str] = set()
 
     # -- out of the inbox ----------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Claims:
             if not taken:
                 return []
             self._flush(taken)
-            self._unmade.update(directory.name for directory in taken)
+            self._unfinished.update(directory.name for directory in taken)
             turn = Turn(self._clock)
             return self._accept(root, (one for one in taken if turn.has_room()), turn, new=True)
 
@@ -131,8 +131,8 @@ class Claims:
             pass
         except JobError as exc:
             self.refused[drop.name] = exc.message
-        except OSError as exc:  # whatever it is, it is this file's: the others are taken all the same
-            self.refused[drop.name] = _why(exc)
+        except OSError as exc:  # any error concerns this file only: the others are taken
+            self.refused[drop.name] = _reason(exc)
         fs.remove(directory)
         return False
 
@@ -141,7 +141,7 @@ class Claims:
         fs.rename(source, taken)
         if drop.look.same_content(Look.at(taken)):
             return True
-        # It was exchanged in the last moment: back with it, and look again. Its name may be another one's by now.
+        # It was exchanged just before: move it back, for the next scan. Another file may have its name by now.
         names = (source, source.with_name(f"{directory.name}.yaml"))
         return not any(fs.publish(taken, name, sync=False) for name in names)
 
@@ -158,15 +158,15 @@ class Claims:
         """
         with self.folder.opened() as root:
             now = self._clock()
-            left = [directory for directory in self._jobs_in(root) if self._usable(directory)]
+            left = [directory for directory in self._jobs_in(root) if self._is_usable(directory)]
             for name in self._postponed.keys() - {directory.name for directory in left}:
                 del self._postponed[name]
-            claims = [directory for directory in left if self._due(directory.name, now)]
+            claims = [directory for directory in left if self._is_due(directory.name, now)]
             whole = [directory for directory in claims if os.path.lexists(directory / "manifest.yaml")]
             for directory in claims:
                 if directory not in whole:
                     self._clear(directory)
-            self._unmade = {directory.name for directory in whole}
+            self._unfinished = {directory.name for directory in whole}
             self._queue.keep(sorted(whole))
             turn = Turn(self._clock)
             self._accept(root, self._queue.serve(turn), turn)
@@ -176,17 +176,17 @@ class Claims:
         uid = os.lstat(directory / "manifest.yaml").st_uid
         return *owner_lines(uid, self._source(directory)), directory.name
 
-    def _due(self, claim: str, now: float) -> bool:
+    def _is_due(self, claim: str, now: float) -> bool:
         return claim not in self._postponed or self._postponed[claim].due <= now
 
     def next_try(self) -> float | None:
         """Return seconds until a claim that was postponed is to be tried again; None where there is none."""
-        if self._unmade:
+        if self._unfinished:
             return 0.0
         return min((one.due - self._clock() for one in list(self._postponed.values())), default=None)
 
-    def _usable(self, directory: Path) -> bool:
-        """Return whether we can go on with a claim. One that somebody else put there is passed over: it is no work of ours."""
+    def _is_usable(self, directory: Path) -> bool:
+        """Return whether we can go on with a claim. A claim that somebody else put there is skipped."""
         if directory.name not in self._foreign and not os.access(
             directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
         ):
@@ -230,7 +230,7 @@ class Claims:
             error = waiting.get(directory.name)
             if isinstance(error, NextTurn):
                 continue
-            self._unmade.discard(directory.name)
+            self._unfinished.discard(directory.name)
             if error is not None:
                 self._postpone(directory.name, error)
             else:
@@ -277,7 +277,7 @@ class Claims:
     def _source(self, directory: Path) -> str:
         try:
             name = read_manifest(directory, "source", MAX_NAME_BYTES).decode("utf-8", "surrogateescape")
-        except AvatarError:  # somebody was in here: the name is lost, the job is not
+        except AvatarError:  # somebody changed the claim: its name is lost, the job is not
             name = ""
         return name if name and "\0" not in name else f"{directory.name}.yaml"
 
@@ -302,7 +302,7 @@ def _flush_foreign(path: Path) -> None:
             raise
 
 
-def _why(exc: OSError) -> str:
+def _reason(exc: OSError) -> str:
     """Return why a manifest cannot be renamed, for its owner."""
     if exc.errno == errno.EXDEV:
         return "it lies on another filesystem, subvolume or quota project than the inbox; move it into the inbox itself"

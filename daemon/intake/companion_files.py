@@ -115,7 +115,7 @@ class CompanionFiles:
             os.close(self._kept.popitem(last=False)[1])
 
     def forget_unused(self) -> None:
-        """Let go of copies that no job has any more: held open, they would still take their space."""
+        """Close copies that no job has any more: while open, they take space."""
         for key, fd in list(self._kept.items()):
             if os.fstat(fd).st_nlink == 0:
                 os.close(self._kept.pop(key))

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.errors import JobError
-from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, ignored
+from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, ignored, stands_for
 from daemon.jobs.untrusted import printable
 from daemon.system.safe_open import open_below, open_inside, opened_root
 from daemon.system.spelling import composed, folded
 
-#: Files that people are told of where one of them may be meant.
+#: Most files that are named to people because one of them may be meant.
 SIMILAR = 10
-#: Mistyped names: so many are told, at least so much alike (difflib's ratio), in folders of at most so many files.
+#: For mistyped names: most names that are proposed, their least similarity (difflib's ratio), and most files of a folder.
 CLOSE, CLOSE_RATIO, COMPARED = 3, 0.75, 500
 
 
@@ -28,11 +28,13 @@ class Spelled(NamedTuple):
         asked: its path below the inbox as the manifest has it.
         name: the path as it is there; `asked` where it is not there.
         similar: names of files one of which may be meant, where it is not there.
+        is_placeholder: whether a synchroniser has put a placeholder in its place.
     """
 
     asked: str
     name: str
     similar: tuple[str, ...] = ()
+    is_placeholder: bool = False
 
     @property
     def warning(self) -> str | None:
@@ -47,6 +49,11 @@ class Spelled(NamedTuple):
     @property
     def hint(self) -> str | None:
         """What to say where the file is not there and others are that may be meant."""
+        if self.is_placeholder:
+            return (
+                f"{_shown(self.asked)} is not there yet: the synchroniser has put a placeholder in its place. Have it bring the "
+                "file (iCloud Drive: Download Now; Nextcloud: always available locally)."
+            )
         if not self.similar:
             return None
         others = ", ".join(map(_shown, self.similar[:SIMILAR]))
@@ -71,6 +78,8 @@ class CompanionNames:
         self._root = root
         #: What lies in folders that names were looked up in, by the form in which names are compared.
         self._listings: dict[str, dict[str, list[str]]] = {}
+        #: Files in these folders that only have a placeholder, in the same form.
+        self._placeholders: dict[str, set[str]] = {}
 
     def find(self, name: str) -> Spelled:
         """Find a file that a manifest names, also where its name is written otherwise: with letters composed or not, or, where
@@ -89,6 +98,8 @@ class CompanionNames:
         found = self._like(folder, last)
         if len(found) == 1:
             return Spelled(name, os.path.join(folder, found[0]))
+        if folded(last) in self._placeholders.get(folder, ()):
+            return Spelled(name, name, is_placeholder=True)
         return Spelled(name, name, tuple(found) or self._of_other_kinds(folder, last))
 
     def _like(self, folder: str, part: str) -> list[str]:
@@ -112,8 +123,8 @@ class CompanionNames:
         )
 
     def resembling(self, name: str) -> tuple[str, ...]:
-        """Return names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes a
-        while, so it is asked once for each job that fails, and not of folders with very many files.
+        """Return names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes
+        long, so it is called once for each job that fails, and gives nothing for folders with very many files.
         """
         folder, last = os.path.split(name)
         listing = self._listing(folder)
@@ -129,7 +140,9 @@ class CompanionNames:
             known = self._listings[folder] = {}
             with contextlib.suppress(OSError, ValueError), self._opened_folder(folder) as fd, os.scandir(fd) as entries:
                 for entry in entries:
-                    if not ignored(entry.name):
+                    if (real := stands_for(entry.name)) is not None:
+                        self._placeholders.setdefault(folder, set()).add(folded(real))
+                    elif not ignored(entry.name):
                         known.setdefault(folded(entry.name), []).append(entry.name)
         return known
 
@@ -163,5 +176,6 @@ def opened_companion(inbox: Path, found: Spelled, resembling: Callable[[str], tu
             meant = found._replace(similar=found.similar or resembling(found.asked))
             if meant.hint is None:
                 raise
-            raise JobError(exc.code, meant.hint, "Mend the manifest, and drop it again.") from exc
+            way = "Then drop the manifest again." if meant.is_placeholder else "Mend the manifest, and drop it again."
+            raise JobError(exc.code, meant.hint, way) from exc
         yield fd

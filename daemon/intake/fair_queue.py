@@ -1,4 +1,4 @@
-"""Decides who is next, so that whoever drops much or often keeps nobody else waiting.
+"""Decides whose drop is next, so that an owner who drops much or often keeps nobody else waiting.
 
 Items stand in lines within lines: one for each owner, in it one for each folder, and so on. One of each line is served in turn,
 and what was served goes to the end of its line. The order depends on when an item was first seen here, not on what its owner can
@@ -42,7 +42,9 @@ class Turn:
 
 
 class FairQueue(Generic[T]):
-    """Args:
+    """Serves the items of many owners in turn.
+
+    Args:
         lines: gives the lines that an item stands in, outermost first, and at the end what distinguishes the item itself.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Which files in the inbox somebody has open for writing, as far as the kernel has told.
+"""Tracks which files in the inbox are open for writing, as far as the kernel's notifications tell.
 
 inotify tells of every file that is made, written to and closed after writing, also where a file server on this machine is the
 writer. A file that was made or written to and not closed yet is not whole, however still it stands. What happened before the
@@ -64,7 +64,7 @@ class _File:
 
 
 class FileWriters:
-    """Follows the notifications of one folder; may be told of them in one thread and asked in another."""
+    """Follows the notifications of one folder; one thread may report them while another one asks."""
 
     def __init__(self, root: str) -> None:
         self._prefix = root.rstrip(os.sep) + os.sep
@@ -133,14 +133,15 @@ class FileWriters:
             self._known[target] = known
 
     def doubt(self) -> None:
-        """Believe no notification until `forget`: a folder that was moved away tells of its files under names they had here."""
+        """Ignore notifications until `forget`: a folder that was moved away still reports its files by their names here."""
         with self._lock:
             self._keep_open_files()
             self._doubted = True
 
     def forget(self) -> None:
-        """Begin anew: notifications were lost, or another folder is watched. Files that were being written still are, until their
-        close is heard: else who moves a folder, or makes notifications overflow, could have another's half file taken.
+        """Begin anew: notifications were lost, or another folder is watched. Files that were being written count as such until
+        their close is reported: otherwise somebody who moves a folder, or causes an overflow, could have another user's half
+        file taken.
         """
         with self._lock:
             self._keep_open_files()

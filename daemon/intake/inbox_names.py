@@ -9,6 +9,10 @@ MANIFESTS = (".yaml", ".yml")
 REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
+#: Files that Windows and Macs put into every folder that somebody looks into.
+_OF_SYSTEMS = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db", "icon\r"})
+#: What synchronisers put in place of a file that they have not brought to this computer: iCloud Drive, Nextcloud, ownCloud.
+_PLACEHOLDER = re.compile(r"\.(?P<apple>.+)\.icloud|(?P<other>.+)\.(?:nextcloud|owncloud)", re.IGNORECASE)
 #: What synchronisers add to the name of a copy that they put beside a file when two people changed it at once.
 _PATTERNS = (
     r"\.sync-conflict-",  # Syncthing
@@ -34,7 +38,14 @@ def is_passed_over(name: str) -> bool:
         name.startswith((".", "~$", "~lock", "~WR", "#"))
         or name.endswith(("~", "#"))
         or name.lower().endswith(UNFINISHED)
+        or name.lower() in _OF_SYSTEMS
     )
+
+
+def stands_for(name: str) -> str | None:
+    """Return the name of the file in whose place a synchroniser has put this one; None for any other file."""
+    found = _PLACEHOLDER.fullmatch(name)
+    return None if found is None else found["apple"] or found["other"]
 
 
 def is_conflict_copy(name: str) -> bool:

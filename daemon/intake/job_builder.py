@@ -27,10 +27,11 @@ from daemon.intake.fair_queue import Turn
 from daemon.jobs.companions import copy_name
 from daemon.jobs.facts import SourceFile
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.record import FINISHED, Job, document_id
-from daemon.jobs.speech_length import check_estimate
+from daemon.jobs.record import FINISHED, REFUSED, Job, document_id
+from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import NameRequest, Outbox
+from daemon.outbox.name_choice import NameRequest
+from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue
@@ -73,7 +74,7 @@ class FileFacts(Protocol):
         ...
 
 
-#: Has the event loop call something with arguments.
+#: Runs a call with its arguments in the event loop.
 Post = Callable[..., None]
 
 
@@ -150,8 +151,8 @@ class JobBuilder:
         self._turn = Turn(clock)
         #: How many jobs of a claim are in the spool, where the rest is left for later turns.
         self._made: dict[str, int] = {}
-        #: Jobs of this process that are in the spool, but whose status could not be written yet.
-        self._unsaid: set[str] = set()
+        #: Ids of jobs that this process brought into the spool, but whose status could not be written yet.
+        self._without_status: set[str] = set()
 
     def make(self, claimed: Sequence[Claimed], *, new: bool) -> tuple[list[Job], dict[str, AvatarError]]:
         """Make the jobs of claimed manifests, each once, as many as one turn may. `new`: none of them can be in the spool yet.
@@ -165,7 +166,7 @@ class JobBuilder:
         postponed: dict[str, AvatarError] = {}
         builds = self._builds(sorted(claimed, key=self._order), postponed)
         while batch := list(islice(builds, BATCH)):
-            jobs += self._settle(batch, postponed, new=new)
+            jobs += self._make_batch(batch, postponed, new=new)
         for one in claimed:
             if one.claim not in postponed:
                 self._made.pop(one.claim, None)
@@ -212,7 +213,7 @@ class JobBuilder:
         names = {os.path.join(folder, name) for manifest in manifests for name in manifest.files()}
         return sum(self._facts().size(self._facts().spelled(name).name) for name in names)
 
-    def _due(self, build: _Build) -> bool:
+    def _is_due(self, build: _Build) -> bool:
         """Return whether something is left to do for a job that an earlier try may have made."""
         build.place = self._spool.find_job(build.job.id)
         if build.place is None:
@@ -221,7 +222,7 @@ class JobBuilder:
         build.job = known or build.job
         return known is not None
 
-    def _settle(self, builds: Sequence[_Build], postponed: dict[str, AvatarError], *, new: bool) -> list[Job]:
+    def _make_batch(self, builds: Sequence[_Build], postponed: dict[str, AvatarError], *, new: bool) -> list[Job]:
         """Bring jobs into the spool and acknowledge them, all flushed together."""
         made: list[_Build] = []
         reached: dict[str, int] = {}
@@ -233,7 +234,7 @@ class JobBuilder:
             if not (build.item is WITHDRAWN or self._turn.has_room()):
                 postponed[claim] = NextTurn()
                 continue
-            if new or self._due(build):
+            if new or self._is_due(build):
                 try:
                     written += self._write(build) if build.place is None else ()
                 except Postponed as exc:
@@ -255,7 +256,7 @@ class JobBuilder:
         """Make the jobs' directories appear in their queues (or among the failed). `written`: what is to be flushed before."""
         fs.OPS.sync_all(written)
         for build in builds:
-            self._unsaid.add(build.job.id)
+            self._without_status.add(build.job.id)
             build.place = self._spool.folder_of(build.job)
             fs.rename(self._spool.tmp / build.job.id, build.place)
 
@@ -272,8 +273,10 @@ class JobBuilder:
         try:
             if isinstance(build.item, JobError):
                 raise build.item
-            check_estimate(build.item, self._settings)
-            copies = self._snapshot(build, build.item, building)
+            check_text_length(build.item, self._settings)
+            if spoken := bytes_while_spoken(build.item):
+                check_room(self._settings, f"The speech of {told}", spoken)
+            copies = self._copy_companions(build, build.item, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise
@@ -281,7 +284,7 @@ class JobBuilder:
             if exc is WITHDRAWN and (by := build.claimed.cancelled_by):
                 job.note("cancelled", by=by)
                 exc = JobError(exc.code, f"{by} cancelled the manifest before it was taken in.", exc.hint)
-            job.set_error(exc, "intake")
+            job.set_error(exc, REFUSED)
         job.name = self._outbox.choose_name(NameRequest(build.wanted, job.id, status_of(job)))
         record = dump_json(job.to_json())
         if not is_free:  # also for a job that fails; with the spare record and the status
@@ -301,8 +304,8 @@ class JobBuilder:
         requests = [NameRequest(b.wanted, b.job.id, status_of(b.job), chosen.get(b.job.id)) for b in builds]
         names = self._outbox.reserve_names(requests)
         for build, name in zip(builds, names, strict=True):
-            self._name(build, name)
-            self._unsaid.discard(build.job.id)
+            self._correct_name(build, name)
+            self._without_status.discard(build.job.id)
             self._post(self._announce, build.job, build.place)
 
     def _announce(self, job: Job, place: Path) -> None:
@@ -313,7 +316,7 @@ class JobBuilder:
         if job.state in FINISHED:
             self._events.job_finished(job)
 
-    def _name(self, build: _Build, name: str) -> None:
+    def _correct_name(self, build: _Build, name: str) -> None:
         """Correct the record where somebody took the name that was chosen."""
         if name != build.job.name and build.place is not None:
             build.job.name = name
@@ -326,12 +329,12 @@ class JobBuilder:
             job = self._spool.load_job(place)
         except ValueError:
             return None  # recovery sets it aside
-        if job.id in self._unsaid:
+        if job.id in self._without_status:
             return job
         resting = job.state in FINISHED or job.id in self._ready_queue
         return job if resting and self._outbox.owner_of(job.name) != job.id else None
 
-    def _snapshot(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
+    def _copy_companions(self, build: _Build, manifest: Manifest, building: Path) -> list[Path]:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
         copies = []
         folder = os.path.dirname(build.claimed.source)

@@ -13,19 +13,22 @@ from daemon.intake.job_builder import JOB_BYTES
 from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 
 
 class Contents(NamedTuple):
     """What was read of a manifest that waits: its files, by their path below the inbox, and the first result name it asks for.
 
-    `jobs`: number of its documents. `held`: it could not be read, since somebody holds it.
+    `jobs`: number of its documents. `spoken`: what the longest of its texts takes on the spool's disk while it is spoken, bytes.
+    `held`: it could not be read, since somebody holds it.
     """
 
     look: Look
     files: list[str]
     output: str
     jobs: int
+    spoken: int = 0
     held: str = ""
 
 
@@ -66,7 +69,7 @@ class ManifestContents:
         if known is None:
             return 0
         files = sum(self._inbox().size(self._inbox().spelled(name).name) for name in known.files)
-        return files + known.look.size + known.jobs * JOB_BYTES
+        return files + known.look.size + known.jobs * JOB_BYTES + known.spoken
 
     def of(self, drop: Drop) -> Contents:
         """Return what a manifest that still lies in the inbox asks for; it is read once as long as it does not change."""
@@ -75,16 +78,27 @@ class ManifestContents:
             try:
                 documents = self._documents(drop)
             except Postponed as exc:
-                known = Contents(drop.look, [], "", 0, str(exc))
+                known = Contents(drop.look, [], "", 0, held=str(exc))
             else:
                 base = os.path.dirname(drop.name)
                 manifests = [document for document in documents if isinstance(document, Manifest)]
-                files = dict.fromkeys(os.path.join(base, name) for manifest in manifests for name in manifest.files())
+                able = [
+                    manifest for manifest in manifests if self._is_short_enough(manifest)
+                ]  # the others fail at once
+                files = dict.fromkeys(os.path.join(base, name) for manifest in able for name in manifest.files())
+                spoken = max(map(bytes_while_spoken, able), default=0)  # one text is spoken after the other
                 outputs = [manifest.output for manifest in manifests if manifest.output]
-                known = Contents(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)))
+                known = Contents(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)), spoken)
                 self._results.expect(drop.name, [drop.stem, *outputs])
             self._known[drop.name] = known
         return known
+
+    def _is_short_enough(self, manifest: Manifest) -> bool:
+        try:
+            check_text_length(manifest, self._settings)
+        except JobError:
+            return False
+        return True
 
     def _documents(self, drop: Drop) -> list[Manifest | JobError]:
         limits = self._settings.intake

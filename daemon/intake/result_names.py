@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.outbox.outbox import clean_stem
+from daemon.outbox.names import clean_stem
 
 
 class ResultNames:

@@ -95,7 +95,7 @@ class InboxScanner:
                 if is_conflict_copy(os.path.basename(name)):
                     others.append(name)
                 elif name.lower().endswith(MANIFESTS):
-                    drops.append(Drop(name, look, self._left(seen[name]) <= 0))
+                    drops.append(Drop(name, look, self._seconds_left(seen[name]) <= 0))
                 elif name.lower().endswith(REQUEST_ENDINGS):
                     requests.append(name)
                 else:
@@ -108,7 +108,7 @@ class InboxScanner:
         self.others = others
         self._seen, self.requests, self._asked, self._absent = seen, requests, set(), set()
         self._writers.keep(set(seen))
-        self._tell_closed(closed)
+        self._log_closed(closed)
         return drops
 
     def _files(
@@ -142,7 +142,7 @@ class InboxScanner:
         finally:
             os.close(below)
 
-    def _tell_closed(self, closed: dict[str, str]) -> None:
+    def _log_closed(self, closed: dict[str, str]) -> None:
         for name in sorted(closed.keys() - self.closed.keys()):
             log.warning("folder not looked into", folder=name, why=closed[name])
         self.closed = closed
@@ -150,15 +150,15 @@ class InboxScanner:
     def _note(self, root: int, name: str, look: Look, known: Seen | None) -> Seen:
         heard = self._writers.heard(name)
         if known is not None and known.look == look and known.heard == heard:
-            # Whoever has a renamed file open may close it without a word; what else is known stays so.
-            return self._ask(root, name, known) if known.writing is Writing.OPEN else known
+            # A renamed file may be closed without a notification; everything else that is known stays true.
+            return self._with_writers(root, name, known) if known.writing is Writing.OPEN else known
         fresh = Seen(look, heard, self.now, heard.writing)
         if known is not None and known.heard == heard and _is_renamed(fresh):
-            # Notifications come late: it changed under the name that it was given, so that somebody writes to it.
+            # The notification is late: the file changed after its rename, so somebody writes to it.
             return fresh._replace(writing=Writing.CLOSED)
-        return self._ask(root, name, fresh)
+        return self._with_writers(root, name, fresh)
 
-    def _ask(self, root: int, name: str, seen: Seen) -> Seen:
+    def _with_writers(self, root: int, name: str, seen: Seen) -> Seen:
         """Return what is known of a file, and what the kernel tells of its writers where it would count as whole soon."""
         if not _is_renamed(seen) and seen.heard.writing is not Writing.CLOSED:
             return seen
@@ -198,7 +198,7 @@ class InboxScanner:
             with opened_root(self.root) as root:
                 self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
         self._asked.add(name)
-        return self._left(self._seen[name]) <= 0
+        return self._seconds_left(self._seen[name]) <= 0
 
     def spelled(self, name: str) -> Spelled:
         """Find a file that a manifest names, also where its name is written otherwise (see `CompanionNames.find`).
@@ -229,7 +229,7 @@ class InboxScanner:
     def is_whole(self, name: str, now: Look) -> bool:
         """Return whether a file that looks like `now` is the one that the last look found whole; True if there was no look."""
         seen = self._seen.get(name)
-        return seen is None or (seen.look.same_content(now) and self._left(seen) <= 0)
+        return seen is None or (seen.look.same_content(now) and self._seconds_left(seen) <= 0)
 
     def last_look(self, name: str) -> Look | None:
         """Return what a file looked like at the last look; None where it is not known."""
@@ -239,11 +239,11 @@ class InboxScanner:
         """Return how long a file has been seen unchanged, in s."""
         return self.clock() - self._seen[name].since if name in self._seen else 0.0
 
-    def _left(self, seen: Seen) -> float:
+    def _seconds_left(self, seen: Seen) -> float:
         """Return the seconds from the last look until a file counts as whole, if it does not change."""
-        return seen.since + wait - self.now if (wait := self._wait(seen)) else 0.0
+        return seen.since + wait - self.now if (wait := self._settle_s(seen)) else 0.0
 
-    def _wait(self, seen: Seen) -> float:
+    def _settle_s(self, seen: Seen) -> float:
         limits = self._settings.intake
         if seen.writing is Writing.OPEN:
             return limits.companion_wait_s
@@ -255,7 +255,7 @@ class InboxScanner:
 
     def next_still(self) -> float | None:
         """Return the seconds from the last look until the next file is whole; None if none waits for that."""
-        return min((left for left in map(self._left, list(self._seen.values())) if left > 0), default=None)
+        return min((left for left in map(self._seconds_left, list(self._seen.values())) if left > 0), default=None)
 
     def forget(self, name: str) -> None:
         """Forget a file that was taken out of the inbox."""

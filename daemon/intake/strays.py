@@ -1,4 +1,4 @@
-"""Answers to files in the inbox that were surely meant to become a video, and of which nothing would be made without a word.
+"""Answers files in the inbox that were surely meant to become a video, but of which no job is made.
 
 Each is answered once, by a text file in the outbox; the file itself stays, since it is its owner's.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from daemon.intake.fair_queue import Turn
-from daemon.intake.inbox_names import MANIFESTS, is_conflict_copy
+from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, stands_for
 from daemon.intake.scanner import MAX_DEPTH, InboxScanner
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
@@ -28,6 +28,22 @@ _MISSPELT = (".yam", ".yalm", ".ymal", ".yaml_", ".yml_")
 _TEXTS = (".txt", ".text", ".md", ".rtf", ".doc", ".docx", ".odt", ".pages", ".pdf", ".pptx", ".html", ".htm")
 _OTHER_MARKUP = (".toml", ".xml", ".ini")
 _TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods", ".numbers")
+_SHORTCUTS = (".lnk", ".url", ".webloc", ".desktop")
+_CLOUD_TEXTS = (".gdoc", ".gsheet", ".gslides", ".textclipping", ".webarchive")
+#: What people call a request → the request that does it.
+_REQUESTS = {
+    name: request
+    for request, names in {
+        ".cancel": ".stop .abort .delete .remove .kill .canceled .cancelled .abbrechen .annuler .cancelar",
+        ".hold": ".pause .wait .halt",
+        ".release": ".resume .continue .unpause .go .unhold",
+        ".retry": ".restart .again .rerun .redo .repeat",
+    }.items()
+    for name in names.split()
+}
+_HIDDEN_ENDING = (
+    'Windows hides the last ending: switch on "File name extensions" in the menu "View" of the Explorer to see it.'
+)
 _PACKED = (".zip", ".rar", ".7z", ".tar", ".gz")
 _EXAMPLE = """
     image: portrait.jpg
@@ -60,16 +76,34 @@ def remark(name: str) -> str | None:
             if ending in MANIFESTS
             else None
         )
+    if (real := stands_for(name)) is not None:
+        return (
+            f"{shown} is the placeholder of a synchroniser, which has not brought the file here. Have it bring {printable(real)}."
+            if real.lower().endswith(MANIFESTS)
+            else None
+        )
+    if ending in _SHORTCUTS:
+        return f"{shown} is a shortcut, which leads nowhere from here. Put the file itself into the inbox."
+    if inner in REQUEST_ENDINGS and ending in (".txt", ".text"):
+        return (
+            f"{shown} is no request, because its name ends in {ending}. Rename it to {printable(stem)} in the inbox. "
+            f"{_HIDDEN_ENDING}"
+        )
+    if (request := _REQUESTS.get(ending)) is not None:
+        return (
+            f"Nothing was done with {shown}: there is no request {ending}. Rename it to {printable(_stem(stem))}{request} in the "
+            f"inbox. Requests are {', '.join(REQUEST_ENDINGS)}."
+        )
     if inner in MANIFESTS and ending in _TEXTS:
         return (
-            f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(stem)} in the inbox. Windows "
-            'hides the last ending: switch on "File name extensions" in the menu "View" of the Explorer to see it.'
+            f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(stem)} in the inbox. "
+            f"{_HIDDEN_ENDING}"
         )
     if ending in _MISSPELT or ending == ".json":
         why = "what JSON can say is valid YAML" if ending == ".json" else "manifests end in .yaml or .yml"
         return f"{shown} is no manifest, because its name ends in {ending}. Rename it to {printable(_stem(stem))}.yaml; {why}."
-    if ending in _TEXTS or ending in _OTHER_MARKUP:
-        what = "A text alone is no job" if ending in _TEXTS else "A manifest is a YAML file"
+    if ending in (*_TEXTS, *_CLOUD_TEXTS, *_OTHER_MARKUP):
+        what = "A text alone is no job" if ending in (*_TEXTS, *_CLOUD_TEXTS) else "A manifest is a YAML file"
         return (
             f"Nothing was made of {shown}. {what}. Put the picture and a file {printable(stem)}.yaml into the inbox, which "
             f"says:\n{_EXAMPLE}"

@@ -1,4 +1,4 @@
-"""Manifests that lie in the inbox and have a status already: what they wait for, since when, and under which id.
+"""Keeps the manifests in the inbox that have a status already: what they wait for, since when, and under which id.
 
 Each has a record in `spool/waiting`, so that a restart keeps its name and its clock. How long one has waited is measured by the
 monotonic clock.
@@ -19,7 +19,8 @@ from daemon.intake.scanner import InboxScanner
 from daemon.jobs.facts import JobFacts, WaitStart
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
-from daemon.outbox.outbox import NameRequest, Outbox
+from daemon.outbox.name_choice import NameRequest
+from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
 from daemon.queue.spool import Spool
 from daemon.system import fs
@@ -46,9 +47,11 @@ class WaitingNote(NamedTuple):
 
 
 class WaitingManifests:
-    """Args:
-    inbox: gives the inbox, whose clock counts.
-    post: has the event loop do something; `events` are only told there.
+    """Keeps the manifests that wait for their files, and their status files.
+
+    Args:
+        inbox: gives the inbox, whose clock counts.
+        post: runs a call in the event loop; `events` are only announced there.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class WaitingManifests:
             self._post(self._events.job_waiting, job, missing)
 
     def recover(self) -> dict[str, float]:
-        """Take up the manifests that waited when the daemon ended; forget those that are gone from the inbox. Returns since when
+        """Restore the manifests that waited when the daemon ended; forget those that are gone from the inbox. Returns since when
         each waits, by its path below the inbox.
         """
         waiting: dict[str, float] = {}
@@ -134,7 +137,7 @@ class WaitingManifests:
                 self._forget(job)
         return waiting
 
-    def settle(self, name: str) -> None:
+    def end_if_accepted(self, name: str) -> None:
         """End the waiting of a manifest whose job is in the spool."""
         known = self._known.get(name)
         if known is not None and self._spool.find_job(known.id) is not None:

@@ -26,8 +26,8 @@ log = structlog.get_logger()
 
 Mode = Literal["auto", "inotify", "poll"]
 
-#: Filesystems that others change behind this kernel's back (servers, hosts of virtual machines, members of a cluster), so that
-#: inotify does not see it. An overlay is not among them: what is changed through it is announced.
+#: Filesystems that other machines change (file servers, hosts of virtual machines, members of a cluster), which inotify does not
+#: report. An overlay is not among them: what is changed through it is announced.
 REMOTE = frozenset(
     {
         "9p",
@@ -78,33 +78,33 @@ def can_notify(path: Path) -> bool:
     return announces(filesystem_of(path))
 
 
-class _Hint(FileSystemEventHandler):
+class _EventHandler(FileSystemEventHandler):
     def __init__(
-        self, wake: Callable[[], None], writers: FileWriters | None = None, left: Callable[[], None] = lambda: None
+        self, wake: Callable[[], None], writers: FileWriters | None = None, moved_out: Callable[[], None] = lambda: None
     ) -> None:
         self._wake = wake
         self._writers = writers
-        self._left = left
+        self._moved_out = moved_out
         self.stopped = False
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         if self.stopped:  # of watches that were made anew meanwhile
             return
         if event.is_directory and event.event_type == "moved" and not event.dest_path:
-            self._left()
+            self._moved_out()
         changed = self._writers is not None and not event.is_directory and self._writers.hear(event)
-        # What we do ourselves (opening, reading, claiming) is no news, and no change of a folder is that a file does not tell of.
+        # Our own actions (opening, reading, claiming) are no changes, and a change of a folder is reported by its files, too.
         silent = event.event_type in ("opened", "closed_no_write")
         if (silent and not changed) or (event.is_directory and event.event_type == "modified"):
             return
-        if _ours(event.src_path) or (event.event_type == "moved" and _ours(event.dest_path)):
+        if _is_own(event.src_path) or (event.event_type == "moved" and _is_own(event.dest_path)):
             return
         self._wake()
 
 
-class _Loss(logging.Handler):
-    """Hears of notifications that were lost. The library throws away what it still holds when the kernel's queue overflows and
-    tells nobody but its log, so that is where one hears of it; a warning about something else costs one needless look.
+class _LossHandler(logging.Handler):
+    """Notices that notifications were lost. When the kernel's queue overflows, the library drops what it holds and only logs a
+    warning, so this handler listens to its log; a warning about something else costs one needless scan.
     """
 
     def __init__(self, lost: Callable[[], None]) -> None:
@@ -115,7 +115,7 @@ class _Loss(logging.Handler):
         self._lost()
 
 
-def _ours(path: bytes | str) -> bool:
+def _is_own(path: bytes | str) -> bool:
     return f"{os.sep}{CLAIMED}{os.sep}" in os.fsdecode(path) + os.sep
 
 
@@ -124,7 +124,7 @@ class _Watch:
     mode: Mode
     recursive: bool
     writers: FileWriters | None
-    handler: _Hint | None = None
+    handler: _EventHandler | None = None
     place: tuple[int, int] | None = None
     root: str = ""  # the path without links
     handle: ObservedWatch | None = None
@@ -141,7 +141,7 @@ class Watcher:
         #: Why the library cannot be started now.
         self._refused: OSError | None = None
         self._observer: InotifyObserver | None = None
-        self._loss = _Loss(self._lost)
+        self._loss = _LossHandler(self._on_loss)
         self._wake = wake
         self._watches: dict[Path, _Watch] = {}
         self._started = False
@@ -194,16 +194,16 @@ class Watcher:
         return watch is not None and None not in (watch.place, place) and watch.place != place
 
     def alive(self) -> bool:
-        """Return whether the library's threads run, which pass on what the kernel tells; an error ends them without a word."""
+        """Return whether the library's threads run, which pass on the kernel's notifications; an error ends them silently."""
         if not self._started:
             return True
         if self._observer is None:
             return False
         threads = [self._observer, self._observer._inotify_fd, *self._emitters()]
         running = all(thread.is_alive() or not thread.should_keep_running() for thread in threads)
-        return running and not any(map(_is_deaf, self._emitters()))
+        return running and not any(map(_has_lost_watch, self._emitters()))
 
-    def _lost(self) -> None:
+    def _on_loss(self) -> None:
         # Watches are made anew after a loss; what changes before they stand is seen by looking more often for a while.
         self._doubt_until = time.monotonic() + DOUBT_S
         for watch in list(self._watches.values()):
@@ -211,9 +211,9 @@ class Watcher:
                 watch.writers.forget()
         self._wake()
 
-    def _folder_left(self) -> None:
-        """A folder was moved out. Its watches stay on it, wherever it is now, and tell under the names it had here; the library
-        trips over them when those names are used again. So all watches are made anew, and nothing is believed until then.
+    def _on_folder_moved_out(self) -> None:
+        """A folder was moved out. Its watches stay on it and report the names it had here, and the library fails when those names
+        are used again. So all watches are renewed, and notifications are ignored until then.
         """
         self._stale = "a folder was moved away"
         for watch in list(self._watches.values()):
@@ -236,15 +236,15 @@ class Watcher:
             watch.place = watch.handle = None
         fresh.start()
         if old is not None:
-            # Ending it may take long, or fail over what broke it: nobody waits for that.
+            # Ending it may take long, or fail for the reason that broke it, so nothing waits for that.
             threading.Thread(target=_end, args=(old,), name="end-of-watches", daemon=True).start()
             self._doubt_until = time.monotonic() + DOUBT_S
         for path in self._watches:
             self._schedule(path)
 
     def refresh(self, path: Path) -> None:
-        """Watch anew when another folder came to stand at the path: it was unmounted and mounted, or made again; and all folders
-        when notifications cannot be relied on any more.
+        """Renew the watch if another folder is at the path now: it was unmounted and mounted, or made again. Renew all watches if
+        notifications cannot be relied on any more.
 
         It goes through all folders below, of which one may not answer: not to be called in the event loop.
         """
@@ -264,7 +264,7 @@ class Watcher:
         if watch.writers is not None:
             watch.writers.forget()
         if watch.mode == "inotify" or (watch.mode == "auto" and can_notify(path)):
-            watch.handler = _Hint(self._wake, watch.writers, self._folder_left)
+            watch.handler = _EventHandler(self._wake, watch.writers, self._on_folder_moved_out)
             try:
                 # The library does not follow links, also not one that is the folder itself.
                 watch.handle = self._observer.schedule(watch.handler, watch.root, recursive=watch.recursive)
@@ -305,8 +305,8 @@ def _place(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def _is_deaf(emitter: EventEmitter) -> bool:
-    """Whether the kernel has ended the watch of an emitter's own folder, as it does when the filesystem is unmounted. Another
+def _has_lost_watch(emitter: EventEmitter) -> bool:
+    """True if the kernel has ended the watch of an emitter's own folder, as it does when the filesystem is unmounted. Another
     one may be mounted since, with the same device and inode.
     """
     group = getattr(emitter, "_inotify", None)

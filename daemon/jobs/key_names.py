@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 
 #: What people write for a key, from the words of other tools and of everyday language. Names are compared as `_plain` makes them.
 _MEANT: dict[str, str] = {
     "text": "script content say says said words prompt transcript line lines speech_text message body tts_text",
-    "audio": "sound recording wav mp3 audio_file sound_file driven_audio speech_file voice_file music narration",
+    "audio": "sound recording wav mp3 audio_file sound_file driven_audio speech_file voice_file narration",
     "voice": "speaker narrator voice_id voice_name speaker_id speaker_name voiceover tts_voice model actor character "
     "gender accent",
     "language": "lang locale speech_language language_code",
@@ -27,19 +28,62 @@ _MEANT: dict[str, str] = {
     "motion": "movement animation gestures head_motion",
     "captions": "subtitles subtitle subs caption closed_captions cc srt vtt",
     "expressions": "expression emotion emotions mood style feeling",
-    "kind": "type job_type mode task job",
+    "kind": "type job_type mode task",
     "profile": "voice_profile clone",
     "title": "video_title heading headline",
     "output": "out outfile output_file output_name filename file_name name result destination target save_as",
     "priority": "importance urgency prio",
     "metadata": "meta tags comment comments notes custom user_data annotations",
 }
-_KEY_OF = {name: key for key, names in _MEANT.items() for name in names.split()}
+#: The same in German, French, Spanish, Italian, Portuguese, Dutch and Polish.
+_IN_OTHER_LANGUAGES: dict[str, str] = {
+    "text": "texto texte testo tekst skript sprechtext",
+    "audio": "ton tonspur son sonido suono som geluid dźwięk aufnahme",
+    "voice": "stimme sprecher sprecherin voix voz voce stem głos",
+    "language": "sprache langue idioma lingua língua taal język",
+    "speed": "geschwindigkeit vitesse velocidad velocità velocidade snelheid prędkość",
+    "image": "bild foto porträt imagen immagine imagem afbeelding obraz zdjęcie",
+    "face": "gesicht visage cara rostro volto viso gezicht twarz",
+    "quality": "qualität qualitaet qualité calidad qualità qualidade kwaliteit jakość",
+    "format": "formato",
+    "fps": "bildrate",
+    "size": "größe groesse auflösung aufloesung taille tamaño dimensione dimensioni tamanho grootte rozmiar",
+    "aspect": "seitenverhältnis",
+    "background": "hintergrund fond arrière_plan fondo sfondo fundo achtergrond tło",
+    "motion": "bewegung mouvement movimiento movimento beweging ruch",
+    "captions": "untertitel sous_titres subtítulos sottotitoli legendas ondertitels ondertiteling napisy",
+    "title": "titel titre título titolo tytuł",
+    "output": "ausgabe dateiname sortie salida uscita saída uitvoer",
+    "priority": "priorität priorité prioridad priorità prioridade prioriteit priorytet",
+}
+_KEY_OF = {
+    name: key for table in (_MEANT, _IN_OTHER_LANGUAGES) for key, names in table.items() for name in names.split()
+}
+#: What people ask for that no key does → what to do instead.
+_INSTEAD: dict[str, str] = {
+    "duration length max_length max_duration dauer durée duración": "A video is as long as its speech: `[pause 2s]` in `text` "
+    "makes it longer, `speed` shorter.",
+    "music bgm background_music musik musique música": "No music is laid under the speech: mix it in an editor, or give the "
+    "whole sound as `audio`.",
+    "logo watermark overlay": "Nothing is laid over the video: add it in an editor, for example to `background: transparent`.",
+    "webhook webhook_url callback callback_url email mail notify": "Nobody is notified: watch the status file in the outbox.",
+    "loop repeat": "A video plays once: repeat it in the player or an editor.",
+    "transparent transparency alpha": "Write `background: transparent`.",
+    "greenscreen green_screen chroma chroma_key chromakey": "Write `background: green`.",
+    "job jobs manifest items videos tasks": "Write the keys of a job without a key above them, beginning in the first column; a "
+    "line --- stands between two jobs.",
+}
+_INSTEAD_OF = {name: advice for names, advice in _INSTEAD.items() for name in names.split()}
 CUTOFF = 0.6
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s\-]+", "_", name.strip().lower())
+    return re.sub(r"[\s\-]+", "_", unicodedata.normalize("NFC", name).strip().lower())
+
+
+def what_instead(name: str) -> str | None:
+    """Return what to do instead of a key that does not exist, where people know it from other tools; else None."""
+    return _INSTEAD_OF.get(_plain(name))
 
 
 def meant_key(name: str, known: Iterable[str], below: Iterable[str] = ()) -> str | None:

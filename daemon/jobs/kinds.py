@@ -79,8 +79,10 @@ TABLE: Final[tuple[Kind, ...]] = (
         "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _IMAGE),
         (_NO_PROFILE, _ONE_SHAPE),
     ),
-    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE, _ONE_SHAPE)),
-    Kind("detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,)),
+    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,)),
+    Kind(
+        "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
+    ),
     Kind(
         "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
         (_RECORDING,), (_NO_TEXT,), makes_profile=True,

@@ -22,6 +22,35 @@ TAG_OF_NAME = {name.casefold(): tag for tag, name in LANGUAGE_NAMES.items()} | {
     "italiano": "it", "magyar": "hu", "mandarin": "zh", "nederlands": "nl", "norsk": "no", "polski": "pl",
     "português": "pt", "portugues": "pt", "suomi": "fi", "svenska": "sv", "čeština": "cs",
 }  # fmt: skip
+#: The same in the languages of neighbours.
+TAG_OF_NAME |= {
+    name: tag
+    for tag, names in {
+        "de": "allemand alemán aleman alemão tedesco duits niemiecki němčina",
+        "en": "englisch anglais inglés ingles inglês inglese engels angielski",
+        "es": "spanisch espagnol spagnolo espanhol spaans castellano hiszpański",
+        "fr": "französisch francés frances francese francês frans francuski",
+        "it": "italienisch italien italiaans", "ja": "japanisch japonais japonés giapponese", "nl": "niederländisch néerlandais",
+        "pl": "polnisch polonais polaco", "pt": "portugiesisch portugais portugués portoghese",
+        "ru": "russisch russe ruso русский", "tr": "türkisch turc türkçe", "zh": "chinesisch chinois chino cinese",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
+#: Codes of three letters (ISO 639-2) of languages that have one of two.
+_THREE_LETTERS = {
+    "ara": "ar", "cat": "ca", "ces": "cs", "cze": "cs", "cym": "cy", "wel": "cy", "dan": "da", "deu": "de", "ger": "de",
+    "ell": "el", "gre": "el", "eng": "en", "spa": "es", "fas": "fa", "per": "fa", "fin": "fi", "fra": "fr", "fre": "fr",
+    "hin": "hi", "hun": "hu", "isl": "is", "ice": "is", "ita": "it", "jpn": "ja", "kat": "ka", "geo": "ka", "kaz": "kk",
+    "kor": "ko", "ltz": "lb", "lav": "lv", "mal": "ml", "nep": "ne", "nld": "nl", "dut": "nl", "nor": "no", "nob": "no",
+    "pol": "pl", "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "slk": "sk", "slo": "sk", "slv": "sl", "srp": "sr",
+    "swe": "sv", "swa": "sw", "tur": "tr", "ukr": "uk", "vie": "vi", "zho": "zh", "chi": "zh",
+}  # fmt: skip
+#: Words for a region beside the name of a language, as in "British English" and "English (US)".
+_REGIONS = {
+    "british": "GB", "uk": "GB", "gb": "GB", "american": "US", "us": "US", "usa": "US", "australian": "AU", "canadian": "CA",
+    "indian": "IN", "irish": "IE", "brazilian": "BR", "mexican": "MX", "austrian": "AT", "swiss": "CH", "belgian": "BE",
+    "traditional": "Hant", "simplified": "Hans",
+}  # fmt: skip
 #: Country codes that are no language code.
 _COUNTRIES = {"cn": "zh", "cz": "cs", "dk": "da", "gr": "el", "jp": "ja", "ua": "uk"}
 
@@ -35,7 +64,11 @@ def language_tag(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     tag = value.strip().replace("_", "-")
-    tag = (TAG_OF_NAME | _COUNTRIES).get(tag.casefold(), tag)
+    tag = (TAG_OF_NAME | _COUNTRIES | _THREE_LETTERS).get(tag.casefold(), tag)
+    if len(words := re.findall(r"[^\s()\[\],]+", value.casefold())) == 2:
+        names, regions = ([table[word] for word in words if word in table] for table in (TAG_OF_NAME, _REGIONS))
+        tag = f"{names[0]}-{regions[0]}" if names and regions else tag
+    tag = re.sub(r"^en-uk$", "en-GB", tag, flags=re.IGNORECASE)
     if not _TAG.fullmatch(tag):
         raise ValueError("must be a language tag, such as en, en-GB, es, fr, ja or zh")
     return tag

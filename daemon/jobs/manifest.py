@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model
 from daemon.jobs.companions import Companion, companion_marks
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.manifest_values import (
+    ANY_CASE,
     BACKGROUNDS,
     FRAME_RATES,
     Aspect,
@@ -30,6 +31,7 @@ from daemon.jobs.manifest_values import (
     Priority,
     Size,
     Title,
+    Words,
 )
 from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
 
@@ -81,7 +83,7 @@ class Expression(_Strict):
     at: Moment = Field(
         description="When: seconds from the start, or the word of the text on which it falls (after that of the entry before)."
     )
-    name: Literal["neutral", "smile", "surprise", "serious"] = Field(
+    name: Annotated[Literal["neutral", "smile", "surprise", "serious"], ANY_CASE] = Field(
         description="Which: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
@@ -95,17 +97,18 @@ _AUDIO_OPTION = "A sound file to be spoken to; TEXT is then what is said in it."
 class Manifest(_Strict):
     """The description of one job: one YAML document."""
 
-    kind: KindName = Field("video", description="; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values()) + ".")
-    text: str | None = Field(
+    kind: Annotated[KindName, ANY_CASE] = Field(
+        "video", description="; ".join(f"{kind.name}: {kind.what}" for kind in KINDS.values()) + "."
+    )
+    text: Annotated[Words, Field(min_length=1)] | None = Field(
         None,
-        min_length=1,
-        description="What is said, as plain text, up to an hour (60,000 characters, `intake.max_text_chars`); `[pause 0.5s]` "
-        "is a pause (docs/voices.md). Beside `audio`: its words.",
+        description='What is said, as plain text, up to about an hour (60,000 characters: docs/voices.md, "How long a text may '
+        'be"); `[pause 0.5s]` is a pause. Beside `audio`: its words.',
     )
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must.",
+        "captions, and lips that close where they must; without, the words are recognised where the service can.",
     )
     voice: str = Field(
         "default",
@@ -126,15 +129,15 @@ class Manifest(_Strict):
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
     )
-    quality: Literal["draft", "low", "medium", "high"] = Field(
+    quality: Annotated[Literal["draft", "low", "medium", "high"], ANY_CASE] = Field(
         "medium", description="Encoder effort and size; draft: for a quick look, with half the width and height."
     )
-    format: VideoFormat | None = Field(
+    format: Annotated[VideoFormat | None, ANY_CASE] = Field(
         None,
         description="Format of the video: mp4, webm (VP9 and Opus), or mov for editors (ProRes 4444 and PCM). Default: mp4, "
         "or webm where the background is transparent.",
     )
-    codec: Mp4Codec | None = Field(
+    codec: Annotated[Mp4Codec | None, ANY_CASE] = Field(
         None,
         description="Video codec of an MP4: h264, which every player knows, or hevc, which is smaller. Default: h264.",
     )
@@ -146,12 +149,12 @@ class Manifest(_Strict):
         description="WIDTHxHEIGHT of the video in px; see `fit`. Default: the picture's own.",
     )
     aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT of the video; see `fit`.")
-    fit: Literal["auto", "crop", "pad", "blur"] = Field(
+    fit: Annotated[Literal["auto", "crop", "pad", "blur"], ANY_CASE] = Field(
         "auto",
-        description="How a picture of another shape fills the video. crop: cut around the face. pad, blur: the whole "
-        "picture, with borders in black or of the picture, blurred; before another `background` than keep, what the picture "
-        "cuts of the person is continued. auto: crop where the head with its hair stays whole, else continue picture and "
-        "person beyond the picture's borders.",
+        description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
+        "blur: the whole picture, between black borders, or borders of the blurred picture. auto: crop where the head with its "
+        "hair stays whole; else the picture is continued beyond its borders. Where `background` replaces the picture's own, pad "
+        "and blur add no borders: they continue what the picture's edge cuts off the person.",
     )
     profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
     background: Annotated[Background, _BACKGROUND_FILE] = Field(
@@ -162,7 +165,7 @@ class Manifest(_Strict):
     motion: Motion = Field(
         default_factory=Motion, description="Head, blinks, gaze, brows, breath, expressiveness, seed."
     )
-    captions: Literal["none", "srt", "vtt", "burn"] = Field(
+    captions: Annotated[Literal["none", "srt", "vtt", "burn"], ANY_CASE] = Field(
         "none", description="Caption file beside the video, or burned into it."
     )
     expressions: tuple[Expression, ...] = Field(
@@ -195,7 +198,10 @@ class Manifest(_Strict):
         said = (self.text or "").casefold()
         for expression in self.expressions:
             if isinstance(expression.at, str) and expression.at.casefold() not in said:
-                raise ValueError(f"`expressions` names the word “{expression.at}”, which `text` does not contain")
+                raise ValueError(
+                    f"`expressions` names the word “{expression.at}”, which `text` does not contain; write a word as it stands "
+                    "there, or seconds without quotes, such as `at: 5`"
+                )
         if kind.draws:
             choose_video_format(self.format, self.codec, self.background == "transparent")
         return self

@@ -30,10 +30,15 @@ FRAME_RATES: dict[str, Fraction] = {
 }
 MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
 MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
+#: A file name and another one, or the comma or semicolon that other formats have at the end of a line.
+_LISTED = re.compile(r"\.\w{2,5}\s*[,;](\s|$)")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])", re.IGNORECASE)
+#: A name of a file with a text, with or without folders.
+_TEXT_FILE = re.compile(r"(?:\S*[/\\])?[^\s/\\]+\.(?:txt|docx?|rtf|odt|md|pdf|pages|srt|vtt)", re.IGNORECASE)
 MAX_ASPECT = 4  # longer side over shorter side
 
-_SIZE = re.compile(r"(\d{2,5})\s*[x×]\s*(\d{2,5})")
-_ASPECT = re.compile(r"(\d{1,3})\s*:\s*(\d{1,3})")
+_SIZE = re.compile(r"(\d{2,5})\s*(?:px)?\s*[x×*]\s*(\d{2,5})\s*(?:px)?", re.IGNORECASE)
+_ASPECT = re.compile(r"(\d{1,3})\s*[:/x×]\s*(\d{1,3})", re.IGNORECASE)
 
 
 def _frame_rate(value: object) -> str:
@@ -66,7 +71,7 @@ def _aspect(value: object) -> str:
 
 
 def _face(value: object) -> str:
-    text = str(value).strip()
+    text = str(value).strip().lower()
     if text in ("largest", "center") or (text.isdecimal() and int(text) < 100):
         return text
     raise ValueError("must be largest, center, or the number of the face counted from the left, starting at 0")
@@ -78,6 +83,8 @@ def _file_name(value: object) -> str:
     parts = text.replace("\\", "/").split("/")
     if not text or "\0" in text:
         raise ValueError("must name a file")
+    if _LISTED.search(text):
+        raise ValueError("must be one file name")
     if any(ord(char) < 32 for char in text):
         raise ValueError("has a control character: in double quotes \\ begins one; write / or use single quotes")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]+:", text) or ".." in parts:
@@ -96,7 +103,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 def _background(value: object) -> str:
     text = str(value).strip()
-    if text in BACKGROUNDS or _COLOUR.fullmatch(text):
+    if text.lower() in BACKGROUNDS or _COLOUR.fullmatch(text):
         return text.lower()
     if text.startswith("#") or "." not in text:
         raise ValueError(f"must be {', '.join(BACKGROUNDS)}, a colour such as #1a2b3c, or a picture file")
@@ -111,7 +118,16 @@ def _output_name(value: object) -> str:
         raise ValueError("must be a plain file name without folders")
     if len(text.encode()) > 200:
         raise ValueError("must be at most 200 bytes long")
+    if _DEVICES.fullmatch(text.partition(".")[0]):
+        raise ValueError("must not be a name that Windows keeps for a device")
     return text
+
+
+def _text(value: object) -> object:
+    """Refuse the name of a file in place of the words in it."""
+    if isinstance(value, str) and _TEXT_FILE.fullmatch(value.strip()):
+        raise ValueError("must be the words themselves")
+    return value
 
 
 def _title(value: object) -> str:
@@ -134,10 +150,20 @@ def _checked_lexicon(value: object) -> object:
     return value
 
 
+def _seconds(value: object) -> float:
+    """Return a time in s: 4.5, 4.5s or 0:04.5.
+
+    Raises:
+        ValueError: it is none.
+    """
+    minutes, colon, seconds = str(value).strip().removesuffix("s").rpartition(":")
+    return 60 * float(minutes) + float(seconds) if colon else float(seconds)
+
+
 def _moment(value: object) -> float | str:
     """A number is seconds; in a manifest file it is written without quotes."""
     try:
-        seconds = float(value) if isinstance(value, (PlainScalar, int, float)) else None
+        seconds = _seconds(value) if isinstance(value, (PlainScalar, int, float)) else None
     except ValueError:
         seconds = None
     if seconds is not None and not 0 <= seconds < math.inf:
@@ -147,6 +173,13 @@ def _moment(value: object) -> float | str:
     return str(value).strip() if seconds is None else seconds
 
 
+def _plain_word(value: object) -> object:
+    """Return a word in small letters, without the point of a file ending: MP4 and .mp4 are mp4."""
+    return value.strip().lower().removeprefix(".") if isinstance(value, str) else value
+
+
+#: Marks a key whose value is one of a few words.
+ANY_CASE = BeforeValidator(_plain_word)
 FrameRate = Annotated[str, BeforeValidator(_frame_rate, json_schema_input_type=str | float)]
 Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
 Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
@@ -156,6 +189,7 @@ Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=s
 Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
+Words = Annotated[str, BeforeValidator(_text)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]
 CheckedLexicon = Annotated[Lexicon, BeforeValidator(_checked_lexicon)]
 #: Seconds from the start, or a word of the text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
-from daemon.jobs.key_names import meant_key
+from daemon.jobs.key_names import meant_key, what_instead
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Manifest
 from daemon.jobs.unused_keys import unused_keys
 from daemon.jobs.value_mistakes import advice_for_value, lists_for_one_value, without_word_quotes
@@ -20,7 +21,16 @@ from daemon.jobs.yaml_positions import YamlDocument
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
 #: Keys whose value is a list or has keys of its own.
 _COLLECTIONS = ("metadata", "lexicon", *GROUPS)
-_PLAIN_TEXT = "Save it as plain text in UTF-8; in Windows' Notepad: Save as, encoding UTF-8."
+_PLAIN_TEXT = (
+    "Save it as plain text in UTF-8; in Windows' Notepad: Save as, encoding UTF-8; in TextEdit: Make Plain Text."
+)
+#: How files of programs begin in which people write, in small letters.
+_DOCUMENTS = (
+    (b"{\\rtf", "an RTF document"), (b"<!doctype", "a web page"), (b"<html", "a web page"), (b"<?xml", "an XML document"),
+    (b"pk\x03\x04", "a Word or other office document"), (b"\xd0\xcf\x11\xe0", "a Word or other office document"),
+    (b"%pdf", "a PDF document"),
+)  # fmt: skip
+_SENTENCE_END = re.compile(r"(?<=\.) ")
 _NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
 
 
@@ -53,6 +63,8 @@ def decode(data: bytes) -> str:
     Raises:
         JobError: `manifest-not-text`.
     """
+    if (kind := next((kind for mark, kind in _DOCUMENTS if data.lstrip().lower().startswith(mark)), None)) is not None:
+        raise JobError("manifest-not-text", f"The manifest is {kind}, not plain text.", _PLAIN_TEXT)
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise JobError("manifest-not-text", "The manifest is not a text file.", _PLAIN_TEXT)
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
@@ -65,6 +77,13 @@ def decode(data: bytes) -> str:
 
 def _validate(document: YamlDocument) -> Manifest | JobError:
     value = document.value
+    if isinstance(value, list):
+        place = document.mark(())
+        return JobError(
+            "manifest-invalid",
+            f"The manifest is a list ({place}).",
+            "Write each job without the - before it, its keys in the first column, and a line --- between two jobs.",
+        )
     if not isinstance(value, dict):
         place = document.mark(())
         known = explain_mistake(document.lines, place.line - 1, place.column - 1, Manifest.model_fields)
@@ -124,7 +143,8 @@ def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, s
     if error["type"] == "missing":
         return f"`{key}` is missing ({document.mark(path)}).", _hint(path)
     if not path:
-        return f"{_plain_message(error)} ({document.mark(path)}).", "docs/manifest.md shows every key."
+        about = "docs/manifest.md lists what each kind of job needs and refuses."
+        return f"{_plain_message(error)} ({document.mark(path)}).", about
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS)
     return f"`{key}` {_plain_message(error)}, not {_quoted(value)} ({document.mark(path)}).", advice or _hint(path)
@@ -132,13 +152,15 @@ def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, s
 
 def _hint_for_unknown(path: tuple[str | int, ...]) -> str:
     """Say which key was meant, and what it means where its name is another one."""
+    if len(path) == 1 and (instead := what_instead(str(path[0]))):
+        return instead
     owner = GROUPS.get(str(path[0]), Manifest)
     meant = meant_key(str(path[-1]), owner.model_fields, KEYS_BELOW if owner is Manifest else ())
     if meant is None:
         return f"Known keys: {', '.join(owner.model_fields)}."
     group, _, name = meant.rpartition(".")
     description = (GROUPS[group] if group else owner).model_fields[name].description or ""
-    return f"Did you mean `{meant}`? {description}".strip()
+    return f"Did you mean `{meant}`? {_first_sentence(description)}".strip()
 
 
 def _plain_message(error: ErrorDetails) -> str:
@@ -172,4 +194,9 @@ def _quoted(value: Any) -> str:
 def _hint(path: tuple[str | int, ...]) -> str:
     owner = GROUPS.get(str(path[0]), Manifest) if len(path) > 1 else Manifest
     field = owner.model_fields.get(str(path[-1])) or Manifest.model_fields.get(str(path[0]))
-    return field.description or "" if field else ""
+    return _first_sentence(field.description or "") if field else ""
+
+
+def _first_sentence(description: str) -> str:
+    """Return what an error says of a key: docs/manifest.md has the rest."""
+    return _SENTENCE_END.split(description, maxsplit=1)[0]

@@ -25,6 +25,8 @@ FINISHED: Final = frozenset[State]({"done", "failed", "cancelled"})
 
 JOB_ID = re.compile(r"job-\d{8}T\d{6}Z-[0-9a-f]{8}")
 SCHEMA = 1
+#: The "stage" in the error of a job that was refused, or cancelled, before it was taken in.
+REFUSED = "intake"
 #: Most entries of `history` in a record; bounds the record of a job that fails for days.
 HISTORY = 50
 
@@ -104,6 +106,13 @@ class Job:
         return self.stages[at] if at < len(self.stages) else None
 
     @property
+    def was_accepted(self) -> bool:
+        """Whether it was taken in, so that it has a stage to start at and copies of its files. One that was refused, or
+        cancelled, before that has neither.
+        """
+        return bool(self.stages) and (self.error or {}).get("stage") != REFUSED
+
+    @property
     def audio_s(self) -> float:
         """Length of the speech in s; 0 until the tts stage has finished."""
         return float(self.facts.of("tts").get("audio_s", 0.0))
@@ -113,7 +122,7 @@ class Job:
         self.history = [*self.history, {"at": round(time.time(), 3), "event": event, **data}][-HISTORY:]
 
     def set_error(self, error: AvatarError, stage: str | None) -> None:
-        """Store why the job failed, and in which stage (None: in no stage)."""
+        """Store why the job failed, and in which stage (None: in no stage; `REFUSED`: before it was taken in)."""
         self.error = {**error.to_dict(), "fault": error.fault, "stage": stage}
 
     def to_json(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class StageRow:
         start_s, per_speech_s: first guess of its run time in s on a 2-core machine: fixed, and for each second of speech.
         follows: what its time limit depends on.
         turn: when the cpu lane runs it; ignored in the gpu lane.
+        uses: manifest keys that change what it makes. People are warned of a key that no stage of their job uses.
     """
 
     name: Stage
@@ -38,18 +39,25 @@ class StageRow:
     per_speech_s: float
     follows: Follows
     turn: Turn = "first"
+    uses: tuple[str, ...] = ()
 
 
 #: The last stage of every kind of job. A job in this stage cannot be cancelled.
 DELIVER: Final[Stage] = "deliver"
 
+#: Keys that say how a voice speaks a text.
+VOICE_KEYS = ("voice", "speed", "lexicon")
+
 TABLE: Final[tuple[StageRow, ...]] = (
-    StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds"),
-    StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech"),
-    StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech"),
-    StageRow("encode", ("cpu",), 1.0, 0.7, "video", "long"),
+    StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds", uses=("image", "face", "size", "aspect", "fit")),
+    StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech", uses=("text", "audio", "language", *VOICE_KEYS)),
+    StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),
+    StageRow(
+        "encode", ("cpu",), 1.0, 0.7, "video", "long",
+        uses=("quality", "format", "codec", "fps", "background", "captions", "title"),
+    ),
     StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
-)
+)  # fmt: skip
 
 BY_NAME: Final[dict[Stage, StageRow]] = {row.name: row for row in TABLE}
 STAGES: Final[tuple[Stage, ...]] = tuple(BY_NAME)

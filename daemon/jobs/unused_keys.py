@@ -7,23 +7,20 @@ from typing import Any
 
 from daemon.jobs.kinds import Kind
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.stages import BY_NAME, TABLE, VOICE_KEYS
 from daemon.jobs.video_files import VIDEO_ENDINGS
 
-#: Keys that say how a video is drawn and encoded, which picture it shows, how a text is spoken, and what is said.
-_VIDEO = ("quality", "format", "codec", "fps", "fit", "background", "motion", "expressions", "captions", "title")
-_PICTURE = ("image", "face", "size", "aspect")
-VOICE_KEYS = ("voice", "speed", "lexicon")
-_SPEECH = ("text", "audio", "language", *VOICE_KEYS)
+#: Endings of files that are not made.
+_OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".mp3", ".yaml", ".yml", ".json")
 
 
 def keys_without_use(kind: Kind) -> list[str]:
-    """Return the keys that do nothing in jobs of a kind."""
-    unused: list[str] = []
-    unused += () if kind.draws else _VIDEO
-    unused += () if "face" in kind.stages else _PICTURE
-    unused += () if "tts" in kind.stages else _SPEECH
-    unused += VOICE_KEYS if kind.makes_profile else ()
-    return unused
+    """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
+    used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
+    if kind.makes_profile:
+        used -= set(VOICE_KEYS)
+    # What shapes the result comes first, as people look for that.
+    return [key for key in dict.fromkeys(key for row in reversed(TABLE) for key in row.uses) if key not in used]
 
 
 def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
@@ -45,8 +42,19 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
             for key in VOICE_KEYS
             if key in given
         ]
+    if "face" in kind.stages and "fit" in given and not (manifest.size or manifest.aspect):
+        found.append(
+            f"`fit: {_short(given['fit'])}` is not used: without `size` or `aspect` the video has the shape of the picture."
+        )
     output = str(given.get("output", "")).strip()
     ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
+    made = manifest.output or ""
+    if other := next((one for one in _OTHER_ENDINGS if output.lower().endswith(one)), ""):
+        found.append(
+            f"`output: {_short(output)}` ends in {other}, which is only a part of the name of the results here."
+        )
+    if bad := "".join(sign for sign in '?*<>|":' if sign in made):
+        found.append(f"`output: {_short(output)}` has signs that Windows allows in no name ({bad}); they become _.")
     if kind.draws and ending and ending != f".{manifest.video_format}":
         found.append(
             f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{manifest.video_format}. "

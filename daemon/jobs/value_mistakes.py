@@ -8,6 +8,38 @@ from typing import Any
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 _LINES_OF_VIDEO = {"480p": 854, "720p": 1280, "1080p": 1920, "1440p": 2560, "2160p": 3840, "4k": 3840}
+#: Key → what to write → words that people write for it.
+_WORDS: dict[str, dict[str, str]] = {
+    "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
+    "fit": {"crop": "cover fill zoom", "pad": "contain letterbox", "auto": "stretch default"},
+    "kind": {"speech": "audio sound tts voiceover", "detect": "check image face", "voice": "clone profile"},
+    "quality": {"high": "best max maximum ultra highest hd", "medium": "normal standard default", "low": "fast small",
+                "draft": "preview test"},
+    "captions": {"burn": "burned burnt hardcoded embedded open", "srt": "subrip", "vtt": "webvtt", "none": "no off false"},
+    "face": {"0": "left first leftmost", "largest": "biggest main", "center": "centre middle"},
+    "expressions.name": {"smile": "happy smiling joy friendly laugh", "serious": "sad angry concerned",
+                         "surprise": "surprised", "neutral": "calm normal none"},
+    "priority": {"high": "urgent asap highest important", "low": "lowest"},
+    "speed": {"1.2": "fast faster quick", "0.85": "slow slower", "1": "normal medium default"},
+    "aspect": {"9:16": "vertical portrait upright hochformat", "16:9": "horizontal landscape wide widescreen querformat",
+               "1:1": "square quadrat"},
+    "size": {"1920x1080": "fullhd fhd", "1280x720": "hd", "3840x2160": "uhd 4k"},
+    "motion": {"{head: 0, gaze: 0, brow: 0, breath: 0}": "none off still no false",
+               "{head: 0.5}": "subtle low little calm slow", "{head: 1.5}": "strong high much lively"},
+}  # fmt: skip
+_MEANT = {
+    key: {word: value for value, words in table.items() for word in words.split()} for key, table in _WORDS.items()
+}
+_COLOURS = {
+    "black": "#000000", "white": "#ffffff", "red": "#ff0000", "blue": "#0000ff", "yellow": "#ffff00", "grey": "#808080",
+    "gray": "#808080", "orange": "#ffa500", "purple": "#800080", "pink": "#ffc0cb", "brown": "#8b4513", "navy": "#000080",
+    "schwarz": "#000000", "weiß": "#ffffff", "rot": "#ff0000", "blau": "#0000ff", "gelb": "#ffff00", "grau": "#808080",
+}  # fmt: skip
+_RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
+_PAIR = re.compile(r"\[?'?(\d{1,5})'?\s*[x×*:,/ ]\s*'?(\d{1,5})'?\]?", re.IGNORECASE)
+_DAY = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})")
+_RATES = (23.976, 24, 25, 29.97, 30, 50, 59.94, 60)
+_LEAST_SIDE, _MOST_SIDE = 100, 4096  # px
 _YES = frozenset({"true", "yes", "on", "1"})
 #: Pairs of quotes that word processors write, which YAML does not know.
 _QUOTES = ("“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "’’", "””")
@@ -41,16 +73,79 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         is_file: the key expects the name of a file.
     """
     text = str(value).strip()
-    if is_file and (name := re.split(r"[/\\]", text)[-1]) and name != text and "://" not in text:
-        return f"Put {name} next to the manifest, and write `{key}: {name}`."
-    if is_file and "://" in text:
-        return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+    key = re.sub(r"\.\d+(?=\.)", "", key)
+    word = text.casefold()
+    if key == "background" and (advice := _advice_for_background(word)):
+        return advice
+    if is_file:
+        return _advice_for_file(key, text)
+    if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s-]", "", word))) is not None:
+        return f"Write `{key.removeprefix('expressions.')}: {meant}`."
+    if key in ("size", "aspect"):
+        return _advice_for_shape(key, word)
+    if key == "fps" and (found := re.match(r"\d+([.,]\d+)?", text)):
+        rate = float(found[0].replace(",", "."))
+        near = min(_RATES, key=lambda known: (round(abs(known - rate)), abs(known - rate) > 0.01, known % 1))
+        return f"Write `fps: {near:g}`."
+    if key == "language" and word in ("auto", "automatic", "detect", "default"):
+        return "Write the language of the text, such as `language: de`; without the key it is English."
+    if key == "profile.expires" and (found := _DAY.fullmatch(text)):
+        day, month = (int(found[2]), int(found[1])) if int(found[2]) > 12 else (int(found[1]), int(found[2]))
+        return f"Write `{key}: {found[3]}-{month:02d}-{day:02d}`." if month <= 12 else None
+    if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
+        return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
+    if key == "text" and "." in text and " " not in text:
+        return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
     if is_number and (found := _NUMBER.fullmatch(text)):
         number = float(f"{found[1]}.{found[2] or 0}") / (100 if found[3] == "%" else 1)
         return f"Write `{key}: {number:g}`."
-    if key == "size" and (width := _LINES_OF_VIDEO.get(text.casefold())):
-        height = 2160 if text.casefold() == "4k" else int(text[:-1])
-        return f"Write `size: {width}x{height}`, or `size: {height}x{width}` for an upright video."
-    if key == "captions" and text.casefold() in _YES:
+    if key == "speed" and text.isdecimal() and 50 <= int(text) <= 200:
+        return f"Write `speed: {int(text) / 100:g}`."
+    if key == "captions" and word in _YES:
         return "Write `captions: srt` or `vtt` for a file beside the video, or `captions: burn` to see them in it."
+    return None
+
+
+def _advice_for_file(key: str, text: str) -> str | None:
+    if "://" in text and not text.casefold().startswith("file:"):
+        return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
+    if found := re.match(r"([^,;]+\.\w{2,5})\s*[,;]\s*(.*)", text):
+        more = " One job has one of them: write a job for each file, and a line --- between two." if found[2] else ""
+        return f"Write `{key}: {found[1]}`.{more}"
+    if (name := re.split(r"[/\\]", text)[-1]) and name != text:
+        return f"Put {name} next to the manifest, and write `{key}: {name}`."
+    return None
+
+
+def _advice_for_shape(key: str, word: str) -> str | None:
+    """Return what to write for a size or a shape that is none."""
+    if key == "size" and (width := _LINES_OF_VIDEO.get(word, _LINES_OF_VIDEO.get(f"{word}p"))):
+        height = 2160 if word == "4k" else int(word.removesuffix("p"))
+        return f"Write `size: {width}x{height}`, or `size: {height}x{width}` for an upright video."
+    if not (found := _PAIR.fullmatch(word.removesuffix("px"))):
+        return None
+    width, height = int(found[1]), int(found[2])
+    if max(width, height) < _LEAST_SIDE:  # px of a size; anything less is a shape
+        return f"Write `aspect: {width}:{height}`." if width and height else None
+    if width > _MOST_SIDE or height > _MOST_SIDE:
+        scale = _MOST_SIDE / max(width, height)
+        width, height = round(width * scale), round(height * scale)
+    return f"Write `size: {width // 2 * 2}x{height // 2 * 2}`."
+
+
+def _advice_for_background(word: str) -> str | None:
+    """Return what to write for a colour that is written otherwise, or for no background."""
+    colour = _COLOURS.get(word, "")
+    if found := re.fullmatch(r"#([0-9a-f])([0-9a-f])([0-9a-f])", word):
+        colour = "#" + "".join(2 * digit for digit in found.groups())
+    elif (found := _RGB.fullmatch(word)) and max(map(int, found.groups())) < 256:
+        colour = "#{:02x}{:02x}{:02x}".format(*map(int, found.groups()))
+    elif re.fullmatch(r"[0-9a-f]{6}", word):
+        colour = f"#{word}"
+    if colour:
+        return f'Write `background: "{colour}"`.'
+    if word in ("none", "no", "off", "remove", "removed", "cut"):
+        return "Write `background: transparent` for none, or leave it out to keep the picture's own."
+    if word in ("blurred", "bokeh"):
+        return "Write `background: blur`."
     return None

@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?")
 #: So many lines before the reported place are looked at, too: YAML often notices a mistake one line late.
 _LINES_BEFORE = 4
 _LONGEST_SHOWN = 60
+_RULE = re.compile(r"-{2,}|_{3,}|={3,}|\*{3,}|\+{3,}|–{1,3}|—{1,3}")
 
 
 def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collection[str]) -> Explanation | None:
@@ -39,11 +40,36 @@ def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collecti
         text = lines[number]
         found = _LINE.match(text)
         known = found if found and found["key"].casefold() in keys else None
-        for look in (_odd_spaces, _tab, _colon, _quotes, _sign, _second_colon):
+        for look in (_odd_spaces, _tab, _mark_of_layout, _colon, _quotes, _sign, _second_colon):
             if explanation := look(text, known):
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
                 return f"{explanation[0]} ({place})", explanation[1]
-    return _block(lines, line) or _indentation(lines, line)
+    return _block(lines, line) or _indentation(lines, line) or _next_line(lines, line, keys)
+
+
+def _mark_of_layout(text: str, _: re.Match[str] | None) -> Explanation | None:
+    """Recognise the marks of a code block, which are copied with what is in it, and lines that part something elsewhere."""
+    bare = text.strip()
+    if bare.startswith(("```", "~~~")):
+        return f"The line {_shown(bare)} is the mark of a code block", "Remove it, and the one at the end of the block."
+    if _RULE.fullmatch(bare) and bare != "---":
+        return f"The line {_shown(bare)} is no separator", "Between two jobs stands a line of three hyphens: ---"
+    return None
+
+
+def _next_line(lines: Sequence[str], line: int, keys: Collection[str]) -> Explanation | None:
+    """Recognise a text that goes on in the next line, in the first column."""
+    for number in range(min(line, len(lines) - 1), 0, -1):
+        found, before = _LINE.match(lines[number]), _LINE.match(lines[number - 1])
+        if found and found["key"].casefold() in keys:
+            continue
+        if before and before["key"].casefold() in keys and before["value"] and lines[number].strip():
+            key = before["key"]
+            return (
+                f"`{key}` goes on in a line that is not indented (line {number + 1})",
+                f"Write `{key}: |`, and under it the whole text, with two blanks before each line.",
+            )
+    return None
 
 
 def _block(lines: Sequence[str], line: int) -> Explanation | None:
@@ -114,6 +140,11 @@ def _quotes(_: str, found: re.Match[str] | None) -> Explanation | None:
         return (
             "In double quotes, \\ begins a special sign",
             f"Write {found['key']}: '{plain.replace(chr(39), chr(39) * 2)}'",
+        )
+    if inner is None and sign not in value[1:]:
+        return (
+            f"The {_QUOTED[sign]} quote that ends the text is missing",
+            f"Write {_shown(found['key'] + ': ' + value + sign)}",
         )
     if inner is None:
         what = f"The text begins with a {_QUOTED[sign]} quote, so YAML expects that the next one ends it"

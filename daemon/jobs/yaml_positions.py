@@ -135,14 +135,20 @@ def load_documents(text: str, keys: Collection[str] = ()) -> Iterator[YamlDocume
 
 def document_texts(text: str) -> Iterator[str]:
     """Yield the documents' texts, each behind as many empty lines as stand before it, so that its positions are the file's."""
-    start = 0
+    return ("\n" * lines + part for lines, part in document_parts(text))
+
+
+def document_parts(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the documents' texts, each with the number of lines before it."""
+    start = lines = 0
     for mark in _SEPARATOR.finditer(text):
         # What stands before the first separator may be directives, which belong to the document after it.
         if all(not line.strip() or line.startswith(("%", "#")) for line in text[start : mark.start()].splitlines()):
             continue
-        yield "\n" * text.count("\n", 0, start) + text[start : mark.start()]
+        yield lines, text[start : mark.start()]
+        lines += text.count("\n", start, mark.start())
         start = mark.start()
-    yield "\n" * text.count("\n", 0, start) + text[start:]
+    yield lines, text[start:]
 
 
 def _build_value(node: yaml.Node, path: Path, document: YamlDocument) -> Any:
@@ -172,7 +178,9 @@ def _build_mapping(node: yaml.MappingNode, path: Path, document: YamlDocument) -
         key = str(key_node.value)
         if key in result:
             raise JobError(
-                "yaml-duplicate-key", f"`{key}` is given twice ({_position(key_node)}).", "Keep one of the two."
+                "yaml-duplicate-key",
+                f"`{key}` is given twice ({_position(key_node)}).",
+                "Keep one of the two; if they are two jobs, write a line --- between them.",
             )
         document.keys[*path, key] = _position(key_node)
         result[key] = _build_value(value_node, (*path, key), document)

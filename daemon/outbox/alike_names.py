@@ -12,16 +12,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from daemon.system import subfolders
 from daemon.system.spelling import folded
 
 #: A listing counts for so long, in s: it takes a tenth of a second for 100,000 files.
 LIST_S = 60.0
+#: Folders of which the names are kept; people may make any number of them.
+KEPT = 256
 
 
 class AlikeNames:
     """Lists a folder of the outbox by the form of names that all systems agree on.
 
     Args:
+        folder: its path below the outbox `root`; empty: the outbox itself.
         name_of: gives the name that an entry of the folder stands for; None where it does not count.
         clock: monotonic, in s.
     """
@@ -29,10 +33,12 @@ class AlikeNames:
     def __init__(
         self,
         root: Path,
+        folder: str,
         name_of: Callable[[os.DirEntry[str]], str | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
+        self._folder = folder
         self._name_of = name_of
         self._clock = clock
         self._listed: float | None = None
@@ -52,7 +58,28 @@ class AlikeNames:
 
     def _list(self) -> None:
         self._known, self._listed = {}, self._clock()
-        with contextlib.suppress(OSError), os.scandir(self._root) as entries:
+        with (
+            contextlib.suppress(OSError),
+            subfolders.opened(self._root, self._folder) as path,
+            os.scandir(path) as entries,
+        ):
             for entry in entries:
                 if not entry.name.startswith(".") and (name := self._name_of(entry)) is not None:
                     self.add(name)
+
+
+class AlikeInFolders:
+    """The `AlikeNames` of each folder of the outbox, for those that were used last."""
+
+    def __init__(self, root: Path, name_of: Callable[[os.DirEntry[str]], str | None]) -> None:
+        self._root = root
+        self._name_of = name_of
+        self._known: dict[str, AlikeNames] = {}
+
+    def at(self, folder: str) -> AlikeNames:
+        """Return those of a folder, by its path below the outbox."""
+        names = self._known.pop(folder, None) or AlikeNames(self._root, folder, self._name_of)
+        self._known[folder] = names  # the last one used stands last
+        if len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+        return names

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from daemon.errors import AvatarError, MachineError
+from daemon.errors import MACHINE_ERRNOS, AvatarError, MachineError
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, Stage
@@ -16,6 +16,8 @@ from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
+from daemon.outbox.way_back import how_to_go_on, how_to_mend, returned_manifest
+from daemon.system.subfolders import UnusableFolderError, fallback_name
 
 if TYPE_CHECKING:
     from daemon.queue.pauses import Pause, Scope
@@ -43,12 +45,6 @@ def iso(seconds: float | None) -> str | None:
         return None
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
-
-
-def inbox_folder(job: Job) -> str:
-    """Return how people call the folder of the inbox that a job came from."""
-    folder = os.path.dirname(job.source)
-    return f"the folder {folder} of the inbox" if folder else "the inbox"
 
 
 def describe_pause(by: str, since: float, until: float | None, reason: str) -> str:
@@ -99,12 +95,15 @@ def status_of(
     return status | {key: value for key, value in optional.items() if value}
 
 
+def next_step(job: Job, outbox: Path, pause: str = "") -> str:
+    """Return what happens next to a job or what to do, with what lies in the folder `outbox`. `pause`: as in `status_of`."""
+    file = returned_manifest(outbox, job)
+    return _next_step(job, pause) if file is None else how_to_mend(file, job)
+
+
 def _next_step(job: Job, pause: str) -> str:
-    if job.state == "failed" and job.error and job.error.get("fault") != "job" and job.stages:
-        return (
-            f"Run `avatar jobs retry` to try it again, or put an empty file {os.path.basename(job.name)}.retry into "
-            f"{inbox_folder(job)}."
-        )
+    if job.state in ("failed", "cancelled"):
+        return how_to_go_on(job)
     if job.state == "queued" and pause:
         return pause
     if files := _awaited(job):
@@ -175,9 +174,27 @@ class StatusWriter(Subscriber):
             self._write_or_warn(job, value)
 
     def before_finish(self, job: Job) -> None:
-        if (name := self._outbox.fallback_name(job.name, job.id)) is not None:
-            log.warning("folder of the outbox is not usable", job_id=job.id, folder=job.name, instead=name)
-            job.name = name
+        """Write the last status, durably: where its place refuses it, in the outbox itself, under a name with the job's id.
+
+        Raises:
+            MachineError: `outbox-missing`; `outbox-unusable`: the outbox itself refuses every status.
+            OSError: the disk is at fault.
+        """
+        name = job.name
+        try:
+            self._write(job, durable=True)
+        except OSError as exc:
+            if not isinstance(exc, UnusableFolderError) and exc.errno in MACHINE_ERRNOS:
+                raise
+            job.name = fallback_name(name, job.id)
+            log.warning("place of a status not usable", job_id=job.id, name=name, instead=job.name, why=exc.strerror)
+            try:
+                self._write_in_outbox(job)
+            except (OSError, MachineError):
+                job.name = name
+                raise
+
+    def _write_in_outbox(self, job: Job) -> None:
         try:
             self._write(job, durable=True)
         except (FileNotFoundError, PermissionError, NotADirectoryError) as exc:
@@ -186,8 +203,10 @@ class StatusWriter(Subscriber):
                 f"{exc.filename}: {exc.strerror}.",
                 "Make the outbox available again; work resumes automatically.",
             ) from exc
-        except (IsADirectoryError, FileExistsError) as exc:  # a folder has the name of the status file
-            log.warning("status not written", job_id=job.id, error=str(exc))
+        except OSError as exc:
+            if exc.errno in MACHINE_ERRNOS:
+                raise
+            log.warning("status not written", job_id=job.id, error=str(exc))  # people put a folder in this place, too
 
     def job_finished(self, job: Job) -> None:
         self._written_at.pop(job.id, None)

@@ -1,4 +1,4 @@
-"""Checks the source files of jobs: reads from a job's history what it waits for, and words what a check has found."""
+"""Checks the source files of jobs: reads from a job's history which files it waits for, and writes the warnings of a check."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ async def recover_spool(state_machine: StateMachine, outbox: Outbox) -> int:
         remove_bulky_files(directory, KEPT_FAILED)  # a crash may have prevented this after the move
     delivering = frozenset(path.name for path in state_machine.spool.job_folders(state_machine.spool.ready(DELIVER)))
     for path in outbox.temporary_files(delivering):
-        _remove_leftover(path)
+        fs.discard(path)
     return interrupted
 
 

@@ -16,7 +16,8 @@ import structlog
 
 from daemon.config import Settings
 from daemon.jobs.record import FINISHED, JOB_ID
-from daemon.outbox.outbox import ENDINGS, Outbox
+from daemon.outbox.names import ENDINGS
+from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system import fs, subfolders
 
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 DAY_S = 86_400.0
 #: Most items removed in one pass, so that removing years of jobs does not delay the work.
 BATCH = 500
+#: Most files that cannot be removed that one line of the log names.
+TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -77,19 +80,27 @@ class Retention:
             items += select_surplus(
                 finished_results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb
             )
-        removed = sum(map(self._remove, items[:BATCH]))
+        removed, refused = 0, []
+        for item in items:  # one that cannot be removed, such as people's own, keeps no other
+            if removed == BATCH:
+                break
+            why = self._remove(item)
+            removed += not why
+            refused += why
         if items:
             log.info("retention", removed=removed, left=len(items) - removed)
+        if refused:
+            log.warning("retention failed", files=len(refused), first=refused[:TOLD])
         return removed
 
-    def _remove(self, item: Clearable) -> bool:
-        gone = True
+    def _remove(self, item: Clearable) -> list[str]:
+        """Remove an item; returns why what is left of it could not be removed."""
+        refused = []
         for name in item.results:
             try:
                 subfolders.remove_file(self._settings.paths.outbox, name)
             except OSError as exc:
-                log.warning("retention failed", path=name, error=str(exc))
-                gone = False
+                refused.append(f"{name}: {exc.strerror}")
         for path in item.paths:
             try:
                 if path.is_dir():  # renamed first, so that nobody sees a job that is partly removed
@@ -99,9 +110,8 @@ class Retention:
                 else:
                     fs.remove(path)
             except OSError as exc:
-                log.warning("retention failed", path=str(path), error=str(exc))
-                gone = False
-        return gone
+                refused.append(f"{path}: {exc.strerror}")
+        return refused
 
     def _jobs(self, name: str) -> Iterator[Clearable]:
         for directory in self._spool.job_folders(self._spool.root / name):

@@ -6,7 +6,11 @@ where a crash or a full disk comes in between, the job has failed all the same, 
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import deque
+from itertools import islice
+from typing import Any
 
 import structlog
 import yaml
@@ -15,17 +19,19 @@ from daemon.errors import AvatarError
 from daemon.events import Subscriber
 from daemon.jobs.parse import decode
 from daemon.jobs.record import Job
-from daemon.jobs.untrusted import printable, read_manifest
-from daemon.jobs.yaml_positions import document_texts
+from daemon.jobs.untrusted import read_manifest
+from daemon.jobs.yaml_positions import document_parts
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import inbox_folder, status_of
+from daemon.outbox.status_file import status_of
+from daemon.outbox.way_back import how_to_mend, returned_manifest
 from daemon.queue.spool import Spool
+from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
 #: Begins the lines that are added, and taken out again when the manifest comes back once more.
 MARK = "# avatard: "
-#: Longer manifests are not given back: to read them takes time in the event loop.
+#: Longer manifests are not given back.
 MAX_BYTES = 64 << 10
 _LINE = re.compile(r"\bline (\d+)\b")
 _SEPARATOR = re.compile(r"---\s*(#.*)?")
@@ -45,14 +51,15 @@ def with_error(data: bytes, document: int, error: str) -> bytes | None:
         text = decode(data)
     except AvatarError:
         return None
-    texts = [part for part in document_texts(text.replace("\r\n", "\n")) if not _is_empty(part)]
-    if document >= len(texts):
+    texts = (part for part in document_parts(text.replace("\r\n", "\n")) if not _is_empty(part[1]))
+    before, part = next(islice(texts, document, None), (0, ""))
+    if not part:
         return None
-    lines = texts[document].split("\n")
+    lines = part.split("\n")
     first = next(number for number, line in enumerate(lines) if line.strip())
     first += _SEPARATOR.fullmatch(lines[first]) is not None
     found = _LINE.search(error)
-    at = min(max(first, int(found[1]) - 1 if found else first), len(lines) - 1)
+    at = min(max(first, int(found[1]) - 1 - before if found else first), len(lines) - 1)
     # A comment inside a text would be spoken: it goes above the key that the line belongs to.
     while at > first and (not lines[at].strip() or lines[at][0] in " \t-]}"):
         at -= 1
@@ -81,30 +88,49 @@ def _value(lines: list[str]) -> object:
         return None
 
 
-def _how_to_mend(file: str, job: Job) -> str:
-    """What the status says of a manifest that was given back under a name."""
-    return (
-        f"{printable(file)}, beside this status, is your manifest, with what is wrong marked in it. Mend it, and move it into "
-        f"{inbox_folder(job)}: it runs again."
-    )
-
-
 class ManifestReturner(Subscriber):
-    """Gives manifests back when their jobs have failed by their own fault."""
+    """Gives manifests back when their jobs have failed by their own fault: in a thread, one after the other, since one file may
+    hold a thousand jobs that fail at once.
+    """
 
     def __init__(self, outbox: Outbox, spool: Spool) -> None:
         self._outbox = outbox
         self._spool = spool
+        self._failed: deque[tuple[Job, dict[str, Any]]] = deque()
+        self._wake = Wakeup()
 
     def job_finished(self, job: Job) -> None:
-        if job.state != "failed" or job.error is None or job.error.get("fault") != "job":
-            return
-        error = f"{job.error.get('message', '')} {job.error.get('hint', '')}".strip()
+        if job.state == "failed" and job.error is not None and job.error.get("fault") == "job":
+            self._failed.append((job, job.error))
+            self._wake.notify()
+
+    async def loop(self) -> None:
+        """Give back the manifests of jobs that fail, until cancelled."""
+        while True:
+            heard = self._wake.notifications
+            while self._failed:
+                await asyncio.to_thread(self._give_back, *self._failed.popleft())
+            await self._wake.wait(seen=heard)
+
+    def _give_back(self, job: Job, why: dict[str, Any]) -> None:
+        error = f"{why.get('message', '')} {why.get('hint', '')}".strip()
         try:
-            data = read_manifest(self._spool.folder_of(job), "manifest.yaml", MAX_BYTES)
-            if (marked := with_error(data, job.document, error)) is not None:
-                file = self._outbox.publish_manifest(job.name, job.id, marked)
+            # The jobs of one file share its copy by hard links.
+            with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
+                data = copy.read(MAX_BYTES + 1)
+            marked = with_error(data, job.document, error) if len(data) <= MAX_BYTES else None
+            if marked is not None:
+                file = self._present(job, marked) or self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:
-                    self._outbox.amend_status(job.name, {**status_of(job), "next": _how_to_mend(file, job)})
+                    self._outbox.amend_status(job.name, {**status_of(job), "next": how_to_mend(file, job)})
         except (AvatarError, OSError) as exc:
             log.warning("manifest not given back", job_id=job.id, error=str(exc))
+
+    def _present(self, job: Job, marked: bytes) -> str | None:
+        """Return the manifest that was given back when the job failed before, if nobody has changed it since."""
+        file = returned_manifest(self._outbox.root, job)
+        try:
+            same = file is not None and read_manifest(self._outbox.root, file, MAX_BYTES + len(marked)) == marked
+        except (AvatarError, OSError):
+            return None
+        return file if same else None

@@ -92,7 +92,7 @@ class _Order:
     given_up: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def patient(self) -> bool:
+    def waits_for_inbox(self) -> bool:
         """Whether to wait for the inbox while it cannot be looked at: it may hold the rest of a file."""
         return self.awaited is not None or self.must_stand
 
@@ -154,7 +154,7 @@ class SourceFiles:
             What was found; `unchecked` also where the inbox does not answer.
         """
         order = _Order(job, directory, accepted, awaited, must_stand, may_copy_late)
-        look = self._disk.run(self._timed, order)
+        look = self._disk.run(self._timed_check, order)
         if self._disk.busy_s > ANSWER_S:
             look.close()
             result = self._unchecked(order)
@@ -177,22 +177,22 @@ class SourceFiles:
         return order.accepted + self._settings.intake.companion_wait_s - self.clock()
 
     def _unchecked(self, order: _Order) -> SourceCheck:
-        """What is said where the inbox cannot be looked at."""
+        """Return the result of a check while the inbox cannot be read."""
         left_s = self._left_s(order)
-        wait_s = max(0.0, min(LOOK_S, left_s)) if order.patient else 0.0
+        wait_s = max(0.0, min(LOOK_S, left_s)) if order.waits_for_inbox else 0.0
         return SourceCheck(wait_s=wait_s, late=left_s <= 0, unchecked=True)
 
-    def _timed(self, order: _Order) -> SourceCheck:
+    def _timed_check(self, order: _Order) -> SourceCheck:
         began = self.clock()
         try:
             with self._mounted():  # else an empty mount point looks as if the files had been removed
-                result = self._find(order)
+                result = self._check_files(order)
         except MachineError:
             result = self._unchecked(order)
         result.took_s = self.clock() - began
         return result
 
-    def _find(self, order: _Order) -> SourceCheck:
+    def _check_files(self, order: _Order) -> SourceCheck:
         """Check the files of a job (see `check`); blocks while the inbox does not answer."""
         job, now, left_s = order.job, self.clock(), self._left_s(order)
         result, waits = SourceCheck(late=left_s <= 0), [0.0]
@@ -208,7 +208,7 @@ class SourceFiles:
             except (AvatarError, OSError) as exc:
                 if not isinstance(exc, AvatarError) or exc.code != "file-changing":  # the machine's fault
                     result.unchecked = True
-                    waits.append(LOOK_S if order.patient else 0.0)
+                    waits.append(LOOK_S if order.waits_for_inbox else 0.0)
                     continue
                 seen, left = None, LOOK_S
             else:

@@ -73,8 +73,8 @@ class Spool:
         return self.resting(job.state) / job.id
 
     def find_job(self, job_id: str) -> Path | None:
-        """Return the directory in which a job is on disk; None if it is nowhere. No job moves meanwhile: one that went back to an
-        earlier stage behind the look would be missed, and made once more.
+        """Return the directory in which a job is on disk; None if it is nowhere. No job moves meanwhile: a job that
+        moved to a folder that was searched already would be missed, and made twice.
         """
         with self._moving:
             return next((path for folder in self.folders()[3:] if (path := folder / job_id).is_dir()), None)

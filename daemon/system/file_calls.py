@@ -20,6 +20,9 @@ MANY = 12
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
+#: Errors of O_TMPFILE where the filesystem has no files without a name (NFS, SMB, some FUSE).
+_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+
 #: Paths below it use a descriptor of this process (`daemon/system/safe_open.py`, `daemon/intake/claim_folder.py`).
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -48,6 +51,24 @@ class Ops:
                 view = view[os.write(fd, view) :]
             if sync:
                 os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def write_unseen(self, path: Path, data: bytes) -> None:
+        """As `write`, flushed, but the file gets its name when it is whole, so that nobody can remove it before."""
+        try:
+            fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o660)
+        except OSError as exc:
+            if exc.errno not in _NO_UNNAMED:
+                raise
+            self.write(path, data)
+            return
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+            self.link_open(fd, path)
         finally:
             os.close(fd)
 

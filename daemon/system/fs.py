@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.system.file_calls import Ops
+from daemon.system.safe_open import open_below, opened_root
 
 #: Errors of link(2) on filesystems without hard links (FAT, some SMB and FUSE mounts).
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -50,11 +51,16 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def same_file(path: Path, info: os.stat_result) -> bool:
-    """Return whether `path` is the file of which `info` was read."""
+    """Return whether `path` is the file of which `info` was read. A mount is not, and is not touched: it may never answer."""
     try:
-        now = os.lstat(path)
+        with opened_root(path.parent) as folder:
+            point = open_below(folder, path.name, os.O_PATH | os.O_NOFOLLOW)
     except OSError:
         return False
+    try:
+        now = os.fstat(point)
+    finally:
+        os.close(point)
     return (now.st_dev, now.st_ino) == (info.st_dev, info.st_ino)
 
 
@@ -127,6 +133,17 @@ def _publish_by_link(temporary: Path, target: Path) -> bool:
 def remove(path: Path) -> None:
     """Remove a file or directory tree if it exists."""
     OPS.remove(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a temporary file, or an empty folder, from a place where other people may write. A folder that holds something is
+    left: it is none of ours, and may be too deep or too large to be removed.
+    """
+    with contextlib.suppress(OSError):
+        try:
+            OPS.unlink(path)
+        except (IsADirectoryError, PermissionError):  # POSIX allows both for a folder
+            os.rmdir(path)
 
 
 @contextlib.contextmanager

@@ -63,22 +63,29 @@ def is_short() -> bool:
 
 
 def process_memory_mb(pid: int) -> float:
-    """Return the resident memory of a process and its children, in MB (10^6 bytes); 0 for processes that are gone.
+    """Return the memory that a process and its children hold, in MB (10^6 bytes); 0 for processes that are gone.
 
-    What they share counts once.
+    What they share counts once. Pages of mapped files, such as a model's, are not counted: the kernel takes them back when
+    memory is short.
     """
-    return sum(map(_resident_bytes, [pid, *_child_pids(pid)])) / 1e6
+    return sum(map(_held_bytes, [pid, *_child_pids(pid)])) / 1e6
 
 
-def _resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process; a page that several processes share counts with its part."""
+def _held_bytes(pid: int) -> int:
+    """Return the memory that a process holds; a page that several processes share counts with its part."""
     folder = Path(f"/proc/{pid}")
-    with contextlib.suppress(OSError, ValueError, StopIteration):  # it ended, or the kernel was built without
-        lines = (folder / "smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if found := _sum_kb(folder / "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")):
+            return found
+    with contextlib.suppress(OSError, ValueError, IndexError):  # a kernel before 5.4, or built without smaps
+        return _sum_kb(folder / "status", ("RssAnon:", "RssShmem:", "VmSwap:"))
     return 0
+
+
+def _sum_kb(path: Path, names: tuple[str, ...]) -> int:
+    """Add the values, in KB, of some lines of a file of /proc; returns bytes."""
+    lines = (line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines())
+    return sum(int(line[1]) for line in lines if line and line[0] in names) * 1024
 
 
 def _child_pids(pid: int) -> list[int]:

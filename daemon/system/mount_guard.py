@@ -23,6 +23,7 @@ from daemon.errors import MACHINE_ERRNOS, MachineError
 from daemon.system import fs
 from daemon.system.json_files import replace_json
 from daemon.system.mounts import mount_of
+from daemon.system.safe_open import open_below, opened_root
 
 log = structlog.get_logger()
 
@@ -132,8 +133,11 @@ class MountGuard:
     def _read_mark(self) -> str | None:
         """Return the id in the folder; empty if a person created an empty file, None if there is no file."""
         try:
-            fd = os.open(self._folder / MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with opened_root(self._folder) as folder:
+                fd = open_below(folder, MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as exc:
+            if exc.errno == errno.EXDEV:
+                return _FOREIGN  # a mount, which may never answer
             if exc.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 return None
             if exc.errno == errno.EACCES and os.access(self._folder, os.R_OK | os.X_OK):
@@ -188,12 +192,20 @@ class MountGuard:
         those that are empty.
         """
         for name in (path, path.with_name(f".{MARK}.tmp")):
-            if name.is_dir() and not name.is_symlink():
+            if self._is_folder(name):
                 with contextlib.suppress(OSError):  # it is exchanged in this moment
                     fs.rename(name, path.with_name(f"{MARK}.{secrets.token_hex(4)}"))
         for moved in self._folder.glob(f"{MARK}.{'[0-9a-f]' * 8}"):
             with contextlib.suppress(OSError):  # it holds something
                 os.rmdir(moved)
+
+    def _is_folder(self, path: Path) -> bool:
+        try:
+            with opened_root(self._folder) as folder:
+                os.close(open_below(folder, path.name, os.O_PATH | os.O_DIRECTORY))
+        except OSError:
+            return False
+        return True
 
     def _missing_error(self, why: str) -> MachineError:
         self._confirmed = False

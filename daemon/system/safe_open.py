@@ -28,6 +28,11 @@ _NO_XDEV, _NO_SYMLINKS = 0x01, 0x04
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
+def is_ours(exc: OSError) -> bool:
+    """Return whether an error is one of this process or the whole machine, not of one file."""
+    return exc.errno in _OURS
+
+
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
@@ -181,7 +186,7 @@ def open_file_below(folder_fd: int, path: str, shown: str = "") -> int:
 def explain_open_error(exc: OSError, relative: str) -> Exception:
     """Convert an OSError into an error about one dropped file; an error about the machine is returned unchanged."""
     number = exc.errno
-    if number in _OURS:
+    if is_ours(exc):
         return exc
     if number == errno.ENOENT:
         return JobError("file-missing", f"{relative} is not there.", "Put it next to the manifest.")

@@ -156,7 +156,7 @@ class Lane:
             slot.job, slot.cancelled, slot.idle_since = None, False, time.monotonic()
 
     def _next_ticket(self, slot: Slot) -> Ticket | None:
-        """Choose a job for a slot. A slot without a process leaves it to one whose process stands ready, or will soon."""
+        """Choose a job for a slot. A slot without a process gets none while another slot's process is ready, or will be soon."""
         now = time.monotonic()
         ready = any(other.is_ready(now) for other in self._others(slot))
         return None if ready and not slot.worker.alive else self._choose(slot, now)
@@ -190,17 +190,17 @@ class Lane:
     async def _wait_for_change(self, slot: Slot) -> None:
         """Wait for a change, a delayed job, or the end of a pause; end an idle worker."""
         if not self._is_paused() and not any(other.job for other in self.slots) and not self._has_jobs():
-            self._end_pause()  # the pause is over, and no job is left whose success would end it
+            self._end_pause()  # the pause has expired, and no job is left whose success would end it
         due, pause = self.state_machine.ready_queue.next_due(), self.pause
         now = time.monotonic()
         moments = [REST_S, due - now if due else 0.0, pause.until - now if pause else 0.0]
         moments += [since + SOON_S - now for other in self.slots if (since := other.preloading_since) is not None]
-        # A moment in the past gave this lane no work, so it is no reason to check again.
+        # A moment in the past needs no other check: this lane was checked after it.
         await self.state_machine.changed.wait(min(moment for moment in moments if moment > 0) + TICK_S)
-        await self._end_or_renew(slot)
+        await self._end_or_preload(slot)
 
-    async def _end_or_renew(self, slot: Slot) -> None:
-        """End an idle worker that need not stand ready; load anew what one that stood ready took with it."""
+    async def _end_or_preload(self, slot: Slot) -> None:
+        """End an idle worker that keeps no preloaded model; preload again after a worker that kept one has ended."""
         kept = slot is self.slots[0] and bool(self._preloads())
         idle = time.monotonic() - slot.idle_since
         if slot.worker.alive:
@@ -208,7 +208,7 @@ class Lane:
                 slot.succeeded = False
                 await slot.worker.stop()
         elif kept and slot.succeeded and not self._is_paused():
-            # Only after a job was done: what ends the process while it loads would do so again and again.
+            # Only after a successful job: a model that ends the process while it loads would end each new one.
             slot.to_preload, slot.succeeded = self._preloads(), False
 
     async def _run_job(self, slot: Slot, ticket: Ticket) -> None:
@@ -232,8 +232,8 @@ class Lane:
                 stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),
             )
-        except ElsewhereError as told:
-            self._routes.learn(job, ticket.stage, told.engine)
+        except ElsewhereError as exc:
+            self._routes.learn(job, ticket.stage, exc.engine)
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             else:

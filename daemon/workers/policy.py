@@ -61,7 +61,7 @@ def choose_cpu(queues: Mapping[Stage, Waiting], long: int, processes: int, ahead
         queues: the stages that have a job to give.
         long: workers that run a long stage now; of several workers, one stays free for short stages.
         processes: workers of the lane.
-        ahead: jobs that wait for their voice and the movement of the mouth.
+        ahead: jobs that wait for the lanes between the stages of the cpu lane.
     """
 
     def best(turn: Turn) -> Stage | None:

@@ -239,7 +239,7 @@ class WorkerProcess:
                     self._on_notice(message)
 
     async def preload(self, stage: str) -> float:
-        """Have the worker load what a stage needs, and start it if it does not run. One that knows no such message is left alone.
+        """Have the worker load what a stage needs, and start it if it does not run. Does nothing if it cannot preload.
 
         Returns:
             The seconds that took.
@@ -300,7 +300,7 @@ class WorkerProcess:
             )
 
     def memory_mb(self) -> float:
-        """Return the resident memory of the process and its children, in MB (10^6 bytes); what they share counts once."""
+        """Return the memory that the process and its children hold: see `process_memory_mb`."""
         return 0.0 if self.pid is None else process_memory_mb(self.pid)
 
     async def _collect_death(self) -> WorkerDied:

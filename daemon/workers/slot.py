@@ -9,7 +9,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.workers.process import WorkerProcess
 
-#: For how long a process that loads a stage counts as ready soon, in s: after that another slot takes the next job.
+#: How long a process that preloads counts as soon ready, in s; after that another slot takes the next job.
 SOON_S = 5.0
 
 

@@ -16,12 +16,14 @@ Grid = npt.NDArray[np.float32]
 _LEAVES = 0.14
 #: The lid's own surface ends above its crease: from there on, and over which way, in eye widths.
 _OVER_FOLD = (0.02, 0.1)
+#: Nor does it reach the brow, or hair that crosses the socket: from where on, and over which way, of the height that unfolds.
+_UNDER_BROW = (0.55, 0.45)
 #: How much of each colour, BGR, the crease takes away: skin is red where it is in shade.
 _CREASE_COLOUR = (1.1, 1.1, 0.85)
 #: How much of the crease is gone, and how far the skin above it follows the lid's edge, when the eye is closed.
 _FLATTENS, _FOLLOWS = 0.5, 0.3
 #: How much brighter the closed lid is in its middle, and how much darker it gets toward its edge.
-_BULGE, _TO_LASHES = 0.06, 0.1
+_BULGE, _TO_LASHES = 0.09, 0.1
 #: How far the upper lid closes over the lower one, in eye widths.
 _OVERLAP = 0.035
 #: Below the lower lid the skin follows within this fraction of the eye's width.
@@ -93,6 +95,7 @@ class BlinkPainter:
         height = np.maximum(-lid.below, 0) / lid.unfolds
         over = (-lid.below - lid.fold) / lid.eye_width
         share = leaves * (1 - _step((over - _OVER_FOLD[0]) / _OVER_FOLD[1]))
+        share *= 1 - _step((height - _UNDER_BROW[0]) / _UNDER_BROW[1])
         single = lid.stray * (leaves * (1 - _step((height - 0.9) / 0.4)))
         return np.maximum(share, single) * lid.side
 

@@ -39,9 +39,9 @@ from stages.encode.torch_sampler import TorchSampler, samples_on_gpu
 from stages.face.backdrop import load_backdrop
 from stages.face.placement import Placement
 from stages.face.rig.expressions import JAW, lower_closes, pucker_lowers
-from stages.face.rig.extend import Inner
 from stages.face.rig.grid import CellBlock
 from stages.face.rig.head_bounds import REACH, Zoom, within_reach
+from stages.face.rig.matting.extend import Inner
 from stages.face.rig.rig import Rig, load_rig
 from stages.face.sampling import on_colours, sample
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
@@ -290,6 +290,7 @@ class Composer:
         visible = opening.visible() if speaking > 0 else None
         if visible is not None or closed > 0:
             mixed = cv2.cvtColor(lips, cv2.COLOR_BGRA2BGR).astype(np.float32)
+            self._interior.hide_teeth(opening, mixed, closed)
             self._interior.draw_contact(opening, mixed, closed)
             self._interior.shade_lips(opening, mixed, speaking)
             self._interior.fade_line(opening, mixed, _rounded(parameters) * speaking)

@@ -100,7 +100,7 @@ def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
         "vcodec": options.encoder.name,
         "pix_fmt": output_format.pixel_format,
         "acodec": output_format.audio_encoder,
-        "format": output_format.name,
+        "format": output_format.muxer or output_format.name,
         "r": rate,
         "g": max(1, round(options.fps * _SEEK_S)),
         **_COLOUR_TAGS,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.encode.planes import BLACK, NEUTRAL, PlanarFrame, halve, halved, to_ycc
-from stages.face.rig.matte import Matte, background_share
+from stages.face.rig.matting.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]

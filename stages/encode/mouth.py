@@ -22,10 +22,14 @@ _TONGUE_FOLLOWS, _TONGUE_LIFT = 0.66, 0.16
 #: Rounded lips cover the lower teeth by so many units more, and shade the upper ones by so much; a wide opening, of a jaw that is
 #: down by the double of `_SMALL` units, by the fraction `_LIT` less.
 _HIDES, _ROUND_DARKENS, _SMALL, _LIT = 0.17, 0.35, 0.14, 0.4
+#: A gap up to which less light falls on the upper teeth, units, and the least light.
+_SLIT, _SLIT_LIGHT = 0.05, 0.3
 #: The line between shut lips beside a rounded opening is lightened by this part.
 _FADES = 0.85
 #: The contact line of closed lips fades within so many units of the corners.
 _LINE_ENDS = 0.14
+#: Gap of lips that touch, and how far from their line a rest of the picture's teeth may be seen; units.
+_TOUCHING, _TEETH_REST = 0.02, 0.05
 #: Exponents of the shade per channel, BGR: shade inside a mouth is warm, so blue darkens more than red.
 _WARMTH = np.array([1.2, 1.08, 0.85], np.float32)
 
@@ -115,10 +119,12 @@ class MouthOpening:
         return np.nonzero((side > 0) & (side < 1) & (self.softness < 1))
 
     def cover(self) -> FloatArray:
-        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically."""
-        rows = self.rows()
-        overlap = np.minimum(rows + 0.5, self.lower) - np.maximum(rows - 0.5, self.upper)
-        return np.asarray(np.clip(overlap, 0, 1), np.float32)
+        """The fraction of each pixel that lies between the lips, [height, width]; exact vertically, in thirds across."""
+        rows, found = self.rows(), np.float32(0)
+        for aside in (-1, 0, 1):
+            upper, lower = (_between_columns(edge, aside) for edge in (self.upper, self.lower))
+            found = found + np.clip(np.minimum(rows + 0.5, lower) - np.maximum(rows - 0.5, upper), 0, 1)
+        return np.asarray(found / 3, np.float32)
 
 
 class InteriorPainter:
@@ -157,6 +163,9 @@ class InteriorPainter:
         self._over(seen, "jaw", opening, head, drop - rise + _HIDES * unit * rounded)
         seen *= _shade_of(shade, self._warm)
         light = _shade_of(shade, self._on_teeth) * np.float32(1 - _ROUND_DARKENS * rounded * (1 - _LIT * wide))
+        # Through a slit between lips that meet, no light falls on the teeth.
+        slit = np.clip((opening.lower - opening.upper) / (_SLIT * unit), _SLIT_LIGHT, 1)
+        light = light * slit.astype(np.float32)[None, :, None]
         self._over(seen, "skull", opening, head, 0.0, light)
         return seen
 
@@ -214,6 +223,27 @@ class InteriorPainter:
             near = np.sqrt(np.clip(1 - np.abs(from_line), 0, 1)) * (amount * fade).astype(np.float32)
             box += on_colours(near) * lighter
 
+    def hide_teeth(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
+        """Darken what is brighter than both lips along the line at which they touch, in place: a rest of the picture's teeth."""
+        unit = np.float32(self._frame.unit)
+        inside = np.flatnonzero((opening.softness < 1) & (opening.lower - opening.upper < _TOUCHING * unit))
+        reach = max(round(_TEETH_REST * self._frame.unit), 2)
+        if closed <= 0 or not len(inside):
+            return
+        middle = opening.middle[inside] - opening.top
+        top = max(math.floor(float(middle.min())) - reach, 0)
+        bottom = min(math.ceil(float(middle.max())) + reach + 1, len(lips))
+        if bottom <= top:
+            return
+        from_line = (np.arange(top, bottom, dtype=np.float32)[:, None] - middle) / np.float32(reach)
+        ends = (np.clip(np.round(middle + way), top, bottom - 1).astype(int) for way in (-reach, reach))
+        above, below = (blur(lips[row, inside][None], max(0.02 * self._frame.unit, 1.0)) for row in ends)
+        down = np.clip(from_line / 2 + 0.5, 0, 1)[..., None]
+        box = lips[top:bottom, inside]
+        darker = np.minimum(above + down * (below - above) - box, 0)
+        near = np.clip(2 - 2 * np.abs(from_line), 0, 1) * np.float32(closed)
+        lips[top:bottom, inside] = box + on_colours(near) * darker
+
     def draw_contact(self, opening: MouthOpening, lips: FloatArray, closed: float) -> None:
         """Draw the dark contact line of lips that are apart in the picture and closed in this frame, in place."""
         if closed <= 0:
@@ -270,6 +300,14 @@ def _shade_of(shade: FloatArray, table: FloatArray) -> FloatArray:
     """What is left of each channel in a shade, 0 to 1 [height, width]: [height, width, 3]. Powers of each pixel take long."""
     level = np.asarray(cv2.convertScaleAbs(shade, alpha=255), np.uint8)
     return np.asarray(cv2.LUT(on_colours(level), table), np.float32)
+
+
+def _between_columns(edge: FloatArray, aside: int) -> FloatArray:
+    """An edge a third of a column to the left (-1) or to the right (1)."""
+    if not aside or len(edge) < 2:
+        return edge
+    beside = np.concatenate([edge[:1], edge[:-1]]) if aside < 0 else np.concatenate([edge[1:], edge[-1:]])
+    return np.asarray(edge + (beside - edge) / 3, np.float32)
 
 
 def _even(first: float, last: float, side: int) -> tuple[int, int]:

@@ -21,8 +21,10 @@ from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
-from stages.face.rig.extend import Inner, extend
-from stages.face.rig.matte import Matte, split_person
+from stages.face.rig.matting.extend import Inner, extend
+from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.matte import Matte
+from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
@@ -30,7 +32,7 @@ from stages.facts import FaceFacts
 Picture = npt.NDArray[np.uint8]
 
 _VERSION = 1
-_SMALL_OUTPUT_PX = 96
+SMALL_OUTPUT_PX = 96
 _REPAIRED = (
     "Part of the head was not recognised as part of the person and was added; look at the outline of the head. "
     "A picture in which the person stands out from the background helps."
@@ -75,13 +77,14 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture, Matte | None]:
     Returns:
         The result, its portrait decoded, RGB uint8 [height, width, 3], and the portrait's matte, if it was made now.
     """
+    draws = ctx.manifest.kind_of_job.draws  # else these keys are not used, and a warning says so
     options = PictureOptions(
         ctx.manifest.face,
         ctx.manifest.size,
         ctx.manifest.aspect,
         ctx.manifest.fit,
-        ctx.manifest.background != "keep",
-        ctx.manifest.quality == "draft",
+        draws and ctx.manifest.background != "keep",
+        draws and ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
     picture, cache = ctx.source("image"), ctx.settings.paths.cache
@@ -123,7 +126,8 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     if frame.extended:
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         person = shared_landmarker().person_mask(portrait)
-        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins)
+        skin = forehead_colour(portrait, landmarks)
+        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
@@ -176,7 +180,7 @@ def _cautions(options: PictureOptions, face: Face, count: int, eyes: Eyes) -> li
                 f"The picture shows {count} faces; the most prominent one is used. Set `face` to choose another.",
             )
         )
-    if face.box[2] < _SMALL_OUTPUT_PX and not options.draft:
+    if face.box[2] < SMALL_OUTPUT_PX and not options.draft:
         found.append(
             Caution(
                 "face-small",

@@ -6,6 +6,7 @@ Reads `speech.wav` and `timing.json`; writes `motion.npz`. With the engine `muse
 
 from __future__ import annotations
 
+from daemon.errors import MachineError
 from stages.context import Context, Facts
 
 
@@ -16,12 +17,20 @@ def run(ctx: Context) -> Facts:
         UnknownError: `speech-unreadable` or `timing-unreadable`: an artifact is damaged; the tts stage must run again.
         JobError, MachineError: see `stages.musetalk.paint.paint_mouths` and `choose_engine`.
     """
-    from stages.lipsync.choose import check_availability, choose_engine
+    from stages.lipsync.choose import check_availability, choose_engine, choose_without_gpu
     from stages.lipsync.motion import make_motion_track
 
-    choice = choose_engine(ctx.settings.stages.lipsync.engine, lambda engine: check_availability(engine, ctx.settings))
+    asked = ctx.settings.stages.lipsync.engine
+    choice = choose_engine(asked, lambda engine: check_availability(engine, ctx.settings))
     ctx.use_engine(choice.engine.name)
-    return {"engine": choice.engine.name, "why": choice.why, **make_motion_track(ctx, choice.engine)}
+    try:
+        facts = make_motion_track(ctx, choice.engine)
+    except MachineError as exc:
+        if exc.code != "gpu-unusable" or asked != "auto":
+            raise
+        choice = choose_without_gpu(exc.message)
+        facts = make_motion_track(ctx, choice.engine)
+    return {"engine": choice.engine.name, "why": choice.why, **facts}
 
 
 def release() -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from daemon.config import Settings
 from daemon.errors import MachineError
@@ -13,6 +14,9 @@ from stages.lipsync.engines.base import LipsyncEngine
 from stages.lipsync.registry import ENGINES
 from stages.model_files.catalogue import check_model_files
 
+if TYPE_CHECKING:
+    from stages.gpu.probe import CudaProbe
+
 
 @dataclass(frozen=True)
 class EngineAvailability:
@@ -20,12 +24,12 @@ class EngineAvailability:
 
     Attributes:
         packages: whether the engine's packages are installed.
-        gpu: whether CUDA can be used; False, without a check, if anything else is missing.
+        gpu: what a trial of the GPU gave; None, without a trial, if anything else is missing.
         model_problem: the first model file that is missing or damaged, and what is wrong; empty if all are usable.
     """
 
     packages: bool
-    gpu: bool
+    gpu: CudaProbe | None
     model_problem: str
 
 
@@ -53,11 +57,18 @@ def choose_engine(asked: str, check: Callable[[LipsyncEngine], EngineAvailabilit
     unfit = []
     for engine in ENGINES.values():
         if engine.models:
-            if not (why := _reason_against(engine, check(engine))):
-                return EngineChoice(engine, "its model files are complete and a CUDA GPU can be used")
+            availability = check(engine)
+            if not (why := _reason_against(engine, availability)):
+                found = availability.gpu.words if availability.gpu else "nothing is missing"
+                return EngineChoice(engine, f"its model files are complete, and there is a CUDA GPU: {found}")
             unfit.append(why)
+    return choose_without_gpu(*unfit)
+
+
+def choose_without_gpu(*why: str) -> EngineChoice:
+    """Choose the engine that needs neither a GPU nor model files. `why`: what speaks against the others."""
     plain = next(engine for engine in ENGINES.values() if not engine.models)
-    return EngineChoice(plain, "; ".join(["it needs no model files", *unfit]))
+    return EngineChoice(plain, "; ".join(["it needs no model files", *why]))
 
 
 def _choose_named(engine: LipsyncEngine, check: Callable[[LipsyncEngine], EngineAvailability]) -> EngineChoice:
@@ -70,8 +81,11 @@ def _choose_named(engine: LipsyncEngine, check: Callable[[LipsyncEngine], Engine
             f"config.yaml asks for the engine {engine.name}, but {' or '.join(engine.packages)} is not installed.",
             f"{how_to_install_extra(engine.extra)} Or set `stages.lipsync.engine: auto`.",
         )
-    where = "on the GPU" if availability.gpu else "on the CPU, which is slow, because no CUDA GPU can be used"
-    return EngineChoice(engine, f"config.yaml asks for it; it runs {where}")
+    if availability.gpu is None or _is_there(availability.gpu):
+        return EngineChoice(engine, "config.yaml asks for it")
+    return EngineChoice(
+        engine, f"config.yaml asks for it; it runs on the CPU, which is slow, because {availability.gpu.words}"
+    )
 
 
 def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> str:
@@ -80,9 +94,14 @@ def _reason_against(engine: LipsyncEngine, availability: EngineAvailability) -> 
         return f"the model files of {engine.name} are not complete ({availability.model_problem})"
     if not availability.packages:
         return f"{engine.name} needs {' or '.join(engine.packages)}, which is not installed"
-    if not availability.gpu:
-        return f"{engine.name} would be slow, because no CUDA GPU can be used"
+    if availability.gpu is not None and not _is_there(availability.gpu):
+        return f"{engine.name} would be slow, because {availability.gpu.words}"
     return ""
+
+
+def _is_there(gpu: CudaProbe) -> bool:
+    """True if it is usable, or busy: the models of other stages are unloaded for it, and a job waits for other programs."""
+    return gpu.state in ("usable", "busy")
 
 
 def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvailability:
@@ -97,11 +116,11 @@ def check_availability(engine: LipsyncEngine, settings: Settings) -> EngineAvail
     )
     packages = all(importlib.util.find_spec(name) for name in engine.packages)
     return EngineAvailability(
-        packages, gpu=packages and not model_problem and _cuda_is_available(), model_problem=model_problem
+        packages, gpu=_probe_gpu() if packages and not model_problem else None, model_problem=model_problem
     )
 
 
-def _cuda_is_available() -> bool:
-    import torch
+def _probe_gpu() -> CudaProbe:
+    from stages.gpu.probe import probe_cuda
 
-    return torch.cuda.is_available()
+    return probe_cuda()

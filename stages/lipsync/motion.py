@@ -106,6 +106,7 @@ def _from_phones(
     duration = float(audio.duration)
     segments = mouth_from_phones.segments_of(phones, duration)
     course = mouth_from_phones.blend_visemes(segments, duration)
+    mouth_from_phones.round_with_lips(course)
     mouth_from_phones.scale_jaw_by_loudness(course, audio)
     mouth = mouth_from_phones.to_frames(mouth_from_phones.smooth_columns(course), frames, fps)
     mouth_from_phones.rest_in_pauses(mouth, segments, fps)

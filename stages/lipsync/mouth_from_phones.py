@@ -32,11 +32,13 @@ _REACH_S = 0.3
 _REST_S = 0.20
 #: Minimum pause with a breath at its end, duration of the breath (s, s), and the lips' shape during it.
 _BREATH_LEAST_S, _BREATH_S = 0.22, 0.60
-_BREATH_SHAPE = {"jaw": 0.16, "round": 0.20, "pucker": 0.42}
+_BREATH_SHAPE = {"jaw": 0.17, "round": 0.26, "pucker": 0.40}
 _JAWS = [MOUTH.index(name) for name in ("jaw", "round")]
-_JAW, _ROUND_JAW, _SEAL = *_JAWS, MOUTH.index("seal")
+_JAW, _ROUND_JAW, _SEAL, _PUCKER = *_JAWS, MOUTH.index("seal"), MOUTH.index("pucker")
 _ROUND = [MOUTH.index(name) for name in ("wide", "pucker")]
 _CLOSE = MOUTH.index("close")
+#: Pucker from which the lips are a ring.
+_RING = 0.5
 #: How far a touch closes a mouth that is open in the picture; for a touch of the teeth, the picture's own must stay visible.
 _TOUCH_CLOSE = {"lips": 1.0, "teeth": 0.75}
 #: Time in which the lips meet before a touch, and part after it. s
@@ -115,6 +117,14 @@ def _firmness(viseme: Viseme) -> FloatArray:
 
 def _target(segment: VisemeSegment) -> FloatArray:
     return np.array([segment.viseme.shape.get(name, 0.0) for name in MOUTH], np.float32) * segment.strength
+
+
+def round_with_lips(mouth: FloatArray) -> None:
+    """Let the jaw open puckered lips roundly, in place: between "oo" and another sound, too, they are a ring."""
+    part = np.clip(mouth[:, _PUCKER] / _RING, 0, 1)
+    moved = mouth[:, _JAW] * part * part * (3 - 2 * part)
+    mouth[:, _ROUND_JAW] += moved
+    mouth[:, _JAW] -= moved
 
 
 def scale_jaw_by_loudness(mouth: FloatArray, audio: AudioFeatures) -> None:

@@ -18,6 +18,8 @@ from typing import Literal
 
 from stages.model_files.wire_format import read_fields
 
+#: A PyTorch file of the format before 1.6 begins so: the pickled number 0x1950a86a20f9469cfc6c. Source: torch.serialization
+_OLD_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 FileState = Literal["good", "other", "damaged", "missing"]
 
 MIT, APACHE = "MIT", "Apache-2.0"
@@ -167,11 +169,17 @@ def find_damage(path: Path) -> str:
             return _onnx_damage(path)
         if path.name.endswith(MODEL_CARD):  # it has a prefix while it is being copied
             return "" if path.read_text(encoding="utf-8").strip() else "it is empty"
-        if not zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(path) and not _is_old_pytorch_file(path):
             return "it is not a PyTorch file, or it is truncated"
     except (OSError, ValueError) as exc:
         return f"it cannot be read ({exc})"
     return ""
+
+
+def _is_old_pytorch_file(path: Path) -> bool:
+    """True for PyTorch's format before 1.6, which has no directory: whether it is whole is seen when it is read."""
+    with path.open("rb") as stream:
+        return stream.read(len(_OLD_PYTORCH)) == _OLD_PYTORCH
 
 
 def _onnx_damage(path: Path) -> str:

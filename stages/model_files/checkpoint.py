@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from daemon.errors import MachineError
 def read_checkpoint(path: Path, boxes: Sequence[str], hint: str) -> Any:
     """Read a PyTorch file that contains only tensors, plain values and objects of known classes.
 
-    Tensors are memory-mapped from the file.
+    Tensors are memory-mapped from the file, except from one of PyTorch's format before 1.6.
 
     Args:
         path: the file.
@@ -28,7 +29,7 @@ def read_checkpoint(path: Path, boxes: Sequence[str], hint: str) -> Any:
     known: list[Any] = [(type(name.rpartition(".")[2], (), {}), name) for name in boxes]
     try:
         with torch.serialization.safe_globals(known):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as exc:
         raise foreign_model_error(
             path, "it contains more than tensors, and code in model files is not run", hint

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from daemon.errors import TRIED_AGAIN, UnknownError
+from stages.media.read_ahead import read_ahead
 from stages.media.resample import resample
 from stages.media.wav import WavError, WavReader, open_wav
 from stages.musetalk.audio_windows import WINDOW, gather_windows, position_table, step_count, window_starts
@@ -77,7 +78,10 @@ class AudioEncoder:
     @torch.inference_mode()
     def tokens(self, speech: SpeechReader, frames: int, fps: Fraction, batch: int) -> Iterator[Tensor]:
         """Yield the tokens of all frames in groups of up to `batch` frames, [n, 50, 384]; at most a minute is in memory."""
-        pieces = speech.pieces()
+        # Resampling half a minute takes as long as painting fifty frames on a large GPU.
+        pieces = read_ahead(speech.pieces())
+        # At once, as each copy from memory that is not pinned waits for all work on the device.
+        on_device = torch.from_numpy(window_starts(0, frames, fps)).to(self._device)
         held, offset = torch.zeros(0, 5, 384, device=self._device), 0
         for first in range(0, frames, batch):
             starts = window_starts(first, min(first + batch, frames), fps)
@@ -85,4 +89,4 @@ class AudioEncoder:
                 held = torch.cat([held, self.hidden_states(piece)])
             done = max(int(starts[0]) - offset, 0)  # no later frame needs the steps before
             held, offset = held[done:], offset + min(done, len(held))
-            yield gather_windows(held, starts, offset) + self._positions
+            yield gather_windows(held, on_device[first : first + batch], offset) + self._positions

@@ -31,10 +31,11 @@ def window_starts(first: int, last: int, fps: Fraction, lead: int = LEAD) -> npt
     return np.array([math.floor(frame * STEPS_PER_S / fps) for frame in range(first, last)], np.int64) - lead
 
 
-def gather_windows(hidden: Tensor, starts: npt.NDArray[np.int64], offset: int = 0) -> Tensor:
+def gather_windows(hidden: Tensor, starts: Tensor | npt.NDArray[np.int64], offset: int = 0) -> Tensor:
     """Gather the windows, [frames, 50, 384], from hidden states, [steps, 5, 384], whose first step is number `offset`.
 
-    Tokens are ordered by time and then by layer. Steps outside of `hidden` are zeros.
+    `starts` is the first step of each window; a tensor is on the device of `hidden`. Tokens are ordered by time, then by layer.
+    Steps outside of `hidden` are zeros.
     """
     steps = torch.as_tensor(starts, device=hidden.device)[:, None] + torch.arange(WINDOW, device=hidden.device) - offset
     inside = (steps >= 0) & (steps < hidden.shape[0])

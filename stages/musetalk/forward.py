@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stages.musetalk.device import network_switches
 from stages.musetalk.networks.unet import UNet
 from stages.musetalk.networks.vae import Vae
 
@@ -64,12 +65,13 @@ class ForwardPass:
     @torch.inference_mode()
     def _record(self) -> None:
         """Record the graph. If that fails for another reason than memory, passes are computed eagerly."""
+        current = torch.cuda.current_stream(self.device)
         side = torch.cuda.Stream(self.device)
-        side.wait_stream(torch.cuda.current_stream(self.device))
+        side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UP):
                 self._compute()
-        torch.cuda.current_stream(self.device).wait_stream(side)
+        current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         try:
             # "thread_local": calls of other threads must not disturb the recording.
@@ -77,13 +79,15 @@ class ForwardPass:
                 self._made = self._compute()
             self._graph, self.execution = graph, "CUDA graph"
         except RuntimeError as exc:
+            torch.cuda.set_stream(current)  # torch leaves its recording's stream current when the recording fails
             torch.cuda.synchronize(self.device)  # raises if the GPU failed, and not only the recording
             if memory := find_out_of_memory(exc):
                 raise memory from exc
             self.execution = f"eager: {str(exc).splitlines()[0][:120]}"
 
     def _compute(self) -> tuple[Tensor, Tensor]:
-        decoded = self._vae.decode(self._unet(self._latents, self._tokens)).float()
+        with network_switches():
+            decoded = self._vae.decode(self._unet(self._latents, self._tokens)).float()
         patches = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         spread = (patches.amax(dim=(2, 3)) - patches.amin(dim=(2, 3))).amax(dim=1)
         good = decoded.isfinite().flatten(1).all(dim=1) & (spread > _FLAT)

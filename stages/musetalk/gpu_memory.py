@@ -19,6 +19,8 @@ FRAME_NUMBERS = 3 * 256 * 256 * 256 * 5 // 4
 _AUDIO_ENCODER_BYTES = 200 * MB
 #: The driver's context and the libraries' code, which PyTorch does not count. It differs by GPU; this is a large GPU's.
 _CONTEXT_BYTES = 600 * MB
+#: Budget without a setting: so many bytes, or this part of the GPU's memory where that is more.
+_LEAST_BUDGET, _BUDGET_PART = 5_600_000_000, 0.4
 #: Maximum batch on a CPU and on a GPU: more frames per pass are hardly faster.
 _MOST_CPU, _MOST_CUDA = 4, 64
 
@@ -50,6 +52,14 @@ def read_by_nvml(uuid: str) -> GpuMemory | None:
     return None
 
 
+def choose_budget(memory: GpuMemory | None) -> int:
+    """Choose how many bytes of a GPU to use at most where the settings leave it open: on a large GPU more frames fit into a pass.
+
+    The rest is for the other networks of this process, such as XTTS's 4 GB, and for other programs.
+    """
+    return max(_LEAST_BUDGET, int(_BUDGET_PART * memory.total)) if memory else _LEAST_BUDGET
+
+
 def choose_batch(dtype: torch.dtype, weight_numbers: int, budget: int, memory: GpuMemory | None) -> int:
     """Choose the number of frames per pass, a power of two.
 
@@ -72,10 +82,17 @@ def limit_gpu_memory(placement: Placement, budget: int) -> None:
     Larger allocations fail as out of memory: libraries then choose a smaller workspace, or the batch is halved.
     """
     if placement.device.type == "cuda":
-        total = read_gpu_memory(placement.device).total
-        allowed = torch.cuda.memory_reserved(placement.device) + budget - _CONTEXT_BYTES
+        # The driver's total is what PyTorch multiplies the fraction by; NVML gives the whole GPU's where this is a slice of it.
+        total = torch.cuda.mem_get_info(placement.device)[1]
+        allowed = torch.cuda.memory_reserved(placement.device) + max(budget - _CONTEXT_BYTES, 0)
         torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), placement.device)
         torch.cuda.reset_peak_memory_stats(placement.device)
+
+
+def lift_memory_limit(placement: Placement) -> None:
+    """Undo `limit_gpu_memory`: the other networks of this process may use the GPU's memory again."""
+    if placement.device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(1.0, placement.device)
 
 
 def memory_report(placement: Placement) -> dict[str, int]:

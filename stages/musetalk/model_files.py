@@ -17,10 +17,13 @@ _SHARED = (
                   334_643_276, "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815"),
         ModelFile("sd-vae/diffusion_pytorch_model.bin", *_VAE, "diffusion_pytorch_model.bin",
                   334_707_217, "1b4889b6b1d4ce7ae320a02dedaeff1780ad77d415ea0d744b476155c6377ddc"),
+        ModelFile("sd-vae-ft-mse/diffusion_pytorch_model.safetensors"),  # forks keep it under its own name
+        ModelFile("sd-vae-ft-mse/diffusion_pytorch_model.bin"),
     )),
     ModelPart("vae_config", "its shape", MIT, (
         ModelFile("sd-vae/config.json", *_VAE, "config.json",
                   547, "92d3dfb746fca211a2c9e019e285f8597412211728dce3c5bcf4eda0f2d62e7e"),
+        ModelFile("sd-vae-ft-mse/config.json"),
     )),
     ModelPart("whisper", "Whisper tiny, whose encoder hears the sound", APACHE, (
         ModelFile("whisper/model.safetensors", *_WHISPER, "model.safetensors",

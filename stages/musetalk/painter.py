@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from daemon.errors import MachineError, UnknownError
 from stages.musetalk import gpu_memory
 from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.blend import SIDE
-from stages.musetalk.device import Placement, choose_placement, device_errors
+from stages.musetalk.device import Placement, choose_placement, device_errors, network_switches
 from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks import weights
 from stages.musetalk.networks.unet import UNet
@@ -28,6 +29,7 @@ Patches = npt.NDArray[np.uint8]
 
 #: First row of the crop that is masked for the network, which paints it.
 _MASKED_FROM = SIDE // 2
+_BROKEN_HINT = "Check its files with `avatar models verify musetalk`, or set `stages.lipsync.engine: warp`."
 
 
 class Painter:
@@ -36,7 +38,7 @@ class Painter:
     Attributes:
         audio_encoder: makes the tokens from speech.
         placement: device and number type; float32 after a patch had to be painted again.
-        batch: frames per pass; halved when memory does not suffice.
+        batch: frames per pass; halved when memory does not suffice, until the next video.
         repainted: number of incorrect patches that were painted again in float32.
     """
 
@@ -44,16 +46,15 @@ class Painter:
         """Take over loaded networks and move them to their device, channels last in memory."""
         self.audio_encoder = audio_encoder
         self.placement, self.batch, self.repainted = placement, batch, 0
+        self._whole_batch = batch
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
-        torch.backends.cudnn.benchmark = True  # shapes are fixed
-        torch.backends.cudnn.allow_tf32 = False  # float32 is used only after a lower precision failed
 
     @classmethod
     def load(
-        cls, engine: str, root: Path, placement: Placement | None = None, budget_mb: int = 5600, batch: int = 0
+        cls, engine: str, root: Path, placement: Placement | None = None, budget_mb: int = 0, batch: int = 0
     ) -> Self:
         """Load an engine's files.
 
@@ -61,11 +62,11 @@ class Painter:
             engine: `musetalk` or `musetalk-v1`.
             root: the models folder.
             placement: device and number type; None for `choose_placement()`.
-            budget_mb: maximum memory on the GPU, MB; the batch is chosen for it.
+            budget_mb: maximum memory on the GPU, MB; the batch is chosen for it. 0 for `gpu_memory.choose_budget`.
             batch: frames per pass; 0 to choose it by memory.
 
         Raises:
-            MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`.
+            MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`, `gpu-unusable`.
         """
         paths = weights.model_paths(engine, root)
         placement = placement or choose_placement()
@@ -75,8 +76,9 @@ class Painter:
         numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
         with device_errors():
             memory = gpu_memory.read_gpu_memory(placement.device) if placement.device.type == "cuda" else None
-            gpu_memory.limit_gpu_memory(placement, budget_mb * 10**6)
-            batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget_mb * 10**6, memory)
+            budget = budget_mb * 10**6 or gpu_memory.choose_budget(memory)
+            gpu_memory.limit_gpu_memory(placement, budget)
+            batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
             return cls(unet, vae, AudioEncoder(encoder, placement.device), placement, batch)
 
     @torch.inference_mode()
@@ -87,18 +89,43 @@ class Painter:
             crop: BGR uint8 [256, 256, 3].
             seed: sample the encoder's distribution with this seed, as the reference does; None uses its mode, which the
                 network was trained with and which is reproducible.
+
+        Raises:
+            UnknownError: `patch-broken`: the latents are not finite in float32 either.
+            MachineError: `gpu-memory`, `gpu-lost`, `gpu-unusable`.
         """
         whole = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1])).permute(2, 0, 1)[None].float() / 255
         masked = whole.clone()
         masked[:, :, _MASKED_FROM:] = 0
+        with device_errors(), network_switches():
+            latents = self._encode_both(masked, whole, seed)
+            if not bool(latents.isfinite().all()) and self.placement.dtype != torch.float32:
+                # Every frame of the portrait uses them: one that overflowed would spoil them all.
+                with self._exact_encoder():
+                    latents = self._encode_both(masked, whole, seed)
+            if not bool(latents.isfinite().all()):
+                raise UnknownError("patch-broken", "The network made unusable latents of the portrait.", _BROKEN_HINT)
+        return latents
+
+    @contextlib.contextmanager
+    def _exact_encoder(self) -> Iterator[None]:
+        """Have the encoder in float32 in the block."""
+        parts = self._vae.encoder, self._vae.quant_conv
+        for part in parts:
+            part.float()
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.to(self.placement.dtype)
+
+    def _encode_both(self, masked: Tensor, whole: Tensor, seed: int | None) -> Tensor:
         chance = None if seed is None else torch.Generator().manual_seed(seed)
-        with device_errors():
-            return torch.cat([self._encode(picture, chance) for picture in (masked, whole)], dim=1)
+        return torch.cat([self._encode(picture, chance) for picture in (masked, whole)], dim=1)
 
     def _encode(self, picture: Tensor, chance: torch.Generator | None) -> Tensor:
-        pixels = ((picture - 0.5) / 0.5).to(
-            self.placement.device, self.placement.dtype, memory_format=torch.channels_last
-        )
+        weight = self._vae.quant_conv.weight
+        pixels = ((picture - 0.5) / 0.5).to(weight.device, weight.dtype, memory_format=torch.channels_last)
         mean, log_variance = self._vae.encode(pixels)
         if chance is not None:
             noise = torch.randn(mean.shape, generator=chance).to(mean)
@@ -116,6 +143,7 @@ class Painter:
             UnknownError: `patch-broken`: a patch is also unusable in float32.
             MachineError: `gpu-memory`, `gpu-lost`.
         """
+        self.batch = self._whole_batch  # others may have released memory since it was halved
         waiting: tuple[Tensor, list[PendingResult]] | None = None
         groups = iter(tokens)
         while (group := self._next_group(groups)) is not None:
@@ -157,7 +185,7 @@ class Painter:
             raise UnknownError(
                 "patch-broken",
                 "The network painted unusable patches, even in float32.",
-                "Check its files with `avatar models verify musetalk`, or set `stages.lipsync.engine: warp`.",
+                _BROKEN_HINT,
             )
         self.repainted += int((~good).sum())
         # The group before may have switched to float32 after this one was started.
@@ -201,7 +229,9 @@ class Painter:
         return gpu_memory.memory_report(self.placement)
 
     def unload(self) -> dict[str, int]:
-        """Release all memory and report the memory afterwards; the object cannot be used any more."""
+        """Release all memory and its limit, and report the memory afterwards; the object cannot be used any more."""
         del self._unet, self._vae, self.audio_encoder
         self._discard_pipeline()
+        with device_errors():
+            gpu_memory.lift_memory_limit(self.placement)
         return self.memory()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from stages.context import Context, Facts
 
 
@@ -31,3 +33,13 @@ def run(ctx: Context) -> Facts:
         facts = synthesize_text(ctx)
     ctx.progress(1.0)
     return facts
+
+
+def release() -> Facts:
+    """Free the GPU memory of all voice engines, and end external ones. Returns what was freed; empty if nothing was held."""
+    from stages.tts.engines.registry import ENGINES
+
+    freed = {key: value for engine in ENGINES.values() for key, value in engine.unload().items()}
+    client = sys.modules.get("stages.tts.engines.external.client")
+    stopped = client.stop_engines() if client else []
+    return {**freed, **({"stopped": ", ".join(stopped)} if stopped else {})}

@@ -7,7 +7,7 @@ from collections import Counter
 from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
-from daemon.jobs.speech_length import check_estimate
+from daemon.jobs.speech_length import check_text_length
 from stages.tts.engines.base import primary_language
 from stages.tts.engines.choose import VoiceChoice, choose_voice
 from stages.tts.text.clean import clean_text
@@ -19,34 +19,26 @@ def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
     """Check the voice, language and text of a job and return the chosen voice; None where the job names a sound file.
 
     Raises:
-        JobError, MachineError: what `choose_voice`, `check_estimate` and `check_text` raise.
+        JobError, MachineError: what `choose_voice`, `check_text_length` and `check_text` raise.
     """
     if manifest.text is None or manifest.audio is not None:
         return None
     choice = choose_voice(manifest, settings)
-    check_estimate(manifest, settings)
-    check_text(manifest.text, settings, manifest.language)
+    check_text_length(manifest, settings)
+    check_text(manifest.text, manifest.language)
     return choice
 
 
-def check_text(text: str, settings: Settings, language: str) -> None:
+def check_text(text: str, language: str) -> None:
     """Check that a voice of this language can speak this text.
 
     Raises:
-        JobError: `text-empty`, `text-too-long`, `text-not-english`, `text-other-script`,
-            `text-unspeakable` or `pause-invalid`.
+        JobError: `text-empty`, `text-not-english`, `text-other-script`, `text-unspeakable` or `pause-invalid`.
     """
     text = clean_text(text)
     check_marks(text)
     if not without_marks(text).strip():
         raise JobError("text-empty", "The text is empty.", "Write the words to speak under `text`.")
-    limit = settings.intake.max_text_chars
-    if len(text) > limit:
-        raise JobError(
-            "text-too-long",
-            f"The text has {len(text):,} characters; {limit:,} are allowed.",
-            "Shorten it, split it into several jobs, or raise `intake.max_text_chars` in config.yaml.",
-        )
     readable = scripts_of(language)
     scripts = Counter(filter(None, map(script_of, plain_text(without_marks(text)))))
     own = sum(scripts.pop(script, 0) for script in readable)

@@ -1,4 +1,4 @@
-"""Decodes the job's sound file into speech.wav, and aligns the words of its text, if any, into timing.json.
+"""Decodes the job's sound file into speech.wav, and writes its words with their times, if they are known, into timing.json.
 
 The file is untrusted until ffmpeg has decoded it.
 """
@@ -6,12 +6,10 @@ The file is untrusted until ffmpeg has decoded it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from daemon.config.lexicon import entries_for_language
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
 from daemon.system.fs import artifact
@@ -22,12 +20,7 @@ from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
 from stages.media.sound_track import SILENT_PEAK_DB, NoSoundError, SoundMix, choose_mix, decode_command
 from stages.media.wav import open_wav_writer, read_wav_blocks
-from stages.tts.phonemes.english_words import is_english_word
-from stages.tts.text.clean import clean_text
-from stages.tts.text.markup import recording_markup_warnings
-from stages.tts.text.sentences import Sentence, split_text
-from stages.tts.text.spoken_words import WordPreparer
-from stages.tts.timing import Phone
+from stages.tts.recorded_words import find_words, warn_of_missing_words
 from stages.tts.timing_file import write_timing
 from stages.tts.track import check_speech_length
 
@@ -36,9 +29,6 @@ SAMPLE_RATE = 48_000  # Hz; that of the video's sound track, so that sound is re
 MIN_AUDIO_S = 0.1
 #: Speech below this gets a warning: it is hard to hear beside other videos. LUFS
 QUIET_LUFS = -30.0
-
-#: Faster than anybody speaks; a longer text is not a transcript of the sound.
-MAX_CHARS_PER_S = 40
 
 #: The sound file in messages.
 _FILE = "The file named in `audio`"
@@ -49,7 +39,7 @@ _TIME_GRANT_S = 10.0
 
 
 def decode_recording(ctx: Context) -> SpeechFacts:
-    """Decode the job's sound file to 48 kHz mono, and align the words of the manifest's `text`, if any, with it.
+    """Decode the job's sound file to 48 kHz mono, and find the words of the manifest's `text` in it, or recognise its words.
 
     Keeps the level, unless `stages.tts.level_audio` is on.
 
@@ -83,15 +73,19 @@ def decode_recording(ctx: Context) -> SpeechFacts:
     if complaints:
         ctx.warnings.append("The sound file is damaged in places; the readable parts are used.")
     ctx.progress(0.3)
-    sentences, phones = _align_words(ctx, seconds)
+    words = find_words(ctx, seconds)
     timing = write_timing(
-        ctx.path("timing.json"), "brought", "aligned", SAMPLE_RATE, seconds, ctx.manifest.language, sentences, phones
+        ctx.path("timing.json"),
+        "brought",
+        "aligned",
+        SAMPLE_RATE,
+        seconds,
+        words.language,
+        words.sentences,
+        words.phones,
     )
-    known = len({phone.word for phone in timing.phones})
-    if sentences:
-        _warn_of_missing_words(
-            ctx, timing.method, known, sum(_is_spoken(word) for one in sentences for word in one.words)
-        )
+    if words.sentences:
+        warn_of_missing_words(ctx, words, timing.method, len({phone.word for phone in timing.phones}))
     facts: SpeechFacts = {
         "engine": "brought",
         "why": "the manifest names a sound file",
@@ -102,6 +96,8 @@ def decode_recording(ctx: Context) -> SpeechFacts:
     }
     if np.isfinite(loudness):
         facts["loudness_lufs"] = round(loudness, 1)
+    if words.recogniser:
+        facts["recogniser"] = words.recogniser
     return facts
 
 
@@ -120,55 +116,6 @@ def _check_complete(ctx: Context, seconds: float) -> None:
             f"{ctx.settings.intake.companion_wait_s:.0f} s before its manifest arrives is used as it is.",
         )
     ctx.warnings.append(f"The sound file ends early: {why}.")
-
-
-def _align_words(ctx: Context, seconds: float) -> tuple[list[Sentence], list[Phone]]:
-    """Return the sentences of the text and the phones found in the sound; both empty where there is no usable text."""
-    text = clean_text(ctx.manifest.text or "")
-    ctx.warnings.extend(recording_markup_warnings(ctx.manifest.text or ""))
-    if len(text) > MAX_CHARS_PER_S * (seconds + 1):
-        ctx.warnings.append(
-            f"The text is too long for {seconds:.0f} s of sound and is ignored. Write the words that are spoken in the sound."
-        )
-        return [], []
-    sentences = split_text(text, ctx.manifest.language)
-    preparer = WordPreparer(
-        ctx.manifest.language,
-        entries_for_language(ctx.settings.stages.tts.lexicon, ctx.manifest.language),
-        is_english_word,
-    )
-    words: list[str] = []
-    owners: list[int] = []
-    first = 0
-    for sentence in sentences:
-        prepared = preparer.prepare(sentence.words)
-        words += prepared.words
-        owners += [first + owner for owner in prepared.owners]
-        first += len(sentence.words)
-    if not words:
-        return [], []
-    from stages.tts.alignment.forced import align_file
-
-    found = align_file(ctx.path("speech.wav"), words, ctx.manifest.language)
-    return sentences, [replace(phone, word=owners[phone.word]) for phone in found]
-
-
-def _warn_of_missing_words(ctx: Context, method: str, known: int, total: int) -> None:
-    """Warn about words of the text that were not found in the sound."""
-    estimated = "the mouth follows the sound alone, and the times of captions are estimates"
-    from stages.tts.alignment.forced import alignment_missing
-
-    missing = alignment_missing(ctx.manifest.language)
-    if method == "energy" and missing:
-        ctx.warnings.append(f"{missing.why[0].upper()}{missing.why[1:]}: {estimated}. {missing.remedy}".strip())
-    elif method == "energy":
-        ctx.warnings.append(f"The text does not match the sound: {estimated}.")
-    elif known < total:
-        ctx.warnings.append(f"Of the {total} words in `text`, {total - known} were not found in the sound.")
-
-
-def _is_spoken(word: str) -> bool:
-    return any(map(str.isalnum, word))
 
 
 def _decode_to_wav(ctx: Context, target: Path) -> tuple[int, float, str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.config.lexicon import entries_for_language
 from daemon.errors import TRIED_AGAIN, JobError, ResultError
+from daemon.jobs.speech_length import LONG_TEXT_CHARS, check_text_length
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
@@ -33,8 +34,6 @@ from stages.tts.timing import Phone, Samples, audible_span
 from stages.tts.timing_file import write_timing
 from stages.tts.track import SpeechTrack
 
-#: The pieces of a longer text are kept until the whole text is spoken.
-LONG_TEXT_CHARS = 5000
 #: Pause between the pieces of a sentence that is too long for one piece. s
 CLAUSE_PAUSE_S = 0.12
 #: Added to an engine's own time limit, so that the engine reports its timeout, with details, before the stage is killed. s
@@ -47,12 +46,13 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     """Synthesize the manifest's text.
 
     Raises:
-        JobError: what `check_text` and `choose_voice` raise; `text-unspeakable`; `audio-too-long`.
+        JobError: what `check_text_length`, `check_text` and `choose_voice` raise; `text-unspeakable`; `audio-too-long`.
         MachineError: the voice's files are missing or broken.
         ResultError: `speech-invalid`: the sound of a part of this text, or of any text, is not speech.
     """
+    check_text_length(ctx.manifest, ctx.settings)
     text = clean_text(ctx.manifest.text or "")
-    check_text(text, ctx.settings, ctx.manifest.language)
+    check_text(text, ctx.manifest.language)
     ctx.warnings.extend(markup_warnings(ctx.manifest.text or ""))
     if other := guess_other_language(text, ctx.manifest.language):
         remedy = how_to_get_voice(other, ctx.settings)

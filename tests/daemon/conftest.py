@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from daemon.intake.companion_files import CompanionFiles
 from daemon.system import fs
-from tests.support.canary import CANARY
-from tests.support.disk import Disk, unavailable
-from tests.support.queue_room import QueueRoom, Unflushed
+from tests.support.daemon.queue import QueueRoom, Unflushed
+from tests.support.daemon.secret_file import CANARY
+from tests.support.machine.disk import Disk, unavailable
 
 
 @pytest.fixture

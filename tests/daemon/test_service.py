@@ -24,7 +24,7 @@ from daemon.intake.claims import Claims
 from daemon.service import Service
 from daemon.workers.lane import Lane
 from tests.conftest import PATIENCE_S, PORTRAIT, Installation, wait_for
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 VIDEO = {"text": "Hello there.", "image": "p.png", "size": "256x256"}

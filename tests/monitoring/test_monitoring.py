@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.support.debs import unpacked
-from tests.support.prometheus import RULES, Prometheus
+from tests.support.machine.debs import unpacked
+from tests.support.machine.prometheus import RULES, Prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def network(published_xtts: Path) -> XttsNetwork:
     from stages.tts.engines.xtts.engine import load_network
-    from tests.support.coqui_models import xtts_settings
+    from tests.support.stages.coqui_models import xtts_settings
 
     return load_network(xtts_settings(published_xtts))[0]
 
@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
 def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
     """A job after its stage face: a drawn portrait with closed lips, and a photo with a smile that shows teeth."""
     import stages.face
-    from tests.support.picture_jobs import drawn, job, smiling
+    from tests.support.stages.picture_jobs import drawn, job, smiling
 
     ctx = job(tmp_path_factory.mktemp(request.param) / "job", drawn() if request.param == "drawn" else smiling())
     stages.face.run(ctx)

@@ -1,13 +1,16 @@
 """Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
 
 `quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own. `models` loads a
-voice, a face model or a network.
+voice, a face model or a network, or imports torch.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 DAEMON = frozenset(
     {
         "installation",
@@ -24,6 +27,19 @@ DAEMON = frozenset(
     | {"server", "clients", "light_stages"}
 )
 MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "one_thread"})
+#: Files that import torch, which takes each process that collects them two seconds. Their tests count as tests with models, and
+#: are not collected for `make quick`.
+TORCH = (
+    "tests/stages/musetalk/",
+    "tests/stages/encode/test_torch_sampler.py",
+    "tests/stages/gpu/",
+    "tests/stages/tts/engines/test_coqui.py",
+    "tests/stages/tts/engines/test_other_python.py",
+    "tests/stages/tts/engines/test_xtts.py",
+    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/stages/tts/test_profiles.py",
+    "tests/stages/tts/test_release.py",
+)
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
     "tests/systemd/",
@@ -44,7 +60,12 @@ def mark(items: list[pytest.Item]) -> None:
     """Mark each test with its layer, and put the long ones first."""
     for item in items:
         fixtures = frozenset(getattr(item, "fixturenames", ()))
-        layers = {"daemon": fixtures & DAEMON, "models": fixtures & MODELS}
+        layers = {"daemon": fixtures & DAEMON, "models": fixtures & MODELS or item.nodeid.startswith(TORCH)}
         for layer in [name for name, used in layers.items() if used] or ["quick"]:
             item.add_marker(layer)
     items.sort(key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
+
+
+def is_left_out(path: Path, config: pytest.Config) -> bool:
+    """Whether a file is not to be collected: `make quick` needs none of those that import torch."""
+    return config.option.markexpr == "quick" and str(path.relative_to(ROOT)).startswith(TORCH)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import FINISHED, PATIENCE_S, wait_for
-from tests.support.machine import SOURCE, Machine, unavailable
+from tests.support.machine.nspawn import SOURCE, Machine, unavailable
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -22,9 +22,9 @@ CAP_LEASE = 1 << 28
 FAST = """
 intake: {settle_s: 0.2, reserve_mb: 1}
 retry: {first_delay_s: 0.1}
-lanes: {silence_s: 20, drain_s: 0}
+lanes: {drain_s: 0}
 """
-LONG = "This is a rather long text, so that there is time to look. " * 15
+LONG = "This is a rather long text, so that there is time to look. " * 8
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,13 @@ def in_stage(machine: Machine, name: str, stage: str) -> dict[str, Any]:
         return now if (now.get("stage"), now.get("state")) == (stage, "running") else False
 
     return wait_for(f"{name} to be in {stage}", look)
+
+
+def writable_mounts(mountinfo: str) -> list[str]:
+    """The places of the file systems that are not mounted read-only, but those of the kernel: nothing else can be written to."""
+    fields = [line.split() for line in mountinfo.splitlines()]
+    places = [field[4] for field in fields if "rw" in field[5].split(",")]
+    return [place for place in places if not re.match(r"/(proc|sys|dev)(/|$)", place)]
 
 
 def children(machine: Machine) -> list[str]:
@@ -166,15 +173,26 @@ def test_a_killed_daemon_is_started_again_and_finishes_the_job(machine: Machine)
 
 
 def test_a_child_that_hangs_is_ended_and_its_job_tried_again(machine: Machine) -> None:
-    # Given a job in its encode stage / When all workers stand still, heartbeat and all
-    drop(machine, "hung", LONG)
-    in_stage(machine, "hung", "encode")
-    machine.run("kill", "-STOP", *children(machine))
-    # Then the lane ends them, and the job comes through by another one; the daemon itself was never in doubt
-    restarts = machine.property("NRestarts")
-    done = finished(machine, "hung")
-    assert (done["state"], done["attempts"]) == ("done", {"encode": 2})
-    assert machine.property("NRestarts") == restarts
+    # Given a daemon that waits less long for a silent worker (on a busy machine one that works may be as silent), and a job in
+    # its encode stage
+    config = machine.path(CONFIG)
+    good = config.read_text()
+    config.write_text(good.replace("lanes: {", "lanes: {silence_s: 20, "))
+    machine.run("systemctl", "restart", "avatard")
+    try:
+        drop(machine, "hung", LONG)
+        in_stage(machine, "hung", "encode")
+        # When all workers stand still, heartbeat and all
+        machine.run("kill", "-STOP", *children(machine))
+        # Then the lane ends them, and the job comes through by another one; the daemon itself was never in doubt
+        restarts = machine.property("NRestarts")
+        done = finished(machine, "hung")
+        assert done["state"] == "done"
+        assert done["attempts"]["encode"] >= 2
+        assert machine.property("NRestarts") == restarts
+    finally:
+        config.write_text(good)
+        machine.run("systemctl", "restart", "avatard")
 
 
 def test_a_daemon_that_hangs_is_ended_by_the_watchdog(machine: Machine) -> None:
@@ -214,10 +232,10 @@ def test_reload_takes_a_good_config_and_refuses_a_bad_one(machine: Machine) -> N
         drop(machine, "too-long", "This has more than twenty characters.")
         assert finished(machine, "too-long")["error"]["code"] == "text-too-long"
         # When a bad one is / Then `systemctl reload` fails, the journal and the status say why, and the old one works on
-        config.write_text(good.replace("silence_s", "silense_s"))
+        config.write_text(good.replace("drain_s", "drian_s"))
         assert machine.run("systemctl", "reload", "avatard", check=False).returncode != 0
-        assert wait_for("the reason", lambda: "lanes.silense_s" in machine.property("StatusText"))
-        assert "lanes.silense_s" in machine.run("journalctl", "--unit=avatard", "--lines=20", "--no-pager").stdout
+        assert wait_for("the reason", lambda: "lanes.drian_s" in machine.property("StatusText"))
+        assert "lanes.drian_s" in machine.run("journalctl", "--unit=avatard", "--lines=20", "--no-pager").stdout
         assert machine.property("MainPID") == pid
         drop(machine, "short", "Hello.")
         assert finished(machine, "short")["state"] == "done"
@@ -267,12 +285,12 @@ def test_stop_gives_the_job_back_and_start_takes_it_up(machine: Machine) -> None
 
 
 def test_nothing_outside_its_folders_can_be_written(machine: Machine) -> None:
-    # Given the daemon's own view of the file system / When its user looks for all that it may write
-    look = r"find / ( -path /proc -o -path /sys -o -path /dev ) -prune -o ! -type l ! -type s -writable -print"
+    # Given the daemon's own view of the file system / When its user looks for all that it may write, wherever writing is allowed
+    pid = machine.property("MainPID")
+    places = writable_mounts(machine.run("cat", f"/proc/{pid}/mountinfo").stdout)
+    look = ["find", *places, "-xdev", "!", "-type", "l", "!", "-type", "s", "-writable", "-print"]
     user = ["setpriv", "--reuid=avatard", "--regid=avatard", "--init-groups"]
-    found = machine.run(
-        "nsenter", "-t", machine.property("MainPID"), "-m", *user, *look.split(), check=False
-    ).stdout.splitlines()
+    found = machine.run("nsenter", "-t", pid, "-m", *user, *look, check=False).stdout.splitlines()
     # Then there is something, and all of it is its own
     own = ("/srv/avatard", "/var/lib/avatard", "/var/cache/avatard", "/run/avatard", "/tmp", "/var/tmp")
     assert "/srv/avatard/inbox" in found
@@ -338,8 +356,9 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     current = machine.run("readlink", "/opt/avatard/current").stdout
     good = config.read_text()
     config.write_text(good + "nonsense: true\n")
-    # Without compiled modules, as this version is thrown away: that halves its time.
-    refused = machine.run("env", "PIP_NO_COMPILE=1", "make", "-C", SOURCE, "upgrade", network=True, check=False)
+    # Without compiled modules and what is large, as this version is thrown away: that halves its time.
+    smaller = ("env", "PIP_NO_COMPILE=1", "make", "-C", SOURCE, "upgrade", "OPTIONS=--no-languages")
+    refused = machine.run(*smaller, network=True, check=False)
     config.write_text(good)
     assert refused.returncode != 0
     assert "nonsense" in refused.stderr

@@ -15,9 +15,10 @@ from daemon.cli.job_lookup import all_jobs, find
 from daemon.cli.job_view import describe, job_table, remark, with_iso_times
 from daemon.errors import AvatarError
 from daemon.intake.inbox_names import REQUEST_ENDINGS
-from daemon.jobs.record import Job
-from daemon.outbox.status_file import describe_pause, status_of
+from daemon.jobs.record import FINISHED, Job
+from daemon.outbox.status_file import describe_pause, next_step, status_of
 from daemon.queue.pauses import read_pauses
+from daemon.system.installation import how_to_start
 from daemon.system.permissions import access_error, explain_refusal
 
 STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
@@ -36,8 +37,7 @@ def jobs() -> None:
 @click.pass_obj
 def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
     """All jobs, oldest first; also the manifests that wait in the inbox."""
-    pause = "" if shell.spool_closed else _pause(shell)
-    every = outbox_view.statuses(shell) if shell.spool_closed else (_describe(job, pause) for job in all_jobs(shell))
+    every = outbox_view.statuses(shell) if shell.spool_closed else map(_describer(shell), all_jobs(shell))
     found = sorted(
         (job for job in every if not state or job["state"] in state),
         key=lambda job: (job.get("accepted") or "", job["job"] or ""),
@@ -70,8 +70,16 @@ def _pause(shell: Shell) -> str:
     )
 
 
-def _describe(job: Job, pause: str) -> dict[str, Any]:
-    return status_of(job, pause=pause) if job.id else {**status_of(job), "job": None, "next": NOT_YET}
+def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
+    """Return what makes a status of a job, with what is known here and now: of the pause, the daemon, and the outbox."""
+    pause, outbox = _pause(shell), shell.settings.paths.outbox
+    start = "" if shell.may_run() else f"The daemon does not run. {how_to_start()} "
+
+    def describe_job(job: Job) -> dict[str, Any]:
+        what = next_step(job, outbox, pause) if job.id else NOT_YET
+        return {**status_of(job), "job": job.id or None, "next": what if job.state in FINISHED else f"{start}{what}"}
+
+    return describe_job
 
 
 @jobs.command("show")
@@ -85,7 +93,7 @@ def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
     else:
         job = find(shell, job_id)
         known, more = (
-            {**_describe(job, _pause(shell)), "history": with_iso_times(job.history)},
+            {**_describer(shell)(job), "history": with_iso_times(job.history)},
             {"manifest": job.manifest},
         )
 

@@ -18,7 +18,9 @@ from daemon.errors import AvatarError
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
-from daemon.outbox.outbox import Outbox, clean_stem
+from daemon.jobs.speech_length import check_text_length
+from daemon.outbox.names import clean_stem
+from daemon.outbox.outbox import Outbox
 
 LOOK_S = 0.2
 
@@ -72,7 +74,8 @@ def submit(
         manifest["voice"] = voice
     files = {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
     _complete(manifest, text, files)
-    check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
+    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
+    check_text_length(checked_manifest, shell.settings)
     stem = (
         plain_name(name)
         if name is not None

@@ -15,6 +15,7 @@ from daemon.errors import JobError, MachineError
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
+from daemon.jobs.speech_length import check_text_length
 from daemon.jobs.untrusted import read_manifest
 from daemon.system.safe_open import open_inside
 
@@ -69,10 +70,11 @@ def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices:
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
     """Return whether the text can be said, and by the voice it is for, where that can be told from here."""
-    from stages.tts.checks import check_request, check_text  # needs neither a model nor the packages of one
+    from stages.tts.checks import check_request, check_text  # need neither a model nor the packages of one
 
     if manifest.text is not None and manifest.audio is None:
-        check_text(manifest.text, settings, manifest.language)
+        check_text_length(manifest, settings)
+        check_text(manifest.text, manifest.language)
         if voices:
             # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
             with contextlib.suppress(MachineError, OSError):

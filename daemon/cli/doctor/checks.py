@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
 from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_imports
 from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.cli.doctor.folder_checks import access_finding, check_folders, check_free_disk
+from daemon.cli.doctor.gpu_checks import check_gpu
 from daemon.cli.doctor.speech_checks import check_speech
 from daemon.cli.doctor.voice_checks import check_voice_engines
 from daemon.config import Settings
@@ -115,30 +115,6 @@ def _memory(settings: Settings) -> Iterator[Finding]:
     yield Finding("memory", "good" if fits else "bad", found, "" if fits else "Lower lanes.memory_mb, or set it to 0.")
 
 
-def _gpu(settings: Settings) -> Iterator[Finding]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield Finding("gpu", "note", "none", "Nothing to do: the default engines run on the processor.")
-        return
-    try:
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            yield Finding(
-                f"gpu {index}",
-                "good",
-                f"{pynvml.nvmlDeviceGetName(handle)}, {memory.free / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",
-            )
-    except pynvml.NVMLError as exc:  # it fell off the bus, or a driver update waits for a restart
-        yield Finding("gpu", "bad", f"it does not answer: {exc}", "See `nvidia-smi` and `dmesg`; restart the machine.")
-    finally:
-        with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
-
-
 #: What is looked at, by what it is called where the look itself fails.
 CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "python": _python,
@@ -150,7 +126,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "folders": check_folders,
     "free disk": check_free_disk,
     "memory": _memory,
-    "gpu": _gpu,
+    "gpu": check_gpu,
 }
 
 

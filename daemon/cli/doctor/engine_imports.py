@@ -52,14 +52,20 @@ except Exception as exc:
 
 
 def installed_engines() -> tuple[ImportCheck, ...]:
-    """Return everything that this installation may work with: what every job needs, and the lip-sync engines of the extras."""
+    """Return everything that this installation may work with: what every job needs, and what the extras bring."""
     from stages.lipsync.registry import ENGINES as LIPSYNC  # records only
+    from stages.transcribe.registry import RECOGNISERS  # these too
 
-    return ENGINES + tuple(
+    drawing = (
         ImportCheck(one.name, one.packages[0], (*one.packages, one.module), needed=False, extra=one.extra)
         for one in LIPSYNC.values()
         if one.extra
     )
+    hearing = (
+        ImportCheck(one.name, next(iter(one.pins)), tuple(one.packages), needed=False, extra=one.extra)
+        for one in RECOGNISERS
+    )
+    return (*ENGINES, *drawing, *hearing)
 
 
 def try_imports(engines: tuple[ImportCheck, ...]) -> list[tuple[ImportCheck, bool, str]]:

@@ -28,7 +28,7 @@ class OutputFormat:
     """A container with a video codec and an audio codec.
 
     Attributes:
-        name: value of `format` in a manifest, ffmpeg's name of the muxer, and the file's ending.
+        name: value of `format` in a manifest, and the file's ending.
         codec: video codec; the value of `codec` in a manifest where a format has several.
         transparent: whether it has an alpha channel; frames with alpha need such a format.
         encoder: the video encoder, which runs on the processor.
@@ -36,6 +36,7 @@ class OutputFormat:
         pixel_format: ffmpeg's name of the video encoder's input format.
         probe: reads a finished file; raises ValueError if it is incomplete or not of this format.
         gpu_encoder: an encoder that makes the same on a GPU; None if there is none.
+        muxer: ffmpeg's name of the container's muxer; empty if it is `name`.
         options: other options of ffmpeg.
         length_slack_s: tolerated difference between the lengths of picture and sound, in addition to one frame.
     """
@@ -48,6 +49,7 @@ class OutputFormat:
     pixel_format: str
     probe: Callable[[Path], Movie]
     gpu_encoder: VideoEncoder | None = None
+    muxer: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
     length_slack_s: Fraction = Fraction(0)
 

@@ -40,7 +40,11 @@ _COVERS, _COVERS_OPEN, _COVERS_OPEN_MOST = 0.145, 0.75, 0.165
 _LOWER_SEALS = 0.8
 _SMILE_ACROSS, _SMILE_UP, _TUCK = 0.07, 0.07, 0.05
 #: Usual distance of the inner corners from the middle, in face widths; puckered corners move by at most this part of theirs.
-_USUAL_HALF, _MOST_INWARD = 0.165, 0.27
+_USUAL_HALF, _MOST_INWARD = 0.165, 0.36
+#: Puckered corners come this part of the way to the height of the lips' middle: a smile's would else stay pointed.
+_LEVELS = 0.6
+#: Puckered corners of a smile come in by this part of what it is broader than a mouth at rest.
+_UNSMILES = 0.8
 _BROW = 0.060  # of the face's width
 #: A mouth that is open in the picture is closed by the upper lip by at most this fraction of the gap, and so many units; the
 #: lower lip does the rest. A smile's upper lip hardly moves: its teeth stay visible.
@@ -99,7 +103,7 @@ class ExpressionFields:
         from_middle = (2 * self._x + left - right) / (left + right)
         usual = 2 * _USUAL_HALF * frame.face_width / (left + right)
         half = float(np.clip(_ROUND_HALF * usual**0.25, _LEAST_ROUND_HALF, _ROUND_HALF))
-        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** 2.3, 0.0, 1.0) ** 0.58
+        self._round_lens = np.clip(1.0 - np.abs(from_middle / half) ** 3.0, 0.0, 1.0) ** 0.5
 
     def all(self) -> dict[str, ExpressionField]:
         """Compute every field, by the name of its parameter."""
@@ -218,8 +222,8 @@ class ExpressionFields:
         """The corners move inward, the lips become fuller and come down over the upper teeth, as in rounded vowels."""
         lower, upper = self._zero(), self._zero()
         half = sum(self._frame.half_mouth) / 2
-        broader = half - _USUAL_HALF * self._frame.face_width  # than a mouth at rest: a smile
-        inward = min(_PUCKER * self._frame.unit + 0.5 * max(broader, 0.0), _MOST_INWARD * half)
+        broader = max(half - _USUAL_HALF * self._frame.face_width, 0.0)  # than a mouth at rest: a smile
+        inward = min(_PUCKER * self._frame.unit + _UNSMILES * broader, _MOST_INWARD * half)
         lower[..., 0] = upper[..., 0] = -inward * self._toward_middle(0.7)
         level = self._level()
         aside = np.minimum(np.abs(self._t), 1.0)
@@ -239,11 +243,11 @@ class ExpressionFields:
         return ExpressionField(lower, upper)
 
     def _level(self) -> Grid:
-        """Move corners that a smile raised (or a frown lowered) halfway to the height of the lips' middle."""
+        """Move corners that a smile raised (or a frown lowered) towards the height of the lips' middle."""
         corner = np.where(self._x < 0, self._landmarks[78, 1], self._landmarks[308, 1])
         middle = (self._landmarks[13, 1] + self._landmarks[14, 1]) / 2
         fade = np.exp(-((self._y / (0.5 * self._frame.unit)) ** 2)) * (1.0 - smoothstep(self._beyond / 1.1))
-        return np.asarray(0.5 * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
+        return np.asarray(_LEVELS * (middle - corner) * np.minimum(np.abs(self._t), 1.0) ** 2 * fade)
 
     def _thickening(self, distance: Grid, thickness: float) -> Grid:
         """Distance from the lip's edge, fading behind the lip. Used as a displacement, it thickens the lip."""

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from stages.face.eye_outline import EyeOutline
 from stages.face.mesh import FloatArray
-from stages.face.rig.fill import mean_around, spread
 from stages.face.rig.lower_lid import with_lower_lid
+from stages.face.rig.matting.fill import mean_around, spread
 from stages.face.sampling import blur, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -19,6 +19,9 @@ Grid = npt.NDArray[np.float32]
 
 #: Farthest that the iris moves, as fractions of the white on that side and, up and down, of the eye's width.
 _OF_WHITE, _UP, _DOWN = 0.6, 0.028, 0.045
+#: Between these heights of the opening, of the eye's width, and these contrasts of iris and white, an eye becomes one that is
+#: seen well enough to turn as far as it can; one below both turns by the product of the least parts.
+_NARROW, _FAINT = ((0.14, 0.28), (0.2, 0.45)), (0.3, 0.4)
 #: The upper lid's own edge, in eye widths, which stays as it is.
 _RIM = 0.022
 #: The iris is looked for so far from the mesh's, and with such a radius, in the mesh's radii; its usual radius there.
@@ -69,7 +72,7 @@ def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball
     from_iris = np.hypot(along - eye.iris[0], down - eye.iris[1]) / eye.radius
     inside = np.clip(down - upper - rim + 0.5, 0, 1) * np.clip(lower - down + 0.5, 0, 1)
     opening = np.asarray(inside, np.float32)
-    left, right = _white_beside(shown, eye, along, opening)
+    left, right, contrast = _white_beside(shown, eye, along, opening)
     edges = (upper + 1.5 * rim, lower)
     shade, clean, white = _without_shade(shown, eye, from_iris, along, down, edges)
     ball, highlight = _without_highlight(_under_lids(clean, white, eye, from_iris, down, edges), eye, box)
@@ -78,6 +81,7 @@ def find_eyeball(portrait: Picture, landmarks: FloatArray, side: int) -> Eyeball
     fade = np.clip(beyond / np.maximum(room, 1.0), 0, 1)
     height = float((lower - upper).max())
     most = np.array([_OF_WHITE * left, _OF_WHITE * right, min(_UP * eye.width, 0.13 * height), _DOWN * eye.width])
+    most *= _seen_well(height / eye.width, contrast)
     return Eyeball(
         origin=(box[0], box[1]),
         axes=np.stack([eye.across, eye.down]).astype(np.float32),
@@ -105,8 +109,17 @@ def _box_around_opening(eye: EyeOutline, size: tuple[int, int]) -> tuple[int, in
     return x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
 
 
-def _white_beside(shown: Picture, eye: EyeOutline, along: Grid, opening: Grid) -> tuple[float, float]:
-    """Width of the white on the left and the right of the iris, px, as seen in the picture."""
+def _seen_well(height: float, contrast: float) -> float:
+    """The part of its reach by which an eye is turned: in a narrow or dim one the iris would become a smear."""
+    parts = [
+        float(np.interp(value, between, (least, 1.0)))
+        for value, between, least in zip((height, contrast), _NARROW, _FAINT, strict=True)
+    ]
+    return parts[0] * parts[1]
+
+
+def _white_beside(shown: Picture, eye: EyeOutline, along: Grid, opening: Grid) -> tuple[float, float, float]:
+    """Width of the white on the left and the right of the iris, px, and how much darker the iris is, as seen in the picture."""
     level = shown.mean(axis=-1, dtype=np.float32)
     columns = np.round(along).astype(int)
     inside = opening > 0.9
@@ -114,15 +127,16 @@ def _white_beside(shown: Picture, eye: EyeOutline, along: Grid, opening: Grid) -
     white = level[inside & (far > 0.15 * eye.radius)]
     iris = level[inside & (far < -0.3 * eye.radius)]
     if not white.size or not iris.size:
-        return 0.0, 0.0
-    least = 0.7 * float(np.median(iris)) + 0.3 * float(np.percentile(white, 75))
+        return 0.0, 0.0, 0.0
+    dark, light = float(np.median(iris)), float(np.percentile(white, 75))
+    least = 0.7 * dark + 0.3 * light
     bright = inside & (level > least) & (far > 0)
     count = []
     for part in (along < eye.iris[0], along > eye.iris[0]):
         seen = [np.mean(bright[here]) for c in np.unique(columns[part & inside & (far > 0)])
                 if (here := part & inside & (columns == c)).any()]  # fmt: skip
         count.append(float(np.sum(np.array(seen) > 0.35)))
-    return count[0], count[1]
+    return count[0], count[1], 1 - dark / max(light, 1.0)
 
 
 def _with_iris(portrait: Picture, eye: EyeOutline) -> EyeOutline:

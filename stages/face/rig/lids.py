@@ -32,7 +32,9 @@ _HIGHEST_CREASE, _SEEN_CREASE = 0.26, 0.07
 #: A crease takes at least and at most this share of the light; its line's half width upward and down to the lid, in eye widths.
 _LEAST_CREASE, _MOST_CREASE, _CREASE = 0.05, 0.4, (0.05, 0.03)
 #: Weight in the lid's colours of the skin below the eye, and of the open lid itself, which its fold and lashes shade.
-_FROM_BELOW, _FROM_LID = 0.1, 0.35
+_FROM_BELOW, _FROM_LID = 0.25, 0.35
+#: What differs from the skin around it by so many times the most that grain does is a hair.
+_NO_GRAIN = 2.5
 #: Greatest height of a rim of glasses, in eye widths, and how much darker than the skin beside it it is at least.
 _RIM_HEIGHT, _RIM_DARK = 0.13, 0.13
 
@@ -261,16 +263,21 @@ def _grain(shown: Grid, below: Grid, top: Grid, stray: Grid, eye: EyeOutline, to
     """Fine detail for the lid: that of the skin between crease and brow, repeated by reflection."""
     fine = shown.mean(axis=-1)
     fine = fine - blur(fine, max(0.05 * eye.width, 1.0))
-    fine = fine - cv2.blur(fine, (max(round(0.2 * eye.width), 3) | 1, 1))  # no creases
-    fine *= np.clip(1 - 2 * blur(stray, 1.0), 0, 1)
     most = 4.0 * tones.grain + 2.0
-    low, high = 0.55 * top, np.maximum(top, 0.55 * top + 2.0)
+    skin = np.clip(1 - 2 * blur(stray, 1.0), 0, 1) * (np.abs(fine) < _NO_GRAIN * most)  # and no hair
+    fine *= skin
+    wide = max(0.08 * eye.width, 1.0)
+    shades = [cv2.GaussianBlur(one, (0, 0), sigmaX=wide, sigmaY=0.1) for one in (fine, skin.astype(np.float32))]
+    fine = (fine - shades[0] / np.maximum(shades[1], 0.05)) * skin  # no creases
+    low, high = 0.45 * top, np.maximum(0.85 * top, 0.45 * top + 2.0)
     span = high - low
     place = np.abs(np.mod(-below - low + span, 2 * span) - span) + low  # px above the edge, between low and high
     shift = (-below - place)[..., None] * eye.down.astype(np.float32)
     y, x = np.indices(below.shape, dtype=np.float32)
     strength = np.clip((top / eye.width - 0.12) / 0.1, 0, 1)  # there is no bare skin to take it from under a low rim
     detail = strength * sample(fine, np.dstack([x, y]) + shift.astype(np.float32))
+    # The mean over what is repeated would be an upright streak.
+    detail = detail - cv2.blur(detail, (1, round(2 * float(np.median(span))) | 1))
     return np.asarray(np.clip(detail, -most, most), np.float32)
 
 

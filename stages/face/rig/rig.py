@@ -20,7 +20,6 @@ from stages.face.mesh import FloatArray
 from stages.face.rig.colours import FaceColours
 from stages.face.rig.creases import Crease, find_creases
 from stages.face.rig.expressions import ExpressionFields
-from stages.face.rig.extend import Inner, extend
 from stages.face.rig.eyeball import Eyeball, find_eyeball
 from stages.face.rig.face_frame import FaceFrame
 from stages.face.rig.grid import CellBlock
@@ -28,12 +27,15 @@ from stages.face.rig.head import HeadFields
 from stages.face.rig.head_bounds import Zoom, bound_fields, hide_border
 from stages.face.rig.lids import Lid, paint_lid
 from stages.face.rig.lipline import lip_curves
-from stages.face.rig.matte import Matte, split_person
+from stages.face.rig.matting.extend import Inner, extend
+from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.matte import Matte
+from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.mouth_interior import MouthInterior, paint_mouth_interior
 from stages.face.sampling import blur, from_half, to_half
 
 #: Increase it whenever the built data change: cached rigs are then rebuilt.
-VERSION = 19
+VERSION = 20
 #: Grid step of the fields in px (finest, coarsest), and cells per face width: small faces get a finer grid.
 _FINEST, _COARSEST, _CELLS_PER_FACE = 2, 4, 60
 #: Area that the head's fields cover, in face widths to each side and face heights above and below the chin. Nothing moves
@@ -139,8 +141,9 @@ def _split(portrait: npt.NDArray[np.uint8], landmarks: FloatArray, person: Float
     if inner is None:
         return split_person(portrait, landmarks, person)
     picture = inner.cut(portrait)
-    matte = split_person(picture, landmarks - np.array([inner.left, inner.top, 0], np.float32), person)
-    return extend(picture, matte, inner.margins((portrait.shape[1], portrait.shape[0])))[1]
+    within = landmarks - np.array([inner.left, inner.top, 0], np.float32)
+    margins, skin = inner.margins((portrait.shape[1], portrait.shape[0])), forehead_colour(picture, within)
+    return extend(picture, split_person(picture, within, person), margins, skin)[1]
 
 
 def build_head(

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stages.musetalk.networks.group_norm import GroupNorm
+
 
 class Resnet(nn.Module):
     """Two 3 × 3 convolutions with GroupNorm and SiLU around a shortcut.
@@ -16,29 +18,33 @@ class Resnet(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, groups: int, eps: float) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels, eps=eps)
+        self.norm1 = GroupNorm(groups, channels, eps=eps)
         self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
+        self.norm2 = GroupNorm(groups, out_channels, eps=eps)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(channels, out_channels, 1) if channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute [batch, out_channels, height, width] from [batch, channels, height, width]."""
-        hidden = self.conv1(functional.silu(self.norm1(x)))
-        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        hidden = self.norm2.after_convolution(self.conv1, self.norm1.with_silu(x))
+        hidden = self.conv2(hidden)
         return torch.add(self.conv_shortcut(x), hidden)
 
 
 class Upsample(nn.Module):
-    """Doubles the size by repeating pixels, then applies a convolution."""
+    """Doubles the size by repeating pixels, then applies a 3 × 3 convolution: both as one transposed convolution.
+
+    Of the nine products for a pixel several have the same pixel as a factor, so that four are enough. The loader adds their
+    weights (`weights.fold_upsampling`).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute [batch, channels, 2 height, 2 width] from [batch, channels, height, width]."""
-        enlarged: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        enlarged: Tensor = self.conv(x)
         return enlarged
 
 
@@ -65,7 +71,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
 
     q, k, v = split(query), split(key), split(value)
     if q.shape[0] != k.shape[0]:
-        q = q.expand(k.shape[0], -1, -1, -1)
+        # Contiguous: cuDNN's kernel refuses a stride of 0 in some releases.
+        q = q.expand(k.shape[0], -1, -1, -1).contiguous()
     return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 

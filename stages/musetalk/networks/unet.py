@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stages.musetalk.networks.group_norm import GroupNorm
 from stages.musetalk.networks.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
 
 _EPS, _EPS_TRANSFORMER = 1e-5, 1e-6
@@ -93,7 +94,7 @@ class _Transformer(nn.Module):
 
     def __init__(self, channels: int, shape: UNetShape) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(shape.groups, channels, eps=_EPS_TRANSFORMER)
+        self.norm = GroupNorm(shape.groups, channels, eps=_EPS_TRANSFORMER)
         self.proj_in = nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList([_TransformerBlock(channels, shape.context, shape.heads)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
@@ -152,7 +153,9 @@ class _Up(_Level):
     def forward(self, x: Tensor, context: Tensor, skips: list[Tensor]) -> Tensor:
         for index in range(len(self.resnets)):
             skip = skips.pop()
-            x = self.step(index, torch.cat([x, skip.expand(x.shape[0], -1, -1, -1)], dim=1), context)
+            if skip.shape[0] != x.shape[0]:  # channels-last, or the joined tensor would not be
+                skip = skip.expand(x.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.step(index, torch.cat([x, skip], dim=1), context)
         for layer in self.upsamplers:
             x = layer(x)
         return x
@@ -180,7 +183,7 @@ class UNet(nn.Module):
                 pairs.append((before + skips.pop(), widths[level]))
                 before = widths[level]
             self.up_blocks.append(_Up(pairs, shape, attention=level < top, last=level == 0))
-        self.conv_norm_out = nn.GroupNorm(shape.groups, widths[0], eps=_EPS)
+        self.conv_norm_out = GroupNorm(shape.groups, widths[0], eps=_EPS)
         self.conv_out = nn.Conv2d(widths[0], shape.outputs, 3, padding=1)
 
     def forward(self, latents: Tensor, tokens: Tensor) -> Tensor:
@@ -201,5 +204,5 @@ class UNet(nn.Module):
         x = self.mid_block(x, tokens)
         for up in self.up_blocks:
             x = up(x, tokens, skips)
-        predicted: Tensor = self.conv_out(functional.silu(self.conv_norm_out(x)))
+        predicted: Tensor = self.conv_out(self.conv_norm_out.with_silu(x))
         return predicted

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from stages.musetalk.networks.group_norm import GroupNorm
 from stages.musetalk.networks.layers import Downsample, Resnet, Upsample, attend, to_image, to_tokens
 
 _EPS = 1e-6
@@ -34,7 +34,7 @@ class _Attention(nn.Module):
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.group_norm = nn.GroupNorm(groups, channels, eps=_EPS)
+        self.group_norm = GroupNorm(groups, channels, eps=_EPS)
         self.to_q, self.to_k, self.to_v = (nn.Linear(channels, channels) for _ in range(3))
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
@@ -100,14 +100,14 @@ class _Encoder(nn.Module):
             for level, width in enumerate(widths)
         )
         self.mid_block = _Middle(widths[top], groups)
-        self.conv_norm_out = nn.GroupNorm(groups, widths[top], eps=_EPS)
+        self.conv_norm_out = GroupNorm(groups, widths[top], eps=_EPS)
         self.conv_out = nn.Conv2d(widths[top], 2 * LATENT_CHANNELS, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for block in self.down_blocks:
             x = block(x)
-        encoded: Tensor = self.conv_out(functional.silu(self.conv_norm_out(self.mid_block(x))))
+        encoded: Tensor = self.conv_out(self.conv_norm_out.with_silu(self.mid_block(x)))
         return encoded
 
 
@@ -121,14 +121,14 @@ class _Decoder(nn.Module):
             _Up(widths[max(level - 1, 0)], width, shape.layers + 1, groups, last=level == len(widths) - 1)
             for level, width in enumerate(widths)
         )
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=_EPS)
+        self.conv_norm_out = GroupNorm(groups, widths[-1], eps=_EPS)
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mid_block(self.conv_in(x))
         for block in self.up_blocks:
             x = block(x)
-        decoded: Tensor = self.conv_out(functional.silu(self.conv_norm_out(x)))
+        decoded: Tensor = self.conv_out(self.conv_norm_out.with_silu(x))
         return decoded
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,7 +83,7 @@ def load_unet(weights: Path, config: Path) -> UNet:
         state = fold_time_embedding(state, shape.channels[0])
     except (KeyError, RuntimeError) as exc:
         raise _foreign_model_error(weights, f"its time embedding is not that of this network: {exc}") from exc
-    return _build_network(lambda: UNet(shape), state, weights)
+    return _build_network(lambda: UNet(shape), fold_upsampling(state), weights)
 
 
 def load_vae(weights: Path, config: Path) -> Vae:
@@ -110,7 +111,7 @@ def load_vae(weights: Path, config: Path) -> Vae:
             state[name] = state[name].flip(0)
     except KeyError as exc:
         raise _foreign_model_error(weights, f"it has no {exc}") from exc
-    return _build_network(lambda: Vae(shape), state, weights)
+    return _build_network(lambda: Vae(shape), fold_upsampling(state), weights)
 
 
 def load_whisper(weights: Path, config: Path) -> WhisperEncoder:
@@ -148,7 +149,9 @@ def read_tensors(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files of PyTorch's format before 1.6, such as the face-parsing network's, cannot be mapped.
+        mapped = zipfile.is_zipfile(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as exc:
         raise _foreign_model_error(path, "it contains more than tensors, and code in model files is not run") from exc
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError) as exc:
@@ -174,6 +177,29 @@ def fold_time_embedding(state: State, width: int) -> State:
             shift = functional.linear(embedding, state[name].float(), state[f"{stem}.time_emb_proj.bias"].float())
             folded[f"{stem}.conv1.bias"] = state[f"{stem}.conv1.bias"].float() + shift
     return folded
+
+
+def fold_upsampling(state: State) -> State:
+    """Return the state with the convolutions after a doubling of the size as `networks.layers.Upsample` takes them."""
+    return {
+        name: transposed_kernel(value)
+        if name.endswith(".upsamplers.0.conv.weight") and value.shape[2:] == (3, 3)
+        else value
+        for name, value in state.items()
+    }
+
+
+def transposed_kernel(kernel: Tensor) -> Tensor:
+    """Return the kernel of a transposed convolution, [in, out, 4, 4], that does what repeating pixels and `kernel` do.
+
+    Args:
+        kernel: of a convolution, [out, in, 3, 3].
+    """
+    for axis in (2, 3):
+        # Of two equal rows a kernel of three sees one row once and the other twice.
+        first, middle, last = kernel.float().unbind(axis)
+        kernel = torch.stack([last, middle + last, first + middle, first], axis)
+    return kernel.transpose(0, 1).contiguous()
 
 
 def _renamed(name: str) -> str:

@@ -58,7 +58,9 @@ class WhisperEncoder(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv1d(shape.bands, shape.width, 3, padding=1)
         self.conv2 = nn.Conv1d(shape.width, shape.width, 3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(shape.places, shape.width)
+        # Not `nn.Embedding`, which draws random weights: without a device (`torch.device("meta")`) that imports torch's compiler,
+        # which takes more than a second. The weights come from a file anyway.
+        self.embed_positions = nn.Embedding.from_pretrained(torch.empty(shape.places, shape.width))
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
         self.layer_norm = nn.LayerNorm(shape.width)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from daemon.config import Settings
 from daemon.system.installation import Missing
+from stages.context import Facts
 from stages.model_files.catalogue import ModelPart
 
 if TYPE_CHECKING:  # so that voices can be listed without numpy
@@ -55,20 +56,19 @@ class SpokenPart:
 
 
 class LoadedVoice(Protocol):
-    """A voice in memory, ready to speak. The process keeps it for later jobs.
-
-    Attributes:
-        sample_rate: Hz.
-        method: source of its times: "exact" (the engine) or "aligned" (forced alignment).
-        licence: of its speech, for the status file.
-    """
+    """A voice in memory, ready to speak. The process keeps it for later jobs."""
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Rate of its speech, Hz."""
+
     @property
-    def method(self) -> Literal["exact", "aligned"]: ...
+    def method(self) -> Literal["exact", "aligned"]:
+        """Source of its times: "exact" (the engine) or "aligned" (forced alignment)."""
+
     @property
-    def licence(self) -> str: ...
+    def licence(self) -> str:
+        """Licence of its speech, for the status file."""
 
     def say(self, piece: Piece) -> Iterator[SpokenPart]:
         """Synthesize a piece, in one part or several.
@@ -188,6 +188,8 @@ class TtsEngine:
         verify: like `missing`, but reads the files completely; for `avatar doctor`.
         wanted: True if config.yaml enables it other than by naming it as the engine.
         no_voices: what to do where nothing is missing and it still has no voice.
+        unload: frees the GPU memory of its networks; the next `load` loads them again. Returns the memory that this process
+            holds on the GPU afterwards, empty if nothing was loaded there.
     """
 
     name: str
@@ -205,6 +207,7 @@ class TtsEngine:
     verify: Callable[[Settings], Missing | None] = _nothing_missing
     wanted: Callable[[Settings], bool] = _not_wanted
     no_voices: str = ""
+    unload: Callable[[], Facts] = dict
 
     @property
     def fetches(self) -> bool:

@@ -39,14 +39,15 @@ def import_coqui(module: str) -> types.ModuleType:
         raise MachineError("engine-version" if there else "engine-not-installed", f"{missing.why}.", missing.remedy)
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _import_torchaudio()
+        import_torchaudio()
         _import_root_package()
         for name in ("TTS", "transformers.generation"):  # they log their settings for every sentence
             logging.getLogger(name).setLevel(logging.ERROR)
         return importlib.import_module(module)
 
 
-def _import_torchaudio() -> None:
+def import_torchaudio() -> None:
+    """Import torchaudio, without its compiled extension where that cannot be loaded."""
     try:
         importlib.import_module("torchaudio")
     except OSError:  # its compiled extension needs CUDA

@@ -2,7 +2,7 @@
 
 A wrongly computed network returns NaN, noise, a tone or a clipped wave instead of an error. Unlike these, speech has a level
 that rises and falls with each syllable, and a spectrum that is not flat. The bounds are far from all measured speech
-(docs/voices-figures.md, `benchmarks/speech_check.py`).
+(docs/voices-figures.md, `benchmarks/voice/speech_check.py`).
 """
 
 from __future__ import annotations

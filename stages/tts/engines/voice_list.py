@@ -93,6 +93,7 @@ def list_voice_rows(settings: Settings) -> list[VoiceRow]:
 
 
 def main() -> None:
+    """Print all voices as JSON, with the settings on the standard input; SIGALRM ends the process after `LIMIT_S` seconds."""
     signal.alarm(LIMIT_S)
     with contextlib.suppress(PermissionError):  # systemd/cpu-only.conf forbids it
         os.nice(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.jobs.language import LANGUAGE_NAMES, TAG_OF_NAME
@@ -55,6 +56,7 @@ class VoiceWords:
         return (not self.gender or voice.gender == self.gender) and self.fit_but_for_gender(voice, language)
 
     def fit_but_for_gender(self, voice: Voice, language: str) -> bool:
+        """True if the voice speaks a language (BCP 47 tag) with the accent that is asked for."""
         if not self.region:
             return voice.speaks(language)
         return f"{primary_language(language)}-{self.region}".casefold() in map(str.casefold, voice.languages)
@@ -82,6 +84,18 @@ def read_voice_words(wanted: str) -> VoiceWords | None:
             return None
     found = VoiceWords(gender, language or accent_language, region)
     return None if found == VoiceWords() else found
+
+
+def voices_meant(wanted: str, voices: Sequence[Voice]) -> list[Voice]:
+    """Return the voices of a name; where there is none, those that are as the words describe, in a language that they speak.
+
+    A voice of a person (profile) has to be named.
+    """
+    if named := [voice for voice in voices if voice.is_called(wanted.strip().casefold())]:
+        return named
+    if (words := read_voice_words(wanted)) is None:
+        return []
+    return [v for v in voices if not v.is_profile and words.fit(v, words.language or v.languages[0])]
 
 
 def correct_voice_words(wanted: str) -> str:

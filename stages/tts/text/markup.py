@@ -32,12 +32,32 @@ _DIRECTION = re.compile(
     re.IGNORECASE,
 )
 
+#: Other ways to write a pause: [2s], [wait 2s], (pause), <pause 1s>, <#0.5#>, [Pause 2 Sekunden].
+_OTHER_PAUSE = re.compile(
+    r"(?:[\[<]\s*(?:pause|pausa|pauze|break|wait|silence|stille|silencio)|\(\s*(?:pause|pausa|pauze|silence))"
+    r"(?:\s*[:=]?\s*(?P<named>\d{1,3}(?:[.,]\d{1,3})?))?\s*"
+    r"(?P<unit>s|secs?|seconds?|sekunden?|secondes?|segundos?|secondi|ms)?\s*/?[\])>]"
+    r"|\[\s*(?P<bare>\d{1,2}(?:[.,]\d{1,3})?)\s*(?:s|secs?|seconds?|sekunden?)\s*\]|<#(?P<hashed>\d{1,2}(?:\.\d{1,3})?)#>",
+    re.IGNORECASE,
+)
+#: A pause mark as `stages.tts.text.pause_marks` reads it, right or wrong.
+_OWN_PAUSE = re.compile(r"\[\s*pause\b\s*[:=]?\s*[\d.]*\s*(?:s|sec|seconds?|ms)?\s*\]", re.IGNORECASE)
+#: The number and the times of a cue, in text that was copied from a subtitle file.
+_CUE_TIMES = re.compile(
+    r"^(?:[^\S\n]*\d{1,5}[^\S\n]*\n)?[^\S\n]*(?:\d{1,2}:)?\d{1,2}:\d{2}[.,]\d{3}[^\S\n]*-->[^\n]*(?:\n|$)", re.MULTILINE
+)
+#: A place that was to be filled in: {{company}}, [NAME], <your name here>.
+_PLACEHOLDER = re.compile(
+    r"\{\{[^{}\n]{1,40}\}\}|\[[A-Z][A-Z_ ]{3,40}\]|\[(?:your|insert|name of)\b[^\]\n]{1,40}\]|<(?:your|insert)\b[^<>\n]{1,40}>"
+)
+
 _LEFT_OUT = re.compile(rf"[^\S\n]*{_DIRECTION.pattern}", re.IGNORECASE)
 
 
 def read_markup(text: str) -> str:
     """Return a text in which breaks are pause marks, substitutes stand for what they replace, and other markup is left out."""
     text = _SUB.sub(lambda found: html.unescape(found[2]), _BREAK.sub(_pause_mark, text))
+    text = _OTHER_PAUSE.sub(_other_pause_mark, _CUE_TIMES.sub("", text))
     return _LEFT_OUT.sub("", _TAG.sub("", text))
 
 
@@ -47,6 +67,10 @@ def markup_warnings(text: str) -> Iterator[str]:
         yield f"The markup {', '.join(dropped)} has no effect; its words are spoken as usual. `speed` changes the pace of a job."
     if directions := dict.fromkeys(_DIRECTION.findall(text)):
         yield f"Stage directions are not spoken: {', '.join(directions)}."
+    if _CUE_TIMES.search(text):
+        yield "The text comes from a subtitle file: its numbers and times are not spoken."
+    if places := dict.fromkeys(_PLACEHOLDER.findall(text)):
+        yield f"The text has a place that was to be filled in, and it is spoken as it stands: {', '.join(places)}."
 
 
 def recording_markup_warnings(text: str) -> Iterator[str]:
@@ -58,6 +82,14 @@ def recording_markup_warnings(text: str) -> Iterator[str]:
         yield f"{', '.join(found)} in `text` has no effect, because the sound file `audio` is heard with its own pauses."
     if directions := dict.fromkeys(_DIRECTION.findall(text)):
         yield f"Stage directions are not looked for in the sound, and captions leave them out: {', '.join(directions)}."
+
+
+def _other_pause_mark(found: re.Match[str]) -> str:
+    if _OWN_PAUSE.fullmatch(found[0]):
+        return found[0]
+    length = (found["named"] or found["bare"] or found["hashed"] or "").replace(",", ".")
+    unit = "ms" if (found["unit"] or "").casefold() == "ms" else "s"
+    return f" [pause {length}{unit if length else ''}] "
 
 
 def _pause_mark(found: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import PORTRAIT, ROOT, Installation
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 
 def test_submit_and_wait_gives_the_video(house: Installation) -> None:
@@ -148,12 +148,3 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installa
         assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
-
-
-def test_doctor_finds_what_is_wrong(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = {f["what"]: f for f in json.loads(house.avatar("doctor", "--json").stdout)}
-    assert findings["ffmpeg"]["verdict"] == "good"
-    monkeypatch.setenv("AVATAR_FFMPEG", "/nonexistent/ffmpeg")
-    findings = {f["what"]: f for f in json.loads(house.avatar("doctor", "--json", code=1).stdout)}
-    assert findings["ffmpeg"]["verdict"] == "bad"
-    assert findings["ffmpeg"]["remedy"]

@@ -18,8 +18,8 @@ from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
-from tests.support.nvenc import NvencFfmpeg
-from tests.support.people import ANNA, SERVICE, avatar_as, give
+from tests.support.machine.nvenc import NvencFfmpeg
+from tests.support.machine.people import ANNA, SERVICE, avatar_as, give
 
 #: A driver that goes away between two questions; there is no GPU here to be lost.
 LOST_GPU = """
@@ -91,6 +91,15 @@ def test_what_the_encoding_ffmpeg_cannot_do_is_told(tmp_path: Path) -> None:
         assert found["video formats"].verdict == "note"
 
 
+def test_an_ffmpeg_that_is_not_there_is_bad(
+    installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_FFMPEG", "/nonexistent/ffmpeg")
+    found = looked(installation(), "ffmpeg")["ffmpeg"]
+    assert found.verdict == "bad"
+    assert found.remedy
+
+
 def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(
     installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
@@ -108,12 +117,12 @@ def test_every_engine_is_spoken_with_and_a_hum_is_told_from_speech(
         "    print(json.dumps({'event': 'done'}), flush=True)\n"
     )
     one = installation(engines={"hum": {"command": [sys.executable, str(script)], "voices": {"low": "en"}}})
-    found = findings(one, code=1)
+    found = looked(one, "speech")
     # Then the one is heard to be no speech, with what to do, the other is good, and nothing was written for the service
-    assert found["speech of hibari"]["verdict"] == "good"
-    assert found["speech of hum"]["verdict"] == "bad"
-    assert found["speech of hum"]["found"].startswith("speech-invalid: ")
-    assert found["speech of hum"]["remedy"]
+    assert found["speech of hibari"].verdict == "good"
+    assert found["speech of hum"].verdict == "bad"
+    assert found["speech of hum"].found.startswith("speech-invalid: ")
+    assert found["speech of hum"].remedy
     assert not (one.spool / "cache").exists()
 
 
@@ -124,6 +133,7 @@ def test_limits_that_stop_the_work_are_bad(installation: Callable[..., Installat
     assert looked(one, "memory")["memory"].verdict == "bad"
 
 
+@pytest.mark.usefixtures("models")
 def test_the_machine_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
     if Path("/etc/avatard/config.yaml").exists():
         pytest.skip("this machine has a configuration")

@@ -21,9 +21,9 @@ from daemon.system import fs
 from daemon.system.file_calls import Ops
 from daemon.system.permissions import user_name
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import DETECT, SPEECH, Room
-from tests.support.people import ANNA, avatar_as
-from tests.support.worker_seam import Gates
+from tests.support.daemon.intake import DETECT, SPEECH, Room
+from tests.support.daemon.worker_seam import Gates
+from tests.support.machine.people import ANNA, avatar_as
 
 
 def listed(one: Installation, *args: str) -> list[dict[str, Any]]:
@@ -87,6 +87,23 @@ def test_a_manifest_nobody_has_looked_at_is_listed_and_cancelled(installation: C
     one.start()
     assert one.finished("early")["state"] == "cancelled"
     assert one.events("stage started") == []
+
+
+def test_a_job_is_shown_with_its_next_step_while_the_daemon_is_down(installation: Callable[..., Installation]) -> None:
+    # Given a failed job whose manifest came back, and one that waits, when the daemon ends
+    one = installation()
+    one.start()
+    one.drop("bad.yaml", "kind: speech\ntxet: Hello.\n")
+    wait_for("the manifest", (one.outbox / "bad.yaml").exists)
+    one.avatar("pause")
+    one.drop("hello.yaml", SPEECH)
+    one.reaches("hello", "queued")
+    one.stop()
+    # Then the one is shown with the file to mend, as in its status, and the other with what starts it
+    shown = {name: json.loads(one.avatar("jobs", "show", name, "--json").stdout)["next"] for name in ("bad", "hello")}
+    assert shown["bad"] == (one.status("bad") or {})["next"]
+    assert shown["bad"].startswith("bad.yaml, beside this job's status in the outbox, is your manifest")
+    assert shown["hello"].startswith("The daemon does not run. Start it with `avatar run`. The queue was paused by ")
 
 
 def test_of_several_jobs_each_is_tried_and_answered(house: Installation) -> None:

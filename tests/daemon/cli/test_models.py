@@ -23,7 +23,7 @@ from stages.model_files import catalogue, fetch, from_packages
 from stages.model_files.catalogue import ModelFile, ModelPart
 from stages.model_list import MODELS, find_parts
 from tests.conftest import ROOT, Installation
-from tests.support.piper_models import build_piper
+from tests.support.stages.piper_models import build_piper
 
 TINY = ROOT / "tests" / "data" / "musetalk-tiny" / "models"
 REVISION = "a" * 40

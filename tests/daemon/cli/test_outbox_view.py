@@ -14,8 +14,8 @@ import yaml
 from daemon.outbox.outbox import VOICES
 from stages.tts.profile_store import Profile, ProfileStore
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import SPEECH
-from tests.support.people import ANNA, BERT, avatar_as, give
+from tests.support.daemon.intake import SPEECH
+from tests.support.machine.people import ANNA, BERT, avatar_as, give
 
 JOB = "job-20260102T030405Z-00000001"
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.conftest import PORTRAIT, Installation
-from tests.support.ledger import sound
-from tests.support.people import ANNA, BERT, DROPPERS, avatar_as, give
+from tests.support.daemon.ledger import sound
+from tests.support.machine.people import ANNA, BERT, DROPPERS, avatar_as, give
 
 IMAGE = ("--image", str(PORTRAIT))
 

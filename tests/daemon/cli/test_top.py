@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import PORTRAIT, ROOT, Installation, wait_for
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 
 def test_the_overview_tells_what_runs_waits_ended_and_is_paused(

@@ -12,7 +12,7 @@ import yaml
 
 from daemon.config import Settings
 from tests.conftest import ROOT, Installation
-from tests.support.disk import Disk
+from tests.support.machine.disk import Disk
 
 WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a misspelt section", {"intakes": {}}, "there is no setting intakes", "Did you mean `intake`?"),
@@ -26,6 +26,16 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a word for a number", {"intake": {"scan_s": "soon"}}, "intake.scan_s is 'soon'", "number"),
     ("too small", {"retry": {"attempts": 0}}, "retry.attempts is 0", "greater than or equal to 1"),
     ("no such choice", {"log": {"level": "loud"}}, "log.level is 'loud'", "'debug', 'info', 'warning' or 'error'"),
+    (
+        "a unit",
+        {"retention": {"outbox_days": "4w"}},
+        "outbox_days is '4w'",
+        "a number of days: write `outbox_days: 28`.",
+    ),
+    ("a size", {"intake": {"reserve_mb": "5GB"}}, "reserve_mb is '5GB'", "write `reserve_mb: 5000`."),
+    ("outside of its section", {"inbox": "in"}, "no setting inbox", "Did you mean `paths.inbox`, indented"),
+    ("with points", {"stages.tts.voice": "emma"}, "no setting stages.tts.voice", "stages: tts: voice."),
+    ("one folder in the other", {"paths": {"outbox": "inbox/out"}}, "paths: `outbox` lies in", "docs/config.md"),
     ("a list for a section", {"retry": [1]}, "retry expects a nested mapping", "docs/config.md"),
 ]
 

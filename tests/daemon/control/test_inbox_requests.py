@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ from typing import Any
 import pytest
 
 from daemon.control.inbox_requests import LONGEST_WAIT
-from daemon.errors import MachineError, UnknownError
+from daemon.errors import JobError, MachineError, UnknownError
 from daemon.intake.drop import Drop
 from daemon.intake.fair_queue import TURN_JOBS
 from daemon.jobs.record import Job
-from daemon.system import file_calls
-from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
+from daemon.system import file_calls, fs
+from daemon.system.file_calls import Ops
+from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
 
 PATIENCE_S = 100.0
 TWO = f"{SPEECH}---\n{SPEECH}"
@@ -39,6 +42,28 @@ def look(room: Room, after_s: float = 0.0) -> list[Job]:
 def state(room: Room, name: str) -> str | None:
     path = room.outbox / f"{name}.json"
     return str(json.loads(path.read_bytes())["state"]) if path.exists() else None
+
+
+def test_a_request_that_fails_keeps_no_other(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given requests on two jobs, of which one has a folder that refuses its record
+    for name in ("a", "b"):
+        room.put(f"{name}.yaml")
+    broken, _ = sorted(room.settle(), key=lambda job: job.name)
+
+    class Refusing(Ops):
+        def write(self, path: Path, data: bytes, sync: bool = True) -> None:
+            if broken.id in str(path) and "spool" in str(path):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+            super().write(path, data, sync)
+
+    monkeypatch.setattr(fs, "OPS", Refusing())
+    for name in ("a", "b"):
+        room.put(f"{name}.hold", "")
+    look(room)
+    # Then the other is heard, and this one is answered
+    assert state(room, "b") == "held"
+    assert "PermissionError" in (room.outbox / "a.hold.txt").read_text()
+    assert list(room.inbox.glob("*.hold")) == []
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".YML"])
@@ -98,6 +123,47 @@ def test_a_failed_job_is_run_again_in_its_folder(room: Room) -> None:
     assert job.id in room.service.ready_queue
     assert "only failed and cancelled jobs" in (room.outbox / "ben" / "hello.retry.txt").read_text()
     assert not list(room.inbox.rglob("*.retry"))
+
+
+def test_what_cannot_be_started_again_is_answered_with_files_and_the_next_step(room: Room) -> None:
+    # Given a job that is done, one whose manifest was wrong, and one whose picture never came
+    room.put("anna/hello.yaml")
+    (job,) = room.settle()
+    room.service.ready_queue.remove(job.id)
+    asyncio.run(room.service.state_machine.finish(job, room.spool.folder_of(job), "done"))
+    room.put("bad.yaml", "txet: Hello.\n")
+    room.put("lone.yaml", DETECT)
+    room.settle()
+    look(room, PATIENCE_S)
+    assert (state(room, "bad"), state(room, "lone")) == ("failed", "failed")
+    # When each is asked for again
+    for name in ("anna/hello", "bad", "lone"):
+        room.put(f"{name}.retry", "")
+    look(room)
+    # Then none runs, and the answers name files, and no ids
+    answers = {name: (room.outbox / f"{name}.retry.txt").read_text() for name in ("anna/hello", "bad", "lone")}
+    assert "anna/hello is done" in answers["anna/hello"]
+    assert "drop hello.yaml into the folder anna of the inbox again" in answers["anna/hello"]
+    assert "hello-v2" in answers["anna/hello"]
+    for name in ("bad", "lone"):
+        assert f"{name} was refused before it was taken in" in answers[name]
+        assert f"{name}.yaml, beside this job's status in the outbox, is your manifest" in answers[name]
+        assert state(room, name) == "failed"
+    assert not any("job-" in answer for answer in answers.values())
+
+
+def test_a_job_that_the_operator_can_help_says_how_it_runs_as_it_is(room: Room) -> None:
+    # Given a job that failed because a voice is not installed
+    room.put("anna/hello.yaml")
+    (job,) = room.settle()
+    room.service.ready_queue.remove(job.id)
+    failure = JobError("voice-not-installed", "The voice 'adam' cannot be used here.", "Whoever runs avatard can help.")
+    asyncio.run(room.service.state_machine.finish(job, room.spool.folder_of(job), "failed", failure))
+    # Then its status names the request file that starts it again / And that file does
+    assert "put an empty file hello.retry into the folder anna of the inbox" in room.status("anna/hello")["next"]
+    room.put("anna/hello.retry", "")
+    look(room)
+    assert state(room, "anna/hello") == "queued"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from daemon.control.spool_requests import send_request
 from daemon.outbox.status_file import iso
 from daemon.system.permissions import current_user
 from tests.conftest import Installation, wait_for
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.intake_room import Room
-from tests.support.watched_folder import Watched
+from tests.support.daemon.intake import Room
+from tests.support.daemon.watched_folder import Watched
 
 
 @pytest.fixture

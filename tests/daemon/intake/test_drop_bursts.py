@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from daemon.system import file_calls
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.support.intake_room import DETECT, Room
-from tests.support.watched_folder import kept_notifications
+from tests.support.daemon.intake import DETECT, Room
+from tests.support.daemon.watched_folder import kept_notifications
 
 
 def test_jobs_with_one_unchanged_picture_share_one_copy_that_lives_as_long_as_any_of_them(room: Room) -> None:
@@ -42,6 +43,7 @@ def test_a_burst_that_overflows_the_notifications_is_found_whole(installation: C
     one.start()
     assert one.process is not None
     one.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, one.process.pid, os.WSTOPPED)  # all its threads: one that still read would make room
     for number in range(kept_notifications() // 3 + 10):  # made, opened, closed
         (one.inbox / f".{number}").touch()
     wanted = {f"j{number}.json" for number in range(100)}

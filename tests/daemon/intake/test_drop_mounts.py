@@ -11,7 +11,7 @@ import pytest
 
 from daemon.errors import MachineError
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import DETECT, SPEECH, Room
+from tests.support.daemon.intake import DETECT, SPEECH, Room
 
 
 def test_an_inbox_on_another_filesystem_than_the_spool(tmp_path: Path, mounted: Callable[[Path], None]) -> None:

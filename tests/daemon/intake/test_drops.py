@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.intake_room import DETECT, SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
 
 
 def test_a_slow_copy_is_taken_when_it_is_whole(room: Room) -> None:

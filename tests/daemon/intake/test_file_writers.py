@@ -10,8 +10,8 @@ import pytest
 from daemon.intake.claims import FIRST_RETRY_S
 from daemon.intake.file_writers import Writing
 from tests.conftest import wait_for
-from tests.support.intake_room import DETECT, Room
-from tests.support.watched_folder import PATIENCE_S, SETTLE_S, UNKNOWN_S, Watched
+from tests.support.daemon.intake import DETECT, Room
+from tests.support.daemon.watched_folder import PATIENCE_S, SETTLE_S, UNKNOWN_S, Watched
 
 
 def test_a_file_is_not_whole_until_it_is_closed_however_still_it_stands(watched: Watched) -> None:
@@ -90,7 +90,8 @@ def test_a_second_writer_keeps_a_file_from_being_whole(watched: Watched) -> None
             first.write(b"half")
         # When one has closed it / Then the file is not whole while the other has it open, where the kernel may be asked
         assert watched.inbox.is_open("p.png")
-    assert not watched.inbox.is_open("p.png")
+    # And when both have, it is not open once that was heard
+    wait_for("the second to be heard to close it", lambda: not watched.inbox.is_open("p.png"))
 
 
 def test_a_companion_is_looked_at_again_after_the_claim(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_where_nobody_tells_a_file_must_stand_still_longer_and_longer_with_its_s
         # And after notifications were lost, what was known is not believed any more
         (one.root / "b.png").write_bytes(b"b")
         one.becomes("b.png", Writing.CLOSED)
-        one.watcher._lost()
+        one.watcher._on_loss()
         assert one.writers.of("b.png") is Writing.UNKNOWN
     finally:
         one.watcher.stop()

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.intake.file_writers import Writing
 from tests.conftest import wait_for
-from tests.support.watched_folder import PATIENCE_S, SETTLE_S, UNKNOWN_S, Watched
+from tests.support.daemon.watched_folder import PATIENCE_S, SETTLE_S, UNKNOWN_S, Watched
 
 
 def _is_watched(watched: Watched, folder: Path) -> bool:

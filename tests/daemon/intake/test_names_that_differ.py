@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from tests.conftest import PORTRAIT
-from tests.support.intake_room import SETTLE_S, Room
+from tests.support.daemon.intake import SETTLE_S, Room
 
 PICTURE = PORTRAIT.read_bytes()
 
@@ -57,7 +57,7 @@ def test_the_status_names_at_once_what_may_be_meant_and_takes_it_when_it_is_mend
     assert (status["state"], status["waiting_for"]) == ("waiting", ["anna.png"])
     (hint,) = status["warnings"]
     assert all(name in hint for name in there)
-    # And where it waited in vain, the error says so too
+    # And when the wait is over, the error says so too
     room.put("b.yaml", detect("anna.png"))
     room.settle()
     companion_wait_s = room.settings.intake.companion_wait_s

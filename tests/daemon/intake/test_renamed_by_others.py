@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.ledger import sound
-from tests.support.other_users import PERSON, Shared, start, unavailable
+from tests.support.daemon.ledger import sound
+from tests.support.machine.other_users import PERSON, Shared, start, unavailable
 
 #: Longer than any test may take, in s.
 NEVER_S = 10**6

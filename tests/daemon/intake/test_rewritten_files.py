@@ -13,8 +13,8 @@ import pytest
 
 from stages.media.ffmpeg import ffmpeg_path
 from tests.conftest import Installation, wait_for
-from tests.support.ledger import sound
-from tests.support.worker_seam import Gates
+from tests.support.daemon.ledger import sound
+from tests.support.daemon.worker_seam import Gates
 
 
 def halves(seconds: float) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Installation, wait_for
-from tests.support.ledger import sound
+from tests.support.daemon.ledger import sound
 
 CONF = ROOT / "share" / "samba.conf"
 PROGRAMS = ("smbd", "smbclient", "smbpasswd", "testparm")

@@ -15,9 +15,9 @@ from daemon.outbox.outbox import Outbox
 from daemon.system import fs
 from daemon.system.permissions import user_name
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import SETTLE_S, SPEECH, Room
-from tests.support.queue_room import PowerCut, Unflushed
-from tests.support.worker_seam import Gates
+from tests.support.daemon.intake import SETTLE_S, SPEECH, Room
+from tests.support.daemon.queue import PowerCut, Unflushed
+from tests.support.daemon.worker_seam import Gates
 
 PATIENCE_S = 50.0
 
@@ -150,6 +150,7 @@ def test_what_people_put_in_the_place_of_a_folder_is_left_alone(room: Room, tmp_
     # And its requests are heard
     room.put("anna/hello.hold", "")
     answer(room)
+    assert state(room, job.name) == "held"
     assert planted == "closed" or place.is_symlink() or place.read_text() == "mine"
 
 
@@ -166,6 +167,26 @@ def test_a_folder_that_is_exchanged_later_stops_nobody(room: Room, tmp_path: Pat
     assert job.name == f"hello-{job.id}"
     assert state(room, job.name) == "done"
     assert not (tmp_path / "hello.json").exists()
+
+
+def test_a_job_is_found_in_whatever_folder_people_made_way_for(room: Room) -> None:
+    # Given jobs of one folder that lie in three, since people made some of them unusable, and then usable again
+    places = ["anna/films", "anna-v2/films", "anna-v2/films-v2"]
+    planted = [room.outbox / "anna", room.outbox / "anna-v2" / "films"]
+    for number, place in enumerate(places):
+        room.put(f"anna/films/hello{number}.yaml")
+        assert room.settle_names() == [f"{place}/hello{number}"]
+        if number < len(planted):
+            planted[number].rename(room.outbox / f"away{number}")
+            planted[number].write_text("mine")
+    for number, path in enumerate(planted):
+        path.unlink()
+        (room.outbox / f"away{number}").rename(path)
+    # When a request means each / Then it is heard
+    for number, place in enumerate(places):
+        room.put(f"anna/films/hello{number}.hold", "")
+        answer(room)
+        assert state(room, f"{place}/hello{number}") == "held"
 
 
 def test_a_folder_that_was_removed_is_made_again(room: Room) -> None:

@@ -7,7 +7,7 @@ import pytest
 from daemon.intake.inbox_names import ignored
 from daemon.intake.strays import remark
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.support.intake_room import SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import SETTLE_S, SPEECH, Room
 
 CONFLICT_COPIES = [
     "hello (Anna's conflicted copy 2026-01-02).yaml",  # Dropbox

@@ -25,11 +25,11 @@ from watchdog.observers.inotify_c import InotifyFD
 
 from daemon.intake.file_writers import FileWriters, Writing
 from daemon.intake.watch_limits import WATCHES, Unwatched
-from daemon.intake.watcher import Watcher, _Hint, announces
+from daemon.intake.watcher import Watcher, _EventHandler, announces
 from daemon.system.mounts import Mount, mount_of, parse_mountinfo
 from tests.conftest import wait_for
-from tests.support.disk import Disk
-from tests.support.watched_folder import kept_notifications
+from tests.support.daemon.watched_folder import kept_notifications
+from tests.support.machine.disk import Disk
 
 #: Lines as kernels write them: spaces and backslashes as octal digits, optional fields, bytes that are no UTF-8, a bind mount.
 TABLE = b"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -268,7 +268,7 @@ def test_lost_notifications_are_told_and_not_trusted_for_a_while(tmp_path: Path)
 
 def test_what_the_daemon_does_itself_is_no_news() -> None:
     heard: list[str] = []
-    hint = _Hint(lambda: heard.append("news"))
+    hint = _EventHandler(lambda: heard.append("news"))
     hint.on_any_event(FileMovedEvent("/in/a.yaml", "/in/.claimed/job-1/manifest.yaml"))
     hint.on_any_event(FileDeletedEvent("/in/.claimed/job-1/source"))
     hint.on_any_event(DirCreatedEvent("/in/.claimed/job-1"))

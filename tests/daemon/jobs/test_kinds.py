@@ -41,7 +41,7 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
     assert used == {
         "video": set(Manifest.model_fields) - everywhere,
         "speech": spoken,
-        "detect": {"image", "face", "size", "aspect"},
+        "detect": {"image", "face", "size", "aspect", "fit"},
         "voice": {"text", "audio", "language"},  # `text` is refused
     }
 
@@ -75,7 +75,9 @@ VOICE_ONLY = "only a job of `kind: voice` makes one"
         ({"kind": "detect", "text": "a"}, "`image` is missing"),
         ({"kind": "voice", "audio": "a.wav", "profile": {"name": "Ann"}}, None),
         ({"kind": "voice"}, "`audio` is missing: name a recording"),
-        ({"kind": "detect", "image": "p.png", "size": "512x512", "aspect": "1:1"}, None),
+        ({"kind": "detect", "image": "p.png", "size": "512x512", "aspect": "1:1"}, "keep one"),
+        ({"kind": "detect", "image": "p.png", "profile": {}}, VOICE_ONLY),
+        ({"kind": "speech", "text": "a", "size": "512x512", "aspect": "1:1"}, None),  # neither is used
         ({"kind": "voice", "audio": "a.wav", "text": "a"}, "speaks no text: remove it"),
     ],
     ids=str,

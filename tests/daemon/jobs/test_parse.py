@@ -55,7 +55,18 @@ def test_norwegian_is_a_language_and_metadata_keeps_its_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "tag"), [("en_US", "en-US"), ("English", "en"), ("jp", "ja"), ("cn", "zh"), ("pt-BR", "pt-BR")]
+    ("written", "tag"),
+    [
+        ("en_US", "en-US"),
+        ("English", "en"),
+        ("jp", "ja"),
+        ("cn", "zh"),
+        ("ger", "de"),
+        ("tedesco", "de"),
+        ("English (UK)", "en-GB"),
+        ("en-UK", "en-GB"),
+        ("pt-BR", "pt-BR"),
+    ],
 )
 def test_a_language_may_be_written_as_people_do(written: str, tag: str) -> None:
     assert good(f"text: a\nimage: p.png\nlanguage: {written}").language == tag
@@ -88,7 +99,7 @@ def test_frame_rates_are_exact(fps: str, rate: Fraction) -> None:
         ("text: a\ntext: b\nimage: p.png", "yaml-duplicate-key", ("`text`", "line 2")),
         ("text: a: b\nimage: p.png", "yaml-invalid", ("line 1, column 8", 'Write text: "a: b"')),
         ("text: !!python/object/apply:os.system [id]\nimage: p.png", "manifest-invalid", ("`text`",)),
-        ("- a\n- b", "manifest-invalid", ("key: value",)),
+        ("- a\n- b", "manifest-invalid", ("The manifest is a list", "---")),
         ("", "manifest-empty", ("empty",)),
         ("# only a comment", "manifest-empty", ("empty",)),
         ("[" * 5000, "yaml-too-large", ("deeply",)),

@@ -12,7 +12,7 @@ import pytest
 
 from daemon.errors import MachineError
 from tests.conftest import Installation, wait_for
-from tests.support.intake_room import Room
+from tests.support.daemon.intake import Room
 
 Mount = Callable[[Path], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.queue_room import QueueRoom
-from tests.support.source_case import Case
+from tests.support.daemon.growing_source import Case
+from tests.support.daemon.queue import QueueRoom
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from daemon.jobs.record import Job, new_job_id
 from daemon.queue.pauses import Pause, Pauses
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.system.steady_clock import SteadyClock
-from tests.support.intake_room import DETECT, Room
+from tests.support.daemon.intake import DETECT, Room
 
 DAY_S = 86_400.0
 PATIENCE_S = 100.0

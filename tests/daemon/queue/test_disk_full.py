@@ -17,9 +17,9 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from stages.worker import classify_error
 from tests.conftest import PORTRAIT, Installation, wait_for
-from tests.support.disk import Disk
-from tests.support.ledger import Ledger, sound
-from tests.support.worker_seam import Gates
+from tests.support.daemon.ledger import Ledger, sound
+from tests.support.daemon.worker_seam import Gates
+from tests.support.machine.disk import Disk
 
 #: Room left to each stage, in KiB: it begins to write and comes to the end of the disk.
 ROOM_KB = {"face": 40, "tts": 64, "lipsync": 0, "encode": 24, "deliver": 0}

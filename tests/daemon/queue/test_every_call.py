@@ -282,8 +282,8 @@ def check(settings: Settings, published: list[str], where: str) -> None:
     assert list((paths.inbox / ".claimed").iterdir()) == [], where
     records = [path.parent.parent.name for path in paths.spool.rglob("job.json")]
     assert records == ["done", "done"], f"{where}: {records}"
-    litter = [path for path in paths.spool.rglob("*") if path.is_file() and path.name not in (*KEPT, *STANDING)]
-    assert litter == [], f"{where}: {litter}"
+    leftovers = [path for path in paths.spool.rglob("*") if path.is_file() and path.name not in (*KEPT, *STANDING)]
+    assert leftovers == [], f"{where}: {leftovers}"
 
 
 def all_calls(settings: Settings) -> list[str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Installation
+from tests.support.daemon.ledger import Ledger
 from tests.support.endurance import repeats
-from tests.support.ledger import Ledger
 
 KILLS = repeats("AVATAR_KILLS", 30, 200)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))

@@ -18,11 +18,11 @@ import pytest
 
 from daemon.system import fs
 from tests.conftest import PATIENCE_S, Installation, wait_for
-from tests.support.disk import Disk
+from tests.support.daemon.ledger import Ledger
 from tests.support.endurance import repeats
-from tests.support.ledger import Ledger
+from tests.support.machine.disk import Disk
 
-CUTS = repeats("AVATAR_CUTS", 4, 12)
+CUTS, ACKNOWLEDGED = repeats("AVATAR_CUTS", 4, 12), repeats("AVATAR_ACKNOWLEDGED", 2, 4)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))
 FORGIVING: dict[str, Any] = {
     "retry": {"crashes": 10**6, "attempts": 10**6, "interruptions": 10**6, "first_delay_s": 0.01, "max_delay_s": 0.05},
@@ -64,7 +64,7 @@ def test_what_was_acknowledged_survives_a_power_cut_in_the_same_moment(plugged: 
     # Given a sender who flushes nothing, on a disk whose journal has just been written
     house = plugged.house
     ledger = Ledger(house)
-    for _ in range(4):
+    for _ in range(ACKNOWLEDGED):
         name = ledger.drop(what, durable=False)
         # When the power goes in the moment the job is seen to be accepted
         watch(house, name)
@@ -97,7 +97,7 @@ def test_a_power_cut_at_any_moment_loses_tears_and_doubles_nothing(plugged: Plug
         # When it goes while jobs are in the middle of a stage or a hop
         wait_for_moment(house.root, chance)
         plugged.cut()
-        # Then no file of the outbox and no record is torn (what was being built in `tmp` is litter)
+        # Then no file of the outbox and no record is torn (what was being built in `tmp` is a leftover)
         records = [path for path in house.spool.rglob("job.json") if path.parent.parent.name != "tmp"]
         for path in (*house.outbox.glob("[!.]*.json"), *records):
             assert isinstance(json.loads(path.read_bytes()), (dict, list)), path

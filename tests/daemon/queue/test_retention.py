@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -18,8 +19,10 @@ from daemon.config import Settings
 from daemon.control.spool_requests import ANSWER_S
 from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, select_surplus
 from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.file_calls import Ops
 from tests.conftest import Installation
-from tests.support.intake_room import Room
+from tests.support.daemon.intake import Room
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -103,6 +106,28 @@ def test_results_in_folders_go_as_others_do_and_nothing_behind_a_link_does(tmp_p
     }
 
 
+def test_what_cannot_be_removed_keeps_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given more old results than one pass removes, in a folder from which only their owner may remove them, and a newer one
+    class Sticky(Ops):
+        def unlink(self, path: Path) -> None:
+            if path.name.startswith("stuck"):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+            super().unlink(path)
+
+    monkeypatch.setattr(fs, "OPS", Sticky())
+    monkeypatch.setattr("daemon.queue.retention.BATCH", 2)
+    raw = {"paths": {name: name for name in ("outbox", "spool", "cache")}, "retention": {"outbox_days": 1}}
+    settings = Settings.parse(raw, tmp_path / "config.yaml")
+    spool, outbox = Spool(settings.paths.spool), settings.paths.outbox
+    spool.create()
+    outbox.mkdir()
+    for age_days, name in ((9, "stuck1"), (8, "stuck2"), (7, "stuck3"), (5, "old")):
+        (outbox / f"{name}.json").write_text(json.dumps({"state": "done"}))
+        os.utime(outbox / f"{name}.json", (time.time() - age_days * DAY_S,) * 2)
+    assert Retention(settings, spool).clear() == 1
+    assert sorted(path.name for path in outbox.iterdir()) == ["stuck1.json", "stuck2.json", "stuck3.json"]
+
+
 def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(
         json.dumps({"state": "done", "outputs": [{"file": "a.mp4"}, {"file": "../../etc/passwd"}]})
@@ -119,7 +144,7 @@ def test_only_finished_results_of_ours_count_in_the_outbox(tmp_path: Path) -> No
 
 
 def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]) -> None:
-    # Given a spool in which a record is torn, a copy of a job stands about, and a crash left litter
+    # Given a spool in which a record is torn, a job is there twice, and a crash left files over
     one = installation()
     one.start()
     one.avatar("pause")
@@ -135,18 +160,18 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
     (one.spool / "tmp" / "job-20260101T000000Z-00000000").mkdir()
     (one.outbox / "b.json").unlink()
     # And an empty claim, a request and a note that nobody finished writing
-    litter = [one.inbox / ".claimed" / "job-20260101T000000Z-00000000"]
-    litter[0].mkdir()
+    leftovers = [one.inbox / ".claimed" / "job-20260101T000000Z-00000000"]
+    leftovers[0].mkdir()
     for folder, name in (("control", ".1.json.tmp"), ("waiting", ".job-1.json.tmp"), (".", ".paused.json.tmp")):
-        litter.append(one.spool / folder / name)
-        litter[-1].write_text("{")
+        leftovers.append(one.spool / folder / name)
+        leftovers[-1].write_text("{")
     # When it is checked dry / Then all is told and nothing changed
     told = json.loads(one.avatar("spool", "check", "--dry-run", "--json", code=1).stdout)
     assert len(told) == 8
     assert copy.exists()
     # When it is repaired / Then nothing is left to tell, and the sound job runs
     one.avatar("spool", "check")
-    assert [path for path in litter if path.exists()] == []
+    assert [path for path in leftovers if path.exists()] == []
     assert "in order" in one.avatar("spool", "check").stdout
     assert one.jobs("failed") == [jobs["a"]]
     one.start()
@@ -157,14 +182,14 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
 
 
 def test_one_repair_that_fails_keeps_no_other_from_it(installation: Callable[..., Installation]) -> None:
-    # Given litter that cannot be removed, and litter after it that can
+    # Given a leftover folder that cannot be removed, and one after it that can
     one = installation()
     one.start()
     one.stop()
-    stuck, litter = one.spool / "tmp" / "a", one.spool / "tmp" / "b"
+    stuck, removable = one.spool / "tmp" / "a", one.spool / "tmp" / "b"
     stuck.mkdir()
     (stuck / "file").touch()
-    litter.mkdir()
+    removable.mkdir()
     if subprocess.run(["chattr", "+i", str(stuck)], capture_output=True, check=False).returncode:
         pytest.skip("no folder can be made immutable here")
     try:
@@ -174,7 +199,7 @@ def test_one_repair_that_fails_keeps_no_other_from_it(installation: Callable[...
     # Then that is told, with the exit code of what is left to a person
     assert "a: left by a crash; failed" in told
     assert "2 found, 1 repaired" in told
-    assert not litter.exists()
+    assert not removable.exists()
     one.avatar("spool", "check")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from daemon.outbox.outbox import Outbox
+from daemon.queue import returned_manifests
 from daemon.queue.returned_manifests import with_error
-from tests.conftest import Installation, wait_for
-from tests.support.queue_room import Unflushed
+from tests.conftest import PATIENCE_S, Installation, wait_for
+from tests.support.daemon.intake import Room
+from tests.support.daemon.queue import Unflushed
 
 ERROR = "`x` is wrong (line {}, column 1). Mend it."
 
@@ -44,6 +47,47 @@ def test_what_is_no_text_does_not_come_back() -> None:
     assert with_error(b"text: One.\n", 1, "Broken.") is None
 
 
+def test_a_manifest_of_many_jobs_is_read_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a manifest of a thousand mistakes / When the last one comes back
+    data = "---\nx\n" * 1000
+    read: list[int] = []
+    is_empty = returned_manifests._is_empty
+
+    def noted(text: str) -> bool:
+        read.append(len(text))
+        return is_empty(text)
+
+    monkeypatch.setattr(returned_manifests, "_is_empty", noted)
+    assert with_error(data.encode(), 999, "Broken. See line 2000.") == b"# avatard: Broken. See line 2000.\nx\n"
+    # Then it was read through once, not once for each job before it
+    assert sum(read) <= len(data)
+
+
+def test_giving_back_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    # Given a manifest of two faulty jobs that has just been taken in
+    room = Room(tmp_path)
+    room.put("hello.yaml", "kind: speech\n---\nkind: speech\n")
+    room.settle()
+    # Then nothing has been given back by whoever took it in; that is left to a task of its own
+    assert list(room.outbox.glob("*.yaml")) == []
+
+    async def until_all_are_there() -> None:
+        task = asyncio.create_task(room.service.returner.loop())
+        async with asyncio.timeout(PATIENCE_S):
+            while len(list(room.outbox.glob("*.yaml"))) < 2:
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(until_all_are_there())
+
+
+def test_the_status_of_a_job_that_goes_on_is_left_alone(outbox: Outbox) -> None:
+    status = {"job": "job-20260101T000000Z-00000001", "state": "failed"}
+    outbox.reserve_name("hello", status["job"], {**status, "state": "queued"})
+    outbox.amend_status("hello", {**status, "next": "Mend it."})
+    assert (outbox.read_status("hello") or {})["state"] == "queued"
+
+
 def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> None:
     house.drop("hello.yaml", "kind: speech\ntext: Good morning.\nspeeed: 1.1\n")
     assert house.finished("hello")["state"] == "failed"
@@ -53,7 +97,7 @@ def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> N
     assert lines[2].startswith("# avatard: `speeed` is not a known key (line 3, column 1).")
     assert lines[3] == "speeed: 1.1"
     # And the status says where it is, and where to move it
-    wait_for("the way back", lambda: "hello.yaml, beside this status" in (house.status("hello") or {})["next"])
+    wait_for("the way back", lambda: "hello.yaml, beside this job's status" in (house.status("hello") or {})["next"])
     assert "move it into the inbox" in (house.status("hello") or {})["next"]
     # When the key is mended and the file moved into the inbox / Then the job has the same name, and succeeds
     returned.write_text(returned.read_text().replace("speeed", "speed"))
@@ -61,6 +105,21 @@ def test_a_failed_manifest_is_mended_and_dropped_again(house: Installation) -> N
     wait_for("the end", lambda: (house.status("hello") or {}).get("state") == "done")
     assert (house.outbox / "hello.wav").exists()
     assert not returned.exists()
+
+
+def test_one_document_of_a_file_comes_back_once_however_often_it_fails(house: Installation) -> None:
+    # Given a file of two jobs of which the second asks for a voice that is not there
+    house.drop("two.yaml", "kind: speech\ntext: One.\n---\nkind: speech\ntext: Two.\nvoice: nobody\n")
+    returned = house.outbox / "two-2.yaml"
+    wait_for("the manifest", returned.exists)
+    assert "# avatard: There is no voice and no voice profile named 'nobody'." in returned.read_text()
+    assert "One." not in returned.read_text()
+    wait_for("the first", lambda: (house.status("two-1") or {}).get("state") == "done")
+    # When it is tried again and fails in the same way / Then no second copy of it is put there
+    (house.inbox / "two-2.retry").touch()
+    wait_for("the second failure", lambda: len(house.events("job finished")) == 3)
+    wait_for("the way back", lambda: "beside this job's status" in (house.status("two-2") or {})["next"])
+    assert [path.name for path in house.outbox.glob("two-2*.yaml")] == ["two-2.yaml"]
 
 
 def test_the_status_of_another_job_that_took_the_name_is_left_alone(outbox: Outbox) -> None:

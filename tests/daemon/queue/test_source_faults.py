@@ -13,8 +13,8 @@ from daemon.jobs.stages import Stage
 from daemon.queue.awaited_files import UNCHECKED
 from daemon.queue.recovery import recover_spool
 from daemon.system.mount_guard import MARK
-from tests.support.queue_room import PowerCut, QueueRoom
-from tests.support.source_case import NAME, PATIENCE_S, STILL_S, Case
+from tests.support.daemon.growing_source import NAME, PATIENCE_S, STILL_S, Case
+from tests.support.daemon.queue import PowerCut, QueueRoom
 
 
 def test_an_unmounted_inbox_ends_no_wait_for_the_rest_of_a_file(any_stage: Case) -> None:

@@ -13,7 +13,7 @@ from daemon.errors import JobError
 from daemon.jobs.waits import AWAITED
 from daemon.queue.awaited_files import COPIED_AGAIN
 from daemon.queue.copy_comparison import Content, compare_with_copy
-from tests.support.source_case import NAME, PATIENCE_S, STILL_S, Case
+from tests.support.daemon.growing_source import NAME, PATIENCE_S, STILL_S, Case
 
 
 def test_a_file_that_is_open_for_writing_is_waited_for_however_still_it_stands(any_stage: Case) -> None:

@@ -12,7 +12,7 @@ import pytest
 from daemon.jobs.record import Job
 from daemon.queue.job_end import CANCELLED
 from daemon.queue.source_files import LEAST_COST_S, LOOK_S, SHARE
-from tests.support.source_case import NAME, Case
+from tests.support.daemon.growing_source import NAME, Case
 
 
 @pytest.mark.parametrize("order", ["cancel", "hold"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.jobs.record import Job
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.queue import QueueRoom
 
 #: How long the look waits for a move that the spool holds back, in s; one that is not held back takes much less.
 HELD_BACK_S = 0.5

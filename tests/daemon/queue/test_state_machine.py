@@ -15,7 +15,7 @@ import pytest
 from daemon.errors import AvatarError, JobError, ResultError, UnknownError, WorkerDied
 from daemon.jobs.record import Job
 from daemon.queue.job_end import KEPT, KEPT_FAILED
-from tests.support.queue_room import PowerCut, QueueRoom
+from tests.support.daemon.queue import PowerCut, QueueRoom
 
 UNKNOWN = UnknownError("internal-error", "It fell over.")
 NOISE = ResultError("speech-invalid", "That is noise.")

@@ -15,6 +15,7 @@ from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.spool import Spool
 from daemon.system import fs
 from daemon.system.file_calls import Ops
+from tests.support.machine.deep_folders import deep_folder
 
 
 def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
@@ -26,6 +27,18 @@ def test_publish_never_replaces_what_is_there(tmp_path: Path) -> None:
     assert (tmp_path / "taken").read_text() == "theirs"
     assert fs.publish(tmp_path / "part", tmp_path / "free")
     assert sorted(os.listdir(tmp_path)) == ["free", "taken"]
+
+
+def test_what_is_discarded_is_a_file_or_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "full")
+    for folder in ("empty", "full", "full/inside"):
+        (tmp_path / folder).mkdir()
+    with deep_folder(tmp_path / "deep"):
+        for name in ("file", "link", "empty", "full", "deep", "missing"):
+            fs.discard(tmp_path / name)
+        assert sorted(os.listdir(tmp_path)) == ["deep", "full"]
+    assert os.listdir(tmp_path / "full") == ["inside"]
 
 
 @pytest.mark.parametrize("no_links", [0, errno.EPERM, errno.EOPNOTSUPP])

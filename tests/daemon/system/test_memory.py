@@ -49,6 +49,35 @@ def test_the_lowest_limit_of_all_groups_counts(
     assert memory_mb(*where) == min(machine_mb(), limit or machine_mb())
 
 
+#: Maps a file of 64 MB, reads all of it, and waits; with "hold" it copies the file to memory of its own.
+MAPS = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+held = bytearray(mapped) if sys.argv[2] == "hold" else sum(mapped[::4096])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_process_maps_of_files_is_not_its_memory(tmp_path: Path) -> None:
+    # Given processes of which one has read a mapped file, as a worker reads a model, and one holds as much
+    path = tmp_path / "model"
+    path.write_bytes(bytes(64_000_000))
+    found = {}
+    for how in ("map", "hold"):
+        with subprocess.Popen(
+            [sys.executable, "-c", MAPS, str(path), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            found[how] = process_memory_mb(process.pid)
+            process.communicate()
+    # Then only what the kernel cannot take back counts
+    assert found["map"] < 40
+    assert found["hold"] > 64
+
+
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A real control group with a limit (version 1 or 2)."""

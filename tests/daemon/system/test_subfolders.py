@@ -30,12 +30,14 @@ def test_a_new_folder_that_is_exchanged_for_a_link_changes_no_permissions_elsewh
 
     monkeypatch.setattr(fs, "OPS", Exchanged())
     # When a folder is made / Then that fails, and the private folder stays private
-    with pytest.raises(subfolders.ExchangedError), subfolders.opened(outbox, "anna", make=True):
+    with pytest.raises(subfolders.UnusableFolderError), subfolders.opened(outbox, "anna", make=True):
         pass
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert not list(outbox.iterdir())
 
 
 def test_a_folder_whose_name_is_too_long_is_not_usable(tmp_path: Path) -> None:
-    assert not subfolders.is_usable(tmp_path, "n" * 256)
-    assert subfolders.fallback_name(tmp_path, f"{'n' * 256}/hello", "job-1") == "hello-job-1"
+    assert not subfolders.make_folder(tmp_path, "n" * 256)
+    assert not subfolders.any_there(tmp_path, "n" * 256, ["hello.json"])
+    assert not subfolders.any_there(tmp_path / "missing", "", ["hello.json"])
+    assert subfolders.fallback_name(f"{'n' * 256}/hello", "job-1") == "hello-job-1"

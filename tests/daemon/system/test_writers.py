@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import other_users
-from tests.support.other_users import DAEMON, GROUP, PERSON
+from tests.support.machine import other_users
+from tests.support.machine.other_users import DAEMON, GROUP, PERSON
 
 #: Says what is known of a file's writers, and what a program that is started afterwards may do.
 ASK = """

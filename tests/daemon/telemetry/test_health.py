@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.service import Service
 from daemon.telemetry.endpoints import MetricsServer
-from tests.support.intake_room import Room
+from tests.support.daemon.intake import Room
 
 
 def ask(server: MetricsServer) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from daemon.jobs.stages import STAGES
 from daemon.system.gpu import Card
 from daemon.telemetry.collectors import GpuCollector
 from tests.conftest import Installation, wait_for
-from tests.support.debs import unpacked
+from tests.support.machine.debs import unpacked
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

@@ -8,8 +8,8 @@ import pytest
 
 from daemon.jobs.facts import JobFacts, SourceFile
 from daemon.wire import ModelLoaded, Result, RunRequest, TimeLeft
-from tests.support.played_lane import DEATH, ENDLESS, NOISE, PlayedLane
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.lane import DEATH, ENDLESS, NOISE, PlayedLane
+from tests.support.daemon.queue import QueueRoom
 
 
 def test_a_lane_brings_jobs_through_its_stages_and_tells_the_worker_what_to_do(room: QueueRoom) -> None:

@@ -13,8 +13,8 @@ from daemon.intake.admission import Admission
 from daemon.jobs.facts import JobFacts
 from daemon.queue.pauses import Pauses
 from daemon.system.disk_thread import DiskThread
-from tests.support.played_lane import ENDLESS, SLOW, PlayedLane, turns
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.lane import ENDLESS, SLOW, PlayedLane, turns
+from tests.support.daemon.queue import QueueRoom
 
 
 def test_a_cancelled_stage_is_ended_at_once_and_is_no_crash(room: QueueRoom) -> None:
@@ -63,7 +63,7 @@ def test_a_job_whose_files_are_looked_at_after_its_stage_failed_can_be_cancelled
             await turns()
             answer.set()
             # Then it is, although its file is still being written
-            assert await cancel == f"{job.id} is cancelled."
+            assert await cancel == f"{job.name} is cancelled."
 
     asyncio.run(live())
     assert (room.on_disk(job).state, len(room.ready_queue)) == ("cancelled", 0)

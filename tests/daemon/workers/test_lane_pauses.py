@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 from daemon.jobs.facts import JobFacts
-from tests.support.played_lane import DONE, FULL, PlayedLane, turns
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.lane import DONE, FULL, PlayedLane, turns
+from tests.support.daemon.queue import QueueRoom
 
 
 def test_a_machine_fault_pauses_the_lane_charges_nobody_and_the_lane_goes_on(room: QueueRoom) -> None:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.played_lane import STAGES, PlayedLane, turns, until
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.lane import STAGES, PlayedLane, turns, until
+from tests.support.daemon.queue import QueueRoom
 
 
 def test_the_first_worker_loads_its_stages_before_a_job_comes_and_stays(room: QueueRoom) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import PATIENCE_S, Installation, wait_for
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 Make = Callable[..., Installation]
 #: What a job that is well keeps to, also on a busy machine.

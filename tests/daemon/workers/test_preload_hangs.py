@@ -17,7 +17,7 @@ from daemon.workers import slot as slot_module
 from daemon.workers.lane import Lane
 from daemon.workers.routes import Routes
 from daemon.workers.slot import Slot
-from tests.support.queue_room import QueueRoom
+from tests.support.daemon.queue import QueueRoom
 
 #: Only ends a test that hangs, in s.
 PATIENCE_S = 60.0

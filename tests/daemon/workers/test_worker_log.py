@@ -18,7 +18,7 @@ from daemon.errors import TEXT_CHARS
 from daemon.wire import LEVELS, Result, RunRequest
 from daemon.workers.process import WorkerProcess
 from tests.conftest import Installation, wait_for
-from tests.support.worker_seam import Gates
+from tests.support.daemon.worker_seam import Gates
 
 
 def test_the_traceback_of_a_stage_is_in_the_log_and_in_the_jobs_history(

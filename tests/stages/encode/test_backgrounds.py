@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,12 @@ from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
-from stages.face.rig.matte import Matte, background_share, split_person
+from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import load_rig
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import ffmpeg_path
-from tests.support.picture_jobs import (
+from tests.support.stages.picture_jobs import (
     ROUNDING,
     changed,
     drawn,
@@ -68,10 +71,10 @@ def leaning(ctx: Context) -> list[Picture]:
     return [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]
 
 
-@pytest.mark.parametrize("picture", [drawn(384), smiling()], ids=["drawn", "photo"])
-def test_the_layers_together_are_the_picture(picture: Image.Image) -> None:
+@pytest.mark.parametrize("picture", [partial(drawn, 384), smiling], ids=["drawn", "photo"])
+def test_the_layers_together_are_the_picture(picture: Callable[[], Image.Image]) -> None:
     # Given a portrait split into figure and background
-    portrait = np.ascontiguousarray(np.asarray(picture))
+    portrait = np.ascontiguousarray(np.asarray(picture()))
     landmarks = shared_landmarker().read_mesh(portrait)
     assert landmarks is not None
     matte = split_person(portrait, landmarks, shared_landmarker().person_mask(portrait))

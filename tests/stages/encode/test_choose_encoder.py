@@ -13,8 +13,8 @@ from stages.context import Context
 from stages.encode.video import write_video
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.ffmpeg_encoders import forget_trials
-from tests.support.nvenc import NvencFfmpeg
-from tests.support.sound_jobs import Stripes, beep_job
+from tests.support.machine.nvenc import NvencFfmpeg
+from tests.support.stages.sound_jobs import Stripes, beep_job
 
 pytestmark = pytest.mark.usefixtures("models")
 

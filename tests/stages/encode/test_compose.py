@@ -20,7 +20,7 @@ from stages.encode.mouth import InteriorPainter, MouthOpening
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.rig import Rig, load_rig
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show
+from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, say, show
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -93,6 +93,49 @@ def test_the_upper_teeth_stay_where_they_are_when_the_lips_round(ready: Context)
 
     # When they are drawn behind flat and behind rounded lips / Then they end at the same height
     assert abs(lower_end(1.0) - lower_end(0.0)) <= 1
+
+
+def test_no_rest_of_the_pictures_teeth_is_seen_between_shut_lips(ready: Context) -> None:
+    # Given shut lips with a line of tooth-coloured pixels where they touch
+    rig = rig_of(ready)
+    height, width = portrait_of(ready).shape[:2]
+    opening = MouthOpening.between(rig.curve_upper, rig.curve_upper, rig.frame.unit, (width, height))
+    lips = np.full((opening.bottom - opening.top, opening.right - opening.left, 3), (90, 80, 170), np.float32)
+    line = (np.abs(opening.rows() - opening.middle) < 0.012 * rig.frame.unit) & (opening.softness < 1)
+    lips[line] = (150, 190, 215)
+    # When it is hidden
+    InteriorPainter(rig.oral, rig.tones, rig.frame).hide_teeth(opening, lips, 1.0)
+    # Then all of it has the lips' colour
+    assert np.abs(lips - np.array([90, 80, 170])).max() < 4
+
+
+def test_no_light_falls_on_teeth_behind_a_slit(ready: Context) -> None:
+    # Given the upper teeth, and the lips over them a slit and a gap apart
+    rig = rig_of(ready)
+    painter = InteriorPainter(rig.oral, rig.tones, rig.frame)
+    height, width = portrait_of(ready).shape[:2]
+
+    def brightest(gap: float) -> float:
+        upper = rig.curve_upper + np.array([0, 0.02 * rig.frame.unit], np.float32)
+        lower = upper + np.array([0, gap * rig.frame.unit], np.float32)
+        opening = MouthOpening.between(upper, lower.astype(np.float32), rig.frame.unit, (width, height)).visible()
+        assert opening is not None
+        inside = painter.paint(opening, np.eye(2, 3, dtype=np.float32), (gap * rig.frame.unit, 0.0), 0.0, 0.0)
+        return float((inside.mean(axis=-1) * (opening.cover() > 0)).max())
+
+    # When they are drawn / Then those behind the slit are dark
+    assert brightest(0.01) < 0.6 * brightest(0.2)
+
+
+def test_steep_edges_of_the_opening_have_no_steps() -> None:
+    # Given an opening whose lower edge falls by four px in each column
+    x = np.arange(20, dtype=np.float32)
+    opening = MouthOpening(0, 0, 20, 80, np.full_like(x, -5), 4 * x, 2 * x, np.ones_like(x))
+    # When the part of each pixel between the lips is computed
+    cover = opening.cover()
+    # Then each row is as wide as it is
+    rows = np.arange(8, 72)
+    assert np.abs(cover[rows].sum(axis=1) - (19.5 - rows / 4)).max() < 0.12
 
 
 def test_rounded_lips_come_down_over_the_upper_teeth(ready: Context) -> None:

@@ -12,14 +12,17 @@ from PIL import Image, ImageDraw
 
 import stages.face
 from stages.context import Context
+from stages.encode.blinks import BlinkPainter
 from stages.encode.gaze import limit_gaze
 from stages.face import mesh
 from stages.face.eye_outline import EyeOutline
+from stages.face.rig.colours import FaceColours
 from stages.face.rig.eyeball import find_eyeball
+from stages.face.rig.lids import paint_lid
 from stages.face.rig.lower_lid import with_lower_lid
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import blur, sample
-from tests.support.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show
+from tests.support.stages.picture_jobs import changed, drawn, face_of, job, portrait_of, portrait_shown, show
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -164,6 +167,47 @@ def test_a_gaze_beyond_the_white_is_limited_and_the_same_for_both_eyes(ready: Co
         assert 0 <= -y * ball.eye_width <= ball.reach[2] + 1e-4
     first, second = show(ready, {"gaze_x": x, "gaze_y": y}, {"gaze_x": 5.0, "gaze_y": -5.0})
     assert (first == second).all()
+
+
+def test_a_dim_eye_turns_less_far(ready: Context) -> None:
+    # Given a portrait, and the same in which the whites are hardly lighter than the irises
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready)
+    dim = portrait.copy()
+    for eye in outlines(ready):
+        x0, y0, x1, y1 = eye.box(0.1, 0.1, 0.1, (portrait.shape[1], portrait.shape[0]))
+        along, down = eye.local((x0, y0, x1, y1))
+        upper, lower = eye.edges(along)
+        inside = (down > upper) & (down < lower)
+        box = dim[y0:y1, x0:x1]
+        light = float(np.percentile(box[inside].mean(axis=-1), 90))
+        box[inside] = np.clip(light + 0.2 * (box[inside] - light), 0, 255)
+    for side in (0, 1):
+        # When both are prepared / Then the dim one moves up and down, where no white is needed, by half as much at most
+        clear, faint = (find_eyeball(one, landmarks, side).reach for one in (portrait, dim))
+        assert (faint[2:] < 0.5 * clear[2:]).all()
+        assert (clear[2:] > 0).all()
+
+
+def test_a_closed_lid_ends_below_a_low_brow(ready: Context) -> None:
+    # Given a brow that is only 0.22 of the eye's width above the lid
+    landmarks, portrait = np.array(face_of(ready)["landmarks"], np.float32), portrait_of(ready).copy()
+    for side, eye in enumerate(outlines(ready)):
+        along = np.linspace(0.2, 0.8, 9) * eye.width
+        high = eye.edges(along)[0] - 0.22 * eye.width
+        line = (eye.corner + along[:, None] * eye.across + high[:, None] * eye.down).astype(np.float32)
+        brow = list(mesh.EYES[side][2])
+        places = np.interp(np.arange(len(brow)), np.linspace(0, len(brow) - 1, 9), np.arange(9)).round().astype(int)
+        landmarks[brow, :2] = line[places]
+        hair = (60, 45, 40)
+        cv2.polylines(portrait, [np.round(line).astype(np.int32)], False, hair, max(round(0.07 * eye.width), 2))
+        # When the eye is shut
+        lid = paint_lid(portrait, landmarks, side, FaceColours.of(portrait, landmarks))
+        painter = BlinkPainter(lid)
+        shut = portrait[..., ::-1].copy()
+        shut[painter.slices] = painter.paint(shut[painter.slices], 1.0)
+        # Then the brow is still there, nearly as dark
+        x, y = np.round(line[2:-2]).astype(int).T
+        assert shut[y, x].mean() < np.mean(hair) + 25
 
 
 def test_the_rim_of_glasses_stays_before_a_closing_lid(tmp_path: Any) -> None:

@@ -13,7 +13,7 @@ from daemon.jobs.video_files import VIDEO_ENDINGS
 from stages.encode.formats import FORMATS, OutputFormat
 from stages.encode.formats.mp4_probe import probe_mov_with_alpha
 from stages.encode.video import write_video
-from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look
+from tests.support.stages.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -18,9 +18,9 @@ from stages.encode.captions.place import FaceHeights, choose_place
 from stages.encode.framing import frames_of_job
 from stages.face.output_frame import Box, choose_output_frame, head_box
 from stages.face.placement import Placement
-from stages.face.rig.extend import Inner
+from stages.face.rig.matting.extend import Inner
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
-from tests.support.picture_jobs import drawn, encoded, face_of, job, portrait_of
+from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, portrait_of
 
 Picture = npt.NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ def test_the_video_has_its_shape_and_the_head_is_whole(
     width: int, height: int, part: tuple[float, ...], shape: tuple[int, int], fit: str,
     sized: bool, cut_out: bool, draft: bool,
 ) -> None:  # fmt: skip
-    # Given a head anywhere in a picture of any shape, and a wish
+    # Given a head anywhere in a picture of any shape, and how the video is to be framed
     left, right = sorted((part[0] * width, part[1] * width))
     top, bottom = sorted((part[2] * height, part[3] * height))
     head = Box(left, top, right + 1, bottom + 1).within(width, height)

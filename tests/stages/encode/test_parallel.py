@@ -22,7 +22,7 @@ from stages.encode.compose import Composer
 from stages.encode.framing import frames_of_job
 from stages.encode.parallel import ParallelFrames, processes_for
 from stages.encode.planes import PlanarFrame
-from tests.support.picture_jobs import drawn, job, show, smiling
+from tests.support.stages.picture_jobs import drawn, job, show, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
 

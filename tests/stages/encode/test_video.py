@@ -27,7 +27,7 @@ from stages.encode.video import write_video
 from stages.lipsync.motion_track import PARAMETERS, MotionTrack
 from stages.media.ffmpeg import FFMPEG_ENV, FfmpegProcess, ffmpeg_error, ffmpeg_path
 from tests.conftest import PATIENCE_S
-from tests.support.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look, save_timing
+from tests.support.stages.sound_jobs import Picture, Stripes, beep_job, ffmpeg, look, save_timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.face.rig.extend import extend
-from stages.face.rig.matte import Matte, background_share
+from stages.face.rig.matting.extend import extend
+from stages.face.rig.matting.matte import Matte, background_share
 
 Picture = npt.NDArray[np.uint8]
 
@@ -72,3 +72,72 @@ def test_a_picture_that_cannot_be_split_goes_on_without_a_seam(margins: tuple[in
         max(int(np.abs(np.diff(one.astype(int), axis=axis)).max()) for axis in (0, 1)) for one in (larger, picture)
     )
     assert most <= before + 6
+
+
+@pytest.mark.parametrize("lean", [-0.8, 0.0, 0.8])
+def test_strands_of_hair_keep_their_direction_beyond_the_border(lean: float) -> None:
+    # Given a wide person whose hair goes up to one side at the border
+    margin = 40
+    y, x = np.mgrid[-margin:_SIZE, 0:_SIZE]
+    strands = 110 + 45 * np.sin((x + lean * y) / 2.5)
+    true = np.repeat(strands[..., None], 3, axis=2).astype(np.uint8)
+    cut = disc((_SIZE / 2, 100), 115, _SIZE, _SIZE, 0, 0)
+    wall = np.full((_SIZE, _SIZE, 3), 200, np.uint8)
+    front = cv2.multiply(true[margin:], cv2.merge([cut] * 3), scale=1 / 255)
+    picture = np.asarray(cv2.add(front, background_share(wall, cut)), np.uint8)
+    # When the picture is extended above
+    larger, _ = extend(picture, Matte(cut, cut, wall), (margin, 0, 0, 0))
+    # Then the strands there are where they would be
+    near = slice(margin - 8, margin), slice(_SIZE // 2 - 35, _SIZE // 2 + 35)
+    alike = np.corrcoef(larger[near].ravel(), true[near].ravel())[0, 1]
+    assert alike > 0.7
+
+
+@pytest.mark.parametrize("rough", [False, True])
+def test_the_outline_stays_as_rough_as_it_is_below_the_border(rough: bool) -> None:
+    # Given a person with a smooth outline, or with one of tufts
+    y, x = np.mgrid[0:_SIZE, 0:_SIZE]
+    angle = np.arctan2(y - 90.0, x - 120.0)
+    radius = 100 + 5 * np.sin(40 * angle) * rough
+    cut = np.asarray(np.clip(radius - np.hypot(x - 120, y - 90) + 0.5, 0, 1) * 255, np.uint8)
+    picture, matte = scene(cut)
+    # When the picture is extended above
+    _, whole = extend(picture, matte, (60, 0, 0, 0))
+    # Then its upper outline turns to and fro as often as that of the lower part, or nowhere
+    crown = whole.cut[:60] > 127
+    height = crown.sum(axis=0)[60:180].astype(float)
+    turns = np.abs(height - cv2.GaussianBlur(height[:, None], (0, 0), 6)[:, 0]).mean()
+    assert turns > 0.8 if rough else turns < 0.5
+
+
+@pytest.mark.parametrize("hat", [False, True])
+def test_a_forehead_between_hair_is_closed_by_hair_and_a_hat_is_not(hat: bool) -> None:
+    # Given a person whom the border cuts at the forehead, with dark hair on both sides; or at a hat of two colours
+    margin, middle = 90, _SIZE // 2
+    skin, hair, cap = (220, 170, 150), (50, 38, 30), (40, 60, 200)
+    cut = disc((middle, 60), 80, _SIZE, _SIZE, 0, 0)
+    shown = np.full((_SIZE, _SIZE, 3), hair, np.uint8)
+    shown[:, middle - 36 : middle + 36] = cap if hat else skin
+    wall = np.full((_SIZE, _SIZE, 3), 200, np.uint8)
+    front = cv2.multiply(shown, cv2.merge([cut] * 3), scale=1 / 255)
+    picture = np.asarray(cv2.add(front, background_share(wall, cut)), np.uint8)
+    # When the picture is extended above
+    larger, whole = extend(picture, Matte(cut, cut, wall), (margin, 0, 0, 0), np.array(skin, np.float32))
+    # Then the forehead goes on a little and ends under hair, and the hat goes on to its top
+    column = larger[:margin, middle - 5 : middle + 5].mean(axis=1)
+    top = int(np.flatnonzero(whole.cut[:margin, middle] > 250)[0])
+    under = column[margin - 4]
+    assert np.abs(under - (cap if hat else skin)).max() < 20
+    assert (np.abs(column[top + 6] - hair).max() < 40) is not hat
+
+
+def test_a_person_who_only_seems_to_touch_the_border_ends_there() -> None:
+    # Given a person who ends five px below the border, whose matte goes on up to it, as segmentations do there
+    cut = disc((_SIZE / 2, 105), 100, _SIZE, _SIZE, 0, 0)
+    picture, matte = scene(cut)
+    grown = cut.copy()
+    grown[:8] = cut[8]
+    # When the picture is extended above
+    _, whole = extend(picture, Matte(grown, grown, matte.plate), (60, 0, 0, 0))
+    # Then nothing of the person is beyond the border
+    assert not whole.cut[:60].any()

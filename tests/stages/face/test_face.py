@@ -21,7 +21,7 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import CHEEKS, CHIN, FOREHEAD, LOWER_LIP_OUTER, UPPER_LIP_OUTER, FloatArray
 from stages.face.pose import pose_of
 from stages.face.rig.rig import VERSION, load_rig
-from tests.support.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
+from tests.support.stages.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -165,28 +165,31 @@ def test_the_pitch_is_the_heads_and_not_the_expressions() -> None:
         assert pose_of(seen).pitch - pose_of(calm).pitch == pytest.approx(angle, abs=5)
 
 
-def kinds() -> dict[str, bytes]:
-    picture = drawn()
-    see_through = picture.copy()
-    see_through.putalpha(255)
-    deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-    return {
-        "jpeg": encoded(picture, "JPEG", quality=95),
-        "webp": encoded(picture, "WEBP", quality=95),
-        "tiff": encoded(picture, "TIFF"),
-        "bmp": encoded(picture, "BMP"),
-        "gif": encoded(picture, "GIF"),
-        "alpha": encoded(see_through),
-        "cmyk": encoded(picture.convert("CMYK"), "JPEG", quality=95),
-        "palette": encoded(picture.quantize(256)),
-        "sixteen-bit-grey": encoded(deep),
-    }
+def see_through(picture: Image.Image) -> Image.Image:
+    picture = picture.copy()
+    picture.putalpha(255)
+    return picture
 
 
-@pytest.mark.parametrize("kind", kinds())
+KINDS: dict[str, Callable[[Image.Image], bytes]] = {
+    "jpeg": lambda picture: encoded(picture, "JPEG", quality=95),
+    "webp": lambda picture: encoded(picture, "WEBP", quality=95),
+    "tiff": lambda picture: encoded(picture, "TIFF"),
+    "bmp": lambda picture: encoded(picture, "BMP"),
+    "gif": lambda picture: encoded(picture, "GIF"),
+    "alpha": lambda picture: encoded(see_through(picture)),
+    "cmyk": lambda picture: encoded(picture.convert("CMYK"), "JPEG", quality=95),
+    "palette": lambda picture: encoded(picture.quantize(256)),
+    "sixteen-bit-grey": lambda picture: encoded(
+        Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_picture_becomes_the_same_rgb_portrait(kind: str, tmp_path: Path) -> None:
     # Given the same picture in another format or mode
-    ctx = job(tmp_path / "job", kinds()[kind], kind="detect")
+    ctx = job(tmp_path / "job", KINDS[kind](drawn()), kind="detect")
     # When the stage runs
     stages.face.run(ctx)
     # Then its portrait is 8-bit RGB and looks the same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from daemon.errors import JobError
 from stages.context import Context
 from stages.face import decode, known
 from stages.face.decode import read_picture
-from tests.support.picture_jobs import drawn, encoded, face_of, job, noise, two_faces
+from tests.support.stages.picture_jobs import drawn, encoded, face_of, job, noise, two_faces
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -31,6 +32,17 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(decode, "read_picture", reading)
     return read
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which two pictures were measured, as jobs `first` and `second`, and the `name` of what is kept of the first."""
+    folder = tmp_path_factory.mktemp("measured")
+    stages.face.run(first := job(folder / "first", encoded(drawn(400))))
+    (path,) = kept(first)
+    (folder / "name").write_text(path.name)
+    stages.face.run(job(folder / "second", encoded(drawn(420))))
+    return folder
 
 
 def kept(ctx: Context) -> list[Path]:
@@ -62,7 +74,7 @@ def test_a_picture_that_comes_again_gives_the_same_result_without_being_measured
 
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "picture": {"picture": encoded(drawn(402))},
+    "picture": {"picture": drawn(402)},
     "size": {"size": "320x320"},
     "aspect": {"aspect": "9:16"},
     "quality": {"quality": "draft"},
@@ -72,14 +84,16 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_another_picture_or_option_is_measured_itself(changed: str, tmp_path: Path, readings: list[Path]) -> None:
+def test_another_picture_or_option_is_measured_itself(
+    changed: str, measured: Path, tmp_path: Path, readings: list[Path]
+) -> None:
     # Given a picture that was measured
-    stages.face.run(job(tmp_path / "first", encoded(drawn(400))))
+    shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
     # When a job differs in what decides about the result
     other = job(tmp_path / "other", **({"picture": encoded(drawn(400))} | CHANGES[changed]))
     facts = stages.face.run(other)
     # Then it was measured itself, and so it is where nothing is known
-    assert readings[1:] == [other.source("image")]
+    assert readings == [other.source("image")]
     alone = job(tmp_path / "elsewhere" / "alone", **({"picture": encoded(drawn(400))} | CHANGES[changed]))
     assert facts == stages.face.run(alone)
     assert face_of(other) == face_of(alone)
@@ -133,15 +147,15 @@ def swapped(_: bytes, other: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [cut_off, flipped, emptied, swapped])
 def test_a_damaged_or_foreign_file_is_replaced(
-    damage: Callable[[bytes, bytes], bytes], tmp_path: Path, readings: list[Path]
+    damage: Callable[[bytes, bytes], bytes], measured: Path, tmp_path: Path, readings: list[Path]
 ) -> None:
     # Given two pictures that were measured, and the file of the first damaged, or exchanged for the second's
+    shutil.copytree(measured, tmp_path, dirs_exist_ok=True)
     first = job(tmp_path / "first", encoded(drawn(400)))
-    stages.face.run(first)
-    (path,) = kept(first)
+    name = (measured / "name").read_text()
+    (path,) = (found for found in kept(first) if found.name == name)
+    (other,) = (found for found in kept(first) if found.name != name)
     whole = path.read_bytes()
-    stages.face.run(second := job(tmp_path / "second", encoded(drawn(420))))
-    (other,) = (found for found in kept(second) if found != path)
     path.write_bytes(damage(whole, other.read_bytes()))
     # When the first comes again
     again = job(tmp_path / "again", encoded(drawn(400)))

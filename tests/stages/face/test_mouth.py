@@ -19,7 +19,7 @@ from stages.face.rig.lipline import lip_curves
 from stages.face.rig.own_teeth import OwnTeeth, find_own_teeth
 from stages.face.rig.rig import load_rig
 from stages.lipsync.visemes import PHONES
-from tests.support.picture_jobs import drawn, face_of, job, portrait_of, smiling
+from tests.support.stages.picture_jobs import drawn, face_of, job, portrait_of, smiling
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -15,7 +15,7 @@ from daemon.errors import UnknownError
 from stages.context import Context
 from stages.face.rig.head_bounds import MOST, REACH
 from stages.lipsync.motion_track import MOUTH, MotionTrack
-from tests.support.picture_jobs import RATE, job, say, track_of, write_sound
+from tests.support.stages.picture_jobs import RATE, job, say, track_of, write_sound
 
 #: "a-p-a-b-a-m-a-f-a", a pause, "a-p-u"; sounds as short as 30 ms.
 WORDS = [
@@ -102,6 +102,17 @@ def test_vowels_have_their_own_mouths(tmp_path: Path) -> None:
     assert u[pucker] > 0.5 > 0.2 > i[pucker]
     assert u[MOUTH.index("round")] > 0.1 > a[MOUTH.index("round")]
     assert i[wide] > 0.5 > 0.2 > u[wide]
+
+
+def test_between_oo_and_another_vowel_the_lips_stay_a_ring(tmp_path: Path) -> None:
+    # Given an "oo" that goes over into an open vowel
+    track = spoken(tmp_path / "job", [("u", 0.5, 0.9), ("æ", 0.9, 1.3)], fps="60")
+    # When the frames with puckered lips are looked at
+    puckered = track.column("pucker") > 0.45
+    # Then the jaw opens them roundly, although it is down already
+    assert puckered.sum() > 10
+    assert (track.column("jaw") + track.column("round"))[puckered].max() > 0.3
+    assert track.column("jaw")[puckered].max() < 0.06
 
 
 def test_the_mouth_is_still_in_silence_and_takes_a_breath_before_it_goes_on(tmp_path: Path) -> None:

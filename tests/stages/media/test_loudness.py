@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.media.loudness import Block, normalise_loudness
-from tests.support.sound_jobs import meter, sound
+from tests.support.stages.sound_jobs import meter, sound
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -20,7 +20,7 @@ from daemon.errors import MachineError
 from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
 from stages.musetalk import gpu_memory, paint
-from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch
+from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch, choose_budget
 from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import Vae, VaeShape
 
@@ -97,6 +97,21 @@ def test_the_batch_follows_from_free_memory_and_budget(
         assert used < min(budget_mb, free_mb) * MB - 700 * MB
 
 
+@pytest.mark.parametrize(("total_mb", "batch"), [(10_000, 16), (24_000, 32), (80_000, 64), (141_000, 64)])
+def test_a_large_gpu_is_given_a_large_batch_without_a_setting(total_mb: int, batch: int) -> None:
+    memory = GpuMemory(total_mb * MB - 500 * MB, total_mb * MB)
+    assert choose_batch(torch.float16, WEIGHTS, choose_budget(memory), memory) == batch
+
+
+def test_the_least_setting_holds_the_network_and_a_frame() -> None:
+    settings = Settings.model_validate({"stages": {"lipsync": {"musetalk": {"memory_mb": 3000}}}})
+    budget = settings.stages.lipsync.musetalk.memory_mb * 10**6
+    rest = budget - WEIGHTS * 2 - gpu_memory._CONTEXT_BYTES - gpu_memory._AUDIO_ENCODER_BYTES
+    assert rest > gpu_memory.FRAME_NUMBERS * 2
+    with pytest.raises(ValueError, match="at least 3000"):
+        Settings.model_validate({"stages": {"lipsync": {"musetalk": {"memory_mb": 2999}}}})
+
+
 def test_on_a_processor_the_batch_does_not_depend_on_a_gpu() -> None:
     assert choose_batch(torch.float32, WEIGHTS, 5600 * MB, None) == 4
 
@@ -163,19 +178,26 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
     loaded: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    # Given a stage for whose model there is room only without the other's
-    def run(ctx: object) -> dict[str, str]:
+    # Given a stage for whose model there is room only without the other's, and that fails with a large array in its hands
+    first_try: list[weakref.ref[Tensor]] = []
+
+    def run(ctx: object) -> dict[str, object]:
         if not loaded:
-            raise MachineError("gpu-memory", "full", "")
-        return {"engine": "large"}
+            array = torch.zeros(10)
+            first_try.append(weakref.ref(array))
+            try:
+                raise RuntimeError("no room")
+            except RuntimeError as exc:
+                raise MachineError("gpu-memory", "full", "") from exc
+        return {"engine": "large", "held": first_try[0]() is not None}
 
     stage = ModuleType("stages.tts")
     stage.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stages.tts", stage)
     request = RunRequest(job="job-1", name="a", stage="tts", dir=tmp_path, manifest={"text": "a", "kind": "speech"})
-    # When it runs, then MuseTalk gives its memory back, once, and the stage does its work
+    # When it runs, then MuseTalk gives its memory back, once, and the stage does its work with all the room there is
     result = worker.run_stage(request, Settings(), Unheard())
-    assert result.facts == {"engine": "large"}
+    assert result.facts == {"engine": "large", "held": False}  # the first try's memory was free for the second
     assert loaded == ["unloaded"]
     assert lipsync.release() == {}  # there is nothing more to give
 

@@ -22,6 +22,7 @@ from stages import face, lipsync
 from stages.context import Context, Facts
 from stages.encode.compose import Composer
 from stages.encode.planes import PlanarFrame
+from stages.gpu.probe import CudaProbe
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import AudioFeatures
 from stages.lipsync.choose import EngineAvailability, check_availability, choose_engine
@@ -32,12 +33,13 @@ from stages.musetalk import mask, paint
 from stages.musetalk.face_box import CHIN_MARGIN, portrait_box
 from stages.musetalk.networks.face_parser import FaceParser
 from stages.musetalk.portrait import PortraitCache
-from tests.support import picture_jobs
-from tests.support.musetalk_golden import MODELS
+from tests.support.stages import picture_jobs
+from tests.support.stages.musetalk_golden import MODELS
 
 #: Half a second of silence, then speech.
 PHONES = [("b", 0.5, 0.6), ("A", 0.6, 1.1)]
-READY = EngineAvailability(packages=True, gpu=True, model_problem="")
+NO_GPU = CudaProbe("absent", "there is no GPU")
+READY = EngineAvailability(packages=True, gpu=CudaProbe("usable", "an RTX 3080"), model_problem="")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,13 +57,15 @@ def unloaded() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("asked", "availability", "engine", "why"),
     [
-        ("auto", READY, "musetalk", "CUDA"),
-        ("auto", EngineAvailability(True, False, ""), "warp", "no CUDA GPU"),
-        ("auto", EngineAvailability(True, False, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
-        ("auto", EngineAvailability(False, False, ""), "warp", "not installed"),
+        ("auto", READY, "musetalk", "an RTX 3080"),
+        ("auto", EngineAvailability(True, CudaProbe("busy", "900 MB free"), ""), "musetalk", "900 MB free"),
+        ("auto", EngineAvailability(True, CudaProbe("unusable", "kernels for sm_90"), ""), "warp", "kernels for sm_90"),
+        ("auto", EngineAvailability(True, NO_GPU, ""), "warp", "there is no GPU"),
+        ("auto", EngineAvailability(True, None, "musetalkV15/unet.pth: missing"), "warp", "unet.pth: missing"),
+        ("auto", EngineAvailability(False, None, ""), "warp", "not installed"),
         ("warp", READY, "warp", "config.yaml asks"),
-        ("musetalk", READY, "musetalk", "on the GPU"),
-        ("musetalk", EngineAvailability(True, False, ""), "musetalk", "slow"),
+        ("musetalk", READY, "musetalk", "config.yaml asks"),
+        ("musetalk", EngineAvailability(True, NO_GPU, ""), "musetalk", "slow"),
     ],
 )
 def test_the_engine_is_chosen_and_the_reason_said(
@@ -74,7 +78,7 @@ def test_the_engine_is_chosen_and_the_reason_said(
 
 def test_musetalk_asked_for_without_torch_is_the_machines_fault() -> None:
     with pytest.raises(MachineError) as error:
-        choose_engine("musetalk", lambda _: EngineAvailability(False, False, ""))
+        choose_engine("musetalk", lambda _: EngineAvailability(False, None, ""))
     assert error.value.code == "engine-not-installed"
 
 
@@ -91,11 +95,31 @@ def test_the_machine_is_looked_at_by_its_files(tmp_path: Path) -> None:
     assert "whisper/pytorch_model.bin" in problem()
 
 
+def test_auto_goes_on_with_warp_where_the_gpu_turns_out_unusable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a GPU that passes the trial, and then has no kernel for what MuseTalk computes
+    def no_kernel(ctx: Context) -> None:
+        raise MachineError("gpu-unusable", "PyTorch cannot use this GPU: no kernel image is available.")
+
+    monkeypatch.setattr(paint, "_load_engine", no_kernel)
+    monkeypatch.setattr("stages.lipsync.choose.check_availability", lambda engine, settings: READY)
+    # When a job leaves the choice to the program / Then it is done with the other engine, and the status says why
+    ctx, facts = speaking(tmp_path / "auto", engine="auto")
+    assert facts["engine"] == "warp"
+    assert "no kernel image" in facts["why"]
+    assert ctx.path("motion.npz").exists()
+    # When config.yaml names the engine, then it is an error that no attempt can mend
+    with pytest.raises(MachineError) as error:
+        speaking(tmp_path / "named")
+    assert error.value.code == "gpu-unusable"
+
+
 # -- the whole -------------------------------------------------------------------------------------------------
 
 
-def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[Context, Facts]:
-    """A job about the example portrait after the face and the lipsync stage."""
+def portrayed(folder: Path, engine: str = "musetalk", **manifest: Any) -> Context:
+    """A job about the example portrait after the face stage."""
     ctx = picture_jobs.job(folder, picture_jobs.drawn(), **manifest)
     settings = ctx.settings.model_dump(mode="json")
     settings["paths"]["models"] = str(MODELS)
@@ -103,6 +127,12 @@ def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[C
     settings["stages"]["lipsync"]["musetalk"] |= {"precision": "float32"}
     ctx = Context(ctx.job_id, ctx.name, ctx.job_dir, ctx.manifest, Settings.model_validate(settings))
     face.run(ctx)
+    return ctx
+
+
+def speaking(folder: Path, engine: str = "musetalk", **manifest: Any) -> tuple[Context, Facts]:
+    """A job about the example portrait after the face and the lipsync stage."""
+    ctx = portrayed(folder, engine, **manifest)
     picture_jobs.say(ctx, PHONES, 1.2)
     return ctx, lipsync.run(ctx)
 
@@ -185,11 +215,11 @@ def test_a_portrait_with_an_odd_box_at_the_edge_is_painted_inside_it() -> None:
 
 def test_a_slow_machine_says_how_long_it_takes_and_refuses_beyond_the_patience(tmp_path: Path) -> None:
     # Given a job for the processor
-    ctx, facts = speaking(tmp_path / "job")
+    ctx = portrayed(tmp_path / "job")
+    picture_jobs.say(ctx, PHONES, 1.2)
     left: list[float] = []
     # When it is painted, then the time that is left is known from the first group on, and comes down to nothing
-    again = replace(ctx, report_seconds_left=left.append)
-    lipsync.run(again)
+    facts = lipsync.run(replace(ctx, report_seconds_left=left.append))
     assert left[-1] == 0
     assert left[0] > 0
     assert facts["frames_per_s"] > 0
@@ -264,7 +294,8 @@ def test_the_parsing_network_is_used_where_chosen_and_named_where_missing(
     parser.conv_out.conv.bn.bias.data.fill_(1.0)
     parser.conv_out.conv.bn.weight.data.zero_()
     parser.conv_out.conv_out.weight.data[mask.SKIN] = 1.0
-    torch.save(parser.state_dict(), tmp_path / "face-parse-bisent" / "79999_iter.pth")
+    path = tmp_path / "face-parse-bisent" / "79999_iter.pth"
+    torch.save(parser.state_dict(), path, _use_new_zipfile_serialization=False)  # the published file's format
     seen_skin = PortraitCache(painter, settings, tmp_path).for_job(ctx)
     assert seen_skin.warning == ""
     x1, _, x2, _ = seen_skin.where.box
@@ -282,7 +313,7 @@ def test_the_parsing_network_has_the_published_files_tensors() -> None:
 
 @pytest.mark.parametrize("seconds", [0.02, 0.1])
 def test_a_moment_of_sound_is_a_short_video_of_the_portrait(tmp_path: Path, seconds: float) -> None:
-    ctx, _ = speaking(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
+    ctx = portrayed(tmp_path / "job", motion={"head": 0, "blink": 0, "expressiveness": 0})
     picture_jobs.say(ctx, [("A", 0.0, seconds)], seconds)
     facts = lipsync.run(ctx)
     frames = [frame.to_bgr() for frame in Composer.for_job(ctx).frames()]

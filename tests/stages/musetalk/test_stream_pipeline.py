@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from stages.musetalk import stream_pipeline as carrying
 from stages.musetalk.forward import ForwardPass, find_out_of_memory
 from stages.musetalk.painter import Painter
 from stages.musetalk.stream_pipeline import StreamPipeline, WorkQueue
-from tests.support.musetalk_golden import arrays, load_painter
+from tests.support.stages.musetalk_golden import arrays, load_painter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,10 +56,11 @@ class Moment:
         self.queue.run(self.place)
 
 
+Results = list[npt.NDArray[np.uint8]]
+
+
 @torch.inference_mode()
-def results(
-    painter: Painter, queues: tuple[WorkQueue, WorkQueue] | None
-) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+def results(painter: Painter, queues: tuple[WorkQueue, WorkQueue] | None) -> Results:
     """Seven batches of one to three frames, all started before the first is fetched."""
     frames = torch.from_numpy(arrays("audio")["tokens"])
     pipeline = StreamPipeline(
@@ -68,15 +70,22 @@ def results(
     return [item.get()[0].copy() for item in pending]
 
 
+@pytest.fixture(scope="module")
+def one_by_one(one_thread: None) -> tuple[Painter, Results]:
+    painter = load_painter()
+    return painter, results(painter, None)
+
+
 @pytest.mark.parametrize(
     "make",
     [lambda: (Later(), Later()), lambda: (Eager(), Later()), lambda: (Later(), Eager()), lambda: (Eager(), Eager())],
 )
-def test_no_slot_is_filled_again_before_it_was_copied(make: Callable[[], tuple[WorkQueue, WorkQueue]]) -> None:
-    # Given results computed and fetched one by one
-    painter = load_painter()
-    want = results(painter, None)
-    assert not np.array_equal(want[0], want[1][:1])  # the frames differ, so that a mix-up would be seen
+def test_no_slot_is_filled_again_before_it_was_copied(
+    one_by_one: tuple[Painter, Results], make: Callable[[], tuple[WorkQueue, WorkQueue]]
+) -> None:
+    # Given results computed and fetched one by one, and frames that differ, so that a mix-up would be seen
+    painter, want = one_by_one
+    assert not np.array_equal(want[0], want[1][:1])
     # When more batches are under way than there are slots, and the queues race or dawdle
     got = results(painter, make())
     # Then each batch got its own result

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from daemon.errors import MachineError
 from stages.musetalk.device import Placement
 from stages.musetalk.networks import weights
+from stages.musetalk.networks.layers import Upsample
 from stages.musetalk.painter import Painter
-from tests.support.musetalk_golden import MODELS, arrays
+from tests.support.stages.musetalk_golden import MODELS, arrays
 
 CPU32 = Placement(torch.device("cpu"), torch.float32)
 
@@ -61,6 +62,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
 
 
+def cut_of_the_old_format(path: Path) -> None:
+    torch.save({"conv_in.weight": torch.zeros(1000)}, path, _use_new_zipfile_serialization=False)
+    cut(path)
+
+
 def swap(path: Path) -> None:
     shutil.copy(path.parent.parent / "musetalk" / "pytorch_model.bin", path)
 
@@ -84,6 +90,7 @@ def page(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "code"),
     [(Path.unlink, "model-missing"), (cut, "model-damaged"), (page, "model-damaged"), (old_bomb, "model-damaged"),
+     (cut_of_the_old_format, "model-damaged"),
      (swap, "model-foreign"), (bomb, "model-foreign"), (nested, "model-foreign")],
 )  # fmt: skip
 def test_bad_weights_are_named_and_run_nothing(models: Path, harm: Callable[[Path], None], code: str) -> None:
@@ -111,9 +118,30 @@ def test_another_architecture_is_refused_by_name(models: Path, file: str, key: s
     assert str(path) in error.value.message
 
 
+def test_the_autoencoder_is_found_where_forks_keep_it(models: Path) -> None:
+    (models / "sd-vae").rename(models / "sd-vae-ft-mse")
+    paths = weights.model_paths("musetalk", models)
+    assert paths["vae"].parent == paths["vae_config"].parent == models / "sd-vae-ft-mse"
+
+
 def test_a_half_downloaded_safetensors_says_how_much_is_missing(models: Path) -> None:
     path = models / "whisper" / "model.safetensors"
     save_file({"model.encoder.conv1.bias": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(MachineError, match="100 bytes are missing"):
         Painter.load("musetalk", models, CPU32)
+
+
+def test_doubling_the_size_and_a_convolution_are_one_transposed_convolution() -> None:
+    # Given a kernel of the file, and a map whose borders matter
+    generator = torch.Generator().manual_seed(2)
+    kernel, bias = torch.randn(6, 6, 3, 3, generator=generator), torch.randn(6, generator=generator)
+    x = torch.randn(2, 6, 5, 7, generator=generator)
+    layer = Upsample(6)
+    layer.load_state_dict({"conv.weight": weights.transposed_kernel(kernel), "conv.bias": bias})
+    # When the layer enlarges it, then that is what the two steps of the public implementation give
+    enlarged = torch.nn.functional.interpolate(x.double(), scale_factor=2.0, mode="nearest")
+    want = torch.nn.functional.conv2d(enlarged, kernel.double(), bias.double(), padding=1)
+    with torch.inference_mode():
+        got = layer(x)
+    assert float((got.double() - want).abs().max()) < 1e-6 * float(want.abs().max())

@@ -13,7 +13,10 @@ import pytest
 import stages.tts
 from daemon.errors import JobError
 from stages.context import Context
-from tests.support.sound_jobs import ffmpeg, job, refused, sound, timing
+from tests.support.stages.sound_jobs import ffmpeg, job, refused, sound, timing
+
+#: The sounds are made and decoded by ffmpeg, many times.
+pytestmark = pytest.mark.usefixtures("models")
 
 
 @pytest.mark.parametrize("ending", ["mp3", "flac", "ogg", "m4a", "wav"])

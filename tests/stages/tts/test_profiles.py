@@ -28,8 +28,8 @@ from stages.tts.profile_store import Profile, ProfileStore, check_usable
 from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.profiles.quality import measure_quality
 from stages.tts.profiles.sample import RATE, decode_sample, make_reference
-from tests.support.coqui_models import xtts_settings
-from tests.support.sound_jobs import ffmpeg, job, sound
+from tests.support.stages.coqui_models import xtts_settings
+from tests.support.stages.sound_jobs import ffmpeg, job, sound
 
 #: A player's scale and a drum, twice a second.
 _MUSIC = (
@@ -91,8 +91,8 @@ BAD: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
     "hiss": ("sample-not-speech", lambda _, out: ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=9:a=0.2", str(out))),
     "silence": ("audio-silent", lambda _, out: ffmpeg("-f", "lavfi", "-i", "anullsrc=d=9", "-t", "9", str(out))),
     "a second": ("sample-too-short", lambda rec, out: ffmpeg("-ss", "1", "-t", "1", "-i", str(rec), str(out))),
-    "two hours": ("sample-too-long", lambda _, out: ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000", "-t", "7200",
-                                                           "-c:a", "flac", "-f", "flac", str(out))),
+    "16 minutes": ("sample-too-long", lambda _, out: ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000", "-t", "960",
+                                                            "-c:a", "flac", "-f", "flac", str(out))),
     "a text": ("audio-unreadable", lambda _, out: out.write_text("This is no sound. " * 100)),
     "nothing": ("audio-unreadable", lambda _, out: out.write_bytes(b"")),
     "a silent film": ("audio-unreadable", lambda _, out: ffmpeg("-f", "lavfi", "-i", "testsrc=d=1", "-f", "matroska",

@@ -14,9 +14,9 @@ import stages.lipsync
 import stages.tts
 from stages.context import Context
 from stages.lipsync.motion_track import MotionTrack
-from tests.support.picture_jobs import job as picture_job
-from tests.support.picture_jobs import say, track_of
-from tests.support.sound_jobs import ffmpeg, job, timing
+from tests.support.stages.picture_jobs import job as picture_job
+from tests.support.stages.picture_jobs import say, track_of
+from tests.support.stages.sound_jobs import ffmpeg, job, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -31,8 +31,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return ctx
 
 
-def bring(folder: Path, recording: Context, **manifest: Any) -> tuple[Context, Mapping[str, Any]]:
-    ctx = job(folder, audio="recording.wav", **manifest)
+def bring(
+    folder: Path, recording: Context, settings: dict[str, Any] | None = None, **manifest: Any
+) -> tuple[Context, Mapping[str, Any]]:
+    ctx = job(folder, settings, audio="recording.wav", **manifest)
     shutil.copy(recording.path("speech.wav"), ctx.path("source.audio"))
     return ctx, stages.tts.run(ctx)
 
@@ -58,7 +60,7 @@ def test_markup_in_the_words_of_a_recording_is_told_and_not_shown(said: Context,
 def test_with_its_words_the_lips_close_where_they_must(said: Context, tmp_path: Path) -> None:
     # Given a recording with its text, and the same without
     told, facts = bring(tmp_path / "told", said, text=TEXT)
-    untold, plain = bring(tmp_path / "untold", said)
+    untold, plain = bring(tmp_path / "untold", said, {"stages": {"tts": {"transcribe": False}}})
     # When the mouths are made
     for ctx in (told, untold):
         stages.lipsync.run(ctx)

@@ -256,3 +256,11 @@ def _running_engine(voice: Voice, settings: Settings) -> _RunningEngine:
         _engines.pop(voice.engine, None)
         found = _engines[voice.engine] = _RunningEngine(voice, settings)
     return found
+
+
+def stop_engines() -> list[str]:
+    """End the programs of all external engines, which may hold a GPU; they are started again when needed. Returns their names."""
+    stopped = sorted(_engines)
+    for name in stopped:
+        _engines.pop(name).stop()
+    return stopped

@@ -9,7 +9,7 @@ from daemon.config import Settings
 from stages.tts.engines.assets import hibari_assets
 from stages.tts.engines.base import LoadedVoice, TtsEngine, Voice
 
-#: What `python -m benchmarks.voice_facts hibari` measured of the voices in the package.
+#: What `python -m benchmarks.voice.voice_facts hibari` measured of the voices in the package.
 _ABOUT = {"heart": "pitch 204 Hz, 227 words a minute"}
 
 

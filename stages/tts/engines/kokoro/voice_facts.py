@@ -17,7 +17,7 @@ _GRADES = {
     "jm_kumo": "C-", "zf_xiaobei": "D", "zf_xiaoni": "D", "zf_xiaoxiao": "D", "zf_xiaoyi": "D", "zm_yunjian": "D",
     "zm_yunxi": "D", "zm_yunxia": "D", "zm_yunyang": "D",
 }  # fmt: skip
-#: Published name → median pitch in Hz and words a minute (0: unknown), measured by `python -m benchmarks.voice_facts`.
+#: Published name → median pitch in Hz and words a minute (0: unknown), measured by `python -m benchmarks.voice.voice_facts`.
 _MEASURED = {
     "af_alloy": (138, 196), "af_aoede": (173, 241), "af_bella": (196, 231), "af_heart": (196, 231), "af_jessica": (203, 216),
     "af_kore": (149, 235), "af_nicole": (146, 156), "af_nova": (158, 202), "af_river": (180, 214), "af_sarah": (192, 227),

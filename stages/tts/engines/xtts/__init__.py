@@ -7,9 +7,12 @@ says more, or less, than it was given (`quality_check`, `engine`).
 
 from __future__ import annotations
 
+import sys
+
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.system.installation import Missing
+from stages.context import Facts
 from stages.tts.engines import coqui_library
 from stages.tts.engines.base import LoadedVoice, TextNeeds, TtsEngine, Voice
 from stages.tts.engines.xtts import checksum, voices
@@ -23,6 +26,11 @@ def _load(voice: Voice, settings: Settings) -> LoadedVoice:
     if voice.is_profile:
         return load_xtts(ProfileStore(settings.paths.profiles).find_profile(voice.aliases[0]), settings)
     return load_xtts(voice.name, settings)
+
+
+def _unload() -> Facts:
+    engine = sys.modules.get("stages.tts.engines.xtts.engine")  # if it was never imported, nothing is loaded
+    return engine.unload_network() if engine else {}
 
 
 def _verify(settings: Settings) -> Missing | None:
@@ -43,4 +51,5 @@ ENGINE = TtsEngine(
     refused=voices.licence_missing, missing=voices.files_missing, verify=_verify,
     wanted=lambda settings: settings.stages.tts.xtts.accept_licence,
     no_voices="`avatar voice clone` makes one of a recording; `avatar models fetch xtts` brings the model's own.",
+    unload=_unload,
 )  # fmt: skip

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import torch
 
 from daemon.config import Settings
 from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import TRIED_AGAIN, MachineError, UnknownError
+from stages.context import Facts
 from stages.tts.engines.base import Piece, SpokenPart
 from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker_latents, text_chunks
 from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
@@ -52,7 +55,8 @@ class XttsVoice:
 
         Raises:
             JobError: `language-unsupported`.
-            MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`, `install-broken` (a language's package is missing).
+            MachineError: `gpu-memory`, `gpu-lost`, `gpu-unusable`, `out-of-memory`, `install-broken` (a language
+                lacks its package).
             UnknownError: `speech-broken`: every attempt was silent or invalid.
         """
         language = text_chunks.model_language(piece.language)
@@ -143,6 +147,16 @@ def load_network(settings: Settings) -> tuple[XttsNetwork, str]:
     found = checkpoint.find_files(settings.paths.models)
     sha256 = checksum.checked_sha256(found.model, options.model_sha256, settings.paths.cache)
     return _load_network(found, sha256, options.model_dump_json()), sha256
+
+
+def unload_network() -> Facts:
+    """Free the network's memory on a GPU. Returns the memory that PyTorch holds there afterwards, MB; empty if there was none."""
+    if not torch.cuda.is_available() or not _load_network.cache_info().currsize:
+        return {}
+    _load_network.cache_clear()
+    gc.collect()
+    torch.cuda.empty_cache()
+    return {"model": "xtts", "vram_mb": torch.cuda.memory_reserved() >> 20}
 
 
 def load_xtts(voice: Profile | str, settings: Settings) -> XttsVoice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 from daemon.config.stage_settings import Xtts as XttsSettings
 from daemon.errors import MachineError
 from daemon.system.memory import release_free_memory
+from stages.gpu.errors import device_errors
 from stages.tts.engines.coqui_library import import_coqui
 from stages.tts.engines.xtts.checkpoint import XttsFiles, foreign_file_error, read_state
 from stages.tts.timing import Samples
@@ -100,12 +101,12 @@ class XttsNetwork:
         `most_s` seconds. The same seed gives the same sound up to there.
 
         Raises:
-            MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`.
+            MachineError: `gpu-memory`, `gpu-lost`, `gpu-unusable`, `out-of-memory`.
         """
         settings = self._settings
         limit = min(int(self.model.gpt.max_gen_mel_tokens), math.ceil(most_s * speed * _CODES_PER_S))
         torch.manual_seed(seed)
-        with _device_errors(), _code_limit(self.model.gpt, limit):
+        with _device_errors(self.device), _code_limit(self.model.gpt, limit):
             said = self.model.inference(
                 text,
                 language,
@@ -151,30 +152,13 @@ def _code_limit(gpt: Any, codes: int) -> Iterator[None]:
         gpt.max_gen_mel_tokens = before
 
 
-@contextmanager
-def _device_errors() -> Iterator[None]:
-    """Convert errors of the device to errors of this program.
-
-    Raises:
-        MachineError: `gpu-memory`, `gpu-lost`, `out-of-memory`.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as exc:
-        raise MachineError(
-            "gpu-memory",
-            "There is not enough GPU memory for XTTS (about 4 GB).",
-            "Stop other programs that use the GPU.",
-        ) from exc
-    except RuntimeError as exc:
-        words = str(exc)
-        if "allocate memory" in words:
-            raise MachineError("out-of-memory", "There is not enough memory for XTTS.", "Free some memory.") from exc
-        if "CUDA" in words or "cuDNN" in words or "CUBLAS" in words:
-            raise MachineError(
-                "gpu-lost", f"The GPU stopped working: {words.splitlines()[0][:200]}.", "See `nvidia-smi` and `dmesg`."
-            ) from exc
-        raise
+def _device_errors(device: torch.device) -> AbstractContextManager[None]:
+    """Convert errors of the device to errors of this program: see `stages.gpu.errors.device_errors`."""
+    if device.type == "cuda":
+        return device_errors(
+            "There is not enough GPU memory for XTTS (about 4 GB).", "Stop other programs that use the GPU."
+        )
+    return device_errors("There is not enough memory for XTTS.", "Free some memory.", on_gpu=False)
 
 
 def _second_line(exc: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from itertools import pairwise
@@ -12,18 +13,22 @@ from hypothesis import strategies as st
 
 from stages.encode.captions.ass_subtitles import ass_script, burned_font_size, burned_line_chars
 from stages.encode.captions.cues import MAX_CUE_S, MAX_LINE_CHARS, Cue, make_cues, to_srt, to_vtt
-from stages.encode.captions.fonts import choose_font
+from stages.encode.captions.fonts import Font, choose_font
 from stages.encode.captions.place import CaptionPlace
 from stages.encode.captions.shown_words import caption_words
 from stages.media.ffmpeg import ffmpeg_path
 from stages.media.fullwidth import column_width
 from stages.tts.timing import Word
 
-FONT = choose_font("a", "en")[0]
 LONG = (
     "It took him four matches, and it cost him three dollars fifty worth of paraffin, "
     "a price he would mention with pride at every Christmas dinner afterwards."
 )
+
+
+@functools.cache
+def font() -> Font:
+    return choose_font("a", "en")[0]
 
 
 def timed(text: str, word_s: float = 0.3, sentence: int = 0, start: float = 0.0) -> list[Word]:
@@ -116,7 +121,9 @@ def test_subrip_and_webvtt_can_be_read_back() -> None:
 
 def test_burned_captions_show_signs_literally() -> None:
     # Given a cue with braces, a backslash command and an emoji, for a tall picture
-    script = ass_script([Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, FONT, CaptionPlace(False, 40, 20))
+    script = ass_script(
+        [Cue(1.0, 2.5, ("{\\b1}bold \\N 🎉 é", "second"))], 404, 720, font(), CaptionPlace(False, 40, 20)
+    )
     event = script.splitlines()[-1]
     # Then nothing of it is a command, the emoji is left out, and the lines are as cut
     assert event.endswith(",,\\{\\\u2060b1\\}bold \\\u2060N é\\Nsecond")
@@ -126,7 +133,7 @@ def test_burned_captions_show_signs_literally() -> None:
 
 def test_wide_letters_make_a_caption_smaller_instead_of_a_third_line() -> None:
     place = CaptionPlace(True, 40, 20)
-    script = ass_script([Cue(0, 1, ("thin letters fit",)), Cue(1, 2, ("W" * 24,))], 404, 720, FONT, place)
+    script = ass_script([Cue(0, 1, ("thin letters fit",)), Cue(1, 2, ("W" * 24,))], 404, 720, font(), place)
     thin, wide = script.splitlines()[-2:]
     assert "{" not in thin
     found = re.search(r",,\{\\fs(\d+)\}W+$", wide)
@@ -153,7 +160,7 @@ def test_players_show_what_looks_like_markup_in_subrip(tmp_path: Path) -> None:
 
 def test_text_from_right_to_left_is_marked_in_every_caption_file() -> None:
     cues = [Cue(0.0, 1.0, ("שלום, Python 3.11!",)), Cue(1.0, 2.0, ("OK.",))]
-    for written in (to_srt(cues), to_vtt(cues), ass_script(cues, 640, 360, FONT, CaptionPlace(False, 40, 20))):
+    for written in (to_srt(cues), to_vtt(cues), ass_script(cues, 640, 360, font(), CaptionPlace(False, 40, 20))):
         assert "\u202bשלום, Python 3.11!\u202c" in written
         assert "\u202bOK" not in written
     assert "\u202b" not in to_srt([Cue(0.0, 1.0, ("The word שלום means peace.",))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -9,17 +10,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-import zhplot
 from fontTools.ttLib import TTCollection, TTFont
 
 from stages.encode.captions import fonts
 from stages.encode.captions.fonts import choose_font
 from stages.encode.video import write_video
-from tests.support.sound_jobs import Stripes, beep_job, ffmpeg
+from tests.support.stages.sound_jobs import Stripes, beep_job, ffmpeg
 
 pytestmark = pytest.mark.usefixtures("models")
 
-NOTO = Path(str(zhplot.__file__)).parent / "fonts" / "NotoSansSC-Regular.ttf"
+_ZHPLOT = importlib.util.find_spec("zhplot")  # imported, it would import all of matplotlib
+assert _ZHPLOT is not None
+NOTO = Path(str(_ZHPLOT.origin)).parent / "fonts" / "NotoSansSC-Regular.ttf"
 
 
 def burned(folder: Path, text: str, language: str) -> tuple[npt.NDArray[np.int64], list[str]]:

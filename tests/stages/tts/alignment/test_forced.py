@@ -12,7 +12,7 @@ import stages.tts
 from stages.media.resample import resample
 from stages.tts.alignment.forced import align_file, align_words
 from stages.tts.timing import UNKNOWN_PHONE, Phone, Samples
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -21,8 +21,8 @@ from stages.tts.engines.durations import share_blanks
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.espeak_alphabet import to_espeak
 from stages.tts.phonemes.reading import EnglishFrontEnd
-from tests.support.coqui_models import build_vits
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.coqui_models import build_vits
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -100,7 +100,10 @@ def test_the_catalogue_has_the_voices_that_are_there(vits: Path, tmp_path: Path)
     assert set(voices) == {"coqui/ljspeech", "coqui/p225", "coqui/p226"}
     assert all(voice.installed and voice.licence == "Apache-2.0" for voice in voices.values())
     # When a job speaks with it
-    spoken = {"paths": {"models": str(vits)}, "stages": {"tts": {"check_speech": False}}}  # random weights only babble
+    spoken = {
+        "paths": {"models": str(vits)},
+        "stages": {"tts": {"check_speech": False}},
+    }  # random weights speak no words
     ctx = job(tmp_path / "job", spoken, kind="speech", image=None, text="Good day. It is late.", voice="coqui/p226")
     facts = run(ctx)
     # Then the words have exact times

@@ -22,7 +22,7 @@ from stages.tts.engines import time_limits
 from stages.tts.engines.base import LoadedVoice, Piece
 from stages.tts.engines.external import host
 from tests.conftest import ROOT, Installation, wait_for
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -94,6 +94,26 @@ def test_times_and_sound_of_another_program_arrive_whole(tmp_path: Path) -> None
     for before, after in zip(found["words"], found["words"][1:], strict=False):
         middle = round((before["end"] + after["start"]) / 2 * rate)
         assert samples[middle] == 0.0
+
+
+def test_programs_end_where_their_memory_is_needed_and_start_again(tmp_path: Path) -> None:
+    # Given an engine whose program stays after a job
+    def speak(name: str) -> psutil.Process:
+        ctx = job(tmp_path / name, {"engines": engines(example(tmp_path))}, text="Hello there.", voice="low")
+        stages.tts.run(ctx)
+        mine = psutil.Process().children(recursive=True)
+        (program,) = [child for child in mine if str(tmp_path / "engine.py") in child.cmdline()]
+        return program
+
+    program = speak("one")
+    assert speak("two").pid == program.pid
+    # When another stage finds no room on the GPU, which that program may hold / Then it ends, once
+    assert stages.tts.release() == {"stopped": "beeps"}
+    assert not program.is_running() or program.status() == "zombie"
+    assert stages.tts.release() == {}
+    # And the next job has a new one
+    assert speak("three").pid != program.pid
+    stages.tts.release()
 
 
 def test_an_engine_of_ours_says_the_same_through_another_python(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from daemon.cli.doctor.checks import CHECKS
 from daemon.config import Settings
 from daemon.config.stage_settings import ExternalEngine
 from stages.tts.engines.coqui_library import PINS
@@ -17,8 +18,8 @@ from stages.tts.engines.external import probe
 from stages.tts.engines.registry import ENGINES
 from stages.tts.engines.voices import list_voices
 from tests.conftest import Installation, wait_for
-from tests.support.coqui_models import sha256
-from tests.support.other_pythons import BASE, COQUI, environment, packages
+from tests.support.machine.other_pythons import BASE, COQUI, environment, packages
+from tests.support.stages.coqui_models import sha256
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -74,8 +75,8 @@ def test_a_profile_speaks_through_another_python_and_nothing_said_is_lost(house:
     # Given a profile, which is made without XTTS
     first = clone(house, recording)
     assert latents(house, first) == []
-    doctor = {one["what"]: one for one in json.loads(house.avatar("doctor", "--json", code=None).stdout)}
-    assert doctor["voices of xtts"]["verdict"] == "good", doctor["voices of xtts"]
+    doctor = {one.what: one for one in CHECKS["voices"](Settings.load(house.config))}
+    assert doctor["voices of xtts"].verdict == "good", doctor["voices of xtts"]
     # When a text is said with it, and the program is killed after a sentence, and the daemon after some more
     house.start()
     house.drop("tale.yaml", {"kind": "speech", "text": TALE, "voice": "Anna"})

@@ -19,8 +19,8 @@ from stages.tts.engines.piper.engine import PiperVoice
 from stages.tts.engines.voices import list_voices
 from stages.tts.phonemes.espeak import plain_front_end
 from tests.stages.tts.engines.test_voices import chosen
-from tests.support.piper_models import HOP, build_piper, tiny_network
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.piper_models import HOP, build_piper, tiny_network
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

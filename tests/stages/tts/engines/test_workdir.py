@@ -25,7 +25,7 @@ def other(root: Path, then: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_folder_goes_with_its_process_and_litter_with_the_next(tmp_path: Path) -> None:
+def test_a_folder_goes_with_its_process_and_leftovers_with_the_next(tmp_path: Path) -> None:
     # Given a process that ends by itself; then its folder is gone
     assert other(tmp_path, "pass").wait() == 0
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ from stages.tts.engines.xtts.checkpoint import read_speakers
 from stages.tts.engines.xtts.engine import XttsVoice, load_network
 from stages.tts.engines.xtts.network import REFERENCE_RATE, XttsNetwork
 from stages.tts.text.spoken_length import expected_length
-from tests.support.coqui_models import sha256, xtts_settings
+from tests.support.stages.coqui_models import sha256, xtts_settings
 
 HELLO = Piece(("Hello", "there,", "my", "good", "friend."), "en", 1.0, (0,))
 #: Seconds of one code of sound: 1024 samples at 22.05 kHz. Source: the model's configuration
@@ -74,7 +74,7 @@ def test_the_same_words_at_the_same_place_sound_the_same(voice: XttsVoice) -> No
 
 @pytest.mark.parametrize("words", [("—",), ("🎉", "!!!"), ("...",), ("“”",)])
 def test_signs_alone_are_not_given_to_the_network(voice: XttsVoice, words: tuple[str, ...]) -> None:
-    # Given text without a letter, at which the network babbles; then nothing is said
+    # Given text without a letter, for which the network invents speech; then nothing is said
     assert list(voice.say(Piece(words, "en", 1.0, (0,)))) == []
 
 
@@ -263,7 +263,7 @@ def test_the_hash_is_read_once_and_again_when_the_file_changes(models: Path, mon
 
 
 def test_the_library_speaks_alike_with_and_without_its_cache_of_keys(network: XttsNetwork) -> None:
-    # Given the pinned pair of coqui-tts and transformers, of which other pairs speak nonsense without an error
+    # Given the pinned pair of coqui-tts and transformers, since other pairs speak no words, without an error
     inner, voice = network.model, network.condition(hum())
     tokens = torch.IntTensor(inner.tokenizer.encode("hello there", lang="en"))[None]
     limit, codes, steps = inner.gpt.max_gen_mel_tokens, {}, {True: 0, False: 0}

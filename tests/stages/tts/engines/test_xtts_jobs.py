@@ -24,8 +24,8 @@ from stages.tts.profile_store import ProfileStore
 from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.text.sentences import split_text
 from stages.tts.text.short_sentences import join_short_sentences
-from tests.support.coqui_models import xtts_settings
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.coqui_models import xtts_settings
+from tests.support.stages.sound_jobs import job, sound, timing
 
 
 def house(models: Path, folder: Path, **options: Any) -> Settings:
@@ -135,7 +135,7 @@ def test_after_a_crash_only_what_was_not_said_is_said(tmp_path: Path, half: int)
 def test_short_sentences_are_said_with_their_neighbours(
     published_xtts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a text with sentences of a word, at which the network babbles, beside a marked pause and a paragraph's end,
+    # Given a text with sentences of one word, which the network does not end, beside a marked pause and a paragraph's end,
     # and in the place of random weights a voice whose words can be found
     text = "Yes. No. We met at 7:30 in 1990. Good. [pause 1s] Fine. That is all.\n\nReally?"
     said: list[str] = []

@@ -13,8 +13,8 @@ from stages.tts.phonemes import front_end
 from stages.tts.phonemes.reading import NO_WORD
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
-from tests.support.phonemes import check_phonemes
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.phonemes import check_phonemes
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -15,6 +15,7 @@ import pytest
 
 import stages.tts
 from daemon.errors import AvatarError
+from stages.context import Context
 from stages.tts.alignment.forced import align_file
 from stages.tts.engines.choose import VoiceChoice
 from stages.tts.engines.kokoro import model_files
@@ -25,8 +26,8 @@ from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import UNKNOWN_PHONE
 from tests.conftest import ROOT
 from tests.stages.tts.engines.test_voices import chosen
-from tests.support.phonemes import check_phonemes
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.phonemes import check_phonemes
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -41,7 +42,9 @@ LETTERS = {
 
 
 #: Plain sentences of each.
-SENTENCES = [line.split(" ", 1) for line in (ROOT / "benchmarks" / "tongues.txt").read_text("utf-8").splitlines()]
+SENTENCES = [
+    line.split(" ", 1) for line in (ROOT / "benchmarks" / "voice" / "languages.txt").read_text("utf-8").splitlines()
+]
 
 
 def owned(reading: Reading, words: list[str]) -> dict[str, str]:
@@ -176,16 +179,22 @@ SAID = {
     "fr": ("siwis", "Papa a payé 20 € pour la pipe."),
     "hi": ("psi", "पापा ने पाँच पपीते 20 रुपये में बेचे।"),
     "it": ("nicola", "Papà pagò 20 € per la pipa."),
-    "pt-BR": ("pm_alex", "Papai pagou R$ 20 pelo pato."),
+    "pt-BR": ("pm_alex", "Papai pagou vinte reais pelo pato preto."),
 }
 
 
-@pytest.mark.parametrize("language", SAID)
-def test_it_is_said_when_its_times_say_so(kokoro_models: Path, tmp_path: Path, language: str) -> None:
-    # Given a sentence full of P in a language other than English
-    voice, text = SAID[language]
-    ctx = job(tmp_path, {"paths": {"models": kokoro_models}}, text=text, voice=voice, language=language)
+@pytest.fixture(scope="module", params=SAID)
+def said(request: pytest.FixtureRequest, kokoro_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A sentence full of P in a language other than English, spoken."""
+    voice, text = SAID[request.param]
+    settings = {"paths": {"models": kokoro_models}}
+    ctx = job(tmp_path_factory.mktemp("said"), settings, text=text, voice=voice, language=request.param)
     stages.tts.run(ctx)
+    return ctx
+
+
+def test_it_is_said_when_its_times_say_so(said: Context) -> None:
+    ctx, text, language = said, said.manifest.text, str(said.manifest.language)
     # Then its words are those that were written, one after another inside the sound
     found = timing(ctx)
     samples, rate = sound(ctx.path("speech.wav"))
@@ -204,15 +213,10 @@ def test_it_is_said_when_its_times_say_so(kokoro_models: Path, tmp_path: Path, l
     assert shut < loud - 15
 
 
-@pytest.mark.parametrize("language", SAID)
-def test_words_are_found_in_speech_whose_times_are_not_known(
-    kokoro_models: Path, tmp_path: Path, language: str
-) -> None:
+def test_words_are_found_in_speech_whose_times_are_not_known(said: Context) -> None:
     # Given a recording of a sentence, and when its words are really said
-    text, *_, other = [text for tongue, text in SENTENCES if tongue == language.partition("-")[0]]
-    voice = SAID[language][0]
-    ctx = job(tmp_path / "said", {"paths": {"models": kokoro_models}}, text=text, voice=voice, language=language)
-    stages.tts.run(ctx)
+    ctx, language = said, str(said.manifest.language)
+    other = [text for tongue, text in SENTENCES if tongue == language.partition("-")[0]][-1]
     words = timing(ctx)["words"]
     # When they are looked for, then each is found about there
     found = align_file(ctx.path("speech.wav"), [word["text"] for word in words], language)

@@ -17,7 +17,7 @@ from stages.tts.engines.xtts.text_chunks import network_text, split_to_fit
 from stages.tts.text.sentences import Sentence, join_words, split_pieces, split_text
 from stages.tts.text.spoken_words import WordPreparer
 from stages.tts.timing import Phone, Word, timed_words
-from tests.support.sound_jobs import ffmpeg, job, timing
+from tests.support.stages.sound_jobs import ffmpeg, job, timing
 
 NEWS = (
     "大家好，欢迎来到我们的节目。今天是2026年3月15日，天气很好！价格上涨了50%，达到1,250元……也许明年会好一些。他说：“走吧！”我们就走了。"

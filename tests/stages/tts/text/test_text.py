@@ -21,7 +21,7 @@ from stages.tts.text.markup import markup_warnings
 from stages.tts.text.pause_marks import check_marks
 from stages.tts.text.sentences import split_text
 from stages.tts.text.spoken_words import WordPreparer
-from tests.support.sound_jobs import job, sound, timing
+from tests.support.stages.sound_jobs import job, sound, timing
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -1,0 +1,1 @@
+"""Measures the face stage by itself."""

@@ -1,0 +1,1 @@
+"""Measures the lip-sync engine `musetalk` by itself."""

@@ -1,0 +1,149 @@
+"""What comes after the network, and the whole: mask, paste, motion and encoding of a 1920 × 1080 portrait, by the real stages."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import PORTRAIT
+from daemon.config import Settings
+from daemon.jobs.manifest import Manifest
+from stages import encode, face, tts
+from stages.context import Context
+from stages.encode.compose import Composer
+from stages.lipsync import painted_mouth
+from stages.lipsync.audio_features import measure_audio
+from stages.lipsync.motion import make_motion_track
+from stages.lipsync.painted_mouth import PaintedMouths
+from stages.lipsync.registry import ENGINES
+from stages.musetalk import face_box as boxes
+from stages.musetalk import mask as region
+from stages.musetalk import paint
+from stages.musetalk.painter import Painter
+from stages.musetalk.portrait import PortraitCache
+
+SIZE = (1920, 1080)
+TEXT = (
+    "The quick brown fox jumps over the lazy dog, while a patient narrator explains what happens in every single frame. "
+    "Then there is a pause, and the story goes on for a few more seconds. "
+)
+
+
+def spoken(folder: Path, sentences: int = 1, **manifest: Any) -> Context:
+    """Return a job with its face found and its speech made."""
+    folder.mkdir(parents=True)
+    portrait = Image.open(PORTRAIT).convert("RGB").resize((SIZE[1], SIZE[1]), Image.Resampling.LANCZOS)
+    whole = Image.new("RGB", SIZE, portrait.getpixel((2, 2)))
+    whole.paste(portrait, ((SIZE[0] - SIZE[1]) // 2, 0))
+    whole.save(folder / "source.image", "PNG")
+    settings = {
+        "paths": {"cache": str(folder.parent / "cache")},
+        "stages": {"face": {"max_side_px": SIZE[0]}, "lipsync": {"engine": "musetalk"}},
+    }
+    ctx = Context(
+        "job-20260101T000000Z-abcdef12",
+        "bench",
+        folder,
+        Manifest.model_validate({"text": TEXT * sentences, "image": "portrait.png", **manifest}),
+        Settings.model_validate(settings),
+    )
+    face.run(ctx)
+    tts.run(ctx)
+    return ctx
+
+
+def after_network(folder: Path) -> dict[str, Any]:
+    """CPU milliseconds by part; for each frame where nothing else is said. Patches are noise: their cost is the same."""
+    ctx = spoken(folder)
+    sound = measure_audio(ctx.path("speech.wav"))
+    make_motion_track(ctx)
+    landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
+    box = boxes.portrait_box(landmarks, SIZE, chin_margin=boxes.CHIN_MARGIN)
+    square = region.crop_square(box)
+
+    def mask() -> region.MaskRegion:
+        part = region.painted_part(region.landmark_labels(landmarks, square))
+        return region.cut_region(region.soft_mask(part, box), box, SIZE)
+
+    mask_ms, where = cpu_ms(mask)
+    frames = -(-sound.duration.numerator * ctx.manifest.frame_rate // sound.duration.denominator)
+    noise = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3)).astype(np.uint8)
+    groups = (noise[: min(8, frames - first)] for first in range(0, frames, 8))
+    save_ms, _ = cpu_ms(
+        lambda: painted_mouth.save_painted_mouths(ctx.job_dir, where, np.ones(frames, np.float32), groups)
+    )
+    painted = PaintedMouths.load(ctx.job_dir)
+    assert painted is not None
+    picture = np.asarray(Image.open(ctx.path("portrait.png")))[..., ::-1].copy()
+
+    def paste() -> None:
+        for index in range(frames):
+            painted.paint(index, picture)
+
+    paste_ms, _ = cpu_ms(paste)
+    compose_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(ctx).frames()))
+    encode_ms, facts = cpu_ms(lambda: encode.run(ctx))
+    still_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(plain(ctx, folder.parent / "plain")).frames()))
+    return {
+        "picture": f"{SIZE[0]}x{SIZE[1]}",
+        "face_box_px": [box[2] - box[0], box[3] - box[1]],
+        "frames": facts["frames"],
+        "mask_once_ms": round(mask_ms, 1),
+        "save_ms": round(save_ms / frames, 2),
+        "paste_ms": round(paste_ms / frames, 2),
+        "motion_and_paste_ms": round(compose_ms / frames, 2),
+        "motion_alone_ms": round(still_ms / frames, 2),
+        "all_with_x264_ms": round(encode_ms / frames, 2),
+        "x264": facts["why"],
+    }
+
+
+def plain(ctx: Context, folder: Path) -> Context:
+    """The same job without patches."""
+    folder.mkdir()
+    for name in ("portrait.png", "face.json", "motion.npz"):
+        (folder / name).write_bytes(ctx.path(name).read_bytes())
+    return Context(ctx.job_id, ctx.name, folder, ctx.manifest, ctx.settings)
+
+
+def cpu_ms(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor time of a call, all threads and children, and its result."""
+    before = _used()
+    result = call()
+    return (_used() - before) * 1000, result
+
+
+def _used() -> float:
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
+def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]:
+    """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
+    ctx = spoken(folder, sentences)
+    settings, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
+    paint._loaded_engine = paint._LoadedEngine(
+        (settings, root), painter, PortraitCache(painter, settings, root), 0.0, painter.memory()
+    )
+    started = time.monotonic()
+    facts = make_motion_track(ctx, ENGINES["musetalk"])
+    painted = time.monotonic()
+    encode.run(ctx)
+    ended = time.monotonic()
+    paint._loaded_engine = None
+    frames = int(facts["frames"])
+    return {
+        "frames": frames,
+        "lipsync_frames_per_s": round(frames / (painted - started), 1),
+        "painting_frames_per_s": facts["frames_per_s"],
+        "encode_frames_per_s": round(frames / (ended - painted), 1),
+        "one_job_frames_per_s": round(frames / (ended - started), 1),
+        **{name: value for name, value in facts.items() if name.startswith("vram") or name == "recorded"},
+    }

@@ -1,0 +1,1 @@
+"""Measures time and memory of whole jobs with a real daemon."""

@@ -1,0 +1,1 @@
+"""Measures voice engines by themselves."""

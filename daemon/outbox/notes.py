@@ -1,0 +1,76 @@
+"""Files for people in the outbox that are neither results nor statuses: sentences, and manifests that come back. None replaces a
+file that is there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon.outbox.folders import AnswerFolders
+from daemon.outbox.names import returned_names
+from daemon.outbox.temporary_files import temporary_path
+from daemon.system import fs, subfolders
+from daemon.system.subfolders import UnusableFolderError
+
+#: Names that are tried for a note, where people have files of these names.
+TRIES = 20
+
+
+def publish_manifest(root: Path, name: str, job_id: str, data: bytes) -> str | None:
+    """Put a manifest beside a status, as `NAME.yaml`, or with the job's id where a file has that name. Nothing is flushed.
+
+    Returns its file name; None where both names are taken.
+
+    Raises:
+        OSError: nothing is left.
+    """
+    temporary = temporary_path(root, job_id)
+    folder, stem = subfolders.split(name)
+    try:
+        fs.OPS.write(temporary, data, sync=False)
+        for file in returned_names(stem, job_id):
+            if subfolders.publish_into(root, temporary, subfolders.join(folder, file), durable=False):
+                return file
+    finally:
+        fs.discard(temporary)
+    return None
+
+
+def publish_notes(root: Path, folders: AnswerFolders, notes: Sequence[tuple[str, str]]) -> set[str]:
+    """Write sentences for people: for each name and sentence a file `NAME.txt`, or one with a similar name if that is taken. What
+    its folder refuses is put into the outbox itself.
+
+    Returns the folders to be flushed.
+
+    Raises:
+        OSError: some may be written; no temporary file is left.
+    """
+    written = [temporary_path(root, "job-request") for _ in notes]
+    used = set()
+    try:
+        for temporary, (_, sentence) in zip(written, notes, strict=True):
+            fs.OPS.write(temporary, sentence.encode() + b"\n", sync=False)
+        fs.OPS.sync_all(written)
+        for temporary, (name, _) in zip(written, notes, strict=True):
+            wanted, stem = subfolders.split(name)
+            used.add(_publish_note(root, folders.make(wanted), stem, temporary))
+    except OSError:
+        for temporary in written:
+            fs.discard(temporary)
+        raise
+    return used
+
+
+def _publish_note(root: Path, folder: str, stem: str, temporary: Path) -> str:
+    """Give a written note its name; returns its folder."""
+    unique = stem
+    for _ in range(TRIES):
+        try:
+            if subfolders.publish_into(root, temporary, subfolders.join(folder, f"{unique}.txt"), durable=False):
+                return folder
+            unique = f"{stem}-{secrets.token_hex(2)}"
+        except UnusableFolderError:
+            folder = ""
+    raise FileExistsError(f"{unique}.txt is already in the outbox")

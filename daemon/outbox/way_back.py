@@ -1,0 +1,79 @@
+"""Says what to do with a job that has ended: mend its manifest, start it again as it is, or hand it in once more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from daemon.jobs.record import Job
+from daemon.jobs.untrusted import printable
+from daemon.outbox.names import next_version, returned_names
+from daemon.system import subfolders
+
+#: Errors that the operator of the service can remove, so that the job runs as it was handed in.
+OPERATOR_CAN_HELP = frozenset(
+    {
+        "voice-not-installed",
+        "language-unsupported",
+        "text-too-long",
+        "audio-too-long",
+        "image-too-large",
+        "consent-missing",
+    }
+)
+
+
+def inbox_folder(job: Job) -> str:
+    """Return how people call the folder of the inbox that a job came from."""
+    folder = os.path.dirname(job.source)
+    return f"the folder {folder} of the inbox" if folder else "the inbox"
+
+
+def put_request(job: Job, op: str) -> str:
+    """Return the request for an operation on a job, for people without a shell, as the end of a sentence."""
+    return f"put an empty file {printable(os.path.basename(job.name))}.{op} into {inbox_folder(job)}"
+
+
+def returned_manifest(root: Path, job: Job) -> str | None:
+    """Return the path below the outbox `root` of the manifest that was given back to its author; None where there is none."""
+    if job.state != "failed" or job.error is None or job.error.get("fault") != "job":
+        return None
+    own_first, folder = reversed(returned_names(job.name, job.id)), subfolders.split(job.name)[0]
+    return next((name for name in own_first if subfolders.any_there(root, folder, (os.path.basename(name),))), None)
+
+
+def how_to_mend(file: str, job: Job) -> str:
+    """Return what to do with a manifest that was given back. `file`: its path below the outbox."""
+    return (
+        f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your manifest, with what is wrong "
+        f"marked in it. Mend it, and move it into {inbox_folder(job)}: it runs again.{_after_help(job)}"
+    )
+
+
+def how_to_go_on(job: Job) -> str:
+    """Return what to do with a failed or cancelled job of which no manifest is known to have been given back."""
+    if job.state == "cancelled":
+        return "Drop it again if you still want it" + (
+            f", or {put_request(job, 'retry')}." if job.was_accepted else "."
+        )
+    if job.error and job.error.get("fault") != "job" and job.was_accepted:
+        return f"Run `avatar jobs retry` to try it again, or {put_request(job, 'retry')}."
+    return f"Correct what the error says, and drop it again.{_after_help(job)}"
+
+
+def _after_help(job: Job) -> str:
+    if not (job.error and job.error.get("code") in OPERATOR_CAN_HELP and job.was_accepted):
+        return ""
+    return (
+        f" Once whoever runs avatard has done what the error says, it also runs as it is: {put_request(job, 'retry')}."
+    )
+
+
+def why_no_retry(job: Job) -> str:
+    """Return what to do in place of starting a job again that neither failed nor was cancelled."""
+    if job.state == "done":
+        return (
+            f"To make it once more, drop {os.path.basename(job.source)} into {inbox_folder(job)} again; the results then have a "
+            f"new name, such as {next_version(os.path.basename(job.name))}."
+        )
+    return f"To let it go on, {put_request(job, 'release')}." if job.held else "It goes on by itself."

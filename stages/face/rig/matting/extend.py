@@ -1,0 +1,196 @@
+"""Extends a portrait beyond its borders, for a video of another shape: the background and the person go on there.
+
+Nothing is known of what is there. The background goes on as a mirrored and stretched strip that is the more blurred the farther
+out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the outline is
+closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does (`closing_arcs.py`), and
+strands of hair keep their direction (`strands.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face.mesh import FloatArray
+from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs
+from stages.face.rig.matting.fill import grain_strength, noise, spread
+from stages.face.rig.matting.matte import Matte, background_share
+from stages.face.rig.matting.strands import Border
+from stages.face.sampling import blur, blur_widely, on_colours
+
+Picture = npt.NDArray[np.uint8]
+
+#: How far inside the border the mirrored strip of the background begins at most, and how far inside the person's colours are
+#: taken at least and at most: only hair belongs above hair; of the shorter side.
+_DEPTH, _PERSON_DEPTH = 0.05, (0.025, 0.15)
+#: Difference from the colours at the border up to which the person is of the same kind, 8-bit levels, and sigma of the blur
+#: before they are compared, of the shorter side.
+_ALIKE, _COMPARED = 40.0, 0.008
+#: Rows at the border, and how far inside those begin with which they are compared, of the shorter side; how much nearer to the
+#: background's colour than to the person's a colour is that clearly is the background's, if both are so many levels apart.
+_COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
+#: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; the distance up to which
+#: the background is blurred less, of the shorter side; and the number of blurred copies, each twice as soft.
+_SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.45, 0.02, 0.01, 8
+#: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
+#: narrow one may be a shoulder; of the shorter side.
+_ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
+#: Alpha of the person's inner part.
+_INSIDE = 250
+#: Shorter side of the small strip on which the colours of the person are spread, px.
+_SMALL = 32
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Where the picture lies in a portrait that was extended, px."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> Inner | None:
+        """Read it from the content of `face.json`; None if the portrait was not extended."""
+        return cls(*record["inner"]) if "inner" in record else None
+
+    def cut(self, portrait: Picture) -> Picture:
+        """The picture, without what was added."""
+        return np.ascontiguousarray(portrait[self.top : self.bottom, self.left : self.right])
+
+    def margins(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What was added to a portrait of this width and height at the top, left, bottom and right, px."""
+        return self.top, self.left, size[1] - self.bottom, size[0] - self.right
+
+
+def extend(
+    picture: Picture, matte: Matte, margins: tuple[int, int, int, int], skin: FloatArray | None = None
+) -> tuple[Picture, Matte]:
+    """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
+
+    Args:
+        picture: uint8 [height, width, 3].
+        matte: of the picture.
+        margins: what to add at the top, left, bottom and right, px.
+        skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
+
+    Returns:
+        The larger picture and its matte. Inside, both are as they were.
+    """
+    none = np.zeros(picture.shape[:2], np.uint8)
+    parts = [picture, matte.plate, matte.alpha, matte.cut] if matte else [picture, picture, none, none]
+    for turns, margin in enumerate(margins):
+        if margin:  # each side in its turn is the upper one
+            upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
+            farthest = _ABOVE if turns == 0 else _ASIDE
+            added = _above(upright[0], upright[1], upright[3], margin, farthest, None if turns else skin)
+            parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
+    whole, plate, alpha, cut = (np.ascontiguousarray(part) for part in parts)
+    return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
+
+
+def _above(
+    picture: Picture,
+    plate: Picture,
+    cut: Picture,
+    margin: int,
+    farthest: tuple[float, float],
+    skin: FloatArray | None,
+) -> tuple[Picture, Picture, Picture, Picture]:
+    """What is above the upper border, `margin` rows: of the picture, of the plate, and of both its mattes."""
+    side, width = min(cut.shape), cut.shape[1]
+    below = min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side))
+    away = np.maximum(np.arange(margin, -below, -1), 0).astype(np.float32)
+    grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
+    softer = _SOFTER * away**2 / (away + _SHARP * side)
+    strip = _blurred(_mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
+    behind = np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
+    share = np.zeros((margin, width), np.uint8)
+    colours = np.zeros((margin, width, 3), np.uint8)
+    person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
+    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), _shows_wall(picture, plate, person, side))
+    if arcs:
+        border = Border.of(person, _alike(person, side), side)
+    for arc in arcs:
+        rows = min(margin, math.ceil(arc.height.max() + EDGE * side) + 1)
+        cover = arc.cover(margin, width, side)
+        chosen = (cover >= share)[-rows:, :, None]
+        colours[-rows:] = np.where(chosen, border.beyond(arc, rows, skin), colours[-rows:])
+        share = np.maximum(share, cover)
+    shown = background_share(behind, share)
+    if arcs:
+        colours = _blurred(colours, _PERSON_SOFTER * away[:margin])
+        front = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
+        shown = np.asarray(cv2.add(shown, front), np.uint8)
+    return shown, behind, share, share
+
+
+def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
+    """Whether the border's colours are clearly nearer to the background's than to the person's farther inside, [width]."""
+    rows, deep = (max(1, round(part * side)) for part in _COMPARED_ROWS)
+    first, wall = (one[:rows].astype(np.float32).mean(axis=0) for one in (picture, plate))
+    inside = blur(person[deep : 2 * deep].astype(np.float32).mean(axis=0)[None], max(0.5 * deep, 0.5))[0]
+    to_wall, to_person, apart = (
+        np.linalg.norm(one - other, axis=-1) for one, other in ((first, wall), (first, inside), (inside, wall))
+    )
+    return np.asarray((to_wall < _NEARER * to_person) & (apart > _TELLING))
+
+
+def _mirrored(picture: Picture, away: FloatArray, depth: FloatArray) -> Picture:
+    """The picture's upper rows, and above them, mirrored and stretched, as many as are `away` from the border.
+
+    Args:
+        picture: any.
+        away: distance of each row from the border, px; 0 below it.
+        depth: of what is mirrored in each column, px.
+    """
+    margin = int(np.count_nonzero(away))
+    y = np.tile(np.arange(len(away), dtype=np.float32)[:, None] - margin, (1, len(depth)))
+    y[:margin] = depth * (1 - np.exp(-away[:margin, None] / depth))
+    x = np.tile(np.arange(len(depth), dtype=np.float32), (len(away), 1))
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _alike(person: Picture, side: int) -> FloatArray:
+    """How far from the border the person's colours are like those at the border, in each column, px."""
+    soft = blur(person, _COMPARED * side).astype(np.float32)
+    first, most = (max(1, round(depth * side)) for depth in _PERSON_DEPTH)
+    apart = ((soft[:most] - soft[:first].mean(axis=0)) ** 2).sum(axis=-1) > _ALIKE**2
+    depth = np.where(apart.any(axis=0), apart.argmax(axis=0), most).astype(np.float32)
+    window = np.ones((1, 2 * first + 1), np.uint8)
+    least = blur_widely(np.asarray(cv2.erode(depth[None], window), np.float32), 1.5 * first)[0]
+    return np.asarray(np.maximum(0.7 * least, first), np.float32)
+
+
+def _blurred(strip: Picture, sigma: FloatArray) -> Picture:
+    """Blur each row by its own sigma, px: a mixture of copies, each half as large as the one before, of sigma 1, 2, 4 …"""
+    size = strip.shape[1], strip.shape[0]
+    level = np.log2(1 + sigma)
+    mixed, small = strip.astype(np.float32), strip
+    for number in range(1, _LEVELS):
+        small = np.asarray(cv2.pyrDown(small, borderType=cv2.BORDER_REFLECT_101), np.uint8)
+        rows = np.nonzero(level > number - 1)[0]
+        if not len(rows) or min(small.shape[:2]) < 2:
+            break
+        softer = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)[rows].astype(np.float32)
+        weight = np.clip(level[rows] - (number - 1), 0, 1).reshape(-1, *[1] * (strip.ndim - 1))
+        mixed[rows] += weight * (softer - mixed[rows])
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+
+
+def _person(own: Picture, cut: Picture) -> Picture:
+    """The person's colours, spread over what is not the person."""
+    inside = cut >= _INSIDE
+    scale = min(1.0, _SMALL / min(inside.shape))
+    size = max(2, round(inside.shape[1] * scale)), max(2, round(inside.shape[0] * scale))
+    known = np.asarray(cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
+    sums = cv2.resize(own * inside[..., None].astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    filled = spread(np.asarray(sums / np.maximum(known, 1e-3)[..., None], np.float32), known)
+    larger = cv2.resize(filled, inside.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.where(inside[..., None], own, np.clip(larger + 0.5, 0, 255)), np.uint8)

@@ -1,0 +1,154 @@
+"""Finds the person's outline, a soft matte: the segmentation is coarse and knows no hair; near its edge the colours decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.face import mesh
+from stages.face.mesh import FloatArray
+from stages.face.rig.matting.colour_mixture import NOISE, SideColours, mixture, outside_share, step
+from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
+from stages.face.rig.matting.matte import Picture
+
+#: Width of a strand of hair at most, of the shorter side.
+_STRAND = 0.014
+#: The distance from the outline between which darker things end to be looked for, of the shorter side.
+_DARK = 0.018, 0.03
+#: Half the width and height of the place beside an ear where such things are, and how far its middle is below the mesh's side, in
+#: widths and heights of the face. The width from which they are one, of the shorter side: along a sharpened outline, the
+#: background has a thin bright line.
+_EARRING, _THIN = (0.22, 0.42, 0.3), 0.004
+#: Shares of the person in wide areas outside the outline that count as nothing, and as all: a shadow on the wall is no hair.
+_SHADOW = 0.3, 0.7
+#: Distance inside the outline where gaps between strands end to be believed, and are not at all; of the shorter side.
+_INSIDE = 0.008, 0.02
+#: Distance inside the outline between which half transparent parts end to be believed (they are shading; gaps between strands
+#: show the background whole), and the shares that then count as nothing and as all.
+_SHADED, _GAP = (0.002, 0.008), (0.1, 0.6)
+#: How much deeper gaps are believed between strands of hair, of the shorter side, and the squared distance from the hair's
+#: colour, in its variance, between which the person ends to be hair.
+_DEEPER, _HAIR = 0.006, (2.0, 6.0)
+#: Width of single specks that are noise of the background; of the shorter side.
+_SPECK = 0.006
+#: Alpha below this becomes 0, and above 255 less this becomes 255.
+_FAINT = 12
+#: Radius and regularisation of the guided filter, in px of the small picture and squared levels.
+_RADIUS, _STRICT = 3, 30.0
+
+
+def find_outline(pixels: DoubtfulPixels, small: SideColours, own: SideColours, landmarks: FloatArray) -> Picture:
+    """The person's alpha, uint8 [height, width].
+
+    Args:
+        pixels: of the portrait.
+        small, own: colours at all pixels of the small picture, and at the doubtful pixels of the portrait.
+        landmarks: [478, 3] px.
+    """
+    regions, height, width = pixels.regions, *pixels.portrait.shape[:2]
+    coarse = _coarse(pixels, small)
+    outwards = pixels.at(regions.outwards) * np.float32(pixels.side / min(regions.person.shape))
+    share, belief, odd = mixture(
+        pixels.own,
+        own,
+        (outwards, pixels.at(regions.probability)),
+        pixels.side,
+    )
+    guide = pixels.at(coarse)
+    expected = np.clip((guide[:3] * pixels.own).sum(axis=0) + guide[3], 0, 1)
+    alpha = expected + belief * (share - expected)
+    # Outside the outline only strands are believed: wide areas that are a little darker are shadows.
+    wide = pixels.opened(alpha, _STRAND)
+    alpha += outside_share(outwards, pixels.side) * (step(wide, *_SHADOW) - wide)
+    # What is darker than the wall is most often hair; what is brighter is an earring, if it hangs where earrings do.
+    dark = pixels.own.sum(axis=0) < own.wall.mean.sum(axis=0)
+    alpha = np.maximum(alpha, odd * dark * (1 - step(outwards / pixels.side, *_DARK)))
+    odd *= _beside_ears(pixels, landmarks) * ~dark
+    if odd.any():
+        alpha = np.maximum(alpha, step(pixels.opened(odd, _THIN), *_GAP))
+    # The farther inside, the less a colour like the background's is believed to be the background.
+    inwards = pixels.at(regions.inwards) / min(regions.person.shape)
+    among_hair = _among_hair(own)
+    shaded = step(inwards, *_SHADED) * (1 - among_hair)
+    alpha += shaded * (np.maximum(step(alpha, *_GAP), alpha) - alpha)
+    alpha = np.maximum(alpha, step(inwards - _DEEPER * among_hair, *_INSIDE))
+    level = np.round(alpha * (255 + 2 * _FAINT) - _FAINT)
+    level = np.where(pixels.at(regions.sure) > 0.5, 255, np.clip(level, 0, 255))
+    whole = cv2.resize(regions.sure, (width, height), interpolation=cv2.INTER_NEAREST) * 255
+    whole[pixels.rows, pixels.columns] = level
+    return _without_specks(np.asarray(whole, np.uint8), _SPECK * pixels.side)
+
+
+def _coarse(pixels: DoubtfulPixels, sides: SideColours) -> FloatArray:
+    """Alpha of the small picture as a linear function of its colours around each pixel, [rows, columns, 4].
+
+    `sides` are the colours at all its pixels.
+    """
+    regions = pixels.regions
+    flat = np.ascontiguousarray(pixels.small.reshape(-1, 3).T)
+    share, belief, _ = mixture(
+        flat,
+        sides,
+        (regions.outwards.ravel(), regions.probability.ravel()),
+        min(regions.person.shape),
+    )
+    shape = regions.person.shape
+    alpha = regions.likely + belief.reshape(shape) * (share.reshape(shape) - regions.likely)
+    alpha = np.where(regions.doubtful, alpha, regions.sure).astype(np.float32)
+    return _guided(pixels.small, alpha)
+
+
+def _among_hair(sides: SideColours) -> FloatArray:
+    """1 where the person has the hair's colour, 0 elsewhere, at the doubtful pixels, [n]."""
+    hair = sides.hair
+    if hair is None:
+        return np.zeros(sides.person.mean.shape[1], np.float32)
+    apart = ((sides.person.mean - hair[0][:, None]) ** 2).sum(axis=0)
+    return 1 - step(apart / (hair[1] + NOISE), *_HAIR)
+
+
+def _beside_ears(pixels: DoubtfulPixels, landmarks: FloatArray) -> FloatArray:
+    """1 where earrings hang and the temples of glasses are, 0 elsewhere, at the doubtful pixels, [n]."""
+    up = landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]
+    across = landmarks[mesh.RIGHT_SIDE, :2] - landmarks[mesh.LEFT_SIDE, :2]
+    own = np.stack([pixels.columns, pixels.rows], axis=-1).astype(np.float32)
+    found = np.zeros(len(own), np.float32)
+    for side, outwards in ((mesh.LEFT_SIDE, -1), (mesh.RIGHT_SIDE, 1)):
+        apart = own - (landmarks[side, :2] + 0.5 * _EARRING[0] * outwards * across - _EARRING[2] * up)
+        reach = (apart @ across / (across @ across) / _EARRING[0]) ** 2 + (apart @ up / (up @ up) / _EARRING[1]) ** 2
+        found = np.maximum(found, 1 - step(reach, 0.7, 1.0))
+    return found
+
+
+def _without_specks(alpha: Picture, width: float) -> Picture:
+    """Alpha without single pieces that are no larger than a square of this width, px."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((alpha > 0).astype(np.uint8))
+    kept = (stats[:, cv2.CC_STAT_AREA] > width**2).astype(np.uint8)
+    return np.asarray(alpha * kept[labels], np.uint8)
+
+
+def _guided(picture: FloatArray, alpha: FloatArray) -> FloatArray:
+    """Fit alpha as a linear function of the colours around each pixel (the guided filter of He, Sun and Tang, 2013).
+
+    Returns:
+        Three factors and an offset, [height, width, 4].
+    """
+    window = (2 * _RADIUS + 1, 2 * _RADIUS + 1)
+
+    def mean(values: npt.NDArray[Any]) -> FloatArray:
+        return np.asarray(cv2.blur(values, window, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    colours, level = mean(picture), mean(alpha)
+    common = mean(picture * alpha[..., None]) - colours * level[..., None]
+    planes = cv2.split(picture)
+    matrix = np.empty((*alpha.shape, 3, 3), np.float32)
+    for i in range(3):
+        for j in range(i, 3):
+            matrix[..., i, j] = matrix[..., j, i] = mean(planes[i] * planes[j]) - colours[..., i] * colours[..., j]
+        matrix[..., i, i] += _STRICT
+    factors = np.linalg.solve(matrix, common[..., None])[..., 0]
+    offset = level - (factors * colours).sum(axis=-1)
+    return mean(np.dstack([factors, offset]).astype(np.float32))

@@ -1,0 +1,71 @@
+"""Splits the portrait into the person and the background, by the segmentation and by the colours of both."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from stages.face import mesh
+from stages.face.mesh import FloatArray
+from stages.face.rig.matting.colour_mixture import Colours, HairColour, SideColours
+from stages.face.rig.matting.doubtful_pixels import DoubtfulPixels
+from stages.face.rig.matting.fill import arbitrariness, spread_colours
+from stages.face.rig.matting.matte import Matte, Picture
+from stages.face.rig.matting.outline import find_outline
+from stages.face.rig.matting.person_regions import find_regions
+from stages.face.rig.matting.plate import fill_behind
+
+#: Shorter side of the small picture on which regions and colours are found, px: the segmentation's is 256.
+_SMALL = 270
+
+
+def split_person(portrait: Picture, landmarks: FloatArray, person: FloatArray) -> Matte:
+    """Split an RGB portrait into person and background; the matte is empty if the segmentation misses the face.
+
+    Args:
+        portrait: uint8 [height, width, 3].
+        landmarks: [478, 3] px.
+        person: probability that each pixel shows a person, 0 to 1, [height, width].
+    """
+    height, width = portrait.shape[:2]
+    scale = min(1.0, _SMALL / min(height, width))
+    size = round(width * scale), round(height * scale)
+    to_small = np.array([size[0] / width, size[1] / height], np.float32)
+    small = cv2.resize(portrait, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    regions = find_regions(
+        small,
+        (landmarks[:, :2] + 0.5) * to_small - 0.5,
+        np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32),
+    )
+    if regions is None:
+        return Matte.empty()
+    pixels = DoubtfulPixels(portrait, small, regions, to_small)
+    hair = _hair(pixels, landmarks)
+    colours, variance = spread_colours(small, regions.background)
+    behind = colours, variance + arbitrariness(small, regions.background, colours)
+    front = spread_colours(small, regions.sure)
+    everywhere = SideColours(Colours.of_picture(front), Colours.of_picture(behind), hair)
+    own = SideColours(pixels.colours(front), pixels.colours(behind), hair)
+    return fill_behind(pixels, find_outline(pixels, everywhere, own, landmarks), own)
+
+
+def _hair(pixels: DoubtfulPixels, landmarks: FloatArray) -> HairColour | None:
+    """The colour of the head outside the face, [3], and its variance: a lock may begin beside the neck."""
+    regions = pixels.regions
+    height, width = regions.person.shape
+    to_small = np.array([width / pixels.portrait.shape[1], height / pixels.portrait.shape[0]], np.float32)
+    oval = (landmarks[list(mesh.OVAL), :2] * to_small).astype(np.float32)
+    face = np.zeros_like(regions.person)
+    cv2.fillConvexPoly(face, np.round(oval).astype(np.int32), (1,))
+    kernel = np.ones((2 * round(0.02 * min(height, width)) + 1,) * 2, np.uint8)
+    around = (regions.sure > 0) & (cv2.dilate(face, kernel) == 0)
+    middle, (across, down) = oval.mean(axis=0), np.ptp(oval, axis=0)
+    around[round(float(middle[1])) :] = False
+    around[:, : max(0, round(float(middle[0] - across)))] = False
+    around[:, max(0, round(float(middle[0] + across))) :] = False
+    around[: max(0, round(float(middle[1] - 1.2 * down)))] = False
+    colours = pixels.small[around]
+    if len(colours) < 30:
+        return None
+    colour = np.median(colours, axis=0).astype(np.float32)
+    return colour, float(np.median(((colours - colour) ** 2).sum(axis=1)))

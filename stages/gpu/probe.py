@@ -1,0 +1,133 @@
+"""Tries whether CUDA can be used, by launching a kernel, and says what does not fit. Used by `auto` and by `avatar doctor`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import pynvml
+import torch
+
+from stages.gpu.errors import meaning_of
+
+#: Least free memory for any network of ours, bytes: MuseTalk's weights in half precision and one frame.
+LEAST_FREE = 3_000_000_000
+_MB = 1_000_000
+
+_INSTALL_GPU_BUILD = "Install PyTorch's build for GPUs: see docs/operations.md."
+_INSTALL_FITTING = "Install a driver and a PyTorch that fit this GPU: see docs/operations.md."
+_END_OTHERS = "End other programs that use the GPU; `nvidia-smi` lists them."
+_SEE_DRIVER = "See `nvidia-smi` and `dmesg`."
+
+
+#: "absent": there is no GPU, or PyTorch is a build without CUDA. "busy": other programs hold its memory now.
+GpuState = Literal["usable", "absent", "busy", "unusable"]
+
+
+@dataclass(frozen=True)
+class CudaProbe:
+    """What a trial of the GPU gave.
+
+    Attributes:
+        state: whether PyTorch can compute on it.
+        words: what was found, in one sentence without its end mark.
+        remedy: what to do; empty if it is usable.
+    """
+
+    state: GpuState
+    words: str
+    remedy: str = ""
+
+
+def probe_cuda() -> CudaProbe:
+    """Try the GPU that PyTorch would use: build, driver, architecture, memory, and a kernel with a known result."""
+    if not torch.backends.cuda.is_built():
+        return CudaProbe("absent", "the installed PyTorch has no CUDA", _INSTALL_GPU_BUILD)
+    try:
+        if not torch.cuda.is_available():
+            return _no_device()
+        device = torch.device("cuda", torch.cuda.current_device())
+        properties = torch.cuda.get_device_properties(device)
+        if why := _lacking_architecture(properties.major, properties.minor):
+            return CudaProbe(
+                "unusable",
+                f"{properties.name} {why}",
+                _INSTALL_FITTING,
+            )
+        free, total = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device)  # what this process holds, such as a loaded network, it can use
+        if total < LEAST_FREE:
+            words = f"{properties.name} has {total // _MB:,} MB of memory, and {LEAST_FREE // _MB:,} are needed"
+            return CudaProbe("unusable", words, "Use a larger GPU, or the processor.")
+        if free < LEAST_FREE:
+            words = f"{properties.name} has {free // _MB:,} of {total // _MB:,} MB free, and {LEAST_FREE // _MB:,} are needed"
+            return CudaProbe("busy", words, _END_OTHERS)
+        ones = torch.ones(256, device=device)
+        if float((ones + ones).sum().cpu()) != 512.0:
+            return CudaProbe("unusable", f"{properties.name} computes wrong results", _SEE_DRIVER)
+    except RuntimeError as exc:
+        first = (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200].rstrip(".")
+        words = f"a trial on the GPU failed: {first}"
+        meaning = meaning_of(exc)
+        if meaning == "memory":
+            return CudaProbe("busy", words, _END_OTHERS)
+        return CudaProbe("unusable", words, _INSTALL_FITTING if meaning == "unusable" else _SEE_DRIVER)
+    return CudaProbe("usable", f"{properties.name}, {free // _MB:,} of {total // _MB:,} MB free")
+
+
+def _lacking_architecture(major: int, minor: int) -> str:
+    """Say that this build has no kernels for a compute capability; empty if it has, or says nothing about its kernels.
+
+    Kernels of `sm_XY` run on GPUs of the same major capability and of Y or above; `compute_XY` is translated for any later one.
+    """
+    listed = torch.cuda.get_arch_list()
+    ours = 10 * major + minor
+    for name in listed:
+        kind, _, number = name.partition("_")
+        number = number.rstrip("af")  # sm_90a is for that GPU alone
+        if not number.isdigit():
+            continue
+        built = int(number)
+        if kind == "compute" and built <= ours:
+            return ""
+        if kind == "sm" and built // 10 == major and built <= ours:
+            return ""
+    if not listed:
+        return ""
+    return f"has compute capability {major}.{minor}, and the installed PyTorch has kernels for {', '.join(listed)}"
+
+
+def _no_device() -> CudaProbe:
+    """Say why there is no CUDA device: no GPU, no driver, or one that is too old for this PyTorch."""
+    needed = str(torch.version.cuda or "")
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        try:
+            count, offered = pynvml.nvmlDeviceGetCount(), int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
+            version = f"{offered // 1000}.{offered % 1000 // 10}"
+            if count and needed and offered // 1000 < int(needed.partition(".")[0]):
+                return CudaProbe(
+                    "unusable",
+                    f"the driver {pynvml.nvmlSystemGetDriverVersion()} knows CUDA {version}, and PyTorch needs {needed}",
+                    "Install a newer driver.",
+                )
+            if count:
+                return CudaProbe(
+                    "unusable",
+                    "the driver knows a GPU that CUDA cannot open",
+                    "Look at /dev/nvidia*, CUDA_VISIBLE_DEVICES and `dmesg`; a restart may help after a driver update.",
+                )
+        finally:
+            pynvml.nvmlShutdown()
+    return CudaProbe("absent", "there is no NVIDIA GPU, or its driver is not loaded", _SEE_DRIVER)
+
+
+def main() -> None:
+    """Print the result as a line of JSON, for `avatar doctor`, which tries it in another process: a driver may crash."""
+    print(json.dumps(asdict(probe_cuda())))
+
+
+if __name__ == "__main__":
+    main()

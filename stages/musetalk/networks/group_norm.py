@@ -1,0 +1,87 @@
+"""GroupNorm, alone or followed by SiLU, that keeps the layout in memory that convolutions on a GPU want."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class GroupNorm(nn.GroupNorm):
+    """GroupNorm of [batch, channels, height, width]; its weights have the names and shapes of `torch.nn.GroupNorm`.
+
+    On CUDA, PyTorch 2.13 copies a channels-last input to NCHW and gives NCHW back, so that the next convolution copies again:
+    about 1 GB for each frame. There the same is computed channels-last.
+
+    On a CPU in float32 it is computed in NCHW, because PyTorch's channels-last kernel subtracts large squares from each other and
+    loses three digits.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize [batch, channels, height, width]."""
+        if x.device.type == "cuda":
+            return group_norm_channels_last(x, self.num_groups, self.weight, self.bias, self.eps)
+        return super().forward(x.contiguous() if x.dtype == torch.float32 else x)
+
+    def with_silu(self, x: Tensor) -> Tensor:
+        """Normalize, then apply SiLU."""
+        return functional.silu(self(x), inplace=True)
+
+    def after_convolution(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """Apply a convolution, this norm, and SiLU.
+
+        On CUDA, PyTorch adds a convolution's bias in a pass of its own over the map; there the norm takes it into account.
+        """
+        if x.device.type != "cuda" or conv.bias is None:
+            return self.with_silu(conv(x))
+        convolved = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
+        normed = group_norm_channels_last(convolved, self.num_groups, self.weight, self.bias, self.eps, conv.bias)
+        return functional.silu(normed, inplace=True)
+
+
+def group_norm_channels_last(
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None
+) -> Tensor:
+    """Normalize each group of channels of [batch, channels, height, width], channels-last before and after.
+
+    The map is read twice for its statistics and once for the result, whose numbers are computed in float32 and rounded once.
+    Sums run over the positions of one channel, which lie so in memory that neighbouring channels are read together.
+
+    Args:
+        x: the map.
+        groups: number of groups.
+        weight: factor of each channel, [channels].
+        bias: summand of each channel, [channels].
+        eps: summand of the variance.
+        shift: summand of each channel before the norm, [channels], such as the bias of the convolution that made `x`.
+    """
+    batch, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    mean = rows.mean(dim=1, dtype=torch.float32)
+    variance = _channel_variance(rows, mean)
+    if shift is not None:
+        mean = mean + shift.float()
+    mean, variance = mean.view(batch, groups, -1), variance.view(batch, groups, -1)
+    centre = mean.mean(2, keepdim=True)
+    spread = (variance + (mean - centre) ** 2).mean(2, keepdim=True)
+    scale = (spread + eps).rsqrt() * weight.float().view(groups, -1)
+    offset = bias.float().view(groups, -1) - centre * scale
+    if shift is not None:
+        offset = offset + scale * shift.float().view(groups, -1)
+    # With `out`, a GPU reads and writes the map in its own number type, and computes in that of the scales.
+    normed = torch.addcmul(
+        offset.view(batch, 1, channels), rows, scale.view(batch, 1, channels), out=torch.empty_like(rows)
+    )
+    return normed.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _channel_variance(rows: Tensor, mean: Tensor) -> Tensor:
+    """Compute each channel's variance over the positions, float32 [batch, channels], of [batch, positions, channels]."""
+    count = rows.shape[1]
+    if rows.dtype == torch.float32:
+        # Of the differences: the squares' own sum loses digits where a channel's mean is large.
+        variance: Tensor = torch.linalg.vector_norm(rows - mean[:, None], dim=1) ** 2 / count
+        return variance
+    # float32 has digits enough for what half precision can tell apart, and the map need not be written for it.
+    square: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32) ** 2 / count
+    return (square - mean**2).clamp(min=0)

@@ -1,0 +1,1 @@
+"""Recognises the words of recordings that come without their text."""

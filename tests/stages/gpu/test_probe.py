@@ -1,0 +1,152 @@
+"""The trial of the GPU that `auto` and `avatar doctor` make: it computes on it, and says what does not fit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+
+import pynvml
+import pytest
+import torch
+
+from daemon.cli.doctor.gpu_checks import check_gpu
+from daemon.config import Settings
+from stages.gpu import probe
+from stages.gpu.probe import CudaProbe, probe_cuda
+from tests.support.cuda.driver import Driver, Properties, install
+from tests.support.cuda.memory import CardMemory
+
+pytestmark = pytest.mark.skipif(
+    torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none"
+)
+
+GB = 1 << 30
+
+
+def tried(driver: Driver) -> CudaProbe:
+    with install(driver):
+        return probe_cuda()
+
+
+def test_a_gpu_that_computes_is_usable_by_name_and_memory() -> None:
+    driver = Driver(CardMemory(10 * GB, others=GB))
+    found = tried(driver)
+    assert found == CudaProbe("usable", "NVIDIA GeForce RTX 3080, 9,663 of 10,737 MB free")
+    assert driver.card.kernels  # it did not only ask
+    assert driver.card.memory.held == 0
+
+
+def test_a_gpu_that_computes_wrong_results_is_unusable() -> None:
+    driver = Driver(CardMemory(10 * GB))
+    with install(driver), pytest.MonkeyPatch.context() as patch:
+        compute = driver.card._compute
+        patch.setattr(driver.card, "_compute", lambda *call: compute(*call) * (0 if call[1] == "aten::add" else 1))
+        found = probe_cuda()
+    assert found.state == "unusable"
+    assert "wrong results" in found.words
+
+
+def failing(number: int) -> Driver:
+    """A GPU whose first kernel fails with an error of CUDA's."""
+    driver = Driver(CardMemory(10 * GB))
+    check = driver.card.check
+
+    def check_after_a_kernel() -> None:
+        driver.card.broken = number if driver.card.kernels else 0
+        check()
+
+    driver.card.check = check_after_a_kernel  # type: ignore[method-assign]
+    return driver
+
+
+def without_gpu() -> Driver:
+    driver = Driver(CardMemory(10 * GB))
+    driver.count = 0
+    return driver
+
+
+@pytest.mark.parametrize(
+    ("make", "state", "words"),
+    [
+        (lambda: Driver(CardMemory(10 * GB, others=8 * GB)), "busy", "2,147 of 10,737 MB free"),
+        (lambda: Driver(CardMemory(2 * GB)), "unusable", "2,147 MB of memory"),
+        (lambda: failing(209), "unusable", "no kernel image is available"),
+        (lambda: failing(719), "unusable", "unspecified launch failure"),
+        (without_gpu, "absent", "no NVIDIA GPU"),
+    ],
+    ids=["others use it", "too small", "no kernels", "it fails", "none"],
+)
+def test_what_does_not_fit_is_said(make: Callable[[], Driver], state: str, words: str) -> None:
+    found = tried(make())
+    assert found.state == state
+    assert words in found.words
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "archs", "usable"),
+    [
+        (8, 6, "sm_80", True),  # kernels run on later GPUs of the same major capability
+        (8, 0, "sm_86", False),
+        (9, 0, "sm_80 sm_86", False),
+        (9, 0, "sm_80 compute_80", True),  # translated by the driver
+        (8, 0, "sm_90 compute_90", False),
+        (12, 0, "sm_75 sm_90 sm_100", False),
+        (12, 1, "sm_120", True),
+        (6, 1, "sm_75 sm_80 sm_90", False),
+    ],
+)
+def test_the_kernels_of_this_build_must_run_on_the_gpu(major: int, minor: int, archs: str, usable: bool) -> None:
+    driver = Driver(CardMemory(10 * GB), Properties(major=major, minor=minor))
+    driver.archs = archs
+    found = tried(driver)
+    assert found.state == ("usable" if usable else "unusable")
+    assert usable or f"compute capability {major}.{minor}" in found.words
+    assert usable or archs.split()[0] in found.words
+
+
+def test_a_driver_that_is_too_old_is_named_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a GPU whose driver knows CUDA 12.4, with which CUDA 13 finds no device
+    driver = without_gpu()
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with install(driver):
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 1)
+        monkeypatch.setattr(pynvml, "nvmlSystemGetCudaDriverVersion_v2", lambda: 12040)
+        found = probe_cuda()
+    assert found.state == "unusable"
+    assert "580.95.05 knows CUDA 12.4, and PyTorch needs 13.0" in found.words
+
+
+def test_the_doctor_says_the_words_of_the_trial() -> None:
+    # Given a driver that knows a GPU, and a PyTorch that cannot use it: this one, which is built without CUDA
+    with install(Driver(CardMemory(10 * GB))):
+        found = {one.what: one for one in check_gpu(Settings())}
+    assert found["gpu 0"].verdict == "good"
+    assert found["cuda"].found == "the installed PyTorch has no CUDA"
+    assert found["cuda"].verdict == "note"
+    assert "docs/operations.md" in found["cuda"].remedy
+
+
+def test_a_trial_that_ends_its_process_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    with install(Driver(CardMemory(10 * GB))):
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        found = {one.what: one for one in check_gpu(Settings())}
+    assert found["cuda"].verdict == "bad"
+    assert found["cuda"].remedy
+
+
+def test_a_driver_that_waits_for_a_restart_is_not_taken_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mismatch() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
+    (found,) = check_gpu(Settings())
+    assert found.verdict == "bad"
+    assert "mismatch" in found.found.lower()
+
+
+def test_the_trial_prints_one_line_for_the_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    with install(Driver(CardMemory(10 * GB))):
+        probe.main()
+    assert json.loads(capsys.readouterr().out)["state"] == "usable"

@@ -1,0 +1,248 @@
+"""MuseTalk's whole way on a GPU: load, record, paint, unload, and what goes wrong there; see tests/support/cuda."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from daemon.errors import MachineError, UnknownError
+from stages.musetalk.audio import SpeechReader
+from stages.musetalk.device import choose_placement
+from stages.musetalk.forward import ForwardPass
+from stages.musetalk.networks.group_norm import group_norm_channels_last
+from stages.musetalk.networks.layers import attend
+from stages.musetalk.networks.vae import Vae
+from stages.musetalk.painter import Painter
+from tests.support.cuda.driver import Driver, install
+from tests.support.cuda.memory import CardMemory
+from tests.support.cuda.tensor import GPU, CardTensor
+from tests.support.stages.musetalk_golden import INPUTS, MODELS, arrays, load_painter
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this PyTorch has CUDA; the stand-in replaces none"),
+]
+
+GB = 1 << 30
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    with install(Driver(CardMemory(10 * GB))) as installed:
+        yield installed
+
+
+def load(precision: str = "float32", budget_mb: int = 5600, batch: int = 2) -> Painter:
+    """Load the tiny engine by the product's own door; two frames a pass, because the processor does the stand-in's work."""
+    return Painter.load("musetalk", MODELS, choose_placement(precision), budget_mb, batch)  # type: ignore[arg-type]
+
+
+def crop() -> npt.NDArray[np.uint8]:
+    return np.asarray(arrays("v15")["crop256"], np.uint8)
+
+
+def tokens() -> torch.Tensor:
+    """The tokens of three frames."""
+    return torch.from_numpy(arrays("audio")["tokens"])
+
+
+@functools.cache
+def painted_by_the_processor() -> npt.NDArray[np.uint8]:
+    return paint(load_painter())
+
+
+def paint(painter: Painter, groups: int = 1) -> npt.NDArray[np.uint8]:
+    return np.concatenate(list(painter.patches(painter.latents(crop()), [tokens()] * groups)))
+
+
+def test_a_gpu_paints_what_the_processor_paints_and_gives_everything_back(driver: Driver) -> None:
+    # Given what the processor paints
+    want = np.tile(painted_by_the_processor(), (2, 1, 1, 1))
+    # When the product's own door loads the engine on a GPU and paints
+    painter = load()
+    got = paint(painter, 2)
+    # Then the pass was recorded, the patches are the same, and after unloading neither memory nor a limit is left
+    assert painter.recorded == "CUDA graph"
+    assert np.abs(got.astype(int) - want).max() <= 1
+    assert driver.card.memory.fraction < 0.6
+    painter.unload()
+    del painter
+    assert driver.card.memory.reserved == 0
+    assert driver.card.memory.fraction == 1.0
+
+
+def test_half_precision_on_a_gpu_is_float16_and_near_to_float32(driver: Driver) -> None:
+    painter = load("auto")
+    got = paint(painter)
+    want = painted_by_the_processor()
+    assert painter.placement.description == "cuda:0 (NVIDIA GeForce RTX 3080), float16"
+    assert np.abs(got.astype(int) - want).mean() < 1.5
+
+
+def test_a_pass_copies_no_layout_waits_without_a_core_and_leaves_the_switches_of_others(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    seen: set[tuple[bool, bool]] = set()
+    decode = Vae.decode
+
+    def watched(self: Vae, latents: torch.Tensor) -> torch.Tensor:
+        seen.add((torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32))
+        return decode(self, latents)
+
+    monkeypatch.setattr(Vae, "decode", watched)
+    # When it paints two groups
+    paint(load(), 2)
+    # Then no convolution and no norm found its input in another layout than it works in
+    assert driver.card.copies == []
+    # And whoever waited for the GPU slept
+    assert driver.blocking_events
+    assert not driver.spinning_waits
+    # And cuDNN chose its kernels by trial, without TF32, but only for this network
+    assert seen == {(True, False)}
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == before
+
+
+def test_the_tokens_of_a_video_come_from_the_gpu_without_a_wait_for_each_pass(driver: Driver) -> None:
+    # Given the sound of a video on a GPU, and what the processor makes of it
+    speech, found, uploads = SpeechReader(INPUTS / "audio.wav"), [], []
+    want = torch.cat(list(load_painter().audio_encoder.tokens(speech, 30, Fraction(25), 10)))
+    encoder = load().audio_encoder
+    for batch in (10, 3):
+        driver.card.uploads = 0
+        found.append(torch.cat(list(encoder.tokens(speech, 30, Fraction(25), batch))).cpu())
+        uploads.append(driver.card.uploads)
+    # Then the tokens are the same, and more passes need no more copies to it
+    for tokens_of_all in found:
+        assert torch.allclose(tokens_of_all, want, atol=1e-4)
+    assert uploads[0] == uploads[1]
+
+
+def test_a_recording_that_fails_leaves_the_stream_as_it_was(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pass that does what may not be recorded: it waits for a number
+    compute = ForwardPass._compute
+
+    def waiting(self: ForwardPass) -> tuple[torch.Tensor, torch.Tensor]:
+        patches, good = compute(self)
+        bool(good.all())
+        return patches, good
+
+    monkeypatch.setattr(ForwardPass, "_compute", waiting)
+    # When it paints, then it does without a recording, says why, and further work goes where it went before
+    painter = load()
+    got = paint(painter)
+    assert painter.recorded.startswith("eager: CUDA error: operation")
+    assert driver.current == 0
+    assert np.abs(got.astype(int) - painted_by_the_processor()).max() <= 1
+
+
+def test_memory_that_others_take_halves_the_batch_until_they_give_it_back(driver: Driver) -> None:
+    # Given an engine that painted with a batch of two, and another program that takes what this needed
+    painter, memory = load(), driver.card.memory
+    latents, held = painter.latents(crop()), driver.card.memory.reserved
+    memory.peak = held
+    assert len(np.concatenate(list(painter.patches(latents, [tokens()])))) == 3
+    whole, needed = memory.total - held, memory.peak - held
+    painter._discard_pipeline()
+    memory.others = whole - int(0.8 * needed)
+    # When it paints, then with half the batch, and nothing is lost
+    got = np.concatenate(list(painter.patches(latents, [tokens()])))
+    assert np.abs(got.astype(int) - painted_by_the_processor()).max() <= 1
+    assert painter.batch == 1
+    # When the memory is free again, then the next video has the whole batch
+    memory.others = 0
+    next(painter.patches(latents, [tokens()]))
+    assert painter.batch == 2
+
+
+def test_a_gpu_that_fails_is_lost_and_one_that_cannot_be_used_is_told_apart(driver: Driver) -> None:
+    painter = load()
+    latents = painter.latents(crop())
+    for number, code in ((719, "gpu-lost"), (700, "gpu-lost"), (209, "gpu-unusable")):
+        driver.card.broken = number
+        with pytest.raises(MachineError) as error:
+            list(painter.patches(latents, [tokens()]))
+        assert error.value.code == code
+    driver.card.broken = 0
+
+
+def test_a_fault_of_the_program_is_not_called_one_of_the_gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(self: ForwardPass, tokens: torch.Tensor) -> None:
+        raise RuntimeError("Expected all tensors to be on the same device, cpu and cuda:0! CUDA")
+
+    monkeypatch.setattr(ForwardPass, "run", wrong)
+    with pytest.raises(RuntimeError, match="same device"):
+        paint(load())
+
+
+def test_latents_that_overflow_are_made_again_in_float32(driver: Driver) -> None:
+    # Given an encoder whose numbers float16 cannot hold, though their result is an ordinary one
+    painter, exact = load("float16"), load_painter()
+    want = exact.latents(crop())
+    for network in (painter, exact):
+        encoder = network._vae.encoder
+        encoder.conv_norm_out.weight.mul_(30_000)
+        encoder.conv_norm_out.bias.mul_(30_000)
+        encoder.conv_out.weight.div_(30_000)
+    made = exact.latents(crop())
+    # When a portrait is encoded, then its latents are float32's, and the engine still works in float16
+    got = painter.latents(crop())
+    assert bool(got.isfinite().all())
+    assert torch.allclose(got.float().cpu(), made, atol=0.05 * float(want.abs().max()))
+    assert painter.placement.dtype == torch.float16
+    assert painter._vae.encoder.conv_out.weight.dtype == torch.float16
+
+
+def test_latents_that_are_not_finite_in_float32_either_are_an_error(driver: Driver) -> None:
+    painter = load("float16")
+    painter._vae.encoder.conv_out.weight.fill_(float("nan"))
+    with pytest.raises(UnknownError) as error:
+        painter.latents(crop())
+    assert error.value.code == "patch-broken"
+
+
+def test_the_limit_is_the_slices_where_a_gpu_is_divided() -> None:
+    # Given a slice of 10 GB of a GPU of 80 GB, of which NVML tells the whole
+    driver = Driver(CardMemory(10 * GB))
+    driver.nvml_total = 80 * GB
+    with install(driver):
+        painter = load(budget_mb=5600)
+        # Then the engine may use its budget, and not an eighth of it
+        assert driver.card.memory.fraction * 10 * GB == pytest.approx(5600e6 - 600 * 2**20, rel=0.01)
+        painter.unload()
+
+
+# -- the parts that differ on a GPU ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 2e-5), (torch.float16, 1e-3), (torch.bfloat16, 8e-3)])
+def test_group_norm_channels_last_is_group_norm(dtype: torch.dtype, limit: float) -> None:
+    # Given maps with means far from 0, at which a difference of squares would lose everything
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(3, 64, 16, 8, generator=generator) * 0.5 + torch.randn(1, 64, 1, 1, generator=generator) * 20
+    x = x.to(dtype).to(memory_format=torch.channels_last)
+    weight, bias = torch.randn(2, 64, generator=generator)
+    weight, bias, shift = (values.to(dtype) for values in (weight, bias, 3 * bias.flip(0)))
+    # When they are normalized, with the summands of a convolution
+    got = group_norm_channels_last(x, 8, weight, bias, 1e-6, shift)
+    # Then the result is float64's within the number type's precision, in the same layout
+    moved = x.double().contiguous() + shift.double()[:, None, None]
+    want = torch.nn.functional.group_norm(moved, 8, weight.double(), bias.double(), 1e-6)
+    assert float((got.double() - want).abs().max()) < limit * float(want.abs().max())
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    assert got.dtype == dtype
+
+
+def test_a_query_for_all_frames_reaches_the_attention_with_strides(driver: Driver) -> None:
+    query = torch.randn(1, 16, 8).to(GPU)
+    key = torch.randn(3, 50, 8).to(GPU)
+    with torch.inference_mode():
+        mixed = attend(query, key, key, heads=2)
+    assert isinstance(mixed, CardTensor)
+    assert mixed.shape == (3, 16, 8)

@@ -1,0 +1,320 @@
+"""Tensors that say they are on the GPU: wrappers around tensors of the processor, which does their work."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.support.cuda.memory import CardMemory
+
+GPU = torch.device("cuda", 0)
+#: Methods whose C++ part selects the device, and the operators that they call then.
+_WITHOUT_GUARD: dict[Any, Callable[..., Any]] = {
+    Tensor.copy_: torch.ops.aten.copy_.default,
+    Tensor.contiguous: torch.ops.aten.contiguous.default,
+}
+
+
+#: Operators that a GPU's matrix units compute: products of half precision, added in float32.
+_MATRIX = (
+    "aten::conv2d",
+    "aten::convolution",
+    "aten::conv_transpose2d",
+    "aten::linear",
+    "aten::scaled_dot_product_attention",
+)
+
+
+#: `cudaError_t`: cudaGetErrorString's words for some numbers.
+_CUDA_ERRORS = {
+    209: "no kernel image is available for execution on the device",
+    700: "an illegal memory access was encountered",
+    719: "unspecified launch failure",
+    900: "operation not permitted when stream is capturing",
+    901: "operation failed due to a previous error during capture",
+}
+
+
+def cuda_error(number: int) -> torch.AcceleratorError:
+    """Make the error that torch raises for an error of the CUDA runtime.
+
+    Its words are those of c10/cuda/CUDAException.cpp, c10_cuda_check_implementation; torch/csrc/Exceptions.cpp,
+    _new_accelerator_error_object, sets the number.
+    """
+    error = torch.AcceleratorError(f"CUDA error: {_CUDA_ERRORS[number]}\nCompile with `TORCH_USE_CUDA_DSA`")
+    error.error_code = number  # type: ignore[attr-defined]
+    return error
+
+
+class CardTensor(Tensor):
+    """A tensor on the stand-in for the GPU; `numbers` is the processor's tensor behind it."""
+
+    numbers: Tensor
+    card: Card
+
+    @staticmethod
+    def __new__(cls, inner: Tensor, card: Card) -> CardTensor:
+        """Wrap a tensor of the processor, with its shape, strides and type."""
+        made: CardTensor = Tensor._make_wrapper_subclass(
+            cls,
+            inner.size(),
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            layout=inner.layout,
+            device=GPU,
+        )
+        made.numbers, made.card = inner, card
+        return made
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Indexing and copying select the tensor's device in C++ first, which this build of torch cannot.
+        if func in _WITHOUT_GUARD:
+            return _WITHOUT_GUARD[func](*args, **(kwargs or {}))
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            card = next(leaf.card for leaf in tree_leaves(args) if isinstance(leaf, CardTensor))
+            return card.index(func, args)
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        card = next(leaf.card for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, CardTensor))
+        return card.run(func, args, kwargs or {})
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return f"CardTensor({tuple(self.shape)}, {self.dtype})"
+
+
+@dataclass
+class Recording:
+    """The kernels of a graph in the order in which they were recorded."""
+
+    kernels: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Card:
+    """The work of the GPU: counts memory, records graphs, and refuses what a GPU refuses.
+
+    Attributes:
+        memory: the memory of the GPU.
+        recording: the graph that is being recorded; None if there is none.
+        broken: number of the error that every call fails with from now on, as after a fault of the GPU; 0 if it works.
+        kernels: number of operators that ran on it.
+        uploads: number of tensors that were copied to it. Each waits for its work: CUDA runtime API, "API synchronization
+            behavior": from pageable memory "a stream sync is performed before the copy is initiated".
+        copies: names of kernels that found their input in another layout and copied it first.
+    """
+
+    def __init__(self, memory: CardMemory) -> None:
+        self.memory = memory
+        self.recording: Recording | None = None
+        self.broken = 0
+        self.copies: list[str] = []
+        self.kernels = self.uploads = 0
+
+    def check(self) -> None:
+        """Fail as every call does after a fault of the GPU."""
+        if self.broken:
+            # After such errors the CUDA runtime's context cannot be used: every later call returns the same error.
+            raise cuda_error(self.broken)
+
+    def wait(self) -> None:
+        """Wait for the GPU's work."""
+        self.check()
+        if self.recording is not None:
+            # cudaErrorStreamCaptureUnsupported of the CUDA runtime: nothing may wait for a stream that is being recorded.
+            self.recording = None
+            raise cuda_error(900)
+
+    def index(self, func: Any, args: Any) -> Any:
+        """Read or write a part of a tensor on the GPU."""
+        self.check()
+        inner = tree_map(_inner, args)
+        if func is Tensor.__setitem__:
+            func(*inner)
+            self._record(lambda: func(*inner))
+            return None
+        made = func(*inner)
+        self._record(lambda: _write([made], func(*inner)))
+        return self._put(made)
+
+    def run(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Run one operator, some of whose arguments are on the GPU or whose result shall be."""
+        self.check()
+        leaves = tree_leaves((args, kwargs))
+        on_card = any(isinstance(leaf, CardTensor) for leaf in leaves)
+        name: str = func._schema.name
+        args, kwargs = named_devices(func, args, kwargs)
+        asked = kwargs.get("device")
+        target = on_card if asked is None else torch.device(asked).type == "cuda"
+        self._check_devices(name, args, leaves)
+        if name in ("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::item") or (
+            on_card and not target
+        ):
+            self.wait()  # the result is needed on the host
+        if name == "aten::copy_" and not isinstance(args[0], CardTensor) and not _is_later(args, kwargs):
+            self.wait()
+        if target and name in ("aten::_to_copy", "aten::copy_", "aten::to"):
+            self.uploads += sum(isinstance(leaf, Tensor) and not isinstance(leaf, CardTensor) for leaf in leaves)
+        self.kernels += on_card or target
+        inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
+        if asked is not None:
+            inner_kwargs["device"] = torch.device("cpu")
+        if target and not on_card:
+            torch.cuda._lazy_init()  # torch/csrc/utils/device_lazy_init.cpp, device_lazy_init: by the first tensor on the GPU
+        inner_kwargs.pop("pin_memory", None)  # memory that the GPU can read; the processor's own is nothing else here
+        made = self._compute(func, name, inner_args, inner_kwargs)
+        if func._schema.is_mutable:
+            self._record(lambda: self._compute(func, name, inner_args, inner_kwargs))
+            return self._same(func, args, kwargs, made)
+        results = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
+        if target:
+            self._record(lambda: _write(results, self._compute(func, name, inner_args, inner_kwargs)))
+            return tree_map(self._put, made)
+        return made
+
+    def _compute(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        if name in ("aten::native_group_norm", "aten::group_norm"):
+            # aten/src/ATen/native/group_norm.cpp, native_group_norm: memory_format is X.suggest_memory_format() on a CPU and
+            # at::MemoryFormat::Contiguous on CUDA; `X.contiguous(memory_format)` then copies to NCHW, and so is the result.
+            if not args[0].is_contiguous():
+                self.copies.append(name)
+            args = (args[0].contiguous(), *args[1:])
+        elif name in ("aten::convolution", "aten::conv2d", "aten::conv_transpose2d"):
+            # aten/src/ATen/native/cudnn/ConvShared.cpp, cudnn_convolution_forward: input and weight are made contiguous in the
+            # format of cudnn_conv_suggest_memory_format(input, weight), which is channels-last if either is.
+            last = torch.channels_last
+            formats = [tensor.is_contiguous(memory_format=last) for tensor in args[:2] if tensor.dim() == 4]
+            if any(formats) and not all(formats):
+                self.copies.append(name)
+        elif name == "aten::scaled_dot_product_attention":
+            for tensor in args[:3]:
+                if 0 in tensor.stride():
+                    # aten/src/ATen/native/cudnn/MHA.cpp hands the strides to cuDNN's front end, which in some releases finds no
+                    # plan for a stride of 0.
+                    raise RuntimeError("cuDNN Frontend error: [cudnn_frontend] Error: No valid execution plans built.")
+        if name in _MATRIX:
+            return _compute_in_float32(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    @staticmethod
+    def _check_devices(name: str, args: Any, leaves: Iterable[Any]) -> None:
+        """Refuse to mix tensors of both devices, except those without dimensions and in copies."""
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        places = {tensor.device for tensor in tensors if tensor.dim()}
+        mixing = ("aten::copy_", "aten::_to_copy", "aten::index_put_", "aten::index")
+        if len(places) > 1 and name not in mixing:
+            # aten/src/ATen/core/op_registration/adaption.cpp, common_device_check_failure
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, "
+                f"{' and '.join(sorted(map(str, places)))}! (when checking argument in method {name})"
+            )
+
+    def _record(self, kernel: Callable[[], object]) -> None:
+        if self.recording is not None:
+            self.recording.kernels.append(kernel)  # type: ignore[arg-type]
+
+    def _put(self, made: Any) -> Any:
+        if not isinstance(made, Tensor):
+            return made
+        tensor = CardTensor(made, self)
+        self.memory.hold(made.untyped_storage())
+        return tensor
+
+    def _same(self, func: Any, args: Any, kwargs: Any, made: Any) -> Any:
+        """What an operator that writes into its arguments returns: those arguments."""
+        written = [
+            value
+            for value, spec in itertools.chain(
+                zip(args, func._schema.arguments, strict=False),
+                ((kwargs[spec.name], spec) for spec in func._schema.arguments if spec.name in kwargs),
+            )
+            if spec.alias_info is not None and spec.alias_info.is_write
+        ]
+        if not func._schema.returns:
+            return None
+        return written[0] if len(func._schema.returns) == 1 else tuple(written)
+
+
+class CardMode(TorchDispatchMode):
+    """Lets operators that make tensors on the GPU (`torch.zeros(…, device="cuda")`) reach the stand-in."""
+
+    def __init__(self, card: Card) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._card = card
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = named_devices(func, args, kwargs or {})
+        asked = kwargs.get("device")
+        touched = any(isinstance(leaf, CardTensor) for leaf in tree_leaves((args, kwargs)))
+        if not touched and (asked is None or torch.device(asked).type != "cuda"):
+            kwargs.pop("pin_memory", None)
+            return func(*args, **kwargs)
+        return self._card.run(func, args, kwargs)
+
+
+@functools.cache
+def _names(func: Any) -> tuple[list[str], int]:
+    """The names of an operator's arguments, and the place of `device` among them, or a large number."""
+    names = [argument.name for argument in func._schema.arguments]
+    return names, names.index("device") if "device" in names else sys.maxsize
+
+
+def named_devices(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Pass an operator's `device`, and all that follow it, by name: `Tensor.to` takes it by position."""
+    names, place = _names(func)
+    if place < len(args):
+        return args[:place], {**dict(zip(names[place:], args[place:], strict=False)), **kwargs}
+    return args, dict(kwargs)
+
+
+def tree_leaves(value: Any) -> list[Any]:
+    """All values in nested tuples, lists and dictionaries; torch's own function knows more, and takes five times as long."""
+    if isinstance(value, tuple | list):
+        return [leaf for part in value for leaf in tree_leaves(part)]
+    if isinstance(value, dict):
+        return [leaf for part in value.values() for leaf in tree_leaves(part)]
+    return [value]
+
+
+def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
+    """The same tuples, lists and dictionaries with every value changed."""
+    if isinstance(value, tuple | list):
+        parts = [tree_map(change, part) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, dict):
+        return {key: tree_map(change, part) for key, part in value.items()}
+    return change(value)
+
+
+def _compute_in_float32(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Compute an operator in float32 and round once, as matrix units do; a processor's own float16 takes seven times as long."""
+    if args[0].dtype != torch.float16:
+        return func(*args, **kwargs)
+    wide = tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, args)
+    return func(*wide, **kwargs).half()
+
+
+def _inner(value: Any) -> Any:
+    return value.numbers if isinstance(value, CardTensor) else value
+
+
+def _is_later(args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a copy may be done after the call (`non_blocking`)."""
+    return bool(kwargs.get("non_blocking")) or (len(args) > 2 and args[2] is True)
+
+
+def _write(into: list[Tensor], made: Any) -> None:
+    for old, new in zip(into, (leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)), strict=True):
+        if old.data_ptr() != new.data_ptr():  # a view of what the graph holds is up to date already
+            old.copy_(new)

@@ -1,0 +1,1 @@
+"""Small jobs, model files and checks for the tests of the stages."""

@@ -1,0 +1,55 @@
+"""Paint a long speech with the tiny network and print the largest memory.
+
+    python -m tests.support.stages.long_speech MINUTES FOLDER
+
+One frame in five seconds is painted: hearing, reading and writing are what grows with the length, if anything does.
+"""
+
+from __future__ import annotations
+
+import sys
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.lipsync import painted_mouth
+from stages.musetalk.audio import SpeechReader
+from stages.musetalk.mask import MaskRegion
+from tests.support.stages.musetalk_golden import arrays, load_painter
+
+RATE, FPS = 24_000, Fraction(1, 5)
+
+
+def write_sound(path: Path, minutes: int) -> None:
+    """Write a mono WAV of noise, of as many minutes."""
+    noise = (np.random.default_rng(0).normal(0, 0.05, 10 * RATE) * 32767).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        for _ in range(6 * minutes):
+            file.writeframes(noise)
+
+
+def main(minutes: int, folder: Path) -> None:
+    """Paint the mouths of as many minutes into `folder`, and print the largest resident memory in kB."""
+    torch.set_num_threads(1)
+    write_sound(folder / "speech.wav", minutes)
+    painter, frames = load_painter(), 12 * minutes
+    where = MaskRegion((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
+    tokens = painter.audio_encoder.tokens(SpeechReader(folder / "speech.wav"), frames, FPS, painter.batch)
+    painted = painter.patches(painter.latents(arrays("v15")["crop256"]), tokens)
+    painted_mouth.save_painted_mouths(folder, where, np.ones(frames, np.float32), painted)
+    assert painted_mouth.PaintedMouths.load(folder) is not None
+    assert "torch._dynamo" not in sys.modules, (
+        "torch's compiler was imported, which takes more than a second of every start"
+    )
+    # Not ru_maxrss, which begins with what the process that started this one had.
+    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
