@@ -4,8 +4,9 @@
 
 Each tree is a checkout of this repository, by default this one alone. Each has a daemon of its own, run with this Python, which
 is idle while another one works. The first job of each size warms the workers and is not counted. Prints the seconds that the
-stages from the voice to the finished file took for each second of video, how much of the cores was in use meanwhile, and how many
-times as fast each tree is as the first one.
+stages from the voice to the finished file took for each second of video, how much of the cores was in use meanwhile, the seconds
+of processor time of all processes, which other work on the machine changes least, and how many times as fast each tree is as the
+first one by both.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def main() -> None:
     args = parser.parse_args()
     text, portrait = SENTENCE * max(1, round(args.seconds / SENTENCE_S)), PORTRAIT.read_bytes()
     print(
-        f"{machine()}\n\n| px | tree | s for a second: all | {' | '.join(STAGES)} | cores in use | as fast as the first |"
+        f"{machine()}\n\n| px | tree | s for a second: all | {' | '.join(STAGES)} | cores in use | processor s |"
+        " as fast as the first | by processor time |"
     )
-    print("|---" * (6 + len(STAGES)) + "|")
+    print("|---" * (8 + len(STAGES)) + "|")
     with ExitStack() as stack:
         daemons = {}
         for tree in args.trees:
@@ -71,6 +73,7 @@ def main() -> None:
         for size in args.sizes:
             costs: dict[Path, list[list[float]]] = defaultdict(list)
             used: dict[Path, list[float]] = defaultdict(list)
+            spent_cpu: dict[Path, list[float]] = defaultdict(list)
             for number in range(args.rounds + 1):
                 for tree, daemon in daemons.items():
                     name, before = f"job-{size}-{number}", processor_s(daemon.process.pid)
@@ -78,14 +81,19 @@ def main() -> None:
                     seconds = daemon.status(name)["stages"]["encode"]["duration_s"]
                     if number:
                         costs[tree].append([spent[stage] / seconds for stage in STAGES])
-                        used[tree].append((processor_s(daemon.process.pid) - before) / wall)
+                        cpu = processor_s(daemon.process.pid) - before
+                        used[tree].append(cpu / wall)
+                        spent_cpu[tree].append(cpu / seconds)
             first = statistics.median(map(sum, costs[args.trees[0]]))
+            first_cpu = statistics.median(spent_cpu[args.trees[0]])
             for tree in args.trees:
                 whole = statistics.median(map(sum, costs[tree]))
                 parts = " | ".join(f"{statistics.median(part):.3f}" for part in zip(*costs[tree], strict=True))
-                busy = statistics.median(used[tree])
+                busy, cpu = statistics.median(used[tree]), statistics.median(spent_cpu[tree])
                 print(
-                    f"| {size} | {tree.name} | {whole:.3f} | {parts} | {busy:.2f} | {first / whole:.2f} |", flush=True
+                    f"| {size} | {tree.name} | {whole:.3f} | {parts} | {busy:.2f} | {cpu:.3f} | {first / whole:.2f} "
+                    f"| {first_cpu / cpu:.2f} |",
+                    flush=True,
                 )
     print(f"\nload at the end {os.getloadavg()[0]:.1f}")
 

@@ -23,6 +23,7 @@ from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import forehead_colour
+from stages.face.rig.matting.matte import Matte
 from stages.face.rig.matting.split_person import split_person
 from stages.face.rig.rig import load_rig
 from stages.face.sampling import decode_png, encode_png
@@ -54,7 +55,7 @@ def measure_face(ctx: Context) -> FaceFacts:
         JobError: the picture cannot be read, its face cannot be animated, or the background cannot be used.
     """
     cv2.setNumThreads(1)
-    measured, portrait = _known_or_new(ctx)
+    measured, portrait, matte = _known_or_new(ctx)
     with artifact(ctx.path("portrait.png")) as path:
         path.write_bytes(measured.portrait)
     with artifact(ctx.path("face.json")) as path:
@@ -63,18 +64,18 @@ def measure_face(ctx: Context) -> FaceFacts:
     ctx.progress(0.7)
     if ctx.manifest.kind_of_job.draws:
         landmarks = np.array(measured.record["landmarks"], np.float32)
-        rig = load_rig(ctx.settings.paths.cache, portrait, landmarks, Inner.of_record(measured.record))
+        rig = load_rig(ctx.settings.paths.cache, portrait, landmarks, Inner.of_record(measured.record), matte)
         if rig.matte.repaired:
             ctx.warnings.append(_REPAIRED)
         backdrop.prepare_backdrop(ctx, bool(rig.matte))
     return measured.facts
 
 
-def _known_or_new(ctx: Context) -> tuple[Measured, Picture]:
+def _known_or_new(ctx: Context) -> tuple[Measured, Picture, Matte | None]:
     """Take the result of an earlier job about the same picture, or measure it, and keep the result if a video is made.
 
     Returns:
-        The result, and its portrait decoded, RGB uint8 [height, width, 3].
+        The result, its portrait decoded, RGB uint8 [height, width, 3], and the portrait's matte, if it was made now.
     """
     draws = ctx.manifest.kind_of_job.draws  # else these keys are not used, and a warning says so
     options = PictureOptions(
@@ -90,19 +91,19 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture]:
     key = key_of(picture, options)
     if (known := load_measured(cache, key)) is not None:
         _allow_drawing(ctx, known.record["width"], known.record["height"])
-        return known, decode_png(known.portrait)
-    measured, portrait = _measure(ctx, picture, options)
+        return known, decode_png(known.portrait), None
+    measured, portrait, matte = _measure(ctx, picture, options)
     # The picture is looked at again: it must not have changed between the key and the decoding.
     if ctx.manifest.kind_of_job.draws and key_of(picture, options) == key:
         save_measured(cache, key, measured)
-    return measured, portrait
+    return measured, portrait, matte
 
 
 def _allow_drawing(ctx: Context, width: int, height: int) -> None:
     ctx.allow_pixels(_RIG_WORK * width * height / 1e6)
 
 
-def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture]:
+def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
     """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
     of_file: list[Caution] = []
     source, scale = decode.read_picture(
@@ -121,12 +122,12 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
     _allow_drawing(ctx, *drawn)
     portrait = frame.render(source)
     landmarks = np.round(frame.to_output(face.landmarks), 2)  # as face.json will say
-    inner = None
+    inner = matte = None
     if frame.extended:
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         person = shared_landmarker().person_mask(portrait)
         skin = forehead_colour(portrait, landmarks)
-        portrait, _ = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin)
+        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
@@ -149,7 +150,7 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
         "height": frame.video_height,
         "cautions": [caution.code for caution in cautions],
     }
-    return Measured(record, facts, [caution.sentence for caution in cautions], encode_png(portrait)), portrait
+    return Measured(record, facts, [caution.sentence for caution in cautions], encode_png(portrait)), portrait, matte
 
 
 def _output_frame(options: PictureOptions, face: Face, width: int, height: int) -> output_frame.OutputFrame:

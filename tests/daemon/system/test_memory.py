@@ -117,3 +117,23 @@ def test_what_is_left_is_the_least_of_the_machine_and_the_groups(tmp_path: Path)
     (group / "memory.current").write_text("900000000\n")
     (group / "memory.stat").write_text("anon 500000000\ninactive_file 300000000\n")
     assert available_mb(*where) == 400
+
+
+#: A process with 200 MB, and a copy of it that shares them.
+SHARING = """
+import os, sys
+memory = bytearray(os.urandom(1)) * 200_000_000
+if not os.fork():
+    sys.stdin.read()
+    os._exit(0)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_that_a_process_shares_with_its_copy_counts_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", SHARING], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        found = process_memory_mb(process.pid)
+    assert 200 < found < 300

@@ -21,6 +21,7 @@ from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.context import Context
 from stages.encode.compose import Composer
+from stages.encode.planes import PlanarFrame
 from stages.face import mesh
 from stages.face.landmarker import shared_landmarker
 from stages.face.rig.matting.matte import Matte, background_share
@@ -184,6 +185,32 @@ def test_nothing_is_copied_into_the_background_behind_the_person() -> None:
     assert (behind[:, 0] - behind[:, 1]).max() < 90
     red = matte.plate[mark].astype(int)
     assert np.median(red[..., 0] - red[..., 1]) > 150
+
+
+def test_a_moving_head_leaves_no_ghost_on_a_checkerboard(tmp_path: Path) -> None:
+    # Given a person before a checkerboard, which every shift of the wall would show
+    portrait = np.asarray(drawn(384)).copy()
+    person = shared_landmarker().person_mask(np.ascontiguousarray(portrait))
+    board = (np.indices(person.shape) // 12).sum(axis=0) % 2 * 110 + 100
+    cover = np.clip(cv2.GaussianBlur(np.asarray(person, np.float32), (0, 0), 0.8), 0, 1)[..., None]
+    picture = Image.fromarray((cover * portrait + (1 - cover) * board[..., None]).astype(np.uint8))
+    shown: dict[str, list[PlanarFrame]] = {}
+    for background in ("keep", "transparent"):
+        ctx = job(tmp_path / background, picture, background=background)
+        stages.face.run(ctx)
+        leaning(ctx)
+        shown[background] = [frame.copy() for frame in Composer.for_job(ctx).frames()]
+    away = cv2.distanceTransform((person < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    for moved, figure in zip(shown["keep"][1:], shown["transparent"][1:], strict=True):
+        rest, clear = shown["keep"][0].y.astype(int), figure.alpha == 0
+        # Then what the head does not cover of the wall beside it is the same as at rest, but for single pixels
+        beside = clear & (away > 5) & (away < 14)
+        assert beside.sum() > 1000
+        assert (np.abs(moved.y.astype(int) - rest)[beside] > 40).mean() < 0.04
+        # And where the head was, its dark outline is gone
+        left = clear & (person > 0.9)
+        assert left.sum() > 50
+        assert (moved.y[left] < 60).mean() < 0.02
 
 
 @pytest.mark.parametrize("fault", ["hole", "crown"])

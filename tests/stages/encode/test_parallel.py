@@ -17,6 +17,7 @@ import stages.face
 from daemon.config import Settings
 from daemon.errors import UnknownError
 from stages.context import Context
+from stages.encode import parallel
 from stages.encode.compose import Composer
 from stages.encode.framing import frames_of_job
 from stages.encode.parallel import ParallelFrames, processes_for
@@ -97,6 +98,43 @@ def test_a_process_with_more_than_1024_open_files_draws_too(ready: Context) -> N
         for descriptor in many:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
+
+
+class SlowFirst:
+    """Frames that hold their own number; a helper finishes the first one only when its process has drawn all that it may."""
+
+    width, height, frame_count, transparent = 16, 16, 40, False
+
+    def __init__(self, ahead: int) -> None:
+        self.still = PlanarFrame.empty(self.width, self.height)
+        self.drawn: list[int] = []
+        self._ahead, self._own, self._go = ahead, os.getpid(), multiprocessing.get_context("fork").Event()
+
+    def frames(self) -> Iterator[PlanarFrame]:
+        raise NotImplementedError
+
+    def draw(self, index: int, frame: PlanarFrame) -> None:
+        if os.getpid() == self._own:
+            self.drawn.append(index)
+            if index >= self._ahead - 1:
+                self._go.set()
+        elif index == 0:
+            self._go.wait()
+        frame.data.fill(index)
+
+
+def test_nobody_draws_over_a_frame_that_is_still_needed() -> None:
+    # Given a helper that is slow, so that the others get ahead of it as far as they may
+    ahead = 1 + 2 * parallel._AHEAD
+    source = SlowFirst(ahead)
+    # When the frames are read
+    before: list[int] = []
+    for index, frame in enumerate(ParallelFrames(source, 2).frames()):
+        before += [one - index for one in source.drawn]
+        source.drawn.clear()
+        # Then each is its own, and none was drawn that has no place of its own beside it
+        assert (frame.data == index).all()
+    assert max(before) < ahead
 
 
 def test_a_helper_that_is_killed_ends_the_attempt_and_the_next_is_whole(ready: Context) -> None:
