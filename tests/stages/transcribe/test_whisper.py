@@ -19,6 +19,8 @@ from stages.transcribe.registry import choose_recogniser
 from tests.support.stages.sound_jobs import ffmpeg, job, timing
 from tests.support.stages.whisper_model import make_whisper_folder
 
+pytestmark = pytest.mark.usefixtures("models")
+
 NOISE = np.random.default_rng(7).normal(0, 0.1, 3 * RATE).astype(np.float32)
 
 

@@ -22,6 +22,8 @@ from stages.tts.timing import UNKNOWN_PHONE, Phone
 from tests.support.stages.picture_jobs import track_of
 from tests.support.stages.sound_jobs import ffmpeg, job, timing
 
+pytestmark = pytest.mark.usefixtures("models")
+
 TEXT = "The committee will meet again on Thursday morning. Please bring the printed budget, because we must decide."
 
 
