@@ -277,7 +277,7 @@ def test_the_output_has_the_size_that_was_asked_for_and_even_sides(
     wanted: dict[str, Any], size: tuple[int, int], tmp_path: Path
 ) -> None:
     # Given a picture with odd sides; only a video can be a draft
-    kind = {"kind": "video", "text": "Hello."} if "quality" in wanted else {"kind": "detect"}
+    kind: dict[str, Any] = {"kind": "video", "text": "Hello."} if "quality" in wanted else {"kind": "detect"}
     ctx = job(tmp_path / "job", drawn().crop((0, 0, 639, 559)), fit="crop", **kind, **wanted)
     # When the stage runs
     facts = stages.face.run(ctx)
