@@ -14,6 +14,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +27,8 @@ _MIN_SCORE = 0.2
 _FULL_RANGE = 1
 #: mediapipe's segmentation model for any shape (256 × 256); the other one is faster, but for wide pictures.
 _SEGMENT_ANY_SHAPE = 0
+#: Least room at each side of a picture that is higher than wide, of its width.
+_ROOM = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,18 @@ class Landmarker:
 
     def person_mask(self, picture: npt.NDArray[np.uint8]) -> FloatArray:
         """The probability that each pixel of an RGB picture shows a person, 0 to 1, [height, width]; a few px coarse."""
-        mask = self._segmenter.process(np.ascontiguousarray(picture)).segmentation_mask
-        return np.asarray(mask, np.float32)
+        height, width = picture.shape[:2]
+        mask = self._segment(picture)
+        if width < height:
+            # The network sees a square. Squeezed into one, a narrow picture may lose ears, or the whole person, and with room at
+            # the sides it may lose a body that they cut: so what either finds is taken.
+            aside = round(max((height - width) / 2, _ROOM * width))
+            wider = cv2.copyMakeBorder(picture, 0, 0, aside, aside, cv2.BORDER_REPLICATE)
+            mask = np.maximum(mask, self._segment(wider)[:, aside : aside + width])
+        return mask
+
+    def _segment(self, picture: cv2.typing.MatLike) -> FloatArray:
+        return np.asarray(self._segmenter.process(np.ascontiguousarray(picture)).segmentation_mask, np.float32)
 
 
 @contextmanager
