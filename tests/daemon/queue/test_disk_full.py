@@ -200,6 +200,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(small: Any) -> None:
 def test_an_error_that_hides_that_the_disk_is_full_is_the_machines_fault(disk: Callable[[int], Disk]) -> None:
     # Given a library that says nothing of the disk
     plate = disk(8)
+    (plate.root / "spool").mkdir()
     settings = Settings.parse({"paths": {"spool": str(plate.root / "spool")}}, plate.root / "config.yaml")
     assert classify_error(ValueError("cannot write"), settings).fault == "unknown"
     # When there is no room / Then that was it; and a fault of the job stays one
