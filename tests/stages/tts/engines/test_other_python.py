@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -57,9 +58,12 @@ def programs(house: Installation) -> list[psutil.Process]:
 
 
 def said(house: Installation) -> dict[str, int]:
-    """The sentences of running jobs that are kept, and when each was written."""
-    kept = house.spool.glob("tts/active/*/said/*.npz")
-    return {path.name: path.stat().st_mtime_ns for path in kept}
+    """The sentences of running jobs that are kept, and when each was written. A job may go elsewhere meanwhile."""
+    kept: dict[str, int] = {}
+    for path in house.spool.glob("tts/active/*/said/*.npz"):
+        with contextlib.suppress(FileNotFoundError):
+            kept[path.name] = path.stat().st_mtime_ns
+    return kept
 
 
 def clone(house: Installation, recording: Path, name: str = "Anna") -> str:
