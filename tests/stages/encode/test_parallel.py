@@ -111,7 +111,7 @@ class SlowFirst:
         self._ahead, self._own, self._go = ahead, os.getpid(), multiprocessing.get_context("fork").Event()
 
     def frames(self) -> Iterator[PlanarFrame]:
-        raise NotImplementedError
+        raise AssertionError("helpers draw single frames")
 
     def draw(self, index: int, frame: PlanarFrame) -> None:
         if os.getpid() == self._own:

@@ -14,6 +14,8 @@ from daemon.service import Service
 SPEECH = "kind: speech\ntext: Hello.\n"
 DETECT = "kind: detect\nimage: p.png\n"
 SETTLE_S = 2.0
+#: How long a room waits for files that are missing, by its own clock. s
+COMPANION_WAIT_S = 100.0
 
 
 class Room:
@@ -23,6 +25,7 @@ class Room:
         raw = {
             "paths": {name: name for name in ("outbox", "spool", "cache")} | {"inbox": str(inbox or root / "inbox")},
             "intake": {
+                "companion_wait_s": COMPANION_WAIT_S,
                 "settle_s": SETTLE_S,
                 "settle_unknown_s": SETTLE_S,
                 "settle_mb_s": 0,

@@ -13,19 +13,9 @@ import pytest
 from daemon.errors import MachineError
 from daemon.queue.free_space import available_bytes
 from tests.conftest import Installation, wait_for
-from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEECH, Room
 from tests.support.machine.disk import Disk
 from tests.support.machine.leases import leased
-
-PATIENCE_S = 100.0
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path, companion_wait_s=PATIENCE_S)
-    one.look()
-    return one
-
 
 # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -49,9 +39,9 @@ def test_a_picture_under_a_lease_is_tried_again_and_fails_alone_when_its_time_is
     room.put("b.yaml")
     with leased(picture):
         assert [job.name for job in room.settle()] == ["b"]
-        assert room.look(PATIENCE_S / 2) == []
-        room.look(PATIENCE_S)
-        room.look(PATIENCE_S)
+        assert room.look(COMPANION_WAIT_S / 2) == []
+        room.look(COMPANION_WAIT_S)
+        room.look(COMPANION_WAIT_S)
     error = room.status("a")["error"]
     assert isinstance(error, dict)
     assert error["code"] == "file-changing"
@@ -83,8 +73,8 @@ def test_a_file_that_cannot_be_read_waits_alone_and_fails_by_name(
     room.put("c.yaml")
     assert [job.name for job in room.settle()] == ["c"]
     # And when its time is over, it fails and says so
-    room.look(PATIENCE_S)
-    room.look(PATIENCE_S)
+    room.look(COMPANION_WAIT_S)
+    room.look(COMPANION_WAIT_S)
     error = room.status("a")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("file-unreadable", "machine")
@@ -135,7 +125,7 @@ def turns(one: Installation) -> float:
 
 def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int], Disk]) -> None:
     # Given a small disk, and a manifest that names more than fits beside its reserve
-    room = Room(disk(64).root, companion_wait_s=PATIENCE_S, reserve_mb=20)
+    room = Room(disk(64).root, reserve_mb=20)
     room.look()
     with (room.inbox / "huge.png").open("wb") as file:
         file.truncate(500 * 10**6)
@@ -149,7 +139,7 @@ def test_files_that_do_not_fit_wait_alone_and_fail_by_name(disk: Callable[[int],
     assert [job.name for job in room.settle()] == ["later"]
     room.admission.check_room()
     # When its time is over / Then it fails, and says that it was the machine's room
-    room.look(PATIENCE_S)
+    room.look(COMPANION_WAIT_S)
     error = room.status("many-1")["error"]
     assert isinstance(error, dict)
     assert (error["code"], error["fault"]) == ("no-room", "machine")
@@ -164,7 +154,7 @@ def test_a_disk_below_its_reserve_still_stops_the_intake(tmp_path: Path) -> None
 
 def test_jobs_of_one_manifest_share_its_copy_and_never_use_the_reserve(disk: Callable[[int], Disk]) -> None:
     # Given a small disk, and manifests of which a copy for each job would fill it several times
-    room = Room(disk(64).root, companion_wait_s=PATIENCE_S, reserve_mb=20, max_manifest_bytes=2**20)
+    room = Room(disk(64).root, reserve_mb=20, max_manifest_bytes=2**20)
     room.look()
     documents = "---\n".join([SPEECH] * 400)
     for number in range(4):

@@ -13,18 +13,8 @@ import pytest
 
 from daemon.intake.drop import Drop
 from daemon.system.file_calls import Ops
-from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEECH, Room
 from tests.support.machine.leases import leased
-
-PATIENCE_S = 100.0
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path, companion_wait_s=PATIENCE_S)
-    one.look()
-    return one
-
 
 # -- places that cannot be renamed from --------------------------------------------------------------------------
 
@@ -183,7 +173,7 @@ def test_a_claim_folder_of_somebody_elses_is_moved_aside_and_ours_comes_back(roo
     claimed.mkdir()
     os.chown(claimed, 65534, 65534)
     # When the daemon looks again / Then it goes on with its own
-    room.look(PATIENCE_S / 2)
+    room.look(COMPANION_WAIT_S / 2)
     assert room.status("a")["state"] == "queued"
     assert claimed.stat().st_uid == 0
     assert len(list(room.inbox.glob(".claimed-not-ours-*"))) == 1

@@ -12,17 +12,9 @@ import pytest
 from daemon.intake.admission import LEAST_S, MISSING
 from daemon.intake.fair_queue import TURN_JOBS, TURN_S
 from daemon.intake.job_builder import JobBuilder
-from tests.support.daemon.intake import DETECT, SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import COMPANION_WAIT_S, DETECT, SETTLE_S, SPEECH, Room
 
-PATIENCE_S = 100.0
 STRANGER = 65534
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Room:
-    one = Room(tmp_path, companion_wait_s=PATIENCE_S)
-    one.look()
-    return one
 
 
 def names(room: Room, after_s: float = 0.0) -> list[str]:
@@ -185,7 +177,7 @@ def test_a_wait_begins_when_a_manifest_is_found_incomplete_and_not_when_people_a
     room.look(SETTLE_S)
     assert not (room.outbox / "lonely.json").exists()
     # When its time is over / Then it fails with the others
-    for after_s in (PATIENCE_S, 0.0):
+    for after_s in (COMPANION_WAIT_S, 0.0):
         room.look(after_s)
     assert room.status("lonely")["error"]["code"] == "file-missing"
 
