@@ -16,7 +16,7 @@ import click
 import yaml
 
 from daemon.errors import AvatarError, JobError
-from daemon.intake.inbox_names import ignored
+from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.outbox.names import clean_stem
@@ -86,9 +86,9 @@ def plain_name(name: str) -> str:
         click.BadParameter: naming one that can.
     """
     clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml"):
+    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
         raise click.BadParameter(
-            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$')!r} can", param_hint="--name"
+            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$_')!r} can", param_hint="--name"
         )
     return name
 
