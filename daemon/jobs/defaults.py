@@ -26,8 +26,8 @@ class FolderDefaults:
 def merge_values(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the given values, and the defaults of keys that are not given.
 
-    A key with keys of its own, such as `motion`, is merged key by key. A default is left out where the kind of job does not use it,
-    refuses it, or refuses it together with a key that is given: `avatar` in a manifest takes the place of a default `image`.
+    A key with keys of its own, such as `motion`, is merged key by key. A default is left out where the kind of job has no use for
+    it, refuses it, or refuses it together with a key that is given: `avatar` in a manifest takes the place of a default `image`.
     """
     merged = dict(given)
     kind = KINDS.get(str(given.get("kind", defaults.get("kind", "video"))).strip().casefold())

@@ -245,8 +245,12 @@ class ProfileFolders(Generic[P]):
 
     def remove_profile(self, profile: P) -> None:
         """Hide a profile by a rename, then delete it. A job that is using it continues with what it has read."""
+        self.remove(profile.id)
+
+    def remove(self, profile_id: str) -> None:
+        """Remove the profile of this id as `remove_profile` does, also where it cannot be read."""
         with self._locked():
-            self._remove_folder(profile.folder)
+            self._remove_folder(self.root / profile_id)
             fs.OPS.sync_dir(self.root)
 
     def _remove_folder(self, folder: Path) -> None:
