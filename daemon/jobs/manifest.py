@@ -21,6 +21,7 @@ from daemon.jobs.manifest_values import (
     BACKGROUNDS,
     FRAME_RATES,
     Aspect,
+    AvatarName,
     Background,
     CheckedLexicon,
     FaceChoice,
@@ -129,7 +130,7 @@ class Manifest(_Strict):
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )
-    avatar: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+    avatar: Annotated[AvatarName, Field(min_length=1, max_length=100)] | None = Field(
         None,
         description="In place of `image`: an avatar profile, by name or id (docs/avatars.md). What it says of voice, background, "
         "motion and framing holds where the manifest does not say it.",
