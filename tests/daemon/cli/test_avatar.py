@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from daemon.cli.doctor.folder_checks import check_avatars
+from daemon.config import Settings
 from daemon.profiles.avatars import AvatarStore
 from tests.conftest import Installation
 from tests.support.stages.picture_jobs import PORTRAIT, drawn, encoded
@@ -60,6 +62,8 @@ def test_avatars_are_made_shown_and_removed_without_the_daemon(house: Installati
     # A damaged one is listed with what is wrong, and can be removed
     (house.spool / "avatars" / added["id"] / "rig.npz").unlink()
     assert "avatar-damaged" in house.avatar("avatar", "list").stdout
+    settings = Settings.load(house.config)
+    assert [finding.verdict for finding in check_avatars(settings)] == ["bad"]
     house.avatar("avatar", "remove", "anna")
     assert json.loads(house.avatar("avatar", "list", "--json").stdout) == []
     assert "no avatar profile 'anna'" in house.avatar("avatar", "show", "anna", code=1).stderr

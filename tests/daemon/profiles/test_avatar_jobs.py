@@ -21,9 +21,10 @@ from daemon.profiles.avatars import (
     QUALITIES,
     AvatarProfile,
     AvatarStore,
-    UnusableProfileError,
     file_record,
 )
+from daemon.profiles.profile_folders import UnusableProfileError
+from daemon.queue.job_end import KEPT_FAILED
 from tests.support.daemon.intake import SETTLE_S, Room
 
 
@@ -72,6 +73,8 @@ def test_a_job_takes_what_it_does_not_say_itself_from_the_profile_and_keeps_it(r
     assert room.copy_of(jobs["by-name"], "source.background") == b"Anna's background"
     assert room.copy_of(jobs["by-id"], JOB_COPIES["rig.npz"]) == b"Anna's rig.npz"
     assert not (room.spool.folder_of(jobs["by-id"]) / "source.background").exists()
+    # And a retry finds the copies
+    assert {path.name for path in room.spool.folder_of(jobs["by-name"]).iterdir()} <= KEPT_FAILED
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
