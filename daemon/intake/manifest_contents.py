@@ -86,16 +86,19 @@ class ManifestContents:
         inbox = self._inbox()
         paths = [path for folder in folders_above(drop.name) for path in sorted(inbox.defaults.get(folder, ()))]
         if unsettled := [path for path in paths if not inbox.still(path)]:
-            return Contents(
-                drop.look, unsettled, "", 1
-            )  # not to be read, and the manifest's own files are of no matter yet
+            return Contents(drop.look, unsettled, "", 1)  # the manifest's own files follow when these have settled
         looks = tuple(inbox.last_look(path) for path in paths)
         if known is None or not self.is_read(drop) or known.held or known.defaults_looks != looks:
+            defaults: tuple[DefaultsFile, ...] = ()
             try:
-                defaults = tuple(self._defaults(path) for path in paths)
+                for path in paths:
+                    defaults += (self._defaults(path),)
                 documents = self._documents(drop, defaults)
             except Postponed as exc:
-                known = Contents(drop.look, [], "", 0, held=str(exc))
+                if len(defaults) < len(paths):  # a manifest that is taken all the same must not do without them
+                    error = JobError(exc.code, exc.message, exc.hint)
+                    defaults += (DefaultsFile(paths[len(defaults)], error=error),)
+                known = Contents(drop.look, [], "", 0, held=str(exc), defaults=defaults)
             else:
                 base = os.path.dirname(drop.name)
                 manifests = [document for document in documents if isinstance(document, Manifest)]

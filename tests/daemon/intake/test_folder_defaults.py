@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.errors import Postponed
+from daemon.intake import manifest_contents
+from daemon.intake.folder_defaults import DefaultsFile
 from daemon.intake.job_builder import Claimed
-from tests.support.daemon.intake import SETTLE_S, SPEECH, Room
+from tests.support.daemon.intake import COMPANION_WAIT_S, SETTLE_S, SPEECH, Room
 
 TOP, ANNA = "_defaults.yaml", "anna/_defaults.yaml"
 
@@ -98,6 +101,23 @@ def test_defaults_are_not_read_while_they_are_written_and_a_change_is_for_later_
     (second,) = room.settle()
     assert second.manifest["speed"] == 1.2
     assert room.spool.load_job(room.spool.folder_of(first)).manifest["speed"] == 0.8
+
+
+def test_a_manifest_never_does_without_defaults_that_somebody_holds(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given defaults that cannot be opened, as where a file server's client holds them
+    def held(root: Path, path: str, limit: int) -> DefaultsFile:
+        raise Postponed("file-changing", f"Another program is writing {path}.", "Close that program.")
+
+    monkeypatch.setattr(manifest_contents, "read_defaults_file", held)
+    room.put(TOP, "speed: 0.8\n")
+    room.put("hello.yaml")
+    # Then the manifest waits, and fails when it has waited for long enough
+    assert room.settle() == []
+    assert [job.state for job in room.look(COMPANION_WAIT_S + SETTLE_S)] == ["failed"]
+    error = room.status("hello")["error"]
+    assert (error["code"], TOP in error["message"]) == ("defaults-wrong", True)
 
 
 def test_a_claim_that_a_crash_interrupted_keeps_the_defaults_it_was_taken_with(
