@@ -2,7 +2,8 @@
 
     python -m benchmarks.queue.history [JOBS] [ROUNDS]
 
-Makes JOBS jobs (100,000 by default) of made-up texts in a temporary folder, and asks each kind of question ROUNDS times, in turns.
+Makes JOBS jobs (100,000 by default) of made-up texts in a temporary folder, and asks each kind of question ROUNDS times, by
+turns.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -37,7 +39,7 @@ START = 1_760_000_000.0
 OWNERS = [f"person{number}" for number in range(40)]
 KINDS = ["video"] * 6 + ["speech"] * 3 + ["voice", "detect"]
 LISTED = 10_000
-SYLLABLES = "ka to mi re lu vo san per dri ble ston ing the er on an re al is it ou ea th wh ch sh".split()
+SYLLABLES = "ka to mi re lu vo san per dri ble ston ing the er on an re al is it ou ea th wh ch sh"
 
 
 def words(chance: random.Random, number: int, vocabulary: list[str]) -> str:
@@ -120,7 +122,7 @@ def ask(folder: Path, jobs: int, rounds: int, vocabulary: list[str]) -> None:
         "a frequent word, of one tag": Query(search=vocabulary[0], tag=["campaign=c107"]),
     }
     questions: dict[str, Callable[[], object]] = {
-        name: lambda query=query: history.find(query, limit=50) for name, query in queries.items()  # type: ignore[misc]
+        name: partial(history.find, query, limit=50) for name, query in queries.items()
     }
     page = history.find(Query(), limit=50)[-1].cursor
     questions["next page"] = lambda: history.find(Query(), limit=50, after=page)
@@ -200,7 +202,7 @@ def main() -> None:
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 20
     chance = random.Random(7)
-    vocabulary = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 4))) for _ in range(8000)]
+    vocabulary = ["".join(chance.choices(SYLLABLES.split(), k=chance.randint(1, 4))) for _ in range(8000)]
     root = Path(tempfile.mkdtemp(prefix="avatard-history-"))
     try:
         folder = root / "history"

@@ -19,9 +19,9 @@ from daemon.cli.common import Shell, disk_room
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import iso
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
+from daemon.system.iso_time import iso
 from daemon.telemetry.state_file import read_state
 
 ENDED = 10  # how many finished jobs are told, the latest first

@@ -93,6 +93,16 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def was_left_open(folder: Path) -> bool:
+    """Return whether a daemon writes the index now, or was killed when it did.
+
+    Raises:
+        HistoryError: as `reading`.
+    """
+    with reading(folder) as connection:
+        return not _meta(connection, "closed")
+
+
 def open_to_write(folder: Path) -> sqlite3.Connection:
     """Open the index for changes, in transactions that the caller begins; a missing one is made.
 

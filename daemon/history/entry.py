@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from daemon.errors import escape_unprintable
 from daemon.history.folding import fold
+from daemon.history.places import place_of
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.stages import STAGES
-from daemon.outbox.status_file import NEXT, TEXT_CHARS, iso, kind_of, text_of
+from daemon.outbox.status_file import NEXT, TEXT_CHARS, kind_of, text_of
+from daemon.system.iso_time import iso
 
 #: Most tags of a job, and most characters of a tag, a file's name or an error's message; a longer one is cut.
 MAX_TAGS, MAX_TAG, MAX_WORDS = 32, 100, 500
@@ -21,9 +23,6 @@ MAX_TAGS, MAX_TAG, MAX_WORDS = 32, 100, 500
 MAX_NAME = 4096
 #: Characters of a job's text that a list shows.
 SHOWN_TEXT = 120
-#: Bits of a place below the milliseconds; they come from the job's id, so that jobs of one moment have places of their own.
-_ID_BITS = 20
-_LATEST_MS = 1 << 43  # the year 2248; what is later is a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,10 @@ class Entry:
     """One job. Times are milliseconds since the epoch.
 
     Attributes:
-        job: its id; `name`: of its results.
+        job: its id, empty for a manifest that is no job yet; `name`: of its results.
         by: who handed it in; empty if that is not known.
         waiting_for: files that its manifest waits for.
-        text: the beginning of what is spoken. `words`: all that is searched beside the name, folded.
+        spoken: the beginning of the text.
         audio_s: length of the speech in s. `work_s`: seconds that its stages ran, in all.
     """
 
@@ -52,15 +51,24 @@ class Entry:
     error: dict[str, Any] | None = None
     waiting_for: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    text: str = ""
+    spoken: str = ""
     audio_s: float = 0.0
     work_s: float = 0.0
-    words: str = field(default="", repr=False)
+
+    @property
+    def text(self) -> str:
+        """So much of the text as a list shows."""
+        return _cut(" ".join(self.spoken.split()), SHOWN_TEXT)
+
+    @property
+    def words(self) -> str:
+        """All that is searched beside the name, folded: the manifest's path, the tags and the text, each in a line."""
+        return "\n".join(filter(None, (fold(part) for part in (self.source, *self.tags, self.spoken))))
 
     @property
     def place(self) -> int:
         """Where it stands among all jobs: a later job has a larger place. The same from whatever it was made."""
-        return start_of(self.accepted) | int(self.job[-8:] or "0", 16) % (1 << _ID_BITS)
+        return place_of(self.accepted, self.job)
 
     @classmethod
     def of_job(cls, job: Job) -> Entry:
@@ -87,8 +95,11 @@ class Entry:
 
     @classmethod
     def of_status(cls, status: Mapping[str, Any]) -> Entry | None:
-        """Return the entry of a status file, whose content is not trusted; None if it can be none of ours."""
-        if not JOB_ID.fullmatch(str(status.get("job"))) or str(status.get("state")) not in NEXT:
+        """Return the entry of a status file, whose content is not trusted; None if it can be none of ours. A manifest that is no
+        job yet has no id.
+        """
+        job, state = str(status.get("job") or ""), str(status.get("state"))
+        if state not in NEXT or not (JOB_ID.fullmatch(job) or (state == "waiting" and not job)):
             return None
         if not isinstance(status.get("name"), str):
             return None
@@ -98,9 +109,9 @@ class Entry:
         document = status.get("document")
         stage = status.get("stage")
         return cls._of(
-            job=str(status["job"]),
+            job=job,
             name=status["name"],
-            state=str(status["state"]),
+            state=state,
             stage=stage if stage in STAGES else None,
             kind=status.get("kind"),
             by=status.get("by"),
@@ -132,15 +143,9 @@ class Entry:
             if isinstance(waiting_for, list | tuple)
             else (),
             tags=tags,
-            text=_cut(" ".join(spoken.split()), SHOWN_TEXT),
+            spoken=spoken,
             work_s=_work(timings),
-            words="\n".join(filter(None, (fold(part) for part in (known["source"], *tags, spoken)))),
         )
-
-
-def start_of(milliseconds: int) -> int:
-    """Return the first place of a moment."""
-    return max(0, min(milliseconds, _LATEST_MS)) << _ID_BITS
 
 
 def tags_of(metadata: Any) -> tuple[str, ...]:

@@ -9,15 +9,18 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 from daemon.history.database import COLUMNS, reading
-from daemon.history.entry import Entry, start_of
 from daemon.history.folding import fold, words_of
-from daemon.jobs.record import State
-from daemon.outbox.status_file import iso
+from daemon.history.places import LAST, start_of
+from daemon.system.iso_time import iso
 
-STATES: Final[tuple[str, ...]] = get_args(State)
+if TYPE_CHECKING:
+    from daemon.history.entry import Entry
+
+#: Those of `daemon.jobs.record`, which takes long to import; the first four are not finished.
+STATES: Final = ("waiting", "queued", "running", "held", "done", "failed", "cancelled")
 #: State words of other systems, and the states that they mean.
 STATE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "pending": ("waiting", "queued", "held"),
@@ -30,7 +33,6 @@ _GRAM = 3
 _MOST_TERMS = 300
 #: As many jobs of a filter are looked at one by one, before the search is asked for the words first.
 _FEW = 2000
-_LAST_PLACE = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Query:
     def places(self) -> tuple[int, int]:
         """The first place of the time asked for, and the last."""
         first = 0 if self.since is None else start_of(round(self.since * 1000))
-        return first, _LAST_PLACE if self.until is None else start_of(round(self.until * 1000)) - 1
+        return first, LAST if self.until is None else start_of(round(self.until * 1000)) - 1
 
     def fits(self, entry: Entry) -> bool:
         """Return whether a job is asked for: the same answer as that of the index, for whoever reads the folders."""
@@ -261,9 +263,11 @@ def _found(connection: sqlite3.Connection, query: Query, limit: int, after: int 
         if not query.state:
             return iter(())
     words = query.words
+    if query.tag and (tag := _rare_tag(connection, query)):
+        return _of_tag(connection, query, first, last, limit, tag)
     if not words:
         return _filtered(connection, query, first, last, limit)
-    if _filters(query) and _are_few(connection, query, first, last):
+    if (query.state or query.kind or query.by) and _are_few(connection, query, first, last):
         return _filtered(connection, query, first, last, limit, words)
     return _searched(connection, query, first, last, limit, words)
 
@@ -271,10 +275,6 @@ def _found(connection: sqlite3.Connection, query: Query, limit: int, after: int 
 def _with_known_states(query: Query) -> Query:
     given = {field.name: getattr(query, field.name) for field in fields(Query)}
     return Query(**{**given, "state": tuple(state for state in query.states if state in STATES)})
-
-
-def _filters(query: Query) -> bool:
-    return bool(query.state or query.kind or query.by or query.tag)
 
 
 def _combinations(query: Query) -> Iterator[tuple[str, list[Any]]]:
@@ -316,8 +316,6 @@ def _filtered(
 ) -> Iterator[Row]:
     """Yield the rows of every combination in one order. With `words`, each row is read to see whether they are in it."""
     tagged, tags = _tagged(query)
-    if query.tag and not (query.state or query.kind or query.by or words):
-        return _of_tag(connection, query, first, last, limit)
     join = " JOIN search ON search.rowid = jobs.place" if words else ""
     contained, texts = _contained(words)
     sql = f"SELECT {_columns()} FROM jobs{join} WHERE {{}} AND jobs.place BETWEEN ? AND ?{tagged}{contained} "
@@ -329,11 +327,39 @@ def _filtered(
     return map(Row.of_columns, heapq.merge(*answers, key=_place, reverse=True))
 
 
-def _of_tag(connection: sqlite3.Connection, query: Query, first: int, last: int, limit: int) -> Iterator[Row]:
-    more = " AND EXISTS (SELECT 1 FROM tags AS other WHERE other.tag = ? AND other.place = jobs.place)"
-    sql = f"""SELECT {_columns()} FROM tags CROSS JOIN jobs ON jobs.place = tags.place
-        WHERE tags.tag = ? AND tags.place BETWEEN ? AND ?{more * (len(query.tag) - 1)} ORDER BY tags.place DESC LIMIT ?"""
-    return map(Row.of_columns, connection.execute(sql, [query.tag[0], first, last, *query.tag[1:], limit]))
+def _rare_tag(connection: sqlite3.Connection, query: Query) -> str | None:
+    """Return a tag that few jobs have, or one that is the only thing asked for; None where there is none."""
+    if len(query.tag) == 1 and not (query.state or query.kind or query.by or query.words):
+        return query.tag[0]
+    for tag in query.tag:
+        (found,) = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM tags WHERE tag = ? LIMIT ?)", (tag, _FEW)
+        ).fetchone()
+        if found < _FEW:
+            return tag
+    return None
+
+
+def _of_tag(connection: sqlite3.Connection, query: Query, first: int, last: int, limit: int, tag: str) -> Iterator[Row]:
+    """Yield the rows that have a tag; all else is looked at in each."""
+    conditions, values = _conditions(query)
+    contained, texts = _contained(query.words)
+    join = " JOIN search ON search.rowid = marked.place" if texts else ""
+    sql = f"""SELECT {_columns()} FROM tags AS marked CROSS JOIN jobs ON jobs.place = marked.place{join}
+        WHERE marked.tag = ? AND marked.place BETWEEN ? AND ?{conditions}{contained} ORDER BY marked.place DESC LIMIT ?"""
+    return map(Row.of_columns, connection.execute(sql, [tag, first, last, *values, *texts, limit]))
+
+
+def _conditions(query: Query) -> tuple[str, list[str]]:
+    """Return the conditions of states, kinds, owners and tags on a row that another table found."""
+    conditions = ""
+    values: list[str] = []
+    for key, allowed in (("state", query.states), ("kind", query.kind), ("by", query.by)):
+        if allowed:
+            conditions += f" AND +jobs.{key} IN ({', '.join('?' * len(allowed))})"
+            values += allowed
+    tagged, tags = _tagged(query)
+    return conditions + tagged, [*values, *tags]
 
 
 def _searched(
@@ -348,17 +374,11 @@ def _searched(
     terms = [(word, _term(connection, *word)) for word in words]
     match = " AND ".join(term for _, term in terms if term is not None)
     contained, texts = _contained([word for word, term in terms if term is None])
-    conditions: list[str] = []
-    values: list[str] = []
-    for key, allowed in (("state", query.states), ("kind", query.kind), ("by", query.by)):
-        if allowed:
-            conditions.append(f" AND jobs.{key} IN ({', '.join('?' * len(allowed))})")
-            values += allowed
-    tagged, tags = _tagged(query)
+    conditions, values = _conditions(query)
     sql = f"""SELECT {_columns()} FROM search CROSS JOIN jobs ON jobs.place = search.rowid
-        WHERE {"search MATCH ? AND " if match else ""}search.rowid BETWEEN ? AND ?{"".join(conditions)}{tagged}{contained}
+        WHERE {"search MATCH ? AND " if match else ""}search.rowid BETWEEN ? AND ?{conditions}{contained}
         ORDER BY search.rowid DESC LIMIT ?"""
-    given = [*([match] if match else []), first, last, *values, *tags, *texts, limit]
+    given = [*([match] if match else []), first, last, *values, *texts, limit]
     return map(Row.of_columns, connection.execute(sql, given))
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.history import store
-from daemon.history.database import identity, is_complete, open_to_write, set_meta
+from daemon.history.database import identity, is_complete, open_to_write, reading, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
+from daemon.history.places import LAST
 
 #: Jobs of one piece: some 10 ms of work.
 PIECE = 100
@@ -31,7 +32,7 @@ class Renewal:
     def _begin(self) -> None:
         self._entries: Iterator[Entry | None] = self._folders.entries()
         self._all_read = False
-        self._last = (1 << 63) - 1
+        self._last = LAST
 
     def step(self) -> bool:
         """Compare a few more jobs; returns whether the comparison is over.
@@ -82,3 +83,19 @@ def renew(folder: Path, folders: JobFolders) -> int:
     while not renewal.step():
         pass
     return renewal.changed
+
+
+def disagreements(folder: Path, folders: JobFolders) -> int:
+    """Count the jobs of which the index and the folders do not say the same; nothing is changed.
+
+    Raises:
+        HistoryError: the index cannot be used.
+    """
+    wrong, present = 0, 0
+    with reading(folder) as connection:
+        for entry in folders.entries():
+            if entry is not None:
+                present += 1
+                wrong += not store.has(connection, entry)
+        (rows,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+    return wrong + max(0, rows - present)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 from daemon.history.database import COLUMNS
 from daemon.history.entry import Entry
@@ -12,36 +13,42 @@ from daemon.history.folding import fold
 
 #: Behind every text, so that the last letters also begin a run of three (`daemon.history.query`).
 _END = "\n\n"
+_TAGS = COLUMNS.split(", ").index("tags")
 _MARKS = ", ".join("?" * len(COLUMNS.split(",")))
 #: How many places behind its own a job may get where others have them.
 _TRIES = 1000
 
 
+def has(connection: sqlite3.Connection, entry: Entry) -> bool:
+    """Return whether the index has a job just so."""
+    known = _known(connection, entry.job)
+    if known is None or not _near(known[0], entry.place) or known != _row(entry, known[0]):
+        return False
+    return bool(
+        connection.execute("SELECT name, words FROM search WHERE rowid = ?", (known[0],)).fetchone() == _words(entry)
+    )
+
+
 def put(connection: sqlite3.Connection, entry: Entry) -> bool:
     """Write a job; returns False where the index has it as it is."""
-    known = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE job = ?", (entry.job,)).fetchone()
-    place = known[0] if known and _near(known[0], entry.place) else _free_place(connection, entry)
-    row = _row(entry, place)
-    words = (f"{fold(entry.name)}{_END}", f"{entry.words}{_END}")
-    if known is not None and known[0] != place:
+    known = _known(connection, entry.job)
+    if known is not None and not _near(known[0], entry.place):
         remove(connection, entry.job)
         known = None
     if known is None:
-        connection.execute("INSERT INTO search (rowid, name, words) VALUES (?, ?, ?)", (place, *words))
+        place = _free_place(connection, entry)
+        connection.execute("INSERT INTO search (rowid, name, words) VALUES (?, ?, ?)", (place, *_words(entry)))
         _put_tags(connection, entry, place)
-    else:
-        had = connection.execute("SELECT name, words FROM search WHERE rowid = ?", (place,)).fetchone()
-        if known == row and had == words:
-            return False
-        if had != words:
-            connection.execute("UPDATE search SET name = ?, words = ? WHERE rowid = ?", (*words, place))
-        if known[14] != row[14]:
-            connection.execute(
-                "DELETE FROM tags WHERE place = ? AND tag IN (SELECT value FROM json_each(?))",
-                (place, known[14] or "[]"),
-            )
-            _put_tags(connection, entry, place)
-    connection.execute(f"INSERT OR REPLACE INTO jobs ({COLUMNS}) VALUES ({_MARKS})", row)
+        connection.execute(f"INSERT INTO jobs ({COLUMNS}) VALUES ({_MARKS})", _row(entry, place))
+        return True
+    if has(connection, entry):
+        return False
+    place, words = known[0], _words(entry)
+    if connection.execute("SELECT name, words FROM search WHERE rowid = ?", (place,)).fetchone() != words:
+        connection.execute("UPDATE search SET name = ?, words = ? WHERE rowid = ?", (*words, place))
+    _remove_tags(connection, place, known[_TAGS])
+    _put_tags(connection, entry, place)
+    connection.execute(f"INSERT OR REPLACE INTO jobs ({COLUMNS}) VALUES ({_MARKS})", _row(entry, place))
     return True
 
 
@@ -52,9 +59,7 @@ def remove(connection: sqlite3.Connection, job: str) -> bool:
         return False
     place, tags = known
     connection.execute("DELETE FROM search WHERE rowid = ?", (place,))
-    connection.executemany(
-        "DELETE FROM tags WHERE tag = ? AND place = ?", [(tag, place) for tag in json.loads(tags or "[]")]
-    )
+    _remove_tags(connection, place, tags)
     connection.execute("DELETE FROM jobs WHERE place = ?", (place,))
     return True
 
@@ -82,6 +87,20 @@ def _free_place(connection: sqlite3.Connection, entry: Entry) -> int:
         if taken is None or taken[0] == entry.job:
             return place
     raise sqlite3.IntegrityError(f"{entry.job}: no place is left beside jobs of the same moment")
+
+
+def _known(connection: sqlite3.Connection, job: str) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE job = ?", (job,)).fetchone()
+    return row
+
+
+def _words(entry: Entry) -> tuple[str, str]:
+    return f"{fold(entry.name)}{_END}", f"{entry.words}{_END}"
+
+
+def _remove_tags(connection: sqlite3.Connection, place: int, tags: str | None) -> None:
+    marks = [(tag, place) for tag in json.loads(tags or "[]")]
+    connection.executemany("DELETE FROM tags WHERE tag = ? AND place = ?", marks)
 
 
 def _put_tags(connection: sqlite3.Connection, entry: Entry, place: int) -> None:

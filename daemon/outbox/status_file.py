@@ -17,6 +17,7 @@ from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.way_back import how_to_go_on, how_to_mend, returned_manifest
+from daemon.system.iso_time import iso
 from daemon.system.subfolders import UnusableFolderError, fallback_name
 
 if TYPE_CHECKING:
@@ -39,14 +40,6 @@ NEXT = {
     "failed": "Correct what the error says, and drop it again.",
     "cancelled": "Drop it again if you still want it.",
 }
-
-
-def iso(seconds: float | None) -> str | None:
-    """Format seconds since the epoch as an ISO 8601 time in UTC, with milliseconds; None stays None."""
-    if seconds is None:
-        return None
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
 def kind_of(job: Job) -> str | None:

@@ -17,7 +17,8 @@ from daemon.jobs.waits import AWAITED
 from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import NEXT, StatusWriter, iso, status_of
+from daemon.outbox.status_file import NEXT, StatusWriter, status_of
+from daemon.system.iso_time import iso
 from daemon.queue.pauses import Pause
 from tests.support.daemon.queue import Unflushed
 
