@@ -31,7 +31,11 @@ STATE_WORDS: Final[dict[str, tuple[str, ...]]] = {
 _GRAM = 3
 #: Most ways in which a short word goes on that are looked up; with more of them it is so common that reading finds it soon.
 _MOST_TERMS = 300
-#: As many jobs of a filter are looked at one by one, before the search is asked for the words first.
+#: Most runs of a word that are looked up; what has them all is read.
+_MOST_RUNS = 12
+#: What no text has, as it is folded.
+_NO_RUN = "\x01\x01\x01"
+#: As many jobs of a filter, or of the newest, are looked at one by one, before the search is asked for the words first.
 _FEW = 2000
 
 
@@ -370,33 +374,39 @@ def _searched(
     limit: int,
     words: Sequence[tuple[str | None, str]],
 ) -> Iterator[Row]:
-    """Yield the rows that the search finds, which come in the order of places; the filters are looked at in each."""
-    terms = [(word, _term(connection, *word)) for word in words]
-    match = " AND ".join(term for _, term in terms if term is not None)
-    contained, texts = _contained([word for word, term in terms if term is None])
-    conditions, values = _conditions(query)
-    sql = f"""SELECT {_columns()} FROM search CROSS JOIN jobs ON jobs.place = search.rowid
-        WHERE {"search MATCH ? AND " if match else ""}search.rowid BETWEEN ? AND ?{conditions}{contained}
-        ORDER BY search.rowid DESC LIMIT ?"""
-    given = [*([match] if match else []), first, last, *values, *texts, limit]
-    return map(Row.of_columns, connection.execute(sql, given))
+    """Yield the rows with these words, in the order of places; the filters are looked at in each.
 
-
-def _term(connection: sqlite3.Connection, column: str | None, word: str) -> str | None:
-    """Return how the search is asked for a word; None where it is asked by reading.
-
-    The search knows runs of three letters. A shorter word is every run that begins with it; each text ends with spaces, so
-    that there is one also where the word is the last.
+    The newest jobs are read, which is enough where the words are frequent. Otherwise the search says which jobs to read.
     """
-    where = f"{column} : " if column else ""
+    conditions, values = _conditions(query)
+    contained, texts = _contained(words)
+    sql = f"""SELECT {_columns()} FROM search CROSS JOIN jobs ON jobs.place = search.rowid
+        WHERE {{}}search.rowid BETWEEN ? AND ?{conditions}{contained} ORDER BY search.rowid DESC LIMIT ?"""
+    near = connection.execute(
+        "SELECT place FROM jobs WHERE place <= ? ORDER BY place DESC LIMIT 1 OFFSET ?", (last, _FEW)
+    ).fetchone()
+    newest = max(first, near[0]) if near else first
+    rows = connection.execute(sql.format(""), [newest, last, *values, *texts, limit]).fetchall()
+    if newest > first and len(rows) < limit:
+        match = " AND ".join(filter(None, (_runs(connection, word) for _, word in words)))
+        given = [*([match] if match else []), first, last, *values, *texts, limit]
+        return map(Row.of_columns, connection.execute(sql.format("search MATCH ? AND " if match else ""), given))
+    return map(Row.of_columns, rows)
+
+
+def _runs(connection: sqlite3.Connection, word: str) -> str:
+    """Return what the search must find for a word: each of its runs of three letters, or, for a shorter word, one of the runs
+    that begin with it (each text ends with two spaces, so that there is one also where it is the last). Empty: too many.
+    """
     if len(word) >= _GRAM:
-        return f"{where}{_quoted(word)}"
+        runs = dict.fromkeys(word[at : at + _GRAM] for at in range(len(word) - _GRAM + 1))
+        return " AND ".join(map(_quoted, list(runs)[:_MOST_RUNS]))
     found = connection.execute(
         "SELECT term FROM terms WHERE term >= ? AND term < ? LIMIT ?", (word, f"{word}\U0010ffff", _MOST_TERMS + 1)
     ).fetchall()
     if len(found) > _MOST_TERMS:
-        return None
-    return f"{where}({' OR '.join(_quoted(term) for (term,) in found)})" if found else f'{where}"\u0001\u0001\u0001"'
+        return ""
+    return f"({' OR '.join(_quoted(term) for (term,) in found)})" if found else _quoted(_NO_RUN)
 
 
 def _quoted(term: str) -> str:

@@ -97,5 +97,5 @@ def disagreements(folder: Path, folders: JobFolders) -> int:
             if entry is not None:
                 present += 1
                 wrong += not store.has(connection, entry)
-        (rows,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+        rows = int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
     return wrong + max(0, rows - present)

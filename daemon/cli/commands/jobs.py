@@ -13,7 +13,8 @@ from daemon.cli.common import Shell, exit_code, json_option, note, show, tell_er
 from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
 from daemon.errors import AvatarError
-from daemon.history.query import STATE_WORDS, STATES, Query
+from daemon.history.query import STATE_WORDS, STATES, Query, Row
+from daemon.system.iso_time import iso
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
@@ -70,19 +71,16 @@ def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any)
     found = find_rows(shell, Query(**filters), most + 1 if most else ALL)
     if cut := bool(most) and len(found) > most:
         found = found[:most]
-    rows = [row.to_json() for row in reversed(found)]
+    found.reverse()
+    rows = [row.to_json() for row in found] if as_json or on_terminal else []
 
     def text() -> None:
-        from daemon.cli.job_view import job_table, remark
-
-        if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
-            for job in rows:
-                accepted, stage = job.get("accepted") or "", job.get("stage") or ""
-                what = "" if job["state"] in ("queued", "running", "held") else remark(job)
-                row = [job["job"] or "", job["name"], job["state"], stage, accepted, what]
-                click.echo("\t".join(field or "-" for field in row))
+        if not on_terminal:  # for grep and cut: nothing shortened, one job a line
+            click.echo("".join(map(_line, found)), nl=False)
             return
         from rich.console import Console
+
+        from daemon.cli.job_view import job_table
 
         console = Console()
         console.print(job_table(rows, console.width) if rows else "No jobs.")
@@ -90,6 +88,12 @@ def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any)
             note(f"These are the newest {most}; --limit 0 lists all.")
 
     show(rows, as_json, text)
+
+
+def _line(row: Row) -> str:
+    what = row.error.get("code") if row.error else f"waits for {', '.join(row.waiting_for)}" if row.waiting_for else ""
+    told = (row.job, row.name, row.state, row.stage, iso(row.accepted), what)
+    return "\t".join(field or "-" for field in told) + "\n"
 
 
 @jobs.command()
@@ -103,8 +107,6 @@ def stats(shell: Shell, since: float | None, as_json: bool) -> None:
     Example:
       avatar jobs stats --since 7d
     """
-    from daemon.system.iso_time import iso
-
     counts = count(shell, since)
     counts["oldest"] = iso(counts["oldest"])
 
@@ -211,7 +213,7 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
             *others, last = job_ids
             if not others:
                 raise click.UsageError("Name a job and its priority, from -100 to 100.")
-            job_ids, data = tuple(others), {"priority": _PRIORITIES.convert(last, None, click.get_current_context())}
+            job_ids, data = tuple(others), {"priority": _PRIORITIES(last)}
         answers: list[dict[str, Any]] = []
         errors: list[AvatarError] = []
         for wanted in job_ids:  # one that cannot be does not keep the others from it

@@ -18,8 +18,8 @@ from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import NEXT, StatusWriter, status_of
-from daemon.system.iso_time import iso
 from daemon.queue.pauses import Pause
+from daemon.system.iso_time import iso
 from tests.support.daemon.queue import Unflushed
 
 #: Keys that every status has; programs rely on them.
