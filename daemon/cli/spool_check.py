@@ -64,7 +64,7 @@ class SpoolCheck:
         """The index of jobs: a daemon at work mends it by itself, and without one it is made with the next."""
         folder = self._paths.history
         path = folder / database.FILE
-        if self._live or not path.exists():
+        if self._live or not os.path.exists(path):
             return
         folders = JobFolders(self._spool, self._outbox)
         if (why := database.check_file(folder)) is not None:

@@ -61,6 +61,10 @@ class HistoryError(AvatarError):
         super().__init__("history-unavailable", message, hint)
 
 
+class UnfinishedError(HistoryError):
+    """Not all jobs are in the index yet."""
+
+
 class DamagedError(Exception):
     """The file is damaged, or has another version; it is to be thrown away."""
 
@@ -82,7 +86,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
         _check_version(connection)
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         if not meta.get("complete"):
-            raise HistoryError("The index of jobs is still being built.")
+            raise UnfinishedError("The index of jobs is still being built.")
         if not meta.get("closed") and meta.get("boot") != boot_id():
             raise HistoryError("The machine stopped while the index of jobs was written.")
         yield connection
@@ -207,11 +211,13 @@ def discard(folder: Path) -> None:
 
 
 def check_file(folder: Path) -> str | None:
-    """Read the whole file; returns what is wrong with it, None where nothing is."""
+    """Read the whole file; returns what is wrong with it, None where nothing is, or where it is still being built."""
     try:
         with reading(folder) as connection:
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             return None if found == "ok" else found
+    except UnfinishedError:
+        return None
     except HistoryError as exc:
         return exc.message
 
@@ -245,6 +251,6 @@ def give_to_readers(folder: Path, outbox: Path) -> None:
 
 
 def _why(path: Path, exc: sqlite3.Error) -> str:
-    if not path.exists():
+    if not os.path.exists(path):
         return f"There is no index of jobs at {path}."
     return f"{path}: {exc}."

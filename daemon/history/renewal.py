@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.history import store
-from daemon.history.database import identity, is_complete, open_to_write, reading, set_meta
+from daemon.history.database import UnfinishedError, identity, is_complete, open_to_write, reading, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
 from daemon.history.places import LAST
@@ -86,16 +86,20 @@ def renew(folder: Path, folders: JobFolders) -> int:
 
 
 def disagreements(folder: Path, folders: JobFolders) -> int:
-    """Count the jobs of which the index and the folders do not say the same; nothing is changed.
+    """Count the jobs of which the index and the folders do not say the same; nothing is changed. One that is still being built
+    lacks some without being wrong: 0.
 
     Raises:
         HistoryError: the index cannot be used.
     """
     wrong, present = 0, 0
-    with reading(folder) as connection:
-        for entry in folders.entries():
-            if entry is not None:
-                present += 1
-                wrong += not store.has(connection, entry)
-        rows = int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
+    try:
+        with reading(folder) as connection:
+            for entry in folders.entries():
+                if entry is not None:
+                    present += 1
+                    wrong += not store.has(connection, entry)
+            rows = int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
+    except UnfinishedError:
+        return 0
     return wrong + max(0, rows - present)

@@ -14,7 +14,7 @@ import pytest
 from daemon.config import Settings
 from daemon.history import query as query_module
 from daemon.history import store
-from daemon.history.database import FILE, HistoryError, close_cleanly, give_to_readers, open_to_write, set_meta
+from daemon.history.database import FILE, HistoryError, close_cleanly, give_to_readers, open_to_write, reading, set_meta
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
 from daemon.history.keeper import HistoryKeeper
@@ -200,7 +200,8 @@ def test_after_a_random_life_with_kills_index_and_folders_agree(installation: Ca
 
 def agrees(folder: Path, truth: JobFolders) -> bool:
     try:
-        return not disagreements(folder, truth)
+        with reading(folder):  # complete
+            return not disagreements(folder, truth)
     except HistoryError:
         return False
 
