@@ -72,7 +72,7 @@ class SpoolCheck:
                 path, f"the index of jobs cannot be used: {why}", "make it again", partial(self._renew, folders)
             )
         elif (wrong := disagreements(folder, folders)) > 0:
-            what = f"the index of jobs disagrees with the folders about {wrong} jobs"
+            what = f"the index of jobs disagrees with the folders about {wrong} job{'s' * (wrong > 1)}"
             yield Problem(path, what, "make it again", partial(self._renew, folders))
 
     def _renew(self, folders: JobFolders) -> None:
