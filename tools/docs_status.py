@@ -9,11 +9,11 @@ from typing import Any, get_type_hints
 
 from daemon.errors import JobError
 from daemon.jobs.facts import JobFacts
+from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job
 from daemon.outbox.status_fields import STATUS_FIELDS
 from daemon.outbox.status_file import NEXT, status_of
-from daemon.system.iso_time import iso
 from stages import facts
 
 HEADER = """\

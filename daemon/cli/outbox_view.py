@@ -22,13 +22,13 @@ from daemon.errors import AvatarError, JobError, escape_unprintable
 from daemon.history.database import HistoryError
 from daemon.history.query import History
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.names import clean_path
 from daemon.outbox.outbox import VOICES, Outbox
 from daemon.outbox.status_file import NEXT
-from daemon.system.iso_time import iso
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import Any
 from daemon import __version__
 from daemon.cli import outbox_view
 from daemon.cli.common import Shell, disk_room
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
-from daemon.system.iso_time import iso
 from daemon.telemetry.state_file import read_state
 
 ENDED = 10  # how many finished jobs are told, the latest first

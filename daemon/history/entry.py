@@ -12,10 +12,10 @@ from typing import Any
 from daemon.errors import escape_unprintable
 from daemon.history.folding import fold
 from daemon.history.places import place_of
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import JOB_ID, Job
 from daemon.jobs.stages import STAGES
 from daemon.outbox.status_file import NEXT, TEXT_CHARS, kind_of, text_of
-from daemon.system.iso_time import iso
 
 #: Most tags of a job, and most characters of a tag, a file's name or an error's message; a longer one is cut.
 MAX_TAGS, MAX_TAG, MAX_WORDS = 32, 100, 500

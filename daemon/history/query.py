@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from daemon.history.database import COLUMNS, reading
 from daemon.history.folding import fold, words_of
 from daemon.history.places import LAST, start_of
-from daemon.system.iso_time import iso
+from daemon.jobs.iso_time import iso
 
 if TYPE_CHECKING:
     from daemon.history.entry import Entry

@@ -10,6 +10,7 @@ import structlog
 
 from daemon.errors import MACHINE_ERRNOS, AvatarError, MachineError
 from daemon.events import Subscriber
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.jobs.untrusted import printable
@@ -17,7 +18,6 @@ from daemon.jobs.waits import wait_of
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.way_back import how_to_go_on, how_to_mend, returned_manifest
-from daemon.system.iso_time import iso
 from daemon.system.subfolders import UnusableFolderError, fallback_name
 
 if TYPE_CHECKING:

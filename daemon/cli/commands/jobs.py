@@ -14,7 +14,7 @@ from daemon.cli.job_list import ALL, count, find_rows
 from daemon.cli.moments import Moment
 from daemon.errors import AvatarError
 from daemon.history.query import STATE_WORDS, STATES, Query, Row
-from daemon.system.iso_time import iso
+from daemon.jobs.iso_time import iso
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:

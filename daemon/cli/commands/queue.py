@@ -10,8 +10,8 @@ import click
 
 from daemon.cli.common import EXIT_CODES, Shell, json_option, show
 from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon, status_overview
+from daemon.jobs.iso_time import iso
 from daemon.queue.spool import RESTING
-from daemon.system.iso_time import iso
 
 
 @click.command()

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.errors import MachineError
 from daemon.jobs.facts import JobFacts, SourceFile
+from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import FINISHED, Job, State
 from daemon.jobs.waits import AWAITED
@@ -19,7 +20,6 @@ from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import NEXT, StatusWriter, status_of
 from daemon.queue.pauses import Pause
-from daemon.system.iso_time import iso
 from tests.support.daemon.queue import Unflushed
 
 #: Keys that every status has; programs rely on them.

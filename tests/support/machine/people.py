@@ -18,7 +18,7 @@ LATE = (
     *sorted({module for module, _ in COMMANDS.values()}),
     "daemon.cli.did_you_mean", "daemon.cli.job_lookup", "daemon.cli.job_view", "daemon.cli.outbox_view", "daemon.config",
     "daemon.control.spool_requests", "daemon.history.entry", "daemon.intake.inbox_names", "daemon.queue.lock",
-    "daemon.queue.pauses", "daemon.queue.spool", "daemon.system.installation", "daemon.system.iso_time", "rich.markup",
+    "daemon.queue.pauses", "daemon.queue.spool", "daemon.system.installation", "daemon.jobs.iso_time", "rich.markup",
     "encodings.utf_8_sig", "encodings.idna", "pwd", "grp", "stages.tts.engines.voice_list", "daemon.system.gpu",
     "daemon.cli.status_view", "rich.console", "rich.pretty", "rich.table",
 )  # fmt: skip
