@@ -60,6 +60,9 @@ class Subscriber:
     def job_finished(self, job: Job) -> None:
         """A job is durably done, failed or cancelled."""
 
+    def results_removed(self, jobs: list[str], names: list[str]) -> None:
+        """The retention removed records of jobs from the spool, by their ids, and results from the outbox, by their names."""
+
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
         """A lane pauses for `delay_s` seconds because of a fault of the machine."""
 

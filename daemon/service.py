@@ -21,6 +21,7 @@ from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
+from daemon.history.keeper import HistoryKeeper
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import LaneName
@@ -115,6 +116,7 @@ class Service:
         self.state = StateFile(self.spool.root / "state.json")
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
         self.returner = ManifestReturner(self.outbox, self.spool)
+        self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
         for subscriber in (
             estimator,
             self.status,
@@ -124,6 +126,7 @@ class Service:
             self.state,
             self.systemd,
             self.canary,
+            self.history,
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
@@ -222,7 +225,8 @@ class Service:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "inbox": partial(self.loops.scan_inbox, watcher),
             "queue-positions": partial(keep_queue_positions, self.ready_queue, self.spool, self.status),
-            "retention": partial(run_retention, self.settings, self.spool),
+            "retention": partial(run_retention, self.settings, self.spool, self.events),
+            "history": self.history.loop,
             "pauses": self.loops.end_pauses,
             "requests": self.loops.answer_requests,
             "inbox-disk": self.loops.watch_disk,
@@ -242,6 +246,7 @@ class Service:
         for failure in await asyncio.gather(*drains, return_exceptions=True):
             if isinstance(failure, BaseException):  # what it left is recovered at the next start
                 log.error("lane not drained", exc_info=failure)
+        await self.history.close()
         log.info("stopped")
 
     async def _end_intake(self) -> None:

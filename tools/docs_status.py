@@ -9,10 +9,11 @@ from typing import Any, get_type_hints
 
 from daemon.errors import JobError
 from daemon.jobs.facts import JobFacts
+from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job
 from daemon.outbox.status_fields import STATUS_FIELDS
-from daemon.outbox.status_file import NEXT, iso, status_of
+from daemon.outbox.status_file import NEXT, status_of
 from stages import facts
 
 HEADER = """\
@@ -23,8 +24,8 @@ UTF-8, and is always replaced as a whole: whoever opens it reads an old or a new
 names before the status says `done`. Times are ISO 8601 in UTC with milliseconds, such as `2026-01-02T03:04:05.250Z`;
 durations are numbers of seconds and end in `_s`, except in `timings`. Keys without a condition are always there.
 
-`avatar jobs list --json` has a list of the same objects, and `avatar jobs show JOB --json` adds `history` and `manifest`; a
-manifest that the daemon has not read yet has `job: null` there.
+`avatar jobs show JOB --json` adds `history` and `manifest`; `avatar jobs list --json` has the keys of the index of jobs
+([history.md](history.md)). A manifest that the daemon has not read yet has `job: null` there.
 
 This page is written by `make docs` from `daemon/outbox/status_fields.py` and `stages/facts.py`.
 """

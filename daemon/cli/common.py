@@ -8,17 +8,16 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from daemon.config import Settings
-from daemon.control.spool_requests import send_request
 from daemon.errors import AvatarError, ConfigError
-from daemon.queue.lock import lock_holder
-from daemon.queue.spool import Spool
-from daemon.system import fs
 from daemon.system.permissions import NOT_ALLOWED, access_error, current_user, make_folder
+
+if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs none of them
+    from daemon.config import Settings
+    from daemon.queue.spool import Spool
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
@@ -80,6 +79,8 @@ class Shell:
         Raises:
             ConfigError: it is missing, or is no valid configuration.
         """
+        from daemon.config import Settings
+
         return Settings.load(self.config_path)
 
     @property
@@ -90,11 +91,15 @@ class Shell:
     @property
     def settings_or_defaults(self) -> Settings:
         """The settings; the defaults where there is no configuration and none was named."""
+        from daemon.config import Settings
+
         return self.settings if self.configured else Settings.parse({}, Path(PLACES[0]))
 
     @functools.cached_property
     def spool(self) -> Spool:
         """The spool of these settings."""
+        from daemon.queue.spool import Spool
+
         return Spool(self.settings.paths.spool)
 
     @functools.cached_property
@@ -111,6 +116,8 @@ class Shell:
         Raises:
             AvatarError: `daemon-unknown`.
         """
+        from daemon.queue.lock import lock_holder
+
         try:
             return lock_holder(self.spool.lock)
         except OSError as exc:
@@ -133,6 +140,9 @@ class Shell:
         Raises:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
+        from daemon.control.spool_requests import send_request
+        from daemon.system import fs
+
         make_folder(self.spool.control)
         answer = send_request(self.spool.control, op, by=current_user(), **data)
         deadline = time.monotonic() + ANSWER_S

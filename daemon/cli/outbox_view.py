@@ -19,13 +19,16 @@ from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, escape_unprintable
+from daemon.history.database import HistoryError
+from daemon.history.query import History
 from daemon.intake.scanner import InboxScanner
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
 from daemon.outbox.names import clean_path
 from daemon.outbox.outbox import VOICES, Outbox
-from daemon.outbox.status_file import NEXT, iso
+from daemon.outbox.status_file import NEXT
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
@@ -129,6 +132,11 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
     Raises:
         AvatarError: `job-unknown`.
     """
+    with contextlib.suppress(HistoryError):  # then all are looked at
+        row = History(shell.settings.paths.history).get(wanted)
+        status = row and checked(row.name, Outbox(shell.settings.paths.outbox).read_status(row.name))
+        if row and status and status["job"] == row.job:
+            return dict(_shown(status))
     found = [one for one in statuses(shell) if wanted in (one["job"], one["name"]) or _unclaimed(one) == wanted]
     if not found:
         raise AvatarError(

@@ -16,10 +16,10 @@ from typing import Any
 from daemon import __version__
 from daemon.cli import outbox_view
 from daemon.cli.common import Shell, disk_room
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import iso
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
 from daemon.telemetry.state_file import read_state

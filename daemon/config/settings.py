@@ -32,6 +32,11 @@ class Paths(Section):
         Path("spool/profiles"),
         description="Voice profiles. They cannot be computed again: back them up. Unset: below the spool.",
     )
+    history: Folder = Field(
+        Path("spool/history"),
+        description="The index of all jobs, which can be computed again, on a local disk. Where it lies outside the spool, "
+        "whoever reads the outbox can read it, too. Unset: below the spool.",
+    )
 
     avatars: Folder = Field(
         Path("spool/avatars"),
@@ -40,10 +45,10 @@ class Paths(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _profiles_below_the_spool(cls, data: Any) -> Any:
-        """Put the profiles below the spool where only the spool is set: older configurations do not name their folders."""
+    def _below_the_spool(cls, data: Any) -> Any:
+        """Put profiles and history below the spool where only the spool is set: older configurations do not name their folders."""
         if isinstance(data, dict) and isinstance(spool := data.get("spool"), str | Path):
-            return {**{key: Path(spool) / key for key in ("profiles", "avatars")}, **data}
+            return {**{name: Path(spool) / name for name in ("profiles", "avatars", "history")}, **data}
         return data
 
     @model_validator(mode="after")
@@ -54,6 +59,11 @@ class Paths(Section):
             if folders[one].is_relative_to(folders[other]):
                 where = "is" if folders[one] == folders[other] else "lies in"
                 raise ValueError(f"`{one}` {where} the folder of `{other}`; give each a folder of its own")
+        for name in ("inbox", "outbox"):
+            if self.history.is_relative_to(folders[name]):
+                raise ValueError(
+                    f"`history` lies in the folder of `{name}`, where others may write; give it one of its own"
+                )
         return self
 
 

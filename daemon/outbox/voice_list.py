@@ -21,8 +21,8 @@ import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError
+from daemon.jobs.iso_time import iso
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import iso
 from daemon.system.json_files import dump_json
 
 log = structlog.get_logger()

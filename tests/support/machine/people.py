@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from daemon.cli import MODULES
+from daemon.cli import COMMANDS
 from tests.conftest import ROOT, Installation
 
 #: The service, two people who may drop jobs, and their group. The machine knows none of them by name.
@@ -15,7 +15,10 @@ SERVICE, ANNA, BERT, DROPPERS = 54320, 54321, 54322, 54330
 
 #: What the commands import only when they need it, and the commands themselves.
 LATE = (
-    *sorted(set(MODULES.values())),
+    *sorted({module for module, _ in COMMANDS.values()}),
+    "daemon.cli.did_you_mean", "daemon.cli.job_lookup", "daemon.cli.job_view", "daemon.cli.outbox_view", "daemon.config",
+    "daemon.control.spool_requests", "daemon.history.entry", "daemon.intake.inbox_names", "daemon.queue.lock",
+    "daemon.queue.pauses", "daemon.queue.spool", "daemon.system.installation", "daemon.jobs.iso_time", "rich.markup",
     "encodings.utf_8_sig", "encodings.idna", "pwd", "grp", "stages.tts.engines.voice_list", "daemon.system.gpu",
     "daemon.cli.status_view", "rich.console", "rich.pretty", "rich.table",
 )  # fmt: skip
