@@ -68,6 +68,9 @@ _STAGES: tuple[tuple[str, type], ...] = (
     ("tts, of a job of `kind: voice`", facts.ProfileFacts),
     ("lipsync", facts.MotionFacts),
     ("encode", facts.VideoFacts),
+    ("face, of a job of `kind: detect`", facts.VerdictFacts),
+    ("info", facts.MediaFacts),
+    ("transcode", facts.ConversionFacts),
 )
 
 

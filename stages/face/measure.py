@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +77,14 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture, Matte | None]:
     Returns:
         The result, its portrait decoded, RGB uint8 [height, width, 3], and the portrait's matte, if it was made now.
     """
-    draws = ctx.manifest.kind_of_job.draws  # else these keys are not used, and a warning says so
-    options = PictureOptions(
-        ctx.manifest.face,
-        ctx.manifest.size,
-        ctx.manifest.aspect,
-        ctx.manifest.fit,
-        draws and ctx.manifest.background != "keep",
-        draws and ctx.manifest.quality == "draft",
-        ctx.settings.stages.face,
-    )
+    options = options_of(ctx)
     picture, cache = ctx.source("image"), ctx.settings.paths.cache
     key = key_of(picture, options)
     if (known := load_measured(cache, key)) is not None:
         _allow_drawing(ctx, known.record["width"], known.record["height"])
         return known, decode_png(known.portrait), None
-    measured, portrait, matte = _measure(ctx, picture, options)
+    found = find_in_file(ctx, picture, options.limits.max_pixels)
+    measured, portrait, matte = measure_found(ctx, found, options)
     # The picture is looked at again: it must not have changed between the key and the decoding.
     if ctx.manifest.kind_of_job.draws and key_of(picture, options) == key:
         save_measured(cache, key, measured)
@@ -103,14 +95,57 @@ def _allow_drawing(ctx: Context, width: int, height: int) -> None:
     ctx.allow_pixels(_RIG_WORK * width * height / 1e6)
 
 
-def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
-    """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
-    of_file: list[Caution] = []
-    source, scale = decode.read_picture(
-        picture, options.limits.max_pixels, ctx.allow_pixels, lambda: of_file.append(_NO_END)
-    )
+@dataclass(frozen=True)
+class Found:
+    """The faces of a picture.
+
+    Attributes:
+        picture: upright, RGB uint8 [height, width, 3].
+        scale: the file's pixels per pixel of it along a side.
+        faces: from left to right, in px of it.
+        cautions: about the file and how it lay.
+    """
+
+    picture: Picture
+    scale: float
+    faces: list[Face]
+    cautions: list[Caution]
+
+
+def find_in_file(ctx: Context, path: Path, max_pixels: int) -> Found:
+    """Read a picture file, turn it upright and find its faces.
+
+    Raises:
+        JobError: the picture cannot be read.
+    """
+    cautions: list[Caution] = []
+    source, scale = decode.read_picture(path, max_pixels, ctx.allow_pixels, lambda: cautions.append(_NO_END))
     ctx.progress(0.2)
     source, faces, quarters = find_upright(source, shared_landmarker())
+    return Found(source, scale, faces, [*cautions, *_turned(quarters)])
+
+
+def options_of(ctx: Context) -> PictureOptions:
+    """Return all that the measurement of a job's picture depends on."""
+    draws = ctx.manifest.kind_of_job.draws  # else these keys are not used, and a warning says so
+    return PictureOptions(
+        ctx.manifest.face,
+        ctx.manifest.size,
+        ctx.manifest.aspect,
+        ctx.manifest.fit,
+        draws and ctx.manifest.background != "keep",
+        draws and ctx.manifest.quality == "draft",
+        ctx.settings.stages.face,
+    )
+
+
+def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
+    """Measure the chosen face. All that the result depends on is in `options`, which `ctx` is not to be asked for.
+
+    Raises:
+        JobError: it cannot be animated.
+    """
+    source, scale, faces = found.picture, found.scale, found.faces
     height, width = source.shape[:2]
     face = choose_face(faces, options.face, width, height)
     check_face(face, scale, width, height, options.limits)
@@ -131,7 +166,7 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
-    cautions = [*of_file, *_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
+    cautions = [*found.cautions, *cautions, *_cautions(options, measured, len(faces), eyes)]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
     record["video"] = {"width": frame.video_width, "height": frame.video_height, "left": 0, "top": 0}
     if inner is None:

@@ -31,6 +31,10 @@ def run(ctx: Context) -> Facts:
         from stages.tts.synthesize import synthesize_text
 
         facts = synthesize_text(ctx)
+    if ctx.manifest.kind_of_job.makes_sound:
+        from stages.tts.sound_file import write_sound_file
+
+        write_sound_file(ctx, facts["engine"])
     ctx.progress(1.0)
     return facts
 

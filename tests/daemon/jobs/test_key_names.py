@@ -11,7 +11,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 
 MEANT = {
-    "resolution": "size", "speaker": "voice", "subtitles": "captions", "Text": "text", "background color": "background",
+    "resolution": "size", "speaker": "voice", "closed captions": "captions", "Text": "text", "background color": "background",
     "frame-rate": "fps", "filename": "output", "portrait": "image", "emotion": "expressions", "qualty": "quality",
     "blink": "motion.blink", "consent": "profile.consent", "resolutoin": "size", "lang": "language",
 }  # fmt: skip
