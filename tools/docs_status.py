@@ -103,12 +103,12 @@ def status_page() -> str:
 
 
 def _facts_table(record: type) -> list[str]:
-    told = _attributes(record)
+    told = attributes_of(record)
     rows = [f"| `{key}` | {_words(hint)} | {told.get(key, '')} |" for key, hint in get_type_hints(record).items()]
     return ["| key | value | meaning |", "|---|---|---|", *rows]
 
 
-def _attributes(record: type) -> dict[str, str]:
+def attributes_of(record: type) -> dict[str, str]:
     """Return what the docstring of a record says of its keys."""
     text = inspect.getdoc(record) or ""
     found = re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", text.partition("Attributes:")[2], re.M)

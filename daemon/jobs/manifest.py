@@ -119,7 +119,8 @@ class Manifest(_Strict):
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must; without, the words are recognised where the service can.",
+        "captions, and lips that close where they must; without, the words are recognised where the service can. For "
+        "`kind: encode`: the new sound.",
     )
     voice: str = Field(
         "default",
@@ -151,7 +152,7 @@ class Manifest(_Strict):
     format: Annotated[VideoFormat | SoundFormat | None, ANY_CASE] = Field(
         None,
         description="Format of the video: mp4, webm (VP9 and Opus), or mov for editors (ProRes 4444 and PCM). Default: mp4, "
-        "or webm where the background is transparent; for `kind: encode` that of the source. Of `kind: speech`: wav (the "
+        "or webm where the background is transparent, or the source of `kind: encode` is a WebM. Of `kind: speech`: wav (the "
         "default), mp3, opus or flac.",
     )
     codec: Annotated[Mp4Codec | None, ANY_CASE] = Field(

@@ -6,11 +6,10 @@ that `judges`, it writes `face.json` about every face, and `face.jpg`.
 
 from __future__ import annotations
 
-from stages.context import Context
-from stages.facts import FaceFacts
+from stages.context import Context, Facts
 
 
-def run(ctx: Context) -> FaceFacts:
+def run(ctx: Context) -> Facts:
     """Run the stage and return its facts: see `stages.face.measure.measure_face` and `stages.face.report.report_faces`.
 
     Raises:

@@ -6,7 +6,7 @@ A face that cannot be animated is an answer here, not an error.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,43 +22,13 @@ from stages.face.detect import Face
 from stages.face.known import PictureOptions
 from stages.face.measure import Found, Picture, find_in_file, measure_found, options_of
 from stages.face.pose import pose_of
+from stages.result_shapes import ReportedFace, Verdict
 
 #: Longest side of the picture with the faces drawn in, px.
 _SHOWN_PX = 1600
 _JPEG_QUALITY = 88
 #: RGB of a face that is accepted, and of one that is refused.
 _GOOD, _BAD = (40, 190, 90), (225, 60, 50)
-
-
-class Verdict(TypedDict):
-    """Whether a face can be animated; `code`, `message` and `hint` where not, else `cautions`: codes of what may spoil it."""
-
-    accepted: bool
-    code: NotRequired[str]
-    message: NotRequired[str]
-    hint: NotRequired[str]
-    cautions: NotRequired[list[str]]
-
-
-class ReportedFace(TypedDict):
-    """One face, in px of the upright picture file.
-
-    Attributes:
-        chosen: whether `face` of the manifest means this one.
-        box: left, top, width, height.
-        confidence: of the detection, 0 to 1.
-        pose: `yaw`, `pitch` and `roll`, degrees.
-        face_px: the longer side of `box`.
-        landmarks: 478 points of the mesh, x, y and depth.
-    """
-
-    chosen: bool
-    verdict: Verdict
-    box: list[float]
-    confidence: float
-    pose: dict[str, float]
-    face_px: float
-    landmarks: list[list[float]]
 
 
 def report_faces(ctx: Context) -> Mapping[str, Any]:
@@ -82,7 +52,7 @@ def report_faces(ctx: Context) -> Mapping[str, Any]:
     try:
         measured, _, _ = measure_found(ctx, found, options)
     except JobError as refusal:  # no face at all, too
-        verdict = {"accepted": False, **_words(refusal)}
+        verdict = _refused(refusal)
         ctx.warnings.extend(caution.sentence for caution in found.cautions)
         ctx.warnings.append(f"The picture cannot be animated ({refusal.code}): {refusal}")
     else:
@@ -103,8 +73,8 @@ def report_faces(ctx: Context) -> Mapping[str, Any]:
     }
 
 
-def _words(refusal: JobError) -> dict[str, str]:
-    return {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+def _refused(refusal: JobError) -> Verdict:
+    return {"accepted": False, "code": refusal.code, "message": refusal.message, "hint": refusal.hint}
 
 
 def _reported(face: Face, chosen: bool, found: Found, options: PictureOptions) -> ReportedFace:
@@ -116,7 +86,7 @@ def _reported(face: Face, chosen: bool, found: Found, options: PictureOptions) -
         cautions = check_view(pose, measure_clarity(found.picture, face), options.limits)
         verdict = {"accepted": True, "cautions": [caution.code for caution in cautions]}
     except JobError as refusal:
-        verdict = {"accepted": False, **_words(refusal)}
+        verdict = _refused(refusal)
     return {
         "chosen": chosen,
         "verdict": verdict,

@@ -1,8 +1,8 @@
-"""Writes `info.json`: what is in a media file. The shape is published (docs/kinds.md): keys are added, never changed."""
+"""Writes `info.json`: what is in a media file. Its shape is `stages.result_shapes.MediaInfo`."""
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal
 
 from daemon.errors import JobError
 from daemon.system.fs import artifact
@@ -12,136 +12,11 @@ from stages.facts import MediaFacts
 from stages.info.decode_check import decode_picture, decode_sound
 from stages.info.read_media import read_media
 from stages.info.tracks import AudioTrack, MediaFile, Track, VideoTrack
+from stages.result_shapes import AudioInfo, MediaInfo, TrackInfo, VideoInfo
 
 VERSION = 1
 #: A longer video is not decoded as a whole to look for damage, but its key frames only. s
 _WHOLE_S = 60.0
-
-
-class TrackInfo(TypedDict):
-    """What every track has.
-
-    Attributes:
-        index: in the file, from 0.
-        codec: ffmpeg's name, such as "h264".
-        language: as the file says, such as "deu"; may be empty.
-        title: as the file says; may be empty.
-        default: whether players choose it.
-    """
-
-    index: int
-    codec: str
-    language: str
-    title: str
-    default: bool
-
-
-class VideoInfo(TrackInfo):
-    """A picture track.
-
-    Attributes:
-        profile: of the codec, such as "High"; may be empty.
-        width, height: as it is shown, upright and with square pixels, px.
-        rotation: degrees clockwise by which players turn the stored frames: 0, 90, 180 or 270.
-        fps: frames per second, as a fraction such as "30000/1001"; the mean where they are not constant.
-        constant_fps: whether the frame rate is constant.
-        frames: their number.
-        duration_s: its length, s.
-        pixel_format: ffmpeg's name, such as "yuv420p".
-        bits: of a colour value: 8, 10, 12.
-        hdr: whether it has a high dynamic range (PQ or HLG).
-        interlaced: whether its frames are two fields.
-    """
-
-    profile: str
-    width: int
-    height: int
-    rotation: int
-    fps: str
-    constant_fps: bool
-    frames: int
-    duration_s: float
-    pixel_format: str
-    bits: int
-    hdr: bool
-    interlaced: bool
-
-
-class AudioInfo(TrackInfo):
-    """A sound track.
-
-    Attributes:
-        sample_rate: Hz.
-        channels: their number; 0 if it is not known.
-        layout: of the channels, such as "stereo".
-        duration_s: its length, s.
-        loudness_lufs: integrated loudness (ITU-R BS.1770); null for silence, and for too little sound.
-    """
-
-    sample_rate: int
-    channels: int
-    layout: str
-    duration_s: float
-    loudness_lufs: float | None
-
-
-class CoverInfo(TypedDict):
-    """A picture that players show beside a sound: `index` in the file, `codec`, `width` and `height` in px."""
-
-    index: int
-    codec: str
-    width: int
-    height: int
-
-
-class ChapterInfo(TypedDict):
-    """A chapter: `start` and `end`, s, and `title`, which may be empty."""
-
-    start: float
-    end: float
-    title: str
-
-
-class PictureInfo(TypedDict):
-    """A picture file: size in px as it is shown, upright, and whether it is whole."""
-
-    width: int
-    height: int
-
-
-class MediaInfo(TypedDict):
-    """The content of `info.json`.
-
-    Attributes:
-        version: 1.
-        file: the name that the manifest gives.
-        bytes: size of the file.
-        container: ffmpeg's names of the file's format, such as "mov,mp4,m4a,3gp,3g2,mj2"; of a picture Pillow's, such as "png".
-        duration_s: length of the longest picture or sound track, s; 0 for a picture.
-        video, audio, captions: its tracks, those first that players choose.
-        covers: cover pictures, which are no video.
-        chapters, metadata: as the file says.
-        picture: of a picture file.
-        encrypted: whether tracks are encrypted, so that nothing can play them without a key.
-        checked: what was decoded to look for damage: "all", "key frames" of a long video and all of its sound, or "nothing".
-        damage: sentences about what is damaged or missing; empty if nothing was found.
-    """
-
-    version: int
-    file: str
-    bytes: int
-    container: str
-    duration_s: float
-    video: list[VideoInfo]
-    audio: list[AudioInfo]
-    captions: list[TrackInfo]
-    covers: list[CoverInfo]
-    chapters: list[ChapterInfo]
-    metadata: dict[str, str]
-    picture: NotRequired[PictureInfo]
-    encrypted: bool
-    checked: Literal["all", "key frames", "nothing"]
-    damage: list[str]
 
 
 def report_file(ctx: Context) -> MediaFacts:
@@ -153,7 +28,7 @@ def report_file(ctx: Context) -> MediaFacts:
     if ctx.manifest.image is not None:
         info = _picture_info(ctx, ctx.manifest.image)
     else:
-        key = "video" if ctx.manifest.video is not None else "audio"
+        key: Literal["video", "audio"] = "video" if ctx.manifest.video is not None else "audio"
         info = _media_info(ctx, key, read_media(ctx, key))
     ctx.warnings.extend(info["damage"])
     with artifact(ctx.path("info.json")) as path:
@@ -162,7 +37,7 @@ def report_file(ctx: Context) -> MediaFacts:
     facts: MediaFacts = {
         "container": info["container"],
         "duration_s": info["duration_s"],
-        "tracks": {kind: len(info[kind]) for kind in ("video", "audio", "captions") if info[kind]},  # type: ignore[literal-required]
+        "tracks": {kind: len(info[kind]) for kind in ("video", "audio", "captions") if info[kind]},
         "damaged": bool(info["damage"]),
     }
     return facts
