@@ -49,6 +49,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "The voice of a recording, kept to speak with: [profiles.md](profiles.md).",
         "kind: voice\naudio: recording.wav\nprofile: {name: Anna, consent: Anna agreed by letter}\n",
     ),
+    "avatar": (
+        "A portrait with its framing, voice, background and motion, kept for videos: [avatars.md](avatars.md).",
+        "kind: avatar\nimage: portrait.png\nprofile: {name: Anna, consent: Anna agreed by letter}\n",
+    ),
     "encode": (
         "Another form of a video. Picture and sound are copied as they are where nothing in the manifest changes them, and the status "
         "says so (`encoder: copy`, `sound: copied`); else they are encoded anew, and `why` names the keys. `crop`, `size`, "

@@ -27,8 +27,9 @@ class Kind:
         needs: keys that its manifest must give.
         refuses: keys that its manifest may not give; checked first.
         makes_profile: its tts stage creates a voice profile from the recording, and no speech.
-        uses: manifest keys that it uses beside those of its stages.
         judges: its face stage reports on every face, and a face that cannot be animated is a result, no error.
+        makes_avatar: its face stage keeps the portrait as an avatar profile.
+        keeps: keys that its result takes over, beside those that its stages use.
     """
 
     name: str
@@ -38,12 +39,13 @@ class Kind:
     needs: tuple[Need, ...]
     refuses: tuple[Refusal, ...] = ()
     makes_profile: bool = False
-    uses: tuple[str, ...] = ()
     judges: bool = False
+    makes_avatar: bool = False
+    keeps: tuple[str, ...] = ()
 
     @property
     def draws(self) -> bool:
-        """Whether jobs of this kind draw a video, and so need a background and an animated portrait."""
+        """Whether jobs of this kind draw a video."""
         return "encode" in self.stages
 
     @property
@@ -56,6 +58,11 @@ class Kind:
         """Whether its main result is a sound."""
         return self.results[-1][1] in SOUND_ENDINGS
 
+    @property
+    def animates(self) -> bool:
+        """Whether jobs of this kind need a portrait that is ready to be animated, with its rig and its background."""
+        return self.draws or self.makes_avatar
+
     def refused(self, given: Callable[[str], bool]) -> Refusal | None:
         """Return the first refusal of which every key is given; None if there is none. `given`: whether a key is given."""
         return next((refusal for refusal in self.refuses if all(map(given, refusal[0]))), None)
@@ -66,6 +73,10 @@ class Kind:
 
 
 _IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")
+_PORTRAIT: Need = (
+    ("image", "avatar"),
+    "`image` is missing: name a picture file next to the manifest (or an avatar profile with `avatar`)",
+)
 _SPEECH: Need = (
     ("text", "audio"),
     "`text` is missing: write what the voice should say (or name a sound file with `audio`)",
@@ -73,8 +84,10 @@ _SPEECH: Need = (
 _RECORDING: Need = (("audio",), "`audio` is missing: name a recording of one person speaking, next to the manifest")
 _NO_PROFILE: Refusal = (
     ("profile",),
-    "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`",
+    "`profile` is given, but only a job of `kind: voice` or `avatar` makes one; to use one, write `voice` or `avatar`",
 )
+_ONE_PORTRAIT: Refusal = (("image", "avatar"), "`image` and `avatar` are both given: keep one")
+_NO_AVATAR: Refusal = (("avatar",), "`avatar` is given, but a job of `kind: avatar` makes one, from `image`: remove it")
 _NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
 _ONE_FILE = "keep one of `video`, `audio` and `image`, and write a job for each of the others"
 _ANY_FILE: Need = (
@@ -94,18 +107,19 @@ _SPEECH_RESULTS = (("timing.json", ".timing.json"), *((sound_file(ending), endin
 _DETECT_RESULTS = (("face.jpg", ".face.jpg"), ("face.json", ".face.json"))
 _INFO_RESULTS = (("info.json", ".info.json"),)
 _VOICE_RESULTS = (("profile.json", ".voice.json"),)
+_AVATAR_RESULTS = (("contact.jpg", ".avatar.jpg"), ("avatar-profile.json", ".avatar.json"))
 
 TABLE: Final[tuple[Kind, ...]] = (
     Kind(
-        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _IMAGE),
-        (_NO_PROFILE, _ONE_SHAPE),
+        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _PORTRAIT),
+        (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
     Kind(
         "lipsync", "the picture, moved by a recording (`audio`)", ("face", "tts", "lipsync", "encode", DELIVER),
-        _VIDEO_RESULTS, (_RECORDING, _IMAGE), (_NO_PROFILE, _ONE_SHAPE),
+        _VIDEO_RESULTS, (_RECORDING, _PORTRAIT), (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
     Kind(
-        "speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,), uses=("format", "title"),
+        "speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,), keeps=("format", "title"),
     ),
     Kind(
         "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
@@ -122,6 +136,11 @@ TABLE: Final[tuple[Kind, ...]] = (
     Kind(
         "info", "a report of what is in a file (`video`, `audio` or `image`)", ("info", DELIVER), _INFO_RESULTS, (_ANY_FILE,),
         (_NO_PROFILE, *((pair, _ONE_FILE) for pair in (("video", "audio"), ("video", "image"), ("audio", "image")))),
+    ),
+    Kind(
+        "avatar", "a portrait (`image`) with its framing, voice, background and motion, kept as a profile for videos",
+        ("face", DELIVER), _AVATAR_RESULTS, (_IMAGE,), (_NO_AVATAR, _ONE_SHAPE), makes_avatar=True,
+        keeps=("voice", "background", "motion", "title"),
     ),
 )  # fmt: skip
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}

@@ -45,7 +45,7 @@ COMMANDS = [
     (["submit", "Hi", "--portrait", "p.png"], "Did you mean --image?"),
     (["submit", "Hi", "--output", "x"], "Did you mean --name?"),
     (["submit", "Hi", "--seed", "1"], "Did you mean --set motion.seed=VALUE?"),
-    (["submit", "Hi", "--tiemout", "1"], "Did you mean '--timeout'?"),
+    (["submit", "Hi", "--wiat"], "'--wait'"),
     (["cancel", "hello"], "Did you mean `avatar jobs cancel`?"),
     (["start"], "Did you mean `avatar run`?"),
     (["voices"], "Did you mean `avatar voice list`?"),
