@@ -110,7 +110,7 @@ def _summary(record: type) -> str:
 
 def _rows(record: type) -> list[str]:
     told = attributes_of(shapes.TrackInfo) | attributes_of(record)  # some records are tracks, too
-    optional = getattr(record, "__optional_keys__", frozenset())
+    optional: frozenset[str] = getattr(record, "__optional_keys__", frozenset())
     rows = [
         f"| `{key}` | {_type(hint)}{', not always there' if key in optional else ''} | {told[key]} |"
         for key, hint in get_type_hints(record).items()
