@@ -36,6 +36,7 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     kind = manifest.kind_of_job
     found = [
         f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
+        + (" Did you mean `captions`?" if key == "subtitles" and kind.draws else "")
         for key in keys_without_use(kind)
         if key in given
     ]
