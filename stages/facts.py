@@ -39,6 +39,18 @@ class FaceFacts(TypedDict):
     avatar: NotRequired[str]
 
 
+class VerdictFacts(TypedDict):
+    """What the face stage reports for `kind: detect`, which adds `FaceFacts` where the face is accepted.
+
+    Attributes:
+        verdict: "accepted", or the code of why the chosen face cannot be animated, such as "face-turned".
+        verdict_of: the same for every face, from the left.
+    """
+
+    verdict: str
+    verdict_of: list[str]
+
+
 class SpeechFacts(TypedDict):
     """What the tts stage synthesized, or decoded from a recording (engine "brought").
 
@@ -111,6 +123,32 @@ class VideoFacts(TypedDict):
     duration_s: float
     bytes: int
     captions: str
+
+
+class ConversionFacts(VideoFacts):
+    """The video of the transcode stage. `encoder` is "copy" where the picture is the source's.
+
+    Attributes:
+        sound: where the sound comes from and how it is encoded, such as "copied", "aac" or "none".
+    """
+
+    sound: str
+
+
+class MediaFacts(TypedDict):
+    """What the info stage found; `info.json` has the whole.
+
+    Attributes:
+        container: ffmpeg's names of the file's format, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        duration_s: length of the longest track, s; 0 for a picture.
+        tracks: numbers of `video`, `audio` and `captions` tracks; those that are missing are left out.
+        damaged: whether damage was found.
+    """
+
+    container: str
+    duration_s: float
+    tracks: Mapping[str, int]
+    damaged: bool
 
 
 class Output(TypedDict):

@@ -69,6 +69,9 @@ _STAGES: tuple[tuple[str, type], ...] = (
     ("tts, of a job of `kind: voice`", facts.ProfileFacts),
     ("lipsync", facts.MotionFacts),
     ("encode", facts.VideoFacts),
+    ("face, of a job of `kind: detect`", facts.VerdictFacts),
+    ("info", facts.MediaFacts),
+    ("transcode", facts.ConversionFacts),
 )
 
 
@@ -101,12 +104,12 @@ def status_page() -> str:
 
 
 def _facts_table(record: type) -> list[str]:
-    told = _attributes(record)
+    told = attributes_of(record)
     rows = [f"| `{key}` | {_words(hint)} | {told.get(key, '')} |" for key, hint in get_type_hints(record).items()]
     return ["| key | value | meaning |", "|---|---|---|", *rows]
 
 
-def _attributes(record: type) -> dict[str, str]:
+def attributes_of(record: type) -> dict[str, str]:
     """Return what the docstring of a record says of its keys."""
     text = inspect.getdoc(record) or ""
     found = re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", text.partition("Attributes:")[2], re.M)

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
-from daemon.jobs.companions import Companion, companion_marks
+from daemon.jobs.companions import Companion, CompanionFile, companion_marks
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.manifest_values import (
     ANY_CASE,
     BACKGROUNDS,
     FRAME_RATES,
+    USUAL_RATE,
     Aspect,
     AvatarName,
     Background,
     CheckedLexicon,
+    Crop,
     FaceChoice,
     FileName,
     FrameRate,
@@ -35,7 +37,13 @@ from daemon.jobs.manifest_values import (
     Title,
     Words,
 )
-from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
+from daemon.jobs.video_files import (
+    Mp4Codec,
+    SoundFormat,
+    VideoFormat,
+    choose_sound_format,
+    choose_video_format,
+)
 
 if TYPE_CHECKING:
     KindName = str
@@ -82,6 +90,9 @@ class NewProfile(_Strict):
     )
 
 
+Quality = Literal["draft", "low", "medium", "high"]
+
+
 class Expression(_Strict):
     """An expression of the face from one moment on, until the next one. The default is calm."""
 
@@ -113,7 +124,8 @@ class Manifest(_Strict):
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must; without, the words are recognised where the service can.",
+        "captions, and lips that close where they must; without, the words are recognised where the service can. For "
+        "`kind: encode`: the new sound.",
     )
     voice: str = Field(
         "default",
@@ -130,6 +142,9 @@ class Manifest(_Strict):
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )
+    video: Annotated[FileName, Companion(option="A video, for `--kind encode` or `info`.")] | None = Field(
+        None, description="For `kind: encode` and `info`: a video file next to the manifest."
+    )
     avatar: Annotated[AvatarName, Field(min_length=1, max_length=100)] | None = Field(
         None,
         description="In place of `image`: an avatar profile, by name or id (docs/avatars.md). What it says of voice, background, "
@@ -139,20 +154,30 @@ class Manifest(_Strict):
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
     )
-    quality: Annotated[Literal["draft", "low", "medium", "high"], ANY_CASE] = Field(
-        "medium", description="Encoder effort and size; draft: for a quick look, with half the width and height."
+    quality: Annotated[Quality | None, ANY_CASE] = Field(
+        None,
+        description="Encoder effort and size: draft (for a quick look, with half the width and height), low, medium or high. "
+        "Default: medium; `kind: encode` copies a picture that nothing else changes.",
     )
-    format: Annotated[VideoFormat | None, ANY_CASE] = Field(
+    format: Annotated[VideoFormat | SoundFormat | None, ANY_CASE] = Field(
         None,
         description="Format of the video: mp4, webm (VP9 and Opus), or mov for editors (ProRes 4444 and PCM). Default: mp4, "
-        "or webm where the background is transparent.",
+        "or webm where the background is transparent, or the source of `kind: encode` is a WebM. Of `kind: speech`: wav (the "
+        "default), mp3, opus or flac.",
     )
     codec: Annotated[Mp4Codec | None, ANY_CASE] = Field(
         None,
         description="Video codec of an MP4: h264, which every player knows, or hevc, which is smaller. Default: h264.",
     )
-    fps: FrameRate = Field(
-        "25", description="Frames per second: 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60; kept as exact fractions."
+    fps: FrameRate | None = Field(
+        None,
+        description="Frames per second: 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60; kept as exact fractions. Default: 25; for "
+        "`kind: encode` that of the source.",
+    )
+    crop: Crop | None = Field(
+        None,
+        description="For `kind: encode`: the part of the source that is kept, WIDTHxHEIGHT+LEFT+TOP in px of the upright "
+        "picture, such as 640x640+120+0.",
     )
     size: Size | None = Field(
         None,
@@ -164,7 +189,18 @@ class Manifest(_Strict):
         description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
         "blur: the whole picture, between black borders, or borders of the blurred picture. auto: crop where the head with its "
         "hair stays whole; else the picture is continued beyond its borders. Where `background` replaces the picture's own, pad "
-        "and blur add no borders: they continue what the picture's edge cuts off the person.",
+        "and blur add no borders: they continue what the picture's edge cuts off the person. For `kind: encode`, crop cuts "
+        "around the middle, and auto is pad.",
+    )
+    sync_mode: Annotated[Literal["longest", "cut", "loop"], ANY_CASE] = Field(
+        "longest",
+        description="For `kind: encode` with `audio`, where sound and picture differ in length. longest: the longer one decides; "
+        "the last picture stays, or silence follows. cut: the shorter one decides. loop: the sound decides, and the picture "
+        "begins again.",
+    )
+    subtitles: CompanionFile | None = Field(
+        None,
+        description="For `kind: encode`: a caption file, .srt or .vtt, next to the manifest; `captions` says where they go.",
     )
     profile: NewProfile | None = Field(
         None, description="For `kind: voice` and `kind: avatar`: name, consent and expiry of the profile."
@@ -216,9 +252,24 @@ class Manifest(_Strict):
                     f"`expressions` names the word “{expression.at}”, which `text` does not contain; write a word as it stands "
                     "there, or seconds without quotes, such as `at: 5`"
                 )
-        if kind.draws:
-            choose_video_format(self.format, self.codec, self.background == "transparent")
+        if kind.makes_video:
+            choose_video_format(self.format, self.codec, kind.draws and self.background == "transparent")
+        if kind.makes_sound:
+            choose_sound_format(self.format)
+        if "transcode" in kind.stages:
+            self._check_conversion()
         return self
+
+    def _check_conversion(self) -> None:
+        if self.subtitles and self.captions == "none":
+            raise ValueError(
+                "`subtitles` is given without `captions`: write `captions: burn` to see them in the video, or `captions: srt` "
+                "or `vtt` for a file beside it"
+            )
+        if self.captions != "none" and not self.subtitles:
+            raise ValueError(
+                f"`captions: {self.captions}` needs `subtitles`: name a file with the captions, .srt or .vtt"
+            )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -255,12 +306,26 @@ class Manifest(_Strict):
     @property
     def frame_rate(self) -> Fraction:
         """Frames per second, exact."""
-        return FRAME_RATES[self.fps]
+        return FRAME_RATES[self.fps or USUAL_RATE]
+
+    @property
+    def quality_or_usual(self) -> Quality:
+        """The quality of a video, also where the manifest names none."""
+        return self.quality or "medium"
+
+    @property
+    def result_format(self) -> VideoFormat | SoundFormat | None:
+        """The format of the main result; None where it has none, or where only the source file says it."""
+        kind = self.kind_of_job
+        if kind.makes_sound:
+            return choose_sound_format(self.format)
+        return self.video_format if kind.draws or (kind.makes_video and (self.format or self.codec)) else None
 
     @property
     def video_format(self) -> VideoFormat:
         """The format of the video, by name."""
-        return choose_video_format(self.format, self.codec, self.background == "transparent")
+        transparent = self.kind_of_job.draws and self.background == "transparent"
+        return choose_video_format(self.format, self.codec, transparent)
 
     @property
     def background_file(self) -> str | None:

@@ -56,6 +56,14 @@ TABLE: Final[tuple[StageRow, ...]] = (
         "encode", ("cpu",), 1.0, 0.7, "video", "long",
         uses=("quality", "format", "codec", "fps", "background", "captions", "title", "avatar"),
     ),
+    StageRow("info", ("cpu",), 2.0, 0.0, "nothing", uses=("video", "audio", "image")),
+    StageRow(
+        "transcode", ("cpu",), 10.0, 0.0, "nothing", "long",
+        uses=(
+            "video", "audio", "sync_mode", "quality", "format", "codec", "fps", "crop", "size", "aspect", "fit", "subtitles",
+            "captions", "language", "title",
+        ),
+    ),
     StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
 )  # fmt: skip
 

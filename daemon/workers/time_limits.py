@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.config.settings import Timeout
 from daemon.jobs.companions import copy_name
-from daemon.jobs.manifest_values import FRAME_RATES
+from daemon.jobs.manifest_values import FRAME_RATES, USUAL_RATE
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, Stage
 from daemon.outbox.estimator import speech_s
@@ -41,7 +41,7 @@ def stage_timeout_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -
 
 def _pixels_per_s(job: Job) -> float:
     face = job.facts.of("face")
-    rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES["25"])
+    rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES[USUAL_RATE])
     return float(face.get("width", 0)) * float(face.get("height", 0)) * float(rate)
 
 

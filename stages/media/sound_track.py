@@ -16,11 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
+from stages.media.untrusted_input import SOUND_FORMATS, input_options
 
-#: Formats that contain their sound. Playlists (hls, concat, ffmetadata, …) are excluded because they open other files.
-_DEMUXERS = (
-    "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-)
 _MOST_TRACKS = 8
 #: A track whose peak is below this is silent. dB of full scale
 SILENT_PEAK_DB = -60.0
@@ -130,10 +127,9 @@ def decode_command(name: str, rate: int, mix: SoundMix | None = None) -> list[st
 
 
 def _input(name: str) -> list[str]:
-    # `file:` keeps a name from being read as an option or a protocol.
     return [
-        ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-threads", "1", "-max_alloc", str(256 << 20),
-        "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", f"file:{name}", "-vn", "-sn", "-dn",
+        ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-max_alloc", str(256 << 20), "-threads", "1",
+        *input_options(name, SOUND_FORMATS), "-vn", "-sn", "-dn",
     ]  # fmt: skip
 
 

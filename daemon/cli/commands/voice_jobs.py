@@ -39,7 +39,7 @@ def said_by_job(shell: Shell, manifest: dict[str, Any], output: Path, as_json: b
         raise AvatarError(str(error.get("code", "")), str(error.get("message", "")), str(error.get("hint", "")))
     with open_inside(outbox, f"{name}.wav") as sound:
         hand_over(Path(f"/proc/self/fd/{sound}"), output)
-    for ending in (".wav", ".json"):
+    for ending in (".wav", ".timing.json", ".json"):
         with contextlib.suppress(OSError):  # somebody cleared it
             os.unlink(outbox / f"{name}{ending}")
     facts = (final.get("stages") or {}).get("tts")

@@ -11,7 +11,7 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 
 MEANT = {
-    "resolution": "size", "speaker": "voice", "subtitles": "captions", "Text": "text", "background color": "background",
+    "resolution": "size", "speaker": "voice", "closed captions": "captions", "Text": "text", "background color": "background",
     "frame-rate": "fps", "filename": "output", "portrait": "image", "emotion": "expressions", "qualty": "quality",
     "blink": "motion.blink", "consent": "profile.consent", "resolutoin": "size", "lang": "language",
 }  # fmt: skip
@@ -45,7 +45,7 @@ COMMANDS = [
     (["submit", "Hi", "--portrait", "p.png"], "Did you mean --image?"),
     (["submit", "Hi", "--output", "x"], "Did you mean --name?"),
     (["submit", "Hi", "--seed", "1"], "Did you mean --set motion.seed=VALUE?"),
-    (["submit", "Hi", "--tiemout", "1"], "Did you mean '--timeout'?"),
+    (["submit", "Hi", "--wiat"], "'--wait'"),
     (["cancel", "hello"], "Did you mean `avatar jobs cancel`?"),
     (["start"], "Did you mean `avatar run`?"),
     (["voices"], "Did you mean `avatar voice list`?"),

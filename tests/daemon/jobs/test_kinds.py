@@ -38,11 +38,16 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
     everywhere = {"kind", "output", "priority", "metadata", "profile"}  # `profile` is refused where it does nothing
     spoken = {"text", "audio", "language", "voice", "speed", "lexicon"}
     used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
+    converted = {"video", "crop", "sync_mode", "subtitles"}
     assert used == {
-        "video": set(Manifest.model_fields) - everywhere,
-        "speech": spoken,
+        "video": set(Manifest.model_fields) - everywhere - converted,
+        "lipsync": set(Manifest.model_fields) - everywhere - converted,
+        "speech": spoken | {"format", "title"},
         "detect": {"image", "face", "size", "aspect", "fit"},
         "voice": {"text", "audio", "language"},  # `text` is refused
+        "encode": converted
+        | {"audio", "quality", "format", "codec", "fps", "size", "aspect", "fit", "captions", "language", "title"},
+        "info": {"video", "audio", "image"},
         "avatar": {"image", "face", "size", "aspect", "fit", "voice", "background", "motion", "title"},
     }
 
@@ -68,7 +73,19 @@ VOICE_ONLY = "only a job of `kind: voice` or `avatar` makes one"
             "`background: transparent` makes",
         ),
         ({"text": "a", "image": "p.png", "codec": "hevc"}, None),
-        ({"kind": "speech", "text": "a", "format": "mp4", "background": "transparent"}, None),  # nothing is drawn
+        ({"kind": "speech", "text": "a", "format": "flac", "background": "transparent"}, None),  # nothing is drawn
+        ({"kind": "speech", "text": "a", "format": "mp4"}, "is a video"),
+        ({"text": "a", "image": "p.png", "format": "mp3"}, "is a sound"),
+        ({"kind": "lipsync", "audio": "a.wav", "image": "p.png", "text": "a"}, None),
+        ({"kind": "lipsync", "text": "a", "image": "p.png"}, "`audio` is missing"),
+        ({"kind": "info", "audio": "a.wav"}, None),
+        ({"kind": "info"}, "`video` is missing"),
+        ({"kind": "info", "video": "a.mp4", "image": "p.png"}, "keep one of"),
+        ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt", "captions": "burn"}, None),
+        ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt"}, "without `captions`"),
+        ({"kind": "encode", "video": "a.mp4", "captions": "srt"}, "needs `subtitles`"),
+        ({"kind": "encode", "audio": "a.wav"}, "`video` is missing"),
+        ({"kind": "encode", "video": "a.mp4", "format": "webm", "codec": "hevc"}, "only an MP4"),
         ({"kind": "speech", "text": "a"}, None),
         ({"kind": "speech", "image": "p.png"}, "`text` is missing"),
         ({"kind": "speech", "text": "a", "profile": {}}, VOICE_ONLY),
