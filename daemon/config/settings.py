@@ -46,7 +46,7 @@ class Paths(Section):
     @model_validator(mode="before")
     @classmethod
     def _below_the_spool(cls, data: Any) -> Any:
-        """Put profiles and history below the spool where only the spool is set: older configurations do not name their folders."""
+        """Put profiles and history below the spool where only the spool is set: older files do not name their folders."""
         if isinstance(data, dict) and isinstance(spool := data.get("spool"), str | Path):
             return {**{name: Path(spool) / name for name in ("profiles", "avatars", "history")}, **data}
         return data
