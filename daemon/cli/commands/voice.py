@@ -15,7 +15,8 @@ from daemon.cli.commands import voice_profiles
 from daemon.cli.commands.voice_jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, json_option, show
 from daemon.config.settings import Log, Settings
-from daemon.doors.hand_in import check, words_of
+from daemon.doors.hand_in import check
+from daemon.doors.words import words_of
 from daemon.errors import UnknownError, WorkerDied
 from daemon.telemetry import logs
 from daemon.wire import Result, RunRequest
