@@ -1,7 +1,7 @@
 """Makes one video in the foreground, without a service: a daemon of its own, on a folder of its own, for one job.
 
-The folder's name follows from what is asked for, so that calling again after an interruption goes on where it was; it goes when the
-result is there. Where a daemon runs on the configuration already, the job is handed in there and waited for.
+The folder's name follows from what is asked for, so that calling again after an interruption goes on where it was. The folder is
+removed when the job has ended. Where a daemon runs on the configuration already, the job is handed in there and waited for.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ Progress = Callable[[JobStatus], None]
 END_S = 15.0
 #: Where foreground runs take turns on the graphics card, whoever started them.
 GPU_LOCK = Path(tempfile.gettempdir()) / "avatard-foreground.lock"
+#: How long the folder of an interrupted run is kept, in s.
+KEPT_S = 7 * 86_400.0
+#: Devices that are there where CUDA or ROCm may use a graphics card.
+GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
 _LINES = 5  # of the private daemon's log, in an error
 
 
@@ -87,9 +91,12 @@ def render(
         client = Client(settings)
         return _finish(client.submit(manifest), target, progress, deadline)
     with _private_folder(manifest, settings) as folder, _gpu_turn(deadline):
+        try:
+            job = Client(folder / "config.yaml").submit(manifest, name="result", key="foreground")
+        except AvatarError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         with _daemon(folder):
-            client = Client(folder / "config.yaml")
-            job = client.submit(manifest, name="result", key="foreground")
             result = _finish(job, target, progress, deadline, folder)
         # A job that failed would fail again; one that was interrupted goes on.
         shutil.rmtree(folder, ignore_errors=True)
@@ -129,9 +136,17 @@ def _private_folder(manifest: Mapping[str, Any], settings: Settings) -> Iterator
         for part in ("inbox", "outbox", "spool"):
             (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_config(folder, settings)
+        _clear_old(above, folder)
         yield folder
-    if not folder.exists():
-        fs.discard(above / f"{name}.lock")
+
+
+def _clear_old(above: Path, folder: Path) -> None:
+    """Remove the folders of interrupted runs that nobody has resumed."""
+    for other in above.iterdir():
+        with contextlib.suppress(OSError, AvatarError):
+            if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > KEPT_S:
+                with _locked(above / f"{other.name}.lock", deadline=0.0):
+                    shutil.rmtree(other)
 
 
 def _is_file(value: Any) -> bool:
@@ -155,7 +170,7 @@ def _locked(path: Path, deadline: float | None = None) -> Iterator[None]:
     Raises:
         AvatarError: `answer-late`.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    fd = _open_lock(path)
     try:
         while True:
             try:
@@ -172,9 +187,21 @@ def _locked(path: Path, deadline: float | None = None) -> Iterator[None]:
         os.close(fd)
 
 
+def _open_lock(path: Path) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC  # in /tmp, another user's file may not be opened to be created
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, flags)
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
+
+
 @contextlib.contextmanager
 def _gpu_turn(deadline: float | None) -> Iterator[None]:
-    """Wait until no other foreground run of this machine may use the graphics card."""
+    """Wait until no other foreground run of this machine may use the graphics card, where there is one."""
+    if not any(device.exists() for device in GPU_DEVICES):
+        yield
+        return
     with _locked(GPU_LOCK, deadline):
         yield
 
@@ -193,6 +220,7 @@ def _daemon(folder: Path) -> Iterator[None]:
             stderr=log,
             env=environment,
             start_new_session=True,
+            # The kernel counts the thread that forks as the parent, and another thread may end before the work.
             preexec_fn=die_with_parent if threading.current_thread() is threading.main_thread() else None,
         )
     _RUNNING[folder] = process

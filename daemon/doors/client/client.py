@@ -140,7 +140,7 @@ class Client:
                 for status in self._history()
                 if (state is None or status.state == state)
                 and (by is None or status.by == by)
-                and (kind is None or status.record.get("kind", "video") == kind)
+                and (kind is None or status.record.get("kind") == kind)
             ),
             key=lambda status: (status.record.get("accepted") or "", status.job),
             reverse=True,
@@ -149,7 +149,7 @@ class Client:
 
     def stats(self) -> Stats:
         """Return how many jobs are in which state."""
-        states = Counter(status.state for status in self._history())
+        states: Counter[str] = Counter(status.state for status in self._history())
         return Stats(sum(states.values()), dict(states))
 
     def _history(self) -> Iterator[JobStatus]:
