@@ -48,6 +48,7 @@ MODULES = {
     "config": "daemon.cli.commands.config",
     "models": "daemon.cli.commands.models",
     "voice": "daemon.cli.commands.voice",
+    "avatar": "daemon.cli.commands.avatar",
     "spool": "daemon.cli.commands.spool",
 }
 

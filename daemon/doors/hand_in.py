@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from daemon.config.settings import Paths
 from daemon.doors.keys import KeyFile, opened_key, request_digest
 from daemon.doors.shared_files import file_digest, readable_by_the_group, share, temporary_name, usual_name
 from daemon.errors import AvatarError, JobError
-from daemon.intake.inbox_names import ignored
+from daemon.intake.inbox_names import ignored, is_defaults
+from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
@@ -68,6 +69,7 @@ def hand_in(
     *,
     paths: Paths,
     name: str | None = None,
+    defaults: Sequence[FolderDefaults] = (),
 ) -> HandedIn:
     """Hand in a job. When this returns, the job is on the disk, and is made once.
 
@@ -78,6 +80,7 @@ def hand_in(
         key: idempotency key. The same key of the same user is the same job, until retention has removed that.
         paths: the folders of the installation.
         name: what the manifest is called, and the results unless it has `output`; a new name by default.
+        defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
 
     Raises:
         JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is.
@@ -88,10 +91,10 @@ def hand_in(
     _check_label("by", by, MAX_BY)
     _check_label("key", key, MAX_KEY)
     _check_files(files)
-    check({**manifest, **{field: usual_name(path) for field, path in files.items()}})
+    output = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults).output
     digests = {field: file_digest(path) for field, path in files.items()}
     if not key:
-        return _Submission(dict(manifest), files, digests, by, key, paths, name, new_job_id()).hand_in()
+        return _Submission(dict(manifest), files, digests, by, key, paths, name, new_job_id(), output).hand_in()
     with opened_key(paths.inbox, by, key) as register:
         request = request_digest({**manifest, "": name or ""}, digests)
         if register.request and register.request != request:
@@ -104,7 +107,9 @@ def hand_in(
         if not resumed:
             stem = name or made_up_name(_words(manifest, files))
             register.begin(new_job_id(), stem, request)
-        submission = _Submission(dict(manifest), files, digests, by, key, paths, register.stem, register.job, resumed)
+        submission = _Submission(
+            dict(manifest), files, digests, by, key, paths, register.stem, register.job, output, resumed
+        )
         if register.published or submission.is_known():
             return submission.as_known()
         return _with_key(submission, register)
@@ -127,6 +132,7 @@ class _Submission:
 
     Attributes:
         digests: key of the manifest → SHA-256 of the file for it.
+        output: the name that the results ask for; None: the manifest's.
         resumed: an earlier try with its key was cut short, maybe after the manifest was taken in. The daemon makes nothing of the
             manifest then, as the job has its id.
     """
@@ -139,6 +145,7 @@ class _Submission:
     paths: Paths
     stem: str | None
     job: str
+    output: str | None
     resumed: bool = False
 
     def hand_in(self) -> HandedIn:
@@ -154,7 +161,7 @@ class _Submission:
         inbox, outbox = self.paths.inbox, Outbox(self.paths.outbox)
         result = self._result(stem)
         if not (self.resumed or outbox.is_free(result)):
-            if self.stem is None and "output" not in self.manifest:
+            if self.stem is None and self.output is None:
                 return None
             raise AvatarError("name-taken", f"{result} is in use already.", "Choose another --name.")
         inbox.mkdir(parents=True, exist_ok=True)
@@ -195,7 +202,7 @@ class _Submission:
         return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True)
 
     def _result(self, stem: str) -> str:
-        return clean_stem(str(self.manifest.get("output", stem)))
+        return clean_stem(self.output or stem)
 
     def _data(self, names: Mapping[str, str]) -> bytes:
         return dump({**self.manifest, **names})
@@ -210,13 +217,13 @@ class _Submission:
             fs.replace_bytes(self.paths.inbox / record.name, record.to_bytes(), temporary=temporary)
 
 
-def check(manifest: dict[str, Any]) -> Manifest:
-    """Return the manifest as the daemon would read it.
+def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:
+    """Return the manifest as the daemon would read it. `defaults`: those of its folder.
 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse_manifest(dump(manifest))[0]
+    checked = parse_manifest(dump(manifest), 1, defaults)[0]
     if isinstance(checked, JobError):
         raise checked
     return checked
@@ -235,9 +242,9 @@ def check_name(name: str) -> str:
         JobError: `manifest-invalid`, naming one that can.
     """
     clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml"):
+    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
         raise JobError(
-            "manifest-invalid", f"{name!r} cannot name a file everywhere.", f"Use {clean.lstrip('~$')!r}, for example."
+            "manifest-invalid", f"{name!r} cannot name a file everywhere.", f"Use {clean.lstrip('~$_')!r}, for example."
         )
     return name
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daemon.intake.inbox_names import ignored
+from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.outbox.names import clean_stem
 
 
@@ -59,8 +59,8 @@ def plain_name(name: str) -> str:
         click.BadParameter: naming one that can.
     """
     clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml"):
+    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
         raise click.BadParameter(
-            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$')!r} can", param_hint="--name"
+            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$_')!r} can", param_hint="--name"
         )
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from daemon.doors.hand_in import check, hand_in
 from daemon.doors.shared_files import usual_name
 from daemon.doors.words import plain_name, settings_of, words_of
 from daemon.errors import AvatarError
+from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
@@ -71,16 +73,22 @@ def submit(
     **given: Path | None,
 ) -> None:
     """Hand in a job: TEXT or --audio, spoken by the face in --image. TEXT may be - for standard input."""
-    outbox = shell.settings.paths.outbox
+    inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
     manifest = settings_of(pairs)
     if voice is not None:
         manifest["voice"] = voice
     files = {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
-    _complete(manifest, text, files)
-    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
+    defaults = read_defaults(inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
+    _complete(manifest, text, files, defaults)
+    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
     check_text_length(checked_manifest, shell.settings)
     handed_in = hand_in(
-        manifest, files, key=key or "", paths=shell.settings.paths, name=None if name is None else plain_name(name)
+        manifest,
+        files,
+        key=key or "",
+        paths=shell.settings.paths,
+        name=None if name is None else plain_name(name),
+        defaults=defaults,
     )
     for said in handed_in.notes:
         click.echo(f"avatar: {said}", err=True)
@@ -103,15 +111,21 @@ _OPTIONS = {
     ("text", "audio"): "Say what is to be heard: TEXT, or --audio FILE.",
     ("audio",): "Say whose voice it is: --audio FILE.",
     ("image",): "Say whose face it is: --image FILE.",
+    ("image", "avatar"): "Say whose face it is: --image FILE, or --set avatar=NAME.",
 }
 
 
-def _complete(manifest: dict[str, Any], text: str | None, files: dict[str, Path]) -> None:
-    """Put the text in, and see that what the kind of job needs was given."""
+def _complete(
+    manifest: dict[str, Any], text: str | None, files: dict[str, Path], defaults: Sequence[FolderDefaults]
+) -> None:
+    """Put the text in, and see that what the kind of job needs was given, by the inbox's defaults too."""
     if text is not None:
         manifest["text"] = words_of(text)
-    kind = KINDS.get(str(manifest.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
-    if kind and (need := kind.missing({*manifest, *files}.__contains__)):
+    given: dict[str, Any] = {**manifest, **files}
+    for one in reversed(defaults):
+        given = merge_values(given, one.values)
+    kind = KINDS.get(str(given.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
+    if kind and (need := kind.missing(given.__contains__)):
         raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import yaml
 
 from daemon.config import Settings
-from daemon.config.settings import Paths
+from daemon.config.settings import Intake, Paths
 from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in
 from daemon.doors.requests import ask
 from daemon.errors import AvatarError, ConfigError, JobError
+from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.manifest import COMPANIONS
 from daemon.jobs.record import FINISHED, JOB_ID
@@ -105,7 +106,8 @@ class Client:
             else:
                 wanted[field] = os.fspath(value) if isinstance(value, Path) else value
         stem = None if name is None else check_name(name)
-        done = hand_in(wanted, files, self._by, key, paths=self.paths, name=stem)
+        defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
+        done = hand_in(wanted, files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
         return Job(self, done.job, done.name, manifest=done.manifest.name)
 
     # -- find ------------------------------------------------------------------------------------------------------
