@@ -15,7 +15,13 @@ from typing import Any
 
 import click
 
-from daemon import __version__
+try:
+    from daemon import __version__
+except ImportError:  # the files of python-daemon lie among ours, and one of them in the place of ours
+    sys.exit(
+        "avatar: the module `daemon` here is another package's, such as python-daemon.\n"
+        "        Uninstall that package and install avatard again, each in an environment of its own."
+    )
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
 from daemon.errors import AvatarError
 from daemon.system.permissions import explain_refusal

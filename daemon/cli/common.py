@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from daemon.errors import AvatarError, ConfigError
-from daemon.system.permissions import NOT_ALLOWED, access_error, current_user, make_folder
+from daemon.system.permissions import NOT_ALLOWED, access_error
 
 if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs none of them
     from daemon.config import Settings
@@ -21,8 +20,6 @@ if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs no
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
-ANSWER_S = 15.0  # how long an answer is waited for
-LOOK_S = 0.05
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
 EXIT_CODES = {
     "job-unknown": 3,
@@ -140,29 +137,9 @@ class Shell:
         Raises:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
-        from daemon.control.spool_requests import send_request
-        from daemon.system import fs
+        from daemon.doors.requests import ask
 
-        make_folder(self.spool.control)
-        answer = send_request(self.spool.control, op, by=current_user(), **data)
-        deadline = time.monotonic() + ANSWER_S
-        while not answer.exists() and self.may_run():
-            if time.monotonic() > deadline:
-                raise AvatarError(
-                    "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."
-                )
-            time.sleep(LOOK_S)
-        if answer.exists():
-            reply: dict[str, Any] = json.loads(answer.read_bytes())
-            fs.remove(answer)
-            if not reply["ok"]:
-                raise AvatarError(reply["code"], reply["message"], reply["hint"])
-            return reply
-        if not answer.with_suffix(".json").exists():
-            raise AvatarError(
-                "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
-            )
-        return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
+        return ask(self.spool, self.may_run, op, **data)
 
 
 def exit_code(exc: AvatarError) -> int:

@@ -9,8 +9,7 @@ import contextlib
 import http.client
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,12 +22,12 @@ from daemon.history.database import HistoryError
 from daemon.history.query import History
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.iso_time import iso
-from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.jobs.record import FINISHED
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
+from daemon.outbox.checked_status import checked
 from daemon.outbox.names import clean_path
 from daemon.outbox.outbox import VOICES, Outbox
-from daemon.outbox.status_file import NEXT
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
@@ -38,37 +37,6 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES = 8 * 2**20
 #: How long the daemon is waited for, in s, by those who only want to know whether it is there.
 HEALTH_S = 2.0
-#: A year: what is more is not a time that a job may take.
-MAX_ETA_S = 3e7
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except (TypeError, ValueError):
-        return False
-
-
-def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds)
-
-
-#: What the keys of a status that are used here may be; another value is left out.
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "stage": lambda value: value in STAGES,
-    "accepted": _is_time,
-    "finished": _is_time,
-    "progress": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
-    "eta_s": lambda value: isinstance(value, int | float) and 0 <= value <= MAX_ETA_S,
-    "source": _is(str),
-    "by": _is(str),
-    "next": _is(str),
-    "waiting_for": _is(list),
-    "error": _is(dict),
-    "outputs": _is(list),
-    "warnings": _is(list),
-    "stages": _is(dict),
-}
 
 
 def voices_closed(shell: Shell) -> AvatarError | None:
@@ -199,15 +167,6 @@ def health(settings: Metrics) -> str | None:
 
 def _unclaimed(status: dict[str, Any]) -> str | None:
     return status.get("source") if status["state"] == "waiting" else None
-
-
-def checked(name: str, record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a status that can be one of ours, without what does not fit its key; None for anything else."""
-    if record is None or record.get("name") != name or str(record.get("state")) not in NEXT:
-        return None
-    if not JOB_ID.fullmatch(str(record.get("job"))):
-        return None
-    return {key: value for key, value in record.items() if key not in _FITS or value is None or _FITS[key](value)}
 
 
 def _shown(value: Any) -> Any:

@@ -217,6 +217,15 @@ class Heartbeat(Section):
     )
 
 
+class Server(Section):
+    """The HTTP door."""
+
+    user: str = Field(
+        "",
+        description="User (name or uid) of the HTTP door, whose word on who handed in a job counts; empty: nobody's.",
+    )
+
+
 class Log(Section):
     """How the daemon logs."""
 
@@ -239,6 +248,7 @@ class Settings(BaseModel):
     retention: Retention = Retention()
     metrics: Metrics = Metrics()
     heartbeat: Heartbeat = Heartbeat()
+    server: Server = Server()
     log: Log = Log()
     engines: dict[str, ExternalEngine] = Field({}, description="External voice engines by name; see docs/engines.md.")
 

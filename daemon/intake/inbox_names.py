@@ -9,6 +9,8 @@ MANIFESTS = (".yaml", ".yml")
 DEFAULTS = tuple(f"_defaults{ending}" for ending in MANIFESTS)
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
 REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
+#: Folder in the inbox in which the doors keep idempotency keys (`daemon/doors/keys.py`).
+KEYS = ".keys"
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 #: Files that Windows and Macs put into every folder that somebody looks into.

@@ -90,7 +90,7 @@ class Claimed:
         items: its documents, each checked or with what is wrong with it.
         last: it has waited long enough: what cannot be copied now fails.
         cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
-        owner: who owns the manifest file; empty if it is not known.
+        owner: who handed it in: who owns the manifest file, or for whom the HTTP door did; empty if it is not known.
     """
 
     claim: str

@@ -72,7 +72,8 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "by",
         "text or `null`",
         "",
-        "Who handed it in: the owner of the manifest file; see [Who did it](#who-did-it). `null`: it is not known.",
+        "Who handed it in: the owner of the manifest file, or for whom the HTTP door did; see [Who did it](#who-did-it). "
+        "`null`: it is not known.",
     ),
     StatusField("accepted", _TIME, "", "When the job was taken in; while it waits, when the manifest was found."),
     StatusField(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 
 from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_imports
 from daemon.cli.doctor.finding import Finding, Verdict
@@ -24,6 +25,19 @@ def _python(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "python", "good" if fits else "bad", version, "" if fits else f"Python 3.11 or 3.12 is needed: {how}."
     )
+
+
+def check_module_name(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding where another package has a module `daemon`, too: the one installed last replaces the other's files."""
+    owners = set(packages_distributions().get("daemon", ())) - {"avatard"}
+    if owners:
+        named = ", ".join(sorted(owners))
+        yield Finding(
+            "module daemon",
+            "bad",
+            f"{named} has a module of this name, too, in the same environment",
+            f"Uninstall {named} here, and install avatard again.",
+        )
 
 
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
@@ -118,6 +132,7 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 #: What is looked at, by what it is called where the look itself fails.
 CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "python": _python,
+    "module daemon": check_module_name,
     "ffmpeg": _ffmpeg,
     "engines": _engines,
     "model files": _models,
