@@ -114,7 +114,7 @@ class Service:
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
-        self.returner = ManifestReturner(self.outbox, self.spool)
+        self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
         for subscriber in (
             estimator,
             self.status,

@@ -267,7 +267,8 @@ class Claims:
             items = (WITHDRAWN,)
             with contextlib.suppress(AvatarError, UnicodeDecodeError):
                 by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
-        return Claimed(directory.name, source, data, items, last, by, _owner(directory / "manifest.yaml"))
+        owner, ours = _owner(directory / "manifest.yaml")
+        return Claimed(directory.name, source, data, items, last, by, owner, ours)
 
     def _is_last_try(self, claim: str) -> bool:
         """Return whether a claim has waited for its files for as long as a manifest may."""
@@ -282,12 +283,15 @@ class Claims:
         return name if name and "\0" not in name else f"{directory.name}.yaml"
 
 
-def _owner(path: Path) -> str:
-    """Return the name of the user who owns a claimed manifest: no other user can change it in a folder of ours."""
+def _owner(path: Path) -> tuple[str, bool]:
+    """Return the name of the user who owns a claimed manifest, whom no other user can change in a folder of ours, and whether
+    it is the service's own user.
+    """
     try:
-        return owner_name(os.lstat(path))
+        info = os.lstat(path)
     except OSError:
-        return ""
+        return "", False
+    return owner_name(info), info.st_uid == os.geteuid()
 
 
 def _flush_foreign(path: Path) -> None:
