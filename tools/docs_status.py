@@ -30,21 +30,21 @@ manifest that the daemon has not read yet has `job: null` there.
 This page is written by `make docs` from `daemon/outbox/status_fields.py` and `stages/facts.py`.
 """
 RETRIES = """\
-[spool.md](spool.md) says how a job leaves each state. `next` is another sentence where more is known: for a failed or cancelled job
-whose manifest was given back (the name of that file, and where to move it); for one whose `error.fault` is not `job`, that the
-operator can help (such as `voice-not-installed`) or that was cancelled (an empty file `hello.retry` in the inbox starts it again as
-it is); for one that waits for its next attempt; and for one that came into a queue while it was paused (who paused it, why, and
-until when).
+[spool.md](spool.md) says how a job leaves each state. `next` is another sentence where more is known: for a failed or cancelled
+job whose manifest was given back (the name of that file, and where to move it); for one whose `error.fault` is not `job`, that
+the operator can help (such as `voice-not-installed`) or that was cancelled (an empty file `hello.retry` in the inbox starts it
+again as it is); for one that waits for its next attempt; and for one that came into a queue while it was paused (who paused it,
+why, and until when).
 """
 BY = """\
 ## Who did it
 
-`by` of a job is the owner of its manifest file, whatever is in the manifest. A manifest that came back in the outbox belongs to the
-service; moved into the inbox, it counts as handed in by whoever handed in the first job of that name. `by` in `held` and in the
-history is the login name of the person who used the command, or the owner of the request file, such as `anna (shared folder)` for
-`hello.hold`. Both are `uid 1234` where the machine knows no name. The `error.message` of a cancelled job names who cancelled it.
-Everybody who may use the commands or write to the inbox may cancel, hold, release and retry everybody's jobs, and on a file server
-that makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
+`by` of a job is the owner of its manifest file, whatever is in the manifest. A manifest that came back in the outbox belongs to
+the service; moved into the inbox, it counts as handed in by whoever handed in the first job of that name. `by` in `held` and in
+the history is the login name of the person who used the command, or the owner of the request file, such as
+`anna (shared folder)` for `hello.hold`. Both are `uid 1234` where the machine knows no name. The `error.message` of a cancelled
+job names who cancelled it. Everybody who may use the commands or write to the inbox may cancel, hold, release and retry
+everybody's jobs, and on a file server that makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
 """
 HISTORY = """\
 ## The history
