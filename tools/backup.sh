@@ -153,9 +153,10 @@ restore_people() { # FROM
 
 restore_samba_user() { # by the variables of restore_people
 	getent passwd "$name" >/dev/null || return 0
+	flags=$(echo "$flags" | tr -cd NDHLX) # of the others pdbedit sets none; every account here is a user's
 	random=$(od -An -N16 -tx1 /dev/urandom | tr -d ' ')
 	printf '%s\n%s\n' "$random" "$random" | smbpasswd -a -s "$name" >/dev/null &&
-		pdbedit --modify --user "$name" --set-nt-hash "$hash" --account-control "$flags" >/dev/null &&
+		pdbedit --modify --user "$name" --set-nt-hash "$hash" ${flags:+--account-control "[$flags]"} >/dev/null &&
 		say "put back the Samba password of $name" || say "could not put back the Samba password of $name: smbpasswd -a $name"
 }
 
