@@ -53,7 +53,7 @@ generations() { find "$folder" -maxdepth 1 -type d -name '2*Z' | sort; }
 
 # What is there of: settings, state, and the folders that the settings name, but for the cache.
 save_files() {
-	named=$(paths inbox outbox spool models profiles) || return 1
+	named=$(paths inbox outbox spool models profiles avatars) || return 1
 	set --
 	IFS='
 '

@@ -38,12 +38,13 @@ _LINE = re.compile(r"\bline (\d+)\b")
 _SEPARATOR = re.compile(r"---\s*(#.*)?")
 
 
-def with_error(data: bytes, document: int | None, error: str) -> bytes | None:
+def with_error(data: bytes, document: int | None, error: str, *, of_manifest: bool = True) -> bytes | None:
     """Return one document of a manifest file with an error as a comment above the line that it names.
 
     Args:
         document: its number, from 0; None: the whole file, with the error above its first line.
         error: message and hint; its "line N" counts the lines of the whole file.
+        of_manifest: whether that is this file; else the comment goes to its top.
 
     Returns:
         None where the file is no text, or has no such document.
@@ -62,7 +63,7 @@ def with_error(data: bytes, document: int | None, error: str) -> bytes | None:
     lines = part.split("\n")
     first = next(number for number, line in enumerate(lines) if line.strip())
     first += _SEPARATOR.fullmatch(lines[first]) is not None
-    found = _LINE.search(error)
+    found = _LINE.search(error) if of_manifest else None
     at = min(max(first, int(found[1]) - 1 - before if found else first), len(lines) - 1)
     # A comment inside a text would be spoken: it goes above the key that the line belongs to.
     while at > first and (not lines[at].strip() or lines[at][0] in " \t-]}"):
@@ -145,7 +146,9 @@ class ManifestReturner(Subscriber):
             # The jobs of one file share its copy by hard links.
             with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
                 data = copy.read((limit := self._max_bytes()) + 1)
-            marked = with_error(data, None if whole else job.document, error) if len(data) <= limit else None
+            own = why.get("code") != "defaults-wrong"  # that is in another file
+            document = None if whole else job.document
+            marked = with_error(data, document, error, of_manifest=own) if len(data) <= limit else None
             if marked is not None:
                 file = self._present(job, marked, limit) or self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:
