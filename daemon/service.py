@@ -115,7 +115,7 @@ class Service:
         self.status = StatusWriter(self.outbox, estimator)
         self.state = StateFile(self.spool.root / "state.json")
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
-        self.returner = ManifestReturner(self.outbox, self.spool)
+        self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
         self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
         for subscriber in (
             estimator,

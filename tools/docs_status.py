@@ -11,9 +11,10 @@ from daemon.errors import JobError
 from daemon.jobs.facts import JobFacts
 from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job
+from daemon.jobs.record import REFUSED, Job
 from daemon.outbox.status_fields import STATUS_FIELDS
 from daemon.outbox.status_file import NEXT, status_of
+from daemon.outbox.way_back import how_to_mend
 from stages import facts
 
 HEADER = """\
@@ -30,20 +31,21 @@ durations are numbers of seconds and end in `_s`, except in `timings`. Keys with
 This page is written by `make docs` from `daemon/outbox/status_fields.py` and `stages/facts.py`.
 """
 RETRIES = """\
-[spool.md](spool.md) says how a job leaves each state. `next` is another sentence where more is known: for a failed job whose
-manifest was given back (the name of that file, and where to move it); for one whose `error.fault` is not `job`, that the operator
-can help (such as `voice-not-installed`) or that was cancelled (an empty file `hello.retry` in the inbox starts it again as it
-is); for one that waits for its next attempt; and for one that came into a queue while it was paused (who paused it, why, and
-until when).
+[spool.md](spool.md) says how a job leaves each state. `next` is another sentence where more is known: for a failed or cancelled
+job whose manifest was given back (the name of that file, and where to move it); for one whose `error.fault` is not `job`, that
+the operator can help (such as `voice-not-installed`) or that was cancelled (an empty file `hello.retry` in the inbox starts it
+again as it is); for one that waits for its next attempt; and for one that came into a queue while it was paused (who paused it,
+why, and until when).
 """
 BY = """\
 ## Who did it
 
-`by` of a job is the owner of its manifest file, whatever is in the manifest. `by` in `held` and in the history is the login name
-of the person who used the command, or the owner of the request file, such as `anna (shared folder)` for `hello.hold`. Both are
-`uid 1234` where the machine knows no name. The `error.message` of a cancelled job names who cancelled it. Everybody
-who may use the commands or write to the inbox may cancel, hold, release and retry everybody's jobs, and on a file server that
-makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
+`by` of a job is the owner of its manifest file, whatever is in the manifest. A manifest that came back in the outbox belongs to
+the service; moved into the inbox, it counts as handed in by whoever handed in the first job of that name. `by` in `held` and in
+the history is the login name of the person who used the command, or the owner of the request file, such as
+`anna (shared folder)` for `hello.hold`. Both are `uid 1234` where the machine knows no name. The `error.message` of a cancelled
+job names who cancelled it. Everybody who may use the commands or write to the inbox may cancel, hold, release and retry
+everybody's jobs, and on a file server that makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
 """
 HISTORY = """\
 ## The history
@@ -127,6 +129,7 @@ def _examples() -> list[tuple[str, dict[str, Any]]]:
         id="job-20260102T030405Z-0a1b2c3d",
         name="hello",
         source="hello.yaml",
+        by="anna",
         manifest={"kind": "speech", "text": "Hello.", "metadata": {"order": 17}},
         stages=KINDS["speech"].stages,
         stage="tts",
@@ -140,7 +143,7 @@ def _examples() -> list[tuple[str, dict[str, Any]]]:
     job.outputs = {"outputs": [{"file": "hello.wav", "bytes": 115244, "sha256": "9f86…"}]}
     done = status_of(job)
     job.state, job.stage, job.outputs, job.facts, job.timings = "failed", None, {}, JobFacts(), {}
-    job.set_error(JobError("file-missing", "portrait.png is not there.", "Put it next to the manifest."), None)
-    failed = status_of(job)
+    job.set_error(JobError("file-missing", "portrait.png is not there.", "Put it next to the manifest."), REFUSED)
+    failed = {**status_of(job), "next": how_to_mend("hello.yaml", job)}
     stamped = [{**one, "updated": iso(1767323052.0)} for one in (queued, done, failed)]
     return list(zip(("Third in its queue", "Done", "Refused"), stamped, strict=True))

@@ -293,8 +293,10 @@ class Claims:
             items = (WITHDRAWN,)
             with contextlib.suppress(AvatarError, UnicodeDecodeError):
                 by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
-        owner = self._handed_in_by(directory) or _owner(directory / "manifest.yaml")
-        return Claimed(directory.name, source, data, items, last, by, owner)
+        owner, ours = _owner(directory / "manifest.yaml")
+        if told := self._handed_in_by(directory):
+            owner, ours = told, False
+        return Claimed(directory.name, source, data, items, last, by, owner, ours)
 
     def _handed_in_by(self, directory: Path) -> str:
         """Return for whom a door handed in a claimed manifest; empty where its owner did it himself."""
@@ -335,12 +337,15 @@ class Claims:
         return name if name and "\0" not in name else f"{directory.name}.yaml"
 
 
-def _owner(path: Path) -> str:
-    """Return the name of the user who owns a claimed manifest: no other user can change it in a folder of ours."""
+def _owner(path: Path) -> tuple[str, bool]:
+    """Return the name of the user who owns a claimed manifest, whom no other user can change in a folder of ours, and whether
+    it is the service's own user.
+    """
     try:
-        return owner_name(os.lstat(path))
+        info = os.lstat(path)
     except OSError:
-        return ""
+        return "", False
+    return owner_name(info), info.st_uid == os.geteuid()
 
 
 def _flush_foreign(path: Path) -> None:

@@ -124,8 +124,9 @@ class Manifest(_Strict):
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must; without, the words are recognised where the service can. For "
-        "`kind: encode`: the new sound.",
+        "captions, and in en, es, fr, hi, it and pt also lips that close where they must (in other languages the mouth follows "
+        "the loudness, and captions are spread over the sound); without, the words are recognised where the service can. "
+        "For `kind: encode`: the new sound.",
     )
     voice: str = Field(
         "default",

@@ -349,6 +349,43 @@ def test_the_units_are_as_hard_as_they_are_said_to_be(machine: Machine) -> None:
     assert finished(machine, "cpu-only")["state"] == "done"
 
 
+def test_a_backup_is_put_back_on_a_machine_with_other_ids(machine: Machine) -> None:
+    # Given a job of anna that waits, and two copies, of which one is to be kept
+    install = "apt-get -qq update && apt-get -qq install --no-install-recommends rsync"
+    machine.run("sh", "-c", install, network=True)
+    machine.run("avatar", "pause")
+    drop(machine, "kept")
+    wait_for("the job", lambda: status(machine, "kept").get("state") == "queued")
+    backup, settings = "/opt/avatard/current/share/backup.sh", machine.path(CONFIG).read_text()
+    machine.run(backup, "save", "/root/backup")
+    time.sleep(1.1)  # a copy is named by its second
+    machine.run(backup, "save", "/root/backup", "--keep", "1")
+    assert len(list(machine.path("/root/backup").iterdir())) == 1
+    assert machine.property("ActiveState") == "active"
+    # When it is put back where all of it is lost, the users have other ids, and one is not there
+    root = machine.path("/").stat().st_mode
+    lost = (
+        "systemctl stop avatard; rm -r /srv/avatard /var/*/avatard /etc/avatard/config.yaml; "
+        "userdel anna; groupadd --gid 4501 other; groupmod --gid 4502 avatard; groupmod --gid 4503 avatar; "
+        "usermod --uid 4504 avatard; systemd-tmpfiles --create avatard.conf"
+    )
+    machine.run("sh", "-c", lost)
+    machine.run(backup, "restore", "/root/backup")
+    # Then files, settings and people are as they were, and nothing above them is touched
+    assert machine.path(CONFIG).read_text() == settings
+    assert machine.run("stat", "-c", "%U:%G", "/srv/avatard/inbox/portrait.png").stdout.strip() == "anna:avatar"
+    assert "avatar" in machine.run("id", "-nG", "anna").stdout.split()
+    assert machine.path("/").stat().st_mode == root
+    # And the job waits for whoever looks first, and then runs
+    machine.run("systemctl", "start", "avatard")
+    assert "restored from /root/backup" in machine.run("avatar", "status").stdout
+    assert status(machine, "kept")["state"] == "queued"
+    machine.run("avatar", "resume")
+    assert finished(machine, "kept")["state"] == "done"
+    # And a second time would mix two histories
+    assert "there are jobs here" in machine.run(backup, "restore", "/root/backup", check=False).stderr
+
+
 def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fits_loses_no_job(
     machine: Machine,
 ) -> None:
@@ -370,6 +407,9 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     assert finished(machine, "across")["state"] == "done"
     # And what was asked for at the first installation is there again
     machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
+    record = json.loads(machine.path("/etc/avatard/install.json").read_bytes())
+    assert record["options"] == ["--languages", "--no-voices"]
+    assert "--languages --no-voices" in machine.run("avatar", "doctor", check=False).stdout
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:

@@ -40,6 +40,16 @@ def check_module_name(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _installation(settings: Settings) -> Iterator[Finding]:
+    """Yield what tools/install.sh installed, for whoever installs the same on another machine."""
+    if installation.is_service():
+        known = installation.recorded()
+        remedy = "" if known else "`make install`, as root in a checkout of this version, writes it."
+        yield Finding(
+            "installation", "good" if known else "note", known or f"{installation.RECORD} is not there", remedy
+        )
+
+
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     """Yield the ffmpeg in use, and the one that encodes videos if that is another."""
     from stages.encode.formats.choose_encoder import encoding_ffmpeg
@@ -131,6 +141,7 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 
 #: What is looked at, by what it is called where the look itself fails.
 CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "installation": _installation,
     "python": _python,
     "module daemon": check_module_name,
     "ffmpeg": _ffmpeg,
