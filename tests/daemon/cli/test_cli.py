@@ -89,7 +89,7 @@ def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tm
     gates = Gates(house, tmp_path / "seam")
     gates.shut("encode")
     house.start()
-    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png"}, p__png=PORTRAIT)
+    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png", "size": "256x256"}, p__png=PORTRAIT)
     gates.reached("encode")
     house.avatar("jobs", "cancel", "long")
     status = house.finished("long")
