@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from daemon.jobs.stages import DELIVER, Stage
+from daemon.jobs.stages import CHECK, DELIVER, Stage
 from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
 
 #: Manifest keys of which one must be given, and the message if none is.
@@ -76,15 +76,15 @@ _VOICE_RESULTS = (("profile.json", ".voice.json"),)
 
 TABLE: Final[tuple[Kind, ...]] = (
     Kind(
-        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _IMAGE),
+        "video", "sound and picture", (CHECK, "face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _IMAGE),
         (_NO_PROFILE, _ONE_SHAPE),
     ),
-    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,)),
+    Kind("speech", "only the sound", (CHECK, "tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,)),
     Kind(
         "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
     ),
     Kind(
-        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
+        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", (CHECK, "tts", DELIVER), _VOICE_RESULTS,
         (_RECORDING,), (_NO_TEXT,), makes_profile=True,
     ),
 )  # fmt: skip

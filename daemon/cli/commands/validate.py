@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.intake.scanner import InboxScanner
@@ -34,6 +35,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
             click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
             for warning in result.get("warnings", ()):
                 click.echo(f"{head}: warning: {warning}")
+            if "expected" in result:
+                click.echo(f"{head}: {describe_times(result['expected'])}.")
 
     show(results, as_json, text)
     if not all(result["ok"] for result in results):
@@ -65,7 +68,12 @@ def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices:
         _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
-    return {"ok": True, "manifest": item.model_dump(mode="json"), "warnings": [*item.warnings, *warnings]}
+    return {
+        "ok": True,
+        "manifest": item.model_dump(mode="json"),
+        "warnings": [*item.warnings, *warnings],
+        "expected": expected_times(item, folder, settings),
+    }
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
