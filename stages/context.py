@@ -39,6 +39,7 @@ class Context:
             return where the engine belongs to another lane.
         report_model: is told of each model that was loaded or unloaded (`stages.model_memory.measured`).
         still_s: seconds since each source file had last changed when it was copied, by the copy's name; some are missing.
+        by: user who handed the job in; empty if it is not known.
         warnings: sentences for people, shown in the status of a finished job.
     """
 
@@ -53,6 +54,7 @@ class Context:
     report_model: Report = _ignore
     use_engine: Callable[[str], None] = _ignore
     still_s: Mapping[str, float] = field(default_factory=dict)
+    by: str = ""
     warnings: list[str] = field(default_factory=list)
 
     def path(self, name: str) -> Path:

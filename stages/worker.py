@@ -158,6 +158,7 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     context = Context(
         job, request.name, directory, manifest, settings,
         progress, report_seconds_left, allow_seconds, report_model, choose, request.still_s,
+        by=request.by,
     )  # fmt: skip
     with measured(stage, report_model):
         module = importlib.import_module(f"stages.{stage}")

@@ -60,7 +60,8 @@ TABLE: Final[tuple[StageRow, ...]] = (
     StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),
     StageRow(
         "encode", ("cpu",), 1.0, 0.08, "video", "long",
-        uses=("quality", "format", "codec", "fps", "background", "captions", "title"), per_megapixel_s=0.014,
+        uses=("quality", "format", "codec", "fps", "background", "captions", "title", "avatar"),
+        per_megapixel_s=0.014,
     ),
     StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
 )  # fmt: skip

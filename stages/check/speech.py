@@ -9,6 +9,8 @@ from daemon.jobs.speech_length import estimated_s
 from stages.context import Context
 from stages.facts import CheckFacts
 from stages.tts.checks import check_request
+from stages.tts.engines.choose import choose_voice
+from stages.tts.engines.voice_hints import DEFAULT_VOICE
 from stages.tts.recording import check_recording
 
 log = logging.getLogger("stages.check")
@@ -21,6 +23,8 @@ def check_speech(ctx: Context) -> CheckFacts:
         JobError: what `check_request` and `check_recording` raise.
     """
     manifest = ctx.manifest
+    if manifest.kind_of_job.makes_avatar:
+        return _check_voice_of_avatar(ctx)
     if manifest.audio is not None:
         declared = check_recording(ctx)
         return {} if declared is None else {"speech_s": round(declared, 2)}
@@ -34,3 +38,11 @@ def check_speech(ctx: Context) -> CheckFacts:
         return expected
     assert choice is not None  # there is a text
     return {**expected, "voice": choice.voice.id, "why": choice.why, "engines": {"tts": choice.engine}}
+
+
+def _check_voice_of_avatar(ctx: Context) -> CheckFacts:
+    """Check the voice that an avatar profile is to have, so that no profile is made that cannot speak."""
+    if ctx.manifest.voice == DEFAULT_VOICE:
+        return {}
+    choice = choose_voice(ctx.manifest, ctx.settings)
+    return {"voice": choice.voice.id, "why": choice.why}

@@ -65,3 +65,9 @@ def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
 def test_a_voice_that_the_machine_lacks_pauses_no_lane_but_its_own(tmp_path: Path) -> None:
     ctx = job(tmp_path, {"stages": {"tts": {"voice": "nobody"}}}, text="Hello.")
     assert set(stages.check.run(ctx)) == {"speech_s"}  # tts finds `voice-missing`, and pauses the lane of the voices
+
+
+def test_no_avatar_is_made_with_a_voice_that_there_is_not(tmp_path: Path) -> None:
+    assert stages.check.run(job(tmp_path, kind="avatar")) == {}
+    assert stages.check.run(job(tmp_path, kind="avatar", voice="heart"))["voice"] == "hibari/heart"
+    assert refused(job(tmp_path, kind="avatar", voice="nobody-has-this"), stages.check.run)[0] == "voice-unknown"
