@@ -45,10 +45,10 @@ who may use the commands or write to the inbox may cancel, hold, release and ret
 makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
 """
 MODELS = """\
-Below `stages`, by the name of the stage. Where a stage loaded or unloaded a model for the job, `models` lists it: `model`, `change`
-(`loaded`, `unloaded`), `seconds`, and the memory in bytes that the worker held before and after, `ram_before`, `ram_after`, and with
-a GPU `gpu_before`, `gpu_after`. A model that was loaded ahead, or for an earlier job, is not in the list; the metric
-`avatar_model_memory_bytes` has the last load and unload of each stage.
+Below `stages`, by the name of the stage. Where a stage loaded or unloaded a model for the job, `models` lists it: `model`,
+`change` (`loaded`, `unloaded`), `seconds`, and the memory in bytes that the worker held before and after, `ram_before`,
+`ram_after`, and with a GPU `gpu_before`, `gpu_after`. A model that was loaded ahead, or for an earlier job, is not in the list;
+the metric `avatar_model_memory_bytes` has the last load and unload of each stage.
 """
 HISTORY = """\
 ## The history

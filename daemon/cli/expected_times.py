@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,20 @@ from daemon.outbox.estimator import USUAL_SIDE_PX, Work, read_factors
 from daemon.telemetry.state_file import FACTORS, read_state
 
 
-def expected_times(manifest: Manifest, folder: Path, settings: Settings) -> dict[str, Any]:
+def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> dict[str, Any]:
     """Return what `avatar validate` says of the time of a job, without waiting in queues.
 
     Args:
-        folder: where the files lie that the manifest names.
+        files: the files that the manifest names, by its key.
 
     Returns:
         `speech_s`: expected length of the speech, s; None where a recording does not declare its own. `stages`: run time of
         each stage, s. `total_s`: their sum, s. `learned`: whether a daemon of this configuration has measured stages, or else
         these are first guesses for a machine of two cores.
     """
-    speech_s = _speech_s(manifest, folder)
+    speech_s = _speech_s(manifest, files.get("audio"))
     factors = read_factors(read_state(settings.paths.spool / "state.json").get(FACTORS))
-    work = Work.of_video(speech_s or 0.0, _frame_size(manifest, folder, settings), manifest.fps)
+    work = Work.of_video(speech_s or 0.0, _frame_size(manifest, files.get("image"), settings), manifest.fps)
     stages = {
         stage: round(work.first_guess_s(stage) * factors.get(stage, 1.0), 2) for stage in manifest.kind_of_job.stages
     }
@@ -56,27 +57,27 @@ def describe_times(expected: dict[str, Any]) -> str:
     return f"{said}; about {minutes_or_seconds(expected['total_s'])} of work{f' ({stages})' if stages else ''}, {basis}"
 
 
-def _speech_s(manifest: Manifest, folder: Path) -> float | None:
-    if manifest.audio is not None:
+def _speech_s(manifest: Manifest, recording: Path | None) -> float | None:
+    if recording is not None:
         from stages.media.declared_length import declared_s
 
         with contextlib.suppress(MachineError, OSError):  # no ffmpeg, or no file
-            return declared_s(folder / manifest.audio)
+            return declared_s(recording)
         return None
     return estimated_s(manifest.text or "", manifest.speed)
 
 
-def _frame_size(manifest: Manifest, folder: Path, settings: Settings) -> tuple[int, int]:
+def _frame_size(manifest: Manifest, portrait: Path | None, settings: Settings) -> tuple[int, int]:
     """Return width and height of the video, px: from the size of the picture, without looking for the face in it."""
     from PIL import Image
 
     from stages.face.output_frame import choose_output_frame, parse_pair
 
     size, aspect = parse_pair(manifest.size, "x"), parse_pair(manifest.aspect, ":")
-    if manifest.image is None or not manifest.kind_of_job.draws:
+    if portrait is None or not manifest.kind_of_job.draws:
         return size or (USUAL_SIDE_PX, USUAL_SIDE_PX)
     try:
-        with Image.open(folder / manifest.image) as picture:
+        with Image.open(portrait) as picture:
             sides = picture.size
     except (OSError, ValueError, Image.DecompressionBombError):
         return size or (USUAL_SIDE_PX, USUAL_SIDE_PX)

@@ -65,12 +65,14 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
 
 def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settings, voices: bool) -> dict[str, Any]:
     spelled, warnings = InboxScanner(root, settings).spelled, list[str]()
+    files: dict[str, Path] = {}
     try:
         if isinstance(item, JobError):
             raise item
         for key, path in item.companion_paths(folder).items():
             found = spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
+            files[key] = root / found.name
             with open_inside(root, found.name) as fd:
                 os.fstat(fd)
         _check_text(item, settings, voices)
@@ -81,7 +83,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         "manifest": item.model_dump(mode="json"),
         "defaults": list(item.defaults),
         "warnings": [*item.warnings, *warnings],
-        "expected": expected_times(item, folder, settings),
+        "expected": expected_times(item, files, settings),
     }
 
 
