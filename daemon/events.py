@@ -10,6 +10,7 @@ import structlog
 from daemon.errors import AvatarError
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
+from daemon.wire import ModelChange
 
 if TYPE_CHECKING:
     from daemon.queue.pauses import Pause, Scope
@@ -75,8 +76,8 @@ class Subscriber:
     def queue_resumed(self, scope: Scope) -> None:
         """A pause that a person ordered ended."""
 
-    def model_loaded(self, stage: str, model: str, seconds: float) -> None:
-        """A worker loaded a model, in `seconds`."""
+    def model_changed(self, change: ModelChange) -> None:
+        """A worker loaded or unloaded a model."""
 
     def worker_died(self, lane: str, reason: str) -> None:
         """A worker ended during a job. `reason`: code of the error."""

@@ -10,6 +10,21 @@ from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 
+class CheckFacts(TypedDict, total=False):
+    """What the check stage found out.
+
+    Attributes:
+        speech_s: expected length of the speech, s: estimated from the text, or as the recording declares it.
+        voice: the chosen voice, and `why` it was chosen; absent where a recording is heard, or the machine lacks the voice.
+        engines: the engine that will do a later stage, by stage.
+    """
+
+    speech_s: float
+    voice: str
+    why: str
+    engines: Mapping[str, str]
+
+
 class FaceFacts(TypedDict):
     """What the face stage measured.
 

@@ -47,6 +47,12 @@ the history is the login name of the person who used the command, or the owner o
 job names who cancelled it. Everybody who may use the commands or write to the inbox may cancel, hold, release and retry
 everybody's jobs, and on a file server that makes everybody one user, `by` is that user: it helps colleagues, and is no proof.
 """
+MODELS = """\
+Below `stages`, by the name of the stage. Where a stage loaded or unloaded a model for the job, `models` lists it: `model`,
+`change` (`loaded`, `unloaded`), `seconds`, and the memory in bytes that the worker held before and after, `ram_before`,
+`ram_after`, and with a GPU `gpu_before`, `gpu_after`. A model that was loaded ahead, or for an earlier job, is not in the list;
+the metric `avatar_model_memory_bytes` has the last load and unload of each stage.
+"""
 HISTORY = """\
 ## The history
 
@@ -66,6 +72,7 @@ HISTORY = """\
 | `copied again` | a file had grown, and was copied again | `files` |
 """
 _STAGES: tuple[tuple[str, type], ...] = (
+    ("check", facts.CheckFacts),
     ("face", facts.FaceFacts),
     ("tts", facts.SpeechFacts),
     ("tts, of a job of `kind: voice`", facts.ProfileFacts),
@@ -96,7 +103,7 @@ def status_page() -> str:
     parts += ["", "## States\n", "| state | `next` |", "|---|---|"]
     parts += [f"| `{state}` | {sentence} |" for state, sentence in NEXT.items()]
     parts += ["", RETRIES, BY]
-    parts += ["## What the stages found\n", "Below `stages`, by the name of the stage:\n"]
+    parts += ["## What the stages found\n", MODELS]
     for title, record in _STAGES:
         parts += [f"### {title}\n", *_facts_table(record), ""]
     parts += [HISTORY, "## Examples\n"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from daemon.jobs.stages import DELIVER, Stage
+from daemon.jobs.stages import CHECK, DELIVER, Stage
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS, sound_file, video_file
 
 #: Manifest keys of which one must be given, and the message if none is.
@@ -111,22 +111,24 @@ _AVATAR_RESULTS = (("contact.jpg", ".avatar.jpg"), ("avatar-profile.json", ".ava
 
 TABLE: Final[tuple[Kind, ...]] = (
     Kind(
-        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _PORTRAIT),
+        "video", "sound and picture", (CHECK, "face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS,
+        (_SPEECH, _PORTRAIT),
         (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
     Kind(
-        "lipsync", "the picture, moved by a recording (`audio`)", ("face", "tts", "lipsync", "encode", DELIVER),
+        "lipsync", "the picture, moved by a recording (`audio`)", (CHECK, "face", "tts", "lipsync", "encode", DELIVER),
         _VIDEO_RESULTS, (_RECORDING, _PORTRAIT), (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
     Kind(
-        "speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,), keeps=("format", "title"),
+        "speech", "only the sound", (CHECK, "tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,),
+        keeps=("format", "title"),
     ),
     Kind(
         "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
         judges=True,
     ),
     Kind(
-        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
+        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", (CHECK, "tts", DELIVER), _VOICE_RESULTS,
         (_RECORDING,), (_NO_TEXT,), makes_profile=True,
     ),
     Kind(
@@ -139,7 +141,7 @@ TABLE: Final[tuple[Kind, ...]] = (
     ),
     Kind(
         "avatar", "a portrait (`image`) with its framing, voice, background and motion, kept as a profile for videos",
-        ("face", DELIVER), _AVATAR_RESULTS, (_IMAGE,), (_NO_AVATAR, _ONE_SHAPE), makes_avatar=True,
+        (CHECK, "face", DELIVER), _AVATAR_RESULTS, (_IMAGE,), (_NO_AVATAR, _ONE_SHAPE), makes_avatar=True,
         keeps=("voice", "background", "motion", "title"),
     ),
 )  # fmt: skip

@@ -112,17 +112,19 @@ def choose_mix(name: str, folder: Path, most_s: float, on_block: Callable[[float
     return SoundMix(0, (1.0 / len(first.peaks),) * len(first.peaks))
 
 
-def decode_command(name: str, rate: int, mix: SoundMix | None = None) -> list[str]:
+def decode_command(name: str, rate: int, mix: SoundMix | None = None, most_s: float | None = None) -> list[str]:
     """Return the ffmpeg command that writes a file's sound to stdout: 16-bit mono at `rate` Hz.
 
     Args:
         name: the file.
         rate: Hz.
         mix: from `choose_mix`; None: the first track, all its channels averaged.
+        most_s: only so much of it, s; None: all.
     """
     mixing = ["-af", mix.filters] if mix else ["-ac", "1"]
     track = mix.track if mix else 0
-    return [*_input(name), "-map", f"0:a:{track}", *mixing, "-ar", str(rate), "-c:a", "pcm_s16le",
+    length = ["-t", f"{most_s:.3f}"] if most_s is not None else []
+    return [*_input(name), "-map", f"0:a:{track}", *length, *mixing, "-ar", str(rate), "-c:a", "pcm_s16le",
             "-flags", "+bitexact", "-f", "s16le", "pipe:1"]  # fmt: skip
 
 

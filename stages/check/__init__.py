@@ -1,0 +1,21 @@
+"""The check stage: refuses, before a job waits for anything else, what could not be made when its turn came. Loads no model."""
+
+from __future__ import annotations
+
+from stages.context import Context
+from stages.facts import CheckFacts
+
+
+def run(ctx: Context) -> CheckFacts:
+    """Check the voice, language and text of a job, or that its recording can be decoded.
+
+    Writes nothing. The later stages check the same again, since voices can be removed meanwhile.
+
+    Raises:
+        JobError: what `check_request` and `check_recording` raise.
+    """
+    from stages.check.speech import check_speech
+
+    facts = check_speech(ctx)
+    ctx.progress(1.0)
+    return facts
