@@ -7,9 +7,9 @@ docs/manifest.md (`tools/docs.py`).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
@@ -87,6 +87,47 @@ class Expression(_Strict):
         description="Which: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
+
+
+class Conflict(NamedTuple):
+    """What keys do wrong together.
+
+    Attributes:
+        path: to the value where it shows; () where something is missing.
+        message: a sentence without its full stop.
+        hint: what to do, where the message does not say it.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+class ConflictsError(ValueError):
+    """Keys of a manifest do not go together.
+
+    Attributes:
+        conflicts: all of them.
+    """
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        super().__init__("; ".join(conflict.message for conflict in conflicts))
+        self.conflicts = conflicts
+
+
+def kind_conflicts(
+    kind: Kind, given: Callable[[str], bool], meant: Callable[[str], bool] | None = None
+) -> Iterator[Conflict]:
+    """Yield what a kind of job refuses and what it lacks.
+
+    Args:
+        given: whether a key is given.
+        meant: whether a key is given, perhaps by another name; default: as `given`.
+    """
+    for keys, message in kind.refused(given):
+        yield Conflict((keys[-1],), message)
+    for _, message in kind.missing(meant or given):
+        yield Conflict((), message, kind.needed)
 
 
 #: A value of `background` names a file only where it is no colour, no word and something is drawn.
@@ -188,23 +229,33 @@ class Manifest(_Strict):
     _warnings: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
-    def _needs(self) -> Self:
+    def _goes_together(self) -> Self:
+        if found := [*self._conflicts()]:
+            raise ConflictsError(found)
+        return self
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        """Yield what keys that are right by themselves do wrong together."""
+
         def given(key: str) -> bool:
             return getattr(self, key) is not None
 
         kind = self.kind_of_job
-        if wrong := kind.refused(given) or kind.missing(given):
-            raise ValueError(wrong[1])
+        yield from kind_conflicts(kind, given)
         said = (self.text or "").casefold()
-        for expression in self.expressions:
+        for index, expression in enumerate(self.expressions):
             if isinstance(expression.at, str) and expression.at.casefold() not in said:
-                raise ValueError(
-                    f"`expressions` names the word “{expression.at}”, which `text` does not contain; write a word as it stands "
-                    "there, or seconds without quotes, such as `at: 5`"
+                yield Conflict(
+                    ("expressions", index, "at"),
+                    f"`expressions` names the word “{expression.at}”, which `text` does not contain",
+                    "Write a word as it stands there, or seconds without quotes, such as `at: 5`.",
                 )
         if kind.draws:
-            choose_video_format(self.format, self.codec, self.background == "transparent")
-        return self
+            try:
+                choose_video_format(self.format, self.codec, self.background == "transparent")
+            except ValueError as exc:
+                # Only of these two can the message speak.
+                yield Conflict(("background" if self.format == "mp4" or not self.codec else "codec",), str(exc))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -115,8 +115,8 @@ def _complete(manifest: dict[str, Any], text: str | None, files: dict[str, Path]
     if text is not None:
         manifest["text"] = words_of(text)
     kind = KINDS.get(str(manifest.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
-    if kind and (need := kind.missing({*manifest, *files}.__contains__)):
-        raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
+    if kind and (needs := kind.missing({*manifest, *files}.__contains__)):
+        raise click.UsageError(_OPTIONS.get(needs[0][0], f"{needs[0][1]}."))
 
 
 def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = None) -> Iterator[dict[str, Any]]:
