@@ -172,7 +172,7 @@ def _lost_words(document: YamlDocument) -> list[str]:
 
 
 def _conflicts_of_written(given: Mapping[str, Any]) -> list[Conflict]:
-    """Return what a kind of job refuses and lacks of the keys as they are written. A key that is called otherwise is not lacking."""
+    """Return what a kind of job refuses and lacks of the keys as written. One that is called otherwise is not lacking."""
     kind = KINDS.get(str(given.get("kind", "video")).strip().lower())
     meant = {meant_key(key, Manifest.model_fields) for key in given if key not in Manifest.model_fields}
     return [] if kind is None else list(kind_conflicts(kind, given.__contains__, {*given, *meant}.__contains__))

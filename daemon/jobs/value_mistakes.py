@@ -16,8 +16,8 @@ _UPRIGHT = (
     "portraitformat retrato ritratto staand verticaal portret pionowo pionowy pionowa pion"
 )
 _WIDE = (
-    "horizontal landscape wide widescreen youtube querformat quer breit horizontale breitbild paysage apaisado panorámico paisaje "
-    "orizzontale panoramico paisagem liggend horizontaal breedbeeld poziomo poziomy poziom panorama"
+    "horizontal landscape wide widescreen youtube querformat quer breit horizontale breitbild paysage apaisado panorámico "
+    "paisaje orizzontale panoramico paisagem liggend horizontaal breedbeeld poziomo poziomy poziom panorama"
 )
 _SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato quadrado vierkant kwadrat"
 #: Key → what to write → words that people write for it.
