@@ -46,6 +46,7 @@ FAST: dict[str, Any] = {
         "empty_wait_s": 0.4,
         "scan_s": 5.0,
         "reserve_mb": 1,
+        "voices_page": False,  # the outbox holds what jobs make
     },
     "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
     "lanes": {"pause_s": 0.3, "drain_s": 10.0, "preload": False},

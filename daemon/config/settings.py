@@ -104,6 +104,9 @@ class Intake(Section):
         True,
         description="Whether a job from a folder of the inbox is answered in the folder of that name in the outbox.",
     )
+    voices_page: bool = Field(
+        True, description="Whether voices.txt in the outbox lists the voices, for people who have only the folders."
+    )
     reserve_mb: int = Field(500, ge=0, description="No new jobs are accepted with less free space on the spool's disk.")
 
     def unknown_writer_s(self, size: int) -> float:

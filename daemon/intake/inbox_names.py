@@ -17,6 +17,9 @@ UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".downloa
 _OF_SYSTEMS = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db", "icon\r"})
 #: What synchronisers put in place of a file that they have not brought to this computer: iCloud Drive, Nextcloud, ownCloud.
 _PLACEHOLDER = re.compile(r"\.(?P<apple>.+)\.icloud|(?P<other>.+)\.(?:nextcloud|owncloud)", re.IGNORECASE)
+#: What such a file means, as a part of a sentence, and what to do about it.
+PLACEHOLDER = "the synchroniser has put a placeholder in its place"
+HAVE_IT_BROUGHT = "Have it bring the file (iCloud Drive: Download Now; Nextcloud: always available locally)."
 #: What synchronisers add to the name of a copy that they put beside a file when two people changed it at once.
 _PATTERNS = (
     r"\.sync-conflict-",  # Syncthing
@@ -43,6 +46,8 @@ def ignored(name: str) -> bool:
 
 def is_passed_over(name: str) -> bool:
     """Return whether a program made a file for itself, so that people need no word about it."""
+    if (real := stands_for(name)) is not None and real.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS)):
+        return is_passed_over(real)
     return (
         name.startswith((".", "~$", "~lock", "~WR", "#"))
         or name.endswith(("~", "#"))

@@ -105,7 +105,7 @@ def meant_key(name: str, known: Iterable[str], below: Iterable[str] = ()) -> str
     if (key := _KEY_OF.get(plain)) in known:
         return key
     for path in below:
-        if path.rpartition(".")[2] == plain:
+        if plain in (path, path.rpartition(".")[2]):
             return path
     close = difflib.get_close_matches(plain, known, n=1, cutoff=CUTOFF)
     if close:

@@ -63,13 +63,19 @@ class Kind:
         """Whether jobs of this kind need a portrait that is ready to be animated, with its rig and its background."""
         return self.draws or self.makes_avatar
 
-    def refused(self, given: Callable[[str], bool]) -> Refusal | None:
-        """Return the first refusal of which every key is given; None if there is none. `given`: whether a key is given."""
-        return next((refusal for refusal in self.refuses if all(map(given, refusal[0]))), None)
+    def refused(self, given: Callable[[str], bool]) -> list[Refusal]:
+        """Return the refusals of which every key is given. `given`: whether a key is given."""
+        return [refusal for refusal in self.refuses if all(map(given, refusal[0]))]
 
-    def missing(self, given: Callable[[str], bool]) -> Need | None:
-        """Return the first need of which no key is given; None if all are met. `given`: whether a key is given."""
-        return next((need for need in self.needs if not any(map(given, need[0]))), None)
+    def missing(self, given: Callable[[str], bool]) -> list[Need]:
+        """Return the needs of which no key is given. `given`: whether a key is given."""
+        return [need for need in self.needs if not any(map(given, need[0]))]
+
+    @property
+    def needed(self) -> str:
+        """What a manifest of this kind must give, as a sentence."""
+        needs = ", and ".join(" or ".join(f"`{key}`" for key in keys) for keys, _ in self.needs)
+        return f"A job of `kind: {self.name}` needs {needs}."
 
 
 _IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")

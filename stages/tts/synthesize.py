@@ -53,7 +53,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     """
     check_text_length(ctx.manifest, ctx.settings)
     text = clean_text(ctx.manifest.text or "")
-    check_text(text, ctx.manifest.language)
+    check_text(text, ctx.manifest.language, ctx.settings)
     ctx.warnings.extend(markup_warnings(ctx.manifest.text or ""))
     if other := guess_other_language(text, ctx.manifest.language):
         remedy = how_to_get_voice(other, ctx.settings)

@@ -125,8 +125,8 @@ def _complete(
     for one in reversed(defaults):
         given = merge_values(given, one.values)
     kind = KINDS.get(str(given.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
-    if kind and (need := kind.missing(given.__contains__)):
-        raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
+    if kind and (needs := kind.missing(given.__contains__)):
+        raise click.UsageError(_OPTIONS.get(needs[0][0], f"{needs[0][1]}."))
 
 
 def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = None) -> Iterator[dict[str, Any]]:

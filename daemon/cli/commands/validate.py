@@ -93,7 +93,7 @@ def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
 
     if manifest.text is not None and manifest.audio is None:
         check_text_length(manifest, settings)
-        check_text(manifest.text, manifest.language)
+        check_text(manifest.text, manifest.language, settings)
         if voices:
             # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
             with contextlib.suppress(MachineError, OSError):
