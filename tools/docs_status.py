@@ -150,6 +150,7 @@ def _examples() -> list[tuple[str, dict[str, Any]]]:
     job.outputs = {"outputs": [{"file": "hello.wav", "bytes": 115244, "sha256": "9f86…"}]}
     done = status_of(job)
     job.state, job.stage, job.outputs, job.facts, job.timings = "failed", None, {}, JobFacts(), {}
+    job.manifest = {**job.manifest, "kind": "video"}
     job.set_error(JobError("file-missing", "portrait.png is not there.", "Put it next to the manifest."), REFUSED)
     failed = {**status_of(job), "next": how_to_mend("hello.yaml", job)}
     stamped = [{**one, "updated": iso(1767323052.0)} for one in (queued, done, failed)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.unused_keys import keys_without_use
+from daemon.jobs.mistakes.unused_keys import keys_without_use
 
 
 @dataclass(frozen=True)

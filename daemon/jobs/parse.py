@@ -15,13 +15,18 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.key_case import with_small_keys
-from daemon.jobs.key_names import meant_key, what_instead
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
-from daemon.jobs.unused_keys import unused_keys
-from daemon.jobs.value_mistakes import advice_for_list, advice_for_value, lists_for_one_value, without_word_quotes
-from daemon.jobs.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake
+from daemon.jobs.mistakes.key_case import with_small_keys
+from daemon.jobs.mistakes.key_names import meant_key, what_instead
+from daemon.jobs.mistakes.unused_keys import unused_keys
+from daemon.jobs.mistakes.value_mistakes import (
+    advice_for_list,
+    advice_for_value,
+    lists_for_one_value,
+    without_word_quotes,
+)
+from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake
 from daemon.jobs.yaml_positions import Position, YamlDocument
 
 #: Keys whose text may contain a #.

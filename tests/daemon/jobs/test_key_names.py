@@ -6,8 +6,8 @@ import pytest
 
 from daemon.cli import main
 from daemon.errors import JobError
-from daemon.jobs import key_names
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.mistakes import key_names
 from daemon.jobs.parse import parse_manifest
 
 MEANT = {

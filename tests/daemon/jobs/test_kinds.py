@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.mistakes.unused_keys import keys_without_use
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
-from daemon.jobs.unused_keys import keys_without_use
 from daemon.queue.job_end import KEPT_FAILED
 
 

@@ -10,7 +10,7 @@ from daemon.jobs.written_days import advice_for_day
 
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 _LINES_OF_VIDEO = {"480p": 854, "720p": 1280, "1080p": 1920, "1440p": 2560, "2160p": 3840, "4k": 3840}
-#: Words for the shape of a picture, in the languages of `daemon.jobs.key_names`; without blanks and hyphens.
+#: Words for the shape of a picture, in the languages of `daemon.jobs.mistakes.key_names`; without blanks and hyphens.
 _UPRIGHT = (
     "vertical portrait upright tall story stories reel reels shorts tiktok hochformat hochkant hoch vertikal verticale vertikale "
     "portraitformat retrato ritratto staand verticaal portret pionowo pionowy pionowa pion"
