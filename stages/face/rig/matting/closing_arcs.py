@@ -69,13 +69,6 @@ class Arc:
     height: Grid
     ends: tuple[_End, _End]
 
-    def sides(self, height: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """x of the line to the left and to the right of its top at these heights, [n]; of the top if they are above it."""
-        top = int(self.height.argmax())
-        rising = np.interp(height, np.maximum.accumulate(self.height[: top + 1]), self.x[: top + 1])
-        falling = np.interp(height, np.maximum.accumulate(self.height[top:][::-1]), self.x[top:][::-1])
-        return rising.astype(np.float32), falling.astype(np.float32)
-
     def cover(self, margin: int, width: int, side: int) -> Picture:
         """The arc's matte in the `margin` rows above the border, uint8 [margin, width]; `side` is the picture's shorter one."""
         line = np.stack([self.x, margin - self.height], axis=1)

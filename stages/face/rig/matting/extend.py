@@ -1,9 +1,9 @@
 """Extends a portrait beyond its borders, for a video of another shape: the background and the person go on there.
 
-Nothing is known of what is there. The background goes on as a mirrored and stretched strip that is the more blurred the farther
-out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the outline is
-closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does (`closing_arcs.py`), and
-strands of hair keep their direction (`strands.py`).
+Nothing is known of what is there. The background goes on as a narrow strip, mirrored and stretched, that is the more blurred the
+farther out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the
+outline is closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does
+(`closing_arcs.py`), and has the texture that is below the border (`strands.py`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from stages.face.sampling import blur, blur_widely, on_colours
 
 Picture = npt.NDArray[np.uint8]
 
-#: How far inside the border the mirrored strip of the background begins at most, and how far inside the person's colours are
-#: taken at least and at most: only hair belongs above hair; of the shorter side.
-_DEPTH, _PERSON_DEPTH = 0.05, (0.025, 0.15)
+#: How far inside the border the mirrored strip of the background begins at most (what is seen twice makes a pattern), and how
+#: far inside the person's colours are taken at least and at most: only hair belongs above hair; of the shorter side.
+_DEPTH, _PERSON_DEPTH = 0.012, (0.025, 0.15)
 #: Difference from the colours at the border up to which the person is of the same kind, 8-bit levels, and sigma of the blur
 #: before they are compared, of the shorter side.
 _ALIKE, _COMPARED = 40.0, 0.008
@@ -36,7 +36,7 @@ _ALIKE, _COMPARED = 40.0, 0.008
 _COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
 #: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; the distance up to which
 #: the background is blurred less, of the shorter side; and the number of blurred copies, each twice as soft.
-_SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.45, 0.02, 0.01, 8
+_SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.7, 0.02, 0.006, 8
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
