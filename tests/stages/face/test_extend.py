@@ -171,3 +171,19 @@ def test_a_person_who_only_seems_to_touch_the_border_ends_there() -> None:
     _, whole = extend(picture, Matte(grown, grown, matte.plate), (60, 0, 0, 0))
     # Then nothing of the person is beyond the border
     assert not whole.cut[:60].any()
+
+
+def test_hair_that_touches_the_border_is_not_cut_off_straight() -> None:
+    # Given a person beside the border, whose locks reach it
+    y, x = np.mgrid[0:_SIZE, 0:_SIZE]
+    reach = 90 + 15 * np.clip(np.sin(x / 3), -0.4, 1)
+    cut = np.asarray(np.clip(reach - np.hypot(x - 120, y - 98) + 0.5, 0, 1) * 255, np.uint8)
+    picture, matte = scene(cut)
+    # When the picture is extended above
+    _, whole = extend(picture, matte, (60, 0, 0, 0))
+    # Then each lock goes on a little, and they end at different heights
+    locks = cut[0] > 127
+    heights = (whole.cut[:60, locks] > 127).sum(axis=0)
+    assert 0.05 < locks.mean() < 0.4
+    assert 1 <= np.median(heights) <= 12
+    assert heights.std() > 0.7

@@ -44,6 +44,9 @@ _EDGE_PART = 0.5
 _STRAND = 0.012
 #: Mean alpha along the border from which the person is cut by it, if the background is seen on no more than this part of it.
 _CUT, _WALL = 170, 0.3
+#: Alpha along the border above which something of the person is there, and how near what touches it is judged together; of the
+#: shorter side.
+_TOUCHES, _TOGETHER = 24, 0.02
 #: Points of an arc.
 _POINTS = 193
 
@@ -149,6 +152,22 @@ def closing_arcs(cut: Picture, farthest: tuple[float, float], wall: npt.NDArray[
         if right.x - left.x >= 1:
             arcs.append(_arc(left, right, most))
     return arcs
+
+
+def touching(border: Picture, wall: npt.NDArray[np.bool_], closed: Sequence[slice], side: int) -> Picture:
+    """The matte along the border, uint8 [width], of what only touches it: not of what is `closed` by arcs, nor where the border
+    shows the background.
+    """
+    found = border.copy()
+    for part in closed:
+        found[part] = 0
+    kernel = np.ones((1, 2 * round(_TOGETHER * side) + 1), np.uint8)
+    found[found <= _TOUCHES] = 0
+    for start, end in _runs(cv2.dilate((found > 0).astype(np.uint8)[None], kernel)[0] > 0):
+        here = slice(start, end)
+        if found[here][wall[here]].sum() > _WALL * found[here].sum():
+            found[here] = 0
+    return found
 
 
 def inner_arc(left: float, right: float, height: float) -> Arc:

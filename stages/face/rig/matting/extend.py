@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs
+from stages.face.rig.face_frame import smoothstep
+from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
 from stages.face.rig.matting.strands import Border
@@ -40,6 +41,8 @@ _SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.7, 0.02, 0.006, 8
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
+#: How far beyond the border hair goes on at most that only touches it, and sigma of what ends at one length; of the shorter side.
+_TIPS, _LOCK = 0.035, 0.006
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -114,7 +117,12 @@ def _above(
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
     person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
-    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), _shows_wall(picture, plate, person, side))
+    wall = _shows_wall(picture, plate, person, side)
+    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), wall)
+    closed = [slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))) for arc in arcs]
+    tips = _tips(touching(cut[0], wall, closed, side), margin, side)
+    if tips.any():
+        colours, share = _mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
     if arcs:
         border = Border.of(person, _alike(person, side), side)
     for arc in arcs:
@@ -124,7 +132,7 @@ def _above(
         colours[-rows:] = np.where(chosen, border.beyond(arc, rows, skin), colours[-rows:])
         share = np.maximum(share, cover)
     shown = background_share(behind, share)
-    if arcs:
+    if share.any():
         colours = _blurred(colours, _PERSON_SOFTER * away[:margin])
         front = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
         shown = np.asarray(cv2.add(shown, front), np.uint8)
@@ -140,6 +148,17 @@ def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) ->
         np.linalg.norm(one - other, axis=-1) for one, other in ((first, wall), (first, inside), (inside, wall))
     )
     return np.asarray((to_wall < _NEARER * to_person) & (apart > _TELLING))
+
+
+def _tips(border: npt.NDArray[Any], margin: int, side: int) -> Picture:
+    """The matte of hair that only touches the border, `margin` rows: each lock ends a little farther out, not cut off straight.
+
+    `border` is the matte along the border, 0 to 255, [width].
+    """
+    uneven = blur(np.random.default_rng(0).standard_normal((1, len(border)), np.float32), max(_LOCK * side, 0.5))
+    length = _TIPS * side * (0.6 + 0.4 * np.clip(uneven / max(float(uneven.std()), 1e-6), -1, 1))
+    away: FloatArray = np.asarray(margin - 0.5 - np.arange(margin), np.float32)[:, None]
+    return np.asarray(border * smoothstep(np.asarray(1 - away / length, np.float32)) + 0.5, np.uint8)
 
 
 def _mirrored(picture: Picture, away: FloatArray, depth: FloatArray) -> Picture:
