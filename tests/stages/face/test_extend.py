@@ -187,3 +187,20 @@ def test_hair_that_touches_the_border_is_not_cut_off_straight() -> None:
     assert 0.05 < locks.mean() < 0.4
     assert 1 <= np.median(heights) <= 12
     assert heights.std() > 0.7
+
+
+def test_another_persons_face_is_not_closed_as_if_it_were_the_persons() -> None:
+    # Given a person of whom the segmentation took the neighbour's face, which the left border cuts, as a part
+    skin = np.array((220, 170, 150), np.float32)
+    cut = np.maximum(disc((150, 120), 60, _SIZE, _SIZE, 0, 0), disc((0, 110), 60, _SIZE, _SIZE, 0, 0))
+    picture, matte = scene(cut)
+    picture[cut > 127] = skin
+    others = np.zeros((_SIZE, _SIZE), bool)
+    others[60:160, :60] = True
+    # When the picture is extended there
+    _, alone = extend(picture, matte, (0, 80, 0, 0), skin)
+    larger, whole = extend(picture, matte, (0, 80, 0, 0), skin, others)
+    # Then nothing of that face belongs to the person beyond the border, and its colour goes on there without a seam
+    assert alone.cut[:, :70].any()
+    assert not whole.cut[:, :80].any()
+    assert np.abs(larger[110, 76:84].astype(int) - skin.astype(int)).max() < 12

@@ -9,6 +9,7 @@ outline is closed by an arc that continues its direction at the border, as a sho
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,9 @@ _SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.7, 0.02, 0.006, 8
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
 #: How far beyond the border hair goes on at most that only touches it, and sigma of what ends at one length; of the shorter side.
 _TIPS, _LOCK = 0.035, 0.006
+#: Part of what the border cuts, so far inside, that is another person's skin, from which it is no part of the person; sigma of
+#: where it ends; of the shorter side.
+_OTHERS, _OTHERS_DEPTH, _OTHERS_SOFT = 0.12, 0.04, 0.01
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -73,7 +77,11 @@ class Inner:
 
 
 def extend(
-    picture: Picture, matte: Matte, margins: tuple[int, int, int, int], skin: FloatArray | None = None
+    picture: Picture,
+    matte: Matte,
+    margins: tuple[int, int, int, int],
+    skin: FloatArray | None = None,
+    others: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Picture, Matte]:
     """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
 
@@ -82,44 +90,56 @@ def extend(
         matte: of the picture.
         margins: what to add at the top, left, bottom and right, px.
         skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
+        others: where another person is seen, [height, width]: what is there goes on as the background does.
 
     Returns:
         The larger picture and its matte. Inside, both are as they were.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
-    parts = [picture, matte.plate, matte.alpha, matte.cut] if matte else [picture, picture, none, none]
+    beside = none if others is None else others.astype(np.uint8)
+    parts = [picture, *((matte.plate, matte.alpha, matte.cut) if matte else (picture, none, none)), beside]
     for turns, margin in enumerate(margins):
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
             farthest = _ABOVE if turns == 0 else _ASIDE
-            added = _above(upright[0], upright[1], upright[3], margin, farthest, None if turns else skin)
+            added = _above(upright, margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
-    whole, plate, alpha, cut = (np.ascontiguousarray(part) for part in parts)
+    whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
 
 
 def _above(
-    picture: Picture,
-    plate: Picture,
-    cut: Picture,
-    margin: int,
-    farthest: tuple[float, float],
-    skin: FloatArray | None,
-) -> tuple[Picture, Picture, Picture, Picture]:
-    """What is above the upper border, `margin` rows: of the picture, of the plate, and of both its mattes."""
+    parts: Sequence[Picture], margin: int, farthest: tuple[float, float], skin: FloatArray | None
+) -> tuple[Picture, Picture, Picture, Picture, Picture]:
+    """What is above the upper border, `margin` rows of each of `parts`: of the picture, of the plate, of both its mattes, and of
+    where another person is.
+    """
+    picture, plate, _, cut, others = parts
     side, width = min(cut.shape), cut.shape[1]
     below = min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side))
     away = np.maximum(np.arange(margin, -below, -1), 0).astype(np.float32)
+    person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
+    wall = _shows_wall(picture, plate, person, side)
+    arcs, closed, shown = [], [], np.zeros((1, width), np.float32)
+    for arc in closing_arcs(cut, (farthest[0] * side, farthest[1] * side), wall):
+        closed.append(slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))))
+        if others[: round(_OTHERS_DEPTH * side), closed[-1]].mean() > _OTHERS:
+            shown[0, closed[-1]] = 1
+        else:
+            arcs.append(arc)
+    seen = (
+        plate + on_colours(blur(shown, _OTHERS_SOFT * side)) * (picture.astype(np.float32) - plate)
+        if shown.any()
+        else plate
+    )
     grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
     softer = _SOFTER * away**2 / (away + _SHARP * side)
-    strip = _blurred(_mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
+    strip = _blurred(_mirrored(np.asarray(seen, np.uint8), away, np.full(width, _DEPTH * side, np.float32)), softer)[
+        :margin
+    ]
     behind = np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
-    person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
-    wall = _shows_wall(picture, plate, person, side)
-    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), wall)
-    closed = [slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))) for arc in arcs]
     tips = _tips(touching(cut[0], wall, closed, side), margin, side)
     if tips.any():
         colours, share = _mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
@@ -131,12 +151,12 @@ def _above(
         chosen = (cover >= share)[-rows:, :, None]
         colours[-rows:] = np.where(chosen, border.beyond(arc, rows, skin), colours[-rows:])
         share = np.maximum(share, cover)
-    shown = background_share(behind, share)
+    front = background_share(behind, share)
     if share.any():
         colours = _blurred(colours, _PERSON_SOFTER * away[:margin])
-        front = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
-        shown = np.asarray(cv2.add(shown, front), np.uint8)
-    return shown, behind, share, share
+        own = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
+        front = np.asarray(cv2.add(front, own), np.uint8)
+    return front, behind, share, share, np.zeros_like(share)
 
 
 def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
