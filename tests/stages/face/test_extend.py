@@ -204,3 +204,5 @@ def test_another_persons_face_is_not_closed_as_if_it_were_the_persons() -> None:
     assert alone.cut[:, :70].any()
     assert not whole.cut[:, :80].any()
     assert np.abs(larger[110, 76:84].astype(int) - skin.astype(int)).max() < 12
+    # And it stays there when the person moves away from the border
+    assert np.abs(whole.plate[110, 80:84].astype(int) - skin.astype(int)).max() < 12

@@ -44,9 +44,9 @@ _SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.7, 0.02, 0.006, 8
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
 #: How far beyond the border hair goes on at most that only touches it, and sigma of what ends at one length; of the shorter side.
 _TIPS, _LOCK = 0.035, 0.006
-#: Part of what the border cuts, so far inside, that is another person's skin, from which it is no part of the person; sigma of
-#: where it ends; of the shorter side.
-_OTHERS, _OTHERS_DEPTH, _OTHERS_SOFT = 0.12, 0.04, 0.01
+#: Part of what the border cuts, so far inside, that is another person's skin, from which it is no part of the person; how far
+#: inside that is behind the person, too, and sigma of where it ends; of the shorter side.
+_OTHERS, _OTHERS_DEPTH, _OTHERS_BEHIND, _OTHERS_SOFT = 0.12, 0.04, 0.12, 0.01
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -93,7 +93,7 @@ def extend(
         others: where another person is seen, [height, width]: what is there goes on as the background does.
 
     Returns:
-        The larger picture and its matte. Inside, both are as they were.
+        The larger picture and its matte. Inside, both are as they were, but for the plate where others are.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
     beside = none if others is None else others.astype(np.uint8)
@@ -102,7 +102,7 @@ def extend(
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
             farthest = _ABOVE if turns == 0 else _ASIDE
-            added = _above(upright, margin, farthest, None if turns else skin)
+            upright[1], added = _above(upright, margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
     whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
@@ -110,9 +110,9 @@ def extend(
 
 def _above(
     parts: Sequence[Picture], margin: int, farthest: tuple[float, float], skin: FloatArray | None
-) -> tuple[Picture, Picture, Picture, Picture, Picture]:
-    """What is above the upper border, `margin` rows of each of `parts`: of the picture, of the plate, of both its mattes, and of
-    where another person is.
+) -> tuple[Picture, tuple[Picture, Picture, Picture, Picture, Picture]]:
+    """The plate, and what is above the upper border, `margin` rows of each of `parts`: of the picture, of the plate, of both its
+    mattes, and of where another person is. That person shows behind the person, too, who may move away from the border.
     """
     picture, plate, _, cut, others = parts
     side, width = min(cut.shape), cut.shape[1]
@@ -127,16 +127,13 @@ def _above(
             shown[0, closed[-1]] = 1
         else:
             arcs.append(arc)
-    seen = (
-        plate + on_colours(blur(shown, _OTHERS_SOFT * side)) * (picture.astype(np.float32) - plate)
-        if shown.any()
-        else plate
-    )
+    if shown.any():
+        near = smoothstep(1 - np.arange(len(plate), dtype=np.float32) / np.float32(_OTHERS_BEHIND * side))[:, None]
+        seen = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
+        plate = np.asarray(plate + seen * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
     grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
     softer = _SOFTER * away**2 / (away + _SHARP * side)
-    strip = _blurred(_mirrored(np.asarray(seen, np.uint8), away, np.full(width, _DEPTH * side, np.float32)), softer)[
-        :margin
-    ]
+    strip = _blurred(_mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
     behind = np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
@@ -156,7 +153,7 @@ def _above(
         colours = _blurred(colours, _PERSON_SOFTER * away[:margin])
         own = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
         front = np.asarray(cv2.add(front, own), np.uint8)
-    return front, behind, share, share, np.zeros_like(share)
+    return plate, (front, behind, share, share, np.zeros_like(share))
 
 
 def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
