@@ -151,11 +151,14 @@ class FigurePlanes:
         """
         whole = np.asarray(cv2.copyMakeBorder(samples, *margins[0], *margins[1], _OUTSIDE), np.uint8)
         for axis, (before, after) in enumerate(margins):
-            for beyond, edge in ((slice(0, before), 0), (slice(whole.shape[axis] - after, None), -1)):
-                strip = whole[beyond] if axis == 0 else whole[:, beyond]
-                alpha = np.take(self._plain[..., 3], edge, axis)[box[1 - axis]]
-                if not strip.size or alpha.min() == 255:
+            for count, edge in ((before, 0), (after, -1)):
+                if not count:
                     continue
+                alpha = (self._plain[edge, :, 3] if axis == 0 else self._plain[:, edge, 3])[box[1 - axis]]
+                if alpha.min() == 255:
+                    continue
+                beyond = slice(0, count) if edge == 0 else slice(-count, None)
+                strip = whole[beyond] if axis == 0 else whole[:, beyond]
                 line = cv2.resize(alpha[None], (samples.shape[1 - axis], 1), interpolation=cv2.INTER_NEAREST)[0]
                 share = np.pad(line, margins[1 - axis], mode="reflect").astype(np.float32) / 255
                 share = np.expand_dims(share, [axis, *range(2, strip.ndim)])
