@@ -69,6 +69,7 @@ class RunRequest(_Record):
         dir: the job's folder.
         manifest: the manifest as JSON; checked by the stage's run, so that a fault in it is an error of the job.
         still_s: seconds that each source file had been unchanged, by the copy's name.
+        by: user who handed it in; empty if it is not known.
     """
 
     op: Literal["run"] = "run"
@@ -78,6 +79,7 @@ class RunRequest(_Record):
     dir: Path
     manifest: Mapping[str, Any]
     still_s: Mapping[str, float] = {}
+    by: str = ""
 
 
 class PreloadRequest(_Record):

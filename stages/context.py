@@ -38,6 +38,7 @@ class Context:
             return where the engine belongs to another lane.
         report_model_loaded: reports the name of a model that was loaded, and the seconds that took.
         still_s: seconds since each source file had last changed when it was copied, by the copy's name; some are missing.
+        by: user who handed the job in; empty if it is not known.
         warnings: sentences for people, shown in the status of a finished job.
     """
 
@@ -52,6 +53,7 @@ class Context:
     report_model_loaded: Callable[[str, float], None] = _ignore
     use_engine: Callable[[str], None] = _ignore
     still_s: Mapping[str, float] = field(default_factory=dict)
+    by: str = ""
     warnings: list[str] = field(default_factory=list)
 
     def path(self, name: str) -> Path:

@@ -22,6 +22,7 @@ class FaceFacts(TypedDict):
         eyes: "open", "closed", or "unsure": not where a person's would be, or covered; only open eyes blink and look about.
         width, height: of the video, px.
         cautions: codes of what may spoil the video; `warnings` has their sentences.
+        profile, avatar: id and name of the avatar profile that the job uses or has made.
     """
 
     engine: str
@@ -34,6 +35,8 @@ class FaceFacts(TypedDict):
     width: int
     height: int
     cautions: list[str]
+    profile: NotRequired[str]
+    avatar: NotRequired[str]
 
 
 class SpeechFacts(TypedDict):

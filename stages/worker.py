@@ -154,6 +154,7 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     context = Context(
         job, request.name, directory, manifest, settings,
         progress, report_seconds_left, allow_seconds, report_model_loaded, choose, request.still_s,
+        by=request.by,
     )  # fmt: skip
     started = time.monotonic()
     module = importlib.import_module(f"stages.{stage}")

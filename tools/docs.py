@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Keys of a manifest in the order people ask for them. A key that is not here comes last.
 GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
-    "Who": ("image", "face"),
+    "Who": ("image", "avatar", "face"),
     "Look": (
         "quality",
         "format",
@@ -50,7 +50,8 @@ text: Hello from the shared folder.
 image: portrait.png
 ```
 
-Pictures and sounds lie next to the manifest (in the same folder or below it). Unknown keys are errors, and the message says
+Pictures and sounds lie next to the manifest (in the same folder or below it). A file `_defaults.yaml` in a folder of the inbox
+holds for all manifests there ([avatars.md](avatars.md#defaults-of-a-folder)). Unknown keys are errors, and the message says
 which key was probably meant. Anchors and aliases are not used. Check a file without handing it in: `avatar validate FILE`.
 Editors check while you type with [manifest.schema.json](manifest.schema.json):
 

@@ -42,6 +42,7 @@ MODULES = {
     "config": "daemon.cli.commands.config",
     "models": "daemon.cli.commands.models",
     "voice": "daemon.cli.commands.voice",
+    "avatar": "daemon.cli.commands.avatar",
     "spool": "daemon.cli.commands.spool",
 }
 

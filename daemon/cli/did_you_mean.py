@@ -22,6 +22,7 @@ _MEANT: dict[str, tuple[str, ...]] = {
     "resume": ("unpause",),
     "voice list": ("voices",),
     "voice clone": ("profile", "profiles"),
+    "avatar list": ("avatars", "portraits", "faces"),
     "models fetch": ("download", "install", "pull"),
     "validate": ("lint", "check", "verify"),
     "config": ("settings",),

@@ -22,7 +22,7 @@ from daemon.system import fs
 from daemon.system.permissions import make_folder
 
 #: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are leftovers of a crash.
-KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", "profiles", *STAGES, *RESTING}
+KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", "profiles", "avatars", *STAGES, *RESTING}
 KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json", "strays.json"}
 
 
@@ -70,7 +70,7 @@ class SpoolCheck:
         if not self._spool.root.is_dir():
             return
         for path in sorted(self._spool.root.iterdir()):
-            ours = (self._paths.cache, self._paths.models, self._paths.profiles)
+            ours = (self._paths.cache, self._paths.models, self._paths.profiles, self._paths.avatars)
             if path.name in KNOWN_AT_ROOT | KNOWN_FILES or path in ours:
                 continue
             if path.name.startswith(".") and path.suffix == ".tmp":

@@ -33,12 +33,17 @@ class Paths(Section):
         description="Voice profiles. They cannot be computed again: back them up. Unset: below the spool.",
     )
 
+    avatars: Folder = Field(
+        Path("spool/avatars"),
+        description="Avatar profiles. They cannot be computed again: back them up. Unset: below the spool.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _profiles_below_the_spool(cls, data: Any) -> Any:
-        """Put the profiles below the spool where only the spool is set: older configurations have no `profiles`."""
-        if isinstance(data, dict) and "profiles" not in data and isinstance(spool := data.get("spool"), str | Path):
-            return {**data, "profiles": Path(spool) / "profiles"}
+        """Put the profiles below the spool where only the spool is set: older configurations do not name their folders."""
+        if isinstance(data, dict) and isinstance(spool := data.get("spool"), str | Path):
+            return {**{key: Path(spool) / key for key in ("profiles", "avatars")}, **data}
         return data
 
     @model_validator(mode="after")

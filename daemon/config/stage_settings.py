@@ -43,6 +43,9 @@ class FaceStage(Section):
     max_side_px: int = Field(
         1080, ge=128, le=4096, description="Longest side of the video; larger pictures are scaled down."
     )
+    require_consent: bool = Field(
+        False, description="Avatar profiles can be created and used only with a recorded consent."
+    )
 
 
 class ExternalEngine(Section):

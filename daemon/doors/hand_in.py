@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import click
 import yaml
 
 from daemon.errors import AvatarError, JobError
-from daemon.intake.inbox_names import ignored
+from daemon.intake.inbox_names import ignored, is_defaults
+from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.outbox.names import clean_stem
@@ -67,13 +68,13 @@ def words_of(text: str) -> str:
         ) from exc
 
 
-def check(manifest: dict[str, Any]) -> Manifest:
-    """Return the manifest as the daemon would read it.
+def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:
+    """Return the manifest as the daemon would read it. `defaults`: those of its folder.
 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse_manifest(_dump(manifest))[0]
+    checked = parse_manifest(_dump(manifest), 1, defaults)[0]
     if isinstance(checked, JobError):
         raise checked
     return checked
@@ -86,9 +87,9 @@ def plain_name(name: str) -> str:
         click.BadParameter: naming one that can.
     """
     clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml"):
+    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
         raise click.BadParameter(
-            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$')!r} can", param_hint="--name"
+            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$_')!r} can", param_hint="--name"
         )
     return name
 

@@ -178,7 +178,8 @@ class Admission:
         with self.mount_guard.held():
             now = self.inbox.now
             waited = {drop.name for drop in drops if now - self._incomplete.get(drop.name, now) >= limit}
-            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited)
+            defaults = {drop.name: self._contents.defaults(drop.name) for drop in drops}
+            jobs = self.claims.take([(drop, self._id(drop)) for drop in drops], waited=waited, defaults=defaults)
         for drop in drops:
             self._turn.jobs += self._contents.jobs(drop.name)
             if drop.name in self.claims.refused:

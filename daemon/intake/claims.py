@@ -14,9 +14,10 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
@@ -25,7 +26,10 @@ from daemon.errors import AvatarError, JobError, MachineError, Postponed
 from daemon.intake.claim_folder import ClaimFolder
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import FairQueue, Turn, owner_lines
+from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defaults, to_bytes
 from daemon.intake.job_builder import WITHDRAWN, Claimed, JobBuilder, NextTurn
+from daemon.intake.scanner import MAX_DEPTH
+from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.queue.spool import Spool
@@ -40,6 +44,8 @@ log = structlog.get_logger()
 CANCELLED = "cancelled"
 #: In a claim whose manifest has waited in the inbox for as long as it may: what cannot be copied then fails at once.
 WAITED = "waited"
+#: In a claim: the files of folder defaults that held when the manifest was taken.
+DEFAULTS = "defaults"
 MAX_NAME_BYTES = 4096  # PATH_MAX
 #: A claim whose files cannot be copied is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
@@ -83,7 +89,12 @@ class Claims:
     # -- out of the inbox ----------------------------------------------------------------------------------------
 
     def take(
-        self, wanted: Sequence[tuple[Drop, str]], *, cancelled_by: str | None = None, waited: Set[str] = frozenset()
+        self,
+        wanted: Sequence[tuple[Drop, str]],
+        *,
+        cancelled_by: str | None = None,
+        waited: Set[str] = frozenset(),
+        defaults: Mapping[str, Sequence[DefaultsFile]] = MappingProxyType({}),
     ) -> list[Job]:
         """Claim drops, each under the id given with it, and make their jobs. What was exchanged meanwhile is left.
 
@@ -91,9 +102,12 @@ class Claims:
             cancelled_by: if given, each manifest becomes one job that is cancelled already, whatever is in it; who asked for
                 that, or empty if it is not known.
             waited: names of drops that have waited for as long as they may.
+            defaults: the files of folder defaults that hold for a drop, by its name. They are kept in the claim, so that a
+                change of them is for later drops only.
         """
         with self.folder.opened() as root:
             directories = [root / claim for _, claim in wanted]
+            written = [directory / "source" for directory in directories]
             for (drop, _), directory in zip(wanted, directories, strict=True):
                 self._make(directory)
                 # The name is noted before the rename, which takes it away.
@@ -102,7 +116,10 @@ class Claims:
                     fs.OPS.write(directory / CANCELLED, cancelled_by.encode(), sync=False)
                 if drop.name in waited:
                     fs.OPS.write(directory / WAITED, b"", sync=False)
-            fs.OPS.sync_all([*(directory / "source" for directory in directories), *directories, root])
+                if files := defaults.get(drop.name):
+                    fs.OPS.write(directory / DEFAULTS, to_bytes(files), sync=False)
+                    written.append(directory / DEFAULTS)
+            fs.OPS.sync_all([*written, *directories, root])
             claimed = [self._claim(drop, directory) for (drop, _), directory in zip(wanted, directories, strict=True)]
             taken = [directory for directory, done in zip(directories, claimed, strict=True) if done]
             if not taken:
@@ -254,7 +271,7 @@ class Claims:
         data, by = b"", ""
         try:
             data = read_manifest(directory, "manifest.yaml", self._settings.intake.max_manifest_bytes)
-            items = tuple(parse_untrusted(data, self._settings.intake.max_documents))
+            items = tuple(parse_untrusted(data, self._settings.intake.max_documents, self._defaults(directory)))
         except Postponed as exc:
             if not (last or cancelled):
                 raise
@@ -268,6 +285,24 @@ class Claims:
             with contextlib.suppress(AvatarError, UnicodeDecodeError):
                 by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
         return Claimed(directory.name, source, data, items, last, by, _owner(directory / "manifest.yaml"))
+
+    def _defaults(self, directory: Path) -> list[FolderDefaults]:
+        """Return the folder defaults that are kept in a claim.
+
+        Raises:
+            JobError: `defaults-wrong`.
+            Postponed: they cannot be read now.
+        """
+        if not os.path.lexists(directory / DEFAULTS):
+            return []
+        limit = self._settings.intake.max_manifest_bytes
+        try:
+            files = from_bytes(read_manifest(directory, DEFAULTS, (limit * 2 + MAX_NAME_BYTES) * (MAX_DEPTH + 1) * 2))
+        except ValueError as exc:
+            raise JobError(
+                "defaults-wrong", "The copy of the folder's defaults is damaged.", "Drop the manifest again."
+            ) from exc
+        return parsed_defaults(files)
 
     def _is_last_try(self, claim: str) -> bool:
         """Return whether a claim has waited for its files for as long as a manifest may."""

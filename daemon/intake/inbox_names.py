@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 MANIFESTS = (".yaml", ".yml")
+#: Names of the file that holds the defaults of the manifests in its folder and below, in small letters.
+DEFAULTS = tuple(f"_defaults{ending}" for ending in MANIFESTS)
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
 REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
 #: Names that programs give to what they have not finished writing.
@@ -25,6 +27,11 @@ _PATTERNS = (
     r"\.conflict\.[^.]+$",  # Resilio Sync
 )
 _CONFLICT = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.IGNORECASE)
+
+
+def is_defaults(name: str) -> bool:
+    """Return whether a file holds the defaults of its folder, and so is no job itself."""
+    return name.lower() in DEFAULTS
 
 
 def ignored(name: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.events import Events
+from daemon.intake.avatar_copies import AvatarCopies
 from daemon.intake.companion_files import CompanionFiles
 from daemon.intake.companion_names import Spelled, opened_companion
 from daemon.intake.drop import Look
@@ -148,6 +149,7 @@ class JobBuilder:
         self._ready_queue = ready_queue
         self._events = events
         self._companion_files = CompanionFiles()
+        self._avatars = AvatarCopies(settings, self._companion_files, self._begin_copy)
         self._turn = Turn(clock)
         #: How many jobs of a claim are in the spool, where the rest is left for later turns.
         self._made: dict[str, int] = {}
@@ -204,13 +206,14 @@ class JobBuilder:
             job.stages = item.kind_of_job.stages
             job.stage = job.stages[0]
             job.priority = item.priority
+            job.facts.defaults = [printable(path) for path in item.defaults]
         return _Build(job, item, claimed, wanted=job.name)
 
     def _size(self, claimed: Claimed) -> int:
         """Return bytes of the files that a manifest names, each counted once."""
         manifests = [item for item in claimed.items if isinstance(item, Manifest)]
         folder = os.path.dirname(claimed.source)
-        names = {os.path.join(folder, name) for manifest in manifests for name in manifest.files()}
+        names = {path for manifest in manifests for path in manifest.companion_paths(folder).values()}
         return sum(self._facts().size(self._facts().spelled(name).name) for name in names)
 
     def _is_due(self, build: _Build) -> bool:
@@ -277,6 +280,7 @@ class JobBuilder:
             if spoken := bytes_while_spoken(build.item):
                 check_room(self._settings, f"The speech of {told}", spoken)
             copies = self._copy_companions(build, build.item, building)
+            copies += self._avatars.copy_profile(build.job, build.item, building)
         except (JobError, Postponed) as exc:
             if isinstance(exc, Postponed) and not build.claimed.last:
                 raise
@@ -338,9 +342,9 @@ class JobBuilder:
         """Copy the files the job names, so that exchanging them later cannot change a job that was accepted."""
         copies = []
         folder = os.path.dirname(build.claimed.source)
-        for field, name in manifest.companions().items():
-            target = copy_name(field)
-            found = self._facts().spelled(os.path.join(folder, name))
+        for field, path in manifest.companion_paths(folder).items():
+            target, name = copy_name(field), os.path.basename(path)
+            found = self._facts().spelled(path)
             path = found.name
             if found.warning:
                 build.job.manifest_warnings.append(f"{field}: {found.warning}")

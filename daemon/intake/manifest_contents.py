@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError, Postponed
 from daemon.intake.drop import Drop, Look
+from daemon.intake.folder_defaults import DefaultsFile, folders_above, parsed_defaults, read_defaults_file
 from daemon.intake.job_builder import JOB_BYTES
 from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
@@ -16,12 +17,16 @@ from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import bytes_while_spoken, check_text_length
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 
+#: Most files of defaults that are kept in memory.
+KEPT_DEFAULTS = 1000
+
 
 class Contents(NamedTuple):
     """What was read of a manifest that waits: its files, by their path below the inbox, and the first result name it asks for.
 
     `jobs`: number of its documents. `spoken`: what the longest of its texts takes on the spool's disk while it is spoken, bytes.
-    `held`: it could not be read, since somebody holds it.
+    `held`: it could not be read, since somebody holds it. `defaults`: the files of defaults that hold for it; `defaults_looks`:
+    what these looked like.
     """
 
     look: Look
@@ -30,6 +35,8 @@ class Contents(NamedTuple):
     jobs: int
     spoken: int = 0
     held: str = ""
+    defaults: tuple[DefaultsFile, ...] = ()
+    defaults_looks: tuple[Look | None, ...] = ()
 
 
 class ManifestContents:
@@ -45,6 +52,8 @@ class ManifestContents:
         self._inbox = inbox
         self._results = results
         self._known: dict[str, Contents] = {}
+        #: Files of defaults by their path, as they were last read, and what they looked like then.
+        self._defaults_read: dict[str, tuple[Look | None, DefaultsFile]] = {}
 
     def forget(self, name: str) -> None:
         """Forget a manifest; `name`: its path below the inbox."""
@@ -74,21 +83,33 @@ class ManifestContents:
     def of(self, drop: Drop) -> Contents:
         """Return what a manifest that still lies in the inbox asks for; it is read once as long as it does not change."""
         known = self._known.get(drop.name)
-        if known is None or not self.is_read(drop) or known.held:
+        inbox = self._inbox()
+        paths = [path for folder in folders_above(drop.name) for path in sorted(inbox.defaults.get(folder, ()))]
+        if unsettled := [path for path in paths if not inbox.still(path)]:
+            return Contents(drop.look, unsettled, "", 1)  # the manifest's own files follow when these have settled
+        looks = tuple(inbox.last_look(path) for path in paths)
+        if known is None or not self.is_read(drop) or known.held or known.defaults_looks != looks:
+            defaults: tuple[DefaultsFile, ...] = ()
             try:
-                documents = self._documents(drop)
+                for path in paths:
+                    defaults += (self._defaults(path),)
+                documents = self._documents(drop, defaults)
             except Postponed as exc:
-                known = Contents(drop.look, [], "", 0, held=str(exc))
+                if len(defaults) < len(paths):  # a manifest that is taken all the same must not do without them
+                    error = JobError(exc.code, exc.message, exc.hint)
+                    defaults += (DefaultsFile(paths[len(defaults)], error=error),)
+                known = Contents(drop.look, [], "", 0, held=str(exc), defaults=defaults)
             else:
                 base = os.path.dirname(drop.name)
                 manifests = [document for document in documents if isinstance(document, Manifest)]
                 able = [
                     manifest for manifest in manifests if self._is_short_enough(manifest)
                 ]  # the others fail at once
-                files = dict.fromkeys(os.path.join(base, name) for manifest in able for name in manifest.files())
+                files = dict.fromkeys(path for manifest in able for path in manifest.companion_paths(base).values())
                 spoken = max(map(bytes_while_spoken, able), default=0)  # one text is spoken after the other
                 outputs = [manifest.output for manifest in manifests if manifest.output]
                 known = Contents(drop.look, list(files), next(iter(outputs), drop.stem), max(1, len(documents)), spoken)
+                known = known._replace(defaults=defaults, defaults_looks=looks)
                 self._results.expect(drop.name, [drop.stem, *outputs])
             self._known[drop.name] = known
         return known
@@ -100,12 +121,35 @@ class ManifestContents:
             return False
         return True
 
-    def _documents(self, drop: Drop) -> list[Manifest | JobError]:
+    def defaults(self, name: str) -> tuple[DefaultsFile, ...]:
+        """Return the files of defaults that hold for a manifest, as they were when it was read."""
+        return self._known[name].defaults if name in self._known else ()
+
+    def _defaults(self, path: str) -> DefaultsFile:
+        """Read a file of defaults, once as long as it does not change.
+
+        Raises:
+            Postponed: it changes, or somebody holds it.
+        """
+        look = self._inbox().last_look(path)
+        known = self._defaults_read.get(path)
+        if known is None or known[0] != look:
+            root, limit = self._settings.paths.inbox, self._settings.intake.max_manifest_bytes
+            file = read_defaults_file(root, path, limit)
+            if self._inbox().at(path) != look:
+                raise Postponed("file-changing", f"{path} is written to again.", "Close the program that writes it.")
+            if len(self._defaults_read) >= KEPT_DEFAULTS:
+                self._defaults_read.clear()
+            known = self._defaults_read[path] = look, file
+        return known[1]
+
+    def _documents(self, drop: Drop, defaults: Sequence[DefaultsFile]) -> list[Manifest | JobError]:
         limits = self._settings.intake
         try:
+            parsed = parsed_defaults(defaults)
             data = read_manifest(self._settings.paths.inbox, drop.name, limits.max_manifest_bytes)
         except Postponed:
             raise
         except (AvatarError, OSError):
             return []
-        return parse_untrusted(data, limits.max_documents)
+        return parse_untrusted(data, limits.max_documents, parsed)

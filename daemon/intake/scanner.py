@@ -22,7 +22,7 @@ from daemon.config import Settings
 from daemon.intake.companion_names import CompanionNames, Spelled
 from daemon.intake.drop import Drop, Look
 from daemon.intake.file_writers import FileWriters, Heard, Writing
-from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, is_passed_over
+from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, is_defaults, is_passed_over
 from daemon.system.safe_open import open_below, opened_root
 from daemon.system.writers import is_written_below
 
@@ -65,6 +65,8 @@ class InboxScanner:
         self.requests: list[str] = []
         #: Other files found by the last look, by their path below the inbox.
         self.others: list[str] = []
+        #: Files of defaults found by the last look, by folder; both by their path below the inbox.
+        self.defaults: dict[str, list[str]] = {}
         #: Folders that were not looked into because they lie too deep.
         self.too_deep: set[str] = set()
         #: Names that were looked up since the last look.
@@ -85,6 +87,7 @@ class InboxScanner:
         drops: list[Drop] = []
         requests: list[str] = []
         others: list[str] = []
+        defaults: dict[str, list[str]] = {}
         self.too_deep, self._names = set(), CompanionNames(self.root)
         closed: dict[str, str] = {}
         self.folders = []
@@ -94,6 +97,8 @@ class InboxScanner:
                 seen[name] = self._note(root, name, look, before.get(name))
                 if is_conflict_copy(os.path.basename(name)):
                     others.append(name)
+                elif is_defaults(os.path.basename(name)):
+                    defaults.setdefault(os.path.dirname(name), []).append(name)
                 elif name.lower().endswith(MANIFESTS):
                     drops.append(Drop(name, look, self._seconds_left(seen[name]) <= 0))
                 elif name.lower().endswith(REQUEST_ENDINGS):
@@ -105,7 +110,7 @@ class InboxScanner:
                     seen[name] = self._note(root, name, look_again, before.get(name))
         finally:
             os.close(root)
-        self.others = others
+        self.others, self.defaults = others, defaults
         self._seen, self.requests, self._asked, self._absent = seen, requests, set(), set()
         self._writers.keep(set(seen))
         self._log_closed(closed)

@@ -45,6 +45,7 @@ class JobFacts:
         path: of a manifest that waits, below the inbox.
         missing: what a manifest waits for.
         waits_since: since when a manifest waits.
+        defaults: the files of folder defaults that were applied to the manifest, by their path below the inbox, the nearest last.
     """
 
     stages: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class JobFacts:
     path: str | None = None
     missing: list[str] = field(default_factory=list)
     waits_since: WaitStart | None = None
+    defaults: list[str] = field(default_factory=list)
 
     def of(self, stage: str) -> Mapping[str, Any]:
         """Return what a stage reported; empty until it has finished."""
@@ -64,6 +66,7 @@ class JobFacts:
             "sources": {name: dataclasses.asdict(source) for name, source in self.sources.items()},
             "path": self.path,
             "missing": self.missing,
+            "defaults": self.defaults,
             "waits_since": dataclasses.asdict(self.waits_since) if self.waits_since else None,
         }
         restart = {} if self.restart is None else {"restart": self.restart or True}
@@ -89,6 +92,7 @@ class JobFacts:
                 restart=None if not restart else list(map(str, restart)) if isinstance(restart, list) else [],
                 path=data.get("path"),
                 missing=list(map(str, data.get("missing", ()))),
+                defaults=list(map(str, data.get("defaults", ()))),
                 waits_since=WaitStart(str(since["boot"]), float(since["at"])) if since else None,
             )
         except (AttributeError, KeyError, TypeError) as exc:

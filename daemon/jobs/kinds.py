@@ -27,6 +27,8 @@ class Kind:
         needs: keys that its manifest must give.
         refuses: keys that its manifest may not give; checked first.
         makes_profile: its tts stage creates a voice profile from the recording, and no speech.
+        makes_avatar: its face stage keeps the portrait as an avatar profile.
+        keeps: keys that its result takes over, beside those that its stages use.
     """
 
     name: str
@@ -36,11 +38,18 @@ class Kind:
     needs: tuple[Need, ...]
     refuses: tuple[Refusal, ...] = ()
     makes_profile: bool = False
+    makes_avatar: bool = False
+    keeps: tuple[str, ...] = ()
 
     @property
     def draws(self) -> bool:
-        """Whether jobs of this kind draw a video, and so need a background and an animated portrait."""
+        """Whether jobs of this kind draw a video."""
         return "encode" in self.stages
+
+    @property
+    def animates(self) -> bool:
+        """Whether jobs of this kind need a portrait that is ready to be animated, with its rig and its background."""
+        return self.draws or self.makes_avatar
 
     def refused(self, given: Callable[[str], bool]) -> Refusal | None:
         """Return the first refusal of which every key is given; None if there is none. `given`: whether a key is given."""
@@ -52,6 +61,10 @@ class Kind:
 
 
 _IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")
+_PORTRAIT: Need = (
+    ("image", "avatar"),
+    "`image` is missing: name a picture file next to the manifest (or an avatar profile with `avatar`)",
+)
 _SPEECH: Need = (
     ("text", "audio"),
     "`text` is missing: write what the voice should say (or name a sound file with `audio`)",
@@ -59,8 +72,10 @@ _SPEECH: Need = (
 _RECORDING: Need = (("audio",), "`audio` is missing: name a recording of one person speaking, next to the manifest")
 _NO_PROFILE: Refusal = (
     ("profile",),
-    "`profile` is given, but only a job of `kind: voice` makes one; to speak with one, use `voice`",
+    "`profile` is given, but only a job of `kind: voice` or `avatar` makes one; to use one, write `voice` or `avatar`",
 )
+_ONE_PORTRAIT: Refusal = (("image", "avatar"), "`image` and `avatar` are both given: keep one")
+_NO_AVATAR: Refusal = (("avatar",), "`avatar` is given, but a job of `kind: avatar` makes one, from `image`: remove it")
 _NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
 _ONE_SHAPE: Refusal = (("size", "aspect"), "`size` and `aspect` are both given: keep one")
 
@@ -73,11 +88,12 @@ _VIDEO_RESULTS = (
 _SPEECH_RESULTS = (("speech.wav", ".wav"),)
 _DETECT_RESULTS = (("face.json", ".face.json"),)
 _VOICE_RESULTS = (("profile.json", ".voice.json"),)
+_AVATAR_RESULTS = (("contact.jpg", ".avatar.jpg"), ("avatar-profile.json", ".avatar.json"))
 
 TABLE: Final[tuple[Kind, ...]] = (
     Kind(
-        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _IMAGE),
-        (_NO_PROFILE, _ONE_SHAPE),
+        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _PORTRAIT),
+        (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
     Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,)),
     Kind(
@@ -86,6 +102,11 @@ TABLE: Final[tuple[Kind, ...]] = (
     Kind(
         "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
         (_RECORDING,), (_NO_TEXT,), makes_profile=True,
+    ),
+    Kind(
+        "avatar", "a portrait (`image`) with its framing, voice, background and motion, kept as a profile for videos",
+        ("face", DELIVER), _AVATAR_RESULTS, (_IMAGE,), (_NO_AVATAR, _ONE_SHAPE), makes_avatar=True,
+        keeps=("voice", "background", "motion", "title"),
     ),
 )  # fmt: skip
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}

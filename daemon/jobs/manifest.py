@@ -7,7 +7,8 @@ docs/manifest.md (`tools/docs.py`).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
@@ -20,6 +21,7 @@ from daemon.jobs.manifest_values import (
     BACKGROUNDS,
     FRAME_RATES,
     Aspect,
+    AvatarName,
     Background,
     CheckedLexicon,
     FaceChoice,
@@ -63,17 +65,20 @@ class Motion(_Strict):
     )
 
 
-class VoiceProfile(_Strict):
-    """The voice profile that a job of `kind: voice` creates from the recording `audio` in the language `language`."""
+class NewProfile(_Strict):
+    """The profile that a job makes: of a voice from `audio` (`kind: voice`), of a portrait from `image` (`kind: avatar`)."""
 
     name: str | None = Field(
-        None, min_length=1, max_length=60, description="What the voice is called; default: the manifest's own name."
+        None,
+        min_length=1,
+        max_length=60,
+        description="What the voice or avatar is called; default: the name of the result.",
     )
     consent: str | None = Field(
-        None, max_length=500, description="Who agreed that this voice is copied, when, and on what basis."
+        None, max_length=500, description="Who agreed that this voice or portrait is kept, when, and on what basis."
     )
     expires: datetime.date | None = Field(
-        None, description="Last day on which it may be spoken with, as YYYY-MM-DD; default: no end."
+        None, description="Last day on which it may be used, as YYYY-MM-DD; default: no end."
     )
 
 
@@ -125,6 +130,11 @@ class Manifest(_Strict):
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
     )
+    avatar: Annotated[AvatarName, Field(min_length=1, max_length=100)] | None = Field(
+        None,
+        description="In place of `image`: an avatar profile, by name or id (docs/avatars.md). What it says of voice, background, "
+        "motion and framing holds where the manifest does not say it.",
+    )
     face: FaceChoice = Field(
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
@@ -156,7 +166,9 @@ class Manifest(_Strict):
         "hair stays whole; else the picture is continued beyond its borders. Where `background` replaces the picture's own, pad "
         "and blur add no borders: they continue what the picture's edge cuts off the person.",
     )
-    profile: VoiceProfile | None = Field(None, description="For `kind: voice`: its name, consent and expiry.")
+    profile: NewProfile | None = Field(
+        None, description="For `kind: voice` and `kind: avatar`: name, consent and expiry of the profile."
+    )
     background: Annotated[Background, _BACKGROUND_FILE] = Field(
         "keep",
         description="What is behind the person: keep, blur, green, transparent (WebM or MOV with alpha), a colour such as "
@@ -186,6 +198,8 @@ class Manifest(_Strict):
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Copied into the status file untouched.")
 
     _warnings: tuple[str, ...] = PrivateAttr(())
+    _folders: dict[str, str] = PrivateAttr(default_factory=dict)
+    _defaults: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
@@ -218,6 +232,22 @@ class Manifest(_Strict):
         return copy
 
     @property
+    def defaults(self) -> tuple[str, ...]:
+        """The files of folder defaults that were applied, by their path below the inbox; not stored with the manifest."""
+        return self._defaults
+
+    def with_defaults(self, files: Iterable[str], folders: Mapping[str, str]) -> Self:
+        """Return the same manifest with a note of the defaults in it.
+
+        Args:
+            files: the files of defaults, by their path below the inbox.
+            folders: key → folder below the inbox in which the file that it names is found, for keys from such a file.
+        """
+        copy = self.model_copy()
+        copy._defaults, copy._folders = tuple(files), dict(folders)
+        return copy
+
+    @property
     def kind_of_job(self) -> Kind:
         """The table entry of its kind."""
         return KINDS[self.kind]
@@ -236,16 +266,20 @@ class Manifest(_Strict):
     def background_file(self) -> str | None:
         """Name of the picture that replaces the background; None if the background is no picture."""
         no_file = self.background in BACKGROUNDS or self.background.startswith("#")
-        return self.background if self.kind_of_job.draws and not no_file else None
+        return self.background if self.kind_of_job.animates and not no_file else None
 
     def companions(self) -> dict[str, str]:
         """Return the files that this job needs beside its manifest: key → file name."""
         given = ((key, mark, getattr(self, key)) for key, mark in COMPANIONS.items())
         return {key: value for key, mark, value in given if value is not None and mark.is_file(value, self)}
 
-    def files(self) -> list[str]:
-        """Return the names of the files that this job needs beside its manifest."""
-        return list(self.companions().values())
+    def companion_paths(self, folder: str) -> dict[str, str]:
+        """Return the paths of the files that this job needs, below the inbox: key → path.
+
+        Args:
+            folder: in which the manifest lies, below the inbox. A file that folder defaults name lies beside these.
+        """
+        return {key: os.path.join(self._folders.get(key, folder), name) for key, name in self.companions().items()}
 
 
 #: Keys that name files, in the order of the model.
@@ -258,7 +292,7 @@ COMPANIONS: dict[str, Companion] = {
 
 
 #: Keys whose value is a mapping with its own keys, or a list of such mappings.
-GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "expressions": Expression, "profile": VoiceProfile}
+GROUPS: dict[str, type[_Strict]] = {"motion": Motion, "expressions": Expression, "profile": NewProfile}
 
 
 #: Keys of the groups that are single mappings, with their group, such as "motion.blink".

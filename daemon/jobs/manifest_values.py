@@ -130,6 +130,13 @@ def _text(value: object) -> object:
     return value
 
 
+def _avatar(value: object) -> str:
+    text = str(value).strip()
+    if text.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".tif", ".tiff", ".bmp", ".gif")):
+        raise ValueError(f"is the name of an avatar profile; for a picture file write `image: {text}`")
+    return text
+
+
 def _title(value: object) -> str:
     text = str(value).strip()
     if not text or not text.isprintable():
@@ -188,6 +195,7 @@ FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str
 Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]
 Background = Annotated[str, BeforeValidator(_background, json_schema_input_type=str)]
 OutputName = Annotated[str, BeforeValidator(_output_name, json_schema_input_type=str)]
+AvatarName = Annotated[str, BeforeValidator(_avatar, json_schema_input_type=str)]
 Title = Annotated[str, BeforeValidator(_title, json_schema_input_type=str)]
 Words = Annotated[str, BeforeValidator(_text)]
 Priority = Annotated[int, BeforeValidator(_priority, json_schema_input_type=int | Literal["low", "normal", "high"])]

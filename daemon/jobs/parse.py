@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
+from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.key_names import meant_key, what_instead
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Manifest
 from daemon.jobs.unused_keys import unused_keys
@@ -34,8 +38,14 @@ _SENTENCE_END = re.compile(r"(?<=\.) ")
 _NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
 
 
-def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | JobError]:
+def parse_manifest(
+    data: bytes, max_documents: int = 1000, defaults: Sequence[FolderDefaults] = ()
+) -> list[Manifest | JobError]:
     """Parse a manifest file; returns one entry for each document: the manifest, or the error if it is invalid.
+
+    Args:
+        max_documents: most documents in it.
+        defaults: those of its folder and of the folders above, the nearest last.
 
     Raises:
         JobError: the file as a whole is not readable as YAML, is empty, or has too many documents.
@@ -54,7 +64,57 @@ def parse_manifest(data: bytes, max_documents: int = 1000) -> list[Manifest | Jo
             f"The manifest holds {len(documents)} documents; {max_documents} are allowed.",
             "Split the file.",
         )
-    return [document if isinstance(document, JobError) else _validate(document) for document in documents]
+    return [document if isinstance(document, JobError) else _validate(document, defaults) for document in documents]
+
+
+@functools.lru_cache(maxsize=64)
+def parse_defaults(path: str, data: bytes) -> FolderDefaults:
+    """Parse a file of folder defaults: a part of a manifest, whose values are checked as a manifest's are.
+
+    Args:
+        path: of the file, below the inbox.
+        data: its content.
+
+    Raises:
+        JobError: `defaults-wrong`, with file, line and column.
+    """
+    try:
+        return FolderDefaults(path, _default_values(decode(data)))
+    except JobError as exc:
+        raise defaults_error(path, exc) from exc
+
+
+def defaults_error(path: str, error: JobError) -> JobError:
+    """Return the error of a manifest whose folder has defaults that cannot be used. `path`: of their file, below the inbox."""
+    what = error.message.replace("The manifest", "The file")
+    return JobError("defaults-wrong", f"The folder's defaults in {path} cannot be used. {what}", error.hint)
+
+
+def _default_values(text: str) -> dict[str, Any]:
+    documents = [
+        document
+        for document in yaml_positions.load_documents(text, Manifest.model_fields)
+        if isinstance(document, JobError) or document.value is not None
+    ]
+    if not documents:
+        return {}
+    document = documents[0]
+    if isinstance(document, JobError):
+        raise document
+    if len(documents) > 1:
+        raise JobError("manifest-invalid", "The file has several documents.", "Write one set of defaults, without ---.")
+    given = _given(document)
+    if isinstance(given, JobError):
+        raise given
+    try:
+        Manifest.model_validate(given)
+    except ValidationError as exc:
+        # What a kind of job needs is for the manifests to give.
+        if errors := [error for error in exc.errors(include_url=False) if error["loc"]]:
+            raise _error_of_document(errors, document) from exc
+    if lost := _lost_words(document):
+        raise JobError("manifest-invalid", lost[0], "")
+    return given
 
 
 def decode(data: bytes) -> str:
@@ -75,7 +135,28 @@ def decode(data: bytes) -> str:
         raise JobError("manifest-not-text", f"The manifest is not UTF-8 text at line {line}.", _PLAIN_TEXT) from exc
 
 
-def _validate(document: YamlDocument) -> Manifest | JobError:
+def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -> Manifest | JobError:
+    given = _given(document)
+    if isinstance(given, JobError):
+        return given
+    merged, folders = given, dict[str, str]()
+    for one in reversed(defaults):
+        before, merged = merged.keys(), merge_values(merged, one.values)
+        folders |= dict.fromkeys(merged.keys() - before, os.path.dirname(one.path))
+    lost = _lost_words(document)
+    try:
+        manifest = Manifest.model_validate(merged)
+    except ValidationError as exc:
+        error = _error_of_document(exc.errors(include_url=False), document)
+        if defaults:
+            lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
+        return JobError(error.code, " ".join([error.message, *lost]), error.hint) if lost else error
+    manifest = manifest.with_defaults((one.path for one in defaults), folders)
+    return manifest.with_warnings([*lost, *unused_keys(given, manifest)])
+
+
+def _given(document: YamlDocument) -> dict[str, Any] | JobError:
+    """Return the values that a document gives, by key; the error if it is no mapping, or a key has another form of value."""
     value = document.value
     if isinstance(value, list):
         place = document.mark(())
@@ -97,13 +178,7 @@ def _validate(document: YamlDocument) -> Manifest | JobError:
     if key := lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, _COLLECTIONS):
         what = f"`{key}` must be one value, not a list or keys of its own ({document.mark((key,))})."
         return JobError("manifest-invalid", what, _hint((key,)))
-    lost = _lost_words(document)
-    try:
-        manifest = Manifest.model_validate(given)
-    except ValidationError as exc:
-        error = _error_of_document(exc.errors(include_url=False), document)
-        return JobError(error.code, " ".join([error.message, *lost]), error.hint) if lost else error
-    return manifest.with_warnings([*lost, *unused_keys(given, manifest)])
+    return given
 
 
 def _lost_words(document: YamlDocument) -> list[str]:

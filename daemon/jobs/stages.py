@@ -54,7 +54,7 @@ TABLE: Final[tuple[StageRow, ...]] = (
     StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),
     StageRow(
         "encode", ("cpu",), 1.0, 0.7, "video", "long",
-        uses=("quality", "format", "codec", "fps", "background", "captions", "title"),
+        uses=("quality", "format", "codec", "fps", "background", "captions", "title", "avatar"),
     ),
     StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
 )  # fmt: skip

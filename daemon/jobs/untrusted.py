@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from daemon.errors import JobError, escape_unprintable
+from daemon.jobs.defaults import FolderDefaults
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.parse import parse_manifest
 from daemon.system.safe_open import explain_open_error, open_inside
@@ -36,10 +38,12 @@ def read_manifest(root: Path, name: str, limit: int) -> bytes:
     return data
 
 
-def parse_untrusted(data: bytes, max_documents: int) -> list[Manifest | JobError]:
+def parse_untrusted(
+    data: bytes, max_documents: int, defaults: Sequence[FolderDefaults] = ()
+) -> list[Manifest | JobError]:
     """Parse a manifest file as `parse_manifest` does; returns one error instead of raising if it is unreadable."""
     try:
-        return parse_manifest(data, max_documents)
+        return parse_manifest(data, max_documents, defaults)
     except JobError as exc:
         return [exc]
     except Exception as exc:  # no input may stop the daemon, even if it triggers a bug

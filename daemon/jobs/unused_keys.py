@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.jobs.kinds import Kind
-from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import BY_NAME, TABLE, VOICE_KEYS
 from daemon.jobs.video_files import VIDEO_ENDINGS
+
+if TYPE_CHECKING:
+    from daemon.jobs.manifest import Manifest
 
 #: Endings of files that are not made.
 _OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".mp3", ".yaml", ".yml", ".json")
@@ -19,6 +21,7 @@ def keys_without_use(kind: Kind) -> list[str]:
     used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
     if kind.makes_profile:
         used -= set(VOICE_KEYS)
+    used |= set(kind.keeps)
     # What shapes the result comes first, as people look for that.
     return [key for key in dict.fromkeys(key for row in reversed(TABLE) for key in row.uses) if key not in used]
 
@@ -27,7 +30,7 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     """Return a sentence for each key that is given and does nothing in this job, and what was done with it.
 
     Args:
-        given: the values as written.
+        given: the values as written in the manifest itself: the defaults of a folder are meant for jobs of all kinds.
         manifest: what was read from them.
     """
     kind = manifest.kind_of_job

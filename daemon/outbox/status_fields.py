@@ -134,5 +134,11 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
     StatusField("timings.STAGE.wait", "number", "with `timings`", "Seconds in the queue of this stage."),
     StatusField("timings.STAGE.run", "number", "with `timings`", "Seconds of work in this stage."),
     StatusField("attempts", "keys by stage", _RETRIED, "Number of starts of a stage."),
+    StatusField(
+        "defaults",
+        "list of texts",
+        "if a folder's `_defaults.yaml` was applied",
+        "Paths of these files below the inbox, the nearest to the manifest last.",
+    ),
     StatusField("metadata", "keys and values", "if the manifest has it", "`metadata` of the manifest, untouched."),
 )

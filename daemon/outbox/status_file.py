@@ -90,6 +90,7 @@ def status_of(
         "stages": {name: facts for name, facts in job.facts.stages.items() if name != DELIVER},
         "timings": {stage: {k: round(v, 3) for k, v in t.items()} for stage, t in job.timings.items()},
         "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
+        "defaults": job.facts.defaults,
         "metadata": job.manifest.get("metadata"),
     }
     return status | {key: value for key, value in optional.items() if value}

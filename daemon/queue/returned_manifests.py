@@ -37,12 +37,13 @@ _LINE = re.compile(r"\bline (\d+)\b")
 _SEPARATOR = re.compile(r"---\s*(#.*)?")
 
 
-def with_error(data: bytes, document: int, error: str) -> bytes | None:
+def with_error(data: bytes, document: int, error: str, *, of_manifest: bool = True) -> bytes | None:
     """Return one document of a manifest file with an error as a comment above the line that it names.
 
     Args:
         document: its number, from 0.
         error: message and hint; its "line N" counts the lines of the whole file.
+        of_manifest: whether that is this file; else the comment goes to its top.
 
     Returns:
         None where the file is no text, or has no such document.
@@ -58,7 +59,7 @@ def with_error(data: bytes, document: int, error: str) -> bytes | None:
     lines = part.split("\n")
     first = next(number for number, line in enumerate(lines) if line.strip())
     first += _SEPARATOR.fullmatch(lines[first]) is not None
-    found = _LINE.search(error)
+    found = _LINE.search(error) if of_manifest else None
     at = min(max(first, int(found[1]) - 1 - before if found else first), len(lines) - 1)
     # A comment inside a text would be spoken: it goes above the key that the line belongs to.
     while at > first and (not lines[at].strip() or lines[at][0] in " \t-]}"):
@@ -125,7 +126,8 @@ class ManifestReturner(Subscriber):
             # The jobs of one file share its copy by hard links.
             with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
                 data = copy.read(MAX_BYTES + 1)
-            marked = with_error(data, job.document, error) if len(data) <= MAX_BYTES else None
+            own = why.get("code") != "defaults-wrong"  # that is in another file
+            marked = with_error(data, job.document, error, of_manifest=own) if len(data) <= MAX_BYTES else None
             if marked is not None:
                 file = self._present(job, marked) or self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:

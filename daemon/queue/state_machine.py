@@ -332,7 +332,7 @@ class StateMachine:
                 source = job.facts.sources[target]
                 source.file, source.still_s = list(key), round(check.still_s[target], 1)
         await self._durable.retry(lambda: remove_bulky_files(directory, KEPT_FAILED))
-        job.facts = JobFacts(sources=job.facts.sources)
+        job.facts = JobFacts(sources=job.facts.sources, defaults=job.facts.defaults)
         job.attempts, job.stage = {}, job.stages[0]
         log.info("job begins anew", job_id=job.id, why="a file that it names went on being written")
         await self.enqueue(job, directory)

@@ -228,6 +228,7 @@ class Lane:
                     dir=directory,
                     manifest=job.manifest,
                     still_s={name: source.still_s for name, source in job.facts.sources.items()},
+                    by=job.by,
                 ),
                 stage_timeout_s(job, ticket.stage, directory, self.state_machine.settings.lanes.timeout),
                 lambda value: self.state_machine.events.stage_progress(job, ticket.stage, value),

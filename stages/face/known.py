@@ -66,7 +66,7 @@ def key_of(picture: Path, options: PictureOptions) -> str:
     """Compute the key of a picture's result: hexadecimal, 64 characters."""
     with picture.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    chosen = asdict(options) | {"limits": options.limits.model_dump()}
+    chosen = asdict(options) | {"limits": options.limits.model_dump(exclude={"require_consent"})}
     return hashlib.sha256(json.dumps([content, chosen, _code()], sort_keys=True).encode()).hexdigest()
 
 

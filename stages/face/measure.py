@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from daemon.system.json_files import dump_lines
 from stages.context import Context
 from stages.face import backdrop, decode, mesh, output_frame
 from stages.face.acceptance import Caution, check_face, check_view, choose_face
+from stages.face.avatars.create import check_avatar_request, save_avatar
+from stages.face.avatars.known_avatar import avatar_facts, load_known_avatar, seed_rig
 from stages.face.clarity import Clarity, measure_clarity
 from stages.face.detect import Face, find_upright
 from stages.face.eyes import Eyes, judge_eyes
@@ -26,7 +28,7 @@ from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte
 from stages.face.rig.matting.split_person import split_person
-from stages.face.rig.rig import load_rig
+from stages.face.rig.rig import Rig, load_rig, rig_path
 from stages.face.sampling import decode_png, encode_png
 from stages.facts import FaceFacts
 
@@ -53,41 +55,71 @@ def measure_face(ctx: Context) -> FaceFacts:
         Facts for the status: engine, faces found, size, confidence and pose of the face, size of the video.
 
     Raises:
-        JobError: the picture cannot be read, its face cannot be animated, or the background cannot be used.
+        JobError: the picture cannot be read, its face cannot be animated, or the background cannot be used; for `kind: avatar`
+            also `consent-missing`, `profile-name`, `profile-expired`.
     """
     cv2.setNumThreads(1)
-    measured, portrait, matte = _known_or_new(ctx)
+    kind, options = ctx.manifest.kind_of_job, _options(ctx)
+    if kind.makes_avatar:
+        check_avatar_request(ctx)
+    measured, portrait, matte = _known_or_new(ctx, options)
     with artifact(ctx.path("portrait.png")) as path:
         path.write_bytes(measured.portrait)
     with artifact(ctx.path("face.json")) as path:
         path.write_bytes(dump_lines(measured.record))
     ctx.warnings.extend(measured.warnings)
     ctx.progress(0.7)
-    if ctx.manifest.kind_of_job.draws:
-        landmarks = np.array(measured.record["landmarks"], np.float32)
-        rig = load_rig(ctx.settings.paths.cache, portrait, landmarks, Inner.of_record(measured.record), matte)
+    facts: FaceFacts = {**measured.facts, **avatar_facts(ctx)}  # type: ignore[typeddict-item]  # its keys are in the record
+    if kind.animates:
+        rig, rig_file = _rig(ctx, options, measured, portrait, matte)
         if rig.matte.repaired:
             ctx.warnings.append(_REPAIRED)
         backdrop.prepare_backdrop(ctx, bool(rig.matte))
-    return measured.facts
+    if kind.makes_avatar:
+        small = replace(options, draft=True)
+        draft, draft_portrait, draft_matte = _known_or_new(ctx, small)
+        profile = save_avatar(
+            ctx, options, [(measured, rig_file), (draft, _rig(ctx, small, draft, draft_portrait, draft_matte)[1])]
+        )
+        facts["profile"], facts["avatar"] = profile.id, profile.name
+    return facts
 
 
-def _known_or_new(ctx: Context) -> tuple[Measured, Picture, Matte | None]:
-    """Take the result of an earlier job about the same picture, or measure it, and keep the result if a video is made.
-
-    Returns:
-        The result, its portrait decoded, RGB uint8 [height, width, 3], and the portrait's matte, if it was made now.
-    """
-    draws = ctx.manifest.kind_of_job.draws  # else these keys are not used, and a warning says so
-    options = PictureOptions(
+def _options(ctx: Context) -> PictureOptions:
+    kind = ctx.manifest.kind_of_job
+    return PictureOptions(
         ctx.manifest.face,
         ctx.manifest.size,
         ctx.manifest.aspect,
         ctx.manifest.fit,
-        draws and ctx.manifest.background != "keep",
-        draws and ctx.manifest.quality == "draft",
+        # Where these keys are not used, a warning says so.
+        kind.animates and ctx.manifest.background != "keep",
+        kind.draws and ctx.manifest.quality == "draft",
         ctx.settings.stages.face,
     )
+
+
+def _rig(
+    ctx: Context, options: PictureOptions, measured: Measured, portrait: Picture, matte: Matte | None
+) -> tuple[Rig, Path]:
+    """Return the rig of a portrait, and its file in the cache."""
+    landmarks = np.array(measured.record["landmarks"], np.float32)
+    inner, cache = Inner.of_record(measured.record), ctx.settings.paths.cache
+    path = rig_path(cache, portrait, landmarks, inner)
+    seed_rig(ctx, options, path)
+    return load_rig(cache, portrait, landmarks, inner, matte), path
+
+
+def _known_or_new(ctx: Context, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
+    """Take the result from the job's avatar profile or of an earlier job about the same picture; or measure the picture, and keep
+    the result if a video may be made of it.
+
+    Returns:
+        The result, its portrait decoded, RGB uint8 [height, width, 3], and the portrait's matte, if it was made now.
+    """
+    if (kept := load_known_avatar(ctx, options)) is not None:
+        _allow_drawing(ctx, kept.record["width"], kept.record["height"])
+        return kept, decode_png(kept.portrait), None
     picture, cache = ctx.source("image"), ctx.settings.paths.cache
     key = key_of(picture, options)
     if (known := load_measured(cache, key)) is not None:
@@ -95,7 +127,7 @@ def _known_or_new(ctx: Context) -> tuple[Measured, Picture, Matte | None]:
         return known, decode_png(known.portrait), None
     measured, portrait, matte = _measure(ctx, picture, options)
     # The picture is looked at again: it must not have changed between the key and the decoding.
-    if ctx.manifest.kind_of_job.draws and key_of(picture, options) == key:
+    if ctx.manifest.kind_of_job.animates and key_of(picture, options) == key:
         save_measured(cache, key, measured)
     return measured, portrait, matte
 

@@ -83,6 +83,7 @@ def test_the_daemons_requests_have_the_form_of_the_contract() -> None:
         "dir": "/spool/j",
         "manifest": {"text": "a"},
         "still_s": {"a": 3.0},
+        "by": "otto",
     }
     requests: list[tuple[Request, dict[str, Any]]] = [
         (InitRequest(settings=settings), {"op": "init", "settings": settings.model_dump(mode="json")}),

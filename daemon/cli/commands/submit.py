@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.outbox_view import checked
 from daemon.doors.hand_in import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
 from daemon.errors import AvatarError
+from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
@@ -73,8 +75,9 @@ def submit(
     if voice is not None:
         manifest["voice"] = voice
     files = {key: path for key in COMPANIONS if (path := given.get(key)) is not None}
-    _complete(manifest, text, files)
-    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}})
+    defaults = read_defaults(inbox, "job.yaml", shell.settings.intake.max_manifest_bytes)
+    _complete(manifest, text, files, defaults)
+    checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
     check_text_length(checked_manifest, shell.settings)
     stem = (
         plain_name(name)
@@ -86,7 +89,7 @@ def submit(
         manifest[key], said = share(path, inbox)
         if said:
             click.echo(f"avatar: {said}", err=True)
-    result = clean_stem(str(manifest.get("output", stem)))
+    result = clean_stem(checked_manifest.output or stem)
     status, before = outbox / f"{result}.json", Outbox(outbox).owner_of(result)
     handed_in = hand_in(manifest, stem, inbox, outbox)
     if not wait:
@@ -107,15 +110,21 @@ _OPTIONS = {
     ("text", "audio"): "Say what is to be heard: TEXT, or --audio FILE.",
     ("audio",): "Say whose voice it is: --audio FILE.",
     ("image",): "Say whose face it is: --image FILE.",
+    ("image", "avatar"): "Say whose face it is: --image FILE, or --set avatar=NAME.",
 }
 
 
-def _complete(manifest: dict[str, Any], text: str | None, files: dict[str, Path]) -> None:
-    """Put the text in, and see that what the kind of job needs was given."""
+def _complete(
+    manifest: dict[str, Any], text: str | None, files: dict[str, Path], defaults: Sequence[FolderDefaults]
+) -> None:
+    """Put the text in, and see that what the kind of job needs was given, by the inbox's defaults too."""
     if text is not None:
         manifest["text"] = words_of(text)
-    kind = KINDS.get(str(manifest.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
-    if kind and (need := kind.missing({*manifest, *files}.__contains__)):
+    given: dict[str, Any] = {**manifest, **files}
+    for one in reversed(defaults):
+        given = merge_values(given, one.values)
+    kind = KINDS.get(str(given.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
+    if kind and (need := kind.missing(given.__contains__)):
         raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
 
 

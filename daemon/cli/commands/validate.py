@@ -12,6 +12,7 @@ import click
 from daemon.cli.common import Shell, json_option, show
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
+from daemon.intake.folder_defaults import read_defaults
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
@@ -32,6 +33,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
         for number, result in enumerate(results, start=1):
             head = f"{file.name}, job {number}" if len(results) > 1 else file.name
             click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
+            if result.get("defaults"):
+                click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
             for warning in result.get("warnings", ()):
                 click.echo(f"{head}: warning: {warning}")
 
@@ -41,31 +44,41 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
 
 
 def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any]]:
-    """Return one result for each document of a manifest file. Without `voices` it is left open whether there is such a voice."""
-    folder = file.absolute().parent
+    """Return one result for each document of a manifest file. Without `voices` it is left open whether there is such a voice.
+
+    The defaults of its folder hold, and in the inbox those of the folders above.
+    """
+    limit, path = settings.intake.max_manifest_bytes, file.absolute().resolve()
+    inbox = settings.paths.inbox.resolve()
+    root = inbox if path.is_relative_to(inbox) else path.parent
+    name = str(path.relative_to(root))
     try:
-        items = parse_manifest(
-            read_manifest(folder, file.name, settings.intake.max_manifest_bytes), settings.intake.max_documents
-        )
+        defaults = read_defaults(root, name, limit)
+        items = parse_manifest(read_manifest(root, name, limit), settings.intake.max_documents, defaults)
     except JobError as exc:
         items = [exc]
-    return [_result(item, folder, settings, voices) for item in items]
+    return [_result(item, root, os.path.dirname(name), settings, voices) for item in items]
 
 
-def _result(item: Manifest | JobError, folder: Path, settings: Settings, voices: bool) -> dict[str, Any]:
-    spelled, warnings = InboxScanner(folder, settings).spelled, list[str]()
+def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settings, voices: bool) -> dict[str, Any]:
+    spelled, warnings = InboxScanner(root, settings).spelled, list[str]()
     try:
         if isinstance(item, JobError):
             raise item
-        for key, name in item.companions().items():
-            found = spelled(name)
+        for key, path in item.companion_paths(folder).items():
+            found = spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
-            with open_inside(folder, found.name) as fd:
+            with open_inside(root, found.name) as fd:
                 os.fstat(fd)
         _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
-    return {"ok": True, "manifest": item.model_dump(mode="json"), "warnings": [*item.warnings, *warnings]}
+    return {
+        "ok": True,
+        "manifest": item.model_dump(mode="json"),
+        "defaults": list(item.defaults),
+        "warnings": [*item.warnings, *warnings],
+    }
 
 
 def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 from pathlib import Path
@@ -14,18 +13,12 @@ from daemon.cli import outbox_view
 from daemon.cli.commands import voice_profiles
 from daemon.cli.commands.voice_jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, json_option, show
-from daemon.config.settings import Log, Settings
+from daemon.cli.stage_process import StageProcess
 from daemon.doors.hand_in import check, words_of
-from daemon.errors import UnknownError, WorkerDied
-from daemon.telemetry import logs
-from daemon.wire import Result, RunRequest
-from daemon.workers.process import WorkerProcess
+from daemon.wire import RunRequest
 
 if TYPE_CHECKING:
     from stages.tts.engines.voice_list import VoiceRow
-
-#: Longest wait for one text; a cold model and a slow machine included.
-SPEAK_S = 3600.0
 
 
 @click.group()
@@ -87,11 +80,11 @@ def speak(
     if outbox_view.voices_closed(shell):
         said_by_job(shell, wanted, output, as_json)
         return
-    logs.configure_logging(Log(level="error"))  # what the child logs is for the daemon's journal
     with tempfile.TemporaryDirectory(prefix="avatar-voice-") as folder:
         content = manifest.model_dump(mode="json")
         request = RunRequest(job="voice", name="speech", stage="tts", dir=Path(folder), manifest=content)
-        answer = asyncio.run(_run(shell.settings, request))
+        with StageProcess(shell.settings, "gpu") as process:
+            answer = process.run(request)
         hand_over(Path(folder) / "speech.wav", output)
         timing = json.loads((Path(folder) / "timing.json").read_bytes())
     facts = answer.facts
@@ -123,18 +116,6 @@ def _sample(language: str) -> str:
     if (sentences := sentences_in(language)) is None:
         raise click.UsageError(f"There is no sample text in the language '{language}': give TEXT.")
     return sentences
-
-
-async def _run(settings: Settings, request: RunRequest) -> Result:
-    """Run one stage in a child process of its own, as the daemon would."""
-    child = WorkerProcess("gpu", settings, lambda _: None)
-    try:
-        return await child.run(request, SPEAK_S, lambda _: None)
-    except WorkerDied as exc:
-        last = f" Its last words: {exc.tail[-1]}" if exc.tail else ""
-        raise UnknownError(exc.code, f"{exc.reason}{last}", "Try it again; `avatar doctor` looks at the rest.") from exc
-    finally:
-        await child.stop()
 
 
 def _table(rows: list[VoiceRow]) -> None:

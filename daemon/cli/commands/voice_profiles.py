@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +38,14 @@ def clone(
     as_json: bool,
 ) -> None:
     """Keep the voice of a person as NAME. SAMPLES: recordings of that person alone, together 6 to 30 s of clear speech."""
+    from stages.tts.profile_store import WORDS
     from stages.tts.profiles.create import COMMAND, ProfileRequest, make_profile
 
     wanted = check(
         {"kind": "voice", "audio": "sample.wav", "language": language, "profile": {"consent": consent or None}}
     )
     request = ProfileRequest(
-        id=f"vp-{secrets.token_hex(4)}",
+        id=WORDS.new_id(),
         name=name,
         language=wanted.language,
         consent=consent,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_imports
 from daemon.cli.doctor.finding import Finding, Verdict
-from daemon.cli.doctor.folder_checks import access_finding, check_folders, check_free_disk
+from daemon.cli.doctor.folder_checks import access_finding, check_avatars, check_folders, check_free_disk
 from daemon.cli.doctor.gpu_checks import check_gpu
 from daemon.cli.doctor.speech_checks import check_speech
 from daemon.cli.doctor.voice_checks import check_voice_engines
@@ -124,6 +124,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "voices": check_voice_engines,
     "speech": check_speech,
     "folders": check_folders,
+    "avatars": check_avatars,
     "free disk": check_free_disk,
     "memory": _memory,
     "gpu": check_gpu,

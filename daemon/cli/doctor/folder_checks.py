@@ -14,6 +14,7 @@ from daemon.cli.doctor.finding import Finding, Verdict
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.intake.watcher import can_notify, filesystem_of
+from daemon.profiles.avatars import AvatarStore
 from daemon.queue.lock import lock_holder
 from daemon.system import installation
 from daemon.system.mount_guard import MountGuard
@@ -51,6 +52,20 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
             yield Finding("inbox notifications", "note", unwatched["message"], unwatched["hint"])
         if notified:  # elsewhere the file server says who may do what
             yield from _inbox_sharing(settings.paths.inbox, service)
+
+
+def check_avatars(settings: Settings) -> Iterator[Finding]:
+    """The avatar profiles that are there and cannot be used, and how many can."""
+    store = AvatarStore(settings.paths.avatars)
+    try:
+        unusable, count = store.unusable_profiles(), len(store.all_profiles())
+    except PermissionError as exc:
+        yield access_finding("avatars", exc)
+        return
+    for error in unusable:
+        yield Finding("avatars", "bad", error.message.rstrip("."), error.hint)
+    if count:
+        yield Finding("avatars", "good", f"{count} profile{'s' if count > 1 else ''}")
 
 
 def check_free_disk(settings: Settings) -> Iterator[Finding]:

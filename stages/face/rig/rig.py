@@ -195,6 +195,12 @@ def _to_picture(parts: list[npt.NDArray[np.float64]], frame: FaceFrame) -> Float
     return turned
 
 
+def rig_path(cache: Path, portrait: npt.NDArray[np.uint8], landmarks: FloatArray, inner: Inner | None = None) -> Path:
+    """Return the path of a portrait's rig in the cache folder; arguments as of `load_rig`."""
+    digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr((portrait.shape, inner)).encode())
+    return cache / "rigs" / f"{digest.hexdigest()[:32]}-v{VERSION}.npz"
+
+
 def load_rig(
     cache: Path,
     portrait: npt.NDArray[np.uint8],
@@ -214,8 +220,7 @@ def load_rig(
     Raises:
         ResultError: `picture-invalid`: a computed field is not finite.
     """
-    digest = hashlib.sha256(portrait.tobytes() + landmarks.tobytes() + repr((portrait.shape, inner)).encode())
-    path = cache / "rigs" / f"{digest.hexdigest()[:32]}-v{VERSION}.npz"
+    path = rig_path(cache, portrait, landmarks, inner)
     try:
         with np.load(path, allow_pickle=False) as data:
             return _unpack(data)

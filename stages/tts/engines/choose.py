@@ -25,7 +25,7 @@ from stages.tts.engines.voice_hints import (
 )
 from stages.tts.engines.voice_words import read_voice_words
 from stages.tts.engines.voices import list_voices
-from stages.tts.profile_store import PROFILE_ID, ProfileStore, check_usable
+from stages.tts.profile_store import PROFILE_ID, ProfileStore
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,10 @@ def load_voice(choice: VoiceChoice, settings: Settings) -> LoadedVoice:
         MachineError: a model file is missing or damaged, or the engine's program does not start.
     """
     if choice.voice.is_profile:
-        profile = ProfileStore(settings.paths.profiles).find_profile(choice.voice.aliases[0])
-        check_usable(profile, require_consent=settings.stages.tts.require_consent)
+        store = ProfileStore(settings.paths.profiles)
+        store.check_usable(
+            store.find_profile(choice.voice.aliases[0]), require_consent=settings.stages.tts.require_consent
+        )
     if choice.engine in settings.engines:
         from stages.tts.engines.external.client import ExternalVoice
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import Settings
 from daemon.errors import JobError
+from daemon.profiles.profile_folders import now_utc
 from daemon.system.json_files import replace_json
 from stages.context import Context
 from stages.facts import ProfileFacts
 from stages.media.wav import open_wav_writer, to_pcm
 from stages.tts.engines.voices import list_voices
-from stages.tts.profile_store import Profile, ProfileStore, check_consent
+from stages.tts.profile_store import WORDS, Profile, ProfileStore
 from stages.tts.profiles.sample import RATE, make_reference
 from stages.tts.timing import Samples
 
@@ -48,8 +49,8 @@ def make_profile_from_job(ctx: Context) -> ProfileFacts:
     """
     asked = ctx.manifest.profile
     request = ProfileRequest(
-        id=f"vp-{hashlib.sha256(ctx.job_id.encode()).hexdigest()[:8]}",
-        name=(asked.name if asked else None) or ctx.name,
+        id=WORDS.id_of_job(ctx.job_id),
+        name=(asked.name if asked else None) or os.path.basename(ctx.name),
         language=ctx.manifest.language,
         consent=(asked.consent if asked else None) or "",
         expires=asked.expires if asked else None,
@@ -76,24 +77,17 @@ def make_profile(
     """
     store = ProfileStore(settings.paths.profiles)
     if settings.stages.tts.require_consent:
-        check_consent(request.consent, request.name)
+        store.check_consent(request.consent, request.name)
     store.check_name(request.name, request.id)
     _check_no_engine_voice(request.name, settings)
-    if request.expires is not None and request.expires < datetime.datetime.now(
-        datetime.UTC
-    ).date() - datetime.timedelta(1):
-        raise JobError(
-            "profile-expired",
-            f"`expires` is {request.expires}, which has passed.",
-            "Write a future day, or remove the line.",
-        )
+    store.check_expiry(request.expires)
     found = make_reference(samples, by_name=request.source == COMMAND)
     progress(0.8)
     profile = Profile(
         id=request.id,
         name=request.name,
         language=request.language,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=now_utc(),
         consent=request.consent.strip(),
         expires=request.expires,
         source=request.source,

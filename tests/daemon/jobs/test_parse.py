@@ -30,7 +30,12 @@ def good(text: str) -> Manifest:
 def test_the_smallest_manifest_is_enough() -> None:
     # Given the two lines of the README / When it is read / Then everything else has its default
     job = good("text: Hello.\nimage: portrait.png\n")
-    assert (job.kind, job.fps, job.voice, job.files()) == ("video", "25", "default", ["portrait.png"])
+    assert (job.kind, job.fps, job.voice, list(job.companions().values())) == (
+        "video",
+        "25",
+        "default",
+        ["portrait.png"],
+    )
 
 
 @pytest.mark.parametrize(

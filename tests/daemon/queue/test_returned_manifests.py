@@ -45,6 +45,10 @@ def test_the_line_is_marked_and_nothing_else_is_changed(data: str, document: int
 def test_what_is_no_text_does_not_come_back() -> None:
     assert with_error(b"\xff\xfe\x00", 0, "Broken.") is None
     assert with_error(b"text: One.\n", 1, "Broken.") is None
+    # And the line of another file is none of its own
+    assert (
+        with_error(b"text: a\nfps: 25\n", 0, "Line 2.", of_manifest=False) == b"# avatard: Line 2.\ntext: a\nfps: 25\n"
+    )
 
 
 def test_a_manifest_of_many_jobs_is_read_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

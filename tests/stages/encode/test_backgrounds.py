@@ -368,6 +368,8 @@ def test_a_wrong_background_is_told(wrong: str) -> None:
 
 
 def test_the_background_is_one_of_the_jobs_files() -> None:
-    files = Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": "beach.jpg"}).files()
-    assert files == ["a.png", "beach.jpg"]
-    assert Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": "blur"}).files() == ["a.png"]
+    files = Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": "beach.jpg"}).companions()
+    assert files == {"image": "a.png", "background": "beach.jpg"}
+    assert Manifest.model_validate({"text": "Hi.", "image": "a.png", "background": "blur"}).companions() == {
+        "image": "a.png"
+    }

@@ -24,7 +24,7 @@ from stages.tts.engines.registry import ENGINES, engine_missing
 from stages.tts.engines.xtts import speaker_latents, voices
 from stages.tts.engines.xtts.engine import load_xtts
 from stages.tts.engines.xtts.network import XttsNetwork
-from stages.tts.profile_store import Profile, ProfileStore, check_usable
+from stages.tts.profile_store import Profile, ProfileStore
 from stages.tts.profiles.create import ProfileRequest, make_profile
 from stages.tts.profiles.quality import measure_quality
 from stages.tts.profiles.sample import RATE, decode_sample, make_reference
@@ -202,7 +202,7 @@ def test_without_consent_nothing_is_made_or_spoken_where_it_is_required(recordin
     with pytest.raises(JobError) as made:
         make_profile([recording], profile_request("Eva", 2, consent=""), settings(tmp_path, require_consent=True))
     assert spoken.value.code == made.value.code == "consent-missing"
-    check_usable(profile, require_consent=False)
+    ProfileStore(tmp_path).check_usable(profile, require_consent=False)
 
 
 def test_where_the_folder_is_a_groups_so_is_every_profile(recording: Path, tmp_path: Path) -> None:
@@ -230,12 +230,12 @@ def test_an_expired_profile_is_not_spoken_with(anna: Profile, tmp_path: Path) ->
     today = datetime.date.today()  # noqa: DTZ011
     store = ProfileStore(tmp_path / "profiles")
     last = store.save_profile(Profile(**{**vars(anna), "expires": today}), anna.reference.read_bytes())
-    check_usable(last, require_consent=True)
+    store.check_usable(last, require_consent=True)
     over = store.save_profile(
         Profile(**{**vars(anna), "expires": today - datetime.timedelta(1)}), anna.reference.read_bytes()
     )
     with pytest.raises(JobError) as error:
-        check_usable(over, require_consent=True)
+        store.check_usable(over, require_consent=True)
     assert error.value.code == "profile-expired"
 
 

@@ -40,7 +40,10 @@ def job(
     folder.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         (folder / "source.image").write_bytes(picture if isinstance(picture, bytes) else encoded(picture))
-    settings = {"paths": {"cache": str(folder.parent / "cache")}, "stages": {"face": limits or {}}}
+    settings = {
+        "paths": {name: str(folder.parent / name) for name in ("cache", "avatars")},
+        "stages": {"face": limits or {}},
+    }
     return Context(
         job_id="job-20260101T000000Z-abcdef12",
         name="hello",

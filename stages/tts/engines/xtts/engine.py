@@ -20,7 +20,7 @@ from stages.tts.engines.xtts import checkpoint, checksum, quality_check, speaker
 from stages.tts.engines.xtts.network import SpeakerLatents, XttsNetwork
 from stages.tts.engines.xtts.quality_check import Attempt
 from stages.tts.engines.xtts.voices import LICENCE
-from stages.tts.profile_store import Profile, check_usable
+from stages.tts.profile_store import Profile, ProfileStore
 from stages.tts.text.spoken_length import expected_length
 from stages.tts.timing import Samples
 
@@ -167,7 +167,7 @@ def load_xtts(voice: Profile | str, settings: Settings) -> XttsVoice:
         MachineError: what `load_network` raises.
     """
     if isinstance(voice, Profile):
-        check_usable(voice, require_consent=settings.stages.tts.require_consent)
+        ProfileStore(settings.paths.profiles).check_usable(voice, require_consent=settings.stages.tts.require_consent)
         network, sha256 = load_network(settings)
         known = speaker_latents.latents_of_profile(voice, network, sha256)
     else:

@@ -1,0 +1,46 @@
+"""Merges what a manifest says with defaults, such as those of its folder or of an avatar profile: the manifest wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.unused_keys import keys_without_use
+
+
+@dataclass(frozen=True)
+class FolderDefaults:
+    """The defaults of one folder of the inbox.
+
+    Attributes:
+        path: of the file, below the inbox.
+        values: what it says, by key, as written.
+    """
+
+    path: str
+    values: Mapping[str, Any]
+
+
+def merge_values(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given values, and the defaults of keys that are not given.
+
+    A key with keys of its own, such as `motion`, is merged key by key. A default is left out where the kind of job has no use for
+    it, refuses it, or refuses it together with a key that is given: `avatar` in a manifest takes the place of a default `image`.
+    """
+    merged = dict(given)
+    kind = KINDS.get(str(given.get("kind", defaults.get("kind", "video"))).strip().casefold())
+    unused = keys_without_use(kind) if kind else ()
+    for key, value in defaults.items():
+        if key in unused:
+            continue
+        own = merged.get(key)
+        if key not in merged:
+            merged[key] = value
+        elif isinstance(own, Mapping) and isinstance(value, Mapping):
+            merged[key] = {**value, **own}
+    while kind and (refusal := kind.refused(merged.__contains__)) and (left_out := set(refusal[0]) - given.keys()):
+        for key in left_out:
+            del merged[key]
+    return merged

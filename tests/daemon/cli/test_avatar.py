@@ -1,0 +1,104 @@
+"""`avatar avatar`, and a profile from the inbox to a video."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from daemon.cli.doctor.folder_checks import check_avatars
+from daemon.config import Settings
+from daemon.profiles.avatars import AvatarStore
+from tests.conftest import Installation
+from tests.support.stages.picture_jobs import PORTRAIT, drawn, encoded
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+@pytest.fixture
+def house(installation: Callable[..., Installation]) -> Installation:
+    return installation()
+
+
+def test_an_avatar_made_in_the_inbox_speaks_in_the_folder_whose_defaults_name_it(house: Installation) -> None:
+    # Given an avatar that was made by a manifest, and a folder with defaults
+    house.start()
+    manifest = {"kind": "avatar", "image": "p.png", "aspect": "1:1", "motion": {"head": 0}, "output": "Anna"}
+    house.drop("anna.yaml", manifest, p__png=encoded(drawn(400)))
+    made = house.finished("Anna")
+    assert [output["file"] for output in made["outputs"]] == ["Anna.avatar.jpg", "Anna.avatar.json"]
+    record = json.loads((house.outbox / "Anna.avatar.json").read_bytes())
+    assert (record["name"], record["source"], record["by"]) == ("Anna", made["job"], made["by"])
+    (house.inbox / "films").mkdir()
+    (house.inbox / "films" / "_defaults.yaml").write_text("avatar: anna\nquality: draft\n")
+    # When a text alone is dropped there
+    house.drop("films/hello.yaml", "text: Hello.\n")
+    # Then it is a video of the avatar, which names it
+    status = house.finished("films/hello")
+    assert status["state"] == "done", status
+    assert status["defaults"] == ["films/_defaults.yaml"]
+    assert (status["stages"]["face"]["profile"], status["stages"]["face"]["avatar"]) == (record["id"], "Anna")
+    assert status["outputs"][-1]["file"] == "films/hello.mp4"
+    assert status["stages"]["encode"]["width"] == status["stages"]["encode"]["height"]
+    # And its profile is no leftover of the spool
+    house.stop()
+    assert "nothing of ours" not in house.avatar("spool", "check").stdout
+
+
+def test_avatars_are_made_shown_and_removed_without_the_daemon(house: Installation) -> None:
+    added = json.loads(
+        house.avatar(
+            "avatar", "add", str(PORTRAIT), "--name", "Anna", "--voice", "adam", "--consent", "by letter", "--json"
+        ).stdout
+    )
+    assert (added["source"], added["defaults"], added["consent"]) == ("command", {"voice": "adam"}, "by letter")
+    assert added["id"] in house.avatar("avatar", "list").stdout
+    assert json.loads(house.avatar("avatar", "show", "anna", "--json").stdout)["id"] == added["id"]
+    assert "already exists" in house.avatar("avatar", "add", str(PORTRAIT), "--name", "ANNA", code=1).stderr
+    # A damaged one is listed with what is wrong, and can be removed
+    (house.spool / "avatars" / added["id"] / "rig.npz").unlink()
+    assert "avatar-damaged" in house.avatar("avatar", "list").stdout
+    settings = Settings.load(house.config)
+    assert [finding.verdict for finding in check_avatars(settings)] == ["bad"]
+    house.avatar("avatar", "remove", "anna")
+    assert json.loads(house.avatar("avatar", "list", "--json").stdout) == []
+    assert "no avatar profile 'anna'" in house.avatar("avatar", "show", "anna", code=1).stderr
+
+
+def test_a_folder_of_pictures_is_checked_on_one_sheet(house: Installation, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shutil.copy(PORTRAIT, folder / "good.png")
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    sheet = tmp_path / "sheet.jpg"
+    answer = json.loads(house.avatar("avatar", "check", str(folder), "-o", str(sheet), "--json", code=1).stdout)
+    assert [(row["file"], row["verdict"]) for row in answer["pictures"]] == [
+        ("bad.jpg", "refused"),
+        ("good.png", "good"),
+    ]
+    assert answer["pictures"][0]["error"]["code"] == "image-unreadable"
+    with Image.open(sheet) as drawn_sheet:
+        assert drawn_sheet.format == "JPEG"
+        assert min(drawn_sheet.size) > 240
+    assert not AvatarStore(house.spool / "avatars").all_profiles()
+
+
+def test_validate_and_submit_apply_the_defaults_of_the_inbox(house: Installation) -> None:
+    (house.inbox / "_defaults.yaml").write_text("image: p.png\nspeed: 0.8\n")
+    (house.inbox / "p.png").write_bytes(encoded(drawn(400)))
+    (house.inbox / "films").mkdir()
+    (house.inbox / "films" / "hello.yaml").write_text("text: Hello.\n")
+    file = str(house.inbox / "films" / "hello.yaml")
+    (checked,) = json.loads(house.avatar("validate", file, "--json").stdout)
+    assert (checked["manifest"]["speed"], checked["defaults"]) == (0.8, ["_defaults.yaml"])
+    handed = json.loads(house.avatar("submit", "Hello.", "--name", "hi", "--json").stdout)
+    assert "image" not in Path(handed["manifest"]).read_text()
+    # Wrong ones are told before anything is handed in
+    (house.inbox / "_defaults.yaml").write_text("speed: fast\n")
+    assert "_defaults.yaml" in house.avatar("validate", file, code=1).stdout
+    assert "_defaults.yaml" in house.avatar("submit", "Hello.", code=1).stderr
