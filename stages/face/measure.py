@@ -23,6 +23,7 @@ from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
+from stages.face.rig.matting.bystander import find_bystanders
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte
@@ -190,7 +191,8 @@ def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         person = shared_landmarker().person_mask(portrait)
         skin = forehead_colour(portrait, landmarks)
-        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin)
+        others = find_bystanders(portrait, landmarks, skin)
+        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin, others)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
