@@ -211,12 +211,12 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
     kept, released, copied = sorted(room.settle(), key=lambda job: ("kept", "released", "copied").index(job.name))
     hold = {"by": "anna", "reason": "", "since": 1.0}
     kept.held = hold
-    room.spool.save_job(kept, room.spool.ready("tts") / kept.id)
+    room.spool.save_job(kept, room.spool.ready("check") / kept.id)
     released.state = "held"
-    room.spool.move_job(released, room.spool.ready("tts") / released.id)
+    room.spool.move_job(released, room.spool.ready("check") / released.id)
     # And a finished job of which a backup brought an earlier state back
     done = room.spool.root / "done" / copied.id
-    shutil.copytree(room.spool.ready("tts") / copied.id, done)
+    shutil.copytree(room.spool.ready("check") / copied.id, done)
     # When it is repaired
     for problem in list(SpoolCheck(room.settings).problems()):
         assert problem.repair is not None, problem
@@ -225,9 +225,9 @@ def test_spool_check_brings_jobs_to_where_their_records_say_they_are_held_or_not
     places = {
         path.parent.relative_to(room.spool.root).as_posix() for path in room.spool.root.rglob("job-*") if path.is_dir()
     }
-    assert places == {"held", "tts/ready", "done"}
+    assert places == {"held", "check/ready", "done"}
     assert [path.name for path in room.spool.job_folders(room.spool.root / "held")] == [kept.id]
-    assert [path.name for path in room.spool.job_folders(room.spool.ready("tts"))] == [released.id]
+    assert [path.name for path in room.spool.job_folders(room.spool.ready("check"))] == [released.id]
     assert json.loads((room.outbox / "kept.json").read_bytes())["state"] == "held"
     assert list(SpoolCheck(room.settings).problems()) == []
 
