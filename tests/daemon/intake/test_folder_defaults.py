@@ -20,7 +20,9 @@ TOP, ANNA = "_defaults.yaml", "anna/_defaults.yaml"
 
 def test_the_manifest_wins_over_the_nearest_folder_and_that_over_the_inbox_key_by_key(room: Room) -> None:
     # Given defaults at the top, and nearer ones whose file lies beside them
-    room.put(TOP, "speed: 0.9\nvoice: heart\nimage: nobody.png\nmotion: {head: 0, blink: 0}\nsize: 256x256\n")
+    room.put(
+        TOP, "speed: 0.9\nvoice: heart\nimage: nobody.png\nformat: mov\nmotion: {head: 0, blink: 0}\nsize: 256x256\n"
+    )
     room.put(ANNA, "voice: adam\nimage: portrait.png\nmotion: {blink: 2}\n")
     room.put("anna/portrait.png", b"Anna's picture")
     # When manifests are dropped at the top and below; one says more itself
@@ -31,6 +33,7 @@ def test_the_manifest_wins_over_the_nearest_folder_and_that_over_the_inbox_key_b
     assert set(jobs) == {"hello", "anna/films/new"}
     speech, video = jobs["hello"].manifest, jobs["anna/films/new"].manifest
     assert (speech["kind"], speech["voice"], speech["speed"]) == ("speech", "heart", 0.9)
+    assert (speech["format"], video["format"]) == (None, "mov")  # a sound can be no MOV
     assert (video["voice"], video["speed"], video["image"]) == ("bella", 0.9, "portrait.png")
     assert {key: video["motion"][key] for key in ("head", "blink", "gaze", "brow")} == {
         "head": 0, "blink": 2, "gaze": 0, "brow": 1,
