@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.progress_view import progress_view
 from daemon.doors.hand_in import check, hand_in
 from daemon.doors.shared_files import usual_name
 from daemon.doors.words import plain_name, settings_of, words_of
@@ -163,28 +163,9 @@ def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = No
 
 def _wait(shell: Shell, status: Path, timeout_s: float, before: str | None, *, quiet: bool) -> dict[str, Any]:
     final: dict[str, Any] = {}
-    if quiet or not sys.stderr.isatty():
-        stage = None
+    with progress_view(quiet=quiet) as shown:
         for final in follow(shell, status, timeout_s, before):
-            if not quiet and (final["state"], final.get("stage")) != stage:
-                stage = (final["state"], final.get("stage"))
-                click.echo(f"{final['state']:8} {final.get('stage') or ''}", err=True)
-        return final
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description:18}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("handed in", total=1.0)
-        for final in follow(shell, status, timeout_s, before):
-            bar.update(
-                task, completed=final.get("progress") or 0.0, description=f"{final['state']} {final.get('stage') or ''}"
-            )
+            shown(final["state"], final.get("stage"), final.get("progress") or 0.0)
     return final
 
 

@@ -1,0 +1,50 @@
+"""Shows on stderr how far a job is: a bar on a terminal, else a line for each change."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+#: Is told state, stage and finished part, 0 to 1.
+Show = Callable[[str, str | None, float], None]
+
+
+@contextmanager
+def progress_view(*, quiet: bool) -> Iterator[Show]:
+    """Yield the function that shows a job's progress. `quiet`: nothing is shown."""
+    if quiet:
+        yield lambda *_: None
+    elif not sys.stderr.isatty():
+        yield _lines()
+    else:
+        yield from _bar()
+
+
+def _lines() -> Show:
+    last: tuple[str, str | None] | None = None
+
+    def show(state: str, stage: str | None, part: float) -> None:
+        nonlocal last
+        if (state, stage) != last:
+            last = (state, stage)
+            click.echo(f"{state:8} {stage or ''}", err=True)
+
+    return show
+
+
+def _bar() -> Iterator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:18}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("handed in", total=1.0)
+        yield lambda state, stage, part: bar.update(task, completed=part, description=f"{state} {stage or ''}")

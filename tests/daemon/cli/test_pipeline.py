@@ -1,0 +1,54 @@
+"""`avatar pipeline run`: one command from a text to its result, by the service or without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Installation
+
+ARGS = ("pipeline", "run", "Hello.", "--avatar", "nobody", "--set", "kind=speech")
+
+
+def test_it_needs_no_service_and_no_configuration_and_goes_on_after_ctrl_c(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "daemon.cli", *ARGS, "-o", "hello.wav"]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+    # When it is interrupted while it works / Then nothing is left but what it goes on with
+    with start() as first:
+        assert first.stderr is not None
+        while not first.stderr.readline().startswith("running"):
+            assert first.poll() is None
+        first.send_signal(signal.SIGINT)
+        first.stderr.read()
+    assert first.returncode != 0
+    assert not (tmp_path / "hello.wav").exists()
+    (folder,) = (path for path in (tmp_path / "cache" / "avatard" / "foreground").iterdir() if path.is_dir())
+    (job,) = {path.name for path in folder.rglob("job-*") if path.is_dir()}
+    with start() as second:
+        assert second.stderr is not None
+        said = second.stderr.read()
+    assert (second.returncode, "done" in said) == (0, True)
+    assert (tmp_path / "hello.wav").read_bytes()[:4] == b"RIFF"
+    assert not folder.exists(), job
+
+
+def test_where_a_service_runs_it_does_the_work(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(house.root)
+    told = json.loads(house.avatar(*ARGS, "--output", "by-service.wav", "--json").stdout)
+    assert (told["success"], Path(told["output"]).name) == (True, "by-service.wav")
+    assert (house.root / "by-service.wav").read_bytes()[:4] == b"RIFF"
+    # And what it refuses is told, with its code
+    told = house.avatar("pipeline", "run", "?!", "--avatar", "nobody", "--set", "kind=speech", "-o", "x.wav", code=1)
+    assert "failed (text-unspeakable)" in told.stderr
+    assert not (house.root / "x.wav").exists()
+    assert "Give a TEXT" in house.avatar("pipeline", "run", "--avatar", "nobody", code=2).stderr
