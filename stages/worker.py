@@ -191,7 +191,7 @@ def run_with_room(module: Any, context: Context, stage: str) -> Facts:
     for error in _chain(lacking):
         error.__traceback__ = None
     gc.collect()
-    with measured("others", context.report_model, "unloaded", least_s=0.0):
+    with measured("those of the other stages", context.report_model, "unloaded", least_s=0.0):
         released = release_other_models(stage)
         release_gpu_memory()
     if not released:

@@ -161,7 +161,7 @@ def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Pat
 
     if Path("/etc/avatard/config.yaml").exists():
         pytest.skip("this machine has a configuration")
-    assert validate().stdout == "good.yaml: good\n"
+    assert validate().stdout.splitlines()[0] == "good.yaml: good"
     # But one that was named must be there
     assert validate("--config", "gone.yaml").returncode == 78
 

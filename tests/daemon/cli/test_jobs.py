@@ -35,8 +35,13 @@ def test_a_manifest_that_waits_is_listed_shown_and_cancelled(house: Installation
     # Given a manifest whose picture is not there
     house.drop("patient.yaml", DETECT)
     house.reaches("patient", "waiting")
+
     # Then the commands know it, and what it waits for
-    (job,) = listed(house, "--state", "waiting")
+    def known() -> dict[str, Any] | None:  # the index is written a moment after the status
+        (job,) = listed(house, "--state", "waiting")
+        return job if job["job"] else None
+
+    job = wait_for("the index", known)
     assert (job["name"], job["waiting_for"]) == ("patient", ["p.png"])
     assert "waits for p.png" in house.avatar("jobs", "list").stdout
     assert json.loads(house.avatar("jobs", "show", job["job"], "--json").stdout)["waiting_for"] == ["p.png"]

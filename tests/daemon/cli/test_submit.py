@@ -66,7 +66,7 @@ def test_what_is_submitted_needs_no_settling(installation: Callable[..., Install
 
 def test_a_job_with_an_output_of_its_own_is_waited_for_under_that_name(house: Installation) -> None:
     told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", "--wait").stdout
-    assert told.split() == [str(house.outbox / "greeting.wav")]
+    assert told.split() == [str(house.outbox / f"greeting{ending}") for ending in (".timing.json", ".wav")]
     # And a name that is taken is not handed in a second time
     again = house.avatar("submit", "Hello.", "--set", "kind=speech", "--set", "output=greeting", code=1)
     assert "greeting is in use already" in again.stderr
@@ -78,7 +78,7 @@ def test_the_name_of_a_submitted_job_that_failed_can_be_used_again(house: Instal
     assert house.finished("hello")["state"] == "failed"
     told = house.avatar("submit", "Hello.", "--set", "kind=speech", "--name", "hello", "--wait").stdout
     # Then the old failure is not taken for its end
-    assert told.split() == [str(house.outbox / "hello.wav")]
+    assert told.split() == [str(house.outbox / f"hello{ending}") for ending in (".timing.json", ".wav")]
 
 
 def test_submits_at_the_same_time_hand_in_one_job_each_and_none_replaces_another(

@@ -263,7 +263,7 @@ def test_a_folder_that_becomes_a_link_while_its_job_runs_costs_no_result(
     gates.open("tts")
     # Then the other has its result where it belongs, and that one in the outbox itself
     done = one.finished("ben/hello")
-    assert [output["file"] for output in done["outputs"]] == ["ben/hello.wav"]
+    assert [output["file"] for output in done["outputs"]] == ["ben/hello.timing.json", "ben/hello.wav"]
     assert (one.outbox / "ben" / "hello.wav").stat().st_size == done["outputs"][-1]["bytes"]
     moved = f"hello-{job}"
     assert one.finished(moved)["outputs"][-1]["file"] == f"{moved}.wav"

@@ -197,7 +197,12 @@ def test_a_stage_that_does_not_fit_is_tried_again_when_the_other_gave_way(
     request = RunRequest(job="job-1", name="a", stage="tts", dir=tmp_path, manifest={"text": "a", "kind": "speech"})
     # When it runs, then MuseTalk gives its memory back, once, and the stage does its work with all the room there is
     result = worker.run_stage(request, Settings(), Unheard())
-    assert result.facts == {"engine": "large", "held": False}  # the first try's memory was free for the second
+    assert (result.facts["engine"], result.facts["held"]) == (
+        "large",
+        False,
+    )  # the first try's memory was free for the second
+    (given,) = result.facts["models"]
+    assert (given["model"], given["change"]) == ("those of the other stages", "unloaded")
     assert loaded == ["unloaded"]
     assert lipsync.release() == {}  # there is nothing more to give
 

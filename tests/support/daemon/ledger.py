@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from daemon.outbox.outbox import VOICES
+from daemon.outbox.outbox import VOICES, VOICES_PAGE
 from daemon.system import fs
 from daemon.system.mount_guard import MARK
 from tests.conftest import FINISHED, PORTRAIT, Installation, wait_for
 
 ENDINGS: dict[str, list[str]] = {
-    "speech": [".json", ".wav"],
-    "detect": [".face.json", ".json"],
+    "speech": [".json", ".timing.json", ".wav"],
+    "detect": [".face.jpg", ".face.json", ".json"],
     "video": [".jpg", ".json", ".mp4"],
 }
 WORDS = ("Good morning.", "Come in.", "Yes.", "It is late.", "Who goes there?")
@@ -82,7 +82,7 @@ class Ledger:
     def count(self) -> None:
         """Everything that was dropped is there: whole, once, and nothing else is."""
         house = self.house
-        found = sorted(path.name for path in house.outbox.iterdir() if path.name not in (MARK, VOICES))
+        found = sorted(path.name for path in house.outbox.iterdir() if path.name not in (MARK, VOICES, VOICES_PAGE))
         assert found == sorted(name + ending for name, kind in self.dropped.items() for ending in ENDINGS[kind])
         ids = {self._check(name) for name in self.dropped}
         assert len(ids) == len(self.dropped)

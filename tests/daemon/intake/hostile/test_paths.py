@@ -179,4 +179,4 @@ def test_names_of_any_bytes_become_jobs_and_readable_results(room: Room) -> None
         assert json.loads((room.outbox / f"{job.name}.json").read_bytes())["job"] == job.id
         assert len(f".{job.name}-{job.id}.face.json.part".encode()) <= 255
     # And a restart finds them all again
-    assert {job.id for job in jobs} == {path.name for path in room.spool.job_folders(room.spool.ready("tts"))}
+    assert {job.id for job in jobs} == {path.name for path in room.spool.job_folders(room.spool.ready("check"))}
