@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.events import Subscriber
+from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job
-from daemon.jobs.stages import STAGES, Stage
+from daemon.jobs.stages import Stage
 from daemon.system import fs
 from daemon.system.mount_guard import MountGuard
 
@@ -64,7 +65,7 @@ class Canary(Subscriber):
             ["stage"],
             registry=registry,
         )
-        for stage in STAGES:
+        for stage in KINDS["video"].stages:  # those that a heartbeat passes
             self._seen_metric.labels(stage)
 
     async def loop(self) -> None:

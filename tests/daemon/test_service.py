@@ -157,9 +157,10 @@ def test_a_speech_job_delivers_what_its_status_says(shared: Installation) -> Non
 
     shared.drop("spoken.yaml", {**SPEECH, "metadata": {"order": 7}})
     status = shared.finished("spoken")
-    (output,) = status["outputs"]
-    data = (shared.outbox / output["file"]).read_bytes()
-    assert (len(data), hashlib.sha256(data).hexdigest()) == (output["bytes"], output["sha256"])
+    assert [output["file"] for output in status["outputs"]] == ["spoken.timing.json", "spoken.wav"]
+    for output in status["outputs"]:
+        data = (shared.outbox / output["file"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (output["bytes"], output["sha256"])
     assert status["metadata"] == {"order": 7}
     assert status["stages"]["tts"]["engine"] == "hibari"
 
@@ -182,7 +183,7 @@ def test_metrics_are_there_from_the_start_and_count(shared: Installation) -> Non
     before = scrape()
     shared.drop("counted.yaml", {"kind": "speech", "text": "…"})
     shared.finished("counted")
-    failed = ("avatar_stage_ended_total", (("result", "failed"), ("stage", "tts")))
+    failed = ("avatar_stage_ended_total", (("result", "failed"), ("stage", "check")))
     wait_for("the count", lambda: scrape()[failed] == before[failed] + 1)
     # And what never happened stands at zero rather than missing
     assert before["avatar_stage_ended_total", (("result", "crashed"), ("stage", "encode"))] == 0

@@ -31,7 +31,7 @@ def test_the_overview_tells_what_runs_waits_ended_and_is_paused(
     gates.reached("encode")
     house.avatar("pause", "--reason", "new lamps")
     house.drop("waits.yaml", {"kind": "speech", "text": "Hello."})
-    wait_for("it to wait", lambda: house.jobs("tts/ready"))
+    wait_for("it to wait", lambda: house.jobs("check/ready"))
     # When a script asks
     now = json.loads(house.avatar("status", "--json").stdout)
     # Then all of it is there
@@ -40,8 +40,8 @@ def test_the_overview_tells_what_runs_waits_ended_and_is_paused(
     assert now["paused"]["lanes"]["reason"] == "new lamps"
     assert [(job["name"], job["stage"]) for job in now["running"]] == [("long", "encode")]
     assert 0 < now["running"][0]["progress"] < 1
-    assert (now["queues"]["tts"]["ready"], now["queues"]["encode"]["active"]) == (1, 1)
-    assert now["queues"]["tts"]["oldest"] <= now["at"]
+    assert (now["queues"]["check"]["ready"], now["queues"]["encode"]["active"]) == (1, 1)
+    assert now["queues"]["check"]["oldest"] <= now["at"]
     assert [(job["name"], job["code"], job["fault"]) for job in now["ended"]] == [("bad", "text-unspeakable", "job")]
     assert now["disk"]["spool"]["free"] > 0
     # And people see the same
@@ -103,6 +103,6 @@ def test_a_long_queue_costs_no_reading_of_its_jobs(house: Installation, tmp_path
     old = time.time() - 3600
     os.utime(ready / "job-20260101T000000Z-00000007", (old, old))
     now = json.loads(house.avatar("status", "--json", code=69).stdout)
-    assert now["queues"]["tts"]["ready"] == 50
-    assert now["queues"]["tts"]["oldest"].startswith(time.strftime("%Y-%m-%dT%H:%M", time.gmtime(old)))
+    assert now["queues"]["check"]["ready"] == 50
+    assert now["queues"]["check"]["oldest"].startswith(time.strftime("%Y-%m-%dT%H:%M", time.gmtime(old)))
     assert now["daemon"] is None

@@ -17,7 +17,7 @@ from daemon.outbox.estimator import Estimator, Work, read_factors, speech_s
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:
     facts = JobFacts({"tts": {"audio_s": audio_s}} if audio_s else {})
-    record: dict[str, Any] = {"stages": STAGES, "stage": "encode", "state": "running", "facts": facts}
+    record: dict[str, Any] = {"stages": KINDS["video"].stages, "stage": "encode", "state": "running", "facts": facts}
     return Job(**{"id": "job-20260101T000000Z-00000001", "name": "n", "source": "n.yaml", **record, **fields})
 
 
@@ -93,12 +93,12 @@ def test_the_speech_is_guessed_from_the_text_until_it_is_known() -> None:
 def test_progress_never_goes_back_and_the_time_left_never_grows() -> None:
     estimator, one = Estimator(), job()
     seen = []
-    for stage, part in itertools.product(STAGES, (0.0, 0.25, 0.5, 1.0)):
+    for stage, part in itertools.product(KINDS["video"].stages, (0.0, 0.25, 0.5, 1.0)):
         one.stage = stage
         seen.append((estimator.progress(one, part), estimator.eta_s(one, part) or 0.0))
     assert [progress for progress, _ in seen] == sorted(progress for progress, _ in seen)
     assert [eta for _, eta in seen] == sorted((eta for _, eta in seen), reverse=True)
-    whole = sum(estimator.stage_s(one, stage) for stage in STAGES)
+    whole = sum(estimator.stage_s(one, stage) for stage in KINDS["video"].stages)
     assert seen[0] == pytest.approx((0.0, whole))
     assert seen[-1] == pytest.approx((1.0, 0.0))
 

@@ -152,7 +152,7 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
         one.drop(f"{name}.yaml", SPEECH)
     jobs = {name: one.reaches(name, "queued")["job"] for name in ("a", "b")}
     one.stop()
-    ready = one.spool / "tts" / "ready"
+    ready = one.spool / "check" / "ready"
     (ready / jobs["a"] / "job.json").write_text('{"schema": 1, "id"')
     copy = one.spool / "face" / "ready" / jobs["b"]
     copy.mkdir()

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.jobs.stages import STAGES
+from daemon.jobs.kinds import KINDS
 from daemon.system.gpu import Card
 from daemon.telemetry.collectors import GpuCollector
 from tests.conftest import Installation, wait_for
@@ -55,7 +55,7 @@ def test_the_heartbeat_is_seen_in_every_stage_and_leaves_nothing(watched: Instal
     # Given a daemon that sends heartbeats / Then each stage says when it last saw one
     assert samples(watched, "avatar_heartbeat_interval_seconds") == {(): 0.5}
     seen = wait_for("the heartbeat", lambda: all((s := samples(watched, SEEN)).values()) and s)
-    assert set(seen) == {(stage,) for stage in STAGES}
+    assert set(seen) == {(stage,) for stage in KINDS["video"].stages}
     # And people's folder does not fill with them
     done = len(watched.events("job finished"))
     wait_for("three more", lambda: len(watched.events("job finished")) >= done + 3)
