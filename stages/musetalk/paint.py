@@ -75,6 +75,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         "model": f"MuseTalk {ctx.settings.stages.lipsync.musetalk.version}",
         "device": painter.placement.description,
         "recorded": painter.recorded,
+        "norm": painter.norm,
         "batch": painter.batch,
         "load_s": round(engine.seconds, 2),
         "frames_per_s": round(1 / max(watched.per_frame_s, 1e-9), 1),
@@ -118,7 +119,10 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         unload()
         started = time.monotonic()
         name = model_name(ctx.settings)
-        painter = Painter.load(name, root, choose_placement(settings.precision), settings.memory_mb, settings.batch)
+        placement = choose_placement(settings.precision)
+        painter = Painter.load(
+            name, root, placement, settings.memory_mb, settings.batch, fused_norm=settings.fused_norm
+        )
         seconds = time.monotonic() - started
         ctx.report_model_loaded(f"MuseTalk {settings.version}", seconds)
         _loaded_engine = _LoadedEngine(key, painter, PortraitCache(painter, settings, root), seconds, painter.memory())
