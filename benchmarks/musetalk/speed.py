@@ -33,6 +33,7 @@ from benchmarks.musetalk.random_models import write_random_models
 from benchmarks.musetalk.whole_job import after_network, end_to_end
 from stages.musetalk.device import Placement, Precision, choose_placement
 from stages.musetalk.forward import ForwardPass
+from stages.musetalk.networks.group_norm import GroupNorm
 from stages.musetalk.painter import Painter
 from stages.musetalk.stream_pipeline import StreamPipeline
 
@@ -107,6 +108,7 @@ def ours(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
         "measured": "ours",
         "place": placement.description,
         "recorded": engine.recorded,
+        "norm": engine.norm,
         "batch": batch,
         "portrait_once_s": round(portrait_s, 3),
         "s_per_frame": round(step_s / batch, 5),
@@ -186,6 +188,14 @@ def steps(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
 
     result = {"measured": "steps", "place": placement.description, "batch": batch, "all": whole(latents)}
     result["portrait for each frame of the batch"] = whole(latents.expand(batch, -1, -1, -1).contiguous())
+    norms = [part for net in (unet, vae) for part in net.modules() if isinstance(part, GroupNorm) and part.kernel]
+    kernels = [norm.kernel for norm in norms]
+    for norm in norms:
+        norm.kernel = None
+    if norms:
+        result["norms by PyTorch's functions"] = whole(latents)
+    for norm, kernel in zip(norms, kernels, strict=True):
+        norm.kernel = kernel
     pipeline = StreamPipeline(ForwardPass(unet, vae, latents, batch))
     result["belt, replay and pixels added"] = clock(lambda: pipeline.put(tokens).get(), seconds, placement) / batch
     unet.to(memory_format=torch.contiguous_format)

@@ -173,6 +173,11 @@ class Musetalk(Section):
         le=100,
         description="Version 1.0 only: shift of the face's centre downwards, in px; more opens the mouth.",
     )
+    fused_norm: bool = Field(
+        True,
+        description="On a GPU: compute each GroupNorm with its bias and SiLU by kernels of our own, where Triton can build them "
+        "and they pass a trial.",
+    )
     patience: float = Field(
         300.0, gt=0, description="Longest painting time accepted, in s for each s of speech; a CPU needs 50 to 200."
     )

@@ -76,6 +76,7 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
         "model": f"MuseTalk {ctx.settings.stages.lipsync.musetalk.version}",
         "device": painter.placement.description,
         "recorded": painter.recorded,
+        "norm": painter.norm,
         "batch": painter.batch,
         "load_s": round(engine.seconds, 2),
         "frames_per_s": round(1 / max(watched.per_frame_s, 1e-9), 1),
@@ -119,8 +120,11 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         unload()
         started = time.monotonic()
         name = model_name(ctx.settings)
+        placement = choose_placement(settings.precision)
         with measured(f"MuseTalk {settings.version}", ctx.report_model, least_s=0.0):
-            painter = Painter.load(name, root, choose_placement(settings.precision), settings.memory_mb, settings.batch)
+            painter = Painter.load(
+                name, root, placement, settings.memory_mb, settings.batch, fused_norm=settings.fused_norm
+            )
         seconds = time.monotonic() - started
         _loaded_engine = _LoadedEngine(key, painter, PortraitCache(painter, settings, root), seconds, painter.memory())
     return _loaded_engine

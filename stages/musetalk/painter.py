@@ -22,6 +22,7 @@ from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks import weights
 from stages.musetalk.networks.unet import UNet
 from stages.musetalk.networks.vae import Vae
+from stages.musetalk.norm_choice import choose_norm
 from stages.musetalk.stream_pipeline import PendingResult, StreamPipeline
 
 Picture = npt.NDArray[np.uint8]
@@ -40,21 +41,39 @@ class Painter:
         placement: device and number type; float32 after a patch had to be painted again.
         batch: frames per pass; halved when memory does not suffice, until the next video.
         repainted: number of incorrect patches that were painted again in float32.
+        norm: how each GroupNorm is computed, see `norm_choice.choose_norm`.
     """
 
-    def __init__(self, unet: UNet, vae: Vae, audio_encoder: AudioEncoder, placement: Placement, batch: int) -> None:
+    def __init__(
+        self,
+        unet: UNet,
+        vae: Vae,
+        audio_encoder: AudioEncoder,
+        placement: Placement,
+        batch: int,
+        *,
+        fused_norm: bool = True,
+    ) -> None:
         """Take over loaded networks and move them to their device, channels last in memory."""
         self.audio_encoder = audio_encoder
         self.placement, self.batch, self.repainted = placement, batch, 0
         self._whole_batch = batch
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.norm = choose_norm((self._unet, self._vae), placement, wanted=fused_norm)
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
 
     @classmethod
     def load(
-        cls, engine: str, root: Path, placement: Placement | None = None, budget_mb: int = 0, batch: int = 0
+        cls,
+        engine: str,
+        root: Path,
+        placement: Placement | None = None,
+        budget_mb: int = 0,
+        batch: int = 0,
+        *,
+        fused_norm: bool = True,
     ) -> Self:
         """Load an engine's files.
 
@@ -64,6 +83,7 @@ class Painter:
             placement: device and number type; None for `choose_placement()`.
             budget_mb: maximum memory on the GPU, MB; the batch is chosen for it. 0 for `gpu_memory.choose_budget`.
             batch: frames per pass; 0 to choose it by memory.
+            fused_norm: whether to use the kernels of `networks.fused_norm` on a GPU where they work.
 
         Raises:
             MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`, `gpu-unusable`.
@@ -79,7 +99,8 @@ class Painter:
             budget = budget_mb * 10**6 or gpu_memory.choose_budget(memory)
             gpu_memory.limit_gpu_memory(placement, budget)
             batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
-            return cls(unet, vae, AudioEncoder(encoder, placement.device), placement, batch)
+            audio_encoder = AudioEncoder(encoder, placement.device)
+            return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm)
 
     @torch.inference_mode()
     def latents(self, crop: Picture, seed: int | None = None) -> Tensor:

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class NormKernel(Protocol):
+    """What computes a GroupNorm on CUDA: see `group_norm_channels_last`."""
+
+    def __call__(
+        self,
+        x: Tensor,
+        groups: int,
+        weight: Tensor,
+        bias: Tensor,
+        eps: float,
+        shift: Tensor | None = None,
+        *,
+        silu: bool = False,
+    ) -> Tensor:
+        """Normalize [batch, channels, height, width]."""
 
 
 class GroupNorm(nn.GroupNorm):
@@ -15,16 +34,27 @@ class GroupNorm(nn.GroupNorm):
 
     On a CPU in float32 it is computed in NCHW, because PyTorch's channels-last kernel subtracts large squares from each other and
     loses three digits.
+
+    Attributes:
+        kernel: what computes it on CUDA; None for `group_norm_channels_last`. `stages.musetalk.norm_choice` sets it.
     """
+
+    kernel: NormKernel | None = None
+
+    def _on_gpu(self, x: Tensor, shift: Tensor | None = None, *, silu: bool = False) -> Tensor:
+        compute = self.kernel or group_norm_channels_last
+        return compute(x, self.num_groups, self.weight, self.bias, self.eps, shift, silu=silu)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize [batch, channels, height, width]."""
         if x.device.type == "cuda":
-            return group_norm_channels_last(x, self.num_groups, self.weight, self.bias, self.eps)
+            return self._on_gpu(x)
         return super().forward(x.contiguous() if x.dtype == torch.float32 else x)
 
     def with_silu(self, x: Tensor) -> Tensor:
         """Normalize, then apply SiLU."""
+        if x.device.type == "cuda":
+            return self._on_gpu(x, silu=True)
         return functional.silu(self(x), inplace=True)
 
     def after_convolution(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -35,12 +65,11 @@ class GroupNorm(nn.GroupNorm):
         if x.device.type != "cuda" or conv.bias is None:
             return self.with_silu(conv(x))
         convolved = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
-        normed = group_norm_channels_last(convolved, self.num_groups, self.weight, self.bias, self.eps, conv.bias)
-        return functional.silu(normed, inplace=True)
+        return self._on_gpu(convolved, conv.bias, silu=True)
 
 
 def group_norm_channels_last(
-    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None, *, silu: bool = False
 ) -> Tensor:
     """Normalize each group of channels of [batch, channels, height, width], channels-last before and after.
 
@@ -54,6 +83,7 @@ def group_norm_channels_last(
         bias: summand of each channel, [channels].
         eps: summand of the variance.
         shift: summand of each channel before the norm, [channels], such as the bias of the convolution that made `x`.
+        silu: whether to apply SiLU to the result.
     """
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
@@ -72,6 +102,8 @@ def group_norm_channels_last(
     normed = torch.addcmul(
         offset.view(batch, 1, channels), rows, scale.view(batch, 1, channels), out=torch.empty_like(rows)
     )
+    if silu:
+        functional.silu(normed, inplace=True)
     return normed.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
