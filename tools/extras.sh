@@ -35,7 +35,7 @@ bring_torch() {
 
 for name; do
 	case $name in
-	musetalk | xtts) bring_torch ;;
+	musetalk | xtts | generate) bring_torch ;;
 	esac
 	locked "$here/requirements-$name.lock"
 done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
+from daemon.profiles.avatars import JOB_RECORD
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import VideoFacts
+from stages.media.ai_label import ALGORITHMIC, WITH_TRAINED, Origin
 
 if TYPE_CHECKING:
     from stages.encode.captions.cues import Cue
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
     from stages.encode.planes import PlanarFrame
     from stages.tts.timing_file import Timing
 
-#: IPTC's terms for how a picture came to be (cv.iptc.org/newscodes/digitalsourcetype).
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-#: For a portrait animated by synthetic speech, and by recorded speech.
-_WITH_VOICE, _WITH_SOUND = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
 _POSTER_QUALITY = 90
 #: Folder for the files that are burned in, inside the job's folder. ffmpeg's filters get plain names in it, so that no path
 #: needs escaping.
@@ -199,8 +198,7 @@ def _encode_options(
     from stages.encode.ffmpeg_command import EncodeOptions
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality
-    kind = _WITH_SOUND if timing.engine == "brought" else _WITH_VOICE
-    label = f"{settings.label}. Digital source type: {_SOURCE_TYPE}{kind}"
+    label = Origin(settings.label, _source_type(ctx, timing)).sentence
     return EncodeOptions(
         output_format=output_format,
         ffmpeg=choice.ffmpeg,
@@ -213,6 +211,14 @@ def _encode_options(
         tags={**_title(ctx), "comment": label, "description": label},
         subtitles=subtitles,
     )
+
+
+def _source_type(ctx: Context, timing: Timing) -> str:
+    """A real person's portrait, moved by rules to a recorded voice, is the only video without anything of a trained model."""
+    if timing.engine != "brought":
+        return WITH_TRAINED
+    profile = json.loads(ctx.path(JOB_RECORD).read_bytes()) if ctx.manifest.avatar is not None else {}
+    return WITH_TRAINED if "generated" in profile else ALGORITHMIC
 
 
 def _title(ctx: Context) -> dict[str, str]:

@@ -84,6 +84,16 @@ def measure_face(ctx: Context) -> FaceFacts:
     return facts
 
 
+def check_portrait(ctx: Context) -> None:
+    """Check that `source.image` can be animated, and keep what was measured in it for `measure_face`.
+
+    Raises:
+        JobError: the picture cannot be read, or its face cannot be animated.
+    """
+    cv2.setNumThreads(1)
+    _known_or_new(ctx, _options(ctx))
+
+
 def _options(ctx: Context) -> PictureOptions:
     kind = ctx.manifest.kind_of_job
     return PictureOptions(
