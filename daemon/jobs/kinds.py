@@ -85,7 +85,10 @@ _NO_PROFILE: Refusal = (
     "`profile` is given, but only a job of `kind: voice` or `avatar` makes one; to use one, write `voice` or `avatar`",
 )
 _ONE_PORTRAIT: Refusal = (("image", "avatar"), "`image` and `avatar` are both given: keep one")
-_NO_AVATAR: Refusal = (("avatar",), "`avatar` is given, but a job of `kind: avatar` makes one, from `image` or `prompt`: remove it")
+_NO_AVATAR: Refusal = (
+    ("avatar",),
+    "`avatar` is given, but a job of `kind: avatar` makes one, from `image` or `prompt`: remove it",
+)
 _ONE_SOURCE: Refusal = (("image", "prompt"), "`image` and `prompt` are both given: keep one")
 _NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
 _ONE_SHAPE: Refusal = (("size", "aspect"), "`size` and `aspect` are both given: keep one")

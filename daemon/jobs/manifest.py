@@ -225,6 +225,8 @@ class Manifest(_Strict):
         kind = self.kind_of_job
         if wrong := kind.refused(given) or kind.missing(given):
             raise ValueError(wrong[1])
+        if self.prompt is not None and not self.prompt.strip():
+            raise ValueError("`prompt` is empty: describe a person")
         if "generate" in self.stages and self.aspect not in (None, *GENERATED_SHAPES):
             raise ValueError(f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {self.aspect}")
         said = (self.text or "").casefold()

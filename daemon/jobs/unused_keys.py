@@ -35,7 +35,7 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     """
     kind = manifest.kind_of_job
     found = [
-        f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
+        f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}.{_instead(key, kind)}"
         for key in keys_without_use(kind)
         if key in given
     ]
@@ -70,6 +70,10 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
             f"For the other format write `format: {ending[1:]}`."
         )
     return found
+
+
+def _instead(key: str, kind: Kind) -> str:
+    return " The seed of the movement is `motion.seed`." if key == "seed" and kind.draws else ""
 
 
 def _short(value: Any) -> str:

@@ -15,7 +15,7 @@ def run(ctx: Context) -> GeneratedFacts:
     """Run the stage and return its facts. What can be refused without a GPU is refused first, in the lane that needs none.
 
     Raises:
-        JobError, MachineError, ResultError: see `stages.generate.ready.check_ready` and `stages.generate.portrait.generate_portrait`.
+        JobError, MachineError, ResultError: see `check_ready` in `ready` and `generate_portrait` in `portrait`.
     """
     from stages.face.avatars.create import check_avatar_request
     from stages.generate.ready import ENGINE, check_ready

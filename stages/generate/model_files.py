@@ -1,4 +1,7 @@
-"""The model files of SDXL. Sizes and hashes are the publisher's records (Hugging Face file pointers) as others wrote them down."""
+"""The model files of SDXL, in the published layout.
+
+Sizes and hashes are those that several public projects list for the revision below. They could not be compared with the publisher's.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class SdxlPipeline:
     def words_left_out(self, text: str) -> bool:
         """Whether a text is longer than the model reads."""
         longest = self._pipeline.tokenizer.model_max_length
-        return len(self._pipeline.tokenizer(text, truncation=False).input_ids) > longest
+        return bool(len(self._pipeline.tokenizer(text, truncation=False).input_ids) > longest)
 
     def draw(
         self,
@@ -159,7 +159,8 @@ def _checked(made: npt.NDArray[np.floating[Any]], size: tuple[int, int]) -> Pict
         raise ResultError("portrait-broken", "The model made a picture with values that are no numbers.", _VERIFY)
     if made.std() < _LEAST_SPREAD:
         raise ResultError("portrait-broken", "The model made a picture of one colour.", _VERIFY)
-    return np.round(np.clip(made, 0, 1) * 255).astype(np.uint8)
+    picture: Picture = np.round(np.clip(made, 0, 1) * 255).astype(np.uint8)
+    return picture
 
 
 def _read(folder: Path, variants: Mapping[str, str | None], dtype: torch.dtype) -> Any:
@@ -199,7 +200,9 @@ def _read(folder: Path, variants: Mapping[str, str | None], dtype: torch.dtype) 
             return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
             said = (str(exc).strip().splitlines() or [type(exc).__name__])[0][:300].rstrip(".")
-            raise MachineError("model-foreign", f"{folder} is not SDXL in the published layout: {said}.", _VERIFY) from exc
+            raise MachineError(
+                "model-foreign", f"{folder} is not SDXL in the published layout: {said}.", _VERIFY
+            ) from exc
 
 
 @contextlib.contextmanager

@@ -62,7 +62,9 @@ def _generate(ctx: Context) -> GeneratedFacts:
     at_load = pipeline.memory()
     ctx.progress(_LOADING)
     if any(map(pipeline.words_left_out, (words.prompt, words.negative))):
-        ctx.warnings.append("The prompt, with the words that are added to it, is longer than the model reads; its end is left out.")
+        ctx.warnings.append(
+            "The prompt, with the words that are added to it, is longer than the model reads; its end is left out."
+        )
     seeds = seeds_for(manifest, ctx.job_id, settings.tries)
     refused: list[RefusedPicture] = []
     for number, seed in enumerate(seeds):

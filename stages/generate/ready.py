@@ -28,9 +28,7 @@ def check_ready(settings: Settings) -> Mapping[str, str | None]:
         LackingError: `engine-not-installed`, `model-missing`, `model-damaged`.
     """
     if missing := packages_missing(PACKAGES, PINS, EXTRA):
-        raise LackingError(
-            "engine-not-installed", f"A prompt needs the extra {EXTRA}: {missing.why}.", missing.remedy
-        )
+        raise LackingError("engine-not-installed", f"A prompt needs the extra {EXTRA}: {missing.why}.", missing.remedy)
     root, fetch = settings.paths.models, how_to_fetch_models(ENGINE)
     found = check_model_files(MODELS[ENGINE], root)
     if absent := [status for status in found if status.state == "missing"]:

@@ -1,4 +1,4 @@
-"""Imports torchaudio: it has a compiled extension for one version of CUDA; where that cannot be loaded, its Python part is enough.
+"""Imports torchaudio, whose compiled extension is for one version of CUDA: its Python part is enough.
 
 transformers imports torchaudio wherever it is installed.
 """

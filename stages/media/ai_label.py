@@ -13,7 +13,11 @@ from PIL import Image, PngImagePlugin
 #: IPTC's terms (cv.iptc.org/newscodes/digitalsourcetype).
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 #: Made by a trained model; composed with what one made; made by rules.
-TRAINED, WITH_TRAINED, ALGORITHMIC = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
+TRAINED, WITH_TRAINED, ALGORITHMIC = (
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "algorithmicMedia",
+)
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,9 @@ def _tell(profile: AvatarProfile) -> None:
     click.echo(f"  expires   {profile.expires or 'never'}{'  (EXPIRED)' if profile.expired else ''}")
     click.echo(f"  folder    {profile.folder}")
     if profile.generated:
-        click.echo(f"  made by   {profile.generated['model']}, seed {profile.generated['seed']}: {profile.generated['prompt']}")
+        click.echo(
+            f"  made by   {profile.generated['model']}, seed {profile.generated['seed']}: {profile.generated['prompt']}"
+        )
     for key, value in profile.defaults.items():
         click.echo(f"  {key:9} {value}")
     for key in ("face_px", "confidence", "eyes", "width", "height"):

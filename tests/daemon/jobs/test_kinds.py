@@ -90,9 +90,12 @@ VOICE_ONLY = "only a job of `kind: voice` or `avatar` makes one"
         ({"kind": "avatar", "avatar": "anna"}, "a job of `kind: avatar` makes one, from `image` or `prompt`"),
         ({"kind": "avatar", "prompt": "a man", "negative": "hat", "seed": 5, "aspect": "9:16"}, None),
         ({"kind": "avatar", "prompt": "a man", "image": "p.png"}, "`image` and `prompt` are both given: keep one"),
-        ({"kind": "avatar", "prompt": "a man", "aspect": "4:3"}, "`aspect` must be 1:1, 16:9, 9:16 with `prompt`, not 4:3"),
+        (
+            {"kind": "avatar", "prompt": "a man", "aspect": "4:3"},
+            "`aspect` must be 1:1, 16:9, 9:16 with `prompt`, not 4:3",
+        ),
         ({"kind": "avatar", "image": "p.png", "aspect": "4:3"}, None),
-        ({"kind": "avatar", "prompt": " "}, "at least 1 character"),
+        ({"kind": "avatar", "prompt": " "}, "`prompt` is empty"),
     ],
     ids=str,
 )
@@ -135,7 +138,9 @@ def test_only_a_job_with_a_prompt_goes_through_the_stage_that_needs_a_gpu_and_wo
     assert pictured.stages == ("face", DELIVER)
     (warning,) = pictured.warnings
     assert "`seed: 5` is not used" in warning
-    shapes = [generated_size(*asked) for asked in ((None, None), ("9:16", None), (None, "1920x1080"), (None, "800x700"))]
+    shapes = [
+        generated_size(*asked) for asked in ((None, None), ("9:16", None), (None, "1920x1080"), (None, "800x700"))
+    ]
     assert shapes == [(1024, 1024), (768, 1344), (1344, 768), (1024, 1024)]
 
 

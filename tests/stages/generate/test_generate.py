@@ -126,6 +126,7 @@ def test_a_portrait_that_passes_becomes_a_profile_that_says_what_it_was_made_fro
     assert [(one["seed"], one["code"]) for one in facts["refused"]] == [(5, "no-face")]
     # And the profile says what it was made from, and needs nobody's consent
     (profile,) = AvatarStore(ctx.settings.paths.avatars).all_profiles()
+    assert profile.generated is not None
     assert profile.generated == json.loads(ctx.path(GENERATED).read_bytes())
     assert (profile.generated["prompt"], profile.generated["seed"]) == ("A woman with short hair.", 6)
     assert (profile.defaults, "does not exist" in profile.consent) == ({"voice": "adam"}, True)

@@ -28,12 +28,19 @@ def save_sdxl(models: Path) -> Path:
 
         torch.manual_seed(0)
         folder, letters = models / FOLDER, sorted(ByteLevel.alphabet())
-        vocab = {token: number for number, token in enumerate([*letters, *(f"{one}</w>" for one in letters), *_SPECIAL])}
+        vocab = {
+            token: number for number, token in enumerate([*letters, *(f"{one}</w>" for one in letters), *_SPECIAL])
+        }
         for name in ("tokenizer", "tokenizer_2"):
             (folder / name).mkdir(parents=True)
             (folder / name / "vocab.json").write_text(json.dumps(vocab))
             (folder / name / "merges.txt").write_text("#version: 0.2\n")
-            marks = {"bos_token": _SPECIAL[0], "eos_token": _SPECIAL[1], "pad_token": _SPECIAL[1], "unk_token": _SPECIAL[1]}
+            marks = {
+                "bos_token": _SPECIAL[0],
+                "eos_token": _SPECIAL[1],
+                "pad_token": _SPECIAL[1],
+                "unk_token": _SPECIAL[1],
+            }
             (folder / name / "special_tokens_map.json").write_text(json.dumps(marks))
             settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, **marks}
             (folder / name / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -60,7 +67,11 @@ def save_sdxl(models: Path) -> Path:
         for name, network in networks.items():
             network.half().save_pretrained(folder / name, variant="fp16", safe_serialization=True)
         scheduler = diffusers.EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            timestep_spacing="leading",
+            steps_offset=1,
         )
         scheduler.save_pretrained(folder / "scheduler")
         index = {"_class_name": "StableDiffusionXLPipeline", "_diffusers_version": "0.19.0.dev0"}
