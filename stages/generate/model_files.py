@@ -1,6 +1,7 @@
 """The model files of SDXL, in the published layout.
 
-Sizes and hashes are those that several public projects list for the revision below. They could not be compared with the publisher's.
+Sizes and hashes are those that several public projects list for the revision below; they could not be compared with the
+publisher's.
 """
 
 from __future__ import annotations

@@ -143,12 +143,17 @@ def test_without_the_model_a_job_fails_before_it_asks_for_the_gpu(published: Pat
     asked: list[str] = []
     ctx = replace(asking(tmp_path / "job", models), use_engine=asked.append)
     (models / FOLDER / "unet" / "diffusion_pytorch_model.fp16.safetensors").unlink()
-    with pytest.raises(LackingError, match=r"1 of its 18 files.*unet/diffusion_pytorch_model") as error:
+    with pytest.raises(JobError, match=r"1 of its 18 files.*unet/diffusion_pytorch_model") as error:
         stages.generate.run(ctx)
     assert error.value.code == "model-missing"
     assert "avatar models fetch sdxl" in error.value.hint
     assert "Open RAIL++-M" in error.value.hint
     assert not asked
+    # And a damaged one is the machine's fault, which is told as clearly
+    (models / FOLDER / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"half")
+    with pytest.raises(LackingError, match="diffusion_pytorch_model.* is damaged") as damaged:
+        stages.generate.run(ctx)
+    assert damaged.value.code == "model-damaged"
 
 
 def test_a_model_of_another_shape_is_named(published: Path, tmp_path: Path) -> None:
