@@ -18,8 +18,11 @@ $(STAMP): requirements.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" $(VENV) requirements.lock
 	@touch $@
 
+# pip compiles all of ten thousand modules, Python only those that it imports, when it first does. Where it may not keep them, pip does it.
+COMPILE = PIP_COMPILE=$(if $(PYTHONDONTWRITEBYTECODE),1,0)
+
 $(DEV): $(STAMP) requirements-dev.lock
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@$(COMPILE) $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # TORCH_BUILD=gpu: torch for GPUs, to develop on a machine that has one. See tools/extras.sh.
@@ -27,7 +30,7 @@ TORCH_BUILD ?= cpu
 EXTRAS := musetalk xtts generate languages japanese fonts transcribe whisper
 
 $(TORCH): $(STAMP) $(foreach name,$(EXTRAS) torch torch-cpu torch-needs,requirements-$(name).lock) tools/extras.sh
-	@tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
+	@$(COMPILE) tools/extras.sh $(VENV)/bin/pip $(TORCH_BUILD) $(EXTRAS)
 	@touch $@
 
 demo: $(STAMP)

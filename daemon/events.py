@@ -10,6 +10,7 @@ import structlog
 from daemon.errors import AvatarError
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
+from daemon.wire import ModelChange
 
 if TYPE_CHECKING:
     from daemon.queue.pauses import Pause, Scope
@@ -60,6 +61,9 @@ class Subscriber:
     def job_finished(self, job: Job) -> None:
         """A job is durably done, failed or cancelled."""
 
+    def results_removed(self, jobs: list[str], names: list[str]) -> None:
+        """The retention removed records of jobs from the spool, by their ids, and results from the outbox, by their names."""
+
     def lane_paused(self, lane: str, error: AvatarError, delay_s: float) -> None:
         """A lane pauses for `delay_s` seconds because of a fault of the machine."""
 
@@ -72,8 +76,8 @@ class Subscriber:
     def queue_resumed(self, scope: Scope) -> None:
         """A pause that a person ordered ended."""
 
-    def model_loaded(self, stage: str, model: str, seconds: float) -> None:
-        """A worker loaded a model, in `seconds`."""
+    def model_changed(self, change: ModelChange) -> None:
+        """A worker loaded or unloaded a model."""
 
     def worker_died(self, lane: str, reason: str) -> None:
         """A worker ended during a job. `reason`: code of the error."""

@@ -21,11 +21,12 @@ from daemon.control.spool_requests import SpoolRequests
 from daemon.errors import AvatarError, ConfigError
 from daemon.events import Events
 from daemon.folders import inbox_access_error, prepare_folders
+from daemon.history.keeper import HistoryKeeper
 from daemon.intake.admission import Admission
 from daemon.intake.watcher import Watcher
 from daemon.jobs.stages import LaneName
 from daemon.loops import Loops, keep_queue_positions
-from daemon.outbox.estimator import Estimator
+from daemon.outbox.estimator import Estimator, read_factors
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import StatusWriter
 from daemon.outbox.voice_list import VoiceList
@@ -46,7 +47,7 @@ from daemon.telemetry.endpoints import MetricsServer, keep_metrics_file, serve_m
 from daemon.telemetry.logs import LogWriter, configure_logging
 from daemon.telemetry.metrics import Metrics
 from daemon.telemetry.sd_notify import SystemdNotifier
-from daemon.telemetry.state_file import StateFile
+from daemon.telemetry.state_file import FACTORS, StateFile, read_state
 from daemon.telemetry.systemd import SystemdReporter
 from daemon.workers.lane import ChooseTicket, Lane
 from daemon.workers.routes import Routes
@@ -110,11 +111,13 @@ class Service:
         )
         self.metrics = Metrics(self.ready_queue, {"spool": settings.paths.spool, "outbox": settings.paths.outbox})
         self.canary = Canary(settings, self.admission.mount_guard, self.metrics.registry)
-        estimator = Estimator()
+        state_json = self.spool.root / "state.json"
+        estimator = Estimator(read_factors(read_state(state_json).get(FACTORS)))
         self.status = StatusWriter(self.outbox, estimator)
-        self.state = StateFile(self.spool.root / "state.json")
+        self.state = StateFile(state_json, estimator)
         self.systemd = SystemdReporter(SystemdNotifier(), settings, self.ready_queue, self.lanes, self.pauses)
-        self.returner = ManifestReturner(self.outbox, self.spool)
+        self.returner = ManifestReturner(self.outbox, self.spool, lambda: settings.intake.max_manifest_bytes)
+        self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
         for subscriber in (
             estimator,
             self.status,
@@ -124,6 +127,7 @@ class Service:
             self.state,
             self.systemd,
             self.canary,
+            self.history,
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()
@@ -222,7 +226,8 @@ class Service:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "inbox": partial(self.loops.scan_inbox, watcher),
             "queue-positions": partial(keep_queue_positions, self.ready_queue, self.spool, self.status),
-            "retention": partial(run_retention, self.settings, self.spool),
+            "retention": partial(run_retention, self.settings, self.spool, self.events),
+            "history": self.history.loop,
             "pauses": self.loops.end_pauses,
             "requests": self.loops.answer_requests,
             "inbox-disk": self.loops.watch_disk,
@@ -242,6 +247,8 @@ class Service:
         for failure in await asyncio.gather(*drains, return_exceptions=True):
             if isinstance(failure, BaseException):  # what it left is recovered at the next start
                 log.error("lane not drained", exc_info=failure)
+        await self.history.close()
+        self.state.write()
         log.info("stopped")
 
     async def _end_intake(self) -> None:

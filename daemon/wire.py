@@ -150,13 +150,23 @@ class AllowTime(_Record):
     value: float
 
 
-class ModelLoaded(_Record):
-    """A model was loaded, which took so many seconds."""
+class ModelChange(_Record):
+    """A model was loaded or unloaded, which took so many seconds.
+
+    Attributes:
+        ram_before, ram_after: main memory that the worker held, bytes; None: it does not say.
+        gpu_before, gpu_after: memory that it held on the GPU, bytes; None: it uses none.
+    """
 
     event: Literal["model"] = "model"
     stage: str
     model: str
     seconds: float
+    change: Literal["loaded", "unloaded"] = "loaded"
+    ram_before: int | None = None
+    ram_after: int | None = None
+    gpu_before: int | None = None
+    gpu_after: int | None = None
 
 
 class LogMessage(_Record):
@@ -258,11 +268,11 @@ class Preloaded(_ErrorFields):
 
 
 Message = (
-    Ready | Heartbeat | Preloaded | Progress | TimeLeft | AllowTime | ModelLoaded | LogMessage | Elsewhere | Result
+    Ready | Heartbeat | Preloaded | Progress | TimeLeft | AllowTime | ModelChange | LogMessage | Elsewhere | Result
     | ErrorReport
 )  # fmt: skip
 #: Messages that a worker's owner receives while a stage runs.
-Notice = TimeLeft | ModelLoaded
+Notice = TimeLeft | ModelChange
 _MESSAGES: Final[Mapping[str, type[Message]]] = {kind.model_fields["event"].default: kind for kind in get_args(Message)}
 
 

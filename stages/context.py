@@ -10,6 +10,7 @@ from typing import Any
 from daemon.config import Settings
 from daemon.jobs.companions import copy_name
 from daemon.jobs.manifest import Manifest
+from stages.model_memory import Report
 
 #: JSON object that a stage returns for the status file: engine, the reason for its choice, measured figures (`stages.facts`).
 Facts = Mapping[str, Any]
@@ -36,7 +37,7 @@ class Context:
             does not determine.
         use_engine: must be called with the name of the engine that the stage has chosen, before that loads anything. It does not
             return where the engine belongs to another lane.
-        report_model_loaded: reports the name of a model that was loaded, and the seconds that took.
+        report_model: is told of each model that was loaded or unloaded (`stages.model_memory.measured`).
         still_s: seconds since each source file had last changed when it was copied, by the copy's name; some are missing.
         by: user who handed the job in; empty if it is not known.
         warnings: sentences for people, shown in the status of a finished job.
@@ -50,7 +51,7 @@ class Context:
     progress: Callable[[float], None] = _ignore
     report_seconds_left: Callable[[float], None] = _ignore
     allow_seconds: Callable[[float], None] = _ignore
-    report_model_loaded: Callable[[str, float], None] = _ignore
+    report_model: Report = _ignore
     use_engine: Callable[[str], None] = _ignore
     still_s: Mapping[str, float] = field(default_factory=dict)
     by: str = ""

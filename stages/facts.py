@@ -43,6 +43,21 @@ class GeneratedFacts(TypedDict):
     picture_s: float
 
 
+class CheckFacts(TypedDict, total=False):
+    """What the check stage found out.
+
+    Attributes:
+        speech_s: expected length of the speech, s: estimated from the text, or as the recording declares it.
+        voice: the chosen voice, and `why` it was chosen; absent where a recording is heard, or the machine lacks the voice.
+        engines: the engine that will do a later stage, by stage.
+    """
+
+    speech_s: float
+    voice: str
+    why: str
+    engines: Mapping[str, str]
+
+
 class FaceFacts(TypedDict):
     """What the face stage measured.
 
@@ -70,6 +85,18 @@ class FaceFacts(TypedDict):
     cautions: list[str]
     profile: NotRequired[str]
     avatar: NotRequired[str]
+
+
+class VerdictFacts(TypedDict):
+    """What the face stage reports for `kind: detect`, which adds `FaceFacts` where the face is accepted.
+
+    Attributes:
+        verdict: "accepted", or the code of why the chosen face cannot be animated, such as "face-turned".
+        verdict_of: the same for every face, from the left.
+    """
+
+    verdict: str
+    verdict_of: list[str]
 
 
 class SpeechFacts(TypedDict):
@@ -144,6 +171,32 @@ class VideoFacts(TypedDict):
     duration_s: float
     bytes: int
     captions: str
+
+
+class ConversionFacts(VideoFacts):
+    """The video of the transcode stage. `encoder` is "copy" where the picture is the source's.
+
+    Attributes:
+        sound: where the sound comes from and how it is encoded, such as "copied", "aac" or "none".
+    """
+
+    sound: str
+
+
+class MediaFacts(TypedDict):
+    """What the info stage found; `info.json` has the whole.
+
+    Attributes:
+        container: ffmpeg's names of the file's format, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        duration_s: length of the longest track, s; 0 for a picture.
+        tracks: numbers of `video`, `audio` and `captions` tracks; those that are missing are left out.
+        damaged: whether damage was found.
+    """
+
+    container: str
+    duration_s: float
+    tracks: Mapping[str, int]
+    damaged: bool
 
 
 class Output(TypedDict):

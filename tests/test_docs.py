@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from daemon.outbox import status_file
 from daemon.outbox.status_fields import STATUS_FIELDS
 from daemon.queue.awaited_files import COPIED_AGAIN
 from stages.facts import Output
+from tests.support.daemon.intake import COMPANION_WAIT_S, Room
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Ends of the names of what makes an error or a worker's death.
@@ -69,6 +71,22 @@ def test_generated_pages_are_what_the_models_say() -> None:
         [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_the_example_of_a_refused_job_is_what_the_service_writes(tmp_path: Path) -> None:
+    # Given a job whose picture never comes
+    room = Room(tmp_path)
+    room.put("hello.yaml", "image: portrait.png\ntext: Hello.\nmetadata: {order: 17}\n")
+    room.settle()
+    room.look(COMPANION_WAIT_S + 1)
+    while room.service.returner.give_back_next():
+        pass
+    written = room.status("hello")
+    # Then its status differs from the example in nothing but its id, its times and its user
+    page = (ROOT / "docs" / "status.md").read_text()
+    example = json.loads(page.partition("Refused:\n\n```json")[2].partition("```")[0])
+    own = ("job", "by", "accepted", "updated", "finished")
+    assert written | {key: example[key] for key in own} == example
 
 
 def test_config_yaml_belongs_to_its_user(tmp_path: Path) -> None:

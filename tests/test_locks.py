@@ -49,6 +49,7 @@ def test_the_base_and_the_tools_are_locked_in_the_versions_that_are_declared() -
     base, dev = pins(BASE), pins(lock_of("dev"))
     assert pinned(PROJECT["dependencies"] + GROUPS["build"]).items() <= base.items()
     assert pinned(GROUPS["dev"]).items() <= dev.items()
+    assert pinned(GROUPS["pip"]) == pins(lock_of("pip"))
     assert LEFT_OUT.isdisjoint(base.keys() | dev.keys())
 
 

@@ -74,7 +74,7 @@ def with_warnings(answer: str, warnings: list[str]) -> str:
 
 def read(written: str, **usual: str) -> list[Manifest | JobError]:
     """Read a manifest; keys that are not written in it stand at its end."""
-    keys = set(re.findall(r"^(\w+) ?[:：=]", written, re.MULTILINE))
+    keys = set(re.findall(r"^(\w+) ?[:：=]", written.replace("⏎", "\n").lower(), re.MULTILINE))
     if "audio" in keys:
         usual.pop("text", None)
     lines = [f"{key}: {value}" for key, value in usual.items() if key not in keys]

@@ -1,4 +1,5 @@
-"""Write what follows from the typed models: docs/config.md, docs/status.md, docs/manifest.md and docs/manifest.schema.json.
+"""Write what follows from the typed models: docs/config.md, docs/status.md, docs/manifest.md,
+docs/manifest.schema.json and docs/kinds.md.
 
 With --check nothing is written; the exit code is 1 when a file is not what the models say.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from docs_config import config_page
 from docs_conflicts import conflicts
+from docs_kinds import kinds_page
 from docs_portrait import good_portrait
 from docs_status import status_page
 from docs_tables import table
@@ -22,12 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Keys of a manifest in the order people ask for them. A key that is not here comes last.
 GROUPS: dict[str, tuple[str, ...]] = {
     "What is said": ("text", "audio", "voice", "language", "speed"),
-    "Who": ("image", "avatar", "face"),
+    "Who": ("image", "avatar", "video", "face"),
     "Look": (
         "quality",
         "format",
         "codec",
         "fps",
+        "crop",
         "size",
         "aspect",
         "fit",
@@ -35,6 +38,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "motion",
         "expressions",
         "captions",
+        "subtitles",
+        "sync_mode",
     ),
     "Handling": ("kind", "profile", "priority", "output", "title", "metadata"),
 }
@@ -84,6 +89,7 @@ def main() -> int:
         ROOT / "docs" / "config.md": config_page(),
         ROOT / "docs" / "status.md": status_page(),
         ROOT / "docs" / "manifest.md": manifest_page(),
+        ROOT / "docs" / "kinds.md": kinds_page(),
         ROOT / "docs" / "manifest.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
     }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]

@@ -21,7 +21,8 @@ bring_torch() {
 		locked "$here/requirements-torch.lock"
 	elif ! said=$(locked "$here/requirements-torch-cpu.lock" 2>&1); then
 		case $said in
-		*"No matching distribution found for torch=="*)
+		# The words of pip 23 and of pip 26.
+		*"No matching distribution found for torch=="* | *"Cannot install torch=="*)
 			echo "extras: pip knows no index with torch for processors alone; taking the one for GPUs (some gigabytes)"
 			locked "$here/requirements-torch.lock"
 			;;
@@ -35,7 +36,7 @@ bring_torch() {
 
 for name; do
 	case $name in
-	musetalk | xtts | generate) bring_torch ;;
+	musetalk | xtts | generate) [ -n "${torch:-}" ] || { bring_torch && torch=there; } ;;
 	esac
 	locked "$here/requirements-$name.lock"
 done

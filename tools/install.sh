@@ -13,6 +13,7 @@ umask 022 # root's may be stricter, and then nobody could use what is installed
 
 home=/opt/avatard
 unit=/usr/local/lib/systemd/system # below /etc, so that `systemctl edit` and drop-ins there win
+record=/etc/avatard/install.json # version, options and time of the last installation; a backup has it, and so has another machine
 source=$(cd "$(dirname "$0")/.." && pwd)
 
 say() { echo "avatard: $*"; }
@@ -40,6 +41,38 @@ need_python() {
 	esac
 }
 
+# Options that are not given are those of the last installation, also where that was on another machine.
+recall() {
+	[ -e "$record" ] || return 0
+	for name in $extras; do
+		eval "given=\$$name"
+		[ "$given" = keep ] || continue
+		if grep -q "\"--$name\"" "$record"; then eval "$name=yes"; else eval "$name=no"; fi
+	done
+	if [ "$voices" = keep ]; then
+		if grep -q '"--no-voices"' "$record"; then voices=no; else voices=yes; fi
+	fi
+	[ "$cpu_only" != keep ] || ! grep -q '"--cpu-only"' "$record" || cpu_only=yes
+}
+
+write_record() {
+	set --
+	[ ! -e /etc/systemd/system/avatard.service.d/cpu-only.conf ] || set -- "$@" --cpu-only
+	for name in $extras; do
+		[ ! -e "$new/.$name" ] || set -- "$@" "--$name"
+	done
+	[ ! -e "$new/.no-voices" ] || set -- "$@" --no-voices
+	commit=$(git -c safe.directory="$source" -C "$source" describe --always --dirty 2>/dev/null || true)
+	"$new/bin/python" - "$commit" "$@" >"$record.new" <<-END
+		import datetime, importlib.metadata, json, sys
+		now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+		version = {"version": importlib.metadata.version("avatard"), "commit": sys.argv[1] or None}
+		print(json.dumps({**version, "options": sys.argv[2:], "installed": now}, indent=1))
+	END
+	chmod 644 "$record.new"
+	mv "$record.new" "$record"
+}
+
 # A version is a folder of its own, and `current` a link to one: switching is one rename, and so is going back.
 build() {
 	new=$home/versions/$(date -u +%Y%m%dT%H%M%SZ)
@@ -61,6 +94,7 @@ build() {
 	mkdir -p "$new/share/doc/avatard" "$new/share/examples"
 	cp -R "$source"/docs/. "$source/README.md" "$source/CHANGELOG.md" "$source"/requirements*.lock "$new/share/doc/avatard/"
 	cp "$source"/examples/hello.yaml "$source"/examples/portrait.png "$source"/share/* "$new/share/examples/"
+	install -m 755 "$source/tools/backup.sh" "$new/share/backup.sh"
 	[ ! -d "$source/monitoring" ] || cp -R "$source/monitoring" "$new/share/monitoring"
 	"$new/bin/avatar" --version >/dev/null || fail "the new version does not run; nothing was changed"
 }
@@ -117,7 +151,7 @@ drop_in() { # NAME yes|no|keep
 	esac
 }
 
-# 28 more voices (100 MB); whoever has the files or cannot reach the registry goes on without a word of harm.
+# 54 more voices (121 MB); whoever has the files or cannot reach the registry goes on without a word of harm.
 bring_voices() {
 	[ "$voices" = yes ] || return 0
 	why=$("$new/bin/avatar" --config /etc/avatard/config.yaml models fetch kokoro 2>&1 >/dev/null) ||
@@ -126,6 +160,7 @@ bring_voices() {
 
 install_it() {
 	need_python
+	recall
 	build
 	before=$(readlink "$home/current" 2>/dev/null || true)
 	# Before the new unit is in place: the old version must start by its own.
@@ -139,9 +174,11 @@ install_it() {
 		journalctl -u avatard.service -n 20 --no-pager -o cat >&2 || true
 		[ -z "$before" ] || { point "$before" && systemctl restart avatard.service && fail "the new version did not start; the old one runs again"; }
 		trap - EXIT
+		write_record
 		fail "the service did not start; mend what is said above, then: systemctl start avatard"
 	fi
 	trap - EXIT
+	write_record
 	for old in "$home"/versions/*; do
 		[ "$old" = "$new" ] || [ "$old" = "$before" ] || rm -rf "$old"
 	done
@@ -169,6 +206,7 @@ uninstall_it() {
 	fi
 }
 
+extras="musetalk xtts generate languages japanese fonts transcribe whisper"
 action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do

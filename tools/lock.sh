@@ -35,6 +35,7 @@ without() { # reads packages, writes the options that leave them out of a lock
 }
 
 base=requirements.lock dev=requirements-dev.lock torch=requirements-torch.lock
+compile requirements-pip.lock --group pip "$@"
 compile $base pyproject.toml --group build "$@"
 compile $dev --group dev --constraints $base $(names $base | without) "$@"
 compile $torch pyproject.toml --extra torch --constraints $base --constraints $dev $(names $base | without) "$@"

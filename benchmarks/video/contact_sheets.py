@@ -127,16 +127,23 @@ def around(points: npt.NDArray[np.float32], chosen: Sequence[int], larger: float
     return x - width / 2, y - width * shape / 2, x + width / 2, y + width * shape / 2
 
 
-def tile(frame: Picture, box: Box, width: int, caption: str) -> Picture:
-    """Cut a box out of a frame and bring it to `width` px, with a caption below; black outside the picture."""
+def cut_out(frame: Picture, box: Box, width: int, outside: int = cv2.BORDER_CONSTANT) -> Picture:
+    """Cut a box out of a frame and bring it to `width` px; `outside` is OpenCV's border mode beyond the picture, else black."""
     left, top, right, bottom = (round(side) for side in box)
     pad = max(0, -left, -top, right - frame.shape[1], bottom - frame.shape[0])
-    padded = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0, 0, 0)) if pad else frame
+    padded = cv2.copyMakeBorder(frame, pad, pad, pad, pad, outside, value=(0, 0, 0)) if pad else frame
     part = padded[top + pad : bottom + pad, left + pad : right + pad]
     height = round(width * part.shape[0] / part.shape[1])
     method = cv2.INTER_AREA if width < part.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, (width, height), interpolation=method), np.uint8)
+
+
+def tile(frame: Picture, box: Box, width: int, caption: str) -> Picture:
+    """Cut a box out of a frame and bring it to `width` px, with a caption below; black outside the picture."""
+    part = cut_out(frame, box, width)
+    height = part.shape[0]
     whole = np.full((height + _ROW, width + _GAP, 3), 255, np.uint8)
-    whole[:height, :width] = cv2.resize(part, (width, height), interpolation=method)
+    whole[:height, :width] = part
     size = min(0.55, 0.55 * width / (10.5 * len(caption)))
     cv2.putText(whole, caption, (4, height + 21), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
     return whole
@@ -176,6 +183,10 @@ class Sheet:
             moment.frame for part in (self.moments.mouth, self.moments.eyes, self.moments.head) for moment in part
         }
         self._frames = chosen_frames(self.ctx.path("video.mp4"), wanted)
+
+    def cut(self, moment: Moment, box: Box, width: int) -> Picture:
+        """Part of a frame at a moment, `width` px wide, BGR; beyond the picture, its outermost pixels go on."""
+        return cut_out(self._frames[moment.frame], box, width, cv2.BORDER_REPLICATE)
 
     def _caption(self, moment: Moment) -> str:
         return f"{moment.name}, {moment.frame / self.faces.fps:.2f} s"

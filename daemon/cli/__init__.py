@@ -15,9 +15,14 @@ from typing import Any
 
 import click
 
-from daemon import __version__
+try:
+    from daemon import __version__
+except ImportError:  # the files of python-daemon lie among ours, and one of them in the place of ours
+    sys.exit(
+        "avatar: the module `daemon` here is another package's, such as python-daemon.\n"
+        "        Uninstall that package and install avatard again, each in an environment of its own."
+    )
 from daemon.cli.common import EXIT_IO, EXIT_PIPE, Shell, config_option, exit_code, tell_error
-from daemon.cli.did_you_mean import explain_usage
 from daemon.errors import AvatarError
 from daemon.system.permissions import explain_refusal
 
@@ -26,41 +31,57 @@ class _ReaderGoneError(Exception):
     """Whoever read the output has gone, as in `avatar jobs list | head`."""
 
 
-#: The module of each command, which has a function of the command's name.
-MODULES = {
-    "run": "daemon.cli.commands.run",
-    "submit": "daemon.cli.commands.submit",
-    "jobs": "daemon.cli.commands.jobs",
-    "status": "daemon.cli.commands.queue",
-    "pause": "daemon.cli.commands.queue",
-    "drain": "daemon.cli.commands.queue",
-    "resume": "daemon.cli.commands.queue",
-    "top": "daemon.cli.commands.top",
-    "validate": "daemon.cli.commands.validate",
-    "schema": "daemon.cli.commands.validate",
-    "doctor": "daemon.cli.doctor",
-    "config": "daemon.cli.commands.config",
-    "models": "daemon.cli.commands.models",
-    "voice": "daemon.cli.commands.voice",
-    "avatar": "daemon.cli.commands.avatar",
-    "spool": "daemon.cli.commands.spool",
+#: The module of each command, which has a function of the command's name, and its first sentence in the help.
+COMMANDS = {
+    "run": ("daemon.cli.commands.run", "Run the daemon in the foreground until SIGTERM or Ctrl-C."),
+    "submit": ("daemon.cli.commands.submit", "Hand in a job: TEXT or --audio, spoken by the face in --image."),
+    "jobs": ("daemon.cli.commands.jobs", "List, find, show, count, cancel, hold and retry jobs."),
+    "status": ("daemon.cli.commands.queue", "Return whether the daemon runs, and how many jobs stand where."),
+    "pause": ("daemon.cli.commands.queue", "Start nothing new; what runs ends its stage."),
+    "drain": ("daemon.cli.commands.queue", "Take nothing new out of the inbox; what has been taken in is finished."),
+    "resume": ("daemon.cli.commands.queue", "End every pause and drain."),
+    "top": (
+        "daemon.cli.commands.top",
+        "What runs, what waits since when, what ended, what is paused; live, until Ctrl-C.",
+    ),
+    "validate": (
+        "daemon.cli.commands.validate",
+        "Check a manifest, its text and the files it names, without handing it in.",
+    ),
+    "schema": ("daemon.cli.commands.validate", "Print the JSON Schema of a manifest, for editors."),
+    "doctor": (
+        "daemon.cli.doctor",
+        "Check ffmpeg, models, folders, rights, free disk and GPU, and speak with every engine.",
+    ),
+    "config": ("daemon.cli.commands.config", "Print every setting as config.yaml and the defaults make it."),
+    "models": ("daemon.cli.commands.models", "Model files: what each engine needs, what is there, and how to get it."),
+    "voice": ("daemon.cli.commands.voice", "Voices: what each engine has, how they sound, and under which licence."),
+    "avatar": (
+        "daemon.cli.commands.avatar",
+        "Avatar profiles: portraits of people, kept under a name with framing, voice, background and motion.",
+    ),
+    "spool": ("daemon.cli.commands.spool", "Look after the spool."),
 }
 
 
 class _Commands(click.Group):
-    """Imports only the command that is called, as each needs little of what all together import.
+    """Imports only the command that is called, as each needs little of what all together import; the help imports none.
 
     Keeps a broken pipe from click, which would call it a failure of the command.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(MODULES)
+        return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         # Where there is no such command, all are imported: click and `explain_usage` look for similar ones.
-        for name in [cmd_name] if cmd_name in MODULES else MODULES:
-            self.add_command(getattr(importlib.import_module(MODULES[name]), name))
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            self.add_command(getattr(importlib.import_module(COMMANDS[name][0]), name))
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -85,6 +106,8 @@ def main(args: Sequence[str] | None = None) -> None:
         code = cli.main(args=list(args) if args is not None else None, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as exc:
+        from daemon.cli.did_you_mean import explain_usage  # knows all manifests' keys, which takes long to import
+
         explain_usage(exc).show()
         sys.exit(exc.exit_code)
     except click.Abort:

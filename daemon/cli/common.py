@@ -5,25 +5,21 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from daemon.config import Settings
-from daemon.control.spool_requests import send_request
 from daemon.errors import AvatarError, ConfigError
-from daemon.queue.lock import lock_holder
-from daemon.queue.spool import Spool
-from daemon.system import fs
-from daemon.system.permissions import NOT_ALLOWED, access_error, current_user, make_folder
+from daemon.system.permissions import NOT_ALLOWED, access_error
+
+if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs none of them
+    from daemon.config import Settings
+    from daemon.queue.spool import Spool
 
 #: Where the configuration is looked for, in this order, when it is not named.
 PLACES = ("config.yaml", "/etc/avatard/config.yaml")
-ANSWER_S = 15.0  # how long an answer is waited for
-LOOK_S = 0.05
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
 EXIT_CODES = {
     "job-unknown": 3,
@@ -80,6 +76,8 @@ class Shell:
         Raises:
             ConfigError: it is missing, or is no valid configuration.
         """
+        from daemon.config import Settings
+
         return Settings.load(self.config_path)
 
     @property
@@ -90,11 +88,15 @@ class Shell:
     @property
     def settings_or_defaults(self) -> Settings:
         """The settings; the defaults where there is no configuration and none was named."""
+        from daemon.config import Settings
+
         return self.settings if self.configured else Settings.parse({}, Path(PLACES[0]))
 
     @functools.cached_property
     def spool(self) -> Spool:
         """The spool of these settings."""
+        from daemon.queue.spool import Spool
+
         return Spool(self.settings.paths.spool)
 
     @functools.cached_property
@@ -111,6 +113,8 @@ class Shell:
         Raises:
             AvatarError: `daemon-unknown`.
         """
+        from daemon.queue.lock import lock_holder
+
         try:
             return lock_holder(self.spool.lock)
         except OSError as exc:
@@ -133,26 +137,9 @@ class Shell:
         Raises:
             AvatarError: the daemon refused, with its code; or no answer came in time.
         """
-        make_folder(self.spool.control)
-        answer = send_request(self.spool.control, op, by=current_user(), **data)
-        deadline = time.monotonic() + ANSWER_S
-        while not answer.exists() and self.may_run():
-            if time.monotonic() > deadline:
-                raise AvatarError(
-                    "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."
-                )
-            time.sleep(LOOK_S)
-        if answer.exists():
-            reply: dict[str, Any] = json.loads(answer.read_bytes())
-            fs.remove(answer)
-            if not reply["ok"]:
-                raise AvatarError(reply["code"], reply["message"], reply["hint"])
-            return reply
-        if not answer.with_suffix(".json").exists():
-            raise AvatarError(
-                "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
-            )
-        return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}
+        from daemon.doors.requests import ask
+
+        return ask(self.spool, self.may_run, op, **data)
 
 
 def exit_code(exc: AvatarError) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 from click.exceptions import NoSuchCommand, NoSuchOption
 
-from daemon.jobs.key_names import meant_key
 from daemon.jobs.manifest import KEYS_BELOW, Manifest
+from daemon.jobs.mistakes.key_names import meant_key
 
 #: What people type for a command, from the words of other tools.
 _MEANT: dict[str, tuple[str, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from daemon.cli.common import Shell
@@ -39,19 +39,25 @@ def waiting(shell: Shell) -> Iterator[Job]:
     for path in shell.spool.waiting.glob("job-*.json"):
         with contextlib.suppress(ValueError, FileNotFoundError):  # taken in while we looked
             job = Job.from_bytes(path.read_bytes())
-            noted.add(job.facts.path)
+            noted.add(printable(job.facts.path or ""))
             yield job
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # not mounted: nothing to see
+    yield from unclaimed(shell, noted)
+
+
+def unclaimed(shell: Shell, noted: Container[str]) -> Iterator[Job]:
+    """Manifests in the inbox that still change, or that nobody has looked at; they have no id. `noted`: printable paths below the
+    inbox of those that the daemon has looked into.
+    """
+    with contextlib.suppress(OSError):  # not mounted, or closed: nothing to see
         for drop in InboxScanner(shell.settings.paths.inbox, shell.settings).look():
-            if drop.name not in noted:
-                since = drop.look.ctime_ns / 1e9
+            if (source := printable(drop.name)) not in noted:
                 job = Job(
                     id="",
                     name=clean_path(drop.name if shell.settings.intake.subfolders else "", drop.stem),
-                    source=printable(drop.name),
+                    source=source,
                     by=user_name(drop.look.uid),
                     state="waiting",
-                    accepted=since,
+                    accepted=drop.look.ctime_ns / 1e9,
                 )
                 job.facts = JobFacts(path=drop.name)
                 yield job

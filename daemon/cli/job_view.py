@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from daemon.errors import escape_unprintable
-from daemon.outbox.status_file import iso
+from daemon.jobs.iso_time import iso
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,8 +9,7 @@ import contextlib
 import http.client
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,13 +18,16 @@ from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, escape_unprintable
+from daemon.history.database import HistoryError
+from daemon.history.query import History
 from daemon.intake.scanner import InboxScanner
-from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.jobs.iso_time import iso
+from daemon.jobs.record import FINISHED
 from daemon.jobs.stages import STAGES
 from daemon.jobs.untrusted import printable, read_manifest
+from daemon.outbox.checked_status import checked
 from daemon.outbox.names import clean_path
 from daemon.outbox.outbox import VOICES, Outbox
-from daemon.outbox.status_file import NEXT, iso
 from daemon.system.permissions import access_error, explain_refusal
 
 if TYPE_CHECKING:
@@ -35,37 +37,6 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES = 8 * 2**20
 #: How long the daemon is waited for, in s, by those who only want to know whether it is there.
 HEALTH_S = 2.0
-#: A year: what is more is not a time that a job may take.
-MAX_ETA_S = 3e7
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except (TypeError, ValueError):
-        return False
-
-
-def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds)
-
-
-#: What the keys of a status that are used here may be; another value is left out.
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "stage": lambda value: value in STAGES,
-    "accepted": _is_time,
-    "finished": _is_time,
-    "progress": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
-    "eta_s": lambda value: isinstance(value, int | float) and 0 <= value <= MAX_ETA_S,
-    "source": _is(str),
-    "by": _is(str),
-    "next": _is(str),
-    "waiting_for": _is(list),
-    "error": _is(dict),
-    "outputs": _is(list),
-    "warnings": _is(list),
-    "stages": _is(dict),
-}
 
 
 def voices_closed(shell: Shell) -> AvatarError | None:
@@ -129,6 +100,11 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
     Raises:
         AvatarError: `job-unknown`.
     """
+    with contextlib.suppress(HistoryError):  # then all are looked at
+        row = History(shell.settings.paths.history).get(wanted)
+        status = row and checked(row.name, Outbox(shell.settings.paths.outbox).read_status(row.name))
+        if row and status and status["job"] == row.job:
+            return dict(_shown(status))
     found = [one for one in statuses(shell) if wanted in (one["job"], one["name"]) or _unclaimed(one) == wanted]
     if not found:
         raise AvatarError(
@@ -191,15 +167,6 @@ def health(settings: Metrics) -> str | None:
 
 def _unclaimed(status: dict[str, Any]) -> str | None:
     return status.get("source") if status["state"] == "waiting" else None
-
-
-def checked(name: str, record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a status that can be one of ours, without what does not fit its key; None for anything else."""
-    if record is None or record.get("name") != name or str(record.get("state")) not in NEXT:
-        return None
-    if not JOB_ID.fullmatch(str(record.get("job"))):
-        return None
-    return {key: value for key, value in record.items() if key not in _FITS or value is None or _FITS[key](value)}
 
 
 def _shown(value: Any) -> Any:

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from daemon.config import Settings
+from daemon.history import database
+from daemon.history.folders import JobFolders
+from daemon.history.renewal import disagreements, renew
 from daemon.intake.claim_folder import CLAIMED
 from daemon.jobs.record import JOB_ID, Job, State, unreadable_record
 from daemon.jobs.stages import DELIVER, STAGES
@@ -22,7 +25,19 @@ from daemon.system import fs
 from daemon.system.permissions import make_folder
 
 #: Files a job's directory may hold at rest beside its artifacts; names that begin with a dot are leftovers of a crash.
-KNOWN_AT_ROOT = {"lock", "tmp", "waiting", "control", "cache", "models", "profiles", "avatars", *STAGES, *RESTING}
+KNOWN_AT_ROOT = {
+    "lock",
+    "tmp",
+    "waiting",
+    "control",
+    "cache",
+    "models",
+    "profiles",
+    "avatars",
+    "history",
+    *STAGES,
+    *RESTING,
+}
 KNOWN_FILES = {"metrics.json", "state.json", "paused.json", "demo.log", "inbox.json", "outbox.json", "strays.json"}
 
 
@@ -55,6 +70,27 @@ class SpoolCheck:
             yield from self._jobs(folder)
         yield from self._claims()
         yield from self._leftovers()
+        yield from self._index()
+
+    def _index(self) -> Iterator[Problem]:
+        """The index of jobs: a daemon at work mends it by itself, and without one it is made with the next."""
+        folder = self._paths.history
+        path = folder / database.FILE
+        if self._live or not os.path.exists(path):
+            return
+        folders = JobFolders(self._spool, self._outbox)
+        if (why := database.check_file(folder)) is not None:
+            yield Problem(
+                path, f"the index of jobs cannot be used: {why}", "make it again", partial(self._renew, folders)
+            )
+        elif (wrong := disagreements(folder, folders)) > 0:
+            what = f"the index of jobs disagrees with the folders about {wrong} job{'s' * (wrong > 1)}"
+            yield Problem(path, what, "make it again", partial(self._renew, folders))
+
+    def _renew(self, folders: JobFolders) -> None:
+        database.discard(self._paths.history)
+        renew(self._paths.history, folders)
+        database.close_cleanly(self._paths.history)
 
     def _stage_folders(self) -> Iterator[Path]:
         for stage in reversed(STAGES):
@@ -70,7 +106,13 @@ class SpoolCheck:
         if not self._spool.root.is_dir():
             return
         for path in sorted(self._spool.root.iterdir()):
-            ours = (self._paths.cache, self._paths.models, self._paths.profiles, self._paths.avatars)
+            ours = (
+                self._paths.cache,
+                self._paths.models,
+                self._paths.profiles,
+                self._paths.avatars,
+                self._paths.history,
+            )
             if path.name in KNOWN_AT_ROOT | KNOWN_FILES or path in ours:
                 continue
             if path.name.startswith(".") and path.suffix == ".tmp":

@@ -16,10 +16,11 @@ from typing import Any
 from daemon import __version__
 from daemon.cli import outbox_view
 from daemon.cli.common import Shell, disk_room
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import Job
 from daemon.jobs.stages import STAGES
+from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import iso
 from daemon.queue.pauses import read_pauses
 from daemon.queue.spool import RESTING
 from daemon.telemetry.state_file import read_state
@@ -111,7 +112,7 @@ def _running(shell: Shell) -> Iterator[dict[str, Any]]:
 
 def _progress(shell: Shell, job: Job) -> dict[str, Any]:
     """Return how far it is, from the status file that people see, and can change."""
-    status = outbox_view.checked(job.name, Outbox(shell.settings.paths.outbox).read_status(job.name)) or {}
+    status = checked(job.name, Outbox(shell.settings.paths.outbox).read_status(job.name)) or {}
     return {"progress": status.get("progress"), "eta_s": status.get("eta_s")}
 
 

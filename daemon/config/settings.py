@@ -32,6 +32,11 @@ class Paths(Section):
         Path("spool/profiles"),
         description="Voice profiles. They cannot be computed again: back them up. Unset: below the spool.",
     )
+    history: Folder = Field(
+        Path("spool/history"),
+        description="The index of all jobs, which can be computed again, on a local disk. Where it lies outside the spool, "
+        "whoever reads the outbox can read it, too. Unset: below the spool.",
+    )
 
     avatars: Folder = Field(
         Path("spool/avatars"),
@@ -40,10 +45,10 @@ class Paths(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _profiles_below_the_spool(cls, data: Any) -> Any:
-        """Put the profiles below the spool where only the spool is set: older configurations do not name their folders."""
+    def _below_the_spool(cls, data: Any) -> Any:
+        """Put profiles and history below the spool where only the spool is set: older files do not name their folders."""
         if isinstance(data, dict) and isinstance(spool := data.get("spool"), str | Path):
-            return {**{key: Path(spool) / key for key in ("profiles", "avatars")}, **data}
+            return {**{name: Path(spool) / name for name in ("profiles", "avatars", "history")}, **data}
         return data
 
     @model_validator(mode="after")
@@ -54,6 +59,11 @@ class Paths(Section):
             if folders[one].is_relative_to(folders[other]):
                 where = "is" if folders[one] == folders[other] else "lies in"
                 raise ValueError(f"`{one}` {where} the folder of `{other}`; give each a folder of its own")
+        for name in ("inbox", "outbox"):
+            if self.history.is_relative_to(folders[name]):
+                raise ValueError(
+                    f"`history` lies in the folder of `{name}`, where others may write; give it one of its own"
+                )
         return self
 
 
@@ -93,6 +103,9 @@ class Intake(Section):
     subfolders: bool = Field(
         True,
         description="Whether a job from a folder of the inbox is answered in the folder of that name in the outbox.",
+    )
+    voices_page: bool = Field(
+        True, description="Whether voices.txt in the outbox lists the voices, for people who have only the folders."
     )
     reserve_mb: int = Field(500, ge=0, description="No new jobs are accepted with less free space on the spool's disk.")
 
@@ -207,6 +220,15 @@ class Heartbeat(Section):
     )
 
 
+class Server(Section):
+    """The HTTP door."""
+
+    user: str = Field(
+        "",
+        description="User (name or uid) of the HTTP door, whose word on who handed in a job counts; empty: nobody's.",
+    )
+
+
 class Log(Section):
     """How the daemon logs."""
 
@@ -229,6 +251,7 @@ class Settings(BaseModel):
     retention: Retention = Retention()
     metrics: Metrics = Metrics()
     heartbeat: Heartbeat = Heartbeat()
+    server: Server = Server()
     log: Log = Log()
     engines: dict[str, ExternalEngine] = Field({}, description="External voice engines by name; see docs/engines.md.")
 

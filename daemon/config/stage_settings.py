@@ -153,6 +153,7 @@ class TtsStage(Section):
     lead_s: float = Field(0.25, ge=0, le=5, description="Silence before the first word.")
     tail_s: float = Field(0.35, ge=0, le=5, description="Silence after the last word.")
     max_audio_s: float = Field(7200.0, gt=0, description="Longest speech of one job, synthesized or from a sound file.")
+    label: str = Field("AI-generated speech", description="Label in a synthesized sound file's metadata (comment).")
     check_speech: bool = Field(
         True,
         description="Refuse synthesized sound that is not speech; false: accept it with a warning.",
@@ -285,6 +286,16 @@ class EncodeStage(Section):
         return {**default, **given}
 
 
+class TranscodeStage(Section):
+    """How videos are converted by `kind: encode`, and looked into by `kind: info`."""
+
+    max_video_s: float = Field(7200.0, gt=0, description="Longest video that is converted.")
+    max_pixels: int = Field(36_000_000, ge=1, description="Most pixels of a frame that is decoded: 8K has 33 million.")
+    memory_mb: int = Field(
+        256, ge=16, description="Most memory that ffmpeg takes at once for one piece of a source file."
+    )
+
+
 class Stages(Section):
     """Settings of the stages."""
 
@@ -293,3 +304,4 @@ class Stages(Section):
     tts: TtsStage = TtsStage()
     lipsync: LipsyncStage = LipsyncStage()
     encode: EncodeStage = EncodeStage()
+    transcode: TranscodeStage = TranscodeStage()

@@ -11,9 +11,10 @@ from typing import Any
 from daemon.errors import JobError, UnknownError
 from daemon.events import Events
 from daemon.intake.admission import Admission
+from daemon.jobs.iso_time import iso
 from daemon.jobs.record import FINISHED, JOB_ID, Job
 from daemon.jobs.untrusted import printable
-from daemon.outbox.status_file import iso, next_step, status_of
+from daemon.outbox.status_file import next_step, status_of
 from daemon.outbox.way_back import why_no_retry
 from daemon.queue.pauses import SCOPES, Pause, Pauses, Scope
 from daemon.queue.state_machine import StateMachine

@@ -1,71 +1,220 @@
-"""Handing in a job as a person would: first the files it names, then its manifest, each whole and under its own name."""
+"""Hands in jobs. Every door does it by `hand_in`, and needs only to write into the inbox; the daemon may be down.
+
+Steps, each durable before the next: the record of the job (`daemon/jobs/hand_in_record.py`), the files, the record with the names
+that the files got, and last the manifest, by a rename. What is cut short leaves no job, and litter that the daemon clears.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import re
 import secrets
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 
+from daemon.config.settings import Paths
+from daemon.doors.keys import KeyFile, opened_key, request_digest
+from daemon.doors.shared_files import file_digest, readable_by_the_group, share, temporary_name, usual_name
 from daemon.errors import AvatarError, JobError
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
-from daemon.jobs.manifest import Manifest
+from daemon.jobs.hand_in_record import MAX_BY, MAX_KEY, HandInRecord, digest_of
+from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.parse import parse_manifest
+from daemon.jobs.record import new_job_id
 from daemon.outbox.names import clean_stem
 from daemon.outbox.outbox import Outbox
 from daemon.system import fs
-from daemon.system.permissions import current_user, owner_name
-from daemon.system.safe_open import open_inside
+
+#: Names that are tried for a manifest whose caller names none.
+TRIES = 5
 
 
-def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return the part of a manifest that `--set KEY=VALUE …` describes; dots in a key lead into groups.
+@dataclass(frozen=True)
+class HandedIn:
+    """A job that was handed in.
+
+    Attributes:
+        job: its id.
+        name: what its results are to be called; the status says what they are called.
+        manifest: its manifest in the inbox, until the daemon takes it.
+        again: the key had been used for it before, so that nothing was handed in now.
+        notes: sentences for whoever handed it in.
+        replaced: id of a job that failed under this name before, whose status stands there until this one has its own.
+    """
+
+    job: str
+    name: str
+    manifest: Path
+    again: bool = False
+    notes: tuple[str, ...] = ()
+    replaced: str | None = None
+
+
+def submit_job(
+    manifest: Mapping[str, Any], files: Mapping[str, Path], by: str, key: str, *, paths: Paths, name: str | None = None
+) -> str:
+    """Hand in a job and return its id; see `hand_in`."""
+    return hand_in(manifest, files, by, key, paths=paths, name=name).job
+
+
+def hand_in(
+    manifest: Mapping[str, Any],
+    files: Mapping[str, Path] | None = None,
+    by: str = "",
+    key: str = "",
+    *,
+    paths: Paths,
+    name: str | None = None,
+    defaults: Sequence[FolderDefaults] = (),
+) -> HandedIn:
+    """Hand in a job. When this returns, the job is on the disk, and is made once.
+
+    Args:
+        manifest: its keys, as in a manifest file.
+        files: key of the manifest, such as `image` → the file that is brought into the inbox for it.
+        by: who hands in. Believed only of the HTTP door; the daemon otherwise takes the user whose files these are.
+        key: idempotency key. The same key of the same user is the same job, until retention has removed that.
+        paths: the folders of the installation.
+        name: what the manifest is called, and the results unless it has `output`; a new name by default.
+        defaults: those of the inbox (`daemon.intake.folder_defaults.read_defaults`), which complete the manifest.
 
     Raises:
-        click.BadParameter: no KEY=VALUE, or a key given both a value and keys below it.
+        JobError: the manifest is wrong, with the manifest's own codes; `manifest-invalid`: `by` or `key` is.
+        AvatarError: `name-taken`; `key-reused`: the key was used for another job; `key-blocked`.
+        OSError: a file cannot be read, or the inbox not be written.
     """
-    manifest: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not all(key.split(".")):
-            raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as fps=30 or motion.head=0", param_hint="--set")
-        if not value:
-            raise click.BadParameter(f"{pair!r} has no value; leave it out for the default", param_hint="--set")
-        *groups, last = key.split(".")
-        target = manifest
-        for group in groups:
-            target = target.setdefault(group, {})
-            if not isinstance(target, dict):
-                raise click.BadParameter(f"{group} has a value already, so {key} cannot be set", param_hint="--set")
-        if isinstance(target.get(last), dict):
-            raise click.BadParameter(f"keys below {key} are set already, so it has no value itself", param_hint="--set")
-        target[last] = value
-    return manifest
+    files = dict(files or {})
+    _check_label("by", by, MAX_BY)
+    _check_label("key", key, MAX_KEY)
+    _check_files(files)
+    output = check({**manifest, **{field: usual_name(path) for field, path in files.items()}}, defaults).output
+    digests = {field: file_digest(path) for field, path in files.items()}
+    if not key:
+        return _Submission(dict(manifest), files, digests, by, key, paths, name, new_job_id(), output).hand_in()
+    with opened_key(paths.inbox, by, key) as register:
+        request = request_digest({**manifest, "": name or ""}, digests)
+        if register.request and register.request != request:
+            raise AvatarError(
+                "key-reused",
+                f"The key {key!r} was used for another job, {register.job}.",
+                "Use a new key for a new job; the same key is for handing in the same job again.",
+            )
+        resumed = bool(register.job)
+        if not resumed:
+            stem = name or made_up_name(_words(manifest, files))
+            register.begin(new_job_id(), stem, request)
+        submission = _Submission(
+            dict(manifest), files, digests, by, key, paths, register.stem, register.job, output, resumed
+        )
+        if register.published or submission.is_known():
+            return submission.as_known()
+        return _with_key(submission, register)
 
 
-def words_of(text: str) -> str:
-    """TEXT of a command; `-` is standard input, which is UTF-8 whatever the terminal's language.
-
-    Raises:
-        click.BadParameter: it is not.
-    """
-    if text != "-":
-        return text
+def _with_key(submission: _Submission, register: KeyFile) -> HandedIn:
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise click.BadParameter(
-            f"standard input is not UTF-8 text (byte {exc.start + 1}); `iconv -t UTF-8` makes it so", param_hint="TEXT"
-        ) from exc
+        done = submission.hand_in()
+    except AvatarError:
+        if not submission.resumed:
+            register.forget()  # nothing was handed in: the key may be used with another name
+        raise
+    register.finish()
+    return done
+
+
+@dataclass
+class _Submission:
+    """One job on its way into the inbox.
+
+    Attributes:
+        digests: key of the manifest → SHA-256 of the file for it.
+        output: the name that the results ask for; None: the manifest's.
+        resumed: an earlier try with its key was cut short, maybe after the manifest was taken in. The daemon makes nothing of the
+            manifest then, as the job has its id.
+    """
+
+    manifest: dict[str, Any]
+    files: dict[str, Path]
+    digests: dict[str, str]
+    by: str
+    key: str
+    paths: Paths
+    stem: str | None
+    job: str
+    output: str | None
+    resumed: bool = False
+
+    def hand_in(self) -> HandedIn:
+        for _ in range(TRIES if self.stem is None else 1):
+            stem = self.stem or made_up_name(_words(self.manifest, self.files))
+            if (done := self._try(stem)) is not None:
+                return done
+        taken = self.stem or "Each name that was tried"
+        raise AvatarError("name-taken", f"{taken} is in use already.", "Choose another --name.")
+
+    def _try(self, stem: str) -> HandedIn | None:
+        """Hand in under a name; None where it is taken."""
+        inbox, outbox = self.paths.inbox, Outbox(self.paths.outbox)
+        result = self._result(stem)
+        if not (self.resumed or outbox.is_free(result)):
+            if self.stem is None and self.output is None:
+                return None
+            raise AvatarError("name-taken", f"{result} is in use already.", "Choose another --name.")
+        inbox.mkdir(parents=True, exist_ok=True)
+        replaced = outbox.owner_of(result)
+        names = {field: usual_name(path, self.digests[field]) for field, path in self.files.items()}
+        self._write_record(stem, names)
+        notes = []
+        for field, path in self.files.items():
+            shared, said = share(path, inbox)
+            if shared != names[field]:
+                names[field] = shared
+                self._write_record(stem, names)
+            notes += [said] if said else []
+        target = inbox / f"{stem}.yaml"
+        temporary = temporary_name(inbox)
+        try:
+            with readable_by_the_group():
+                fs.OPS.write(temporary, self._data(names))
+            published = fs.publish(temporary, target)
+        finally:
+            fs.remove(temporary)
+        if not published:
+            fs.discard(inbox / self._record(stem, names).name)
+            return None
+        return HandedIn(self.job, result, target, notes=tuple(notes), replaced=replaced)
+
+    def is_known(self) -> bool:
+        """Return whether the manifest lies in the inbox or its job has a status. An earlier try may have died after that."""
+        stem = self.stem or ""
+        return (self.paths.inbox / f"{stem}.yaml").exists() or self._owner(stem) == self.job
+
+    def _owner(self, stem: str) -> str | None:
+        return Outbox(self.paths.outbox).owner_of(self._result(stem))
+
+    def as_known(self) -> HandedIn:
+        """Return the job that was handed in before."""
+        stem = self.stem or ""
+        return HandedIn(self.job, self._result(stem), self.paths.inbox / f"{stem}.yaml", again=True)
+
+    def _result(self, stem: str) -> str:
+        return clean_stem(self.output or stem)
+
+    def _data(self, names: Mapping[str, str]) -> bytes:
+        return dump({**self.manifest, **names})
+
+    def _record(self, stem: str, names: Mapping[str, str]) -> HandInRecord:
+        sizes = {shared: self.files[field].stat().st_size for field, shared in names.items()}
+        return HandInRecord(self.job, f"{stem}.yaml", digest_of(self._data(names)), self.by, self.key, sizes)
+
+    def _write_record(self, stem: str, names: Mapping[str, str]) -> None:
+        record, temporary = self._record(stem, names), temporary_name(self.paths.inbox)
+        with readable_by_the_group():
+            fs.replace_bytes(self.paths.inbox / record.name, record.to_bytes(), temporary=temporary)
 
 
 def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:
@@ -74,24 +223,10 @@ def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> 
     Raises:
         JobError: what is wrong with the manifest.
     """
-    checked = parse_manifest(_dump(manifest), 1, defaults)[0]
+    checked = parse_manifest(dump(manifest), 1, defaults)[0]
     if isinstance(checked, JobError):
         raise checked
     return checked
-
-
-def plain_name(name: str) -> str:
-    """Return the name of a result, if it can be one as it stands.
-
-    Raises:
-        click.BadParameter: naming one that can.
-    """
-    clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
-        raise click.BadParameter(
-            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$_')!r} can", param_hint="--name"
-        )
-    return name
 
 
 def made_up_name(words: str) -> str:
@@ -100,103 +235,39 @@ def made_up_name(words: str) -> str:
     return f"{slug or 'job'}-{secrets.token_hex(3)}"
 
 
-def share(path: Path, inbox: Path) -> tuple[str, str]:
-    """Copy a picture or sound into the inbox, whole or not at all, under a name made from its content, so that it is there
-    once, however often it is used. Somebody else may be doing the same just now.
-
-    A file that is there is used where it is this one and belongs to the user, or to the inbox's owner. Anybody else could
-    change or remove it before the job is taken in, so that another name is taken then.
-
-    Returns:
-        its name in the inbox, and a sentence on why it is not the usual one; empty where it is.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    names, said = _shared_names(path, digest), ""
-    while not _copy(path, inbox / (name := next(names))) and (why := _unusable(inbox / name, digest)):
-        said = said or f"{name} in the inbox {why}"
-    return name, f"{said}; the copy of {path.name} is called {name}." if said else ""
-
-
-def usual_name(path: Path) -> str:
-    """The first name that `share` tries."""
-    return next(_shared_names(path, "0" * 64))
-
-
-def _shared_names(path: Path, digest: str) -> Iterator[str]:
-    """Yield names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
-    stem, ending = f"{_slug(path.stem)[:40]}-{digest[:8]}", path.suffix.lower()
-    yield f"{stem}{ending}"
-    yield f"{stem}-{_slug(current_user())}{ending}"
-    while True:
-        yield f"{stem}-{secrets.token_hex(4)}{ending}"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
-
-
-def _copy(path: Path, target: Path) -> bool:
-    """Copy a file; False: the name is taken."""
-    if os.path.lexists(target):
-        return False
-    temporary = _temporary(target.parent)
-    try:
-        with path.open("rb") as file, _readable_by_the_group():
-            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
-        return fs.publish(temporary, target)
-    finally:
-        fs.remove(temporary)
-
-
-def _unusable(target: Path, digest: str) -> str:
-    """Return why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
-    try:
-        with open_inside(target.parent, target.name) as fd, os.fdopen(os.dup(fd), "rb") as file:
-            info = os.fstat(fd)
-            if info.st_uid not in (os.geteuid(), target.parent.stat().st_uid):
-                return f"belongs to {owner_name(info)}, who alone can replace it"
-            return "" if hashlib.file_digest(file, "sha256").hexdigest() == digest else "holds something else"
-    except JobError:  # a link, a folder, a file of somebody who lets nobody read it
-        return "is not a file that the service could take"
-
-
-@contextlib.contextmanager
-def _readable_by_the_group() -> Iterator[None]:
-    """Whatever the user's umask, the service, as a member of the group, can read what is made here, and nobody can change it."""
-    before = os.umask(0o027)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def hand_in(manifest: dict[str, Any], stem: str, inbox: Path, outbox: Path) -> Path:
-    """Put the manifest into the inbox; returns where.
+def check_name(name: str) -> str:
+    """Return the name of a result, if it can be one as it stands.
 
     Raises:
-        AvatarError: `name-taken`.
+        JobError: `manifest-invalid`, naming one that can.
     """
-    target = inbox / f"{stem}.yaml"
-    temporary = _temporary(inbox)
-    result = clean_stem(str(manifest.get("output", stem)))
-    free = Outbox(outbox).is_free(result)
-    try:
-        with _readable_by_the_group():
-            fs.OPS.write(temporary, _dump(manifest))
-        if not (free and fs.publish(temporary, target)):
-            raise AvatarError(
-                "name-taken", f"{result if not free else stem} is in use already.", "Choose another --name."
-            )
-    finally:
-        fs.remove(temporary)
-    return target
+    clean = clean_stem(name)
+    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
+        raise JobError(
+            "manifest-invalid", f"{name!r} cannot name a file everywhere.", f"Use {clean.lstrip('~$_')!r}, for example."
+        )
+    return name
 
 
-def _dump(manifest: dict[str, Any]) -> bytes:
-    return yaml.safe_dump(manifest, allow_unicode=True, sort_keys=False).encode()
+def dump(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as YAML."""
+    return yaml.safe_dump(dict(manifest), allow_unicode=True, sort_keys=False).encode()
 
 
-def _temporary(folder: Path) -> Path:
-    """Return a name that the daemon passes over and nobody else uses."""
-    return folder / f".{secrets.token_hex(8)}.tmp"
+def _words(manifest: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+    return str(manifest.get("text") or next((path.stem for path in files.values()), ""))
+
+
+def _check_label(name: str, value: str, most: int) -> None:
+    if len(value) > most or not value.isprintable():
+        raise JobError(
+            "manifest-invalid", f"`{name}` is not a printable text of at most {most} characters.", "Use a shorter one."
+        )
+
+
+def _check_files(files: Mapping[str, Path]) -> None:
+    for field, path in files.items():
+        if field not in COMPANIONS:
+            raise JobError("manifest-invalid", f"`{field}` names no file.", f"Use one of {', '.join(COMPANIONS)}.")
+        if not path.is_file():
+            raise JobError("file-missing", f"{path} is not a file.", "Name a file that is there and can be read.")

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from daemon.intake.claims import Claims
 from daemon.intake.drop import Drop, Look
 from daemon.intake.fair_queue import TURN_JOBS, FairQueue, Turn, owner_lines
 from daemon.intake.file_writers import FileWriters
+from daemon.intake.hand_ins import HandIns
 from daemon.intake.inbox_names import MANIFESTS
 from daemon.intake.job_builder import JobBuilder, Post
 from daemon.intake.manifest_contents import ManifestContents
@@ -27,6 +28,7 @@ from daemon.intake.result_names import ResultNames
 from daemon.intake.scanner import InboxScanner
 from daemon.intake.strays import Strays
 from daemon.intake.waiting_manifests import WaitingManifests, WaitingNote
+from daemon.jobs.hand_in_record import HandInRecord, digest_of
 from daemon.jobs.record import Job, new_job_id
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
@@ -34,6 +36,7 @@ from daemon.queue.free_space import available_bytes, no_room_error
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
 from daemon.system.mount_guard import MountGuard
+from daemon.system.permissions import user_name
 from daemon.system.safe_open import open_inside
 
 #: A manifest whose file still changes after this many settle times gets a status.
@@ -44,6 +47,8 @@ BATCH = 64
 MISSING = 10
 #: Least time between two scans without a notification, in s.
 LEAST_S = 0.01
+#: Time between two looks for idempotency keys that are too old, in s.
+KEYS_S = 3600.0
 #: A manifest that could not be taken is tried again after this long at first, and at most, in s.
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 
@@ -82,6 +87,10 @@ class Admission:
         builder = JobBuilder(settings, spool, outbox, ready_queue, events, lambda: self.inbox, self._clock, self._post)
         self.claims = Claims(settings, spool, builder, self._clock)
         self.mount_guard = MountGuard(settings.paths.inbox, spool.root / "inbox.json")
+        self._hand_ins = HandIns(settings)
+        self._keys_due = 0.0
+        #: The records that hold for manifests, by the manifest's name, and the id that its job may have by it.
+        self._handed_in: dict[str, tuple[HandInRecord, str]] = {}
         self._recovered = False
         self.strays = Strays(outbox, lambda: self.inbox, spool.root / "strays.json")
         self._waiting = WaitingManifests(spool, outbox, events, lambda: self.inbox, self._post)
@@ -127,6 +136,7 @@ class Admission:
         with self.mount_guard.held():
             drops = self.inbox.look()
         self._post(self.events.scanned, time.monotonic() - started, len(drops))
+        drops = self._with_records(drops)
         self._present = {drop.name: drop for drop in drops}
         self._first_seen = {name: self._first_seen.get(name, self.inbox.now) for name in self._present}
         self.results.keep(set(self._present))
@@ -134,6 +144,57 @@ class Admission:
             if drop.name not in self.results:
                 self.results.expect(drop.name, [drop.stem])
         return drops
+
+    def _with_records(self, drops: list[Drop]) -> list[Drop]:
+        """Give the drops that a door handed in what its records say of them; those, and their files, count as whole at once."""
+        if not self.inbox.records:
+            self.inbox.vouch({})
+            self._handed_in.clear()
+            return drops
+        found = self._hand_ins.match(self.inbox.records, {drop.name: drop for drop in drops})
+        self.inbox.vouch({name: size for record in found.values() for name, size in record.files.items()})
+        self._handed_in = {name: known for name, known in self._handed_in.items() if known[0] is found.get(name)}
+        return [self._as_handed_in(drop, found[drop.name]) if drop.name in found else drop for drop in drops]
+
+    def _as_handed_in(self, drop: Drop, record: HandInRecord) -> Drop:
+        if os.path.lexists(self.claims.folder.path / record.job):
+            return replace(
+                drop, settled=False
+            )  # the same job, handed in twice, is being taken in: see when that is done
+        known = self._handed_in.get(drop.name)
+        if known is None:
+            job = record.job if self._may_have(record, drop) else ""
+            known = self._handed_in[drop.name] = (record, job)
+        return replace(drop, settled=True, job=known[1], by=self._hand_ins.by(record, drop.look.uid))
+
+    def _may_have(self, record: HandInRecord, drop: Drop) -> bool:
+        """Return whether a job may have the id that its door gave it: no job has it, or it is the same job handed in again, of
+        which then nothing is made.
+        """
+        place = self.spool.find_job(record.job)
+        if place is None:
+            return True
+        try:
+            job = self.spool.load_job(place)
+            digest = digest_of((place / "manifest.yaml").read_bytes())
+        except (OSError, ValueError):
+            return False
+        by = self._hand_ins.by(record, drop.look.uid) or user_name(drop.look.uid)
+        return (job.by, digest, job.source) == (by, record.sha256, printable(drop.name))
+
+    def _clear_litter(self) -> None:
+        """Remove what doors left that died before they handed in the manifest, a day later; only while it is known which files
+        the manifests in the inbox name.
+        """
+        if self.inbox.now >= self._keys_due:
+            self._keys_due = self.inbox.now + KEYS_S
+            with self.mount_guard.held():
+                self._hand_ins.clear_keys(time.time())
+        if self.inbox.records and self.unread_since() == math.inf:
+            with self.mount_guard.held():
+                self._hand_ins.clear_litter(
+                    self.inbox.records, self.inbox.looks(), self._contents.files() | set(self._present), time.time()
+                )
 
     def scan(self, drops: Sequence[Drop] | None = None) -> Iterator[list[Drop]]:
         """Yield batches of the drops that may be taken now, as far as one turn goes: one of each owner in turn.
@@ -158,6 +219,7 @@ class Admission:
                 yield batch
                 batch, jobs = [], 0
         yield batch
+        self._clear_litter()
         # Those whose time was over have been taken meanwhile.
         self._unnoted = [note for note in self._unnoted if note.drop.name in self._present]
         turn = Turn(self.inbox.clock)
@@ -191,13 +253,19 @@ class Admission:
     def _id(self, drop: Drop) -> str:
         """Return the id to claim a drop with: the one it waited under, if no earlier file of that name became a job with it."""
         self._waiting.end_if_accepted(drop.name)
-        return self._waiting.id_of(drop.name) or new_job_id()
+        return self._waiting.id_of(drop.name) or drop.job or new_job_id()
 
     def _forget(self, name: str) -> None:
         self.inbox.forget(name)
         self.results.forget(name)
         self._contents.forget(name)
-        memories: tuple[dict[str, Any], ...] = (self._present, self._first_seen, self._refused, self._incomplete)
+        memories: tuple[dict[str, Any], ...] = (
+            self._present,
+            self._first_seen,
+            self._refused,
+            self._incomplete,
+            self._handed_in,
+        )
         for memory in memories:
             memory.pop(name, None)
         self._waiting.end_if_accepted(name)
@@ -245,7 +313,8 @@ class Admission:
                 except Postponed:  # somebody holds it; it is taken away all the same
                     look = self.inbox.at(name)
                 if look is not None:  # else exchanged in this moment, as when `take` gives nothing
-                    drop = Drop(name, look, True)
+                    known = self._present.get(name)
+                    drop = replace(known, settled=True) if known and known.look == look else Drop(name, look, True)
                     jobs = self.claims.take([(drop, self._id(drop))], cancelled_by=by)
         if name in self.claims.refused:
             why = self.claims.refused.pop(name)

@@ -30,6 +30,7 @@ from daemon.intake.folder_defaults import DefaultsFile, from_bytes, parsed_defau
 from daemon.intake.job_builder import WITHDRAWN, Claimed, JobBuilder, NextTurn
 from daemon.intake.scanner import MAX_DEPTH
 from daemon.jobs.defaults import FolderDefaults
+from daemon.jobs.hand_in_record import MAX_BY, record_name
 from daemon.jobs.record import Job
 from daemon.jobs.untrusted import parse_untrusted, read_manifest
 from daemon.queue.spool import Spool
@@ -44,6 +45,8 @@ log = structlog.get_logger()
 CANCELLED = "cancelled"
 #: In a claim whose manifest has waited in the inbox for as long as it may: what cannot be copied then fails at once.
 WAITED = "waited"
+#: In a claim that a door handed in for somebody: who that is.
+BY = "by"
 #: In a claim: the files of folder defaults that held when the manifest was taken.
 DEFAULTS = "defaults"
 MAX_NAME_BYTES = 4096  # PATH_MAX
@@ -114,6 +117,9 @@ class Claims:
                 fs.OPS.write(directory / "source", drop.name.encode("utf-8", "surrogateescape"), sync=False)
                 if cancelled_by is not None:
                     fs.OPS.write(directory / CANCELLED, cancelled_by.encode(), sync=False)
+                if drop.by:
+                    fs.OPS.write(directory / BY, drop.by.encode(), sync=False)
+                    written.append(directory / BY)
                 if drop.name in waited:
                     fs.OPS.write(directory / WAITED, b"", sync=False)
                 if files := defaults.get(drop.name):
@@ -127,7 +133,9 @@ class Claims:
             self._flush(taken)
             self._unfinished.update(directory.name for directory in taken)
             turn = Turn(self._clock)
-            return self._accept(root, (one for one in taken if turn.has_room()), turn, new=True)
+            # The job of an id that a door gave may be there: it was handed in twice.
+            new = not any(drop.job for drop, _ in wanted)
+            return self._accept(root, (one for one in taken if turn.has_room()), turn, new=new)
 
     def _make(self, directory: Path) -> None:
         try:
@@ -252,6 +260,7 @@ class Claims:
                 self._postpone(directory.name, error)
             else:
                 self._postponed.pop(directory.name, None)
+                fs.discard(self._settings.paths.inbox / record_name(directory.name))
                 self._clear(directory)
         if seen:
             fs.OPS.sync_dir(root)
@@ -284,7 +293,18 @@ class Claims:
             items = (WITHDRAWN,)
             with contextlib.suppress(AvatarError, UnicodeDecodeError):
                 by = read_manifest(directory, CANCELLED, MAX_NAME_BYTES * 4).decode()
-        return Claimed(directory.name, source, data, items, last, by, _owner(directory / "manifest.yaml"))
+        owner, ours = _owner(directory / "manifest.yaml")
+        if told := self._handed_in_by(directory):
+            owner, ours = told, False
+        return Claimed(directory.name, source, data, items, last, by, owner, ours)
+
+    def _handed_in_by(self, directory: Path) -> str:
+        """Return for whom a door handed in a claimed manifest; empty where its owner did it himself."""
+        if not os.path.lexists(directory / BY):
+            return ""
+        with contextlib.suppress(AvatarError, UnicodeDecodeError):
+            return read_manifest(directory, BY, MAX_BY * 4).decode()
+        return ""
 
     def _defaults(self, directory: Path) -> list[FolderDefaults]:
         """Return the folder defaults that are kept in a claim.
@@ -317,12 +337,15 @@ class Claims:
         return name if name and "\0" not in name else f"{directory.name}.yaml"
 
 
-def _owner(path: Path) -> str:
-    """Return the name of the user who owns a claimed manifest: no other user can change it in a folder of ours."""
+def _owner(path: Path) -> tuple[str, bool]:
+    """Return the name of the user who owns a claimed manifest, whom no other user can change in a folder of ours, and whether
+    it is the service's own user.
+    """
     try:
-        return owner_name(os.lstat(path))
+        info = os.lstat(path)
     except OSError:
-        return ""
+        return "", False
+    return owner_name(info), info.st_uid == os.geteuid()
 
 
 def _flush_foreign(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.errors import JobError
-from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, ignored, stands_for
+from daemon.intake.inbox_names import HAVE_IT_BROUGHT, MANIFESTS, PLACEHOLDER, REQUEST_ENDINGS, ignored, stands_for
 from daemon.jobs.untrusted import printable
 from daemon.system.safe_open import open_below, open_inside, opened_root
 from daemon.system.spelling import composed, folded
@@ -50,10 +50,7 @@ class Spelled(NamedTuple):
     def hint(self) -> str | None:
         """What to say where the file is not there and others are that may be meant."""
         if self.is_placeholder:
-            return (
-                f"{_shown(self.asked)} is not there yet: the synchroniser has put a placeholder in its place. Have it bring the "
-                "file (iCloud Drive: Download Now; Nextcloud: always available locally)."
-            )
+            return f"{_shown(self.asked)} is not there yet: {PLACEHOLDER}. {HAVE_IT_BROUGHT}"
         if not self.similar:
             return None
         others = ", ".join(map(_shown, self.similar[:SIMILAR]))

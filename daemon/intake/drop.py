@@ -39,11 +39,20 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Drop:
-    """A manifest in the inbox. `name`: its path below the inbox; `settled`: it has stopped changing."""
+    """A manifest in the inbox.
+
+    Attributes:
+        name: its path below the inbox.
+        settled: it has stopped changing, or a door says that it is whole.
+        job: id that a door gave its job; empty where no door handed it in.
+        by: who handed it in, where that is not its owner.
+    """
 
     name: str
     look: Look
     settled: bool
+    job: str = ""
+    by: str = ""
 
     @property
     def stem(self) -> str:

@@ -9,12 +9,17 @@ MANIFESTS = (".yaml", ".yml")
 DEFAULTS = tuple(f"_defaults{ending}" for ending in MANIFESTS)
 #: What people without a shell put beside their files: `hello.cancel` means the job whose result is called hello.
 REQUEST_ENDINGS = (".cancel", ".hold", ".release", ".retry")
+#: Folder in the inbox in which the doors keep idempotency keys (`daemon/doors/keys.py`).
+KEYS = ".keys"
 #: Names that programs give to what they have not finished writing.
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".download")
 #: Files that Windows and Macs put into every folder that somebody looks into.
 _OF_SYSTEMS = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db", "icon\r"})
 #: What synchronisers put in place of a file that they have not brought to this computer: iCloud Drive, Nextcloud, ownCloud.
 _PLACEHOLDER = re.compile(r"\.(?P<apple>.+)\.icloud|(?P<other>.+)\.(?:nextcloud|owncloud)", re.IGNORECASE)
+#: What such a file means, as a part of a sentence, and what to do about it.
+PLACEHOLDER = "the synchroniser has put a placeholder in its place"
+HAVE_IT_BROUGHT = "Have it bring the file (iCloud Drive: Download Now; Nextcloud: always available locally)."
 #: What synchronisers add to the name of a copy that they put beside a file when two people changed it at once.
 _PATTERNS = (
     r"\.sync-conflict-",  # Syncthing
@@ -41,6 +46,8 @@ def ignored(name: str) -> bool:
 
 def is_passed_over(name: str) -> bool:
     """Return whether a program made a file for itself, so that people need no word about it."""
+    if (real := stands_for(name)) is not None and real.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS)):
+        return is_passed_over(real)
     return (
         name.startswith((".", "~$", "~lock", "~WR", "#"))
         or name.endswith(("~", "#"))

@@ -34,6 +34,7 @@ from daemon.jobs.untrusted import printable
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.outbox import Outbox
 from daemon.outbox.status_file import status_of
+from daemon.outbox.way_back import returned_manifest
 from daemon.queue.free_space import check_room
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.queue.spool import Spool
@@ -90,7 +91,8 @@ class Claimed:
         items: its documents, each checked or with what is wrong with it.
         last: it has waited long enough: what cannot be copied now fails.
         cancelled_by: who cancelled it in the inbox; empty if nobody did, or it is not known who.
-        owner: who owns the manifest file; empty if it is not known.
+        owner: who handed it in: who owns the manifest file, or for whom the HTTP door did; empty if it is not known.
+        ours: the owner is the service's own user, as of a manifest that it gave back.
     """
 
     claim: str
@@ -100,6 +102,7 @@ class Claimed:
     last: bool = False
     cancelled_by: str = ""
     owner: str = ""
+    ours: bool = False
 
 
 @dataclass
@@ -195,11 +198,11 @@ class JobBuilder:
             name=self._outbox.name_for(claimed.source, wanted),
             source=printable(claimed.source),
             document=number,
-            by=claimed.owner,
             accepted=now,
             since=now,
         )
-        job.note("handed in", by=claimed.owner)
+        job.by = (self._author(job) if claimed.ours else "") or claimed.owner
+        job.note("handed in", by=job.by)
         if isinstance(item, Manifest):
             job.manifest = item.model_dump(mode="json")
             job.manifest_warnings = list(item.warnings)
@@ -208,6 +211,20 @@ class JobBuilder:
             job.priority = item.priority
             job.facts.defaults = [printable(path) for path in item.defaults]
         return _Build(job, item, claimed, wanted=job.name)
+
+    def _author(self, job: Job) -> str:
+        """Return who handed in the job whose manifest was given back and now comes as that of `job`; empty if there is none.
+
+        A manifest that is moved out of the outbox still belongs to the service, which may give no file away.
+        """
+        before = self._outbox.owner_of(job.name)
+        if before is None or not self._spool.is_resting(before) or (place := self._spool.find_job(before)) is None:
+            return ""
+        try:
+            known = self._spool.load_job(place)
+        except (OSError, ValueError):
+            return ""
+        return known.by if returned_manifest(self._outbox.root, known) is None else ""
 
     def _size(self, claimed: Claimed) -> int:
         """Return bytes of the files that a manifest names, each counted once."""

@@ -64,6 +64,10 @@ class ManifestContents:
         for name in self._known.keys() - present:
             del self._known[name]
 
+    def files(self) -> set[str]:
+        """Return the paths below the inbox of all files that the manifests which were read name."""
+        return {file for known in self._known.values() for file in known.files}
+
     def jobs(self, name: str) -> int:
         """Return how many jobs a manifest makes; 1 if it was not read."""
         return self._known[name].jobs if name in self._known else 1

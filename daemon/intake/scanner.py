@@ -10,9 +10,10 @@ manifest that names it settle in the same time, and nothing is read before it is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from daemon.intake.companion_names import CompanionNames, Spelled
 from daemon.intake.drop import Drop, Look
 from daemon.intake.file_writers import FileWriters, Heard, Writing
 from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, is_defaults, is_passed_over
+from daemon.jobs.hand_in_record import job_of
 from daemon.system.safe_open import open_below, opened_root
 from daemon.system.writers import is_written_below
 
@@ -32,13 +34,17 @@ MAX_DEPTH = 4  # folders below the inbox that are looked into
 
 
 class Seen(NamedTuple):
-    """A file as the looks so far have found it: what it looked like, what is known of its writers, and since when that is so."""
+    """A file as the looks so far have found it: what it looked like, what is known of its writers, and since when that is so.
+
+    `whole`: its name came by a rename, and nobody writes to it. `vouched`: the door that wrote it says that it is whole.
+    """
 
     look: Look
     heard: Heard
     since: float
     writing: Writing
     whole: bool = False
+    vouched: bool = False
 
 
 class InboxScanner:
@@ -65,6 +71,10 @@ class InboxScanner:
         self.requests: list[str] = []
         #: Other files found by the last look, by their path below the inbox.
         self.others: list[str] = []
+        #: Records of doors found by the last look (`daemon/intake/hand_ins.py`), by their name.
+        self.records: dict[str, Look] = {}
+        #: Bytes of the files that doors say are whole, by their path below the inbox.
+        self._vouched: dict[str, int] = {}
         #: Files of defaults found by the last look, by folder; both by their path below the inbox.
         self.defaults: dict[str, list[str]] = {}
         #: Folders that were not looked into because they lie too deep.
@@ -90,7 +100,7 @@ class InboxScanner:
         defaults: dict[str, list[str]] = {}
         self.too_deep, self._names = set(), CompanionNames(self.root)
         closed: dict[str, str] = {}
-        self.folders = []
+        self.folders, self.records = [], {}
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name, look in self._files(root, root, "", 0, closed):
@@ -122,6 +132,9 @@ class InboxScanner:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if is_passed_over(entry.name):
+                    if not prefix and job_of(entry.name) is not None:
+                        with contextlib.suppress(OSError):  # removed while we looked
+                            self.records[entry.name] = Look.of(entry.stat(follow_symlinks=False))
                     continue
                 name = prefix + entry.name
                 try:
@@ -193,6 +206,20 @@ class InboxScanner:
         except OSError:
             return None
 
+    def vouch(self, files: Mapping[str, int]) -> None:
+        """Take files for whole as long as they have so many bytes and nobody writes to them; replaces what was said before.
+
+        Args:
+            files: path below the inbox → bytes.
+        """
+        self._vouched = dict(files)
+        for name, seen in self._seen.items():
+            if seen.vouched or name in files:
+                self._seen[name] = self._as_vouched(name, seen)
+
+    def _as_vouched(self, name: str, seen: Seen) -> Seen:
+        return seen._replace(vouched=self._vouched.get(name) == seen.look.size)
+
     def still(self, name: str) -> bool:
         """Return whether a file that a manifest names is there and whole. Links count as still: opening refuses them."""
         if name not in self._seen:  # new since the look, or under a name or in a folder that is not looked at
@@ -201,7 +228,8 @@ class InboxScanner:
                 self._absent.add(name)
                 return False
             with opened_root(self.root) as root:
-                self._seen[name] = self._note(root, name, look, None)._replace(since=self.clock())
+                seen = self._note(root, name, look, None)._replace(since=self.clock())
+            self._seen[name] = self._as_vouched(name, seen)
         self._asked.add(name)
         return self._seconds_left(self._seen[name]) <= 0
 
@@ -236,6 +264,10 @@ class InboxScanner:
         seen = self._seen.get(name)
         return seen is None or (seen.look.same_content(now) and self._seconds_left(seen) <= 0)
 
+    def looks(self) -> dict[str, Look]:
+        """Return what the last look found, by path below the inbox."""
+        return {name: seen.look for name, seen in self._seen.items()}
+
     def last_look(self, name: str) -> Look | None:
         """Return what a file looked like at the last look; None where it is not known."""
         return self._seen[name].look if name in self._seen else None
@@ -252,6 +284,8 @@ class InboxScanner:
         limits = self._settings.intake
         if seen.writing is Writing.OPEN:
             return limits.companion_wait_s
+        if seen.vouched:
+            return 0.0
         wait = 0.0 if seen.whole else limits.settle_s
         if seen.writing is Writing.UNKNOWN:
             wait = max(wait, limits.unknown_writer_s(seen.look.size))

@@ -13,7 +13,14 @@ from pathlib import Path
 import structlog
 
 from daemon.intake.fair_queue import Turn
-from daemon.intake.inbox_names import MANIFESTS, REQUEST_ENDINGS, is_conflict_copy, stands_for
+from daemon.intake.inbox_names import (
+    HAVE_IT_BROUGHT,
+    MANIFESTS,
+    PLACEHOLDER,
+    REQUEST_ENDINGS,
+    is_conflict_copy,
+    stands_for,
+)
 from daemon.intake.scanner import MAX_DEPTH, InboxScanner
 from daemon.jobs.untrusted import printable
 from daemon.outbox.outbox import Outbox
@@ -78,8 +85,8 @@ def remark(name: str) -> str | None:
         )
     if (real := stands_for(name)) is not None:
         return (
-            f"{shown} is the placeholder of a synchroniser, which has not brought the file here. Have it bring {printable(real)}."
-            if real.lower().endswith(MANIFESTS)
+            f"{printable(real)} is not downloaded yet: {PLACEHOLDER} ({shown}). {HAVE_IT_BROUGHT}"
+            if real.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
             else None
         )
     if ending in _SHORTCUTS:
@@ -173,7 +180,7 @@ class Strays:
             base = os.path.basename(name)
             said = _too_deep(name) if name in inbox.too_deep else remark(base)
             if said:
-                notes.append((self._outbox.name_for(name, base), said))
+                notes.append((self._outbox.name_for(name, stands_for(base) or base), said))
                 log.info("stray file", name=base, answer=said)
         if notes:
             self._outbox.publish_notes(notes)

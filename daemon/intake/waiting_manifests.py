@@ -85,10 +85,10 @@ class WaitingManifests:
         jobs: list[Job] = []
         for drop, _, missing, warnings, since in notes:
             job = Job(
-                id=new_job_id(),
+                id=drop.job or new_job_id(),
                 name=drop.stem,
                 source=printable(drop.name),
-                by=user_name(drop.look.uid),
+                by=drop.by or user_name(drop.look.uid),
                 state="waiting",
                 accepted=now,
                 since=now,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.unused_keys import keys_without_use
+from daemon.jobs.mistakes.unused_keys import keys_without_use
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ def merge_values(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
             merged[key] = value
         elif isinstance(own, Mapping) and isinstance(value, Mapping):
             merged[key] = {**value, **own}
-    while kind and (refusal := kind.refused(merged.__contains__)) and (left_out := set(refusal[0]) - given.keys()):
-        for key in left_out:
-            del merged[key]
+    for keys, _ in kind.refuses if kind else ():
+        if all(map(merged.__contains__, keys)):
+            for key in set(keys) - given.keys():
+                del merged[key]
     return merged

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from daemon.jobs.stages import DELIVER, Stage
-from daemon.jobs.video_files import VIDEO_ENDINGS, video_file
+from daemon.jobs.stages import CHECK, DELIVER, Stage
+from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS, sound_file, video_file
 
 #: Manifest keys of which one must be given, and the message if none is.
 Need = tuple[tuple[str, ...], str]
@@ -27,6 +27,7 @@ class Kind:
         needs: keys that its manifest must give.
         refuses: keys that its manifest may not give; checked first.
         makes_profile: its tts stage creates a voice profile from the recording, and no speech.
+        judges: its face stage reports on every face, and a face that cannot be animated is a result, no error.
         makes_avatar: its face stage keeps the portrait as an avatar profile.
         keeps: keys that its result takes over, beside those that its stages use.
         only_with: stages that a job goes through only where its manifest gives a key: stage → key.
@@ -39,6 +40,7 @@ class Kind:
     needs: tuple[Need, ...]
     refuses: tuple[Refusal, ...] = ()
     makes_profile: bool = False
+    judges: bool = False
     makes_avatar: bool = False
     keeps: tuple[str, ...] = ()
     only_with: Mapping[Stage, str] = field(default_factory=dict)
@@ -49,6 +51,16 @@ class Kind:
         return "encode" in self.stages
 
     @property
+    def makes_video(self) -> bool:
+        """Whether its main result is a video, drawn or converted."""
+        return self.results[-1][1] in VIDEO_ENDINGS
+
+    @property
+    def makes_sound(self) -> bool:
+        """Whether its main result is a sound."""
+        return self.results[-1][1] in SOUND_ENDINGS
+
+    @property
     def animates(self) -> bool:
         """Whether jobs of this kind need a portrait that is ready to be animated, with its rig and its background."""
         return self.draws or self.makes_avatar
@@ -57,13 +69,19 @@ class Kind:
         """Return the stages of a job whose manifest gives these keys, in order. `given`: whether a key is given."""
         return tuple(stage for stage in self.stages if stage not in self.only_with or given(self.only_with[stage]))
 
-    def refused(self, given: Callable[[str], bool]) -> Refusal | None:
-        """Return the first refusal of which every key is given; None if there is none. `given`: whether a key is given."""
-        return next((refusal for refusal in self.refuses if all(map(given, refusal[0]))), None)
+    def refused(self, given: Callable[[str], bool]) -> list[Refusal]:
+        """Return the refusals of which every key is given. `given`: whether a key is given."""
+        return [refusal for refusal in self.refuses if all(map(given, refusal[0]))]
 
-    def missing(self, given: Callable[[str], bool]) -> Need | None:
-        """Return the first need of which no key is given; None if all are met. `given`: whether a key is given."""
-        return next((need for need in self.needs if not any(map(given, need[0]))), None)
+    def missing(self, given: Callable[[str], bool]) -> list[Need]:
+        """Return the needs of which no key is given. `given`: whether a key is given."""
+        return [need for need in self.needs if not any(map(given, need[0]))]
+
+    @property
+    def needed(self) -> str:
+        """What a manifest of this kind must give, as a sentence."""
+        needs = ", and ".join(" or ".join(f"`{key}`" for key in keys) for keys, _ in self.needs)
+        return f"A job of `kind: {self.name}` needs {needs}."
 
 
 _IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")
@@ -91,36 +109,60 @@ _NO_AVATAR: Refusal = (
 )
 _ONE_SOURCE: Refusal = (("image", "prompt"), "`image` and `prompt` are both given: keep one")
 _NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
+_ONE_FILE = "keep one of `video`, `audio` and `image`, and write a job for each of the others"
+_ANY_FILE: Need = (
+    ("video", "audio", "image"),
+    "`video` is missing: name a video (or a sound file with `audio`, a picture with `image`)",
+)
+_VIDEO: Need = (("video",), "`video` is missing: name a video file next to the manifest")
 _ONE_SHAPE: Refusal = (("size", "aspect"), "`size` and `aspect` are both given: keep one")
 
-_VIDEO_RESULTS = (
-    ("poster.jpg", ".jpg"),
+_CONVERTED_RESULTS = (
     ("captions.srt", ".srt"),
     ("captions.vtt", ".vtt"),
     *((video_file(ending), ending) for ending in VIDEO_ENDINGS),
 )
-_SPEECH_RESULTS = (("speech.wav", ".wav"),)
-_DETECT_RESULTS = (("face.json", ".face.json"),)
+_VIDEO_RESULTS = (("poster.jpg", ".jpg"), *_CONVERTED_RESULTS)
+_SPEECH_RESULTS = (("timing.json", ".timing.json"), *((sound_file(ending), ending) for ending in SOUND_ENDINGS))
+_DETECT_RESULTS = (("face.jpg", ".face.jpg"), ("face.json", ".face.json"))
+_INFO_RESULTS = (("info.json", ".info.json"),)
 _VOICE_RESULTS = (("profile.json", ".voice.json"),)
 _AVATAR_RESULTS = (("contact.jpg", ".avatar.jpg"), ("avatar-profile.json", ".avatar.json"))
 
 TABLE: Final[tuple[Kind, ...]] = (
     Kind(
-        "video", "sound and picture", ("face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS, (_SPEECH, _PORTRAIT),
+        "video", "sound and picture", (CHECK, "face", "tts", "lipsync", "encode", DELIVER), _VIDEO_RESULTS,
+        (_SPEECH, _PORTRAIT),
         (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
-    Kind("speech", "only the sound", ("tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,)),
     Kind(
-        "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
+        "lipsync", "the picture, moved by a recording (`audio`)", (CHECK, "face", "tts", "lipsync", "encode", DELIVER),
+        _VIDEO_RESULTS, (_RECORDING, _PORTRAIT), (_NO_PROFILE, _ONE_PORTRAIT, _ONE_SHAPE),
     ),
     Kind(
-        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", ("tts", DELIVER), _VOICE_RESULTS,
+        "speech", "only the sound", (CHECK, "tts", DELIVER), _SPEECH_RESULTS, (_SPEECH,), (_NO_PROFILE,),
+        keeps=("format", "title"),
+    ),
+    Kind(
+        "detect", "only a check of the picture", ("face", DELIVER), _DETECT_RESULTS, (_IMAGE,), (_NO_PROFILE, _ONE_SHAPE),
+        judges=True,
+    ),
+    Kind(
+        "voice", "the voice of a recording (`audio`), kept as a profile to speak with", (CHECK, "tts", DELIVER), _VOICE_RESULTS,
         (_RECORDING,), (_NO_TEXT,), makes_profile=True,
+    ),
+    Kind(
+        "encode", "another form of a `video`", ("transcode", DELIVER), _CONVERTED_RESULTS, (_VIDEO,),
+        (_NO_PROFILE, _ONE_SHAPE),
+    ),
+    Kind(
+        "info", "a report of what is in a file (`video`, `audio` or `image`)", ("info", DELIVER), _INFO_RESULTS, (_ANY_FILE,),
+        (_NO_PROFILE, *((pair, _ONE_FILE) for pair in (("video", "audio"), ("video", "image"), ("audio", "image")))),
     ),
     Kind(
         "avatar", "a portrait (`image`, or generated from `prompt`) with its framing, voice, background and motion, kept as a "
         "profile for videos",
-        ("generate", "face", DELIVER), _AVATAR_RESULTS, (_IMAGE_OR_PROMPT,), (_NO_AVATAR, _ONE_SOURCE, _ONE_SHAPE),
+        (CHECK, "generate", "face", DELIVER), _AVATAR_RESULTS, (_IMAGE_OR_PROMPT,), (_NO_AVATAR, _ONE_SOURCE, _ONE_SHAPE),
         makes_avatar=True, keeps=("voice", "background", "motion", "title"), only_with={"generate": "prompt"},
     ),
 )  # fmt: skip

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
-from daemon.jobs.companions import Companion, companion_marks
+from daemon.jobs.companions import Companion, CompanionFile, companion_marks
 from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.manifest_values import (
     ANY_CASE,
     BACKGROUNDS,
     FRAME_RATES,
+    USUAL_RATE,
     Aspect,
     AvatarName,
     Background,
     CheckedLexicon,
+    Crop,
     FaceChoice,
     FileName,
     FrameRate,
@@ -37,7 +39,13 @@ from daemon.jobs.manifest_values import (
     Words,
 )
 from daemon.jobs.stages import Stage
-from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
+from daemon.jobs.video_files import (
+    Mp4Codec,
+    SoundFormat,
+    VideoFormat,
+    choose_sound_format,
+    choose_video_format,
+)
 
 if TYPE_CHECKING:
     KindName = str
@@ -84,6 +92,9 @@ class NewProfile(_Strict):
     )
 
 
+Quality = Literal["draft", "low", "medium", "high"]
+
+
 class Expression(_Strict):
     """An expression of the face from one moment on, until the next one. The default is calm."""
 
@@ -94,6 +105,47 @@ class Expression(_Strict):
         description="Which: it holds until the next one; a surprise passes within about a second."
     )
     intensity: float = Field(1.0, ge=0, le=1, description="How strong.")
+
+
+class Conflict(NamedTuple):
+    """What keys do wrong together.
+
+    Attributes:
+        path: to the value where it shows; () where something is missing.
+        message: a sentence without its full stop.
+        hint: what to do, where the message does not say it.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+class ConflictsError(ValueError):
+    """Keys of a manifest do not go together.
+
+    Attributes:
+        conflicts: all of them.
+    """
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        super().__init__("; ".join(conflict.message for conflict in conflicts))
+        self.conflicts = conflicts
+
+
+def kind_conflicts(
+    kind: Kind, given: Callable[[str], bool], meant: Callable[[str], bool] | None = None
+) -> Iterator[Conflict]:
+    """Yield what a kind of job refuses and what it lacks.
+
+    Args:
+        given: whether a key is given.
+        meant: whether a key is given, perhaps by another name; default: as `given`.
+    """
+    for keys, message in kind.refused(given):
+        yield Conflict((keys[-1],), message)
+    for _, message in kind.missing(meant or given):
+        yield Conflict((), message, kind.needed)
 
 
 #: A value of `background` names a file only where it is no colour, no word and something is drawn.
@@ -115,7 +167,9 @@ class Manifest(_Strict):
     audio: Annotated[FileName, Companion(option=_AUDIO_OPTION, letter="a")] | None = Field(
         None,
         description="A sound file next to the manifest, heard in place of a voice. With its words in `text` there are "
-        "captions, and lips that close where they must; without, the words are recognised where the service can.",
+        "captions, and in en, es, fr, hi, it and pt also lips that close where they must (in other languages the mouth follows "
+        "the loudness, and captions are spread over the sound); without, the words are recognised where the service can. "
+        "For `kind: encode`: the new sound.",
     )
     voice: str = Field(
         "default",
@@ -131,6 +185,9 @@ class Manifest(_Strict):
     speed: float = Field(1.0, ge=0.5, le=2.0, description="Speaking rate; 1 is the voice's own pace.")
     image: Annotated[FileName, Companion(option="The portrait.", letter="i")] | None = Field(
         None, description="The portrait: a picture file next to the manifest."
+    )
+    video: Annotated[FileName, Companion(option="A video, for `--kind encode` or `info`.")] | None = Field(
+        None, description="For `kind: encode` and `info`: a video file next to the manifest."
     )
     avatar: Annotated[AvatarName, Field(min_length=1, max_length=100)] | None = Field(
         None,
@@ -155,20 +212,30 @@ class Manifest(_Strict):
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
     )
-    quality: Annotated[Literal["draft", "low", "medium", "high"], ANY_CASE] = Field(
-        "medium", description="Encoder effort and size; draft: for a quick look, with half the width and height."
+    quality: Annotated[Quality | None, ANY_CASE] = Field(
+        None,
+        description="Encoder effort and size: draft (for a quick look, with half the width and height), low, medium or high. "
+        "Default: medium; `kind: encode` copies a picture that nothing else changes.",
     )
-    format: Annotated[VideoFormat | None, ANY_CASE] = Field(
+    format: Annotated[VideoFormat | SoundFormat | None, ANY_CASE] = Field(
         None,
         description="Format of the video: mp4, webm (VP9 and Opus), or mov for editors (ProRes 4444 and PCM). Default: mp4, "
-        "or webm where the background is transparent.",
+        "or webm where the background is transparent, or the source of `kind: encode` is a WebM. Of `kind: speech`: wav (the "
+        "default), mp3, opus or flac.",
     )
     codec: Annotated[Mp4Codec | None, ANY_CASE] = Field(
         None,
         description="Video codec of an MP4: h264, which every player knows, or hevc, which is smaller. Default: h264.",
     )
-    fps: FrameRate = Field(
-        "25", description="Frames per second: 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60; kept as exact fractions."
+    fps: FrameRate | None = Field(
+        None,
+        description="Frames per second: 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60; kept as exact fractions. Default: 25; for "
+        "`kind: encode` that of the source.",
+    )
+    crop: Crop | None = Field(
+        None,
+        description="For `kind: encode`: the part of the source that is kept, WIDTHxHEIGHT+LEFT+TOP in px of the upright "
+        "picture, such as 640x640+120+0.",
     )
     size: Size | None = Field(
         None,
@@ -180,7 +247,18 @@ class Manifest(_Strict):
         description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
         "blur: the whole picture, between black borders, or borders of the blurred picture. auto: crop where the head with its "
         "hair stays whole; else the picture is continued beyond its borders. Where `background` replaces the picture's own, pad "
-        "and blur add no borders: they continue what the picture's edge cuts off the person.",
+        "and blur add no borders: they continue what the picture's edge cuts off the person. For `kind: encode`, crop cuts "
+        "around the middle, and auto is pad.",
+    )
+    sync_mode: Annotated[Literal["longest", "cut", "loop"], ANY_CASE] = Field(
+        "longest",
+        description="For `kind: encode` with `audio`, where sound and picture differ in length. longest: the longer one decides; "
+        "the last picture stays, or silence follows. cut: the shorter one decides. loop: the sound decides, and the picture "
+        "begins again.",
+    )
+    subtitles: CompanionFile | None = Field(
+        None,
+        description="For `kind: encode`: a caption file, .srt or .vtt, next to the manifest; `captions` says where they go.",
     )
     profile: NewProfile | None = Field(
         None, description="For `kind: voice` and `kind: avatar`: name, consent and expiry of the profile."
@@ -218,27 +296,60 @@ class Manifest(_Strict):
     _defaults: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
-    def _needs(self) -> Self:
+    def _goes_together(self) -> Self:
+        if found := [*self._conflicts()]:
+            raise ConflictsError(found)
+        return self
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        """Yield what keys that are right by themselves do wrong together."""
+
         def given(key: str) -> bool:
             return getattr(self, key) is not None
 
         kind = self.kind_of_job
-        if wrong := kind.refused(given) or kind.missing(given):
-            raise ValueError(wrong[1])
-        if self.prompt is not None and not self.prompt.strip():
-            raise ValueError("`prompt` is empty: describe a person")
-        if "generate" in self.stages and self.aspect not in (None, *GENERATED_SHAPES):
-            raise ValueError(f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {self.aspect}")
-        said = (self.text or "").casefold()
-        for expression in self.expressions:
-            if isinstance(expression.at, str) and expression.at.casefold() not in said:
-                raise ValueError(
-                    f"`expressions` names the word “{expression.at}”, which `text` does not contain; write a word as it stands "
-                    "there, or seconds without quotes, such as `at: 5`"
+        yield from kind_conflicts(kind, given)
+        if "generate" in self.stages:
+            if not (self.prompt or "").strip():
+                yield Conflict(("prompt",), "`prompt` is empty", "Describe a person.")
+            if self.aspect not in (None, *GENERATED_SHAPES):
+                yield Conflict(
+                    ("aspect",), f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {self.aspect}"
                 )
-        if kind.draws:
-            choose_video_format(self.format, self.codec, self.background == "transparent")
-        return self
+        said = (self.text or "").casefold()
+        for index, expression in enumerate(self.expressions):
+            if isinstance(expression.at, str) and expression.at.casefold() not in said:
+                yield Conflict(
+                    ("expressions", index, "at"),
+                    f"`expressions` names the word “{expression.at}”, which `text` does not contain",
+                    "Write a word as it stands there, or seconds without quotes, such as `at: 5`.",
+                )
+        try:
+            if kind.makes_video:
+                choose_video_format(self.format, self.codec, kind.draws and self.background == "transparent")
+            if kind.makes_sound:
+                choose_sound_format(self.format)
+        except ValueError as exc:
+            # Only of these can the message speak.
+            about_format = kind.makes_sound or not kind.draws
+            key = "format" if about_format else "background" if self.format == "mp4" or not self.codec else "codec"
+            yield Conflict((key,), str(exc))
+        if "transcode" in kind.stages:
+            yield from self._conflicts_of_conversion()
+
+    def _conflicts_of_conversion(self) -> Iterator[Conflict]:
+        if self.subtitles and self.captions == "none":
+            yield Conflict(
+                ("subtitles",),
+                "`subtitles` is given without `captions`",
+                "Write `captions: burn` to see them in the video, or `captions: srt` or `vtt` for a file beside it.",
+            )
+        if self.captions != "none" and not self.subtitles:
+            yield Conflict(
+                ("captions",),
+                f"`captions: {self.captions}` needs `subtitles`",
+                "Name a file with the captions under `subtitles`, .srt or .vtt.",
+            )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -280,12 +391,26 @@ class Manifest(_Strict):
     @property
     def frame_rate(self) -> Fraction:
         """Frames per second, exact."""
-        return FRAME_RATES[self.fps]
+        return FRAME_RATES[self.fps or USUAL_RATE]
+
+    @property
+    def quality_or_usual(self) -> Quality:
+        """The quality of a video, also where the manifest names none."""
+        return self.quality or "medium"
+
+    @property
+    def result_format(self) -> VideoFormat | SoundFormat | None:
+        """The format of the main result; None where it has none, or where only the source file says it."""
+        kind = self.kind_of_job
+        if kind.makes_sound:
+            return choose_sound_format(self.format)
+        return self.video_format if kind.draws or (kind.makes_video and (self.format or self.codec)) else None
 
     @property
     def video_format(self) -> VideoFormat:
         """The format of the video, by name."""
-        return choose_video_format(self.format, self.codec, self.background == "transparent")
+        transparent = self.kind_of_job.draws and self.background == "transparent"
+        return choose_video_format(self.format, self.codec, transparent)
 
     @property
     def background_file(self) -> str | None:

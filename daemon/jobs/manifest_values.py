@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from daemon.config.lexicon import Lexicon, check_lexicon
 from daemon.jobs.language import language_tag
-from daemon.jobs.video_files import VIDEO_ENDINGS
+from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 from daemon.jobs.yaml_positions import PlainScalar
 
 #: The frame rates television and the web use, by the name people write. Exact: 29.97 is 30000/1001 Hz.
@@ -28,6 +28,8 @@ FRAME_RATES: dict[str, Fraction] = {
     "59.94": Fraction(60000, 1001),
     "60": Fraction(60),
 }
+#: The rate of a drawn video whose manifest names none.
+USUAL_RATE = "25"
 MAX_NAME_BYTES = 255  # of a file name, on every filesystem in use
 MIN_SIDE, MAX_SIDE = 128, 4096  # px, of the output picture
 #: A file name and another one, or the comma or semicolon that other formats have at the end of a line.
@@ -38,6 +40,7 @@ _TEXT_FILE = re.compile(r"(?:\S*[/\\])?[^\s/\\]+\.(?:txt|docx?|rtf|odt|md|pdf|pa
 MAX_ASPECT = 4  # longer side over shorter side
 
 _SIZE = re.compile(r"(\d{2,5})\s*(?:px)?\s*[x×*]\s*(\d{2,5})\s*(?:px)?", re.IGNORECASE)
+_CROP = re.compile(r"(\d{1,5})\s*[x×]\s*(\d{1,5})\s*\+\s*(\d{1,5})\s*\+\s*(\d{1,5})", re.IGNORECASE)
 _ASPECT = re.compile(r"(\d{1,3})\s*[:/x×]\s*(\d{1,3})", re.IGNORECASE)
 
 
@@ -68,6 +71,15 @@ def _aspect(value: object) -> str:
     if match is None or not 1 / MAX_ASPECT <= int(match[1]) / max(1, int(match[2])) <= MAX_ASPECT or int(match[2]) == 0:
         raise ValueError(f"must be WIDTH:HEIGHT, such as 9:16, and at most {MAX_ASPECT}:1 or 1:{MAX_ASPECT}")
     return f"{int(match[1])}:{int(match[2])}"
+
+
+def _crop(value: object) -> str:
+    """Check a part of a picture: width, height, and distance from the left and from the top, in px."""
+    match = _CROP.fullmatch(str(value).strip())
+    if match is None or "0" in (match[1], match[2]):
+        raise ValueError("must be WIDTHxHEIGHT+LEFT+TOP in pixels, such as 640x640+120+0")
+    width, height, left, top = (int(number) for number in match.groups())
+    return f"{width}x{height}+{left}+{top}"
 
 
 def _face(value: object) -> str:
@@ -112,7 +124,7 @@ def _background(value: object) -> str:
 
 def _output_name(value: object) -> str:
     text = str(value).strip()
-    for ending in VIDEO_ENDINGS:
+    for ending in (*VIDEO_ENDINGS, *SOUND_ENDINGS):
         text = text.removesuffix(ending)
     if not text or text.startswith(".") or any(c in text for c in "/\\\0") or not text.isprintable():
         raise ValueError("must be a plain file name without folders")
@@ -190,6 +202,7 @@ ANY_CASE = BeforeValidator(_plain_word)
 FrameRate = Annotated[str, BeforeValidator(_frame_rate, json_schema_input_type=str | float)]
 Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=str)]
 Aspect = Annotated[str, BeforeValidator(_aspect, json_schema_input_type=str)]
+Crop = Annotated[str, BeforeValidator(_crop, json_schema_input_type=str)]
 FaceChoice = Annotated[str, BeforeValidator(_face, json_schema_input_type=str | int)]
 FileName = Annotated[str, BeforeValidator(_file_name, json_schema_input_type=str)]
 Language = Annotated[str, BeforeValidator(language_tag, json_schema_input_type=str)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,12 +15,19 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.key_names import meant_key, what_instead
-from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Manifest
-from daemon.jobs.unused_keys import unused_keys
-from daemon.jobs.value_mistakes import advice_for_value, lists_for_one_value, without_word_quotes
-from daemon.jobs.yaml_mistakes import explain_mistake
-from daemon.jobs.yaml_positions import YamlDocument
+from daemon.jobs.kinds import KINDS
+from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
+from daemon.jobs.mistakes.key_case import with_small_keys
+from daemon.jobs.mistakes.key_names import meant_key, what_instead
+from daemon.jobs.mistakes.unused_keys import unused_keys
+from daemon.jobs.mistakes.value_mistakes import (
+    advice_for_list,
+    advice_for_value,
+    lists_for_one_value,
+    without_word_quotes,
+)
+from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake
+from daemon.jobs.yaml_positions import Position, YamlDocument
 
 #: Keys whose text may contain a #.
 _FREE_TEXT = (("text",), ("title",), ("profile", "name"), ("profile", "consent"))
@@ -34,8 +42,51 @@ _DOCUMENTS = (
     (b"pk\x03\x04", "a Word or other office document"), (b"\xd0\xcf\x11\xe0", "a Word or other office document"),
     (b"%pdf", "a PDF document"),
 )  # fmt: skip
+#: Keys for whose value other tools have words of their own.
+_OTHER_WORDS = ("aspect", "size", "profile.expires")
+_KEYS_OF_GROUPS = {name: group.model_fields for name, group in GROUPS.items()}
+#: Most mistakes that are told beside the first.
+_MOST_TOLD = 8
 _SENTENCE_END = re.compile(r"(?<=\.) ")
+#: What a description says of a page, which people who only see the folders do not have.
+_PAGE = re.compile(r" \([^()]*docs/[^()]*\)")
 _NO_NUMBER = ("float_parsing", "int_parsing", "float_type", "int_type", "int_from_float")
+
+
+class _Mistake(NamedTuple):
+    """What is wrong in a document.
+
+    Attributes:
+        place: where; None where something is missing.
+        message: a sentence that names the place.
+        hint: what to do.
+    """
+
+    place: Position | None
+    message: str
+    hint: str
+    is_unknown_key: bool = False
+
+    @property
+    def order(self) -> tuple[bool, bool, int, int]:
+        """Unknown keys come first, what is missing last, the others by place."""
+        return not self.is_unknown_key, self.place is None, *(astuple(self.place) if self.place else (0, 0))
+
+
+class _Given(NamedTuple):
+    """What a document gives.
+
+    Attributes:
+        document: with keys in small letters.
+        values: by key; a key without a value is left out.
+        lists: keys that have a list, or keys of their own, in place of one value.
+        warnings: sentences about keys that were read although they are written otherwise.
+    """
+
+    document: YamlDocument
+    values: dict[str, Any]
+    lists: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def parse_manifest(
@@ -103,18 +154,20 @@ def _default_values(text: str) -> dict[str, Any]:
         raise document
     if len(documents) > 1:
         raise JobError("manifest-invalid", "The file has several documents.", "Write one set of defaults, without ---.")
-    given = _given(document)
-    if isinstance(given, JobError):
-        raise given
+    read = _given(document)
+    if isinstance(read, JobError):
+        raise read
+    found = [_list_mistake(key, read.values[key], read.document) for key in read.lists]
     try:
-        Manifest.model_validate(given)
+        Manifest.model_validate({key: item for key, item in read.values.items() if key not in read.lists})
     except ValidationError as exc:
         # What a kind of job needs is for the manifests to give.
-        if errors := [error for error in exc.errors(include_url=False) if error["loc"]]:
-            raise _error_of_document(errors, document) from exc
-    if lost := _lost_words(document):
+        found += [_value_mistake(error, read.document) for error in exc.errors(include_url=False) if error["loc"]]
+    if found:
+        raise _error_of_document(found, ())
+    if lost := _lost_words(read.document):
         raise JobError("manifest-invalid", lost[0], "")
-    return given
+    return read.values
 
 
 def decode(data: bytes) -> str:
@@ -136,27 +189,29 @@ def decode(data: bytes) -> str:
 
 
 def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -> Manifest | JobError:
-    given = _given(document)
-    if isinstance(given, JobError):
-        return given
-    merged, folders = given, dict[str, str]()
+    read = _given(document)
+    if isinstance(read, JobError):
+        return read
+    merged, folders = read.values, dict[str, str]()
     for one in reversed(defaults):
         before, merged = merged.keys(), merge_values(merged, one.values)
         folders |= dict.fromkeys(merged.keys() - before, os.path.dirname(one.path))
-    lost = _lost_words(document)
+    lost = _lost_words(read.document)
+    errors: Sequence[ErrorDetails] = ()
     try:
-        manifest = Manifest.model_validate(merged)
+        manifest = Manifest.model_validate({key: item for key, item in merged.items() if key not in read.lists})
     except ValidationError as exc:
-        error = _error_of_document(exc.errors(include_url=False), document)
+        errors = exc.errors(include_url=False)
+    if errors or read.lists:
         if defaults:
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
-        return JobError(error.code, " ".join([error.message, *lost]), error.hint) if lost else error
+        return _error_of_document(_mistakes(read, merged, errors), lost)
     manifest = manifest.with_defaults((one.path for one in defaults), folders)
-    return manifest.with_warnings([*lost, *unused_keys(given, manifest)])
+    return manifest.with_warnings([*read.warnings, *lost, *unused_keys(read.values, manifest)])
 
 
-def _given(document: YamlDocument) -> dict[str, Any] | JobError:
-    """Return the values that a document gives, by key; the error if it is no mapping, or a key has another form of value."""
+def _given(document: YamlDocument) -> _Given | JobError:
+    """Read what a document gives; the error if it is no mapping, or names a key twice."""
     value = document.value
     if isinstance(value, list):
         place = document.mark(())
@@ -170,15 +225,38 @@ def _given(document: YamlDocument) -> dict[str, Any] | JobError:
         known = explain_mistake(document.lines, place.line - 1, place.column - 1, Manifest.model_fields)
         what = f"{known[0]}." if known else f"The manifest must be `key: value` lines ({place})."
         return JobError("manifest-invalid", what, known[1] if known else "Write at least `text:` and `image:`.")
+    try:
+        document, warnings = with_small_keys(document, Manifest.model_fields, _KEYS_OF_GROUPS)
+    except JobError as exc:
+        return exc
+    value = document.value
     if "metadata" in value:
         value = {**value, "metadata": yaml_positions.to_core_types(value["metadata"])}
     # A key without a value means its default.
     given = {key: item for key, item in value.items() if item is not None}
     given |= {key: without_word_quotes(given[key]) for key in COMPANIONS if key in given}
-    if key := lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, _COLLECTIONS):
-        what = f"`{key}` must be one value, not a list or keys of its own ({document.mark((key,))})."
-        return JobError("manifest-invalid", what, _hint((key,)))
-    return given
+    lists = lists_for_one_value({key: given[key] for key in given if key in Manifest.model_fields}, _COLLECTIONS)
+    return _Given(document, given, tuple(lists), tuple(warnings))
+
+
+def _mistakes(read: _Given, values: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> list[_Mistake]:
+    """Return what is wrong in a document.
+
+    Args:
+        values: its values, with those of its folder's defaults.
+        errors: what the model found in them.
+    """
+    found = [_list_mistake(key, read.values[key], read.document) for key in read.lists]
+    conflicts: Sequence[Conflict] = ()
+    for error in errors:
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, ConflictsError):
+            conflicts = cause.conflicts
+        else:
+            found.append(_value_mistake(error, read.document))
+    # Beside a wrong key or value the model is not asked what is missing, and would not know what was meant.
+    conflicts = _conflicts_of_written(values) if found else conflicts
+    return found + [_conflict_mistake(conflict, read.document) for conflict in conflicts]
 
 
 def _lost_words(document: YamlDocument) -> list[str]:
@@ -200,33 +278,58 @@ def _lost_words(document: YamlDocument) -> list[str]:
     return found
 
 
-def _error_of_document(errors: list[ErrorDetails], document: YamlDocument) -> JobError:
-    """Combine the errors of a document into one: the first in full, unknown keys before invalid values."""
-    errors = sorted(errors, key=lambda e: (e["type"] != "extra_forbidden", e["loc"] == ()))
-    sentences = [_describe_error(error, document) for error in errors[:4]]
-    more = f" (and {len(errors) - 1} more: {' '.join(s for s, _ in sentences[1:])})" if len(errors) > 1 else ""
-    code = "manifest-unknown-key" if errors[0]["type"] == "extra_forbidden" else "manifest-invalid"
-    return JobError(code, sentences[0][0] + more, sentences[0][1])
+def _conflicts_of_written(given: Mapping[str, Any]) -> list[Conflict]:
+    """Return what a kind of job refuses and lacks of the keys as written. One that is called otherwise is not lacking."""
+    kind = KINDS.get(str(given.get("kind", "video")).strip().lower())
+    meant = {meant_key(key, Manifest.model_fields) for key in given if key not in Manifest.model_fields}
+    return [] if kind is None else list(kind_conflicts(kind, given.__contains__, {*given, *meant}.__contains__))
 
 
-def _describe_error(error: ErrorDetails, document: YamlDocument) -> tuple[str, str]:
+def _error_of_document(mistakes: Sequence[_Mistake], lost: Sequence[str]) -> JobError:
+    """Combine the mistakes of a document into one error. The first gives the code: unknown keys come before other mistakes.
+
+    Args:
+        lost: sentences about words that YAML takes for comments.
+    """
+    first, *others = sorted(mistakes, key=lambda mistake: mistake.order)
+    code = "manifest-unknown-key" if first.is_unknown_key else "manifest-invalid"
+    hints = [first.hint]
+    if others:
+        hints.append(f"{len(others)} more mistake{'s' if len(others) > 1 else ''}:")
+    for mistake in others[:_MOST_TOLD]:
+        hints += [mistake.message, mistake.hint if mistake.hint not in hints else ""]
+    hints += [f"Further ones ({len(others) - _MOST_TOLD}) are not shown."] if len(others) > _MOST_TOLD else []
+    return JobError(code, " ".join([first.message, *lost]), " ".join(filter(None, hints)))
+
+
+def _list_mistake(key: str, value: Any, document: YamlDocument) -> _Mistake:
+    place = document.mark((key,))
+    what = f"`{key}` must be one value, not a list or keys of its own ({place})."
+    return _Mistake(place, what, advice_for_list(key, value) or _hint((key,)))
+
+
+def _conflict_mistake(conflict: Conflict, document: YamlDocument) -> _Mistake:
+    place = document.keys.get(conflict.path, document.mark(conflict.path)) if conflict.path else None
+    return _Mistake(place, f"{conflict.message} ({place})." if place else f"{conflict.message}.", conflict.hint)
+
+
+def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
     path = tuple(error["loc"])
-    key = ".".join(map(str, path))
+    key, place = ".".join(map(str, path)), document.mark(path)
     if error["type"] == "extra_forbidden":
-        place = document.keys.get(path, document.mark(path))
-        return f"`{key}` is not a known key ({place}).", _hint_for_unknown(path)
+        place = document.keys.get(path, place)
+        return _Mistake(place, f"`{key}` is not a known key ({place}).", _hint_for_unknown(path, error["input"]), True)
     if error["type"] == "missing":
-        return f"`{key}` is missing ({document.mark(path)}).", _hint(path)
-    if not path:
-        about = "docs/manifest.md lists what each kind of job needs and refuses."
-        return f"{_plain_message(error)} ({document.mark(path)}).", about
+        return _Mistake(place, f"`{key}` is missing ({place}).", _hint(path))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
     advice = advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS)
-    return f"`{key}` {_plain_message(error)}, not {_quoted(value)} ({document.mark(path)}).", advice or _hint(path)
+    return _Mistake(place, f"`{key}` {_plain_message(error)}, not {_quoted(value)} ({place}).", advice or _hint(path))
 
 
-def _hint_for_unknown(path: tuple[str | int, ...]) -> str:
+def _hint_for_unknown(path: tuple[str | int, ...], value: Any) -> str:
     """Say which key was meant, and what it means where its name is another one."""
+    if str(path[-1]).startswith(COMMENTS_ELSEWHERE):
+        return NO_COMMENTS
     if len(path) == 1 and (instead := what_instead(str(path[0]))):
         return instead
     owner = GROUPS.get(str(path[0]), Manifest)
@@ -235,7 +338,10 @@ def _hint_for_unknown(path: tuple[str | int, ...]) -> str:
         return f"Known keys: {', '.join(owner.model_fields)}."
     group, _, name = meant.rpartition(".")
     description = (GROUPS[group] if group else owner).model_fields[name].description or ""
-    return f"Did you mean `{meant}`? {_first_sentence(description)}".strip()
+    where = f"It stands below `{group}:`, indented." if group and len(path) == 1 else ""
+    # The value may be another tool's, too: both are told at once.
+    advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
+    return " ".join(filter(None, (f"Did you mean `{meant}`?", where, _first_sentence(description), advice)))
 
 
 def _plain_message(error: ErrorDetails) -> str:
@@ -246,6 +352,8 @@ def _plain_message(error: ErrorDetails) -> str:
         return "must have keys of its own, indented below it"
     if error["type"] in ("list_type", "tuple_type"):
         return "must be a list"
+    if error["type"].startswith("date_"):
+        return "must be a day, such as 2026-12-31"
     if error["type"] == "string_type":
         return "must be a text"
     text = (
@@ -274,4 +382,4 @@ def _hint(path: tuple[str | int, ...]) -> str:
 
 def _first_sentence(description: str) -> str:
     """Return what an error says of a key: docs/manifest.md has the rest."""
-    return _SENTENCE_END.split(description, maxsplit=1)[0]
+    return _SENTENCE_END.split(_PAGE.sub("", description), maxsplit=1)[0]

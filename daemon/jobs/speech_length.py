@@ -49,7 +49,7 @@ def check_text_length(manifest: Manifest, settings: Settings) -> None:
     if seconds > limit:
         raise JobError(
             "audio-too-long",
-            f"The text would be about {_minutes(seconds)} of speech; {_minutes(limit)} are allowed.",
+            f"The text would be about {minutes_or_seconds(seconds)} of speech; {minutes_or_seconds(limit)} are allowed.",
             "Shorten it, or split it into several jobs. Whoever runs avatard can raise `stages.tts.max_audio_s` in config.yaml.",
         )
 
@@ -62,5 +62,6 @@ def bytes_while_spoken(manifest: Manifest) -> int:
     return round(estimated_s(text, manifest.speed) * (_PIECES_BYTES_PER_S + _SOUND_BYTES_PER_S))
 
 
-def _minutes(seconds: float) -> str:
+def minutes_or_seconds(seconds: float) -> str:
+    """Return a length of time for people, such as "90 s" or "3 minutes"."""
     return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"

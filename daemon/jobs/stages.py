@@ -27,7 +27,8 @@ class StageRow:
         name: of its package in `stages`, its folder in the spool, and its label in metrics.
         lanes: the lanes that can run it. Where they are several, the job's engine decides (`daemon.config.engines`); the first
             one finds out which engine that is.
-        start_s, per_speech_s: first guess of its run time in s on a 2-core machine: fixed, and for each second of speech.
+        start_s, per_speech_s, per_megapixel_s: first guess of its run time in s on a 2-core machine: fixed, for each second of
+            speech, and for each megapixel of its frames.
         follows: what its time limit depends on.
         turn: when the cpu lane runs it; ignored in the gpu lane.
         uses: manifest keys that change what it makes. People are warned of a key that no stage of their job uses.
@@ -40,6 +41,7 @@ class StageRow:
     follows: Follows
     turn: Turn = "first"
     uses: tuple[str, ...] = ()
+    per_megapixel_s: float = 0.0
 
 
 #: The last stage of every kind of job. A job in this stage cannot be cancelled.
@@ -50,14 +52,27 @@ VOICE_KEYS = ("voice", "speed", "lexicon")
 #: Keys that say how a portrait is generated from a prompt.
 PROMPT_KEYS = ("prompt", "negative", "seed", "enhance_prompt")
 
+#: The first stage of most kinds: it refuses within seconds what could not be made when its turn came.
+CHECK: Final[Stage] = "check"
+
 TABLE: Final[tuple[StageRow, ...]] = (
+    StageRow(CHECK, ("cpu",), 0.05, 0.0, "nothing", "first"),
     StageRow("generate", ("voice", "gpu"), 60.0, 0.0, "nothing", uses=(*PROMPT_KEYS, "size", "aspect")),
     StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds", uses=("image", "face", "size", "aspect", "fit")),
     StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech", uses=("text", "audio", "language", *VOICE_KEYS)),
     StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),
     StageRow(
-        "encode", ("cpu",), 1.0, 0.7, "video", "long",
+        "encode", ("cpu",), 1.0, 0.08, "video", "long",
         uses=("quality", "format", "codec", "fps", "background", "captions", "title", "avatar"),
+        per_megapixel_s=0.014,
+    ),
+    StageRow("info", ("cpu",), 2.0, 0.0, "nothing", uses=("video", "audio", "image")),
+    StageRow(
+        "transcode", ("cpu",), 10.0, 0.0, "nothing", "long",
+        uses=(
+            "video", "audio", "sync_mode", "quality", "format", "codec", "fps", "crop", "size", "aspect", "fit", "subtitles",
+            "captions", "language", "title",
+        ),
     ),
     StageRow(DELIVER, ("cpu",), 0.1, 0.01, "results", "first"),
 )  # fmt: skip

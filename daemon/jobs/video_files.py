@@ -1,14 +1,17 @@
-"""Lists the formats of videos and their files: the part of the formats that the daemon needs, which imports no stage."""
+"""Lists the formats of videos and sounds, and their files: what the daemon needs of them, which imports no stage."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 #: Values of `format` in a manifest; each is also the ending of its files. stages/encode/formats/ encodes them.
 VideoFormat = Literal["mp4", "webm", "mov"]
 #: Values of `codec` in a manifest.
 Mp4Codec = Literal["h264", "hevc"]
 VIDEO_ENDINGS = tuple(f".{name}" for name in get_args(VideoFormat))
+#: Values of `format` of a job that makes sound only; stages/tts/sound_file.py writes them.
+SoundFormat = Literal["wav", "mp3", "opus", "flac"]
+SOUND_ENDINGS = tuple(f".{name}" for name in get_args(SoundFormat))
 
 
 def video_file(ending: str) -> str:
@@ -16,13 +19,36 @@ def video_file(ending: str) -> str:
     return f"video{ending}"
 
 
-def choose_video_format(wanted: VideoFormat | None, codec: Mp4Codec | None, transparent: bool) -> VideoFormat:
+def sound_file(ending: str) -> str:
+    """Return the file name, in a job's folder, of the sound that is delivered with `ending`."""
+    return f"speech{ending}"
+
+
+def choose_sound_format(wanted: VideoFormat | SoundFormat | None) -> SoundFormat:
+    """Return the format of a sound: the wanted one, or else WAV.
+
+    Raises:
+        ValueError: the wanted one is a format of videos; the message is for users.
+    """
+    if wanted in get_args(VideoFormat):
+        raise ValueError(f"`format: {wanted}` is a video, but this job makes only sound: use wav, mp3, opus or flac")
+    return cast("SoundFormat", wanted or "wav")
+
+
+def choose_video_format(
+    wanted: VideoFormat | SoundFormat | None, codec: Mp4Codec | None, transparent: bool
+) -> VideoFormat:
     """Return the format of a video: the wanted one, or else MP4, or WebM for a transparent background.
 
     Raises:
         ValueError: the three do not go together; the message is for users.
     """
-    chosen = wanted or ("webm" if transparent else "mp4")
+    if wanted in get_args(SoundFormat):
+        raise ValueError(
+            f"`format: {wanted}` is a sound, but this job makes a video: use mp4, webm or mov; for sound only, "
+            "`kind: speech`"
+        )
+    chosen = cast("VideoFormat", wanted or ("webm" if transparent else "mp4"))
     if transparent and chosen == "mp4":
         raise ValueError("`background: transparent` needs `format: webm` or `format: mov`: an MP4 has no alpha channel")
     if codec and chosen != "mp4":

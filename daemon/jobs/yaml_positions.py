@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from daemon.errors import JobError
-from daemon.jobs.yaml_mistakes import explain_mistake
+from daemon.jobs.mistakes.yaml_mistakes import explain_mistake
 
 MAX_DEPTH = 16  # levels of nesting
 MAX_NODES = 20_000  # scalars and collections in one file

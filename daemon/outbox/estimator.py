@@ -2,25 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
 from daemon.events import Subscriber
+from daemon.jobs.manifest_values import FRAME_RATES, USUAL_RATE
 from daemon.jobs.record import Job
 from daemon.jobs.speech_length import estimated_s
-from daemon.jobs.stages import BY_NAME, STAGES, Stage
+from daemon.jobs.stages import BY_NAME, CHECK, STAGES, Stage
 
 #: Weight of a new measurement against all earlier ones.
 GAIN = 0.3
 
 
+#: Sides of a video whose size is not known yet, px.
+USUAL_SIDE_PX = 1080
+#: Limits of what is learned of a stage: so many times its first guess.
+_LEAST, _MOST = 0.05, 20.0
+
+
 def speech_s(job: Job) -> float:
     """Return the length of a job's speech in s; an estimate until the tts stage has synthesized it."""
-    return job.audio_s or estimated_s(str(job.manifest.get("text") or ""), float(job.manifest.get("speed") or 1.0))
+    checked = float(job.facts.of(CHECK).get("speech_s", 0.0))
+    return (
+        job.audio_s
+        or checked
+        or estimated_s(str(job.manifest.get("text") or ""), float(job.manifest.get("speed") or 1.0))
+    )
+
+
+def frame_pixels(job: Job) -> tuple[int, int]:
+    """Return width and height of a job's video in px; a guess until the face stage has chosen them."""
+    face = job.facts.of("face")
+    if "width" in face and "height" in face:
+        return int(face["width"]), int(face["height"])
+    width, _, height = str(job.manifest.get("size") or "").partition("x")
+    return (int(width), int(height)) if height else (USUAL_SIDE_PX, USUAL_SIDE_PX)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What determines the run time of a job's stages.
+
+    Attributes:
+        speech_s: length of the speech, s.
+        megapixels_per_s: those of its video in each second.
+    """
+
+    speech_s: float
+    megapixels_per_s: float
+
+    @classmethod
+    def of_video(cls, seconds: float, size: tuple[int, int], rate: Fraction) -> Work:
+        """Return the work of a video of so many seconds, px, and frames per second."""
+        return cls(seconds, size[0] * size[1] * float(rate) / 1e6)
+
+    @classmethod
+    def of_job(cls, job: Job) -> Work:
+        """Return the work of a job, as far as it is known."""
+        rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES[USUAL_RATE])
+        return cls.of_video(speech_s(job), frame_pixels(job), rate)
+
+    def first_guess_s(self, stage: Stage) -> float:
+        """Return the expected run time of a stage on a 2-core machine, s."""
+        row = BY_NAME[stage]
+        return row.start_s + self.speech_s * (row.per_speech_s + row.per_megapixel_s * self.megapixels_per_s)
 
 
 class Estimator(Subscriber):
-    """Learns one factor for each stage: measured time divided by the first guess (daemon/jobs/stages.py)."""
+    """Learns one factor for each stage: measured time divided by the first guess (daemon/jobs/stages.py).
 
-    def __init__(self) -> None:
-        self._factors: dict[Stage, float] = dict.fromkeys(STAGES, 1.0)
+    Args:
+        factors: what an earlier daemon learned.
+    """
+
+    def __init__(self, factors: Mapping[Stage, float] | None = None) -> None:
+        self.factors: dict[Stage, float] = {**dict.fromkeys(STAGES, 1.0), **(factors or {})}
         self._reported_left_s: dict[str, float] = {}  # by job id, as reported by running stages
 
     def stage_left(self, job_id: str, seconds: float) -> None:
@@ -29,20 +88,17 @@ class Estimator(Subscriber):
     def stage_ended(self, job: Job, stage: Stage, result: str, seconds: float) -> None:
         self._reported_left_s.pop(job.id, None)
         if result == "done":
-            ratio = seconds / max(1e-3, self._first_guess_s(job, stage))
-            self._factors[stage] += GAIN * (min(max(ratio, 0.05), 20.0) - self._factors[stage])
-
-    def _first_guess_s(self, job: Job, stage: Stage) -> float:
-        row = BY_NAME[stage]
-        return row.start_s + row.per_speech_s * speech_s(job)
+            ratio = seconds / max(1e-3, Work.of_job(job).first_guess_s(stage))
+            self.factors[stage] += GAIN * (min(max(ratio, _LEAST), _MOST) - self.factors[stage])
 
     def stage_s(self, job: Job, stage: Stage) -> float:
         """Return the expected run time of one stage of a job, in s."""
-        return self._first_guess_s(job, stage) * self._factors[stage]
+        return Work.of_job(job).first_guess_s(stage) * self.factors[stage]
 
     def _done_and_total_s(self, job: Job, part: float) -> tuple[float, float]:
         """Return estimated seconds of work done, and of all work of the job."""
-        times = {stage: self.stage_s(job, stage) for stage in job.stages}
+        work = Work.of_job(job)
+        times = {stage: work.first_guess_s(stage) * self.factors[stage] for stage in job.stages}
         if job.stage is None or job.stage not in times:
             return 0.0, sum(times.values())
         if job.id in self._reported_left_s and part < 1:
@@ -61,3 +117,14 @@ class Estimator(Subscriber):
             return None
         done, total = self._done_and_total_s(job, part)
         return max(0.0, total - done)
+
+
+def read_factors(stored: Any) -> dict[Stage, float]:
+    """Return the factors that a daemon stored; those that are not valid are left out."""
+    if not isinstance(stored, dict):
+        return {}
+    return {
+        stage: float(factor)
+        for stage, factor in stored.items()
+        if stage in BY_NAME and isinstance(factor, int | float) and _LEAST <= factor <= _MOST
+    }

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from daemon.errors import JobError
 from daemon.outbox import notes, stored_status
 from daemon.outbox.folders import AnswerFolders, flush_folders
 from daemon.outbox.name_choice import NameChoice, NameRequest
@@ -18,11 +19,15 @@ from daemon.outbox.temporary_files import leftovers, temporary_path
 from daemon.system import fs, subfolders
 from daemon.system.json_files import dump_json
 from daemon.system.mount_guard import MountGuard
+from daemon.system.safe_open import open_inside
 
 log = structlog.get_logger()
 
 #: The published list of voices (daemon/outbox/voice_list.py). It is hidden and has no ending, so no result can have its name.
 VOICES = ".avatard-voices"
+#: The same for people, and the line by which the daemon knows its own.
+VOICES_PAGE = "voices.txt"
+_PAGE_HEAD = b"The voices of this service. avatard writes this file anew when they change.\n\n"
 #: How often a status is written while people take its temporary file away.
 WRITES = 3
 
@@ -177,14 +182,36 @@ class Outbox:
         """Path of the published list of voices."""
         return self.root / VOICES
 
-    def write_voices(self, data: bytes) -> None:
+    @property
+    def voices_page(self) -> Path:
+        """Path of the list of voices for people."""
+        return self.root / VOICES_PAGE
+
+    def write_voices(self, data: bytes, page: bytes | None) -> None:
         """Replace the published list of voices.
+
+        Args:
+            page: the same for people; None removes it. A file of that name that somebody else wrote is left alone.
 
         Raises:
             MachineError: `outbox-missing`.
         """
         self.check()
         fs.replace_bytes(self.voices, data, durable=False, temporary=temporary_path(self.root, "job-voices"))
+        if not self._may_replace_page():
+            return
+        if page is None:
+            fs.remove(self.voices_page)
+        else:
+            temporary = temporary_path(self.root, "job-voices")
+            fs.replace_bytes(self.voices_page, _PAGE_HEAD + page, durable=False, temporary=temporary)
+
+    def _may_replace_page(self) -> bool:
+        try:
+            with open_inside(self.root, VOICES_PAGE) as file:
+                return os.read(file, len(_PAGE_HEAD)) == _PAGE_HEAD
+        except JobError as exc:
+            return exc.code == "file-missing"
 
     def publish_manifest(self, name: str, job_id: str, data: bytes) -> str | None:
         """Put a manifest beside a status, as `daemon.outbox.notes.publish_manifest` does.

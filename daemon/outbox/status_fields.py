@@ -72,7 +72,8 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "by",
         "text or `null`",
         "",
-        "Who handed it in: the owner of the manifest file; see [Who did it](#who-did-it). `null`: it is not known.",
+        "Who handed it in: the owner of the manifest file, or for whom the HTTP door did; see [Who did it](#who-did-it). "
+        "`null`: it is not known.",
     ),
     StatusField("accepted", _TIME, "", "When the job was taken in; while it waits, when the manifest was found."),
     StatusField(
@@ -141,4 +142,11 @@ STATUS_FIELDS: Final[tuple[StatusField, ...]] = (
         "Paths of these files below the inbox, the nearest to the manifest last.",
     ),
     StatusField("metadata", "keys and values", "if the manifest has it", "`metadata` of the manifest, untouched."),
+    StatusField("kind", "text", "if the manifest could be read", "Kind of the job, such as `video` or `speech`."),
+    StatusField(
+        "text",
+        "text",
+        "once it has ended, if the manifest has a text",
+        "The first 2,000 characters of the text, by which the job is found when its record is gone.",
+    ),
 )

@@ -10,7 +10,8 @@ import structlog
 
 from daemon.errors import MACHINE_ERRNOS, AvatarError, MachineError
 from daemon.events import Subscriber
-from daemon.jobs.record import Job
+from daemon.jobs.iso_time import iso
+from daemon.jobs.record import FINISHED, Job
 from daemon.jobs.stages import DELIVER, Stage
 from daemon.jobs.untrusted import printable
 from daemon.jobs.waits import wait_of
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 SCHEMA = 1
 #: Least time between two progress writes of one job, in s. The outbox may be a network folder.
 WRITE_S = 1.0
+#: Characters of the text of a job that its last status holds, by which it is found when its record is gone.
+TEXT_CHARS = 2000
 
 NEXT = {
     "waiting": "It starts automatically when the files that it waits for are there and completely written.",
@@ -39,12 +42,16 @@ NEXT = {
 }
 
 
-def iso(seconds: float | None) -> str | None:
-    """Format seconds since the epoch as an ISO 8601 time in UTC, with milliseconds; None stays None."""
-    if seconds is None:
-        return None
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+def kind_of(job: Job) -> str | None:
+    """Return the kind of a job; None where its manifest could not be read."""
+    kind = job.manifest.get("kind") if job.manifest else None
+    return str(kind) if kind else ("video" if job.manifest else None)
+
+
+def text_of(job: Job) -> str:
+    """Return the beginning of the text of a job; empty if it has none."""
+    text = job.manifest.get("text")
+    return text[:TEXT_CHARS] if isinstance(text, str) else ""
 
 
 def describe_pause(by: str, since: float, until: float | None, reason: str) -> str:
@@ -92,6 +99,8 @@ def status_of(
         "attempts": {stage: n for stage, n in job.attempts.items() if n > 1},
         "defaults": job.facts.defaults,
         "metadata": job.manifest.get("metadata"),
+        "kind": kind_of(job),
+        "text": text_of(job) if job.state in FINISHED else None,
     }
     return status | {key: value for key, value in optional.items() if value}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ _FIRST_GROUP = re.compile(r',\n "[a-z_]+": [\[{]')
 MAX_STATUS_BYTES = 2 * 2**20
 
 
-def read_status(root: Path, name: str) -> dict[str, Any] | None:
-    """Return the content of a status file; None if it does not exist, or is no readable JSON."""
+def read_status(root: Path, name: str, owners: Collection[int] | None = None) -> dict[str, Any] | None:
+    """Return the content of a status file; None if it does not exist, is no readable JSON, or belongs to none of the user ids
+    `owners`, where they are given.
+    """
     try:
         fd = subfolders.open_file(root, f"{name}{STATUS_ENDING}")
     except OSError:
         return None
     try:
-        if os.fstat(fd).st_size > MAX_STATUS_BYTES:
+        info = os.fstat(fd)
+        if info.st_size > MAX_STATUS_BYTES or (owners is not None and info.st_uid not in owners):
             return None
         record = json.loads(_read_up_to(fd, MAX_STATUS_BYTES))
     except (ValueError, OSError, RecursionError):

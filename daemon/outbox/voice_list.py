@@ -1,7 +1,8 @@
 """Publishes the list of voices in the outbox, for users who see only the inbox and the outbox.
 
-`.avatard-voices` in the outbox holds what `avatar voice list --json` prints for the service's own user. A separate
-process makes the list, since the daemon imports no stage; it is made again when settings, model files or profiles change.
+`.avatard-voices` in the outbox holds what `avatar voice list --json` prints for the service's own user, for programs, and
+`voices.txt` says the same to people (`intake.voices_page`). A separate process makes both, since the daemon imports no stage;
+they are made again when settings, model files or profiles change.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import structlog
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, MachineError
+from daemon.jobs.iso_time import iso
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import iso
 from daemon.system.json_files import dump_json
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ class VoiceList:
         self._settings = settings
         self._outbox = outbox
         self._listed_inputs: Any = None  # inputs of the present list
-        self._data = b""
+        self._data, self._page = b"", ""
         self._written: Any = None  # identity of the file that was last published
         self._retry_at = 0.0
         self._last_error = ""
@@ -69,33 +70,31 @@ class VoiceList:
         state = await asyncio.to_thread(self._inputs)  # model files may be on a slow share
         if state != self._listed_inputs and time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_S
-            voices = await self._query_voices()
+            voices, self._page = await self._query_voices()
             self._listed_inputs, self._retry_at = state, 0.0
             self._data = dump_json({"schema": SCHEMA, "at": iso(time.time()), "voices": voices})
             self._written = None
-        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_file)):
-            self._outbox.write_voices(self._data)
-            self._written = self._published_file()
+        if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_files)):
+            page = self._page.encode() if self._settings.intake.voices_page else None
+            self._outbox.write_voices(self._data, page)
+            self._written = self._published_files()
 
     def _inputs(self) -> Any:
         """Return everything on which the list depends and that can change while the daemon runs."""
         paths = self._settings.paths
         return (
             self._settings.model_dump_json(include={"paths", "stages", "engines"}),
+            self._settings.intake.voices_page,
             list(_folder_times(paths.profiles, 0)),
             list(_folder_times(paths.models, DEPTH)),
         )
 
-    def _published_file(self) -> Any:
-        """Return the identity of the published file, which users can remove or change; None if it is missing."""
-        try:
-            info = os.lstat(self._outbox.voices)
-        except FileNotFoundError:
-            return None
-        return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+    def _published_files(self) -> list[Any]:
+        """Return the identities of the published files, which users can remove or change; None for a missing one."""
+        return [_identity(path) for path in (self._outbox.voices, self._outbox.voices_page)]
 
-    async def _query_voices(self) -> list[Any]:
-        """Return the list, made by a separate process.
+    async def _query_voices(self) -> tuple[list[Any], str]:
+        """Return the list, and the same for people, made by a separate process.
 
         Raises:
             MachineError: `voices-unlisted`.
@@ -114,9 +113,9 @@ class VoiceList:
             asked = self._settings.model_dump_json().encode()
             out, err = await asyncio.wait_for(process.communicate(asked), LIST_S)
             if process.returncode == 0:
-                voices = json.loads(out)
-                if isinstance(voices, list):
-                    return voices
+                made = json.loads(out)
+                if isinstance(made, dict) and isinstance(made.get("voices"), list):
+                    return made["voices"], str(made.get("page", ""))
             last = (err.decode("utf-8", "replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
             raise _voices_error(last)
         except TimeoutError as exc:
@@ -132,6 +131,14 @@ class VoiceList:
 
 def _voices_error(why: str) -> MachineError:
     return MachineError("voices-unlisted", f"The list of voices cannot be made: {why}.", "Run `avatar doctor`.")
+
+
+def _identity(path: Path) -> Any:
+    try:
+        info = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def _folder_times(folder: Path, depth: int) -> Iterator[tuple[str, int]]:

@@ -36,7 +36,7 @@ def put_request(job: Job, op: str) -> str:
 
 def returned_manifest(root: Path, job: Job) -> str | None:
     """Return the path below the outbox `root` of the manifest that was given back to its author; None where there is none."""
-    if job.state != "failed" or job.error is None or job.error.get("fault") != "job":
+    if job.state not in ("failed", "cancelled") or job.error is None:
         return None
     own_first, folder = reversed(returned_names(job.name, job.id)), subfolders.split(job.name)[0]
     return next((name for name in own_first if subfolders.any_there(root, folder, (os.path.basename(name),))), None)
@@ -44,9 +44,17 @@ def returned_manifest(root: Path, job: Job) -> str | None:
 
 def how_to_mend(file: str, job: Job) -> str:
     """Return what to do with a manifest that was given back. `file`: its path below the outbox."""
+    yours = f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your manifest"
+    if job.state == "cancelled":
+        other_way = f", or {put_request(job, 'retry')}" if job.was_accepted else ""
+        return f"{yours}. If you still want it, move it into {inbox_folder(job)}{other_way}."
+    if _runs_as_it_is(job):
+        return (
+            f"{how_to_go_on(job)} {yours}: to change something, mend it and move it into {inbox_folder(job)} instead."
+        )
     return (
-        f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your manifest, with what is wrong "
-        f"marked in it. Mend it, and move it into {inbox_folder(job)}: it runs again.{_after_help(job)}"
+        f"{yours}, with what is wrong marked in it. Mend it, and move it into {inbox_folder(job)}: it runs again."
+        f"{_after_help(job)}"
     )
 
 
@@ -56,9 +64,14 @@ def how_to_go_on(job: Job) -> str:
         return "Drop it again if you still want it" + (
             f", or {put_request(job, 'retry')}." if job.was_accepted else "."
         )
-    if job.error and job.error.get("fault") != "job" and job.was_accepted:
+    if _runs_as_it_is(job):
         return f"Run `avatar jobs retry` to try it again, or {put_request(job, 'retry')}."
     return f"Correct what the error says, and drop it again.{_after_help(job)}"
+
+
+def _runs_as_it_is(job: Job) -> bool:
+    """Return whether a failed job was stopped by something outside of its manifest, so that a retry comes first."""
+    return bool(job.error and job.error.get("fault") != "job" and job.was_accepted)
 
 
 def _after_help(job: Job) -> str:

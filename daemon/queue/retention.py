@@ -15,8 +15,9 @@ from pathlib import Path
 import structlog
 
 from daemon.config import Settings
+from daemon.events import Events
 from daemon.jobs.record import FINISHED, JOB_ID
-from daemon.outbox.names import ENDINGS
+from daemon.outbox.names import ENDINGS, STATUS_ENDING
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system import fs, subfolders
@@ -67,6 +68,8 @@ class Retention:
     def __init__(self, settings: Settings, spool: Spool) -> None:
         self._settings = settings
         self._spool = spool
+        #: What the last pass removed.
+        self.removed: list[Clearable] = []
 
     def clear(self) -> int:
         """Remove at most `BATCH` items that exceed the limits; returns the number removed."""
@@ -80,13 +83,15 @@ class Retention:
             items += select_surplus(
                 finished_results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb
             )
-        removed, refused = 0, []
+        self.removed, refused = [], []
         for item in items:  # one that cannot be removed, such as people's own, keeps no other
-            if removed == BATCH:
+            if len(self.removed) == BATCH:
                 break
             why = self._remove(item)
-            removed += not why
+            if not why:
+                self.removed.append(item)
             refused += why
+        removed = len(self.removed)
         if items:
             log.info("retention", removed=removed, left=len(items) - removed)
         if refused:
@@ -171,7 +176,16 @@ def _look(outbox: Path, name: str) -> os.stat_result:
     return info
 
 
-async def run_retention(settings: Settings, spool: Spool) -> None:
+def _tell(events: Events, spool: Spool, removed: Iterable[Clearable]) -> None:
+    jobs, names = [], []
+    for item in removed:
+        jobs += [path.name for path in item.paths if path.is_relative_to(spool.root) and JOB_ID.fullmatch(path.name)]
+        names += [item.results[0].removesuffix(STATUS_ENDING)] if item.results else []
+    if jobs or names:
+        events.results_removed(jobs, names)
+
+
+async def run_retention(settings: Settings, spool: Spool, events: Events) -> None:
     """Apply the retention limits every `retention.every_s` seconds, until cancelled."""
     retention = Retention(settings, spool)
     while True:
@@ -181,4 +195,5 @@ async def run_retention(settings: Settings, spool: Spool) -> None:
         except Exception:  # a file vanished, or the disk failed: try again later
             log.exception("retention failed")
             cleared = 0
+        _tell(events, spool, retention.removed)
         await asyncio.sleep(1.0 if cleared == BATCH else settings.retention.every_s)

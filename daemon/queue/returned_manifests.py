@@ -1,7 +1,7 @@
-"""Gives the manifest of a failed job back to its author, beside the status, with the error in it as a comment.
+"""Gives the manifest of a failed or cancelled job back to its author, beside the status, with the error in it as a comment.
 
-Whoever mends it and moves it into the inbox has a job of the same name again. It is a help and no promise, and so costs no flush:
-where a crash or a full disk comes in between, the job has failed all the same, and its status says why.
+Whoever moves it into the inbox again, mended or not, has a job of the same name. It is a help and no promise, and so costs no
+flush: where a crash or a full disk comes in between, the job has ended all the same, and its status says why.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from itertools import islice
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -31,17 +32,17 @@ log = structlog.get_logger()
 
 #: Begins the lines that are added, and taken out again when the manifest comes back once more.
 MARK = "# avatard: "
-#: Longer manifests are not given back.
-MAX_BYTES = 64 << 10
+#: Errors of a file as a whole, of which one job is made: it comes back whole.
+OF_THE_FILE = frozenset({"manifest-too-many", "yaml-too-large"})
 _LINE = re.compile(r"\bline (\d+)\b")
 _SEPARATOR = re.compile(r"---\s*(#.*)?")
 
 
-def with_error(data: bytes, document: int, error: str, *, of_manifest: bool = True) -> bytes | None:
+def with_error(data: bytes, document: int | None, error: str, *, of_manifest: bool = True) -> bytes | None:
     """Return one document of a manifest file with an error as a comment above the line that it names.
 
     Args:
-        document: its number, from 0.
+        document: its number, from 0; None: the whole file, with the error above its first line.
         error: message and hint; its "line N" counts the lines of the whole file.
         of_manifest: whether that is this file; else the comment goes to its top.
 
@@ -49,13 +50,16 @@ def with_error(data: bytes, document: int, error: str, *, of_manifest: bool = Tr
         None where the file is no text, or has no such document.
     """
     try:
-        text = decode(data)
+        documents = _documents(data)
     except AvatarError:
         return None
-    texts = (part for part in document_parts(text.replace("\r\n", "\n")) if not _is_empty(part[1]))
-    before, part = next(islice(texts, document, None), (0, ""))
-    if not part:
+    if document is None:
+        comment = [MARK + line for line in error.splitlines()]
+        whole = "\n".join(part.removesuffix("\n") for _, part in documents)
+        return _without_old_marks([*comment, *whole.split("\n")], comment).encode() if documents else None
+    if document >= len(documents):
         return None
+    before, part = documents[document]
     lines = part.split("\n")
     first = next(number for number, line in enumerate(lines) if line.strip())
     first += _SEPARATOR.fullmatch(lines[first]) is not None
@@ -69,6 +73,14 @@ def with_error(data: bytes, document: int, error: str, *, of_manifest: bool = Tr
     if _value(marked) != _value(plain):
         marked = [*comment, *plain]
     return _without_old_marks(marked, comment).encode()
+
+
+# The jobs of one file come one after the other.
+@lru_cache(maxsize=1)
+def _documents(data: bytes) -> tuple[tuple[int, str], ...]:
+    """Return the documents of a manifest file that are not empty, each with the number of lines before it."""
+    parts = document_parts(decode(data).replace("\r\n", "\n"))
+    return tuple(part for part in parts if not _is_empty(part[1]))
 
 
 def _without_old_marks(lines: list[str], comment: list[str]) -> str:
@@ -90,56 +102,65 @@ def _value(lines: list[str]) -> object:
 
 
 class ManifestReturner(Subscriber):
-    """Gives manifests back when their jobs have failed by their own fault: in a thread, one after the other, since one file may
+    """Gives manifests back when their jobs have failed or were cancelled: in a thread, one after the other, since one file may
     hold a thousand jobs that fail at once.
+
+    Args:
+        max_bytes: gives the most bytes that a manifest may have; larger ones were not read.
     """
 
-    def __init__(self, outbox: Outbox, spool: Spool) -> None:
+    def __init__(self, outbox: Outbox, spool: Spool, max_bytes: Callable[[], int]) -> None:
         self._outbox = outbox
         self._spool = spool
-        self._failed: deque[tuple[Job, dict[str, Any]]] = deque()
+        self._max_bytes = max_bytes
+        self._ended: deque[tuple[Job, dict[str, Any]]] = deque()
         self._wake = Wakeup()
 
     def job_finished(self, job: Job) -> None:
-        if job.state == "failed" and job.error is not None and job.error.get("fault") == "job":
-            self._failed.append((job, job.error))
+        if job.state in ("failed", "cancelled") and job.error is not None:
+            self._ended.append((job, job.error))
             self._wake.notify()
 
     async def loop(self) -> None:
-        """Give back the manifests of jobs that fail, until cancelled."""
+        """Give back the manifests of jobs that fail or are cancelled, until cancelled."""
         while True:
             heard = self._wake.notifications
-            while self._failed:
+            while self._ended:
                 await asyncio.to_thread(self.give_back_next)
             await self._wake.wait(seen=heard)
 
     def give_back_next(self) -> bool:
         """Give back the manifest of the job that has waited longest. Returns False where none waits."""
-        if not self._failed:
+        if not self._ended:
             return False
-        self._give_back(*self._failed.popleft())
+        self._give_back(*self._ended.popleft())
         return True
 
     def _give_back(self, job: Job, why: dict[str, Any]) -> None:
         error = f"{why.get('message', '')} {why.get('hint', '')}".strip()
+        # A manifest that was cancelled in the inbox was not parted into jobs.
+        whole = why.get("code") in OF_THE_FILE or (job.state == "cancelled" and not job.was_accepted)
         try:
+            if self._outbox.read_head(job.name) is None:
+                return  # its sender has cleared everything, as heartbeats do
             # The jobs of one file share its copy by hard links.
             with (self._spool.folder_of(job) / "manifest.yaml").open("rb") as copy:
-                data = copy.read(MAX_BYTES + 1)
+                data = copy.read((limit := self._max_bytes()) + 1)
             own = why.get("code") != "defaults-wrong"  # that is in another file
-            marked = with_error(data, job.document, error, of_manifest=own) if len(data) <= MAX_BYTES else None
+            document = None if whole else job.document
+            marked = with_error(data, document, error, of_manifest=own) if len(data) <= limit else None
             if marked is not None:
-                file = self._present(job, marked) or self._outbox.publish_manifest(job.name, job.id, marked)
+                file = self._present(job, marked, limit) or self._outbox.publish_manifest(job.name, job.id, marked)
                 if file is not None:
                     self._outbox.amend_status(job.name, {**status_of(job), "next": how_to_mend(file, job)})
         except (AvatarError, OSError) as exc:
             log.warning("manifest not given back", job_id=job.id, error=str(exc))
 
-    def _present(self, job: Job, marked: bytes) -> str | None:
-        """Return the manifest that was given back when the job failed before, if nobody has changed it since."""
+    def _present(self, job: Job, marked: bytes, limit: int) -> str | None:
+        """Return the manifest that was given back when the job ended before, if nobody has changed it since."""
         file = returned_manifest(self._outbox.root, job)
         try:
-            same = file is not None and read_manifest(self._outbox.root, file, MAX_BYTES + len(marked)) == marked
+            same = file is not None and read_manifest(self._outbox.root, file, limit + len(marked)) == marked
         except (AvatarError, OSError):
             return None
         return file if same else None

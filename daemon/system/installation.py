@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from pathlib import Path
 #: Where tools/install.sh installs the program, and the user that systemd/sysusers.conf creates for it.
 HOME = Path("/opt/avatard")
 USER = "avatard"
+#: What tools/install.sh installed last.
+RECORD = Path("/etc/avatard/install.json")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,17 @@ class Missing:
 def is_service() -> bool:
     """Return whether this program is the installed service, rather than a checkout or another environment."""
     return HOME in Path(sys.prefix).resolve().parents
+
+
+def recorded(record: Path = RECORD) -> str | None:
+    """Return what was installed, when and with which options, as a phrase; None where no record is readable."""
+    try:
+        known = json.loads(record.read_bytes())
+        commit = f" ({known['commit']})" if known.get("commit") else ""
+        options = " ".join(map(str, known["options"])) or "no options"
+        return f"version {known['version']}{commit}, installed {known['installed']}, with {options}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def as_service(command: str) -> str:

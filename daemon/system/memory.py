@@ -12,6 +12,8 @@ MEMBERSHIP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 #: Memory is short with less than this left, in MB and as a part of all.
 LEAST_MB, LEAST_PART = 1000.0, 0.1
+#: Lines of /proc/PID/status whose sum is what a process holds.
+_HELD = ("RssAnon:", "RssShmem:", "VmSwap:")
 #: Folders of the hierarchy of version 2: alone, or beside version 1.
 _V2 = ("", "unified")
 
@@ -62,6 +64,11 @@ def is_short() -> bool:
     return available_mb() < max(LEAST_MB, LEAST_PART * memory_mb())
 
 
+def own_memory_bytes() -> int:
+    """Return the memory that this process holds, without its children, in bytes. Pages of mapped files are not counted."""
+    return _sum_kb(Path("/proc/self/status"), _HELD)
+
+
 def process_memory_mb(pid: int) -> float:
     """Return the memory that a process and its children hold, in MB (10^6 bytes); 0 for processes that are gone.
 
@@ -78,7 +85,7 @@ def _held_bytes(pid: int) -> int:
         if found := _sum_kb(folder / "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")):
             return found
     with contextlib.suppress(OSError, ValueError, IndexError):  # a kernel before 5.4, or built without smaps
-        return _sum_kb(folder / "status", ("RssAnon:", "RssShmem:", "VmSwap:"))
+        return _sum_kb(folder / "status", _HELD)
     return 0
 
 

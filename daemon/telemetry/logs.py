@@ -16,6 +16,7 @@ from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.pauses import Pause, Scope
 from daemon.telemetry import journald
+from daemon.wire import ModelChange
 
 
 def configure_logging(settings: Log) -> None:
@@ -121,8 +122,8 @@ class LogWriter(Subscriber):
     def queue_resumed(self, scope: Scope) -> None:
         self._log.info("resumed", scope=scope)
 
-    def model_loaded(self, stage: str, model: str, seconds: float) -> None:
-        self._log.info("model loaded", stage=stage, model=model, seconds=seconds)
+    def model_changed(self, change: ModelChange) -> None:
+        self._log.info(f"model {change.change}", **change.model_dump(exclude={"event", "change"}, exclude_none=True))
 
     def worker_died(self, lane: str, reason: str) -> None:
         self._log.error("worker died", lane=lane, reason=reason)

@@ -16,6 +16,7 @@ from daemon.jobs.stages import STAGES, Stage
 from daemon.queue.pauses import SCOPES, Pause, Scope
 from daemon.queue.ready_queue import ReadyQueue
 from daemon.telemetry.collectors import WAITS, DiskCollector, GpuCollector, PauseCollector, QueueCollector
+from daemon.wire import ModelChange
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # an unused second series for each counter
 
@@ -110,6 +111,12 @@ class Metrics(Subscriber):
             registry=registry,
         )
         self.models = Counter("avatar_model_loads", "Models loaded by a worker.", ["stage"], registry=registry)
+        self.model_memory = Gauge(
+            "avatar_model_memory_bytes",
+            "Memory that a worker held before and after it last loaded or unloaded a model.",
+            ["stage", "change", "memory", "when"],
+            registry=registry,
+        )
         self.load_s = Histogram(
             "avatar_model_load_seconds", "Time to load a model.", ["stage"], buckets=SECONDS, registry=registry
         )
@@ -244,9 +251,18 @@ class Metrics(Subscriber):
     def queue_resumed(self, scope: Scope) -> None:
         self.ordered.labels(scope).set(0)
 
-    def model_loaded(self, stage: str, model: str, seconds: float) -> None:
-        self.models.labels(stage).inc()
-        self.load_s.labels(stage).observe(seconds)
+    def model_changed(self, change: ModelChange) -> None:
+        if change.change == "loaded":
+            self.models.labels(change.stage).inc()
+            self.load_s.labels(change.stage).observe(change.seconds)
+        for memory, when, value in (
+            ("ram", "before", change.ram_before),
+            ("ram", "after", change.ram_after),
+            ("gpu", "before", change.gpu_before),
+            ("gpu", "after", change.gpu_after),
+        ):
+            if value is not None:
+                self.model_memory.labels(change.stage, change.change, memory, when).set(value)
 
     def worker_died(self, lane: str, reason: str) -> None:
         self.deaths.labels(lane, reason).inc()

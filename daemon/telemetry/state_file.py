@@ -1,4 +1,6 @@
-"""Writes the paused lanes, and what is not watched, into `spool/state.json`, for `avatar status` and for people."""
+"""Writes the paused lanes, what is not watched, and how fast the stages are into `spool/state.json`: for commands, people and the
+next start.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,27 @@ from typing import Any
 
 from daemon.errors import AvatarError
 from daemon.events import Subscriber
+from daemon.jobs.record import Job
+from daemon.outbox.estimator import Estimator
 from daemon.system.json_files import replace_json_best_effort
+
+#: The key of what the estimator has learned (`read_factors`).
+FACTORS = "stage_factors"
+#: Least time between two writes of what was learned, s.
+WRITE_S = 10.0
 
 
 class StateFile(Subscriber):
-    """Keeps `state.json`: lanes paused by a fault of the machine, and why folders of the inbox are not watched.
+    """Keeps `state.json`: lanes paused by a fault of the machine, why folders of the inbox are not watched, and what the
+    estimator has learned.
 
     Pauses that people ordered are in `paused.json`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, estimator: Estimator) -> None:
         self._path = path
+        self._estimator = estimator
+        self._written_at = 0.0
         self._paused: dict[str, dict[str, Any]] = {}
         self._unwatched: dict[str, str] | None = None
 
@@ -41,9 +53,16 @@ class StateFile(Subscriber):
         self._unwatched = error.to_dict() if error else None
         self.write()
 
+    def job_finished(self, job: Job) -> None:
+        if time.monotonic() - self._written_at >= WRITE_S:
+            self.write()
+
     def write(self) -> None:
         """Write the present state. It is for information only, so it need not survive a power cut."""
-        replace_json_best_effort(self._path, {"paused_lanes": self._paused, "unwatched": self._unwatched})
+        self._written_at = time.monotonic()
+        factors = {stage: round(factor, 4) for stage, factor in self._estimator.factors.items()}
+        state = {"paused_lanes": self._paused, "unwatched": self._unwatched, FACTORS: factors}
+        replace_json_best_effort(self._path, state)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from daemon.jobs.stages import DELIVER, LaneName, Stage, stages_of_lane
 from daemon.queue.ready_queue import Ticket
 from daemon.queue.state_machine import StateMachine
 from daemon.system.memory import is_short
-from daemon.wire import ModelLoaded, Notice, RunRequest
+from daemon.wire import ModelChange, Notice, RunRequest
 from daemon.workers.preloading import preload_next
 from daemon.workers.process import ElsewhereError, WorkerProcess
 from daemon.workers.routes import Routes
@@ -254,7 +254,7 @@ class Lane:
             if self.pause is None or self.pause.began < began:
                 self._end_pause()
             slot.succeeded = True
-            self._routes.learn(job, ticket.stage, result.facts.get("engine"))
+            self._routes.learn_from(job, ticket.stage, result.facts)
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             else:
@@ -290,7 +290,7 @@ class Lane:
             self.state_machine.events.lane_resumed(self.name)
 
     def _on_notice(self, notice: Notice) -> None:
-        if isinstance(notice, ModelLoaded):
-            self.state_machine.events.model_loaded(notice.stage, notice.model, notice.seconds)
+        if isinstance(notice, ModelChange):
+            self.state_machine.events.model_changed(notice)
         else:
             self.state_machine.events.stage_left(notice.job, notice.value)

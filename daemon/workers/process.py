@@ -28,7 +28,7 @@ from daemon.wire import (
     InitRequest,
     LogMessage,
     Message,
-    ModelLoaded,
+    ModelChange,
     Notice,
     Preloaded,
     PreloadRequest,
@@ -235,7 +235,7 @@ class WorkerProcess:
                             exception=error.traceback,
                         )
                     raise error
-                case ModelLoaded():
+                case ModelChange():
                     self._on_notice(message)
 
     async def preload(self, stage: str) -> float:
@@ -254,7 +254,7 @@ class WorkerProcess:
         self.last_heard = began = time.monotonic()
         await self._send(PreloadRequest(stage=stage))
         while not isinstance(message := await self._next_message(began, began + PRELOAD_S), Preloaded):
-            if isinstance(message, ModelLoaded):
+            if isinstance(message, ModelChange):
                 self._on_notice(message)
         if message.code:
             raise message.to_exception()

@@ -7,6 +7,9 @@ known waits for the first lane of its stage; a worker there that finds that the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from daemon.config import Settings
 from daemon.config.engines import lane_of_engine
 from daemon.jobs.record import Job
@@ -41,6 +44,14 @@ class Routes:
             if len(self._engines) >= REMEMBERED:
                 self._engines.clear()
             self._engines[self._asked(job, stage)] = engine
+
+    def learn_from(self, job: Job, stage: Stage, facts: Mapping[str, Any]) -> None:
+        """Remember the engine that did a stage, and those that it found for later ones. `facts`: what the stage reported."""
+        self.learn(job, stage, facts.get("engine"))
+        later = facts.get("engines")
+        for other, engine in later.items() if isinstance(later, dict) else ():
+            if other in job.stages:
+                self.learn(job, other, engine)
 
     def preloads(self, lane: LaneName) -> list[Stage]:
         """Return the stages that a lane loads ahead of its first job: on the GPU only those whose engine the settings name."""

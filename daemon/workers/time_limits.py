@@ -6,10 +6,9 @@ from pathlib import Path
 
 from daemon.config.settings import Timeout
 from daemon.jobs.companions import copy_name
-from daemon.jobs.manifest_values import FRAME_RATES
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, Stage
-from daemon.outbox.estimator import speech_s
+from daemon.outbox.estimator import Work, speech_s
 
 #: Pixels of one second of video for which `per_audio_s` is chosen: 1080 × 1080 at 30 frames a second.
 USUAL_PIXELS_PER_S = 1080 * 1080 * 30
@@ -31,18 +30,12 @@ def stage_timeout_s(job: Job, stage: Stage, directory: Path, timeout: Timeout) -
             return timeout.base_s + timeout.per_mb_s * sum(map(_size, results)) / MB
         case "video":
             return timeout.base_s + timeout.per_audio_s * speech_s(job) * max(
-                1.0, _pixels_per_s(job) / USUAL_PIXELS_PER_S
+                1.0, 1e6 * Work.of_job(job).megapixels_per_s / USUAL_PIXELS_PER_S
             )
         case "speech" if job.manifest.get("audio") and not job.audio_s:  # its length is known only when it is decoded
             return timeout.base_s + timeout.per_mb_s * _size(directory / copy_name("audio")) / MB
         case "speech":
             return timeout.base_s + timeout.per_audio_s * speech_s(job)
-
-
-def _pixels_per_s(job: Job) -> float:
-    face = job.facts.of("face")
-    rate = FRAME_RATES.get(str(job.manifest.get("fps")), FRAME_RATES["25"])
-    return float(face.get("width", 0)) * float(face.get("height", 0)) * float(rate)
 
 
 def _size(path: Path) -> int:

@@ -111,7 +111,10 @@ class Composer:
         self._eyes = [BlinkPainter(lid) for lid in rig.lids]
         self._gaze = [GazePainter(eyeball) for eyeball in rig.eyeballs]
         self._rig, self._track = rig, track
-        self._gap = float(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).max())  # px, in the picture
+        #: Where the lips are widest apart in the picture, px: of the upper and of the lower one; and how far.
+        column = int(np.linalg.norm(rig.curve_lower - rig.curve_upper, axis=1).argmax())
+        self._widest = np.stack([rig.curve_upper[column], rig.curve_lower[column]])
+        self._gap = float(np.linalg.norm(self._widest[1] - self._widest[0]))
         self._creases = CreaseShader(rig.crease)
         self._creases.shade(self._painted, 1.0)
         box = self._creases.slices
@@ -242,8 +245,9 @@ class Composer:
         if self._face_cells is None:
             self._sampler.draw(backward, frame)
             return
-        weights = np.array([parameters[name] for name in self._face_names], np.float32)
         upper = refined(head, self._around.within(self._cells))
+        closing = parameters["close"] and parameters["close"] * self._stretch(upper)
+        weights = np.array([{**parameters, "close": closing}[name] for name in self._face_names], np.float32)
         lower = upper.copy()
         face, near = self._face_cells.within(self._around), self._near.within(self._cells)
         upper[face] += self._upper.sum(weights)
@@ -255,6 +259,16 @@ class Composer:
         backward[near] = upper_back + cv2.merge((side, side)) * (lower_back - upper_back)
         self._sampler.draw(backward, frame)
         self._paint_mouth(parameters, frame, opening, (upper_back, lower_back), head)
+
+    def _stretch(self, head: FloatArray) -> float:
+        """How many times as high the head's movement makes a mouth that is open in the picture: 1 for no change. Lips that close
+        by the picture's gap would not meet in a head that looks up.
+        """
+        if self._gap < 1:
+            return 1.0
+        apart = self._widest[1] - self._widest[0]
+        moved = field_at_points(head, self._around, self._rig.step, self._widest)
+        return 1.0 + float((moved[1] - moved[0]) @ apart / (apart @ apart))
 
     def _opening(self, upper: FloatArray, lower: FloatArray) -> MouthOpening:
         rig = self._rig

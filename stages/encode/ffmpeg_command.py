@@ -18,7 +18,7 @@ from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 
 AUDIO_RATE = 48_000  # Hz
 #: Seconds between two key frames.
-_SEEK_S = 5
+SEEK_S = 5
 #: What the samples of `PlanarFrame` mean, for ffmpeg's filters and for the file.
 _COLOURS = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 _COLOUR_TAGS = {
@@ -102,7 +102,7 @@ def _output_arguments(options: EncodeOptions, rate: str) -> dict[str, object]:
         "acodec": output_format.audio_encoder,
         "format": output_format.muxer or output_format.name,
         "r": rate,
-        "g": max(1, round(options.fps * _SEEK_S)),
+        "g": max(1, round(options.fps * SEEK_S)),
         **_COLOUR_TAGS,
         "audio_bitrate": f"{options.audio_kbps}k",
         "ar": AUDIO_RATE,

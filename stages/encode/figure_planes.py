@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.encode.planes import halve, halved, to_ycc
+from stages.encode.planes import NEUTRAL, halve, halved, to_ycc
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -25,10 +25,13 @@ _WEIGHTS = np.asarray(np.sinc(_HALVES) * np.sinc(_HALVES / 4), np.float64)
 _TAPS = _WEIGHTS / _WEIGHTS.sum()
 _REACH = len(_TAPS) // 2
 _ONE = np.ones(1)
+#: Samples without a figure: of Y or alpha, and of `FigurePlanes.chroma`.
+_NOTHING, _NO_CHROMA = np.zeros(1, np.uint8), np.array([NEUTRAL, NEUTRAL, 0, 0], np.uint8)
 #: Pixels of the largest picture that is enlarged: its quads take 32 bytes for each pixel.
 _MOST_ENLARGED = 2048 * 2048
 #: The planes go on, mirrored, beyond the picture's borders by this part of its shorter side, and by so many px at least: a figure
-#: that touches the border moves there (`stages.face.rig.head_bounds`). Farther out, the last sample is repeated.
+#: that touches the border moves there (`stages.face.rig.head_bounds`). Farther out, the last sample is repeated. A figure that
+#: ends before the border does not go on beyond it: hair close below would come in from above as the head nods.
 _MIRRORED, _LEAST_MIRRORED_PX, _OUTSIDE = 0.03, 8, cv2.BORDER_REFLECT_101
 
 
@@ -114,8 +117,7 @@ class FigurePlanes:
             slice(part.start // 2 + margin - before, part.stop // 2 + margin + after)
             for part, (before, after) in zip(box, margins, strict=True)
         ]
-        samples = np.asarray(cv2.copyMakeBorder(samples, *margins[0], *margins[1], _OUTSIDE), np.uint8)
-        return (places[0], places[1]), samples
+        return (places[0], places[1]), self._with_margins(samples, box, margins, _NO_CHROMA)
 
     def _quads(self, channel: int, box: Box) -> tuple[Box, Picture]:
         """Make all quads that hold a pixel of `box`, which has even bounds, and say where they are."""
@@ -125,23 +127,43 @@ class FigurePlanes:
         samples = np.ascontiguousarray(self._plain[source][..., channel])
         if self.scale == 2:
             samples = enlarge(samples)
-        used, places, margins = [], [], []
+        used, places, margins, parts = [], [], [], []
         for part, whole, end in zip(box, source, (height, width), strict=True):
             first, last = max(part.start - 1, 0), min(part.stop + 1, end)
             used.append(slice((first - whole.start) * self.scale, (last - whole.start) * self.scale))
             before, after = (self.margin if at_border else 0 for at_border in (part.start == 0, part.stop == end))
             margins.append((before, after))
+            parts.append(slice(first, last))
             places.append(
                 slice(
                     first * self.scale + self.margin - before,
                     (last - 1) * self.scale + self.margin + after,
                 )
             )
-        (top, bottom), (left, right) = margins
-        samples = samples[used[0], used[1]]
-        samples = np.asarray(cv2.copyMakeBorder(samples, top, bottom, left, right, _OUTSIDE), np.uint8)
+        samples = self._with_margins(samples[used[0], used[1]], (parts[0], parts[1]), margins, _NOTHING)
         apart = slice(None, -self.scale), slice(self.scale, None)
         return (places[0], places[1]), np.asarray(cv2.merge([samples[y, x] for y in apart for x in apart]), np.uint8)
+
+    def _with_margins(self, samples: Picture, box: Box, margins: list[tuple[int, int]], empty: Picture) -> Picture:
+        """Let samples of `box` go on by so many beyond its upper and lower, left and right border, where the figure does.
+
+        `empty` is the sample of no figure.
+        """
+        whole = np.asarray(cv2.copyMakeBorder(samples, *margins[0], *margins[1], _OUTSIDE), np.uint8)
+        for axis, (before, after) in enumerate(margins):
+            for count, edge in ((before, 0), (after, -1)):
+                if not count:
+                    continue
+                alpha = (self._plain[edge, :, 3] if axis == 0 else self._plain[:, edge, 3])[box[1 - axis]]
+                if alpha.min() == 255:
+                    continue
+                beyond = slice(0, count) if edge == 0 else slice(-count, None)
+                strip = whole[beyond] if axis == 0 else whole[:, beyond]
+                line = cv2.resize(alpha[None], (samples.shape[1 - axis], 1), interpolation=cv2.INTER_NEAREST)[0]
+                share = np.pad(line, margins[1 - axis], mode="reflect").astype(np.float32) / 255
+                share = np.expand_dims(share, [axis, *range(2, strip.ndim)])
+                strip[:] = empty + share * (strip.astype(np.float32) - empty) + 0.5
+        return whole
 
     def _to_border(self, part: slice, end: int) -> slice:
         """Grow one side of a box up to a border near it, and inward so far as the mirrored margin of that border shows."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
+from daemon.jobs.manifest_values import USUAL_RATE
 from daemon.profiles.avatars import JOB_RECORD
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import VideoFacts
-from stages.media.ai_label import ALGORITHMIC, WITH_TRAINED, Origin
 
 if TYPE_CHECKING:
     from stages.encode.captions.cues import Cue
@@ -26,9 +23,10 @@ if TYPE_CHECKING:
     from stages.encode.planes import PlanarFrame
     from stages.tts.timing_file import Timing
 
+#: IPTC's terms for a video with something of a trained model in it, and for one without.
+_WITH_TRAINED, _WITHOUT = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
 _POSTER_QUALITY = 90
-#: Folder for the files that are burned in, inside the job's folder. ffmpeg's filters get plain names in it, so that no path
-#: needs escaping.
+#: Folder for the files that are burned in, inside the job's folder.
 _BURN = ".burn"
 
 
@@ -54,6 +52,8 @@ def make_video(ctx: Context) -> VideoFacts:
 
 def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat | None = None) -> VideoFacts:
     """Encode the frames of any source, like `make_video`; `output_format` is by default the usual one for such frames."""
+    from stages.encode.captions.burn import burn_in_folder
+    from stages.encode.captions.place import FaceHeights
     from stages.encode.formats import format_for
     from stages.encode.formats.choose_encoder import choose_encoder
     from stages.encode.output_checks import check_sound
@@ -66,7 +66,14 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
     choice = choose_encoder(ctx.settings.stages.encode, form, source.width, source.height)
     cues, captions = _make_captions(ctx, timing, source)
     with (
-        _burn_in_folder(ctx, cues, source, timing.language) as subtitles,
+        burn_in_folder(
+            ctx.path(_BURN),
+            cues,
+            (source.width, source.height),
+            timing.language,
+            FaceHeights.of_job(ctx) if cues else None,
+            ctx.warnings.append,
+        ) as subtitles,
         artifact(ctx.path(form.file)) as temporary,
     ):
         target = temporary.absolute()
@@ -90,7 +97,7 @@ def write_video(ctx: Context, source: FrameSource, output_format: OutputFormat |
         "why": _reason(ctx, choice, options),
         "width": source.width,
         "height": source.height,
-        "fps": ctx.manifest.fps,
+        "fps": ctx.manifest.fps or USUAL_RATE,
         "frames": video.samples,
         "duration_s": round(float(video.duration), 3),
         "bytes": ctx.path(form.file).stat().st_size,
@@ -133,7 +140,7 @@ def _reason(ctx: Context, choice: EncoderChoice, options: EncodeOptions) -> str:
     if not options.encoder.has_quality:
         return f"{chosen}; it has no preset and no crf"
     effort = f"preset {options.preset}, crf {options.crf}"
-    return f"{chosen}; quality {ctx.manifest.quality}: {effort}"
+    return f"{chosen}; quality {ctx.manifest.quality_or_usual}: {effort}"
 
 
 def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[list[Cue], str]:
@@ -159,35 +166,6 @@ def _make_captions(ctx: Context, timing: Timing, source: FrameSource) -> tuple[l
     return [], name
 
 
-@contextmanager
-def _burn_in_folder(
-    ctx: Context, cues: list[Cue], source: FrameSource, language: str
-) -> Iterator[tuple[str, str] | None]:
-    """Make a folder with the ASS script and its font. Yields both names, or None if there are no cues."""
-    from stages.encode.captions.ass_subtitles import ass_script, burned_block_height, without_pictographs
-    from stages.encode.captions.fonts import choose_font
-    from stages.encode.captions.place import FaceHeights, choose_place
-
-    folder = ctx.path(_BURN)
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    if not cues:
-        yield None
-        return
-    font, warning = choose_font("".join(without_pictographs(line) for cue in cues for line in cue.lines), language)
-    if warning:
-        ctx.warnings.append(warning)
-    (folder / "fonts").mkdir(parents=True)
-    try:
-        size = source.width, source.height
-        place = choose_place(FaceHeights.of_job(ctx), *size, burned_block_height(cues, *size))
-        (folder / "captions.ass").write_text(ass_script(cues, *size, font, place), encoding="utf-8")
-        for path in font.files:
-            (folder / "fonts" / path.name).symlink_to(path.resolve())
-        yield "captions.ass", "fonts"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _encode_options(
     ctx: Context,
     output_format: OutputFormat,
@@ -196,9 +174,9 @@ def _encode_options(
     subtitles: tuple[str, str] | None,
 ) -> EncodeOptions:
     from stages.encode.ffmpeg_command import EncodeOptions
+    from stages.media.disclosure import file_tags
 
-    settings, quality = ctx.settings.stages.encode, ctx.manifest.quality
-    label = Origin(settings.label, _source_type(ctx, timing)).sentence
+    settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
     return EncodeOptions(
         output_format=output_format,
         ffmpeg=choice.ffmpeg,
@@ -208,7 +186,7 @@ def _encode_options(
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
         threads=settings.threads,
-        tags={**_title(ctx), "comment": label, "description": label},
+        tags=file_tags(ctx.manifest.title, settings.label, _source_type(ctx, timing)),
         subtitles=subtitles,
     )
 
@@ -216,13 +194,9 @@ def _encode_options(
 def _source_type(ctx: Context, timing: Timing) -> str:
     """A real person's portrait, moved by rules to a recorded voice, is the only video without anything of a trained model."""
     if timing.engine != "brought":
-        return WITH_TRAINED
+        return _WITH_TRAINED
     profile = json.loads(ctx.path(JOB_RECORD).read_bytes()) if ctx.manifest.avatar is not None else {}
-    return WITH_TRAINED if "generated" in profile else ALGORITHMIC
-
-
-def _title(ctx: Context) -> dict[str, str]:
-    return {} if ctx.manifest.title is None else {"title": ctx.manifest.title}
+    return _WITH_TRAINED if "generated" in profile else _WITHOUT
 
 
 def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_s: float) -> Movie:

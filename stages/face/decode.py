@@ -46,6 +46,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+#: From this EXIF orientation on, width and height are exchanged.
+_LYING = 5
+
 _SIGNATURES = (
     (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive or office document"), (b"\x1f\x8b", "a gzip archive"),
     (b"<svg", "an SVG drawing"), (b"<!DOCTYPE html", "a web page"), (b"<html", "a web page"), (b"ID3", "an MP3 sound"),
@@ -95,6 +98,17 @@ def read_picture(
                 raise
             endless()
             return _decode(_decoder(io.BytesIO(whole)))
+
+
+def read_header(path: Path) -> tuple[str, int, int]:
+    """Read the header of a picture file: Pillow's name of its format, in small letters, and its upright width and height, px.
+
+    Raises:
+        JobError: `image-unreadable`.
+    """
+    image = _open(path)
+    width, height = image.size
+    return (image.format or "").lower(), *((height, width) if _orientation(image) >= _LYING else (width, height))
 
 
 def _decode(image: Image.Image) -> tuple[npt.NDArray[np.uint8], float]:
@@ -181,12 +195,13 @@ def describe_file(path: Path) -> str:
             "an MP4 video or sound, not a picture")  # fmt: skip
     if head[:4] == b"RIFF":
         return "a WAV or AVI file, not a picture"
-    if _is_text(head):
+    if is_text(head):
         return "a text file, not a picture"
     return "not a picture of a known format"
 
 
-def _is_text(head: bytes) -> bool:
+def is_text(head: bytes) -> bool:
+    """Return whether the first bytes of a file are readable text."""
     try:
         text = head[:4000].decode("utf-8", "strict") if len(head) < 4000 else head[:4000].decode("utf-8", "ignore")
     except UnicodeDecodeError:

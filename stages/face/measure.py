@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from stages.face.eyes import Eyes, judge_eyes
 from stages.face.known import Measured, PictureOptions, key_of, load_measured, save_measured
 from stages.face.landmarker import shared_landmarker
 from stages.face.pose import Pose, pose_of
+from stages.face.rig.matting.bystander import find_bystanders
 from stages.face.rig.matting.extend import Inner, extend
 from stages.face.rig.matting.hairline import forehead_colour
 from stages.face.rig.matting.matte import Matte
@@ -58,7 +59,7 @@ def measure_face(ctx: Context) -> FaceFacts:
             also `consent-missing`, `profile-name`, `profile-expired`.
     """
     cv2.setNumThreads(1)
-    kind, options = ctx.manifest.kind_of_job, _options(ctx)
+    kind, options = ctx.manifest.kind_of_job, options_of(ctx)
     if kind.makes_avatar:
         check_avatar_request(ctx)
     measured, portrait, matte = _known_or_new(ctx, options)
@@ -91,21 +92,7 @@ def check_portrait(ctx: Context) -> None:
         JobError: the picture cannot be read, or its face cannot be animated.
     """
     cv2.setNumThreads(1)
-    _known_or_new(ctx, _options(ctx))
-
-
-def _options(ctx: Context) -> PictureOptions:
-    kind = ctx.manifest.kind_of_job
-    return PictureOptions(
-        ctx.manifest.face,
-        ctx.manifest.size,
-        ctx.manifest.aspect,
-        ctx.manifest.fit,
-        # Where these keys are not used, a warning says so.
-        kind.animates and ctx.manifest.background != "keep",
-        kind.draws and ctx.manifest.quality == "draft",
-        ctx.settings.stages.face,
-    )
+    _known_or_new(ctx, options_of(ctx))
 
 
 def _rig(
@@ -134,7 +121,8 @@ def _known_or_new(ctx: Context, options: PictureOptions) -> tuple[Measured, Pict
     if (known := load_measured(cache, key)) is not None:
         _allow_drawing(ctx, known.record["width"], known.record["height"])
         return known, decode_png(known.portrait), None
-    measured, portrait, matte = _measure(ctx, picture, options)
+    found = find_in_file(ctx, picture, options.limits.max_pixels)
+    measured, portrait, matte = measure_found(ctx, found, options)
     # The picture is looked at again: it must not have changed between the key and the decoding.
     if ctx.manifest.kind_of_job.animates and key_of(picture, options) == key:
         save_measured(cache, key, measured)
@@ -145,14 +133,58 @@ def _allow_drawing(ctx: Context, width: int, height: int) -> None:
     ctx.allow_pixels(_RIG_WORK * width * height / 1e6)
 
 
-def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
-    """Measure a picture. All that the result depends on is in `options`, which `ctx` is not to be asked for."""
-    of_file: list[Caution] = []
-    source, scale = decode.read_picture(
-        picture, options.limits.max_pixels, ctx.allow_pixels, lambda: of_file.append(_NO_END)
-    )
+@dataclass(frozen=True)
+class Found:
+    """The faces of a picture.
+
+    Attributes:
+        picture: upright, RGB uint8 [height, width, 3].
+        scale: the file's pixels per pixel of it along a side.
+        faces: from left to right, in px of it.
+        cautions: about the file and how it lay.
+    """
+
+    picture: Picture
+    scale: float
+    faces: list[Face]
+    cautions: list[Caution]
+
+
+def find_in_file(ctx: Context, path: Path, max_pixels: int) -> Found:
+    """Read a picture file, turn it upright and find its faces.
+
+    Raises:
+        JobError: the picture cannot be read.
+    """
+    cautions: list[Caution] = []
+    source, scale = decode.read_picture(path, max_pixels, ctx.allow_pixels, lambda: cautions.append(_NO_END))
     ctx.progress(0.2)
     source, faces, quarters = find_upright(source, shared_landmarker())
+    return Found(source, scale, faces, [*cautions, *_turned(quarters)])
+
+
+def options_of(ctx: Context) -> PictureOptions:
+    """Return all that the measurement of a job's picture depends on."""
+    kind = ctx.manifest.kind_of_job
+    return PictureOptions(
+        ctx.manifest.face,
+        ctx.manifest.size,
+        ctx.manifest.aspect,
+        ctx.manifest.fit,
+        # Where these keys are not used, a warning says so.
+        kind.animates and ctx.manifest.background != "keep",
+        kind.draws and ctx.manifest.quality == "draft",
+        ctx.settings.stages.face,
+    )
+
+
+def measure_found(ctx: Context, found: Found, options: PictureOptions) -> tuple[Measured, Picture, Matte | None]:
+    """Measure the chosen face. All that the result depends on is in `options`, which `ctx` is not to be asked for.
+
+    Raises:
+        JobError: it cannot be animated.
+    """
+    source, scale, faces = found.picture, found.scale, found.faces
     height, width = source.shape[:2]
     face = choose_face(faces, options.face, width, height)
     check_face(face, scale, width, height, options.limits)
@@ -169,11 +201,12 @@ def _measure(ctx: Context, picture: Path, options: PictureOptions) -> tuple[Meas
         inner = Inner(frame.left, frame.top, frame.left + frame.width, frame.top + frame.height)
         person = shared_landmarker().person_mask(portrait)
         skin = forehead_colour(portrait, landmarks)
-        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin)
+        others = find_bystanders(portrait, landmarks, skin)
+        portrait, matte = extend(portrait, split_person(portrait, landmarks, person), frame.margins, skin, others)
         landmarks = np.round(landmarks + np.array([frame.left, frame.top, 0], np.float32), 2)
     measured = Face(face.score, landmarks, face.spread * np.float32(frame.width / frame.crop_width))
     eyes = judge_eyes(portrait, landmarks)
-    cautions = [*of_file, *_turned(quarters), *cautions, *_cautions(options, measured, len(faces), eyes)]
+    cautions = [*found.cautions, *cautions, *_cautions(options, measured, len(faces), eyes)]
     record = _record(measured, pose, portrait, face.size_px * scale, len(faces), clarity)
     record["video"] = {"width": frame.video_width, "height": frame.video_height, "left": 0, "top": 0}
     if inner is None:

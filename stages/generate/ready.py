@@ -38,7 +38,8 @@ def check_ready(settings: Settings) -> Mapping[str, str | None]:
             "model-missing",
             f"A prompt needs the model SDXL, and {len(absent)} of its {len(found)} files are missing in {root / FOLDER}, "
             f"the first of them {absent[0].file.remote}.",
-            f"{fetch} It brings 7 GB under {LICENCE}; or copy the published folder of that name into the folder that `avatar models path` prints.",
+            f"{fetch} It brings 7 GB under {LICENCE}; or copy the published folder of that name into the folder that "
+            "`avatar models path` prints.",
         )
     if damaged := next((status for status in found if status.state == "damaged"), None):
         raise LackingError(

@@ -10,14 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
-#: IPTC's terms (cv.iptc.org/newscodes/digitalsourcetype).
-SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-#: Made by a trained model; composed with what one made; made by rules.
-TRAINED, WITH_TRAINED, ALGORITHMIC = (
-    "trainedAlgorithmicMedia",
-    "compositeWithTrainedAlgorithmicMedia",
-    "algorithmicMedia",
-)
+from stages.media.disclosure import SOURCE_TYPE, file_tags
+
+#: IPTC's term for what a trained model made.
+TRAINED = "trainedAlgorithmicMedia"
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Origin:
 
     Attributes:
         label: for people.
-        source_type: IPTC's term, one of those above.
+        source_type: the last word of IPTC's term.
     """
 
     label: str
@@ -35,7 +31,7 @@ class Origin:
     @property
     def sentence(self) -> str:
         """Label and term, for a comment in a file."""
-        return f"{self.label}. Digital source type: {SOURCE_TYPES}{self.source_type}"
+        return file_tags(None, self.label, self.source_type)["comment"]
 
     @property
     def xmp(self) -> str:
@@ -45,7 +41,7 @@ class Origin:
             '<rdf:Description rdf:about="" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" '
             'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
             f"photoshop:Credit={quoteattr(self.label)} "
-            f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPES}{self.source_type}"/></rdf:RDF></x:xmpmeta>'
+            f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}{self.source_type}"/></rdf:RDF></x:xmpmeta>'
         )
 
 

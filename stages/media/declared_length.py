@@ -33,7 +33,7 @@ def describe_truncation(path: Path, decoded_s: float) -> str | None:
         return _describe_wav_truncation(head, size)
     if head.startswith(b"OggS"):
         return None if _ogg_is_closed(path, size) else "its last page is missing"
-    declared = _declared_s(path)
+    declared = declared_s(path)
     if declared is None or decoded_s >= declared - _SLACK_S - _SLACK * declared:
         return None
     return f"it declares a length of {declared:.1f} s, but ends after {decoded_s:.1f} s"
@@ -61,8 +61,12 @@ def _ogg_is_closed(path: Path, size: int) -> bool:
     return at < 0 or at + 5 >= len(tail) or bool(tail[at + 5] & 0x04)
 
 
-def _declared_s(path: Path) -> float | None:
-    """Return the container's length in s; None if it is only estimated from the size, or may be that of a video track."""
+def declared_s(path: Path) -> float | None:
+    """Return the container's length in s; None if it is only estimated from the size, or may be that of a video track.
+
+    Raises:
+        MachineError: `ffmpeg-missing`.
+    """
     command = [ffmpeg_path(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{path.name}"]
     with FfmpegProcess(command, path.parent) as ffmpeg:
         ffmpeg.finish()

@@ -61,12 +61,15 @@ class FfmpegProcess:
         cwd: folder in which relative names in the command are looked up.
         feed: make `stdin` a pipe to write to.
         read: make `stdout` a pipe to read from.
+        keep: how many of the last lines of stderr are kept.
 
     Raises:
         MachineError: `ffmpeg-missing`.
     """
 
-    def __init__(self, command: Sequence[str], cwd: Path, *, feed: bool = False, read: bool = False) -> None:
+    def __init__(
+        self, command: Sequence[str], cwd: Path, *, feed: bool = False, read: bool = False, keep: int = _KEPT_LINES
+    ) -> None:
         try:
             self._process = subprocess.Popen(
                 command,
@@ -82,7 +85,8 @@ class FfmpegProcess:
             ) from exc
         if self._process.stdin is not None:
             widen_pipe(self._process.stdin)
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=keep)
+        self._count = 0
         self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
         self._drain.start()
 
@@ -120,6 +124,11 @@ class FfmpegProcess:
         """The last lines ffmpeg wrote to stderr."""
         return "\n".join(self._lines)
 
+    @property
+    def log_lines(self) -> int:
+        """How many lines ffmpeg wrote to stderr."""
+        return self._count
+
     def finish(self) -> int:
         """Close `stdin`, wait for the process to end, and return its exit status (negative: the signal that ended it)."""
         if self._process.stdin is not None:
@@ -139,6 +148,7 @@ class FfmpegProcess:
         assert self._process.stderr is not None
         with self._process.stderr as stream:
             for line in stream:
+                self._count += 1
                 self._lines.append(line.decode("utf-8", "replace").rstrip())
 
 

@@ -29,7 +29,8 @@ MAX_GAIN_DB = 20.0
 #: Value that ffmpeg prints for silence.
 _NOTHING_LUFS = -70.0
 _INTEGRATED = re.compile(r"lavfi\.r128\.I=(-?[\d.]+)")
-_METER = "ebur128=metadata=1:framelog=quiet,ametadata=print:key=lavfi.r128.I"
+#: ffmpeg's filters that measure loudness and print it, line by line.
+METER = "ebur128=metadata=1:framelog=quiet,ametadata=print:key=lavfi.r128.I"
 #: Minimum rate at which peaks are limited, to catch those between the samples. Hz
 _OVERSAMPLED = 96_000
 #: Attack and release of the limiter, both shorter than a syllable. ms
@@ -98,9 +99,15 @@ def _shaped(gain_db: float, rate: int) -> str:
 
 
 def _metered(blocks: Iterable[Block], rate: int, folder: Path, filters: str) -> float:
-    found = _INTEGRATED.findall(_run(blocks, rate, folder, f"{filters}{_METER}", ["-f", "null", "-"]))
+    lufs = integrated_loudness(_run(blocks, rate, folder, f"{filters}{METER}", ["-f", "null", "-"]))
+    return -np.inf if lufs is None else lufs
+
+
+def integrated_loudness(printed: str) -> float | None:
+    """Return the integrated loudness in LUFS that `METER` printed last; None for silence, and for too little sound."""
+    found = _INTEGRATED.findall(printed)
     lufs = float(found[-1]) if found else _NOTHING_LUFS
-    return lufs if lufs > _NOTHING_LUFS else -np.inf
+    return lufs if lufs > _NOTHING_LUFS else None
 
 
 def _run(blocks: Iterable[Block], rate: int, folder: Path, filters: str, output: list[str]) -> str:

@@ -16,11 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_path
+from stages.media.untrusted_input import SOUND_FORMATS, input_options
 
-#: Formats that contain their sound. Playlists (hls, concat, ffmetadata, …) are excluded because they open other files.
-_DEMUXERS = (
-    "aac,ac3,eac3,aiff,amr,ape,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
-)
 _MOST_TRACKS = 8
 #: A track whose peak is below this is silent. dB of full scale
 SILENT_PEAK_DB = -60.0
@@ -115,25 +112,26 @@ def choose_mix(name: str, folder: Path, most_s: float, on_block: Callable[[float
     return SoundMix(0, (1.0 / len(first.peaks),) * len(first.peaks))
 
 
-def decode_command(name: str, rate: int, mix: SoundMix | None = None) -> list[str]:
+def decode_command(name: str, rate: int, mix: SoundMix | None = None, most_s: float | None = None) -> list[str]:
     """Return the ffmpeg command that writes a file's sound to stdout: 16-bit mono at `rate` Hz.
 
     Args:
         name: the file.
         rate: Hz.
         mix: from `choose_mix`; None: the first track, all its channels averaged.
+        most_s: only so much of it, s; None: all.
     """
     mixing = ["-af", mix.filters] if mix else ["-ac", "1"]
     track = mix.track if mix else 0
-    return [*_input(name), "-map", f"0:a:{track}", *mixing, "-ar", str(rate), "-c:a", "pcm_s16le",
+    length = ["-t", f"{most_s:.3f}"] if most_s is not None else []
+    return [*_input(name), "-map", f"0:a:{track}", *length, *mixing, "-ar", str(rate), "-c:a", "pcm_s16le",
             "-flags", "+bitexact", "-f", "s16le", "pipe:1"]  # fmt: skip
 
 
 def _input(name: str) -> list[str]:
-    # `file:` keeps a name from being read as an option or a protocol.
     return [
-        ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-threads", "1", "-max_alloc", str(256 << 20),
-        "-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS, "-i", f"file:{name}", "-vn", "-sn", "-dn",
+        ffmpeg_path(), "-hide_banner", "-nostdin", "-v", "error", "-max_alloc", str(256 << 20), "-threads", "1",
+        *input_options(name, SOUND_FORMATS), "-vn", "-sn", "-dn",
     ]  # fmt: skip
 
 

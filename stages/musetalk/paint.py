@@ -17,6 +17,7 @@ from stages.context import Context, Facts
 from stages.lipsync import painted_mouth
 from stages.lipsync.audio_features import READINGS_PER_S, AudioFeatures
 from stages.lipsync.engines.musetalk import model_name
+from stages.model_memory import measured
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.device import choose_placement
 from stages.musetalk.painter import Painter
@@ -118,9 +119,9 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         unload()
         started = time.monotonic()
         name = model_name(ctx.settings)
-        painter = Painter.load(name, root, choose_placement(settings.precision), settings.memory_mb, settings.batch)
+        with measured(f"MuseTalk {settings.version}", ctx.report_model, least_s=0.0):
+            painter = Painter.load(name, root, choose_placement(settings.precision), settings.memory_mb, settings.batch)
         seconds = time.monotonic() - started
-        ctx.report_model_loaded(f"MuseTalk {settings.version}", seconds)
         _loaded_engine = _LoadedEngine(key, painter, PortraitCache(painter, settings, root), seconds, painter.memory())
     return _loaded_engine
 

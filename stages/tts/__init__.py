@@ -17,13 +17,15 @@ def run(ctx: Context) -> Facts:
             `decode_recording` list the codes.
         MachineError: the voice or ffmpeg is missing.
     """
-    facts: Facts
     # Each branch imports only what it needs, so that importing this package stays cheap.
     if ctx.manifest.kind_of_job.makes_profile:
         from stages.tts.profiles.create import make_profile_from_job
 
-        facts = make_profile_from_job(ctx)
-    elif ctx.manifest.audio is not None:
+        profile = make_profile_from_job(ctx)
+        ctx.progress(1.0)
+        return profile
+    facts: Facts
+    if ctx.manifest.audio is not None:
         from stages.tts.recording import decode_recording
 
         facts = decode_recording(ctx)
@@ -31,6 +33,10 @@ def run(ctx: Context) -> Facts:
         from stages.tts.synthesize import synthesize_text
 
         facts = synthesize_text(ctx)
+    if ctx.manifest.kind_of_job.makes_sound:
+        from stages.tts.sound_file import write_sound_file
+
+        write_sound_file(ctx, str(facts["engine"]))
     ctx.progress(1.0)
     return facts
 

@@ -6,13 +6,18 @@ from collections import Counter
 
 from daemon.config import Settings
 from daemon.errors import JobError
+from daemon.jobs.language import LANGUAGE_NAMES
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.speech_length import check_text_length
 from stages.tts.engines.base import primary_language
-from stages.tts.engines.choose import VoiceChoice, choose_voice
+from stages.tts.engines.choose import VoiceChoice, choose_voice, how_to_get_voice
+from stages.tts.engines.voice_hints import all_voices, sentences
 from stages.tts.text.clean import clean_text
+from stages.tts.text.language_guess import guess_by_letters
 from stages.tts.text.pause_marks import check_marks, without_marks
 from stages.tts.text.scripts import can_say, plain_text, script_of, scripts_of
+
+_OWN_SOUND = "Provide the speech as a sound file with `audio`."
 
 
 def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
@@ -25,12 +30,12 @@ def check_request(manifest: Manifest, settings: Settings) -> VoiceChoice | None:
         return None
     choice = choose_voice(manifest, settings)
     check_text_length(manifest, settings)
-    check_text(manifest.text, manifest.language)
+    check_text(manifest.text, manifest.language, settings)
     return choice
 
 
-def check_text(text: str, language: str) -> None:
-    """Check that a voice of this language can speak this text.
+def check_text(text: str, language: str, settings: Settings) -> None:
+    """Check that a voice of this language can speak this text. `settings`: for what would bring a voice for its own language.
 
     Raises:
         JobError: `text-empty`, `text-not-english`, `text-other-script`, `text-unspeakable` or `pause-invalid`.
@@ -48,17 +53,21 @@ def check_text(text: str, language: str) -> None:
             "text-not-english" if english else "text-other-script",
             f"Most of the text is in {_script_names(scripts)} letters, which the {'English ' if english else ''}voice cannot read"
             + ("." if english else f" as '{language}'."),
-            f"{_language_hint(scripts)}Write the text in {'English' if english else 'that language'}, or provide the speech as a "
-            "sound file with `audio`.",
+            _own_language_hint(text, scripts, settings),
         )
     if not can_say(without_marks(text), readable):
         raise JobError("text-unspeakable", "The text has no letters or digits.", "Write words that can be spoken.")
 
 
-def _language_hint(scripts: Counter[str]) -> str:
-    """Return a hint that names the language where the script identifies it; else an empty string."""
-    tag = "ja" if "Japanese" in scripts else {"Chinese": "zh", "Korean": "ko"}.get(scripts.most_common(1)[0][0])
-    return f"Set `language: {tag}` if that is what it is. " if tag else ""
+def _own_language_hint(text: str, scripts: Counter[str], settings: Settings) -> str:
+    """Return what to do with a text in these scripts: set the language, and bring a voice for it where there is none."""
+    script = "Japanese" if "Japanese" in scripts else scripts.most_common(1)[0][0]
+    tag = guess_by_letters(text, script)
+    if tag is None:
+        return f"`language` is the language of the text; {all_voices(settings)} lists those that can be spoken. {_OWN_SOUND}"
+    name, remedy = LANGUAGE_NAMES[tag], how_to_get_voice(tag, settings)
+    lack = f"No voice here speaks {name} yet. {remedy} Until then: {_OWN_SOUND[0].lower()}{_OWN_SOUND[1:]}"
+    return sentences(f"If the text is {name}, write `language: {tag}`.", lack if remedy else "")
 
 
 def _script_names(scripts: Counter[str]) -> str:

@@ -15,7 +15,7 @@ from daemon.jobs.companions import copy_name
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import SpeechFacts
-from stages.media.declared_length import describe_truncation
+from stages.media.declared_length import declared_s, describe_truncation
 from stages.media.ffmpeg import FfmpegProcess, ffmpeg_error
 from stages.media.loudness import TARGET_LUFS, measure_loudness, normalise_loudness
 from stages.media.sound_track import SILENT_PEAK_DB, NoSoundError, SoundMix, choose_mix, decode_command
@@ -34,6 +34,8 @@ QUIET_LUFS = -30.0
 _FILE = "The file named in `audio`"
 _ACCEPTED_FORMATS = "WAV, MP3, M4A, FLAC, OGG or Opus"
 _CHUNK_BYTES = 1 << 17
+#: So much of a file is decoded to see whether it can be. s
+_FIRST_S = 1.0
 #: The stage gets more time after each such length of decoded sound. s
 _TIME_GRANT_S = 10.0
 
@@ -99,6 +101,28 @@ def decode_recording(ctx: Context) -> SpeechFacts:
     if words.recogniser:
         facts["recogniser"] = words.recogniser
     return facts
+
+
+def check_recording(ctx: Context) -> float | None:
+    """Check, from its first second and what it declares, that the job's sound file can be decoded and is not too long.
+
+    Returns: the declared length, s; None if none is declared.
+
+    Raises:
+        JobError: `audio-unreadable`, `audio-too-long`.
+        MachineError: `ffmpeg-missing`.
+    """
+    name = copy_name("audio")
+    with FfmpegProcess(decode_command(name, SAMPLE_RATE, most_s=_FIRST_S), ctx.job_dir, read=True) as ffmpeg:
+        while ffmpeg.stdout.read(_CHUNK_BYTES):
+            pass
+        status = ffmpeg.finish()
+    if status != 0:
+        raise decode_error(status, ffmpeg.log)
+    seconds = declared_s(ctx.path(name))
+    if seconds is not None:
+        check_speech_length(round(seconds), round(ctx.settings.stages.tts.max_audio_s), 1)
+    return seconds
 
 
 def _check_complete(ctx: Context, seconds: float) -> None:

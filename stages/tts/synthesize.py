@@ -16,6 +16,7 @@ from daemon.jobs.speech_length import LONG_TEXT_CHARS, check_text_length
 from stages.context import Context
 from stages.facts import SpeechFacts
 from stages.media.wav import read_wav_blocks
+from stages.model_memory import measured
 from stages.tts.checks import check_text
 from stages.tts.engines import time_limits
 from stages.tts.engines.base import LoadedVoice, Piece, SpokenPart
@@ -52,7 +53,7 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     """
     check_text_length(ctx.manifest, ctx.settings)
     text = clean_text(ctx.manifest.text or "")
-    check_text(text, ctx.manifest.language)
+    check_text(text, ctx.manifest.language, ctx.settings)
     ctx.warnings.extend(markup_warnings(ctx.manifest.text or ""))
     if other := guess_other_language(text, ctx.manifest.language):
         remedy = how_to_get_voice(other, ctx.settings)
@@ -61,9 +62,9 @@ def synthesize_text(ctx: Context) -> SpeechFacts:
     choice = choose_voice(ctx.manifest, ctx.settings)
     ctx.use_engine(choice.engine)
     ctx.allow_seconds(time_limits.start_limit_s(choice.engine, ctx.settings) + _TIME_MARGIN_S)
-    engine: LoadedVoice = CheckedVoice(
-        load_voice(choice, ctx.settings), choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice)
-    )
+    with measured(choice.engine, ctx.report_model):
+        voice = load_voice(choice, ctx.settings)
+    engine: LoadedVoice = CheckedVoice(voice, choice.voice.id, settings.check_speech, partial(_allow_time, ctx, choice))
     kept = None
     # Engines without times of their own are slow, and a long text takes long with any: it goes on after an interruption.
     if engine.method == "aligned" or len(text) > LONG_TEXT_CHARS:

@@ -18,7 +18,7 @@ from daemon.wire import (
     InitRequest,
     LogMessage,
     Message,
-    ModelLoaded,
+    ModelChange,
     Preloaded,
     Progress,
     Ready,
@@ -37,8 +37,8 @@ MESSAGES: list[tuple[Message, dict[str, Any]]] = [
     (TimeLeft(job="j", value=9.0), {"event": "left", "job": "j", "value": 9.0}),
     (AllowTime(job="j", value=60.0), {"event": "allow", "job": "j", "value": 60.0}),
     (
-        ModelLoaded(stage="tts", model="kokoro", seconds=2.0),
-        {"event": "model", "stage": "tts", "model": "kokoro", "seconds": 2.0},
+        ModelChange(stage="tts", model="kokoro", seconds=2.0),
+        {"event": "model", "stage": "tts", "model": "kokoro", "seconds": 2.0, "change": "loaded"},
     ),
     (LogMessage(level="warning", text="so"), {"event": "log", "level": "warning", "text": "so"}),
     (

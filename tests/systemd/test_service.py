@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import FINISHED, PATIENCE_S, wait_for
+from tests.conftest import FINISHED, PATIENCE_S, ROOT, wait_for
 from tests.support.machine.nspawn import SOURCE, Machine, unavailable
 
 pytestmark = pytest.mark.timeout(2400)
@@ -24,7 +24,22 @@ intake: {settle_s: 0.2, reserve_mb: 1}
 retry: {first_delay_s: 0.1}
 lanes: {drain_s: 0}
 """
-LONG = "This is a rather long text, so that there is time to look. " * 8
+#: The packages that reading the configuration needs, and building the service itself.
+READS_CONFIG = (
+    *(
+        "annotated-types",
+        "attrs",
+        "click",
+        "markdown-it-py",
+        "mdurl",
+        "pydantic",
+        "pydantic-core",
+        "pygments",
+        "pyyaml",
+    ),
+    *("rich", "setuptools", "structlog", "typing-extensions", "typing-inspection"),
+)
+LONG = "This is a rather long text, so that there is time to look. " * 4
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +96,20 @@ def writable_mounts(mountinfo: str) -> list[str]:
     fields = [line.split() for line in mountinfo.splitlines()]
     places = [field[4] for field in fields if "rw" in field[5].split(",")]
     return [place for place in places if not re.match(r"/(proc|sys|dev)(/|$)", place)]
+
+
+def smaller_source(machine: Machine, place: str) -> str:
+    """Copy what an installation is made of, with a lock that names only what reads the configuration."""
+    machine.path(place).mkdir()
+    parts = (
+        "daemon stages tools systemd docs examples share Makefile pyproject.toml README.md CHANGELOG.md LICENSE NOTICE"
+    )
+    locks = [path.name for path in ROOT.glob("requirements*.lock")]
+    machine.run("cp", "-R", *(f"{SOURCE}/{part}" for part in (*parts.split(), *locks)), place)
+    lock = machine.path(f"{place}/requirements.lock")
+    entries = re.split(r"\n(?=[a-z])", lock.read_text())
+    lock.write_text("\n".join(entry for entry in entries if entry.split("==")[0] in READS_CONFIG) + "\n")
+    return place
 
 
 def children(machine: Machine) -> list[str]:
@@ -349,6 +378,43 @@ def test_the_units_are_as_hard_as_they_are_said_to_be(machine: Machine) -> None:
     assert finished(machine, "cpu-only")["state"] == "done"
 
 
+def test_a_backup_is_put_back_on_a_machine_with_other_ids(machine: Machine) -> None:
+    # Given a job of anna that waits, and two copies, of which one is to be kept
+    install = "apt-get -qq update && apt-get -qq install --no-install-recommends rsync"
+    machine.run("sh", "-c", install, network=True)
+    machine.run("avatar", "pause")
+    drop(machine, "kept")
+    wait_for("the job", lambda: status(machine, "kept").get("state") == "queued")
+    backup, settings = "/opt/avatard/current/share/backup.sh", machine.path(CONFIG).read_text()
+    machine.run(backup, "save", "/root/backup")
+    time.sleep(1.1)  # a copy is named by its second
+    machine.run(backup, "save", "/root/backup", "--keep", "1")
+    assert len(list(machine.path("/root/backup").iterdir())) == 1
+    assert machine.property("ActiveState") == "active"
+    # When it is put back where all of it is lost, the users have other ids, and one is not there
+    root = machine.path("/").stat().st_mode
+    lost = (
+        "systemctl stop avatard; rm -r /srv/avatard /var/*/avatard /etc/avatard/config.yaml; "
+        "userdel anna; groupadd --gid 4501 other; groupmod --gid 4502 avatard; groupmod --gid 4503 avatar; "
+        "usermod --uid 4504 avatard; systemd-tmpfiles --create avatard.conf"
+    )
+    machine.run("sh", "-c", lost)
+    machine.run(backup, "restore", "/root/backup")
+    # Then files, settings and people are as they were, and nothing above them is touched
+    assert machine.path(CONFIG).read_text() == settings
+    assert machine.run("stat", "-c", "%U:%G", "/srv/avatard/inbox/portrait.png").stdout.strip() == "anna:avatar"
+    assert "avatar" in machine.run("id", "-nG", "anna").stdout.split()
+    assert machine.path("/").stat().st_mode == root
+    # And the job waits for whoever looks first, and then runs
+    machine.run("systemctl", "start", "avatard")
+    assert "restored from /root/backup" in machine.run("avatar", "status").stdout
+    assert status(machine, "kept")["state"] == "queued"
+    machine.run("avatar", "resume")
+    assert finished(machine, "kept")["state"] == "done"
+    # And a second time would mix two histories
+    assert "there are jobs here" in machine.run(backup, "restore", "/root/backup", check=False).stderr
+
+
 def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fits_loses_no_job(
     machine: Machine,
 ) -> None:
@@ -356,9 +422,11 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     current = machine.run("readlink", "/opt/avatard/current").stdout
     good = config.read_text()
     config.write_text(good + "nonsense: true\n")
-    # Without compiled modules and what is large, as this version is thrown away: that halves its time.
-    smaller = ("env", "PIP_NO_COMPILE=1", "make", "-C", SOURCE, "upgrade", "OPTIONS=--no-languages")
-    refused = machine.run(*smaller, network=True, check=False)
+    # Of packages only what reads the configuration, and nothing compiled, as this version is thrown away.
+    smaller = smaller_source(machine, "/usr/src/smaller")
+    refused = machine.run(
+        "env", "PIP_COMPILE=0", "make", "-C", smaller, "upgrade", "OPTIONS=--no-languages", network=True, check=False
+    )
     config.write_text(good)
     assert refused.returncode != 0
     assert "nonsense" in refused.stderr
@@ -370,6 +438,9 @@ def test_an_upgrade_that_does_not_fit_leaves_the_old_one_running_and_one_that_fi
     assert finished(machine, "across")["state"] == "done"
     # And what was asked for at the first installation is there again
     machine.run("/opt/avatard/current/bin/python", "-c", "import espeakng_loader")
+    record = json.loads(machine.path("/etc/avatard/install.json").read_bytes())
+    assert record["options"] == ["--languages", "--no-voices"]
+    assert "--languages --no-voices" in machine.run("avatar", "doctor", check=False).stdout
 
 
 def test_uninstall_keeps_what_people_made_unless_told_otherwise(machine: Machine) -> None:

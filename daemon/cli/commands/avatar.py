@@ -14,7 +14,9 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, note, show
-from daemon.doors.hand_in import check, settings_of, usual_name
+from daemon.doors.hand_in import check
+from daemon.doors.shared_files import usual_name
+from daemon.doors.words import settings_of
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
 from daemon.jobs.generated import GENERATED_SHAPES

@@ -5,65 +5,128 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli import outbox_view
-from daemon.cli.common import Shell, exit_code, json_option, show, tell_error
-from daemon.cli.job_lookup import all_jobs, find
-from daemon.cli.job_view import describe, job_table, remark, with_iso_times
+from daemon.cli.common import Shell, exit_code, json_option, note, show, tell_error
+from daemon.cli.job_list import ALL, count, find_rows
+from daemon.cli.moments import Moment
 from daemon.errors import AvatarError
-from daemon.intake.inbox_names import REQUEST_ENDINGS
-from daemon.jobs.record import FINISHED, Job
-from daemon.outbox.status_file import describe_pause, next_step, status_of
-from daemon.queue.pauses import read_pauses
-from daemon.system.installation import how_to_start
+from daemon.history.query import STATE_WORDS, STATES, Query, Row
+from daemon.jobs.iso_time import iso
 from daemon.system.permissions import access_error, explain_refusal
 
-STATES = ["waiting", "queued", "running", "held", "done", "failed", "cancelled"]
+if TYPE_CHECKING:
+    from daemon.jobs.record import Job
+
 #: What is said of a manifest that the daemon has not looked into.
 NOT_YET = "It is taken in when it has stopped changing and the daemon has looked at it."
+#: So many jobs are listed on a terminal, unless more are asked for.
+ON_TERMINAL = 200
 
 
 @click.group()
 def jobs() -> None:
-    """List, show, cancel, hold and retry jobs."""
+    """List, find, show, count, cancel, hold and retry jobs."""
+
+
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    states = click.Choice([*STATES, *STATE_WORDS])
+    meant = "pending: waiting, queued or held; processing: running; completed: done."
+    for option in (
+        click.option(
+            "--tag", multiple=True, help="One of `metadata.tags`, or KEY=VALUE of `metadata`; all that are given."
+        ),
+        click.option("--until", type=Moment(), help="Accepted before this time."),
+        click.option(
+            "--since", type=Moment(), help="Accepted since 2026-01-31, 2026-01-31T09:30 (UTC), or 90m, 24h, 7d, 2w ago."
+        ),
+        click.option("--by", multiple=True, metavar="USER", help="Handed in by this user."),
+        click.option("--kind", multiple=True, help="Kind of job, such as video or speech."),
+        click.option("--state", "--status", "state", multiple=True, type=states, help=meant),
+        click.option("--search", default="", metavar="WORDS", help="All in the name, text, tags or manifest's path."),
+    ):
+        command = option(command)
+    return command
 
 
 @jobs.command("list")
-@click.option("--state", multiple=True, type=click.Choice(STATES))
+@_filters
+@click.option(
+    "--limit", "-n", type=click.IntRange(0), help=f"The newest only; 0: all. On a terminal {ON_TERMINAL} by default."
+)
 @json_option
 @click.pass_obj
-def list_jobs(shell: Shell, state: tuple[str, ...], as_json: bool) -> None:
-    """All jobs, oldest first; also the manifests that wait in the inbox."""
-    every = outbox_view.statuses(shell) if shell.spool_closed else map(_describer(shell), all_jobs(shell))
-    found = sorted(
-        (job for job in every if not state or job["state"] in state),
-        key=lambda job: (job.get("accepted") or "", job["job"] or ""),
-    )
+def list_jobs(shell: Shell, /, limit: int | None, as_json: bool, **filters: Any) -> None:
+    """Jobs, oldest first; also the manifests that wait in the inbox.
+
+    \b
+    Examples:
+      avatar jobs list --state failed --since 7d
+      avatar jobs list --search "annual report" --by anna --limit 20
+    """
+    on_terminal = sys.stdout.isatty() and not as_json
+    most = limit if limit is not None else ON_TERMINAL if on_terminal else 0
+    found = find_rows(shell, Query(**filters), most + 1 if most else ALL)
+    if cut := bool(most) and len(found) > most:
+        found = found[:most]
+    found.reverse()
+    rows = [row.to_json() for row in found] if as_json or on_terminal else []
 
     def text() -> None:
-        if not sys.stdout.isatty():  # for grep and cut: nothing shortened, one job a line
-            for job in found:
-                accepted, stage = job.get("accepted") or "", job.get("stage") or ""
-                row = [job["job"] or "", job["name"], job["state"], stage, accepted, _what(job)]
-                click.echo("\t".join(field or "-" for field in row))
+        if not on_terminal:  # for grep and cut: nothing shortened, one job a line
+            click.echo("".join(map(_line, found)), nl=False)
             return
         from rich.console import Console
 
+        from daemon.cli.job_view import job_table
+
         console = Console()
-        console.print(job_table(found, console.width) if found else "No jobs.")
+        console.print(job_table(rows, console.width) if rows else "No jobs.")
+        if cut and limit is None:
+            note(f"These are the newest {most}; --limit 0 lists all.")
 
-    show(found, as_json, text)
+    show(rows, as_json, text)
 
 
-def _what(job: dict[str, Any]) -> str:
-    return "" if job["state"] in ("queued", "running", "held") else remark(job)
+def _line(row: Row) -> str:
+    what = row.error.get("code") if row.error else f"waits for {', '.join(row.waiting_for)}" if row.waiting_for else ""
+    told = (row.job, row.name, row.state, row.stage, iso(row.accepted), what)
+    return "\t".join(field or "-" for field in told) + "\n"
+
+
+@jobs.command()
+@click.option("--since", type=Moment(), help="Only jobs accepted since 2026-01-31, or 24h, 7d ago.")
+@json_option
+@click.pass_obj
+def stats(shell: Shell, since: float | None, as_json: bool) -> None:
+    """How many jobs there are of each state, kind and owner, and which errors are frequent.
+
+    \b
+    Example:
+      avatar jobs stats --since 7d
+    """
+    counts = count(shell, since)
+    counts["oldest"] = iso(counts["oldest"])
+
+    def text() -> None:
+        click.echo(f"{'jobs':12}{counts['jobs']:>8}")
+        for label in ("states", "kinds", "owners", "errors"):
+            for number, (key, value) in enumerate(counts[label].items()):
+                click.echo(f"{label if number == 0 else '':12}{value:>8}  {key}")
+        click.echo(f"{'speech':12}{counts['audio_s']:>8.0f}  s, in {counts['work_s']:.0f} s of work")
+        if counts["oldest"]:
+            click.echo(f"The oldest that has not ended was accepted at {counts['oldest']}.")
+
+    show(counts, as_json, text)
 
 
 def _pause(shell: Shell) -> str:
     """Return what a pause of the queue means for jobs that wait; empty if there is none."""
+    from daemon.outbox.status_file import describe_pause
+    from daemon.queue.pauses import read_pauses
+
     pause = read_pauses(shell.spool.root / "paused.json").get("lanes")
     return (
         "" if pause is None or pause.left_s <= 0 else describe_pause(pause.by, pause.since, pause.until, pause.reason)
@@ -72,6 +135,10 @@ def _pause(shell: Shell) -> str:
 
 def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
     """Return what makes a status of a job, with what is known here and now: of the pause, the daemon, and the outbox."""
+    from daemon.jobs.record import FINISHED
+    from daemon.outbox.status_file import next_step, status_of
+    from daemon.system.installation import how_to_start
+
     pause, outbox = _pause(shell), shell.settings.paths.outbox
     start = "" if shell.may_run() else f"The daemon does not run. {how_to_start()} "
 
@@ -88,6 +155,10 @@ def _describer(shell: Shell) -> Callable[[Job], dict[str, Any]]:
 @click.pass_obj
 def show_job(shell: Shell, job_id: str, as_json: bool) -> None:
     """Everything known about one job (by id or by name)."""
+    from daemon.cli import outbox_view
+    from daemon.cli.job_lookup import find
+    from daemon.cli.job_view import describe, with_iso_times
+
     if shell.spool_closed:
         known, more = outbox_view.find_status(shell, job_id), {}
     else:
@@ -114,6 +185,10 @@ def _target(shell: Shell, op: str, wanted: str) -> dict[str, str]:
     Raises:
         AvatarError: `job-unknown`, `job-waiting`; `not-allowed`, with what does the same from the inbox.
     """
+    from daemon.cli import outbox_view
+    from daemon.cli.job_lookup import find
+    from daemon.intake.inbox_names import REQUEST_ENDINGS
+
     if (refused := access_error(shell.spool.root)) is not None:
         error = explain_refusal(refused)
         if f".{op}" in REQUEST_ENDINGS:
@@ -134,6 +209,11 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
     @json_option
     @click.pass_obj
     def command(shell: Shell, /, job_ids: tuple[str, ...], as_json: bool, **data: Any) -> None:
+        if "priority" in data and data["priority"] is None:
+            *others, last = job_ids
+            if not others:
+                raise click.UsageError("Name a job and its priority, from -100 to 100.")
+            job_ids, data = tuple(others), {"priority": _PRIORITIES(last)}
         answers: list[dict[str, Any]] = []
         errors: list[AvatarError] = []
         for wanted in job_ids:  # one that cannot be does not keep the others from it
@@ -162,9 +242,12 @@ def _request(op: str, doc: str, *options: Callable[..., Any]) -> click.Command:
 
 
 _reason = click.option("--reason", "-r", default="", help="Why; people see it in the status.")
-_priority = click.option("--to", "priority", type=click.IntRange(-100, 100), required=True, help="Higher goes first.")
+_PRIORITIES = click.IntRange(-100, 100)
+_priority = click.option("--to", "priority", type=_PRIORITIES, help="Higher goes first. Without it, N comes last.")
 jobs.add_command(_request("cancel", "End jobs, waiting or running (by id or by name)."))
 jobs.add_command(_request("retry", "Start failed or cancelled jobs again (by id or by name)."))
 jobs.add_command(_request("hold", "Keep jobs back; one that runs ends its stage first.", _reason))
 jobs.add_command(_request("release", "Let held jobs go on."))
-jobs.add_command(_request("priority", "Give jobs another place among those that wait.", _priority))
+jobs.add_command(
+    _request("priority", "Give jobs another place among those that wait: JOB… --to N, or JOB… N.", _priority)
+)

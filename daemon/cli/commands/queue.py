@@ -10,7 +10,7 @@ import click
 
 from daemon.cli.common import EXIT_CODES, Shell, json_option, show
 from daemon.cli.status_snapshot import daemon_absent, describe_unknown_daemon, status_overview
-from daemon.outbox.status_file import iso
+from daemon.jobs.iso_time import iso
 from daemon.queue.spool import RESTING
 
 

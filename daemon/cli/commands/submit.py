@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
-from daemon.cli.outbox_view import checked
-from daemon.doors.hand_in import check, hand_in, made_up_name, plain_name, settings_of, share, usual_name, words_of
+from daemon.doors.hand_in import check, hand_in
+from daemon.doors.shared_files import usual_name
+from daemon.doors.words import plain_name, settings_of, words_of
 from daemon.errors import AvatarError
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.defaults import FolderDefaults, merge_values
@@ -21,7 +22,7 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import COMPANIONS, Manifest
 from daemon.jobs.record import FINISHED
 from daemon.jobs.speech_length import check_text_length
-from daemon.outbox.names import clean_stem
+from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 
 LOOK_S = 0.2
@@ -53,6 +54,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="KEY=VALUE",
     help="Any other key of the manifest, such as fps=30 or motion.head=0.",
 )
+@click.option("--key", help="Idempotency key: the same key again is the same job, and hands in nothing.")
 @click.option("--wait", "-w", is_flag=True, help="Show progress and wait for the result.")
 @click.option("--timeout", type=float, default=3600.0, show_default=True, help="Longest wait, in seconds.")
 @json_option
@@ -64,6 +66,7 @@ def submit(
     voice: str | None,
     name: str | None,
     pairs: tuple[str, ...],
+    key: str | None,
     wait: bool,
     timeout: float,
     as_json: bool,
@@ -79,27 +82,25 @@ def submit(
     _complete(manifest, text, files, defaults)
     checked_manifest = check({**manifest, **{key: usual_name(path) for key, path in files.items()}}, defaults)
     check_text_length(checked_manifest, shell.settings)
-    stem = (
-        plain_name(name)
-        if name is not None
-        else made_up_name(str(manifest.get("text") or next((path.stem for path in files.values()), "")))
+    handed_in = hand_in(
+        manifest,
+        files,
+        key=key or "",
+        paths=shell.settings.paths,
+        name=None if name is None else plain_name(name),
+        defaults=defaults,
     )
-    inbox.mkdir(parents=True, exist_ok=True)
-    for key, path in files.items():
-        manifest[key], said = share(path, inbox)
-        if said:
-            click.echo(f"avatar: {said}", err=True)
-    result = clean_stem(checked_manifest.output or stem)
-    status, before = outbox / f"{result}.json", Outbox(outbox).owner_of(result)
-    handed_in = hand_in(manifest, stem, inbox, outbox)
+    for said in handed_in.notes:
+        click.echo(f"avatar: {said}", err=True)
+    status = outbox / f"{handed_in.name}.json"
     if not wait:
         show(
-            {"manifest": str(handed_in), "status": str(status)},
+            {"job": handed_in.job, "manifest": str(handed_in.manifest), "status": str(status)},
             as_json,
             lambda: click.echo(f"Handed in. Watch {status}"),
         )
         return
-    final = _wait(shell, status, timeout, before, quiet=as_json)
+    final = _wait(shell, status, timeout, handed_in.replaced, quiet=as_json)
     show(final, as_json, lambda: _tell(final, outbox))
     if final["state"] != "done":
         raise click.exceptions.Exit(1)
@@ -125,8 +126,8 @@ def _complete(
     for one in reversed(defaults):
         given = merge_values(given, one.values)
     kind = KINDS.get(str(given.get("kind", "video")))  # what is no kind is refused with the rest of the manifest
-    if kind and (need := kind.missing(given.__contains__)):
-        raise click.UsageError(_OPTIONS.get(need[0], f"{need[1]}."))
+    if kind and (needs := kind.missing(given.__contains__)):
+        raise click.UsageError(_OPTIONS.get(needs[0][0], f"{needs[0][1]}."))
 
 
 def follow(shell: Shell, status: Path, timeout_s: float, before: str | None = None) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from daemon.cli.common import Shell, json_option, show
+from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
 from daemon.intake.folder_defaults import read_defaults
@@ -37,6 +38,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
                 click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
             for warning in result.get("warnings", ()):
                 click.echo(f"{head}: warning: {warning}")
+            if "expected" in result:
+                click.echo(f"{head}: {describe_times(result['expected'])}.")
 
     show(results, as_json, text)
     if not all(result["ok"] for result in results):
@@ -62,12 +65,14 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
 
 def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settings, voices: bool) -> dict[str, Any]:
     spelled, warnings = InboxScanner(root, settings).spelled, list[str]()
+    files: dict[str, Path] = {}
     try:
         if isinstance(item, JobError):
             raise item
         for key, path in item.companion_paths(folder).items():
             found = spelled(path)
             warnings += [f"{key}: {found.warning}"] if found.warning else []
+            files[key] = root / found.name
             with open_inside(root, found.name) as fd:
                 os.fstat(fd)
         _check_text(item, settings, voices)
@@ -78,6 +83,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         "manifest": item.model_dump(mode="json"),
         "defaults": list(item.defaults),
         "warnings": [*item.warnings, *warnings],
+        "expected": expected_times(item, files, settings),
     }
 
 
@@ -87,7 +93,7 @@ def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
 
     if manifest.text is not None and manifest.audio is None:
         check_text_length(manifest, settings)
-        check_text(manifest.text, manifest.language)
+        check_text(manifest.text, manifest.language, settings)
         if voices:
             # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
             with contextlib.suppress(MachineError, OSError):

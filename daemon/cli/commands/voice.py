@@ -14,7 +14,8 @@ from daemon.cli.commands import voice_profiles
 from daemon.cli.commands.voice_jobs import hand_over, said_by_job
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.stage_process import StageProcess
-from daemon.doors.hand_in import check, words_of
+from daemon.doors.hand_in import check
+from daemon.doors.words import words_of
 from daemon.wire import RunRequest
 
 if TYPE_CHECKING:

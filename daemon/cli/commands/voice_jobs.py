@@ -29,17 +29,16 @@ def said_by_job(shell: Shell, manifest: dict[str, Any], output: Path, as_json: b
     Raises:
         AvatarError: as the job failed; `daemon-absent`, `answer-late`.
     """
-    inbox, outbox = shell.settings.paths.inbox, shell.settings.paths.outbox
+    outbox = shell.settings.paths.outbox
     note("You may not read the files of the voices, so the service speaks: a job is handed in and waited for.")
-    name = made_up_name(f"voice {manifest['voice']}")
-    hand_in(manifest, name, inbox, outbox)
+    name = hand_in(manifest, paths=shell.settings.paths, name=made_up_name(f"voice {manifest['voice']}")).name
     final = deque(follow(shell, outbox / f"{name}.json", WAIT_S), maxlen=1)[0]
     if final["state"] != "done":
         error = final.get("error") or {}
         raise AvatarError(str(error.get("code", "")), str(error.get("message", "")), str(error.get("hint", "")))
     with open_inside(outbox, f"{name}.wav") as sound:
         hand_over(Path(f"/proc/self/fd/{sound}"), output)
-    for ending in (".wav", ".json"):
+    for ending in (".wav", ".timing.json", ".json"):
         with contextlib.suppress(OSError):  # somebody cleared it
             os.unlink(outbox / f"{name}{ending}")
     facts = (final.get("stages") or {}).get("tts")

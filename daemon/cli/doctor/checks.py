@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 
 from daemon.cli.doctor.engine_imports import first_line, installed_engines, try_imports
 from daemon.cli.doctor.finding import Finding, Verdict
@@ -24,6 +25,29 @@ def _python(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "python", "good" if fits else "bad", version, "" if fits else f"Python 3.11 or 3.12 is needed: {how}."
     )
+
+
+def check_module_name(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding where another package has a module `daemon`, too: the one installed last replaces the other's files."""
+    owners = set(packages_distributions().get("daemon", ())) - {"avatard"}
+    if owners:
+        named = ", ".join(sorted(owners))
+        yield Finding(
+            "module daemon",
+            "bad",
+            f"{named} has a module of this name, too, in the same environment",
+            f"Uninstall {named} here, and install avatard again.",
+        )
+
+
+def _installation(settings: Settings) -> Iterator[Finding]:
+    """Yield what tools/install.sh installed, for whoever installs the same on another machine."""
+    if installation.is_service():
+        known = installation.recorded()
+        remedy = "" if known else "`make install`, as root in a checkout of this version, writes it."
+        yield Finding(
+            "installation", "good" if known else "note", known or f"{installation.RECORD} is not there", remedy
+        )
 
 
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
@@ -121,7 +145,9 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 
 #: What is looked at, by what it is called where the look itself fails.
 CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "installation": _installation,
     "python": _python,
+    "module daemon": check_module_name,
     "ffmpeg": _ffmpeg,
     "engines": _engines,
     "model files": _models,

@@ -76,7 +76,7 @@ def _choose_named(voices: Sequence[Voice], manifest: Manifest, wanted: str, sett
         raise JobError(
             "voice-unknown",
             f"There is no voice and no voice profile named '{manifest.voice}'.",
-            name_hint(voices, wanted),
+            name_hint(voices, wanted, settings),
         )
     language, preferred = manifest.language, settings.stages.tts.engine
     voice = min(found, key=lambda v: (v.engine != preferred, not v.installed, not v.speaks(language)))
@@ -84,7 +84,10 @@ def _choose_named(voices: Sequence[Voice], manifest: Manifest, wanted: str, sett
         raise _not_installed(manifest, voice.missing, voices, settings)
     if not voice.speaks(language):
         error = language_unsupported(
-            voices, language, f"The voice '{voice.id}' speaks {comma_list(voice.languages)}, not '{language}'."
+            voices,
+            language,
+            f"The voice '{voice.id}' speaks {comma_list(voice.languages)}, not '{language}'.",
+            settings,
         )
         own = f"Write `language: {voice.languages[0]}` if the text is in that language."
         raise JobError(error.code, error.message, f"{own} {error.hint}")
@@ -104,7 +107,7 @@ def _not_installed(manifest: Manifest, missing: Missing, voices: Sequence[Voice]
 
 
 def how_to_get_voice(language: str, settings: Settings) -> str:
-    """Return what would bring a voice for a language (BCP 47 tag); empty where one can be used, or none is known."""
+    """Return what would bring a voice for a language (BCP 47 tag), or else what to do; empty where one can be used."""
     voices = list_voices(settings)
     if any(voice.installed and voice.speaks(language) for voice in voices):
         return ""

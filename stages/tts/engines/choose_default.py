@@ -27,7 +27,7 @@ def choose_default(voices: Sequence[Voice], language: str, settings: Settings) -
     voice = next((voice for voice in meant if voice.speaks(language)), next(iter(meant), None))
     mine = [voice for voice in mine if not voice.is_profile]
     if tts.engine != "auto":
-        return _choose_of_engine(voices, mine, voice, language, tts.engine)
+        return _choose_of_engine(voices, mine, voice, language, settings)
     if voice is None:
         raise _not_here(voices, language, settings)
     if voice.speaks(language):
@@ -35,7 +35,7 @@ def choose_default(voices: Sequence[Voice], language: str, settings: Settings) -
         return voice, "the default voice, which needs no download" if base else "config.yaml makes it the default"
     other = next((voice for voice in mine if voice.speaks(language)), None)
     if other is None:
-        raise language_unsupported(voices, language, f"There is no voice for the language '{language}' here.")
+        raise language_unsupported(voices, language, f"There is no voice for the language '{language}' here.", settings)
     return other, f"the default voice {voice.id} does not speak '{language}'; this is the first that does"
 
 
@@ -55,14 +55,18 @@ def _not_here(voices: Sequence[Voice], language: str, settings: Settings) -> Mac
     return MachineError(
         "voice-missing",
         f"The voice '{wanted}' that config.yaml names is not installed{f': {missing.why}' if missing else ''}.",
-        sentences(missing.remedy if missing else "", name_hint(voices, wanted.strip().casefold(), "stages.tts.voice")),
+        sentences(
+            missing.remedy if missing else "",
+            name_hint(voices, wanted.strip().casefold(), settings, "stages.tts.voice"),
+        ),
     )
 
 
 def _choose_of_engine(
-    voices: Sequence[Voice], mine: Sequence[Voice], voice: Voice | None, language: str, engine: str
+    voices: Sequence[Voice], mine: Sequence[Voice], voice: Voice | None, language: str, settings: Settings
 ) -> tuple[Voice, str]:
     """Choose a voice of the engine named in config.yaml: the voice named there, or the first for the language."""
+    engine = settings.stages.tts.engine
     if not mine and voice is None:
         missing = next((voice.missing for voice in voices if voice.engine == engine and voice.missing), None)
         why, remedy = (f": {missing.why}", missing.remedy) if missing else ("", "See docs/voices.md.")
@@ -75,6 +79,6 @@ def _choose_of_engine(
     first = next((voice for voice in mine if voice.speaks(language)), None)
     if first is None:
         raise language_unsupported(
-            voices, language, f"The engine {engine}, which config.yaml names, has no voice for '{language}'."
+            voices, language, f"The engine {engine}, which config.yaml names, has no voice for '{language}'.", settings
         )
     return first, f"{why}; this is its first voice for '{language}'"

@@ -8,7 +8,7 @@ from daemon.config import Settings
 from daemon.errors import JobError
 from daemon.jobs.manifest import Manifest
 from stages.tts.engines.base import Voice, primary_language
-from stages.tts.engines.voice_hints import sentences, usable_now, who_can_bring
+from stages.tts.engines.voice_hints import sentences, usable_now, where_all_are, who_can_bring
 from stages.tts.engines.voice_words import VoiceWords, language_name, voices_meant
 
 #: Most other voices that are named.
@@ -91,7 +91,7 @@ def what_brings(words: VoiceWords, known: Sequence[Voice], language: str, settin
     able = [voice.id for voice in known if voice.installed and voice.speaks(language)]
     name = language_name(primary_language(language))
     if able:
-        return f"These speak {name}: {', '.join(able[:_MAX_OTHERS])}. `avatar voice list` shows all."
+        return f"These speak {name}: {', '.join(able[:_MAX_OTHERS])}. All are listed {where_all_are(settings)}."
     near = [voice for voice in known if voice.missing and voice.speaks(language)]
     if near and near[0].missing:
         return f"For {name} there is {near[0].id}, but {near[0].missing.why}. {who_can_bring(near[0].missing)}"

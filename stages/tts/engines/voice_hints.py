@@ -13,7 +13,7 @@ from stages.tts.engines.voice_words import correct_voice_words, language_name, v
 
 #: The manifest's name for the voice in `stages.tts.voice`.
 DEFAULT_VOICE = "default"
-#: Most voices named in a hint; `avatar voice list` shows all.
+#: Most voices named in a hint; `all_voices` names where all are.
 MAX_LISTED = 8
 _SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
 
@@ -41,18 +41,33 @@ def sentences(*parts: str) -> str:
     return " ".join(filter(None, parts))
 
 
-def language_unsupported(voices: Sequence[Voice], language: str, message: str) -> JobError:
-    """Return the error of a job whose language no voice that it may use speaks. `message`: what was asked for."""
+def all_voices(settings: Settings) -> str:
+    """Return where all voices are listed: for people who have only the folders, if that is there."""
+    return "voices.txt in the outbox" if settings.intake.voices_page else "`avatar voice list`"
+
+
+def where_all_are(settings: Settings) -> str:
+    """Return the same as the end of a sentence."""
+    return f"{'in' if settings.intake.voices_page else 'by'} {all_voices(settings)}"
+
+
+def language_unsupported(voices: Sequence[Voice], language: str, message: str, settings: Settings) -> JobError:
+    """Return the error of a job whose language no voice that it may use speaks. `message`: what was asked for.
+
+    The hint never proposes another language: a text that is read by the voice of another one is not understood.
+    """
     able = [voice.id for voice in voices if voice.installed and voice.speaks(language)]
     if able:
         return JobError("language-unsupported", message, f"These speak '{language}': {comma_list(able[:MAX_LISTED])}.")
-    other = "Use `language: en`, or provide the speech as a sound file with `audio`."
+    own_sound = "provide the speech as a sound file with `audio`."
     near = nearest_voice(voices, language)
-    hint = (
-        f"{near.id} does, but {near.missing.why}. {who_can_bring(near.missing)} Until then: {other[0].lower()}{other[1:]}"
-        if near and near.missing
-        else other
-    )
+    if near and near.missing:
+        hint = f"{near.id} does, but {near.missing.why}. {who_can_bring(near.missing)} Until then, {own_sound}"
+    else:
+        hint = (
+            f"`language` is the language of the text; {all_voices(settings)} lists the languages that can be spoken. If yours "
+            f"is not there, {own_sound}"
+        )
     return JobError("language-unsupported", message, hint)
 
 
@@ -61,12 +76,13 @@ def nearest_voice(voices: Sequence[Voice], language: str) -> Voice | None:
     return next((voice for voice in voices if voice.speaks(language) and not voice.is_profile), None)
 
 
-def name_hint(voices: Sequence[Voice], wanted: str, key: str = "voice") -> str:
+def name_hint(voices: Sequence[Voice], wanted: str, settings: Settings, key: str = "voice") -> str:
     """Return a hint with the most similar name or description, and some installed voices. `key`: where `wanted` is written."""
     if wanted.endswith(_SOUNDS):
         return (
             "A sound file is no voice. To have it heard as it is, write `audio` in place of `voice`; to speak with the voice in "
-            "it, make a profile of it first (`kind: voice`, docs/profiles.md)."
+            "it, make a profile of it first: a job of its own with `kind: voice`, the sound file as `audio`, and `profile: "
+            "{name: NAME}`. Then write `voice: NAME`."
         )
     there = [voice for voice in voices if voice.installed]
     known = {name.casefold(): name for voice in voices for name in (voice.name, voice.id, *voice.aliases)}
@@ -77,10 +93,11 @@ def name_hint(voices: Sequence[Voice], wanted: str, key: str = "voice") -> str:
     else:
         meant = meant or (known.get(near[0], near[0]) if near else "")
         hint = f"Did you mean '{meant}'? " if meant else ""
-    more = ", … (`avatar voice list` shows all)" if len(there) > MAX_LISTED else ""
+    more = ", …" if len(there) > MAX_LISTED else ""
     return (
         f"{hint}Write a voice's name, or words for gender, accent and language, such as `{key}: british female`. Installed: "
-        f"{comma_list([DEFAULT_VOICE, *[voice.id for voice in there[:MAX_LISTED]]])}{more}."
+        f"{comma_list([DEFAULT_VOICE, *[voice.id for voice in there[:MAX_LISTED]]])}{more}. "
+        f"All are listed {where_all_are(settings)}."
     )
 
 

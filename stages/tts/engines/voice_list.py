@@ -1,7 +1,7 @@
 """Lists the voices of an installation, for `avatar voice list` and for the daemon, which publishes the list in the outbox.
 
-`python -m stages.tts.engines.voice_list` reads settings as JSON from stdin and writes the list as JSON to stdout. The daemon
-runs it as a process, because it imports no stage. Loads no engine and no model.
+`python -m stages.tts.engines.voice_list` reads settings as JSON from stdin and writes to stdout, as JSON, the list (`voices`)
+and the same for people (`page`). The daemon runs it as a process, because it imports no stage. Loads no engine and no model.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from daemon.errors import escape_unprintable
 from stages.tts.engines.base import Voice, primary_language
 from stages.tts.engines.voice_words import describe_voice
 from stages.tts.engines.voices import list_voices
+from stages.tts.engines.voices_page import voices_page
 
 #: Time limit of the process, which ends itself then. s
 LIMIT_S = 120
@@ -98,7 +99,8 @@ def main() -> None:
     with contextlib.suppress(PermissionError):  # systemd/cpu-only.conf forbids it
         os.nice(10)
     settings = Settings.model_validate(json.load(sys.stdin))
-    json.dump([row.model_dump() for row in list_voice_rows(settings)], sys.stdout)
+    rows = list_voice_rows(settings)
+    json.dump({"voices": [row.model_dump() for row in rows], "page": voices_page(rows)}, sys.stdout)
 
 
 if __name__ == "__main__":

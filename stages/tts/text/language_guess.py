@@ -1,4 +1,4 @@
-"""Guesses the language of a text by its most common words, without a model; reliable enough only for a warning."""
+"""Guesses the language of a text by its most common words, or its letters, without a model; only for warnings and hints."""
 
 from __future__ import annotations
 
@@ -24,6 +24,22 @@ _SETS = {language: frozenset(words.split()) for language, words in _COMMON.items
 _WORD = re.compile(r"[^\W\d_]+")
 #: Shortest text that is judged; lowest share of words of the guessed language; and its ratio to the declared one's share.
 _LEAST_WORDS, _LEAST_SHARE, _TIMES = 8, 0.2, 3.0
+#: Script, as `stages.tts.text.scripts` names it → the language that is mostly written in it.
+_OF_SCRIPT = {
+    "Arabic": "ar", "Chinese": "zh", "Cyrillic": "ru", "Devanagari": "hi", "Georgian": "ka", "Greek": "el", "Japanese": "ja",
+    "Korean": "ko", "Malayalam": "ml",
+}  # fmt: skip
+#: Letters that tell another language of the same script.
+_TELLING = {"Cyrillic": {"uk": "іїєґ", "sr": "ђћљњџј", "kk": "әғқңөұүһ"}, "Arabic": {"fa": "پچژگ"}}
+
+
+def guess_by_letters(text: str, script: str) -> str | None:
+    """Return the language that a text in this script seems to be in; None where no voice speaks such a language."""
+    letters = set(text.casefold())
+    for language, telling in _TELLING.get(script, {}).items():
+        if letters & set(telling):
+            return language
+    return _OF_SCRIPT.get(script)
 
 
 def guess_other_language(text: str, language: str) -> str | None:

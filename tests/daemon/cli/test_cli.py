@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daemon.cli import COMMANDS
 from tests.conftest import PORTRAIT, ROOT, Installation
 from tests.support.daemon.worker_seam import Gates
 
@@ -87,7 +89,7 @@ def test_cancel_ends_a_running_job(installation: Callable[..., Installation], tm
     gates = Gates(house, tmp_path / "seam")
     gates.shut("encode")
     house.start()
-    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png"}, p__png=PORTRAIT)
+    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png", "size": "256x256"}, p__png=PORTRAIT)
     gates.reached("encode")
     house.avatar("jobs", "cancel", "long")
     status = house.finished("long")
@@ -148,3 +150,8 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installa
         assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
+
+
+def test_the_help_tells_of_each_command_what_the_command_tells() -> None:
+    for name, (module, sentence) in COMMANDS.items():
+        assert getattr(importlib.import_module(module), name).get_short_help_str(200) == sentence

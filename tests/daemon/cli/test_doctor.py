@@ -37,7 +37,7 @@ def looked(one: Installation, check: str) -> dict[str, Finding]:
 
 
 def findings(one: Installation, code: int) -> dict[str, dict[str, Any]]:
-    return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code).stdout)}
+    return {f["what"]: f for f in json.loads(one.avatar("doctor", "--json", code=code, process=True).stdout)}
 
 
 def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from daemon.outbox.outbox import VOICES
+from daemon.outbox.outbox import VOICES, VOICES_PAGE
 from stages.tts.profile_store import Profile, ProfileStore
 from tests.conftest import Installation, wait_for
 from tests.support.daemon.intake import SPEECH
@@ -26,7 +26,7 @@ def service(strangers_folder: Path) -> Iterator[Installation]:
     state = strangers_folder / "state"
     state.mkdir(mode=0o750)
     paths = {name: f"state/{name}" for name in ("spool", "models", "cache", "profiles")}
-    one = Installation(strangers_folder, paths=paths)
+    one = Installation(strangers_folder, paths=paths, intake={"voices_page": True})
     one.spool = state / "spool"
     give(one.inbox, 0o3770, uid=0)
     give(one.outbox, 0o2770, uid=0)
@@ -53,6 +53,11 @@ def test_the_list_of_voices_is_published_and_follows_what_changes(service: Insta
     assert json.loads(told.stdout) == ours == published(service)
     assert "this is the list that the daemon published" in told.stderr
     assert "hibari/heart" in avatar_as(ANNA, service, "voice", "list", "--language", "en-US").stdout
+    # And people can read it
+    page = (service.outbox / VOICES_PAGE).read_text()
+    assert "    heart: American English, female" in page
+    assert "German (language: de): " in page
+    assert "`avatar models fetch piper/de_DE-thorsten-medium`" in page
     # When a profile is kept / Then it is in the list, by name and id, and nothing else of it
     profile = Profile(
         "vp-0123abcd", "Ada", "es", "2026-01-02T03:04:05Z", "said so", None, "command", {}, service.root
@@ -78,7 +83,7 @@ def test_who_may_only_drop_hears_voices_and_sees_jobs(service: Installation) -> 
     assert told.returncode == 0, told.stderr
     assert "a job is handed in" in told.stderr
     assert (folder / "hello.wav").read_bytes()[:4] == b"RIFF"
-    assert [path.name for path in service.outbox.glob("[!.]*")] == []
+    assert [path.name for path in service.outbox.glob("[!.]*")] == [VOICES_PAGE]
     # When she hands in jobs / Then she sees how they stand, by name and id
     for name, manifest in {"good": SPEECH, "bad": "kind: speech\ntext: '???'\n"}.items():
         service.drop(f"{name}.yaml", manifest)

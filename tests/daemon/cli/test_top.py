@@ -27,7 +27,7 @@ def test_the_overview_tells_what_runs_waits_ended_and_is_paused(
     house.start()
     house.drop("bad.yaml", {"kind": "speech", "text": "???"})
     house.finished("bad")
-    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png"}, p__png=PORTRAIT)
+    house.drop("long.yaml", {"text": "Hello there.", "image": "p.png", "size": "256x256"}, p__png=PORTRAIT)
     gates.reached("encode")
     house.avatar("pause", "--reason", "new lamps")
     house.drop("waits.yaml", {"kind": "speech", "text": "Hello."})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.control.spool_requests import send_request
-from daemon.outbox.status_file import iso
+from daemon.jobs.iso_time import iso
 from daemon.system.permissions import current_user
 from tests.conftest import Installation, wait_for
 from tests.support.daemon.worker_seam import Gates

@@ -145,5 +145,5 @@ def test_a_claim_that_a_crash_interrupted_keeps_the_defaults_it_was_taken_with(
     # Then the job has those it was dropped with
     status = again.status("hello")
     assert status["defaults"] == [TOP]
-    folder = next(again.spool.root.glob("tts/ready/*"))
+    folder = next(again.spool.root.glob("check/ready/*"))
     assert again.spool.load_job(folder).manifest["speed"] == 0.8

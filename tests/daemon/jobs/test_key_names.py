@@ -6,12 +6,12 @@ import pytest
 
 from daemon.cli import main
 from daemon.errors import JobError
-from daemon.jobs import key_names
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.mistakes import key_names
 from daemon.jobs.parse import parse_manifest
 
 MEANT = {
-    "resolution": "size", "speaker": "voice", "subtitles": "captions", "Text": "text", "background color": "background",
+    "resolution": "size", "speaker": "voice", "closed captions": "captions", "Txt": "text", "background color": "background",
     "frame-rate": "fps", "filename": "output", "portrait": "image", "emotion": "expressions", "qualty": "quality",
     "blink": "motion.blink", "consent": "profile.consent", "resolutoin": "size", "lang": "language",
 }  # fmt: skip
@@ -19,7 +19,7 @@ MEANT = {
 
 @pytest.mark.parametrize(("written", "key"), MEANT.items())
 def test_another_name_for_a_key_names_the_key(written: str, key: str) -> None:
-    (error,) = parse_manifest(f"{written}: x\ntext: a\n".encode() if key != "text" else b"Text: x\n")
+    (error,) = parse_manifest(f"{written}: x\ntext: a\n".encode())
     assert isinstance(error, JobError)
     assert error.code == "manifest-unknown-key"
     assert error.hint.startswith(f"Did you mean `{key}`? ")
@@ -45,7 +45,7 @@ COMMANDS = [
     (["submit", "Hi", "--portrait", "p.png"], "Did you mean --image?"),
     (["submit", "Hi", "--output", "x"], "Did you mean --name?"),
     (["submit", "Hi", "--seed", "1"], "Did you mean --set motion.seed=VALUE?"),
-    (["submit", "Hi", "--tiemout", "1"], "Did you mean '--timeout'?"),
+    (["submit", "Hi", "--wiat"], "'--wait'"),
     (["cancel", "hello"], "Did you mean `avatar jobs cancel`?"),
     (["start"], "Did you mean `avatar run`?"),
     (["voices"], "Did you mean `avatar voice list`?"),

@@ -13,10 +13,10 @@ from daemon.jobs.companions import copy_name
 from daemon.jobs.generated import generated_size
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.mistakes.unused_keys import keys_without_use
 from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
-from daemon.jobs.unused_keys import keys_without_use
 from daemon.queue.job_end import KEPT_FAILED
 
 
@@ -40,12 +40,16 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
     everywhere = {"kind", "output", "priority", "metadata", "profile"}  # `profile` is refused where it does nothing
     spoken = {"text", "audio", "language", "voice", "speed", "lexicon"}
     used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
-    prompted = {"prompt", "negative", "seed", "enhance_prompt"}
+    converted, prompted = {"video", "crop", "sync_mode", "subtitles"}, {"prompt", "negative", "seed", "enhance_prompt"}
     assert used == {
-        "video": set(Manifest.model_fields) - everywhere - prompted,
-        "speech": spoken,
+        "video": set(Manifest.model_fields) - everywhere - converted - prompted,
+        "lipsync": set(Manifest.model_fields) - everywhere - converted - prompted,
+        "speech": spoken | {"format", "title"},
         "detect": {"image", "face", "size", "aspect", "fit"},
         "voice": {"text", "audio", "language"},  # `text` is refused
+        "encode": converted
+        | {"audio", "quality", "format", "codec", "fps", "size", "aspect", "fit", "captions", "language", "title"},
+        "info": {"video", "audio", "image"},
         "avatar": {"image", "face", "size", "aspect", "fit", "voice", "background", "motion", "title"} | prompted,
     }
 
@@ -71,7 +75,19 @@ VOICE_ONLY = "only a job of `kind: voice` or `avatar` makes one"
             "`background: transparent` makes",
         ),
         ({"text": "a", "image": "p.png", "codec": "hevc"}, None),
-        ({"kind": "speech", "text": "a", "format": "mp4", "background": "transparent"}, None),  # nothing is drawn
+        ({"kind": "speech", "text": "a", "format": "flac", "background": "transparent"}, None),  # nothing is drawn
+        ({"kind": "speech", "text": "a", "format": "mp4"}, "is a video"),
+        ({"text": "a", "image": "p.png", "format": "mp3"}, "is a sound"),
+        ({"kind": "lipsync", "audio": "a.wav", "image": "p.png", "text": "a"}, None),
+        ({"kind": "lipsync", "text": "a", "image": "p.png"}, "`audio` is missing"),
+        ({"kind": "info", "audio": "a.wav"}, None),
+        ({"kind": "info"}, "`video` is missing"),
+        ({"kind": "info", "video": "a.mp4", "image": "p.png"}, "keep one of"),
+        ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt", "captions": "burn"}, None),
+        ({"kind": "encode", "video": "a.mp4", "subtitles": "a.srt"}, "without `captions`"),
+        ({"kind": "encode", "video": "a.mp4", "captions": "srt"}, "needs `subtitles`"),
+        ({"kind": "encode", "audio": "a.wav"}, "`video` is missing"),
+        ({"kind": "encode", "video": "a.mp4", "format": "webm", "codec": "hevc"}, "only an MP4"),
         ({"kind": "speech", "text": "a"}, None),
         ({"kind": "speech", "image": "p.png"}, "`text` is missing"),
         ({"kind": "speech", "text": "a", "profile": {}}, VOICE_ONLY),
@@ -134,8 +150,8 @@ def test_only_a_job_with_a_prompt_goes_through_the_stage_that_needs_a_gpu_and_wo
     (pictured,) = parse_manifest(b"kind: avatar\nimage: p.png\nseed: 5\naspect: '1:1'")
     assert isinstance(prompted, Manifest)
     assert isinstance(pictured, Manifest)
-    assert (prompted.stages, prompted.warnings) == (("generate", "face", DELIVER), ())
-    assert pictured.stages == ("face", DELIVER)
+    assert (prompted.stages, prompted.warnings) == (("check", "generate", "face", DELIVER), ())
+    assert pictured.stages == ("check", "face", DELIVER)
     (warning,) = pictured.warnings
     assert "`seed: 5` is not used" in warning
     shapes = [

@@ -30,9 +30,9 @@ def good(text: str) -> Manifest:
 def test_the_smallest_manifest_is_enough() -> None:
     # Given the two lines of the README / When it is read / Then everything else has its default
     job = good("text: Hello.\nimage: portrait.png\n")
-    assert (job.kind, job.fps, job.voice, list(job.companions().values())) == (
+    assert (job.kind, job.frame_rate, job.voice, list(job.companions().values())) == (
         "video",
-        "25",
+        Fraction(25),
         "default",
         ["portrait.png"],
     )

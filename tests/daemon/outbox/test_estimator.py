@@ -12,7 +12,7 @@ from daemon.jobs.kinds import KINDS
 from daemon.jobs.record import Job, State
 from daemon.jobs.speech_length import CHARS_PER_S
 from daemon.jobs.stages import BY_NAME, STAGES
-from daemon.outbox.estimator import Estimator, speech_s
+from daemon.outbox.estimator import Estimator, Work, read_factors, speech_s
 
 
 def job(audio_s: float = 10.0, **fields: Any) -> Job:
@@ -35,10 +35,30 @@ def test_it_learns_how_long_a_stage_takes_on_this_machine() -> None:
 def test_what_was_learned_of_one_length_of_speech_holds_for_others() -> None:
     estimator, short, long = Estimator(), job(10.0), job(600.0)
     for _ in range(30):
-        estimator.stage_ended(short, "encode", "done", 2 * estimator._first_guess_s(short, "encode"))
+        estimator.stage_ended(short, "encode", "done", 2 * Work.of_job(short).first_guess_s("encode"))
     guess = BY_NAME["encode"]
-    expected = 2 * (guess.start_s + 600.0 * guess.per_speech_s)
+    drawn = 1080 * 1080 * 25 / 1e6  # megapixels in a second: the size is not known
+    expected = 2 * (guess.start_s + 600.0 * (guess.per_speech_s + drawn * guess.per_megapixel_s))
     assert estimator.stage_s(long, "encode") == pytest.approx(expected, rel=0.01)
+
+
+def test_a_larger_video_takes_longer_to_draw_and_the_face_stage_knows_its_size() -> None:
+    facts = JobFacts({"tts": {"audio_s": 10.0}, "face": {"width": 512, "height": 512}})
+    small, asked = job(facts=facts), job(manifest={"size": "512x512", "fps": "50"})
+    assert Work.of_job(small).megapixels_per_s == pytest.approx(512 * 512 * 25 / 1e6)
+    assert Work.of_job(asked).megapixels_per_s == 2 * Work.of_job(small).megapixels_per_s
+    assert Estimator().stage_s(job(), "encode") > Estimator().stage_s(small, "encode")
+    assert Estimator().stage_s(job(), "tts") == Estimator().stage_s(small, "tts")
+
+
+def test_what_an_earlier_daemon_learned_is_known_and_nonsense_is_not() -> None:
+    one = job()
+    stored = {"encode": 2.0, "tts": "fast", "face": -1, "deliver": 1e9, "paint": 1.0}
+    estimator = Estimator(read_factors(stored))
+    assert read_factors(stored) == {"encode": 2.0}
+    assert read_factors(None) == {}
+    assert estimator.stage_s(one, "encode") == 2 * Estimator().stage_s(one, "encode")
+    assert estimator.stage_s(one, "tts") == Estimator().stage_s(one, "tts")
 
 
 def test_one_odd_measurement_does_not_rule() -> None:
@@ -66,6 +86,8 @@ def test_the_speech_is_guessed_from_the_text_until_it_is_known() -> None:
     assert speech_s(job(0.0, manifest={"text": "你" * 140})) == 3 * speech_s(text)
     assert speech_s(job(3.0, manifest={"text": "x" * 140})) == 3.0
     assert speech_s(job(0.0)) == 0.0
+    # And from what the check stage found in a recording
+    assert speech_s(job(facts=JobFacts({"check": {"speech_s": 7.0}}))) == 7.0
 
 
 def test_progress_never_goes_back_and_the_time_left_never_grows() -> None:
@@ -83,7 +105,8 @@ def test_progress_never_goes_back_and_the_time_left_never_grows() -> None:
 
 def test_only_the_stages_of_its_kind_are_counted() -> None:
     estimator, one = Estimator(), job(stages=KINDS["speech"].stages, stage="tts")
-    assert estimator.eta_s(one, 0.0) == pytest.approx(estimator.stage_s(one, "tts") + estimator.stage_s(one, "deliver"))
+    left = estimator.stage_s(one, "tts") + estimator.stage_s(one, "deliver")
+    assert estimator.eta_s(one, 0.0) == pytest.approx(left)
 
 
 def test_a_running_stage_knows_better_until_it_ends() -> None:

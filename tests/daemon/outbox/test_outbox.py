@@ -14,7 +14,7 @@ from daemon.errors import MachineError
 from daemon.outbox import name_choice, stored_status
 from daemon.outbox.name_choice import NameRequest
 from daemon.outbox.names import ENDINGS, MAX_STEM_BYTES, clean_stem
-from daemon.outbox.outbox import Outbox
+from daemon.outbox.outbox import VOICES_PAGE, Outbox
 from daemon.system.mount_guard import MARK
 from tests.support.daemon.queue import Unflushed
 
@@ -225,6 +225,25 @@ def test_a_sentence_for_people_overwrites_nothing(outbox: Outbox) -> None:
     assert told.read_text() == "There is no such job.\n"
 
 
+def test_the_list_of_voices_for_people_comes_goes_and_replaces_no_other_file(outbox: Outbox) -> None:
+    page = outbox.root / VOICES_PAGE
+    for text in (b"one", b"two"):
+        outbox.write_voices(b"{}", text)
+        assert page.read_bytes().endswith(b"\n\n" + text)
+    outbox.write_voices(b"{}", None)
+    assert not page.exists()
+    # Given a file of somebody's, or a link
+    page.write_text("theirs")
+    replaced: tuple[bytes | None, ...] = (b"one", None)
+    for one in replaced:
+        outbox.write_voices(b"{}", one)
+        assert page.read_text() == "theirs"
+    page.unlink()
+    page.symlink_to(outbox.root / "gone")
+    outbox.write_voices(b"{}", b"one")
+    assert page.is_symlink()
+
+
 def test_leftovers_are_what_no_running_delivery_needs(outbox: Outbox) -> None:
     parts = [f".{ONE}.mp4.part", f".{OTHER}.mp4.part"]
     for name in (*parts, f".{ONE}.0123456789ab.json.tmp", ".avatard", ".their-own", "hello.mp4"):
@@ -249,7 +268,7 @@ def test_nothing_is_written_where_another_folder_stands_in_the_outboxs_place(mem
         lambda: reserve(outbox, ONE),
         lambda: outbox.write_status("hello", {"job": ONE}, durable=False),
         lambda: outbox.publish_notes([("hello", "There is no such job.")]),
-        lambda: outbox.write_voices(b"{}"),
+        lambda: outbox.write_voices(b"{}", b""),
     ):
         with pytest.raises(MachineError) as refused:
             attempt()

@@ -11,20 +11,21 @@ import pytest
 
 from daemon.errors import MachineError
 from daemon.jobs.facts import JobFacts, SourceFile
+from daemon.jobs.iso_time import iso
 from daemon.jobs.kinds import KINDS
-from daemon.jobs.record import Job, State
+from daemon.jobs.record import FINISHED, Job, State
 from daemon.jobs.waits import AWAITED
 from daemon.outbox import status_file
 from daemon.outbox.estimator import Estimator
 from daemon.outbox.outbox import Outbox
-from daemon.outbox.status_file import NEXT, StatusWriter, iso, status_of
+from daemon.outbox.status_file import NEXT, StatusWriter, status_of
 from daemon.queue.pauses import Pause
 from tests.support.daemon.queue import Unflushed
 
 #: Keys that every status has; programs rely on them.
 ALWAYS = {
     "schema", "job", "name", "state", "stage", "progress", "eta_s", "queue_position", "source", "document",
-    "by", "accepted", "updated", "finished", "next",
+    "by", "accepted", "updated", "finished", "next", "kind",
 }  # fmt: skip
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NO_FACE = {"code": "no-face", "message": "No face.", "hint": "Use another picture.", "fault": "job", "stage": "face"}
@@ -67,7 +68,7 @@ def desk(memory: Path, ops: Unflushed) -> Desk:
 @pytest.mark.parametrize("state", NEXT)
 def test_every_state_says_whose_job_it_is_and_what_comes_next(state: State) -> None:
     status = status_of(job(state))
-    assert set(status) == ALWAYS  # and nothing that is empty
+    assert set(status) == ALWAYS | ({"text"} if state in FINISHED else set())  # and nothing that is empty
     assert (status["schema"], status["state"]) == (1, state)
     assert status["next"].startswith(NEXT[state].removesuffix("."))
     assert (status["source"], status["document"], status["stage"]) == ("letters/hello.yaml", 2, "tts")
@@ -87,8 +88,8 @@ def test_a_queued_job_has_its_place_and_counts_those_before_it(desk: Desk) -> No
     one = job("queued")
     desk.writer.queue_position(one, 1)
     first = desk.read()
-    assert (first["queue_position"], first["progress"]) == (1, 0.0)
-    assert first["eta_s"] == round(sum(desk.estimator.stage_s(one, stage) for stage in one.stages), 1)
+    assert (first["queue_position"], first["progress"]) == (1, round(desk.estimator.progress(one, 0.0), 3))
+    assert first["eta_s"] == round(sum(desk.estimator.stage_s(one, stage) for stage in one.stages[1:]), 1)
     desk.writer.queue_position(one, 11)
     late = desk.read()
     assert late["queue_position"] == 11
@@ -144,7 +145,7 @@ def test_progress_is_not_written_more_often_than_a_share_can_bear(desk: Desk, mo
     assert desk.read("other")["progress"] > 0
     # And what happens to it is
     desk.writer.job_changed(one)
-    assert desk.read()["progress"] == 0
+    assert desk.read()["progress"] == round(desk.estimator.progress(one, 0.0), 3)
 
 
 def test_a_job_that_waits_for_the_rest_of_a_file_names_it() -> None:

@@ -73,7 +73,7 @@ def test_a_full_spool_pauses_each_stage_and_charges_nobody(small: Any) -> None:
     house.start()
     gates.shut(*ROOM_KB)
     house.drop(
-        "hello.yaml", {"audio": "s.wav", "image": "p.png", "size": "512x512"}, p__png=PORTRAIT, s__wav=sound(4.0)
+        "hello.yaml", {"audio": "s.wav", "image": "p.png", "size": "256x256"}, p__png=PORTRAIT, s__wav=sound(2.0)
     )
     for stage, room in ROOM_KB.items():
         gates.reached(stage)
@@ -109,7 +109,7 @@ def test_a_full_outbox_gets_no_half_result(small: Any) -> None:
     house.start()
     gates.shut("deliver")
     house.drop(
-        "hello.yaml", {"audio": "s.wav", "image": "p.png", "size": "512x512"}, p__png=PORTRAIT, s__wav=sound(4.0)
+        "hello.yaml", {"audio": "s.wav", "image": "p.png", "size": "256x256"}, p__png=PORTRAIT, s__wav=sound(2.0)
     )
     gates.reached("deliver")
     plate.fill(60)

@@ -21,7 +21,7 @@ from tests.conftest import Installation
 from tests.support.daemon.ledger import Ledger
 from tests.support.endurance import repeats
 
-KILLS = repeats("AVATAR_KILLS", 30, 200)
+KILLS = repeats("AVATAR_KILLS", 14, 200)
 SEED = int(os.environ.get("AVATAR_SEED", "1"))
 #: Short jobs under way that there are to be at each kill; more are dropped when there are fewer.
 BUSY = 4

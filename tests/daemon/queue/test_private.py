@@ -46,7 +46,9 @@ def test_what_the_daemon_and_its_workers_make_is_closed_to_other_users(
     try:
         house.start()
         # When a video and a voice profile are made of what people can all read
-        house.drop("hello.yaml", {"text": "Hello.", "image": "p.png", "captions": "srt"}, p__png=PORTRAIT)
+        house.drop(
+            "hello.yaml", {"text": "Hello.", "image": "p.png", "size": "256x256", "captions": "srt"}, p__png=PORTRAIT
+        )
         house.drop("mine.yaml", {"kind": "voice", "audio": "me.wav"}, me__wav=recording)
     finally:
         os.umask(before)

@@ -1,4 +1,4 @@
-"""The manifest of a failed job lies beside its status, with the error in it, and runs when it is mended and dropped again."""
+"""The manifest of a failed or cancelled job lies beside its status, and runs when it is moved back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.intake import claims
 from daemon.outbox.outbox import Outbox
 from daemon.queue import returned_manifests
 from daemon.queue.returned_manifests import with_error
+from daemon.system.permissions import owner_name
 from tests.conftest import PATIENCE_S, Installation, wait_for
 from tests.support.daemon.intake import Room
 from tests.support.daemon.queue import Unflushed
@@ -40,6 +42,13 @@ def outbox(memory: Path, ops: Unflushed) -> Outbox:
 def test_the_line_is_marked_and_nothing_else_is_changed(data: str, document: int, line: int, marked: str) -> None:
     error = ERROR.format(line)
     assert with_error(data.encode(), document, error) == marked.format(error).encode()
+
+
+def test_a_file_that_was_not_parted_comes_back_whole() -> None:
+    data = b"# avatard: Old.\ntext: One.\n---\ntext: Two.\n"
+    assert (
+        with_error(data, None, "anna cancelled it.") == b"# avatard: anna cancelled it.\ntext: One.\n---\ntext: Two.\n"
+    )
 
 
 def test_what_is_no_text_does_not_come_back() -> None:
@@ -83,6 +92,62 @@ def test_giving_back_does_not_hold_up_the_loop(tmp_path: Path) -> None:
         task.cancel()
 
     asyncio.run(until_all_are_there())
+
+
+def test_cancelled_and_long_manifests_come_back_and_what_its_sender_cleared_does_not(tmp_path: Path) -> None:
+    # Given two documents that are cancelled while they wait for a picture, a long text in Cyrillic with a mistake (two bytes a
+    # letter), a file with more documents than are allowed, and one whose status is gone by the time it would be given back
+    room = Room(tmp_path, max_documents=2)
+    two = "kind: detect\nimage: p.png\n---\nkind: speech\ntext: Two.\n"
+    long = f"kind: speech\ntext: {'Добрый день. ' * 4000}\nfpps: 3\n"
+    many = "kind: speech\n---\n" * 2 + "kind: speech\n"
+    room.put("anna/two.yaml", two)
+    room.put("anna/two.cancel", "")
+    room.put("long.yaml", long)
+    room.put("many.yaml", many)
+    room.put("cleared.yaml", "kind: speech\n")
+    room.settle()
+    asyncio.run(room.service.loops.inbox_requests.answer_all())
+    (room.outbox / "cleared.json").unlink()
+    # When all are given back
+    while room.service.returner.give_back_next():
+        pass
+    # Then each is whole, with the reason above it, and the status says what to do with it
+    texts = {path.name: path.read_text() for path in room.outbox.rglob("*.yaml")}
+    assert set(texts) == {"two.yaml", "long.yaml", "many.yaml"}
+    for name, content in (("two.yaml", two), ("long.yaml", long), ("many.yaml", many)):
+        assert [x for x in texts[name].splitlines() if not x.startswith("# avatard: ")] == content.splitlines(), name
+        assert "# avatard: " in texts[name]
+    step = room.status("anna/two")["next"]
+    assert "two.yaml, beside this job's status in the outbox, is your manifest." in step
+    assert "If you still want it, move it into the folder anna of the inbox" in step
+
+
+def test_a_manifest_that_was_given_back_stays_its_authors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a job of another user, which failed
+    room = Room(tmp_path)
+    with monkeypatch.context() as foreign:
+        foreign.setattr(claims, "_owner", lambda path: ("anna", False))
+        room.put("hello.yaml", "kind: speech\n")
+        room.settle()
+    while room.service.returner.give_back_next():
+        pass
+    # When somebody hands in the name as the service's own user / Then it is that user's
+    room.put("hello.yaml")
+    assert [job.by for job in room.settle()] == [owner_name(room.inbox.stat())]
+    # But what the service gave back, mended and moved, is its author's
+    room.put("bye.yaml", "kind: speech\n")
+    with monkeypatch.context() as foreign:
+        foreign.setattr(claims, "_owner", lambda path: ("anna", False))
+        room.settle()
+    while room.service.returner.give_back_next():
+        pass
+    returned = room.outbox / "bye.yaml"
+    returned.write_text(returned.read_text() + "text: Bye.\n")
+    returned.rename(room.inbox / "bye.yaml")
+    (job,) = room.settle()
+    assert (job.name, job.state, job.by) == ("bye", "queued", "anna")
+    assert {entry["by"] for entry in job.history if entry["event"] == "handed in"} == {"anna"}
 
 
 def test_the_status_of_a_job_that_goes_on_is_left_alone(outbox: Outbox) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from daemon.jobs.facts import JobFacts, SourceFile
-from daemon.wire import ModelLoaded, Result, RunRequest, TimeLeft
+from daemon.wire import ModelChange, Result, RunRequest, TimeLeft
 from tests.support.daemon.lane import DEATH, ENDLESS, NOISE, PlayedLane
 from tests.support.daemon.queue import QueueRoom
 
@@ -151,9 +151,10 @@ def test_a_worker_without_work_is_ended_and_gives_its_memory_back(room: QueueRoo
 
 def test_what_a_worker_says_beside_its_results_is_told(room: QueueRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[object, ...]] = []
-    monkeypatch.setattr(room.diary, "model_loaded", lambda *args: told.append(args), raising=False)
+    monkeypatch.setattr(room.diary, "model_changed", lambda *args: told.append(args), raising=False)
     monkeypatch.setattr(room.diary, "stage_left", lambda *args: told.append(args), raising=False)
     worker = PlayedLane(room).workers[0]
-    worker.say(ModelLoaded(stage="tts", model="kokoro", seconds=2))
+    change = ModelChange(stage="tts", model="kokoro", seconds=2)
+    worker.say(change)
     worker.say(TimeLeft(job="job-1", value=9))
-    assert told == [("tts", "kokoro", 2.0), ("job-1", 9.0)]
+    assert told == [(change,), ("job-1", 9.0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,12 @@ def test_what_a_worker_has_found_out_decides_for_all_that_ask_for_the_same(tmp_p
     assert routes.lane_of(job("tts", voice="anna", language="en")) == "voice"
     routes.learn(job("generate"), "generate", "sdxl")
     assert routes.lane_of(job("generate", voice="heart")) == "gpu"
+    # And the check stage finds out engines of later stages, of which nonsense is not believed
+    checked = replace(job("check", voice="carl", language="en"), stages=("check", "tts"))
+    routes.learn_from(checked, "check", {"engines": {"tts": "xtts", "lipsync": "musetalk", "face": "musetalk"}})
+    routes.learn_from(checked, "check", {"engines": "none"})
+    assert routes.lane_of(job("tts", voice="carl", language="en")) == "gpu"
+    assert routes.lane_of(job("lipsync")) == "voice"  # not a stage of that job
     routes.learn(job("lipsync"), "lipsync", "musetalk")
     routes.forget()
     assert routes.lane_of(job("lipsync")) == "voice"

@@ -63,6 +63,31 @@ def test_lips_are_closed_at_p_and_open_at_a(frames: dict[str, Picture]) -> None:
     assert gap["AA"] > 1.5 * gap["EE"] > 0.08
 
 
+def test_a_mouth_that_is_open_in_the_picture_shuts_however_the_head_is_turned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a picture of a wide open mouth: a frame of the drawn portrait that says "ah"
+    calm, open_ = job(tmp_path / "calm", drawn()), SOUNDS["AA"]
+    stages.face.run(calm)
+    ctx = job(tmp_path / "open", Image.fromarray(cv2.cvtColor(show(calm, open_)[0], cv2.COLOR_BGR2RGB)))
+    stages.face.run(ctx)
+    gaps: list[float] = []
+    between = MouthOpening.between
+
+    def watched(
+        upper: npt.NDArray[np.float32], lower: npt.NDArray[np.float32], unit: float, size: tuple[int, int]
+    ) -> MouthOpening:
+        gaps.append(float((lower - upper)[:, 1].max()) / unit)
+        return between(upper, lower, unit, size)
+
+    monkeypatch.setattr(MouthOpening, "between", staticmethod(watched))
+    # When a P is drawn in a head that looks up, ahead and down
+    show(ctx, *({**SOUNDS["PP"], "head_pitch": pitch} for pitch in (-14.0, 0.0, 14.0)))
+    # Then nothing is seen between the lips
+    assert len(gaps) == 3
+    assert max(gaps) < 0.03
+
+
 def test_o_is_narrow_and_e_is_wide(frames: dict[str, Picture]) -> None:
     # Given the mouths' widths, measured again
     width = {name: mesh.mouth_width(measured(frames[name])) for name in ("OO", "PP", "EE")}

@@ -50,6 +50,7 @@ def test_a_repainted_box_is_as_if_it_had_been_so_from_the_start(box: tuple[int, 
 
 def test_a_quad_holds_four_neighbours_and_beyond_the_border_the_picture_is_mirrored(scale: int) -> None:
     figure = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+    figure[0, :, 3] = figure[:, 0, 3] = 255
     planes = FigurePlanes(figure)
     for y, x in ((0, 0), (10, 20), (HEIGHT - 2, WIDTH - 2)):
         quad = planes.alpha[planes.margin + y * scale, planes.margin + x * scale]
@@ -57,3 +58,18 @@ def test_a_quad_holds_four_neighbours_and_beyond_the_border_the_picture_is_mirro
     for y, x in ((-3, 5), (7, -6), (-4, -2)):
         quad = planes.alpha[planes.margin + y * scale, planes.margin + x * scale]
         assert quad[0] == figure[abs(y), abs(x), 3]
+
+
+def test_a_figure_that_ends_before_the_border_does_not_come_in_from_beyond_it(scale: int) -> None:
+    # Given a figure that the left border cuts, and that ends three px below the upper one
+    figure = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    figure[3:, :60] = 200, 150, 100, 255
+    planes, cut = FigurePlanes(figure), FigurePlanes(figure[3:-1])
+    # Then it goes on beyond the left border, and not beyond the upper one
+    margin = planes.margin
+    assert not planes.alpha[: margin - scale].any()
+    assert not planes.luma[: margin - scale].any()
+    above = planes.chroma[: margin // scale // 2 - 1]
+    assert (above == above[0, -1]).all()
+    assert (planes.alpha[margin + 10 * scale : -margin - 10, : margin + 40] == 255).all()
+    assert (cut.alpha[: cut.margin + 40, margin : margin + 40] == 255).all()

@@ -97,7 +97,7 @@ UNSEEN: dict[str, tuple[Callable[[], Image.Image], str]] = {
 def test_a_face_that_cannot_be_seen_well_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
     # Given a portrait that is usable but for one thing
     picture, code = UNSEEN[name]
-    ctx = job(tmp_path / "job", picture(), kind="detect")
+    ctx = job(tmp_path / "job", picture())
     # When, then
     with pytest.raises(JobError) as caught:
         stages.face.run(ctx)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import stages.check
 import stages.face
 import stages.generate
 from daemon.config import Settings
@@ -143,15 +144,16 @@ def test_without_the_model_a_job_fails_before_it_asks_for_the_gpu(published: Pat
     asked: list[str] = []
     ctx = replace(asking(tmp_path / "job", models), use_engine=asked.append)
     (models / FOLDER / "unet" / "diffusion_pytorch_model.fp16.safetensors").unlink()
-    with pytest.raises(JobError, match=r"1 of its 18 files.*unet/diffusion_pytorch_model") as error:
-        stages.generate.run(ctx)
+    for stage in (stages.check, stages.generate):
+        with pytest.raises(JobError, match=r"1 of its 18 files.*unet/diffusion_pytorch_model") as error:
+            stage.run(ctx)
     assert error.value.code == "model-missing"
     assert "avatar models fetch sdxl" in error.value.hint
     assert "Open RAIL++-M" in error.value.hint
     assert not asked
     # And a damaged one is the machine's fault, which is told as clearly
     (models / FOLDER / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"half")
-    with pytest.raises(LackingError, match="diffusion_pytorch_model.* is damaged") as damaged:
+    with pytest.raises(LackingError, match=r"diffusion_pytorch_model.* is damaged") as damaged:
         stages.generate.run(ctx)
     assert damaged.value.code == "model-damaged"
 

@@ -25,9 +25,8 @@ ENDINGS: dict[str, list[str]] = {
 WORDS = ("Good morning.", "Come in.", "Yes.", "It is late.", "Who goes there?")
 
 
-def sound(seconds: float) -> bytes:
+def sound(seconds: float, rate: int = 16_000) -> bytes:
     """Return a WAV of a plain tone: a job that brings it needs ffmpeg and no model."""
-    rate = 16_000
     half = b"\x00\x10" * 40 + b"\x00\xf0" * 40
     file = io.BytesIO()
     with wave.open(file, "wb") as out:

@@ -1,6 +1,6 @@
-"""Paint a long speech with the tiny network and print the largest memory.
+"""Paint speeches with the tiny network, and print the largest memory until the end of each.
 
-    python -m tests.support.stages.long_speech MINUTES FOLDER
+    python -m tests.support.stages.long_speech FOLDER MINUTES…
 
 One frame in five seconds is painted: hearing, reading and writing are what grows with the length, if anything does.
 """
@@ -34,9 +34,9 @@ def write_sound(path: Path, minutes: int) -> None:
             file.writeframes(noise)
 
 
-def main(minutes: int, folder: Path) -> None:
-    """Paint the mouths of as many minutes into `folder`, and print the largest resident memory in kB."""
-    torch.set_num_threads(1)
+def paint(minutes: int, folder: Path) -> None:
+    """Paint the mouths of as many minutes into `folder`, and print the largest resident memory so far in kB."""
+    folder.mkdir()
     write_sound(folder / "speech.wav", minutes)
     painter, frames = load_painter(), 12 * minutes
     where = MaskRegion((100, 100, 300, 360), (100, 230, 300, 360), np.full((130, 200), 255, np.uint8))
@@ -52,4 +52,6 @@ def main(minutes: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    torch.set_num_threads(1)
+    for number in sys.argv[2:]:
+        paint(int(number), Path(sys.argv[1]) / number)

@@ -44,6 +44,9 @@ _EDGE_PART = 0.5
 _STRAND = 0.012
 #: Mean alpha along the border from which the person is cut by it, if the background is seen on no more than this part of it.
 _CUT, _WALL = 170, 0.3
+#: Alpha along the border above which something of the person is there, and how near what touches it is judged together; of the
+#: shorter side.
+_TOUCHES, _TOGETHER = 24, 0.02
 #: Points of an arc.
 _POINTS = 193
 
@@ -68,13 +71,6 @@ class Arc:
     x: Grid
     height: Grid
     ends: tuple[_End, _End]
-
-    def sides(self, height: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """x of the line to the left and to the right of its top at these heights, [n]; of the top if they are above it."""
-        top = int(self.height.argmax())
-        rising = np.interp(height, np.maximum.accumulate(self.height[: top + 1]), self.x[: top + 1])
-        falling = np.interp(height, np.maximum.accumulate(self.height[top:][::-1]), self.x[top:][::-1])
-        return rising.astype(np.float32), falling.astype(np.float32)
 
     def cover(self, margin: int, width: int, side: int) -> Picture:
         """The arc's matte in the `margin` rows above the border, uint8 [margin, width]; `side` is the picture's shorter one."""
@@ -156,6 +152,22 @@ def closing_arcs(cut: Picture, farthest: tuple[float, float], wall: npt.NDArray[
         if right.x - left.x >= 1:
             arcs.append(_arc(left, right, most))
     return arcs
+
+
+def touching(border: Picture, wall: npt.NDArray[np.bool_], closed: Sequence[slice], side: int) -> Picture:
+    """The matte along the border, uint8 [width], of what only touches it: not of what is `closed` by arcs, nor where the border
+    shows the background.
+    """
+    found = border.copy()
+    for part in closed:
+        found[part] = 0
+    kernel = np.ones((1, 2 * round(_TOGETHER * side) + 1), np.uint8)
+    found[found <= _TOUCHES] = 0
+    for start, end in _runs(cv2.dilate((found > 0).astype(np.uint8)[None], kernel)[0] > 0):
+        here = slice(start, end)
+        if found[here][wall[here]].sum() > _WALL * found[here].sum():
+            found[here] = 0
+    return found
 
 
 def inner_arc(left: float, right: float, height: float) -> Arc:

@@ -1,14 +1,15 @@
 """Extends a portrait beyond its borders, for a video of another shape: the background and the person go on there.
 
-Nothing is known of what is there. The background goes on as a mirrored and stretched strip that is the more blurred the farther
-out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the outline is
-closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does (`closing_arcs.py`), and
-strands of hair keep their direction (`strands.py`).
+Nothing is known of what is there. The background goes on as a narrow strip, mirrored and stretched, that is the more blurred the
+farther out it is, so that there is no seam and no object appears twice. A person who is cut by the border goes on, too: the
+outline is closed by an arc that continues its direction at the border, as a shoulder or the crown of the head does
+(`closing_arcs.py`), and has the texture that is below the border (`strands.py`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs
+from stages.face.rig.face_frame import smoothstep
+from stages.face.rig.matting.closing_arcs import EDGE, closing_arcs, touching
 from stages.face.rig.matting.fill import grain_strength, noise, spread
 from stages.face.rig.matting.matte import Matte, background_share
 from stages.face.rig.matting.strands import Border
@@ -25,9 +27,9 @@ from stages.face.sampling import blur, blur_widely, on_colours
 
 Picture = npt.NDArray[np.uint8]
 
-#: How far inside the border the mirrored strip of the background begins at most, and how far inside the person's colours are
-#: taken at least and at most: only hair belongs above hair; of the shorter side.
-_DEPTH, _PERSON_DEPTH = 0.05, (0.025, 0.15)
+#: How far inside the border the mirrored strip of the background begins at most (what is seen twice makes a pattern), and how
+#: far inside the person's colours are taken at least and at most: only hair belongs above hair; of the shorter side.
+_DEPTH, _PERSON_DEPTH = 0.012, (0.025, 0.15)
 #: Difference from the colours at the border up to which the person is of the same kind, 8-bit levels, and sigma of the blur
 #: before they are compared, of the shorter side.
 _ALIKE, _COMPARED = 40.0, 0.008
@@ -36,10 +38,15 @@ _ALIKE, _COMPARED = 40.0, 0.008
 _COMPARED_ROWS, _NEARER, _TELLING = (0.004, 0.03), 0.7, 60.0
 #: Sigma of the blur, as a part of the distance from the border: of the background, and of the person; the distance up to which
 #: the background is blurred less, of the shorter side; and the number of blurred copies, each twice as soft.
-_SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.45, 0.02, 0.01, 8
+_SOFTER, _PERSON_SOFTER, _SHARP, _LEVELS = 0.7, 0.02, 0.006, 8
 #: How far a narrow part of the person that is cut by the border goes on at most, and a wide one: above and elsewhere, where the
 #: narrow one may be a shoulder; of the shorter side.
 _ABOVE, _ASIDE = (0.25, 0.25), (0.45, 0.12)
+#: How far beyond the border hair goes on at most that only touches it, and sigma of what ends at one length; of the shorter side.
+_TIPS, _LOCK = 0.035, 0.006
+#: Part of what the border cuts, so far inside, that is another person's skin, from which it is no part of the person; how far
+#: inside that is behind the person, too, and sigma of where it ends; of the shorter side.
+_OTHERS, _OTHERS_DEPTH, _OTHERS_BEHIND, _OTHERS_SOFT = 0.12, 0.04, 0.12, 0.01
 #: Alpha of the person's inner part.
 _INSIDE = 250
 #: Shorter side of the small strip on which the colours of the person are spread, px.
@@ -70,7 +77,11 @@ class Inner:
 
 
 def extend(
-    picture: Picture, matte: Matte, margins: tuple[int, int, int, int], skin: FloatArray | None = None
+    picture: Picture,
+    matte: Matte,
+    margins: tuple[int, int, int, int],
+    skin: FloatArray | None = None,
+    others: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Picture, Matte]:
     """Extend an RGB picture and its matte; an empty matte stays empty, and the whole picture is then taken as background.
 
@@ -79,42 +90,56 @@ def extend(
         matte: of the picture.
         margins: what to add at the top, left, bottom and right, px.
         skin: the forehead's colour, RGB [3], which the upper border may cut; None if it is not known.
+        others: where another person is seen, [height, width]: what is there goes on as the background does.
 
     Returns:
-        The larger picture and its matte. Inside, both are as they were.
+        The larger picture and its matte. Inside, both are as they were, but for the plate where others are.
     """
     none = np.zeros(picture.shape[:2], np.uint8)
-    parts = [picture, matte.plate, matte.alpha, matte.cut] if matte else [picture, picture, none, none]
+    beside = none if others is None else others.astype(np.uint8)
+    parts = [picture, *((matte.plate, matte.alpha, matte.cut) if matte else (picture, none, none)), beside]
     for turns, margin in enumerate(margins):
         if margin:  # each side in its turn is the upper one
             upright = [np.ascontiguousarray(np.rot90(part, -turns)) for part in parts]
             farthest = _ABOVE if turns == 0 else _ASIDE
-            added = _above(upright[0], upright[1], upright[3], margin, farthest, None if turns else skin)
+            upright[1], added = _above(upright, margin, farthest, None if turns else skin)
             parts = [np.rot90(np.concatenate(pair), turns) for pair in zip(added, upright, strict=True)]
-    whole, plate, alpha, cut = (np.ascontiguousarray(part) for part in parts)
+    whole, plate, alpha, cut, _ = (np.ascontiguousarray(part) for part in parts)
     return whole, Matte(alpha, cut, plate, matte.repaired) if matte else matte
 
 
 def _above(
-    picture: Picture,
-    plate: Picture,
-    cut: Picture,
-    margin: int,
-    farthest: tuple[float, float],
-    skin: FloatArray | None,
-) -> tuple[Picture, Picture, Picture, Picture]:
-    """What is above the upper border, `margin` rows: of the picture, of the plate, and of both its mattes."""
+    parts: Sequence[Picture], margin: int, farthest: tuple[float, float], skin: FloatArray | None
+) -> tuple[Picture, tuple[Picture, Picture, Picture, Picture, Picture]]:
+    """The plate, and what is above the upper border, `margin` rows of each of `parts`: of the picture, of the plate, of both its
+    mattes, and of where another person is. That person shows behind the person, too, who may move away from the border.
+    """
+    picture, plate, _, cut, others = parts
     side, width = min(cut.shape), cut.shape[1]
     below = min(cut.shape[0], math.ceil(2 * _PERSON_DEPTH[1] * side))
     away = np.maximum(np.arange(margin, -below, -1), 0).astype(np.float32)
+    person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
+    wall = _shows_wall(picture, plate, person, side)
+    arcs, closed, shown = [], [], np.zeros((1, width), np.float32)
+    for arc in closing_arcs(cut, (farthest[0] * side, farthest[1] * side), wall):
+        closed.append(slice(max(0, round(arc.x[0])), max(0, round(arc.x[-1]))))
+        if others[: round(_OTHERS_DEPTH * side), closed[-1]].mean() > _OTHERS:
+            shown[0, closed[-1]] = 1
+        else:
+            arcs.append(arc)
+    if shown.any():
+        near = smoothstep(1 - np.arange(len(plate), dtype=np.float32) / np.float32(_OTHERS_BEHIND * side))[:, None]
+        seen = on_colours(np.asarray(near * blur(shown, _OTHERS_SOFT * side), np.float32))
+        plate = np.asarray(plate + seen * (picture.astype(np.float32) - plate) + 0.5, np.uint8)
     grainy = noise((margin, width), grain_strength(plate, cut == 0)) * np.minimum(_SOFTER * away[:margin, None], 1)
     softer = _SOFTER * away**2 / (away + _SHARP * side)
     strip = _blurred(_mirrored(plate, away, np.full(width, _DEPTH * side, np.float32)), softer)[:margin]
     behind = np.asarray(np.clip(strip + grainy[..., None] + 0.5, 0, 255), np.uint8)
     share = np.zeros((margin, width), np.uint8)
     colours = np.zeros((margin, width, 3), np.uint8)
-    person = _person(picture[:below], cut[:below]) if cut[0].any() else picture[:below]
-    arcs = closing_arcs(cut, (farthest[0] * side, farthest[1] * side), _shows_wall(picture, plate, person, side))
+    tips = _tips(touching(cut[0], wall, closed, side), margin, side)
+    if tips.any():
+        colours, share = _mirrored(person, away, np.full(width, _TIPS * side, np.float32))[:margin], tips
     if arcs:
         border = Border.of(person, _alike(person, side), side)
     for arc in arcs:
@@ -123,12 +148,12 @@ def _above(
         chosen = (cover >= share)[-rows:, :, None]
         colours[-rows:] = np.where(chosen, border.beyond(arc, rows, skin), colours[-rows:])
         share = np.maximum(share, cover)
-    shown = background_share(behind, share)
-    if arcs:
+    front = background_share(behind, share)
+    if share.any():
         colours = _blurred(colours, _PERSON_SOFTER * away[:margin])
-        front = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
-        shown = np.asarray(cv2.add(shown, front), np.uint8)
-    return shown, behind, share, share
+        own = cv2.convertScaleAbs(colours * (on_colours(share) / np.float32(255)))
+        front = np.asarray(cv2.add(front, own), np.uint8)
+    return plate, (front, behind, share, share, np.zeros_like(share))
 
 
 def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) -> npt.NDArray[np.bool_]:
@@ -140,6 +165,17 @@ def _shows_wall(picture: Picture, plate: Picture, person: Picture, side: int) ->
         np.linalg.norm(one - other, axis=-1) for one, other in ((first, wall), (first, inside), (inside, wall))
     )
     return np.asarray((to_wall < _NEARER * to_person) & (apart > _TELLING))
+
+
+def _tips(border: npt.NDArray[Any], margin: int, side: int) -> Picture:
+    """The matte of hair that only touches the border, `margin` rows: each lock ends a little farther out, not cut off straight.
+
+    `border` is the matte along the border, 0 to 255, [width].
+    """
+    uneven = blur(np.random.default_rng(0).standard_normal((1, len(border)), np.float32), max(_LOCK * side, 0.5))
+    length = _TIPS * side * (0.6 + 0.4 * np.clip(uneven / max(float(uneven.std()), 1e-6), -1, 1))
+    away: FloatArray = np.asarray(margin - 0.5 - np.arange(margin), np.float32)[:, None]
+    return np.asarray(border * smoothstep(np.asarray(1 - away / length, np.float32)) + 0.5, np.uint8)
 
 
 def _mirrored(picture: Picture, away: FloatArray, depth: FloatArray) -> Picture:

@@ -1,11 +1,12 @@
-"""Lets the person's texture go on above the upper border: strands of hair keep their direction there, and turn with the outline.
+"""Lets the person's texture go on above the upper border: hair, a hat or cloth, bent as the outline is there.
 
-Each place above the border belongs to a strand that crosses the border somewhere, and has the colours of this strand below it.
-Mirroring alone would turn every slanting strand back at the border.
+Close to the border the strands that cross it keep their direction; farther out, patches of the texture follow (`patchwork.py`).
+Where the border cuts the forehead, the hair beside it closes over it (`hairline.py`).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -13,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.face.mesh import FloatArray
-from stages.face.rig.face_frame import smoothstep
 from stages.face.rig.matting.closing_arcs import Arc
 from stages.face.rig.matting.hairline import find_hairline
+from stages.face.rig.matting.patchwork import patchwork
 from stages.face.sampling import blur, blur_widely, sample
 
 Picture = npt.NDArray[np.uint8]
@@ -26,17 +27,14 @@ Picture = npt.NDArray[np.uint8]
 _SEEN, _ONE, _FINE, _CERTAIN = 0.05, 0.04, 1.0, 2.0
 #: How far to the side strands lean at most, px per px upwards, and from where on they lie along the border and do not cross it.
 _LEAN, _LYING = 1.5, 3.0
-#: Height over which strands turn from their own direction to the outline's, of the shorter side, and the part of an arc's width
-#: beside its ends in which they begin with the outline's; how much of their distance they lose at most where they spread.
-_TURNING, _BESIDE, _APART = 0.14, 0.15, 0.6
-#: How much higher than the outline the place is where all strands would meet: they pass over the outline before.
-_MEETING = 1.15
+#: How much the texture is bent as the outline is, and how far it goes on beyond the outline, in the arc's height.
+_BENT, _BEYOND = 0.6, 1.12
 #: Height over which tones that differ along the border become one, of the shorter side, and how much they do; sigma of a tone.
 _TONED, _ONE_TONE, _TONE = 0.08, 0.7, 0.04
-#: How much longer the texture becomes above the border; the part of the limit by which locks differ, and sigma of a lock, of the
+#: How much longer the hair beside a forehead becomes; the part of the limit by which locks differ, and sigma of a lock, of the
 #: shorter side.
 _STRETCH, _UNEVEN, _LOCK = 1.4, 0.5, 0.012
-#: After how many turns the texture fades, and how much; steps in which its mean is taken.
+#: After how many turns it fades, and how much; steps in which its mean is taken.
 _TURNS, _FADED, _STEPS = 1.2, 0.7, 12
 
 
@@ -67,53 +65,48 @@ class Border:
         `skin` is the forehead's colour, RGB, if the border may cut it.
         """
         height = (rows - 0.5 - np.arange(rows, dtype=np.float32))[:, None]
-        crossing, tone = self._crossing(arc, height), self._tone()
+        tone = self._tone()
         line = None if skin is None else find_hairline(tone, arc, skin, self.side)
         if line is None:
-            first, last = (int(np.clip(end, 0, len(tone) - 1)) for end in (arc.x[0], arc.x[-1]))
-            colours = self._colours(crossing, height, tone[first : last + 1].mean(axis=0) - tone)
+            colours = self._bent(arc, height, tone)
         else:
             # The forehead goes on within the hairline, and the hair beside it outside.
-            share = line.forehead_share(height, len(tone))[..., None]
-            inside = np.clip(crossing, *line.forehead)
-            colours = share * self._colours(inside, height, np.zeros_like(tone))
-            for place, along, part in line.strands(height, len(tone)):
-                colours += (1 - share) * part[..., None] * self._colours(place, along, np.zeros_like(tone))
+            width = len(self.lean)
+            share = line.forehead_share(height, width)[..., None]
+            inside = np.repeat(np.clip(np.arange(width, dtype=np.float32), *line.forehead)[None], rows, axis=0)
+            colours = share * self._colours(inside, height)
+            for place, along, part in line.strands(height, width):
+                colours += (1 - share) * part[..., None] * self._colours(place, along)
         return np.asarray(np.clip(colours + 0.5, 0, 255), np.uint8)
 
-    def _colours(self, crossing: FloatArray, way: FloatArray, rest: FloatArray) -> FloatArray:
-        """The colours of strands that cross the border at x, [rows, width], so many px farther along, [rows, width or 1].
+    def _bent(self, arc: Arc, height: FloatArray, tone: FloatArray) -> FloatArray:
+        """The texture above the border at these heights, [rows, 1], bent as the arc is, [rows, width, 3]."""
+        first, last = (int(np.clip(end, 0, len(tone) - 1)) for end in (arc.x[0], arc.x[-1]))
+        own = slice(first, last + 1)
+        highest = float(arc.height.max())
+        rows = math.ceil(_BEYOND * highest) + 2
+        up = rows - 0.5 - np.arange(rows, dtype=np.float32)[:, None, None]
+        evened = _ONE_TONE * (1 - np.exp(-up / np.float32(_TONED * self.side)))
+        tones = np.asarray(tone[own] + evened * (tone[own].mean(axis=0) - tone[own]), np.float32)
+        straight = patchwork(
+            np.ascontiguousarray(self.person[:, own]), self.lean[own], self.limit[own], tones, self.side
+        )
+        x = np.arange(len(tone), dtype=np.float32)
+        here = np.maximum(np.interp(x, arc.x, arc.height), 1)
+        way = _BENT * np.minimum(height * (highest / here), _BEYOND * highest) + (1 - _BENT) * height
+        at = np.broadcast_to(x - first, way.shape)
+        return sample(straight, np.stack([at, rows - 0.5 - way], axis=-1).astype(np.float32))
 
-        `rest` is what their tones, [width, 3], lack of the one that all of them come to.
-        """
+    def _colours(self, crossing: FloatArray, way: FloatArray) -> FloatArray:
+        """The colours of strands that cross the border at x, [rows, width], so many px farther along, [rows, width or 1]."""
         limit = _at(self._uneven_limit(), crossing)
         y = _folded(way / _STRETCH, limit)
         places = np.stack([crossing - y * _at(self.lean, crossing), y], axis=-1).astype(np.float32)
-        share = 1 - np.exp(-way / (_TONED * self.side))
-        evened = share[..., None] * _at_colours(rest * _ONE_TONE, crossing)
-        colours = sample(self.person, places, outside=cv2.BORDER_REFLECT_101) + evened
+        colours = sample(self.person, places, outside=cv2.BORDER_REFLECT_101).astype(np.float32)
         # What is repeated several times fades into the mean of each strand.
-        known = _at_colours(self._mean(), crossing)
         faded = 1 - np.exp(-((way / (_STRETCH * _TURNS * limit)) ** 2))
-        colours += (_FADED * faded)[..., None] * (known + evened - colours)
-        return np.asarray(colours, np.float32)
-
-    def _crossing(self, arc: Arc, height: FloatArray) -> FloatArray:
-        """Where the strands that reach these heights, [rows, 1], cross the border, x, [rows, width]."""
-        x = np.arange(len(self.lean), dtype=np.float32)
-        left, right = arc.sides(height[:, 0] / _MEETING)
-        start, end = float(arc.x[0]), float(arc.x[-1])
-        part = np.clip((x - left[:, None]) / np.maximum(right - left, 1)[:, None], 0, 1)
-        crossing = start + part * (end - start)
-        # In the beginning they keep their own direction, but for those beside the outline, which have its.
-        turning = _TURNING * self.side
-        low = arc.sides(np.array([0.0, turning / 2 / _MEETING], np.float32))
-        of_ends = [(float(one[1]) - float(one[0])) / (turning / 2) for one in low]
-        at = np.clip((x - start) / max(end - start, 1), 0, 1)
-        inner = smoothstep(np.minimum(at, 1 - at) / _BESIDE)
-        own = _spreading_less((self.lean - of_ends[0] - at * (of_ends[1] - of_ends[0])) * inner, _APART / turning)
-        aside = turning * (1 - np.exp(-height / turning))
-        return np.asarray(crossing - aside * _at(own.astype(np.float32), crossing.astype(np.float32)), np.float32)
+        colours += (_FADED * faded)[..., None] * (_at_colours(self._mean(), crossing) - colours)
+        return colours
 
     def _uneven_limit(self) -> FloatArray:
         """The limit, smaller by another part in each strand, so that the texture turns back along no line."""
@@ -146,14 +139,6 @@ def _lean(person: Picture, side: int) -> FloatArray:
     upright, slanting = (blur_widely(one, _ONE * side)[0] for one in sums)
     lean = np.tan(np.arctan2(slanting, upright + _CERTAIN) / 2)
     return np.asarray(np.clip(lean, -_LEAN, _LEAN) / (1 + (lean / _LYING) ** 4), np.float32)
-
-
-def _spreading_less(lean: FloatArray, most: float) -> FloatArray:
-    """The lean, [width], such that it grows by no more than `most` from one px to the next: else strands would cross."""
-    ramp = most * np.arange(len(lean), dtype=np.float32)
-    from_left = np.minimum.accumulate(lean - ramp) + ramp
-    from_right = np.maximum.accumulate((lean - ramp)[::-1])[::-1] + ramp
-    return np.asarray((from_left + from_right) / 2, np.float32)
 
 
 def _folded(height: FloatArray, limit: FloatArray) -> FloatArray:

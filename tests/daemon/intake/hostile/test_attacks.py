@@ -16,7 +16,7 @@ from tests.support.endurance import repeats
 from tests.support.machine import attackers
 from tests.support.machine.other_users import CANARY, STRANGER, Shared, start, unavailable
 
-ROUNDS, JOBS = repeats("AVATAR_ATTACKS", 20, 120), repeats("AVATAR_ATTACKED_JOBS", 4, 8)
+ROUNDS, JOBS = repeats("AVATAR_ATTACKS", 8, 120), repeats("AVATAR_ATTACKED_JOBS", 2, 8)
 
 
 @pytest.fixture(params=[True, False], ids=["sticky", "not sticky"])

@@ -25,6 +25,10 @@ _BLOCK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?")
 #: So many lines before the reported place are looked at, too: YAML often notices a mistake one line late.
 _LINES_BEFORE = 4
 _LONGEST_SHOWN = 60
+#: How comments begin in JavaScript and its kin. JSON has none; what reads a manifest is YAML in any case.
+COMMENTS_ELSEWHERE = ("//", "/*")
+NO_COMMENTS = "JSON has no comments. Remove it; a line of a manifest that begins with # is a comment."
+_COMMENT_AT_END = re.compile(r"""^\s*[{"'].*["'\]}\de,{[]\s*(?P<comment>(?://|/\*).*)$""")
 _RULE = re.compile(r"-{2,}|_{3,}|={3,}|\*{3,}|\+{3,}|–{1,3}|—{1,3}")
 
 
@@ -40,11 +44,21 @@ def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collecti
         text = lines[number]
         found = _LINE.match(text)
         known = found if found and found["key"].casefold() in keys else None
-        for look in (_odd_spaces, _tab, _mark_of_layout, _colon, _quotes, _sign, _second_colon):
+        for look in (_comment, _odd_spaces, _tab, _mark_of_layout, _colon, _quotes, _sign, _second_colon):
             if explanation := look(text, known):
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
                 return f"{explanation[0]} ({place})", explanation[1]
     return _block(lines, line) or _indentation(lines, line) or _next_line(lines, line, keys)
+
+
+def _comment(text: str, _: re.Match[str] | None) -> Explanation | None:
+    """Recognise a comment of JavaScript, as some programs allow it in JSON."""
+    bare = text.strip()
+    if bare.startswith(COMMENTS_ELSEWHERE):
+        return f"The line {_shown(bare)} is no comment here", NO_COMMENTS
+    if found := _COMMENT_AT_END.match(text):
+        return f"{_shown(found['comment'])} is no comment here", NO_COMMENTS
+    return None
 
 
 def _mark_of_layout(text: str, _: re.Match[str] | None) -> Explanation | None:

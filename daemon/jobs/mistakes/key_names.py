@@ -26,10 +26,14 @@ _MEANT: dict[str, str] = {
     "fps": "framerate frame_rate frames_per_second",
     "size": "resolution dimensions dimension width height video_size res scale",
     "aspect": "ratio aspect_ratio orientation shape",
-    "fit": "crop resize cropping padding letterbox resize_mode",
+    "crop": "cropping cut_out region",
+    "fit": "resize padding letterbox resize_mode",
+    "video": "clip movie film video_file source_video input_video",
+    "sync_mode": "sync length_mode sync_method",
+    "subtitles": "subtitle subs subtitle_file subtitles_file",
     "background": "bg backdrop background_image background_color background_colour bg_color bg_image scene",
     "motion": "movement animation gestures head_motion",
-    "captions": "subtitles subtitle subs caption closed_captions cc srt vtt",
+    "captions": "caption closed_captions cc srt vtt",
     "expressions": "expression emotion emotions mood style feeling",
     "kind": "type job_type mode task",
     "profile": "voice_profile clone",
@@ -103,7 +107,7 @@ def meant_key(name: str, known: Iterable[str], below: Iterable[str] = ()) -> str
     if (key := _KEY_OF.get(plain)) in known:
         return key
     for path in below:
-        if path.rpartition(".")[2] == plain:
+        if plain in (path, path.rpartition(".")[2]):
             return path
     close = difflib.get_close_matches(plain, known, n=1, cutoff=CUTOFF)
     if close:

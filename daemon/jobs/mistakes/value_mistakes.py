@@ -6,8 +6,20 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from daemon.jobs.written_days import advice_for_day
+
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,](\d+))?\s*(%|x|×)?", re.IGNORECASE)
 _LINES_OF_VIDEO = {"480p": 854, "720p": 1280, "1080p": 1920, "1440p": 2560, "2160p": 3840, "4k": 3840}
+#: Words for the shape of a picture, in the languages of `daemon.jobs.mistakes.key_names`; without blanks and hyphens.
+_UPRIGHT = (
+    "vertical portrait upright tall story stories reel reels shorts tiktok hochformat hochkant hoch vertikal verticale vertikale "
+    "portraitformat retrato ritratto staand verticaal portret pionowo pionowy pionowa pion"
+)
+_WIDE = (
+    "horizontal landscape wide widescreen youtube querformat quer breit horizontale breitbild paysage apaisado panorámico "
+    "paisaje orizzontale panoramico paisagem liggend horizontaal breedbeeld poziomo poziomy poziom panorama"
+)
+_SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato quadrado vierkant kwadrat"
 #: Key → what to write → words that people write for it.
 _WORDS: dict[str, dict[str, str]] = {
     "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
@@ -21,8 +33,7 @@ _WORDS: dict[str, dict[str, str]] = {
                          "surprise": "surprised", "neutral": "calm normal none"},
     "priority": {"high": "urgent asap highest important", "low": "lowest"},
     "speed": {"1.2": "fast faster quick", "0.85": "slow slower", "1": "normal medium default"},
-    "aspect": {"9:16": "vertical portrait upright hochformat", "16:9": "horizontal landscape wide widescreen querformat",
-               "1:1": "square quadrat"},
+    "aspect": {"9:16": _UPRIGHT, "16:9": _WIDE, "1:1": _SQUARE, "4:3": "tv", "21:9": "cinema ultrawide cinemascope"},
     "size": {"1920x1080": "fullhd fhd", "1280x720": "hd", "3840x2160": "uhd 4k"},
     "motion": {"{head: 0, gaze: 0, brow: 0, breath: 0}": "none off still no false",
                "{head: 0.5}": "subtle low little calm slow", "{head: 1.5}": "strong high much lively"},
@@ -37,9 +48,8 @@ _COLOURS = {
 }  # fmt: skip
 _RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 _PAIR = re.compile(r"\[?'?(\d{1,5})'?\s*[x×*:,/ ]\s*'?(\d{1,5})'?\]?", re.IGNORECASE)
-_DAY = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})")
 _RATES = (23.976, 24, 25, 29.97, 30, 50, 59.94, 60)
-_LEAST_SIDE, _MOST_SIDE = 100, 4096  # px
+_LEAST_SIDE, _SMALLEST_SIDE, _MOST_SIDE = 100, 128, 4096  # px
 _YES = frozenset({"true", "yes", "on", "1"})
 #: Pairs of quotes that word processors write, which YAML does not know.
 _QUOTES = ("“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "’’", "””")
@@ -52,15 +62,25 @@ def without_word_quotes(value: Any) -> Any:
     return value
 
 
-def lists_for_one_value(given: Mapping[str, Any], collections: Collection[str]) -> str | None:
-    """Return the first key that has a list or keys of its own where one value is expected; None for none.
+def lists_for_one_value(given: Mapping[str, Any], collections: Collection[str]) -> list[str]:
+    """Return the keys that have a list or keys of their own where one value is expected.
 
     Args:
         collections: the keys for which that is right.
     """
-    return next(
-        (key for key, value in given.items() if isinstance(value, list | dict) and key not in collections), None
-    )
+    return [key for key, value in given.items() if isinstance(value, list | dict) and key not in collections]
+
+
+def advice_for_list(key: str, value: Any) -> str | None:
+    """Return what to write in place of a list or keys of its own where one value is expected; None where that is not known."""
+    if key == "text":
+        return (
+            "Write `text: |`, and under it the paragraphs, with two blanks before each line and an empty line between two. Text "
+            "that begins with [ or { goes in quotes."
+        )
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return f"Write `{key}: {value[0]}`."
+    return None
 
 
 def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) -> str | None:
@@ -89,9 +109,8 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return f"Write `fps: {near:g}`."
     if key == "language" and word in ("auto", "automatic", "detect", "default"):
         return "Write the language of the text, such as `language: de`; without the key it is English."
-    if key == "profile.expires" and (found := _DAY.fullmatch(text)):
-        day, month = (int(found[2]), int(found[1])) if int(found[2]) > 12 else (int(found[1]), int(found[2]))
-        return f"Write `{key}: {found[3]}-{month:02d}-{day:02d}`." if month <= 12 else None
+    if key == "profile.expires":
+        return advice_for_day("expires", text)
     if key == "expressions" and word in (_MEANT["expressions.name"] | _WORDS["expressions.name"]):
         return f"Write `expressions: [{{at: 0, name: {_MEANT['expressions.name'].get(word, word)}}}]`."
     if key == "text" and "." in text and " " not in text:
@@ -119,17 +138,20 @@ def _advice_for_file(key: str, text: str) -> str | None:
 
 def _advice_for_shape(key: str, word: str) -> str | None:
     """Return what to write for a size or a shape that is none."""
+    if shape := _MEANT["aspect"].get(re.sub(r"[\s-]", "", word)):
+        return f"Write `aspect: {shape}`."
     if key == "size" and (width := _LINES_OF_VIDEO.get(word, _LINES_OF_VIDEO.get(f"{word}p"))):
         height = 2160 if word == "4k" else int(word.removesuffix("p"))
         return f"Write `size: {width}x{height}`, or `size: {height}x{width}` for an upright video."
     if not (found := _PAIR.fullmatch(word.removesuffix("px"))):
         return None
     width, height = int(found[1]), int(found[2])
-    if max(width, height) < _LEAST_SIDE:  # px of a size; anything less is a shape
+    if max(width, height) < _LEAST_SIDE:  # what is less is a shape
         return f"Write `aspect: {width}:{height}`." if width and height else None
-    if width > _MOST_SIDE or height > _MOST_SIDE:
-        scale = _MOST_SIDE / max(width, height)
-        width, height = round(width * scale), round(height * scale)
+    if not min(width, height):
+        return None
+    scale = min(1.0, _MOST_SIDE / max(width, height)) * max(1.0, _SMALLEST_SIDE / min(width, height))
+    width, height = (min(round(side * scale), _MOST_SIDE) for side in (width, height))
     return f"Write `size: {width // 2 * 2}x{height // 2 * 2}`."
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.jobs.kinds import Kind
 from daemon.jobs.stages import BY_NAME, TABLE, VOICE_KEYS
-from daemon.jobs.video_files import VIDEO_ENDINGS
+from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 
 if TYPE_CHECKING:
     from daemon.jobs.manifest import Manifest
 
 #: Endings of files that are not made.
-_OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".mp3", ".yaml", ".yml", ".json")
+_OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".m4a", ".ogg", ".yaml", ".yml", ".json")
 
 
 def keys_without_use(kind: Kind) -> list[str]:
@@ -35,7 +35,9 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     """
     kind = manifest.kind_of_job
     found = [
-        f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}.{_instead(key, kind)}"
+        f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
+        + (" Did you mean `captions`?" if key == "subtitles" and kind.draws else "")
+        + (" The seed of the movement is `motion.seed`." if key == "seed" and kind.draws else "")
         for key in keys_without_use(kind)
         if key in given
     ]
@@ -51,12 +53,12 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
             for key in VOICE_KEYS
             if key in given
         ]
-    if "face" in kind.stages and "fit" in given and not (manifest.size or manifest.aspect):
+    if "fit" not in keys_without_use(kind) and "fit" in given and not (manifest.size or manifest.aspect):
         found.append(
             f"`fit: {_short(given['fit'])}` is not used: without `size` or `aspect` the video has the shape of the picture."
         )
     output = str(given.get("output", "")).strip()
-    ending = next((ending for ending in VIDEO_ENDINGS if output.endswith(ending)), "")
+    ending = next((ending for ending in (*VIDEO_ENDINGS, *SOUND_ENDINGS) if output.endswith(ending)), "")
     made = manifest.output or ""
     if other := next((one for one in _OTHER_ENDINGS if output.lower().endswith(one)), ""):
         found.append(
@@ -64,16 +66,14 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
         )
     if bad := "".join(sign for sign in '?*<>|":' if sign in made):
         found.append(f"`output: {_short(output)}` has signs that Windows allows in no name ({bad}); they become _.")
-    if kind.draws and ending and ending != f".{manifest.video_format}":
+    form = manifest.result_format
+    if form and ending and ending != f".{form}":
+        others = VIDEO_ENDINGS if kind.makes_video else SOUND_ENDINGS
+        advice = f" For the other format write `format: {ending[1:]}`." if ending in others else ""
         found.append(
-            f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{manifest.video_format}. "
-            f"For the other format write `format: {ending[1:]}`."
+            f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{form}.{advice}"
         )
     return found
-
-
-def _instead(key: str, kind: Kind) -> str:
-    return " The seed of the movement is `motion.seed`." if key == "seed" and kind.draws else ""
 
 
 def _short(value: Any) -> str:

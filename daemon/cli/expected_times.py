@@ -1,0 +1,86 @@
+"""Expects how long a job would take, stage by stage, before it is handed in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daemon.config import Settings
+from daemon.errors import MachineError
+from daemon.jobs.manifest import Manifest
+from daemon.jobs.speech_length import estimated_s, minutes_or_seconds
+from daemon.outbox.estimator import USUAL_SIDE_PX, Work, read_factors
+from daemon.telemetry.state_file import FACTORS, read_state
+
+
+def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> dict[str, Any]:
+    """Return what `avatar validate` says of the time of a job, without waiting in queues.
+
+    Args:
+        files: the files that the manifest names, by its key.
+
+    Returns:
+        `speech_s`: expected length of the speech, s; None where a recording does not declare its own. `stages`: run time of
+        each stage, s. `total_s`: their sum, s. `learned`: whether a daemon of this configuration has measured stages, or else
+        these are first guesses for a machine of two cores.
+    """
+    speech_s = _speech_s(manifest, files.get("audio"))
+    factors = read_factors(read_state(settings.paths.spool / "state.json").get(FACTORS))
+    work = Work.of_video(speech_s or 0.0, _frame_size(manifest, files.get("image"), settings), manifest.frame_rate)
+    stages = {stage: round(work.first_guess_s(stage) * factors.get(stage, 1.0), 2) for stage in manifest.stages}
+    return {
+        "speech_s": None if speech_s is None else round(speech_s, 1),
+        "stages": stages,
+        "total_s": round(sum(stages.values()), 1),
+        "learned": any(factor != 1.0 for factor in factors.values()),
+    }
+
+
+def describe_times(expected: dict[str, Any]) -> str:
+    """Return the same as a sentence for people."""
+    speech = expected["speech_s"]
+    said = (
+        "speech of unknown length"
+        if speech is None
+        else f"about {minutes_or_seconds(speech)} of speech"
+        if speech
+        else "no speech"
+    )
+    stages = ", ".join(
+        f"{stage} {minutes_or_seconds(seconds)}" for stage, seconds in expected["stages"].items() if seconds >= 0.5
+    )
+    basis = "as measured here" if expected["learned"] else "first guesses: no job has been measured here yet"
+    return f"{said}; about {minutes_or_seconds(expected['total_s'])} of work{f' ({stages})' if stages else ''}, {basis}"
+
+
+def _speech_s(manifest: Manifest, recording: Path | None) -> float | None:
+    if recording is not None:
+        from stages.media.declared_length import declared_s
+
+        with contextlib.suppress(MachineError, OSError):  # no ffmpeg, or no file
+            return declared_s(recording)
+        return None
+    return estimated_s(manifest.text or "", manifest.speed)
+
+
+def _frame_size(manifest: Manifest, portrait: Path | None, settings: Settings) -> tuple[int, int]:
+    """Return width and height of the video, px: from the size of the picture, without looking for the face in it."""
+    from PIL import Image
+
+    from stages.face.output_frame import choose_output_frame, parse_pair
+
+    size, aspect = parse_pair(manifest.size, "x"), parse_pair(manifest.aspect, ":")
+    if portrait is None or not manifest.kind_of_job.draws:
+        return size or (USUAL_SIDE_PX, USUAL_SIDE_PX)
+    try:
+        with Image.open(portrait) as picture:
+            sides = picture.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return size or (USUAL_SIDE_PX, USUAL_SIDE_PX)
+    middle = (sides[0] / 2, sides[1] / 2)
+    frame = choose_output_frame(sides, middle, size, aspect, settings.stages.face.max_side_px, fit="crop")
+    if manifest.quality_or_usual == "draft":
+        frame = frame.halved()
+    return frame.video_width, frame.video_height

@@ -1,0 +1,89 @@
+"""The list of jobs: from the index where it can be used, from the folders otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daemon.cli.common import Shell, note
+from daemon.history.database import FILE, HistoryError, was_left_open
+from daemon.history.query import History, Query, Row
+from daemon.system.permissions import access_error
+
+#: More than all jobs.
+ALL = 10**9
+
+
+def find_rows(shell: Shell, query: Query, limit: int = ALL) -> list[Row]:
+    """Return the jobs that are asked for, the newest first, and manifests in the inbox that nobody has looked at."""
+    folder = shell.settings.paths.history
+    try:
+        _refuse_old(shell, folder)
+        rows = History(folder).find(query, limit=limit)
+        waiting = _of_index(shell, folder, query, rows, limit)
+    except HistoryError as exc:
+        _tell(shell, exc)
+        rows = sorted(_from_folders(shell, query), key=lambda row: (row.cursor, row.job), reverse=True)
+        return rows[:limit]
+    return sorted([*rows, *waiting], key=lambda row: row.cursor, reverse=True)[:limit] if waiting else rows
+
+
+def count(shell: Shell, since: float | None) -> dict[str, Any]:
+    """Return what `History.stats` says.
+
+    Raises:
+        HistoryError: the index cannot be used.
+    """
+    folder = shell.settings.paths.history
+    _refuse_old(shell, folder)
+    return History(folder).stats(since=since)
+
+
+def _refuse_old(shell: Shell, folder: Path) -> None:
+    """Refuse an index that may lack the last changes of a daemon that was killed, where the folders can tell."""
+    if was_left_open(folder) and access_error(shell.spool.root) is None and not shell.may_run():
+        raise HistoryError("The daemon was killed, and the index of jobs may lack the last changes.")
+
+
+def _of_index(shell: Shell, folder: Path, query: Query, rows: list[Row], limit: int) -> list[Row]:
+    """Return the manifests that only the inbox knows. What is in it is only looked at where there is something."""
+    if not _has_entries(shell.settings.paths.inbox):
+        return []
+    every = not (query.search or query.state or query.kind or query.by or query.tag) and len(rows) < limit
+    known = rows if every else History(folder).find(Query(state=["waiting"]), limit=ALL)
+    from daemon.cli.job_lookup import unclaimed
+    from daemon.history.entry import Entry
+
+    sources = {row.source for row in known if row.state == "waiting"}
+    return list(_rows(query, map(Entry.of_job, unclaimed(shell, sources))))
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(not entry.name.startswith(".") for entry in entries)
+    except OSError:
+        return False
+
+
+def _rows(query: Query, entries: Iterator[Any]) -> Iterator[Row]:
+    return (Row.of_entry(entry) for entry in entries if entry is not None and query.fits(entry))
+
+
+def _from_folders(shell: Shell, query: Query) -> Iterator[Row]:
+    from daemon.cli import outbox_view
+    from daemon.cli.job_lookup import all_jobs
+    from daemon.history.entry import Entry
+
+    if shell.spool_closed:
+        return _rows(query, map(Entry.of_status, outbox_view.statuses(shell)))
+    return _rows(query, map(Entry.of_job, all_jobs(shell)))
+
+
+def _tell(shell: Shell, exc: HistoryError) -> None:
+    """Say that the folders are read, which takes longer, unless no daemon has made an index yet."""
+    folder = shell.settings.paths.history
+    if os.path.exists(folder / FILE):  # and may be seen
+        note(f"{exc.message} So this was read from the folders.")

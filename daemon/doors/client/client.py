@@ -1,0 +1,258 @@
+"""The client: hands in jobs and finds them again, with the rights of those who may write the inbox and read the outbox."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daemon.config import Settings
+from daemon.config.settings import Intake, Paths
+from daemon.doors.client.job import Job
+from daemon.doors.client.status import JobStatus
+from daemon.doors.hand_in import check_name, hand_in
+from daemon.doors.requests import ask
+from daemon.errors import AvatarError, ConfigError, JobError
+from daemon.intake.folder_defaults import read_defaults
+from daemon.jobs.hand_in_record import record_name
+from daemon.jobs.manifest import COMPANIONS
+from daemon.jobs.record import FINISHED, JOB_ID
+from daemon.outbox.checked_status import checked
+from daemon.outbox.outbox import Outbox
+from daemon.queue.lock import lock_holder
+from daemon.queue.spool import Spool
+from daemon.system.permissions import access_error
+
+#: Where the configuration is looked for when it is not named.
+PLACES = ("config.yaml", "/etc/avatard/config.yaml")
+HANDED_IN = "It is taken in when the daemon has seen it."
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How many jobs the outbox tells of. `by_state`: state → number, of the states that occur."""
+
+    total: int
+    by_state: Mapping[str, int]
+
+    @property
+    def unfinished(self) -> int:
+        """Number of jobs that have not ended."""
+        return sum(count for state, count in self.by_state.items() if state not in FINISHED)
+
+
+class Client:
+    """Hands in jobs and follows them. It needs to write into the inbox and to read the outbox, and no running daemon.
+
+    Args:
+        config: the configuration file, its settings, or only the folders; default: `$AVATAR_CONFIG`, ./config.yaml, then
+            /etc/avatard/config.yaml.
+        by: who hands in; believed of the HTTP door only, see `server.user`.
+
+    Raises:
+        ConfigError: there is no configuration, or it is not valid.
+    """
+
+    def __init__(self, config: Path | str | Settings | Paths | None = None, *, by: str = "") -> None:
+        if isinstance(config, Paths):
+            self.paths = config
+        else:
+            self.paths = (config if isinstance(config, Settings) else load_settings(config)).paths
+        self._by = by
+        self._outbox = Outbox(self.paths.outbox)
+        self._spool = Spool(self.paths.spool)
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        manifest: Mapping[str, Any] | Path | str | None = None,
+        /,
+        *,
+        name: str | None = None,
+        key: str = "",
+        **keys: Any,
+    ) -> Job:
+        """Hand in a job. When this returns it is on the disk and is made once, also while the daemon is down.
+
+        Args:
+            manifest: its keys, or a manifest file with one document; files that it names are taken from the file's folder.
+            name: what the results are to be called; a new name from the text by default.
+            key: idempotency key: the same key again gives the same job.
+            keys: keys of the manifest (docs/manifest.md) beside or in place of those, such as `text="Hello."`,
+                `image="anna.png"`; files are paths here.
+
+        Raises:
+            JobError: what is wrong with the manifest (daemon.errors.JobError).
+            AvatarError: `name-taken`, `key-reused`.
+            OSError: a file cannot be read, or the inbox not be written.
+        """
+        base = Path()
+        if isinstance(manifest, str | Path):
+            base, manifest = Path(manifest).parent, _read_manifest(Path(manifest))
+        wanted = dict(manifest or {})
+        files = {field: base / wanted.pop(field) for field in COMPANIONS if _is_file(wanted.get(field), base)}
+        for field, value in keys.items():
+            files.pop(field, None)
+            if field in COMPANIONS and _is_file(value, Path()):
+                wanted.pop(field, None)
+                files[field] = Path(value)
+            else:
+                wanted[field] = os.fspath(value) if isinstance(value, Path) else value
+        stem = None if name is None else check_name(name)
+        defaults = read_defaults(self.paths.inbox, "job.yaml", Intake().max_manifest_bytes)
+        done = hand_in(wanted, files, self._by, key, paths=self.paths, name=stem, defaults=defaults)
+        return Job(self, done.job, done.name, manifest=done.manifest.name)
+
+    # -- find ------------------------------------------------------------------------------------------------------
+
+    def get(self, job: str) -> Job:
+        """Return a job by its id or by the name of its results.
+
+        Raises:
+            AvatarError: `job-unknown`.
+        """
+        if not JOB_ID.fullmatch(job):
+            status = self._read(job)
+            if status is None:
+                raise _unknown(job)
+            return Job(self, status.job, job)
+        found = Job(self, job, "")
+        found.name = found.status.name
+        return found
+
+    def list(
+        self, *, state: str | None = None, kind: str | None = None, by: str | None = None, limit: int | None = None
+    ) -> list[JobStatus]:
+        """Return the status of the jobs that the outbox tells of, the latest first.
+
+        Args:
+            state, kind, by: only those.
+            limit: at most so many.
+        """
+        found = sorted(
+            (
+                status
+                for status in self._history()
+                if (state is None or status.state == state)
+                and (by is None or status.by == by)
+                and (kind is None or status.record.get("kind") == kind)
+            ),
+            key=lambda status: (status.record.get("accepted") or "", status.job),
+            reverse=True,
+        )
+        return found[:limit]
+
+    def stats(self) -> Stats:
+        """Return how many jobs are in which state."""
+        states: Counter[str] = Counter(status.state for status in self._history())
+        return Stats(sum(states.values()), dict(states))
+
+    def _history(self) -> Iterator[JobStatus]:
+        """The one place that knows where jobs are searched."""
+        return (status for name in self._outbox.names() if (status := self._read(name)) is not None)
+
+    def _read(self, name: str) -> JobStatus | None:
+        record = checked(name, self._outbox.read_status(name))
+        return None if record is None else JobStatus.of(record, self.paths.outbox)
+
+    def _status_of(self, job: Job) -> JobStatus:
+        status = self._read(job.name) if job.name else None
+        if status is not None and status.job == job.id:
+            return status
+        if (self.paths.inbox / record_name(job.id)).exists():  # it goes when the job has its status
+            return JobStatus(job.id, job.name, "waiting", next=HANDED_IN)
+        name = self._outbox.name_of(job.id)  # another one than it asked for
+        status = self._read(name) if name is not None else None
+        if status is None or status.job != job.id:
+            raise _unknown(job.id)
+        return status
+
+    # -- change ----------------------------------------------------------------------------------------------------
+
+    def cancel(self, job: Job | str) -> str:
+        """Cancel a job, waiting or running; returns the answer, a sentence.
+
+        Raises:
+            AvatarError: `job-unknown`, `answer-late`; the daemon refused, such as `job-finished`.
+        """
+        return self._ask("cancel", job)
+
+    def hold(self, job: Job | str, reason: str = "") -> str:
+        """Hold a job back; one that runs ends its stage first. Errors as for `cancel`."""
+        return self._ask("hold", job, reason=reason)
+
+    def release(self, job: Job | str) -> str:
+        """Let a held job go on. Errors as for `cancel`."""
+        return self._ask("release", job)
+
+    def retry(self, job: Job | str) -> str:
+        """Start a failed or cancelled job again. Errors as for `cancel`."""
+        return self._ask("retry", job)
+
+    def _ask(self, op: str, job: Job | str, **data: Any) -> str:
+        found = job if isinstance(job, Job) else self.get(job)
+        status = found.status
+        if access_error(self._spool.root) is not None or not os.access(self._spool.root, os.W_OK):
+            return self._put_request(op, status.name)
+        unseen = status.state == "waiting" and status.accepted is None
+        where = {"manifest": found.manifest} if unseen and op == "cancel" and found.manifest else {"job": found.id}
+        return str(ask(self._spool, self._may_run, op, **where, **data)["message"])
+
+    def _put_request(self, op: str, name: str) -> str:
+        """Ask by an empty file in the inbox, as people without a shell do. Its answer shows in the job's status."""
+        with contextlib.suppress(FileExistsError):
+            (self.paths.inbox / f"{name}.{op}").touch(mode=0o640, exist_ok=False)
+        return f"{name}.{op} lies in the inbox; the job's status shows what became of it."
+
+    def _may_run(self) -> bool:
+        try:
+            return lock_holder(self._spool.lock) is not None
+        except OSError:
+            return True  # not allowed to look
+
+
+def load_settings(config: Path | str | None) -> Settings:
+    """Return the settings of a configuration file; of the usual places where none is named.
+
+    Raises:
+        ConfigError: `config-missing`, `config-unreadable`, `config-invalid`.
+    """
+    named = config or os.environ.get("AVATAR_CONFIG")
+    places = [named] if named else PLACES
+    found = next((Path(place) for place in places if named or Path(place).exists()), None)
+    if found is None:
+        raise ConfigError("config-missing", f"There is no {' nor '.join(PLACES)}.", "Name one.")
+    return Settings.load(found)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return the keys of a manifest file with one document.
+
+    Raises:
+        JobError: `manifest-invalid`.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise JobError("manifest-invalid", f"{path} is not one YAML document: {exc}.", "Correct it.") from exc
+    if not isinstance(value, dict):
+        raise JobError("manifest-invalid", f"{path} is not a mapping of keys to values.", "See docs/manifest.md.")
+    return value
+
+
+def _is_file(value: Any, base: Path) -> bool:
+    """Return whether the value of a key that may name a file does: it is a path, or a file of that name is there."""
+    return isinstance(value, Path) or (isinstance(value, str) and (base / value).is_file())
+
+
+def _unknown(job: str) -> AvatarError:
+    return AvatarError(
+        "job-unknown", f"The outbox has no status of a job {job}.", "`avatar jobs list` shows those there are."
+    )

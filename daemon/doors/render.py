@@ -1,0 +1,279 @@
+"""Makes one video in the foreground, without a service: a daemon of its own, on a folder of its own, for one job.
+
+The folder's name follows from what is asked for, so that calling again after an interruption goes on where it was. The folder is
+removed when the job has ended. Where a daemon runs on the configuration already, the job is handed in there and waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daemon.config import Settings
+from daemon.doors.client.client import Client, load_settings
+from daemon.doors.client.job import Job
+from daemon.doors.client.status import JobStatus, Result
+from daemon.doors.keys import request_digest
+from daemon.doors.shared_files import file_digest
+from daemon.errors import AvatarError, ConfigError
+from daemon.jobs.manifest import COMPANIONS
+from daemon.queue.lock import lock_holder
+from daemon.system import fs
+from daemon.system.process import die_with_parent
+
+#: Called with the job's status at each change.
+Progress = Callable[[JobStatus], None]
+
+#: How long the private daemon may take to end, in s; then it is killed, and what it was at is done again.
+END_S = 15.0
+#: Where foreground runs take turns on the graphics card, whoever started them.
+GPU_LOCK = Path(tempfile.gettempdir()) / "avatard-foreground.lock"
+#: How long the folder of an interrupted run is kept, in s.
+KEPT_S = 7 * 86_400.0
+#: Devices that are there where CUDA or ROCm may use a graphics card.
+GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
+_LINES = 5  # of the private daemon's log, in an error
+
+
+def render(
+    text: str | None,
+    image: Path | str | None,
+    out: Path | str,
+    *,
+    config: Path | str | Settings | None = None,
+    progress: Progress | None = None,
+    timeout: float | None = None,
+    **keys: Any,
+) -> Result:
+    """Make one video (or whatever `kind` asks for) and put it at `out`. It needs no daemon.
+
+    Ctrl-C, or any exception in `progress`, ends the work; calling again with the same arguments resumes it.
+
+    Args:
+        text: what is said; None with `audio`.
+        image: the portrait; None where the kind needs none.
+        out: the file to write; an existing one is replaced when the new one is whole.
+        config: as for `Client`; without any configuration the defaults hold.
+        progress: called with the status at each change.
+        timeout: longest time in s, the wait for the graphics card included; None: without end.
+        keys: other keys of the manifest, such as `quality="draft"`.
+
+    Returns:
+        How it ended; `output` is `out` where it succeeded.
+
+    Raises:
+        JobError: the manifest is wrong.
+        AvatarError: `answer-late`; `foreground-failed`: the private daemon ended, with its last lines.
+        OSError: `out` cannot be written.
+    """
+    given = {"text": text, "image": image, **keys}
+    manifest = {key: value for key, value in given.items() if value is not None}
+    target = Path(out).absolute()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(2, "No such folder", str(target.parent))
+    settings, deadline = _settings(config), None if timeout is None else time.monotonic() + timeout
+    if _runs(settings):
+        client = Client(settings)
+        return _finish(client.submit(manifest), target, progress, deadline)
+    with _private_folder(manifest, settings) as folder, _gpu_turn(deadline):
+        try:
+            job = Client(folder / "config.yaml").submit(manifest, name="result", key="foreground")
+        except AvatarError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        with _daemon(folder):
+            result = _finish(job, target, progress, deadline, folder)
+        # A job that failed would fail again; one that was interrupted goes on.
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _settings(config: Path | str | Settings | None) -> Settings:
+    if isinstance(config, Settings):
+        return config
+    try:
+        return load_settings(config)
+    except ConfigError as exc:
+        if config is not None or exc.code != "config-missing":
+            raise
+        return Settings.parse({}, Path("config.yaml"))
+
+
+def _runs(settings: Settings) -> bool:
+    try:
+        return lock_holder(settings.paths.spool / "lock") is not None
+    except PermissionError:
+        return settings.paths.inbox.is_dir() and os.access(settings.paths.inbox, os.W_OK)  # a service's, closed to us
+
+
+@contextlib.contextmanager
+def _private_folder(manifest: Mapping[str, Any], settings: Settings) -> Iterator[Path]:
+    """Yield the folder of a request, locked: who asks for the same at once waits for the first, and then begins anew."""
+    files = {key: Path(value) for key, value in manifest.items() if key in COMPANIONS and _is_file(value)}
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in manifest.items()}
+    digest = request_digest(plain, {key: file_digest(path) for key, path in files.items()})
+    shown = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    name = hashlib.sha256(f"{digest} {shown}".encode()).hexdigest()[:24]
+    above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatard" / "foreground"
+    above.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(above / f"{name}.lock"):
+        folder = above / name
+        for part in ("inbox", "outbox", "spool"):
+            (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_config(folder, settings)
+        _clear_old(above, folder)
+        yield folder
+
+
+def _clear_old(above: Path, folder: Path) -> None:
+    """Remove the folders of interrupted runs that nobody has resumed."""
+    for other in above.iterdir():
+        with contextlib.suppress(OSError, AvatarError):
+            if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > KEPT_S:
+                with _locked(above / f"{other.name}.lock", deadline=0.0):
+                    shutil.rmtree(other)
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str | Path) and Path(value).is_file()
+
+
+def _write_config(folder: Path, settings: Settings) -> None:
+    raw = settings.model_dump(mode="json")
+    raw["paths"] |= {name: str(folder / name) for name in ("inbox", "outbox", "spool")}
+    raw["metrics"] = {"enabled": False}
+    raw["heartbeat"] = {"every_s": 0}
+    raw["log"] = {"level": "warning", "format": "json"}
+    raw["lanes"] |= {"preload": False, "drain_s": 0}
+    fs.replace_bytes(folder / "config.yaml", yaml.safe_dump(raw).encode(), durable=False)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, deadline: float | None = None) -> Iterator[None]:
+    """Hold a lock file while others wait.
+
+    Raises:
+        AvatarError: `answer-late`.
+    """
+    fd = _open_lock(path)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if deadline is not None and time.monotonic() > deadline:
+                    raise AvatarError(
+                        "answer-late", "Another run in the foreground is not finished.", "Call again later."
+                    ) from None
+                time.sleep(0.2)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open_lock(path: Path) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC  # in /tmp, another user's file may not be opened to be created
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, flags)
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
+
+
+@contextlib.contextmanager
+def _gpu_turn(deadline: float | None) -> Iterator[None]:
+    """Wait until no other foreground run of this machine may use the graphics card, where there is one."""
+    if not any(device.exists() for device in GPU_DEVICES):
+        yield
+        return
+    with _locked(GPU_LOCK, deadline):
+        yield
+
+
+@contextlib.contextmanager
+def _daemon(folder: Path) -> Iterator[None]:
+    """Run a daemon on a private folder. It ends with this process, however that ends."""
+    command = [sys.executable, "-m", "daemon", "--config", str(folder / "config.yaml")]
+    environment = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+    with (folder / "daemon.log").open("ab") as log:
+        # A session of its own: Ctrl-C of the terminal comes to us alone, and we end it in order.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+            # The kernel counts the thread that forks as the parent, and another thread may end before the work.
+            preexec_fn=die_with_parent if threading.current_thread() is threading.main_thread() else None,
+        )
+    _RUNNING[folder] = process
+    try:
+        yield
+    finally:
+        del _RUNNING[folder]
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+#: The private daemons of this process, by their folder.
+_RUNNING: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+def _finish(
+    job: Job, target: Path, progress: Progress | None, deadline: float | None, folder: Path | None = None
+) -> Result:
+    """Wait for a job and bring its main result to `target`."""
+    result = Result.of(_last(job, progress, deadline, folder))
+    if result.output is None:
+        return result
+    with fs.artifact(target) as temporary, result.output.open("rb") as source:
+        fs.OPS.copy(source.fileno(), temporary, os.fstat(source.fileno()).st_size)
+    return Result(True, result.state, target, (target,), result.stages_completed, None, result.warnings)
+
+
+def _last(job: Job, progress: Progress | None, deadline: float | None, folder: Path | None) -> JobStatus:
+    last = None
+    while True:
+        status = job.status
+        if status != last:
+            last = status
+            if progress is not None:
+                progress(status)
+        if status.is_finished:
+            return status
+        if folder is not None and (code := _RUNNING[folder].poll()) is not None:
+            raise _ended(folder, code)
+        if deadline is not None and time.monotonic() > deadline:
+            raise AvatarError("answer-late", f"The job {job.id} is not finished yet.", "Call again to go on.")
+        time.sleep(0.1)
+
+
+def _ended(folder: Path, code: int) -> AvatarError:
+    lines = (folder / "daemon.log").read_text(errors="replace").splitlines()[-_LINES:]
+    return AvatarError(
+        "foreground-failed",
+        f"The work ended with exit code {code}: {' '.join(lines)}",
+        f"{folder / 'daemon.log'} says more; `avatar doctor` looks at the installation.",
+    )

@@ -1,0 +1,49 @@
+"""Asks the daemon for something by a request in the spool, and waits for its answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from daemon.control.spool_requests import send_request
+from daemon.errors import AvatarError
+from daemon.queue.spool import Spool
+from daemon.system import fs
+from daemon.system.permissions import current_user, make_folder
+
+ANSWER_S = 15.0  # how long an answer is waited for
+LOOK_S = 0.05
+
+
+def ask(spool: Spool, may_run: Callable[[], bool], op: str, **data: Any) -> dict[str, Any]:
+    """Send a request. While the daemon runs its answer is waited for; otherwise it is obeyed at the next start.
+
+    Args:
+        may_run: whether a daemon runs, as far as can be told.
+
+    Raises:
+        AvatarError: the daemon refused, with its code; `answer-late`: no answer came in time.
+        PermissionError: the spool may not be written.
+    """
+    make_folder(spool.control)
+    answer = send_request(spool.control, op, by=current_user(), **data)
+    deadline = time.monotonic() + ANSWER_S
+    while not answer.exists() and may_run():
+        if time.monotonic() > deadline:
+            raise AvatarError(
+                "answer-late", "The daemon has not answered yet.", "The request stands and will be obeyed."
+            )
+        time.sleep(LOOK_S)
+    if answer.exists():
+        reply: dict[str, Any] = json.loads(answer.read_bytes())
+        fs.remove(answer)
+        if not reply["ok"]:
+            raise AvatarError(reply["code"], reply["message"], reply["hint"])
+        return reply
+    if not answer.with_suffix(".json").exists():
+        raise AvatarError(
+            "answer-late", "The daemon ended before it answered.", "`avatar jobs show` tells what it did."
+        )
+    return {"ok": True, "message": "The daemon does not run; it will obey when it starts."}

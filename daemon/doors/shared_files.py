@@ -1,0 +1,97 @@
+"""Brings pictures and sounds into the inbox, each once, however often it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.errors import JobError
+from daemon.system import fs
+from daemon.system.permissions import current_user, owner_name
+from daemon.system.safe_open import open_inside
+
+
+def share(path: Path, inbox: Path) -> tuple[str, str]:
+    """Copy a picture or sound into the inbox, whole or not at all, under a name made from its content, so that it is there
+    once, however often it is used. Somebody else may be doing the same just now.
+
+    A file that is there is used where it is this one and belongs to the user, or to the inbox's owner. Anybody else could
+    change or remove it before the job is taken in, so that another name is taken then.
+
+    Returns:
+        its name in the inbox, and a sentence on why it is not the usual one; empty where it is.
+    """
+    digest = file_digest(path)
+    names, said = _shared_names(path, digest), ""
+    while not _copy(path, inbox / (name := next(names))) and (why := _unusable(inbox / name, digest)):
+        said = said or f"{name} in the inbox {why}"
+    return name, f"{said}; the copy of {path.name} is called {name}." if said else ""
+
+
+def usual_name(path: Path, digest: str = "0" * 64) -> str:
+    """Return the first name that `share` tries. `digest`: SHA-256 of the file; without it, the name only has the right form."""
+    return next(_shared_names(path, digest))
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def temporary_name(folder: Path) -> Path:
+    """Return a path in the inbox that the daemon passes over and nobody else uses."""
+    return folder / f".{secrets.token_hex(8)}.tmp"
+
+
+def _shared_names(path: Path, digest: str) -> Iterator[str]:
+    """Yield names for a picture or sound in the inbox, best first, without end: people can put files under any name."""
+    stem, ending = f"{_slug(path.stem)[:40]}-{digest[:8]}", path.suffix.lower()
+    yield f"{stem}{ending}"
+    yield f"{stem}-{_slug(current_user())}{ending}"
+    while True:
+        yield f"{stem}-{secrets.token_hex(4)}{ending}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
+
+
+def _copy(path: Path, target: Path) -> bool:
+    """Copy a file; False: the name is taken."""
+    if os.path.lexists(target):
+        return False
+    temporary = temporary_name(target.parent)
+    try:
+        with path.open("rb") as file, readable_by_the_group():
+            fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
+        return fs.publish(temporary, target)
+    finally:
+        fs.remove(temporary)
+
+
+def _unusable(target: Path, digest: str) -> str:
+    """Return why a file in the inbox cannot stand for one of this sha256, in words; empty where it can."""
+    try:
+        with open_inside(target.parent, target.name) as fd, os.fdopen(os.dup(fd), "rb") as file:
+            info = os.fstat(fd)
+            if info.st_uid not in (os.geteuid(), target.parent.stat().st_uid):
+                return f"belongs to {owner_name(info)}, who alone can replace it"
+            return "" if hashlib.file_digest(file, "sha256").hexdigest() == digest else "holds something else"
+    except JobError:  # a link, a folder, a file of somebody who lets nobody read it
+        return "is not a file that the service could take"
+
+
+@contextlib.contextmanager
+def readable_by_the_group() -> Iterator[None]:
+    """Whatever the user's umask, the service, as a member of the group, can read what is made here, and nobody can change it."""
+    before = os.umask(0o027)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -1,0 +1,49 @@
+"""Reads days as people write them, to say how a manifest writes them. None is taken as it is: 3/4 is two days."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import re
+
+_YEAR_FIRST = re.compile(r"(\d{4})\s*[./-]?\s*(\d{1,2})\s*[./-]?\s*(\d{1,2})(?:[T ]\d.*)?")
+_DAY_FIRST = re.compile(r"(\d{1,2})\s*[./-]\s*(\d{1,2})\s*[./-]\s*(\d{4}|\d{2})")
+_NUMBER = re.compile(r"\d+")
+#: How names of months begin in English, German, French, Spanish, Italian, Portuguese and Dutch.
+_MONTHS = (
+    "jan ene gen", "feb fév fev", "mar mär mrt maa", "apr avr abr", "may mai mag maj mei", "jun juin giu", "jul juil lug",
+    "aug août aou ago", "sep set", "oct okt ott out", "nov", "dec dez déc dic",
+)  # fmt: skip
+_NO_END = frozenset({"never", "none", "no", "nie", "jamais", "nunca", "mai", "forever"})
+
+
+def advice_for_day(key: str, text: str) -> str:
+    """Return how to write a day: itself where it can be read, or both where it can be read in two ways; else the form."""
+    if text.casefold() in _NO_END:
+        return f"Leave `{key}` out for no end."
+    real = []
+    for day in _readings(text):
+        with contextlib.suppress(ValueError):
+            real.append(f"`{key}: {datetime.date(*day).isoformat()}`")
+    if real:
+        return f"Write {' or '.join(dict.fromkeys(real))}."
+    return f"Write the year first, then the month and the day, such as `{key}: 2026-12-31`."
+
+
+def _readings(text: str) -> list[tuple[int, int, int]]:
+    """Return year, month and day, in each way in which a text can be read."""
+    if found := _YEAR_FIRST.fullmatch(text):
+        return [(int(found[1]), int(found[2]), int(found[3]))]
+    if found := _DAY_FIRST.fullmatch(text):
+        first, second, year = int(found[1]), int(found[2]), int(found[3]) + (2000 if len(found[3]) == 2 else 0)
+        return [(year, second, first), (year, first, second)]
+    numbers, month = sorted(map(int, _NUMBER.findall(text))), _month_in(text)
+    return [(numbers[1], month, numbers[0])] if month and len(numbers) == 2 and numbers[1] > 31 else []
+
+
+def _month_in(text: str) -> int | None:
+    words = re.findall(r"[^\W\d_]{3,}", text.casefold())
+    for number, names in enumerate(_MONTHS, start=1):
+        if any(word.startswith(name) for word in words for name in names.split()):
+            return number
+    return None

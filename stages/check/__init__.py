@@ -1,0 +1,26 @@
+"""The check stage: refuses, before a job waits for anything else, what could not be made when its turn came. Loads no model."""
+
+from __future__ import annotations
+
+from stages.context import Context
+from stages.facts import CheckFacts
+
+
+def run(ctx: Context) -> CheckFacts:
+    """Check the voice, language and text of a job, or that its recording can be decoded, and that a portrait can be generated.
+
+    Writes nothing. The later stages check the same again, since voices can be removed meanwhile.
+
+    Raises:
+        JobError, LackingError: what `check_request`, `check_recording` and `stages.generate.ready.check_ready` raise.
+    """
+    from stages.check.speech import check_speech
+
+    facts = check_speech(ctx)
+    if "generate" in ctx.manifest.stages:
+        from stages.generate.ready import ENGINE, check_ready
+
+        check_ready(ctx.settings)
+        facts["engines"] = {"generate": ENGINE}
+    ctx.progress(1.0)
+    return facts

@@ -1,0 +1,143 @@
+"""The Python door, on a real daemon."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.client import AvatarError, Client, JobError, JobStatus, render
+from daemon.config import Settings
+from daemon.doors import render as rendering
+from tests.conftest import Installation
+from tests.support.machine.people import ANNA
+
+SPEECH = {"kind": "speech", "text": "Hello."}
+
+
+def test_a_job_is_followed_from_before_the_daemon_starts_to_its_result(
+    installation: Callable[..., Installation],
+) -> None:
+    # Given a client while the daemon is down
+    one = installation()
+    client = Client(one.config)
+    job = client.submit(SPEECH, key="mine")
+    assert (job.status.state, job.result) == ("waiting", None)
+    with pytest.raises(AvatarError, match="not finished") as late:
+        job.wait(timeout=0)
+    assert late.value.code == "answer-late"
+    # When it starts
+    one.start()
+    events = list(job.events())
+    # Then each change comes once, and the last is the end
+    assert [event.is_finished for event in events] == [False] * (len(events) - 1) + [True]
+    assert all(a != b for a, b in itertools.pairwise(events))
+    result = job.wait()
+    assert (result.success, result.error, result.stages_completed[-1]) == (True, None, "deliver")
+    assert result.output is not None
+    assert result.output.read_bytes()[:4] == b"RIFF"
+    assert client.submit(SPEECH, key="mine").id == job.id
+    # And it is found by its id, by its name, in the list and in the counts
+    assert [client.get(name).id for name in (job.id, job.name)] == [job.id, job.id]
+    assert [status.job for status in client.list(state="done", by=job.status.by, limit=5)] == [job.id]
+    assert (client.list(state="failed"), client.stats().by_state) == ([], {"done": 1})
+
+
+def test_a_job_that_fails_says_why_and_what_is_wrong_at_once_is_refused_at_once(house: Installation) -> None:
+    client = Client(house.config)
+    (house.root / "empty.png").write_bytes(b"no picture")
+    result = client.submit(text="Hello.", image=house.root / "empty.png").wait()
+    assert (result.success, result.output) == (False, None)
+    assert result.error is not None
+    assert (result.error.fault, bool(result.error.code), bool(result.error.hint)) == ("job", True, True)
+    with pytest.raises(JobError, match="txt"):
+        client.submit(kind="speech", txt="Hello.")
+    with pytest.raises(AvatarError) as unknown:
+        client.get("job-20260101T000000Z-00000000")
+    assert unknown.value.code == "job-unknown"
+
+
+def test_a_manifest_file_brings_its_files_and_jobs_are_held_released_and_cancelled(house: Installation) -> None:
+    client = Client(Settings.load(house.config).paths)
+    house.avatar("pause")
+    (house.root / "mine.yaml").write_text("kind: speech\ntext: Hello.\n")
+    job = client.submit(house.root / "mine.yaml", name="mine")
+    next(status for status in job.events() if status.state == "queued")
+    job.hold("later")
+    assert next(status for status in job.events() if status.state == "held")
+    job.release()
+    job.cancel()
+    assert job.wait().state == "cancelled"
+
+
+def test_whoever_may_not_use_the_spool_asks_by_a_file_in_the_inbox(
+    house: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.avatar("pause")
+    client = Client(house.config)
+    job = client.submit(SPEECH)
+    next(status for status in job.events() if status.state == "queued")
+    monkeypatch.setattr("daemon.doors.client.client.access_error", lambda folder: PermissionError(13, "no", str(ANNA)))
+    job.cancel()
+    assert job.wait().state == "cancelled"
+
+
+class InterruptError(Exception):
+    """Somebody presses Ctrl-C."""
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, without any configuration."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("AVATAR_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache" / "avatard" / "foreground"
+
+
+def test_a_foreground_run_that_was_interrupted_goes_on_and_leaves_only_its_result(
+    own_cache: Path, tmp_path: Path
+) -> None:
+    seen: list[JobStatus] = []
+
+    def interrupt(status: JobStatus) -> None:
+        seen.append(status)
+        if status.stages:  # one stage is finished
+            raise InterruptError
+
+    with pytest.raises(InterruptError):
+        render("Hello.", None, tmp_path / "a.wav", kind="speech", progress=interrupt)
+    assert not rendering._RUNNING
+    assert not (tmp_path / "a.wav").exists()
+    first = seen[-1]
+    again: list[JobStatus] = []
+    result = render("Hello.", None, tmp_path / "a.wav", kind="speech", progress=again.append)
+    assert (result.success, result.output) == (True, tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes()[:4] == b"RIFF"
+    # It is the same job, and the stage that was finished did not run again
+    assert {status.job for status in again} == {first.job}
+    assert all("tts" in status.stages for status in again)
+    assert [path for path in own_cache.iterdir() if path.is_dir()] == []
+
+
+def test_a_foreground_run_hands_in_where_a_daemon_runs(house: Installation, own_cache: Path) -> None:
+    done: list[object] = []
+    thread = threading.Thread(
+        target=lambda: done.append(render("Hi.", None, house.root / "b.wav", kind="speech", config=house.config))
+    )
+    thread.start()
+    thread.join()
+    assert (house.root / "b.wav").read_bytes()[:4] == b"RIFF"
+    assert Client(house.config).stats().by_state == {"done": 1}
+    assert not own_cache.exists()
+
+
+def test_a_foreground_run_that_cannot_be_is_told_so(own_cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError):
+        render("Hello.", None, tmp_path / "a.mp4", quality="splendid", kind="speech")
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    result = render("Hello.", tmp_path / "no.png", tmp_path / "a.mp4")
+    assert (result.success, result.error is not None, (tmp_path / "a.mp4").exists()) == (False, True, False)

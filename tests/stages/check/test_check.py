@@ -1,0 +1,73 @@
+"""What could not be made is refused by the first stage, in the words of the stage that would have found it later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stages.check
+import stages.tts
+from daemon.errors import JobError
+from stages.context import Context
+from tests.support.stages.sound_jobs import ffmpeg, job
+
+
+def refused(ctx: Context, run: Any) -> tuple[str, str, str]:
+    with pytest.raises(JobError) as caught:
+        run(ctx)
+    return caught.value.code, caught.value.message, caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "manifest"),
+    [
+        ("text-unspeakable", {"text": "?!"}),
+        ("text-not-english", {"text": "Добрый день, дорогие друзья."}),
+        ("voice-unknown", {"text": "Hello.", "voice": "nobody-has-this"}),
+        ("profile-unknown", {"text": "Hello.", "voice": "vp-00000000"}),
+        ("audio-too-long", {"text": "word " * 50}),
+    ],
+)
+def test_a_text_or_voice_is_refused_as_the_voice_would_refuse_it(
+    tmp_path: Path, code: str, manifest: dict[str, Any]
+) -> None:
+    ctx = job(tmp_path, {"stages": {"tts": {"max_audio_s": 10}}}, **manifest)
+    found = refused(ctx, stages.check.run)
+    assert found[0] == code
+    assert found == refused(ctx, stages.tts.run)
+
+
+def test_a_recording_that_is_none_or_too_long_is_refused(tmp_path: Path) -> None:
+    for name, content in (("text", b"These are words."), ("nothing", b""), ("playlist", b"#EXTM3U\n/etc/hostname\n")):
+        ctx = job(tmp_path / name, audio="a.wav")
+        ctx.source("audio").write_bytes(content)
+        assert refused(ctx, stages.check.run)[0] == "audio-unreadable"
+    ctx = job(tmp_path / "long", {"stages": {"tts": {"max_audio_s": 2}}}, audio="a.wav")
+    ffmpeg("-f", "lavfi", "-i", "sine=f=200:d=3", "-f", "wav", str(ctx.source("audio")))
+    assert refused(ctx, stages.check.run)[0] == "audio-too-long"
+
+
+def test_what_is_found_is_told_at_once(tmp_path: Path) -> None:
+    text = job(tmp_path / "text", text="Hello there, dear friends.")
+    facts = stages.check.run(text)
+    assert facts["engines"] == {"tts": "hibari"}
+    assert (facts["voice"], facts["why"]) == ("hibari/heart", stages.check.run(text)["why"])
+    assert 1.0 < facts["speech_s"] < 4.0
+    sound = job(tmp_path / "sound", audio="a.wav")
+    ffmpeg("-f", "lavfi", "-i", "sine=f=200:d=1.5", "-f", "wav", str(sound.source("audio")))
+    assert stages.check.run(sound) == {"speech_s": 1.5}
+    # And nothing is left in the job's folder
+    assert [path.name for path in sound.job_dir.iterdir()] == ["source.audio"]
+
+
+def test_a_voice_that_the_machine_lacks_pauses_no_lane_but_its_own(tmp_path: Path) -> None:
+    ctx = job(tmp_path, {"stages": {"tts": {"voice": "nobody"}}}, text="Hello.")
+    assert set(stages.check.run(ctx)) == {"speech_s"}  # tts finds `voice-missing`, and pauses the lane of the voices
+
+
+def test_no_avatar_is_made_with_a_voice_that_there_is_not(tmp_path: Path) -> None:
+    assert stages.check.run(job(tmp_path, kind="avatar")) == {}
+    assert stages.check.run(job(tmp_path, kind="avatar", voice="heart"))["voice"] == "hibari/heart"
+    assert refused(job(tmp_path, kind="avatar", voice="nobody-has-this"), stages.check.run)[0] == "voice-unknown"
