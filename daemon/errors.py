@@ -135,10 +135,10 @@ def first_invalid(exc: ValidationError, whole: str) -> str:
 
 
 def traceback_of(exc: BaseException) -> str:
-    """Return the shortened traceback of an exception; empty for a JobError or MachineError, whose message is complete."""
+    """Return the shortened traceback of an exception; empty where the message is complete."""
     if isinstance(exc, AvatarError) and exc.traceback:
         return exc.traceback
-    if isinstance(exc, JobError | MachineError):
+    if isinstance(exc, JobError | MachineError | LackingError):
         return ""
     return escape_unprintable(shorten("".join(traceback.format_exception(exc)).rstrip()))
 

@@ -10,6 +10,39 @@ from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 
+class RefusedPicture(TypedDict):
+    """A generated picture that cannot be animated: its seed, and the code and message of the error."""
+
+    seed: int
+    code: str
+    message: str
+
+
+class GeneratedFacts(TypedDict):
+    """The portrait that the generate stage made, and, on a GPU, the memory before and after, in MB.
+
+    Attributes:
+        model: that made it.
+        seed: that was used.
+        refused: the pictures before it, which could not be animated.
+        width, height: of the picture, px.
+        device: "cpu", or the GPU.
+        offload: what was on the GPU at a time: see `stages.generate.memory_plan.MemoryPlan`.
+        load_s, picture_s: time to load the model, and to draw the last picture, s.
+    """
+
+    engine: str
+    model: str
+    seed: int
+    refused: list[RefusedPicture]
+    width: int
+    height: int
+    device: str
+    offload: str
+    load_s: float
+    picture_s: float
+
+
 class CheckFacts(TypedDict, total=False):
     """What the check stage found out.
 

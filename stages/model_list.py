@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from stages.generate.model_files import MODELS as GENERATE_MODELS
 from stages.lipsync.registry import ENGINES as LIPSYNC_ENGINES
 from stages.model_files.catalogue import ModelPart
 from stages.tts.engines.registry import ENGINES as TTS_ENGINES
 
-MODELS: dict[str, tuple[ModelPart, ...]] = {}
+MODELS: dict[str, tuple[ModelPart, ...]] = {**GENERATE_MODELS}
 for _lipsync in LIPSYNC_ENGINES.values():
     MODELS.update(_lipsync.models)
 for _tts in TTS_ENGINES.values():

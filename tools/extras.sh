@@ -36,7 +36,7 @@ bring_torch() {
 
 for name; do
 	case $name in
-	musetalk | xtts) [ -n "${torch:-}" ] || { bring_torch && torch=there; } ;;
+	musetalk | xtts | generate) [ -n "${torch:-}" ] || { bring_torch && torch=there; } ;;
 	esac
 	locked "$here/requirements-$name.lock"
 done

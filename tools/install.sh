@@ -2,7 +2,8 @@
 # Puts avatard on a Debian 12 machine (elsewhere, with Python 3.11 or 3.12: make install PYTHON=/usr/bin/python3.12), brings it up
 # to date, or takes it away. As root:
 #   tools/install.sh install [--cpu-only | --gpu] [--voices | --no-voices] [--no-start]
-#                        [--musetalk] [--xtts] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper] or --no- before any of these
+#                        [--musetalk] [--xtts] [--generate] [--languages] [--japanese] [--fonts] [--transcribe] [--whisper]
+#                        or --no- before any of these
 #                                                         also upgrades, with the same choices where none are given; the
 #                                                         version before stays until the new one runs
 #   tools/install.sh uninstall [--purge]                  keeps jobs, results, models and configuration unless --purge
@@ -80,6 +81,7 @@ build() {
 	INSTALL_AS=copy "$source/tools/setup.sh" "$python" "$new" "$source/requirements.lock"
 	bring_extra musetalk "$musetalk" "torch for the engine musetalk"
 	bring_extra xtts "$xtts" "torch and coqui-tts for the engines xtts and coqui"
+	bring_extra generate "$generate" "torch and diffusers for portraits from a prompt"
 	bring_extra languages "$languages" "what the engine kokoro reads other languages with"
 	bring_extra japanese "$japanese" "what the engine kokoro reads Japanese with"
 	bring_extra fonts "$fonts" "fonts for Chinese and Japanese captions"
@@ -204,8 +206,8 @@ uninstall_it() {
 	fi
 }
 
-extras="musetalk xtts languages japanese fonts transcribe whisper"
-action=${1:-} cpu_only=keep musetalk=keep xtts=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep voices=keep start=yes purge=no
+extras="musetalk xtts generate languages japanese fonts transcribe whisper"
+action=${1:-} cpu_only=keep musetalk=keep xtts=keep generate=keep languages=keep japanese=keep fonts=keep transcribe=keep whisper=keep voices=keep start=yes purge=no
 [ $# -eq 0 ] || shift
 for option; do
 	case $option in
@@ -215,6 +217,8 @@ for option; do
 	--no-musetalk) musetalk=no ;;
 	--xtts) xtts=yes ;;
 	--no-xtts) xtts=no ;;
+	--generate) generate=yes ;;
+	--no-generate) generate=no ;;
 	--languages) languages=yes ;;
 	--no-languages) languages=no ;;
 	--japanese) japanese=yes ;;

@@ -36,7 +36,9 @@ def explain_usage(error: click.ClickException) -> click.ClickException:
         options = [name for option in error.ctx.command.params for name in option.opts]
         if key is not None and not error.option_name.startswith("--no"):
             way = f"--{key}" if f"--{key}" in options else f"--set {key}=VALUE"
-            way = {"output": "--name", "text": "TEXT, without an option"}.get(key, way)
+            way = {"output": "--name", "text": "TEXT, without an option", "seed": "--set motion.seed=VALUE"}.get(
+                key, way
+            )
             return NoSuchOption(
                 error.option_name,
                 f"{error.message} Did you mean {way}? `avatar submit --help` has more.",

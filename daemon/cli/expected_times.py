@@ -29,9 +29,7 @@ def expected_times(manifest: Manifest, files: Mapping[str, Path], settings: Sett
     speech_s = _speech_s(manifest, files.get("audio"))
     factors = read_factors(read_state(settings.paths.spool / "state.json").get(FACTORS))
     work = Work.of_video(speech_s or 0.0, _frame_size(manifest, files.get("image"), settings), manifest.frame_rate)
-    stages = {
-        stage: round(work.first_guess_s(stage) * factors.get(stage, 1.0), 2) for stage in manifest.kind_of_job.stages
-    }
+    stages = {stage: round(work.first_guess_s(stage) * factors.get(stage, 1.0), 2) for stage in manifest.stages}
     return {
         "speech_s": None if speech_s is None else round(speech_s, 1),
         "stages": stages,

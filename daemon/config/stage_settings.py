@@ -48,6 +48,48 @@ class FaceStage(Section):
     )
 
 
+#: GPU memory with which SDXL can work at all, layer by layer, with the driver's context; rounded up. MB
+_LEAST_SDXL_MB = 5000
+
+
+class GenerateStage(Section):
+    """How portraits are generated from a prompt (docs/avatars.md)."""
+
+    steps: int = Field(30, ge=1, le=150, description="Steps of denoising; more take longer.")
+    guidance: float = Field(5.0, ge=1, le=20, description="How closely the picture follows the prompt; 1: loosely.")
+    tries: int = Field(
+        3, ge=1, le=10, description="Pictures that are generated, each with the next seed, until one can be animated."
+    )
+    prompt: str = Field(
+        "portrait photo of one person, facing the camera, looking into the camera, head and shoulders, neutral expression, "
+        "closed mouth, even light, plain background",
+        max_length=1000,
+        description="Added to each prompt, unless the manifest says `enhance_prompt: false`; empty: nothing.",
+    )
+    negative: str = Field(
+        "several people, side view, hands, text, watermark, sunglasses, open mouth, cropped head, blurry, deformed",
+        max_length=1000,
+        description="Added in the same way to what the portrait should not show.",
+    )
+    memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Most GPU memory to use, in MB, from 5000; where it is small, parts of the model wait in main memory, which "
+        "is slower. 0: what is free.",
+    )
+    picture_s: float = Field(
+        3600.0, gt=0, description="Time limit of one picture, in s; a processor may need an hour, a GPU seconds."
+    )
+    label: str = Field("AI-generated portrait", description="Label in the picture's metadata.")
+
+    @field_validator("memory_mb")
+    @classmethod
+    def _holds_the_network(cls, given: int) -> int:
+        if 0 < given < _LEAST_SDXL_MB:
+            raise ValueError(f"must be 0, or at least {_LEAST_SDXL_MB}, which the network needs")
+        return given
+
+
 class ExternalEngine(Section):
     """Settings of a voice engine that runs as another program (docs/engines.md)."""
 
@@ -262,6 +304,7 @@ class TranscodeStage(Section):
 class Stages(Section):
     """Settings of the stages."""
 
+    generate: GenerateStage = GenerateStage()
     face: FaceStage = FaceStage()
     tts: TtsStage = TtsStage()
     lipsync: LipsyncStage = LipsyncStage()

@@ -206,7 +206,7 @@ class JobBuilder:
         if isinstance(item, Manifest):
             job.manifest = item.model_dump(mode="json")
             job.manifest_warnings = list(item.warnings)
-            job.stages = item.kind_of_job.stages
+            job.stages = item.stages
             job.stage = job.stages[0]
             job.priority = item.priority
             job.facts.defaults = [printable(path) for path in item.defaults]

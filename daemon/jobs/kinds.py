@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from daemon.jobs.stages import CHECK, DELIVER, Stage
@@ -30,6 +30,7 @@ class Kind:
         judges: its face stage reports on every face, and a face that cannot be animated is a result, no error.
         makes_avatar: its face stage keeps the portrait as an avatar profile.
         keeps: keys that its result takes over, beside those that its stages use.
+        only_with: stages that a job goes through only where its manifest gives a key: stage → key.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Kind:
     judges: bool = False
     makes_avatar: bool = False
     keeps: tuple[str, ...] = ()
+    only_with: Mapping[Stage, str] = field(default_factory=dict)
 
     @property
     def draws(self) -> bool:
@@ -63,6 +65,10 @@ class Kind:
         """Whether jobs of this kind need a portrait that is ready to be animated, with its rig and its background."""
         return self.draws or self.makes_avatar
 
+    def stages_of(self, given: Callable[[str], bool]) -> tuple[Stage, ...]:
+        """Return the stages of a job whose manifest gives these keys, in order. `given`: whether a key is given."""
+        return tuple(stage for stage in self.stages if stage not in self.only_with or given(self.only_with[stage]))
+
     def refused(self, given: Callable[[str], bool]) -> list[Refusal]:
         """Return the refusals of which every key is given. `given`: whether a key is given."""
         return [refusal for refusal in self.refuses if all(map(given, refusal[0]))]
@@ -79,6 +85,10 @@ class Kind:
 
 
 _IMAGE: Need = (("image",), "`image` is missing: name a picture file next to the manifest")
+_IMAGE_OR_PROMPT: Need = (
+    ("image", "prompt"),
+    "`image` is missing: name a picture file next to the manifest (or describe a person with `prompt`)",
+)
 _PORTRAIT: Need = (
     ("image", "avatar"),
     "`image` is missing: name a picture file next to the manifest (or an avatar profile with `avatar`)",
@@ -93,7 +103,11 @@ _NO_PROFILE: Refusal = (
     "`profile` is given, but only a job of `kind: voice` or `avatar` makes one; to use one, write `voice` or `avatar`",
 )
 _ONE_PORTRAIT: Refusal = (("image", "avatar"), "`image` and `avatar` are both given: keep one")
-_NO_AVATAR: Refusal = (("avatar",), "`avatar` is given, but a job of `kind: avatar` makes one, from `image`: remove it")
+_NO_AVATAR: Refusal = (
+    ("avatar",),
+    "`avatar` is given, but a job of `kind: avatar` makes one, from `image` or `prompt`: remove it",
+)
+_ONE_SOURCE: Refusal = (("image", "prompt"), "`image` and `prompt` are both given: keep one")
 _NO_TEXT: Refusal = (("text",), "`text` is given, but a job of `kind: voice` speaks no text: remove it")
 _ONE_FILE = "keep one of `video`, `audio` and `image`, and write a job for each of the others"
 _ANY_FILE: Need = (
@@ -146,9 +160,10 @@ TABLE: Final[tuple[Kind, ...]] = (
         (_NO_PROFILE, *((pair, _ONE_FILE) for pair in (("video", "audio"), ("video", "image"), ("audio", "image")))),
     ),
     Kind(
-        "avatar", "a portrait (`image`) with its framing, voice, background and motion, kept as a profile for videos",
-        (CHECK, "face", DELIVER), _AVATAR_RESULTS, (_IMAGE,), (_NO_AVATAR, _ONE_SHAPE), makes_avatar=True,
-        keeps=("voice", "background", "motion", "title"),
+        "avatar", "a portrait (`image`, or generated from `prompt`) with its framing, voice, background and motion, kept as a "
+        "profile for videos",
+        (CHECK, "generate", "face", DELIVER), _AVATAR_RESULTS, (_IMAGE_OR_PROMPT,), (_NO_AVATAR, _ONE_SOURCE, _ONE_SHAPE),
+        makes_avatar=True, keeps=("voice", "background", "motion", "title"), only_with={"generate": "prompt"},
     ),
 )  # fmt: skip
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
 from daemon.jobs.companions import Companion, CompanionFile, companion_marks
+from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.kinds import KINDS, Kind
 from daemon.jobs.manifest_values import (
     ANY_CASE,
@@ -37,6 +38,7 @@ from daemon.jobs.manifest_values import (
     Title,
     Words,
 )
+from daemon.jobs.stages import Stage
 from daemon.jobs.video_files import (
     Mp4Codec,
     SoundFormat,
@@ -192,6 +194,20 @@ class Manifest(_Strict):
         description="In place of `image`: an avatar profile, by name or id (docs/avatars.md). What it says of voice, background, "
         "motion and framing holds where the manifest does not say it.",
     )
+    prompt: Annotated[Words, Field(min_length=1, max_length=1000)] | None = Field(
+        None,
+        description="For `kind: avatar`, in place of `image`: describes a person, whose portrait is generated (docs/avatars.md).",
+    )
+    negative: Annotated[Words, Field(max_length=1000)] | None = Field(
+        None, description="With `prompt`: what the portrait should not show."
+    )
+    seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="With `prompt`: same seed, same portrait; default: from the job id."
+    )
+    enhance_prompt: bool = Field(
+        True,
+        description="With `prompt`: add words for a portrait that can be animated (`stages.generate.prompt`); false: as written.",
+    )
     face: FaceChoice = Field(
         "largest",
         description="Which face, when there are several: largest, center, or its number from the left, from 0.",
@@ -293,6 +309,13 @@ class Manifest(_Strict):
 
         kind = self.kind_of_job
         yield from kind_conflicts(kind, given)
+        if "generate" in self.stages:
+            if not (self.prompt or "").strip():
+                yield Conflict(("prompt",), "`prompt` is empty", "Describe a person.")
+            if self.aspect not in (None, *GENERATED_SHAPES):
+                yield Conflict(
+                    ("aspect",), f"`aspect` must be {', '.join(GENERATED_SHAPES)} with `prompt`, not {self.aspect}"
+                )
         said = (self.text or "").casefold()
         for index, expression in enumerate(self.expressions):
             if isinstance(expression.at, str) and expression.at.casefold() not in said:
@@ -359,6 +382,11 @@ class Manifest(_Strict):
     def kind_of_job(self) -> Kind:
         """The table entry of its kind."""
         return KINDS[self.kind]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that the job goes through, in order."""
+        return self.kind_of_job.stages_of(lambda key: getattr(self, key) is not None)
 
     @property
     def frame_rate(self) -> Fraction:

@@ -49,12 +49,15 @@ DELIVER: Final[Stage] = "deliver"
 
 #: Keys that say how a voice speaks a text.
 VOICE_KEYS = ("voice", "speed", "lexicon")
+#: Keys that say how a portrait is generated from a prompt.
+PROMPT_KEYS = ("prompt", "negative", "seed", "enhance_prompt")
 
 #: The first stage of most kinds: it refuses within seconds what could not be made when its turn came.
 CHECK: Final[Stage] = "check"
 
 TABLE: Final[tuple[StageRow, ...]] = (
     StageRow(CHECK, ("cpu",), 0.05, 0.0, "nothing", "first"),
+    StageRow("generate", ("voice", "gpu"), 60.0, 0.0, "nothing", uses=(*PROMPT_KEYS, "size", "aspect")),
     StageRow("face", ("cpu",), 1.0, 0.0, "nothing", "feeds", uses=("image", "face", "size", "aspect", "fit")),
     StageRow("tts", ("voice", "gpu"), 1.0, 0.05, "speech", uses=("text", "audio", "language", *VOICE_KEYS)),
     StageRow("lipsync", ("voice", "gpu"), 0.5, 0.05, "speech", uses=("motion", "expressions")),

@@ -81,6 +81,7 @@ class AvatarProfile:
         defaults: values of manifest keys (`DEFAULT_KEYS`) that jobs take over where they do not give them.
         framing: what the measurements depend on, beside the picture and the quality; see `stages.face.avatars.known_avatar`.
         face: facts about the face, as the face stage reports them.
+        generated: what its picture was generated from: model, seed, prompt; None for a picture that was handed in.
         files: the files beside profile.yaml, by name.
         folder: absolute path of its folder.
     """
@@ -98,6 +99,7 @@ class AvatarProfile:
     face: Mapping[str, Any]
     files: Mapping[str, FileRecord]
     folder: Path
+    generated: Mapping[str, Any] | None = None
 
     @property
     def expired(self) -> bool:
@@ -119,6 +121,7 @@ class AvatarProfile:
             "defaults": dict(self.defaults),
             "framing": dict(self.framing),
             "face": dict(self.face),
+            **({} if self.generated is None else {"generated": dict(self.generated)}),
             "files": {name: dict(record) for name, record in self.files.items()},
         }
 
@@ -164,6 +167,7 @@ class AvatarStore(ProfileFolders[AvatarProfile]):
                 defaults={key: value for key, value in dict(raw["defaults"]).items() if key in DEFAULT_KEYS},
                 framing=dict(raw["framing"]),
                 face=dict(raw["face"]),
+                generated=dict(raw["generated"]) if raw.get("generated") else None,
                 files={
                     file: {"bytes": int(known["bytes"]), "sha256": str(known["sha256"])}
                     for file, known in dict(raw["files"]).items()

@@ -75,6 +75,8 @@ class Routes:
 
     def _named(self, job: Job, stage: Stage) -> str:
         """Return the engine that manifest or settings name; empty where they name none."""
+        if stage == "generate":
+            return ""
         if stage == "lipsync":
             return str(self._settings.stages.lipsync.engine).removeprefix("auto")
         if job.manifest.get("audio") is not None:  # no engine speaks

@@ -7,15 +7,20 @@ from stages.facts import CheckFacts
 
 
 def run(ctx: Context) -> CheckFacts:
-    """Check the voice, language and text of a job, or that its recording can be decoded.
+    """Check the voice, language and text of a job, or that its recording can be decoded, and that a portrait can be generated.
 
     Writes nothing. The later stages check the same again, since voices can be removed meanwhile.
 
     Raises:
-        JobError: what `check_request` and `check_recording` raise.
+        JobError, LackingError: what `check_request`, `check_recording` and `stages.generate.ready.check_ready` raise.
     """
     from stages.check.speech import check_speech
 
     facts = check_speech(ctx)
+    if "generate" in ctx.manifest.stages:
+        from stages.generate.ready import ENGINE, check_ready
+
+        check_ready(ctx.settings)
+        facts["engines"] = {"generate": ENGINE}
     ctx.progress(1.0)
     return facts

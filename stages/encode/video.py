@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.errors import TRIED_AGAIN, AvatarError, UnknownError
 from daemon.jobs.manifest_values import USUAL_RATE
+from daemon.profiles.avatars import JOB_RECORD
 from daemon.system.fs import artifact
 from stages.context import Context
 from stages.facts import VideoFacts
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from stages.encode.planes import PlanarFrame
     from stages.tts.timing_file import Timing
 
-#: IPTC's terms for a portrait animated by synthetic speech, and by recorded speech.
-_WITH_VOICE, _WITH_SOUND = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
+#: IPTC's terms for a video with something of a trained model in it, and for one without.
+_WITH_TRAINED, _WITHOUT = "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
 _POSTER_QUALITY = 90
 #: Folder for the files that are burned in, inside the job's folder.
 _BURN = ".burn"
@@ -175,7 +177,6 @@ def _encode_options(
     from stages.media.disclosure import file_tags
 
     settings, quality = ctx.settings.stages.encode, ctx.manifest.quality_or_usual
-    kind = _WITH_SOUND if timing.engine == "brought" else _WITH_VOICE
     return EncodeOptions(
         output_format=output_format,
         ffmpeg=choice.ffmpeg,
@@ -185,9 +186,17 @@ def _encode_options(
         crf=settings.crf[quality],
         audio_kbps=settings.audio_kbps,
         threads=settings.threads,
-        tags=file_tags(ctx.manifest.title, settings.label, kind),
+        tags=file_tags(ctx.manifest.title, settings.label, _source_type(ctx, timing)),
         subtitles=subtitles,
     )
+
+
+def _source_type(ctx: Context, timing: Timing) -> str:
+    """A real person's portrait, moved by rules to a recorded voice, is the only video without anything of a trained model."""
+    if timing.engine != "brought":
+        return _WITH_TRAINED
+    profile = json.loads(ctx.path(JOB_RECORD).read_bytes()) if ctx.manifest.avatar is not None else {}
+    return _WITH_TRAINED if "generated" in profile else _WITHOUT
 
 
 def _check_file(path: Path, source: FrameSource, options: EncodeOptions, speech_s: float) -> Movie:

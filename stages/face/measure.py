@@ -85,6 +85,16 @@ def measure_face(ctx: Context) -> FaceFacts:
     return facts
 
 
+def check_portrait(ctx: Context) -> None:
+    """Check that `source.image` can be animated, and keep what was measured in it for `measure_face`.
+
+    Raises:
+        JobError: the picture cannot be read, or its face cannot be animated.
+    """
+    cv2.setNumThreads(1)
+    _known_or_new(ctx, options_of(ctx))
+
+
 def _rig(
     ctx: Context, options: PictureOptions, measured: Measured, portrait: Picture, matte: Matte | None
 ) -> tuple[Rig, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: IPTC's terms for how a picture or a sound came to be (cv.iptc.org/newscodes/digitalsourcetype).
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def file_tags(title: str | None, label: str, source_type: str) -> dict[str, str]:
@@ -14,7 +14,7 @@ def file_tags(title: str | None, label: str, source_type: str) -> dict[str, str]
         label: in the operator's words.
         source_type: the last word of IPTC's term, such as "algorithmicMedia".
     """
-    words = f"{label}. Digital source type: {_SOURCE_TYPE}{source_type}"
+    words = f"{label}. Digital source type: {SOURCE_TYPE}{source_type}"
     return {**title_tag(title), "comment": words, "description": words}
 
 

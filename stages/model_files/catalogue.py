@@ -167,7 +167,7 @@ def find_damage(path: Path) -> str:
             return _safetensors_damage(path)
         if path.suffix == ".onnx":
             return _onnx_damage(path)
-        if path.name.endswith(MODEL_CARD):  # it has a prefix while it is being copied
+        if path.suffix == ".txt" or path.name.endswith(MODEL_CARD):  # it has a prefix while it is being copied
             return "" if path.read_text(encoding="utf-8").strip() else "it is empty"
         if not zipfile.is_zipfile(path) and not _is_old_pytorch_file(path):
             return "it is not a PyTorch file, or it is truncated"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from daemon.errors import MachineError, UnknownError
+from stages.gpu.memory import lift_memory_limit, limit_gpu_memory, memory_report, read_gpu_memory
 from stages.musetalk import gpu_memory
 from stages.musetalk.audio import AudioEncoder
 from stages.musetalk.blend import SIDE
@@ -95,9 +96,9 @@ class Painter:
         encoder = weights.load_whisper(paths["whisper"], paths["whisper_config"])
         numbers = sum(part.numel() for net in (unet, vae) for part in net.parameters())
         with device_errors():
-            memory = gpu_memory.read_gpu_memory(placement.device) if placement.device.type == "cuda" else None
+            memory = read_gpu_memory(placement.device) if placement.device.type == "cuda" else None
             budget = budget_mb * 10**6 or gpu_memory.choose_budget(memory)
-            gpu_memory.limit_gpu_memory(placement, budget)
+            limit_gpu_memory(placement.device, budget)
             batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
             audio_encoder = AudioEncoder(encoder, placement.device)
             return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm)
@@ -246,13 +247,13 @@ class Painter:
         return self._pipeline.forward_pass.execution if self._pipeline else ""
 
     def memory(self) -> dict[str, int]:
-        """Report the memory on the GPU: see `gpu_memory.memory_report`."""
-        return gpu_memory.memory_report(self.placement)
+        """Report the memory on the GPU: see `stages.gpu.memory.memory_report`."""
+        return memory_report(self.placement.device)
 
     def unload(self) -> dict[str, int]:
         """Release all memory and its limit, and report the memory afterwards; the object cannot be used any more."""
         del self._unet, self._vae, self.audio_encoder
         self._discard_pipeline()
         with device_errors():
-            gpu_memory.lift_memory_limit(self.placement)
+            lift_memory_limit(self.placement.device)
         return self.memory()

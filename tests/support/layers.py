@@ -32,6 +32,7 @@ MODELS = frozenset({"models", "kokoro_models", "published_xtts", "recording", "o
 TORCH = (
     "tests/stages/musetalk/",
     "tests/stages/encode/test_torch_sampler.py",
+    "tests/stages/generate/",
     "tests/stages/gpu/",
     "tests/stages/tts/engines/test_coqui.py",
     "tests/stages/tts/engines/test_other_python.py",

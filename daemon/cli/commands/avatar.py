@@ -19,7 +19,9 @@ from daemon.doors.shared_files import usual_name
 from daemon.doors.words import settings_of
 from daemon.errors import JobError
 from daemon.jobs.companions import copy_name
+from daemon.jobs.generated import GENERATED_SHAPES
 from daemon.jobs.manifest import Manifest
+from daemon.jobs.stages import DELIVER, LaneName, Stage
 from daemon.profiles.avatars import AvatarProfile, AvatarStore
 from daemon.profiles.profile_folders import UnusableProfileError
 from daemon.system.permissions import current_user
@@ -76,13 +78,65 @@ def add(
         **{key: usual_name(path) for key, path in files.items()},
     }
     manifest = check(settings_of(pairs) | {"kind": "avatar"} | {key: value for key, value in given.items() if value})
-    with _face_stage(shell) as stage, stage.job(manifest, files) as job:
-        answer = job.run(f"command-{secrets.token_hex(8)}", name)
+    _make(shell, manifest, files, name, as_json)
+
+
+@avatar.command()
+@click.argument("prompt")
+@click.option("--name", "-n", required=True, help="What the avatar is called in manifests.")
+@click.option("--negative", help="What the portrait should not show.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Same seed, same portrait; default: by chance.")
+@click.option("--aspect", type=click.Choice(tuple(GENERATED_SHAPES)), help="Shape of the portrait and its videos.")
+@click.option("--voice", "-v", help="Who speaks in its videos; see `avatar voice list`.")
+@click.option("--expires", metavar="YYYY-MM-DD", help="Last day on which it may be used.")
+@_set
+@json_option
+@click.pass_obj
+def generate(
+    shell: Shell,
+    prompt: str,
+    name: str,
+    negative: str | None,
+    seed: int | None,
+    aspect: str | None,
+    voice: str | None,
+    expires: str | None,
+    pairs: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Keep the avatar NAME of a person who does not exist, whose portrait is generated from PROMPT. It takes a GPU, or patience.
+
+    The model is SDXL, whose licence (CreativeML Open RAIL++-M) restricts what may be made with it: docs/avatars.md.
+    """
+    given = {
+        "prompt": prompt,
+        "negative": negative,
+        "seed": seed,
+        "aspect": aspect,
+        "voice": voice,
+        "profile": {"name": name, "expires": expires},
+    }
+    manifest = check(
+        settings_of(pairs) | {"kind": "avatar"} | {key: value for key, value in given.items() if value is not None}
+    )
+    _make(shell, manifest, {}, name, as_json)
+
+
+def _make(shell: Shell, manifest: Manifest, files: dict[str, Path], name: str, as_json: bool) -> None:
+    """Make a profile by the stages of its job, and show it."""
+    *before, face = [stage for stage in manifest.stages if stage != DELIVER]
+    job_id, warnings = f"command-{secrets.token_hex(8)}", list(manifest.warnings)
+    with _stages(shell, "gpu" if before else "cpu") as stages, stages.job(manifest, files) as job:
+        for stage in before:
+            warnings += job.run(job_id, name, stage).warnings
+        answer = job.run(job_id, name, face)
     profile = _store(shell).find_profile(answer.facts["profile"])
-    warnings = [*manifest.warnings, *answer.warnings]
+    warnings += answer.warnings
 
     def text() -> None:
         click.echo(f"{profile.id}  {profile.name}")
+        if profile.generated:
+            click.echo(f"  seed {profile.generated['seed']}, {profile.generated['model']}")
         for warning in warnings:
             click.echo(f"  {warning}")
 
@@ -130,6 +184,10 @@ def _tell(profile: AvatarProfile) -> None:
     click.echo(f"  consent   {profile.consent or 'nobody has written it down'}")
     click.echo(f"  expires   {profile.expires or 'never'}{'  (EXPIRED)' if profile.expired else ''}")
     click.echo(f"  folder    {profile.folder}")
+    if profile.generated:
+        click.echo(
+            f"  made by   {profile.generated['model']}, seed {profile.generated['seed']}: {profile.generated['prompt']}"
+        )
     for key, value in profile.defaults.items():
         click.echo(f"  {key:9} {value}")
     for key in ("face_px", "confidence", "eyes", "width", "height"):
@@ -171,13 +229,13 @@ def check_(shell: Shell, folder: Path, output: Path, pairs: tuple[str, ...], as_
     if not pictures:
         raise click.UsageError(f"There are no pictures in {folder}: {', '.join(PICTURES)}.")
     rows: list[dict[str, Any]] = []
-    with _face_stage(shell) as stage:
+    with _stages(shell, "cpu") as stages:
         for path in pictures:
             manifest = check(settings_of(pairs) | {"kind": "detect", "image": usual_name(path)})
             row: dict[str, Any] = {"file": path.name}
             try:
-                with stage.job(manifest, {"image": path}) as job:
-                    answer = job.run("check", path.stem)
+                with stages.job(manifest, {"image": path}) as job:
+                    answer = job.run("check", path.stem, "face")
                 row |= {"verdict": "good", "facts": answer.facts, "warnings": answer.warnings}
                 row["verdict"] = "warning" if answer.warnings else "good"
             except JobError as exc:
@@ -203,15 +261,15 @@ def _reason(row: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _FaceJob:
-    """A job of the face stage in a folder of its own."""
+class _Job:
+    """A job in a folder of its own."""
 
-    stage: _FaceStage
+    stages: _Stages
     folder: Path
     manifest: Manifest
 
-    def run(self, job_id: str, name: str) -> Result:
-        """Run the stage.
+    def run(self, job_id: str, name: str, stage: Stage) -> Result:
+        """Run one of its stages.
 
         Raises:
             AvatarError: what the stage raises.
@@ -219,25 +277,25 @@ class _FaceJob:
         request = RunRequest(
             job=job_id,
             name=name,
-            stage="face",
+            stage=stage,
             dir=self.folder,
             manifest=self.manifest.model_dump(mode="json"),
             by=current_user(),
         )
-        return self.stage.process.run(request)
+        return self.stages.process.run(request)
 
 
-class _FaceStage:
-    """Runs the face stage for pictures of the command line."""
+class _Stages:
+    """Runs stages for jobs of the command line."""
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Shell, lane: LaneName) -> None:
         from daemon.cli.stage_process import StageProcess  # imports what runs processes
 
         self._limit = shell.settings_or_defaults.intake.max_file_bytes
-        self.process = StageProcess(shell.settings_or_defaults, "cpu")
+        self.process = StageProcess(shell.settings_or_defaults, lane)
 
     @contextlib.contextmanager
-    def job(self, manifest: Manifest, files: dict[str, Path]) -> Iterator[_FaceJob]:
+    def job(self, manifest: Manifest, files: dict[str, Path]) -> Iterator[_Job]:
         """Yield a job about files, by the manifest's keys; its folder goes with it.
 
         Raises:
@@ -249,14 +307,14 @@ class _FaceStage:
                     what = f"{path} is larger than {self._limit // 2**20} MiB."
                     raise JobError("file-too-large", what, "Use a smaller file.")
                 shutil.copyfile(path, Path(folder) / copy_name(key))
-            yield _FaceJob(self, Path(folder), manifest)
+            yield _Job(self, Path(folder), manifest)
 
 
 @contextlib.contextmanager
-def _face_stage(shell: Shell) -> Iterator[_FaceStage]:
-    stage = _FaceStage(shell)
-    with stage.process:
-        yield stage
+def _stages(shell: Shell, lane: LaneName) -> Iterator[_Stages]:
+    stages = _Stages(shell, lane)
+    with stages.process:
+        yield stages
 
 
 def _store(shell: Shell) -> AvatarStore:

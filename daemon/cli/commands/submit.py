@@ -111,6 +111,7 @@ _OPTIONS = {
     ("text", "audio"): "Say what is to be heard: TEXT, or --audio FILE.",
     ("audio",): "Say whose voice it is: --audio FILE.",
     ("image",): "Say whose face it is: --image FILE.",
+    ("image", "prompt"): "Say whose face it is: --image FILE, or describe a person: --set prompt=WORDS.",
     ("image", "avatar"): "Say whose face it is: --image FILE, or --set avatar=NAME.",
 }
 

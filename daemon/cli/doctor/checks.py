@@ -108,22 +108,26 @@ def _engines(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
+    from stages.generate.model_files import MODELS
+    from stages.generate.ready import ENGINE
     from stages.lipsync.registry import ENGINES
     from stages.model_files.catalogue import check_model_files
 
-    for engine in ENGINES.values():
-        if not engine.models:
-            continue
-        name = engine.model(settings)
-        found = check_model_files(engine.models[name], settings.paths.models)
+    wanted = [
+        (engine.name, name, engine.models[name])
+        for engine in ENGINES.values()
+        if engine.models and (name := engine.model(settings))
+    ]
+    for engine, name, parts in (*wanted, (ENGINE, ENGINE, MODELS[ENGINE])):
+        found = check_model_files(parts, settings.paths.models)
         damaged = [f"{look.file.path} ({look.why})" for look in found if look.state == "damaged"]
         missing = [look.file.path for look in found if look.state == "missing"]
         what, fetch = f"{name}'s model files", installation.how_to_fetch_models(name)
         if damaged:
             yield Finding(what, "bad", f"damaged: {', '.join(damaged)}", f"Remove them. {fetch}")
         elif missing:
-            remedy = f"Only for the engine {engine.name}. {fetch} `avatar models list` shows all."
-            verdict: Verdict = "bad" if settings.stages.lipsync.engine == engine.name else "note"
+            remedy = f"Only for the engine {engine}. {fetch} `avatar models list` shows all."
+            verdict: Verdict = "bad" if settings.stages.lipsync.engine == engine else "note"
             yield Finding(what, verdict, f"{len(missing)} of {len(found)} missing, first {missing[0]}", remedy)
         else:
             yield Finding(what, "good", str(settings.paths.models))

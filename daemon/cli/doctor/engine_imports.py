@@ -53,7 +53,8 @@ except Exception as exc:
 
 def installed_engines() -> tuple[ImportCheck, ...]:
     """Return everything that this installation may work with: what every job needs, and what the extras bring."""
-    from stages.lipsync.registry import ENGINES as LIPSYNC  # records only
+    from stages.generate import ready  # records only
+    from stages.lipsync.registry import ENGINES as LIPSYNC  # these too
     from stages.transcribe.registry import RECOGNISERS  # these too
 
     drawing = (
@@ -65,7 +66,14 @@ def installed_engines() -> tuple[ImportCheck, ...]:
         ImportCheck(one.name, next(iter(one.pins)), tuple(one.packages), needed=False, extra=one.extra)
         for one in RECOGNISERS
     )
-    return (*ENGINES, *drawing, *hearing)
+    generating = ImportCheck(
+        ready.ENGINE,
+        ready.PACKAGES[0],
+        (*ready.PACKAGES, "stages.generate.portrait"),
+        needed=False,
+        extra=ready.EXTRA,
+    )
+    return (*ENGINES, *drawing, generating, *hearing)
 
 
 def try_imports(engines: tuple[ImportCheck, ...]) -> list[tuple[ImportCheck, bool, str]]:

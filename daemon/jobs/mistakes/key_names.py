@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 #: What people write for a key, from the words of other tools and of everyday language. Names are compared as `_plain` makes them.
 _MEANT: dict[str, str] = {
-    "text": "script content say says said words prompt transcript line lines speech_text message body tts_text",
+    "text": "script content say says said words transcript line lines speech_text message body tts_text",
     "audio": "sound recording wav mp3 audio_file sound_file driven_audio speech_file voice_file narration",
     "voice": "speaker narrator voice_id voice_name speaker_id speaker_name voiceover tts_voice model actor character "
     "gender accent",
@@ -17,6 +17,8 @@ _MEANT: dict[str, str] = {
     "speed": "rate tempo pace speaking_rate speech_rate",
     "image": "portrait photo picture pic img source_image image_file photo_file face_image person character_image source",
     "avatar": "avatar_id avatar_name avatar_profile presenter",
+    "negative": "negative_prompt not_prompt",
+    "enhance_prompt": "prompt_enhancement prompt_enhancer enhance",
     "face": "face_index face_number which_face",
     "quality": "bitrate crf preset bit_rate",
     "format": "container extension file_format output_format video_format file_type ending",

@@ -37,8 +37,15 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     found = [
         f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
         + (" Did you mean `captions`?" if key == "subtitles" and kind.draws else "")
+        + (" The seed of the movement is `motion.seed`." if key == "seed" and kind.draws else "")
         for key in keys_without_use(kind)
         if key in given
+    ]
+    left_out = [key for stage in kind.stages if stage not in manifest.stages for key in BY_NAME[stage].uses]
+    found += [
+        f"`{key}: {_short(given[key])}` is not used: it is for a portrait that is generated from `prompt`."
+        for key in left_out
+        if key in given and key not in {used for stage in manifest.stages for used in BY_NAME[stage].uses}
     ]
     if manifest.audio is not None and "tts" in kind.stages and not kind.makes_profile:
         found += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,12 +28,17 @@ from stages.face.avatars.known_avatar import FACE, PORTRAIT, RIG, framing_of
 from stages.face.known import Measured, PictureOptions
 from stages.face.rig.rig import VERSION as RIG_VERSION
 from stages.face.sampling import decode_png
+from stages.media.ai_label import Origin, jpeg_bytes
 
 #: `AvatarProfile.source` of a profile made by a command.
 COMMAND = "command"
 #: The delivered artifacts of a job of `kind: avatar`.
 RESULT, CONTACT = "avatar-profile.json", "contact.jpg"
+#: What a portrait was generated from, for jobs with `prompt`.
+GENERATED = "generated.json"
 _JPEG_QUALITY = 92
+#: The consent of a person who does not exist.
+_NOBODY = "not needed: the person does not exist, the portrait was generated"
 
 
 def check_avatar_request(ctx: Context) -> None:
@@ -70,6 +76,7 @@ def save_avatar(ctx: Context, options: PictureOptions, measured: Sequence[tuple[
     given = manifest.model_dump(mode="json", exclude_defaults=True)
     profile_id, (name, consent) = WORDS.id_of_job(ctx.job_id), _name_and_consent(ctx)
     full = measured[0][0]
+    generated = None if manifest.prompt is None else json.loads(ctx.path(GENERATED).read_bytes())
     profile = _store(ctx).save(
         AvatarProfile(
             id=profile_id,
@@ -83,6 +90,7 @@ def save_avatar(ctx: Context, options: PictureOptions, measured: Sequence[tuple[
             defaults={key: given[key] for key in DEFAULT_KEYS if key in given},
             framing=framing_of(options),
             face=full.facts,
+            generated=generated,
             files={name: file_record(content) for name, content in files.items()},
             folder=ctx.settings.paths.avatars / profile_id,
         ),
@@ -90,8 +98,13 @@ def save_avatar(ctx: Context, options: PictureOptions, measured: Sequence[tuple[
     )
     replace_json(ctx.path(RESULT), profile.record())
     with artifact(ctx.path(CONTACT)) as path:
-        picture = cv2.cvtColor(decode_png(full.portrait), cv2.COLOR_RGB2BGR)
-        path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
+        picture = decode_png(full.portrait)
+        if generated is None:
+            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
+        else:
+            origin = Origin(generated["label"], generated["digital_source_type"])
+            path.write_bytes(jpeg_bytes(picture, origin, _JPEG_QUALITY))
     return profile
 
 
@@ -102,4 +115,5 @@ def _store(ctx: Context) -> AvatarStore:
 def _name_and_consent(ctx: Context) -> tuple[str, str]:
     asked = ctx.manifest.profile
     name = (asked.name if asked else None) or os.path.basename(ctx.name)
-    return name, ((asked.consent if asked else None) or "").strip()
+    consent = ((asked.consent if asked else None) or "").strip()
+    return name, consent or ("" if ctx.manifest.prompt is None else _NOBODY)

@@ -1,7 +1,6 @@
 """Imports coqui-tts, the library of the engines `coqui` and `xtts`, without the dependencies that are not needed here.
 
 It requires two packages for sound files. It only checks that torchcodec exists, so an empty module of that name is enough.
-torchaudio has a compiled extension for one version of CUDA; where that cannot be loaded, its Python part is enough.
 ffmpeg decodes sound files beforehand (see `stages.tts.profiles.sample`).
 """
 
@@ -18,6 +17,7 @@ import warnings
 
 from daemon.errors import MachineError
 from daemon.system.installation import packages_missing
+from stages.gpu.torchaudio_import import import_torchaudio
 
 #: The tested pair (tests/stages/tts/engines/test_xtts.py compares the network with and without its key cache): with another
 #: version of transformers, coqui-tts fails at import or silently produces wrong speech.
@@ -44,19 +44,6 @@ def import_coqui(module: str) -> types.ModuleType:
         for name in ("TTS", "transformers.generation"):  # they log their settings for every sentence
             logging.getLogger(name).setLevel(logging.ERROR)
         return importlib.import_module(module)
-
-
-def import_torchaudio() -> None:
-    """Import torchaudio, without its compiled extension where that cannot be loaded."""
-    try:
-        importlib.import_module("torchaudio")
-    except OSError:  # its compiled extension needs CUDA
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
-            del sys.modules[name]
-        absent = types.ModuleType("torchaudio._extension")
-        vars(absent).update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, fail_if_no_align=lambda function: function)
-        sys.modules[absent.__name__] = absent
-        importlib.import_module("torchaudio")
 
 
 def _import_root_package() -> None:

@@ -49,6 +49,23 @@ def test_an_avatar_made_in_the_inbox_speaks_in_the_folder_whose_defaults_name_it
     assert "nothing of ours" not in house.avatar("spool", "check").stdout
 
 
+def test_a_prompt_without_the_model_fails_at_once_and_a_picture_beside_it_needs_none(house: Installation) -> None:
+    said = house.avatar("avatar", "generate", "a man", "--name", "Bo", "--aspect", "9:16", code=1).stderr
+    assert "18 of its 18 files are missing" in said
+    assert "avatar models fetch sdxl" in said
+    house.start()
+    house.drop("bo.yaml", {"kind": "avatar", "prompt": "a man", "voice": "xtts/Ada"})
+    house.drop("eva.yaml", {"kind": "avatar", "image": "p.png"}, p__png=encoded(drawn(400)))
+    failed = house.finished("bo")
+    assert (failed["state"], failed["error"]["code"], failed["error"]["stage"]) == (
+        "failed",
+        "model-missing",
+        "generate",
+    )
+    made = house.finished("eva")
+    assert (made["state"], "generate" in made["stages"]) == ("done", False)
+
+
 def test_avatars_are_made_shown_and_removed_without_the_daemon(house: Installation) -> None:
     added = json.loads(
         house.avatar(

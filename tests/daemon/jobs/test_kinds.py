@@ -10,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from daemon.jobs.companions import copy_name
+from daemon.jobs.generated import generated_size
 from daemon.jobs.kinds import KINDS
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.mistakes.unused_keys import keys_without_use
+from daemon.jobs.parse import parse_manifest
 from daemon.jobs.record import Job
 from daemon.jobs.stages import DELIVER, STAGES, stages_of_lane
 from daemon.queue.job_end import KEPT_FAILED
@@ -38,17 +40,17 @@ def test_a_kind_warns_of_every_key_that_does_nothing_in_it() -> None:
     everywhere = {"kind", "output", "priority", "metadata", "profile"}  # `profile` is refused where it does nothing
     spoken = {"text", "audio", "language", "voice", "speed", "lexicon"}
     used = {name: set(Manifest.model_fields) - everywhere - set(keys_without_use(kind)) for name, kind in KINDS.items()}
-    converted = {"video", "crop", "sync_mode", "subtitles"}
+    converted, prompted = {"video", "crop", "sync_mode", "subtitles"}, {"prompt", "negative", "seed", "enhance_prompt"}
     assert used == {
-        "video": set(Manifest.model_fields) - everywhere - converted,
-        "lipsync": set(Manifest.model_fields) - everywhere - converted,
+        "video": set(Manifest.model_fields) - everywhere - converted - prompted,
+        "lipsync": set(Manifest.model_fields) - everywhere - converted - prompted,
         "speech": spoken | {"format", "title"},
         "detect": {"image", "face", "size", "aspect", "fit"},
         "voice": {"text", "audio", "language"},  # `text` is refused
         "encode": converted
         | {"audio", "quality", "format", "codec", "fps", "size", "aspect", "fit", "captions", "language", "title"},
         "info": {"video", "audio", "image"},
-        "avatar": {"image", "face", "size", "aspect", "fit", "voice", "background", "motion", "title"},
+        "avatar": {"image", "face", "size", "aspect", "fit", "voice", "background", "motion", "title"} | prompted,
     }
 
 
@@ -101,7 +103,15 @@ VOICE_ONLY = "only a job of `kind: voice` or `avatar` makes one"
         ({"text": "a", "avatar": "anna", "image": "p.png"}, "`image` and `avatar` are both given"),
         ({"kind": "avatar", "image": "p.png", "profile": {"name": "Ann"}, "voice": "heart"}, None),
         ({"kind": "avatar"}, "`image` is missing"),
-        ({"kind": "avatar", "avatar": "anna"}, "a job of `kind: avatar` makes one, from `image`"),
+        ({"kind": "avatar", "avatar": "anna"}, "a job of `kind: avatar` makes one, from `image` or `prompt`"),
+        ({"kind": "avatar", "prompt": "a man", "negative": "hat", "seed": 5, "aspect": "9:16"}, None),
+        ({"kind": "avatar", "prompt": "a man", "image": "p.png"}, "`image` and `prompt` are both given: keep one"),
+        (
+            {"kind": "avatar", "prompt": "a man", "aspect": "4:3"},
+            "`aspect` must be 1:1, 16:9, 9:16 with `prompt`, not 4:3",
+        ),
+        ({"kind": "avatar", "image": "p.png", "aspect": "4:3"}, None),
+        ({"kind": "avatar", "prompt": " "}, "`prompt` is empty"),
     ],
     ids=str,
 )
@@ -133,6 +143,21 @@ def test_a_job_waits_for_the_files_that_its_kind_uses_and_a_retry_finds_their_co
     wanted = {"image": "p.png", **files}
     assert checked.companions() == wanted
     assert set(map(copy_name, checked.companions())) <= KEPT_FAILED
+
+
+def test_only_a_job_with_a_prompt_goes_through_the_stage_that_needs_a_gpu_and_words_beside_a_picture_are_told() -> None:
+    (prompted,) = parse_manifest(b"kind: avatar\nprompt: a man\nseed: 5")
+    (pictured,) = parse_manifest(b"kind: avatar\nimage: p.png\nseed: 5\naspect: '1:1'")
+    assert isinstance(prompted, Manifest)
+    assert isinstance(pictured, Manifest)
+    assert (prompted.stages, prompted.warnings) == (("check", "generate", "face", DELIVER), ())
+    assert pictured.stages == ("check", "face", DELIVER)
+    (warning,) = pictured.warnings
+    assert "`seed: 5` is not used" in warning
+    shapes = [
+        generated_size(*asked) for asked in ((None, None), ("9:16", None), (None, "1920x1080"), (None, "800x700"))
+    ]
+    assert shapes == [(1024, 1024), (768, 1344), (1344, 768), (1024, 1024)]
 
 
 def test_a_record_of_a_stage_that_there_is_not_is_none_of_ours() -> None:

@@ -36,6 +36,8 @@ def job(stage: str, **manifest: str) -> Job:
         (job("tts"), {"tts": {"engine": "coqui"}}, "gpu"),
         (job("tts", voice="heart"), {"tts": {"engine": "coqui"}}, "voice"),
         (job("tts", audio="a.wav"), {"tts": {"engine": "coqui"}}, "voice"),
+        (job("generate"), {}, "voice"),  # which looks whether the model is there
+        (job("generate", voice="xtts/anna"), {"tts": {"engine": "coqui"}}, "voice"),
         (job("lipsync"), {}, "voice"),
         (job("lipsync"), {"lipsync": {"engine": "musetalk"}}, "gpu"),
     ],
@@ -57,6 +59,8 @@ def test_what_a_worker_has_found_out_decides_for_all_that_ask_for_the_same(tmp_p
     # And what was found out is not believed for ever
     routes.learn(job("tts", voice="anna", language="en"), "tts", "kokoro")
     assert routes.lane_of(job("tts", voice="anna", language="en")) == "voice"
+    routes.learn(job("generate"), "generate", "sdxl")
+    assert routes.lane_of(job("generate", voice="heart")) == "gpu"
     # And the check stage finds out engines of later stages, of which nonsense is not believed
     checked = replace(job("check", voice="carl", language="en"), stages=("check", "tts"))
     routes.learn_from(checked, "check", {"engines": {"tts": "xtts", "lipsync": "musetalk", "face": "musetalk"}})

@@ -19,8 +19,9 @@ from daemon.config import Settings
 from daemon.errors import MachineError
 from daemon.wire import Message, RunRequest
 from stages import lipsync, worker
+from stages.gpu.memory import CONTEXT_BYTES, MB, GpuMemory, read_by_nvml
 from stages.musetalk import gpu_memory, paint
-from stages.musetalk.gpu_memory import MB, GpuMemory, choose_batch, choose_budget
+from stages.musetalk.gpu_memory import choose_batch, choose_budget
 from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import Vae, VaeShape
 
@@ -106,7 +107,7 @@ def test_a_large_gpu_is_given_a_large_batch_without_a_setting(total_mb: int, bat
 def test_the_least_setting_holds_the_network_and_a_frame() -> None:
     settings = Settings.model_validate({"stages": {"lipsync": {"musetalk": {"memory_mb": 3000}}}})
     budget = settings.stages.lipsync.musetalk.memory_mb * 10**6
-    rest = budget - WEIGHTS * 2 - gpu_memory._CONTEXT_BYTES - gpu_memory._AUDIO_ENCODER_BYTES
+    rest = budget - WEIGHTS * 2 - CONTEXT_BYTES - gpu_memory._AUDIO_ENCODER_BYTES
     assert rest > gpu_memory.FRAME_NUMBERS * 2
     with pytest.raises(ValueError, match="at least 3000"):
         Settings.model_validate({"stages": {"lipsync": {"musetalk": {"memory_mb": 2999}}}})
@@ -134,15 +135,15 @@ def test_nvml_is_asked_for_the_gpu_by_its_own_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: Answer(*sizes[handle]))
     # Then it is told apart by its UUID, and one that NVML does not know is nobody's
-    assert gpu_memory.read_by_nvml("GPU-b") == GpuMemory(30, 40)
-    assert gpu_memory.read_by_nvml("GPU-c") is None
+    assert read_by_nvml("GPU-b") == GpuMemory(30, 40)
+    assert read_by_nvml("GPU-c") is None
 
 
 def test_without_a_driver_nvml_says_nothing() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        assert gpu_memory.read_by_nvml("GPU-a") is None
+        assert read_by_nvml("GPU-a") is None
     else:
         pytest.skip("there is a GPU")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.tts.engines.coqui_library import import_torchaudio
+from stages.gpu.torchaudio_import import import_torchaudio
 
 _TEXT_TOKENS, _TIMES = 50_257, 1501
 
