@@ -40,7 +40,8 @@ why, and until when).
 BY = """\
 ## Who did it
 
-`by` of a job is the owner of its manifest file, whatever is in the manifest. A manifest that came back in the outbox belongs to
+`by` of a job is the owner of its manifest file, whatever is in the manifest. Only for files of
+`server.user`, the HTTP door's, it is whom that door names. A manifest that came back in the outbox belongs to
 the service; moved into the inbox, it counts as handed in by whoever handed in the first job of that name. `by` in `held` and in
 the history is the login name of the person who used the command, or the owner of the request file, such as
 `anna (shared folder)` for `hello.hold`. Both are `uid 1234` where the machine knows no name. The `error.message` of a cancelled

@@ -38,6 +38,8 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
                 click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
             for warning in result.get("warnings", ()):
                 click.echo(f"{head}: warning: {warning}")
+            for unchecked in result.get("unchecked", ()):
+                click.echo(f"{head}: not checked: {unchecked}")
             if "expected" in result:
                 click.echo(f"{head}: {describe_times(result['expected'])}.")
 
@@ -75,7 +77,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             files[key] = root / found.name
             with open_inside(root, found.name) as fd:
                 os.fstat(fd)
-        _check_text(item, settings, voices)
+        unchecked = _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
     return {
@@ -83,21 +85,39 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         "manifest": item.model_dump(mode="json"),
         "defaults": list(item.defaults),
         "warnings": [*item.warnings, *warnings],
+        "unchecked": [*unchecked, *_not_looked_at(item)],
         "expected": expected_times(item, files, settings),
     }
 
 
-def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> None:
-    """Return whether the text can be said, and by the voice it is for, where that can be told from here."""
+def _not_looked_at(manifest: Manifest) -> list[str]:
+    """Return what only the job itself finds out."""
+    if manifest.image is None or "face" not in manifest.kind_of_job.stages:
+        return []
+    return ["whether the picture has a face that can be animated; `avatar avatar check FOLDER` looks at pictures."]
+
+
+def _check_text(manifest: Manifest, settings: Settings, voices: bool) -> list[str]:
+    """Check whether the text can be said, and by the voice it is for. Returns what cannot be told from here, as sentences.
+
+    Raises:
+        JobError: it cannot.
+    """
     from stages.tts.checks import check_request, check_text  # need neither a model nor the packages of one
 
-    if manifest.text is not None and manifest.audio is None:
+    if manifest.text is not None and manifest.audio is None and "tts" in manifest.kind_of_job.stages:
         check_text_length(manifest, settings)
         check_text(manifest.text, manifest.language, settings)
-        if voices:
-            # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
-            with contextlib.suppress(MachineError, OSError):
+        # What the machine lacks is `avatar doctor`'s matter; the service's folders may not be ours to read.
+        with contextlib.suppress(MachineError, OSError):
+            try:
                 check_request(manifest, settings)
+            except JobError as exc:
+                if voices:
+                    raise
+                # The service may have other voices than this installation without a configuration.
+                return [f"the service's own voices; of those that are here: {exc.message} {exc.hint}"]
+    return []
 
 
 @click.command()

@@ -62,7 +62,7 @@ def language_unsupported(voices: Sequence[Voice], language: str, message: str, s
     own_sound = "provide the speech as a sound file with `audio`."
     near = nearest_voice(voices, language)
     if near and near.missing:
-        hint = f"{near.id} does, but {near.missing.why}. {who_can_bring(near.missing)} Until then, {own_sound}"
+        hint = f"{near.id} speaks it, but {near.missing.why}. {who_can_bring(near.missing)} Until then, {own_sound}"
     else:
         hint = (
             f"`language` is the language of the text; {all_voices(settings)} lists the languages that can be spoken. If yours "

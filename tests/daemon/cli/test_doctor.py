@@ -162,6 +162,11 @@ def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Pat
     if Path("/etc/avatard/config.yaml").exists():
         pytest.skip("this machine has a configuration")
     assert validate().stdout.splitlines()[0] == "good.yaml: good"
+    # And what cannot be told without the service's own settings is named
+    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\nvoice: nobody-has-this\n")
+    told = validate().stdout
+    assert "good.yaml: not checked: the service's own voices" in told
+    assert "no voice profile named 'nobody-has-this'" in told
     # But one that was named must be there
     assert validate("--config", "gone.yaml").returncode == 78
 
