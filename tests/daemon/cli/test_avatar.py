@@ -54,7 +54,7 @@ def test_a_prompt_without_the_model_fails_at_once_and_a_picture_beside_it_needs_
     assert "18 of its 18 files are missing" in said
     assert "avatar models fetch sdxl" in said
     house.start()
-    house.drop("bo.yaml", {"kind": "avatar", "prompt": "a man", "voice": "xtts/Ada"})
+    house.drop("bo.yaml", {"kind": "avatar", "prompt": "a man"})
     house.drop("eva.yaml", {"kind": "avatar", "image": "p.png"}, p__png=encoded(drawn(400)))
     failed = house.finished("bo")
     assert (failed["state"], failed["error"]["code"], failed["error"]["stage"]) == (
@@ -69,10 +69,10 @@ def test_a_prompt_without_the_model_fails_at_once_and_a_picture_beside_it_needs_
 def test_avatars_are_made_shown_and_removed_without_the_daemon(house: Installation) -> None:
     added = json.loads(
         house.avatar(
-            "avatar", "add", str(PORTRAIT), "--name", "Anna", "--voice", "adam", "--consent", "by letter", "--json"
+            "avatar", "add", str(PORTRAIT), "--name", "Anna", "--voice", "heart", "--consent", "by letter", "--json"
         ).stdout
     )
-    assert (added["source"], added["defaults"], added["consent"]) == ("command", {"voice": "adam"}, "by letter")
+    assert (added["source"], added["defaults"], added["consent"]) == ("command", {"voice": "heart"}, "by letter")
     assert added["id"] in house.avatar("avatar", "list").stdout
     assert json.loads(house.avatar("avatar", "show", "anna", "--json").stdout)["id"] == added["id"]
     assert "already exists" in house.avatar("avatar", "add", str(PORTRAIT), "--name", "ANNA", code=1).stderr

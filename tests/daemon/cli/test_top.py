@@ -97,7 +97,7 @@ def test_top_is_live_until_it_is_ended_and_says_when_no_daemon_runs(house: Insta
 def test_a_long_queue_costs_no_reading_of_its_jobs(house: Installation, tmp_path: Path) -> None:
     # Given jobs that wait, whose records nobody could read / Then they are counted all the same, the oldest first
     house.stop()
-    ready = house.spool / "tts" / "ready"
+    ready = house.spool / "check" / "ready"
     for number in range(50):
         (ready / f"job-20260101T000000Z-{number:08x}").mkdir()
     old = time.time() - 3600
