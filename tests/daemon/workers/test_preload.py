@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 from daemon.config import Settings
-from daemon.jobs.stages import STAGES
+from daemon.jobs.stages import BY_NAME, STAGES
 from stages.preload import MODULES
 from tests.conftest import Installation, wait_for
 
@@ -22,7 +22,7 @@ def test_the_first_job_finds_its_worker_loaded(installation: Callable[..., Insta
     one = installation(lanes={"preload": True, "idle_s": 0.01})
     one.start()
     wait_for("all stages to be loaded", lambda: len(one.events("preloaded")) == len(STAGES))
-    lanes = {stage: "voice" if stage in ("tts", "lipsync") else "cpu" for stage in STAGES}
+    lanes = {stage: BY_NAME[stage].lanes[0] for stage in STAGES}
     assert {(event["lane"], event["stage"]) for event in one.events("preloaded")} == {
         (lane, stage) for stage, lane in lanes.items()
     }
