@@ -63,6 +63,11 @@ class SpoolCheck:
 
     def problems(self) -> Iterator[Problem]:
         """Yield everything that is not as docs/spool.md says, in the order it should be repaired."""
+        yield from self.problems_of_folders()
+        yield from self.problems_of_index()
+
+    def problems_of_folders(self) -> Iterator[Problem]:
+        """Yield what is wrong in the folders, which are the truth."""
         yield from self._missing_folders()
         yield from self._strangers()
         # The furthest first: of two copies of a job that one is right.
@@ -70,10 +75,12 @@ class SpoolCheck:
             yield from self._jobs(folder)
         yield from self._claims()
         yield from self._leftovers()
-        yield from self._index()
 
-    def _index(self) -> Iterator[Problem]:
-        """The index of jobs: a daemon at work mends it by itself, and without one it is made with the next."""
+    def problems_of_index(self) -> Iterator[Problem]:
+        """Yield what is wrong with the index of jobs, compared with the folders as they are now: look after they are repaired.
+
+        A daemon at work mends it by itself, and without one it is made with the next.
+        """
         folder = self._paths.history
         path = folder / database.FILE
         if self._live or not os.path.exists(path):

@@ -30,7 +30,9 @@ def check(shell: Shell, dry_run: bool, as_json: bool) -> None:
         lock = SpoolLock(shell.spool.lock)
         lock.acquire()
         try:
-            found = [(problem, _repair(problem)) for problem in list(SpoolCheck(shell.settings).problems())]
+            checker = SpoolCheck(shell.settings)
+            found = [(problem, _repair(problem)) for problem in list(checker.problems_of_folders())]
+            found += [(problem, _repair(problem)) for problem in checker.problems_of_index()]
         finally:
             lock.release()
 

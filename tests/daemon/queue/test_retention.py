@@ -152,7 +152,11 @@ def test_spool_check_finds_and_repairs(installation: Callable[..., Installation]
         one.drop(f"{name}.yaml", SPEECH)
     jobs = {name: one.reaches(name, "queued")["job"] for name in ("a", "b")}
     one.stop()
-    ready = one.spool / "check" / "ready"
+    ready = one.spool / "tts" / "ready"
+    for job in jobs.values():  # as if they had been checked
+        record = json.loads((one.spool / "check" / "ready" / job / "job.json").read_bytes())
+        (one.spool / "check" / "ready" / job / "job.json").write_text(json.dumps({**record, "stage": "tts"}))
+        (one.spool / "check" / "ready" / job).rename(ready / job)
     (ready / jobs["a"] / "job.json").write_text('{"schema": 1, "id"')
     copy = one.spool / "face" / "ready" / jobs["b"]
     copy.mkdir()
