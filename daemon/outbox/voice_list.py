@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -77,7 +78,9 @@ class VoiceList:
         if self._data and (self._written is None or self._written != await asyncio.to_thread(self._published_files)):
             page = self._page.encode() if self._settings.intake.voices_page else None
             self._outbox.write_voices(self._data, page)
-            self._written = self._published_files()
+            written = self._published_files()
+            # What somebody put there in the same moment is no file of ours, so that it is replaced at the next look.
+            self._written = written if await asyncio.to_thread(self._holds_the_list) else None
 
     def _inputs(self) -> Any:
         """Return everything on which the list depends and that can change while the daemon runs."""
@@ -92,6 +95,15 @@ class VoiceList:
     def _published_files(self) -> list[Any]:
         """Return the identities of the published files, which users can remove or change; None for a missing one."""
         return [_identity(path) for path in (self._outbox.voices, self._outbox.voices_page)]
+
+    def _holds_the_list(self) -> bool:
+        """Return whether the published file for programs is the list as it was written last."""
+        try:
+            info = os.lstat(self._outbox.voices)
+            ours = stat.S_ISREG(info.st_mode) and info.st_size == len(self._data)
+            return ours and self._outbox.voices.read_bytes() == self._data
+        except OSError:
+            return False
 
     async def _query_voices(self) -> tuple[list[Any], str]:
         """Return the list, and the same for people, made by a separate process.
