@@ -60,7 +60,7 @@ def test_a_prompt_without_the_model_fails_at_once_and_a_picture_beside_it_needs_
     assert (failed["state"], failed["error"]["code"], failed["error"]["stage"]) == (
         "failed",
         "model-missing",
-        "generate",
+        "check",
     )
     made = house.finished("eva")
     assert (made["state"], "generate" in made["stages"]) == ("done", False)
