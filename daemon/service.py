@@ -120,6 +120,7 @@ class Service:
         self.history = HistoryKeeper(settings.paths.history, self.spool, self.outbox)
         for subscriber in (
             estimator,
+            self.history,  # before the status: who has read it finds the same in the index
             self.status,
             self.returner,
             self.metrics,
@@ -127,7 +128,6 @@ class Service:
             self.state,
             self.systemd,
             self.canary,
-            self.history,
         ):
             self.events.add(subscriber)
         self._stop = asyncio.Event()

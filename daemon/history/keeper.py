@@ -25,6 +25,7 @@ from daemon.history.database import (
 )
 from daemon.history.entry import Entry
 from daemon.history.folders import JobFolders
+from daemon.history.freshness import FreshnessFile
 from daemon.history.renewal import Renewal
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
@@ -66,6 +67,7 @@ class HistoryKeeper(Subscriber):
         self._disk = DiskThread("history")
         self._wake = Wakeup()
         self._lock = threading.Lock()
+        self._freshness = FreshnessFile()
         #: What is not written yet, by job; None for one to be looked for on the disk.
         self._pending: dict[str, Entry | None] = {}
         self._removed: set[str] = set()  # names of results
@@ -95,6 +97,9 @@ class HistoryKeeper(Subscriber):
     def stage_started(self, job: Job, stage: Stage, wait_s: float) -> None:
         self._note(job)
 
+    def before_finish(self, job: Job) -> None:
+        self._note(job)  # before its status says so
+
     def job_finished(self, job: Job) -> None:
         self._note(job)
 
@@ -113,10 +118,12 @@ class HistoryKeeper(Subscriber):
             if len(self._pending) >= MOST_PENDING and job not in self._pending:
                 self._forget()
             self._pending[job] = entry
+            self._freshness.note()
         self._wake.notify()
 
     def _forget(self) -> None:
         self._pending, self._removed, self._lost = {}, set(), True
+        self._freshness.written(self._freshness.noted)  # by the comparison, for which nobody waits
 
     # -- in the event loop ---------------------------------------------------------------------------------------
 
@@ -146,10 +153,14 @@ class HistoryKeeper(Subscriber):
     def _prepare(self) -> None:
         make_folder(self._folder)
         give_to_readers(self._folder, self._outbox.root)
+        with self._lock, contextlib.suppress(OSError):
+            self._freshness.open(self._folder)
 
     def _end(self) -> None:
         self._write()
         close_cleanly(self._folder)
+        with self._lock:
+            self._freshness.close()
 
     def _attempt(self, call: Callable[[], None]) -> None:
         """Do something with the index; what fails is told once, and the next comparison mends it."""
@@ -184,6 +195,7 @@ class HistoryKeeper(Subscriber):
         with self._lock:
             pending, self._pending = self._pending, {}
             removed, self._removed = self._removed, set()
+            noted = self._freshness.noted
         if not pending and not removed:
             return
         connection = open_to_write(self._folder)
@@ -195,6 +207,7 @@ class HistoryKeeper(Subscriber):
             store.apply(connection, [(job, entry or self._look(connection, job)) for job, entry in pending.items()])
         finally:
             connection.close()
+        self._freshness.written(noted)
 
     def _look(self, connection: sqlite3.Connection, job: str) -> Entry | None:
         row = connection.execute("SELECT name FROM jobs WHERE job = ?", (job,)).fetchone()

@@ -7,12 +7,14 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from daemon.history.database import COLUMNS, reading
 from daemon.history.folding import fold, words_of
+from daemon.history.freshness import wait_for_noted_changes
 from daemon.history.places import LAST, start_of
 from daemon.jobs.iso_time import iso
 
@@ -169,6 +171,10 @@ class History:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        wait_for_noted_changes(self._folder)
+        return reading(self._folder)
+
     def find(self, query: Query | None = None, *, limit: int = 100, after: int | None = None) -> list[Row]:
         """Return jobs, the newest first.
 
@@ -179,7 +185,7 @@ class History:
         Raises:
             HistoryError: the index cannot be used: read the folders.
         """
-        with reading(self._folder) as connection:
+        with self._reading() as connection:
             return list(itertools.islice(_found(connection, query or Query(), max(0, limit), after), max(0, limit)))
 
     def get(self, job: str) -> Row | None:
@@ -188,7 +194,7 @@ class History:
         Raises:
             HistoryError: as `find`.
         """
-        with reading(self._folder) as connection:
+        with self._reading() as connection:
             row = connection.execute(
                 f"SELECT {COLUMNS} FROM jobs WHERE job = ?1 OR name = ?1 ORDER BY place DESC LIMIT 1", (job,)
             ).fetchone()
@@ -217,7 +223,7 @@ class History:
                 ).fetchall()
             )
 
-        with reading(self._folder) as connection:
+        with self._reading() as connection:
             counts = [(s, k, b, n) for s, k, b, n in connection.execute(
                 f"SELECT state, kind, by, count(*) FROM jobs {where} GROUP BY state, kind, by", given
             )]  # fmt: skip

@@ -263,6 +263,26 @@ async def until(what: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+def test_who_has_read_a_status_finds_the_same_in_the_index(folders: Folders) -> None:
+    async def live() -> None:
+        keeper = HistoryKeeper(folders.history, folders.spool, folders.outbox)
+        task = asyncio.create_task(keeper.loop())
+        await until(lambda: agrees(folders.history, folders.truth))
+        for number in range(5):
+            # Given a job that runs / When its status is about to say that it is done, and somebody asks at that moment
+            job = folders.keep(make_job(number))
+            keeper.job_changed(make_job(number, state="running"))
+            keeper.before_finish(job)
+            row = await asyncio.to_thread(History(folders.history).get, job.id)
+            # Then the index says it as well
+            assert row is not None
+            assert row.state == "done"
+        task.cancel()
+        await keeper.close()
+
+    asyncio.run(live())
+
+
 def test_a_folder_that_takes_nothing_stops_no_event_and_is_made_good_later(folders: Folders) -> None:
     # Given something else where the index should be
     folders.history.write_text("in the way")
