@@ -1,0 +1,199 @@
+"""What `kind: encode` makes of sources of every form, and with which code it refuses what it cannot convert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stages.transcode
+from daemon.errors import JobError
+from daemon.jobs.companions import copy_name
+from stages.context import Context
+from tests.support.stages.sound_jobs import ffmpeg, job, look
+
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=192x108:r=25:d=1")
+TONE = ("-f", "lavfi", "-i", "sine=f=330:r=48000:d=1")
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+def encode_job(folder: Path, *options: str, ending: str = "mp4", **manifest: Any) -> Context:
+    """Return a job with a source video that ffmpeg makes by these options."""
+    settings = manifest.pop("settings", None)
+    ctx = job(folder, settings, image=None, kind="encode", video=f"clip.{ending}", **manifest)
+    ffmpeg(*(options or (*PICTURE, *TONE, *H264)), str(folder / f"made.{ending}"))
+    (folder / f"made.{ending}").rename(ctx.path(copy_name("video")))
+    return ctx
+
+
+def damaged(folder: Path, damage: Callable[[bytes], bytes], **manifest: Any) -> Context:
+    """Return a job whose source was changed after it was made."""
+    ctx = encode_job(folder, **manifest)
+    source = ctx.path(copy_name("video"))
+    source.write_bytes(damage(source.read_bytes()))
+    return ctx
+
+
+def result(ctx: Context) -> Path:
+    """Return the video that a job made."""
+    (found,) = (path for path in ctx.job_dir.iterdir() if path.name.startswith("video."))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "told"),
+    [
+        ("mp4", "h264", "h264"),
+        ("mp4", "hevc", "hevc"),
+        ("webm", None, "vp9"),
+        ("mov", None, "prores"),
+    ],
+)
+def test_each_format_can_be_made_of_another_one(tmp_path: Path, form: str, codec: str | None, told: str) -> None:
+    # Given a video of another family
+    source = ("webm", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-c:a", "libopus")
+    other = source if form != "webm" else ("mov", *H264)
+    ctx = encode_job(tmp_path, *PICTURE, *TONE, *other[1:], ending=other[0], format=form, codec=codec, size="160x128")
+    # When it is converted / Then the result has the codec, the size, every frame, and its sound
+    facts = stages.transcode.run(ctx)
+    seen = look(result(ctx))
+    assert re.search(rf"Video: {told}\b", seen)
+    assert "160x128" in seen
+    assert (facts["frames"], facts["sound"] != "none") == (25, True)
+    assert facts["duration_s"] == pytest.approx(1.0, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("size", "manifest", "expected"),
+    [
+        ("191x107", {}, (190, 106)),  # colour is stored for pairs of pixels
+        ("192x108", {"crop": "101x51+3+5"}, (100, 50)),
+        ("192x108", {"aspect": "9:16", "fit": "pad"}, (192, 342)),
+        ("192x108", {"aspect": "1:1", "fit": "crop"}, (108, 108)),
+        ("192x108", {"size": "320x240", "fit": "blur"}, (320, 240)),
+        ("640x360", {"quality": "draft"}, (320, 180)),
+    ],
+)
+def test_a_picture_gets_the_size_that_was_asked_for(
+    tmp_path: Path, size: str, manifest: dict[str, Any], expected: tuple[int, int]
+) -> None:
+    # Given a source of any size, also an odd one
+    source = ("-f", "lavfi", "-i", f"testsrc2=s={size}:r=10:d=0.5")
+    ctx = encode_job(tmp_path, *source, "-c:v", "ffv1", "-pix_fmt", "yuv444p", ending="mkv", **manifest)
+    facts = stages.transcode.run(ctx)
+    assert (facts["width"], facts["height"]) == expected
+    assert f"{expected[0]}x{expected[1]}" in look(result(ctx))
+
+
+def test_only_what_changes_is_encoded(tmp_path: Path) -> None:
+    # Given a video whose sound alone is replaced by one of the same length
+    ctx = encode_job(tmp_path, audio="new.wav")
+    ffmpeg(*TONE, str(tmp_path / "new.wav"))
+    (tmp_path / "new.wav").rename(ctx.path(copy_name("audio")))
+    source = ctx.path(copy_name("video"))
+    before = packets(source)
+    facts = stages.transcode.run(ctx)
+    # Then the picture's packets are the source's
+    assert (facts["encoder"], facts["sound"]) == ("copy", "aac")
+    assert packets(result(ctx)) == before
+
+
+def packets(path: Path) -> str:
+    """Return a digest of the picture's packets."""
+    digest = path.with_name("digest")
+    ffmpeg("-i", str(path), "-map", "0:v:0", "-c", "copy", "-f", "hash", str(digest))
+    return digest.read_text()
+
+
+@pytest.mark.parametrize(("mode", "seconds"), [("longest", 2.0), ("cut", 1.0), ("loop", 2.0)])
+def test_a_longer_sound_goes_to_its_end_or_is_cut(tmp_path: Path, mode: str, seconds: float) -> None:
+    ctx = encode_job(tmp_path, audio="new.wav", sync_mode=mode)
+    ffmpeg("-f", "lavfi", "-i", "sine=f=220:r=48000:d=2", str(tmp_path / "new.wav"))
+    (tmp_path / "new.wav").rename(ctx.path(copy_name("audio")))
+    facts = stages.transcode.run(ctx)
+    assert facts["duration_s"] == pytest.approx(seconds, abs=0.04)
+    assert facts["frames"] == pytest.approx(25 * seconds, abs=1)
+
+
+def test_captions_are_burned_in_or_written_beside(tmp_path: Path) -> None:
+    for captions, written in (("burn", []), ("vtt", ["captions.vtt"])):
+        ctx = encode_job(tmp_path / captions, subtitles="words.srt", captions=captions)
+        srt = (
+            "1\n00:00:00,100 --> 00:00:00,900\n<i>Hello</i> & welcome\n\n2\n00:00:05,000 --> 00:00:06,000\nNever seen\n"
+        )
+        ctx.path(copy_name("subtitles")).write_text(srt)
+        facts = stages.transcode.run(ctx)
+        assert [path.name for path in sorted(ctx.job_dir.glob("captions.*"))] == written
+        assert (facts["encoder"] == "copy") is (captions == "vtt")
+        assert ctx.warnings == ["1 of 2 captions begin after the end of the video and are not seen."]
+    assert "Hello &amp; welcome" in ctx.path("captions.vtt").read_text()
+
+
+def test_a_video_without_sound_stays_without_and_one_that_is_turned_is_upright(tmp_path: Path) -> None:
+    # Given a phone's video that says it is to be turned
+    ctx = encode_job(tmp_path, *PICTURE, *H264, fps=30)
+    source = ctx.path(copy_name("video"))
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", "90", "-i", str(source), "-c", "copy", str(turned))
+    turned.rename(source)
+    facts = stages.transcode.run(ctx)
+    assert (facts["width"], facts["height"], facts["sound"]) == (108, 192, "none")
+    assert "rotation" not in look(result(ctx))
+
+
+PLAYLIST = "ffconcat version 1.0\nfile '/etc/hostname'\n"
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "make"),
+    [
+        ("video-empty", lambda folder: damaged(folder, lambda data: b"")),
+        ("video-unreadable", lambda folder: damaged(folder, lambda data: b"a shopping list\n" * 40)),
+        ("video-unreadable", lambda folder: damaged(folder, lambda data: PLAYLIST.encode())),
+        ("video-unreadable", lambda folder: damaged(folder, lambda data: HLS.encode())),
+        ("video-truncated", lambda folder: damaged(folder, lambda data: data[: len(data) * 2 // 3])),
+        ("video-no-picture", lambda folder: encode_job(folder, *TONE, "-c:a", "aac")),
+        ("video-too-long", lambda folder: encode_job(folder, settings={"stages": {"transcode": {"max_video_s": 0.5}}})),
+        (
+            "video-too-large",
+            lambda folder: encode_job(folder, settings={"stages": {"transcode": {"max_pixels": 20_000}}}),
+        ),
+        ("crop-outside", lambda folder: encode_job(folder, crop="150x100+100+0")),
+        ("crop-outside", lambda folder: encode_job(folder, crop="8x100+0+0")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_cannot_be_converted_is_refused_with_its_code_and_nothing_is_left(
+    tmp_path: Path, code: str, make: Callable[[Path], Context]
+) -> None:
+    ctx = make(tmp_path)
+    with pytest.raises(JobError) as caught:
+        stages.transcode.run(ctx)
+    assert caught.value.code == code
+    assert caught.value.message.endswith(".")
+    assert caught.value.hint
+    assert not [path for path in ctx.job_dir.iterdir() if path.name.startswith((".", "video.", "captions."))]
+
+
+@pytest.mark.parametrize(
+    ("key", "data", "code"),
+    [
+        ("audio", b"", "audio-empty"),
+        ("audio", b"no sound\n" * 100, "audio-unreadable"),
+        ("subtitles", b"no captions\n", "subtitles-unreadable"),
+        ("subtitles", "1\n00:00:01,000 --> 00:00:02,000\nZoë\n".encode("latin-1"), "subtitles-unreadable"),
+        ("subtitles", b"1\n00:00:03,000 --> 00:00:02,000\nBackwards\n", "subtitles-unreadable"),
+    ],
+)
+def test_a_file_beside_the_video_that_cannot_be_used_is_named(tmp_path: Path, key: str, data: bytes, code: str) -> None:
+    more = {"captions": "srt"} if key == "subtitles" else {}
+    ctx = encode_job(tmp_path, **{key: f"beside.{'wav' if key == 'audio' else 'srt'}"}, **more)
+    ctx.path(copy_name(key)).write_bytes(data)
+    with pytest.raises(JobError) as caught:
+        stages.transcode.run(ctx)
+    assert caught.value.code == code
+    assert f"`{key}`" in caught.value.message
