@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from daemon.jobs.kinds import KINDS
 from stages.media.ffmpeg import ffmpeg_path
@@ -82,3 +83,23 @@ def test_a_video_that_nothing_changes_is_copied_and_a_text_is_none(house: Instal
     facts = house.finished("same")["stages"]["transcode"]
     assert (facts["encoder"], facts["sound"], facts["frames"]) == ("copy", "copied", 25)
     assert house.finished("text")["error"]["code"] == "video-unreadable"
+
+
+def test_a_recording_moves_a_portrait_and_a_picture_without_a_face_gets_its_verdict(house: Installation) -> None:
+    # Given a recording of speech, and a picture of a wall
+    house.drop("said.yaml", {"kind": "speech", "text": "Hello again."})
+    recording = house.outbox / house.finished("said")["outputs"][-1]["file"]
+    wall = house.root / "wall.png"
+    Image.new("RGB", (320, 320), (90, 120, 150)).save(wall)
+    # When the one moves a portrait, and the other is judged
+    house.drop("lipsync.yaml", EXAMPLES["lipsync"], recording__wav=recording, portrait__png=PORTRAIT)
+    house.drop("judged.yaml", {"kind": "detect", "image": "wall.png"}, wall__png=wall)
+    # Then the video is as long as the recording, and the verdict is a result
+    status = house.finished("lipsync")
+    assert status["state"] == "done", status
+    spoken_s = status["stages"]["tts"]["audio_s"]
+    assert status["stages"]["encode"]["duration_s"] == pytest.approx(spoken_s, abs=0.05)
+    assert status["outputs"][-1]["file"] == "lipsync.mp4"
+    judged = house.finished("judged")
+    assert judged["state"] == "done", judged
+    assert json.loads((house.outbox / "judged.face.json").read_bytes())["verdict"]["code"] == "no-face"
