@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from daemon.errors import AvatarError, ConfigError
+from daemon.system.config_file import PLACES, config_path, has_config
 from daemon.system.permissions import NOT_ALLOWED, access_error
 
 if TYPE_CHECKING:  # imported where they are needed, as `avatar --help` needs none of them
     from daemon.config import Settings
     from daemon.queue.spool import Spool
 
-#: Where the configuration is looked for, in this order, when it is not named.
-PLACES = ("config.yaml", "/etc/avatard/config.yaml")
 #: Exit codes beside 0 to 2, mostly those of sysexits.h (docs/cli.md).
 EXIT_CODES = {
     "job-unknown": 3,
@@ -62,12 +61,7 @@ class Shell:
         Raises:
             ConfigError: `config-missing`.
         """
-        if self._config:
-            return Path(self._config)
-        for place in PLACES:
-            if Path(place).exists():
-                return Path(place)
-        raise ConfigError("config-missing", f"There is no {' nor '.join(PLACES)}.", "Name one with --config.")
+        return config_path(self._config)
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -83,7 +77,7 @@ class Shell:
     @property
     def configured(self) -> bool:
         """Whether a configuration is there, or was named."""
-        return bool(self._config) or any(Path(place).exists() for place in PLACES)
+        return has_config(self._config)
 
     @property
     def settings_or_defaults(self) -> Settings:

@@ -17,7 +17,7 @@ import yaml
 
 from daemon.config.settings import Paths
 from daemon.doors.keys import KeyFile, opened_key, request_digest
-from daemon.doors.shared_files import file_digest, readable_by_the_group, share, temporary_name, usual_name
+from daemon.doors.shared_files import file_digest, replace_readable, share, temporary_name, usual_name, write_readable
 from daemon.errors import AvatarError, JobError
 from daemon.intake.inbox_names import ignored, is_defaults
 from daemon.jobs.defaults import FolderDefaults
@@ -178,8 +178,7 @@ class _Submission:
         target = inbox / f"{stem}.yaml"
         temporary = temporary_name(inbox)
         try:
-            with readable_by_the_group():
-                fs.OPS.write(temporary, self._data(names))
+            write_readable(temporary, self._data(names))
             published = fs.publish(temporary, target)
         finally:
             fs.remove(temporary)
@@ -212,9 +211,8 @@ class _Submission:
         return HandInRecord(self.job, f"{stem}.yaml", digest_of(self._data(names)), self.by, self.key, sizes)
 
     def _write_record(self, stem: str, names: Mapping[str, str]) -> None:
-        record, temporary = self._record(stem, names), temporary_name(self.paths.inbox)
-        with readable_by_the_group():
-            fs.replace_bytes(self.paths.inbox / record.name, record.to_bytes(), temporary=temporary)
+        record = self._record(stem, names)
+        replace_readable(self.paths.inbox / record.name, record.to_bytes())
 
 
 def check(manifest: dict[str, Any], defaults: Sequence[FolderDefaults] = ()) -> Manifest:

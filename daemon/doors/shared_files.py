@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from daemon.errors import JobError
 from daemon.system import fs
 from daemon.system.permissions import current_user, owner_name
 from daemon.system.safe_open import open_inside
+
+#: Mode of what a door brings into the inbox.
+_MODE = 0o640
 
 
 def share(path: Path, inbox: Path) -> tuple[str, str]:
@@ -68,8 +71,9 @@ def _copy(path: Path, target: Path) -> bool:
         return False
     temporary = temporary_name(target.parent)
     try:
-        with path.open("rb") as file, readable_by_the_group():
+        with path.open("rb") as file:
             fs.OPS.copy(file.fileno(), temporary, os.fstat(file.fileno()).st_size)
+        _let_the_group_read(temporary)
         return fs.publish(temporary, target)
     finally:
         fs.remove(temporary)
@@ -87,11 +91,28 @@ def _unusable(target: Path, digest: str) -> str:
         return "is not a file that the service could take"
 
 
-@contextlib.contextmanager
-def readable_by_the_group() -> Iterator[None]:
-    """Whatever the user's umask, the service, as a member of the group, can read what is made here, and nobody can change it."""
-    before = os.umask(0o027)
+def write_readable(temporary: Path, data: bytes) -> None:
+    """Write a new file that the service can read, whatever the user's umask; it is flushed."""
+    fs.OPS.write(temporary, data)
+    _let_the_group_read(temporary)
+
+
+def replace_readable(path: Path, data: bytes) -> None:
+    """Replace a file's content atomically and durably by one that the service can read, whatever the user's umask."""
+    temporary = temporary_name(path.parent)
     try:
-        yield
+        write_readable(temporary, data)
+        fs.rename(temporary, path)
     finally:
-        os.umask(before)
+        fs.remove(temporary)
+    fs.OPS.sync_dir(path.parent)
+
+
+def _let_the_group_read(path: Path) -> None:
+    """Let the service, as a member of the group, read a new file, and nobody but its owner change it.
+
+    The umask is the process's, not the thread's: a program that hands in jobs from several threads would change it for all.
+    """
+    if stat.S_IMODE(os.stat(path).st_mode) != _MODE:
+        os.chmod(path, _MODE)
+        fs.OPS.sync_file(path)

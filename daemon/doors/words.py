@@ -1,4 +1,4 @@
-"""Turns what is typed on a command line into a manifest: KEY=VALUE pairs, a text, a name."""
+"""Turns what is typed on a command line into a manifest: KEY=VALUE pairs and a text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import sys
 from typing import Any
 
 import click
-
-from daemon.intake.inbox_names import ignored, is_defaults
-from daemon.outbox.names import clean_stem
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -50,17 +47,3 @@ def words_of(text: str) -> str:
         raise click.BadParameter(
             f"standard input is not UTF-8 text (byte {exc.start + 1}); `iconv -t UTF-8` makes it so", param_hint="TEXT"
         ) from exc
-
-
-def plain_name(name: str) -> str:
-    """Return the name of a result, if it can be one as it stands.
-
-    Raises:
-        click.BadParameter: naming one that can.
-    """
-    clean = clean_stem(name)
-    if clean != name or ignored(f"{name}.yaml") or is_defaults(f"{name}.yaml"):
-        raise click.BadParameter(
-            f"{name!r} cannot name a file everywhere; {clean.lstrip('~$_')!r} can", param_hint="--name"
-        )
-    return name

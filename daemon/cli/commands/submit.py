@@ -12,10 +12,10 @@ import click
 
 from daemon.cli.common import Shell, json_option, show
 from daemon.cli.progress_view import progress_view
-from daemon.doors.hand_in import check, hand_in
+from daemon.doors.hand_in import check, check_name, hand_in
 from daemon.doors.shared_files import usual_name
-from daemon.doors.words import plain_name, settings_of, words_of
-from daemon.errors import AvatarError
+from daemon.doors.words import settings_of, words_of
+from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.defaults import FolderDefaults, merge_values
 from daemon.jobs.kinds import KINDS
@@ -87,7 +87,7 @@ def submit(
         files,
         key=key or "",
         paths=shell.settings.paths,
-        name=None if name is None else plain_name(name),
+        name=None if name is None else _checked_name(name),
         defaults=defaults,
     )
     for said in handed_in.notes:
@@ -114,6 +114,18 @@ _OPTIONS = {
     ("image", "prompt"): "Say whose face it is: --image FILE, or describe a person: --set prompt=WORDS.",
     ("image", "avatar"): "Say whose face it is: --image FILE, or --set avatar=NAME.",
 }
+
+
+def _checked_name(name: str) -> str:
+    """Return the name of a result.
+
+    Raises:
+        click.BadParameter: it cannot be one as it stands; names one that can.
+    """
+    try:
+        return check_name(name)
+    except JobError as exc:
+        raise click.BadParameter(f"{exc.message} {exc.hint}", param_hint="--name") from exc
 
 
 def _complete(

@@ -6,12 +6,13 @@ from dataclasses import asdict
 
 import click
 
-from daemon.cli.common import PLACES, Shell, json_option, show
+from daemon.cli.common import Shell, json_option, show
 from daemon.cli.doctor.checks import collect_findings
 from daemon.cli.doctor.finding import Finding
 from daemon.config.settings import Log
 from daemon.errors import AvatarError
 from daemon.system import installation
+from daemon.system.config_file import PLACES
 from daemon.telemetry import logs
 
 

@@ -18,7 +18,7 @@ from daemon.doors.client.job import Job
 from daemon.doors.client.status import JobStatus
 from daemon.doors.hand_in import check_name, hand_in
 from daemon.doors.requests import ask
-from daemon.errors import AvatarError, ConfigError, JobError
+from daemon.errors import AvatarError, JobError
 from daemon.intake.folder_defaults import read_defaults
 from daemon.jobs.hand_in_record import record_name
 from daemon.jobs.manifest import COMPANIONS
@@ -27,10 +27,9 @@ from daemon.outbox.checked_status import checked
 from daemon.outbox.outbox import Outbox
 from daemon.queue.lock import lock_holder
 from daemon.queue.spool import Spool
+from daemon.system.config_file import config_path
 from daemon.system.permissions import access_error
 
-#: Where the configuration is looked for when it is not named.
-PLACES = ("config.yaml", "/etc/avatard/config.yaml")
 HANDED_IN = "It is taken in when the daemon has seen it."
 
 
@@ -224,12 +223,7 @@ def load_settings(config: Path | str | None) -> Settings:
     Raises:
         ConfigError: `config-missing`, `config-unreadable`, `config-invalid`.
     """
-    named = config or os.environ.get("AVATAR_CONFIG")
-    places = [named] if named else PLACES
-    found = next((Path(place) for place in places if named or Path(place).exists()), None)
-    if found is None:
-        raise ConfigError("config-missing", f"There is no {' nor '.join(PLACES)}.", "Name one.")
-    return Settings.load(found)
+    return Settings.load(config_path(config or os.environ.get("AVATAR_CONFIG")))
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

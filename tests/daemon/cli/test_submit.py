@@ -21,11 +21,11 @@ IMAGE = ("--image", str(PORTRAIT))
 @pytest.mark.parametrize(
     ("args", "said", "code"),
     [
-        (["Hello.", *IMAGE, "--name", "a/b"], "'a_b' can", 2),
-        (["Hello.", *IMAGE, "--name", ".x"], "'x' can", 2),
-        (["Hello.", *IMAGE, "--name", "n" * 255], f"'{'n' * 180}' can", 2),
-        (["Hello.", *IMAGE, "--name", "~$x"], "'x' can", 2),
-        (["Hello.", *IMAGE, "--name", ""], "'job' can", 2),
+        (["Hello.", *IMAGE, "--name", "a/b"], "Use 'a_b'", 2),
+        (["Hello.", *IMAGE, "--name", ".x"], "Use 'x'", 2),
+        (["Hello.", *IMAGE, "--name", "n" * 255], f"Use '{'n' * 180}'", 2),
+        (["Hello.", *IMAGE, "--name", "~$x"], "Use 'x'", 2),
+        (["Hello.", *IMAGE, "--name", ""], "Use 'job'", 2),
         (["Hello.", *IMAGE, "--set", "output="], "'output=' has no value", 2),
         (["Hello.", *IMAGE, "--set", "=x"], "is not KEY=VALUE", 2),
         (["Hello.", *IMAGE, "--set", "motion=0", "--set", "motion.head=1"], "motion has a value already", 2),
