@@ -42,7 +42,7 @@ def load_known_avatar(ctx: Context, options: PictureOptions) -> Measured | None:
         return None
     _content(ctx, record, PICTURE)
     quality = QUALITIES[options.draft]
-    if record["framing"] != framing_of(options) or quality + FACE not in record["files"]:
+    if not _is_measured(record, options, quality + FACE):
         return None
     known = json.loads(_content(ctx, record, quality + FACE))
     portrait = _content(ctx, record, quality + PORTRAIT)
@@ -56,7 +56,8 @@ def avatar_facts(ctx: Context) -> dict[str, str]:
 
 
 def seed_rig(ctx: Context, options: PictureOptions, path: Path) -> None:
-    """Put the profile's rig into the cache, where it is not there and this version of the program can use it.
+    """Put the profile's rig into the cache, where it is not there, is of the framing that the job wants, and this version of the
+    program can use it.
 
     Args:
         options: with which the profile's portrait was loaded.
@@ -66,12 +67,17 @@ def seed_rig(ctx: Context, options: PictureOptions, path: Path) -> None:
         JobError: `avatar-damaged`.
     """
     record, quality = _record(ctx), QUALITIES[options.draft]
-    if record is None or path.exists() or quality + RIG not in record["files"]:
+    if record is None or path.exists() or not _is_measured(record, options, quality + RIG):
         return
     if json.loads(ctx.path(JOB_COPIES[quality + FACE]).read_bytes())["rig_version"] == RIG_VERSION:
         _content(ctx, record, quality + RIG)
         with cache_file(path) as temporary:
             shutil.copyfile(ctx.path(JOB_COPIES[quality + RIG]), temporary)
+
+
+def _is_measured(record: dict[str, Any], options: PictureOptions, name: str) -> bool:
+    """Return whether the profile has a file that was measured in the framing that the job wants."""
+    return bool(record["framing"] == framing_of(options)) and name in record["files"]
 
 
 def _record(ctx: Context) -> dict[str, Any] | None:

@@ -208,7 +208,8 @@ def load_rig(
     inner: Inner | None = None,
     known: Matte | None = None,
 ) -> Rig:
-    """Load the portrait's rig from the cache, or build it and save it there. A damaged cache file is replaced.
+    """Load the portrait's rig from the cache, or build it and save it there. A cache file that is damaged, or holds the rig of
+    another portrait, is replaced.
 
     Args:
         cache: the cache folder.
@@ -223,7 +224,8 @@ def load_rig(
     path = rig_path(cache, portrait, landmarks, inner)
     try:
         with np.load(path, allow_pickle=False) as data:
-            return _unpack(data)
+            if str(data["of"]) == path.stem:
+                return _unpack(data)
     except FileNotFoundError:
         pass
     except OSError:
@@ -233,7 +235,7 @@ def load_rig(
     ):  # a damaged archive makes zipfile and numpy raise nearly anything, NotImplementedError and TokenError too
         path.unlink(missing_ok=True)
     rig = build_rig(portrait, landmarks, inner, known)
-    packed = _pack(rig)
+    packed = {"of": np.array(path.stem), **_pack(rig)}
     if not all(np.isfinite(packed[name]).all() for name in _FIELDS):  # the cache would serve it to every later job
         raise ResultError("picture-invalid", "The portrait's rig contains values that are not finite.", TRIED_AGAIN)
     with cache_file(path) as temporary, temporary.open("wb") as file:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -85,8 +86,13 @@ def test_a_job_with_a_profile_measures_nothing(
 def test_another_framing_is_measured_from_the_profiles_picture(
     made: tuple[AvatarProfile, Context], tmp_path: Path
 ) -> None:
-    facts = stages.face.run(using(tmp_path / "job", made, size="320x320", face="1", quality="draft"))
+    ctx = using(tmp_path / "job", made, size="320x320", face="1", quality="draft")
+    facts = stages.face.run(ctx)
     assert (facts["width"], facts["height"], facts["avatar"]) == (160, 160, "Anna")
+    # And so is its rig, which has the size of this portrait, not of the profile's
+    (rig,) = (ctx.settings.paths.cache / "rigs").iterdir()
+    with np.load(rig) as kept:
+        assert kept["matte.alpha"].shape == (160, 160)
 
 
 @pytest.mark.parametrize("name", ["picture", "portrait.png", "rig.npz"])

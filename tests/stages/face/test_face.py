@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -318,7 +319,15 @@ def unknown_compression(data: bytes) -> bytes:
     return data[:at] + b"\x63" + data[at + 1 :]
 
 
-@pytest.mark.parametrize("damage", [half, unknown_compression])
+def of_another(data: bytes) -> bytes:
+    with np.load(io.BytesIO(data)) as rig:
+        parts = {**rig, "of": np.array("0" * 32)}
+    changed = io.BytesIO()
+    np.savez(changed, **parts)
+    return changed.getvalue()
+
+
+@pytest.mark.parametrize("damage", [half, unknown_compression, of_another])
 def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(
     damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
@@ -336,6 +345,8 @@ def test_the_rig_is_kept_by_content_and_a_damaged_one_is_built_anew(
     assert (again.lower == rig.lower).all()
     assert (again.oral.skull == rig.oral.skull).all()
     assert len(path.read_bytes()) == len(whole)
+    with np.load(path) as kept:
+        assert kept["of"] == path.stem
 
 
 def test_time_is_asked_for_by_the_pixels_before_they_are_worked_on(tmp_path: Path) -> None:
