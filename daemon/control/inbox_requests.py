@@ -203,7 +203,8 @@ class InboxRequests:
         folder = printable(os.path.dirname(request))
         # Before there were folders, every job was answered in the outbox itself, as is one whose folder refuses its files.
         places = list(dict.fromkeys((*self._outbox.places_for(request, stem), clean_stem(stem))))
-        for place in dict.fromkeys((*places, *(name for place in places for name in self._outbox.alike(place)))):
+        alike = [name for known in places for name in self._outbox.alike(known)]
+        for place in dict.fromkeys((*places, *alike)):
             status = self._outbox.read_head(place)
             job = owner_of(status)
             if status is not None and job is not None and os.path.dirname(str(status.get("source"))) == folder:
