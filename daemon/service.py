@@ -100,6 +100,7 @@ class Service:
         scheduler.cpu_slots = self.cpu.slots
         operations = Operations(self.state_machine, self.admission, self.lanes, self.pauses, self.events, self._disk)
         self._wake = Wakeup()
+        self._reloaded = Wakeup()
         self.loops = Loops(
             self.admission,
             InboxRequests(self.admission, self.outbox, operations, self._disk),
@@ -226,7 +227,7 @@ class Service:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "inbox": partial(self.loops.scan_inbox, watcher),
             "queue-positions": partial(keep_queue_positions, self.ready_queue, self.spool, self.status),
-            "retention": partial(run_retention, self.settings, self.spool, self.events),
+            "retention": partial(run_retention, self.settings, self.spool, self.events, self._reloaded),
             "history": self.history.loop,
             "pauses": self.loops.end_pauses,
             "requests": self.loops.answer_requests,
@@ -283,6 +284,9 @@ class Service:
             for lane in self.lanes:
                 lane.restart_workers()
             self._wake.notify()
+            # What waits for a moment that the old settings gave asks the new ones.
+            self._reloaded.notify()
+            self.state_machine.changed.notify()
 
     def healthy(self) -> tuple[bool, str]:
         """Return whether the event loop runs, and one line for people. Callable from any thread."""

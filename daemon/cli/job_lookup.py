@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from daemon.cli.common import Shell
@@ -17,9 +18,12 @@ from daemon.outbox.names import clean_path, without_ending
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system.permissions import user_name
+from daemon.system.spelling import folded
 
 #: A job hops while we look for it; so often it is looked for.
 TRIES = 5
+#: For names that no job has: most names that are proposed, and their least similarity (difflib's ratio).
+MEANT, CLOSE_RATIO = 3, 0.75
 
 
 def all_jobs(shell: Shell) -> Iterator[Job]:
@@ -81,8 +85,23 @@ def find(shell: Shell, wanted: str) -> Job:
     if job is None and (name := _of_file(shell, wanted)) != wanted:
         return find(shell, name)
     if job is None:
-        raise AvatarError("job-unknown", f"There is no job {wanted}.", "`avatar jobs list` shows those there are.")
+        raise AvatarError(
+            "job-unknown", f"There is no job {wanted}.", which_is_meant(wanted, (job.name for job in all_jobs(shell)))
+        )
     return job
+
+
+def which_is_meant(wanted: str, found: Iterable[str]) -> str:
+    """Return what to do about a name that no job has: the names in other folders that end as it does, or that resemble it."""
+    names = sorted(set(found))
+    last = folded(os.path.basename(wanted))
+    meant = [name for name in names if folded(os.path.basename(name)) == last]
+    if not meant:
+        meant = difflib.get_close_matches(wanted, names, MEANT, CLOSE_RATIO)
+    if not meant:
+        return "`avatar jobs list` shows those there are."
+    more = "" if len(meant) <= MEANT else f" There are {len(meant) - MEANT} more: `avatar jobs list` shows them."
+    return f"Did you mean {' or '.join(meant[:MEANT])}?{more}"
 
 
 def _of_file(shell: Shell, wanted: str) -> str:

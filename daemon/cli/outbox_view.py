@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from daemon import __version__
 from daemon.cli.common import Shell, disk_room, note
+from daemon.cli.job_lookup import which_is_meant
 from daemon.config.settings import Metrics
 from daemon.errors import AvatarError, JobError, escape_unprintable
 from daemon.history.database import HistoryError
@@ -107,9 +108,8 @@ def find_status(shell: Shell, wanted: str) -> dict[str, Any]:
             return dict(_shown(status))
     found = [one for one in statuses(shell) if wanted in (one["job"], one["name"]) or _unclaimed(one) == wanted]
     if not found:
-        raise AvatarError(
-            "job-unknown", f"The outbox has no status of a job {wanted}.", "`avatar jobs list` shows those there are."
-        )
+        way = which_is_meant(wanted, (str(one["name"]) for one in statuses(shell)))
+        raise AvatarError("job-unknown", f"The outbox has no status of a job {wanted}.", way)
     return max(found, key=lambda one: one.get("accepted") or "")
 
 

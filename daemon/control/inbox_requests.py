@@ -27,6 +27,7 @@ from daemon.system import fs
 from daemon.system.disk_thread import DiskThread
 from daemon.system.permissions import user_name
 from daemon.system.safe_open import path_by_descriptor
+from daemon.system.spelling import folded
 
 log = structlog.get_logger()
 
@@ -162,7 +163,8 @@ class InboxRequests:
         coming = self._coming(folder, clean_stem(stem), looks)
         if op == "cancel":
             for manifest in coming:
-                if manifest.startswith(os.path.join(folder, f"{stem}.")):
+                above, file = os.path.split(manifest)
+                if above == folder and folded(file).startswith(folded(f"{stem}.")):
                     looks.there.pop(manifest, None)
                     return {"op": op, "manifest": manifest, "by": self._by(name)}
         job = self._job(name, stem)
@@ -191,12 +193,18 @@ class InboxRequests:
         return f"{user_name(look.uid)} (shared folder)" if look else "shared folder"
 
     def _job(self, request: str, stem: str) -> str | None:
-        """Return the id of the job that a request file means. Without folders in the outbox, it may lie in any folder."""
+        """Return the id of the job that a request file means. Without folders in the outbox, it may lie in any folder. Capitals
+        count only where two results differ in nothing else.
+        """
         if not self._outbox.has_subfolders():
-            return self._outbox.owner_of(self._outbox.name_for(request, stem))
+            wanted = self._outbox.name_for(request, stem)
+            owners = (self._outbox.owner_of(name) for name in (wanted, *self._outbox.alike(wanted)))
+            return next((owner for owner in owners if owner is not None), None)
         folder = printable(os.path.dirname(request))
         # Before there were folders, every job was answered in the outbox itself, as is one whose folder refuses its files.
-        for place in dict.fromkeys((*self._outbox.places_for(request, stem), clean_stem(stem))):
+        places = list(dict.fromkeys((*self._outbox.places_for(request, stem), clean_stem(stem))))
+        alike = [name for known in places for name in self._outbox.alike(known)]
+        for place in dict.fromkeys((*places, *alike)):
             status = self._outbox.read_head(place)
             job = owner_of(status)
             if status is not None and job is not None and os.path.dirname(str(status.get("source"))) == folder:

@@ -232,7 +232,9 @@ class Operations:
         pause = Pause(_by(request), _reason(request), now, now + seconds if seconds else None)
         self._pauses.begin(scope, pause)
         self._events.queue_paused(scope, pause)
-        return f"{scope} paused until {iso(pause.until)}." if pause.until else f"{scope} paused."
+        ending = f" for {_length(seconds)}, until {iso(pause.until)}" if seconds and pause.until else ""
+        before = "" if present is None else f" This replaces the pause by {present.by}, {_ending(present)}."
+        return f"{scope} paused{ending}.{before}"
 
     async def _resume(self, request: Request) -> str:
         scopes = [_scope(request)] if request.get("scope") else list(SCOPES)
@@ -261,6 +263,18 @@ def _scope(request: Request) -> Scope:
 
 def _by(request: Request) -> str:
     return printable(str(request.get("by") or "unknown"))[:MAX_REASON]
+
+
+def _length(seconds: float) -> str:
+    """Return a time in the largest unit in which it is a whole number: 90 s, 15 min, 8 h, 2 days."""
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def _ending(pause: Pause) -> str:
+    return f"which would have ended at {iso(pause.until)}" if pause.until else "which had no end"
 
 
 def _reason(request: Request) -> str:

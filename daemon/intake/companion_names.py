@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import heapq
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,12 +30,14 @@ class Spelled(NamedTuple):
         name: the path as it is there; `asked` where it is not there.
         similar: names of files one of which may be meant, where it is not there.
         is_placeholder: whether a synchroniser has put a placeholder in its place.
+        others: names of files of that kind in the folder that was looked in, where none is like it.
     """
 
     asked: str
     name: str
     similar: tuple[str, ...] = ()
     is_placeholder: bool = False
+    others: tuple[str, ...] = ()
 
     @property
     def warning(self) -> str | None:
@@ -52,7 +55,12 @@ class Spelled(NamedTuple):
         if self.is_placeholder:
             return f"{_shown(self.asked)} is not there yet: {PLACEHOLDER}. {HAVE_IT_BROUGHT}"
         if not self.similar:
-            return None
+            folder = os.path.dirname(self.asked)
+            place = f"the inbox's folder {printable(folder)}" if folder else "the inbox"
+            there = f"; there {'is' if len(self.others) == 1 else 'are'} {', '.join(map(_shown, self.others))}"
+            return f"{_shown(self.asked)} is looked for in {place}{there if self.others else ''}." + (
+                f" If it lies next to the manifest, write {_shown(self.asked)}." if folder else ""
+            )
         others = ", ".join(map(_shown, self.similar[:SIMILAR]))
         return (
             f"{_shown(self.asked)} is not there, but {others} {'is' if len(self.similar) == 1 else 'are'}. Write the name of the "
@@ -97,7 +105,8 @@ class CompanionNames:
             return Spelled(name, os.path.join(folder, found[0]))
         if folded(last) in self._placeholders.get(folder, ()):
             return Spelled(name, name, is_placeholder=True)
-        return Spelled(name, name, tuple(found) or self._of_other_kinds(folder, last))
+        similar = tuple(found) or self._of_other_kinds(folder, last)
+        return Spelled(name, name, similar, others=() if similar else self._of_this_kind(folder, last))
 
     def _like(self, folder: str, part: str) -> list[str]:
         """Return the names in a folder that stand for this one: itself, or else its letters, or else all but its capitals."""
@@ -118,6 +127,12 @@ class CompanionNames:
                 if folded(one.split(".")[0]) == stem and not one.lower().endswith((*MANIFESTS, *REQUEST_ENDINGS))
             )
         )
+
+    def _of_this_kind(self, folder: str, name: str) -> tuple[str, ...]:
+        """Return a few files with the ending of a name, one of which may be meant."""
+        ending = os.path.splitext(name)[1].lower()
+        names = (one for found in self._listing(folder).values() for one in found)
+        return tuple(heapq.nsmallest(CLOSE, (one for one in names if ending and one.lower().endswith(ending))))
 
     def resembling(self, name: str) -> tuple[str, ...]:
         """Return names of files in the folder of `name` that resemble it, the most alike first: it may be mistyped. It takes
@@ -171,7 +186,7 @@ def opened_companion(inbox: Path, found: Spelled, resembling: Callable[[str], tu
             if exc.code != "file-missing":
                 raise
             meant = found._replace(similar=found.similar or resembling(found.asked))
-            if meant.hint is None:
+            if meant.hint is None or not (meant.similar or meant.is_placeholder):
                 raise
             way = "Then drop the manifest again." if meant.is_placeholder else "Mend the manifest, and drop it again."
             raise JobError(exc.code, meant.hint, way) from exc

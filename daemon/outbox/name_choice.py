@@ -106,6 +106,11 @@ class NameChoice:
             and self._is_resting(job)
         )
 
+    def alike(self, name: str) -> list[str]:
+        """Return the other names, there or not, that may be the same on another system."""
+        folder, stem = subfolders.split(name)
+        return [subfolders.join(folder, other) for other in sorted(self._alike.at(folder).of(stem))]
+
     def has_alike(self, name: str) -> bool:
         """Return whether results are there whose name is the same on Windows or a Mac."""
         folder, stem = subfolders.split(name)

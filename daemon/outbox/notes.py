@@ -4,6 +4,7 @@ file that is there.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,14 @@ from daemon.outbox.folders import AnswerFolders
 from daemon.outbox.names import returned_names
 from daemon.outbox.temporary_files import temporary_path
 from daemon.system import fs, subfolders
+from daemon.system.safe_open import open_inside
 from daemon.system.subfolders import UnusableFolderError
 
 #: Names that are tried for a note, where people have files of these names.
 TRIES = 20
+NOTE_ENDING = ".txt"
+#: Last line of every sentence, by which the daemon knows its own files when they are old.
+SIGNATURE = b"\n(An answer of avatard.)\n"
 
 
 def publish_manifest(root: Path, name: str, job_id: str, data: bytes) -> str | None:
@@ -51,7 +56,7 @@ def publish_notes(root: Path, folders: AnswerFolders, notes: Sequence[tuple[str,
     used = set()
     try:
         for temporary, (_, sentence) in zip(written, notes, strict=True):
-            fs.OPS.write(temporary, sentence.encode() + b"\n", sync=False)
+            fs.OPS.write(temporary, sentence.encode() + b"\n" + SIGNATURE, sync=False)
         fs.OPS.sync_all(written)
         for temporary, (name, _) in zip(written, notes, strict=True):
             wanted, stem = subfolders.split(name)
@@ -63,14 +68,27 @@ def publish_notes(root: Path, folders: AnswerFolders, notes: Sequence[tuple[str,
     return used
 
 
+def is_note(root: Path, name: str) -> bool:
+    """Return whether a file of the outbox is a sentence that `publish_notes` wrote and nobody has changed at its end.
+
+    Raises:
+        JobError, OSError: it is no regular file inside the outbox, or cannot be read.
+    """
+    with open_inside(root, name) as file:
+        size = os.fstat(file).st_size
+        return os.pread(file, len(SIGNATURE), max(0, size - len(SIGNATURE))) == SIGNATURE
+
+
 def _publish_note(root: Path, folder: str, stem: str, temporary: Path) -> str:
     """Give a written note its name; returns its folder."""
     unique = stem
     for _ in range(TRIES):
         try:
-            if subfolders.publish_into(root, temporary, subfolders.join(folder, f"{unique}.txt"), durable=False):
+            if subfolders.publish_into(
+                root, temporary, subfolders.join(folder, f"{unique}{NOTE_ENDING}"), durable=False
+            ):
                 return folder
             unique = f"{stem}-{secrets.token_hex(2)}"
         except UnusableFolderError:
             folder = ""
-    raise FileExistsError(f"{unique}.txt is already in the outbox")
+    raise FileExistsError(f"{unique}{NOTE_ENDING} is already in the outbox")

@@ -80,6 +80,10 @@ class Outbox:
         """Yield the names that results which asked for `name_for` may have, as their folders are called here. Makes nothing."""
         return self._folders.places(self.name_for(source, stem))
 
+    def alike(self, name: str) -> list[str]:
+        """Return the other names of results, there or not, that differ from one in nothing but capitals and composed letters."""
+        return self._names.alike(name)
+
     def choose_name(self, request: NameRequest) -> str:
         """Return the name that `reserve_names` would give a job now: the one it owns, the one it wants, or the next version of
         it that is free (`hello-v2`). Its folder is created.

@@ -15,12 +15,15 @@ from pathlib import Path
 import structlog
 
 from daemon.config import Settings
+from daemon.errors import AvatarError
 from daemon.events import Events
 from daemon.jobs.record import FINISHED, JOB_ID
 from daemon.outbox.names import ENDINGS, STATUS_ENDING
+from daemon.outbox.notes import NOTE_ENDING, is_note
 from daemon.outbox.outbox import Outbox
 from daemon.queue.spool import Spool
 from daemon.system import fs, subfolders
+from daemon.system.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -80,9 +83,9 @@ class Retention:
             *select_surplus(_cached_files(self._settings.paths.cache), now, 0, limits.cache_mb),
         ]
         if limits.outbox_days or limits.outbox_mb:
-            items += select_surplus(
-                finished_results(self._settings.paths.outbox), now, limits.outbox_days, limits.outbox_mb
-            )
+            outbox = self._settings.paths.outbox
+            found = [*finished_results(outbox), *answers(outbox)]
+            items += select_surplus(found, now, limits.outbox_days, limits.outbox_mb)
         self.removed, refused = [], []
         for item in items:  # one that cannot be removed, such as people's own, keeps no other
             if len(self.removed) == BATCH:
@@ -153,13 +156,22 @@ def finished_results(outbox: Path) -> Iterator[Clearable]:
                 if any(file == f"{stem}{ending}" for stem in mine for ending in ENDINGS):
                     with contextlib.suppress(OSError):
                         present[file] = _look(outbox, file).st_size
-            for file in [f"{stem}.yaml" for stem in mine] if record["state"] == "failed" else []:  # given back
+            for file in [f"{stem}.yaml" for stem in mine] if record["state"] != "done" else []:  # given back
                 with contextlib.suppress(OSError):
                     if (info := _look(outbox, file)).st_uid == os.geteuid():
                         present[file] = info.st_size
             yield Clearable((), status.st_mtime, sum(present.values()), tuple(present))
         except (OSError, ValueError, KeyError, TypeError):
             continue
+
+
+def answers(outbox: Path) -> Iterator[Clearable]:
+    """Iterate over the answers to requests and to stray files; what people wrote themselves is left alone."""
+    for name in subfolders.names_below(outbox, NOTE_ENDING):
+        with contextlib.suppress(OSError, AvatarError):
+            info = _look(outbox, name)
+            if info.st_uid == os.geteuid() and is_note(outbox, name):
+                yield Clearable((), info.st_mtime, info.st_size, (name,))
 
 
 def _look(outbox: Path, name: str) -> os.stat_result:
@@ -180,15 +192,16 @@ def _tell(events: Events, spool: Spool, removed: Iterable[Clearable]) -> None:
     jobs, names = [], []
     for item in removed:
         jobs += [path.name for path in item.paths if path.is_relative_to(spool.root) and JOB_ID.fullmatch(path.name)]
-        names += [item.results[0].removesuffix(STATUS_ENDING)] if item.results else []
+        names += [file.removesuffix(STATUS_ENDING) for file in item.results[:1] if file.endswith(STATUS_ENDING)]
     if jobs or names:
         events.results_removed(jobs, names)
 
 
-async def run_retention(settings: Settings, spool: Spool, events: Events) -> None:
-    """Apply the retention limits every `retention.every_s` seconds, until cancelled."""
+async def run_retention(settings: Settings, spool: Spool, events: Events, reloaded: Wakeup) -> None:
+    """Apply the retention limits every `retention.every_s` seconds and after each reload, until cancelled."""
     retention = Retention(settings, spool)
     while True:
+        heard = reloaded.notifications
         # In a thread: a directory of a year's jobs takes a while to read.
         try:
             cleared = await asyncio.to_thread(retention.clear)
@@ -196,4 +209,4 @@ async def run_retention(settings: Settings, spool: Spool, events: Events) -> Non
             log.exception("retention failed")
             cleared = 0
         _tell(events, spool, retention.removed)
-        await asyncio.sleep(1.0 if cleared == BATCH else settings.retention.every_s)
+        await reloaded.wait(1.0 if cleared == BATCH else settings.retention.every_s, heard)

@@ -57,7 +57,9 @@ def _stopping(name: str, scope: str, help_text: str) -> click.Command:
 
     @click.command(name, help=help_text)
     @click.option("--reason", "-r", default="", help="Why; people see it in `avatar status`.")
-    @click.option("--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d.")
+    @click.option(
+        "--for", "duration", metavar="TIME", help="End by itself after 90s, 15m, 8h or 2d (a number and its unit)."
+    )
     @click.option("--force", is_flag=True, help="Take over a pause that somebody else ordered.")
     @json_option
     @click.pass_obj
@@ -84,7 +86,13 @@ def resume(shell: Shell, as_json: bool) -> None:
 def _seconds(duration: str | None) -> float | None:
     if duration is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", duration.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", duration.strip())
+    if match is None and re.fullmatch(r"\d+(?:\.\d+)?", number := duration.strip()):
+        raise click.BadParameter(
+            f"{duration!r} has no unit. Write {number}s for seconds, {number}m for minutes, {number}h for hours or {number}d for "
+            "days",
+            param_hint="--for",
+        )
     if match is None:
         raise click.BadParameter(f"{duration!r} is not a time such as 90s, 15m, 8h or 2d", param_hint="--for")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

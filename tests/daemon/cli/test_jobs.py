@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from daemon.cli.job_lookup import which_is_meant
 from daemon.control.spool_requests import send_request
 from daemon.events import Subscriber
 from daemon.jobs.record import Job
@@ -184,11 +185,21 @@ def test_a_pause_of_somebody_else_is_not_replaced_unasked(house: Installation, m
     assert "the disk is being exchanged" in told
     assert (paused()["by"], paused()["until"]) == ("anna", None)
     # And who insists, or owns it, replaces it
-    house.avatar("pause", "--for", "1h", "--force")
+    assert "replaces the pause by anna, which had no end" in house.avatar("pause", "--for", "1h", "--force").stdout
     assert paused()["by"] == "bert"
     house.avatar("pause", "--reason", "longer")
     assert (paused()["reason"], paused()["until"]) == ("longer", None)
+    # A number alone is no time, and the answer says how long
+    assert "Write 2s for seconds, 2m for minutes" in house.avatar("pause", "--for", "2", code=2).stderr
+    assert "paused for 90 s, until" in house.avatar("pause", "--for", "90s").stdout
     assert "paused by bert" in house.avatar("resume").stdout
+
+
+def test_a_name_without_its_folder_is_told_with_it() -> None:
+    names = ["anna/long", "ben/other", "short"]
+    assert which_is_meant("Long", names) == "Did you mean anna/long?"
+    assert which_is_meant("shrt", names) == "Did you mean short?"
+    assert "jobs list" in which_is_meant("zzz", names)
 
 
 def test_a_reader_that_went_away_ends_a_command_without_a_word(installation: Callable[..., Installation]) -> None:

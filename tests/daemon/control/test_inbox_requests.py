@@ -67,7 +67,7 @@ def test_a_request_that_fails_keeps_no_other(room: Room, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".YML"])
-@pytest.mark.parametrize(("request_file", "end"), [("hello.hold", "held"), ("hello.Cancel", "cancelled")])
+@pytest.mark.parametrize(("request_file", "end"), [("hello.hold", "held"), ("HELLO.Cancel", "cancelled")])
 def test_a_request_that_comes_before_its_manifest_is_heard(
     room: Room, request_file: str, end: str, suffix: str
 ) -> None:
@@ -103,6 +103,16 @@ def test_a_request_that_does_not_fit_the_job_is_answered_at_once(room: Room) -> 
     room.put("hello.release", "")
     look(room)
     assert "is not held" in (room.outbox / "hello.release.txt").read_text()
+
+
+def test_a_request_in_other_capitals_means_the_only_job_of_that_name(room: Room) -> None:
+    for name in ("anna/Long2", "short"):
+        room.put(f"{name}.yaml")
+    room.settle()
+    for request in ("anna/long2.HOLD", "Short.Hold"):
+        room.put(request, "")
+    look(room)
+    assert (state(room, "anna/Long2"), state(room, "short")) == ("held", "held")
 
 
 def test_a_failed_job_is_run_again_in_its_folder(room: Room) -> None:

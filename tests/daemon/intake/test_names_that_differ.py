@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,15 @@ def test_a_mistyped_name_fails_with_the_names_that_resemble_it(room: Room) -> No
     assert [error["code"] for error in errors] == ["file-missing", "file-missing"]
     assert "portriat.png is not there, but portrait.png, portrait2.png are." in errors[0]["message"]
     assert errors[1]["message"] == "nothing-like-it.jpeg is not there."
+
+
+def test_a_manifest_that_waits_says_where_its_file_is_looked_for(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.look()
+    room.put("portrait.png", PORTRAIT.read_bytes())
+    room.put("a.yaml", "kind: detect\nimage: nix.png\n")
+    room.put("anna/b.yaml", "kind: detect\nimage: inbox/anna/p.png\n")
+    room.settle()
+    assert "looked for in the inbox; there is portrait.png." in " ".join(room.status("a")["warnings"])
+    told = " ".join(room.status("anna/b")["warnings"])
+    assert "the inbox's folder anna/inbox/anna. If it lies next to the manifest, write p.png." in told

@@ -222,7 +222,7 @@ def test_a_sentence_for_people_overwrites_nothing(outbox: Outbox) -> None:
     outbox.publish_notes([("hello", "There is no such job.")])
     assert (outbox.root / "hello.txt").read_text() == "theirs"
     (told,) = outbox.root.glob("hello-*.txt")
-    assert told.read_text() == "There is no such job.\n"
+    assert told.read_text().startswith("There is no such job.\n")
 
 
 def test_the_list_of_voices_for_people_comes_goes_and_replaces_no_other_file(outbox: Outbox) -> None:

@@ -17,12 +17,15 @@ import pytest
 from daemon.cli.spool_check import SpoolCheck
 from daemon.config import Settings
 from daemon.control.spool_requests import ANSWER_S
-from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, select_surplus
+from daemon.outbox.outbox import Outbox
+from daemon.queue.retention import DAY_S, Clearable, Retention, finished_results, run_retention, select_surplus
 from daemon.queue.spool import Spool
+from daemon.service import Service
 from daemon.system import fs
 from daemon.system.file_calls import Ops
 from tests.conftest import Installation
 from tests.support.daemon.intake import Room
+from tests.support.daemon.lane import until
 
 SPEECH = {"kind": "speech", "text": "Good morning."}
 
@@ -71,12 +74,57 @@ def test_old_jobs_are_cleared_at_start_and_young_ones_stay(installation: Callabl
 def test_a_manifest_that_came_back_goes_with_its_status_and_nothing_outside_does(tmp_path: Path) -> None:
     outbox, outside = tmp_path / "outbox", tmp_path / "outside.yaml"
     (outbox / "b-x").mkdir(parents=True)
-    for path in (outbox / "a.yaml", outbox / "c.yaml", outside):
+    for path in (outbox / "a.yaml", outbox / "c.yaml", outbox / "d.yaml", outside):
         path.touch()
-    for name, state, job in (("a", "failed", "1"), ("b", "failed", "x/../../outside"), ("c", "done", "2")):
+    ended = (("a", "failed", "1"), ("b", "failed", "x/../../outside"), ("c", "done", "2"), ("d", "cancelled", "3"))
+    for name, state, job in ended:
         (outbox / f"{name}.json").write_text(json.dumps({"job": job, "state": state}))
     found = sorted(sorted(one.results) for one in finished_results(outbox))
-    assert found == [["a.json", "a.yaml"], ["b.json"], ["c.json"]]
+    assert found == [["a.json", "a.yaml"], ["b.json"], ["c.json"], ["d.json", "d.yaml"]]
+
+
+def test_an_old_answer_goes_and_a_text_of_the_user_stays(tmp_path: Path) -> None:
+    # Given two answers to requests, and a text that somebody put there, of which one answer is young
+    settings = Settings.parse({"retention": {"outbox_days": 1}}, tmp_path / "config.yaml")
+    spool, root = Spool(settings.paths.spool), settings.paths.outbox
+    spool.create()
+    root.mkdir(exist_ok=True)
+    Outbox(root).publish_notes([("anna/old.cancel", "There is no such job."), ("young.cancel", "Nor this.")])
+    (root / "notes.txt").write_text("Mine.\n")
+    for file in ("anna/old.cancel.txt", "notes.txt"):
+        os.utime(root / file, (time.time() - 2 * DAY_S,) * 2)
+    assert Retention(settings, spool).clear() == 1
+    assert {path.name for path in root.rglob("*.txt")} == {"notes.txt", "young.cancel.txt"}
+
+
+def test_a_reload_applies_new_limits_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a retention that has found nothing to do and would sleep for a day
+    path = tmp_path / "config.yaml"
+    path.write_text("retention: {every_s: 86400}")
+    service = Service(Settings.load(path), path)
+    service._make_folders()
+    old, cleared = service.outbox.root / "old.json", list[int]()
+    clear = Retention.clear
+
+    def noted(self: Retention) -> int:
+        cleared.append(clear(self))
+        return cleared[-1]
+
+    monkeypatch.setattr(Retention, "clear", noted)
+
+    async def until_removed() -> None:
+        loop = run_retention(service.settings, service.spool, service.events, service._reloaded)
+        running = asyncio.create_task(loop)
+        await until(lambda: bool(cleared))
+        old.write_text(json.dumps({"job": "1", "state": "done"}))
+        os.utime(old, (time.time() - 2 * DAY_S,) * 2)
+        # When the file is read again with a limit of a day / Then what is older goes
+        path.write_text("retention: {every_s: 86400, outbox_days: 1}")
+        service._reload()
+        await until(lambda: not old.exists())
+        running.cancel()
+
+    asyncio.run(until_removed())
 
 
 def test_results_in_folders_go_as_others_do_and_nothing_behind_a_link_does(tmp_path: Path) -> None:
