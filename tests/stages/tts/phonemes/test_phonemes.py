@@ -15,6 +15,7 @@ import pytest
 
 import stages.tts
 from daemon.errors import AvatarError
+from daemon.system.installation import how_to_install_extra
 from stages.context import Context
 from stages.tts.alignment.forced import align_file
 from stages.tts.engines.choose import VoiceChoice
@@ -153,8 +154,8 @@ def test_a_language_whose_rules_are_not_installed_is_refused_with_what_to_do(
     # Then the voice, and the language, are refused at once, with the command that helps
     named, default = refused(voice="siwis", language="fr"), refused(language="fr")
     assert (named.code, default.code) == ("voice-not-installed", "language-unsupported")
-    assert 'pip install "avatard[languages]"' in named.hint
-    assert 'pip install "avatard[languages]"' in default.hint
+    assert how_to_install_extra("languages").rstrip(".") in named.hint
+    assert how_to_install_extra("languages").rstrip(".") in default.hint
     # And English speaks as before; so does a program of its own, which has its own packages
     assert chosen(models, voice="bella").voice.installed
     own = {"engines": {"kokoro": {"python": sys.executable}}}
