@@ -178,13 +178,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise JobError(
             "image-too-large",
             f"The picture has {width} × {height} = {width * height:,} pixels; at most {max_pixels:,} are accepted.",
-            "Scale the picture down first; 1080 px on the long side are enough.",
+            "Scale the picture down first; 1080 px on the short side are enough.",
         )
     if min(size) < LEAST_SIDE_PX:
         raise JobError(
             "image-too-small",
             f"The picture has {width:,} × {height:,} pixels; both sides must be at least {LEAST_SIDE_PX} px long.",
-            "Use a larger picture; 1080 px on the long side are best.",
+            "Use a larger picture; 1080 px on the short side are best.",
         )
     if max(size) > MOST_NARROW * min(size):
         raise JobError(
