@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import annotated_types
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -57,11 +56,11 @@ def is_allowed(line: str, path: tuple[str | int, ...] = ()) -> bool:
 
 def number_range(path: tuple[str | int, ...]) -> str:
     """Return the limits of a number, such as "from 0.5 to 2"; empty where it has none, or is none. `path`: to its value."""
-    limits: dict[type[Any], Any] = {type(one): one for one in _field(path).metadata} if _field(path) else {}
-    least, most = limits.get(annotated_types.Ge), limits.get(annotated_types.Le)
+    marks = getattr(_field(path), "metadata", [])
+    least, most = (next((getattr(one, name) for one in marks if hasattr(one, name)), None) for name in ("ge", "le"))
     if least is None or most is None:
         return ""
-    return f"from {least.ge:,} to {most.le:,}".replace(".0", "")
+    return " ".join(("from", f"{least:,}".removesuffix(".0"), "to", f"{most:,}".removesuffix(".0")))
 
 
 def _field(path: tuple[str | int, ...]) -> Any:

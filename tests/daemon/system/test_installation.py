@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,3 +42,17 @@ def test_an_extra_is_installed_from_where_the_program_came_from(
     monkeypatch.setattr(importlib.metadata, "distribution", lambda name: known)
     monkeypatch.setattr(sys, "prefix", prefix)
     assert says in installation.how_to_install_extra("languages")
+
+
+def test_the_help_of_the_backup_needs_neither_root_nor_rsync(tmp_path: Path) -> None:
+    for program in ("sed", "sh"):
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    told = subprocess.run(
+        ["sh", str(ROOT / "tools" / "backup.sh"), "--help"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "backup.sh save FOLDER" in told.stdout
+    assert not told.stderr
