@@ -15,7 +15,8 @@ import stages.face
 import stages.tts
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
-from daemon.jobs.manifest import Manifest
+from daemon.jobs.manifest import GROUPS, Manifest
+from daemon.jobs.mistakes.proposals import is_allowed, proposed_lines
 from daemon.jobs.parse import parse_manifest
 from stages.encode.captions.cues import Cue, to_srt, to_vtt
 from stages.tts.checks import check_request
@@ -145,6 +146,25 @@ def test_a_picture_that_is_named_otherwise(room: Room, row: list[str]) -> None:
         room.put(unicodedata.normalize("NFD", name), PORTRAIT.read_bytes())
     room.put("a.yaml", f"kind: detect\nimage: {wanted}\n")
     check(answer_of(room), row[1])
+
+
+@pytest.mark.parametrize("row", ROWS["A key or a value that is not allowed"], ids=lambda row: row[0])
+def test_what_an_error_proposes_is_right_itself(row: list[str]) -> None:
+    for found in read(row[0], text="a", image="a.png"):
+        proposed = proposed_lines(found.hint) if isinstance(found, JobError) else []
+        # A key of a group is proposed without its group, which stands where it was written.
+        wrong = [
+            line
+            for line in proposed
+            if not any(is_allowed(line, path) for path in [(), *((one, "") for one in GROUPS)])
+        ]
+        assert wrong == []
+
+
+def test_a_job_waits_for_no_file_that_it_does_not_use() -> None:
+    (manifest,) = read("subtitles: srt", text="a", image="a.png")
+    assert isinstance(manifest, Manifest)
+    assert manifest.companions() == {"image": "a.png"}
 
 
 @rows("A voice")

@@ -18,6 +18,12 @@ fail() {
 	exit 1
 }
 
+case ${1:-} in
+-h | --help | help)
+	sed -n '2,/^[^#]/s/^# //p' "$0"
+	exit 0
+	;;
+esac
 [ "$(id -u)" = 0 ] || fail "this wants root"
 command -v rsync >/dev/null || fail "this needs rsync: apt install rsync"
 

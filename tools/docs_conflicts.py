@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from daemon.jobs.kinds import TABLE, Kind
-from daemon.jobs.mistakes.unused_keys import keys_without_use
+from daemon.jobs.kinds import TABLE, Kind, keys_without_use
 from daemon.jobs.stages import VOICE_KEYS
 from daemon.jobs.video_files import Mp4Codec, VideoFormat, choose_video_format
 

@@ -47,7 +47,7 @@ COMMANDS = {
     ),
     "validate": (
         "daemon.cli.commands.validate",
-        "Check a manifest, its text and the files it names, without handing it in.",
+        "Check a manifest, its text and the files it names, or a `_defaults.yaml`, without handing it in.",
     ),
     "schema": ("daemon.cli.commands.validate", "Print the JSON Schema of a manifest, for editors."),
     "doctor": (

@@ -41,7 +41,11 @@ class FaceStage(Section):
         100_000_000, ge=10_000, description="Largest picture, in pixels; a larger one is refused without being decoded."
     )
     max_side_px: int = Field(
-        1080, ge=128, le=4096, description="Longest side of the video; larger pictures are scaled down."
+        1080,
+        ge=128,
+        le=4096,
+        description="Of videos without `size`: the shorter side is at most so long, the longer one at most 16/9 of it (1080: "
+        "1920x1080 or 1080x1920). Larger pictures are scaled down.",
     )
     require_consent: bool = Field(
         False, description="Avatar profiles can be created and used only with a recorded consent."

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.jobs.kinds import KINDS, Kind
-from daemon.jobs.mistakes.unused_keys import keys_without_use
+from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 
 

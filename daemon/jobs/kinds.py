@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from daemon.jobs.stages import CHECK, DELIVER, Stage
+from daemon.jobs.stages import BY_NAME, CHECK, DELIVER, VOICE_KEYS, Stage
+from daemon.jobs.stages import TABLE as STAGE_TABLE
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS, sound_file, video_file
 
 #: Manifest keys of which one must be given, and the message if none is.
@@ -115,7 +116,10 @@ _ANY_FILE: Need = (
     "`video` is missing: name a video (or a sound file with `audio`, a picture with `image`)",
 )
 _VIDEO: Need = (("video",), "`video` is missing: name a video file next to the manifest")
-_ONE_SHAPE: Refusal = (("size", "aspect"), "`size` and `aspect` are both given: keep one")
+_ONE_SHAPE: Refusal = (
+    ("size", "aspect"),
+    "`size` and `aspect` are both given: keep one, `size` for an exact number of pixels, or `aspect` for the shape alone",
+)
 
 _CONVERTED_RESULTS = (
     ("captions.srt", ".srt"),
@@ -167,3 +171,13 @@ TABLE: Final[tuple[Kind, ...]] = (
     ),
 )  # fmt: skip
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in TABLE}
+
+
+def keys_without_use(kind: Kind) -> list[str]:
+    """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
+    used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
+    if kind.makes_profile:
+        used -= set(VOICE_KEYS)
+    used |= set(kind.keeps)
+    # What shapes the result comes first, as people look for that.
+    return [key for key in dict.fromkeys(key for row in reversed(STAGE_TABLE) for key in row.uses) if key not in used]

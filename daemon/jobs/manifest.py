@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, model
 
 from daemon.jobs.companions import Companion, CompanionFile, companion_marks
 from daemon.jobs.generated import GENERATED_SHAPES
-from daemon.jobs.kinds import KINDS, Kind
+from daemon.jobs.kinds import KINDS, Kind, keys_without_use
 from daemon.jobs.manifest_values import (
     ANY_CASE,
     BACKGROUNDS,
@@ -239,9 +239,14 @@ class Manifest(_Strict):
     )
     size: Size | None = Field(
         None,
-        description="WIDTHxHEIGHT of the video in px; see `fit`. Default: the picture's own.",
+        description="WIDTHxHEIGHT of the video in px; see `fit`. Default: the picture's own, at most 1920x1080 or 1080x1920 "
+        "(`stages.face.max_side_px`).",
     )
-    aspect: Aspect | None = Field(None, description="WIDTH:HEIGHT of the video; see `fit`.")
+    aspect: Aspect | None = Field(
+        None,
+        description="WIDTH:HEIGHT of the video; see `fit`. Its size follows from the picture, which is never enlarged; at most "
+        "1080x1920 for 9:16, 1920x1080 for 16:9, 1080x1080 for 1:1, 1440x1080 for 4:3. For an exact size write `size`.",
+    )
     fit: Annotated[Literal["auto", "crop", "pad", "blur"], ANY_CASE] = Field(
         "auto",
         description="How a picture of another shape fills the video (with `size` or `aspect`). crop: cut around the face. pad, "
@@ -419,8 +424,9 @@ class Manifest(_Strict):
         return self.background if self.kind_of_job.animates and not no_file else None
 
     def companions(self) -> dict[str, str]:
-        """Return the files that this job needs beside its manifest: key → file name."""
-        given = ((key, mark, getattr(self, key)) for key, mark in COMPANIONS.items())
+        """Return the files that this job needs beside its manifest: key → file name. It waits for no file without use."""
+        unused = keys_without_use(self.kind_of_job)
+        given = ((key, mark, getattr(self, key)) for key, mark in COMPANIONS.items() if key not in unused)
         return {key: value for key, mark, value in given if value is not None and mark.is_file(value, self)}
 
     def companion_paths(self, folder: str) -> dict[str, str]:

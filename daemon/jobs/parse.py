@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from pydantic_core import ErrorDetails
 from daemon.errors import JobError
 from daemon.jobs import yaml_positions
 from daemon.jobs.defaults import FolderDefaults, merge_values
-from daemon.jobs.kinds import KINDS
+from daemon.jobs.kinds import KINDS, keys_without_use
 from daemon.jobs.manifest import COMPANIONS, GROUPS, KEYS_BELOW, Conflict, ConflictsError, Manifest, kind_conflicts
 from daemon.jobs.mistakes.key_case import with_small_keys
-from daemon.jobs.mistakes.key_names import meant_key, what_instead
+from daemon.jobs.mistakes.key_names import is_other_name, meant_key, what_instead
+from daemon.jobs.mistakes.proposals import allowed_advice, number_range
 from daemon.jobs.mistakes.unused_keys import unused_keys
 from daemon.jobs.mistakes.value_mistakes import (
     advice_for_list,
@@ -26,7 +27,7 @@ from daemon.jobs.mistakes.value_mistakes import (
     lists_for_one_value,
     without_word_quotes,
 )
-from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake
+from daemon.jobs.mistakes.yaml_mistakes import COMMENTS_ELSEWHERE, NO_COMMENTS, explain_mistake, hint_for_text
 from daemon.jobs.yaml_positions import Position, YamlDocument
 
 #: Keys whose text may contain a #.
@@ -43,7 +44,7 @@ _DOCUMENTS = (
     (b"%pdf", "a PDF document"),
 )  # fmt: skip
 #: Keys for whose value other tools have words of their own.
-_OTHER_WORDS = ("aspect", "size", "profile.expires")
+_OTHER_WORDS = ("aspect", "size", "captions", "profile.expires")
 _KEYS_OF_GROUPS = {name: group.model_fields for name, group in GROUPS.items()}
 #: Most mistakes that are told beside the first.
 _MOST_TOLD = 8
@@ -162,7 +163,8 @@ def _default_values(text: str) -> dict[str, Any]:
         Manifest.model_validate({key: item for key, item in read.values.items() if key not in read.lists})
     except ValidationError as exc:
         # What a kind of job needs is for the manifests to give.
-        found += [_value_mistake(error, read.document) for error in exc.errors(include_url=False) if error["loc"]]
+        errors = _without_branches(exc.errors(include_url=False))
+        found += [_value_mistake(error, read.document) for error in errors if error["loc"]]
     if found:
         raise _error_of_document(found, ())
     if lost := _lost_words(read.document):
@@ -201,7 +203,7 @@ def _validate(document: YamlDocument, defaults: Sequence[FolderDefaults] = ()) -
     try:
         manifest = Manifest.model_validate({key: item for key, item in merged.items() if key not in read.lists})
     except ValidationError as exc:
-        errors = exc.errors(include_url=False)
+        errors = _without_branches(exc.errors(include_url=False))
     if errors or read.lists:
         if defaults:
             lost.append(f"Defaults of {' and '.join(one.path for one in defaults)} apply to it.")
@@ -305,7 +307,7 @@ def _error_of_document(mistakes: Sequence[_Mistake], lost: Sequence[str]) -> Job
 def _list_mistake(key: str, value: Any, document: YamlDocument) -> _Mistake:
     place = document.mark((key,))
     what = f"`{key}` must be one value, not a list or keys of its own ({place})."
-    return _Mistake(place, what, advice_for_list(key, value) or _hint((key,)))
+    return _Mistake(place, what, allowed_advice((key,), advice_for_list(key, value)) or _hint((key,)))
 
 
 def _conflict_mistake(conflict: Conflict, document: YamlDocument) -> _Mistake:
@@ -318,22 +320,42 @@ def _value_mistake(error: ErrorDetails, document: YamlDocument) -> _Mistake:
     key, place = ".".join(map(str, path)), document.mark(path)
     if error["type"] == "extra_forbidden":
         place = document.keys.get(path, place)
-        return _Mistake(place, f"`{key}` is not a known key ({place}).", _hint_for_unknown(path, error["input"]), True)
+        hint = _hint_for_unknown(path, error["input"], _unused_keys_of(document.value))
+        if len(path) == 1 and not is_other_name(key) and (" " in str(error["input"]) or not hint.startswith("Did")):
+            hint = f"{hint_for_text(document.lines, place.line)} {hint}".strip()
+        return _Mistake(place, f"`{key}` is not a known key ({place}).", hint, True)
     if error["type"] == "missing":
         return _Mistake(place, f"`{key}` is missing ({place}).", _hint(path))
     value, is_number = error["input"], error["type"] in _NO_NUMBER
-    advice = advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS)
-    return _Mistake(place, f"`{key}` {_plain_message(error)}, not {_quoted(value)} ({place}).", advice or _hint(path))
+    advice = allowed_advice(path, advice_for_value(key, value, is_number=is_number, is_file=key in COMPANIONS))
+    what = _plain_message(error, number_range(path))
+    return _Mistake(place, f"`{key}` {what}, not {_quoted(value)} ({place}).", advice or _hint(path))
 
 
-def _hint_for_unknown(path: tuple[str | int, ...], value: Any) -> str:
+def _without_branches(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return errors of which those of the alternatives of one value are one, which names everything that is allowed."""
+    found: dict[tuple[str | int, ...], ErrorDetails] = {}
+    for error in errors:
+        path = tuple(step for step in error["loc"] if not str(step).startswith("literal["))
+        if len(path) == len(error["loc"]):
+            found[*path, len(found)] = error
+        elif path in found:
+            words = f"{found[path]['ctx']['expected']} or {error['ctx']['expected']}"
+            words = words.replace(" or ", ", ", words.count(" or ") - 1)
+            found[path] = {**error, "loc": path, "ctx": {"expected": words}, "msg": f"Input should be {words}"}
+        else:
+            found[path] = {**error, "loc": path}
+    return list(found.values())
+
+
+def _hint_for_unknown(path: tuple[str | int, ...], value: Any, unused: Collection[str] = ()) -> str:
     """Say which key was meant, and what it means where its name is another one."""
     if str(path[-1]).startswith(COMMENTS_ELSEWHERE):
         return NO_COMMENTS
     if len(path) == 1 and (instead := what_instead(str(path[0]))):
         return instead
     owner = GROUPS.get(str(path[0]), Manifest)
-    meant = meant_key(str(path[-1]), owner.model_fields, KEYS_BELOW if owner is Manifest else ())
+    meant = meant_key(str(path[-1]), owner.model_fields, *((KEYS_BELOW, unused) if owner is Manifest else ()))
     if meant is None:
         return f"Known keys: {', '.join(owner.model_fields)}."
     group, _, name = meant.rpartition(".")
@@ -341,11 +363,20 @@ def _hint_for_unknown(path: tuple[str | int, ...], value: Any) -> str:
     where = f"It stands below `{group}:`, indented." if group and len(path) == 1 else ""
     # The value may be another tool's, too: both are told at once.
     advice = advice_for_value(meant, value, is_number=False, is_file=False) if meant in _OTHER_WORDS else None
+    advice = allowed_advice(tuple(meant.split(".")), advice)
     return " ".join(filter(None, (f"Did you mean `{meant}`?", where, _first_sentence(description), advice)))
 
 
-def _plain_message(error: ErrorDetails) -> str:
-    """Return Pydantic's message as the rest of a sentence."""
+def _unused_keys_of(value: Any) -> list[str]:
+    """Return the keys that do nothing in the kind of job that a document asks for."""
+    kind = KINDS.get(str(value.get("kind", "video")).strip().casefold())
+    return keys_without_use(kind) if kind else []
+
+
+def _plain_message(error: ErrorDetails, limits: str) -> str:
+    """Return Pydantic's message as the rest of a sentence. `limits`: of a number, as "from 0 to 2"."""
+    if limits and error["type"] in ("greater_than_equal", "less_than_equal"):
+        return f"must be {limits}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
     if error["type"] in ("dict_type", "model_type", "model_attributes_type"):
@@ -362,11 +393,12 @@ def _plain_message(error: ErrorDetails) -> str:
         .replace("String should", "must")
         .replace("Input should", "must")
     )
-    return (
+    text = (
         text.split(", unable to parse")[0]
         .replace("a valid number", "a number")
         .replace("a valid integer", "a whole number")
     )
+    return f"{text} {limits}".rstrip() if error["type"] in _NO_NUMBER else text
 
 
 def _quoted(value: Any) -> str:

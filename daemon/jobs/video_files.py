@@ -54,6 +54,6 @@ def choose_video_format(
     if codec and chosen != "mp4":
         why = "" if wanted else ", which `background: transparent` makes"
         raise ValueError(
-            f"`codec` is given, but only an MP4 has a choice of codecs: remove it; a {chosen}{why} has one"
+            f"`codec` is given, but only an MP4 has a choice of codecs, and this video is a {chosen}{why}: remove `codec`"
         )
     return chosen

@@ -22,6 +22,11 @@ OPERATOR_CAN_HELP = frozenset(
     }
 )
 
+_MEND_DEFAULTS = (
+    "Your manifest is not the cause: the `_defaults.yaml` that the error names is. Whoever put it into the inbox, or may change "
+    "it there, mends it."
+)
+
 
 def inbox_folder(job: Job) -> str:
     """Return how people call the folder of the inbox that a job came from."""
@@ -45,6 +50,8 @@ def returned_manifest(root: Path, job: Job) -> str | None:
 def how_to_mend(file: str, job: Job) -> str:
     """Return what to do with a manifest that was given back. `file`: its path below the outbox."""
     yours = f"{printable(os.path.basename(file))}, beside this job's status in the outbox, is your manifest"
+    if _in_defaults(job):
+        return f"{_MEND_DEFAULTS} {yours}: when that is done, move it into {inbox_folder(job)}, and it runs."
     if job.state == "cancelled":
         other_way = f", or {put_request(job, 'retry')}" if job.was_accepted else ""
         return f"{yours}. If you still want it, move it into {inbox_folder(job)}{other_way}."
@@ -64,9 +71,16 @@ def how_to_go_on(job: Job) -> str:
         return "Drop it again if you still want it" + (
             f", or {put_request(job, 'retry')}." if job.was_accepted else "."
         )
+    if _in_defaults(job):
+        return f"{_MEND_DEFAULTS} When that is done, drop the manifest again."
     if _runs_as_it_is(job):
         return f"Run `avatar jobs retry` to try it again, or {put_request(job, 'retry')}."
     return f"Correct what the error says, and drop it again.{_after_help(job)}"
+
+
+def _in_defaults(job: Job) -> bool:
+    """Return whether a job failed by the defaults of its folder, so that its own manifest needs no mending."""
+    return bool(job.error and job.error.get("code") == "defaults-wrong")
 
 
 def _runs_as_it_is(job: Job) -> bool:

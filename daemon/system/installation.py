@@ -6,9 +6,11 @@ lost, and `make setup` of a checkout would repair a different environment.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -59,10 +61,34 @@ def as_service(command: str) -> str:
 
 
 def how_to_install_extra(name: str, *, again: bool = False) -> str:
-    """Return how to install an extra of pyproject.toml, such as "xtts". `again`: reinstall damaged packages."""
+    """Return how to install an extra of pyproject.toml, such as "xtts". `again`: reinstall damaged packages.
+
+    avatard is on no index, so pip needs the place that this program came from.
+    """
     if is_service():  # installs into a new environment
         return f"As root, in a checkout of avatard: `make install OPTIONS=--{name}`."
-    return f'Run `pip install {"--force-reinstall " if again else ""}"avatard[{name}]"`.'
+    came_from, is_checkout = _source()
+    if is_checkout:
+        build = "gpu" if Path("/dev/nvidiactl").exists() else "cpu"
+        pip = shlex.quote(f"{sys.prefix}/bin/pip")
+        force = "PIP_FORCE_REINSTALL=1 " if again else ""
+        return f"Run `cd {shlex.quote(came_from)} && {force}tools/extras.sh {pip} {build} {name}`."
+    place = f" @ {came_from}" if came_from else ""
+    pip = shlex.join([sys.executable, "-m", "pip"])
+    return f'Run `{pip} install {"--force-reinstall " if again else ""}"avatard[{name}]{place}"`.'
+
+
+def _source() -> tuple[str, bool]:
+    """Return where pip installed this program from, and whether that is a checkout it works in: its folder, else an address.
+
+    Without a record of pip, the address is empty, and what lies beside a pyproject.toml is a checkout.
+    """
+    here = Path(__file__).resolve().parent.parent.parent
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, importlib.metadata.PackageNotFoundError):
+        known = json.loads(importlib.metadata.distribution("avatard").read_text("direct_url.json") or "")
+        if not known.get("dir_info", {}).get("editable"):
+            return str(known["url"]), False
+    return (str(here), True) if (here / "tools" / "extras.sh").is_file() else ("", False)
 
 
 def packages_missing(modules: Sequence[str], pins: Mapping[str, str], extra: str) -> Missing | None:

@@ -19,6 +19,11 @@ from stages.face.jpeg_scans import count_scans
 
 #: The only decoders that are tried: each of Pillow's forty adds attack surface.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+_OF_PHONES = "an HEIC or AVIF picture"
+_MAKE_JPEG = (
+    "Make a JPEG of it: share or export the picture as JPEG. An iPhone takes JPEGs with Settings, Camera, Formats, Most "
+    "Compatible; an Android phone where the camera's setting for HEIF or “high efficiency” is off."
+)
 _READABLE = "Use a PNG, JPEG, WebP, TIFF, BMP or GIF picture."
 #: Transparent pixels are composited over this light grey.
 NEUTRAL = (222, 222, 222)
@@ -78,8 +83,7 @@ def read_picture(
         JobError: `image-empty`, `image-unreadable`, `image-truncated`, `image-too-large`, `image-too-small`,
             `image-too-narrow`, `image-too-complex`.
     """
-    if path.stat().st_size == 0:
-        raise JobError("image-empty", "The picture file is empty (0 bytes).", "Copy the picture again.")
+    _check_not_empty(path)
     with cpu_limit(CPU_S, _too_complex(f"its header alone takes more than {CPU_S:.0f} s to read")):
         image = _open(path)
         _check_size(image.size, max_pixels)
@@ -98,6 +102,16 @@ def read_picture(
                 raise
             endless()
             return _decode(_decoder(io.BytesIO(whole)))
+
+
+def check_header(path: Path, max_pixels: int) -> None:
+    """Check what the header of a picture file says, without decoding the picture. Arguments as in `read_picture`.
+
+    Raises:
+        JobError: `image-empty`, `image-unreadable`, `image-too-large`, `image-too-small`, `image-too-narrow`.
+    """
+    _check_not_empty(path)
+    _check_size(_open(path).size, max_pixels)
 
 
 def read_header(path: Path) -> tuple[str, int, int]:
@@ -136,7 +150,9 @@ def _open(path: Path) -> Image.Image:
     try:
         return _decoder(path)
     except UnidentifiedImageError as exc:
-        raise JobError("image-unreadable", f"The picture file is {describe_file(path)}.", _READABLE) from exc
+        what = describe_file(path)
+        remedy = _MAKE_JPEG if what.startswith(_OF_PHONES) else _READABLE
+        raise JobError("image-unreadable", f"The picture file is {what}.", remedy) from exc
     except Exception as exc:  # a damaged header makes a decoder raise nearly anything
         if isinstance(from_exception(exc), MachineError):
             raise
@@ -151,19 +167,24 @@ def _decoder(source: Path | io.BytesIO) -> Image.Image:
     return image
 
 
+def _check_not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise JobError("image-empty", "The picture file is empty (0 bytes).", "Copy the picture again.")
+
+
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise JobError(
             "image-too-large",
             f"The picture has {width} × {height} = {width * height:,} pixels; at most {max_pixels:,} are accepted.",
-            "Scale the picture down first; 1080 px on the long side are enough.",
+            "Scale the picture down first; 1080 px on the short side are enough.",
         )
     if min(size) < LEAST_SIDE_PX:
         raise JobError(
             "image-too-small",
             f"The picture has {width:,} × {height:,} pixels; both sides must be at least {LEAST_SIDE_PX} px long.",
-            "Use a larger picture; 1080 px on the long side are best.",
+            "Use a larger picture; 1080 px on the short side are best.",
         )
     if max(size) > MOST_NARROW * min(size):
         raise JobError(
@@ -191,7 +212,7 @@ def describe_file(path: Path) -> str:
             return f"{name}, not a picture"
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        return "an HEIC or AVIF picture, a format that is not supported" if brand[:3] in (b"hei", b"mif", b"avi") else (
+        return f"{_OF_PHONES}, a format that is not supported" if brand[:3] in (b"hei", b"mif", b"avi") else (
             "an MP4 video or sound, not a picture")  # fmt: skip
     if head[:4] == b"RIFF":
         return "a WAV or AVI file, not a picture"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ from stages.face.mesh import FloatArray
 
 #: Vertical position of the face's middle in a crop, as a fraction of its height.
 _FACE_HEIGHT = 0.45
+#: The longer side of a video without `size` by its `max_side_px`.
+LONGEST = Fraction(16, 9)
 #: How far the head reaches beyond the mesh of the face: hair above the forehead, ears and hair to the sides, a little below the
 #: chin; in heights and widths of the face.
 _HAIR, _EARS, _CHIN = 0.4, 0.16, 0.08
@@ -141,7 +144,7 @@ def choose_output_frame(
         face_center: x and y in that picture, px.
         size: requested width and height; the largest crop of that shape around the face is scaled to it.
         aspect: requested shape; cropped in the same way, but never enlarged.
-        max_side_px: maximum length of the longer side if `size` is None.
+        max_side_px: maximum length of the shorter side if `size` is None; the longer one may have `LONGEST` of it.
         fit: as in the manifest: "crop"; "pad" or "blur" for the whole picture with borders; "auto" for a picture that is extended
             if a crop would cut the head.
         head: the head in that picture, px; a crop shows all of it, if it can.
@@ -201,11 +204,11 @@ def _crop(
     shape = size or aspect or picture_size
     crop_width = min(width, round(height * shape[0] / shape[1]))
     crop_height = min(height, round(width * shape[1] / shape[0]))
-    if size is None and max(crop_width, crop_height) <= max_side_px:
+    scale = _within(crop_width, crop_height, max_side_px)
+    if size is None and scale == 1:
         crop_width, crop_height = crop_width // 2 * 2, crop_height // 2 * 2
         size = crop_width, crop_height
     if size is None:
-        scale = max_side_px / max(crop_width, crop_height)
         size = _even(crop_width * scale), _even(crop_height * scale)
     x, y = face_center[0] - crop_width / 2, face_center[1] - crop_height * _FACE_HEIGHT
     if head is not None:
@@ -213,6 +216,11 @@ def _crop(
         y = _containing(y, crop_height, head.top, head.bottom)
     x, y = min(max(x, 0), width - crop_width), min(max(y, 0), height - crop_height)
     return OutputFrame(round(x), round(y), crop_width, crop_height, *size, *size)
+
+
+def _within(width: float, height: float, max_side_px: int) -> float:
+    """Return the scale, 1 at most, at which a picture has the size of a video without `size`."""
+    return min(1.0, max_side_px / min(width, height), float(LONGEST * max_side_px) / max(width, height))
 
 
 def _containing(start: float, length: float, low: float, high: float) -> float:
@@ -240,7 +248,7 @@ def _whole(
     if size is None:
         shape = aspect or picture_size
         around = max(width, height * shape[0] / shape[1]), max(height, width * shape[1] / shape[0])
-        scale = min(1.0, max_side_px / max(around))
+        scale = _within(*around, max_side_px)
         size = _even(around[0] * scale), _even(around[1] * scale)
     scale = min(size[0] / width, size[1] / height)
     inner = min(_even(width * scale), size[0]), min(_even(height * scale), size[1])

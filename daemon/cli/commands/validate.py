@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from daemon.cli.common import Shell, json_option, show
 from daemon.cli.expected_times import describe_times, expected_times
 from daemon.config import Settings
 from daemon.errors import JobError, MachineError
-from daemon.intake.folder_defaults import read_defaults
+from daemon.intake.folder_defaults import parsed_defaults, read_defaults, read_defaults_file
+from daemon.intake.inbox_names import is_defaults
 from daemon.intake.scanner import InboxScanner
 from daemon.jobs.manifest import Manifest, json_schema
 from daemon.jobs.parse import parse_manifest
@@ -27,7 +29,10 @@ from daemon.system.safe_open import open_inside
 @json_option
 @click.pass_obj
 def validate(shell: Shell, file: Path, as_json: bool) -> None:
-    """Check a manifest, its text and the files it names, without handing it in. Exit code 1 when something is wrong."""
+    """Check a manifest, its text and the files it names, or a `_defaults.yaml`, without handing it in.
+
+    Exit code 1 when something is wrong.
+    """
     results = check(file, shell.settings_or_defaults, voices=shell.configured)
 
     def text() -> None:
@@ -36,6 +41,9 @@ def validate(shell: Shell, file: Path, as_json: bool) -> None:
             click.echo(f"{head}: {'good' if result['ok'] else result['message'] + ' ' + result['hint']}")
             if result.get("defaults"):
                 click.echo(f"{head}: with the defaults of {' and '.join(result['defaults'])}")
+            if "sets" in result:
+                keys = ", ".join(result["sets"]) or "nothing"
+                click.echo(f"{head}: the defaults of the manifests in its folder and below; it sets {keys}")
             for warning in result.get("warnings", ()):
                 click.echo(f"{head}: warning: {warning}")
             for unchecked in result.get("unchecked", ()):
@@ -57,12 +65,23 @@ def check(file: Path, settings: Settings, *, voices: bool) -> list[dict[str, Any
     inbox = settings.paths.inbox.resolve()
     root = inbox if path.is_relative_to(inbox) else path.parent
     name = str(path.relative_to(root))
+    if is_defaults(path.name):
+        return [_defaults_result(root, name, limit)]
     try:
         defaults = read_defaults(root, name, limit)
         items = parse_manifest(read_manifest(root, name, limit), settings.intake.max_documents, defaults)
     except JobError as exc:
         items = [exc]
     return [_result(item, root, os.path.dirname(name), settings, voices) for item in items]
+
+
+def _defaults_result(root: Path, name: str, limit: int) -> dict[str, Any]:
+    """Check a file of folder defaults, which lacks what the manifests of its folder give."""
+    try:
+        (defaults,) = parsed_defaults([read_defaults_file(root, name, limit)])
+    except JobError as exc:
+        return {"ok": False, **exc.to_dict()}
+    return {"ok": True, "manifest": None, "sets": sorted(defaults.values), "warnings": [], "unchecked": []}
 
 
 def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settings, voices: bool) -> dict[str, Any]:
@@ -77,6 +96,7 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
             files[key] = root / found.name
             with open_inside(root, found.name) as fd:
                 os.fstat(fd)
+        _check_picture(item, files, settings)
         unchecked = _check_text(item, settings, voices)
     except JobError as exc:
         return {"ok": False, **exc.to_dict()}
@@ -88,6 +108,20 @@ def _result(item: Manifest | JobError, root: Path, folder: str, settings: Settin
         "unchecked": [*unchecked, *_not_looked_at(item)],
         "expected": expected_times(item, files, settings),
     }
+
+
+def _check_picture(manifest: Manifest, files: Mapping[str, Path], settings: Settings) -> None:
+    """Check what the header of the portrait tells: whether it is a picture that can be read, and its size.
+
+    Raises:
+        JobError: as when the job runs.
+    """
+    if "image" not in files or "face" not in manifest.kind_of_job.stages:
+        return
+    from stages.face.decode import check_header
+
+    with contextlib.suppress(MachineError, OSError):
+        check_header(files["image"], settings.stages.face.max_pixels)
 
 
 def _not_looked_at(manifest: Manifest) -> list[str]:

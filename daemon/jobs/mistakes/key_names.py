@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 #: What people write for a key, from the words of other tools and of everyday language. Names are compared as `_plain` makes them.
 _MEANT: dict[str, str] = {
@@ -33,7 +33,7 @@ _MEANT: dict[str, str] = {
     "subtitles": "subtitle subs subtitle_file subtitles_file",
     "background": "bg backdrop background_image background_color background_colour bg_color bg_image scene",
     "motion": "movement animation gestures head_motion",
-    "captions": "caption closed_captions cc srt vtt",
+    "captions": "caption closed_captions cc srt vtt captions_format subtitles subtitle subs subtitles_format",
     "expressions": "expression emotion emotions mood style feeling",
     "kind": "type job_type mode task",
     "profile": "voice_profile clone",
@@ -63,9 +63,12 @@ _IN_OTHER_LANGUAGES: dict[str, str] = {
     "output": "ausgabe dateiname sortie salida uscita saída uitvoer",
     "priority": "priorität priorité prioridad priorità prioridade prioriteit priorytet",
 }
-_KEY_OF = {
-    name: key for table in (_MEANT, _IN_OTHER_LANGUAGES) for key, names in table.items() for name in names.split()
-}
+#: Name → the keys that it may stand for, the likeliest first: which of them it is depends on the kind of job.
+_KEYS_OF: dict[str, list[str]] = {}
+for _table in (_MEANT, _IN_OTHER_LANGUAGES):
+    for _key, _names in _table.items():
+        for _name in _names.split():
+            _KEYS_OF.setdefault(_name, []).append(_key)
 #: What people ask for that no key does → what to do instead.
 _INSTEAD: dict[str, str] = {
     "duration length max_length max_duration dauer durée duración": "A video is as long as its speech: `[pause 2s]` in `text` "
@@ -75,6 +78,12 @@ _INSTEAD: dict[str, str] = {
     "logo watermark overlay": "Nothing is laid over the video: add it in an editor, for example to `background: transparent`.",
     "webhook webhook_url callback callback_url email mail notify": "Nobody is notified: watch the status file in the outbox.",
     "loop repeat": "A video plays once: repeat it in the player or an editor.",
+    "pitch tone intonation": "A voice keeps its own pitch: choose a higher or deeper one with `voice`; voices.txt in the outbox "
+    "lists them.",
+    "volume loudness gain": "Every result is made equally loud: there is nothing to set.",
+    "captions_language caption_language captions_lang caption_lang subtitles_language subtitle_language subtitles_lang "
+    "translate translation": "Captions are in the language that is spoken, and nothing is translated: `language` says which "
+    "one that is.",
     "transparent transparency alpha": "Write `background: transparent`.",
     "greenscreen green_screen chroma chroma_key chromakey": "Write `background: green`.",
     "job jobs manifest items videos tasks": "Write the keys of a job without a key above them, beginning in the first column; a "
@@ -93,18 +102,38 @@ def what_instead(name: str) -> str | None:
     return _INSTEAD_OF.get(_plain(name))
 
 
-def meant_key(name: str, known: Iterable[str], below: Iterable[str] = ()) -> str | None:
+def meant_key(name: str, known: Iterable[str], below: Iterable[str] = (), unused: Collection[str] = ()) -> str | None:
     """Return the key that is probably meant by a name that is no key; None if there is none.
 
     Args:
         name: as somebody wrote it.
         known: the keys that are valid there.
         below: keys in groups, with their group, such as "motion.blink".
+        unused: the known keys that do nothing in this kind of job: they give way to another one of the same sense.
     """
-    plain, known = _plain(name), list(known)
+    key = _near_key(_plain(name), list(known), below)
+    return (
+        key
+        if key is None or key not in unused
+        else used_key(_plain(name), known, unused) or used_key(key, known, unused) or key
+    )
+
+
+def used_key(name: str, known: Iterable[str], unused: Collection[str]) -> str | None:
+    """Return the key of the same sense that a kind of job uses; None if there is none. `unused`: keys that it does not use."""
+    known = list(known)
+    return next((key for key in _KEYS_OF.get(name, ()) if key in known and key not in unused), None)
+
+
+def is_other_name(name: str) -> bool:
+    """Return whether people are known to write this name for a key, or for what no key does."""
+    return _plain(name) in _KEYS_OF or _plain(name) in _INSTEAD_OF
+
+
+def _near_key(plain: str, known: list[str], below: Iterable[str]) -> str | None:
     if plain in known:  # written in capitals, or with blanks
         return plain
-    if (key := _KEY_OF.get(plain)) in known:
+    if key := used_key(plain, known, ()):
         return key
     for path in below:
         if plain in (path, path.rpartition(".")[2]):
@@ -112,7 +141,6 @@ def meant_key(name: str, known: Iterable[str], below: Iterable[str] = ()) -> str
     close = difflib.get_close_matches(plain, known, n=1, cutoff=CUTOFF)
     if close:
         return close[0]
-    other = difflib.get_close_matches(
-        plain, [other for other, key in _KEY_OF.items() if key in known], n=1, cutoff=0.85
-    )
-    return _KEY_OF[other[0]] if other else None
+    others = [other for other in _KEYS_OF if used_key(other, known, ())]
+    other = difflib.get_close_matches(plain, others, n=1, cutoff=0.85)
+    return used_key(other[0], known, ()) if other else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from daemon.jobs.kinds import Kind
-from daemon.jobs.stages import BY_NAME, TABLE, VOICE_KEYS
+from daemon.jobs.kinds import Kind, keys_without_use
+from daemon.jobs.mistakes.key_names import used_key
+from daemon.jobs.mistakes.proposals import is_allowed
+from daemon.jobs.stages import BY_NAME, VOICE_KEYS
 from daemon.jobs.video_files import SOUND_ENDINGS, VIDEO_ENDINGS
 
 if TYPE_CHECKING:
@@ -14,16 +16,6 @@ if TYPE_CHECKING:
 
 #: Endings of files that are not made.
 _OTHER_ENDINGS = (".avi", ".mkv", ".m4v", ".wmv", ".flv", ".gif", ".mpg", ".m4a", ".ogg", ".yaml", ".yml", ".json")
-
-
-def keys_without_use(kind: Kind) -> list[str]:
-    """Return the keys that do nothing in jobs of a kind: those that only other stages use."""
-    used = {key for stage in kind.stages for key in BY_NAME[stage].uses}
-    if kind.makes_profile:
-        used -= set(VOICE_KEYS)
-    used |= set(kind.keeps)
-    # What shapes the result comes first, as people look for that.
-    return [key for key in dict.fromkeys(key for row in reversed(TABLE) for key in row.uses) if key not in used]
 
 
 def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
@@ -36,7 +28,7 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
     kind = manifest.kind_of_job
     found = [
         f"`{key}: {_short(given[key])}` is not used: a job of `kind: {kind.name}` makes {kind.what}."
-        + (" Did you mean `captions`?" if key == "subtitles" and kind.draws else "")
+        + _in_its_place(key, given[key], kind)
         + (" The seed of the movement is `motion.seed`." if key == "seed" and kind.draws else "")
         for key in keys_without_use(kind)
         if key in given
@@ -74,6 +66,14 @@ def unused_keys(given: Mapping[str, Any], manifest: Manifest) -> list[str]:
             f"`output: {_short(output)}` ends in {ending}, but the result is {manifest.output}.{form}.{advice}"
         )
     return found
+
+
+def _in_its_place(key: str, value: Any, kind: Kind) -> str:
+    """Return which key of the same sense this kind of job uses, as a question; empty where none is known."""
+    used = [used for stage in kind.stages for used in BY_NAME[stage].uses]
+    other = used_key(key, used, keys_without_use(kind))
+    line = f"{other}: {value}"
+    return f" Did you mean `{line if is_allowed(line) else other}`?" if other else ""
 
 
 def _short(value: Any) -> str:

@@ -24,7 +24,8 @@ _SQUARE = "square quadrat quadratisch carré carre cuadrado cuadrada quadrato qu
 _WORDS: dict[str, dict[str, str]] = {
     "codec": {"hevc": "h265 h.265 x265", "h264": "h.264 x264 avc avc1"},
     "fit": {"crop": "cover fill zoom", "pad": "contain letterbox", "auto": "stretch default"},
-    "kind": {"speech": "audio sound tts voiceover", "detect": "check image face", "voice": "clone profile"},
+    "kind": {"speech": "audio sound tts voiceover texttospeech", "detect": "check image face", "voice": "clone profile",
+             "lipsync": "lipsync lipsynch dub dubbing", "video": "talkinghead talkingphoto movie clip mp4"},
     "quality": {"high": "best max maximum ultra highest hd", "medium": "normal standard default", "low": "fast small",
                 "draft": "preview test"},
     "captions": {"burn": "burned burnt hardcoded embedded open", "srt": "subrip", "vtt": "webvtt", "none": "no off false"},
@@ -34,7 +35,7 @@ _WORDS: dict[str, dict[str, str]] = {
     "priority": {"high": "urgent asap highest important", "low": "lowest"},
     "speed": {"1.2": "fast faster quick", "0.85": "slow slower", "1": "normal medium default"},
     "aspect": {"9:16": _UPRIGHT, "16:9": _WIDE, "1:1": _SQUARE, "4:3": "tv", "21:9": "cinema ultrawide cinemascope"},
-    "size": {"1920x1080": "fullhd fhd", "1280x720": "hd", "3840x2160": "uhd 4k"},
+    "size": {"1920x1080": "fullhd fhd", "1280x720": "hd", "3840x2160": "uhd"},
     "motion": {"{head: 0, gaze: 0, brow: 0, breath: 0}": "none off still no false",
                "{head: 0.5}": "subtle low little calm slow", "{head: 1.5}": "strong high much lively"},
 }  # fmt: skip
@@ -50,6 +51,9 @@ _RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 _PAIR = re.compile(r"\[?'?(\d{1,5})'?\s*[x×*:,/ ]\s*'?(\d{1,5})'?\]?", re.IGNORECASE)
 _RATES = (23.976, 24, 25, 29.97, 30, 50, 59.94, 60)
 _LEAST_SIDE, _SMALLEST_SIDE, _MOST_SIDE = 100, 128, 4096  # px
+_ONE_OF_THEM = " One job has one of them: write a job for each, and a line --- between two."
+#: Several words where one is expected.
+_WORDS_TOGETHER = re.compile(r"(\w+)(?:\s*[,;+&/]\s*|\s+(?:and|or|und|oder)\s+)\w+.*", re.IGNORECASE)
 _YES = frozenset({"true", "yes", "on", "1"})
 #: Pairs of quotes that word processors write, which YAML does not know.
 _QUOTES = ("“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "’’", "””")
@@ -78,8 +82,8 @@ def advice_for_list(key: str, value: Any) -> str | None:
             "Write `text: |`, and under it the paragraphs, with two blanks before each line and an empty line between two. Text "
             "that begins with [ or { goes in quotes."
         )
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        return f"Write `{key}: {value[0]}`."
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return f"Write `{key}: {value[0]}`.{_ONE_OF_THEM if len(value) > 1 else ''}"
     return None
 
 
@@ -99,8 +103,14 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return advice
     if is_file:
         return _advice_for_file(key, text)
-    if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s-]", "", word))) is not None:
+    if (meant := _MEANT.get(key, {}).get(re.sub(r"[\s_-]", "", word))) is not None:
         return f"Write `{key.removeprefix('expressions.')}: {meant}`."
+    if key == "quality" and (size := _advice_for_lines(word)):
+        return f"The number of pixels is another key. {size}"
+    if key == "output" and (name := re.split(r"[/\\]", text)[-1]):
+        return f"Results go into the outbox, nowhere else. Write `output: {name}`." if name != text else None
+    if key == "face" and word in ("right", "last", "rightmost"):
+        return "Count the faces from the left, from 0: of two, the right one is `face: 1`."
     if key in ("size", "aspect"):
         return _advice_for_shape(key, word)
     if key == "fps" and (found := re.match(r"\d+([.,]\d+)?", text)):
@@ -117,11 +127,15 @@ def advice_for_value(key: str, value: Any, *, is_number: bool, is_file: bool) ->
         return "Nothing is read from a text file: write `text: |`, and under it the words, with two blanks before each line."
     if is_number and (found := _NUMBER.fullmatch(text)):
         number = float(f"{found[1]}.{found[2] or 0}") / (100 if found[3] == "%" else 1)
-        return f"Write `{key}: {number:g}`."
+        if key == "speed" and found[3] == "%" and found[1][0] in "+-":  # faster or slower by so much, as in SSML
+            number += 1
+        return f"Write `{key.rpartition('.')[2]}: {number:g}`."
     if key == "speed" and text.isdecimal() and 50 <= int(text) <= 200:
         return f"Write `speed: {int(text) / 100:g}`."
     if key == "captions" and word in _YES:
         return "Write `captions: srt` or `vtt` for a file beside the video, or `captions: burn` to see them in it."
+    if found := _WORDS_TOGETHER.fullmatch(text):
+        return f"Write `{key.rpartition('.')[2]}: {found[1]}`.{_ONE_OF_THEM}"
     return None
 
 
@@ -129,7 +143,7 @@ def _advice_for_file(key: str, text: str) -> str | None:
     if "://" in text and not text.casefold().startswith("file:"):
         return "Nothing is fetched from the web: download the file, put it next to the manifest, and write its name."
     if found := re.match(r"([^,;]+\.\w{2,5})\s*[,;]\s*(.*)", text):
-        more = " One job has one of them: write a job for each file, and a line --- between two." if found[2] else ""
+        more = _ONE_OF_THEM.replace("each", "each file") if found[2] else ""
         return f"Write `{key}: {found[1]}`.{more}"
     if (name := re.split(r"[/\\]", text)[-1]) and name != text:
         return f"Put {name} next to the manifest, and write `{key}: {name}`."
@@ -140,19 +154,31 @@ def _advice_for_shape(key: str, word: str) -> str | None:
     """Return what to write for a size or a shape that is none."""
     if shape := _MEANT["aspect"].get(re.sub(r"[\s-]", "", word)):
         return f"Write `aspect: {shape}`."
-    if key == "size" and (width := _LINES_OF_VIDEO.get(word, _LINES_OF_VIDEO.get(f"{word}p"))):
-        height = 2160 if word == "4k" else int(word.removesuffix("p"))
-        return f"Write `size: {width}x{height}`, or `size: {height}x{width}` for an upright video."
+    if key == "size" and (advice := _advice_for_lines(word)):
+        return advice
     if not (found := _PAIR.fullmatch(word.removesuffix("px"))):
         return None
     width, height = int(found[1]), int(found[2])
     if max(width, height) < _LEAST_SIDE:  # what is less is a shape
-        return f"Write `aspect: {width}:{height}`." if width and height else None
+        if not (width and height):
+            return None
+        shape = (
+            f"{width}:{height}" if max(width, height) <= 4 * min(width, height) else "4:1" if width > height else "1:4"
+        )
+        return f"Write `aspect: {shape}`."
     if not min(width, height):
         return None
     scale = min(1.0, _MOST_SIDE / max(width, height)) * max(1.0, _SMALLEST_SIDE / min(width, height))
     width, height = (min(round(side * scale), _MOST_SIDE) for side in (width, height))
     return f"Write `size: {width // 2 * 2}x{height // 2 * 2}`."
+
+
+def _advice_for_lines(word: str) -> str | None:
+    """Return what to write for a size that is called by its number of lines."""
+    if not (width := _LINES_OF_VIDEO.get(word, _LINES_OF_VIDEO.get(f"{word}p"))):
+        return None
+    height = 2160 if word == "4k" else int(word.removesuffix("p"))
+    return f"Write `size: {width}x{height}`, or `size: {height}x{width}` for an upright video."
 
 
 def _advice_for_background(word: str) -> str | None:

@@ -25,6 +25,8 @@ _BLOCK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?")
 #: So many lines before the reported place are looked at, too: YAML often notices a mistake one line late.
 _LINES_BEFORE = 4
 _LONGEST_SHOWN = 60
+#: Keys whose text may have several lines.
+_LONG_TEXTS = ("text", "prompt", "negative")
 #: How comments begin in JavaScript and its kin. JSON has none; what reads a manifest is YAML in any case.
 COMMENTS_ELSEWHERE = ("//", "/*")
 NO_COMMENTS = "JSON has no comments. Remove it; a line of a manifest that begins with # is a comment."
@@ -47,8 +49,72 @@ def explain_mistake(lines: Sequence[str], line: int, column: int, keys: Collecti
         for look in (_comment, _odd_spaces, _tab, _mark_of_layout, _colon, _quotes, _sign, _second_colon):
             if explanation := look(text, known):
                 place = f"line {number + 1}, column {column + 1}" if number == line else f"line {number + 1}"
-                return f"{explanation[0]} ({place})", explanation[1]
-    return _block(lines, line) or _indentation(lines, line) or _next_line(lines, line, keys)
+                longer = look in (_quotes, _sign, _second_colon) and _goes_on(lines, number, keys)
+                hint = as_block(known["key"]) if longer and known else explanation[1]
+                return f"{explanation[0]} ({place})", hint
+    return (
+        _block(lines, line)
+        or _colon_below(lines, line, keys)
+        or _indentation(lines, line)
+        or _next_line(lines, line, keys)
+    )
+
+
+def as_block(key: str) -> str:
+    """Return how a text of several lines is written, whatever signs it contains."""
+    return f"Write `{key}: |`, and under it the whole text, with two blanks before each line."
+
+
+def hint_for_text(lines: Sequence[str], line: int) -> str:
+    """Return what to do where a line of a text was read as a key; empty where it follows no text.
+
+    Args:
+        lines: of the file.
+        line: in which the key stands, from 1.
+    """
+    before = _LINE.match(lines[line - 2]) if 2 <= line <= len(lines) else None
+    if (
+        before is None
+        or before["key"].casefold() not in _LONG_TEXTS
+        or not before["value"]
+        or before["value"][0] in "\"'"
+    ):
+        return ""
+    return (
+        f"If this line belongs to `{before['key']}`: {as_block(before['key'])[0].lower()}{as_block(before['key'])[1:]}"
+    )
+
+
+def _goes_on(lines: Sequence[str], number: int, keys: Collection[str]) -> bool:
+    """Return whether the next line belongs to the text of this one: it is no key, no separator, and not empty."""
+    after = lines[number + 1] if number + 1 < len(lines) else ""
+    found = _LINE.match(after)
+    return bool(after.strip()) and not after.startswith("---") and not (found and found["key"].casefold() in keys)
+
+
+def _colon_below(lines: Sequence[str], line: int, keys: Collection[str]) -> Explanation | None:
+    """Recognise a colon in a further line of a text, which YAML takes for a key there."""
+    for number in range(min(line, len(lines) - 1), 0, -1):
+        found = _LINE.match(lines[number])
+        if found and found["key"].casefold() in keys:
+            continue
+        before = next(
+            (_LINE.match(lines[above]) for above in range(number - 1, -1, -1) if _is_key(lines[above], keys)), None
+        )
+        if (
+            before
+            and before["value"]
+            and not _BLOCK.fullmatch(before["value"])
+            and re.search(r":(\s|$)", lines[number])
+        ):
+            what = f"`{before['key']}` goes on in a line with a colon and a blank, which YAML takes for another key"
+            return f"{what} (line {number + 1})", as_block(before["key"])
+    return None
+
+
+def _is_key(text: str, keys: Collection[str]) -> bool:
+    found = _LINE.match(text)
+    return bool(found and found["key"].casefold() in keys)
 
 
 def _comment(text: str, _: re.Match[str] | None) -> Explanation | None:
@@ -81,7 +147,7 @@ def _next_line(lines: Sequence[str], line: int, keys: Collection[str]) -> Explan
             key = before["key"]
             return (
                 f"`{key}` goes on in a line that is not indented (line {number + 1})",
-                f"Write `{key}: |`, and under it the whole text, with two blanks before each line.",
+                as_block(key),
             )
     return None
 
@@ -158,11 +224,14 @@ def _quotes(_: str, found: re.Match[str] | None) -> Explanation | None:
     if inner is None and sign not in value[1:]:
         return (
             f"The {_QUOTED[sign]} quote that ends the text is missing",
-            f"Write {_shown(found['key'] + ': ' + value + sign)}",
+            f"Write {found['key']}: {value}{sign}"
+            if len(value) < _LONGEST_SHOWN
+            else "Write it at the end of the text.",
         )
     if inner is None:
         what = f"The text begins with a {_QUOTED[sign]} quote, so YAML expects that the next one ends it"
-        return what, f"Quote the whole text with the other sign: {_as_line(found)[6:]}"
+        advice = _as_line(found)
+        return what, f"Quote the whole text with the other sign: {advice[6:]}" if "|`" not in advice else advice
     return None
 
 
@@ -182,8 +251,10 @@ def _second_colon(_: str, found: re.Match[str] | None) -> Explanation | None:
 
 
 def _as_line(found: re.Match[str]) -> str:
-    """Return the line as it must be, as advice."""
+    """Return the line as it must be, as advice. A long one would be cut, and somebody would copy it so."""
     value = found["value"].strip()
+    if len(found["key"]) + len(value) + 4 > _LONGEST_SHOWN and found["key"].casefold() in _LONG_TEXTS:
+        return as_block(found["key"])
     if '"' not in value and "\\" not in value:
         quoted = f'"{value}"'
     elif "'" not in value:

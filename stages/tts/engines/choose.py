@@ -91,7 +91,7 @@ def _choose_named(voices: Sequence[Voice], manifest: Manifest, wanted: str, sett
         )
         own = f"Write `language: {voice.languages[0]}` if the text is in that language."
         raise JobError(error.code, error.message, f"{own} {error.hint}")
-    why = "the manifest names this voice"
+    why = "you asked for this voice"
     if len(found) > 1 and "/" not in wanted:
         others = comma_list([other.id for other in found if other != voice])
         why += f"; {others} has the same name"

@@ -49,7 +49,7 @@ def choose_described(
         if others
         else ""
     )
-    return voice, f"the manifest describes it as '{manifest.voice}'{also}"
+    return voice, f"you asked for '{manifest.voice}'{also}"
 
 
 def _other_language(words: VoiceWords, known: Sequence[Voice], manifest: Manifest, settings: Settings) -> JobError:

@@ -62,12 +62,14 @@ def _languages(rows: Iterable[VoiceRow]) -> list[str]:
 
 
 def _missing(rows: Sequence[VoiceRow], spoken: set[str]) -> Iterator[str]:
-    """Yield a line for each language and each remedy: the first is enough where there is no voice of the language yet."""
+    """Yield each language with what brings voices of it: the first is enough where there is no voice of the language yet."""
     for language in filter(LANGUAGE_NAMES.get, _languages(rows)):
         able = [row for row in rows if row.speaks(language) and row.remedy and not row.profile]
         remedies = Counter(row.remedy for row in able)
         chosen = list(remedies) if language in spoken else list(remedies)[:1]
+        if chosen:
+            yield f"{language_name(language)} (language: {language})"
         for remedy in chosen[:_MOST_REMEDIES]:
             named = [row.name for row in able if row.remedy == remedy]
             others = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-            yield f"{language_name(language)} (language: {language}): {', '.join(named[:_MOST_NAMED])}{others}. {remedy}"
+            yield f"    {', '.join(named[:_MOST_NAMED])}{others}: {remedy}"

@@ -119,3 +119,8 @@ def test_validate_and_submit_apply_the_defaults_of_the_inbox(house: Installation
     (house.inbox / "_defaults.yaml").write_text("speed: fast\n")
     assert "_defaults.yaml" in house.avatar("validate", file, code=1).stdout
     assert "_defaults.yaml" in house.avatar("submit", "Hello.", code=1).stderr
+    # And the file can be checked by itself, although it gives no whole job
+    wrong = house.avatar("validate", "inbox/_defaults.yaml", code=1).stdout
+    assert "`speed` must be a number from 0.5 to 2" in wrong
+    (house.inbox / "_defaults.yaml").write_text("speed: 0.8\n")
+    assert "it sets speed" in house.avatar("validate", "inbox/_defaults.yaml").stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from daemon.cli import COMMANDS
 from tests.conftest import PORTRAIT, ROOT, Installation
@@ -148,6 +149,12 @@ def test_validate_tells_what_is_wrong_before_anything_is_dropped(house: Installa
     ):
         (house.root / "said.yaml").write_text(f"kind: speech\n{text}\n")
         assert json.loads(house.avatar("validate", "said.yaml", "--json", code=1).stdout)[0]["code"] == code
+    # And a file that is no picture, or one too small, before anybody looks for a face in it
+    (house.root / "p.png").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    (house.root / "shown.yaml").write_text("text: Hi.\nimage: p.png\n")
+    assert "share or export the picture as JPEG" in house.avatar("validate", "shown.yaml", code=1).stdout
+    Image.new("RGB", (8, 8)).save(house.root / "p.png")
+    assert json.loads(house.avatar("validate", "shown.yaml", "--json", code=1).stdout)[0]["code"] == "image-too-small"
     (house.root / "good.yaml").write_text("kind: speech\ntext: a\n")
     assert json.loads(house.avatar("validate", "good.yaml", "--json").stdout)[0]["ok"]
 

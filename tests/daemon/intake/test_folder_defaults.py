@@ -77,6 +77,8 @@ def test_defaults_that_cannot_be_used_fail_the_manifests_they_hold_for_and_no_ot
     text = f"{error['message']} {error['hint']}".replace("Did you", "did you")
     assert ANNA in text
     assert re.search(said, text), text
+    # And nobody is sent to the manifest, which is right
+    assert "Your manifest is not the cause" in room.status("anna/hello")["next"]
 
 
 def test_two_files_of_defaults_in_one_folder_are_refused(room: Room) -> None:

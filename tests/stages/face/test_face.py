@@ -16,10 +16,12 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 import stages.face
+from daemon.config.stage_settings import FaceStage
 from daemon.errors import JobError
 from stages.face.detect import find_faces
 from stages.face.landmarker import shared_landmarker
 from stages.face.mesh import CHEEKS, CHIN, FOREHEAD, LOWER_LIP_OUTER, UPPER_LIP_OUTER, FloatArray
+from stages.face.output_frame import choose_output_frame
 from stages.face.pose import pose_of
 from stages.face.rig.rig import VERSION, load_rig
 from tests.support.stages.picture_jobs import astronaut, drawn, encoded, face_of, job, noise, portrait_of, two_faces
@@ -298,6 +300,31 @@ def test_a_large_picture_is_brought_down_to_the_limit(tmp_path: Path) -> None:
     ctx = job(tmp_path / "job", drawn(), kind="detect", limits={"max_side_px": 400})
     # When, then
     assert stages.face.run(ctx)["width"] == 400
+
+
+@pytest.mark.parametrize(
+    ("picture", "aspect", "video"),
+    [
+        ((4000, 3000), None, (1440, 1080)),
+        ((3000, 4000), None, (1080, 1440)),
+        ((3000, 3000), None, (1080, 1080)),
+        ((4000, 3000), (16, 9), (1920, 1080)),
+        ((3000, 4000), (9, 16), (1080, 1920)),
+        ((4000, 1600), None, (1920, 768)),
+        ((800, 600), None, (800, 600)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_video_without_size_is_at_most_full_hd_in_either_direction(
+    picture: tuple[int, int], aspect: tuple[int, int] | None, video: tuple[int, int], fit: str
+) -> None:
+    limit = FaceStage().max_side_px
+    frame = choose_output_frame(picture, (picture[0] / 2, picture[1] / 2), None, aspect, limit, fit)
+    found = frame.video_width, frame.video_height
+    if fit == "crop" or aspect is None:  # borders are added around the whole picture
+        assert found == video
+    assert (min(found) <= 1080, max(found) <= 1920) == (True, True)
 
 
 def test_detect_makes_no_rig(tmp_path: Path) -> None:

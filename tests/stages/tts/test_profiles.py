@@ -16,7 +16,7 @@ import yaml
 
 from daemon.config import Settings
 from daemon.errors import AvatarError, JobError
-from daemon.system.installation import Missing
+from daemon.system.installation import Missing, how_to_install_extra
 from stages.tts import run
 from stages.tts.engines.base import Piece
 from stages.tts.engines.coqui_library import PINS
@@ -304,7 +304,7 @@ def test_what_xtts_lacks_is_said_one_after_the_other(tmp_path: Path, monkeypatch
     monkeypatch.setitem(PINS, "transformers", "4.46.3")
     missing = lacking(xtts_settings(tmp_path))
     assert "4.46.3 is what the engine was proven with" in missing.why
-    assert "avatard[xtts]" in missing.remedy
+    assert missing.remedy == how_to_install_extra("xtts")
     # Also where the module is there, but of another package
     monkeypatch.setitem(PINS, "a-package-of-another-name", "1.0")
     monkeypatch.delitem(PINS, "transformers")

@@ -40,11 +40,12 @@ def _voices(settings: Settings) -> list[Voice]:
 def _missing(settings: Settings, full: str) -> Missing | None:
     """Return what a voice lacks: its files, or the front end of its language."""
     root = settings.paths.models
-    if not all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
-        return Missing("its files are missing", how_to_fetch_models("kokoro"))
-    if "kokoro" in settings.engines:  # a program of its own has its own packages
-        return None
-    return phonemes.front_end_missing(model_files.language_of(full))
+    # A program of its own has its own packages.
+    packages = None if "kokoro" in settings.engines else phonemes.front_end_missing(model_files.language_of(full))
+    if all((root / file).is_file() for file in (model_files.NETWORK, model_files.voice_file(full))):
+        return packages
+    fetch = how_to_fetch_models("kokoro")
+    return Missing("its files are missing", f"{fetch} {packages.remedy}" if packages else fetch)
 
 
 def _load(voice: Voice, settings: Settings) -> LoadedVoice:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from fontTools.ttLib import TTCollection, TTFont
 
+from daemon.system.installation import how_to_install_extra
 from stages.encode.captions import fonts
 from stages.encode.captions.fonts import choose_font
 from stages.encode.video import write_video
@@ -63,7 +64,7 @@ def test_letters_without_shapes_are_told(tmp_path: Path, monkeypatch: pytest.Mon
     # Then the video is made, and the warning names the letters and what to do
     _, (warning,) = burned(tmp_path / "job", "你好, hello", "zh")
     assert "Chinese letters 你好" in warning
-    assert "avatard[fonts]" in warning
+    assert how_to_install_extra("fonts") in warning
     # And where the system has a font with the letters, broken ones beside it, that one is taken
     (tmp_path / "fonts" / "noto").mkdir(parents=True)
     (tmp_path / "fonts" / "Broken-Regular.ttf").write_bytes(b"no font")

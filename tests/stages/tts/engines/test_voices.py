@@ -56,9 +56,9 @@ CASA = {"engines": {"casa": {"command": ["true"], "voices": {"luz": "es-ES", "be
     [
         ({}, {}, "hibari/heart", "no download"),
         ({}, {"language": "en-GB"}, "hibari/heart", "no download"),
-        ({}, {"voice": "Bella"}, "kokoro/bella", "manifest"),
-        ({}, {"voice": "kokoro/heart"}, "kokoro/heart", "manifest"),
-        ({}, {"voice": "bf_emma"}, "kokoro/emma", "manifest"),
+        ({}, {"voice": "Bella"}, "kokoro/bella", "you asked for"),
+        ({}, {"voice": "kokoro/heart"}, "kokoro/heart", "you asked for"),
+        ({}, {"voice": "bf_emma"}, "kokoro/emma", "you asked for"),
         ({}, {"voice": "heart"}, "hibari/heart", "kokoro/heart has the same name"),
         ({"stages": {"tts": {"engine": "kokoro"}}}, {"voice": "heart"}, "kokoro/heart", "same name"),
         ({"stages": {"tts": {"engine": "kokoro"}}}, {}, "kokoro/heart", "config.yaml names the engine kokoro"),
@@ -120,7 +120,7 @@ def test_a_voice_that_cannot_be_had_is_refused_with_what_to_do(
 @pytest.mark.parametrize(
     ("manifest", "voice", "why"),
     [
-        ({"voice": "female"}, "hibari/heart", "the manifest describes it as 'female'; also fitting: kokoro/heart"),
+        ({"voice": "female"}, "hibari/heart", "you asked for 'female'; also fitting: kokoro/heart"),
         ({"voice": "British Woman"}, "kokoro/emma", "'British Woman'"),
         ({"voice": "an american female voice"}, "hibari/heart", "american"),
         ({"voice": "en-GB"}, "kokoro/emma", "en-GB"),

@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 
 import stages.tts
+from daemon.config import Settings
 from daemon.errors import AvatarError
+from daemon.system.installation import how_to_install_extra
 from stages.context import Context
 from stages.tts.alignment.forced import align_file
 from stages.tts.engines.choose import VoiceChoice
 from stages.tts.engines.kokoro import model_files
+from stages.tts.engines.voice_list import list_voice_rows
+from stages.tts.engines.voices_page import voices_page
 from stages.tts.phonemes import front_end
 from stages.tts.phonemes.reading import Reading
 from stages.tts.text.sentences import split_text
@@ -153,12 +157,32 @@ def test_a_language_whose_rules_are_not_installed_is_refused_with_what_to_do(
     # Then the voice, and the language, are refused at once, with the command that helps
     named, default = refused(voice="siwis", language="fr"), refused(language="fr")
     assert (named.code, default.code) == ("voice-not-installed", "language-unsupported")
-    assert 'pip install "avatard[languages]"' in named.hint
-    assert 'pip install "avatard[languages]"' in default.hint
+    assert how_to_install_extra("languages").rstrip(".") in named.hint
+    assert how_to_install_extra("languages").rstrip(".") in default.hint
     # And English speaks as before; so does a program of its own, which has its own packages
     assert chosen(models, voice="bella").voice.installed
     own = {"engines": {"kokoro": {"python": sys.executable}}}
     assert isinstance(chosen(models, own, voice="siwis", language="fr"), VoiceChoice)
+
+
+def test_the_list_of_voices_names_each_language_once_with_all_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given neither kokoro's files nor a package that reads French
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *of: None if name == "espeakng_loader" else real(name, *of)
+    )
+    rows = list_voice_rows(Settings.model_validate({"paths": {"models": tmp_path}}))
+    (siwis,) = (row for row in rows if row.is_called("siwis"))
+    page = voices_page(rows).partition("VOICES THAT CAN BE ADDED")[2].splitlines()
+    # Then whoever does what is said of a French voice can use it
+    assert siwis.remedy is not None
+    assert "avatar models fetch kokoro" in siwis.remedy
+    assert how_to_install_extra("languages") in siwis.remedy
+    assert f"    siwis: {siwis.remedy}" in page
+    languages = [line for line in page if "(language: " in line]
+    assert len(languages) == len(set(languages)) > 20
 
 
 def test_rules_that_are_damaged_are_the_machines_fault() -> None:
