@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from daemon.jobs.record import Job
 from daemon.jobs.stages import BY_NAME, STAGES, LaneName, Stage
-from daemon.system.steady_clock import SteadyClock
+from daemon.queue.steady_clock import SteadyClock
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def test_the_list_of_voices_is_published_and_follows_what_changes(service: Insta
     # And people can read it
     page = (service.outbox / VOICES_PAGE).read_text()
     assert "    heart: American English, female" in page
-    assert "German (language: de): " in page
+    assert "German (language: de)\n" in page
     assert "`avatar models fetch piper/de_DE-thorsten-medium`" in page
     # When a profile is kept / Then it is in the list, by name and id, and nothing else of it
     profile = Profile(

@@ -11,7 +11,7 @@ import pytest
 from daemon.jobs.record import Job, new_job_id
 from daemon.queue.pauses import Pause, Pauses
 from daemon.queue.ready_queue import ReadyQueue
-from daemon.system.steady_clock import SteadyClock
+from daemon.queue.steady_clock import SteadyClock
 from tests.support.daemon.intake import DETECT, Room
 
 DAY_S = 86_400.0

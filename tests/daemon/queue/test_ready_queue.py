@@ -14,8 +14,8 @@ from daemon.config.reload import reload_settings
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import ReadyQueue, Ticket
+from daemon.queue.steady_clock import SteadyClock
 from daemon.service import Service
-from daemon.system.steady_clock import SteadyClock
 
 #: The monotonic and the wall clock stand still at these.
 NOW, WALL = 1000.0, 1.8e9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from daemon.jobs.record import Job
 from daemon.jobs.stages import Stage
 from daemon.queue.ready_queue import ReadyQueue
-from daemon.system.steady_clock import SteadyClock
+from daemon.queue.steady_clock import SteadyClock
 from daemon.workers.policy import Waiting, choose_cpu, choose_gpu
 
 
