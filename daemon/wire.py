@@ -89,7 +89,14 @@ class PreloadRequest(_Record):
     stage: str
 
 
-Request = InitRequest | RunRequest | PreloadRequest
+class CancelRequest(_Record):
+    """End the running stage of a job and stay ready for the next one; only for a worker whose `ops` name it."""
+
+    op: Literal["cancel"] = "cancel"
+    job: str
+
+
+Request = InitRequest | RunRequest | PreloadRequest | CancelRequest
 _REQUESTS: Final[Mapping[str, type[Request]]] = {kind.model_fields["op"].default: kind for kind in get_args(Request)}
 
 

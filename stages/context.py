@@ -30,7 +30,8 @@ class Context:
         job_dir: folder of the job's artifacts; new ones are written through `daemon.system.fs.artifact`.
         manifest: the job's manifest. Copies of the files it names are in `job_dir`: see `source`.
         settings: the daemon's settings.
-        progress: reports the finished fraction, 0 to 1; may be called often.
+        progress: reports the finished fraction, 0 to 1; may be called often. It and the next two raise `StageCancelled`, which a
+            stage lets through, where the job was cancelled.
         report_seconds_left: reports the stage's own estimate of its remaining seconds. It is shown to people and extends the
             stage's time limit.
         allow_seconds: extends the time limit to this many seconds from now, for a step whose time the length of the speech

@@ -19,14 +19,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daemon.config import Settings
 from daemon.config.engines import lane_of_engine
-from daemon.errors import AvatarError, LackingError, MachineError, ResultError, from_exception, traceback_of
+from daemon.errors import AvatarError, JobError, LackingError, MachineError, ResultError, from_exception, traceback_of
 from daemon.jobs.manifest import Manifest
 from daemon.jobs.stages import STAGES
 from daemon.system.json_files import replace_json
@@ -49,11 +49,11 @@ from daemon.wire import (
     RunRequest,
     StageResult,
     TimeLeft,
-    read_request,
 )
 from stages.context import Context, Facts
 from stages.model_memory import ModelMemory, measured
 from stages.preload import preload_stage
+from stages.requests import Requests, StageCancelled
 from stages.shown_paths import shorten_paths, with_short_paths
 from stages.worker_log import WorkerLogHandler
 
@@ -62,7 +62,7 @@ log = logging.getLogger("stages.worker")
 #: Minimum time between two progress lines, in s; people do not read faster.
 PROGRESS_S = 0.2
 #: The requests that this worker answers, beside `init`.
-OPS = ("run", "preload")
+OPS = ("run", "preload", "cancel")
 #: The lane of the engines that need a GPU.
 GPU = "gpu"
 #: A disk with less free space counts as full: no stage's results fit.
@@ -116,13 +116,19 @@ def use_engine(lane: str, engine: str) -> None:
         raise OtherLaneError(engine)
 
 
-def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = GPU) -> StageResult:
+def run_stage(
+    request: RunRequest, settings: Settings, wire: Wire, lane: str = GPU, check: Callable[[], None] = lambda: None
+) -> StageResult:
     """Run one stage and return its result; if it already finished in an earlier attempt, return that result.
 
     The result is also written to `STAGE.done.json` in the job's folder.
 
+    Args:
+        check: is called whenever the stage reports something; raises `StageCancelled` where the job was cancelled.
+
     Raises:
         OtherLaneError: the stage's engine needs a GPU, which this worker's lane does not use.
+        StageCancelled: see `check`.
     """
     job, stage, directory = request.job, request.stage, request.dir
     if stage not in STAGES:
@@ -133,6 +139,7 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
     sent: dict[type[Message], float] = {}
 
     def send_rarely(kind: type[Progress | TimeLeft], value: float) -> None:
+        check()
         now = time.monotonic()
         if now - sent.get(kind, 0.0) >= PROGRESS_S:
             sent[kind] = now
@@ -145,6 +152,7 @@ def run_stage(request: RunRequest, settings: Settings, wire: Wire, lane: str = G
         send_rarely(TimeLeft, max(seconds, 0.0))
 
     def allow_seconds(seconds: float) -> None:
+        check()
         wire.send(AllowTime(job=job, value=round(seconds, 1)))
 
     models: list[dict[str, Any]] = []
@@ -248,10 +256,15 @@ def classify_error(exc: Exception, settings: Settings) -> AvatarError:
     return error
 
 
-def run_and_report(request: RunRequest, settings: Settings, wire: Wire, lane: str) -> bool:
-    """Run one stage and send how it ended. Returns whether this process can run another stage."""
+def run_and_report(
+    request: RunRequest, settings: Settings, wire: Wire, lane: str, check: Callable[[], None] = lambda: None
+) -> bool:
+    """Run one stage and send how it ended; `check` as for `run_stage`. Returns whether this process can run another stage."""
     try:
-        wire.send(Result(job=request.job, **dict(run_stage(request, settings, wire, lane))))
+        wire.send(Result(job=request.job, **dict(run_stage(request, settings, wire, lane, check))))
+    except StageCancelled:
+        ended = JobError("cancelled", "The stage ended, since its job was cancelled.")
+        wire.send(ErrorReport.of(ended, request.job, "", last=False))
     except OtherLaneError as told:
         wire.send(Elsewhere(job=request.job, engine=told.engine))
     except Exception as exc:
@@ -289,8 +302,8 @@ def preload_and_report(stage: str, settings: Settings, wire: Wire, lane: str) ->
 def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None:
     """Answer requests until stdin closes."""
     settings = Settings()
-    for line in sys.stdin.buffer:
-        request = read_request(line)
+    requests = Requests(sys.stdin.fileno())
+    for request in requests:
         if isinstance(request, InitRequest):
             settings = request.settings
             log_handler.set_level(settings.log.level)
@@ -301,7 +314,7 @@ def serve_requests(wire: Wire, log_handler: WorkerLogHandler, lane: str) -> None
             preload_and_report(request.stage, settings, wire, lane)
             continue
         with log_handler.for_job(request.job, request.stage):
-            goes_on = run_and_report(request, settings, wire, lane)
+            goes_on = run_and_report(request, settings, wire, lane, partial(requests.check, request.job))
         if not goes_on:
             return
 

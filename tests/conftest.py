@@ -49,7 +49,7 @@ FAST: dict[str, Any] = {
         "voices_page": False,  # the outbox holds what jobs make
     },
     "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
-    "lanes": {"pause_s": 0.3, "drain_s": 10.0, "preload": False},
+    "lanes": {"pause_s": 0.3, "drain_s": 10.0, "cancel_s": 0.5, "preload": False},
     "metrics": {"port": 0},
     "log": {"format": "json"},
 }

@@ -6,6 +6,7 @@ measuring.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmarks.musetalk.random_models import Architecture
+from stages.gpu.torchaudio_import import import_torchaudio
 from stages.musetalk.device import Placement
 
 _SCALE = 0.18215
@@ -20,10 +23,12 @@ _LEVELS = 3
 
 
 class Plain:
-    """UNet and autoencoder of the published shape."""
+    """UNet and autoencoder of the same shape."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, shapes: Architecture) -> None:
         """Raises ImportError where diffusers is not installed."""
+        if importlib.util.find_spec("torchaudio") is not None:
+            import_torchaudio()  # diffusers imports it, and fails where its compiled part does not fit
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
         torch.manual_seed(0)
@@ -34,17 +39,19 @@ class Plain:
             out_channels=4,
             down_block_types=("CrossAttnDownBlock2D",) * _LEVELS + ("DownBlock2D",),
             up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * _LEVELS,
-            block_out_channels=(320, 640, 1280, 1280),
+            block_out_channels=shapes.unet.channels,
             layers_per_block=2,
             cross_attention_dim=384,
-            attention_head_dim=8,
+            attention_head_dim=shapes.unet.heads,
+            norm_num_groups=shapes.unet.groups,
         )
         self._vae: Any = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(128, 256, 512, 512),
+            block_out_channels=shapes.vae.channels,
             layers_per_block=2,
             latent_channels=4,
+            norm_num_groups=shapes.vae.groups,
         )
         for network in (self._unet, self._vae):
             network.requires_grad_(False).eval().to(placement.device, placement.dtype)

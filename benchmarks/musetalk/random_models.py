@@ -1,8 +1,9 @@
-"""Writes model files of MuseTalk's published architecture with random weights, so that a benchmark loads as the product does."""
+"""Writes model files of MuseTalk's architecture with random weights, so that a benchmark loads as the product does."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +16,55 @@ from stages.musetalk.networks.unet import UNet, UNetShape
 from stages.musetalk.networks.vae import LATENT_CHANNELS, Vae, VaeShape
 from stages.musetalk.networks.whisper import WhisperEncoder, WhisperShape
 
-UNET = UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32)
-VAE = VaeShape(channels=(128, 256, 512, 512), groups=32)
 
-_UNET_CONFIG = {
-    "block_out_channels": UNET.channels, "attention_head_dim": UNET.heads, "norm_num_groups": UNET.groups,
-    "layers_per_block": UNET.layers, "in_channels": 8, "out_channels": 4, "cross_attention_dim": 384,
-    "flip_sin_to_cos": True, "freq_shift": 0,
-}  # fmt: skip
-_VAE_CONFIG = {
-    "block_out_channels": VAE.channels, "norm_num_groups": VAE.groups, "layers_per_block": VAE.layers,
-    "latent_channels": LATENT_CHANNELS,
-}  # fmt: skip
-_WHISPER = WhisperShape()
-_WHISPER_CONFIG = {
-    "d_model": _WHISPER.width, "encoder_layers": _WHISPER.layers, "encoder_attention_heads": _WHISPER.heads,
-    "encoder_ffn_dim": _WHISPER.inner, "num_mel_bins": _WHISPER.bands, "max_source_positions": _WHISPER.places,
-}  # fmt: skip
+@dataclass(frozen=True)
+class Architecture:
+    """The shapes of the three networks."""
+
+    unet: UNetShape
+    vae: VaeShape
+    whisper: WhisperShape
+
+    def configs(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Return the configuration files of UNet, autoencoder and Whisper."""
+        unet, vae, whisper = self.unet, self.vae, self.whisper
+        return {
+            "block_out_channels": unet.channels, "attention_head_dim": unet.heads, "norm_num_groups": unet.groups,
+            "layers_per_block": unet.layers, "in_channels": 8, "out_channels": 4, "cross_attention_dim": 384,
+            "flip_sin_to_cos": True, "freq_shift": 0,
+        }, {
+            "block_out_channels": vae.channels, "norm_num_groups": vae.groups, "layers_per_block": vae.layers,
+            "latent_channels": LATENT_CHANNELS,
+        }, {
+            "d_model": whisper.width, "encoder_layers": whisper.layers, "encoder_attention_heads": whisper.heads,
+            "encoder_ffn_dim": whisper.inner, "num_mel_bins": whisper.bands, "max_source_positions": whisper.places,
+        }  # fmt: skip
 
 
-def write_random_models(root: Path) -> Path:
-    """Write the engine's files below `root`, 1.9 GB in float16, unless they are there. Returns `root`."""
+PUBLISHED = Architecture(
+    UNetShape(channels=(320, 640, 1280, 1280), heads=8, groups=32),
+    VaeShape(channels=(128, 256, 512, 512), groups=32),
+    WhisperShape(),
+)
+#: Takes a ten-thousandth of the work: it proves the benchmark, and measures nothing.
+TINY = Architecture(
+    UNetShape(channels=(16, 24, 32, 32), heads=2, groups=8),
+    VaeShape(channels=(8, 16, 24, 24), groups=4),
+    WhisperShape(inner=32),
+)
+
+
+def write_random_models(root: Path, shapes: Architecture = PUBLISHED) -> Path:
+    """Write the engine's files below `root` unless they are there; the published architecture's have 1.9 GB. Returns `root`."""
     if not (root / "whisper" / "config.json").exists():  # the last one written
         torch.manual_seed(0)
         with torch.device("meta"):
-            unet, vae, whisper = UNet(UNET), Vae(VAE), WhisperEncoder(_WHISPER)
-        _write(root / "musetalkV15", "unet", _unet_state(unet), "musetalk", _UNET_CONFIG)
-        _write(root / "sd-vae", "diffusion_pytorch_model", _random_state(vae), "config", _VAE_CONFIG)
+            unet, vae, whisper = UNet(shapes.unet), Vae(shapes.vae), WhisperEncoder(shapes.whisper)
+        configs = shapes.configs()
+        _write(root / "musetalkV15", "unet", _unet_state(unet, shapes.unet.channels[0]), "musetalk", configs[0])
+        _write(root / "sd-vae", "diffusion_pytorch_model", _random_state(vae), "config", configs[1])
         encoder = {f"model.encoder.{name}": value for name, value in _random_state(whisper).items()}
-        _write(root / "whisper", "model", encoder, "config", _WHISPER_CONFIG)
+        _write(root / "whisper", "model", encoder, "config", configs[2])
     return root
 
 
@@ -64,9 +85,9 @@ def _random_state(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _unet_state(unet: UNet) -> dict[str, Tensor]:
+def _unet_state(unet: UNet, width: int) -> dict[str, Tensor]:
     """The UNet's, with the time embedding, which the loader folds into biases."""
-    state, (width, *_) = _random_state(unet), UNET.channels
+    state = _random_state(unet)
     inner = 4 * width
     linear = {"time_embedding.linear_1": (inner, width), "time_embedding.linear_2": (inner, inner)}
     for name, layer in unet.named_modules():

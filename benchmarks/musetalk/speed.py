@@ -1,7 +1,7 @@
 """MuseTalk's speed: the published architecture with random weights, which costs what the true one costs.
 
     python -m benchmarks.musetalk.speed [--parts network,steps,after,end] [--batches 1,4] [--precisions float32,bfloat16]
-                                  [--seconds 10] [--device cpu] [--out FILE]
+                                  [--seconds 10] [--device cpu] [--out FILE] [--tiny]
 
 Prints a JSON line for each measurement. The networks are loaded as the product loads them, from files that are written first
 (1.9 GB in --models, or in a temporary folder); no published file is needed. Parts:
@@ -10,6 +10,7 @@ Prints a JSON line for each measurement. The networks are loaded as the product 
   steps    what each speed step brings by itself
   after    CPU time for each frame of 1920 × 1080 after the network: mask, paste, motion, x264
   end      frames/s of whole jobs, with compositing and x264; only on a GPU, unless it is asked for
+With --tiny all parts run with a tiny network and a small picture, to try the benchmark itself: the figures mean nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.musetalk.diffusers_baseline import Plain
-from benchmarks.musetalk.random_models import write_random_models
-from benchmarks.musetalk.whole_job import after_network, end_to_end
+from benchmarks.musetalk.random_models import PUBLISHED, TINY, Architecture, write_random_models
+from benchmarks.musetalk.whole_job import FULL_HD, SMALL, Scene, after_network, end_to_end
 from stages.musetalk.device import Placement, Precision, choose_placement
 from stages.musetalk.forward import ForwardPass
 from stages.musetalk.networks.group_norm import GroupNorm
@@ -41,13 +42,14 @@ from stages.musetalk.stream_pipeline import StreamPipeline
 GFLOP = 177.8 + 622.2
 
 
-#: Folder of the model files.
+#: Folder of the model files, and the shape of the networks in them.
 models = Path()
+shapes: Architecture = PUBLISHED
 
 
 def painter(placement: Placement, batch: int) -> Painter:
     """Load the full network by the product's own door, with all memory of a GPU."""
-    return Painter.load("musetalk", write_random_models(models), placement, budget_mb=10**6, batch=batch)
+    return Painter.load("musetalk", write_random_models(models, shapes), placement, budget_mb=10**6, batch=batch)
 
 
 def clock(work: Callable[[], object], seconds: float, placement: Placement) -> float:
@@ -134,7 +136,7 @@ def beside(placement: Placement, batch: int, seconds: float) -> dict[str, Any]:
     The baseline has the precision that its users have: float32 on a processor, float16 on a GPU.
     """
     cuda = placement.device.type == "cuda"
-    modules = Plain(Placement(placement.device, torch.float16 if cuda else torch.float32))
+    modules = Plain(Placement(placement.device, torch.float16 if cuda else torch.float32), shapes)
     engine = painter(placement, batch)
     crop, tokens = inputs(placement, batch)
     latents = engine.latents(crop)
@@ -216,6 +218,7 @@ def main() -> None:
     parser.add_argument("--device", help="default: the GPU where there is one")
     parser.add_argument("--threads", type=int, default=0, help="of a processor; 0: all")
     parser.add_argument("--models", type=Path, help="folder to write the model files to, and to keep them in")
+    parser.add_argument("--tiny", action="store_true", help="try the benchmark itself with a tiny network")
     parser.add_argument("--out", type=Path, help="append the lines to this file as well")
     args = parser.parse_args()
     if args.threads:
@@ -238,7 +241,11 @@ def main() -> None:
             with args.out.open("a") as file:
                 file.write(line + "\n")
 
-    global models
+    global models, shapes
+    scene: Scene = FULL_HD
+    sentences = 5 if cuda and not args.tiny else 1
+    if args.tiny:
+        shapes, scene = TINY, SMALL
     with tempfile.TemporaryDirectory() as folder:
         models = args.models or Path(folder) / "models"
         for part in (args.parts or ("network,steps,after,end" if cuda else "network,steps,after")).split(","):
@@ -250,9 +257,9 @@ def main() -> None:
             elif part == "steps":
                 tell(lambda: steps(places[-1], batches[-1] if not cuda else 16, args.seconds))
             elif part == "after":
-                tell(lambda: after_network(Path(folder) / "after"))
+                tell(lambda: after_network(Path(folder) / "after", scene))
             elif part == "end":
-                tell(lambda: end_to_end(Path(folder) / "end", painter(places[-1], 16 if cuda else 4), 5 if cuda else 1))
+                tell(lambda: end_to_end(Path(folder) / "end", painter(places[-1], 16 if cuda else 4), scene, sentences))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +30,40 @@ from stages.musetalk import paint
 from stages.musetalk.painter import Painter
 from stages.musetalk.portrait import PortraitCache
 
-SIZE = (1920, 1080)
-TEXT = (
+
+@dataclass(frozen=True)
+class Scene:
+    """What is made: width and height of the picture, px, and what is spoken."""
+
+    size: tuple[int, int]
+    text: str
+
+
+FULL_HD = Scene(
+    (1920, 1080),
     "The quick brown fox jumps over the lazy dog, while a patient narrator explains what happens in every single frame. "
-    "Then there is a pause, and the story goes on for a few more seconds. "
+    "Then there is a pause, and the story goes on for a few more seconds. ",
 )
+SMALL = Scene((384, 288), "Hello. ")
 
 
-def spoken(folder: Path, sentences: int = 1, **manifest: Any) -> Context:
+def spoken(folder: Path, scene: Scene, sentences: int = 1, **manifest: Any) -> Context:
     """Return a job with its face found and its speech made."""
     folder.mkdir(parents=True)
-    portrait = Image.open(PORTRAIT).convert("RGB").resize((SIZE[1], SIZE[1]), Image.Resampling.LANCZOS)
-    whole = Image.new("RGB", SIZE, portrait.getpixel((2, 2)))
-    whole.paste(portrait, ((SIZE[0] - SIZE[1]) // 2, 0))
+    width, height = scene.size
+    portrait = Image.open(PORTRAIT).convert("RGB").resize((height, height), Image.Resampling.LANCZOS)
+    whole = Image.new("RGB", scene.size, portrait.getpixel((2, 2)))
+    whole.paste(portrait, ((width - height) // 2, 0))
     whole.save(folder / "source.image", "PNG")
     settings = {
         "paths": {"cache": str(folder.parent / "cache")},
-        "stages": {"face": {"max_side_px": SIZE[0]}, "lipsync": {"engine": "musetalk"}},
+        "stages": {"face": {"max_side_px": max(width, 512)}, "lipsync": {"engine": "musetalk"}},
     }
     ctx = Context(
         "job-20260101T000000Z-abcdef12",
         "bench",
         folder,
-        Manifest.model_validate({"text": TEXT * sentences, "image": "portrait.png", **manifest}),
+        Manifest.model_validate({"text": scene.text * sentences, "image": "portrait.png", **manifest}),
         Settings.model_validate(settings),
     )
     face.run(ctx)
@@ -59,18 +71,18 @@ def spoken(folder: Path, sentences: int = 1, **manifest: Any) -> Context:
     return ctx
 
 
-def after_network(folder: Path) -> dict[str, Any]:
+def after_network(folder: Path, scene: Scene) -> dict[str, Any]:
     """CPU milliseconds by part; for each frame where nothing else is said. Patches are noise: their cost is the same."""
-    ctx = spoken(folder)
+    ctx = spoken(folder, scene)
     sound = measure_audio(ctx.path("speech.wav"))
     make_motion_track(ctx)
     landmarks = np.array(json.loads(ctx.path("face.json").read_bytes())["landmarks"], np.float32)
-    box = boxes.portrait_box(landmarks, SIZE, chin_margin=boxes.CHIN_MARGIN)
+    box = boxes.portrait_box(landmarks, scene.size, chin_margin=boxes.CHIN_MARGIN)
     square = region.crop_square(box)
 
     def mask() -> region.MaskRegion:
         part = region.painted_part(region.landmark_labels(landmarks, square))
-        return region.cut_region(region.soft_mask(part, box), box, SIZE)
+        return region.cut_region(region.soft_mask(part, box), box, scene.size)
 
     mask_ms, where = cpu_ms(mask)
     frames = -(-sound.duration.numerator * ctx.manifest.frame_rate // sound.duration.denominator)
@@ -92,7 +104,7 @@ def after_network(folder: Path) -> dict[str, Any]:
     encode_ms, facts = cpu_ms(lambda: encode.run(ctx))
     still_ms, _ = cpu_ms(lambda: sum(1 for _ in Composer.for_job(plain(ctx, folder.parent / "plain")).frames()))
     return {
-        "picture": f"{SIZE[0]}x{SIZE[1]}",
+        "picture": f"{scene.size[0]}x{scene.size[1]}",
         "face_box_px": [box[2] - box[0], box[3] - box[1]],
         "frames": facts["frames"],
         "mask_once_ms": round(mask_ms, 1),
@@ -125,9 +137,9 @@ def _used() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def end_to_end(folder: Path, painter: Painter, sentences: int) -> dict[str, Any]:
+def end_to_end(folder: Path, painter: Painter, scene: Scene, sentences: int) -> dict[str, Any]:
     """Frames a second of the two stages: painting, and composing with x264, which run beside each other on a busy machine."""
-    ctx = spoken(folder, sentences)
+    ctx = spoken(folder, scene, sentences)
     settings, root = ctx.settings.stages.lipsync.musetalk, ctx.settings.paths.models
     paint._loaded_engine = paint._LoadedEngine(
         (settings, root), painter, PortraitCache(painter, settings, root), 0.0, painter.memory()

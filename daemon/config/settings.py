@@ -167,6 +167,12 @@ class Lanes(Section):
     heartbeat_s: float = Field(
         2.0, gt=0, description="Interval of the messages by which a worker shows that it is alive."
     )
+    cancel_s: float = Field(
+        5.0,
+        ge=0,
+        le=10,
+        description="A stage whose job is cancelled is asked to end, and keeps its models; it is killed after this long.",
+    )
     silence_s: float = Field(60.0, gt=0, description="A worker that sends no message for this long is killed.")
     memory_mb: int = Field(
         0,

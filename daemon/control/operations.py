@@ -24,7 +24,7 @@ from daemon.workers.lane import Lane
 Request = dict[str, Any]
 
 MAX_PRIORITY = 100
-#: How long a cancelled job may take to leave its stage until the one who asked is told to wait, in s.
+#: How long a cancelled job may take to leave its stage, after `lanes.cancel_s`, until the one who asked is told to wait, in s.
 CANCEL_S = 10.0
 AGAIN_S = 0.5  # between two tries to end its child
 MAX_REASON = 200  # characters kept of what a person writes
@@ -96,7 +96,7 @@ class Operations:
 
     async def _cancelled(self, job_id: str, by: str) -> str:
         """Wait until a cancelled job has left its stage: before that it is not on disk, and a crash would bring the job back."""
-        deadline = time.monotonic() + CANCEL_S
+        deadline = time.monotonic() + self._state_machine.settings.lanes.cancel_s + CANCEL_S
         while True:
             heard = self._state_machine.changed.notifications
             if job_id not in self._state_machine.running:

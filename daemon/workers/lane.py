@@ -105,7 +105,7 @@ class Lane:
         self.state_machine.changed.notify()
 
     async def cancel(self, job_id: str, by: str = "") -> bool:
-        """Stop the stage of a job if it runs in this lane; returns whether it does. `by`: who asked for it.
+        """Have the stage of a job end if it runs in this lane; returns whether it does. May be called again. `by`: who asked.
 
         Raises:
             JobError: `job-finished`, if the job is being delivered.
@@ -117,7 +117,7 @@ class Lane:
                         "job-finished", f"{job_id} is already being delivered.", "Remove the result instead."
                     )
                 slot.cancelled, slot.cancelled_by = True, by
-                await slot.worker.stop(0)
+                await slot.worker.cancel(job_id)
                 return True
         return False
 
@@ -240,7 +240,7 @@ class Lane:
             else:
                 await self.state_machine.put_back(job, directory, "returned")
         except (WorkerDied, AvatarError) as trouble:
-            # Cancelling kills the worker, so its last message does not matter.
+            # However a cancelled stage ended: its worker said so, or was killed.
             if slot.cancelled:
                 await self.state_machine.finish_cancelled(job, directory, slot.cancelled_by)
             elif isinstance(trouble, WorkerDied):

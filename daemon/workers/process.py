@@ -22,6 +22,7 @@ from daemon.errors import MachineError, WorkerDied, escape_unprintable, shorten
 from daemon.system.memory import memory_mb, process_memory_mb
 from daemon.wire import (
     AllowTime,
+    CancelRequest,
     Elsewhere,
     ErrorReport,
     Heartbeat,
@@ -84,7 +85,9 @@ class WorkerProcess:
         self._memory_checked_at = 0.0
         self._default_memory_limit_mb = memory_mb() / 2
         self._outdated = False
-        self._can_preload = False
+        self._can_preload = self._can_cancel = False
+        self._running = ""
+        self._cancelled_at: float | None = None
         self.last_heard = time.monotonic()
         self.last_stage: str | None = None
 
@@ -135,7 +138,8 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             message = await asyncio.wait_for(self._messages.get(), START_S)
             if message is not None:
-                self._can_preload = isinstance(message, Ready) and "preload" in message.ops
+                ops = message.ops if isinstance(message, Ready) else ()
+                self._can_preload, self._can_cancel = "preload" in ops, "cancel" in ops
                 return
         await self.stop(0)
         last = self._tail[-1] if self._tail else "it printed nothing"
@@ -203,7 +207,16 @@ class WorkerProcess:
         await self._start_if_needed()
         self.last_stage = request.stage
         self.last_heard = time.monotonic()
-        await self._send(request)
+        self._running, self._cancelled_at = request.job, None
+        try:
+            await self._send(request)
+            return await self._await_result(request, timeout_s, on_progress)
+        finally:
+            self._running, self._cancelled_at = "", None
+
+    async def _await_result(
+        self, request: RunRequest, timeout_s: float, on_progress: Callable[[float], None]
+    ) -> Result:
         began = time.monotonic()
         deadline = began + timeout_s
         while True:
@@ -237,6 +250,17 @@ class WorkerProcess:
                     raise error
                 case ModelChange():
                     self._on_notice(message)
+
+    async def cancel(self, job: str) -> None:
+        """Ask the worker to end the stage of a job and to keep its models; `run` kills it after `lanes.cancel_s`.
+
+        A worker that does not run the stage yet, or cannot be asked, is killed at once. Further calls change nothing.
+        """
+        if not self._can_cancel or self._running != job or not self.alive or not self._settings.lanes.cancel_s:
+            await self.stop(0)
+        elif self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            await self._send(CancelRequest(job=job))
 
     async def preload(self, stage: str) -> float:
         """Have the worker load what a stage needs, and start it if it does not run. Does nothing if it cannot preload.
@@ -282,6 +306,10 @@ class WorkerProcess:
 
     async def _check_limits(self, began: float, deadline: float) -> None:
         now = time.monotonic()
+        if self._cancelled_at is not None and now - self._cancelled_at > self._settings.lanes.cancel_s:
+            raise await self._end_worker(
+                "The stage of a cancelled job did not end when it was asked to.", "worker-hung"
+            )
         if now > deadline:
             raise await self._end_worker(
                 f"The stage exceeded its time limit of {deadline - began:.0f} s.", "stage-timeout"

@@ -224,5 +224,6 @@ def _device_errors(device: torch.device) -> contextlib.AbstractContextManager[No
     return gpu_errors.device_errors(
         "There is not enough memory to generate a portrait.",
         "End other programs that use it; on a GPU, set `stages.generate.memory_mb`: a smaller one keeps less of the model there.",
+        without_gpu="a job with a picture of its own (`image` in place of `prompt`) needs no GPU",
         on_gpu=device.type == "cuda",
     )

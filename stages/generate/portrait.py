@@ -39,7 +39,9 @@ def generate_portrait(ctx: Context) -> GeneratedFacts:
     try:
         return _generate(ctx)
     finally:
-        unload()
+        if _loaded is not None:
+            with measured(MODEL, ctx.report_model, "unloaded", least_s=0.0):
+                unload()
 
 
 def unload() -> Facts:

@@ -94,12 +94,15 @@ def meaning_of(error: RuntimeError) -> Meaning:
 
 
 @contextlib.contextmanager
-def device_errors(memory_message: str, memory_hint: str, *, on_gpu: bool = True) -> Iterator[None]:
+def device_errors(
+    memory_message: str, memory_hint: str, *, without_gpu: str = "", on_gpu: bool = True
+) -> Iterator[None]:
     """Translate the errors that the block raises.
 
     Args:
         memory_message: what to say where memory does not suffice.
         memory_hint: what to do then.
+        without_gpu: what does the same kind of work until the GPU can be used, as the end of a sentence; empty for nothing.
         on_gpu: False where the processor computes.
 
     Raises:
@@ -116,7 +119,7 @@ def device_errors(memory_message: str, memory_hint: str, *, on_gpu: bool = True)
             raise MachineError(
                 "gpu-unusable",
                 f"PyTorch cannot use this GPU: {first}.",
-                "`avatar doctor` names what does not fit; until then, `stages.lipsync.engine: warp` needs no GPU.",
+                "`avatar doctor` names what does not fit" + (f"; until then, {without_gpu}." if without_gpu else "."),
             ) from exc
         if meaning == "lost":
             raise MachineError(

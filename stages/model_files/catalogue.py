@@ -152,8 +152,9 @@ def _check_part(part: ModelPart, root: Path, deep: bool, progress: Callable[[int
     if deep and file.sha256 and (digest := sha256_of(path, progress)) != file.sha256:
         return PartStatus(part, file, "other", f"its sha256 is {digest}; the published file's is {file.sha256}")
     if not file.sha256:
+        own = f"; its sha256 is {sha256_of(path, progress)}" if deep else ""
         return PartStatus(
-            part, file, "other" if not file.source else "good", "it is intact; no published hash is known"
+            part, file, "other" if not file.source else "good", f"it is intact; no published hash is known{own}"
         )
     return PartStatus(part, file, "good")
 

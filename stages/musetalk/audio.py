@@ -71,22 +71,34 @@ class AudioEncoder:
     @torch.inference_mode()
     def hidden_states(self, samples: FloatArray) -> Tensor:
         """Compute the hidden states, [steps, 5, 384], of up to 30 s of sound at 16 kHz."""
-        mel = log_mel(torch.from_numpy(samples)[None].to(self._device))
-        states: Tensor = self._encoder(mel)[0, : step_count(len(samples))]
+        return self._encode(*_spectrogram(samples))
+
+    def _encode(self, mel: Tensor, steps: int) -> Tensor:
+        if self._device.type == "cuda":
+            # From pinned memory the copy waits for no work on the GPU.
+            mel = torch.empty(mel.shape, pin_memory=True).copy_(mel)
+        states: Tensor = self._encoder(mel.to(self._device, non_blocking=True))[0, :steps]
         return states
 
     @torch.inference_mode()
     def tokens(self, speech: SpeechReader, frames: int, fps: Fraction, batch: int) -> Iterator[Tensor]:
         """Yield the tokens of all frames in groups of up to `batch` frames, [n, 50, 384]; at most a minute is in memory."""
-        # Resampling half a minute takes as long as painting fifty frames on a large GPU.
-        pieces = read_ahead(speech.pieces())
+        # Resampling half a minute takes as long as painting fifty frames on a large GPU, and its spectrogram is made there, too.
+        pieces = read_ahead(map(_spectrogram, speech.pieces()))
         # At once, as each copy from memory that is not pinned waits for all work on the device.
         on_device = torch.from_numpy(window_starts(0, frames, fps)).to(self._device)
         held, offset = torch.zeros(0, 5, 384, device=self._device), 0
         for first in range(0, frames, batch):
             starts = window_starts(first, min(first + batch, frames), fps)
             while offset + len(held) < starts[-1] + WINDOW and (piece := next(pieces, None)) is not None:
-                held = torch.cat([held, self.hidden_states(piece)])
+                held = torch.cat([held, self._encode(*piece)])
             done = max(int(starts[0]) - offset, 0)  # no later frame needs the steps before
             held, offset = held[done:], offset + min(done, len(held))
             yield gather_windows(held, on_device[first : first + batch], offset) + self._positions
+
+
+def _spectrogram(samples: FloatArray) -> tuple[Tensor, int]:
+    """Make the encoder's input, [1, 80, 3000], of up to 30 s of sound at 16 kHz, and count its steps that are sound. On the
+    processor: on a GPU it would stand in line with the painting.
+    """
+    return log_mel(torch.from_numpy(samples)[None]), step_count(len(samples))

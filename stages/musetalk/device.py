@@ -62,6 +62,7 @@ def device_errors() -> contextlib.AbstractContextManager[None]:
     return gpu_errors.device_errors(
         "There is not enough memory to paint even one frame at a time.",
         "End other programs that use the GPU, or set `stages.lipsync.engine: warp`.",
+        without_gpu="`stages.lipsync.engine: warp` needs no GPU",
     )
 
 

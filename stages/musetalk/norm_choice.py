@@ -9,8 +9,10 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
+from stages.gpu.errors import meaning_of
 from stages.musetalk.device import Placement
 from stages.musetalk.networks.group_norm import GroupNorm, NormKernel, group_norm_channels_last
+from stages.musetalk.norm_record import NormRecord
 
 log = logging.getLogger(__name__)
 
@@ -20,38 +22,87 @@ _LIMITS = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 _HEIGHT, _WIDTH = 70, 9
 
 
-def choose_norm(networks: Iterable[nn.Module], placement: Placement, *, wanted: bool = True) -> str:
+def choose_norm(
+    networks: Iterable[nn.Module], placement: Placement, *, wanted: bool = True, record: NormRecord | None = None
+) -> str:
     """Choose how the norms of the networks, which are on their device, are computed there.
 
     Args:
         wanted: whether to use our own kernels where they work.
+        record: remembers between processes that they lost the GPU.
 
     Returns:
         `fused`, or `plain`; where the kernels do not work, `plain: ` and the reason, which is logged, too.
 
     Raises:
         torch.OutOfMemoryError: the trial found no memory.
+        RuntimeError: the trial lost the GPU, which is recorded.
     """
     norms = [part for network in networks for part in network.modules() if isinstance(part, GroupNorm)]
     kernel, chosen = None, "plain"
     if wanted and placement.device.type == "cuda":
+        shapes = sorted({(norm.num_channels, norm.num_groups) for norm in norms})
         try:
-            from stages.musetalk.networks.fused_norm import fused_group_norm
-
-            kernel, chosen = fused_group_norm, "fused"
-            shapes = {(norm.num_channels, norm.num_groups) for norm in norms}
-            try_norm(kernel, sorted(shapes), placement)
+            kernel, chosen = _tried_kernel(shapes, placement, record), "fused"
         except torch.OutOfMemoryError:
             raise
         except Exception as exc:  # no Triton, no C compiler, an unknown GPU: each has an exception of its own
-            reason = (str(exc).splitlines() or [""])[0][:120] or type(exc).__name__
-            kernel, chosen = None, f"plain: {reason}"
+            reason = str(exc) if isinstance(exc, RefusedError) else _first_line(exc)
+            _raise_if_lost(exc, placement.device, record)
+            chosen = f"plain: {reason}"
             log.warning(
                 "GroupNorm is computed by PyTorch's functions, which is slower. Its own kernels failed: %s", reason
             )
     for norm in norms:
         norm.kernel = kernel
     return chosen
+
+
+def _tried_kernel(shapes: Iterable[tuple[int, int]], placement: Placement, record: NormRecord | None) -> NormKernel:
+    """Return our own kernel after a trial.
+
+    Raises:
+        Exception: it cannot be used; of any kind.
+    """
+    from stages.musetalk.networks.fused_norm import fused_group_norm
+
+    if record is None:
+        try_norm(fused_group_norm, shapes, placement)
+        return fused_group_norm
+    if why := record.refusal():
+        raise RefusedError(why)
+    with record.trial():
+        try_norm(fused_group_norm, shapes, placement)
+    return fused_group_norm
+
+
+class RefusedError(Exception):
+    """The kernels lost the GPU in an earlier process."""
+
+
+def _raise_if_lost(error: Exception, device: torch.device, record: NormRecord | None) -> None:
+    """Raise the error, or the next one, and record it, if the GPU is lost: nothing can go on in this process then.
+
+    The trial's own error need not say it: a launcher may give other words, so the GPU is asked, too.
+    """
+    lost: RuntimeError | None = None
+    if isinstance(error, RuntimeError) and meaning_of(error) == "lost":
+        lost = error
+    elif torch.cuda.is_initialized():
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError as exc:
+            lost = exc
+    if lost is None:
+        return
+    if record is not None:
+        record.lost_in_trial(_first_line(lost))
+        log.error("Our own kernels for GroupNorm lost the GPU in their trial, and are not tried again: %s", record.path)
+    raise lost
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:120] or type(error).__name__
 
 
 @torch.inference_mode()

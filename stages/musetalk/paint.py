@@ -55,16 +55,17 @@ def paint_mouths(ctx: Context, audio: AudioFeatures, frames: int) -> Facts:
     """
     engine = _load_engine(ctx)
     painter, fps = engine.painter, ctx.manifest.frame_rate
-    portrait = engine.portraits.for_job(ctx)
-    if portrait.warning:
-        ctx.warnings.append(portrait.warning)
-    before = painter.repainted
-    watched = _PaintingProgress(ctx, frames, float(audio.duration))
-    tokens = watched.begun(
-        painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
-    )
-    painted = watched.done(painter.patches(portrait.latents, tokens))
-    painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, patch_strength(audio, frames, fps), painted)
+    with painter.norm_in_use():
+        portrait = engine.portraits.for_job(ctx)
+        if portrait.warning:
+            ctx.warnings.append(portrait.warning)
+        before = painter.repainted
+        watched = _PaintingProgress(ctx, frames, float(audio.duration))
+        tokens = watched.begun(
+            painter.audio_encoder.tokens(SpeechReader(ctx.path("speech.wav")), frames, fps, painter.batch)
+        )
+        painted = watched.done(painter.patches(portrait.latents, tokens))
+        painted_mouth.save_painted_mouths(ctx.job_dir, portrait.where, patch_strength(audio, frames, fps), painted)
     repainted = painter.repainted - before
     if repainted:
         ctx.warnings.append(f"{repainted} frames were painted incorrectly, and were painted again in float32.")
@@ -123,8 +124,9 @@ def _load_engine(ctx: Context) -> _LoadedEngine:
         placement = choose_placement(settings.precision)
         with measured(f"MuseTalk {settings.version}", ctx.report_model, least_s=0.0):
             painter = Painter.load(
-                name, root, placement, settings.memory_mb, settings.batch, fused_norm=settings.fused_norm
-            )
+                name, root, placement, settings.memory_mb, settings.batch,
+                fused_norm=settings.fused_norm, cache=ctx.settings.paths.cache,
+            )  # fmt: skip
         seconds = time.monotonic() - started
         _loaded_engine = _LoadedEngine(key, painter, PortraitCache(painter, settings, root), seconds, painter.memory())
     return _loaded_engine

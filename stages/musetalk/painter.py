@@ -24,6 +24,7 @@ from stages.musetalk.networks import weights
 from stages.musetalk.networks.unet import UNet
 from stages.musetalk.networks.vae import Vae
 from stages.musetalk.norm_choice import choose_norm
+from stages.musetalk.norm_record import NormRecord
 from stages.musetalk.stream_pipeline import PendingResult, StreamPipeline
 
 Picture = npt.NDArray[np.uint8]
@@ -54,14 +55,20 @@ class Painter:
         batch: int,
         *,
         fused_norm: bool = True,
+        cache: Path | None = None,
     ) -> None:
-        """Take over loaded networks and move them to their device, channels last in memory."""
+        """Take over loaded networks and move them to their device, channels last in memory.
+
+        `fused_norm` and `cache` as for `load`.
+        """
         self.audio_encoder = audio_encoder
         self.placement, self.batch, self.repainted = placement, batch, 0
         self._whole_batch = batch
         self._unet = unet.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._vae = vae.to(placement.device, placement.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.norm = choose_norm((self._unet, self._vae), placement, wanted=fused_norm)
+        record = NormRecord(cache, placement.device) if cache is not None and placement.device.type == "cuda" else None
+        self.norm = choose_norm((self._unet, self._vae), placement, wanted=fused_norm, record=record)
+        self._norm_record = record if self.norm == "fused" else None
         self._pipeline: StreamPipeline | None = None
         self._portrait: Tensor | None = None
 
@@ -75,6 +82,7 @@ class Painter:
         batch: int = 0,
         *,
         fused_norm: bool = True,
+        cache: Path | None = None,
     ) -> Self:
         """Load an engine's files.
 
@@ -85,6 +93,7 @@ class Painter:
             budget_mb: maximum memory on the GPU, MB; the batch is chosen for it. 0 for `gpu_memory.choose_budget`.
             batch: frames per pass; 0 to choose it by memory.
             fused_norm: whether to use the kernels of `networks.fused_norm` on a GPU where they work.
+            cache: folder in which to remember between processes that those kernels lost the GPU; None to remember nothing.
 
         Raises:
             MachineError: `model-missing`, `model-damaged`, `model-foreign`, `gpu-memory`, `gpu-lost`, `gpu-unusable`.
@@ -101,7 +110,11 @@ class Painter:
             limit_gpu_memory(placement.device, budget)
             batch = batch or gpu_memory.choose_batch(placement.dtype, numbers, budget, memory)
             audio_encoder = AudioEncoder(encoder, placement.device)
-            return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm)
+            return cls(unet, vae, audio_encoder, placement, batch, fused_norm=fused_norm, cache=cache)
+
+    def norm_in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Remember whether the block, in which a whole video is painted, loses the GPU: see `NormRecord.in_use`."""
+        return self._norm_record.in_use() if self._norm_record else contextlib.nullcontext()
 
     @torch.inference_mode()
     def latents(self, crop: Picture, seed: int | None = None) -> Tensor:

@@ -74,7 +74,9 @@ def test_whoever_cancels_is_named(installation: Callable[..., Installation], mon
     # Then status and history of each name who did it, and for a file its owner
     by_file = f"{user_name(os.getuid())} (shared folder)"
     for name, who in (("runs", "anna"), ("queued", "anna"), ("waits", "anna"), ("filed", by_file)):
-        assert one.finished(name)["error"]["message"].startswith(f"{who} cancelled the ")
+        ended = one.finished(name)
+        assert ended["error"]["message"].startswith(f"{who} cancelled the ")
+        wait_for("the job to rest, which its status comes before", (one.spool / "failed" / ended["job"]).is_dir)
         shown = json.loads(one.avatar("jobs", "show", name, "--json").stdout)
         assert [entry["by"] for entry in shown["history"] if entry["event"] == "cancelled"] == [who]
         assert shown["history"][-1]["at"].endswith("Z")  # a time as in the status

@@ -31,6 +31,7 @@ from stages.generate.ready import check_ready
 from stages.generate.words import PromptWords, seeds_for, words_for
 from stages.gpu.memory import GpuMemory
 from stages.model_files.catalogue import check_model_files
+from stages.model_memory import ModelMemory
 from tests.support.stages.picture_jobs import PORTRAIT, job
 from tests.support.stages.sdxl_models import save_sdxl
 
@@ -98,7 +99,8 @@ def test_a_picture_without_numbers_or_of_one_colour_is_a_fault_of_the_machine(
 
 
 def test_three_pictures_are_tried_and_the_failure_says_why_each_was_refused(published: Path, tmp_path: Path) -> None:
-    ctx = asking(tmp_path / "job", published)
+    told: list[ModelMemory] = []
+    ctx = replace(asking(tmp_path / "job", published), report_model=told.append)
     with pytest.raises(JobError) as error:
         stages.generate.run(ctx)
     assert error.value.code == "generated-refused"
@@ -108,6 +110,7 @@ def test_three_pictures_are_tried_and_the_failure_says_why_each_was_refused(publ
     # And nothing is left: no picture for the next stage, and no model in memory
     assert not ctx.source("image").exists()
     assert portrait.unload() == {}
+    assert [(memory.model, memory.change) for memory in told] == [(MODEL, "loaded"), (MODEL, "unloaded")]
 
 
 def test_a_portrait_that_passes_becomes_a_profile_that_says_what_it_was_made_from(

@@ -43,8 +43,13 @@ def test_the_number_of_a_cuda_error_tells_what_it_means_in_any_words(number: int
 
 
 def test_a_gpu_that_cannot_be_used_sends_to_the_doctor_and_is_not_called_lost() -> None:
-    with pytest.raises(MachineError, match="no kernel image") as error, device_errors("full", "wait"):
+    with (
+        pytest.raises(MachineError, match="no kernel image") as error,
+        device_errors("full", "wait", without_gpu="drop a picture"),
+    ):
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nMore lines")
     assert error.value.code == "gpu-unusable"
+    # And the hint names what its own kind of job can do, and not another one
     assert "avatar doctor" in error.value.hint
+    assert error.value.hint.endswith("; until then, drop a picture.")
     assert "More lines" not in error.value.message

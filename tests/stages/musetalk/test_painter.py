@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from stages.musetalk import audio_windows
 from stages.musetalk import painter as painting
 from stages.musetalk.audio import SpeechReader
 from stages.musetalk.forward import ForwardPass
+from stages.musetalk.mel import log_mel
 from stages.musetalk.networks import weights
 from stages.musetalk.painter import Painter
 from tests.conftest import ROOT
@@ -65,14 +67,26 @@ def test_any_rate_becomes_16_khz_without_delay_or_alias(tmp_path: Path, rate: in
     assert np.abs(got - want)[inner].max() < 2e-4
 
 
-def test_a_long_sound_is_heard_as_a_whole_would_be(tmp_path: Path) -> None:
+def test_a_long_sound_is_heard_as_a_whole_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given sound over the seams of three pieces, at a rate no whole number of steps fits
     noise = np.random.default_rng(1).normal(0, 0.05, 61 * 16000)
     speech = SpeechReader(write(tmp_path / "a.wav", noise, 16000))
     audio_encoder, fps, frames = load().audio_encoder, Fraction(30000, 1001), 1829
+    makers: list[str] = []
+
+    def watched(samples: torch.Tensor) -> torch.Tensor:
+        makers.append(threading.current_thread().name)
+        assert samples.device.type == "cpu"
+        return log_mel(samples)
+
     # When its frames are asked for in small groups
-    got = list(audio_encoder.tokens(speech, frames, fps, 64))
-    # Then they are those of all hidden states at once, one for each frame
+    with monkeypatch.context() as patched:
+        patched.setattr("stages.musetalk.audio.log_mel", watched)
+        got = list(audio_encoder.tokens(speech, frames, fps, 64))
+    # Then the spectrograms were made in a thread, beside the painting
+    assert len(makers) == 3
+    assert all(name.startswith("read-ahead") for name in makers)
+    # And the tokens are those of all hidden states at once, one for each frame
     hidden = torch.cat([audio_encoder.hidden_states(piece) for piece in speech.pieces()])
     whole = (
         audio_windows.gather_windows(hidden, audio_windows.window_starts(0, frames, fps))

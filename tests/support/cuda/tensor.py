@@ -20,6 +20,7 @@ GPU = torch.device("cuda", 0)
 _WITHOUT_GUARD: dict[Any, Callable[..., Any]] = {
     Tensor.copy_: torch.ops.aten.copy_.default,
     Tensor.contiguous: torch.ops.aten.contiguous.default,
+    Tensor.__float__: lambda tensor: float(torch.ops.aten._local_scalar_dense.default(tensor)),
 }
 
 

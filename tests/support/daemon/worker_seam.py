@@ -1,8 +1,8 @@
 """A way into the worker processes of a real daemon, at the outermost seam: a `sitecustomize.py` on their PYTHONPATH.
 
 Each stage looks, before it runs, for a gate (a file of the stage's name in the folder of gates) and waits until it is taken
-away; and the tts stage does what a magic word in the text says: stumble, die, hang, grow or kill the daemon. The product knows
-nothing of this.
+away; and the tts stage does what a magic word in the text says: stumble, wait, die, hang, grow or kill the daemon. The product
+knows nothing of this.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ def trap(stage, ctx):
     if "segfault" in text:
         print("last words before the fault", flush=True)
         ctypes.string_at(0)
+    if "patient" in text:
+        while True:
+            ctx.progress(0.5)
+            time.sleep(0.01)
     if "forever" in text:
         time.sleep(10**6)
     if "silent" in text:

@@ -156,7 +156,9 @@ def _device_errors(device: torch.device) -> AbstractContextManager[None]:
     """Convert errors of the device to errors of this program: see `stages.gpu.errors.device_errors`."""
     if device.type == "cuda":
         return device_errors(
-            "There is not enough GPU memory for XTTS (about 4 GB).", "Stop other programs that use the GPU."
+            "There is not enough GPU memory for XTTS (about 4 GB).",
+            "Stop other programs that use the GPU.",
+            without_gpu="a voice of another engine needs no GPU: see `avatar voices`",
         )
     return device_errors("There is not enough memory for XTTS.", "Free some memory.", on_gpu=False)
 

@@ -1,0 +1,48 @@
+"""The benchmark of MuseTalk's speed runs from end to end, so that whoever has a GPU for an hour finds it working."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.musetalk import speed
+from stages.musetalk.painter import Painter
+
+pytestmark = pytest.mark.usefixtures("models", "one_thread")
+
+
+def test_every_part_of_the_benchmark_runs_through_the_products_own_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the tiny network, whose files the benchmark writes itself
+    loads: list[str] = []
+    load = Painter.load
+
+    def watched(engine: str, *args: Any, **kwargs: Any) -> Painter:
+        loads.append(engine)
+        return load(engine, *args, **kwargs)
+
+    monkeypatch.setattr(Painter, "load", watched)
+    monkeypatch.setattr(speed, "shapes", speed.shapes)  # `main` sets it
+    out = tmp_path / "lines"
+    options = "--tiny --device cpu --parts network,steps,after,end --batches 2 --precisions float32 --seconds 0"
+    monkeypatch.setattr(sys, "argv", ["speed", *options.split(), "--out", str(out)])
+    # When all its parts run
+    speed.main()
+    # Then each gives its line
+    beside, ours, steps, after, end = map(json.loads, out.read_text().splitlines())
+    if importlib.util.find_spec("diffusers"):
+        assert beside["measured"] == "beside plain diffusers"
+    else:
+        assert "diffusers" in beside["left out"]
+    assert (ours["measured"], ours["batch"], ours["norm"]) == ("ours", 2, "plain")
+    assert steps["measured"] == "steps"
+    assert after["frames"] == end["frames"] > 0
+    # And each network came in by the door that jobs take
+    assert set(loads) == {"musetalk"}
+    assert len(loads) >= 3
