@@ -215,6 +215,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return layers.is_left_out(collection_path, config) or None
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    layers.check_quick_imports(session.config)
+
+
 @pytest.fixture
 def models() -> None:
     """Says of a test that it loads a voice, a face model or a network: `pytestmark = pytest.mark.usefixtures("models")`."""

@@ -1,11 +1,13 @@
 """Which layer a test is in, by the fixtures it uses, and in which order the files of tests run.
 
-`quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own. `models` loads a
-voice, a face model or a network, or imports torch.
+`quick` needs no daemon and no model: `make quick`. `daemon` starts a daemon, a machine or a disk of its own, or renders in the
+foreground. `models` loads a voice, a face model or a network, or imports torch.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ DAEMON = frozenset(
         "watched",
         "service",
         "programs",
+        "foreground",
     }
     | {"server", "clients", "light_stages"}
 )
@@ -41,6 +44,8 @@ TORCH = (
     "tests/stages/tts/test_profiles.py",
     "tests/stages/tts/test_release.py",
 )
+#: A file that says so of all its tests is not collected for `make quick` either.
+ALL_MODELS = re.compile(r'^pytestmark = .*usefixtures\("models"', re.MULTILINE)
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
     "tests/systemd/",
@@ -68,5 +73,13 @@ def mark(items: list[pytest.Item]) -> None:
 
 
 def is_left_out(path: Path, config: pytest.Config) -> bool:
-    """Whether a file is not to be collected: `make quick` needs none of those that import torch."""
-    return config.option.markexpr == "quick" and str(path.relative_to(ROOT)).startswith(TORCH)
+    """Whether a file is not to be collected: `make quick` needs none whose tests all need models."""
+    if config.option.markexpr != "quick" or path.suffix != ".py":
+        return False
+    return str(path.relative_to(ROOT)).startswith(TORCH) or bool(ALL_MODELS.search(path.read_text(encoding="utf-8")))
+
+
+def check_quick_imports(config: pytest.Config) -> None:
+    """Refuse to go on where `make quick` has imported torch; to be called after collection."""
+    if config.option.markexpr == "quick" and "torch" in sys.modules:
+        raise pytest.UsageError("A file of tests imports torch: name it in TORCH of tests/support/layers.py.")
