@@ -49,16 +49,26 @@ ALL_MODELS = re.compile(r'^pytestmark = .*usefixtures\("models"', re.MULTILINE)
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
     "tests/systemd/",
-    "tests/daemon/queue/test_every_call.py",
-    "tests/daemon/queue/test_kills.py",
-    "tests/stages/musetalk/",
-    "tests/daemon/queue/test_power.py",
-    "tests/daemon/cli/test_doctor.py",
+    *(
+        f"tests/daemon/queue/test_{name}.py" for name in ("every_call", "kills", "power")
+    ),  # longest with AVATAR_ENDURANCE=full
     "tests/stages/tts/engines/test_other_python.py",
-    "tests/stages/tts/engines/test_xtts.py",
-    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/daemon/test_service.py",
+    "tests/stages/musetalk/",
+    "tests/daemon/control/test_spool_requests.py",
+    "tests/daemon/workers/test_poison.py",
     "tests/stages/tts/engines/test_voices.py",
-    "tests/stages/face/test_hostile_pictures.py",
+    "tests/daemon/queue/test_disk_full.py",
+    "tests/daemon/intake/test_rewritten_files.py",
+    "tests/stages/tts/test_profiles.py",
+    "tests/daemon/cli/test_doctor.py",
+    "tests/stages/tts/engines/test_xtts_jobs.py",
+    "tests/stages/tts/engines/test_xtts.py",
+    "tests/stages/tts/phonemes/test_phonemes.py",
+    "tests/daemon/intake/hostile/test_input.py",
+    "tests/daemon/telemetry/test_metrics.py",
+    "tests/daemon/queue/test_private.py",
+    "tests/stages/face/",
 )
 
 
