@@ -52,6 +52,9 @@ FAST: dict[str, Any] = {
     "lanes": {"pause_s": 0.3, "drain_s": 10.0, "preload": False},
     "metrics": {"port": 0},
     "log": {"format": "json"},
+    "stages": {
+        "tts": {"transcribe": False}
+    },  # nobody speaks in the sounds that jobs bring: a recogniser is loaded for nothing
 }
 
 

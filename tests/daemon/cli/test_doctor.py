@@ -18,6 +18,7 @@ from daemon.cli.doctor.finding import Finding
 from daemon.config import Settings
 from daemon.system import installation as how_installed
 from tests.conftest import ROOT, Installation
+from tests.support.daemon.commands import run_command
 from tests.support.machine.nvenc import NvencFfmpeg
 from tests.support.machine.people import ANNA, SERVICE, avatar_as, give
 
@@ -37,6 +38,7 @@ def looked(one: Installation, check: str) -> dict[str, Finding]:
     return {found.what: found for found in CHECKS[check](Settings.load(one.config))}
 
 
+@pytest.mark.usefixtures("models")
 def test_engines_that_crash_or_fail_when_imported_are_found_and_the_rest_is_told(modules: Path) -> None:
     # Given a library that ends its process, and one that is broken
     (modules / "mediapipe.py").write_text("import os; os.abort()")
@@ -153,24 +155,21 @@ def test_the_machine_can_be_checked_where_there_is_no_configuration(tmp_path: Pa
     assert list(folder.iterdir()) == []
 
 
-def test_a_manifest_can_be_checked_where_there_is_no_configuration(tmp_path: Path) -> None:
-    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
-
-    def validate(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "daemon.cli", *options, "validate", "good.yaml"]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-
+def test_a_manifest_can_be_checked_where_there_is_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if Path("/etc/avatard/config.yaml").exists():
         pytest.skip("this machine has a configuration")
-    assert validate().stdout.splitlines()[0] == "good.yaml: good"
+    monkeypatch.delenv("AVATAR_CONFIG", raising=False)
+    (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\n")
+    assert run_command(["validate", "good.yaml"], tmp_path).stdout.splitlines()[0] == "good.yaml: good"
     # And what cannot be told without the service's own settings is named
     (tmp_path / "good.yaml").write_text("kind: speech\ntext: Hello.\nvoice: nobody-has-this\n")
-    told = validate().stdout
+    told = run_command(["validate", "good.yaml"], tmp_path).stdout
     assert "good.yaml: not checked: the service's own voices" in told
     assert "no voice profile named 'nobody-has-this'" in told
     # But one that was named must be there
-    assert validate("--config", "gone.yaml").returncode == 78
+    assert run_command(["--config", "gone.yaml", "validate", "good.yaml"], tmp_path).returncode == 78
 
 
 def test_what_keeps_a_voice_engine_from_speaking_is_told_with_what_to_do(
