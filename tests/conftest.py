@@ -219,7 +219,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    layers.check_quick_imports(session.config)
+    layers.note_imports(session.config)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    layers.check_imports(item.config)
 
 
 @pytest.fixture

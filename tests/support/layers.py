@@ -46,6 +46,7 @@ TORCH = (
 )
 #: A file that says so of all its tests is not collected for `make quick` either.
 ALL_MODELS = re.compile(r'^pytestmark = .*usefixtures\("models"', re.MULTILINE)
+_TORCH_IMPORTED = pytest.StashKey[bool]()
 #: Files that take longest: several processes run the tests, and what is long must not begin last.
 LONG = (
     "tests/systemd/",
@@ -89,7 +90,12 @@ def is_left_out(path: Path, config: pytest.Config) -> bool:
     return str(path.relative_to(ROOT)).startswith(TORCH) or bool(ALL_MODELS.search(path.read_text(encoding="utf-8")))
 
 
-def check_quick_imports(config: pytest.Config) -> None:
-    """Refuse to go on where `make quick` has imported torch; to be called after collection."""
-    if config.option.markexpr == "quick" and "torch" in sys.modules:
-        raise pytest.UsageError("A file of tests imports torch: name it in TORCH of tests/support/layers.py.")
+def note_imports(config: pytest.Config) -> None:
+    """Note whether torch was imported; to be called after collection."""
+    config.stash[_TORCH_IMPORTED] = "torch" in sys.modules
+
+
+def check_imports(config: pytest.Config) -> None:
+    """Fail a test of `make quick` where its collection imported torch."""
+    if config.option.markexpr == "quick" and config.stash[_TORCH_IMPORTED]:
+        pytest.fail("A file of tests imports torch: name it in TORCH of tests/support/layers.py.", pytrace=False)
